@@ -1,0 +1,145 @@
+//! The errors that clients see. The codes are published in `docs/protocol.md` and never change
+//! their meaning.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a request was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// The frame or body is not valid JSON.
+    BadJson,
+    /// A field is missing or has a wrong type or value.
+    BadRequest,
+    /// A frame's `type` or an entry's `kind` is not known.
+    UnknownType,
+    /// A binary frame, or bytes that are not UTF-8.
+    BadEncoding,
+    /// A user, room or device id has a wrong form.
+    BadId,
+    /// A client id is neither a ULID nor a UUIDv7.
+    BadClientId,
+    /// A cursor is not one of this service.
+    BadCursor,
+    /// The client id's time is more than 24 h old or 1 h ahead: look in the room before resending.
+    ExpiredId,
+    /// A text, title or other field is longer than allowed.
+    TooLong,
+    /// The frame, body or payload is larger than allowed.
+    TooLarge,
+    /// No token, or one that does not verify.
+    Unauthorized,
+    /// The token's time is over: refresh it.
+    TokenExpired,
+    /// User or password is wrong.
+    BadCredentials,
+    /// The user's role does not allow it.
+    Forbidden,
+    /// The user is not a member of the room.
+    NotMember,
+    /// There is no such room.
+    NoSuchRoom,
+    /// There is no such user.
+    NoSuchUser,
+    /// There is no such resource.
+    NotFound,
+    /// The room's id is taken.
+    RoomExists,
+    /// The user id is taken.
+    UserExists,
+    /// The user is a member already.
+    AlreadyMember,
+    /// The room has as many members as it may have.
+    RoomFull,
+    /// The same client id was used with another content.
+    Conflict,
+    /// A quota or rate limit of the caller is used up.
+    RateLimited,
+    /// A queue of the service is full.
+    Overloaded,
+    /// A part of the service can't be reached at the moment. Nothing was done.
+    Unavailable,
+    /// No answer in time. It may or may not have been done: resend with the same client id.
+    Unknown,
+    /// A defect or a broken part of the service.
+    Internal,
+}
+
+impl ErrorCode {
+    /// True where the same request may succeed later.
+    #[must_use]
+    pub fn is_temporary(self) -> bool {
+        matches!(
+            self,
+            Self::RateLimited | Self::Overloaded | Self::Unavailable | Self::Unknown | Self::Internal
+        )
+    }
+
+    /// The HTTP status that carries it.
+    #[must_use]
+    pub fn http_status(self) -> u16 {
+        match self {
+            Self::BadJson
+            | Self::BadRequest
+            | Self::UnknownType
+            | Self::BadEncoding
+            | Self::BadId
+            | Self::BadClientId
+            | Self::BadCursor
+            | Self::ExpiredId
+            | Self::TooLong => 400,
+            Self::Unauthorized | Self::TokenExpired | Self::BadCredentials => 401,
+            Self::Forbidden | Self::NotMember => 403,
+            Self::NoSuchRoom | Self::NoSuchUser | Self::NotFound => 404,
+            Self::RoomExists
+            | Self::UserExists
+            | Self::AlreadyMember
+            | Self::RoomFull
+            | Self::Conflict => 409,
+            Self::TooLarge => 413,
+            Self::RateLimited => 429,
+            Self::Internal => 500,
+            Self::Overloaded | Self::Unavailable => 503,
+            Self::Unknown => 504,
+        }
+    }
+}
+
+/// An error as it stands on the wire: `{code, message, temporary, retry_after_ms?}`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ApiError {
+    /// Stable, for programs.
+    pub code: ErrorCode,
+    /// For people; may change.
+    pub message: String,
+    /// The same request may succeed later.
+    pub temporary: bool,
+    /// Wait at least so long before trying again, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub retry_after_ms: Option<u64>,
+}
+
+impl ApiError {
+    /// An error with its code's own `temporary`.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), temporary: code.is_temporary(), retry_after_ms: None }
+    }
+
+    /// The same error, with the time to wait.
+    #[must_use]
+    pub fn retry_after_ms(mut self, wait_ms: u64) -> Self {
+        self.retry_after_ms = Some(wait_ms);
+        self
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ApiError {}

@@ -1,0 +1,531 @@
+//! The frames of `weft.v1`: JSON objects in WebSocket text messages. `docs/protocol.md` is the
+//! normative description.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::body::{Body, History, RawBody, Role, missing};
+use crate::client_id::ClientId;
+use crate::error::{ApiError, ErrorCode};
+use crate::room::RoomId;
+use crate::svc;
+
+/// The WebSocket subprotocol.
+pub const SUBPROTOCOL: &str = "weft.v1";
+
+/// Largest request id: what a JavaScript number holds exactly.
+pub const REQUEST_ID_MAX: u64 = (1 << 53) - 1;
+
+/// Why the server closes a session. 4000 to 4099: reconnect (after a jittered back-off) and resume.
+/// 4100 to 4199: something has to change first (a new token, a mended client).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u16)]
+pub enum CloseCode {
+    /// The edge is going away.
+    GoingAway = 4000,
+    /// The client read too slowly; what it missed is in the store.
+    SlowReader = 4001,
+    /// Nothing came from the client for the time told at `welcome`.
+    Silent = 4002,
+    /// The edge can't reach what it needs.
+    Unavailable = 4003,
+    /// The token of `hello` does not verify.
+    BadToken = 4100,
+    /// The token's time is over and it was not refreshed.
+    TokenExpired = 4101,
+    /// The first frame was not a `hello`, or none came in time.
+    HelloExpected = 4102,
+}
+
+/// A checked request of a client.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Request {
+    /// The first frame: who it is and where it stopped.
+    Hello {
+        /// The access token.
+        token: String,
+        /// The device's cursor; `None` on its first connect.
+        cursor: Option<String>,
+    },
+    /// An entry for a room.
+    Send {
+        /// The room.
+        room: RoomId,
+        /// The sender's id for it.
+        client_id: ClientId,
+        /// The entry's content.
+        body: Body,
+    },
+    /// A page of a room's log.
+    History {
+        /// The room.
+        room: RoomId,
+        /// From where, in which direction.
+        from: HistoryFrom,
+        /// At most so many entries; 0: as many as a page holds.
+        limit: u32,
+    },
+    /// A page of the caller's rooms.
+    Rooms {
+        /// Only rooms after this id; empty: from the first.
+        after: String,
+        /// At most so many; 0: as many as a page holds.
+        limit: u32,
+    },
+    /// One room of the caller.
+    Room {
+        /// The room.
+        room: RoomId,
+    },
+    /// A page of a room's members.
+    Members {
+        /// The room.
+        room: RoomId,
+        /// Only users after this id; empty: from the first.
+        after: String,
+        /// At most so many; 0: as many as a page holds.
+        limit: u32,
+    },
+    /// A fresh token for the live session.
+    Token {
+        /// The access token.
+        token: String,
+    },
+    /// A sign of life.
+    Ping,
+}
+
+/// Which end of a room's log a page starts from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HistoryFrom {
+    /// The first entries with a greater seq.
+    After(u64),
+    /// The last entries with a smaller seq; 0: the room's last entries.
+    Before(u64),
+}
+
+/// A frame as it came: flat, nothing checked, so that the error can name its `id`.
+#[derive(Deserialize)]
+struct RawFrame<'a> {
+    id: Option<u64>,
+    #[serde(borrow)]
+    r#type: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    token: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    cursor: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    room: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    client_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    text: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    title: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    members: Option<Vec<Cow<'a, str>>>,
+    history: Option<History>,
+    #[serde(borrow)]
+    user: Option<Cow<'a, str>>,
+    role: Option<Role>,
+    before: Option<u64>,
+    after: Option<After<'a>>,
+    limit: Option<u32>,
+}
+
+/// `after` is a seq in `history` and an id in `rooms` and `members`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum After<'a> {
+    Seq(u64),
+    #[serde(borrow)]
+    Id(Cow<'a, str>),
+}
+
+/// A frame that was refused, with its `id` where that could be read.
+#[derive(Debug)]
+pub struct BadFrame {
+    /// The request's id.
+    pub id: Option<u64>,
+    /// Why.
+    pub error: ApiError,
+}
+
+/// Reads a client's frame: its id and the request.
+///
+/// # Errors
+/// [`BadFrame`] with one of the published codes.
+pub fn parse_request(text: &str) -> Result<(u64, Request), BadFrame> {
+    let raw: RawFrame<'_> = serde_json::from_str(text).map_err(|error| BadFrame {
+        id: id_of_refused(text),
+        error: error.into(),
+    })?;
+    let id = raw.id.filter(|id| (1..=REQUEST_ID_MAX).contains(id));
+    let error = |error| BadFrame { id, error };
+    let Some(number) = id else {
+        let message = format!("the field id is a whole number from 1 to {REQUEST_ID_MAX}");
+        return Err(error(ApiError::new(ErrorCode::BadRequest, message)));
+    };
+    check(raw).map(|request| (number, request)).map_err(error)
+}
+
+/// The id of a frame whose other fields have wrong types, so that the client can match the error.
+fn id_of_refused(text: &str) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct OnlyId {
+        id: u64,
+    }
+    let only: OnlyId = serde_json::from_str(text).ok()?;
+    Some(only.id).filter(|id| (1..=REQUEST_ID_MAX).contains(id))
+}
+
+fn check(raw: RawFrame<'_>) -> Result<Request, ApiError> {
+    let word = raw.r#type.as_deref().ok_or_else(|| missing("type"))?;
+    let limit = raw.limit.unwrap_or(0);
+    let room = |room: Option<Cow<'_, str>>| RoomId::new(&room.ok_or_else(|| missing("room"))?);
+    match word {
+        "hello" => Ok(Request::Hello {
+            token: raw.token.ok_or_else(|| missing("token"))?.into_owned(),
+            cursor: raw.cursor.map(Cow::into_owned),
+        }),
+        "send" => Ok(Request::Send {
+            room: room(raw.room)?,
+            client_id: ClientId::parse(&raw.client_id.ok_or_else(|| missing("client_id"))?)?,
+            body: RawBody {
+                kind: raw.kind,
+                text: raw.text,
+                title: raw.title,
+                members: raw.members,
+                history: raw.history,
+                user: raw.user,
+                role: raw.role,
+            }
+            .check()?,
+        }),
+        "history" => Ok(Request::History {
+            room: room(raw.room)?,
+            from: history_from(raw.before, after_seq(raw.after)?)?,
+            limit,
+        }),
+        "rooms" => Ok(Request::Rooms { after: after_id(raw.after)?, limit }),
+        "room" => Ok(Request::Room { room: room(raw.room)? }),
+        "members" => {
+            Ok(Request::Members { room: room(raw.room)?, after: after_id(raw.after)?, limit })
+        }
+        "token" => Ok(Request::Token {
+            token: raw.token.ok_or_else(|| missing("token"))?.into_owned(),
+        }),
+        "ping" => Ok(Request::Ping),
+        other => Err(ApiError::new(
+            ErrorCode::UnknownType,
+            format!("unknown type {:?}", other.chars().take(32).collect::<String>()),
+        )),
+    }
+}
+
+/// `before` or `after`, or neither: the room's last entries.
+///
+/// # Errors
+/// [`ErrorCode::BadRequest`] where both are given.
+pub fn history_from(before: Option<u64>, after: Option<u64>) -> Result<HistoryFrom, ApiError> {
+    match (before, after) {
+        (Some(_), Some(_)) => {
+            Err(ApiError::new(ErrorCode::BadRequest, "give before or after, not both"))
+        }
+        (None, Some(seq)) => Ok(HistoryFrom::After(seq)),
+        (before, None) => Ok(HistoryFrom::Before(before.unwrap_or(0))),
+    }
+}
+
+fn after_seq(after: Option<After<'_>>) -> Result<Option<u64>, ApiError> {
+    match after {
+        None => Ok(None),
+        Some(After::Seq(seq)) => Ok(Some(seq)),
+        Some(After::Id(_)) => {
+            Err(ApiError::new(ErrorCode::BadRequest, "the field after is a seq here"))
+        }
+    }
+}
+
+fn after_id(after: Option<After<'_>>) -> Result<String, ApiError> {
+    match after {
+        None => Ok(String::new()),
+        Some(After::Id(id)) => Ok(id.into_owned()),
+        Some(After::Seq(_)) => {
+            Err(ApiError::new(ErrorCode::BadRequest, "the field after is an id here"))
+        }
+    }
+}
+
+/// What the server says: every frame but entries, acks and errors that come ready made from core.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Reply {
+    /// Answers `hello`.
+    Welcome {
+        /// Names the session in logs.
+        session: String,
+        /// Who the token says it is.
+        user: String,
+        /// The device that the token was given to.
+        device: String,
+        /// Unix milliseconds: stamp client ids by it.
+        server_time: u64,
+        /// Send something at least so often, in milliseconds.
+        heartbeat_ms: u64,
+        /// A session that is silent for so long is closed, in milliseconds.
+        silence_ms: u64,
+        /// When the token ends, Unix milliseconds.
+        token_expires_at: u64,
+        /// Most requests that may be unanswered.
+        in_flight_max: u32,
+    },
+    /// The end of a sync.
+    Synced {
+        /// Everything since the cursor given is on this socket.
+        recovered: bool,
+        /// Why not: the client loads its rooms anew.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        resync: Option<&'static str>,
+        /// To be given with the next `hello`.
+        cursor: String,
+    },
+    /// Answers `rooms`.
+    Rooms {
+        /// Ascending by id.
+        rooms: Vec<Room>,
+        /// There are more.
+        more: bool,
+    },
+    /// Answers `room`.
+    Room {
+        /// The room.
+        #[serde(flatten)]
+        room: Room,
+    },
+    /// Answers `members`.
+    Members {
+        /// Ascending by user id.
+        members: Vec<Member>,
+        /// There are more.
+        more: bool,
+    },
+    /// Answers `token`.
+    Token {
+        /// When the new token ends, Unix milliseconds.
+        expires_at: u64,
+    },
+    /// Answers `ping`.
+    Pong {
+        /// Unix milliseconds.
+        server_time: u64,
+    },
+    /// Says no.
+    Error {
+        /// Why.
+        error: ApiError,
+    },
+}
+
+/// A room in a list.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Room {
+    /// The room.
+    pub room: String,
+    /// `direct` or `group`.
+    pub room_kind: crate::room::RoomKind,
+    /// Groups only.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub title: String,
+    /// Seq of the last entry.
+    pub seq: u64,
+    /// How many messages it has.
+    pub ordinal: u64,
+    /// When the last entry was taken, Unix milliseconds.
+    pub time: u64,
+    /// How many members.
+    pub member_count: u32,
+    /// The caller's own role.
+    pub role: Role,
+    /// Too many members for inboxes.
+    pub large: bool,
+    /// From where on members see it.
+    pub history: History,
+}
+
+/// A member in a list.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Member {
+    /// The user.
+    pub user: String,
+    /// What the user may do.
+    pub role: Role,
+    /// Seq of the entry by which the user joined.
+    pub since: u64,
+}
+
+impl From<svc::RoomSummary> for Room {
+    fn from(summary: svc::RoomSummary) -> Self {
+        let room_kind =
+            RoomId::new(&summary.room).map_or(crate::RoomKind::Group, |room| room.kind());
+        Self {
+            room_kind,
+            role: Role::try_from(summary.role).unwrap_or(Role::Member),
+            history: History::try_from(summary.history).unwrap_or_default(),
+            room: summary.room,
+            title: summary.title,
+            seq: summary.seq,
+            ordinal: summary.ordinal,
+            time: summary.time_ms,
+            member_count: summary.member_count,
+            large: summary.large,
+        }
+    }
+}
+
+impl From<svc::Member> for Member {
+    fn from(member: svc::Member) -> Self {
+        Self {
+            role: Role::try_from(member.role).unwrap_or(Role::Member),
+            user: member.user,
+            since: member.since_seq,
+        }
+    }
+}
+
+impl Reply {
+    /// The frame's bytes, without a request id.
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "serialising plain fields can't fail")]
+    pub fn to_frame(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("plain fields serialise")
+    }
+}
+
+/// The answer to a command that stands in the room: `{"type":"ack",…}`, without a request id.
+/// A resend gets the same bytes.
+#[must_use]
+#[expect(clippy::missing_panics_doc, reason = "serialising plain fields can't fail")]
+pub fn ack_frame(room: &RoomId, seq: u64, client_id: Option<ClientId>) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Ack<'a> {
+        r#type: &'static str,
+        room: &'a RoomId,
+        seq: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client_id: Option<ClientId>,
+    }
+    serde_json::to_vec(&Ack { r#type: "ack", room, seq, client_id }).expect("plain fields serialise")
+}
+
+/// `{"type":"error",…}`, without a request id.
+#[must_use]
+pub fn error_frame(error: &ApiError) -> Vec<u8> {
+    Reply::Error { error: error.clone() }.to_frame()
+}
+
+/// `{"type":"history",…}`, without a request id; the entries' bytes are put in as they are.
+#[must_use]
+pub fn history_frame(room: &RoomId, page: &svc::LogPage) -> Vec<u8> {
+    let bytes = page.entries.iter().map(|entry| entry.frame.len() + 1).sum::<usize>();
+    let mut frame = format!(
+        r#"{{"type":"history","room":"{room}","from":{},"through":{},"more":{},"entries":["#,
+        page.from, page.through, page.more
+    )
+    .into_bytes();
+    frame.reserve(bytes + 2);
+    for (i, entry) in page.entries.iter().enumerate() {
+        if i > 0 {
+            frame.push(b',');
+        }
+        frame.extend_from_slice(&entry.frame);
+    }
+    frame.extend_from_slice(b"]}");
+    frame
+}
+
+/// Puts a request id into a frame made without one. `frame` is a JSON object with a field.
+#[must_use]
+pub fn with_id(id: u64, frame: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(frame.len() + 26);
+    bytes.extend_from_slice(br#"{"id":"#);
+    bytes.extend_from_slice(id.to_string().as_bytes());
+    bytes.push(b',');
+    bytes.extend_from_slice(frame.strip_prefix(b"{").unwrap_or(frame));
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> (Option<u64>, ErrorCode) {
+        let bad = parse_request(text).expect_err(text);
+        (bad.id, bad.error.code)
+    }
+
+    #[test]
+    fn a_send_is_read() {
+        let text = r#"{"id":3,"type":"send","room":"alice~bob","client_id":"01ARZ3NDEKTSV4RRFFQ69G5FAV","text":"h\u00e9"}"#;
+        let (id, request) = parse_request(text).expect("parse");
+        assert_eq!(id, 3);
+        let Request::Send { room, body, .. } = request else { panic!("not a send") };
+        assert_eq!(room.as_str(), "alice~bob");
+        assert_eq!(body, Body::Message { text: "hé".into() });
+    }
+
+    #[test]
+    fn bad_frames_name_their_id_and_a_stable_code() {
+        assert_eq!(refused("nonsense"), (None, ErrorCode::BadJson));
+        assert_eq!(refused("[]"), (None, ErrorCode::BadRequest));
+        assert_eq!(refused("{}"), (None, ErrorCode::BadRequest));
+        assert_eq!(refused(r#"{"id":0,"type":"ping"}"#), (None, ErrorCode::BadRequest));
+        assert_eq!(refused(r#"{"id":"x","type":"ping"}"#), (None, ErrorCode::BadRequest));
+        assert_eq!(refused(r#"{"id":1}"#), (Some(1), ErrorCode::BadRequest));
+        assert_eq!(refused(r#"{"id":1,"type":7}"#), (Some(1), ErrorCode::BadRequest));
+        assert_eq!(refused(r#"{"id":1,"type":"fly"}"#), (Some(1), ErrorCode::UnknownType));
+        assert_eq!(refused(r#"{"id":1,"type":"send"}"#), (Some(1), ErrorCode::BadRequest));
+        assert_eq!(
+            refused(r#"{"id":1,"type":"send","room":"a.b","client_id":"x","text":"y"}"#),
+            (Some(1), ErrorCode::BadId)
+        );
+        assert_eq!(
+            refused(r#"{"id":1,"type":"send","room":"a","client_id":"x","text":"y"}"#),
+            (Some(1), ErrorCode::BadClientId)
+        );
+        assert_eq!(
+            refused(r#"{"id":1,"type":"history","room":"a","before":1,"after":2}"#),
+            (Some(1), ErrorCode::BadRequest)
+        );
+    }
+
+    #[test]
+    fn an_id_is_spliced_into_a_ready_made_frame() {
+        let room = RoomId::new("team").expect("id");
+        let frame = with_id(9, &ack_frame(&room, 4, None));
+        assert_eq!(frame, br#"{"id":9,"type":"ack","room":"team","seq":4}"#);
+        let value: serde_json::Value = serde_json::from_slice(&frame).expect("json");
+        assert_eq!(value["seq"], 4);
+    }
+
+    #[test]
+    fn history_carries_entries_as_they_are() {
+        let entry = |text: &'static str| svc::LogEntry {
+            head: String::new(),
+            frame: bytes::Bytes::from_static(text.as_bytes()),
+        };
+        let page = svc::LogPage {
+            entries: vec![entry(r#"{"seq":1}"#), entry(r#"{"seq":2}"#)],
+            from: 1,
+            through: 2,
+            more: false,
+        };
+        let frame = history_frame(&RoomId::new("team").expect("id"), &page);
+        let value: serde_json::Value = serde_json::from_slice(&frame).expect("json");
+        assert_eq!(value["entries"][1]["seq"], 2);
+        assert_eq!(value["through"], 2);
+    }
+}

@@ -1,0 +1,35 @@
+//! The words of Weft: ids, entries, frames, requests and replies, limits, and the map from room to
+//! partition. No IO, no clock, no randomness: every other crate may depend on this one.
+//!
+//! What is here is the contract between parts (and, through `docs/protocol.md`, with clients):
+//! - [`ids`], [`room`], [`client_id`]: validated names; a value of such a type is well-formed.
+//! - [`body`], [`entry`]: what a sender asks for, and what the room's log holds.
+//! - [`frame`]: the WebSocket frames of `weft.v1`.
+//! - [`error`]: the published error codes.
+//! - [`event`]: the header that travels beside an entry's bytes on NATS.
+//! - [`svc`]: requests and replies between edge and core.
+//! - [`position`], [`partition`], [`limits`], [`token`].
+
+pub mod body;
+pub mod client_id;
+pub mod entry;
+pub mod error;
+pub mod event;
+pub mod frame;
+pub mod ids;
+pub mod limits;
+pub mod partition;
+pub mod position;
+pub mod room;
+pub mod svc;
+pub mod token;
+
+pub use body::{Body, History, Kind, RawBody, Role};
+pub use client_id::ClientId;
+pub use entry::Entry;
+pub use error::{ApiError, ErrorCode};
+pub use event::EventHead;
+pub use ids::{DeviceId, NodeId, UserId};
+pub use partition::{Partition, partition_of};
+pub use position::{Cursor, Position, StoreId};
+pub use room::{RoomId, RoomKind};

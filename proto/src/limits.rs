@@ -1,0 +1,34 @@
+//! Every limit that more than one part must agree on. Each is a promise to clients: raising one is
+//! easy, lowering one breaks somebody.
+
+/// Longest id of a user, group, device, node, and longest reply token, in bytes.
+pub const ID_BYTES_MAX: usize = 64;
+/// Longest text body, in Unicode scalar values.
+pub const TEXT_CHARS_MAX: usize = 100_000;
+/// Longest title of a room or display name of a user, in Unicode scalar values.
+pub const TITLE_CHARS_MAX: usize = 200;
+/// Longest avatar reference, in bytes.
+pub const AVATAR_BYTES_MAX: usize = 1_000;
+/// Shortest and longest password, in bytes.
+pub const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=256;
+/// Largest WebSocket frame or HTTP body that is read, in bytes. 100,000 characters can be
+/// `\uXXXX` escapes, two of them for one character: 1.2 MB.
+pub const FRAME_BYTES_MAX: usize = 1_300_000;
+/// A group that once had more members is *large*: it is no longer fanned out to inboxes.
+pub const FANOUT_LIMIT: usize = 100;
+/// Most members that a `create` may name beside its sender.
+pub const CREATE_MEMBERS_MAX: usize = 99;
+/// Most members of a group.
+pub const GROUP_MEMBERS_MAX: usize = 100_000;
+/// Most entries that one page of history or sync carries.
+pub const PAGE_ENTRIES_MAX: u32 = 200;
+/// A page of history or sync ends after the entry that passes this size, in bytes.
+pub const PAGE_BYTES_MAX: usize = 400_000;
+/// Most rooms or members that one page carries.
+pub const PAGE_ROWS_MAX: u32 = 500;
+/// A sync that would carry more entries than this is answered with `resync`.
+pub const SYNC_ENTRIES_MAX: u64 = 10_000;
+/// A client id older than this is refused with `expired_id`, in milliseconds.
+pub const CLIENT_ID_AGE_MS_MAX: u64 = 24 * 3_600_000;
+/// A client id further in the future than this is refused with `expired_id`, in milliseconds.
+pub const CLIENT_ID_AHEAD_MS_MAX: u64 = 3_600_000;

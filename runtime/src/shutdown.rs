@@ -1,0 +1,111 @@
+//! Every task has an owner that joins it: a token to cancel, a gate to wait at, and the names of
+//! those who are late.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Starts tasks, tells them to end, and waits for them. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Shutdown {
+    token: CancellationToken,
+    tracker: TaskTracker,
+    running: Arc<Mutex<BTreeMap<&'static str, usize>>>,
+}
+
+impl Shutdown {
+    /// A new owner of tasks.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An owner whose tasks also end when this one's do. It waits for its own tasks only.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self { token: self.token.child_token(), ..Self::default() }
+    }
+
+    /// Cancelled when the tasks have to end.
+    #[must_use]
+    pub fn token(&self) -> &CancellationToken {
+        &self.token
+    }
+
+    /// Runs a task until it ends by itself; it watches [`token`](Self::token). The name is said
+    /// where it is late.
+    pub fn spawn<F>(&self, name: &'static str, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let guard = Running::enter(name, &self.running);
+        self.tracker.spawn(async move {
+            let _guard = guard;
+            task.await;
+        });
+    }
+
+    /// Tells every task to end and waits. The names of those that still run when the time is over;
+    /// empty: all have ended.
+    pub async fn finish(&self, patience: Duration) -> Vec<&'static str> {
+        self.token.cancel();
+        self.tracker.close();
+        if tokio::time::timeout(patience, self.tracker.wait()).await.is_ok() {
+            return Vec::new();
+        }
+        let running = self.running.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        running.keys().copied().collect()
+    }
+}
+
+/// Counts a task as running, also where it panics.
+struct Running {
+    name: &'static str,
+    all: Arc<Mutex<BTreeMap<&'static str, usize>>>,
+}
+
+impl Running {
+    fn enter(name: &'static str, all: &Arc<Mutex<BTreeMap<&'static str, usize>>>) -> Self {
+        let mut running = all.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *running.entry(name).or_default() += 1;
+        drop(running);
+        Self { name, all: Arc::clone(all) }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut running = self.all.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(count) = running.get_mut(self.name) {
+            *count -= 1;
+            if *count == 0 {
+                running.remove(self.name);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn names_who_is_late() {
+        let shutdown = Shutdown::new();
+        let token = shutdown.token().clone();
+        shutdown.spawn("polite", async move { token.cancelled().await });
+        shutdown.spawn("stubborn", std::future::pending());
+        assert_eq!(shutdown.finish(Duration::from_secs(1)).await, ["stubborn"]);
+    }
+
+    #[tokio::test]
+    async fn waits_for_a_task_that_panics() {
+        let shutdown = Shutdown::new();
+        shutdown.spawn("broken", async { panic!("on purpose") });
+        assert!(shutdown.finish(Duration::from_secs(5)).await.is_empty());
+    }
+}

@@ -1,0 +1,191 @@
+//! A conditional write as data: guards that must hold, operations that then happen, all or none.
+
+use bytes::Bytes;
+
+use crate::error::Error;
+use crate::limits::{BATCH_BYTES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
+
+/// Names one batch for ever: the evidence that settles an unknown outcome.
+pub type BatchId = [u8; 16];
+
+/// Where the position stands in a value written by [`Op::SetPositioned`]: its first bytes.
+pub const POSITION_BYTES: usize = 12;
+
+/// A condition: the key has exactly this value, or does not exist (`None`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Guard {
+    /// Which key.
+    pub key: Bytes,
+    /// Its expected value.
+    pub expected: Option<Bytes>,
+}
+
+/// One write.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Op {
+    /// Sets the key.
+    Set {
+        /// Which key.
+        key: Bytes,
+        /// Its new value.
+        value: Bytes,
+    },
+    /// Removes the key.
+    Clear {
+        /// Which key.
+        key: Bytes,
+    },
+    /// Removes every key in `from..to`.
+    ClearRange {
+        /// The first key.
+        from: Bytes,
+        /// The first key that stays.
+        to: Bytes,
+    },
+    /// Sets the key where it does not exist or has a byte-wise smaller value.
+    Max {
+        /// Which key.
+        key: Bytes,
+        /// Its least value from now on.
+        value: Bytes,
+    },
+    /// Sets the key to the commit's position (12 bytes, with `order` as its last two) and `value`.
+    SetPositioned {
+        /// Which key.
+        key: Bytes,
+        /// The place inside of the commit.
+        order: u16,
+        /// What follows the position.
+        value: Bytes,
+    },
+    /// Sets the key `prefix` + the commit's position (12 bytes, with `order` as its last two).
+    SetAtPosition {
+        /// What stands before the position in the key.
+        prefix: Bytes,
+        /// The place inside of the commit.
+        order: u16,
+        /// Its value.
+        value: Bytes,
+    },
+}
+
+/// Guards and operations that are committed together. Operations happen in their order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Batch {
+    id: BatchId,
+    guards: Vec<Guard>,
+    ops: Vec<Op>,
+    size_bytes: usize,
+}
+
+impl Batch {
+    /// An empty batch.
+    #[must_use]
+    pub fn new(id: BatchId) -> Self {
+        Self { id, guards: Vec::new(), ops: Vec::new(), size_bytes: 0 }
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> BatchId {
+        self.id
+    }
+
+    /// Its conditions.
+    #[must_use]
+    pub fn guards(&self) -> &[Guard] {
+        &self.guards
+    }
+
+    /// Its writes, in order.
+    #[must_use]
+    pub fn ops(&self) -> &[Op] {
+        &self.ops
+    }
+
+    /// Keys and values of all guards and operations, in bytes.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.size_bytes
+    }
+
+    /// Requires the key to have this value, or not to exist.
+    pub fn guard(&mut self, key: Bytes, expected: Option<Bytes>) {
+        self.size_bytes += key.len() + expected.as_ref().map_or(0, Bytes::len);
+        self.guards.push(Guard { key, expected });
+    }
+
+    /// Adds [`Op::Set`].
+    pub fn set(&mut self, key: Bytes, value: impl Into<Bytes>) {
+        self.push(Op::Set { key, value: value.into() });
+    }
+
+    /// Adds [`Op::Clear`].
+    pub fn clear(&mut self, key: Bytes) {
+        self.push(Op::Clear { key });
+    }
+
+    /// Adds [`Op::ClearRange`].
+    pub fn clear_range(&mut self, from: Bytes, to: Bytes) {
+        self.push(Op::ClearRange { from, to });
+    }
+
+    /// Adds [`Op::Max`].
+    pub fn max(&mut self, key: Bytes, value: impl Into<Bytes>) {
+        self.push(Op::Max { key, value: value.into() });
+    }
+
+    /// Adds [`Op::SetPositioned`].
+    pub fn set_positioned(&mut self, key: Bytes, order: u16, value: impl Into<Bytes>) {
+        self.push(Op::SetPositioned { key, order, value: value.into() });
+    }
+
+    /// Adds [`Op::SetAtPosition`].
+    pub fn set_at_position(&mut self, prefix: Bytes, order: u16, value: impl Into<Bytes>) {
+        self.push(Op::SetAtPosition { prefix, order, value: value.into() });
+    }
+
+    fn push(&mut self, op: Op) {
+        let (key, value) = op.sizes();
+        self.size_bytes += key + value;
+        self.ops.push(op);
+    }
+
+    /// Checks every limit.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] for the first that is broken.
+    pub fn check(&self) -> Result<(), Error> {
+        let check = |what, bytes, bytes_max| {
+            if bytes <= bytes_max { Ok(()) } else { Err(Error::Limit { what, bytes, bytes_max }) }
+        };
+        for guard in &self.guards {
+            check("key", guard.key.len(), KEY_BYTES_MAX)?;
+            check("value", guard.expected.as_ref().map_or(0, Bytes::len), VALUE_BYTES_MAX)?;
+        }
+        for op in &self.ops {
+            let (key, value) = op.sizes();
+            // A clear range counts both of its ends; each is a key.
+            let key_bytes_max =
+                if matches!(op, Op::ClearRange { .. }) { 2 * KEY_BYTES_MAX } else { KEY_BYTES_MAX };
+            check("key", key, key_bytes_max)?;
+            check("value", value, VALUE_BYTES_MAX)?;
+        }
+        check("batch", self.size_bytes, BATCH_BYTES_MAX)
+    }
+}
+
+impl Op {
+    /// Bytes of key and value as they will be written.
+    fn sizes(&self) -> (usize, usize) {
+        match self {
+            Self::Set { key, value } | Self::Max { key, value } => (key.len(), value.len()),
+            Self::Clear { key } => (key.len(), 0),
+            Self::ClearRange { from, to } => (from.len() + to.len(), 0),
+            Self::SetPositioned { key, value, .. } => (key.len(), POSITION_BYTES + value.len()),
+            Self::SetAtPosition { prefix, value, .. } => {
+                (prefix.len() + POSITION_BYTES, value.len())
+            }
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The truth: engines, batches and typed tables.
+//!
+//! - [`Store`] is what everything else holds: one small interface over any engine. Two verbs:
+//!   a [`Snapshot`] reads, a [`Batch`] is committed whole or not at all.
+//! - [`embedded`] keeps it on disk for one process; [`memory`] is the reference model for tests.
+//! - [`tables`] owns every key's bytes. No other crate builds a key.
+//!
+//! Invariants:
+//! - A commit that was answered is durable; a snapshot never shows what a power cut could take back.
+//! - Positions grow with every commit; a snapshot's read version covers exactly the commits at or
+//!   before it.
+//! - A batch that breaks a limit of any engine is refused by all of them (see [`limits`]).
+
+pub mod batch;
+pub mod embedded;
+pub mod engine;
+pub mod error;
+pub mod limits;
+pub mod memory;
+pub mod tables;
+
+pub use batch::{Batch, BatchId, Guard, Op};
+pub use engine::{Engine, Outcome, Snapshot, Store};
+pub use error::Error;
