@@ -165,10 +165,11 @@ impl Batch {
         }
         for op in &self.ops {
             let (key, value) = op.sizes();
-            // A clear range counts both of its ends; each is a key.
-            let key_bytes_max =
-                if matches!(op, Op::ClearRange { .. }) { 2 * KEY_BYTES_MAX } else { KEY_BYTES_MAX };
-            check("key", key, key_bytes_max)?;
+            if let Op::ClearRange { from, to } = op {
+                check("key", from.len().max(to.len()), KEY_BYTES_MAX)?;
+            } else {
+                check("key", key, KEY_BYTES_MAX)?;
+            }
             check("value", value, VALUE_BYTES_MAX)?;
         }
         check("batch", self.size_bytes, BATCH_BYTES_MAX)

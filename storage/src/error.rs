@@ -15,8 +15,12 @@ pub enum Error {
          several core processes need FoundationDB"
     )]
     Locked(String),
+    /// The store's folder or files can't be used.
+    #[error("can't open the store at {0}")]
+    Open(String),
     /// The disk refused a write or the files are damaged: the store takes nothing more until it is
-    /// opened again.
+    /// opened again. Only then, by evidence in the store, can be told whether a commit that was
+    /// answered with this happened.
     #[error("store failed and has to be opened again: {0}")]
     Failed(String),
     /// A key, value or batch is larger than every engine takes.

@@ -1,0 +1,292 @@
+//! The thread that owns every write.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fjall::PersistMode;
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use weft_proto::Position;
+
+use super::cleared::{Cleared, Rows};
+use super::files::{self, Files};
+use super::view::{Published, View};
+use super::writes::{Newest, Writes, insert_rows};
+use super::{Options, keys};
+use crate::batch::Batch;
+use crate::engine::Outcome;
+use crate::error::Error;
+
+/// A group ends here, so that the first of it does not wait for too many others ...
+const GROUP_BATCHES_MAX: usize = 512;
+/// ... nor for too many bytes to sync.
+const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Keys swept between two groups: below 1 ms.
+const SWEEP_KEYS: usize = 512;
+/// Steps between two syncs while there is nothing else to do.
+const SWEEP_STEPS_PER_SYNC: usize = 32;
+/// Cleared ranges that may wait for being swept. Each is one comparison in a read, and a row.
+const CLEARED_RANGES_MAX: usize = 4_096;
+/// Full memtables that wait for their flush, at most. The library itself stops writers at 4, in a
+/// loop that never looks whether the flushing thread still lives.
+const SEALED_MEMTABLES_MAX: usize = 3;
+/// Tables that wait for a compaction, at most. The library stops writers at 30, in such a loop.
+const UNCOMPACTED_TABLES_MAX: usize = 24;
+const STALL_POLL: Duration = Duration::from_millis(1);
+
+/// A batch and who waits for it.
+pub struct Request {
+    pub batch: Batch,
+    pub answer: oneshot::Sender<Result<Outcome, Error>>,
+    /// Its share of the queue's bytes, given back with the answer.
+    pub _room: OwnedSemaphorePermit,
+}
+
+pub struct Committer {
+    files: Files,
+    options: Options,
+    requests: mpsc::Receiver<Request>,
+    published: Arc<Published>,
+    cleared: Cleared,
+    /// The last commit's version.
+    version: u64,
+    /// Set once the queue is empty and closed; a drop before that is a failure.
+    is_done: bool,
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.published.fail("its committer has stopped");
+        }
+    }
+}
+
+/// Why the store has to be opened again.
+struct Failure(String);
+
+impl Committer {
+    /// Reads what the last process left.
+    pub fn new(
+        files: Files,
+        options: Options,
+        requests: mpsc::Receiver<Request>,
+    ) -> Result<(Self, Arc<Published>), Error> {
+        let failed = |reason| Error::Open(format!("{}: {reason}", files.path.display()));
+        let damaged = |error| failed(files::describe(&error, &files.path));
+        let version = match files.data.get(keys::STATE).map_err(damaged)? {
+            None => 0,
+            Some(state) => keys::state_version(&state)
+                .ok_or_else(|| failed("written by another version of Weft".to_owned()))?,
+        };
+        let mut ranges = Vec::new();
+        for row in files.data.range(keys::CLEARED..keys::CLEARED_END) {
+            let (key, to) = row.into_inner().map_err(damaged)?;
+            let from = bytes::Bytes::copy_from_slice(&key[keys::CLEARED.len()..]);
+            ranges.push((from, bytes::Bytes::copy_from_slice(&to)));
+        }
+        let cleared = Cleared::from_ranges(ranges);
+        // What was replayed may only have been in the system's cache.
+        files.database.persist(PersistMode::SyncAll).map_err(damaged)?;
+        let published = Arc::new(Published::new(View {
+            data: files.data.clone(),
+            snapshot: files.database.snapshot(),
+            cleared: cleared.clone(),
+            version,
+            _lock: Arc::clone(&files.lock),
+        }));
+        let committer = Self {
+            files,
+            options,
+            requests,
+            published: Arc::clone(&published),
+            cleared,
+            version,
+            is_done: false,
+        };
+        Ok((committer, published))
+    }
+
+    /// Runs until every sender is gone and the queue is empty, or until the store fails.
+    pub fn run(mut self) {
+        match self.serve() {
+            Ok(()) => self.is_done = true,
+            Err(Failure(reason)) => {
+                tracing::error!(path = %self.files.path.display(), reason, "store failed");
+                self.published.fail(&reason);
+                // Whoever still waits is answered by the closed channel.
+            }
+        }
+    }
+
+    fn serve(&mut self) -> Result<(), Failure> {
+        let mut steps = 0;
+        loop {
+            let first = if self.cleared.is_empty() {
+                self.requests.blocking_recv()
+            } else {
+                match self.requests.try_recv() {
+                    Ok(first) => Some(first),
+                    Err(TryRecvError::Disconnected) => None,
+                    Err(TryRecvError::Empty) => {
+                        self.sweep_step()?;
+                        steps += 1;
+                        if self.cleared.is_empty() || steps % SWEEP_STEPS_PER_SYNC == 0 {
+                            self.sync_and_publish()?;
+                        }
+                        continue;
+                    }
+                }
+            };
+            let Some(first) = first else { return Ok(()) };
+            let group = self.group(first);
+            self.commit_group(group)?;
+            if !self.cleared.is_empty() {
+                self.sweep_step()?;
+            }
+            while self.cleared.len() > CLEARED_RANGES_MAX {
+                self.sweep_step()?;
+            }
+        }
+    }
+
+    /// The first request and what else is ready, in order, within the bounds.
+    fn group(&mut self, first: Request) -> Vec<Request> {
+        let mut bytes = first.batch.size_bytes();
+        let mut group = vec![first];
+        while group.len() < GROUP_BATCHES_MAX && bytes < GROUP_BYTES_MAX {
+            let Ok(next) = self.requests.try_recv() else { break };
+            bytes += next.batch.size_bytes();
+            group.push(next);
+        }
+        group
+    }
+
+    fn commit_group(&mut self, group: Vec<Request>) -> Result<(), Failure> {
+        if let Some(refusal) = self.refusal() {
+            for request in group {
+                let _ = request.answer.send(Err(Error::Unavailable(refusal.clone())));
+            }
+            return Ok(());
+        }
+        match self.write_group(&group) {
+            Ok(outcomes) => {
+                for (request, outcome) in group.into_iter().zip(outcomes) {
+                    // Who does not wait any more is not told.
+                    let _ = request.answer.send(Ok(outcome));
+                }
+                Ok(())
+            }
+            Err(Failure(reason)) => {
+                self.published.fail(&reason);
+                for request in group {
+                    let _ = request.answer.send(Err(Error::Failed(reason.clone())));
+                }
+                Err(Failure(reason))
+            }
+        }
+    }
+
+    /// Why nothing can be committed now, though nothing is broken.
+    fn refusal(&self) -> Option<String> {
+        let free_bytes = files::disk_free_bytes(&self.files.path)?;
+        (free_bytes < self.options.disk_reserve_bytes).then(|| {
+            format!(
+                "the disk of {} is nearly full ({} MB free, {} MB are kept in reserve)",
+                self.files.path.display(),
+                free_bytes / 1_000_000,
+                self.options.disk_reserve_bytes / 1_000_000,
+            )
+        })
+    }
+
+    fn write_group(&mut self, group: &[Request]) -> Result<Vec<Outcome>, Failure> {
+        let version_before = self.version;
+        let mut outcomes = Vec::with_capacity(group.len());
+        for request in group {
+            outcomes.push(self.write(&request.batch)?);
+        }
+        if self.version != version_before {
+            self.sync_and_publish()?;
+        }
+        Ok(outcomes)
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<Outcome, Failure> {
+        let newest = Newest { data: &self.files.data, cleared: &self.cleared };
+        for (index, guard) in batch.guards().iter().enumerate() {
+            let found = newest.get(&guard.key).map_err(|error| self.failure(&error))?;
+            if found.as_deref() != guard.expected.as_deref() {
+                return Ok(Outcome::Rejected { guard: index });
+            }
+        }
+        let version = (self.options.clock_us)().max(self.version + 1);
+        let position = Position::new(version, 0);
+        let writes = Writes::of(batch.ops(), position, &newest, self.options.clear_now_keys_max)
+            .map_err(|error| self.failure(&error))?;
+        let cleared = writes.cleared.clone();
+        self.commit(writes.into_batch(&self.files.database, &self.files.data, version))?;
+        self.cleared = cleared;
+        self.version = version;
+        Ok(Outcome::Committed(position))
+    }
+
+    /// Removes the next few keys of the first cleared range. Nobody sees a difference, so it needs
+    /// no sync of its own: the journal keeps its place in the order.
+    fn sweep_step(&mut self) -> Result<(), Failure> {
+        let Some(range) = self.cleared.first() else { return Ok(()) };
+        let mut batch =
+            fjall::OwnedWriteBatch::with_capacity(self.files.database.clone(), SWEEP_KEYS + 2);
+        let stored = self.files.data.range(keys::user(&range.start)..keys::user(&range.end));
+        let mut swept_upto = range.end.clone();
+        for (index, pair) in stored.enumerate() {
+            let key = pair.key().map_err(|error| self.failure(&error))?;
+            if index == SWEEP_KEYS {
+                swept_upto = keys::user_key(&key);
+                break;
+            }
+            batch.remove(&self.files.data, key);
+        }
+        let (mut cleared, mut rows) = (self.cleared.clone(), Rows::new());
+        cleared.shrink(range.start, swept_upto, &mut rows);
+        insert_rows(&mut batch, &self.files.data, &rows);
+        self.commit(batch)?;
+        self.cleared = cleared;
+        Ok(())
+    }
+
+    fn commit(&self, batch: fjall::OwnedWriteBatch) -> Result<(), Failure> {
+        self.wait_for_background()?;
+        batch.commit().map_err(|error| self.failure(&error))
+    }
+
+    /// Holds writes while flushes and compactions are behind, as the library would, but notices
+    /// when they have failed.
+    fn wait_for_background(&self) -> Result<(), Failure> {
+        let data = &self.files.data;
+        while data.sealed_memtable_count() >= SEALED_MEMTABLES_MAX
+            || data.l0_table_count() >= UNCOMPACTED_TABLES_MAX
+        {
+            self.files.database.persist(PersistMode::Buffer).map_err(|e| self.failure(&e))?;
+            std::thread::sleep(STALL_POLL);
+        }
+        Ok(())
+    }
+
+    fn sync_and_publish(&self) -> Result<(), Failure> {
+        let synced = self.files.database.persist(PersistMode::SyncData);
+        synced.map_err(|error| self.failure(&error))?;
+        self.published.publish(View {
+            data: self.files.data.clone(),
+            snapshot: self.files.database.snapshot(),
+            cleared: self.cleared.clone(),
+            version: self.version,
+            _lock: Arc::clone(&self.files.lock),
+        });
+        Ok(())
+    }
+
+    fn failure(&self, error: &fjall::Error) -> Failure {
+        Failure(files::describe(error, &self.files.path))
+    }
+}

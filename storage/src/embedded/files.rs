@@ -1,0 +1,137 @@
+//! The folder: its lock, its first creation, fjall's settings, and what its errors mean.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+
+use super::Options;
+use crate::error::Error;
+
+/// Blocks of tables that stay in memory, decompressed. The hot set (heads, members, the newest
+/// entries) is in the memtable anyway.
+const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// Journals on disk, at most: bounds the replay at start. The library rotates at 64 MB, and one
+/// keyspace has its journal freed by each flush, so this is never reached in good order.
+const JOURNALS_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// One thread flushes, one compacts.
+const WORKER_THREADS: usize = 2;
+/// How far the library's threads stand behind everybody else for the CPU.
+const WORKER_NICE: i32 = 5;
+/// See [`Options::memtable_bytes`].
+pub const MEMTABLE_BYTES: u64 = 32 * 1024 * 1024;
+/// Room for a flush and a compaction to end in order, when the disk is nearly full.
+pub const DISK_RESERVE_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Holds our lock; the database's own folder is below, so that a first creation that was cut off
+/// can be told from damage.
+const LOCK_FILE: &str = "weft.lock";
+const DATABASE_FOLDER: &str = "db";
+/// fjall writes it last when it creates a database.
+const DATABASE_MARKER: &str = "version";
+
+/// An open folder. The fields are dropped in this order: the lock goes last.
+pub struct Files {
+    pub data: Keyspace,
+    pub database: Database,
+    pub path: PathBuf,
+    /// Every view holds it too: the library's files are in use until the last one is gone.
+    pub lock: Arc<File>,
+}
+
+pub fn open(path: &Path, options: &Options) -> Result<Files, Error> {
+    let failed = |error: io::Error| Error::Open(format!("{}: {}", path.display(), reason(&error)));
+    let is_new = !path.exists();
+    fs::create_dir_all(path).map_err(failed)?;
+    let lock = lock(path)?;
+    let folder = path.join(DATABASE_FOLDER);
+    if folder.exists() && !folder.join(DATABASE_MARKER).exists() {
+        // The marker is written before the first commit: nothing can be in here.
+        fs::remove_dir_all(&folder).map_err(failed)?;
+    }
+    let (database, data) = open_database(&folder, options).map_err(|error| match error {
+        fjall::Error::Locked => Error::Locked(path.display().to_string()),
+        error => Error::Open(format!("{}: {}", path.display(), describe(&error, path))),
+    })?;
+    sync_folder(path).map_err(failed)?;
+    if is_new && let Some(parent) = path.canonicalize().map_err(failed)?.parent() {
+        sync_folder(parent).map_err(failed)?;
+    }
+    Ok(Files { data, database, path: path.to_owned(), lock })
+}
+
+fn lock(path: &Path) -> Result<Arc<File>, Error> {
+    let failed = |error: io::Error| Error::Open(format!("{}: {}", path.display(), reason(&error)));
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path.join(LOCK_FILE))
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Arc::new(file)),
+        Err(fs::TryLockError::WouldBlock) => Err(Error::Locked(path.display().to_string())),
+        Err(fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// A new file or folder is durable only when the folder that names it is.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn open_database(folder: &Path, options: &Options) -> fjall::Result<(Database, Keyspace)> {
+    let (folder, memtable_bytes) = (folder.to_owned(), options.memtable_bytes);
+    let opening = move || {
+        // Threads inherit it, so this is done on a thread of its own. Where it isn't allowed,
+        // the workers are as important as everybody else.
+        let _ = rustix::process::nice(WORKER_NICE);
+        let database = Database::builder(&folder)
+            .cache_size(CACHE_BYTES)
+            .max_journaling_size(JOURNALS_BYTES_MAX)
+            .worker_threads(WORKER_THREADS)
+            // The committer syncs once per group.
+            .manual_journal_persist(true)
+            .open()?;
+        let data = database.keyspace("data", || {
+            KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes)
+        })?;
+        Ok((database, data))
+    };
+    let thread = std::thread::Builder::new().name("weft-store-open".to_owned()).spawn(opening)?;
+    thread.join().unwrap_or(Err(fjall::Error::Unrecoverable))
+}
+
+/// Bytes that this process may still write; `None` where the system doesn't say.
+pub fn disk_free_bytes(path: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(path).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+/// What went wrong, for the person who has to mend it.
+pub fn describe(error: &fjall::Error, path: &Path) -> String {
+    let text = match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
+            reason(error)
+        }
+        fjall::Error::Poisoned => "an earlier write failed".to_owned(),
+        fjall::Error::JournalRecovery(error) => format!("its journal is damaged ({error:?})"),
+        fjall::Error::InvalidVersion(_) => "written by another version".to_owned(),
+        fjall::Error::Storage(error) => format!("its tables are damaged ({error:?})"),
+        other => format!("{other:?}"),
+    };
+    let disk_full = disk_free_bytes(path).is_some_and(|bytes| bytes < 1024 * 1024);
+    if disk_full && !text.contains("disk is full") { format!("the disk is full; {text}") } else { text }
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::StorageFull => "the disk is full".to_owned(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            format!("the folder can't be written ({error})")
+        }
+        _ => error.to_string(),
+    }
+}
