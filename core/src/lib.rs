@@ -1,1 +1,116 @@
-//! weft-core
+//! Order and persist: partition owners, and the services that answer from the store.
+//!
+//! - [`partition`]: the way of a command from the ingest log into the store and out again.
+//! - [`services`]: accounts, rooms and logs, asked over NATS.
+//!
+//! Invariant: core and edge never call each other; they meet in `weft-proto`.
+
+pub mod error;
+pub mod partition;
+pub mod services;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use weft_nats::membership::Nodes;
+use weft_nats::{AssetOptions, Bus, EventPublisher, Membership, NodeInfo, assets};
+use weft_proto::{NodeId, Partition, UserId};
+use weft_runtime::{Clock, Shutdown, SystemClock};
+use weft_storage::Store;
+
+pub use error::Error;
+use partition::owner::{Owners, Progress, partitions_of};
+pub use partition::quota::QuotaLimits;
+
+/// The membership role of core nodes.
+pub const ROLE: &str = "core";
+
+/// What a core node works with.
+pub struct CoreOptions {
+    /// The truth.
+    pub store: Store,
+    /// The connection, as user `core`.
+    pub bus: Bus,
+    /// This node's name.
+    pub node: NodeId,
+    /// The streams and buckets; their partition count is the store's.
+    pub assets: AssetOptions,
+    /// Outside systems: accounts without a password, made at start.
+    pub bots: Vec<UserId>,
+    /// How much one sender may ask of a partition.
+    pub quota: QuotaLimits,
+    /// How long an access token lives.
+    pub token_life: Duration,
+}
+
+/// A running core node.
+pub struct Core {
+    node: NodeId,
+    partitions: Partition,
+    membership: Membership,
+    nodes: watch::Receiver<Nodes>,
+    progress: Progress,
+    services: weft_nats::Services,
+    shutdown: Shutdown,
+}
+
+impl Core {
+    /// Opens the store's layout, makes the streams, serves, and joins the other nodes.
+    ///
+    /// # Errors
+    /// Each is one line that an operator can act on.
+    pub async fn start(options: CoreOptions) -> Result<Self, Error> {
+        let CoreOptions { store, bus, node, assets, bots, quota, token_life } = options;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let partitions = assets.partitions;
+        services::layout::open(&store, partitions).await?;
+        assets::ensure(&bus, &assets).await?;
+        services::accounts::ensure_bots(&store, &*clock, &bots).await?;
+        let shutdown = Shutdown::new();
+        let context = services::Context::open(store.clone(), Arc::clone(&clock), token_life).await?;
+        let services = services::start(context, &bus).await?;
+        let info = NodeInfo { boot: format!("{:016x}", rand::random::<u64>()), ..NodeInfo::default() };
+        let membership = Membership::join(&bus, ROLE, &node, info).await?;
+        let nodes = membership.live(ROLE);
+        let events = EventPublisher::start(&bus).await?;
+        let owners = Owners { bus, events, store, clock, node: node.clone(), partitions, quota };
+        let progress = owners.start(&nodes, &shutdown);
+        Ok(Self { node, partitions, membership, nodes, progress, services, shutdown })
+    }
+
+    /// Waits until every partition that is this node's is taken.
+    ///
+    /// # Errors
+    /// What keeps a partition from being served.
+    pub async fn ready(&self) -> Result<(), Arc<Error>> {
+        let mut taken = self.progress.taken.clone();
+        let all = |taken: &BTreeSet<Partition>| {
+            partitions_of(&self.nodes.borrow(), self.partitions, &self.node).is_subset(taken)
+        };
+        tokio::select! {
+            _ = taken.wait_for(all) => Ok(()),
+            error = self.failed() => Err(error),
+        }
+    }
+
+    /// Waits until this node can't serve a partition any more without a person's help.
+    pub async fn failed(&self) -> Arc<Error> {
+        let mut failed = self.progress.failed.clone();
+        match failed.wait_for(Option::is_some).await.map(|error| error.clone()) {
+            Ok(Some(error)) => error,
+            // The owners are gone: the node is shutting down.
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Leaves in order: finish the commits, answer, publish, then say so to the others. The names
+    /// of the tasks that were late.
+    pub async fn shutdown(self, patience: Duration) -> Vec<&'static str> {
+        let late = self.shutdown.finish(patience).await;
+        self.membership.leave().await;
+        self.services.shutdown().await;
+        late
+    }
+}

@@ -4,6 +4,8 @@
 //! 1 = an [`ApiError`] follows, as JSON. Calls that speak for a user carry the user's own access
 //! token; core verifies it again.
 
+use std::fmt;
+
 use prost::Message;
 
 use crate::error::{ApiError, ErrorCode};
@@ -86,12 +88,43 @@ macro_rules! method {
     };
 }
 
+/// `Debug` of messages with a password or a token in them: only these fields are shown.
+macro_rules! redacted {
+    ($($message:ident { $($field:ident),* })*) => {$(
+        impl fmt::Debug for $message {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($message))
+                    $(.field(stringify!($field), &self.$field))*
+                    .finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+
+redacted! {
+    Signup { user }
+    Login { user, device }
+    Refresh {}
+    Tokens { user, device, expires_at_ms }
+    Logout {}
+    ChangePassword {}
+    GetProfile { user }
+    SetProfile { display_name, avatar }
+    ListGroups { after }
+    ListRooms { after, limit }
+    GetRoom { room }
+    ListMembers { room, after, limit }
+    ReadLog { room, after, before, after_position, to, limit }
+    Sync { cursor }
+}
+
 /// Nothing to say.
 #[derive(Clone, PartialEq, Message)]
 pub struct Empty {}
 
 /// Makes an account.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub struct Signup {
     /// The wanted user id.
     #[prost(string, tag = "1")]
@@ -124,6 +157,7 @@ pub struct Profile {
 
 /// Trades a password for tokens.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub struct Login {
     /// The user id.
     #[prost(string, tag = "1")]
@@ -139,6 +173,7 @@ method!(Login, "accounts", "login", Tokens);
 
 /// Trades a refresh token for new tokens. The old refresh token is used up.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub struct Refresh {
     /// From the last [`Tokens`].
     #[prost(string, tag = "1")]
@@ -148,6 +183,7 @@ method!(Refresh, "accounts", "refresh", Tokens);
 
 /// What a login gives.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub struct Tokens {
     /// The user id.
     #[prost(string, tag = "1")]
@@ -169,6 +205,7 @@ pub struct Tokens {
 /// Ends the login of the token's device: its refresh token is void. Its access token lives on
 /// until it expires.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub struct Logout {
     /// The access token.
     #[prost(string, tag = "1")]
@@ -178,6 +215,7 @@ method!(Logout, "accounts", "logout", Empty);
 
 /// Changes the password and ends the logins of all other devices.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub struct ChangePassword {
     /// The access token.
     #[prost(string, tag = "1")]
@@ -193,6 +231,7 @@ method!(ChangePassword, "accounts", "password", Empty);
 
 /// Reads a profile.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub struct GetProfile {
     /// The access token.
     #[prost(string, tag = "1")]
@@ -205,6 +244,7 @@ method!(GetProfile, "accounts", "profile_get", Profile);
 
 /// Changes one's own profile; a missing field stays as it is.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub struct SetProfile {
     /// The access token.
     #[prost(string, tag = "1")]
@@ -244,6 +284,7 @@ pub struct VerifyKey {
 
 /// Lists the caller's group rooms, by id: what an edge subscribes to.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub struct ListGroups {
     /// The access token.
     #[prost(string, tag = "1")]
@@ -267,6 +308,7 @@ pub struct Groups {
 
 /// Lists the caller's rooms with their heads.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub struct ListRooms {
     /// The access token.
     #[prost(string, tag = "1")]
@@ -283,7 +325,7 @@ method!(ListRooms, "rooms", "list", Rooms);
 /// A page of rooms.
 #[derive(Clone, PartialEq, Message)]
 pub struct Rooms {
-    /// The rooms, ascending by id.
+    /// Groups first, then direct rooms, each ascending by id.
     #[prost(message, repeated, tag = "1")]
     pub rooms: Vec<RoomSummary>,
     /// There are more: ask again with `after` = the last one.
@@ -325,6 +367,7 @@ pub struct RoomSummary {
 
 /// Reads one room of the caller.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub struct GetRoom {
     /// The access token.
     #[prost(string, tag = "1")]
@@ -337,6 +380,7 @@ method!(GetRoom, "rooms", "get", RoomSummary);
 
 /// Lists a room's members.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub struct ListMembers {
     /// The access token.
     #[prost(string, tag = "1")]
@@ -391,6 +435,7 @@ pub struct LogEntry {
 
 /// Reads a part of a room's log. Exactly one of `after`, `before` and `after_position` is given.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub struct ReadLog {
     /// The access token.
     #[prost(string, tag = "1")]
@@ -467,6 +512,7 @@ impl Resync {
 /// Asks for everything since a cursor. The first page fixes the read version; later pages repeat
 /// it and leave out what is newer.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub struct Sync {
     /// The access token.
     #[prost(string, tag = "1")]
@@ -512,5 +558,15 @@ mod tests {
         assert_eq!(decode_reply::<Profile>(&bytes), Err(error));
         assert_eq!(decode_reply::<Profile>(b"").expect_err("empty").code, ErrorCode::Internal);
         assert!(decode_request::<Login>(&[9]).is_err());
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let login = Login { user: "alice".into(), password: "hunter22".into(), device: "d".into() };
+        let text = format!("{login:?}");
+        assert!(text.contains("alice") && !text.contains("hunter22"), "{text}");
+        let tokens = Tokens { token: "JWT".into(), refresh_token: "R".into(), ..Tokens::default() };
+        let text = format!("{tokens:?}");
+        assert!(!text.contains("JWT") && !text.contains("\"R\""), "{text}");
     }
 }

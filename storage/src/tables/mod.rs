@@ -1,1 +1,38 @@
-//! x
+//! Typed tables: every key's bytes, and every stored record.
+//!
+//! ```text
+//! 01                                     layout      partition count, epoch, key version, store id
+//! 02 partition                           applied     how far a partition's ingest log is applied
+//! 03 partition, stream seq               journal     which entries one commit wrote
+//! 04 partition, stream seq               dead letter a command that could not be applied
+//! 10 room, seq, part                     log         an entry with its position
+//! 11 room                                head        a room's last entry, and what the room is
+//! 12 room, user                          member      a user's role in a room
+//! 13 user, room kind, room               membership  a user's rooms, groups first
+//! 20 user, position                      inbox       an entry of interest to the user
+//! 21 partition, hour, room, sender, id   resend      the seq that a client id got
+//! 30 user                                account
+//! 31 user, device                        device
+//! 32 key id                              signing key
+//! ```
+//!
+//! Numbers are big-endian (partition 2 bytes, hour 4, seq 8, part 1, position 12, client id 16);
+//! names end with a zero byte, which none of their alphabets has. Tags are never reused. Records
+//! are a version byte and prost, so that a field can be added; `head` and `log` have the commit's
+//! position before that.
+
+pub mod account;
+pub mod applied;
+pub mod dead_letter;
+pub mod device;
+pub mod head;
+pub mod inbox;
+pub mod journal;
+mod key;
+pub mod layout;
+pub mod log;
+pub mod member;
+pub mod membership;
+mod record;
+pub mod resend;
+pub mod signing_key;

@@ -1,0 +1,49 @@
+//! What can go wrong in core. Each message is one line that an operator can act on.
+
+use weft_proto::Partition;
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] weft_storage::Error),
+    /// The wire.
+    #[error(transparent)]
+    Nats(#[from] weft_nats::Error),
+    /// Another owner has taken the partition.
+    #[error("partition {0} was taken by another owner")]
+    Lost(Partition),
+    /// The store lacks what its ingest log has trimmed already.
+    #[error(
+        "the store went back: partition {partition} is applied up to {applied}, but its ingest log \
+         begins at {first_seq}; entries that were acknowledged are missing from this store"
+    )]
+    StoreBehind {
+        /// The partition.
+        partition: Partition,
+        /// Applied according to the store.
+        applied: u64,
+        /// The log's first sequence.
+        first_seq: u64,
+    },
+    /// The store was made with other settings, or by another version.
+    #[error("{0}")]
+    Layout(String),
+    /// Stopped on request.
+    #[error("stopped")]
+    Stopped,
+}
+
+impl Error {
+    /// True where trying again may help without anybody's doing.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_retryable(),
+            Self::Nats(error) => error.is_retryable(),
+            Self::Lost(_) => true,
+            Self::StoreBehind { .. } | Self::Layout(_) | Self::Stopped => false,
+        }
+    }
+}

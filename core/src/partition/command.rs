@@ -1,0 +1,131 @@
+//! What a message of the ingest log asks for.
+
+use weft_nats::{IngestMessage, ReplyTo};
+use weft_proto::limits::FRAME_BYTES_MAX;
+use weft_proto::{ApiError, Body, ClientId, ErrorCode, Partition, RoomId, UserId, partition_of};
+
+/// A well-formed command.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Command {
+    /// Who sends it.
+    pub sender: UserId,
+    /// To which room.
+    pub room: RoomId,
+    /// The sender's id for it; outsiders may have none.
+    pub client_id: Option<ClientId>,
+    /// What the room shall take.
+    pub body: Body,
+    /// Tells a resend from another content under the same client id.
+    pub content_hash: u64,
+}
+
+/// One message of the ingest log, decoded.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Incoming {
+    /// Its place in the stream.
+    pub stream_seq: u64,
+    /// Who wants an answer.
+    pub reply: Option<ReplyTo>,
+    /// The command, or why there is none.
+    pub command: Result<Command, ApiError>,
+}
+
+impl Incoming {
+    /// Decodes a message. `partition` of `partitions` is the log's.
+    #[must_use]
+    pub fn decode(message: IngestMessage, partition: Partition, partitions: Partition) -> Self {
+        Self {
+            stream_seq: message.stream_seq,
+            command: decode(&message, partition, partitions),
+            reply: message.reply,
+        }
+    }
+}
+
+fn decode(
+    message: &IngestMessage,
+    partition: Partition,
+    partitions: Partition,
+) -> Result<Command, ApiError> {
+    if let Some(problem) = message.problem {
+        return Err(problem.error());
+    }
+    let sender = UserId::new(&message.sender)?;
+    let room = RoomId::new(&message.room)?;
+    // The server's mapping puts a room into its partition; who goes around it is refused here.
+    if partition_of(&room, partitions) != partition {
+        return Err(ApiError::new(ErrorCode::BadId, "the room belongs to another partition"));
+    }
+    if message.payload.len() > FRAME_BYTES_MAX {
+        return Err(ApiError::new(ErrorCode::TooLarge, "the payload is too large"));
+    }
+    let client_id = message.client_id.as_deref().map(ClientId::parse).transpose()?;
+    if client_id.is_none() && !message.is_outsider {
+        return Err(ApiError::new(ErrorCode::BadClientId, "an edge's command has no client id"));
+    }
+    let body = if message.is_json {
+        Body::from_json(&message.payload)?
+    } else {
+        let text = std::str::from_utf8(&message.payload)
+            .map_err(|_| ApiError::new(ErrorCode::BadEncoding, "the payload is not UTF-8"))?;
+        Body::message(text.to_owned())?
+    };
+    let content_hash = body.content_hash();
+    Ok(Command { sender, room, client_id, body, content_hash })
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn message(payload: &'static [u8]) -> IngestMessage {
+        IngestMessage {
+            stream_seq: 3,
+            stored_at_ms: 0,
+            sender: "bot".into(),
+            room: "team".into(),
+            client_id: None,
+            reply: None,
+            is_json: false,
+            is_outsider: true,
+            payload: Bytes::from_static(payload),
+            problem: None,
+        }
+    }
+
+    fn code(message: IngestMessage) -> ErrorCode {
+        Incoming::decode(message, 0, 1).command.expect_err("refused").code
+    }
+
+    #[test]
+    fn plain_text_is_a_message() {
+        let command = Incoming::decode(message("héllo".as_bytes()), 0, 1).command.expect("command");
+        assert_eq!(command.body, Body::Message { text: "héllo".into() });
+    }
+
+    #[test]
+    fn malformed_commands_are_refused() {
+        assert_eq!(code(message(b"\xff\xfe")), ErrorCode::BadEncoding);
+        assert_eq!(code(message(b"")), ErrorCode::BadRequest);
+        assert_eq!(code(IngestMessage { is_json: true, ..message(b"{") }), ErrorCode::BadJson);
+        assert_eq!(code(IngestMessage { room: "A".into(), ..message(b"x") }), ErrorCode::BadId);
+        assert_eq!(
+            code(IngestMessage { client_id: Some("7".into()), ..message(b"x") }),
+            ErrorCode::BadClientId
+        );
+        assert_eq!(
+            code(IngestMessage { is_outsider: false, ..message(b"x") }),
+            ErrorCode::BadClientId
+        );
+    }
+
+    #[test]
+    fn a_room_of_another_partition_is_refused() {
+        let team = RoomId::new("team").expect("id");
+        let wrong = (partition_of(&team, 4) + 1) % 4;
+        let incoming = Incoming::decode(message(b"x"), wrong, 4);
+        assert_eq!(incoming.command.expect_err("refused").code, ErrorCode::BadId);
+    }
+}

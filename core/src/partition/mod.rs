@@ -1,0 +1,24 @@
+//! Order and persist: the owner of a partition.
+//!
+//! ```text
+//! ingest log ──▶ command ──▶ load ──▶ plan ──▶ commit ──▶ publish ──▶ answers, events
+//!               (decode)   (lookups) (pure)   (store)     (after the commit)
+//! ```
+//!
+//! Invariants:
+//! - Nothing is answered or published before the commit that covers it.
+//! - Every commit is guarded by the partition's whole `applied` row: an owner that was replaced
+//!   commits nothing. It then drops all that it knows.
+//! - A command is planned exactly once per owner; one that was answered before gets that answer.
+
+pub mod command;
+pub mod load;
+pub mod owner;
+pub mod plan;
+pub mod ports;
+pub mod publish;
+pub mod quota;
+pub mod rules;
+pub mod state;
+pub mod take;
+pub mod worker;

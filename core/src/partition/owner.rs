@@ -1,0 +1,188 @@
+//! Which partitions are this node's, and the workers that own them.
+//!
+//! One task per partition: it waits until the live nodes make the partition this node's, works, and
+//! starts again after it lost it or the store was away.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt as _;
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+use weft_nats::membership::Nodes;
+use weft_nats::{Bus, EventPublisher, IngestLog, assign};
+use weft_proto::{NodeId, Partition};
+use weft_runtime::{Clock, Shutdown};
+use weft_storage::{BatchId, Store};
+
+use super::ports::{EventBus, NatsLog};
+use super::quota::QuotaLimits;
+use super::worker::Worker;
+use crate::error::Error;
+
+/// Per batch, trimming costs the server a lot; once a second, nearly nothing.
+const TRIM_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What every worker of this node shares.
+#[derive(Clone)]
+pub struct Owners {
+    /// The connection.
+    pub bus: Bus,
+    /// Where answers and events go.
+    pub events: EventPublisher,
+    /// The truth.
+    pub store: Store,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// This node.
+    pub node: NodeId,
+    /// How many partitions there are.
+    pub partitions: Partition,
+    /// How much one sender may ask.
+    pub quota: QuotaLimits,
+}
+
+/// What the owners tell.
+#[derive(Clone)]
+pub struct Progress {
+    /// The partitions that are taken.
+    pub taken: watch::Receiver<BTreeSet<Partition>>,
+    /// Set where a partition can't be served until a person has looked.
+    pub failed: watch::Receiver<Option<Arc<Error>>>,
+}
+
+struct Tell {
+    taken: watch::Sender<BTreeSet<Partition>>,
+    failed: watch::Sender<Option<Arc<Error>>>,
+}
+
+/// The partitions of `node`.
+#[must_use]
+pub fn partitions_of(nodes: &Nodes, partitions: Partition, node: &NodeId) -> BTreeSet<Partition> {
+    let owners = assign(nodes.keys(), partitions);
+    owners.into_iter().filter(|(_, owner)| owner == node).map(|(partition, _)| partition).collect()
+}
+
+impl Owners {
+    /// Starts a task for each partition.
+    #[must_use]
+    pub fn start(self, nodes: &watch::Receiver<Nodes>, shutdown: &Shutdown) -> Progress {
+        let (taken, taken_rx) = watch::channel(BTreeSet::new());
+        let (failed, failed_rx) = watch::channel(None);
+        let tell = Arc::new(Tell { taken, failed });
+        for partition in 0..self.partitions {
+            let keep = keep(
+                self.clone(),
+                partition,
+                nodes.clone(),
+                Arc::clone(&tell),
+                shutdown.token().clone(),
+            );
+            shutdown.spawn("partition", keep);
+        }
+        Progress { taken: taken_rx, failed: failed_rx }
+    }
+}
+
+async fn keep(
+    owners: Owners,
+    partition: Partition,
+    mut nodes: watch::Receiver<Nodes>,
+    tell: Arc<Tell>,
+    stop: CancellationToken,
+) {
+    loop {
+        let is_mine = |nodes: &Nodes| {
+            partitions_of(nodes, owners.partitions, &owners.node).contains(&partition)
+        };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            assigned = nodes.wait_for(is_mine) => if assigned.is_err() { return },
+        }
+        let not_mine = stop.child_token();
+        let work = own(&owners, partition, &tell, not_mine.clone());
+        let watch_nodes = async {
+            let _ = nodes.wait_for(|nodes| !is_mine(nodes)).await;
+            not_mine.cancel();
+            std::future::pending::<()>().await;
+        };
+        let result = tokio::select! {
+            result = work => result,
+            () = watch_nodes => Ok(()),
+        };
+        tell.taken.send_modify(|taken| {
+            taken.remove(&partition);
+        });
+        match result {
+            Ok(()) | Err(Error::Stopped) => {}
+            Err(error) if error.is_retryable() => {
+                warn!(partition, %error, "partition lost, trying again");
+                back_off(&stop).await;
+            }
+            Err(error) => {
+                error!(partition, %error, "partition can't be served");
+                tell.failed.send_replace(Some(Arc::new(error)));
+                return;
+            }
+        }
+    }
+}
+
+/// Two owners that fight for a partition would keep each other from working: both step back.
+async fn back_off(stop: &CancellationToken) {
+    let wait = Duration::from_millis(rand::rng().random_range(1_000..2_000));
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {}
+        () = sleep(wait) => {}
+    }
+}
+
+async fn own(
+    owners: &Owners,
+    partition: Partition,
+    tell: &Tell,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let worker = Worker {
+        partition,
+        partitions: owners.partitions,
+        owner: owners.node.clone(),
+        store: owners.store.clone(),
+        log: NatsLog::new(IngestLog::open(&owners.bus, partition)),
+        bus: Arc::new(owners.events.clone()) as Arc<dyn EventBus>,
+        clock: Arc::clone(&owners.clock),
+        new_batch_id: rand::random::<BatchId>,
+        quota: owners.quota,
+    };
+    let (trim_to, applied) = watch::channel(0);
+    let taken = || {
+        tell.taken.send_modify(|taken| {
+            taken.insert(partition);
+        })
+    };
+    tokio::select! {
+        result = worker.run(stop, trim_to, taken) => result,
+        () = trim(IngestLog::open(&owners.bus, partition), applied) => Ok(()),
+    }
+}
+
+/// Removes from the log what is applied. Never ends.
+async fn trim(log: IngestLog, applied: watch::Receiver<u64>) {
+    let mut trimmed = 0;
+    loop {
+        sleep(TRIM_INTERVAL).await;
+        let applied = *applied.borrow();
+        if applied == trimmed {
+            continue;
+        }
+        match log.purge_below(applied + 1).await {
+            Ok(()) => trimmed = applied,
+            Err(error) => debug!(%error, "the ingest log was not trimmed"),
+        }
+    }
+}

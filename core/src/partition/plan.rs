@@ -1,0 +1,327 @@
+//! Plans one commit: commands in, operations, answers and events out. No clock, no IO, no chance:
+//! all of that is handed in, so the same input always gives the same bytes.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use bytes::Bytes;
+use weft_nats::ReplyTo;
+use weft_proto::limits::{CLIENT_ID_AGE_MS_MAX, CLIENT_ID_AHEAD_MS_MAX};
+use weft_proto::{
+    ApiError, Body, ClientId, Entry, ErrorCode, Partition, RoomId, RoomKind, UserId, frame,
+};
+use weft_storage::tables::applied::Applied;
+use weft_storage::tables::journal::{Journal, JournalEntry};
+use weft_storage::tables::resend::Resend;
+use weft_storage::tables::{
+    applied, head, inbox, journal, layout, log, member, membership, resend,
+};
+use weft_storage::{Batch, BatchId};
+
+use super::command::{Command, Incoming};
+use super::quota::Quota;
+use super::rules::{self, Change};
+use super::state::{CommitNo, Members, Place, ResendKey, Room, State};
+
+/// A plan with so many bytes takes nothing more. One entry more (400 kB of text, 100 inbox
+/// pointers) still leaves it near the 1 MB that FoundationDB wants a transaction to stay below.
+const FULL_BYTES: usize = 600_000;
+/// A plan with so many commands takes nothing more: keeps the journal row under the limit for
+/// values (512 entries of at most 140 bytes).
+const FULL_COMMANDS: usize = 512;
+/// Resend records older than this many hours are removed, and their ids refused from then on.
+const RESEND_HOURS: u64 = 25;
+
+/// What the store says about a run of commands; see [`load`](super::load).
+#[derive(Default, Debug)]
+pub struct Found {
+    /// What client ids got before.
+    pub resends: HashMap<ResendKey, Resend>,
+    /// Those users that exist, of all that a command needs to know about.
+    pub accounts: HashSet<UserId>,
+}
+
+/// An entry that a commit writes.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PlannedEntry {
+    /// The entry.
+    pub entry: Entry,
+    /// Its place.
+    pub place: Place,
+    /// The place of the room's entry before it.
+    pub place_before: Place,
+    /// Who gets it on their own subject.
+    pub concerned: Vec<UserId>,
+}
+
+/// What one commit will hold, while it is planned.
+pub struct Plan {
+    no: CommitNo,
+    batch: Batch,
+    partition: Partition,
+    floor_hour: u32,
+    commands: usize,
+    stream_seq: u64,
+    entries: Vec<PlannedEntry>,
+    answers: Vec<(ReplyTo, Bytes)>,
+    rooms: BTreeSet<RoomId>,
+}
+
+/// A commit, ready to be sent to the store.
+#[derive(Clone)]
+pub struct Sealed {
+    /// Its number.
+    pub no: CommitNo,
+    /// Guards and operations.
+    pub batch: Batch,
+    /// The partition's row as this commit writes it.
+    pub applied: Applied,
+    /// The entries, in order.
+    pub entries: Vec<PlannedEntry>,
+    /// The answers, in the order of their commands: sent when the commit is done.
+    pub answers: Vec<(ReplyTo, Bytes)>,
+    /// The rooms that it writes.
+    pub rooms: BTreeSet<RoomId>,
+}
+
+/// The rows that a commit requires to be unchanged.
+pub struct Guards {
+    /// The partition's row.
+    pub applied: Applied,
+    /// The layout row's bytes.
+    pub layout_row: Bytes,
+}
+
+impl Plan {
+    /// An empty plan for the partition's commit `no`.
+    #[must_use]
+    pub fn new(no: CommitNo, id: BatchId, partition: Partition, floor_hour: u32) -> Self {
+        Self {
+            no,
+            batch: Batch::new(id),
+            partition,
+            floor_hour,
+            commands: 0,
+            stream_seq: 0,
+            entries: Vec::new(),
+            answers: Vec::new(),
+            rooms: BTreeSet::new(),
+        }
+    }
+
+    /// True where it takes no further command.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.commands >= FULL_COMMANDS || self.batch.size_bytes() >= FULL_BYTES
+    }
+
+    /// True where it has no command yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.commands == 0
+    }
+
+    /// The stream sequence of the last command that it took; 0: none.
+    #[must_use]
+    pub fn stream_seq(&self) -> u64 {
+        self.stream_seq
+    }
+
+    /// Takes the next command of the log. Its rooms are in `state`, its lookups in `found`.
+    pub fn take(
+        &mut self,
+        state: &mut State,
+        quota: &mut Quota,
+        found: &Found,
+        now_ms: u64,
+        incoming: Incoming,
+    ) {
+        self.commands += 1;
+        self.stream_seq = incoming.stream_seq;
+        let answer = incoming
+            .command
+            .and_then(|command| self.decide(state, quota, found, now_ms, command))
+            .unwrap_or_else(|error| frame::error_frame(&error));
+        if let Some(reply) = incoming.reply {
+            self.answers.push((reply, answer.into()));
+        }
+    }
+
+    fn decide(
+        &mut self,
+        state: &mut State,
+        quota: &mut Quota,
+        found: &Found,
+        now_ms: u64,
+        command: Command,
+    ) -> Result<Vec<u8>, ApiError> {
+        let Command { sender, room: id, client_id, body, content_hash } = command;
+        let key = client_id.map(|client_id| (id.clone(), sender.clone(), client_id));
+        // Before every other check: nobody hears "no" for an entry that stands.
+        if let Some(key) = &key
+            && let Some(resend) = state.recent(key).or_else(|| found.resends.get(key))
+        {
+            return answer_resend(&id, client_id, resend, content_hash);
+        }
+        check_age(client_id, self.floor_hour, now_ms)?;
+        quota.take(&sender, now_ms).map_err(|wait_ms| {
+            ApiError::new(ErrorCode::RateLimited, "the sender's quota is used up")
+                .retry_after_ms(wait_ms)
+        })?;
+        let room = state.rooms.get_mut(&id).ok_or_else(|| {
+            // A defect of the caller: every room of a run is loaded before it is planned.
+            ApiError::new(ErrorCode::Internal, "the room was not loaded")
+        })?;
+        let seq = room.head.seq + 1;
+        let change = rules::decide(&id, room, seq, &sender, &body, &found.accounts)?;
+        self.write(&id, room, change, (sender, client_id, body), now_ms);
+        if let (Some(key), Some(client_id)) = (key, client_id) {
+            let resend = Resend { seq, content_hash };
+            let row = resend::key(self.partition, &id, &key.1, &client_id);
+            self.batch.set(row, resend.encode());
+            state.remember(self.no, key, resend);
+        }
+        Ok(frame::ack_frame(&id, seq, client_id))
+    }
+
+    /// Adds an entry that was allowed.
+    fn write(
+        &mut self,
+        id: &RoomId,
+        room: &mut Room,
+        change: Change,
+        (from, client_id, body): (UserId, Option<ClientId>, Body),
+        now_ms: u64,
+    ) {
+        let is_first = room.head.seq == 0;
+        rules::apply(room, &change);
+        let head = &mut room.head;
+        head.seq += 1;
+        head.ordinal += u64::from(matches!(body, Body::Message { .. }));
+        head.time_ms = head.time_ms.max(now_ms);
+        let entry = Entry {
+            room: id.clone(),
+            seq: head.seq,
+            ordinal: head.ordinal,
+            from,
+            client_id,
+            time_ms: head.time_ms,
+            body,
+        };
+        // A plan takes FULL_COMMANDS at the most.
+        let order = u16::try_from(self.entries.len()).unwrap_or(u16::MAX);
+        log::put(&mut self.batch, order, &entry);
+        self.write_members(id, is_first, &change);
+        for user in inbox_users(id, room, &change) {
+            inbox::put(&mut self.batch, user, order, id, entry.seq);
+        }
+        let place = Place::In(self.no, order);
+        let place_before = std::mem::replace(&mut room.place, place);
+        room.touched = self.no;
+        self.rooms.insert(id.clone());
+        self.entries.push(PlannedEntry { entry, place, place_before, concerned: change.concerned });
+    }
+
+    fn write_members(&mut self, id: &RoomId, is_first: bool, change: &Change) {
+        if id.kind() == RoomKind::Direct && is_first {
+            for user in &change.concerned {
+                self.batch.set(membership::key(user, id), Bytes::new());
+            }
+        }
+        for (user, row) in &change.members {
+            self.batch.set(member::key(id, user), row.encode());
+            if row.role().is_some() {
+                self.batch.set(membership::key(user, id), Bytes::new());
+            } else {
+                self.batch.clear(membership::key(user, id));
+            }
+        }
+    }
+
+    /// Closes the plan: heads, journal, the partition's row and the guards come in. `published` is
+    /// the stream sequence up to which events are known to be published.
+    #[must_use]
+    pub fn seal(mut self, state: &State, guards: &Guards, published: u64, now_ms: u64) -> Sealed {
+        for id in &self.rooms {
+            if let Some(room) = state.rooms.get(id)
+                && let Place::In(_, order) = room.place
+            {
+                head::put(&mut self.batch, id, order, &room.head);
+            }
+        }
+        let before = &guards.applied;
+        let mut applied = Applied {
+            stream_seq: before.stream_seq.max(self.stream_seq),
+            batch_id: self.batch.id().to_vec(),
+            published_up_to: before.published_up_to.max(published),
+            ..before.clone()
+        };
+        if !self.entries.is_empty() {
+            let entries = self.entries.iter().map(|planned| JournalEntry {
+                room: planned.entry.room.to_string(),
+                seq: planned.entry.seq,
+            });
+            let row = Journal { entries: entries.collect() };
+            self.batch.set(journal::key(self.partition, applied.stream_seq), row.encode());
+        }
+        let floor_hour = (now_ms / 3_600_000).saturating_sub(RESEND_HOURS);
+        let floor_hour = u32::try_from(floor_hour).unwrap_or(0);
+        if floor_hour > before.floor_hour {
+            let old = resend::range_below(self.partition, floor_hour);
+            self.batch.clear_range(old.start, old.end);
+            applied.floor_hour = floor_hour;
+        }
+        self.batch.guard(applied::key(self.partition), Some(before.encode()));
+        self.batch.guard(layout::key(), Some(guards.layout_row.clone()));
+        self.batch.set(applied::key(self.partition), applied.encode());
+        Sealed {
+            no: self.no,
+            batch: self.batch,
+            applied,
+            entries: self.entries,
+            answers: self.answers,
+            rooms: self.rooms,
+        }
+    }
+}
+
+fn answer_resend(
+    room: &RoomId,
+    client_id: Option<ClientId>,
+    resend: &Resend,
+    content_hash: u64,
+) -> Result<Vec<u8>, ApiError> {
+    if resend.content_hash == content_hash {
+        return Ok(frame::ack_frame(room, resend.seq, client_id));
+    }
+    let message = format!("the client id stands in the room at seq {} already", resend.seq);
+    Err(ApiError::new(ErrorCode::Conflict, message))
+}
+
+fn check_age(client_id: Option<ClientId>, floor_hour: u32, now_ms: u64) -> Result<(), ApiError> {
+    let Some(client_id) = client_id else { return Ok(()) };
+    let stamped_ms = client_id.time_ms();
+    // Below the floor there are no resend records any more, whatever the clock says now.
+    let is_old =
+        client_id.hour() < floor_hour || stamped_ms.saturating_add(CLIENT_ID_AGE_MS_MAX) < now_ms;
+    if is_old {
+        let message = "the client id is more than 24 h old: look in the room before sending again";
+        return Err(ApiError::new(ErrorCode::ExpiredId, message));
+    }
+    if stamped_ms > now_ms.saturating_add(CLIENT_ID_AHEAD_MS_MAX) {
+        let message = "the client id is more than 1 h ahead: stamp it by the server's time";
+        return Err(ApiError::new(ErrorCode::ExpiredId, message));
+    }
+    Ok(())
+}
+
+/// Who gets a pointer to the entry: everybody in small rooms, in large ones only whom it concerns.
+fn inbox_users<'a>(id: &RoomId, room: &'a Room, change: &'a Change) -> Vec<&'a UserId> {
+    match &room.members {
+        Members::All(all) if id.kind() == RoomKind::Group && !room.head.large => {
+            // Who was removed is concerned, and no member any more.
+            let gone = change.concerned.iter().filter(|user| !all.contains_key(*user));
+            all.keys().chain(gone).collect()
+        }
+        _ => change.concerned.iter().collect(),
+    }
+}

@@ -1,0 +1,247 @@
+//! What a room takes from whom: pure decisions about one command.
+
+use std::collections::HashSet;
+
+use weft_proto::limits::{FANOUT_LIMIT, GROUP_MEMBERS_MAX};
+use weft_proto::{ApiError, Body, ErrorCode, Role, RoomId, UserId};
+use weft_storage::tables::head::Head;
+use weft_storage::tables::member::Member;
+
+use super::state::{Members, Room};
+
+/// What an allowed command changes beside adding its entry.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Change {
+    /// The members whose row changes, with the new row.
+    pub members: Vec<(UserId, Member)>,
+    /// Who gets the entry on their own subject and in their inbox, whatever the room's size.
+    pub concerned: Vec<UserId>,
+    /// The group's new title.
+    pub title: Option<String>,
+    /// The group's history rule: of a `create`.
+    pub history: Option<weft_proto::History>,
+}
+
+fn no(code: ErrorCode, message: &str) -> ApiError {
+    ApiError::new(code, message)
+}
+
+/// Decides about a command. `seq` is the entry's; `accounts` holds those users that exist, of all
+/// that the command needs to know about.
+///
+/// # Errors
+/// The refusal.
+pub fn decide(
+    id: &RoomId,
+    room: &Room,
+    seq: u64,
+    sender: &UserId,
+    body: &Body,
+    accounts: &HashSet<UserId>,
+) -> Result<Change, ApiError> {
+    match id.direct_users() {
+        Some(users) => decide_direct(&users, &room.head, sender, body, accounts),
+        None if matches!(body, Body::Create { .. }) => create(&room.head, sender, body, accounts),
+        None => decide_group(room, seq, sender, body, accounts),
+    }
+}
+
+fn decide_direct(
+    (a, b): &(UserId, UserId),
+    head: &Head,
+    sender: &UserId,
+    body: &Body,
+    accounts: &HashSet<UserId>,
+) -> Result<Change, ApiError> {
+    if sender != a && sender != b {
+        return Err(no(ErrorCode::NotMember, "a direct room belongs to its two users"));
+    }
+    if !matches!(body, Body::Message { .. }) {
+        return Err(no(ErrorCode::BadRequest, "a direct room takes messages only"));
+    }
+    if head.seq == 0 {
+        known(a, accounts)?;
+        known(b, accounts)?;
+    }
+    let mut concerned = vec![a.clone()];
+    if a != b {
+        concerned.push(b.clone());
+    }
+    Ok(Change { concerned, ..Change::default() })
+}
+
+fn create(
+    head: &Head,
+    sender: &UserId,
+    body: &Body,
+    accounts: &HashSet<UserId>,
+) -> Result<Change, ApiError> {
+    let Body::Create { title, members, history } = body else { return Ok(Change::default()) };
+    if head.seq != 0 {
+        return Err(no(ErrorCode::RoomExists, "the room's id is taken"));
+    }
+    known(sender, accounts)?;
+    let mut rows = vec![(sender.clone(), Member::joined(Role::Owner, 1))];
+    for user in members.iter().filter(|user| *user != sender) {
+        known(user, accounts)?;
+        rows.push((user.clone(), Member::joined(Role::Member, 1)));
+    }
+    Ok(Change {
+        concerned: rows.iter().map(|(user, _)| user.clone()).collect(),
+        members: rows,
+        title: Some(title.clone()),
+        history: Some(*history),
+    })
+}
+
+fn decide_group(
+    room: &Room,
+    seq: u64,
+    sender: &UserId,
+    body: &Body,
+    accounts: &HashSet<UserId>,
+) -> Result<Change, ApiError> {
+    if room.head.seq == 0 {
+        return Err(no(ErrorCode::NoSuchRoom, "there is no such room"));
+    }
+    let role = room
+        .members
+        .role(sender)
+        .ok_or_else(|| no(ErrorCode::NotMember, "the sender is not a member of the room"))?;
+    match body {
+        Body::Message { .. } | Body::Create { .. } => Ok(Change::default()),
+        Body::Rename { title } => {
+            at_least(role, Role::Admin)?;
+            Ok(Change { title: Some(title.clone()), ..Change::default() })
+        }
+        Body::Add { user, role: given } => add(room, seq, role, user, *given, accounts),
+        Body::Remove { user } => remove(room, seq, sender, role, user),
+        Body::Leave => leave(room, seq, sender, role),
+        Body::Role { user, role: given } => change_role(room, role, user, *given),
+    }
+}
+
+fn add(
+    room: &Room,
+    seq: u64,
+    role: Role,
+    user: &UserId,
+    given: Role,
+    accounts: &HashSet<UserId>,
+) -> Result<Change, ApiError> {
+    at_least(role, Role::Admin)?;
+    if given > role {
+        return Err(no(ErrorCode::Forbidden, "nobody gives a higher role than their own"));
+    }
+    known(user, accounts)?;
+    if room.members.role(user).is_some() {
+        return Err(no(ErrorCode::AlreadyMember, "the user is a member already"));
+    }
+    if room.head.member_count as usize >= GROUP_MEMBERS_MAX {
+        return Err(no(ErrorCode::RoomFull, "the room has as many members as it may have"));
+    }
+    Ok(one(user, Member::joined(given, seq)))
+}
+
+fn remove(
+    room: &Room,
+    seq: u64,
+    sender: &UserId,
+    role: Role,
+    user: &UserId,
+) -> Result<Change, ApiError> {
+    if sender == user {
+        return Err(no(ErrorCode::BadRequest, "to go oneself, send leave"));
+    }
+    at_least(role, Role::Admin)?;
+    let (member, target) = target(&room.members, user)?;
+    if role != Role::Owner && target >= role {
+        return Err(no(ErrorCode::Forbidden, "an admin removes only those with a lower role"));
+    }
+    Ok(one(user, member.left(seq)))
+}
+
+fn leave(room: &Room, seq: u64, sender: &UserId, role: Role) -> Result<Change, ApiError> {
+    if role == Role::Owner && room.head.owner_count == 1 && room.head.member_count > 1 {
+        return Err(no(ErrorCode::Forbidden, "the last owner makes somebody else owner first"));
+    }
+    let (member, _) = target(&room.members, sender)?;
+    Ok(one(sender, member.left(seq)))
+}
+
+fn change_role(room: &Room, role: Role, user: &UserId, given: Role) -> Result<Change, ApiError> {
+    at_least(role, Role::Owner)?;
+    let (member, current) = target(&room.members, user)?;
+    if current == Role::Owner && given != Role::Owner && room.head.owner_count == 1 {
+        return Err(no(ErrorCode::Forbidden, "the last owner stays one"));
+    }
+    Ok(one(user, member.with_role(given)))
+}
+
+fn one(user: &UserId, member: Member) -> Change {
+    Change {
+        members: vec![(user.clone(), member)],
+        concerned: vec![user.clone()],
+        ..Change::default()
+    }
+}
+
+fn target<'a>(members: &'a Members, user: &UserId) -> Result<(&'a Member, Role), ApiError> {
+    members
+        .get(user)
+        .and_then(|member| Some((member, member.role()?)))
+        .ok_or_else(|| no(ErrorCode::NotMember, "the user is not a member of the room"))
+}
+
+fn at_least(role: Role, needed: Role) -> Result<(), ApiError> {
+    if role >= needed {
+        return Ok(());
+    }
+    let needed = if needed == Role::Owner { "an owner" } else { "an owner or admin" };
+    Err(no(ErrorCode::Forbidden, &format!("only {needed} may do that")))
+}
+
+fn known(user: &UserId, accounts: &HashSet<UserId>) -> Result<(), ApiError> {
+    if accounts.contains(user) {
+        return Ok(());
+    }
+    Err(no(ErrorCode::NoSuchUser, &format!("there is no user {user}")))
+}
+
+/// Takes a change over into the room: its members and the head's counts. The head's `seq`, time and
+/// ordinal are the caller's.
+pub fn apply(room: &mut Room, change: &Change) {
+    for (user, member) in &change.members {
+        let before = room.members.role(user);
+        let after = member.role();
+        let head = &mut room.head;
+        head.member_count =
+            head.member_count + u32::from(after.is_some()) - u32::from(before.is_some());
+        let is_owner = |role| u32::from(role == Some(Role::Owner));
+        head.owner_count = head.owner_count + is_owner(after) - is_owner(before);
+        room.members.set(user.clone(), member.clone());
+    }
+    // A group that was large once stays so: its entries stopped going to inboxes.
+    room.head.large |= room.head.member_count as usize > FANOUT_LIMIT;
+    if let Some(title) = &change.title {
+        room.head.title.clone_from(title);
+    }
+    if let Some(history) = change.history {
+        room.head.history = history.into();
+    }
+}
+
+/// Who gets an entry on their own subject, read off the entry: the same as [`Change::concerned`].
+#[must_use]
+pub fn concerned(entry: &weft_proto::Entry) -> Vec<UserId> {
+    if let Some((a, b)) = entry.room.direct_users() {
+        return if a == b { vec![a] } else { vec![a, b] };
+    }
+    match &entry.body {
+        Body::Create { members, .. } => {
+            let others = members.iter().filter(|user| **user != entry.from).cloned();
+            std::iter::once(entry.from.clone()).chain(others).collect()
+        }
+        _ => entry.user().cloned().into_iter().collect(),
+    }
+}

@@ -1,0 +1,155 @@
+//! What a partition's owner keeps in memory: the rooms that were written lately, and the client ids
+//! that a lookup may not have seen. Only the owner writes its rooms, so the cache is the truth; it
+//! is dropped whole when a commit is rejected.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use weft_proto::{ClientId, Position, Role, RoomId, UserId};
+use weft_storage::tables::head::Head;
+use weft_storage::tables::member::Member;
+use weft_storage::tables::resend::Resend;
+
+/// Rooms kept; more are forgotten, those without open writes first.
+const ROOMS_MAX: usize = 50_000;
+
+/// The number of a commit of one owner: grows by one, from 1.
+pub type CommitNo = u64;
+
+/// Where an entry stands in commit order, as far as that is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// There is no entry.
+    Nowhere,
+    /// Committed.
+    At(Position),
+    /// Planned: the entry with this order in this commit.
+    In(CommitNo, u16),
+}
+
+/// A group's members, as far as they are in memory.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Members {
+    /// All who are members now.
+    All(BTreeMap<UserId, Member>),
+    /// Of a large group: those who were looked up (`None`: not a member).
+    Some(HashMap<UserId, Option<Member>>),
+}
+
+impl Members {
+    /// The user's row; `None`: not a member.
+    #[must_use]
+    pub fn get(&self, user: &UserId) -> Option<&Member> {
+        match self {
+            Self::All(all) => all.get(user),
+            Self::Some(known) => known.get(user).and_then(Option::as_ref),
+        }
+    }
+
+    /// The user's role; `None`: not a member.
+    #[must_use]
+    pub fn role(&self, user: &UserId) -> Option<Role> {
+        self.get(user).and_then(Member::role)
+    }
+
+    /// Takes over a changed row.
+    pub fn set(&mut self, user: UserId, member: Member) {
+        let is_member = member.role().is_some();
+        match self {
+            Self::All(all) if is_member => {
+                all.insert(user, member);
+            }
+            Self::All(all) => {
+                all.remove(&user);
+            }
+            Self::Some(known) => {
+                known.insert(user, is_member.then_some(member));
+            }
+        }
+    }
+}
+
+/// A room in memory.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Room {
+    /// As the last planned entry leaves it; `seq` 0: there is no such room.
+    pub head: Head,
+    /// Where that entry stands.
+    pub place: Place,
+    /// Groups only.
+    pub members: Members,
+    /// The last commit that writes it; 0: none since it was read.
+    pub touched: CommitNo,
+}
+
+/// Names a command for resends.
+pub type ResendKey = (RoomId, UserId, ClientId);
+
+/// The owner's memory.
+#[derive(Default)]
+pub struct State {
+    /// Rooms by id.
+    pub rooms: HashMap<RoomId, Room>,
+    recent: HashMap<ResendKey, Resend>,
+    recent_order: VecDeque<(CommitNo, ResendKey)>,
+    positions: BTreeMap<CommitNo, Position>,
+}
+
+impl State {
+    /// What a client id got in a commit that lookups may not have seen.
+    #[must_use]
+    pub fn recent(&self, key: &ResendKey) -> Option<&Resend> {
+        self.recent.get(key)
+    }
+
+    /// Remembers what a client id gets in this commit.
+    pub fn remember(&mut self, no: CommitNo, key: ResendKey, resend: Resend) {
+        self.recent.insert(key.clone(), resend);
+        self.recent_order.push_back((no, key));
+    }
+
+    /// Called as a lookup begins, when every earlier one was planned: what is committed by now is
+    /// seen by it and by all later ones, so it need not be remembered; and rooms that no open
+    /// commit writes can be read again.
+    pub fn forget_settled(&mut self, settled: CommitNo) {
+        while self.recent_order.front().is_some_and(|(no, _)| *no <= settled) {
+            if let Some((_, key)) = self.recent_order.pop_front() {
+                self.recent.remove(&key);
+            }
+        }
+        if self.rooms.len() > ROOMS_MAX {
+            self.rooms.retain(|_, room| room.touched > settled);
+        }
+    }
+
+    /// Called when a commit is done: the places of what it wrote are known now.
+    pub fn settle<'a>(
+        &mut self,
+        no: CommitNo,
+        position: Position,
+        rooms: impl Iterator<Item = &'a RoomId>,
+    ) {
+        for id in rooms {
+            if let Some(room) = self.rooms.get_mut(id)
+                && let Place::In(commit, order) = room.place
+                && commit == no
+            {
+                room.place = Place::At(position.with_order(order));
+            }
+        }
+        self.positions.insert(no, position);
+        // An entry of the commit that is planned now can follow one of this commit, not older ones.
+        self.positions.retain(|commit, _| *commit + 1 >= no);
+    }
+
+    /// The position of a place that is settled.
+    #[must_use]
+    pub fn position(&self, place: Place) -> Option<Position> {
+        match place {
+            Place::Nowhere => None,
+            Place::At(position) => Some(position),
+            Place::In(no, order) => {
+                self.positions.get(&no).map(|position| position.with_order(order))
+            }
+        }
+    }
+}

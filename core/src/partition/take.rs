@@ -1,0 +1,151 @@
+//! Taking a partition: a commit that raises its epoch, so that whoever owned it before commits
+//! nothing more. Only then is the log looked at.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use tracing::{info, warn};
+use weft_proto::{Partition, RoomId};
+use weft_storage::tables::applied::{self, Applied};
+use weft_storage::tables::journal::{self, Journal};
+use weft_storage::tables::layout::{self, Layout};
+use weft_storage::tables::log;
+use weft_storage::{Batch, BatchId, Outcome, Snapshot, Store};
+
+use super::ports::CommandLog;
+use super::publish::{Act, event};
+use crate::error::Error;
+
+/// Journal rows read at once.
+const ROWS_PER_SCAN: usize = 16;
+
+/// The rows that guard every commit of the new owner.
+pub struct Taken {
+    /// The partition's row as the taking wrote it.
+    pub applied: Applied,
+    /// The layout row's bytes.
+    pub layout_row: Bytes,
+}
+
+/// Makes `owner` the partition's owner.
+///
+/// # Errors
+/// [`Error::Lost`] where somebody else took it at the same time; those of the store.
+pub async fn take(
+    store: &Store,
+    partition: Partition,
+    owner: &str,
+    batch_id: BatchId,
+) -> Result<Taken, Error> {
+    let snapshot = store.snapshot().await?;
+    let rows = snapshot.get_many(vec![applied::key(partition), layout::key()]).await?;
+    let [applied_row, layout_row] = <[Option<Bytes>; 2]>::try_from(rows)
+        .map_err(|_| weft_storage::Error::Corrupt("two keys, other rows".into()))?;
+    let layout_row =
+        layout_row.ok_or_else(|| Error::Layout("the store has no layout row".into()))?;
+    let count = Layout::decode(&layout_row)?.partitions;
+    if u32::from(partition) >= count {
+        return Err(Error::Layout(format!("the store has {count} partitions, not {partition}")));
+    }
+    let before = applied_row.as_deref().map(Applied::decode).transpose()?.unwrap_or_default();
+    let applied = Applied {
+        owner: owner.to_owned(),
+        epoch: before.epoch + 1,
+        batch_id: batch_id.to_vec(),
+        ..before
+    };
+    let mut batch = Batch::new(batch_id);
+    batch.guard(applied::key(partition), applied_row);
+    batch.guard(layout::key(), Some(layout_row.clone()));
+    batch.set(applied::key(partition), applied.encode());
+    match store.commit(batch).await? {
+        Outcome::Committed(_) => Ok(Taken { applied, layout_row }),
+        Outcome::Rejected { .. } => Err(Error::Lost(partition)),
+    }
+}
+
+/// Opens the log behind what is applied. A log that ends before that is moved forward: its tail was
+/// lost, and what was lost with it is applied, or will be sent again.
+///
+/// # Errors
+/// [`Error::StoreBehind`] where the log has trimmed what the store lacks; those of the log.
+pub async fn open_log(
+    log: &mut impl CommandLog,
+    partition: Partition,
+    applied: u64,
+) -> Result<(), Error> {
+    let found = log.info().await?;
+    if found.first_seq > applied + 1 {
+        return Err(Error::StoreBehind { partition, applied, first_seq: found.first_seq });
+    }
+    if found.last_seq < applied {
+        warn!(
+            partition,
+            applied,
+            last_seq = found.last_seq,
+            "the ingest log went back, moving it forward"
+        );
+        log.purge_below(applied + 1).await?;
+    }
+    log.open(applied + 1).await
+}
+
+/// What an earlier owner committed and may not have published, from the store as it is now.
+///
+/// # Errors
+/// Those of the store.
+pub async fn unpublished(
+    snapshot: &dyn Snapshot,
+    partition: Partition,
+    applied: &Applied,
+) -> Result<Vec<Act>, Error> {
+    let mut acts = Vec::new();
+    let mut range: Range<Bytes> = journal::range_after(partition, applied.published_up_to);
+    loop {
+        let rows = snapshot.scan(range.clone(), ROWS_PER_SCAN, false).await?;
+        let is_last = rows.len() < ROWS_PER_SCAN;
+        for (key, value) in rows {
+            let stream_seq = journal::stream_seq(&key)?;
+            range.start = journal::range_after(partition, stream_seq).start;
+            acts.push(
+                act_of_row(snapshot, partition, stream_seq, &Journal::decode(&value)?).await?,
+            );
+        }
+        if is_last {
+            break;
+        }
+    }
+    if !acts.is_empty() {
+        info!(partition, commits = acts.len(), "publishing what the owner before may have left");
+    }
+    Ok(acts)
+}
+
+async fn act_of_row(
+    snapshot: &dyn Snapshot,
+    partition: Partition,
+    stream_seq: u64,
+    row: &Journal,
+) -> Result<Act, Error> {
+    let mut wanted = Vec::with_capacity(2 * row.entries.len());
+    for entry in &row.entries {
+        let room = RoomId::new(&entry.room)
+            .map_err(|error| weft_storage::Error::Corrupt(format!("journal: {error}")))?;
+        // The entry, and the one before it for its position (seq 0: there is none).
+        wanted.push((room.clone(), entry.seq));
+        wanted.push((room, entry.seq.saturating_sub(1)));
+    }
+    let found = log::get_many(snapshot, &wanted).await?;
+    let mut act = Act { stream_seq, ..Act::default() };
+    for pair in found.chunks(2) {
+        let [Some(logged), before] = pair else {
+            return Err(
+                weft_storage::Error::Corrupt("a journal row without its entry".into()).into()
+            );
+        };
+        let before = before.as_ref().map(|before| before.position);
+        let also = super::rules::concerned(&logged.entry);
+        act.events.push(event(partition, &logged.entry, logged.position, before, also));
+    }
+    Ok(act)
+}

@@ -1,0 +1,376 @@
+//! The owner of one partition: reads its ingest log, plans, commits, acts.
+//!
+//! At most one commit is underway; meanwhile the next one is planned, command by command, and goes
+//! out as soon as the first is done: so batches are as large as the store is slow, and no command
+//! waits for a timer. Client ids of planned entries stay in memory until a lookup that began after
+//! their commit has taken over (see [`State::forget_settled`]).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+use weft_proto::{NodeId, Partition, Position};
+use weft_runtime::Clock;
+use weft_storage::tables::applied::{self, Applied};
+use weft_storage::tables::log as log_table;
+use weft_storage::{BatchId, Outcome, Store};
+
+use super::command::Incoming;
+use super::load::load;
+use super::plan::{Guards, Plan, Sealed};
+use super::ports::{CommandLog, EventBus};
+use super::publish::{Act, Publisher, event};
+use super::quota::{Quota, QuotaLimits};
+use super::state::State;
+use super::take::{open_log, take, unpublished};
+use crate::error::Error;
+
+/// Messages taken from the log at once: one lookup serves them all.
+const RUN_MAX: usize = 512;
+/// Between two looks at an unreachable store or log.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
+/// How long an orderly leave waits for the last events to be stored.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What an owner works with.
+pub struct Worker<L> {
+    /// Its partition.
+    pub partition: Partition,
+    /// How many there are.
+    pub partitions: Partition,
+    /// Who it is.
+    pub owner: NodeId,
+    /// The truth.
+    pub store: Store,
+    /// The partition's ingest log.
+    pub log: L,
+    /// Where answers and events go.
+    pub bus: Arc<dyn EventBus>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Gives batch ids.
+    pub new_batch_id: fn() -> BatchId,
+    /// How much one sender may ask.
+    pub quota: QuotaLimits,
+}
+
+/// A commit that the store has not answered.
+struct Underway {
+    sealed: Sealed,
+    outcome: BoxFuture<'static, Result<Outcome, weft_storage::Error>>,
+}
+
+/// The owner between taking and losing its partition.
+struct Owned<L> {
+    worker: Worker<L>,
+    guards: Guards,
+    state: State,
+    quota: Quota,
+    plan: Plan,
+    /// Read from the log, not planned yet.
+    waiting: VecDeque<Incoming>,
+    underway: Option<Underway>,
+    /// The number of the last commit that is done.
+    settled: u64,
+    publisher: Publisher,
+    trim_to: watch::Sender<u64>,
+}
+
+impl<L: CommandLog> Worker<L> {
+    /// Takes the partition and works until it is told to stop, or loses it. `taken` is called when
+    /// the partition is taken and its log open.
+    ///
+    /// # Errors
+    /// [`Error::Lost`]; [`Error::StoreBehind`]; a store that failed for good.
+    pub async fn run(
+        mut self,
+        stop: CancellationToken,
+        trim_to: watch::Sender<u64>,
+        taken: impl FnOnce() + Send,
+    ) -> Result<(), Error> {
+        let partition = self.partition;
+        let taking = take(&self.store, partition, self.owner.as_str(), (self.new_batch_id)());
+        let row = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            row = taking => row?,
+        };
+        let (applied, layout_row) = (row.applied, row.layout_row);
+        open_log(&mut self.log, partition, applied.stream_seq).await?;
+        let snapshot = self.store.snapshot().await?;
+        let acts = unpublished(&*snapshot, partition, &applied).await?;
+        let publisher = Publisher::start(Arc::clone(&self.bus), applied.published_up_to);
+        for act in acts {
+            publisher.act(act, &stop).await;
+        }
+        info!(partition, epoch = applied.epoch, applied = applied.stream_seq, "partition taken");
+        trim_to.send_replace(applied.stream_seq);
+        taken();
+        let owned = Owned {
+            quota: Quota::new(self.quota),
+            plan: Plan::new(1, (self.new_batch_id)(), partition, applied.floor_hour),
+            guards: Guards { applied, layout_row },
+            state: State::default(),
+            waiting: VecDeque::new(),
+            underway: None,
+            settled: 0,
+            publisher,
+            trim_to,
+            worker: self,
+        };
+        owned.run(stop).await
+    }
+}
+
+/// The outcome of the commit underway; waits for ever where there is none.
+async fn outcome(underway: &mut Option<Underway>) -> Result<Outcome, weft_storage::Error> {
+    match underway {
+        Some(underway) => (&mut underway.outcome).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl<L: CommandLog> Owned<L> {
+    async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
+        let second = Duration::from_secs(1);
+        let mut seconds = interval_at(Instant::now() + second, second);
+        seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.commit_if_ready();
+            let reads = self.waiting.is_empty() && !self.plan.is_full();
+            // Outcomes first: they free the next commit, and senders wait for them.
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                done = outcome(&mut self.underway) => self.settle(done, &stop).await?,
+                message = self.worker.log.next(), if reads => self.hear(message, &stop).await?,
+                _ = seconds.tick() => self.on_second(),
+            }
+        }
+        self.leave(&stop).await
+    }
+
+    /// Sends the plan to the store where nothing is underway.
+    fn commit_if_ready(&mut self) {
+        if self.underway.is_none() && !self.plan.is_empty() {
+            self.commit();
+        }
+    }
+
+    fn commit(&mut self) {
+        let next_no = self.settled + 2;
+        let floor_hour = self.guards.applied.floor_hour;
+        let id = (self.worker.new_batch_id)();
+        let next = Plan::new(next_no, id, self.worker.partition, floor_hour);
+        let plan = std::mem::replace(&mut self.plan, next);
+        let (published, now_ms) = (self.publisher.published(), self.worker.clock.now_ms());
+        let sealed = plan.seal(&self.state, &self.guards, published, now_ms);
+        let (store, batch) = (self.worker.store.clone(), sealed.batch.clone());
+        let outcome = Box::pin(async move { store.commit(batch).await });
+        self.underway = Some(Underway { sealed, outcome });
+    }
+
+    /// Takes what the log has ready, and plans it.
+    async fn hear(
+        &mut self,
+        first: Result<weft_nats::IngestMessage, Error>,
+        stop: &CancellationToken,
+    ) -> Result<(), Error> {
+        let (partition, partitions) = (self.worker.partition, self.worker.partitions);
+        let mut next = first.map(Some);
+        loop {
+            match next {
+                Ok(Some(message)) => {
+                    self.waiting.push_back(Incoming::decode(message, partition, partitions));
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    self.reopen_log(&error, stop).await?;
+                    break;
+                }
+            }
+            if self.waiting.len() >= RUN_MAX {
+                break;
+            }
+            next = self.worker.log.try_next();
+        }
+        self.plan_waiting(stop).await
+    }
+
+    /// Looks the waiting commands up and plans as many as fit.
+    async fn plan_waiting(&mut self, stop: &CancellationToken) -> Result<(), Error> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        self.state.forget_settled(self.settled);
+        let run = self.waiting.make_contiguous();
+        let found = loop {
+            let looked_up = match self.worker.store.snapshot().await {
+                Ok(snapshot) => load(&*snapshot, &mut self.state, self.worker.partition, run).await,
+                Err(error) => Err(error),
+            };
+            match looked_up {
+                Ok(found) => break found,
+                Err(error) if error.is_retryable() => pause(&error, stop).await?,
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let now_ms = self.worker.clock.now_ms();
+        while !self.plan.is_full()
+            && let Some(incoming) = self.waiting.pop_front()
+        {
+            self.plan.take(&mut self.state, &mut self.quota, &found, now_ms, incoming);
+        }
+        Ok(())
+    }
+
+    /// Ends the commit underway: settles its outcome, then acts.
+    async fn settle(
+        &mut self,
+        mut done: Result<Outcome, weft_storage::Error>,
+        stop: &CancellationToken,
+    ) -> Result<(), Error> {
+        let Some(Underway { sealed, .. }) = self.underway.take() else { return Ok(()) };
+        let position = loop {
+            let error = match done {
+                Ok(Outcome::Committed(position)) => break position,
+                // A commit that was tried again can be rejected by its own first attempt.
+                Ok(Outcome::Rejected { .. }) => None,
+                Err(error) if error.is_retryable() => Some(error),
+                Err(error) => return Err(error.into()),
+            };
+            let (store, before) = (&self.worker.store, &self.guards.applied);
+            match evidence(store, self.worker.partition, before, &sealed).await {
+                Ok(Evidence::Done(position)) => break position,
+                Ok(Evidence::Undone) => {
+                    done = self.worker.store.commit(sealed.batch.clone()).await;
+                }
+                Ok(Evidence::Foreign) => return Err(Error::Lost(self.worker.partition)),
+                Err(unreadable) if unreadable.is_retryable() => {
+                    pause(error.as_ref().unwrap_or(&unreadable), stop).await?;
+                    done = Err(unreadable);
+                }
+                Err(unreadable) => return Err(unreadable.into()),
+            }
+        };
+        self.act(sealed, position, stop).await;
+        self.plan_waiting(stop).await
+    }
+
+    async fn act(&mut self, sealed: Sealed, position: Position, stop: &CancellationToken) {
+        self.settled = sealed.no;
+        self.state.settle(sealed.no, position, sealed.rooms.iter());
+        self.guards.applied = sealed.applied;
+        let stream_seq = self.guards.applied.stream_seq;
+        let events = sealed.entries.into_iter().map(|planned| {
+            let position = self.state.position(planned.place).unwrap_or(position);
+            let before = self.state.position(planned.place_before);
+            event(self.worker.partition, &planned.entry, position, before, planned.concerned)
+        });
+        let act = Act { stream_seq, events: events.collect(), answers: sealed.answers };
+        self.trim_to.send_replace(stream_seq);
+        self.publisher.act(act, stop).await;
+    }
+
+    /// Nothing to do for a second: what is published becomes known to the store.
+    fn on_second(&mut self) {
+        let is_idle = self.underway.is_none() && self.plan.is_empty();
+        if is_idle && self.publisher.published() > self.guards.applied.published_up_to {
+            self.commit();
+        }
+    }
+
+    /// The log's reader is gone: goes on behind the last message that was read.
+    async fn reopen_log(&mut self, error: &Error, stop: &CancellationToken) -> Result<(), Error> {
+        warn!(partition = self.worker.partition, %error, "reading the ingest log anew");
+        let read = self.waiting.back().map(|incoming| incoming.stream_seq);
+        let read = read.unwrap_or(0).max(self.plan.stream_seq());
+        let underway = self.underway.as_ref().map_or(0, |u| u.sealed.applied.stream_seq);
+        let read = read.max(underway).max(self.guards.applied.stream_seq);
+        loop {
+            let (partition, log) = (self.worker.partition, &mut self.worker.log);
+            match open_log(log, partition, read).await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_retryable() => pause(&error, stop).await?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The orderly end: finish the commit, answer, publish, say so to the store.
+    async fn leave(mut self, stop: &CancellationToken) -> Result<(), Error> {
+        // What was read and not planned stays in the log for the next owner.
+        self.waiting.clear();
+        // `stop` is cancelled already; the acts still have to get through.
+        let patience = CancellationToken::new();
+        while self.underway.is_some() || !self.plan.is_empty() {
+            self.commit_if_ready();
+            let done = outcome(&mut self.underway).await;
+            match timeout(LEAVE_PATIENCE, self.settle(done, &patience)).await {
+                Ok(settled) => settled?,
+                Err(_) => return Ok(()),
+            }
+        }
+        let applied = self.guards.applied.stream_seq;
+        if timeout(LEAVE_PATIENCE, self.publisher.published_up_to(applied)).await.is_err() {
+            debug!(partition = self.worker.partition, "left before every event was published");
+        }
+        if self.publisher.published() > self.guards.applied.published_up_to {
+            self.commit();
+            let done = outcome(&mut self.underway).await;
+            self.settle(done, stop).await?;
+        }
+        info!(partition = self.worker.partition, applied, "partition left");
+        Ok(())
+    }
+}
+
+/// What the store says about a commit.
+enum Evidence {
+    /// It happened, at this position.
+    Done(Position),
+    /// It did not happen, and still can.
+    Undone,
+    /// Somebody else wrote the row.
+    Foreign,
+}
+
+/// What the store says about a commit whose outcome is not known.
+async fn evidence(
+    store: &Store,
+    partition: Partition,
+    before: &Applied,
+    sealed: &Sealed,
+) -> Result<Evidence, weft_storage::Error> {
+    let snapshot = store.snapshot().await?;
+    let row = snapshot.get(applied::key(partition)).await?;
+    let row = row.as_deref().map(Applied::decode).transpose()?.unwrap_or_default();
+    if row == *before {
+        return Ok(Evidence::Undone);
+    }
+    if row.batch_id != sealed.batch.id() {
+        return Ok(Evidence::Foreign);
+    }
+    let Some(first) = sealed.entries.first() else {
+        return Ok(Evidence::Done(Position::MIN));
+    };
+    let wanted = [(first.entry.room.clone(), first.entry.seq)];
+    match log_table::get_many(&*snapshot, &wanted).await?.pop().flatten() {
+        Some(logged) => Ok(Evidence::Done(logged.position.with_order(0))),
+        None => Err(weft_storage::Error::Corrupt("a commit without its first entry".into())),
+    }
+}
+
+/// Waits before another try.
+async fn pause(error: &impl std::fmt::Display, stop: &CancellationToken) -> Result<(), Error> {
+    warn!(%error, "trying again");
+    match timeout(RETRY_DELAY, stop.cancelled()).await {
+        Ok(()) => Err(Error::Stopped),
+        Err(_) => Ok(()),
+    }
+}

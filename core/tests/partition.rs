@@ -1,0 +1,338 @@
+//! What the owner of a partition promises, with a log, a bus and a store in memory.
+
+mod support;
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+
+use proptest::prelude::*;
+use support::{Fault, START_MS, World, grown, id, text, user_id};
+use weft_core::Error;
+use weft_core::partition::quota::QuotaLimits;
+use weft_proto::{Body, ClientId, History, Role};
+
+fn create(members: &[&str]) -> Body {
+    Body::Create {
+        title: "Team".into(),
+        members: members.iter().map(|name| user_id(name)).collect(),
+        history: History::All,
+    }
+}
+
+#[tokio::test]
+async fn entries_are_numbered_without_holes_and_resends_hear_the_same() {
+    let world = World::new(&["alice", "bob"]).await;
+    let owner = world.own("n1").await;
+    let first = world.send("alice", "alice~bob", Some(id(1)), &text("one")).await;
+    assert_eq!(first["type"], "ack");
+    assert_eq!(first["seq"], 1);
+    let second = world.send("bob", "alice~bob", Some(id(1)), &text("two")).await;
+    assert_eq!(second["seq"], 2, "client ids belong to their sender");
+    assert_eq!(world.send("alice", "alice~bob", Some(id(1)), &text("one")).await, first);
+    let conflict = world.send("alice", "alice~bob", Some(id(1)), &text("other")).await;
+    assert_eq!(conflict["error"]["code"], "conflict");
+    owner.leave().await.expect("leave");
+    // Another owner knows it from the store.
+    let owner = world.own("n2").await;
+    assert_eq!(world.send("alice", "alice~bob", Some(id(1)), &text("one")).await, first);
+    let entries = world.entries("alice~bob").await;
+    assert_eq!(entries.iter().map(|e| (e.seq, e.ordinal)).collect::<Vec<_>>(), [(1, 1), (2, 2)]);
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test]
+async fn a_resend_while_the_first_is_being_committed_is_no_second_entry() {
+    let world = World::new(&["alice", "bob"]).await;
+    let owner = world.own("n1").await;
+    for round in 0..20_u128 {
+        let seq = round as u64 + 1;
+        let count = |counter: &tokio::sync::watch::Sender<u64>| *counter.borrow();
+        let body = text("x");
+        let send = || world.publish("alice", "alice~bob", Some(id(round)), &body);
+        world.gate(false);
+        let before = count(&world.engine.commits);
+        let first = send();
+        grown(&world.engine.commits, before).await;
+        // The lookup of the resend begins now and finds nothing: the commit is underway.
+        let before = count(&world.engine.snapshots);
+        let resend = send();
+        grown(&world.engine.snapshots, before).await;
+        world.gate(true);
+        assert_eq!(world.bus.answer_to(&first).await["seq"], seq);
+        assert_eq!(world.bus.answer_to(&resend).await["seq"], seq);
+    }
+    assert_eq!(world.entries("alice~bob").await.len(), 20);
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test(start_paused = true)]
+async fn unknown_outcomes_are_settled_by_evidence() {
+    let world = World::new(&["alice", "bob"]).await;
+    let owner = world.own("n1").await;
+    let mut seq = 0;
+    for faults in [
+        vec![Fault::DoneUnknown],
+        vec![Fault::UndoneUnknown],
+        vec![Fault::UndoneUnknown, Fault::DoneUnknown],
+        vec![Fault::Unavailable, Fault::UndoneUnknown, Fault::Unavailable],
+    ] {
+        world.fail_next(&faults);
+        seq += 1;
+        let ack = world.send("alice", "alice~bob", Some(id(seq.into())), &text("x")).await;
+        assert_eq!(ack["seq"], seq, "{faults:?}");
+        let (_, head) = world.bus.event("alice~bob", seq).await;
+        let (_, before) = world.bus.event("alice~bob", seq.max(2) - 1).await;
+        assert!(seq == 1 || head.position_before == Some(before.position), "{faults:?}");
+    }
+    assert_eq!(world.entries("alice~bob").await.len() as u64, seq);
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test]
+async fn only_one_of_two_owners_commits() {
+    let world = World::new(&["alice", "bob"]).await;
+    let first = world.own("n1").await;
+    world.send("alice", "alice~bob", Some(id(1)), &text("one")).await;
+    let second = world.own("n2").await;
+    let token = world.publish("alice", "alice~bob", Some(id(2)), &text("two"));
+    assert_eq!(world.bus.answer_to(&token).await["seq"], 2);
+    let lost = first.task.await.expect("join");
+    assert!(matches!(lost, Err(Error::Lost(0))), "{lost:?}");
+    assert_eq!(world.entries("alice~bob").await.len(), 2);
+    second.leave().await.expect("leave");
+}
+
+#[tokio::test]
+async fn what_was_committed_and_not_published_is_published_by_the_next_owner() {
+    let world = World::new(&["alice", "bob"]).await;
+    let owner = world.own("n1").await;
+    world.send("alice", "alice~bob", Some(id(1)), &text("one")).await;
+    let (_, first) = world.bus.event("alice~bob", 1).await;
+    world.bus.swallow.store(true, Ordering::SeqCst);
+    world.send("alice", "alice~bob", Some(id(2)), &text("two")).await;
+    world.send("alice", "alice~bob", Some(id(3)), &text("three")).await;
+    owner.crash().await;
+    world.bus.swallow.store(false, Ordering::SeqCst);
+    let owner = world.own("n2").await;
+    let (_, second) = world.bus.event("alice~bob", 2).await;
+    let (event, third) = world.bus.event("alice~bob", 3).await;
+    assert_eq!(second.position_before, Some(first.position));
+    assert_eq!(third.position_before, Some(second.position));
+    assert_eq!(event.also, [user_id("alice"), user_id("bob")]);
+    let entries = world.entries("alice~bob").await;
+    assert_eq!(event.frame, entries[2].to_frame(), "the same bytes again");
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test]
+async fn groups_have_members_roles_and_an_end_for_who_is_removed() {
+    let world = World::new(&["ann", "ben", "cem"]).await;
+    let owner = world.own("n1").await;
+    let send = |sender, number, body| {
+        let world = &world;
+        async move { world.send(sender, "team", Some(id(number)), &body).await }
+    };
+    let code = |answer: serde_json::Value| answer["error"]["code"].as_str().map(str::to_owned);
+    assert_eq!(code(send("ann", 1, text("x")).await).as_deref(), Some("no_such_room"));
+    assert_eq!(code(send("ann", 2, create(&["zoe"])).await).as_deref(), Some("no_such_user"));
+    assert_eq!(send("ann", 3, create(&["ben"])).await["seq"], 1);
+    assert_eq!(code(send("ben", 4, create(&[])).await).as_deref(), Some("room_exists"));
+    let (event, _) = world.bus.event("team", 1).await;
+    assert_eq!(event.also, [user_id("ann"), user_id("ben")]);
+    let add = |name: &str, role| Body::Add { user: user_id(name), role };
+    assert_eq!(code(send("ben", 5, add("cem", Role::Member)).await).as_deref(), Some("forbidden"));
+    assert_eq!(code(send("cem", 6, text("x")).await).as_deref(), Some("not_member"));
+    assert_eq!(send("ann", 7, add("cem", Role::Admin)).await["seq"], 2);
+    assert_eq!(
+        code(send("ann", 8, add("cem", Role::Admin)).await).as_deref(),
+        Some("already_member")
+    );
+    assert_eq!(code(send("ann", 9, Body::Leave).await).as_deref(), Some("forbidden"));
+    let remove = |name: &str| Body::Remove { user: user_id(name) };
+    assert_eq!(code(send("cem", 10, remove("ann")).await).as_deref(), Some("forbidden"));
+    assert_eq!(send("cem", 11, remove("ben")).await["seq"], 3);
+    let (event, head) = world.bus.event("team", 3).await;
+    assert_eq!((event.also, head.user), (vec![user_id("ben")], Some(user_id("ben"))));
+    assert_eq!(code(send("ben", 12, text("x")).await).as_deref(), Some("not_member"));
+    let role = Body::Role { user: user_id("cem"), role: Role::Owner };
+    assert_eq!(send("ann", 13, role).await["seq"], 4);
+    assert_eq!(send("ann", 14, Body::Leave).await["seq"], 5);
+    assert_eq!(send("cem", 15, text("alone")).await["seq"], 6);
+    let last = world.entries("team").await.pop().expect("entry");
+    assert_eq!((last.seq, last.ordinal), (6, 1), "messages alone are counted");
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test]
+async fn a_group_with_many_members_becomes_large_and_stays_in_order() {
+    let names: Vec<String> = (0..130).map(|number| format!("u{number:03}")).collect();
+    let users: Vec<&str> = names.iter().map(String::as_str).collect();
+    let world = World::new(&users).await;
+    let owner = world.own("n1").await;
+    let answer = world.send("u000", "crowd", Some(id(0)), &create(&users[1..100])).await;
+    assert_eq!(answer["seq"], 1, "{answer}");
+    let tokens: Vec<String> = (100..130)
+        .map(|number| {
+            let body = Body::Add { user: user_id(users[number]), role: Role::Member };
+            world.publish("u000", "crowd", Some(id(number as u128)), &body)
+        })
+        .collect();
+    for (token, seq) in tokens.iter().zip(2..) {
+        assert_eq!(world.bus.answer_to(token).await["seq"], seq);
+    }
+    owner.leave().await.expect("leave");
+    // The next owner has only those members in memory whom commands name.
+    let owner = world.own("n2").await;
+    let tokens: Vec<String> = (0..600)
+        .map(|n| world.publish(users[n % 130], "crowd", Some(id(1_000 + n as u128)), &text("x")))
+        .collect();
+    for (token, seq) in tokens.iter().zip(32..) {
+        assert_eq!(world.bus.answer_to(token).await["seq"], seq);
+    }
+    let outsider = world.send("nobody", "crowd", Some(id(9_999)), &text("x")).await;
+    assert_eq!(outsider["error"]["code"], "not_member");
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test]
+async fn large_fan_out_is_split_into_commits() {
+    let names: Vec<String> = (0..100).map(|number| format!("member-{number:03}")).collect();
+    let users: Vec<&str> = names.iter().map(String::as_str).collect();
+    let world = World::new(&users).await;
+    world.gate(false);
+    let mut tokens = vec![world.publish(users[0], "busy", Some(id(0)), &create(&users[1..]))];
+    for number in 1..1_000 {
+        let sender = users[number % 100];
+        tokens.push(world.publish(sender, "busy", Some(id(number as u128)), &text("x")));
+    }
+    world.gate(true);
+    let owner = world.own("n1").await;
+    for (token, seq) in tokens.iter().zip(1..) {
+        assert_eq!(world.bus.answer_to(token).await["seq"], seq);
+    }
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test]
+async fn old_and_early_client_ids_are_refused_and_resends_are_not() {
+    let world = World::new(&["alice", "bob"]).await;
+    let owner = world.own("n1").await;
+    let at = |offset_ms: i64| {
+        ClientId::from_parts(START_MS.checked_add_signed(offset_ms).expect("time"), 1)
+    };
+    let code = |answer: serde_json::Value| answer["error"]["code"].as_str().map(str::to_owned);
+    let hour = 3_600_000;
+    let body = text("x");
+    let send = |id| world.send("alice", "alice~bob", Some(id), &body);
+    assert_eq!(code(send(at(-25 * hour)).await).as_deref(), Some("expired_id"));
+    assert_eq!(code(send(at(2 * hour)).await).as_deref(), Some("expired_id"));
+    assert_eq!(send(at(-23 * hour)).await["seq"], 1);
+    // An hour and a half later it is too old, but it stands.
+    world.clock.advance_ms(3 * hour as u64 / 2);
+    assert_eq!(send(at(-23 * hour)).await["seq"], 1);
+    // A day later its record is gone, and it is refused, never doubled.
+    world.clock.advance_ms(24 * hour as u64);
+    world.send("alice", "alice~bob", Some(at(25 * hour)), &text("y")).await;
+    assert_eq!(code(send(at(-23 * hour)).await).as_deref(), Some("expired_id"));
+    assert_eq!(world.entries("alice~bob").await.len(), 2);
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test]
+async fn a_flood_is_refused_and_others_are_not() {
+    let mut world = World::new(&["flood", "calm", "bob"]).await;
+    world.quota = QuotaLimits { rate_per_s: 10, burst: 5 };
+    let owner = world.own("n1").await;
+    let mut refused = 0;
+    for number in 0..20 {
+        let answer = world.send("flood", "bob~flood", Some(id(number)), &text("x")).await;
+        if answer["error"]["code"] == "rate_limited" {
+            assert!(answer["error"]["retry_after_ms"].as_u64().is_some_and(|wait| wait > 0));
+            refused += 1;
+        }
+    }
+    assert_eq!(refused, 15);
+    assert_eq!(world.send("calm", "bob~calm", Some(id(1)), &text("x")).await["seq"], 1);
+    // A resend costs no quota: it stands.
+    assert_eq!(world.send("flood", "bob~flood", Some(id(0)), &text("x")).await["seq"], 1);
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test]
+async fn a_log_that_lost_its_tail_is_moved_forward_and_a_store_that_went_back_is_refused() {
+    let world = World::new(&["alice", "bob"]).await;
+    let owner = world.own("n1").await;
+    world.send("alice", "alice~bob", Some(id(1)), &text("x")).await;
+    owner.leave().await.expect("leave");
+    weft_core::partition::ports::CommandLog::purge_below(&world.log, 9).await.expect("purge");
+    let owner = world.own("n2").await;
+    let refused = owner.task.await.expect("join");
+    let message = refused.expect_err("refused").to_string();
+    assert!(message.starts_with("the store went back"), "{message}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// Whatever happens between any two steps: every acknowledged command stands once, at the seq
+    /// that was told, and seqs are dense.
+    #[test]
+    fn acknowledged_once_and_in_order(
+        steps in prop::collection::vec((0..10_u8, 0..12_u128, 0..3_usize), 1..60),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("runtime");
+        runtime.block_on(run_steps(steps));
+    }
+}
+
+async fn run_steps(steps: Vec<(u8, u128, usize)>) {
+    let world = World::new(&["alice", "bob", "cem"]).await;
+    let mut owner = world.own("n1").await;
+    let mut sent: HashMap<String, (usize, u128)> = HashMap::new();
+    let rooms = ["alice~bob", "alice~cem", "alice~alice"];
+    for (step, (action, number, room)) in steps.into_iter().enumerate() {
+        match action {
+            0 => {
+                owner.crash().await;
+                owner = world.own(&format!("n{step}")).await;
+            }
+            1 => drop(std::mem::replace(&mut owner, world.own(&format!("n{step}")).await)),
+            2 => world.fail_next(&[Fault::DoneUnknown]),
+            3 => world.fail_next(&[Fault::UndoneUnknown, Fault::Unavailable]),
+            4 => tokio::task::yield_now().await,
+            _ => {
+                let body = text(&format!("{room}-{number}"));
+                let token = world.publish("alice", rooms[room], Some(id(number)), &body);
+                sent.insert(token, (room, number));
+            }
+        }
+    }
+    // A last owner that nothing disturbs answers all that is still open.
+    world.engine_heals();
+    drop(owner);
+    let owner = world.own("last").await;
+    for (room, name) in rooms.iter().enumerate() {
+        let answer = world.send("alice", name, Some(id(100)), &text("end")).await;
+        assert_eq!(answer["type"], "ack", "room {room}");
+    }
+    let mut stands: HashMap<(usize, u128), u64> = HashMap::new();
+    for (room, name) in rooms.iter().enumerate() {
+        for (entry, seq) in world.entries(name).await.iter().zip(1..) {
+            assert_eq!(entry.seq, seq, "dense");
+            let id = entry.client_id.expect("id").to_bytes();
+            let number = u128::from_be_bytes(id) & 0xffff;
+            assert!(stands.insert((room, number), seq).is_none(), "twice: {number} in {name}");
+        }
+    }
+    for (token, answer) in world.bus.answers.lock().expect("answers").iter() {
+        if let Some(command) = sent.get(token) {
+            assert_eq!(answer["type"], "ack", "{answer}");
+            assert_eq!(answer["seq"].as_u64(), stands.get(command).copied(), "{answer}");
+        }
+    }
+    owner.leave().await.expect("leave");
+}

@@ -1,0 +1,357 @@
+//! A partition's owner with everything around it in memory: a log, a bus that remembers, a clock
+//! that is set, and a store whose commits can go wrong in each way that a real one's can.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use weft_core::Error;
+use weft_core::partition::ports::{CommandLog, EventBus, Stored};
+use weft_core::partition::quota::QuotaLimits;
+use weft_core::partition::worker::Worker;
+use weft_nats::{EventMessage, IngestMessage, LogInfo, ReplyTo};
+use weft_proto::{Body, ClientId, EventHead, NodeId, RoomId, UserId};
+use weft_runtime::{Clock, ManualClock};
+use weft_storage::memory::Memory;
+use weft_storage::tables::account::{self, Account};
+use weft_storage::tables::layout::{self, KEY_VERSION, Layout};
+use weft_storage::tables::log::{self, Limit};
+use weft_storage::{Batch, Engine, Outcome, Snapshot, Store};
+
+pub const START_MS: u64 = 1_790_000_000_000;
+
+/// How the next commit ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// It happens, and nobody hears of it.
+    DoneUnknown,
+    /// It does not happen, and nobody hears of it.
+    UndoneUnknown,
+    /// The store is away.
+    Unavailable,
+}
+
+/// A memory engine whose commits fail as they are told to, and wait while the gate is closed.
+#[derive(Clone)]
+pub struct Faulty {
+    inner: Arc<Memory>,
+    faults: Arc<Mutex<VecDeque<Fault>>>,
+    gate: watch::Sender<bool>,
+    /// How many commits have begun.
+    pub commits: watch::Sender<u64>,
+    /// How many snapshots were taken.
+    pub snapshots: watch::Sender<u64>,
+}
+
+#[async_trait]
+impl Engine for Faulty {
+    async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, weft_storage::Error> {
+        let snapshot = self.inner.snapshot().await;
+        self.snapshots.send_modify(|count| *count += 1);
+        snapshot
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Outcome, weft_storage::Error> {
+        self.commits.send_modify(|count| *count += 1);
+        let _ = self.gate.subscribe().wait_for(|open| *open).await;
+        let fault = self.faults.lock().expect("faults").pop_front();
+        let unknown = || weft_storage::Error::Unknown("on purpose".into());
+        match fault {
+            None => self.inner.commit(batch).await,
+            Some(Fault::DoneUnknown) => {
+                self.inner.commit(batch).await?;
+                Err(unknown())
+            }
+            Some(Fault::UndoneUnknown) => Err(unknown()),
+            Some(Fault::Unavailable) => Err(weft_storage::Error::Unavailable("on purpose".into())),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Stream {
+    first_seq: u64,
+    messages: Vec<IngestMessage>,
+}
+
+/// A log that everybody shares.
+#[derive(Clone, Default)]
+pub struct Log {
+    stream: Arc<Mutex<Stream>>,
+    grown: Arc<Notify>,
+    next_seq: u64,
+}
+
+impl Log {
+    pub fn publish(&self, message: IngestMessage) -> u64 {
+        let mut stream = self.stream.lock().expect("stream");
+        let stream_seq = stream.messages.len() as u64 + 1;
+        stream.messages.push(IngestMessage { stream_seq, ..message });
+        self.grown.notify_waiters();
+        stream_seq
+    }
+}
+
+#[async_trait]
+impl CommandLog for Log {
+    async fn info(&self) -> Result<LogInfo, Error> {
+        let stream = self.stream.lock().expect("stream");
+        let last_seq = stream.messages.len() as u64;
+        Ok(LogInfo { first_seq: stream.first_seq.max(1), last_seq })
+    }
+
+    async fn open(&mut self, seq: u64) -> Result<(), Error> {
+        self.next_seq = seq;
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Result<IngestMessage, Error> {
+        loop {
+            let grown = Arc::clone(&self.grown);
+            let grown = grown.notified();
+            if let Some(message) = self.try_next()? {
+                return Ok(message);
+            }
+            grown.await;
+        }
+    }
+
+    fn try_next(&mut self) -> Result<Option<IngestMessage>, Error> {
+        let stream = self.stream.lock().expect("stream");
+        let index = usize::try_from(self.next_seq - 1).expect("index");
+        let message = stream.messages.get(index).cloned();
+        self.next_seq += u64::from(message.is_some());
+        Ok(message)
+    }
+
+    async fn purge_below(&self, seq: u64) -> Result<(), Error> {
+        self.stream.lock().expect("stream").first_seq = seq;
+        Ok(())
+    }
+}
+
+/// A bus that remembers.
+#[derive(Clone, Default)]
+pub struct Bus {
+    pub answers: Arc<Mutex<Vec<(String, serde_json::Value)>>>,
+    pub events: Arc<Mutex<Vec<(EventMessage, EventHead)>>>,
+    heard: Arc<Notify>,
+    /// Events get lost, and the stream never acknowledges them.
+    pub swallow: Arc<std::sync::atomic::AtomicBool>,
+}
+
+#[async_trait]
+impl EventBus for Bus {
+    async fn answer(&self, to: &ReplyTo, frame: Bytes) -> Result<(), Error> {
+        let (ReplyTo::Edge { token, .. } | ReplyTo::User { token, .. }) = to;
+        let frame = serde_json::from_slice(&frame).expect("json");
+        self.answers.lock().expect("answers").push((token.clone(), frame));
+        self.heard.notify_waiters();
+        Ok(())
+    }
+
+    async fn send(&self, events: Vec<EventMessage>) -> Result<Stored, Error> {
+        if self.swallow.load(std::sync::atomic::Ordering::SeqCst) {
+            return Ok(Box::pin(std::future::pending()));
+        }
+        for event in events {
+            let head = event.head.parse().expect("head");
+            self.events.lock().expect("events").push((event, head));
+        }
+        self.heard.notify_waiters();
+        Ok(Box::pin(async { Ok(()) }))
+    }
+}
+
+impl Bus {
+    /// Waits for the answer to a token, and takes it.
+    pub async fn answer_to(&self, token: &str) -> serde_json::Value {
+        self.until(&format!("an answer to {token}"), || {
+            let mut answers = self.answers.lock().expect("answers");
+            let index = answers.iter().position(|(answered, _)| answered == token)?;
+            Some(answers.remove(index).1)
+        })
+        .await
+    }
+
+    /// Waits for the event of an entry.
+    pub async fn event(&self, room: &str, seq: u64) -> (EventMessage, EventHead) {
+        self.until(&format!("the event of {room} {seq}"), || {
+            let events = self.events.lock().expect("events");
+            events.iter().find(|(_, h)| h.room.as_str() == room && h.seq == seq).cloned()
+        })
+        .await
+    }
+
+    async fn until<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+        let wait = async {
+            loop {
+                let heard = self.heard.notified();
+                if let Some(found) = look() {
+                    return found;
+                }
+                heard.await;
+            }
+        };
+        let patience = std::time::Duration::from_secs(20);
+        tokio::time::timeout(patience, wait).await.unwrap_or_else(|_| panic!("no {what}"))
+    }
+}
+
+/// One partition, and those who may own it.
+pub struct World {
+    pub store: Store,
+    pub engine: Faulty,
+    pub log: Log,
+    pub bus: Bus,
+    pub clock: Arc<ManualClock>,
+    pub quota: QuotaLimits,
+    next_token: std::sync::atomic::AtomicU64,
+}
+
+/// An owner at work.
+pub struct Owner {
+    stop: CancellationToken,
+    pub task: tokio::task::JoinHandle<Result<(), Error>>,
+}
+
+impl Owner {
+    pub async fn leave(self) -> Result<(), Error> {
+        self.stop.cancel();
+        self.task.await.expect("join")
+    }
+
+    /// Ends it between any two steps.
+    pub async fn crash(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+}
+
+impl World {
+    pub async fn new(users: &[&str]) -> Self {
+        let gate = watch::channel(true).0;
+        let inner = Arc::new(Memory::new());
+        let (commits, snapshots) = (watch::channel(0).0, watch::channel(0).0);
+        let engine = Faulty { inner, faults: Arc::default(), gate, commits, snapshots };
+        let store = Store::new(engine.clone());
+        let mut batch = Batch::new([9; 16]);
+        let row = Layout { partitions: 1, epoch: 1, key_version: KEY_VERSION, store_id: 7 };
+        batch.set(layout::key(), row.encode());
+        for user in users {
+            batch.set(account::key(&user_id(user)), Account::default().encode());
+        }
+        store.commit(batch).await.expect("commit");
+        Self {
+            store,
+            engine,
+            log: Log::default(),
+            bus: Bus::default(),
+            clock: Arc::new(ManualClock::new(START_MS)),
+            quota: QuotaLimits { rate_per_s: 1_000_000, burst: 1_000_000 },
+            next_token: 1.into(),
+        }
+    }
+
+    pub fn fail_next(&self, faults: &[Fault]) {
+        self.engine.faults.lock().expect("faults").extend(faults);
+    }
+
+    /// No further commit fails.
+    pub fn engine_heals(&self) {
+        self.engine.faults.lock().expect("faults").clear();
+    }
+
+    /// Commits wait until the gate is opened again.
+    pub fn gate(&self, open: bool) {
+        self.engine.gate.send_replace(open);
+    }
+
+    pub fn worker(&self, name: &str) -> Worker<Log> {
+        Worker {
+            partition: 0,
+            partitions: 1,
+            owner: NodeId::new(name).expect("id"),
+            store: self.store.clone(),
+            log: self.log.clone(),
+            bus: Arc::new(self.bus.clone()),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            new_batch_id: rand::random,
+            quota: self.quota,
+        }
+    }
+
+    /// Starts an owner; returns when it has the partition.
+    pub async fn own(&self, name: &str) -> Owner {
+        let (taken, is_taken) = tokio::sync::oneshot::channel();
+        let stop = CancellationToken::new();
+        let work = self.worker(name).run(stop.clone(), watch::channel(0).0, move || {
+            let _ = taken.send(());
+        });
+        let task = tokio::spawn(work);
+        // An error: it ended before; the caller looks at the task.
+        let _ = is_taken.await;
+        Owner { stop, task }
+    }
+
+    /// Publishes a command; returns its token.
+    pub fn publish(&self, sender: &str, room: &str, id: Option<ClientId>, body: &Body) -> String {
+        let number = self.next_token.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let token = format!("t{number}");
+        self.log.publish(IngestMessage {
+            stream_seq: 0,
+            stored_at_ms: 0,
+            sender: sender.into(),
+            room: room.into(),
+            client_id: id.map(|id| id.to_string()),
+            reply: Some(ReplyTo::User { user: user_id(sender), token: token.clone() }),
+            is_json: true,
+            is_outsider: true,
+            payload: body.to_json().into(),
+            problem: None,
+        });
+        token
+    }
+
+    /// Publishes a command and waits for its answer.
+    pub async fn send(
+        &self,
+        sender: &str,
+        room: &str,
+        id: Option<ClientId>,
+        body: &Body,
+    ) -> serde_json::Value {
+        let token = self.publish(sender, room, id, body);
+        self.bus.answer_to(&token).await
+    }
+
+    /// The room's whole log.
+    pub async fn entries(&self, room: &str) -> Vec<weft_proto::Entry> {
+        let snapshot = self.store.snapshot().await.expect("snapshot");
+        let limit = Limit { entries_max: usize::MAX, bytes_max: usize::MAX };
+        let room = RoomId::new(room).expect("id");
+        let logged = log::read(&*snapshot, &room, 0..u64::MAX, limit).await.expect("read");
+        logged.into_iter().map(|logged| logged.entry).collect()
+    }
+}
+
+pub fn user_id(name: &str) -> UserId {
+    UserId::new(name).expect("id")
+}
+
+pub fn text(text: &str) -> Body {
+    Body::Message { text: text.into() }
+}
+
+/// Waits until a counter has grown beyond a value.
+pub async fn grown(counter: &watch::Sender<u64>, before: u64) {
+    counter.subscribe().wait_for(|count| *count > before).await.expect("counter");
+}
+
+/// A client id of now.
+pub fn id(number: u128) -> ClientId {
+    ClientId::from_parts(START_MS, number)
+}

@@ -1,0 +1,64 @@
+//! Accounts of people and bots.
+
+use std::fmt;
+
+use bytes::Bytes;
+use weft_proto::UserId;
+
+use super::key::{Key, Tag};
+use super::record;
+use crate::error::Error;
+
+/// An account.
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+pub struct Account {
+    /// A PHC string (argon2id); empty: nobody can log in by password (a bot).
+    #[prost(string, tag = "1")]
+    pub password_hash: String,
+    /// Shown to people.
+    #[prost(string, tag = "2")]
+    pub display_name: String,
+    /// A reference to a picture; empty: none.
+    #[prost(string, tag = "3")]
+    pub avatar: String,
+    /// An outside system on NATS.
+    #[prost(bool, tag = "4")]
+    pub is_bot: bool,
+    /// When it was made, Unix milliseconds.
+    #[prost(uint64, tag = "5")]
+    pub created_ms: u64,
+}
+
+/// The row's key.
+#[must_use]
+pub fn key(user: &UserId) -> Bytes {
+    Key::new(Tag::Account).name(user.as_str()).build()
+}
+
+impl Account {
+    /// The stored form.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        record::encode(self).into()
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        record::decode("account", bytes)
+    }
+}
+
+/// Without the password hash.
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account")
+            .field("display_name", &self.display_name)
+            .field("is_bot", &self.is_bot)
+            .field("created_ms", &self.created_ms)
+            .finish_non_exhaustive()
+    }
+}

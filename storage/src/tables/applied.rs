@@ -1,0 +1,55 @@
+//! How far a partition's ingest log is applied, by whom. The whole row is the guard of every
+//! commit of the partition: whoever holds an older one commits nothing.
+
+use bytes::Bytes;
+use weft_proto::Partition;
+
+use super::key::{Key, Tag};
+use super::record;
+use crate::error::Error;
+
+/// A partition's progress.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Applied {
+    /// Every command up to this stream sequence is applied.
+    #[prost(uint64, tag = "1")]
+    pub stream_seq: u64,
+    /// The node that wrote the row.
+    #[prost(string, tag = "2")]
+    pub owner: String,
+    /// Grows each time somebody takes the partition.
+    #[prost(uint64, tag = "3")]
+    pub epoch: u64,
+    /// The id of the batch that wrote the row: evidence for an unknown outcome.
+    #[prost(bytes = "vec", tag = "4")]
+    pub batch_id: Vec<u8>,
+    /// The events of every journal row up to this stream sequence are published.
+    #[prost(uint64, tag = "5")]
+    pub published_up_to: u64,
+    /// Client ids of an earlier hour (since the Unix epoch) are refused: their resend records are
+    /// gone.
+    #[prost(uint32, tag = "6")]
+    pub floor_hour: u32,
+}
+
+/// The row's key.
+#[must_use]
+pub fn key(partition: Partition) -> Bytes {
+    Key::new(Tag::Applied).u16(partition).build()
+}
+
+impl Applied {
+    /// The stored form.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        record::encode(self).into()
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        record::decode("applied", bytes)
+    }
+}

@@ -1,0 +1,69 @@
+//! Which entries one commit wrote, in commit order: what has to be published, and how others catch
+//! up when the event stream's window has passed.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use weft_proto::Partition;
+
+use super::key::{Key, KeyReader, Tag};
+use super::record;
+use crate::error::Error;
+
+/// The entries of one commit.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Journal {
+    /// In the order in which they were applied.
+    #[prost(message, repeated, tag = "1")]
+    pub entries: Vec<JournalEntry>,
+}
+
+/// One entry of a commit.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct JournalEntry {
+    /// The room.
+    #[prost(string, tag = "1")]
+    pub room: String,
+    /// The entry's seq.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+}
+
+/// The key of the commit that applied the log up to `stream_seq`.
+#[must_use]
+pub fn key(partition: Partition, stream_seq: u64) -> Bytes {
+    Key::new(Tag::Journal).u16(partition).u64(stream_seq).build()
+}
+
+/// All rows of the partition after `stream_seq`.
+#[must_use]
+pub fn range_after(partition: Partition, stream_seq: u64) -> Range<Bytes> {
+    let all = Key::new(Tag::Journal).u16(partition).prefix_range();
+    key(partition, stream_seq.saturating_add(1))..all.end
+}
+
+/// The stream sequence in a row's key.
+///
+/// # Errors
+/// [`Error::Corrupt`].
+pub fn stream_seq(key: &[u8]) -> Result<u64, Error> {
+    let mut reader = KeyReader::new(Tag::Journal, key)?;
+    reader.array::<2>()?;
+    reader.u64()
+}
+
+impl Journal {
+    /// The stored form.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        record::encode(self).into()
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        record::decode("journal", bytes)
+    }
+}

@@ -1,0 +1,102 @@
+//! A user's role in a group.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use weft_proto::{History, Role, RoomId, UserId};
+
+use super::key::{Key, KeyReader, Tag};
+use super::record;
+use crate::error::Error;
+
+/// A user in a group. The row stays after the user left, without a role: it says up to where the
+/// user may read.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Member {
+    /// 0: not a member any more.
+    #[prost(int32, tag = "1")]
+    role: i32,
+    /// Seq of the entry by which the user joined last.
+    #[prost(uint64, tag = "2")]
+    pub since_seq: u64,
+    /// Seq of the entry by which the user left; 0 while a member.
+    #[prost(uint64, tag = "3")]
+    pub until_seq: u64,
+}
+
+/// The row's key.
+#[must_use]
+pub fn key(room: &RoomId, user: &UserId) -> Bytes {
+    Key::new(Tag::Member).name(room.as_str()).name(user.as_str()).build()
+}
+
+/// All rows of a group after a user (empty: from the first).
+#[must_use]
+pub fn range_after(room: &RoomId, user: &str) -> Range<Bytes> {
+    let all = Key::new(Tag::Member).name(room.as_str()).prefix_range();
+    if user.is_empty() {
+        return all;
+    }
+    let after = Key::new(Tag::Member).name(room.as_str()).name(user).u8(0).build();
+    after..all.end
+}
+
+/// The user in a row's key.
+///
+/// # Errors
+/// [`Error::Corrupt`].
+pub fn user(key: &[u8]) -> Result<UserId, Error> {
+    let mut reader = KeyReader::new(Tag::Member, key)?;
+    reader.name()?;
+    UserId::new(reader.name()?).map_err(|error| Error::Corrupt(format!("member: {error}")))
+}
+
+impl Member {
+    /// Who joins.
+    #[must_use]
+    pub fn joined(role: Role, seq: u64) -> Self {
+        Self { role: role.into(), since_seq: seq, until_seq: 0 }
+    }
+
+    /// The same user after leaving by the entry `seq`.
+    #[must_use]
+    pub fn left(&self, seq: u64) -> Self {
+        Self { role: 0, since_seq: self.since_seq, until_seq: seq }
+    }
+
+    /// The same member with another role.
+    #[must_use]
+    pub fn with_role(&self, role: Role) -> Self {
+        Self { role: role.into(), ..self.clone() }
+    }
+
+    /// What the user may do; `None`: not a member any more.
+    #[must_use]
+    pub fn role(&self) -> Option<Role> {
+        Role::try_from(self.role).ok()
+    }
+
+    /// The seqs that the user may read: first and last.
+    #[must_use]
+    pub fn visible(&self, history: History) -> (u64, u64) {
+        let from = match history {
+            History::All => 1,
+            History::Joined => self.since_seq,
+        };
+        (from, if self.role().is_some() { u64::MAX } else { self.until_seq })
+    }
+
+    /// The stored form.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        record::encode(self).into()
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        record::decode("member", bytes)
+    }
+}
