@@ -1,1 +1,48 @@
-//! weft-nats
+//! The wire: everything that Weft says over NATS. The only crate that names `async_nats`; no type
+//! of that library appears in the public interface.
+//!
+//! Invariants:
+//! - Every subject is a [`Subject`] or a [`Filter`]; every stream and bucket name stands in
+//!   [`subject`]. A string subject anywhere else is a defect.
+//! - Nothing waits without limit: each publish, flush and request has a time-out, each queue a
+//!   bound.
+//! - What the wire can lose is said: [`Bus::connection`] counts reconnects, [`Bus::losses`] counts
+//!   dropped messages, an [`IngestReader`] never skips a sequence in silence.
+//! - An answer never goes to a subject that its asker chose: see [`ReplyTo`].
+//!
+//! | module | duty |
+//! | --- | --- |
+//! | [`subject`] | names of subjects, streams, buckets and headers |
+//! | [`bus`] | a connection: publish, subscribe, flush, watch its state |
+//! | [`call`], [`serve`] | requests between the parts, and their handlers |
+//! | [`assets`] | makes the streams and buckets |
+//! | [`ingest`] | commands on their way to the partition's owner, and its answers |
+//! | [`events`] | committed entries on their way to everybody |
+//! | [`membership`] | which nodes live, and which partitions are whose |
+//! | [`config`], [`server`] | nats-server's configuration; its process for `weft dev` and tests |
+
+pub mod assets;
+pub mod bus;
+pub mod call;
+pub mod config;
+mod error;
+pub mod events;
+pub mod ingest;
+mod jetstream;
+pub mod membership;
+pub mod serve;
+pub mod server;
+pub mod subject;
+
+pub use assets::AssetOptions;
+pub use bus::{Bus, BusOptions, Connection, Message, Subscription};
+pub use error::Error;
+pub use events::{EventMessage, EventPublisher, PendingAcks};
+pub use ingest::{
+    IngestLog, IngestMessage, IngestPublisher, IngestReader, IngestSignals, LogInfo, Problem,
+    ReplyTo, Signal,
+};
+pub use membership::{Membership, NodeInfo, assign};
+pub use serve::Services;
+pub use server::{NatsServer, ServerOptions, find_or_install};
+pub use subject::{Filter, Subject};

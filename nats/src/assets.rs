@@ -1,0 +1,213 @@
+//! Makes the streams and buckets, or brings them up to date. Any number of nodes may do it at once.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use weft_proto::Partition;
+
+use crate::bus::{Bus, Link};
+use crate::error::Error;
+use crate::jetstream::{JsError, ask};
+use crate::subject::{NODES_BUCKET, event_stream, ingest_stream};
+
+/// Events stay readable in their stream for so long; who was away longer reads the journal.
+const EVENT_AGE_MAX: Duration = Duration::from_secs(3_600);
+/// A node that has been silent for so long is gone.
+pub(crate) const NODE_TTL: Duration = Duration::from_secs(10);
+/// The largest stored message, headers included. A frame may have 1.3 MB.
+const MESSAGE_BYTES_MAX: u64 = 1_500_000;
+/// The shortest window that the server takes: Weft knows resends by their client ids.
+const DUPLICATE_WINDOW: Duration = Duration::from_millis(100);
+const GIB: u64 = 1 << 30;
+
+/// How large the streams are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssetOptions {
+    /// How many partitions, from 1. Fixed for the life of a store.
+    pub partitions: Partition,
+    /// Copies of each stream: 1 on one server, 3 on a cluster.
+    pub replicas: u8,
+    /// An ingest stream beyond this many bytes refuses commands.
+    pub ingest_bytes_max: u64,
+    /// An event stream beyond this many bytes drops its oldest events.
+    pub event_bytes_max: u64,
+}
+
+impl Default for AssetOptions {
+    fn default() -> Self {
+        Self { partitions: 4, replicas: 1, ingest_bytes_max: GIB, event_bytes_max: GIB }
+    }
+}
+
+/// Creates or updates everything that [`AssetOptions`] says.
+///
+/// # Errors
+/// [`Error::AssetMismatch`] where a stream exists with settings that can't be changed, or for more
+/// partitions than `options` says; [`Error::JetStream`], [`Error::Timeout`].
+pub async fn ensure(bus: &Bus, options: &AssetOptions) -> Result<(), Error> {
+    let link = bus.link();
+    refuse_other_partition_count(link, options.partitions).await?;
+    for partition in 0..options.partitions {
+        ensure_stream(link, ingest_config(partition, options)).await?;
+        ensure_stream(link, event_config(partition, options)).await?;
+    }
+    ensure_stream(link, nodes_config(options)).await
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn ingest_config(n: Partition, options: &AssetOptions) -> Value {
+    json!({
+        "name": ingest_stream(n),
+        "description": "Weft: commands that are not yet applied",
+        "subjects": [format!("weft.p.{n}.*.*"), format!("weft.x.{n}.*.*")],
+        "storage": "file",
+        "retention": "limits",
+        "discard": "new",
+        "max_bytes": options.ingest_bytes_max,
+        "max_msgs": -1,
+        "max_msgs_per_subject": -1,
+        "max_consumers": -1,
+        "max_age": 0,
+        "max_msg_size": MESSAGE_BYTES_MAX,
+        "duplicate_window": nanos(DUPLICATE_WINDOW),
+        "num_replicas": options.replicas,
+    })
+}
+
+fn event_config(n: Partition, options: &AssetOptions) -> Value {
+    json!({
+        "name": event_stream(n),
+        "description": "Weft: committed entries",
+        "subjects": [format!("weft.ev.{n}.>")],
+        "storage": "file",
+        "retention": "limits",
+        "discard": "old",
+        "max_bytes": options.event_bytes_max,
+        "max_msgs": -1,
+        "max_msgs_per_subject": -1,
+        "max_consumers": -1,
+        "max_age": nanos(EVENT_AGE_MAX),
+        "max_msg_size": MESSAGE_BYTES_MAX,
+        "duplicate_window": nanos(DUPLICATE_WINDOW),
+        "num_replicas": options.replicas,
+    })
+}
+
+fn nodes_config(options: &AssetOptions) -> Value {
+    json!({
+        "name": format!("KV_{NODES_BUCKET}"),
+        "description": "Weft: live nodes",
+        "subjects": [format!("$KV.{NODES_BUCKET}.>")],
+        "storage": "file",
+        "retention": "limits",
+        "discard": "new",
+        "max_bytes": -1,
+        "max_msgs": -1,
+        "max_msgs_per_subject": 1,
+        "max_consumers": -1,
+        "max_age": nanos(NODE_TTL),
+        "max_msg_size": -1,
+        "duplicate_window": nanos(DUPLICATE_WINDOW),
+        "num_replicas": options.replicas,
+        "allow_rollup_hdrs": true,
+        "deny_delete": true,
+        "allow_direct": true,
+        // Without markers an expiry reaches no watcher.
+        "allow_msg_ttl": true,
+        "subject_delete_marker_ttl": nanos(NODE_TTL),
+    })
+}
+
+#[derive(Deserialize)]
+struct StreamReply {
+    config: Value,
+}
+
+#[derive(Deserialize)]
+struct StreamNames {
+    #[serde(default)]
+    streams: Option<Vec<String>>,
+}
+
+/// Rooms are spread by the number of partitions: with another number, a room's commands would go
+/// to a partition that does not own it.
+async fn refuse_other_partition_count(link: &Link, partitions: Partition) -> Result<(), Error> {
+    let filter = json!({ "subject": "weft.p.>" });
+    let names: StreamNames = crate::jetstream::request(link, "STREAM.NAMES", &filter).await?;
+    let beyond = names.streams.unwrap_or_default().into_iter().find(|name| {
+        let number = name.strip_prefix("WEFT_IN_").and_then(|n| n.parse::<Partition>().ok());
+        number.is_some_and(|n| n >= partitions)
+    });
+    match beyond {
+        None => Ok(()),
+        Some(name) => Err(Error::AssetMismatch {
+            name,
+            reason: format!("it belongs to a layout of more than {partitions} partitions"),
+        }),
+    }
+}
+
+async fn ensure_stream(link: &Link, wanted: Value) -> Result<(), Error> {
+    let name = wanted["name"].as_str().unwrap_or_default().to_owned();
+    // Create first: it succeeds where the stream is there with the same settings, and of several
+    // that create at once all but one go on to the update.
+    let create = format!("STREAM.CREATE.{name}");
+    match ask::<StreamReply>(link, &create, &wanted).await? {
+        Ok(made) => return check(&name, &wanted, &made.config),
+        // 10058: the name is in use with other settings. 10065: so is a subject.
+        Err(JsError { err_code: 10_058, .. }) => {}
+        Err(error) if error.err_code == 10_065 => {
+            return Err(Error::AssetMismatch {
+                name,
+                reason: "another stream has one of its subjects".to_owned(),
+            });
+        }
+        Err(error) => return Err(error.into_error(create)),
+    }
+    let update = format!("STREAM.UPDATE.{name}");
+    match ask::<StreamReply>(link, &update, &wanted).await? {
+        Ok(updated) => check(&name, &wanted, &updated.config),
+        Err(error) if error.code == 503 => Err(error.into_error(update)),
+        Err(error) => Err(Error::AssetMismatch { name, reason: error.description }),
+    }
+}
+
+/// The server may answer "done" and keep a setting as it was.
+fn check(name: &str, wanted: &Value, found: &Value) -> Result<(), Error> {
+    for key in ["subjects", "storage", "discard", "max_bytes", "max_age", "num_replicas"] {
+        if wanted[key] != found[key] {
+            return Err(Error::AssetMismatch {
+                name: name.to_owned(),
+                reason: format!("{key} is {}, not {}", found[key], wanted[key]),
+            });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ingest_stream_refuses_rather_than_drops() {
+        let config = ingest_config(3, &AssetOptions::default());
+        assert_eq!(config["discard"], "new");
+        assert_eq!(config["max_age"], 0);
+        assert_eq!(config["subjects"], json!(["weft.p.3.*.*", "weft.x.3.*.*"]));
+    }
+
+    #[test]
+    fn a_setting_that_was_not_taken_is_named() {
+        let wanted = event_config(0, &AssetOptions::default());
+        let mut found = wanted.clone();
+        assert!(check("WEFT_EV_0", &wanted, &found).is_ok());
+        found["max_bytes"] = json!(7);
+        let error = check("WEFT_EV_0", &wanted, &found).expect_err("other").to_string();
+        assert!(error.contains("max_bytes is 7, not 1073741824"), "{error}");
+    }
+}

@@ -1,0 +1,82 @@
+//! What a subscription gives.
+
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt};
+use tokio::task::coop::unconstrained;
+
+use crate::subject::Subject;
+
+/// Messages of one subscription, in the order in which the server sent them. It survives
+/// reconnects, but what was sent meanwhile is lost. Dropping it unsubscribes.
+#[derive(Debug)]
+pub struct Subscription(async_nats::Subscriber);
+
+impl Subscription {
+    pub(crate) fn new(subscriber: async_nats::Subscriber) -> Self {
+        Self(subscriber)
+    }
+
+    /// The next message; `None` when the connection is closed for good. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Message> {
+        self.0.next().await.map(Message)
+    }
+
+    /// A message that is there already, without waiting.
+    pub fn try_next(&mut self) -> Option<Message> {
+        // Unconstrained: tokio's budget would say "nothing there" after 128 messages and so cap
+        // every batch.
+        unconstrained(self.0.next()).now_or_never().flatten().map(Message)
+    }
+}
+
+/// A message.
+#[derive(Clone, Debug)]
+pub struct Message(async_nats::Message);
+
+impl Message {
+    /// Where it was published.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.0.subject
+    }
+
+    /// Where it was published, where that is a subject of Weft.
+    #[must_use]
+    pub fn parse_subject(&self) -> Option<Subject> {
+        Subject::parse(&self.0.subject)
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn payload(&self) -> &Bytes {
+        &self.0.payload
+    }
+
+    /// Its bytes, without a copy of the handle.
+    #[must_use]
+    pub fn into_payload(self) -> Bytes {
+        self.0.payload
+    }
+
+    /// A header's first value.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.0.headers.as_ref()?.get(name).map(async_nats::HeaderValue::as_str)
+    }
+
+    /// The subject that its sender wants an answer on. Only for messages of the server itself:
+    /// nobody answers a subject that a user chose.
+    pub(crate) fn reply(&self) -> Option<&str> {
+        self.0.reply.as_deref()
+    }
+
+    /// The status of a control message of the server (`503`: nobody listens).
+    pub(crate) fn status(&self) -> Option<u16> {
+        self.0.status.map(|status| status.as_u16())
+    }
+
+    /// The status in words.
+    pub(crate) fn description(&self) -> &str {
+        self.0.description.as_deref().unwrap_or_default()
+    }
+}

@@ -1,0 +1,368 @@
+//! nats-server's configuration, from one source: `weft dev` renders its own, and `nats/weft.conf`
+//! for operators is the same text with references to environment variables.
+//!
+//! Who may do what:
+//! - Account `WEFT` holds the parts of Weft: a user per role with the least permissions, and an
+//!   inbox prefix of its own (with a shared one, each role could read the others' replies).
+//! - Each other system has an **account of its own**, `APP_<name>`. It imports the service
+//!   `weft.out.<name>.*` under the name `weft.in.<name>.*`, so its identity is a thing of the
+//!   server, not of its messages; and a reply subject that it names is a subject of its own
+//!   account. (In one shared account, JetStream's own PubAck lands on whatever reply subject a bot
+//!   named: in a stream, as somebody else's command, or on another bot's ack address.)
+//! - The mapping sends what comes from edges to `weft.p.…` and what comes from outside to
+//!   `weft.x.…`. So the log shows who is an outsider by the subject, which no header can hide.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use weft_proto::{Partition, RoomId, UserId};
+
+use crate::subject::NODES_BUCKET;
+
+/// The largest message that the server passes on, in bytes.
+const PAYLOAD_BYTES_MAX: u32 = 2_000_000;
+
+/// A password.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// The password itself.
+    Value(String),
+    /// The name of an environment variable of nats-server that holds it.
+    Env(String),
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Value(_) => f.write_str("Secret(…)"),
+            Self::Env(name) => write!(f, "Secret(${name})"),
+        }
+    }
+}
+
+impl Secret {
+    fn render(&self) -> String {
+        match self {
+            Self::Value(text) => quote(text),
+            Self::Env(name) => format!("${name}"),
+        }
+    }
+}
+
+/// The passwords of the roles. Their users have the roles' names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passwords {
+    /// Of user `edge`.
+    pub edge: Secret,
+    /// Of user `core`.
+    pub core: Secret,
+    /// Of user `presence`.
+    pub presence: Secret,
+    /// Of user `admin`, who may do everything in Weft's account.
+    pub admin: Secret,
+}
+
+/// Another system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bot {
+    /// Its user in Weft, and on NATS.
+    pub name: UserId,
+    /// Its password on NATS.
+    pub password: Secret,
+    /// The groups whose events it may read; `None`: all.
+    pub rooms: Option<Vec<RoomId>>,
+}
+
+/// Where one server stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The server's name.
+    pub name: String,
+    /// The address that it listens on.
+    pub host: String,
+    /// The port that it listens on.
+    pub port: u16,
+    /// Where JetStream keeps its files.
+    pub store_dir: PathBuf,
+    /// Where its log goes; `None`: standard error.
+    pub log_file: Option<PathBuf>,
+    /// Where it writes its process id.
+    pub pid_file: Option<PathBuf>,
+}
+
+/// What the servers of one installation have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// How many partitions the mapping spreads rooms over.
+    pub partitions: Partition,
+    /// The passwords of the roles.
+    pub passwords: Passwords,
+    /// The other systems.
+    pub bots: Vec<Bot>,
+}
+
+impl ServerConfig {
+    /// The configuration file.
+    #[must_use]
+    pub fn render(&self, place: &Place) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = self.write(&mut text, place);
+        text
+    }
+
+    fn write(&self, out: &mut String, place: &Place) -> std::fmt::Result {
+        writeln!(out, "server_name: {}", quote(&place.name))?;
+        writeln!(out, "listen: {}", quote(&format!("{}:{}", place.host, place.port)))?;
+        for (key, path) in [("log_file", &place.log_file), ("pid_file", &place.pid_file)] {
+            if let Some(path) = path {
+                writeln!(out, "{key}: {}", quote_path(path))?;
+            }
+        }
+        writeln!(out, "# A frame of 100,000 characters may have 1.3 MB.")?;
+        writeln!(out, "max_payload: {PAYLOAD_BYTES_MAX}")?;
+        writeln!(out, "jetstream {{")?;
+        writeln!(out, "  store_dir: {}", quote_path(&place.store_dir))?;
+        writeln!(out, "  # The default of two minutes would lose as much when the machine fails.")?;
+        writeln!(out, "  sync_interval: \"100ms\"")?;
+        writeln!(out, "}}")?;
+        writeln!(out, "accounts {{")?;
+        self.write_weft(out)?;
+        for bot in &self.bots {
+            write_bot(out, bot)?;
+        }
+        writeln!(out, "}}")
+    }
+
+    fn write_weft(&self, out: &mut String) -> std::fmt::Result {
+        let n = self.partitions;
+        writeln!(out, "  WEFT {{")?;
+        writeln!(out, "    jetstream: enabled")?;
+        writeln!(out, "    mappings = {{")?;
+        for (from, to) in [("weft.in.*.*", "weft.p"), ("weft.out.*.*", "weft.x")] {
+            let rest = format!("{{{{partition({n},2)}}}}.{{{{wildcard(1)}}}}.{{{{wildcard(2)}}}}");
+            writeln!(out, "      \"{from}\": \"{to}.{rest}\"")?;
+        }
+        writeln!(out, "    }}")?;
+        writeln!(out, "    exports = [")?;
+        writeln!(out, "      {{ service: \"weft.out.*.*\" }}")?;
+        for stream in ["weft.ev.>", "weft.ack.u.*.*", "weft.u.*"] {
+            writeln!(out, "      {{ stream: \"{stream}\" }}")?;
+        }
+        writeln!(out, "    ]")?;
+        writeln!(out, "    users = [")?;
+        write_role(out, "edge", &self.passwords.edge, &edge_publish(), &edge_subscribe())?;
+        write_role(out, "core", &self.passwords.core, &core_publish(), &core_subscribe())?;
+        let presence = &self.passwords.presence;
+        write_role(out, "presence", presence, &presence_publish(), &presence_subscribe())?;
+        writeln!(out, "      {{ user: admin, password: {} }}", self.passwords.admin.render())?;
+        writeln!(out, "    ]")?;
+        writeln!(out, "  }}")
+    }
+}
+
+fn words(list: &[&str]) -> Vec<String> {
+    list.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// What a member needs: its heartbeat, and a watch of the bucket.
+fn membership_publish(role: &str) -> Vec<String> {
+    let bucket = format!("KV_{NODES_BUCKET}");
+    vec![
+        format!("$KV.{NODES_BUCKET}.{role}.*"),
+        format!("$JS.API.STREAM.INFO.{bucket}"),
+        format!("$JS.API.CONSUMER.CREATE.{bucket}.>"),
+        format!("$JS.API.CONSUMER.DELETE.{bucket}.>"),
+        format!("$JS.API.CONSUMER.INFO.{bucket}.>"),
+        format!("$JS.FC.{bucket}.>"),
+    ]
+}
+
+fn edge_publish() -> Vec<String> {
+    // The server checks the mapped subject.
+    let mut list = words(&["weft.p.*.*.*", "weft.svc.*.*", "_INBOX_edge.>"]);
+    list.extend(membership_publish("edge"));
+    list
+}
+
+fn edge_subscribe() -> Vec<String> {
+    words(&["_INBOX_edge.>", "weft.ack.e.*.*", "weft.ev.*.group.*", "weft.u.*", "weft.sig.>"])
+}
+
+fn core_publish() -> Vec<String> {
+    let mut list = words(&[
+        "weft.ev.*.group.*",
+        "weft.ev.*.direct",
+        "weft.u.*",
+        "weft.sig.>",
+        "weft.ack.e.*.*",
+        "weft.ack.u.*.*",
+        // Replies of its services go to inboxes of Weft's roles, and nowhere else.
+        "_INBOX_edge.>",
+        "_INBOX_core.>",
+        "_INBOX_presence.>",
+        "_INBOX_admin.>",
+        "$JS.API.STREAM.NAMES",
+        "$JS.API.STREAM.CREATE.*",
+        "$JS.API.STREAM.UPDATE.*",
+        "$JS.API.STREAM.INFO.*",
+        "$JS.API.STREAM.PURGE.*",
+        "$JS.API.STREAM.MSG.GET.*",
+        "$JS.API.CONSUMER.CREATE.>",
+        "$JS.API.CONSUMER.MSG.NEXT.>",
+    ]);
+    list.extend(membership_publish("core"));
+    list
+}
+
+fn core_subscribe() -> Vec<String> {
+    words(&["_INBOX_core.>", "weft.svc.*.*", "$SRV.>"])
+}
+
+fn presence_publish() -> Vec<String> {
+    let mut list = words(&["_INBOX_presence.>", "_INBOX_edge.>", "_INBOX_admin.>"]);
+    list.extend(membership_publish("presence"));
+    list
+}
+
+fn presence_subscribe() -> Vec<String> {
+    words(&["_INBOX_presence.>", "weft.svc.presence.*", "$SRV.>"])
+}
+
+fn write_role(
+    out: &mut String,
+    role: &str,
+    password: &Secret,
+    publish: &[String],
+    subscribe: &[String],
+) -> std::fmt::Result {
+    writeln!(out, "      {{")?;
+    writeln!(out, "        user: {role}, password: {}", password.render())?;
+    write_permissions(out, publish, subscribe)?;
+    writeln!(out, "      }}")
+}
+
+fn write_permissions(
+    out: &mut String,
+    publish: &[String],
+    subscribe: &[String],
+) -> std::fmt::Result {
+    let list = |subjects: &[String]| {
+        let quoted: Vec<String> = subjects.iter().map(|subject| quote(subject)).collect();
+        quoted.join("\n            ")
+    };
+    writeln!(out, "        permissions: {{")?;
+    writeln!(out, "          publish: [\n            {}\n          ]", list(publish))?;
+    writeln!(out, "          subscribe: [\n            {}\n          ]", list(subscribe))?;
+    writeln!(out, "        }}")
+}
+
+fn write_bot(out: &mut String, bot: &Bot) -> std::fmt::Result {
+    let name = bot.name.as_str();
+    let (ack, own) = (format!("weft.ack.u.{name}.*"), format!("weft.u.{name}"));
+    let events: Vec<String> = match &bot.rooms {
+        None => vec!["weft.ev.*.group.*".to_owned()],
+        Some(rooms) => rooms.iter().map(|room| format!("weft.ev.*.group.{room}")).collect(),
+    };
+    writeln!(out, "  APP_{name} {{")?;
+    writeln!(out, "    imports = [")?;
+    let service = format!("{{ account: WEFT, subject: \"weft.out.{name}.*\" }}");
+    writeln!(out, "      {{ service: {service}, to: \"weft.in.{name}.*\" }}")?;
+    for stream in [&ack, &own].into_iter().chain(&events) {
+        writeln!(out, "      {{ stream: {{ account: WEFT, subject: \"{stream}\" }} }}")?;
+    }
+    writeln!(out, "    ]")?;
+    writeln!(out, "    users = [ {{")?;
+    writeln!(out, "        user: {}, password: {}", quote(name), bot.password.render())?;
+    let mut subscribe = vec![format!("_INBOX_{name}.>"), ack, own];
+    subscribe.extend(events);
+    write_permissions(out, &[format!("weft.in.{name}.*")], &subscribe)?;
+    writeln!(out, "    }} ]")?;
+    writeln!(out, "  }}")
+}
+
+fn quote_path(path: &Path) -> String {
+    quote(&path.to_string_lossy())
+}
+
+/// A double-quoted string of nats-server's format. Control characters have no place in a name or a
+/// password and are left out.
+fn quote(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for character in text.chars().filter(|character| !character.is_control()) {
+        if matches!(character, '"' | '\\') {
+            quoted.push('\\');
+        }
+        quoted.push(character);
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// The text of `nats/weft.conf`: one server of 4 partitions, with one bot as an example.
+#[must_use]
+pub fn operators_file() -> String {
+    let env = |name: &str| Secret::Env(format!("WEFT_{name}_PASSWORD"));
+    let config = ServerConfig {
+        partitions: 4,
+        passwords: Passwords {
+            edge: env("EDGE"),
+            core: env("CORE"),
+            presence: env("PRESENCE"),
+            admin: env("ADMIN"),
+        },
+        bots: UserId::new("bot")
+            .map(|name| Bot { name, password: env("BOT"), rooms: None })
+            .into_iter()
+            .collect(),
+    };
+    let place = Place {
+        name: "weft-1".to_owned(),
+        host: "0.0.0.0".to_owned(),
+        port: 4222,
+        store_dir: "/data".into(),
+        log_file: None,
+        pid_file: None,
+    };
+    format!("{OPERATORS_HEAD}{}", config.render(&place))
+}
+
+const OPERATORS_HEAD: &str = "\
+# nats-server (2.11 or newer) for Weft: nats-server -c weft.conf
+#
+# Rendered by weft-nats (nats/src/config.rs); a test keeps it so. Passwords come from the server's
+# environment. nats-server reads an environment variable like a value of this file: a password must
+# begin with a letter and consist of letters, digits, - and _.
+#
+# The partition count stands in the mapping and in core's configuration; both must say the same.
+# To add another system, copy the account APP_bot and put its name for `bot` everywhere in it:
+# the name is the identity that it speaks with.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_file_is_what_is_rendered() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("weft.conf");
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        let rendered = operators_file();
+        if std::env::var_os("WEFT_RENDER").is_some() {
+            std::fs::write(&path, &rendered).expect("write");
+            return;
+        }
+        assert!(
+            committed == rendered,
+            "run: WEFT_RENDER=1 cargo test -p weft-nats --lib committed"
+        );
+    }
+
+    #[test]
+    fn a_password_cannot_end_its_string() {
+        assert_eq!(quote(r#"a"b\c"#), r#""a\"b\\c""#);
+        assert_eq!(quote("a\nb"), "\"ab\"");
+        assert_eq!(format!("{:?}", Secret::Value("geheim".into())), "Secret(…)");
+    }
+}

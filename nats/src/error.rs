@@ -1,0 +1,160 @@
+//! What can go wrong on the wire. Each message is one line that an operator can act on.
+
+use std::path::PathBuf;
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No server answered in time.
+    #[error("no nats-server can be reached at {url}: {reason}")]
+    Unreachable {
+        /// Where it was looked for.
+        url: String,
+        /// What the last attempt said.
+        reason: String,
+    },
+    /// The server does not know the user, or the password is wrong.
+    #[error(
+        "nats-server at {url} refused user \"{user}\": wrong password, or not Weft's configuration"
+    )]
+    Refused {
+        /// The server.
+        url: String,
+        /// The user.
+        user: String,
+    },
+    /// The server's version is below [`server::VERSION_NEEDED`](crate::server::VERSION_NEEDED).
+    #[error("nats-server {found} is too old ({place}): Weft needs {needed} or newer")]
+    ServerTooOld {
+        /// Where the server is: its URL or its path.
+        place: String,
+        /// Its version.
+        found: String,
+        /// The oldest version that will do.
+        needed: &'static str,
+    },
+    /// It was not done in time; whether the server got it is not known.
+    #[error("timed out: {0}")]
+    Timeout(&'static str),
+    /// The connection is closed for good.
+    #[error("the connection to nats-server is closed")]
+    Closed,
+    /// Nobody listens on the subject.
+    #[error("nobody serves {0}")]
+    NoResponders(String),
+    /// The message is larger than the server takes.
+    #[error("a message of {bytes} bytes is larger than the server takes ({bytes_max})")]
+    TooLarge {
+        /// The message's size.
+        bytes: usize,
+        /// The server's limit.
+        bytes_max: usize,
+    },
+    /// A subject, header or token has a form that can't be sent.
+    #[error("malformed {0}")]
+    Malformed(&'static str),
+    /// JetStream refused a request.
+    #[error("JetStream refused to {what}: {description} ({code})")]
+    JetStream {
+        /// What was asked for.
+        what: String,
+        /// The server's error number (`err_code`).
+        code: u64,
+        /// The server's words.
+        description: String,
+    },
+    /// A stream or bucket exists with settings that can't be changed into the wanted ones.
+    #[error("{name} exists with other settings: {reason}")]
+    AssetMismatch {
+        /// The stream or bucket.
+        name: String,
+        /// What disagrees.
+        reason: String,
+    },
+    /// The log lacks sequences that nobody purged.
+    #[error("{stream} lacks sequences {expected} to {}: they were not purged", found - 1)]
+    Gap {
+        /// The stream.
+        stream: String,
+        /// The sequence that should have come.
+        expected: u64,
+        /// The sequence that came.
+        found: u64,
+    },
+    /// The log ends before what was asked for: its tail was lost, or it was made anew.
+    #[error("{stream} ends at {last_seq}: it must be moved forward before reading from {next_seq}")]
+    LogBehind {
+        /// The stream.
+        stream: String,
+        /// Its last sequence.
+        last_seq: u64,
+        /// The sequence that was to be read.
+        next_seq: u64,
+    },
+    /// The reader no longer gets messages: read again from `next_seq`.
+    #[error("lost the reader of {stream} before {next_seq}: {reason}")]
+    ReaderLost {
+        /// The stream.
+        stream: String,
+        /// The first sequence that was not returned.
+        next_seq: u64,
+        /// What happened.
+        reason: &'static str,
+    },
+    /// Events were published but not acknowledged by their stream.
+    #[error("{} of the events were not stored: {reason}", missing.len())]
+    NotStored {
+        /// Indices into the vector that was sent.
+        missing: Vec<usize>,
+        /// What the stream said first, or that it said nothing.
+        reason: String,
+    },
+    /// No usable nats-server, and none could be installed.
+    #[error("{0}")]
+    NoServer(String),
+    /// Another process listens on the port.
+    #[error("port {0} on 127.0.0.1 is taken by another process")]
+    PortTaken(u16),
+    /// nats-server ended, or did not start in time.
+    #[error("nats-server did not start: {reason} (log: {})", log.display())]
+    ServerFailed {
+        /// The line of its log that tells why.
+        reason: String,
+        /// The whole log.
+        log: PathBuf,
+    },
+    /// A file or process operation failed.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// True where the same call may succeed later without anybody changing something.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Timeout(_)
+            | Self::NoResponders(_)
+            | Self::ReaderLost { .. }
+            | Self::NotStored { .. } => true,
+            // 10008: JetStream is temporarily unavailable, 10009: the cluster has no leader,
+            // 10167: too many requests. A full stream (10077) or disk (10047) may be emptied.
+            Self::JetStream { code, .. } => {
+                matches!(code, 10008 | 10009 | 10023 | 10047 | 10077 | 10118 | 10167)
+            }
+            _ => false,
+        }
+    }
+
+    /// Wraps an IO error with what was tried.
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+}

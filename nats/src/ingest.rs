@@ -1,0 +1,22 @@
+//! Commands on their way from edges and other systems to the owner of the room's partition, and
+//! the answers to edges.
+//!
+//! ```text
+//! IngestPublisher ──weft.in.<sender>.<room>──▶ WEFT_IN_<n> ──▶ IngestLog::read_from ──▶ owner
+//!  IngestSignals  ◀──PubAck: Stored/Refused──       │
+//!                 ◀──weft.ack.e.<edge>.<token>: Answered────────────────────────────────┘
+//! ```
+//!
+//! The log speaks of sequences of its stream. A reader returns them without a hole or says which
+//! one it is.
+
+mod log;
+mod message;
+mod publisher;
+mod raw;
+mod reader;
+
+pub use log::{IngestLog, LogInfo};
+pub use message::{IngestMessage, Problem, ReplyTo};
+pub use publisher::{IngestPublisher, IngestSignals, Signal};
+pub use reader::IngestReader;

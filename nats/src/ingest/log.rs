@@ -1,0 +1,101 @@
+//! A partition's ingest log, as its owner sees it.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::json;
+use weft_proto::Partition;
+
+use super::raw;
+use super::reader::IngestReader;
+use crate::bus::{Bus, Link};
+use crate::error::Error;
+use crate::jetstream::request;
+use crate::subject::ingest_stream;
+
+/// What the stream holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogInfo {
+    /// The oldest sequence that it still has; `last_seq + 1` where it is empty.
+    pub first_seq: u64,
+    /// The newest sequence that it ever gave; 0 before the first message.
+    pub last_seq: u64,
+}
+
+/// A handle on one partition's log.
+#[derive(Clone)]
+pub struct IngestLog {
+    bus: Bus,
+    stream: Arc<str>,
+}
+
+#[derive(Deserialize)]
+struct StreamInfo {
+    state: StreamState,
+}
+
+#[derive(Deserialize)]
+struct StreamState {
+    first_seq: u64,
+    last_seq: u64,
+}
+
+#[derive(Deserialize)]
+struct Purged {
+    #[allow(dead_code, reason = "its presence tells a reply from an error")]
+    success: bool,
+}
+
+impl IngestLog {
+    /// The log of `partition`. Nothing is asked of the server yet.
+    #[must_use]
+    pub fn open(bus: &Bus, partition: Partition) -> Self {
+        Self { bus: bus.clone(), stream: ingest_stream(partition).into() }
+    }
+
+    /// What the stream holds at the moment.
+    ///
+    /// # Errors
+    /// [`Error::JetStream`], [`Error::NoResponders`], [`Error::Timeout`].
+    pub async fn info(&self) -> Result<LogInfo, Error> {
+        info(self.bus.link(), &self.stream).await
+    }
+
+    /// Reads from `seq` (at least 1) on, without end.
+    ///
+    /// # Errors
+    /// [`Error::Gap`] where the stream begins after `seq`: the store is older than the log.
+    /// [`Error::LogBehind`] where it ends before `seq - 1`: [`purge_below`](Self::purge_below)
+    /// `seq` first, else messages up to there would be skipped. Else as [`info`](Self::info).
+    pub async fn read_from(&self, seq: u64) -> Result<IngestReader, Error> {
+        let seq = seq.max(1);
+        let link = self.bus.reader().await?;
+        let found = info(&link, &self.stream).await?;
+        if found.last_seq + 1 < seq {
+            let stream = self.stream.to_string();
+            return Err(Error::LogBehind { stream, last_seq: found.last_seq, next_seq: seq });
+        }
+        if found.first_seq > seq {
+            let stream = self.stream.to_string();
+            return Err(Error::Gap { stream, expected: seq, found: found.first_seq });
+        }
+        // A message that breaks the client's connection is read another way, then left behind.
+        let unreadable = raw::unreadable(&link, &self.stream, seq).await?;
+        IngestReader::open(link, Arc::clone(&self.stream), seq, unreadable).await
+    }
+
+    /// Removes everything below `seq`: the trim of what is applied. Where the stream ends before
+    /// `seq - 1`, it moves forward, and the next message gets exactly `seq`.
+    ///
+    /// # Errors
+    /// As [`info`](Self::info).
+    pub async fn purge_below(&self, seq: u64) -> Result<(), Error> {
+        let verb = format!("STREAM.PURGE.{}", self.stream);
+        request::<Purged>(self.bus.link(), &verb, &json!({ "seq": seq })).await.map(drop)
+    }
+}
+
+pub(super) async fn info(link: &Link, stream: &str) -> Result<LogInfo, Error> {
+    let info: StreamInfo = request(link, &format!("STREAM.INFO.{stream}"), &json!({})).await?;
+    Ok(LogInfo { first_seq: info.state.first_seq, last_seq: info.state.last_seq })
+}

@@ -1,0 +1,240 @@
+//! A command as the log holds it, and where its answer may go.
+
+use bytes::Bytes;
+use weft_proto::ids::is_token;
+use weft_proto::{ApiError, ErrorCode, NodeId, UserId};
+
+use crate::subject::{CONTENT_TYPE, JSON, Subject, WEFT_ID, WEFT_REPLY};
+
+/// Where the answer to a command goes.
+///
+/// Header `Weft-Reply` is `<edge>.<token>` from an edge and `<token>` from everybody else; the
+/// subject is built here, so nobody makes core speak on a subject of their choice. Who is an edge
+/// is read off the subject, which the server's mapping wrote: an outsider's `<edge>.<token>` is
+/// malformed, and its `<token>` leads to an address that its own user alone may read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ReplyTo {
+    /// An edge.
+    Edge {
+        /// The edge.
+        edge: NodeId,
+        /// The edge's name for the command.
+        token: String,
+    },
+    /// Another system.
+    User {
+        /// The sender.
+        user: UserId,
+        /// The sender's name for the command.
+        token: String,
+    },
+}
+
+impl ReplyTo {
+    /// The header's value for a command of `edge`.
+    pub(crate) fn header(edge: &NodeId, token: &str) -> String {
+        format!("{edge}.{token}")
+    }
+
+    /// Reads the header.
+    fn parse(header: &str, sender: &str, is_outsider: bool) -> Option<Self> {
+        match header.split_once('.') {
+            Some((edge, token)) if !is_outsider && is_token(token) => {
+                Some(Self::Edge { edge: NodeId::new(edge).ok()?, token: token.to_owned() })
+            }
+            None if is_token(header) => {
+                Some(Self::User { user: UserId::new(sender).ok()?, token: header.to_owned() })
+            }
+            _ => None,
+        }
+    }
+
+    /// The subject that the answer is published on.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        match self.clone() {
+            Self::Edge { edge, token } => Subject::AckEdge { edge, token },
+            Self::User { user, token } => Subject::AckUser { user, token },
+        }
+    }
+}
+
+/// What is wrong with a message's envelope. The payload is looked at by the worker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Problem {
+    /// The subject is not that of a command. Sender and room are empty.
+    Subject,
+    /// The header block can't be read. Without it there is nobody to answer to.
+    Headers,
+    /// `Weft-Reply` has no allowed form. There is nobody to answer to.
+    Reply,
+}
+
+impl Problem {
+    /// How it is told to a sender, or noted in the dead-letter table.
+    #[must_use]
+    pub fn error(self) -> ApiError {
+        match self {
+            Self::Subject => ApiError::new(ErrorCode::BadId, "the subject has no valid ids"),
+            Self::Headers => ApiError::new(ErrorCode::BadRequest, "the header block is malformed"),
+            Self::Reply => ApiError::new(
+                ErrorCode::BadRequest,
+                "Weft-Reply is a token: 1 to 64 characters of A-Z, a-z, 0-9, _ and -",
+            ),
+        }
+    }
+}
+
+/// One message of an ingest log. Ids are as they came; the worker checks them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IngestMessage {
+    /// Its place in the stream.
+    pub stream_seq: u64,
+    /// When the stream took it, Unix milliseconds by the server's clock.
+    pub stored_at_ms: u64,
+    /// The user that speaks: for outsiders their identity on NATS, for edges whom they verified.
+    pub sender: String,
+    /// The room.
+    pub room: String,
+    /// Header `Weft-Id`.
+    pub client_id: Option<String>,
+    /// Who wants an answer.
+    pub reply: Option<ReplyTo>,
+    /// The payload is an entry in JSON; else it is plain text.
+    pub is_json: bool,
+    /// It came from another system, not from an edge.
+    pub is_outsider: bool,
+    /// The payload.
+    pub payload: Bytes,
+    /// The envelope is malformed: refuse it, and count it as applied.
+    pub problem: Option<Problem>,
+}
+
+impl IngestMessage {
+    /// Reads an envelope. `header` looks a header up; `None`: the header block is unreadable.
+    pub(super) fn read<'a>(
+        (stream_seq, stored_at_ms): (u64, u64),
+        subject: &str,
+        header: Option<&dyn Fn(&str) -> Option<&'a str>>,
+        payload: Bytes,
+    ) -> Self {
+        let mut message = Self {
+            stream_seq,
+            stored_at_ms,
+            sender: String::new(),
+            room: String::new(),
+            client_id: None,
+            reply: None,
+            is_json: false,
+            // Until it is known better, nobody is trusted.
+            is_outsider: true,
+            payload,
+            problem: None,
+        };
+        let Some((is_outsider, sender, room)) = read_subject(subject) else {
+            message.problem = Some(Problem::Subject);
+            return message;
+        };
+        message.is_outsider = is_outsider;
+        message.sender = sender.to_owned();
+        message.room = room.to_owned();
+        let Some(header) = header else {
+            message.problem = Some(Problem::Headers);
+            return message;
+        };
+        message.client_id = header(WEFT_ID).map(str::to_owned);
+        message.is_json = header(CONTENT_TYPE).is_some_and(is_json);
+        if let Some(reply) = header(WEFT_REPLY) {
+            message.reply = ReplyTo::parse(reply, sender, is_outsider);
+            if message.reply.is_none() {
+                message.problem = Some(Problem::Reply);
+            }
+        }
+        message
+    }
+}
+
+/// `weft.p.<n>.<sender>.<room>` or `weft.x.…`: who and where, and whether from outside.
+fn read_subject(subject: &str) -> Option<(bool, &str, &str)> {
+    let mut words = subject.split('.');
+    if words.next() != Some("weft") {
+        return None;
+    }
+    let is_outsider = match words.next() {
+        Some("p") => false,
+        Some("x") => true,
+        _ => return None,
+    };
+    let (_partition, sender, room) = (words.next()?, words.next()?, words.next()?);
+    words.next().is_none().then_some((is_outsider, sender, room))
+}
+
+/// Parameters (`; charset=utf-8`) and case don't matter.
+fn is_json(content_type: &str) -> bool {
+    let media_type = content_type.split(';').next().unwrap_or_default();
+    media_type.trim().eq_ignore_ascii_case(JSON)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(subject: &str, headers: &[(&str, &'static str)]) -> IngestMessage {
+        let find = |name: &str| headers.iter().find(|(n, _)| *n == name).map(|(_, value)| *value);
+        IngestMessage::read((7, 0), subject, Some(&find), Bytes::from_static(b"hi"))
+    }
+
+    #[test]
+    fn an_edge_is_answered_at_its_own_address() {
+        let message = read(
+            "weft.p.1.alice.team",
+            &[("Weft-Id", "id"), ("Weft-Reply", "e1.t-7"), ("Content-Type", "application/json")],
+        );
+        assert_eq!((message.sender.as_str(), message.room.as_str()), ("alice", "team"));
+        assert_eq!(message.client_id.as_deref(), Some("id"));
+        assert!(message.is_json && !message.is_outsider && message.problem.is_none());
+        let subject = message.reply.expect("reply").subject();
+        assert_eq!(subject.to_string(), "weft.ack.e.e1.t-7");
+    }
+
+    #[test]
+    fn an_outsider_reaches_its_own_address_alone() {
+        let message = read("weft.x.1.bot.team", &[("Weft-Reply", "t1")]);
+        assert!(message.is_outsider && !message.is_json);
+        assert_eq!(message.reply.expect("reply").subject().to_string(), "weft.ack.u.bot.t1");
+        for foreign in ["e1.t1", "e1.", ".t1", "", "*", ">", "a b", "u.alice.t", "t1 ", "ü"] {
+            let message = read("weft.x.1.bot.team", &[("Weft-Reply", foreign)]);
+            assert_eq!(message.reply, None, "{foreign}");
+            assert_eq!(message.problem, Some(Problem::Reply), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn the_servers_mark_on_outsiders_is_not_needed() {
+        // A header block without its last line break swallows the line that the server appends.
+        let message = read("weft.x.1.bot.team", &[("Weft-Reply", "e1.t1")]);
+        assert!(message.is_outsider);
+        assert_eq!(message.reply, None);
+    }
+
+    #[test]
+    fn what_has_no_form_is_returned_with_its_problem() {
+        for subject in ["weft.p.1.alice", "weft.p.1.alice.team.x", "weft.q.1.a.b", "", "a.b.c.d.e"]
+        {
+            let message = read(subject, &[("Weft-Reply", "t1")]);
+            assert_eq!(message.problem, Some(Problem::Subject), "{subject}");
+            assert_eq!(message.reply, None);
+            assert_eq!(message.stream_seq, 7);
+        }
+        let message = IngestMessage::read((1, 0), "weft.x.0.bot.team", None, Bytes::new());
+        assert_eq!(message.problem, Some(Problem::Headers));
+        assert_eq!(message.sender, "bot");
+    }
+
+    #[test]
+    fn json_is_known_by_its_media_type() {
+        assert!(is_json("application/json"));
+        assert!(is_json("Application/JSON; charset=utf-8"));
+        assert!(!is_json("text/plain") && !is_json("") && !is_json("application/jsonx"));
+    }
+}

@@ -1,0 +1,129 @@
+//! Which nodes live, and which partitions are whose.
+//!
+//! A node writes its key `<role>.<node>` into the bucket every 3 s; the bucket forgets it after
+//! 10 s. When NATS itself was away for longer, all keys expire in one instant, before the first
+//! heartbeat can land. So expiries count only once this node's own heartbeats have been accepted
+//! for one full TTL, counted anew after each reconnect.
+
+mod assign;
+mod key;
+mod task;
+mod view;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use weft_proto::NodeId;
+
+use crate::bus::Bus;
+use crate::error::Error;
+
+pub use assign::assign;
+
+/// The nodes of a role.
+pub type Nodes = BTreeMap<NodeId, NodeInfo>;
+
+/// What a node says of itself.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeInfo {
+    /// Differs from start to start.
+    pub boot: String,
+    /// Where clients reach it; empty where they don't.
+    pub url: String,
+    /// Where it stands, in the operator's words.
+    pub region: String,
+    /// Sessions that it has.
+    pub sessions: u32,
+    /// Sessions that it takes at the most; 0: it does not say.
+    pub sessions_max: u32,
+    /// It is on its way out: nothing new to it.
+    pub draining: bool,
+}
+
+/// This node's membership. Dropping it stops the heartbeats: the key then expires.
+pub struct Membership {
+    info: watch::Sender<NodeInfo>,
+    lives: Arc<Lives>,
+    stop: CancellationToken,
+    task: Option<tokio::task::JoinHandle<()>>,
+}
+
+/// One watch per role that somebody asked for.
+#[derive(Default)]
+struct Lives(Mutex<(BTreeMap<String, Nodes>, HashMap<String, watch::Sender<Nodes>>)>);
+
+impl Lives {
+    fn publish(&self, nodes: BTreeMap<String, Nodes>) {
+        let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (role, sender) in &guard.1 {
+            let now = nodes.get(role).cloned().unwrap_or_default();
+            sender.send_if_modified(|seen| {
+                let changed = *seen != now;
+                if changed {
+                    *seen = now;
+                }
+                changed
+            });
+        }
+        guard.0 = nodes;
+    }
+
+    fn watch(&self, role: &str) -> watch::Receiver<Nodes> {
+        let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = guard.0.get(role).cloned().unwrap_or_default();
+        let senders = &mut guard.1;
+        senders.entry(role.to_owned()).or_insert_with(|| watch::channel(now).0).subscribe()
+    }
+}
+
+impl Membership {
+    /// Announces the node, and watches the others. Returns after the first heartbeat was accepted
+    /// and the nodes that are known at that moment were read.
+    ///
+    /// # Errors
+    /// [`Error::JetStream`] or [`Error::NoResponders`] where the bucket is missing,
+    /// [`Error::Timeout`], [`Error::Closed`].
+    pub async fn join(bus: &Bus, role: &str, node: &NodeId, info: NodeInfo) -> Result<Self, Error> {
+        let (info, infos) = watch::channel(info);
+        let lives = Arc::new(Lives::default());
+        let stop = CancellationToken::new();
+        let key = format!("{role}.{node}");
+        let task = task::Task::begin(bus, &key, infos, Arc::clone(&lives), stop.clone()).await?;
+        Ok(Self { info, lives, stop, task: Some(tokio::spawn(task.run())) })
+    }
+
+    /// The live nodes of a role, as they change. It includes this node, if it has the role.
+    #[must_use]
+    pub fn live(&self, role: &str) -> watch::Receiver<Nodes> {
+        self.lives.watch(role)
+    }
+
+    /// Says something new of this node, at once.
+    pub fn update(&self, change: impl FnOnce(&mut NodeInfo)) {
+        self.info.send_if_modified(|info| {
+            let before = info.clone();
+            change(info);
+            *info != before
+        });
+    }
+
+    /// Deletes the key, so that the others know at once, and ends the watch.
+    pub async fn leave(mut self) {
+        self.stop.cancel();
+        if let Some(task) = self.task.take() {
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The task behind a [`Membership`](super::Membership): heartbeats out, the bucket's changes in.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::kv::{Entry, Operation, Watch};
+use async_nats::jetstream::{self, Context};
+use futures_util::StreamExt;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::key::Key;
+use super::view::{Change, View};
+use super::{Lives, NodeInfo};
+use crate::assets::NODE_TTL;
+use crate::bus::{Connection, Link, SEND_TIMEOUT, made_anew};
+use crate::error::Error;
+use crate::subject::NODES_BUCKET;
+
+/// Between two heartbeats: two may be lost before the key expires.
+const HEARTBEAT: Duration = Duration::from_secs(3);
+/// A watch that shows nothing for so long, not even own heartbeats, is dead.
+const WATCH_SILENCE_MAX: Duration = NODE_TTL;
+/// The longest wait for the keys that a new watch begins with.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(super) struct Task {
+    link: Arc<Link>,
+    context: Context,
+    key: Key,
+    info: watch::Receiver<NodeInfo>,
+    lives: Arc<Lives>,
+    stop: CancellationToken,
+    view: View,
+    /// `None`: to be opened at the next heartbeat.
+    watch: Option<Watch>,
+    watch_heard_at: Instant,
+    connection: watch::Receiver<Connection>,
+    generation: u64,
+}
+
+impl Task {
+    pub(super) async fn begin(
+        bus: &crate::Bus,
+        key: &str,
+        info: watch::Receiver<NodeInfo>,
+        lives: Arc<Lives>,
+        stop: CancellationToken,
+    ) -> Result<Self, Error> {
+        let link = Arc::clone(bus.link());
+        let mut context = jetstream::new(link.client().clone());
+        context.set_timeout(SEND_TIMEOUT);
+        let connection = link.connection();
+        let generation = link.state().generation;
+        let mut task = Self {
+            key: Key::new(&link, key),
+            link,
+            context,
+            info,
+            lives,
+            stop,
+            view: View::new(NODE_TTL),
+            watch: None,
+            watch_heard_at: Instant::now(),
+            connection,
+            generation,
+        };
+        task.put().await?;
+        task.view.accepted(Instant::now());
+        task.open_watch().await?;
+        Ok(task)
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut ticks = interval(HEARTBEAT);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks.tick().await;
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                _ = ticks.tick() => self.beat().await,
+                changed = self.info.changed() => match changed {
+                    Ok(()) => self.beat().await,
+                    // The membership was dropped: its key expires.
+                    Err(_) => return,
+                },
+                () = made_anew(&mut self.connection, self.generation) => self.beat().await,
+                entry = next_entry(self.watch.as_mut()) => self.hear(entry),
+            }
+        }
+        if let Err(error) = self.key.delete().await {
+            tracing::warn!(key = %self.key.subject(), %error, "could not leave in order: the key will expire");
+        }
+    }
+
+    async fn beat(&mut self) {
+        if self.watch_heard_at.elapsed() > WATCH_SILENCE_MAX {
+            self.watch = None;
+        }
+        // Before anything is learnt: an outage makes what follows uncertain.
+        if self.link.state().generation != self.generation {
+            self.generation = self.link.state().generation;
+            self.view.interrupted();
+            self.watch = None;
+        }
+        match self.put().await {
+            Ok(()) => {
+                if self.view.accepted(Instant::now()) {
+                    self.lives.publish(self.view.by_role());
+                }
+            }
+            Err(error) => {
+                self.view.interrupted();
+                tracing::warn!(key = %self.key.subject(), %error, "a heartbeat was not accepted");
+                return;
+            }
+        }
+        if self.watch.is_none()
+            && let Err(error) = self.open_watch().await
+        {
+            tracing::warn!(%error, "the live nodes can't be watched: trying again");
+        }
+    }
+
+    async fn put(&mut self) -> Result<(), Error> {
+        let info = self.info.borrow_and_update().clone();
+        self.key.put(&info).await
+    }
+
+    fn hear(&mut self, entry: Option<Entry>) {
+        self.watch_heard_at = Instant::now();
+        match entry {
+            Some(entry) => {
+                if self.apply(&entry) {
+                    self.lives.publish(self.view.by_role());
+                }
+            }
+            None => self.watch = None,
+        }
+    }
+
+    fn apply(&mut self, entry: &Entry) -> bool {
+        let change = match entry.operation {
+            Operation::Put => match serde_json::from_slice(&entry.value) {
+                Ok(info) => Change::Alive(info),
+                Err(error) => {
+                    tracing::warn!(key = %entry.key, %error, "malformed node information");
+                    return false;
+                }
+            },
+            Operation::Delete => Change::Left,
+            // How the client shows a key that expired; nobody purges keys otherwise.
+            Operation::Purge => Change::Expired,
+        };
+        self.view.apply(&entry.key, change, Instant::now())
+    }
+
+    /// Opens a watch and takes in the keys that it begins with.
+    async fn open_watch(&mut self) -> Result<(), Error> {
+        let bucket = timeout(SEND_TIMEOUT, self.context.get_key_value(NODES_BUCKET))
+            .await
+            .map_err(|_| Error::Timeout("opening the bucket of nodes"))?
+            .map_err(|error| failed("open the bucket of nodes", &error))?;
+        let mut watch = timeout(SEND_TIMEOUT, bucket.watch_with_history(">"))
+            .await
+            .map_err(|_| Error::Timeout("watching the nodes"))?
+            .map_err(|error| failed("watch the bucket of nodes", &error))?;
+        let mut present = BTreeSet::new();
+        let snapshot = async {
+            // Own key is in the bucket, so there is a first entry to wait for.
+            while let Some(entry) = next_entry(Some(&mut watch)).await {
+                self.apply(&entry);
+                if entry.operation == Operation::Put {
+                    present.insert(entry.key.clone());
+                }
+                if entry.seen_current {
+                    return true;
+                }
+            }
+            false
+        };
+        match timeout(SNAPSHOT_TIMEOUT, snapshot).await {
+            Ok(true) => {}
+            Ok(false) => return Err(Error::Closed),
+            Err(_) => return Err(Error::Timeout("reading the live nodes")),
+        }
+        self.view.reconcile(&present, Instant::now());
+        self.lives.publish(self.view.by_role());
+        self.watch = Some(watch);
+        self.watch_heard_at = Instant::now();
+        Ok(())
+    }
+}
+
+/// `None`: the watch ended. Pending for ever where there is none.
+async fn next_entry(watch: Option<&mut Watch>) -> Option<Entry> {
+    let Some(watch) = watch else { return std::future::pending().await };
+    match watch.next().await? {
+        Ok(entry) => Some(entry),
+        Err(error) => {
+            tracing::debug!(%error, "the watch of the nodes ended");
+            None
+        }
+    }
+}
+
+fn failed(what: &str, error: &dyn std::error::Error) -> Error {
+    Error::JetStream { what: what.to_owned(), code: 0, description: error.to_string() }
+}

@@ -1,0 +1,165 @@
+//! What the bucket's changes mean for who is alive. Pure: time is handed in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use weft_proto::NodeId;
+
+use super::{NodeInfo, Nodes};
+
+/// A change of one key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Change {
+    /// A heartbeat.
+    Alive(NodeInfo),
+    /// The node left in order.
+    Left,
+    /// The bucket forgot the key.
+    Expired,
+}
+
+/// Who is alive, by key (`<role>.<node>`).
+#[derive(Debug)]
+pub(super) struct View {
+    ttl: Duration,
+    alive: BTreeMap<String, NodeInfo>,
+    /// Expired while expiries did not count.
+    suspects: BTreeSet<String>,
+    /// Since when own heartbeats have been accepted without a break.
+    accepted_since: Option<Instant>,
+}
+
+impl View {
+    pub(super) fn new(ttl: Duration) -> Self {
+        Self { ttl, alive: BTreeMap::new(), suspects: BTreeSet::new(), accepted_since: None }
+    }
+
+    /// Takes in a change. True where somebody came, changed or went.
+    pub(super) fn apply(&mut self, key: &str, change: Change, now: Instant) -> bool {
+        match change {
+            Change::Alive(info) => {
+                self.suspects.remove(key);
+                self.alive.insert(key.to_owned(), info.clone()) != Some(info)
+            }
+            Change::Left => self.remove(key),
+            Change::Expired if self.expiries_count(now) => self.remove(key),
+            Change::Expired => {
+                if self.alive.contains_key(key) {
+                    self.suspects.insert(key.to_owned());
+                }
+                false
+            }
+        }
+    }
+
+    /// The bucket was read anew and these keys are all that it has: the others expired unseen.
+    pub(super) fn reconcile(&mut self, present: &BTreeSet<String>, now: Instant) -> bool {
+        let gone: Vec<String> =
+            self.alive.keys().filter(|key| !present.contains(*key)).cloned().collect();
+        gone.iter().fold(false, |changed, key| self.apply(key, Change::Expired, now) || changed)
+    }
+
+    /// An own heartbeat was accepted. True where expiries begin to count and somebody went.
+    pub(super) fn accepted(&mut self, now: Instant) -> bool {
+        self.accepted_since.get_or_insert(now);
+        if !self.expiries_count(now) {
+            return false;
+        }
+        let gone = std::mem::take(&mut self.suspects);
+        gone.iter().fold(false, |changed, key| self.remove(key) || changed)
+    }
+
+    /// An own heartbeat failed, or the connection was made anew.
+    pub(super) fn interrupted(&mut self) {
+        self.accepted_since = None;
+    }
+
+    fn expiries_count(&self, now: Instant) -> bool {
+        self.accepted_since.is_some_and(|since| now.duration_since(since) >= self.ttl)
+    }
+
+    fn remove(&mut self, key: &str) -> bool {
+        self.suspects.remove(key);
+        self.alive.remove(key).is_some()
+    }
+
+    /// By role. Keys that are not `<role>.<node>` are nobody's.
+    pub(super) fn by_role(&self) -> BTreeMap<String, Nodes> {
+        let mut roles: BTreeMap<String, Nodes> = BTreeMap::new();
+        for (key, info) in &self.alive {
+            let Some((role, node)) = key.split_once('.') else { continue };
+            let Ok(node) = NodeId::new(node) else { continue };
+            roles.entry(role.to_owned()).or_default().insert(node, info.clone());
+        }
+        roles
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(10);
+
+    fn view() -> (View, Instant) {
+        let (mut view, now) = (View::new(TTL), Instant::now());
+        for key in ["core.a", "core.b", "edge.c"] {
+            assert!(view.apply(key, Change::Alive(NodeInfo::default()), now));
+        }
+        (view, now)
+    }
+
+    fn cores(view: &View) -> Vec<String> {
+        view.by_role().remove("core").unwrap_or_default().keys().map(NodeId::to_string).collect()
+    }
+
+    #[test]
+    fn an_expiry_counts_after_a_full_ttl_of_own_heartbeats() {
+        let (mut view, start) = view();
+        view.accepted(start);
+        assert!(!view.apply("core.b", Change::Expired, start + TTL / 2));
+        assert_eq!(cores(&view), ["a", "b"]);
+        assert!(view.apply("core.a", Change::Expired, start + TTL));
+        assert_eq!(cores(&view), ["b"]);
+        // b did not come back meanwhile.
+        assert!(view.accepted(start + TTL));
+        assert!(cores(&view).is_empty());
+    }
+
+    #[test]
+    fn an_outage_takes_nobody_with_it() {
+        let (mut view, start) = view();
+        view.accepted(start);
+        let back = start + 10 * TTL;
+        view.interrupted();
+        for key in ["core.a", "core.b", "edge.c"] {
+            assert!(!view.apply(key, Change::Expired, back));
+        }
+        assert!(!view.accepted(back));
+        assert!(!view.apply("core.a", Change::Alive(NodeInfo::default()), back));
+        assert_eq!(cores(&view), ["a", "b"]);
+        // a came back, b did not.
+        assert!(view.accepted(back + TTL));
+        assert_eq!(cores(&view), ["a"]);
+    }
+
+    #[test]
+    fn an_orderly_leave_counts_at_once() {
+        let (mut view, start) = view();
+        assert!(view.apply("core.a", Change::Left, start));
+        assert!(!view.apply("core.a", Change::Left, start));
+        assert_eq!(cores(&view), ["b"]);
+    }
+
+    #[test]
+    fn what_a_new_watch_does_not_show_has_expired() {
+        let (mut view, start) = view();
+        view.accepted(start);
+        let present = BTreeSet::from(["core.a".to_owned()]);
+        assert!(!view.reconcile(&present, start));
+        assert_eq!(cores(&view), ["a", "b"]);
+        assert!(view.reconcile(&present, start + TTL));
+        assert_eq!(cores(&view), ["a"]);
+    }
+}

@@ -1,0 +1,189 @@
+//! Answering service requests, as NATS micro services (`nats micro ls` shows them).
+//!
+//! Each method has a bound on how many requests run and a small bound on how many wait; what comes
+//! beyond is refused at once with `overloaded`, so a slow method delays nobody else. A panic costs
+//! its own request alone.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use async_nats::service::endpoint::Endpoint;
+use async_nats::service::{Request, Service, ServiceExt};
+use futures_util::{FutureExt, StreamExt};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use weft_proto::svc::{Method, decode_request, encode_reply};
+use weft_proto::{ApiError, ErrorCode};
+
+use crate::bus::{Bus, SEND_TIMEOUT};
+use crate::call::CALL_TIMEOUT;
+use crate::error::Error;
+use crate::subject::Subject;
+
+/// Requests that may wait for each one that may run.
+const WAITING_PER_RUNNING: usize = 4;
+/// When a refused caller should ask again, in milliseconds.
+const RETRY_AFTER_MS: u64 = 250;
+
+/// The services of this process.
+pub struct Services {
+    bus: Bus,
+    version: String,
+    /// By service name; the methods of one service are endpoints of one micro service.
+    services: HashMap<&'static str, Service>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Services {
+    /// No service yet. `version` is the program's (semver); `$SRV.INFO` shows it.
+    #[must_use]
+    pub fn start(bus: &Bus, version: &str) -> Self {
+        Self {
+            bus: bus.clone(),
+            version: version.to_owned(),
+            services: HashMap::new(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Serves `M`: at most `concurrency_max` handlers run at once, and four times as many requests
+    /// wait. All processes that serve `M` share its requests.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for a version that is not semver, [`Error::Timeout`], [`Error::Closed`].
+    pub async fn handle<M, F, Fut>(
+        &mut self,
+        concurrency_max: usize,
+        handler: F,
+    ) -> Result<(), Error>
+    where
+        M: Method + 'static,
+        F: Fn(M) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<M::Reply, ApiError>> + Send + 'static,
+    {
+        let subject = Subject::Svc { service: M::SERVICE.into(), method: M::METHOD.into() };
+        let subject = subject.to_wire()?;
+        if !self.services.contains_key(M::SERVICE) {
+            let client = self.bus.link().client();
+            let start = client.service_builder().start(M::SERVICE, &self.version);
+            let service = timeout(SEND_TIMEOUT, start)
+                .await
+                .map_err(|_| Error::Timeout("service start"))?
+                .map_err(|_| Error::Malformed("service name or version"))?;
+            self.services.insert(M::SERVICE, service);
+        }
+        let endpoint = self.services[M::SERVICE].endpoint_builder().name(M::METHOD).add(subject);
+        let endpoint = timeout(SEND_TIMEOUT, endpoint)
+            .await
+            .map_err(|_| Error::Timeout("service endpoint"))?
+            .map_err(|_| Error::Closed)?;
+        let bounds = Bounds {
+            admitted: Arc::new(Semaphore::new(concurrency_max * (1 + WAITING_PER_RUNNING))),
+            running: Arc::new(Semaphore::new(concurrency_max)),
+        };
+        let (stop, tasks) = (self.stop.clone(), self.tasks.clone());
+        self.tasks.spawn(serve(endpoint, bounds, Arc::new(handler), stop, tasks));
+        Ok(())
+    }
+
+    /// Takes no further requests, finishes those that were taken, and returns when all are
+    /// answered.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        for service in self.services.into_values() {
+            let _ = service.stop().await;
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Bounds {
+    admitted: Arc<Semaphore>,
+    running: Arc<Semaphore>,
+}
+
+async fn serve<M, F, Fut>(
+    mut endpoint: Endpoint,
+    bounds: Bounds,
+    handler: Arc<F>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+) where
+    M: Method + 'static,
+    F: Fn(M) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<M::Reply, ApiError>> + Send + 'static,
+{
+    loop {
+        let request = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            request = endpoint.next() => request,
+        };
+        let Some(request) = request else { return };
+        admit(request, &bounds, &handler, &tasks).await;
+    }
+    // The server counted on this process for what it has sent already.
+    let _ = timeout(SEND_TIMEOUT, endpoint.stop()).await;
+    while let Some(request) = endpoint.next().await {
+        admit(request, &bounds, &handler, &tasks).await;
+    }
+}
+
+async fn admit<M, F, Fut>(request: Request, bounds: &Bounds, handler: &Arc<F>, tasks: &TaskTracker)
+where
+    M: Method + 'static,
+    F: Fn(M) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<M::Reply, ApiError>> + Send + 'static,
+{
+    let Ok(admitted) = Arc::clone(&bounds.admitted).try_acquire_owned() else {
+        let error = ApiError::new(ErrorCode::Overloaded, "too many requests of this kind");
+        respond::<M>(&request, Err(error.retry_after_ms(RETRY_AFTER_MS))).await;
+        return;
+    };
+    let (running, handler) = (Arc::clone(&bounds.running), Arc::clone(handler));
+    let taken_at = Instant::now();
+    tasks.spawn(async move {
+        let _admitted = admitted;
+        let Ok(_running) = running.acquire().await else { return };
+        // Its caller has given up: doing it now would surprise them.
+        if taken_at.elapsed() < CALL_TIMEOUT {
+            let reply = run(&request, handler.as_ref()).await;
+            respond::<M>(&request, reply).await;
+        }
+    });
+}
+
+async fn run<M, F, Fut>(request: &Request, handler: &F) -> Result<M::Reply, ApiError>
+where
+    M: Method,
+    F: Fn(M) -> Fut,
+    Fut: Future<Output = Result<M::Reply, ApiError>>,
+{
+    let message = decode_request::<M>(&request.message.payload)?;
+    let handled = AssertUnwindSafe(async { handler(message).await }).catch_unwind().await;
+    handled.unwrap_or_else(|_| {
+        tracing::error!(service = M::SERVICE, method = M::METHOD, "a service handler panicked");
+        Err(ApiError::new(ErrorCode::Internal, "a defect in the service"))
+    })
+}
+
+async fn respond<M: Method>(request: &Request, reply: Result<M::Reply, ApiError>) {
+    let payload = encode_reply(&reply).into();
+    match timeout(SEND_TIMEOUT, request.respond(Ok(payload))).await {
+        Ok(Ok(())) => {}
+        // Too large, or no reply subject: the caller's time-out says the rest.
+        Ok(Err(error)) => {
+            tracing::warn!(service = M::SERVICE, method = M::METHOD, %error, "reply not sent");
+        }
+        Err(_) => {
+            tracing::warn!(service = M::SERVICE, method = M::METHOD, "reply not sent in time")
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! nats-server's process, for `weft dev` and for tests: found or installed, started with its own
+//! configuration, and never left behind.
+
+mod install;
+mod leftover;
+mod process;
+mod version;
+
+pub use install::find_or_install;
+pub use process::{NatsServer, ServerOptions};
+pub use version::VERSION_NEEDED;
+pub(crate) use version::version_is_enough;

@@ -1,0 +1,13 @@
+//! What weft-nats promises, against a real nats-server. One file per promise; one binary, because
+//! linking costs more than running.
+
+mod attacks;
+mod common;
+mod connection;
+mod event_acks;
+mod ingest_log;
+mod ingest_signals;
+mod members;
+mod raw;
+mod server_process;
+mod services;

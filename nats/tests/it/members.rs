@@ -1,0 +1,80 @@
+//! Who is alive: a silent node is gone after the TTL, an outage takes nobody with it.
+
+use std::time::{Duration, Instant};
+
+use weft_nats::{Bus, Membership, NodeInfo};
+
+use crate::common::{Fixture, PATIENCE, node};
+
+async fn join(bus: &Bus, name: &str) -> Membership {
+    let info = NodeInfo { boot: format!("boot-{name}"), ..NodeInfo::default() };
+    Membership::join(bus, "core", &node(name), info).await.expect("join")
+}
+
+/// Waits until `membership` sees exactly these cores.
+async fn sees(membership: &Membership, names: &[&str]) {
+    let wanted: Vec<_> = names.iter().map(|name| node(name)).collect();
+    let mut live = membership.live("core");
+    let seen = live.wait_for(|nodes| nodes.keys().eq(wanted.iter()));
+    if tokio::time::timeout(PATIENCE, seen).await.is_err() {
+        panic!("wanted {names:?}, saw {:?}", *membership.live("core").borrow());
+    }
+}
+
+#[tokio::test]
+async fn nodes_come_change_and_leave() {
+    let fixture = Fixture::new(1).await;
+    let (a, b) = (fixture.bus("core", "a").await, fixture.bus("core", "b").await);
+    let first = join(&a, "a").await;
+    sees(&first, &["a"]).await;
+    let second = join(&b, "b").await;
+    sees(&first, &["a", "b"]).await;
+    sees(&second, &["a", "b"]).await;
+    assert!(first.live("edge").borrow().is_empty());
+    second.update(|info| info.sessions = 7);
+    let mut live = first.live("core");
+    let changed = live.wait_for(|nodes| nodes.get(&node("b")).is_some_and(|n| n.sessions == 7));
+    tokio::time::timeout(PATIENCE, changed).await.expect("in time").expect("open");
+    let started = Instant::now();
+    second.leave().await;
+    sees(&first, &["a"]).await;
+    assert!(started.elapsed() < Duration::from_secs(2), "an orderly leave counts at once");
+}
+
+/// Takes a TTL, because what is tested is the TTL.
+#[tokio::test]
+async fn a_silent_node_expires() {
+    let fixture = Fixture::new(1).await;
+    let (a, b) = (fixture.bus("core", "a").await, fixture.bus("core", "b").await);
+    let first = join(&a, "a").await;
+    let second = join(&b, "b").await;
+    sees(&first, &["a", "b"]).await;
+    let started = Instant::now();
+    drop(second);
+    sees(&first, &["a"]).await;
+    let took = started.elapsed();
+    assert!(took > Duration::from_secs(6) && took < Duration::from_secs(14), "{took:?}");
+}
+
+#[tokio::test]
+async fn an_outage_longer_than_the_ttl_takes_nobody_with_it() {
+    let mut fixture = Fixture::new(1).await;
+    let (a, b) = (fixture.bus("core", "a").await, fixture.bus("core", "b").await);
+    let first = join(&a, "a").await;
+    let second = join(&b, "b").await;
+    sees(&first, &["a", "b"]).await;
+    let mut live = first.live("core");
+    live.borrow_and_update();
+    fixture.kill().await;
+    // What is tested is that so much time passes.
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    // b does not come back: it is gone only a TTL of own heartbeats later.
+    drop(second);
+    b.close().await;
+    fixture.restart().await;
+    let back = Instant::now();
+    sees(&first, &["a"]).await;
+    let took = back.elapsed();
+    assert!(took > Duration::from_secs(8), "gone after {took:?}: an expiry counted too soon");
+    assert!(live.borrow_and_update().contains_key(&node("a")), "a saw itself go");
+}

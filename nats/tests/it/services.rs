@@ -1,0 +1,115 @@
+//! A service refuses what is too much, survives a panic, and finishes what it took.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Semaphore;
+use weft_nats::Services;
+use weft_proto::svc::{Empty, GetKeys, GetProfile, Keys, Login, Logout, Profile, Tokens};
+use weft_proto::{ApiError, ErrorCode};
+
+use crate::common::{Fixture, eventually, soon};
+
+#[tokio::test]
+async fn a_call_is_answered_and_an_absent_service_is_unavailable() {
+    let fixture = Fixture::bare(1).await;
+    let (core, edge) = (fixture.bus("core", "c").await, fixture.bus("edge", "e").await);
+    let mut services = Services::start(&core, "1.2.3");
+    let echo = async |request: GetProfile| {
+        if request.user.is_empty() {
+            return Err(ApiError::new(ErrorCode::NoSuchUser, "nobody"));
+        }
+        Ok(Profile { user: request.user, ..Profile::default() })
+    };
+    services.handle(4, echo).await.expect("handle");
+    core.flush().await.expect("flush");
+    let ask = |name: &str| GetProfile { user: name.into(), ..GetProfile::default() };
+    assert_eq!(edge.call(&ask("alice")).await.expect("profile").user, "alice");
+    assert_eq!(edge.call(&ask("")).await.expect_err("nobody").code, ErrorCode::NoSuchUser);
+    let absent = edge.call(&Login::default()).await.expect_err("absent");
+    assert_eq!(absent.code, ErrorCode::Unavailable);
+    assert!(absent.retry_after_ms.is_some());
+    services.shutdown().await;
+    let gone = edge.call(&ask("alice")).await.expect_err("gone");
+    assert_eq!(gone.code, ErrorCode::Unavailable);
+}
+
+#[tokio::test]
+async fn past_the_bound_it_is_overloaded_and_the_taken_ones_finish() {
+    let fixture = Fixture::bare(1).await;
+    let (core, edge) = (fixture.bus("core", "c").await, fixture.bus("edge", "e").await);
+    let mut services = Services::start(&core, "0.1.0");
+    let gate = Arc::new(Semaphore::new(0));
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let handler = {
+        let (gate, running, most) = (Arc::clone(&gate), Arc::clone(&running), Arc::clone(&most));
+        move |_: GetKeys| {
+            let (gate, running, most) =
+                (Arc::clone(&gate), Arc::clone(&running), Arc::clone(&most));
+            async move {
+                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                gate.acquire().await.expect("open").forget();
+                running.fetch_sub(1, Ordering::SeqCst);
+                Ok(Keys::default())
+            }
+        }
+    };
+    services.handle(2, handler).await.expect("handle");
+    core.flush().await.expect("flush");
+    let calls: Vec<_> = (0..30)
+        .map(|_| {
+            let edge = edge.clone();
+            tokio::spawn(async move { edge.call(&GetKeys {}).await })
+        })
+        .collect();
+    // 2 run, 8 wait, the others are refused at once, before the gate opens.
+    eventually("20 refusals", async || calls.iter().filter(|c| c.is_finished()).count() == 20)
+        .await;
+    assert_eq!(most.load(Ordering::SeqCst), 2);
+    let shutdown = tokio::spawn(services.shutdown());
+    gate.add_permits(10);
+    let (mut answered, mut refused) = (0, 0);
+    for call in calls {
+        match call.await.expect("joined") {
+            Ok(_) => answered += 1,
+            Err(error) => {
+                assert_eq!(error.code, ErrorCode::Overloaded);
+                assert!(error.retry_after_ms.is_some());
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((answered, refused), (10, 20));
+    soon("the end", shutdown).await.expect("joined");
+}
+
+#[tokio::test]
+async fn a_panic_costs_its_own_request_alone() {
+    let fixture = Fixture::bare(1).await;
+    let (core, edge) = (fixture.bus("core", "c").await, fixture.bus("edge", "e").await);
+    let mut services = Services::start(&core, "0.1.0");
+    let handler = async |request: Logout| {
+        assert!(request.token != "boom", "a test's panic");
+        Ok(Empty {})
+    };
+    services.handle(1, handler).await.expect("handle");
+    services.handle(1, async |_: Login| Ok(Tokens::default())).await.expect("handle");
+    core.flush().await.expect("flush");
+    for _ in 0..3 {
+        let error = edge.call(&Logout { token: "boom".into() }).await.expect_err("panic");
+        assert_eq!(error.code, ErrorCode::Internal);
+        assert!(edge.call(&Logout::default()).await.is_ok());
+    }
+    services.shutdown().await;
+}
+
+#[tokio::test]
+async fn without_nats_a_call_fails_at_once() {
+    let mut fixture = Fixture::bare(1).await;
+    let edge = fixture.bus("edge", "e").await;
+    fixture.kill().await;
+    let mut connection = edge.connection();
+    soon("a disconnect", connection.wait_for(|now| !now.connected)).await.expect("open");
+    let error = edge.call(&GetKeys {}).await.expect_err("away");
+    assert_eq!(error.code, ErrorCode::Unavailable);
+}
