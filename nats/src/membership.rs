@@ -52,31 +52,38 @@ pub struct Membership {
     task: Option<tokio::task::JoinHandle<()>>,
 }
 
-/// One watch per role that somebody asked for.
+/// What the task last saw, for those who watch.
 #[derive(Default)]
-struct Lives(Mutex<(BTreeMap<String, Nodes>, HashMap<String, watch::Sender<Nodes>>)>);
+struct Lives(Mutex<Seen>);
+
+#[derive(Default)]
+struct Seen {
+    by_role: BTreeMap<String, Nodes>,
+    /// One watch per role that somebody asked for.
+    watches: HashMap<String, watch::Sender<Nodes>>,
+}
 
 impl Lives {
     fn publish(&self, nodes: BTreeMap<String, Nodes>) {
-        let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (role, sender) in &guard.1 {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (role, sender) in &seen.watches {
             let now = nodes.get(role).cloned().unwrap_or_default();
-            sender.send_if_modified(|seen| {
-                let changed = *seen != now;
+            sender.send_if_modified(|before| {
+                let changed = *before != now;
                 if changed {
-                    *seen = now;
+                    *before = now;
                 }
                 changed
             });
         }
-        guard.0 = nodes;
+        seen.by_role = nodes;
     }
 
     fn watch(&self, role: &str) -> watch::Receiver<Nodes> {
-        let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = guard.0.get(role).cloned().unwrap_or_default();
-        let senders = &mut guard.1;
-        senders.entry(role.to_owned()).or_insert_with(|| watch::channel(now).0).subscribe()
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = seen.by_role.get(role).cloned().unwrap_or_default();
+        let watch = seen.watches.entry(role.to_owned());
+        watch.or_insert_with(|| watch::channel(now).0).subscribe()
     }
 }
 

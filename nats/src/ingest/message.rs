@@ -110,12 +110,15 @@ pub struct IngestMessage {
     pub problem: Option<Problem>,
 }
 
+/// Looks a header up by its name.
+type Lookup<'l, 'h> = &'l dyn Fn(&str) -> Option<&'h str>;
+
 impl IngestMessage {
     /// Reads an envelope. `header` looks a header up; `None`: the header block is unreadable.
     pub(super) fn read<'a>(
         (stream_seq, stored_at_ms): (u64, u64),
         subject: &str,
-        header: Option<&dyn Fn(&str) -> Option<&'a str>>,
+        header: Option<Lookup<'_, 'a>>,
         payload: Bytes,
     ) -> Self {
         let mut message = Self {

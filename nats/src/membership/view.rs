@@ -57,7 +57,11 @@ impl View {
     pub(super) fn reconcile(&mut self, present: &BTreeSet<String>, now: Instant) -> bool {
         let gone: Vec<String> =
             self.alive.keys().filter(|key| !present.contains(*key)).cloned().collect();
-        gone.iter().fold(false, |changed, key| self.apply(key, Change::Expired, now) || changed)
+        let mut changed = false;
+        for key in gone {
+            changed |= self.apply(&key, Change::Expired, now);
+        }
+        changed
     }
 
     /// An own heartbeat was accepted. True where expiries begin to count and somebody went.
@@ -67,7 +71,11 @@ impl View {
             return false;
         }
         let gone = std::mem::take(&mut self.suspects);
-        gone.iter().fold(false, |changed, key| self.remove(key) || changed)
+        let mut changed = false;
+        for key in gone {
+            changed |= self.remove(&key);
+        }
+        changed
     }
 
     /// An own heartbeat failed, or the connection was made anew.
