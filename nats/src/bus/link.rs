@@ -186,7 +186,8 @@ impl Link {
 
 /// Waits until the connection was made anew since `generation`. Pending for ever once it is closed.
 pub(crate) async fn made_anew(connection: &mut watch::Receiver<Connection>, generation: u64) {
-    let anew = |now: &Connection| now.connected && now.generation != generation;
+    // Greater, not other: the watch may lag behind what the caller has seen.
+    let anew = |now: &Connection| now.connected && now.generation > generation;
     if connection.wait_for(anew).await.is_err() {
         std::future::pending::<()>().await;
     }
