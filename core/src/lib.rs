@@ -69,9 +69,11 @@ impl Core {
         assets::ensure(&bus, &assets).await?;
         services::accounts::ensure_bots(&store, &*clock, &bots).await?;
         let shutdown = Shutdown::new();
-        let context = services::Context::open(store.clone(), Arc::clone(&clock), token_life).await?;
+        let context =
+            services::Context::open(store.clone(), Arc::clone(&clock), token_life).await?;
         let services = services::start(context, &bus).await?;
-        let info = NodeInfo { boot: format!("{:016x}", rand::random::<u64>()), ..NodeInfo::default() };
+        let info =
+            NodeInfo { boot: format!("{:016x}", rand::random::<u64>()), ..NodeInfo::default() };
         let membership = Membership::join(&bus, ROLE, &node, info).await?;
         let nodes = membership.live(ROLE);
         let events = EventPublisher::start(&bus).await?;

@@ -172,7 +172,8 @@ impl Body {
     /// The form in which it travels: flat, with `kind`.
     #[must_use]
     pub fn to_raw(&self) -> RawBody<'_> {
-        let mut raw = RawBody { kind: Some(Cow::Borrowed(self.kind().as_str())), ..RawBody::default() };
+        let mut raw =
+            RawBody { kind: Some(Cow::Borrowed(self.kind().as_str())), ..RawBody::default() };
         match self {
             Self::Message { text } => raw.text = Some(Cow::Borrowed(text)),
             Self::Create { title, members, history } => {
@@ -193,11 +194,7 @@ impl Body {
     }
 
     /// The JSON form, as the ingest log carries it.
-    ///
-    /// # Panics
-    /// Never: the form has only text keys.
     #[must_use]
-    #[expect(clippy::missing_panics_doc, reason = "serialising plain fields can't fail")]
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(&self.to_raw()).expect("plain fields serialise")
     }

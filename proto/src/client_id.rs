@@ -38,7 +38,9 @@ impl ClientId {
     pub fn parse(text: &str) -> Result<Self, ApiError> {
         let parsed = match text.len() {
             // A first digit above 7 would not fit into 128 bits; the parser cuts it off in silence.
-            26 if text.as_bytes()[0] <= b'7' => ulid::Ulid::from_string(text).ok().map(|id| Self { bits: id.0, is_uuid: false }),
+            26 if text.as_bytes()[0] <= b'7' => {
+                ulid::Ulid::from_string(text).ok().map(|id| Self { bits: id.0, is_uuid: false })
+            }
             36 => uuid::Uuid::try_parse(text)
                 .ok()
                 .filter(|id| id.get_version_num() == 7)
@@ -113,9 +115,9 @@ mod tests {
             "",
             "1",
             "01ARZ3NDEKTSV4RRFFQ69G5FA!",
-            "81ARZ3NDEKTSV4RRFFQ69G5FAV",            // more than 128 bits
-            "017f22e2-79b0-4cc3-98c4-dc0c0c07398f",  // version 4
-            "017f22e279b07cc398c4dc0c0c07398f",      // no hyphens
+            "81ARZ3NDEKTSV4RRFFQ69G5FAV",           // more than 128 bits
+            "017f22e2-79b0-4cc3-98c4-dc0c0c07398f", // version 4
+            "017f22e279b07cc398c4dc0c0c07398f",     // no hyphens
         ] {
             assert_eq!(ClientId::parse(bad).expect_err(bad).code, ErrorCode::BadClientId);
         }

@@ -88,7 +88,6 @@ impl Entry {
 
     /// The bytes of its WebSocket frame.
     #[must_use]
-    #[expect(clippy::missing_panics_doc, reason = "serialising plain fields can't fail")]
     pub fn to_frame(&self) -> Vec<u8> {
         serde_json::to_vec(&EntryFrame {
             r#type: "entry",

@@ -73,7 +73,11 @@ impl ErrorCode {
     pub fn is_temporary(self) -> bool {
         matches!(
             self,
-            Self::RateLimited | Self::Overloaded | Self::Unavailable | Self::Unknown | Self::Internal
+            Self::RateLimited
+                | Self::Overloaded
+                | Self::Unavailable
+                | Self::Unknown
+                | Self::Internal
         )
     }
 

@@ -159,10 +159,8 @@ pub struct BadFrame {
 /// # Errors
 /// [`BadFrame`] with one of the published codes.
 pub fn parse_request(text: &str) -> Result<(u64, Request), BadFrame> {
-    let raw: RawFrame<'_> = serde_json::from_str(text).map_err(|error| BadFrame {
-        id: id_of_refused(text),
-        error: error.into(),
-    })?;
+    let raw: RawFrame<'_> = serde_json::from_str(text)
+        .map_err(|error| BadFrame { id: id_of_refused(text), error: error.into() })?;
     let id = raw.id.filter(|id| (1..=REQUEST_ID_MAX).contains(id));
     let error = |error| BadFrame { id, error };
     let Some(number) = id else {
@@ -215,9 +213,9 @@ fn check(raw: RawFrame<'_>) -> Result<Request, ApiError> {
         "members" => {
             Ok(Request::Members { room: room(raw.room)?, after: after_id(raw.after)?, limit })
         }
-        "token" => Ok(Request::Token {
-            token: raw.token.ok_or_else(|| missing("token"))?.into_owned(),
-        }),
+        "token" => {
+            Ok(Request::Token { token: raw.token.ok_or_else(|| missing("token"))?.into_owned() })
+        }
         "ping" => Ok(Request::Ping),
         other => Err(ApiError::new(
             ErrorCode::UnknownType,
@@ -399,7 +397,6 @@ impl From<svc::Member> for Member {
 impl Reply {
     /// The frame's bytes, without a request id.
     #[must_use]
-    #[expect(clippy::missing_panics_doc, reason = "serialising plain fields can't fail")]
     pub fn to_frame(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("plain fields serialise")
     }
@@ -408,7 +405,6 @@ impl Reply {
 /// The answer to a command that stands in the room: `{"type":"ack",…}`, without a request id.
 /// A resend gets the same bytes.
 #[must_use]
-#[expect(clippy::missing_panics_doc, reason = "serialising plain fields can't fail")]
 pub fn ack_frame(room: &RoomId, seq: u64, client_id: Option<ClientId>) -> Vec<u8> {
     #[derive(Serialize)]
     struct Ack<'a> {
@@ -418,7 +414,8 @@ pub fn ack_frame(room: &RoomId, seq: u64, client_id: Option<ClientId>) -> Vec<u8
         #[serde(skip_serializing_if = "Option::is_none")]
         client_id: Option<ClientId>,
     }
-    serde_json::to_vec(&Ack { r#type: "ack", room, seq, client_id }).expect("plain fields serialise")
+    serde_json::to_vec(&Ack { r#type: "ack", room, seq, client_id })
+        .expect("plain fields serialise")
 }
 
 /// `{"type":"error",…}`, without a request id.

@@ -16,9 +16,7 @@ pub fn partition_of(room: &RoomId, count: Partition) -> Partition {
 }
 
 fn fnv1a_32(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |hash, byte| {
-        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
-    })
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 /// FNV-1a, 64 bit: a hash that stays the same for ever, for what is written to disk.

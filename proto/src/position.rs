@@ -115,7 +115,8 @@ mod tests {
     fn cursors_round_trip() {
         let cursor = Cursor { store: StoreId(0xfeed), position: Position::new(77, 3) };
         assert_eq!(cursor.to_string().parse::<Cursor>().expect("parse"), cursor);
-        for bad in ["", ".", "x.y", "000000000000feed", "000000000000feed.0", "é00000000000000.0"] {
+        for bad in ["", ".", "x.y", "000000000000feed", "000000000000feed.0", "é00000000000000.0"]
+        {
             assert_eq!(bad.parse::<Cursor>().expect_err(bad).code, ErrorCode::BadCursor);
         }
     }

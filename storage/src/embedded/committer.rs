@@ -21,8 +21,8 @@ use crate::error::Error;
 const GROUP_BATCHES_MAX: usize = 512;
 /// ... nor for too many bytes to sync.
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Keys swept between two groups: below 1 ms.
-const SWEEP_KEYS: usize = 512;
+/// Keys and ranges swept between two groups: about 1 ms.
+const SWEEP_WORK: usize = 512;
 /// Steps between two syncs while there is nothing else to do.
 const SWEEP_STEPS_PER_SYNC: usize = 32;
 /// Cleared ranges that may wait for being swept. Each is one comparison in a read, and a row.
@@ -34,10 +34,13 @@ const SEALED_MEMTABLES_MAX: usize = 3;
 const UNCOMPACTED_TABLES_MAX: usize = 24;
 const STALL_POLL: Duration = Duration::from_millis(1);
 
+/// Where an outcome is waited for.
+pub type Answer = oneshot::Sender<Result<Outcome, Error>>;
+
 /// A batch and who waits for it.
 pub struct Request {
     pub batch: Batch,
-    pub answer: oneshot::Sender<Result<Outcome, Error>>,
+    pub answer: Answer,
     /// Its share of the queue's bytes, given back with the answer.
     pub _room: OwnedSemaphorePermit,
 }
@@ -231,24 +234,30 @@ impl Committer {
         Ok(Outcome::Committed(position))
     }
 
-    /// Removes the next few keys of the first cleared range. Nobody sees a difference, so it needs
-    /// no sync of its own: the journal keeps its place in the order.
+    /// Removes the next few keys of the first cleared ranges. Nobody sees a difference, so it
+    /// needs no sync of its own: the journal keeps its place in the order.
     fn sweep_step(&mut self) -> Result<(), Failure> {
-        let Some(range) = self.cleared.first() else { return Ok(()) };
         let mut batch =
-            fjall::OwnedWriteBatch::with_capacity(self.files.database.clone(), SWEEP_KEYS + 2);
-        let stored = self.files.data.range(keys::user(&range.start)..keys::user(&range.end));
-        let mut swept_upto = range.end.clone();
-        for (index, pair) in stored.enumerate() {
-            let key = pair.key().map_err(|error| self.failure(&error))?;
-            if index == SWEEP_KEYS {
-                swept_upto = keys::user_key(&key);
-                break;
-            }
-            batch.remove(&self.files.data, key);
-        }
+            fjall::OwnedWriteBatch::with_capacity(self.files.database.clone(), SWEEP_WORK);
         let (mut cleared, mut rows) = (self.cleared.clone(), Rows::new());
-        cleared.shrink(range.start, swept_upto, &mut rows);
+        let mut work = 0;
+        while work < SWEEP_WORK
+            && let Some(range) = cleared.first()
+        {
+            work += 1;
+            let mut swept_upto = range.end.clone();
+            let stored = self.files.data.range(keys::user(&range.start)..keys::user(&range.end));
+            for pair in stored {
+                let key = pair.key().map_err(|error| self.failure(&error))?;
+                if work >= SWEEP_WORK {
+                    swept_upto = keys::user_key(&key);
+                    break;
+                }
+                work += 1;
+                batch.remove(&self.files.data, key);
+            }
+            cleared.shrink(range.start, swept_upto, &mut rows);
+        }
         insert_rows(&mut batch, &self.files.data, &rows);
         self.commit(batch)?;
         self.cleared = cleared;

@@ -31,7 +31,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use self::committer::{Committer, Request};
+use self::committer::{Answer, Committer, Request};
 use self::view::{Published, View};
 use crate::batch::Batch;
 use crate::engine::{Engine, Outcome, Snapshot};
@@ -114,6 +114,22 @@ impl Embedded {
     }
 }
 
+impl Embedded {
+    async fn enqueue(&self, batch: Batch, answer: Answer) -> Result<(), Error> {
+        // Held while waiting for room: who came first goes first.
+        let queue = self.queue.lock().await;
+        let bytes = batch.size_bytes().clamp(QUEUED_BATCH_BYTES_MIN, QUEUED_BYTES_MAX);
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).acquire_many_owned(permits).await;
+        let (Some(sender), Ok(room)) = (queue.as_ref(), room) else {
+            return Err(self.published.failure());
+        };
+        // The permits bound the number of requests to the channel's capacity.
+        let sent = sender.try_send(Request { batch, answer, _room: room });
+        sent.map_err(|_| self.published.failure())
+    }
+}
+
 impl Drop for Embedded {
     fn drop(&mut self) {
         self.queue.get_mut().take();
@@ -136,20 +152,8 @@ impl Engine for Embedded {
     /// is dropped before its answer leaves the outcome open.
     async fn commit(&self, batch: Batch) -> Result<Outcome, Error> {
         let (answer, answered) = oneshot::channel();
-        {
-            // Held while waiting for room: who came first goes first.
-            let queue = self.queue.lock().await;
-            let bytes = batch.size_bytes().clamp(QUEUED_BATCH_BYTES_MIN, QUEUED_BYTES_MAX);
-            let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-            let room = Arc::clone(&self.room).acquire_many_owned(permits).await;
-            let (Some(sender), Ok(room)) = (queue.as_ref(), room) else {
-                return Err(self.published.failure());
-            };
-            // The permits bound the number of requests to the channel's capacity.
-            if sender.try_send(Request { batch, answer, _room: room }).is_err() {
-                return Err(self.published.failure());
-            }
-        }
+        // A task that has used up its budget would lose its place in the order.
+        tokio::task::unconstrained(self.enqueue(batch, answer)).await?;
         answered.await.unwrap_or_else(|_| Err(self.published.failure()))
     }
 }
