@@ -1,0 +1,308 @@
+//! Accounts of people and bots, and what others see of them.
+
+use bytes::Bytes;
+use weft_proto::body::check_chars;
+use weft_proto::limits::{AVATAR_BYTES_MAX, PASSWORD_BYTES, TITLE_CHARS_MAX};
+use weft_proto::{ApiError, ErrorCode, UserId, svc};
+use weft_runtime::Clock;
+use weft_storage::tables::account::{self, Account};
+use weft_storage::{Batch, Op, Outcome, Store};
+
+use super::Context;
+use super::failure::Failure;
+use crate::Error;
+
+/// How often a call begins anew where others change the same rows.
+pub(super) const ATTEMPTS_MAX: usize = 5;
+
+impl Context {
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// [`ErrorCode::BadId`], [`ErrorCode::BadRequest`], [`ErrorCode::TooLong`],
+    /// [`ErrorCode::UserExists`], [`ErrorCode::Overloaded`], or the store's.
+    pub async fn signup(&self, request: svc::Signup) -> Result<svc::Profile, Failure> {
+        let user = UserId::new(&request.user)?;
+        check_password("password", &request.password)?;
+        let display_name = display_name(request.display_name, &user)?;
+        let exists = || Failure::new(ErrorCode::UserExists, "the user id is taken");
+        // Hashing costs much more than looking.
+        if self.account(&user).await?.is_some() {
+            return Err(exists());
+        }
+        let made = Account {
+            password_hash: self.passwords.hash(request.password).await?,
+            display_name,
+            avatar: String::new(),
+            is_bot: false,
+            created_ms: self.clock.now_ms(),
+        };
+        let mut batch = Batch::new(rand::random());
+        batch.guard(account::key(&user), None);
+        batch.set(account::key(&user), made.encode());
+        if self.commit(batch).await? { Ok(profile(&user, made)) } else { Err(exists()) }
+    }
+
+    /// Reads a profile.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NoSuchUser`], [`ErrorCode::BadId`], those of the token, or the store's.
+    pub async fn profile_get(&self, request: svc::GetProfile) -> Result<svc::Profile, Failure> {
+        let caller = self.tokens.verify(&request.token)?;
+        let user = match request.user.as_str() {
+            "" => caller.user,
+            other => UserId::new(other)?,
+        };
+        let (_, found) = self.account(&user).await?.ok_or_else(no_such_user)?;
+        Ok(profile(&user, found))
+    }
+
+    /// Changes the caller's profile.
+    ///
+    /// # Errors
+    /// [`ErrorCode::TooLong`], [`ErrorCode::NoSuchUser`], those of the token, or the store's.
+    pub async fn profile_set(&self, request: svc::SetProfile) -> Result<svc::Profile, Failure> {
+        let user = self.tokens.verify(&request.token)?.user;
+        let name = request.display_name.map(|name| display_name(name, &user)).transpose()?;
+        if request.avatar.as_ref().is_some_and(|avatar| avatar.len() > AVATAR_BYTES_MAX) {
+            let message = format!("the field avatar has more than {AVATAR_BYTES_MAX} bytes");
+            return Err(ApiError::new(ErrorCode::TooLong, message).into());
+        }
+        for _ in 0..ATTEMPTS_MAX {
+            let (row, mut changed) = self.account(&user).await?.ok_or_else(no_such_user)?;
+            if let Some(name) = &name {
+                changed.display_name.clone_from(name);
+            }
+            if let Some(avatar) = &request.avatar {
+                changed.avatar.clone_from(avatar);
+            }
+            let mut batch = Batch::new(rand::random());
+            batch.guard(account::key(&user), Some(row));
+            batch.set(account::key(&user), changed.encode());
+            if self.commit(batch).await? {
+                return Ok(profile(&user, changed));
+            }
+        }
+        Err(Failure::contended())
+    }
+
+    /// An account, with its row as it stands.
+    pub(super) async fn account(&self, user: &UserId) -> Result<Option<(Bytes, Account)>, Failure> {
+        let row = self.store.snapshot().await?.get(account::key(user)).await?;
+        Ok(row.map(|row| Account::decode(&row).map(|account| (row, account))).transpose()?)
+    }
+
+    /// Commits; false where a guard did not hold. An unknown outcome is settled by the row that the
+    /// batch sets first: callers see to it that nobody else writes the same bytes there.
+    pub(super) async fn commit(&self, batch: Batch) -> Result<bool, Failure> {
+        let evidence = batch.ops().iter().find_map(|op| match op {
+            Op::Set { key, value } => Some((key.clone(), value.clone())),
+            _ => None,
+        });
+        let error = match self.store.commit(batch).await {
+            Ok(Outcome::Committed(_)) => return Ok(true),
+            Ok(Outcome::Rejected { .. }) => return Ok(false),
+            Err(error) => error,
+        };
+        if let (weft_storage::Error::Unknown(_), Some((key, value))) = (&error, evidence)
+            && self.store.snapshot().await?.get(key).await? == Some(value)
+        {
+            return Ok(true);
+        }
+        Err(error.into())
+    }
+}
+
+/// Makes an account for each other system that has none yet.
+///
+/// # Errors
+/// [`Error::Layout`] where a person has the id, or the store's.
+pub async fn ensure_bots(store: &Store, clock: &dyn Clock, bots: &[UserId]) -> Result<(), Error> {
+    for bot in bots {
+        let made = Account {
+            display_name: bot.to_string(),
+            is_bot: true,
+            created_ms: clock.now_ms(),
+            ..Account::default()
+        };
+        let mut batch = Batch::new(rand::random());
+        batch.guard(account::key(bot), None);
+        batch.set(account::key(bot), made.encode());
+        match store.commit(batch).await {
+            // What stands there now is the truth.
+            Ok(_) | Err(weft_storage::Error::Unknown(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let row = store.snapshot().await?.get(account::key(bot)).await?.ok_or_else(|| {
+            weft_storage::Error::Unavailable(format!("the account of {bot} could not be written"))
+        })?;
+        if !Account::decode(&row)?.is_bot {
+            return Err(Error::Layout(format!(
+                "\"{bot}\" is configured as another system, but this account is a person's"
+            )));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn check_password(field: &str, password: &str) -> Result<(), ApiError> {
+    let (shortest, longest) = (PASSWORD_BYTES.start(), PASSWORD_BYTES.end());
+    if password.len() < *shortest {
+        let message = format!("the field {field} has fewer than {shortest} bytes");
+        return Err(ApiError::new(ErrorCode::BadRequest, message));
+    }
+    if password.len() > *longest {
+        let message = format!("the field {field} has more than {longest} bytes");
+        return Err(ApiError::new(ErrorCode::TooLong, message));
+    }
+    Ok(())
+}
+
+fn display_name(name: String, user: &UserId) -> Result<String, ApiError> {
+    check_chars("display_name", &name, TITLE_CHARS_MAX)?;
+    Ok(if name.trim().is_empty() { user.to_string() } else { name })
+}
+
+fn profile(user: &UserId, account: Account) -> svc::Profile {
+    svc::Profile {
+        user: user.to_string(),
+        display_name: account.display_name,
+        avatar: account.avatar,
+        is_bot: account.is_bot,
+    }
+}
+
+fn no_such_user() -> Failure {
+    Failure::new(ErrorCode::NoSuchUser, "there is no such user")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use weft_storage::memory::Memory;
+    use weft_storage::{Engine, Snapshot};
+
+    use super::super::testing::{World, code};
+    use super::*;
+
+    fn signup(user: &str, password: &str, display_name: &str) -> svc::Signup {
+        svc::Signup {
+            user: user.into(),
+            password: password.into(),
+            display_name: display_name.into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_account_is_made_once() {
+        let world = World::new().await;
+        let made = world.context.signup(signup("alice", "hunter22", "")).await.expect("signup");
+        assert_eq!((made.user.as_str(), made.display_name.as_str()), ("alice", "alice"));
+        let (one, two) = tokio::join!(
+            world.context.signup(signup("bob", "hunter22", "B1")),
+            world.context.signup(signup("bob", "hunter33", "B2")),
+        );
+        let (won, lost) = if one.is_ok() { (one, two) } else { (two, one) };
+        assert_eq!(code(lost), ErrorCode::UserExists);
+        let request = svc::GetProfile { token: world.token("alice"), user: "bob".into() };
+        let read = world.context.profile_get(request).await.expect("profile");
+        assert_eq!(read, won.expect("one won"));
+        assert_eq!(
+            code(world.context.signup(signup("alice", "hunter22", "")).await),
+            ErrorCode::UserExists
+        );
+    }
+
+    #[tokio::test]
+    async fn bad_signups_have_stable_codes() {
+        let world = World::new().await;
+        let long_name = "한".repeat(TITLE_CHARS_MAX + 1);
+        for (request, expected) in [
+            (signup("a.b", "hunter22", ""), ErrorCode::BadId),
+            (signup("alice", "short", ""), ErrorCode::BadRequest),
+            (signup("alice", &"x".repeat(257), ""), ErrorCode::TooLong),
+            (signup("alice", "hunter22", &long_name), ErrorCode::TooLong),
+        ] {
+            assert_eq!(code(world.context.signup(request).await), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_profile_changes_field_by_field() {
+        let world = World::new().await;
+        world.context.signup(signup("alice", "hunter22", "Alice")).await.expect("signup");
+        let set = |display_name: Option<&str>, avatar: Option<String>| svc::SetProfile {
+            token: world.token("alice"),
+            display_name: display_name.map(Into::into),
+            avatar,
+        };
+        let changed = world.context.profile_set(set(None, Some("cat".into()))).await.expect("set");
+        assert_eq!((changed.display_name.as_str(), changed.avatar.as_str()), ("Alice", "cat"));
+        let changed = world.context.profile_set(set(Some(" "), None)).await.expect("set");
+        assert_eq!((changed.display_name.as_str(), changed.avatar.as_str()), ("alice", "cat"));
+        let refused = world.context.profile_set(set(None, Some("x".repeat(1_001)))).await;
+        assert_eq!(code(refused), ErrorCode::TooLong);
+        let own = svc::GetProfile { token: world.token("alice"), user: String::new() };
+        assert_eq!(world.context.profile_get(own).await.expect("own"), changed);
+        let nobody = svc::GetProfile { token: world.token("alice"), user: "nobody".into() };
+        assert_eq!(code(world.context.profile_get(nobody).await), ErrorCode::NoSuchUser);
+        let no_token = svc::GetProfile::default();
+        assert_eq!(code(world.context.profile_get(no_token).await), ErrorCode::Unauthorized);
+    }
+
+    #[tokio::test]
+    async fn bots_have_accounts_without_a_password() {
+        let world = World::new().await;
+        let bots = ["feed", "cron"].map(|bot| UserId::new(bot).expect("id"));
+        for _ in 0..2 {
+            ensure_bots(&world.store, &*world.clock, &bots).await.expect("ensure");
+        }
+        let request = svc::GetProfile { token: world.token("alice"), user: "feed".into() };
+        assert!(world.context.profile_get(request).await.expect("profile").is_bot);
+        let login = svc::Login { user: "feed".into(), ..svc::Login::default() };
+        for password in ["", "hunter22"] {
+            let login =
+                svc::Login { password: password.into(), device: "d".into(), ..login.clone() };
+            assert_eq!(code(world.context.login(login).await), ErrorCode::BadCredentials);
+        }
+        world.context.signup(signup("alice", "hunter22", "")).await.expect("signup");
+        let taken = [UserId::new("alice").expect("id")];
+        let refused = ensure_bots(&world.store, &*world.clock, &taken).await.expect_err("taken");
+        assert!(refused.to_string().contains("alice"));
+    }
+
+    /// Commits, and says that nobody knows.
+    struct Silent(Memory);
+
+    #[async_trait]
+    impl Engine for Silent {
+        async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, weft_storage::Error> {
+            self.0.snapshot().await
+        }
+
+        async fn commit(&self, batch: Batch) -> Result<Outcome, weft_storage::Error> {
+            self.0.commit(batch).await?;
+            Err(weft_storage::Error::Unknown("on purpose".into()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_nobody_heard_of_is_settled_by_what_stands_there() {
+        let world = World::on(Store::new(Silent(Memory::new()))).await;
+        world.context.signup(signup("alice", "hunter22", "")).await.expect("signup");
+        let login = svc::Login {
+            user: "alice".into(),
+            password: "hunter22".into(),
+            device: "phone".into(),
+        };
+        let refresh_token = world.context.login(login).await.expect("login").refresh_token;
+        let refresh = svc::Refresh { refresh_token };
+        world.context.refresh(refresh.clone()).await.expect("refresh");
+        assert_eq!(code(world.context.refresh(refresh).await), ErrorCode::Unauthorized);
+        ensure_bots(&world.store, &*world.clock, &[UserId::new("feed").expect("id")])
+            .await
+            .expect("bots");
+    }
+}

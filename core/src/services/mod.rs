@@ -1,0 +1,113 @@
+//! What edges ask core for: accounts and logins, rooms, logs, syncs (`weft.svc.…`).
+//!
+//! Each call is a plain async function of [`Context`] over the store and the clock; [`start`]
+//! hangs them on NATS. A call is answered from one snapshot, so what it says is of one moment.
+//!
+//! Invariants:
+//! - Nobody is believed: every call that speaks for a user verifies the user's own token again.
+//! - Who may see what is decided in one place, `access`; a sync goes by the user's own inbox.
+//! - No password, token or secret key is ever logged.
+//! - Every answer is bounded, in rows and in bytes; every expensive step has a bounded queue.
+//!
+//! | file | duty |
+//! | --- | --- |
+//! | `layout` | what the store was made for |
+//! | `tokens`, `passwords`, `refresh_token` | keys and proofs |
+//! | `accounts`, `logins` | sign-up and profiles; login, refresh, logout, password |
+//! | `access`, `page` | what a caller may see of a room; filling a bounded page |
+//! | `rooms`, `read`, `sync` | room lists; a part of a log; everything since a cursor |
+//! | `serve` | the methods on NATS |
+
+mod access;
+pub mod accounts;
+mod failure;
+pub mod layout;
+mod logins;
+mod page;
+mod passwords;
+mod read;
+mod refresh_token;
+mod rooms;
+mod serve;
+mod sync;
+#[cfg(test)]
+mod testing;
+mod tokens;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use weft_proto::StoreId;
+use weft_proto::limits::{PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, PAGE_ROWS_MAX, SYNC_ENTRIES_MAX};
+use weft_runtime::Clock;
+use weft_storage::{Store, tables};
+
+pub use self::failure::Failure;
+pub use self::serve::start;
+pub use self::tokens::{Caller, Tokens};
+
+use self::page::PageLimit;
+use self::passwords::Passwords;
+use crate::Error;
+
+/// How much one answer carries. Tests make it small.
+#[derive(Clone, Copy)]
+struct Limits {
+    page: PageLimit,
+    rows_max: usize,
+    sync_entries_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            page: PageLimit { entries_max: PAGE_ENTRIES_MAX as usize, bytes_max: PAGE_BYTES_MAX },
+            rows_max: PAGE_ROWS_MAX as usize,
+            sync_entries_max: usize::try_from(SYNC_ENTRIES_MAX).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+/// What the calls work with; each call is a method of it.
+pub struct Context {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    store_id: StoreId,
+    tokens: Tokens,
+    passwords: Passwords,
+    limits: Limits,
+}
+
+impl Context {
+    /// Reads the store's id and the signing keys; makes the first key where there is none.
+    /// `token_life`: how long an access token lives, in whole seconds.
+    ///
+    /// # Errors
+    /// [`Error::Layout`] where [`layout::open`] was not called before, or those of the store.
+    pub async fn open(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        token_life: Duration,
+    ) -> Result<Self, Error> {
+        let row = store.snapshot().await?.get(tables::layout::key()).await?;
+        let row = row.ok_or_else(|| Error::Layout("the store has no layout row".into()))?;
+        let store_id = StoreId(tables::layout::Layout::decode(&row)?.store_id);
+        let tokens = Tokens::open(&store, store_id, Arc::clone(&clock), token_life).await?;
+        let (passwords, limits) = (Passwords::new(), Limits::default());
+        Ok(Self { store, clock, store_id, tokens, passwords, limits })
+    }
+
+    /// Issues and verifies access tokens.
+    #[must_use]
+    pub fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    /// A row limit as it was asked for (0: as many as a page holds).
+    fn rows_max(&self, asked: u32) -> usize {
+        match asked as usize {
+            0 => self.limits.rows_max,
+            asked => asked.min(self.limits.rows_max),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Password hashing: argon2id, off the reactor, few at a time, with a bounded queue.
+
+use std::sync::Arc;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Argon2, PasswordHasher, PasswordVerifier};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use weft_proto::{ApiError, ErrorCode};
+
+/// Most hashes that are computed at once: each takes a core for some 20 ms, and 19 MiB.
+const RUNNING_MAX: usize = 8;
+/// Most calls that wait for one that runs.
+const WAITING_PER_RUNNING: usize = 32;
+/// When a refused caller should try again, in milliseconds.
+const RETRY_AFTER_MS: u64 = 1_000;
+
+/// Compared with where there is no account or no password, so that this takes the same time as a
+/// wrong password. Nobody knows a password that has this hash.
+const NOBODYS_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA\
+                            $AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// Hashes and verifies passwords.
+pub(super) struct Passwords {
+    admitted: Arc<Semaphore>,
+    running: Arc<Semaphore>,
+}
+
+impl Passwords {
+    /// Uses half of the machine's cores: the others go on with messages.
+    pub(super) fn new() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let running_max = (cores / 2).clamp(1, RUNNING_MAX);
+        Self::with_bounds(running_max, running_max * WAITING_PER_RUNNING)
+    }
+
+    fn with_bounds(running_max: usize, waiting_max: usize) -> Self {
+        Self {
+            admitted: Arc::new(Semaphore::new(running_max + waiting_max)),
+            running: Arc::new(Semaphore::new(running_max)),
+        }
+    }
+
+    /// The PHC string to store.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Overloaded`], [`ErrorCode::Internal`].
+    pub(super) async fn hash(&self, password: String) -> Result<String, ApiError> {
+        let hashed = self
+            .run(move || {
+                Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string())
+            })
+            .await?;
+        hashed.map_err(|error| {
+            tracing::error!(%error, "a password could not be hashed");
+            ApiError::new(ErrorCode::Internal, "a defect in the service")
+        })
+    }
+
+    /// Whether the password is the one that was hashed; never true without a hash, and then it
+    /// takes the same time.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Overloaded`].
+    pub(super) async fn verify(
+        &self,
+        password: String,
+        hash: Option<String>,
+    ) -> Result<bool, ApiError> {
+        self.run(move || {
+            let stored = hash.as_deref().unwrap_or(NOBODYS_HASH);
+            let matches = PasswordHash::new(stored).is_ok_and(|stored| {
+                Argon2::default().verify_password(password.as_bytes(), &stored).is_ok()
+            });
+            matches && hash.is_some()
+        })
+        .await
+    }
+
+    async fn run<T, F>(&self, work: F) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let permits = self.enter().await?;
+        // The permits live as long as the work, also where the caller is dropped meanwhile.
+        let done = tokio::task::spawn_blocking(move || {
+            let _permits = permits;
+            work()
+        });
+        done.await.map_err(|error| {
+            tracing::error!(%error, "a password could not be hashed");
+            ApiError::new(ErrorCode::Internal, "a defect in the service")
+        })
+    }
+
+    async fn enter(&self) -> Result<[OwnedSemaphorePermit; 2], ApiError> {
+        let overloaded = || {
+            ApiError::new(ErrorCode::Overloaded, "too many logins at once")
+                .retry_after_ms(RETRY_AFTER_MS)
+        };
+        let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| overloaded())?;
+        let running = Arc::clone(&self.running).acquire_owned().await.map_err(|_| overloaded())?;
+        Ok([admitted, running])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_password_verifies_against_its_own_hash_alone() {
+        let passwords = Passwords::new();
+        let hash = passwords.hash("hunter22".into()).await.expect("hash");
+        let verify = |password: &str, hash: Option<&String>| {
+            passwords.verify(password.to_owned(), hash.cloned())
+        };
+        assert!(verify("hunter22", Some(&hash)).await.expect("verify"));
+        assert!(!verify("hunter23", Some(&hash)).await.expect("verify"));
+        assert!(!verify("hunter22", None).await.expect("verify"));
+    }
+
+    #[tokio::test]
+    async fn nobodys_hash_costs_what_a_real_one_costs() {
+        let hash = Passwords::new().hash("hunter22".into()).await.expect("hash");
+        let parameters = |hash: &str| hash.split('$').take(4).collect::<Vec<_>>().join("$");
+        assert_eq!(parameters(&hash), parameters(NOBODYS_HASH));
+        assert!(PasswordHash::new(NOBODYS_HASH).is_ok_and(|hash| hash.hash.is_some()));
+    }
+
+    #[tokio::test]
+    async fn what_exceeds_the_queue_is_refused_at_once() {
+        let passwords = Arc::new(Passwords::with_bounds(1, 1));
+        let running = passwords.enter().await.expect("first");
+        let waiting = tokio::spawn({
+            let passwords = Arc::clone(&passwords);
+            async move { passwords.enter().await.map(drop) }
+        });
+        while passwords.admitted.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let refused = passwords.enter().await.expect_err("third");
+        assert_eq!(refused.code, ErrorCode::Overloaded);
+        assert!(refused.temporary && refused.retry_after_ms.is_some());
+        drop(running);
+        waiting.await.expect("join").expect("second");
+    }
+}

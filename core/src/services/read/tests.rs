@@ -1,0 +1,164 @@
+//! What a page speaks of, and what is hidden in it.
+
+use weft_proto::History;
+
+use super::super::testing::{World, add, code, create, remove, room, seqs, text};
+use super::*;
+
+/// `team` with entries 1 to 12: alice makes it with bob, carol joins at 5, bob goes at 8.
+async fn world(history: History) -> World {
+    let mut world = World::new().await;
+    world.one("team", "alice", create(&["bob"], history)).await;
+    for _ in 2..=4 {
+        world.one("team", "alice", text("early")).await;
+    }
+    world.one("team", "alice", add("carol")).await;
+    world.one("team", "alice", text("six")).await;
+    world.one("team", "alice", text("seven")).await;
+    world.one("team", "alice", remove("bob")).await;
+    for _ in 9..=12 {
+        world.one("team", "alice", text("late")).await;
+    }
+    world
+}
+
+fn request(world: &World, who: &str) -> svc::ReadLog {
+    svc::ReadLog { token: world.token(who), room: "team".into(), ..svc::ReadLog::default() }
+}
+
+/// Seqs, from, through, more.
+type Told = (Vec<u64>, u64, u64, bool);
+
+async fn told(world: &World, request: svc::ReadLog) -> Told {
+    let page = world.context.log_read(request).await.expect("a page");
+    let read = seqs(&page.entries).into_iter().map(|(_, seq)| seq).collect();
+    (read, page.from, page.through, page.more)
+}
+
+async fn after(world: &World, who: &str, after: u64, to: u64, limit: u32) -> Told {
+    told(world, svc::ReadLog { after: Some(after), to, limit, ..request(world, who) }).await
+}
+
+async fn before(world: &World, who: &str, before: u64, limit: u32) -> Told {
+    told(world, svc::ReadLog { before: Some(before), limit, ..request(world, who) }).await
+}
+
+fn range(from: u64, through: u64) -> Vec<u64> {
+    (from..=through).collect()
+}
+
+#[tokio::test]
+async fn a_member_reads_forth_and_back() {
+    let world = world(History::All).await;
+    assert_eq!(after(&world, "alice", 0, 0, 0).await, (range(1, 12), 1, 12, false));
+    assert_eq!(after(&world, "alice", 3, 0, 4).await, (range(4, 7), 4, 7, true));
+    assert_eq!(after(&world, "alice", 3, 6, 0).await, (range(4, 6), 4, 6, false));
+    assert_eq!(after(&world, "alice", 12, 0, 0).await, (vec![], 13, 12, false));
+    assert_eq!(after(&world, "alice", 50, 0, 0).await, (vec![], 51, 50, false));
+    assert_eq!(before(&world, "alice", 0, 0).await, (range(1, 12), 1, 12, false));
+    assert_eq!(before(&world, "alice", 0, 5).await, (range(8, 12), 8, 12, true));
+    assert_eq!(before(&world, "alice", 8, 5).await, (range(3, 7), 3, 7, true));
+    assert_eq!(before(&world, "alice", 3, 5).await, (range(1, 2), 1, 2, false));
+    assert_eq!(before(&world, "alice", 1, 5).await, (vec![], 1, 0, false));
+    // Who joins sees the history from the start.
+    assert_eq!(after(&world, "carol", 0, 0, 0).await, (range(1, 12), 1, 12, false));
+}
+
+#[tokio::test]
+async fn hidden_ranges_are_covered_and_not_loops() {
+    let world = world(History::Joined).await;
+    // Carol sees from 5 on; asking from the start answers for 1 to 4 too.
+    assert_eq!(after(&world, "carol", 0, 0, 0).await, (range(5, 12), 1, 12, false));
+    assert_eq!(after(&world, "carol", 0, 0, 3).await, (range(5, 7), 1, 7, true));
+    assert_eq!(after(&world, "carol", 0, 3, 0).await, (vec![], 1, 3, false));
+    assert_eq!(before(&world, "carol", 7, 0).await, (range(5, 6), 1, 6, false));
+    assert_eq!(before(&world, "carol", 0, 8).await, (range(5, 12), 1, 12, false));
+    assert_eq!(before(&world, "carol", 4, 0).await, (vec![], 1, 3, false));
+    // Bob sees up to his removal, and is told that he has all.
+    assert_eq!(after(&world, "bob", 6, 0, 0).await, (range(7, 8), 7, 12, false));
+    assert_eq!(after(&world, "bob", 8, 0, 0).await, (vec![], 9, 12, false));
+    assert_eq!(before(&world, "bob", 0, 3).await, (range(6, 8), 6, 12, true));
+}
+
+#[tokio::test]
+async fn entries_after_a_position_are_found() {
+    let mut world = world(History::All).await;
+    let positions: Vec<Position> = {
+        let page =
+            world.context.log_read(svc::ReadLog { after: Some(0), ..request(&world, "alice") });
+        let heads = page.await.expect("page").entries;
+        heads
+            .iter()
+            .map(|e| e.head.parse::<weft_proto::EventHead>().expect("head").position)
+            .collect()
+    };
+    let ask = |position: Position, to, limit| svc::ReadLog {
+        after_position: Some(position.0.to_vec()),
+        to,
+        limit,
+        ..request(&world, "alice")
+    };
+    assert_eq!(told(&world, ask(Position::MIN, 0, 0)).await, (range(1, 12), 1, 12, false));
+    assert_eq!(told(&world, ask(Position::MAX, 0, 0)).await, (vec![], 13, 12, false));
+    for (seq, position) in (1..).zip(positions) {
+        assert_eq!(
+            told(&world, ask(position, 0, 0)).await,
+            (range(seq + 1, 12), seq + 1, 12, false)
+        );
+        let (read, from, through, more) = told(&world, ask(position.commit_end(), 9, 2)).await;
+        let end = (seq + 2).min(9);
+        assert_eq!((read, more), (range(seq + 1, end), end < 9));
+        assert_eq!((from, through), ((seq + 1).min(10), end.max((seq + 1).min(10) - 1)));
+    }
+    world.one("team", "alice", text("new")).await;
+    assert_eq!(after(&world, "alice", 12, 0, 0).await.0, [13]);
+}
+
+#[tokio::test]
+async fn who_may_not_gets_a_stable_code() {
+    let mut world = world(History::All).await;
+    world.one("alice~bob", "alice", text("hi")).await;
+    let of = |who: &str, room: &str| {
+        let request = svc::ReadLog { room: room.into(), after: Some(0), ..request(&world, who) };
+        world.context.log_read(request)
+    };
+    assert_eq!(code(of("dave", "team").await), ErrorCode::NotMember);
+    assert_eq!(code(of("dave", "alice~bob").await), ErrorCode::NotMember);
+    assert_eq!(code(of("dave", "dave~eve").await), ErrorCode::NoSuchRoom);
+    assert_eq!(code(of("alice", "nowhere").await), ErrorCode::NoSuchRoom);
+    assert_eq!(code(of("alice", "a.b").await), ErrorCode::BadId);
+    let direct = of("bob", "alice~bob").await.expect("a page");
+    assert_eq!(seqs(&direct.entries), [(room("alice~bob"), 1)]);
+    let both = svc::ReadLog { after: Some(0), before: Some(0), ..request(&world, "alice") };
+    assert_eq!(code(world.context.log_read(both).await), ErrorCode::BadRequest);
+    assert_eq!(code(world.context.log_read(request(&world, "alice")).await), ErrorCode::BadRequest);
+    let short = svc::ReadLog { after_position: Some(vec![1]), ..request(&world, "alice") };
+    assert_eq!(code(world.context.log_read(short).await), ErrorCode::BadRequest);
+}
+
+#[tokio::test]
+async fn a_page_of_large_entries_stays_under_the_message_limit() {
+    let mut world = World::new().await;
+    // 600 kB as JSON each, and almost nothing in the store.
+    for _ in 0..6 {
+        world.one("alice~alice", "alice", text(&"\u{1}".repeat(100_000))).await;
+    }
+    let mut next = 0;
+    for _ in 0..6 {
+        let request = svc::ReadLog {
+            token: world.token("alice"),
+            room: "alice~alice".into(),
+            after: Some(next),
+            ..svc::ReadLog::default()
+        };
+        let page = world.context.log_read(request).await.expect("a page");
+        assert!(prost::Message::encoded_len(&page) < 1_900_000);
+        assert_eq!(page.through, next + page.entries.len() as u64);
+        assert!(!page.entries.is_empty());
+        next = page.through;
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!(next, 6);
+}

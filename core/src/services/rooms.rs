@@ -1,0 +1,186 @@
+//! A user's rooms, and a room's members.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use weft_proto::{ErrorCode, History, Role, RoomId, RoomKind, UserId, svc};
+use weft_storage::Snapshot;
+use weft_storage::tables::head::{self, Head};
+use weft_storage::tables::member::{self, Member};
+use weft_storage::tables::membership;
+
+use super::Context;
+use super::access::{Access, history_of};
+use super::failure::Failure;
+
+impl Context {
+    /// The caller's groups, ascending by id: what an edge subscribes to.
+    ///
+    /// # Errors
+    /// [`ErrorCode::BadId`], those of the token, or the store's.
+    pub async fn groups(&self, request: svc::ListGroups) -> Result<svc::Groups, Failure> {
+        let user = self.tokens.verify(&request.token)?.user;
+        let after = room_after(&request.after)?;
+        if after.as_ref().is_some_and(|room| room.kind() == RoomKind::Direct) {
+            return Err(Failure::new(ErrorCode::BadId, "the field after is a group id"));
+        }
+        let snapshot = self.store.snapshot().await?;
+        let range = membership::groups_after(&user, after.as_ref());
+        let (rooms, more) = room_page(&*snapshot, range, self.limits.rows_max).await?;
+        Ok(svc::Groups { rooms: rooms.iter().map(ToString::to_string).collect(), more })
+    }
+
+    /// The caller's rooms with their heads: groups first, then direct rooms, each ascending by id.
+    ///
+    /// # Errors
+    /// [`ErrorCode::BadId`], those of the token, or the store's.
+    pub async fn list(&self, request: svc::ListRooms) -> Result<svc::Rooms, Failure> {
+        let user = self.tokens.verify(&request.token)?.user;
+        let after = room_after(&request.after)?;
+        let snapshot = self.store.snapshot().await?;
+        let range = membership::range_after(&user, after.as_ref());
+        let limit = self.rows_max(request.limit);
+        let (rooms, more) = room_page(&*snapshot, range, limit).await?;
+        // Head and member row of each; a direct room has no member row.
+        let keys = rooms.iter().flat_map(|room| [head::key(room), member::key(room, &user)]);
+        let rows = snapshot.get_many(keys.collect()).await?;
+        let rooms = rooms
+            .iter()
+            .zip(rows.chunks(2))
+            .map(|(room, rows)| match rows {
+                [Some(head), None] if room.kind() == RoomKind::Direct => {
+                    Ok(summary(room, head::decode(head)?.1, Role::Member))
+                }
+                [Some(head), Some(member)] => {
+                    let role = Member::decode(member)?.role().ok_or_else(|| broken(room))?;
+                    Ok(summary(room, head::decode(head)?.1, role))
+                }
+                _ => Err(broken(room)),
+            })
+            .collect::<Result<_, weft_storage::Error>>()?;
+        Ok(svc::Rooms { rooms, more })
+    }
+
+    /// One room of the caller.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NoSuchRoom`], [`ErrorCode::NotMember`] (former members too),
+    /// [`ErrorCode::BadId`], those of the token, or the store's.
+    pub async fn get(&self, request: svc::GetRoom) -> Result<svc::RoomSummary, Failure> {
+        let user = self.tokens.verify(&request.token)?.user;
+        let room = RoomId::new(&request.room)?;
+        let snapshot = self.store.snapshot().await?;
+        let access = Access::of(&*snapshot, &room, &user).await?;
+        let role = access.member_role()?;
+        Ok(summary(&room, access.head, role))
+    }
+
+    /// A room's members, ascending by user id.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn members(&self, request: svc::ListMembers) -> Result<svc::Members, Failure> {
+        let user = self.tokens.verify(&request.token)?.user;
+        let room = RoomId::new(&request.room)?;
+        if !request.after.is_empty() {
+            UserId::new(&request.after)?;
+        }
+        let snapshot = self.store.snapshot().await?;
+        Access::of(&*snapshot, &room, &user).await?.member_role()?;
+        let limit = self.rows_max(request.limit);
+        if let Some((low, high)) = room.direct_users() {
+            return Ok(direct_members(low, high, &request.after, limit));
+        }
+        group_members(&*snapshot, &room, request.after, limit).await
+    }
+}
+
+fn room_after(text: &str) -> Result<Option<RoomId>, Failure> {
+    if text.is_empty() { Ok(None) } else { Ok(Some(RoomId::new(text)?)) }
+}
+
+/// The rooms of a range of membership rows, and whether there are more.
+async fn room_page(
+    snapshot: &dyn Snapshot,
+    range: Range<Bytes>,
+    limit: usize,
+) -> Result<(Vec<RoomId>, bool), weft_storage::Error> {
+    let rows = snapshot.scan(range, limit + 1, false).await?;
+    let rooms = rows.iter().take(limit).map(|(key, _)| membership::room(key));
+    Ok((rooms.collect::<Result<_, _>>()?, rows.len() > limit))
+}
+
+fn summary(room: &RoomId, head: Head, role: Role) -> svc::RoomSummary {
+    let (member_count, history) = match room.direct_users() {
+        Some((low, high)) => (if low == high { 1 } else { 2 }, History::All),
+        None => (head.member_count, history_of(&head)),
+    };
+    svc::RoomSummary {
+        room: room.to_string(),
+        title: head.title,
+        seq: head.seq,
+        ordinal: head.ordinal,
+        time_ms: head.time_ms,
+        member_count,
+        role: role.into(),
+        large: head.large,
+        history: history.into(),
+    }
+}
+
+/// Both users, there from the first entry on.
+fn direct_members(low: UserId, high: UserId, after: &str, limit: usize) -> svc::Members {
+    let is_notebook = low == high;
+    let mut users = vec![low];
+    if !is_notebook {
+        users.push(high);
+    }
+    let mut members: Vec<_> = users
+        .iter()
+        .filter(|user| user.as_str() > after)
+        .map(|user| proto_member(user, Role::Member, 1))
+        .collect();
+    let more = members.len() > limit;
+    members.truncate(limit);
+    svc::Members { members, more }
+}
+
+async fn group_members(
+    snapshot: &dyn Snapshot,
+    room: &RoomId,
+    mut after: String,
+    limit: usize,
+) -> Result<svc::Members, Failure> {
+    let mut members = Vec::new();
+    loop {
+        let range = member::range_after(room, &after);
+        let rows = snapshot.scan(range, limit + 1, false).await?;
+        let is_last = rows.len() <= limit;
+        for (key, value) in rows {
+            let user = member::user(&key)?;
+            let member = Member::decode(&value)?;
+            // Rows of former members stay.
+            if let Some(role) = member.role() {
+                if members.len() == limit {
+                    return Ok(svc::Members { members, more: true });
+                }
+                members.push(proto_member(&user, role, member.since_seq));
+            }
+            after = user.as_str().to_owned();
+        }
+        if is_last {
+            return Ok(svc::Members { members, more: false });
+        }
+    }
+}
+
+fn proto_member(user: &UserId, role: Role, since_seq: u64) -> svc::Member {
+    svc::Member { user: user.to_string(), role: role.into(), since_seq }
+}
+
+fn broken(room: &RoomId) -> weft_storage::Error {
+    weft_storage::Error::Corrupt(format!("room {room}: its rows disagree with its membership"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! The methods on NATS.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use weft_nats::{Bus, Services};
+use weft_proto::svc::{self, Method};
+
+use super::Context;
+use super::failure::Failure;
+use crate::Error;
+
+/// Most calls of one method that run at once; more wait, and still more are refused.
+const READS_MAX: usize = 64;
+/// The same for calls that hash passwords: these have a narrower queue of their own.
+const HASHES_MAX: usize = 64;
+/// The same for other writes.
+const WRITES_MAX: usize = 64;
+/// The same for syncs and reads of logs: each may hold some 13 MB for a moment.
+const PAGES_MAX: usize = 16;
+
+/// Serves all methods, from the moment it returns to the answer's `shutdown`, which still answers
+/// what was taken.
+///
+/// # Errors
+/// Those of the wire.
+pub async fn start(context: Context, bus: &Bus) -> Result<Services, Error> {
+    let services = Services::start(bus, env!("CARGO_PKG_VERSION"));
+    let mut served = Served { services, context: Arc::new(context) };
+    served.add::<svc::Signup, _, _>(HASHES_MAX, |c, m| async move { c.signup(m).await }).await?;
+    served.add::<svc::Login, _, _>(HASHES_MAX, |c, m| async move { c.login(m).await }).await?;
+    served.add::<svc::Refresh, _, _>(WRITES_MAX, |c, m| async move { c.refresh(m).await }).await?;
+    served.add::<svc::Logout, _, _>(WRITES_MAX, |c, m| async move { c.logout(m).await }).await?;
+    served
+        .add::<svc::ChangePassword, _, _>(HASHES_MAX, |c, m| async move { c.password(m).await })
+        .await?;
+    served
+        .add::<svc::GetProfile, _, _>(READS_MAX, |c, m| async move { c.profile_get(m).await })
+        .await?;
+    served
+        .add::<svc::SetProfile, _, _>(WRITES_MAX, |c, m| async move { c.profile_set(m).await })
+        .await?;
+    served
+        .add::<svc::GetKeys, _, _>(READS_MAX, |c, _| async move { Ok(c.tokens().public_keys()) })
+        .await?;
+    served.add::<svc::ListGroups, _, _>(READS_MAX, |c, m| async move { c.groups(m).await }).await?;
+    served.add::<svc::ListRooms, _, _>(READS_MAX, |c, m| async move { c.list(m).await }).await?;
+    served.add::<svc::GetRoom, _, _>(READS_MAX, |c, m| async move { c.get(m).await }).await?;
+    served
+        .add::<svc::ListMembers, _, _>(READS_MAX, |c, m| async move { c.members(m).await })
+        .await?;
+    served.add::<svc::ReadLog, _, _>(PAGES_MAX, |c, m| async move { c.log_read(m).await }).await?;
+    served.add::<svc::Sync, _, _>(PAGES_MAX, |c, m| async move { c.sync(m).await }).await?;
+    // The server knows of all of them, before anybody hears that this node is there.
+    bus.flush().await?;
+    Ok(served.services)
+}
+
+struct Served {
+    services: Services,
+    context: Arc<Context>,
+}
+
+impl Served {
+    async fn add<M, F, Fut>(&mut self, concurrency_max: usize, call: F) -> Result<(), Error>
+    where
+        M: Method + 'static,
+        F: Fn(Arc<Context>, M) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<M::Reply, Failure>> + Send + 'static,
+    {
+        let context = Arc::clone(&self.context);
+        let handler = move |request: M| {
+            let answer = call(Arc::clone(&context), request);
+            async move { answer.await.map_err(|failure| failure.answer(M::METHOD)) }
+        };
+        Ok(self.services.handle::<M, _, _>(concurrency_max, handler).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use weft_nats::config::{Passwords, Secret, ServerConfig};
+    use weft_nats::{BusOptions, NatsServer, ServerOptions, find_or_install};
+    use weft_proto::{ErrorCode, NodeId};
+
+    use super::super::testing::World;
+    use super::*;
+
+    fn cache_dir() -> PathBuf {
+        let named = std::env::var_os("WEFT_CACHE").map(PathBuf::from);
+        let cache = || std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let home = || std::env::home_dir().map(|home| home.join(".cache"));
+        let folder = named.or_else(|| cache().or_else(home).map(|cache| cache.join("weft")));
+        folder.expect("a cache folder")
+    }
+
+    async fn bus(server: &NatsServer, role: &'static str) -> Bus {
+        let options = BusOptions {
+            url: server.url(),
+            user: role.into(),
+            role,
+            node: NodeId::new("n").expect("id"),
+            password: format!("{role}-password"),
+        };
+        Bus::connect(&options).await.expect("connect")
+    }
+
+    #[tokio::test]
+    async fn an_edge_gets_answers_over_nats() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let secret = |role: &str| Secret::Value(format!("{role}-password"));
+        let passwords = Passwords {
+            edge: secret("edge"),
+            core: secret("core"),
+            presence: secret("presence"),
+            admin: secret("admin"),
+        };
+        let binary = find_or_install(&cache_dir()).await.expect("nats-server");
+        let config = ServerConfig { partitions: 1, passwords, bots: Vec::new() };
+        let options = ServerOptions { binary, dir: dir.path().into(), port: None, config };
+        let server = NatsServer::start(options).await.expect("start");
+        let (core, edge) = (bus(&server, "core").await, bus(&server, "edge").await);
+        let context = World::new().await.context;
+        let services = super::start(context, &core).await.expect("start");
+
+        let signup = svc::Signup {
+            user: "alice".into(),
+            password: "hunter22".into(),
+            display_name: "Alice".into(),
+        };
+        assert_eq!(edge.call(&signup).await.expect("signup").display_name, "Alice");
+        let taken = edge.call(&signup).await.expect_err("taken");
+        assert_eq!(taken.code, ErrorCode::UserExists);
+        let login = svc::Login {
+            user: "alice".into(),
+            password: "hunter22".into(),
+            device: "phone".into(),
+        };
+        let token = edge.call(&login).await.expect("login").token;
+        assert_eq!(edge.call(&svc::GetKeys {}).await.expect("keys").keys.len(), 1);
+        let rooms = svc::ListRooms { token: token.clone(), ..svc::ListRooms::default() };
+        assert!(edge.call(&rooms).await.expect("rooms").rooms.is_empty());
+        let sync = svc::Sync { token, ..svc::Sync::default() };
+        let page = edge.call(&sync).await.expect("sync");
+        assert_eq!(page.resync(), svc::Resync::NoCursor);
+        services.shutdown().await;
+        server.stop().await;
+    }
+}

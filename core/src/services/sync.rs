@@ -1,0 +1,176 @@
+//! Everything since a cursor.
+//!
+//! A sync carries exactly what a session would have got that had been live all the time: each entry
+//! that was committed in (cursor, R] while the user was a member of its room, the joining and the
+//! leaving entry included, each once, each room's in its order. R is the read version of the first
+//! page's snapshot.
+//!
+//! - Direct rooms and small groups: the user's inbox says it. A pointer is written in the commit
+//!   that the entry stands in, to those who are members then; so it is proof enough, also where the
+//!   user has left since, or joined again and the room shows no history.
+//! - Large groups have pointers only for entries that concern the user. The first page finds the
+//!   spans of their logs ([`plan`]), and pointers into those rooms are left out.
+//!
+//! What a sync covers is decided on the first page alone and then carried from page to page, signed:
+//! the spans name what the caller may read, and edges are not believed. Later pages take a new
+//! snapshot, but nothing that is newer than R belongs to it.
+//!
+//! A cursor ahead of R names a history that this store does not have: positions only grow, and no
+//! read version is above what is committed. So it is answered like the cursor of another store: an
+//! error would leave the device stuck, and an empty answer would skip entries in silence.
+
+mod plan;
+mod todo;
+
+use weft_proto::svc::Resync;
+use weft_proto::{Cursor, ErrorCode, Position, UserId, svc};
+use weft_storage::Snapshot;
+use weft_storage::tables::{inbox, log};
+
+use self::todo::Todo;
+use super::Context;
+use super::failure::Failure;
+use super::page::{Page, READ_AT_ONCE, missing};
+
+/// How a sync begins.
+enum Begin {
+    /// With entries up to the position.
+    Entries(Todo),
+    /// Not: the device has to load its rooms anew.
+    Resync(Resync),
+}
+
+impl Context {
+    /// Everything since a cursor, page by page.
+    ///
+    /// # Errors
+    /// [`ErrorCode::BadCursor`], [`ErrorCode::BadRequest`] for a page that is none of this user's,
+    /// those of the token, or the store's.
+    pub async fn sync(&self, request: svc::Sync) -> Result<svc::SyncPage, Failure> {
+        let user = self.tokens.verify(&request.token)?.user;
+        let snapshot = self.store.snapshot().await?;
+        let read_version = snapshot.read_version();
+        let mut todo = if request.page.is_empty() {
+            match self.begin(&*snapshot, &user, &request.cursor).await? {
+                Begin::Entries(todo) => todo,
+                Begin::Resync(resync) => {
+                    return Ok(svc::SyncPage {
+                        cursor: self.cursor(read_version),
+                        resync: resync.into(),
+                        ..svc::SyncPage::default()
+                    });
+                }
+            }
+        } else {
+            let todo = Todo::open(&self.tokens, &user, &request.page)?;
+            if read_version < todo.through {
+                // Another core process knows more than this one does yet.
+                return Err(weft_storage::Error::Unavailable("behind the sync".into()).into());
+            }
+            todo
+        };
+        let mut page = Page::new(self.limits.page);
+        add_from_inbox(&*snapshot, &user, &mut todo, &mut page).await?;
+        add_from_logs(&*snapshot, &mut todo, &mut page).await?;
+        let next = if todo.is_done() { Vec::new() } else { todo.seal(&self.tokens, &user)? };
+        Ok(svc::SyncPage {
+            cursor: self.cursor(todo.through),
+            resync: Resync::None.into(),
+            entries: page.into_entries(),
+            next,
+        })
+    }
+
+    async fn begin(
+        &self,
+        snapshot: &dyn Snapshot,
+        user: &UserId,
+        cursor: &str,
+    ) -> Result<Begin, Failure> {
+        if cursor.is_empty() {
+            return Ok(Begin::Resync(Resync::NoCursor));
+        }
+        let cursor: Cursor = cursor.parse()?;
+        let through = snapshot.read_version();
+        if cursor.store != self.store_id || cursor.position > through {
+            return Ok(Begin::Resync(Resync::OtherStore));
+        }
+        // Once inboxes are trimmed, a cursor below what they keep is `CursorExpired`, here.
+        let entries_max = self.limits.sync_entries_max;
+        Ok(match plan::plan(snapshot, user, cursor.position, through, entries_max).await? {
+            Some(spans) => {
+                Begin::Entries(Todo { through, inbox_after: Some(cursor.position), spans })
+            }
+            None => Begin::Resync(Resync::TooFarBehind),
+        })
+    }
+
+    fn cursor(&self, position: Position) -> String {
+        Cursor { store: self.store_id, position }.to_string()
+    }
+}
+
+/// Adds what the inbox points to, in commit order, but for rooms that are read as spans.
+async fn add_from_inbox(
+    snapshot: &dyn Snapshot,
+    user: &UserId,
+    todo: &mut Todo,
+    page: &mut Page,
+) -> Result<(), Failure> {
+    while let Some(after) = todo.inbox_after {
+        if page.is_full() {
+            return Ok(());
+        }
+        let range = inbox::range(user, after, todo.through);
+        let rows = snapshot.scan(range, READ_AT_ONCE, false).await?;
+        let is_last = rows.len() < READ_AT_ONCE;
+        let (mut positions, mut wanted) = (Vec::new(), Vec::new());
+        let mut reached = after;
+        for (key, value) in &rows {
+            let (position, room, seq) = inbox::decode(key, value)?;
+            reached = position;
+            if !todo.has_span(&room) {
+                positions.push(position);
+                wanted.push((room, seq));
+            }
+        }
+        let found = log::get_many(snapshot, &wanted).await?;
+        for ((position, (room, seq)), logged) in positions.into_iter().zip(&wanted).zip(found) {
+            if page.is_full() {
+                return Ok(());
+            }
+            page.push(logged.ok_or_else(|| missing(room, *seq))?);
+            todo.inbox_after = Some(position);
+        }
+        todo.inbox_after = if is_last { None } else { Some(reached) };
+    }
+    Ok(())
+}
+
+/// Adds the spans, room by room.
+async fn add_from_logs(
+    snapshot: &dyn Snapshot,
+    todo: &mut Todo,
+    page: &mut Page,
+) -> Result<(), Failure> {
+    if todo.inbox_after.is_some() {
+        return Ok(());
+    }
+    let mut done = 0;
+    for span in &mut todo.spans {
+        span.from = page.add(snapshot, &span.room, span.from, span.through).await?;
+        if span.from <= span.through {
+            break;
+        }
+        done += 1;
+    }
+    todo.spans.drain(..done);
+    Ok(())
+}
+
+fn bad_page() -> Failure {
+    Failure::new(ErrorCode::BadRequest, "not a page of this sync: begin it anew")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! Which parts of large groups' logs a sync carries.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use weft_proto::{Body, Position, RoomId, RoomKind, UserId};
+use weft_storage::tables::head::{self, Head};
+use weft_storage::tables::member::{self, Member};
+use weft_storage::tables::{inbox, log, membership};
+use weft_storage::{Error, Snapshot};
+
+use super::super::page::{READ_AT_ONCE, first_after, missing};
+use super::todo::Span;
+
+/// Rows read at once: small ones.
+const ROWS_PER_READ: usize = 1_000;
+
+/// The seqs of a user's pointers, per room, ascending.
+type Pointers = BTreeMap<RoomId, Vec<u64>>;
+
+/// The spans, sorted by room, oldest first. `None`: together with the inbox they are more than
+/// `entries_max` entries. `through` is the snapshot's read version.
+pub(super) async fn plan(
+    snapshot: &dyn Snapshot,
+    user: &UserId,
+    after: Position,
+    through: Position,
+    entries_max: usize,
+) -> Result<Option<Vec<Span>>, Error> {
+    let rows = snapshot.scan(inbox::range(user, after, through), entries_max + 1, false).await?;
+    if rows.len() > entries_max {
+        return Ok(None);
+    }
+    let mut pointers = Pointers::new();
+    for (key, value) in &rows {
+        let (_, room, seq) = inbox::decode(key, value)?;
+        pointers.entry(room).or_default().push(seq);
+    }
+    // Groups that the user has left since have a pointer at least to the leaving.
+    let mut groups = current_groups(snapshot, user).await?;
+    groups.extend(pointers.keys().filter(|room| room.kind() == RoomKind::Group).cloned());
+
+    let mut spans = Vec::new();
+    let (mut entries, mut replaced) = (0_u64, 0);
+    for (room, head) in large_groups(snapshot, groups, after).await? {
+        let pointed = pointers.get(&room).map_or(&[][..], Vec::as_slice);
+        let found = spans_of(snapshot, user, &room, &head, pointed, after).await?;
+        if !found.is_empty() {
+            replaced += pointed.len();
+        }
+        entries += found.iter().map(|span| span.through - span.from + 1).sum::<u64>();
+        if entries > entries_max as u64 {
+            return Ok(None);
+        }
+        spans.extend(found);
+    }
+    let entries = entries + (rows.len() - replaced) as u64;
+    Ok((entries <= entries_max as u64).then_some(spans))
+}
+
+async fn current_groups(snapshot: &dyn Snapshot, user: &UserId) -> Result<BTreeSet<RoomId>, Error> {
+    let mut groups = BTreeSet::new();
+    let mut range = membership::groups_after(user, None);
+    loop {
+        let rows = snapshot.scan(range.clone(), ROWS_PER_READ, false).await?;
+        for (key, _) in &rows {
+            groups.insert(membership::room(key)?);
+        }
+        match rows.last() {
+            Some((key, _)) if rows.len() == ROWS_PER_READ => {
+                range.start = membership::groups_after(user, Some(&membership::room(key)?)).start;
+            }
+            _ => return Ok(groups),
+        }
+    }
+}
+
+/// Those that are large and have entries behind `after`, sorted.
+async fn large_groups(
+    snapshot: &dyn Snapshot,
+    groups: BTreeSet<RoomId>,
+    after: Position,
+) -> Result<Vec<(RoomId, Head)>, Error> {
+    let groups: Vec<RoomId> = groups.into_iter().collect();
+    let mut large = Vec::new();
+    for some in groups.chunks(ROWS_PER_READ) {
+        let rows = snapshot.get_many(some.iter().map(head::key).collect()).await?;
+        for (room, row) in some.iter().zip(rows) {
+            let row: Bytes = row.ok_or_else(|| {
+                Error::Corrupt(format!("room {room}: it has members, but no head"))
+            })?;
+            let (position, head) = head::decode(&row)?;
+            if head.large && position > after {
+                large.push((room.clone(), head));
+            }
+        }
+    }
+    Ok(large)
+}
+
+/// When the user was a member, as far as it is behind `after`. `pointed`: the user's pointers.
+async fn spans_of(
+    snapshot: &dyn Snapshot,
+    user: &UserId,
+    room: &RoomId,
+    head: &Head,
+    pointed: &[u64],
+    after: Position,
+) -> Result<Vec<Span>, Error> {
+    let row = snapshot.get(member::key(room, user)).await?;
+    let row = row.ok_or_else(|| {
+        Error::Corrupt(format!("room {room}: {user} has no row of a present or former member"))
+    })?;
+    let member = Member::decode(&row)?;
+    let last = if member.role().is_some() { head.seq } else { member.until_seq.min(head.seq) };
+    let first = first_after(snapshot, room, head.seq, after).await?;
+    let span = |from, through| Span { room: room.clone(), from, through };
+    let mut spans = Vec::new();
+    if member.since_seq > first {
+        // The row knows the last membership alone; pointers tell of those before it.
+        let earlier: Vec<u64> =
+            pointed.iter().copied().filter(|seq| *seq < member.since_seq).collect();
+        for (from, through) in earlier_spans(snapshot, user, room, &earlier, first).await? {
+            spans.push(span(from, through));
+        }
+    }
+    let from = first.max(member.since_seq);
+    if from <= last {
+        spans.push(span(from, last));
+    }
+    Ok(spans)
+}
+
+/// Memberships that have ended before the user joined again: from the pointers, of which there is
+/// one for each joining and leaving. `first`: the first seq that the sync speaks of.
+async fn earlier_spans(
+    snapshot: &dyn Snapshot,
+    user: &UserId,
+    room: &RoomId,
+    pointed: &[u64],
+    first: u64,
+) -> Result<Vec<(u64, u64)>, Error> {
+    let mut spans = Vec::new();
+    let mut joined_at = None;
+    for some in pointed.chunks(READ_AT_ONCE) {
+        let wanted: Vec<(RoomId, u64)> = some.iter().map(|seq| (room.clone(), *seq)).collect();
+        for (logged, seq) in log::get_many(snapshot, &wanted).await?.into_iter().zip(some) {
+            let entry = logged.ok_or_else(|| missing(room, *seq))?.entry;
+            let concerns_user = entry.user() == Some(user);
+            match &entry.body {
+                Body::Create { .. } => joined_at = Some(*seq),
+                Body::Add { .. } if concerns_user => joined_at = Some(*seq),
+                Body::Remove { .. } | Body::Leave if concerns_user => {
+                    spans.push((joined_at.take().unwrap_or(first), *seq));
+                }
+                // Any other pointer went to somebody who was a member all along.
+                _ => {}
+            }
+        }
+    }
+    Ok(spans)
+}

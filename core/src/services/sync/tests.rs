@@ -1,0 +1,263 @@
+//! What a sync carries: what a session that had been live would have got, once and in order.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use weft_proto::{Body, History, RoomId, StoreId};
+
+use super::super::testing::{Command, World, add, code, create, remove, room, seqs, text, user};
+use super::*;
+use crate::services::page::PageLimit;
+
+async fn page(world: &World, who: &str, cursor: &str, page: &[u8]) -> svc::SyncPage {
+    let request = svc::Sync { token: world.token(who), cursor: cursor.into(), page: page.to_vec() };
+    world.context.sync(request).await.expect("a page")
+}
+
+/// Everything since the cursor, and the new cursor.
+async fn all(world: &World, who: &str, cursor: &str) -> (Vec<(RoomId, u64)>, String) {
+    let mut answer = page(world, who, cursor, &[]).await;
+    assert_eq!(answer.resync(), Resync::None);
+    let (mut got, first_cursor) = (seqs(&answer.entries), answer.cursor.clone());
+    while !answer.next.is_empty() {
+        answer = page(world, who, cursor, &answer.next).await;
+        assert_eq!(answer.cursor, first_cursor);
+        got.extend(seqs(&answer.entries));
+    }
+    (got, first_cursor)
+}
+
+async fn resync(world: &World, cursor: &str) -> Resync {
+    let answer = page(world, "alice", cursor, &[]).await;
+    assert!(answer.entries.is_empty() && answer.next.is_empty());
+    assert_eq!(answer.cursor, world.cursor().await);
+    answer.resync()
+}
+
+fn small_pages(world: &mut World, entries_max: usize) {
+    world.context.limits.page = PageLimit { entries_max, ..world.context.limits.page };
+}
+
+#[tokio::test]
+async fn a_cursor_that_can_not_be_used_says_why() {
+    let mut world = World::new().await;
+    world.one("alice~bob", "alice", text("hi")).await;
+    let mine = |position| Cursor { store: world.store_id(), position }.to_string();
+    assert_eq!(resync(&world, "").await, Resync::NoCursor);
+    let other = Cursor { store: StoreId(world.store_id().0 ^ 1), position: Position::MIN };
+    assert_eq!(resync(&world, &other.to_string()).await, Resync::OtherStore);
+    assert_eq!(resync(&world, &mine(Position::MAX)).await, Resync::OtherStore);
+    assert_eq!(resync(&world, &mine(Position::new(99, 0))).await, Resync::OtherStore);
+    assert_eq!(resync(&world, &world.cursor().await).await, Resync::None);
+    let cursor = mine(Position::MIN);
+    let ask = |cursor: &str, page: &[u8]| {
+        let request =
+            svc::Sync { token: world.token("alice"), cursor: cursor.into(), page: page.to_vec() };
+        world.context.sync(request)
+    };
+    assert_eq!(code(ask("nonsense", &[]).await), ErrorCode::BadCursor);
+    assert_eq!(code(ask(&cursor, b"nonsense").await), ErrorCode::BadRequest);
+    // An access token is no page.
+    assert_eq!(code(ask(&cursor, world.token("alice").as_bytes()).await), ErrorCode::BadRequest);
+}
+
+#[tokio::test]
+async fn a_page_belongs_to_its_user() {
+    let mut world = World::new().await;
+    small_pages(&mut world, 1);
+    let cursor = world.cursor().await;
+    for _ in 0..3 {
+        world.one("alice~bob", "alice", text("hi")).await;
+    }
+    let first = page(&world, "alice", &cursor, &[]).await;
+    assert!(!first.next.is_empty());
+    let stolen =
+        svc::Sync { token: world.token("bob"), cursor: cursor.clone(), page: first.next.clone() };
+    assert_eq!(code(world.context.sync(stolen).await), ErrorCode::BadRequest);
+    let mut changed = first.next;
+    let middle = changed.len() / 2;
+    changed[middle] ^= 1;
+    let forged = svc::Sync { token: world.token("alice"), cursor, page: changed };
+    assert_eq!(code(world.context.sync(forged).await), ErrorCode::BadRequest);
+}
+
+#[tokio::test]
+async fn too_much_since_the_cursor_is_said_at_once() {
+    let mut world = World::new().await;
+    world.context.limits.sync_entries_max = 5;
+    world.fanout_limit = 2;
+    world.one("big", "alice", create(&["bob", "carol"], History::All)).await;
+    let cursor = world.cursor().await;
+    for _ in 0..3 {
+        world.one("big", "alice", text("big")).await;
+    }
+    for _ in 0..2 {
+        world.one("alice~bob", "bob", text("hi")).await;
+    }
+    let (got, _) = all(&world, "alice", &cursor).await;
+    assert_eq!(got.len(), 5);
+    world.one("big", "alice", text("one more")).await;
+    assert_eq!(resync(&world, &cursor).await, Resync::TooFarBehind);
+}
+
+#[tokio::test]
+async fn who_was_removed_gets_everything_up_to_the_removal() {
+    for fanout_limit in [2, 100] {
+        let mut world = World::new().await;
+        world.fanout_limit = fanout_limit;
+        world.one("g", "alice", create(&["bob", "carol"], History::All)).await;
+        let cursor = world.cursor().await;
+        world.one("g", "alice", text("two")).await;
+        world.one("g", "alice", remove("bob")).await;
+        world.one("g", "alice", text("not for bob")).await;
+        let (got, _) = all(&world, "bob", &cursor).await;
+        assert_eq!(got, [(room("g"), 2), (room("g"), 3)], "fanout limit {fanout_limit}");
+    }
+}
+
+#[tokio::test]
+async fn who_joined_again_gets_both_memberships_and_nothing_between() {
+    for (history, fanout_limit) in
+        [(History::Joined, 2), (History::Joined, 100), (History::All, 2), (History::All, 100)]
+    {
+        let mut world = World::new().await;
+        world.fanout_limit = fanout_limit;
+        world.one("g", "alice", create(&["bob", "carol"], history)).await;
+        let cursor = world.cursor().await;
+        world.one("g", "alice", text("two")).await;
+        world.one("g", "bob", Body::Leave).await;
+        world.one("g", "alice", text("not for bob")).await;
+        world.one("g", "alice", add("bob")).await;
+        world.one("g", "alice", text("six")).await;
+        let (got, _) = all(&world, "bob", &cursor).await;
+        let got: Vec<u64> = got.into_iter().map(|(_, seq)| seq).collect();
+        assert_eq!(got, [2, 3, 5, 6], "{history:?}, fanout limit {fanout_limit}");
+    }
+}
+
+#[tokio::test]
+async fn a_room_that_becomes_large_between_two_pages_changes_nothing() {
+    let mut world = World::new().await;
+    world.fanout_limit = 2;
+    small_pages(&mut world, 2);
+    world.one("g", "alice", create(&["bob"], History::All)).await;
+    let cursor = world.cursor().await;
+    for _ in 2..=5 {
+        world.one("g", "alice", text("small")).await;
+    }
+    let first = page(&world, "bob", &cursor, &[]).await;
+    world.one("g", "alice", add("carol")).await;
+    world.one("g", "alice", text("large")).await;
+    let second = page(&world, "bob", &cursor, &first.next).await;
+    assert!(second.next.is_empty());
+    let got = [seqs(&first.entries), seqs(&second.entries)].concat();
+    assert_eq!(got, [2, 3, 4, 5].map(|seq| (room("g"), seq)));
+    let (rest, _) = all(&world, "bob", &first.cursor).await;
+    assert_eq!(rest, [6, 7].map(|seq| (room("g"), seq)));
+}
+
+const USERS: [&str; 5] = ["u0", "u1", "u2", "u3", "u4"];
+const ROOMS: [&str; 5] = ["g0", "g1", "g2", "u0~u1", "u1~u2"];
+
+fn any_command() -> impl Strategy<Value = Command> {
+    let one_of = |names: &'static [&'static str]| prop::sample::select(names);
+    let body = prop_oneof![
+        6 => Just(text("x")),
+        2 => one_of(&USERS).prop_map(add),
+        2 => one_of(&USERS).prop_map(remove),
+        1 => Just(Body::Leave),
+        2 => (prop::bool::ANY, one_of(&USERS)).prop_map(|(all, other)| {
+            create(&[other], if all { History::All } else { History::Joined })
+        }),
+    ];
+    let command = (one_of(&ROOMS), one_of(&USERS), body);
+    command.prop_filter_map("a create names others", |(id, from, body)| match &body {
+        Body::Create { members, .. } if members.contains(&user(from)) => None,
+        _ => Some((room(id), user(from), body)),
+    })
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Commit(Vec<Command>),
+    /// The user's device syncs; this is committed between its pages.
+    Sync(usize, Vec<Command>),
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let commands = || prop::collection::vec(any_command(), 1..5);
+    prop_oneof![
+        4 => commands().prop_map(Step::Commit),
+        1 => (0..USERS.len(), commands()).prop_map(|(who, meanwhile)| Step::Sync(who, meanwhile)),
+    ]
+}
+
+/// A device that syncs now and then.
+#[derive(Default)]
+struct Device {
+    cursor: String,
+    got: Vec<(RoomId, u64)>,
+}
+
+async fn sync_device(world: &mut World, who: &str, device: &mut Device, meanwhile: &[Command]) {
+    let mut next = Vec::new();
+    let mut got = Vec::new();
+    let mut meanwhile = meanwhile.iter();
+    let cursor = loop {
+        let answer = page(world, who, &device.cursor, &next).await;
+        assert_eq!(answer.resync(), Resync::None);
+        got.extend(seqs(&answer.entries));
+        next = answer.next;
+        if next.is_empty() {
+            break answer.cursor;
+        }
+        if let Some(command) = meanwhile.next() {
+            world.commit(vec![command.clone()]).await;
+        }
+    };
+    let mut last = BTreeMap::new();
+    for (room, seq) in &got {
+        let before = last.insert(room.clone(), *seq);
+        assert!(before.is_none_or(|before| before < *seq), "{who}: {room} out of order: {got:?}");
+    }
+    device.cursor = cursor;
+    device.got.extend(got);
+}
+
+async fn devices_get_everything_once(steps: Vec<Step>, fanout_limit: usize, entries_max: usize) {
+    let mut world = World::new().await;
+    world.fanout_limit = fanout_limit;
+    small_pages(&mut world, entries_max);
+    let start = world.cursor().await;
+    let mut devices: Vec<Device> =
+        USERS.iter().map(|_| Device { cursor: start.clone(), ..Device::default() }).collect();
+    let everybody = (0..USERS.len()).map(|who| Step::Sync(who, Vec::new()));
+    for step in steps.into_iter().chain(everybody) {
+        match step {
+            Step::Commit(commands) => world.commit(commands).await,
+            Step::Sync(who, meanwhile) => {
+                sync_device(&mut world, USERS[who], &mut devices[who], &meanwhile).await;
+            }
+        }
+    }
+    for (who, mut device) in USERS.iter().zip(devices) {
+        let mut expected = world.delivered.remove(&user(who)).unwrap_or_default();
+        expected.sort();
+        device.got.sort();
+        assert_eq!(device.got, expected, "{who}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn syncs_skip_nothing_and_repeat_nothing(
+        steps in prop::collection::vec(any_step(), 1..40),
+        fanout_limit in 1_usize..5,
+        entries_max in 1_usize..6,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+        runtime.block_on(devices_get_everything_once(steps, fanout_limit, entries_max));
+    }
+}

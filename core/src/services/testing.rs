@@ -1,0 +1,211 @@
+//! A small world for tests: rooms written through the tables, as the partition's owner writes them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use weft_proto::{
+    Body, Cursor, DeviceId, Entry, ErrorCode, EventHead, History, Role, RoomId, RoomKind, StoreId,
+    UserId, svc,
+};
+use weft_runtime::{Clock, ManualClock};
+use weft_storage::memory::Memory;
+use weft_storage::tables::head::{self, Head};
+use weft_storage::tables::member::{self, Member};
+use weft_storage::tables::{inbox, log, membership};
+use weft_storage::{Batch, Store};
+
+use super::{Caller, Context, Failure, layout};
+
+/// A command: room, sender, body.
+pub(super) type Command = (RoomId, UserId, Body);
+
+pub(super) struct World {
+    pub(super) store: Store,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) context: Context,
+    /// A group with more members becomes large.
+    pub(super) fanout_limit: usize,
+    rooms: BTreeMap<RoomId, Room>,
+    /// What a session would have got that had been live from the beginning.
+    pub(super) delivered: BTreeMap<UserId, Vec<(RoomId, u64)>>,
+}
+
+#[derive(Default)]
+struct Room {
+    head: Head,
+    members: BTreeMap<UserId, Member>,
+}
+
+pub(super) fn user(name: &str) -> UserId {
+    UserId::new(name).expect("user id")
+}
+
+pub(super) fn room(name: &str) -> RoomId {
+    RoomId::new(name).expect("room id")
+}
+
+pub(super) fn text(text: &str) -> Body {
+    Body::Message { text: text.into() }
+}
+
+pub(super) fn create(members: &[&str], history: History) -> Body {
+    let members = members.iter().map(|name| user(name)).collect();
+    Body::Create { title: "T".into(), members, history }
+}
+
+pub(super) fn add(name: &str) -> Body {
+    Body::Add { user: user(name), role: Role::Member }
+}
+
+pub(super) fn remove(name: &str) -> Body {
+    Body::Remove { user: user(name) }
+}
+
+pub(super) fn code<T>(answer: Result<T, Failure>) -> ErrorCode {
+    match answer {
+        Ok(_) => panic!("not refused"),
+        Err(failure) => failure.answer("test").code,
+    }
+}
+
+/// Room and seq of each entry, from its head.
+pub(super) fn seqs(entries: &[svc::LogEntry]) -> Vec<(RoomId, u64)> {
+    let head = |entry: &svc::LogEntry| entry.head.parse::<EventHead>().expect("a head");
+    entries.iter().map(|entry| (head(entry).room, head(entry).seq)).collect()
+}
+
+impl World {
+    pub(super) async fn new() -> Self {
+        Self::on(Store::new(Memory::new())).await
+    }
+
+    pub(super) async fn on(store: Store) -> Self {
+        let clock = Arc::new(ManualClock::new(1_700_000_000_000));
+        layout::open(&store, 4).await.expect("layout");
+        let shared = Arc::clone(&clock) as Arc<dyn Clock>;
+        let life = std::time::Duration::from_secs(100 * 24 * 3_600);
+        let context = Context::open(store.clone(), shared, life).await.expect("open");
+        let (rooms, delivered) = (BTreeMap::new(), BTreeMap::new());
+        Self { store, clock, context, fanout_limit: 100, rooms, delivered }
+    }
+
+    pub(super) fn token(&self, name: &str) -> String {
+        let caller = Caller { user: user(name), device: DeviceId::new("d").expect("id") };
+        self.context.tokens().issue(&caller).expect("issue").0
+    }
+
+    pub(super) fn store_id(&self) -> StoreId {
+        self.context.store_id
+    }
+
+    /// A cursor at everything that is committed.
+    pub(super) async fn cursor(&self) -> String {
+        let position = self.store.snapshot().await.expect("snapshot").read_version();
+        Cursor { store: self.store_id(), position }.to_string()
+    }
+
+    pub(super) fn members(&self, room: &RoomId) -> Vec<UserId> {
+        let Some(room) = self.rooms.get(room) else { return Vec::new() };
+        let present = room.members.iter().filter(|(_, member)| member.role().is_some());
+        present.map(|(user, _)| user.clone()).collect()
+    }
+
+    pub(super) async fn one(&mut self, name: &str, from: &str, body: Body) {
+        self.commit(vec![(room(name), user(from), body)]).await;
+    }
+
+    /// Commits the commands together; those that a room would refuse are left out.
+    pub(super) async fn commit(&mut self, commands: Vec<Command>) {
+        let mut batch = Batch::new(rand::random());
+        let mut touched = BTreeMap::new();
+        for (order, (id, from, body)) in (0_u16..).zip(commands) {
+            if !self.is_allowed(&id, &from, &body) {
+                continue;
+            }
+            let entry = self.apply(&mut batch, &id, from, body);
+            log::put(&mut batch, order, &entry);
+            for user in self.pointed(&entry) {
+                inbox::put(&mut batch, &user, order, &id, entry.seq);
+            }
+            touched.insert(id, order);
+        }
+        for (id, order) in touched {
+            head::put(&mut batch, &id, order, &self.rooms[&id].head);
+        }
+        self.store.commit(batch).await.expect("commit");
+    }
+
+    fn is_allowed(&self, id: &RoomId, from: &UserId, body: &Body) -> bool {
+        if let Some((a, b)) = id.direct_users() {
+            return (*from == a || *from == b) && matches!(body, Body::Message { .. });
+        }
+        let members = self.members(id);
+        match body {
+            Body::Create { .. } => !self.rooms.contains_key(id),
+            Body::Add { user, .. } => members.contains(from) && !members.contains(user),
+            Body::Remove { user } => {
+                members.contains(from) && members.contains(user) && from != user
+            }
+            _ => members.contains(from),
+        }
+    }
+
+    /// Takes the command over into the room, and writes its members' rows.
+    fn apply(&mut self, batch: &mut Batch, id: &RoomId, from: UserId, body: Body) -> Entry {
+        let room = self.rooms.entry(id.clone()).or_default();
+        room.head.seq += 1;
+        room.head.ordinal += u64::from(matches!(body, Body::Message { .. }));
+        let seq = room.head.seq;
+        let mut changed = Vec::new();
+        match &body {
+            Body::Create { title, members, history } => {
+                room.head.title.clone_from(title);
+                room.head.history = (*history).into();
+                changed.push((from.clone(), Member::joined(Role::Owner, seq)));
+                changed
+                    .extend(members.iter().map(|m| (m.clone(), Member::joined(Role::Member, seq))));
+            }
+            Body::Add { user, role } => changed.push((user.clone(), Member::joined(*role, seq))),
+            Body::Remove { user } => changed.push((user.clone(), room.members[user].left(seq))),
+            Body::Leave => changed.push((from.clone(), room.members[&from].left(seq))),
+            _ => {}
+        }
+        for (user, row) in changed {
+            batch.set(member::key(id, &user), row.encode());
+            if row.role().is_some() {
+                batch.set(membership::key(&user, id), Bytes::new());
+            } else {
+                batch.clear(membership::key(&user, id));
+            }
+            room.members.insert(user, row);
+        }
+        if let Some((a, b)) = id.direct_users() {
+            batch.set(membership::key(&a, id), Bytes::new());
+            batch.set(membership::key(&b, id), Bytes::new());
+        }
+        let present = room.members.values().filter(|member| member.role().is_some()).count();
+        room.head.member_count = u32::try_from(present).expect("few");
+        room.head.large |= present > self.fanout_limit;
+        let (ordinal, room) = (room.head.ordinal, id.clone());
+        Entry { room, seq, ordinal, from, client_id: None, time_ms: self.clock.now_ms(), body }
+    }
+
+    /// Who gets a pointer; what everybody would have got live is noted.
+    fn pointed(&mut self, entry: &Entry) -> Vec<UserId> {
+        let mut all = match entry.room.direct_users() {
+            Some((a, b)) => vec![a, b],
+            None => self.members(&entry.room),
+        };
+        let concerned = entry.user().cloned();
+        all.extend(concerned.clone());
+        all.sort();
+        all.dedup();
+        for user in &all {
+            let got = self.delivered.entry(user.clone()).or_default();
+            got.push((entry.room.clone(), entry.seq));
+        }
+        let is_large = self.rooms[&entry.room].head.large && entry.room.kind() == RoomKind::Group;
+        if is_large { concerned.into_iter().collect() } else { all }
+    }
+}

@@ -1,0 +1,259 @@
+//! Access tokens: EdDSA JWTs, signed by a key that the store keeps. Edges verify them by the public
+//! keys alone; core verifies them again in every call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use weft_proto::token::{Claims, TOKEN_AUDIENCE};
+use weft_proto::{ApiError, DeviceId, ErrorCode, StoreId, UserId, svc};
+use weft_runtime::Clock;
+use weft_storage::tables::signing_key::{self, SigningKey};
+use weft_storage::{Batch, Store};
+
+use crate::Error;
+
+/// What stands before the 32 bytes of an Ed25519 secret key in its PKCS #8 form (RFC 8410).
+const PKCS8_HEAD: [u8; 16] =
+    [0x30, 0x2e, 0x02, 0x01, 0, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+/// More keys than anybody keeps: a key rotates rarely, and goes when its tokens have expired.
+const KEYS_MAX: usize = 100;
+
+/// Whom a token speaks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Caller {
+    /// The user.
+    pub user: UserId,
+    /// The device that logged in.
+    pub device: DeviceId,
+}
+
+/// Issues and verifies access tokens.
+pub struct Tokens {
+    clock: Arc<dyn Clock>,
+    life_s: u64,
+    /// Newest first, never empty: the first signs, all verify.
+    keys: Vec<Key>,
+}
+
+struct Key {
+    kid: String,
+    created_ms: u64,
+    signs: EncodingKey,
+    verifies: DecodingKey,
+    /// 32 bytes.
+    public: Vec<u8>,
+}
+
+impl Tokens {
+    /// Reads the keys; makes the first one where there is none.
+    pub(super) async fn open(
+        store: &Store,
+        store_id: StoreId,
+        clock: Arc<dyn Clock>,
+        life: Duration,
+    ) -> Result<Self, Error> {
+        let mut keys = read_keys(store).await?;
+        if keys.is_empty() {
+            make_first_key(store, store_id, clock.now_ms()).await?;
+            keys = read_keys(store).await?;
+        }
+        if keys.is_empty() {
+            let reason = "the first signing key could not be written".into();
+            return Err(weft_storage::Error::Unavailable(reason).into());
+        }
+        keys.sort_by(|a, b| (b.created_ms, &b.kid).cmp(&(a.created_ms, &a.kid)));
+        Ok(Self { clock, life_s: life.as_secs(), keys })
+    }
+
+    /// A new access token, and when it ends, Unix milliseconds.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Internal`].
+    pub fn issue(&self, caller: &Caller) -> Result<(String, u64), ApiError> {
+        let now_s = self.clock.now_ms() / 1_000;
+        let claims = Claims {
+            sub: caller.user.to_string(),
+            dev: caller.device.to_string(),
+            iss: TOKEN_AUDIENCE.into(),
+            aud: TOKEN_AUDIENCE.into(),
+            iat: now_s,
+            exp: now_s + self.life_s,
+        };
+        Ok((self.sign(&claims)?, claims.exp * 1_000))
+    }
+
+    /// Whom the token speaks for.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Unauthorized`] or [`ErrorCode::TokenExpired`].
+    pub fn verify(&self, token: &str) -> Result<Caller, ApiError> {
+        let claims: Claims = self.open_signed(token, TOKEN_AUDIENCE).ok_or_else(unauthorized)?;
+        // By our own clock, and to the millisecond: the library would add a minute.
+        if self.clock.now_ms() >= claims.exp.saturating_mul(1_000) {
+            return Err(ApiError::new(ErrorCode::TokenExpired, "the token has expired"));
+        }
+        Ok(Caller {
+            user: UserId::new(&claims.sub).map_err(|_| unauthorized())?,
+            device: DeviceId::new(&claims.dev).map_err(|_| unauthorized())?,
+        })
+    }
+
+    /// Signs claims that name their audience (`aud`) and issuer (`iss`: [`TOKEN_AUDIENCE`]).
+    pub(super) fn sign(&self, claims: &impl Serialize) -> Result<String, ApiError> {
+        // `open` keeps at least one.
+        let key = &self.keys[0];
+        let header = Header { kid: Some(key.kid.clone()), ..Header::new(Algorithm::EdDSA) };
+        jsonwebtoken::encode(&header, claims, &key.signs).map_err(|error| {
+            tracing::error!(%error, kid = key.kid, "could not sign");
+            ApiError::new(ErrorCode::Internal, "a defect in the service")
+        })
+    }
+
+    /// Reads claims that [`sign`](Self::sign) signed for this audience; `None` for anything else.
+    /// Their age is not looked at.
+    pub(super) fn open_signed<C>(&self, token: &str, audience: &str) -> Option<C>
+    where
+        C: DeserializeOwned,
+    {
+        let kid = jsonwebtoken::decode_header(token).ok()?.kid?;
+        let key = self.keys.iter().find(|key| key.kid == kid)?;
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.validate_exp = false;
+        validation.set_required_spec_claims(&["aud", "iss"]);
+        validation.set_audience(&[audience]);
+        validation.set_issuer(&[TOKEN_AUDIENCE]);
+        Some(jsonwebtoken::decode(token, &key.verifies, &validation).ok()?.claims)
+    }
+
+    /// The public keys, newest first.
+    #[must_use]
+    pub fn public_keys(&self) -> svc::Keys {
+        let public =
+            |key: &Key| svc::VerifyKey { kid: key.kid.clone(), public: key.public.clone() };
+        svc::Keys { keys: self.keys.iter().map(public).collect() }
+    }
+}
+
+fn unauthorized() -> ApiError {
+    ApiError::new(ErrorCode::Unauthorized, "the token does not verify")
+}
+
+async fn read_keys(store: &Store) -> Result<Vec<Key>, Error> {
+    let rows = store.snapshot().await?.scan(signing_key::range(), KEYS_MAX, false).await?;
+    rows.iter().map(|(key, value)| Key::read(signing_key::kid(key)?, value)).collect()
+}
+
+/// The first key's id follows from the store's id, so that of several processes that start at once
+/// one makes it and all use it, and no other store has a key of that name.
+async fn make_first_key(store: &Store, id: StoreId, now_ms: u64) -> Result<(), Error> {
+    let key = signing_key::key(&format!("{:016x}-1", id.0));
+    let secret: [u8; 32] = rand::random();
+    let mut batch = Batch::new(rand::random());
+    batch.guard(key.clone(), None);
+    batch.set(key, SigningKey { secret: secret.to_vec(), created_ms: now_ms }.encode());
+    match store.commit(batch).await {
+        // What stands there now is the truth; the caller reads it.
+        Ok(_) | Err(weft_storage::Error::Unknown(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Key {
+    fn read(kid: String, row: &[u8]) -> Result<Self, Error> {
+        let stored = SigningKey::decode(row)?;
+        let bad =
+            |reason: &str| weft_storage::Error::Corrupt(format!("signing key {kid}: {reason}"));
+        if stored.secret.len() != 32 {
+            return Err(bad("it does not have 32 bytes").into());
+        }
+        let signs = EncodingKey::from_ed_der(&[&PKCS8_HEAD, stored.secret.as_slice()].concat());
+        let verifies = Jwk::from_encoding_key(&signs, Algorithm::EdDSA)
+            .and_then(|public| DecodingKey::from_jwk(&public))
+            .map_err(|error| bad(&error.to_string()))?;
+        let public = verifies.try_get_as_bytes().map_err(|error| bad(&error.to_string()))?.to_vec();
+        Ok(Self { kid, created_ms: stored.created_ms, signs, verifies, public })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weft_runtime::ManualClock;
+    use weft_storage::memory::Memory;
+
+    use super::*;
+
+    async fn open(store: &Store, clock: &Arc<ManualClock>) -> Tokens {
+        let clock = Arc::clone(clock) as Arc<dyn Clock>;
+        Tokens::open(store, StoreId(7), clock, Duration::from_secs(60)).await.expect("open")
+    }
+
+    fn caller() -> Caller {
+        Caller { user: UserId::new("alice").expect("id"), device: DeviceId::new("d").expect("id") }
+    }
+
+    #[tokio::test]
+    async fn a_token_lives_exactly_as_long_as_it_says() {
+        let clock = Arc::new(ManualClock::new(1_000_000));
+        let tokens = open(&Store::new(Memory::new()), &clock).await;
+        let (token, expires_ms) = tokens.issue(&caller()).expect("issue");
+        assert_eq!(expires_ms, 1_060_000);
+        clock.advance_ms(59_999);
+        assert_eq!(tokens.verify(&token).expect("verify"), caller());
+        clock.advance_ms(1);
+        assert_eq!(tokens.verify(&token).expect_err("old").code, ErrorCode::TokenExpired);
+    }
+
+    #[tokio::test]
+    async fn forged_tokens_are_refused() {
+        let clock = Arc::new(ManualClock::new(1_000_000));
+        let tokens = open(&Store::new(Memory::new()), &clock).await;
+        let other = open(&Store::new(Memory::new()), &clock).await;
+        let (token, _) = tokens.issue(&caller()).expect("issue");
+        let (foreign, _) = other.issue(&caller()).expect("issue");
+        // Same key id, another key.
+        assert_eq!(tokens.keys[0].kid, other.keys[0].kid);
+        let (body, signature) = token.rsplit_once('.').expect("a JWT");
+        let (foreign_body, _) = foreign.rsplit_once('.').expect("a JWT");
+        assert_eq!(body, foreign_body);
+        // The public key as an HMAC secret, as one well-known attack does it.
+        let header = Header { kid: Some(tokens.keys[0].kid.clone()), ..Header::default() };
+        let claims: Claims = tokens.open_signed(&token, TOKEN_AUDIENCE).expect("claims");
+        let secret = EncodingKey::from_secret(&tokens.keys[0].public);
+        let confused = jsonwebtoken::encode(&header, &claims, &secret).expect("encode");
+        // Signed by us, for something else.
+        let page = tokens.sign(&Claims { aud: "page".into(), ..claims }).expect("sign");
+        let unsigned = format!("eyJhbGciOiJub25lIn0.{}.", body.split_once('.').expect("a JWT").1);
+        let cut = &token[..token.len() - 1];
+        let swapped = format!("{body}x.{signature}");
+        for bad in ["", "x", "a.b.c", cut, &swapped, &foreign, &confused, &page, &unsigned] {
+            assert_eq!(tokens.verify(bad).expect_err(bad).code, ErrorCode::Unauthorized, "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn processes_that_start_at_once_agree_on_the_key() {
+        let clock = Arc::new(ManualClock::new(1_000_000));
+        let store = Store::new(Memory::new());
+        make_first_key(&store, StoreId(7), 1).await.expect("first");
+        make_first_key(&store, StoreId(7), 2).await.expect("second");
+        let one = open(&store, &clock).await;
+        let two = open(&store, &clock).await;
+        assert_eq!(one.public_keys(), two.public_keys());
+        assert_eq!(one.public_keys().keys.len(), 1);
+        let (token, _) = one.issue(&caller()).expect("issue");
+        assert_eq!(two.verify(&token).expect("verify"), caller());
+
+        // What an edge does with the public key.
+        let key = &one.public_keys().keys[0];
+        assert_eq!(key.public.len(), 32);
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.validate_exp = false;
+        validation.set_audience(&[TOKEN_AUDIENCE]);
+        let public = DecodingKey::from_ed_der(&key.public);
+        assert!(jsonwebtoken::decode::<Claims>(&token, &public, &validation).is_ok());
+    }
+}
