@@ -1,1 +1,30 @@
-//! weft-tests
+//! The system as a whole, seen from outside: a harness that starts real processes, kills them, and
+//! clients that follow `docs/protocol.md` and nothing else.
+//!
+//! | module | duty |
+//! | --- | --- |
+//! | [`system`], [`process`] | `weft dev`, or nats-server, core and edges apart; kill, freeze, restart |
+//! | [`http`], [`account`] | the HTTP front door; users and their devices' tokens |
+//! | [`socket`], [`session`] | one WebSocket: raw, and with requests matched to answers |
+//! | [`client`] | a device that lives on over reconnects: the protocol's whole duty |
+//! | [`load`] | many devices that talk while something is being killed |
+//! | [`history`], [`mod@check`] | what was seen, and what is wrong with it |
+//! | [`nats`] | NATS by hand, as a stranger's program speaks it |
+//! | [`wait`] | conditions with a bound |
+//!
+//! The tests stand in `tests/`, one file per promise. Their logs and data stay in
+//! `<target>/weft-tests/` until the next run.
+
+pub mod account;
+pub mod check;
+pub mod client;
+pub mod history;
+pub mod http;
+pub mod load;
+pub mod nats;
+pub mod process;
+pub mod session;
+pub mod socket;
+pub mod system;
+pub mod ulid;
+pub mod wait;

@@ -1,0 +1,136 @@
+//! Promises about a room's log: kept, once, dense, the same for all.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::{Facts, RoomFacts, Violation};
+use crate::history::{ClientId, Room};
+
+pub(super) fn check(facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
+    for (room, room_facts) in &facts.rooms {
+        same_for_all(room, room_facts, found);
+        dense(room, room_facts, found);
+        once(room, room_facts, found);
+        as_sent(room, room_facts, facts, found);
+        in_order_of_acks(room, room_facts, facts, found);
+    }
+    acks_hold(facts, found);
+}
+
+fn same_for_all(room: &Room, facts: &RoomFacts<'_>, found: &mut BTreeSet<Violation>) {
+    for (seq, entries) in &facts.seen {
+        if entries.len() > 1 {
+            found.insert(Violation::TwoOrders { room: room.clone(), seq: *seq });
+        }
+    }
+}
+
+fn dense(room: &Room, facts: &RoomFacts<'_>, found: &mut BTreeSet<Violation>) {
+    let Some(entries) = facts.last else { return };
+    let mut expected = 1;
+    for entry in entries {
+        if entry.seq != expected {
+            found.insert(Violation::Hole { room: room.clone(), expected, found: entry.seq });
+        }
+        expected = entry.seq + 1;
+    }
+    for seq in facts.seen.range(expected..).map(|(seq, _)| *seq) {
+        found.insert(Violation::Vanished { room: room.clone(), seq });
+    }
+}
+
+fn once(room: &Room, facts: &RoomFacts<'_>, found: &mut BTreeSet<Violation>) {
+    let mut places: HashMap<(&str, &ClientId), u64> = HashMap::new();
+    for entry in facts.standing.values() {
+        let Some(client_id) = &entry.client_id else { continue };
+        let first = *places.entry((&entry.from, client_id)).or_insert(entry.seq);
+        if first != entry.seq {
+            found.insert(Violation::Doubled {
+                room: room.clone(),
+                client_id: client_id.clone(),
+                seqs: (first, entry.seq),
+            });
+        }
+    }
+}
+
+/// Only entries of recorded sends are judged: a run may have other speakers.
+fn as_sent(
+    room: &Room,
+    room_facts: &RoomFacts<'_>,
+    facts: &Facts<'_>,
+    found: &mut BTreeSet<Violation>,
+) {
+    for entry in room_facts.standing.values() {
+        let Some(client_id) = &entry.client_id else { continue };
+        let Some(send) = facts.sends.get(client_id) else { continue };
+        if send.text != entry.text {
+            found.insert(Violation::Forged { room: room.clone(), seq: entry.seq });
+        }
+        // After several attempts an error speaks of its own attempt alone.
+        if send.refused_for_good && send.attempts == 1 {
+            let client_id = client_id.clone();
+            found.insert(Violation::RefusedButKept { room: room.clone(), client_id });
+        }
+    }
+}
+
+fn in_order_of_acks(
+    room: &Room,
+    room_facts: &RoomFacts<'_>,
+    facts: &Facts<'_>,
+    found: &mut BTreeSet<Violation>,
+) {
+    // (index of the event, seq) of first acks, and of first sends of what stands.
+    let mut acks = Vec::new();
+    let mut sends = Vec::new();
+    for entry in room_facts.standing.values() {
+        let send = entry.client_id.as_ref().and_then(|id| facts.sends.get(id));
+        let Some(send) = send else { continue };
+        acks.extend(send.acks.first().map(|(at, _, seq)| (*at, *seq)));
+        sends.extend(send.first_sent_at.map(|at| (at, entry.seq)));
+    }
+    acks.sort_unstable();
+    sends.sort_unstable();
+    let mut acked = 0;
+    let mut next = acks.iter().peekable();
+    for (sent_at, seq) in sends {
+        while let Some((_, ack)) = next.next_if(|(at, _)| *at < sent_at) {
+            acked = acked.max(*ack);
+        }
+        if seq < acked {
+            found.insert(Violation::AckedLaterFirst { room: room.clone(), acked, later: seq });
+        }
+    }
+}
+
+fn acks_hold(facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
+    for (client_id, send) in &facts.sends {
+        let Some((_, first_room, first_seq)) = send.acks.first() else { continue };
+        for (_, room, seq) in &send.acks {
+            if (room, seq) != (first_room, first_seq) {
+                found.insert(Violation::TwoAcks {
+                    room: (*room).clone(),
+                    client_id: (*client_id).clone(),
+                    seqs: (*first_seq, *seq),
+                });
+            }
+            let entry = facts.rooms.get(room).and_then(|facts| facts.standing.get(seq));
+            match entry {
+                None => found.insert(Violation::LostAck {
+                    room: (*room).clone(),
+                    seq: *seq,
+                    client_id: (*client_id).clone(),
+                }),
+                Some(entry) if entry.client_id.as_ref() != Some(client_id) => {
+                    found.insert(Violation::FalseAck {
+                        room: (*room).clone(),
+                        seq: *seq,
+                        client_id: (*client_id).clone(),
+                        found: entry.client_id.clone(),
+                    })
+                }
+                Some(_) => false,
+            };
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! A device that does the protocol's whole duty: it keeps its cursor and its entries, reconnects to
+//! any edge with a jittered back-off, resumes, loads anew where it is told to, and sends each text
+//! with one client id until that is answered. Everything that it sees goes into a history.
+
+mod live;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use rand::RngExt;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use crate::account::Login;
+use crate::history::{Device, Entry, Recorder, Room};
+use crate::socket::Closed;
+use crate::ulid;
+use crate::wait::until;
+
+/// The longest back-off. The protocol allows up to 30 s; a test has less time.
+const BACK_OFF_MAX: Duration = Duration::from_secs(2);
+/// Texts that may wait for their ack in one client.
+const PENDING_MAX: usize = 64;
+
+/// How a client begins.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// The device.
+    pub login: Login,
+    /// Where it may connect; it begins with the first.
+    pub edges: Vec<SocketAddr>,
+    /// Where it writes down what it sees.
+    pub recorder: Recorder,
+    /// From an earlier life of the device.
+    pub cursor: Option<String>,
+}
+
+/// A running device.
+#[derive(Debug)]
+pub struct Client {
+    name: Device,
+    orders: mpsc::Sender<Order>,
+    shared: Arc<Mutex<Shared>>,
+    task: JoinHandle<()>,
+}
+
+/// What is looked at from outside.
+#[derive(Default, Debug)]
+struct Shared {
+    rooms: BTreeMap<Room, BTreeMap<u64, Entry>>,
+    cursor: Option<String>,
+    /// What `synced` said, one after the other: `None` for recovered, else why not.
+    syncs: Vec<Option<String>>,
+    /// The close codes of ended sockets.
+    closes: Vec<Option<u16>>,
+}
+
+#[derive(Debug)]
+struct Order {
+    room: Room,
+    text: String,
+    done: oneshot::Sender<Result<u64>>,
+}
+
+/// A text without its final answer.
+#[derive(Debug)]
+struct Pending {
+    room: Room,
+    client_id: Arc<str>,
+    text: String,
+    done: Option<oneshot::Sender<Result<u64>>>,
+    /// Its request on the live socket.
+    request: Option<u64>,
+    /// When it is sent (again).
+    due: Instant,
+}
+
+impl Client {
+    /// Starts it.
+    #[must_use]
+    pub fn start(options: ClientOptions) -> Self {
+        let (orders, taken) = mpsc::channel(1);
+        let shared = Arc::<Mutex<Shared>>::default();
+        let name = options.login.name();
+        let task = Task {
+            name: name.clone(),
+            edges: options.edges.into(),
+            login: options.login,
+            recorder: options.recorder,
+            cursor: options.cursor,
+            pending: BTreeMap::new(),
+            sent: 0,
+            orders: taken,
+            stopping: false,
+            shared: Arc::clone(&shared),
+        };
+        Self { name, orders, shared, task: tokio::spawn(task.run()) }
+    }
+
+    /// The device's name in the history.
+    #[must_use]
+    pub fn name(&self) -> &Device {
+        &self.name
+    }
+
+    /// Sends a text until it is acknowledged; its seq.
+    ///
+    /// # Errors
+    /// The code of a final refusal.
+    pub async fn send(&self, room: &str, text: &str) -> Result<u64> {
+        let (done, answer) = oneshot::channel();
+        let order = Order { room: room.into(), text: text.to_owned(), done };
+        self.orders.send(order).await.map_err(|_| anyhow!("{} has stopped", self.name))?;
+        answer.await.with_context(|| format!("{} has stopped", self.name))?
+    }
+
+    /// Up to which seq it has the room without a hole, from the first entry.
+    #[must_use]
+    pub fn has(&self, room: &str) -> u64 {
+        contiguous(&self.shared(), room)
+    }
+
+    /// Waits until it has the room up to a seq without a hole, from the first entry.
+    ///
+    /// # Panics
+    /// After `limit`.
+    pub async fn wait_for(&self, room: &str, seq: u64, limit: Duration) {
+        let what = format!("{} has {room} up to {seq}", self.name);
+        until(&what, limit, async || (self.has(room) >= seq).then_some(())).await;
+    }
+
+    /// The newest cursor.
+    #[must_use]
+    pub fn cursor(&self) -> Option<String> {
+        self.shared().cursor.clone()
+    }
+
+    /// What each `synced` said: `None` for recovered, else why not.
+    #[must_use]
+    pub fn syncs(&self) -> Vec<Option<String>> {
+        self.shared().syncs.clone()
+    }
+
+    /// The close codes of its ended sockets; `None` where one was cut.
+    #[must_use]
+    pub fn closes(&self) -> Vec<Option<u16>> {
+        self.shared().closes.clone()
+    }
+
+    /// Ends it, after the answers that it still waits for.
+    ///
+    /// # Errors
+    /// Where it has panicked.
+    pub async fn stop(self) -> Result<()> {
+        drop(self.orders);
+        Ok(self.task.await?)
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn contiguous(shared: &Shared, room: &str) -> u64 {
+    let Some(entries) = shared.rooms.get(room) else { return 0 };
+    entries.keys().zip(1..).take_while(|(seq, expected)| **seq == *expected).count() as u64
+}
+
+struct Task {
+    name: Device,
+    edges: VecDeque<SocketAddr>,
+    login: Login,
+    recorder: Recorder,
+    cursor: Option<String>,
+    /// By the order in which they were given.
+    pending: BTreeMap<u64, Pending>,
+    sent: u64,
+    orders: mpsc::Receiver<Order>,
+    stopping: bool,
+    shared: Arc<Mutex<Shared>>,
+}
+
+impl Task {
+    async fn run(mut self) {
+        let mut back_off = Duration::ZERO;
+        while !self.is_finished() {
+            let mut welcomed = false;
+            let ended = self.live(&mut welcomed).await;
+            if self.is_finished() {
+                return;
+            }
+            let code = ended.as_ref().err().and_then(Closed::code_in);
+            if matches!(code, Some(4100..=4199)) {
+                // Where this fails too, the next round tries again.
+                if let Ok(login) = self.login.refresh(self.edges[0]).await {
+                    self.login = login;
+                }
+            }
+            // The next edge of the list.
+            self.edges.rotate_left(1);
+            for pending in self.pending.values_mut() {
+                (pending.request, pending.due) = (None, Instant::now());
+            }
+            back_off = match welcomed {
+                true => Duration::from_millis(500),
+                false => (back_off * 2).clamp(Duration::from_millis(500), BACK_OFF_MAX),
+            };
+            let jitter = rand::rng().random_range(0.0..1.0);
+            sleep(back_off.mul_f64(jitter)).await;
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        self.stopping && self.pending.is_empty()
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what was given to send; `None`: nothing more will be.
+    fn take(&mut self, order: Option<Order>) {
+        let Some(Order { room, text, done }) = order else {
+            self.stopping = true;
+            return;
+        };
+        self.sent += 1;
+        let pending = Pending {
+            room,
+            client_id: ulid::fresh().into(),
+            text,
+            done: Some(done),
+            request: None,
+            due: Instant::now(),
+        };
+        self.pending.insert(self.sent, pending);
+    }
+
+    fn keep(&self, entry: Entry) {
+        let mut shared = self.shared();
+        // The first one stays; the checker sees them all.
+        shared.rooms.entry(entry.room.clone()).or_default().entry(entry.seq).or_insert(entry);
+    }
+}

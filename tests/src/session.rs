@@ -1,0 +1,241 @@
+//! One live session: a socket after its `hello`, with answers matched to requests. For tests that
+//! look at single frames; [`crate::client`] is the device that lives on over reconnects.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::account::Login;
+use crate::socket::Socket;
+use crate::ulid;
+
+/// How long an answer or a push may take on a busy machine.
+pub const LIMIT: Duration = Duration::from_secs(20);
+
+/// A session.
+#[derive(Debug)]
+pub struct Session {
+    socket: Socket,
+    request_id: u64,
+    answers: HashMap<u64, Value>,
+    /// Pushed entries that were not taken yet, and errors without an id.
+    pushes: VecDeque<Value>,
+    /// The `welcome`.
+    pub welcome: Value,
+    /// The newest `synced`.
+    pub synced: Value,
+}
+
+impl Session {
+    /// Connects as a device and waits for the first `synced`; the entries before it are kept as
+    /// pushes.
+    ///
+    /// # Errors
+    /// [`Closed`](crate::socket::Closed), or that something took too long.
+    pub async fn open(edge: SocketAddr, login: &Login, cursor: Option<&str>) -> Result<Self> {
+        Self::over(Socket::open(edge).await?, &login.token, cursor).await
+    }
+
+    /// Says `hello` on a socket and waits for the first `synced`.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn over(socket: Socket, token: &str, cursor: Option<&str>) -> Result<Self> {
+        let mut session = Self {
+            socket,
+            request_id: 0,
+            answers: HashMap::new(),
+            pushes: VecDeque::new(),
+            welcome: Value::Null,
+            synced: Value::Null,
+        };
+        let mut hello = json!({ "type": "hello", "token": token });
+        if let Some(cursor) = cursor {
+            hello["cursor"] = cursor.into();
+        }
+        let welcome = session.request(hello).await?;
+        ensure!(welcome["type"] == "welcome", "no welcome: {welcome}");
+        session.welcome = welcome;
+        while session.synced.is_null() {
+            session.read("synced").await?;
+        }
+        Ok(session)
+    }
+
+    /// The newest cursor.
+    #[must_use]
+    pub fn cursor(&self) -> String {
+        self.synced["cursor"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The socket, for what is no request.
+    pub fn socket(&mut self) -> &mut Socket {
+        &mut self.socket
+    }
+
+    /// Writes a request and returns its id.
+    ///
+    /// # Errors
+    /// Where the socket has ended.
+    pub async fn begin(&mut self, mut request: Value) -> Result<u64> {
+        self.request_id += 1;
+        request["id"] = self.request_id.into();
+        self.socket.send(&request).await?;
+        Ok(self.request_id)
+    }
+
+    /// Waits for the answer to a request, without the request's id.
+    ///
+    /// # Errors
+    /// Where the socket has ended, or none comes.
+    pub async fn answer(&mut self, id: u64) -> Result<Value> {
+        loop {
+            if let Some(answer) = self.answers.remove(&id) {
+                return Ok(answer);
+            }
+            self.read("an answer").await?;
+        }
+    }
+
+    /// Writes a request and waits for its answer.
+    ///
+    /// # Errors
+    /// As [`Self::answer`].
+    pub async fn request(&mut self, request: Value) -> Result<Value> {
+        let id = self.begin(request).await?;
+        self.answer(id).await
+    }
+
+    /// Sends a text with a fresh client id and returns the answer.
+    ///
+    /// # Errors
+    /// As [`Self::answer`].
+    pub async fn text(&mut self, room: &str, text: &str) -> Result<Value> {
+        self.entry(room, json!({ "text": text })).await
+    }
+
+    /// Sends an entry of any kind with a fresh client id and returns the answer.
+    ///
+    /// # Errors
+    /// As [`Self::answer`].
+    pub async fn entry(&mut self, room: &str, mut fields: Value) -> Result<Value> {
+        fields["type"] = "send".into();
+        fields["room"] = room.into();
+        if fields["client_id"].is_null() {
+            fields["client_id"] = ulid::fresh().into();
+        }
+        self.request(fields).await
+    }
+
+    /// Sends an entry that must be acknowledged; its seq.
+    ///
+    /// # Errors
+    /// Where it is refused, or as [`Self::answer`].
+    pub async fn acked(&mut self, room: &str, fields: Value) -> Result<u64> {
+        let answer = self.entry(room, fields.clone()).await?;
+        ensure!(answer["type"] == "ack" && answer["room"] == room, "{fields} in {room}: {answer}");
+        answer["seq"].as_u64().context("an ack without seq")
+    }
+
+    /// Sends an entry that must be refused; the code.
+    ///
+    /// # Errors
+    /// Where it is acknowledged, or as [`Self::answer`].
+    pub async fn refused(&mut self, room: &str, fields: Value) -> Result<String> {
+        let answer = self.entry(room, fields.clone()).await?;
+        code(&answer).with_context(|| format!("{fields} in {room}"))
+    }
+
+    /// The next pushed frame (but no `synced`).
+    ///
+    /// # Errors
+    /// Where the socket has ended, or none comes.
+    pub async fn next_push(&mut self) -> Result<Value> {
+        loop {
+            if let Some(push) = self.pushes.pop_front() {
+                return Ok(push);
+            }
+            self.read("a push").await?;
+        }
+    }
+
+    /// The room's next pushed entry; those with a smaller seq are dropped, those of other rooms are
+    /// kept.
+    ///
+    /// # Errors
+    /// Where the socket has ended, none comes, or it has another seq.
+    pub async fn expect(&mut self, room: &str, seq: u64) -> Result<Value> {
+        loop {
+            let (of_room, others) =
+                self.pushes.drain(..).partition::<VecDeque<_>, _>(|push| push["room"] == room);
+            self.pushes = others;
+            let mut of_room = of_room.into_iter().filter(|push| seq_of(push) >= seq);
+            if let Some(entry) = of_room.next() {
+                self.pushes.extend(of_room);
+                ensure!(seq_of(&entry) == seq, "expected {room} {seq}, got {entry}");
+                return Ok(entry);
+            }
+            self.read(&format!("{room} {seq}")).await?;
+        }
+    }
+
+    /// The room's entries after a seq that were pushed so far and not taken, after one more round
+    /// to the edge.
+    ///
+    /// # Errors
+    /// As [`Self::answer`].
+    pub async fn pushed_after(&mut self, room: &str, seq: u64) -> Result<Vec<Value>> {
+        let pong = self.request(json!({ "type": "ping" })).await?;
+        ensure!(pong["type"] == "pong", "no pong: {pong}");
+        let wanted = |push: &&Value| push["room"] == room && seq_of(push) > seq;
+        Ok(self.pushes.iter().filter(wanted).cloned().collect())
+    }
+
+    /// Reads until the edge closes the socket; the code.
+    ///
+    /// # Errors
+    /// Where it stays open, or ends without a code.
+    pub async fn closed_within(&mut self, limit: Duration) -> Result<u16> {
+        self.socket.closed_within(limit).await
+    }
+
+    async fn read(&mut self, what: &str) -> Result<()> {
+        let frame = timeout(LIMIT, self.socket.next())
+            .await
+            .with_context(|| format!("waited {LIMIT:?} in vain for {what}"))??;
+        match frame["id"].as_u64() {
+            Some(id) => {
+                let twice = self.answers.insert(id, frame);
+                ensure!(twice.is_none(), "request {id} was answered twice: {twice:?}");
+            }
+            None if frame["type"] == "synced" => self.synced = frame,
+            None if frame["type"] == "entry" || frame["type"] == "error" => {
+                self.pushes.push_back(frame);
+            }
+            // Unknown pushes are to be ignored.
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+fn seq_of(push: &Value) -> u64 {
+    push["seq"].as_u64().unwrap_or_default()
+}
+
+/// The code of an error answer.
+///
+/// # Errors
+/// Where it is not a well-formed error.
+pub fn code(answer: &Value) -> Result<String> {
+    let error = &answer["error"];
+    let well_formed = answer["type"] == "error"
+        && error["message"].is_string()
+        && error["temporary"].is_boolean();
+    ensure!(well_formed, "not an error: {answer}");
+    Ok(error["code"].as_str().context("an error without code")?.to_owned())
+}

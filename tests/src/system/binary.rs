@@ -1,0 +1,57 @@
+//! The programs under test.
+
+use std::path::{Path, PathBuf};
+
+use tokio::process::Command;
+use tokio::sync::OnceCell;
+
+use super::folder::target;
+
+/// The `weft` binary: `WEFT_BIN`, else built once per test process, with this test's profile.
+///
+/// # Panics
+/// Where it can't be built.
+pub async fn weft() -> &'static Path {
+    static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
+    BINARY
+        .get_or_init(async || match std::env::var_os("WEFT_BIN") {
+            Some(binary) => PathBuf::from(binary),
+            None => build().await,
+        })
+        .await
+}
+
+async fn build() -> PathBuf {
+    let folder = profile_folder();
+    let profile = folder.file_name().and_then(|name| name.to_str()).unwrap_or("debug");
+    let profile = if profile == "debug" { "dev" } else { profile };
+    // The whole workspace, so that features are the same as in `cargo test --workspace`.
+    let args = ["build", "--workspace", "--bin", "weft", "--profile", profile, "--quiet"];
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    let mut command = Command::new(env!("CARGO"));
+    command.args(args).args(["--manifest-path", manifest]).arg("--target-dir").arg(target());
+    let output = command.output().await.expect("cargo runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "building weft failed:\n{errors}");
+    folder.join("weft")
+}
+
+/// `<target>/<profile>`: tests run in its `deps`.
+fn profile_folder() -> PathBuf {
+    let test = std::env::current_exe().expect("the test has a path");
+    test.ancestors().nth(2).expect("<target>/<profile>/deps/<test>").to_owned()
+}
+
+/// A nats-server: `WEFT_NATS_SERVER`, the one on `PATH`, or the one that Weft installs.
+///
+/// # Panics
+/// Where there is none.
+pub async fn nats_server() -> &'static Path {
+    static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
+    BINARY
+        .get_or_init(async || {
+            let cache = target().join("weft-tests").join("cache");
+            weft_nats::find_or_install(&cache).await.expect("a nats-server")
+        })
+        .await
+}

@@ -1,0 +1,333 @@
+//! Other systems on plain NATS: bots publish and listen with any NATS client, and can't do what is
+//! not theirs.
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use weft_tests::account::Login;
+use weft_tests::nats::Nats;
+use weft_tests::session::{Session, code};
+use weft_tests::system::{BOT, OTHER_BOT, System, shared, unique};
+use weft_tests::ulid;
+
+/// A group of a new user and a bot; its second entry is the bot's joining.
+async fn group_with_bot(system: &System) -> Result<(Login, Session, String)> {
+    let alice = system.user("alice").await?;
+    let mut session = system.session(&alice).await?;
+    let group = unique("group");
+    session.acked(&group, json!({ "kind": "create", "title": "alerts" })).await?;
+    session.acked(&group, json!({ "kind": "add", "user": BOT })).await?;
+    session.expect(&group, 2).await?;
+    Ok((alice, session, group))
+}
+
+async fn subscribed(system: &System, user: &str, subjects: &[&str]) -> Result<Nats> {
+    let mut nats = system.nats_as(user).await?;
+    for subject in subjects {
+        nats.subscribe(subject).await?;
+    }
+    let errors = nats.flush().await?;
+    assert!(errors.is_empty(), "{errors:?}");
+    Ok(nats)
+}
+
+fn subject(room: &str) -> String {
+    format!("weft.in.{BOT}.{room}")
+}
+
+/// The next message on this subject; others are passed over.
+async fn next_on(nats: &mut Nats, subject: &str) -> Result<Value> {
+    loop {
+        let message = nats.next().await?;
+        if message.subject == subject {
+            return Ok(message.json());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_line_of_text_is_a_message() -> Result<()> {
+    let system = shared().await;
+    let (_, mut alice, group) = group_with_bot(system).await?;
+    let mut nats = system.nats_as(BOT).await?;
+    nats.publish(&subject(&group), None, &[], "disk of db-1 is 97 % full 🔥".as_bytes()).await?;
+    let entry = alice.expect(&group, 3).await?;
+    assert_eq!(entry["from"], BOT, "{entry}");
+    assert_eq!(entry["text"], "disk of db-1 is 97 % full 🔥", "{entry}");
+    assert_eq!((&entry["kind"], entry.get("client_id")), (&json!("message"), None), "{entry}");
+    // The message's own reply subject gets JetStream's answer, which proves less.
+    let inbox = format!("_INBOX_{BOT}.{}", ulid::fresh());
+    let answer = nats.request(&subject(&group), &inbox, b"again").await?.json();
+    assert!(answer["stream"].is_string() && answer["seq"].is_u64(), "{answer}");
+    alice.expect(&group, 4).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn json_ids_and_answers() -> Result<()> {
+    let system = shared().await;
+    let (_, mut alice, group) = group_with_bot(system).await?;
+    let mut nats = subscribed(system, BOT, &[&format!("weft.ack.u.{BOT}.*")]).await?;
+    let json_type = ("Content-Type", "application/json");
+    let id = ulid::fresh();
+    for token in ["first", "second"] {
+        let token = format!("{token}-{}", ulid::fresh());
+        let headers = [json_type, ("Weft-Id", &*id), ("Weft-Reply", &*token)];
+        let payload = json!({ "kind": "message", "text": "as JSON" }).to_string();
+        nats.publish(&subject(&group), None, &headers, payload.as_bytes()).await?;
+        let ack = next_on(&mut nats, &format!("weft.ack.u.{BOT}.{token}")).await?;
+        let wanted = json!({ "type": "ack", "room": group, "seq": 3, "client_id": id });
+        assert_eq!(ack, wanted, "the {token} time");
+    }
+    let entry = alice.expect(&group, 3).await?;
+    assert_eq!((&entry["client_id"], &entry["text"]), (&json!(id), &json!("as JSON")));
+    // An error comes the same way.
+    let token = ulid::fresh();
+    let headers = [json_type, ("Weft-Reply", &*token)];
+    nats.publish(&subject(&group), None, &headers, br#"{"kind":"leave","x":1}"#).await?;
+    let ack = next_on(&mut nats, &format!("weft.ack.u.{BOT}.{token}")).await?;
+    assert_eq!((&ack["type"], &ack["seq"]), (&json!("ack"), &json!(4)), "{ack}");
+    nats.publish(&subject(&group), None, &headers, br#"{"text":"too late"}"#).await?;
+    let error = next_on(&mut nats, &format!("weft.ack.u.{BOT}.{token}")).await?;
+    assert_eq!(code(&error)?, "not_member");
+    Ok(())
+}
+
+#[tokio::test]
+async fn events_are_what_websocket_clients_get() -> Result<()> {
+    let system = shared().await;
+    let (login, mut alice, group) = group_with_bot(system).await?;
+    let events = format!("weft.ev.*.group.{group}");
+    let own = format!("weft.u.{BOT}");
+    let mut nats = subscribed(system, BOT, &[&events, &own]).await?;
+    for seq in 3..=5 {
+        alice.acked(&group, json!({ "text": format!("{seq}") })).await?;
+        let frame = alice.expect(&group, seq).await?;
+        loop {
+            let message = nats.next().await?;
+            if message.json()["room"] == group {
+                assert_eq!(message.json(), frame);
+                assert!(message.subject.starts_with("weft.ev."), "{}", message.subject);
+                break;
+            }
+        }
+    }
+    // Its direct rooms come on its own subject, both directions.
+    let mut users = [login.user.as_str(), BOT];
+    users.sort_unstable();
+    let direct = users.join("~");
+    alice.acked(&direct, json!({ "text": "hello bot" })).await?;
+    nats.publish(&subject(&direct), None, &[], b"hello human").await?;
+    for seq in 1..=2 {
+        let frame = alice.expect(&direct, seq).await?;
+        loop {
+            let event = next_on(&mut nats, &own).await?;
+            if event["room"] == direct {
+                assert_eq!(event, frame);
+                break;
+            }
+        }
+    }
+    // A bot has a profile.
+    let path = format!("/v1/users/{BOT}");
+    let profile = login.call(system.edge(), "GET", &path, &Value::Null).await?;
+    assert_eq!(profile.body["is_bot"], true, "{profile:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_publishes_as_another_or_past_the_front_door() -> Result<()> {
+    let system = shared().await;
+    let (login, mut alice, group) = group_with_bot(system).await?;
+    let mut nats = system.nats_as(BOT).await?;
+    let victim = &login.user;
+    let forbidden = [
+        format!("weft.in.{victim}.{group}"),
+        format!("weft.in.{OTHER_BOT}.{group}"),
+        format!("weft.in.{BOT}.{group}.x"),
+        format!("weft.out.{victim}.{group}"),
+        format!("weft.out.{BOT}.{group}"),
+        format!("weft.p.0.{victim}.{group}"),
+        format!("weft.p.0.{BOT}.{group}"),
+        format!("weft.p.1.{BOT}.{group}"),
+        format!("weft.x.0.{BOT}.{group}"),
+        format!("weft.x.3.{victim}.{group}"),
+        format!("weft.ev.0.group.{group}"),
+        "weft.ev.0.direct".to_owned(),
+        format!("weft.u.{victim}"),
+        format!("weft.ack.u.{OTHER_BOT}.t"),
+        "weft.ack.e.edge-0.t".to_owned(),
+        "weft.svc.accounts.login".to_owned(),
+        "weft.sig.tick.0".to_owned(),
+        "$KV.WEFT_NODES.core.evil".to_owned(),
+        "$JS.API.STREAM.PURGE.WEFT_IN_0".to_owned(),
+        "$JS.API.STREAM.INFO.WEFT_EV_0".to_owned(),
+        "_INBOX_core.x".to_owned(),
+    ];
+    for subject in &forbidden {
+        nats.publish(subject, None, &[], b"evil").await?;
+        let errors = nats.flush().await?;
+        assert!(
+            errors.iter().any(|e| e.contains("Permissions Violation")),
+            "{subject}: {errors:?}"
+        );
+    }
+    // The next entry is the next seq: none of it came in.
+    alice.acked(&group, json!({ "text": "clean" })).await?;
+    let entry = alice.expect(&group, 3).await?;
+    assert_eq!(entry["text"], "clean");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_reply_subject_reaches_nobody_else() -> Result<()> {
+    let system = shared().await;
+    let (login, mut alice, group) = group_with_bot(system).await?;
+    let other_acks = format!("weft.ack.u.{OTHER_BOT}.*");
+    let events = format!("weft.ev.*.group.{group}");
+    let mut other = subscribed(system, OTHER_BOT, &[&other_acks, &events]).await?;
+    let mut admin = subscribed(system, "admin", &["weft.ack.e.>", "weft.p.>"]).await?;
+    let mut nats = system.nats_as(BOT).await?;
+    let replies = [
+        format!("weft.p.0.{}.{group}", login.user),
+        format!("weft.p.1.{}.{group}", login.user),
+        format!("weft.p.2.{}.{group}", login.user),
+        format!("weft.p.3.{}.{group}", login.user),
+        format!("weft.in.{}.{group}", login.user),
+        format!("weft.x.0.{OTHER_BOT}.{group}"),
+        format!("weft.ack.u.{OTHER_BOT}.stolen"),
+        "weft.ack.e.edge-0.stolen".to_owned(),
+        format!("weft.ev.0.group.{group}"),
+        format!("weft.u.{}", login.user),
+        "$JS.API.STREAM.PURGE.WEFT_EV_0".to_owned(),
+    ];
+    for reply in &replies {
+        nats.publish(&subject(&group), Some(reply), &[], reply.as_bytes()).await?;
+        // A server may refuse the reply subject; it must not kill the connection.
+        nats.flush().await?;
+    }
+    nats.publish(&subject(&group), None, &[], b"the last one").await?;
+    // In the room: only what the bot itself said, as itself.
+    let mut seq = 2;
+    loop {
+        seq += 1;
+        let entry = alice.expect(&group, seq).await?;
+        assert_eq!(entry["from"], BOT, "{entry}");
+        if entry["text"] == "the last one" {
+            break;
+        }
+        assert!(replies.iter().any(|reply| entry["text"] == *reply), "{entry}");
+    }
+    // On the event subject: the room's entries, no PubAck. On others' addresses: nothing.
+    loop {
+        let message = other.next().await?;
+        assert_eq!(message.json()["type"], "entry", "{message:?}");
+        assert!(!message.subject.starts_with("weft.ack"), "{message:?}");
+        if message.json()["seq"] == seq {
+            break;
+        }
+    }
+    for message in admin.taken().await? {
+        let text = String::from_utf8_lossy(&message.payload).into_owned();
+        assert!(!text.contains("\"stream\""), "a PubAck on {}: {text}", message.subject);
+        assert!(!message.subject.ends_with("stolen"), "{message:?}");
+    }
+    let pushed = alice.pushed_after(&group, seq).await?;
+    assert!(pushed.is_empty(), "{pushed:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_foreign_answer_address_is_refused() -> Result<()> {
+    let system = shared().await;
+    let (_, mut alice, group) = group_with_bot(system).await?;
+    let mut other = subscribed(system, OTHER_BOT, &[&format!("weft.ack.u.{OTHER_BOT}.*")]).await?;
+    let mut admin = subscribed(system, "admin", &["weft.ack.>"]).await?;
+    let mut nats = subscribed(system, BOT, &[&format!("weft.ack.u.{BOT}.*")]).await?;
+    let own = ulid::fresh();
+    let mut marks = Vec::new();
+    for foreign in ["edge-0.@", "e.edge-0.@", "u.otherbot.@", "otherbot.@", "@.>", "@ x", "*@"] {
+        let mark = ulid::fresh();
+        let reply = foreign.replace('@', &mark);
+        let headers = [("Weft-Reply", &*reply)];
+        nats.publish(&subject(&group), None, &headers, b"redirected").await?;
+        marks.push(mark);
+    }
+    nats.publish(&subject(&group), None, &[("Weft-Reply", &own)], b"honest").await?;
+    let ack = next_on(&mut nats, &format!("weft.ack.u.{BOT}.{own}")).await?;
+    assert_eq!(ack["type"], "ack", "{ack}");
+    // Answered in order: whatever the others were to get would have come before.
+    let mut seen = admin.taken().await?;
+    seen.extend(other.taken().await?);
+    for message in seen {
+        let redirected = marks.iter().any(|mark| message.subject.contains(mark));
+        assert!(!redirected, "{message:?}");
+    }
+    // A command that asked for that was refused as a whole.
+    let seq = ack["seq"].as_u64().context("seq")?;
+    assert_eq!(seq, 3, "{ack}");
+    assert_eq!(alice.expect(&group, seq).await?["text"], "honest");
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_reads_what_is_not_theirs() -> Result<()> {
+    let system = shared().await;
+    let (login, mut alice, _) = group_with_bot(system).await?;
+    let mut nats = system.nats_as(BOT).await?;
+    let forbidden = [
+        ">".to_owned(),
+        "*".to_owned(),
+        "weft.>".to_owned(),
+        format!("weft.u.{OTHER_BOT}"),
+        format!("weft.u.{}", login.user),
+        "weft.u.*".to_owned(),
+        format!("weft.ack.u.{OTHER_BOT}.*"),
+        "weft.ack.u.*.*".to_owned(),
+        "weft.ack.e.>".to_owned(),
+        "weft.ev.>".to_owned(),
+        "weft.ev.*.direct".to_owned(),
+        "weft.ev.0.direct".to_owned(),
+        "weft.p.>".to_owned(),
+        "weft.x.>".to_owned(),
+        "weft.in.>".to_owned(),
+        "weft.svc.>".to_owned(),
+        "weft.svc.accounts.login".to_owned(),
+        "_INBOX.>".to_owned(),
+        "_INBOX_core.>".to_owned(),
+        "_INBOX_edge.>".to_owned(),
+        format!("_INBOX_{OTHER_BOT}.>"),
+        "$SRV.>".to_owned(),
+        "$JS.>".to_owned(),
+        "$KV.>".to_owned(),
+        "$SYS.>".to_owned(),
+    ];
+    for subject in &forbidden {
+        nats.subscribe(subject).await?;
+        let errors = nats.flush().await?;
+        assert!(
+            errors.iter().any(|e| e.contains("Permissions Violation")),
+            "{subject}: {errors:?}"
+        );
+    }
+    // Things happen that others may see: logins, acks, direct messages.
+    system.device(&login.user, "laptop").await?;
+    let notebook = format!("{0}~{0}", login.user);
+    alice.acked(&notebook, json!({ "text": "secret" })).await?;
+    let mut users = [login.user.as_str(), OTHER_BOT];
+    users.sort_unstable();
+    alice.acked(&users.join("~"), json!({ "text": "secret" })).await?;
+    let seen = nats.taken().await?;
+    assert!(seen.is_empty(), "{seen:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_wrong_password_opens_nothing() -> Result<()> {
+    let system = shared().await;
+    for user in [BOT, "core", "edge", "admin", "nobody", ""] {
+        let refused = Nats::connect(system.nats(), user, "wrong").await;
+        assert!(refused.is_err(), "{user}");
+    }
+    assert!(Nats::connect(system.nats(), OTHER_BOT, &system.password(BOT)?).await.is_err());
+    Ok(())
+}

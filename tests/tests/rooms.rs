@@ -1,0 +1,384 @@
+//! Rooms and their members: changes are entries in the room's order, and who is removed gets
+//! nothing after exactly that entry.
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use weft_tests::account::Login;
+use weft_tests::session::{Session, code};
+use weft_tests::system::{Options, System, direct, shared, unique};
+
+/// Makes a group over a session; its id.
+async fn create(owner: &mut Session, members: &[&Login], history: &str) -> Result<String> {
+    let group = unique("group");
+    let members: Vec<&str> = members.iter().map(|member| member.user.as_str()).collect();
+    let fields =
+        json!({ "kind": "create", "title": "Tea", "members": members, "history": history });
+    assert_eq!(owner.acked(&group, fields).await?, 1);
+    Ok(group)
+}
+
+fn add(user: &Login) -> Value {
+    json!({ "kind": "add", "user": user.user })
+}
+
+fn remove(user: &Login) -> Value {
+    json!({ "kind": "remove", "user": user.user })
+}
+
+fn role(user: &Login, role: &str) -> Value {
+    json!({ "kind": "role", "user": user.user, "role": role })
+}
+
+fn text(text: &str) -> Value {
+    json!({ "text": text })
+}
+
+/// The seqs and what there is at them, as `history` says.
+async fn history(session: &mut Session, room: &str) -> Result<Vec<(u64, String)>> {
+    let page = session.request(json!({ "type": "history", "room": room, "after": 0 })).await?;
+    assert_eq!(page["type"], "history", "{page}");
+    let entries = page["entries"].as_array().context("no entries")?;
+    Ok(entries
+        .iter()
+        .map(|entry| {
+            let what = entry["text"].as_str().or(entry["kind"].as_str()).unwrap_or_default();
+            (entry["seq"].as_u64().unwrap_or_default(), what.to_owned())
+        })
+        .collect())
+}
+
+/// No entry of the room came after this one.
+async fn nothing_after(session: &mut Session, room: &str, seq: u64) -> Result<()> {
+    let pushed = session.pushed_after(room, seq).await?;
+    assert!(pushed.is_empty(), "{pushed:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn changes_are_entries_in_order_with_messages() -> Result<()> {
+    let system = shared().await;
+    let (alice, bob, carol) =
+        (system.user("alice").await?, system.user("bob").await?, system.user("carol").await?);
+    let mut a = system.session(&alice).await?;
+    let mut b = system.session(&bob).await?;
+    let mut c = system.session(&carol).await?;
+    let group = create(&mut a, &[&bob], "all").await?;
+    let steps = [
+        text("one"),
+        json!({ "kind": "rename", "title": "Coffee" }),
+        add(&carol),
+        text("two"),
+        role(&bob, "admin"),
+        remove(&carol),
+        text("three"),
+    ];
+    for (step, seq) in steps.into_iter().zip(2..) {
+        assert_eq!(a.acked(&group, step).await?, seq);
+    }
+    assert_eq!(b.acked(&group, json!({ "kind": "leave" })).await?, 9);
+    assert_eq!(a.acked(&group, text("four")).await?, 10);
+
+    let kinds =
+        ["create", "message", "rename", "add", "message", "role", "remove", "message", "leave"];
+    let mut ordinal = 0;
+    for (kind, seq) in kinds.into_iter().zip(1..) {
+        let mine = a.expect(&group, seq).await?;
+        let theirs = b.expect(&group, seq).await?;
+        assert_eq!(mine, theirs);
+        ordinal += u64::from(kind == "message");
+        assert_eq!((&mine["kind"], &mine["ordinal"]), (&json!(kind), &json!(ordinal)), "{mine}");
+        assert_eq!(mine["from"], if kind == "leave" { &*bob.user } else { &*alice.user });
+        assert!(mine["client_id"].is_string() && mine["time"].is_u64(), "{mine}");
+    }
+    a.expect(&group, 10).await?;
+    // Carol was online: from her joining to her removal, both included, and nothing else.
+    for (kind, seq) in ["add", "message", "role", "remove"].into_iter().zip(4..) {
+        assert_eq!(c.expect(&group, seq).await?["kind"], kind);
+    }
+    // Bob and Carol are told something else after it: nothing of the group is on its way.
+    for (session, user, last) in [(&mut b, &bob, 9), (&mut c, &carol, 7)] {
+        a.acked(&direct(&alice, user), text("a barrier")).await?;
+        session.expect(&direct(&alice, user), 1).await?;
+        nothing_after(session, &group, last).await?;
+        assert_eq!(session.refused(&group, text("me too")).await?, "not_member");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_was_removed_may_read_what_was_before() -> Result<()> {
+    let system = shared().await;
+    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
+    let mut a = system.session(&alice).await?;
+    let mut b = system.session(&bob).await?;
+    let group = create(&mut a, &[&bob], "all").await?;
+    a.acked(&group, text("before")).await?;
+    a.acked(&group, remove(&bob)).await?;
+    a.acked(&group, text("after")).await?;
+    b.expect(&group, 3).await?;
+    let seen = history(&mut b, &group).await?;
+    assert_eq!(seen.last().map(|(seq, what)| (*seq, what.as_str())), Some((3, "remove")));
+    assert_eq!(seen.len(), 3);
+    let rooms = b.request(json!({ "type": "rooms" })).await?;
+    let rooms = rooms["rooms"].as_array().context("rooms")?;
+    assert!(rooms.iter().all(|room| room["room"] != group), "{rooms:?}");
+    // Added again, everything is visible again: the room's history is for all.
+    a.acked(&group, add(&bob)).await?;
+    b.expect(&group, 5).await?;
+    assert_eq!(history(&mut b, &group).await?.len(), 5);
+    assert_eq!(b.acked(&group, text("back")).await?, 6);
+    b.expect(&group, 6).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn history_for_members_from_their_joining_on() -> Result<()> {
+    let system = shared().await;
+    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
+    let mut a = system.session(&alice).await?;
+    let mut b = system.session(&bob).await?;
+    for (rule, first) in [("all", 1), ("joined", 3)] {
+        let group = create(&mut a, &[], rule).await?;
+        a.acked(&group, text("before")).await?;
+        a.acked(&group, add(&bob)).await?;
+        a.acked(&group, text("after")).await?;
+        // Live from the joining on, whatever the rule is.
+        assert_eq!(b.expect(&group, 3).await?["kind"], "add");
+        b.expect(&group, 4).await?;
+        let seen: Vec<u64> =
+            history(&mut b, &group).await?.into_iter().map(|(seq, _)| seq).collect();
+        assert_eq!(seen, (first..=4).collect::<Vec<_>>(), "{rule}");
+        let room = b.request(json!({ "type": "room", "room": group })).await?;
+        assert_eq!(room["history"], rule, "{room}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn roles_say_who_may_do_what() -> Result<()> {
+    let system = shared().await;
+    let mut logins = Vec::new();
+    for name in ["owner", "admin", "admin2", "member", "guest"] {
+        logins.push(system.user(name).await?);
+    }
+    let [owner, admin, admin2, member, guest] = &logins[..] else { unreachable!() };
+    let mut o = system.session(owner).await?;
+    let mut a = system.session(admin).await?;
+    let mut m = system.session(member).await?;
+    let group = create(&mut o, &[admin, admin2, member], "all").await?;
+    // The last owner stays one, and stays.
+    assert_eq!(o.refused(&group, role(owner, "member")).await?, "forbidden");
+    assert_eq!(o.refused(&group, json!({ "kind": "leave" })).await?, "forbidden");
+    // A member: nothing but messages.
+    for fields in [
+        add(guest),
+        remove(admin),
+        role(member, "admin"),
+        json!({ "kind": "rename", "title": "x" }),
+    ] {
+        assert_eq!(m.refused(&group, fields.clone()).await?, "forbidden", "{fields}");
+    }
+    o.acked(&group, role(admin, "admin")).await?;
+    o.acked(&group, role(admin2, "admin")).await?;
+    // An admin: not over another admin, no role, none higher than the own.
+    assert_eq!(a.refused(&group, remove(admin2)).await?, "forbidden");
+    assert_eq!(a.refused(&group, remove(owner)).await?, "forbidden");
+    assert_eq!(a.refused(&group, role(member, "admin")).await?, "forbidden");
+    let as_owner = json!({ "kind": "add", "user": guest.user, "role": "owner" });
+    assert_eq!(a.refused(&group, as_owner).await?, "forbidden");
+    a.acked(&group, json!({ "kind": "add", "user": guest.user, "role": "admin" })).await?;
+    assert_eq!(a.refused(&group, add(guest)).await?, "already_member");
+    a.acked(&group, json!({ "kind": "rename", "title": "by an admin" })).await?;
+    a.acked(&group, remove(member)).await?;
+    assert_eq!(a.refused(&group, remove(member)).await?, "not_member");
+    // Owners: anyone, even another owner.
+    o.acked(&group, role(admin, "owner")).await?;
+    o.acked(&group, remove(admin)).await?;
+    o.acked(&group, role(admin2, "owner")).await?;
+    o.acked(&group, json!({ "kind": "leave" })).await?;
+    assert_eq!(o.refused(&group, text("x")).await?, "not_member");
+
+    let mut a2 = system.session(admin2).await?;
+    let page = a2.request(json!({ "type": "members", "room": group })).await?;
+    let mut found: Vec<(String, String)> = Vec::new();
+    for member in page["members"].as_array().context("members")? {
+        let field = |name: &str| member[name].as_str().unwrap_or_default().to_owned();
+        found.push((field("user"), field("role")));
+    }
+    let mut wanted =
+        vec![(admin2.user.clone(), "owner".to_owned()), (guest.user.clone(), "admin".to_owned())];
+    wanted.sort();
+    assert_eq!(found, wanted);
+    // The last owner may leave as the last member.
+    a2.acked(&group, remove(guest)).await?;
+    a2.acked(&group, json!({ "kind": "leave" })).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn direct_rooms_and_the_notebook() -> Result<()> {
+    let system = shared().await;
+    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
+    let mut a = system.session(&alice).await?;
+    let mut b = system.session(&bob).await?;
+    let (room, notebook) = (direct(&alice, &bob), direct(&alice, &alice));
+    // Who is written to for the first time gets it live.
+    assert_eq!(a.acked(&room, text("hello")).await?, 1);
+    let entry = b.expect(&room, 1).await?;
+    assert_eq!((&entry["from"], &entry["text"]), (&json!(alice.user), &json!("hello")));
+    assert_eq!(b.acked(&room, text("hi")).await?, 2);
+    a.expect(&room, 1).await?;
+    a.expect(&room, 2).await?;
+    assert_eq!(a.acked(&notebook, text("milk")).await?, 1);
+    a.expect(&notebook, 1).await?;
+    assert_eq!(b.refused(&notebook, text("x")).await?, "not_member");
+    for fields in [json!({ "kind": "rename", "title": "x" }), add(&bob), json!({ "kind": "leave" })]
+    {
+        assert_eq!(a.refused(&room, fields).await?, "bad_request");
+    }
+    let answer = a.request(json!({ "type": "room", "room": room })).await?;
+    assert_eq!((&answer["room_kind"], &answer["seq"]), (&json!("direct"), &json!(2)), "{answer}");
+    assert_eq!((&answer["ordinal"], &answer["member_count"]), (&json!(2), &json!(2)), "{answer}");
+    let answer = a.request(json!({ "type": "room", "room": notebook })).await?;
+    assert_eq!(answer["member_count"], 1, "{answer}");
+    let page = a.request(json!({ "type": "members", "room": room })).await?;
+    let members = page["members"].as_array().context("members")?;
+    let users: Vec<&str> = members.iter().filter_map(|member| member["user"].as_str()).collect();
+    assert_eq!(users.join("~"), room);
+    Ok(())
+}
+
+#[tokio::test]
+async fn lists_come_in_pages() -> Result<()> {
+    let system = shared().await;
+    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
+    let mut a = system.session(&alice).await?;
+    let mut wanted = Vec::new();
+    for _ in 0..4 {
+        wanted.push(create(&mut a, &[], "all").await?);
+    }
+    wanted.sort();
+    // Groups first, then direct rooms, each by id.
+    let mut directs = [direct(&alice, &bob), direct(&alice, &alice)];
+    for room in &directs {
+        a.acked(room, text("x")).await?;
+    }
+    directs.sort();
+    wanted.extend(directs);
+    let (mut found, mut after) = (Vec::new(), String::new());
+    for page_number in 1.. {
+        let mut request = json!({ "type": "rooms", "limit": 2 });
+        if !after.is_empty() {
+            request["after"] = after.as_str().into();
+        }
+        let page = a.request(request).await?;
+        let rooms = page["rooms"].as_array().context("rooms")?;
+        assert!(rooms.len() <= 2, "{page}");
+        found.extend(rooms.iter().filter_map(|room| room["room"].as_str().map(str::to_owned)));
+        if page["more"] != true {
+            assert_eq!(page_number, 3);
+            break;
+        }
+        after.clone_from(found.last().context("an empty page with more")?);
+    }
+    assert_eq!(found, wanted);
+    let path = format!("/v1/rooms?limit=2&after={}", wanted[1]);
+    let page = alice.call(system.edge(), "GET", &path, &Value::Null).await?;
+    assert_eq!(page.body["rooms"][0]["room"], wanted[2], "{page:?}");
+
+    // Members, who need no accounts of their own to be counted.
+    let group = &wanted[0];
+    a.acked(group, add(&bob)).await?;
+    let first = a.request(json!({ "type": "members", "room": group, "limit": 1 })).await?;
+    assert_eq!(
+        (first["members"].as_array().map(Vec::len), &first["more"]),
+        (Some(1), &json!(true))
+    );
+    let after = &first["members"][0]["user"];
+    let second =
+        a.request(json!({ "type": "members", "room": group, "limit": 1, "after": after })).await?;
+    assert_eq!(second["more"], false, "{second}");
+    let mut users = [&first["members"][0], &second["members"][0]].map(|member| {
+        (member["user"].as_str().unwrap_or_default(), member["since"].as_u64().unwrap_or_default())
+    });
+    users.sort_unstable();
+    let mut wanted_users = [(alice.user.as_str(), 1), (bob.user.as_str(), 2)];
+    wanted_users.sort_unstable();
+    assert_eq!(users, wanted_users);
+
+    // History, backwards and forwards.
+    for seq in 3..=12 {
+        assert_eq!(a.acked(group, text("x")).await?, seq);
+    }
+    let last = a.request(json!({ "type": "history", "room": group, "limit": 4 })).await?;
+    let range =
+        |page: &Value| (page["from"].as_u64(), page["through"].as_u64(), page["more"].clone());
+    assert_eq!(range(&last), (Some(9), Some(12), json!(true)));
+    let before =
+        a.request(json!({ "type": "history", "room": group, "limit": 20, "before": 9 })).await?;
+    assert_eq!(range(&before), (Some(1), Some(8), json!(false)));
+    let after =
+        a.request(json!({ "type": "history", "room": group, "limit": 5, "after": 2 })).await?;
+    assert_eq!(range(&after), (Some(3), Some(7), json!(true)));
+    let none = a.request(json!({ "type": "history", "room": group, "after": 12 })).await?;
+    assert_eq!((none["entries"].as_array().map(Vec::len), &none["more"]), (Some(0), &json!(false)));
+    Ok(())
+}
+
+/// On two edges: the removed one sits on the other, sleeps over it, or comes back after it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn removal_stops_delivery_at_exactly_that_entry_everywhere() -> Result<()> {
+    let system = System::split(Options::default()).await?;
+    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
+    let tablet = system.device(&bob.user, "tablet").await?;
+    let mut a = Session::open(system.edges()[0], &alice, None).await?;
+    let mut near = Session::open(system.edges()[0], &bob, None).await?;
+    let mut far = Session::open(system.edges()[1], &tablet, None).await?;
+    let group = create(&mut a, &[&bob], "all").await?;
+    let barrier = direct(&alice, &bob);
+    for round in 0..5_u64 {
+        let base = 1 + round * 5;
+        far.expect(&group, base).await?;
+        let cursor = {
+            // A device that leaves before the removal and comes back after it.
+            let watch = system.device(&bob.user, "watch").await?;
+            let session = Session::open(system.edges()[1], &watch, None).await?;
+            (watch, session.cursor())
+        };
+        // All at once: the removal in the middle of messages.
+        let mut requests = Vec::new();
+        for fields in [text("last one"), remove(&bob), text("secret"), text("secret")] {
+            let mut fields = fields;
+            fields["type"] = "send".into();
+            fields["room"] = group.as_str().into();
+            fields["client_id"] = weft_tests::ulid::fresh().into();
+            requests.push(a.begin(fields).await?);
+        }
+        for request in requests {
+            assert_eq!(a.answer(request).await?["type"], "ack");
+        }
+        a.acked(&barrier, text("a barrier")).await?;
+        let mut back = Session::open(system.edges()[1], &cursor.0, Some(&cursor.1)).await?;
+        for session in [&mut near, &mut far, &mut back] {
+            session.expect(&group, base + 1).await?;
+            assert_eq!(session.expect(&group, base + 2).await?["kind"], "remove");
+            session.expect(&barrier, round + 1).await?;
+            nothing_after(session, &group, base + 2).await?;
+            let after = json!({ "type": "history", "room": group, "after": base });
+            let page = session.request(after).await?;
+            let seqs: Vec<u64> = page["entries"]
+                .as_array()
+                .context("entries")?
+                .iter()
+                .filter_map(|entry| entry["seq"].as_u64())
+                .collect();
+            assert_eq!(seqs, [base + 1, base + 2], "{page}");
+            let refused = session.request(json!({ "type": "room", "room": group })).await?;
+            assert_eq!(code(&refused)?, "not_member");
+        }
+        // Back in, for the next round: live again.
+        assert_eq!(a.acked(&group, add(&bob)).await?, base + 5);
+        near.expect(&group, base + 5).await?;
+    }
+    Ok(())
+}

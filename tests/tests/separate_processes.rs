@@ -1,0 +1,77 @@
+//! Core and edges as processes of their own against a given nats-server.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use rustix::process::Signal;
+use serde_json::json;
+use weft_tests::account;
+use weft_tests::session::Session;
+use weft_tests::system::{Options, System, direct, role_env, weft};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_core_on_one_store_is_refused() -> Result<()> {
+    let mut system = System::split(Options { edges: 1, ..Options::default() }).await?;
+    let args = system.core_args("store");
+    system.add("second", weft().await, args, role_env("core")).await?;
+    let second = system.process("second");
+    let status = second.ended(Duration::from_secs(20)).await;
+    assert_eq!(status.code(), Some(1), "{status}");
+    let output = second.output();
+    let lines: Vec<&str> = output.lines().filter(|line| line.starts_with("weft: ")).collect();
+    assert_eq!(lines.len(), 1, "one clear line: {output}");
+    assert!(lines[0].contains("FoundationDB"), "{}", lines[0]);
+    // The first one noticed nothing.
+    let alice = system.user("alice").await?;
+    let mut session = system.session(&alice).await?;
+    session.acked(&direct(&alice, &alice), json!({ "text": "hi" })).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn edges_share_rooms_and_end_in_order() -> Result<()> {
+    let system = System::split(Options::default()).await?;
+    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
+    let room = direct(&alice, &bob);
+    let mut at_0 = Session::open(system.edges()[0], &alice, None).await?;
+    let mut at_1 = Session::open(system.edges()[1], &bob, None).await?;
+    for seq in 1..=20 {
+        let sender = if seq % 2 == 0 { &mut at_0 } else { &mut at_1 };
+        assert_eq!(sender.acked(&room, json!({ "text": format!("{seq}") })).await?, seq);
+        at_0.expect(&room, seq).await?;
+        at_1.expect(&room, seq).await?;
+    }
+    // An edge that is told to end says so to its clients; they resume on the other one.
+    let cursor = at_0.cursor();
+    system.process("edge-0").signal(Signal::TERM)?;
+    assert_eq!(at_0.closed_within(Duration::from_secs(5)).await?, 4000);
+    let status = system.process("edge-0").ended(Duration::from_secs(10)).await;
+    assert!(status.success(), "{status}");
+    at_1.acked(&room, json!({ "text": "while you were away" })).await?;
+    let mut resumed = Session::open(system.edges()[1], &alice, Some(&cursor)).await?;
+    assert_eq!(resumed.synced["recovered"], true, "{}", resumed.synced);
+    resumed.expect(&room, 21).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_without_core_says_that_it_can_not_serve() -> Result<()> {
+    let system = System::split(Options { edges: 1, ..Options::default() }).await?;
+    let alice = system.user("alice").await?;
+    let mut session = system.session(&alice).await?;
+    let room = direct(&alice, &alice);
+    system.process("core").signal(Signal::TERM)?;
+    let status = system.process("core").ended(Duration::from_secs(10)).await;
+    assert!(status.success(), "{status}");
+    // Nobody answers accounts; a text waits in the ingest log.
+    let refused = account::login(system.edge(), &alice.user, "tablet").await;
+    let text = format!("{:#}", refused.expect_err("core is away"));
+    assert!(text.contains("unavailable") || text.contains("unknown"), "{text}");
+    let id = weft_tests::ulid::fresh();
+    let send = json!({ "type": "send", "room": room, "client_id": id, "text": "patience" });
+    let request = session.begin(send).await?;
+    system.process("core").restart()?;
+    let answer = session.answer(request).await?;
+    assert_eq!((&answer["type"], &answer["seq"]), (&json!("ack"), &json!(1)), "{answer}");
+    Ok(())
+}
