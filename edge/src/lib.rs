@@ -1,1 +1,42 @@
-//! weft-edge
+//! The front doors: WebSocket sessions (`weft.v1`) and HTTP. An edge holds no data and no store
+//! credentials; it speaks NATS alone, and killing it loses nothing.
+//!
+//! Invariants:
+//! - A session gets each room's entries in order and without holes: the rule is
+//!   `session::order`, a pure state machine; nothing else puts an entry on a socket.
+//! - An answer to a `send` is core's own, or says that the outcome is unknown. The edge never
+//!   invents an `ack`.
+//! - Every queue is bounded. A slow reader is closed with a code that tells it to resume; nobody
+//!   else waits for it.
+//! - Entries are forwarded as the bytes that core made; the edge reads their heads alone.
+//!
+//! Deliberately absent: a store, a cache of rooms, a word with another edge.
+//!
+//! | module | duty |
+//! | --- | --- |
+//! | `edge` | starts and ends it all |
+//! | `http` | the routes: one file per resource |
+//! | `session` | one live WebSocket: requests, delivery, close |
+//! | `feeds` | one subscription per online user and per group with local sessions |
+//! | `answers`, `outbox` | what was sent and is not answered yet |
+//! | `auth` | verifies tokens, keeps the keys |
+//! | `listener` | the socket: no Nagle, and a close that the peer can still read |
+
+mod answers;
+mod auth;
+mod budget;
+mod edge;
+mod error;
+mod feeds;
+mod http;
+mod limits;
+mod listener;
+mod outbox;
+mod rate;
+mod session;
+mod shared;
+
+pub use edge::{Edge, EdgeOptions};
+pub use error::Error;
+pub use limits::Limits;
+pub use rate::Rate;

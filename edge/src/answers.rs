@@ -1,0 +1,148 @@
+//! Brings what became of a command to the session or request that sent it.
+//!
+//! The token of an attempt is `<box>-<command>-<attempt>`, in hexadecimal. Box numbers start at
+//! random, so an answer to an earlier life of this node finds no box.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use weft_nats::{IngestSignals, Signal};
+use weft_proto::ApiError;
+
+/// All boxes of an edge. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Answers(Arc<Mutex<Table>>);
+
+struct Table {
+    boxes: HashMap<u64, mpsc::UnboundedSender<Answer>>,
+    next_number: u64,
+}
+
+/// What became of one attempt.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The command's number in its outbox.
+    pub(crate) command: u64,
+    pub(crate) outcome: Outcome,
+}
+
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Core's own words: the frame of an `ack` or an `error`, without a request id.
+    Frame(Bytes),
+    /// The log did not take this attempt.
+    Refused(ApiError),
+}
+
+/// Where the answers of one session or request arrive. Dropping it forgets all that is underway.
+pub(crate) struct AnswerBox {
+    number: u64,
+    // Bounded by the outbox: a command has a handful of attempts, each answered at most once.
+    answers: mpsc::UnboundedReceiver<Answer>,
+    all: Answers,
+}
+
+impl Answers {
+    pub(crate) fn new() -> Self {
+        let table = Table { boxes: HashMap::new(), next_number: rand::random() };
+        Self(Arc::new(Mutex::new(table)))
+    }
+
+    pub(crate) fn open(&self) -> AnswerBox {
+        let (sender, answers) = mpsc::unbounded_channel();
+        let mut table = self.lock();
+        let number = table.next_number;
+        table.next_number = number.wrapping_add(1);
+        table.boxes.insert(number, sender);
+        drop(table);
+        AnswerBox { number, answers, all: self.clone() }
+    }
+
+    /// Hands on every signal until the connection is closed for good.
+    pub(crate) async fn route(self, mut signals: IngestSignals) {
+        while let Some(first) = signals.next().await {
+            let table = self.lock();
+            table.hand_on(first);
+            for _ in 0..256 {
+                let Some(signal) = signals.try_next() else { break };
+                table.hand_on(signal);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        // Nothing panics while it is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn hand_on(&self, signal: Signal) {
+        let (token, outcome) = match signal {
+            // That the log has it proves nothing yet.
+            Signal::Stored { .. } => return,
+            Signal::Refused { token, error } => (token, Outcome::Refused(error)),
+            Signal::Answered { token, payload } => (token, Outcome::Frame(payload)),
+        };
+        // Whoever is not there any more has given up.
+        let Some((number, command)) = read_token(&token) else { return };
+        if let Some(sender) = self.boxes.get(&number) {
+            let _ = sender.send(Answer { command, outcome });
+        }
+    }
+}
+
+impl AnswerBox {
+    /// The token of an attempt.
+    pub(crate) fn token(&self, command: u64, attempt: u32) -> String {
+        format!("{:x}-{command:x}-{attempt:x}", self.number)
+    }
+
+    /// The next answer. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Answer {
+        match self.answers.recv().await {
+            Some(answer) => answer,
+            // The sender stands in the table as long as the box lives.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for AnswerBox {
+    fn drop(&mut self) {
+        self.all.lock().boxes.remove(&self.number);
+    }
+}
+
+fn read_token(token: &str) -> Option<(u64, u64)> {
+    let mut words = token.split('-').map(|word| u64::from_str_radix(word, 16).ok());
+    Some((words.next()??, words.next()??))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(token: String) -> Signal {
+        Signal::Answered { token, payload: Bytes::from_static(b"{}") }
+    }
+
+    #[tokio::test]
+    async fn an_answer_finds_its_box_alone() {
+        let answers = Answers::new();
+        let (mut first, second) = (answers.open(), answers.open());
+        let token = first.token(0xab, 2);
+        assert!(weft_proto::ids::is_token(&token));
+        let stale = second.token(1, 0);
+        drop(second);
+        for token in [stale, String::new(), "x-y-z".into(), "1".into(), token] {
+            answers.lock().hand_on(answered(token));
+        }
+        assert_eq!(first.next().await.command, 0xab);
+        assert!(first.answers.try_recv().is_err());
+        drop(first);
+        assert!(answers.lock().boxes.is_empty());
+    }
+}

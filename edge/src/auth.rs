@@ -1,0 +1,139 @@
+//! Verifies access tokens without asking anybody: core's public keys are fetched at start and
+//! again now and then.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep, timeout};
+use weft_nats::Bus;
+use weft_proto::svc::{GetKeys, Keys};
+use weft_proto::token::{Claims, TOKEN_AUDIENCE};
+use weft_proto::{ApiError, DeviceId, ErrorCode, UserId};
+
+/// The length of an Ed25519 public key.
+const KEY_BYTES: usize = 32;
+/// Between two attempts while there are no keys yet.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// Between two regular fetches.
+const REFRESH_PAUSE: Duration = Duration::from_secs(600);
+/// An unknown key id makes the edge ask at most so often: anybody can invent one.
+const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(3);
+/// How long a caller with an unknown key id waits for the keys.
+const UNKNOWN_KEY_WAIT: Duration = Duration::from_secs(2);
+
+/// Who is calling, proven by a token.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) user: UserId,
+    pub(crate) device: DeviceId,
+    /// The token itself: calls to core carry it.
+    pub(crate) token: Arc<str>,
+    pub(crate) expires_at_ms: u64,
+}
+
+/// The keys and what is checked with them.
+pub(crate) struct Auth {
+    bus: Bus,
+    keys: RwLock<HashMap<String, Arc<DecodingKey>>>,
+    /// When the keys were last asked for because of an unknown id.
+    asked_at: Mutex<Option<Instant>>,
+    validation: Validation,
+}
+
+impl Auth {
+    pub(crate) fn new(bus: Bus) -> Self {
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_audience(&[TOKEN_AUDIENCE]);
+        validation.set_issuer(&[TOKEN_AUDIENCE]);
+        validation.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
+        validation.leeway = 0;
+        Self { bus, keys: RwLock::default(), asked_at: Mutex::default(), validation }
+    }
+
+    /// There are keys to verify with.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.keys.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Fetches the keys until there are some, then again from time to time.
+    pub(crate) async fn keep_keys(self: Arc<Self>) {
+        loop {
+            if let Err(error) = self.fetch().await {
+                tracing::debug!(%error, "can't fetch the keys");
+            }
+            sleep(if self.is_ready() { REFRESH_PAUSE } else { FIRST_PAUSE }).await;
+        }
+    }
+
+    /// Checks a token.
+    ///
+    /// # Errors
+    /// `unauthorized`, `token_expired`; `unavailable` while there are no keys yet.
+    pub(crate) async fn verify(&self, token: &str) -> Result<Caller, ApiError> {
+        let header = jsonwebtoken::decode_header(token).map_err(|_| unauthorized())?;
+        let kid = header.kid.ok_or_else(unauthorized)?;
+        let key = match self.key(&kid) {
+            Some(key) => key,
+            None => self.fetch_unknown(&kid).await?,
+        };
+        self.check(token, &key)
+    }
+
+    fn check(&self, token: &str, key: &DecodingKey) -> Result<Caller, ApiError> {
+        let decoded = jsonwebtoken::decode::<Claims>(token, key, &self.validation);
+        let claims = decoded.map_err(|error| match error.kind() {
+            ErrorKind::ExpiredSignature => {
+                ApiError::new(ErrorCode::TokenExpired, "the token has expired: refresh it")
+            }
+            _ => unauthorized(),
+        })?;
+        let claims = claims.claims;
+        Ok(Caller {
+            user: UserId::new(&claims.sub).map_err(|_| unauthorized())?,
+            device: DeviceId::new(&claims.dev).map_err(|_| unauthorized())?,
+            token: token.into(),
+            expires_at_ms: claims.exp.saturating_mul(1_000),
+        })
+    }
+
+    fn key(&self, kid: &str) -> Option<Arc<DecodingKey>> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).get(kid).cloned()
+    }
+
+    /// Asks for the keys where that was not done a moment ago; one caller asks, the others wait.
+    async fn fetch_unknown(&self, kid: &str) -> Result<Arc<DecodingKey>, ApiError> {
+        let mut asked_at = self.asked_at.lock().await;
+        if asked_at.is_none_or(|at| at.elapsed() >= UNKNOWN_KEY_PAUSE) {
+            *asked_at = Some(Instant::now());
+            let _ = timeout(UNKNOWN_KEY_WAIT, self.fetch()).await;
+        }
+        drop(asked_at);
+        if !self.is_ready() {
+            let error = ApiError::new(ErrorCode::Unavailable, "tokens can't be verified yet");
+            return Err(error.retry_after_ms(1_000));
+        }
+        self.key(kid).ok_or_else(unauthorized)
+    }
+
+    async fn fetch(&self) -> Result<(), ApiError> {
+        let keys = read_keys(self.bus.call(&GetKeys {}).await?);
+        if !keys.is_empty() {
+            *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        }
+        Ok(())
+    }
+}
+
+fn read_keys(keys: Keys) -> HashMap<String, Arc<DecodingKey>> {
+    // The library panics on a shorter key.
+    let usable = keys.keys.into_iter().filter(|key| key.public.len() == KEY_BYTES);
+    usable.map(|key| (key.kid, Arc::new(DecodingKey::from_ed_der(&key.public)))).collect()
+}
+
+fn unauthorized() -> ApiError {
+    ApiError::new(ErrorCode::Unauthorized, "no token, or one that does not verify")
+}

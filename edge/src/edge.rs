@@ -1,0 +1,167 @@
+//! Starts an edge, and ends it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use weft_nats::{Bus, IngestPublisher};
+use weft_proto::{NodeId, Partition};
+use weft_runtime::Shutdown;
+
+use crate::answers::Answers;
+use crate::auth::Auth;
+use crate::budget::Budget;
+use crate::error::Error;
+use crate::feeds::Feeds;
+use crate::http;
+use crate::limits::Limits;
+use crate::listener::{Listener, Peer};
+use crate::rate::PerAddress;
+use crate::shared::Shared;
+
+/// A storm of losses makes all sessions sync again at most so often.
+const LOSS_PAUSE: Duration = Duration::from_secs(5);
+/// How long the tasks that serve sessions may take to end after the last session.
+const BACK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What an edge needs.
+#[derive(Clone)]
+pub struct EdgeOptions {
+    /// The connection to NATS, as role `edge`. Its owner closes it, after the edge.
+    pub bus: Bus,
+    /// This node. Answers come to its name: two live edges never share one.
+    pub node: NodeId,
+    /// Where to listen; port 0: a free one.
+    pub listen: SocketAddr,
+    /// How many partitions there are.
+    pub partitions: Partition,
+    /// What is allowed.
+    pub limits: Limits,
+}
+
+/// A running edge.
+pub struct Edge {
+    local_addr: SocketAddr,
+    /// Sessions, requests, connections.
+    front: Shutdown,
+    /// What they stand on.
+    back: Shutdown,
+}
+
+impl Edge {
+    /// Listens and serves. `GET /readyz` answers 200 once core has told the keys.
+    ///
+    /// # Errors
+    /// [`Error::PortTaken`], [`Error::Listen`], [`Error::Nats`].
+    pub async fn start(options: EdgeOptions) -> Result<Self, Error> {
+        let EdgeOptions { bus, node, listen, partitions, limits } = options;
+        let tcp = TcpListener::bind(listen).await.map_err(|source| match source.kind() {
+            std::io::ErrorKind::AddrInUse => Error::PortTaken(listen),
+            _ => Error::Listen { addr: listen, source },
+        })?;
+        let local_addr =
+            tcp.local_addr().map_err(|source| Error::Listen { addr: listen, source })?;
+        let (publisher, signals) = IngestPublisher::start(&bus, &node).await?;
+
+        let (front, back) = (Shutdown::new(), Shutdown::new());
+        let answers = Answers::new();
+        until_cancelled(&back, "answers", answers.clone().route(signals));
+        let auth = Arc::new(Auth::new(bus.clone()));
+        until_cancelled(&back, "keys", Arc::clone(&auth).keep_keys());
+        let (lost_sender, lost) = watch::channel(0);
+        until_cancelled(&back, "losses", watch_losses(bus.clone(), lost_sender));
+
+        let shared = Arc::new(Shared {
+            connection: bus.connection(),
+            feeds: Feeds::new(bus.clone(), back.clone()),
+            bus,
+            partitions,
+            auth,
+            answers,
+            publisher,
+            outbox: Arc::new(Budget::new(limits.outbox_bytes_max)),
+            account_rate: PerAddress::new(limits.accounts, limits.addresses_max),
+            sync_reads: Semaphore::new(limits.sync_reads_max),
+            http_in_flight: Semaphore::new(limits.http_in_flight_max),
+            sessions: AtomicUsize::new(0),
+            lost,
+            front: front.clone(),
+            limits,
+        });
+        front.spawn("http", serve(tcp, shared));
+        tracing::info!(%node, %local_addr, "edge serves");
+        Ok(Self { local_addr, front, back })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Accepts nothing more, closes the sessions with code 4000, and waits for them and for the
+    /// requests underway. The names of what has not ended when the patience is over; empty: all.
+    pub async fn shutdown(self, patience: Duration) -> Vec<&'static str> {
+        let mut late = self.front.finish(patience).await;
+        late.extend(self.back.finish(BACK_PATIENCE).await);
+        late
+    }
+}
+
+async fn serve(tcp: TcpListener, shared: Arc<Shared>) {
+    let stop = shared.front.token().clone().cancelled_owned();
+    let listener = Listener::new(tcp, shared.front.clone());
+    let service = http::router(shared).into_make_service_with_connect_info::<Peer>();
+    if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stop).await {
+        tracing::error!(%error, "HTTP ended");
+    }
+}
+
+/// Runs a task that ends with `tasks` alone.
+fn until_cancelled(
+    tasks: &Shutdown,
+    name: &'static str,
+    task: impl Future<Output = ()> + Send + 'static,
+) {
+    let token: CancellationToken = tasks.token().clone();
+    tasks.spawn(name, async move {
+        let _ = token.run_until_cancelled(task).await;
+    });
+}
+
+/// Says when something may have been lost: the connection was made anew, or a subscription
+/// overflowed.
+async fn watch_losses(bus: Bus, lost: watch::Sender<u64>) {
+    let (mut connection, mut losses) = (bus.connection(), bus.losses());
+    let mut generation = connection.borrow_and_update().generation;
+    let mut quiet_until = Instant::now();
+    loop {
+        let overflowed = async {
+            sleep_until(quiet_until).await;
+            losses.changed().await
+        };
+        tokio::select! {
+            changed = connection.changed() => {
+                let now = connection.borrow_and_update().generation;
+                if changed.is_err() {
+                    return;
+                }
+                if std::mem::replace(&mut generation, now) == now {
+                    continue;
+                }
+                tracing::warn!("the connection to NATS was made anew: all sessions sync again");
+                lost.send_modify(|count| *count += 1);
+            }
+            Ok(()) = overflowed => {
+                tracing::warn!("a subscription overflowed: all sessions sync again");
+                lost.send_modify(|count| *count += 1);
+                quiet_until = Instant::now() + LOSS_PAUSE;
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Accounts, logins, profiles. All of it is core's: the edge hands it on.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use weft_proto::svc;
+
+use super::extract::{AccountRate, Caller, Json, OfUser, Refusal, json};
+use crate::shared::Shared;
+
+type App = State<Arc<Shared>>;
+
+#[derive(Deserialize)]
+pub(super) struct Signup {
+    user: String,
+    password: String,
+    display_name: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Login {
+    user: String,
+    password: String,
+    device: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Refresh {
+    refresh_token: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ChangePassword {
+    old: String,
+    new: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct SetProfile {
+    display_name: Option<String>,
+    avatar: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Profile {
+    user: String,
+    display_name: String,
+    avatar: String,
+    is_bot: bool,
+}
+
+#[derive(Serialize)]
+struct Tokens {
+    user: String,
+    device: String,
+    token: String,
+    expires_at: u64,
+    refresh_token: String,
+}
+
+fn profile_answer(profile: svc::Profile) -> Response {
+    let svc::Profile { user, display_name, avatar, is_bot } = profile;
+    json(&Profile { user, display_name, avatar, is_bot })
+}
+
+fn tokens_answer(tokens: svc::Tokens) -> Response {
+    let svc::Tokens { user, device, token, expires_at_ms, refresh_token } = tokens;
+    json(&Tokens { user, device, token, expires_at: expires_at_ms, refresh_token })
+}
+
+/// `POST /v1/accounts`
+pub(super) async fn signup(
+    State(shared): App,
+    _rate: AccountRate,
+    Json(body): Json<Signup>,
+) -> Result<Response, Refusal> {
+    let Signup { user, password, display_name } = body;
+    let display_name = display_name.unwrap_or_default();
+    let profile = shared.bus.call(&svc::Signup { user, password, display_name }).await?;
+    Ok((StatusCode::CREATED, profile_answer(profile)).into_response())
+}
+
+/// `POST /v1/login`
+pub(super) async fn login(
+    State(shared): App,
+    _rate: AccountRate,
+    Json(body): Json<Login>,
+) -> Result<Response, Refusal> {
+    let Login { user, password, device } = body;
+    Ok(tokens_answer(shared.bus.call(&svc::Login { user, password, device }).await?))
+}
+
+/// `POST /v1/refresh`
+pub(super) async fn refresh(
+    State(shared): App,
+    _rate: AccountRate,
+    Json(body): Json<Refresh>,
+) -> Result<Response, Refusal> {
+    let Refresh { refresh_token } = body;
+    Ok(tokens_answer(shared.bus.call(&svc::Refresh { refresh_token }).await?))
+}
+
+/// `POST /v1/logout`
+pub(super) async fn logout(
+    State(shared): App,
+    Caller(caller): Caller,
+) -> Result<StatusCode, Refusal> {
+    shared.bus.call(&svc::Logout { token: caller.token.to_string() }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /v1/password`
+pub(super) async fn change_password(
+    State(shared): App,
+    _rate: AccountRate,
+    Caller(caller): Caller,
+    Json(body): Json<ChangePassword>,
+) -> Result<StatusCode, Refusal> {
+    let ChangePassword { old, new } = body;
+    let token = caller.token.to_string();
+    shared.bus.call(&svc::ChangePassword { token, old, new }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `GET /v1/profile`
+pub(super) async fn own_profile(
+    State(shared): App,
+    Caller(caller): Caller,
+) -> Result<Response, Refusal> {
+    let request = svc::GetProfile { token: caller.token.to_string(), user: String::new() };
+    Ok(profile_answer(shared.bus.call(&request).await?))
+}
+
+/// `GET /v1/users/{user}`
+pub(super) async fn profile(
+    State(shared): App,
+    Caller(caller): Caller,
+    OfUser(user): OfUser,
+) -> Result<Response, Refusal> {
+    let request = svc::GetProfile { token: caller.token.to_string(), user };
+    Ok(profile_answer(shared.bus.call(&request).await?))
+}
+
+/// `PATCH /v1/profile`
+pub(super) async fn set_profile(
+    State(shared): App,
+    Caller(caller): Caller,
+    Json(body): Json<SetProfile>,
+) -> Result<Response, Refusal> {
+    let SetProfile { display_name, avatar } = body;
+    let request = svc::SetProfile { token: caller.token.to_string(), display_name, avatar };
+    Ok(profile_answer(shared.bus.call(&request).await?))
+}

@@ -1,0 +1,113 @@
+//! A room's entries: reading them, and sending one.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use tokio::time::{Instant, sleep_until};
+use weft_proto::frame::{history_frame, history_from};
+use weft_proto::{ApiError, Body, ClientId, ErrorCode, UserId};
+
+use super::extract::{Caller, InRoom, Query, Raw, Refusal, ready_made};
+use crate::answers::{Answer, Outcome};
+use crate::outbox::{Command, Due, Outbox, unknown};
+use crate::shared::Shared;
+
+type App = State<Arc<Shared>>;
+
+#[derive(Deserialize)]
+pub(super) struct Range {
+    before: Option<u64>,
+    after: Option<u64>,
+    #[serde(default)]
+    limit: u32,
+}
+
+/// `GET /v1/rooms/{room}/entries`
+pub(super) async fn history(
+    State(shared): App,
+    Caller(caller): Caller,
+    InRoom(room): InRoom,
+    Query(range): Query<Range>,
+) -> Result<Response, Refusal> {
+    let from = history_from(range.before, range.after)?;
+    let page = shared.history(&caller.token, &room, from, range.limit).await?;
+    Ok(ready_made(history_frame(&room, &page)))
+}
+
+/// The one field of a send that is not the entry's.
+#[derive(Deserialize)]
+struct Id {
+    client_id: Option<String>,
+}
+
+/// `POST /v1/rooms/{room}/entries`
+pub(super) async fn send(
+    State(shared): App,
+    Caller(caller): Caller,
+    InRoom(room): InRoom,
+    Raw(body): Raw,
+) -> Result<Response, Refusal> {
+    let id: Id = serde_json::from_slice(&body).map_err(ApiError::from)?;
+    let client_id = match id.client_id {
+        Some(text) => ClientId::parse(&text)?,
+        None => ClientId::from_parts(shared.now_ms(), rand::random()),
+    };
+    let payload = Body::from_json(&body)?.to_json().into();
+    let command = Command { room, client_id, payload };
+    let token = shared.front.token().clone();
+    tokio::select! {
+        biased; // the end first
+        // What was sent may stand.
+        () = token.cancelled() => Err(unknown().into()),
+        answer = answered(&shared, &caller.user, command) => answer,
+    }
+}
+
+/// Sends and waits, publishing again as a session does.
+async fn answered(shared: &Shared, sender: &UserId, command: Command) -> Result<Response, Refusal> {
+    let mut answers = shared.answers.open();
+    let mut outbox = Outbox::new(shared.patience());
+    let permit = shared.admit(&command)?;
+    let attempt = outbox.add(0, command, permit, Instant::now());
+    shared.publish(sender, &answers, &attempt).await?;
+    while let Some(due_at) = outbox.due_at() {
+        tokio::select! {
+            biased; // an answer before its time-out
+            Answer { outcome, command } = answers.next() => match outcome {
+                Outcome::Frame(frame) => return Ok(framed(frame)?),
+                Outcome::Refused(error) => return Err(refused(&mut outbox, command, error)),
+            },
+            () = sleep_until(due_at) => for due in outbox.due(Instant::now()) {
+                if let Due::Publish(attempt) = due && shared.is_connected() {
+                    let sent = shared.publish(sender, &answers, &attempt).await;
+                    sent.map_err(|error| refused(&mut outbox, attempt.number, error))?;
+                }
+            },
+        }
+    }
+    Err(unknown().into())
+}
+
+fn refused(outbox: &mut Outbox, command: u64, error: ApiError) -> Refusal {
+    let refused = outbox.refuse(command, error);
+    refused.map_or_else(unknown, |(_, error)| error).into()
+}
+
+/// Core's frame as an HTTP answer.
+fn framed(frame: bytes::Bytes) -> Result<Response, ApiError> {
+    #[derive(Deserialize)]
+    struct Framed {
+        error: Option<ApiError>,
+    }
+    let framed: Framed = serde_json::from_slice(&frame).map_err(|error| {
+        tracing::error!(%error, "core's answer can't be read");
+        ApiError::new(ErrorCode::Unknown, "the answer can't be read")
+    })?;
+    match framed.error {
+        Some(error) => Err(error),
+        None => Ok((StatusCode::CREATED, ready_made(frame)).into_response()),
+    }
+}

@@ -1,0 +1,237 @@
+//! One live WebSocket. One task owns all of it: it reads requests, writes what its pump and core
+//! have for it, and knows when it is time to end.
+
+mod ask;
+mod hello;
+pub(crate) mod mailbox;
+mod order;
+mod pump;
+mod requests;
+mod writer;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::extract::ws::{Message, WebSocket};
+use futures_util::StreamExt;
+use futures_util::stream::SplitStream;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_tungstenite::tungstenite;
+use weft_proto::frame::{CloseCode, error_frame};
+use weft_proto::{ApiError, ErrorCode};
+
+use self::hello::Greeted;
+use self::mailbox::{End, Mailbox};
+use self::pump::{Frames, Pump};
+use self::requests::Requests;
+use self::writer::Writer;
+use crate::outbox::Due;
+use crate::shared::Shared;
+
+/// WebSocket's own codes.
+const CLOSE_NOT_UTF8: u16 = 1007;
+const CLOSE_TOO_BIG: u16 = 1009;
+const CLOSE_PROTOCOL: u16 = 1002;
+
+/// Why a session is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ended {
+    /// The server ends it.
+    Close(CloseCode),
+    /// What came can't be read, with a code of WebSocket's own.
+    Unreadable(u16, &'static str),
+    /// The client has closed, or the connection broke.
+    Gone,
+}
+
+/// Serves a socket until it ends.
+pub(crate) async fn run(shared: Arc<Shared>, socket: WebSocket) {
+    let end = End::new(shared.front.token());
+    let (sink, mut stream) = socket.split();
+    let mut writer = Writer::new(sink, end.clone(), shared.limits.write_stall);
+    let ended = match hello::greet(&shared, &mut stream, &mut writer, &end).await {
+        Ok(greeted) => {
+            let mut session = Session::new(&shared, greeted, stream, writer, end);
+            let ended = session.serve().await;
+            tracing::debug!(user = %session.requests.caller().user, ?ended, "session ended");
+            writer = session.writer;
+            ended
+        }
+        Err(ended) => ended,
+    };
+    match ended {
+        Ended::Close(code) => writer.close(code as u16, reason(code)).await,
+        Ended::Unreadable(code, reason) => writer.close(code, reason).await,
+        Ended::Gone => {}
+    }
+}
+
+/// Names the session in logs and tells people what the code means.
+fn reason(code: CloseCode) -> &'static str {
+    match code {
+        CloseCode::GoingAway => "going away",
+        CloseCode::SlowReader => "slow reader",
+        CloseCode::Silent => "silent",
+        CloseCode::Unavailable => "unavailable",
+        CloseCode::BadToken => "bad token",
+        CloseCode::TokenExpired => "token expired",
+        CloseCode::HelloExpected => "hello expected",
+    }
+}
+
+struct Session {
+    shared: Arc<Shared>,
+    stream: SplitStream<WebSocket>,
+    writer: Writer,
+    end: End,
+    requests: Requests,
+    /// Taken by [`serve`](Self::serve).
+    pump: Option<Pump>,
+    /// When something came last.
+    heard_at: Instant,
+}
+
+impl Session {
+    fn new(
+        shared: &Arc<Shared>,
+        greeted: Greeted,
+        stream: SplitStream<WebSocket>,
+        writer: Writer,
+        end: End,
+    ) -> Self {
+        let Greeted { caller, cursor } = greeted;
+        let mailbox = Mailbox::new(shared.limits.mailbox_bytes_max, end.clone());
+        let user = caller.user.clone();
+        let requests = Requests::new(Arc::clone(shared), caller);
+        let token = requests.token().clone();
+        let pump = Pump::new(Arc::clone(shared), user, token, cursor, mailbox);
+        let shared = Arc::clone(shared);
+        let heard_at = Instant::now();
+        Self { shared, stream, writer, end, requests, pump: Some(pump), heard_at }
+    }
+
+    /// Runs until the session is over, and says why.
+    async fn serve(&mut self) -> Ended {
+        match self.run().await {
+            Err(ended) => ended,
+            Ok(never) => match never {},
+        }
+    }
+
+    async fn run(&mut self) -> Result<std::convert::Infallible, Ended> {
+        let Some(pump) = self.pump.take() else { return Err(Ended::Gone) };
+        let end = self.end.clone();
+        let mut ended = std::pin::pin!(end.ended());
+        let mut turn = std::pin::pin!(pump.turn());
+        let mut timer = std::pin::pin!(sleep_until(self.due_at()));
+        loop {
+            // The end, time, what the client says, what it waits for, what it gets by itself. What
+            // was written is flushed when there is nothing else to do, so that it goes together.
+            tokio::select! {
+                biased;
+                code = &mut ended => return Err(Ended::Close(code)),
+                () = &mut timer => self.on_time(timer.as_mut()).await?,
+                frame = self.stream.next() => self.on_frame(frame).await?,
+                answer = self.requests.next_answer() => {
+                    self.requests.on_answer(answer, &mut self.writer).await?;
+                }
+                (pump, frames) = &mut turn => {
+                    turn.set(pump.turn());
+                    self.put_out(frames).await?;
+                }
+                flushed = self.writer.flush(), if self.writer.has_unflushed() => flushed?,
+            }
+            let due_at = self.due_at();
+            if due_at < timer.deadline() {
+                timer.as_mut().reset(due_at);
+            }
+        }
+    }
+
+    async fn put_out(&mut self, frames: Result<Frames, CloseCode>) -> Result<(), Ended> {
+        for frame in frames.map_err(Ended::Close)? {
+            self.writer.feed(frame).await?;
+        }
+        Ok(())
+    }
+
+    /// Any frame is a sign of life; a text is a request.
+    async fn on_frame(&mut self, frame: Option<Result<Message, axum::Error>>) -> Result<(), Ended> {
+        self.heard_at = Instant::now();
+        match read(frame)? {
+            Inbound::Request(text) => self.requests.on_request(&text, &mut self.writer).await,
+            Inbound::Binary => self.writer.feed(binary_refused()).await,
+            Inbound::SignOfLife => Ok(()),
+        }
+    }
+
+    /// The first instant at which something is due.
+    fn due_at(&self) -> Instant {
+        let silent_at = self.heard_at + self.shared.limits.silence;
+        let others = [self.requests.due_at(), self.writer.slow_at()];
+        others.into_iter().flatten().fold(silent_at.min(self.requests.expires_at()), Instant::min)
+    }
+
+    async fn on_time(&mut self, timer: Pin<&mut Sleep>) -> Result<(), Ended> {
+        let now = Instant::now();
+        if self.requests.expires_at() <= now {
+            return Err(Ended::Close(CloseCode::TokenExpired));
+        }
+        if self.writer.slow_at().is_some_and(|at| at <= now) {
+            return Err(Ended::Close(CloseCode::SlowReader));
+        }
+        if self.heard_at + self.shared.limits.silence <= now {
+            // While a write waited nobody read: what has come since counts.
+            let unread = futures_util::FutureExt::now_or_never(self.stream.next());
+            let frame = unread.ok_or(Ended::Close(CloseCode::Silent))?;
+            self.on_frame(frame).await?;
+        }
+        for due in self.requests.due(now) {
+            match due {
+                Due::Publish(attempt) => self.requests.publish(&attempt, &mut self.writer).await?,
+                Due::GiveUp { request_id } => {
+                    let frame = error_frame(&crate::outbox::unknown());
+                    self.writer.answer(request_id, &frame).await?;
+                }
+            }
+        }
+        timer.reset(self.due_at());
+        Ok(())
+    }
+}
+
+/// What a frame means to a session.
+enum Inbound {
+    Request(axum::extract::ws::Utf8Bytes),
+    Binary,
+    SignOfLife,
+}
+
+fn read(frame: Option<Result<Message, axum::Error>>) -> Result<Inbound, Ended> {
+    match frame {
+        None | Some(Ok(Message::Close(_))) => Err(Ended::Gone),
+        Some(Ok(Message::Text(text))) => Ok(Inbound::Request(text)),
+        Some(Ok(Message::Binary(_))) => Ok(Inbound::Binary),
+        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(Inbound::SignOfLife),
+        Some(Err(error)) => Err(why(error)),
+    }
+}
+
+fn why(error: axum::Error) -> Ended {
+    let error = error.into_inner();
+    match error.downcast_ref::<tungstenite::Error>() {
+        Some(tungstenite::Error::Capacity(_)) => Ended::Unreadable(CLOSE_TOO_BIG, "too large"),
+        Some(tungstenite::Error::Utf8(_)) => Ended::Unreadable(CLOSE_NOT_UTF8, "not UTF-8"),
+        Some(tungstenite::Error::Protocol(
+            tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
+        )) => Ended::Gone,
+        Some(tungstenite::Error::Protocol(_)) => Ended::Unreadable(CLOSE_PROTOCOL, "protocol"),
+        _ => Ended::Gone,
+    }
+}
+
+fn binary_refused() -> axum::extract::ws::Utf8Bytes {
+    let error = ApiError::new(ErrorCode::BadEncoding, "frames are JSON in text messages");
+    // Made by serde_json: always text.
+    error_frame(&error).try_into().unwrap_or_default()
+}

@@ -1,0 +1,109 @@
+//! The first frame of a session: who it is, and where it stopped.
+
+use std::sync::Arc;
+
+use axum::extract::ws::WebSocket;
+use futures_util::StreamExt;
+use futures_util::stream::SplitStream;
+use tokio::time::{Instant, timeout_at};
+use weft_proto::frame::{CloseCode, Reply, Request, error_frame, parse_request};
+use weft_proto::{ApiError, Cursor, ErrorCode};
+
+use super::mailbox::End;
+use super::writer::Writer;
+use super::{Ended, Inbound, binary_refused, read};
+use crate::auth::Caller;
+use crate::shared::Shared;
+
+/// A session that may begin.
+pub(crate) struct Greeted {
+    pub(crate) caller: Caller,
+    /// Empty on a device's first connect.
+    pub(crate) cursor: String,
+}
+
+/// Waits for `hello` and answers it.
+pub(super) async fn greet(
+    shared: &Arc<Shared>,
+    stream: &mut SplitStream<WebSocket>,
+    writer: &mut Writer,
+    end: &End,
+) -> Result<Greeted, Ended> {
+    let late_at = Instant::now() + shared.limits.hello_timeout;
+    let greeted = tokio::select! {
+        biased; // the end first
+        code = end.ended() => return Err(Ended::Close(code)),
+        greeted = timeout_at(late_at, hear(shared, stream, writer)) => greeted,
+    };
+    let (id, greeted) = greeted.unwrap_or(Err(Ended::Close(CloseCode::HelloExpected)))?;
+    writer.answer(id, &welcome(shared, &greeted.caller)).await?;
+    Ok(greeted)
+}
+
+async fn hear(
+    shared: &Shared,
+    stream: &mut SplitStream<WebSocket>,
+    writer: &mut Writer,
+) -> Result<(u64, Greeted), Ended> {
+    let text = loop {
+        match read(stream.next().await)? {
+            Inbound::Request(text) => break text,
+            Inbound::SignOfLife => {}
+            Inbound::Binary => {
+                writer.feed(binary_refused()).await?;
+                return Err(Ended::Close(CloseCode::HelloExpected));
+            }
+        }
+    };
+    let (id, checked) = match parse_request(&text) {
+        Ok((id, Request::Hello { token, cursor })) => {
+            (Some(id), check(shared, &token, cursor).await)
+        }
+        Ok((id, _)) => {
+            (Some(id), Err(ApiError::new(ErrorCode::BadRequest, "the first frame is a hello")))
+        }
+        Err(bad) => (bad.id, Err(bad.error)),
+    };
+    match (id, checked) {
+        (Some(id), Ok(greeted)) => Ok((id, greeted)),
+        (id, checked) => {
+            let error = checked.err().unwrap_or_else(|| ApiError::new(ErrorCode::BadRequest, "id"));
+            let frame = error_frame(&error);
+            match id {
+                Some(id) => writer.answer(id, &frame).await?,
+                None => writer.feed(frame.try_into().unwrap_or_default()).await?,
+            }
+            Err(Ended::Close(match error.code {
+                ErrorCode::Unauthorized => CloseCode::BadToken,
+                ErrorCode::TokenExpired => CloseCode::TokenExpired,
+                ErrorCode::Unavailable => CloseCode::Unavailable,
+                _ => CloseCode::HelloExpected,
+            }))
+        }
+    }
+}
+
+async fn check(shared: &Shared, token: &str, cursor: Option<String>) -> Result<Greeted, ApiError> {
+    let caller = shared.auth.verify(token).await?;
+    let cursor = cursor.unwrap_or_default();
+    if !cursor.is_empty() {
+        cursor.parse::<Cursor>()?;
+    }
+    Ok(Greeted { caller, cursor })
+}
+
+fn welcome(shared: &Shared, caller: &Caller) -> Vec<u8> {
+    let limits = &shared.limits;
+    let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis());
+    let welcome = Reply::Welcome {
+        session: format!("{:016x}", rand::random::<u64>()),
+        user: caller.user.to_string(),
+        device: caller.device.to_string(),
+        server_time: shared.now_ms(),
+        heartbeat_ms: millis(limits.heartbeat).unwrap_or(u64::MAX),
+        silence_ms: millis(limits.silence).unwrap_or(u64::MAX),
+        token_expires_at: caller.expires_at_ms,
+        in_flight_max: limits.in_flight_max,
+    };
+    welcome.to_frame()
+}

@@ -1,0 +1,263 @@
+//! The delivery rule, by example and against a wire that loses, repeats and reorders.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn me() -> UserId {
+    UserId::new("me").expect("id")
+}
+
+fn room() -> RoomId {
+    RoomId::new("team").expect("id")
+}
+
+/// Entry `seq` has position `seq * 10`.
+fn position(seq: u64) -> Position {
+    Position::new(seq * 10, 0)
+}
+
+fn head(seq: u64, kind: Kind) -> EventHead {
+    EventHead {
+        room: room(),
+        seq,
+        kind,
+        position: position(seq),
+        position_before: (seq > 1).then(|| position(seq - 1)),
+        user: matches!(kind, Kind::Add | Kind::Remove | Kind::Leave).then(me),
+    }
+}
+
+fn message(seq: u64) -> EventHead {
+    head(seq, Kind::Message)
+}
+
+fn member_at(read: u64) -> Order {
+    let mut order = Order::new(me());
+    order.restart([room()]);
+    order.synced(position(read));
+    order
+}
+
+fn repair(since: Since, to: u64) -> Verdict {
+    Verdict::Repair(Missing { room: room(), since, to })
+}
+
+#[test]
+fn what_follows_goes_out_and_repeats_do_not() {
+    let mut order = member_at(4);
+    assert_eq!(order.offer(&message(4)), Verdict::Drop);
+    assert_eq!(order.offer(&message(5)), Verdict::Put);
+    assert_eq!(order.offer(&message(5)), Verdict::Drop);
+    assert_eq!(order.offer(&message(6)), Verdict::Put);
+    assert_eq!(order.offer(&message(9)), repair(Since::Seq(6), 8));
+}
+
+#[test]
+fn the_first_event_after_a_sync_asks_for_what_lies_between() {
+    let mut order = member_at(4);
+    assert_eq!(order.offer(&message(7)), repair(Since::Position(position(4)), 6));
+    // All hidden: the page says nothing but how far it speaks.
+    order.cover(&room(), 6);
+    assert_eq!(order.offer(&message(7)), Verdict::Put);
+}
+
+#[test]
+fn the_first_entry_of_a_room_needs_nothing_before() {
+    let mut order = Order::new(me());
+    order.synced(position(0));
+    let mut first = message(1);
+    // A group that the user is not known to be in.
+    assert_eq!(order.offer(&first), Verdict::Drop);
+    first.room = RoomId::new("me~you").expect("id");
+    assert_eq!(order.offer(&first), Verdict::Put);
+}
+
+#[test]
+fn who_joins_starts_at_the_joining() {
+    let mut order = Order::new(me());
+    order.synced(position(2));
+    assert_eq!(order.offer(&head(9, Kind::Add)), Verdict::Put);
+    assert!(order.is_in(&room()));
+    assert_eq!(order.take_moved(), [room()]);
+    assert_eq!(order.since(&room()), Since::Seq(9));
+}
+
+#[test]
+fn who_leaves_gets_nothing_until_the_next_joining() {
+    let mut order = member_at(4);
+    assert_eq!(order.offer(&head(5, Kind::Remove)), Verdict::Put);
+    assert!(!order.is_in(&room()));
+    assert_eq!(order.offer(&message(6)), Verdict::Drop);
+    assert!(!order.offer_stored(&message(7)));
+    assert_eq!(order.offer(&head(5, Kind::Remove)), Verdict::Drop);
+    assert_eq!(order.offer(&head(8, Kind::Add)), repair(Since::Seq(5), 7));
+    assert!(!order.offer_stored(&message(6)));
+    order.cover(&room(), 7);
+    assert_eq!(order.offer(&head(8, Kind::Add)), Verdict::Put);
+    assert_eq!(order.offer(&message(9)), Verdict::Put);
+}
+
+#[test]
+fn a_removal_that_was_missed_is_found_by_the_repair() {
+    let mut order = member_at(4);
+    assert_eq!(order.offer(&message(5)), Verdict::Put);
+    let add = head(9, Kind::Add);
+    assert_eq!(order.offer(&add), repair(Since::Seq(5), 8));
+    assert!(order.offer_stored(&message(6)));
+    assert!(order.offer_stored(&head(7, Kind::Remove)));
+    // A group whose history is open shows its members what was said while they were away.
+    assert!(!order.offer_stored(&message(8)));
+    order.cover(&room(), 8);
+    assert_eq!(order.offer(&add), Verdict::Put);
+    assert_eq!(order.take_moved(), [room(), room()]);
+}
+
+#[test]
+fn what_the_store_refuses_does_not_go_out() {
+    let mut order = member_at(4);
+    assert_eq!(order.offer(&message(7)), repair(Since::Position(position(4)), 6));
+    order.refuse(&room(), 7);
+    assert_eq!(order.offer(&message(7)), Verdict::Drop);
+    assert_eq!(order.offer(&message(8)), Verdict::Drop);
+    assert_eq!(order.take_moved(), [room()]);
+    assert!(!order.is_in(&room()));
+}
+
+#[test]
+fn an_old_joining_that_comes_again_changes_nothing() {
+    let mut order = member_at(9);
+    assert_eq!(order.offer(&head(3, Kind::Add)), Verdict::Drop);
+    assert_eq!(order.offer(&head(4, Kind::Remove)), Verdict::Drop);
+    assert!(order.is_in(&room()));
+}
+
+/// The store and the wire of one room, and a session that listens.
+struct World {
+    kinds: Vec<Kind>,
+    order: Order,
+    out: Vec<u64>,
+    page_entries: usize,
+}
+
+impl World {
+    fn entry(&self, seq: u64) -> EventHead {
+        head(seq, self.kinds[seq as usize - 1])
+    }
+
+    /// What a read as of now shows: the room's history is open to its members.
+    fn is_visible(&self, seq: u64) -> bool {
+        self.is_member_before(self.kinds.len() as u64 + 1) || self.was_member_at(seq)
+    }
+
+    fn is_member_before(&self, seq: u64) -> bool {
+        let before = &self.kinds[..seq as usize - 1];
+        let last = before.iter().rev().find(|kind| **kind != Kind::Message);
+        // Who is neither added nor removed here was a member from the start.
+        !matches!(last, Some(Kind::Remove | Kind::Leave))
+    }
+
+    /// Entry `seq` concerns the user: a member then, joining or leaving by it.
+    fn was_member_at(&self, seq: u64) -> bool {
+        self.is_member_before(seq) || self.kinds[seq as usize - 1] == Kind::Add
+    }
+
+    fn put_stored(&mut self, seqs: Vec<u64>) {
+        for seq in seqs {
+            if self.order.offer_stored(&self.entry(seq)) {
+                self.out.push(seq);
+            }
+        }
+    }
+
+    /// An event arrives; repairs go page by page.
+    fn hear(&mut self, seq: u64) {
+        let event = self.entry(seq);
+        for _ in 0..1_000 {
+            match self.order.offer(&event) {
+                Verdict::Drop => return,
+                Verdict::Put => return self.out.push(seq),
+                Verdict::Repair(missing) => {
+                    let first = match missing.since {
+                        Since::Seq(after) => after + 1,
+                        Since::Position(after) => {
+                            (1..).find(|seq| position(*seq) > after).expect("endless")
+                        }
+                    };
+                    let through = missing.to.min(first + self.page_entries as u64 - 1);
+                    let page = (first..=through).filter(|seq| self.is_visible(*seq)).collect();
+                    self.put_stored(page);
+                    self.order.cover(&room(), through);
+                }
+            }
+        }
+        panic!("the repair does not end");
+    }
+
+    /// A sync from `from` (exclusive) to `to`.
+    fn sync(&mut self, from: u64, to: u64) {
+        let pages = (from + 1..=to).filter(|seq| self.was_member_at(*seq)).collect();
+        self.put_stored(pages);
+        self.order.synced(position(to));
+    }
+}
+
+fn kinds() -> impl Strategy<Value = Vec<Kind>> {
+    prop::collection::vec(prop_oneof![6 => Just(true), 1 => Just(false)], 3..60).prop_map(|list| {
+        let mut member = true;
+        list.into_iter()
+            .map(|is_message| {
+                if is_message {
+                    return Kind::Message;
+                }
+                member = !member;
+                if member { Kind::Add } else { Kind::Remove }
+            })
+            .collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever the wire does: what goes out grows, is never hidden from the user, and lacks
+    /// nothing between its first entry and the last event that arrived.
+    #[test]
+    fn output_is_contiguous(
+        kinds in kinds(),
+        synced in 0_u64..20,
+        page_entries in 1_usize..8,
+        wire in prop::collection::vec((0_u64..60, 0_u8..20), 0..120),
+    ) {
+        let count = kinds.len() as u64;
+        let synced = synced % count;
+        let mut world = World { kinds, order: Order::new(me()), out: Vec::new(), page_entries };
+        let listed = world.is_member_before(synced + 1).then(room);
+        world.order.restart(listed);
+        world.order.synced(position(synced));
+        let mut covered = synced;
+        for (jitter, action) in wire {
+            // Events arrive around where the log is by now, now and then far away; each may come
+            // twice, or never.
+            match action {
+                0 => {
+                    let to = (covered + jitter % 9).min(count);
+                    world.sync(covered, to);
+                    covered = to;
+                }
+                1 => world.hear(jitter % count + 1),
+                _ => world.hear((covered + jitter % 6).clamp(1, count)),
+            }
+            covered = covered.max(world.out.last().copied().unwrap_or(0));
+        }
+        world.hear(count);
+        world.sync(covered, count);
+        let out = &world.out;
+        prop_assert!(out.is_sorted_by(|a, b| a < b), "{out:?}");
+        if let Some(first) = out.first() {
+            let wanted: Vec<u64> =
+                (*first..=count).filter(|seq| world.was_member_at(*seq)).collect();
+            prop_assert_eq!(out, &wanted);
+        }
+    }
+}

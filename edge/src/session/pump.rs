@@ -1,0 +1,364 @@
+//! What goes out on a session by itself: the sync, then live entries in order.
+//!
+//! The order of a start: subscribe to the user's feed → list the groups → subscribe to their feeds
+//! → flush → sync from the cursor. Live events wait in the mailbox meanwhile. A sync that can't
+//! bring everything since the cursor fixes a new one; then the groups are listed and a sync is done
+//! once more, from there: so that what happened to the user's memberships between list and sync is
+//! known exactly.
+//!
+//! After a loss on the wire the same is done again from the last cursor.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::ws::Utf8Bytes;
+use tokio::sync::watch;
+use weft_nats::Subject;
+use weft_proto::frame::{CloseCode, Reply};
+use weft_proto::svc::{ListGroups, LogEntry, LogPage, ReadLog, Resync, Sync, SyncPage};
+use weft_proto::{Cursor, ErrorCode, EventHead, RoomId, RoomKind, UserId, partition_of};
+
+use super::ask::{Ask, Refused};
+use super::mailbox::Mailbox;
+use super::order::{Missing, Order, Since, Verdict};
+use crate::feeds::{Event, FeedMember};
+use crate::shared::Shared;
+
+/// Most events that are looked at in one turn.
+const TURN_EVENTS_MAX: usize = 64;
+
+/// The session's token as of now: a `token` frame replaces it.
+#[derive(Clone, Debug)]
+pub(crate) struct TokenCell(Arc<Mutex<Arc<str>>>);
+
+impl TokenCell {
+    pub(crate) fn new(token: Arc<str>) -> Self {
+        Self(Arc::new(Mutex::new(token)))
+    }
+
+    pub(crate) fn get(&self) -> Arc<str> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set(&self, token: Arc<str>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = token;
+    }
+}
+
+/// Makes the pushes of one session.
+pub(crate) struct Pump {
+    shared: Arc<Shared>,
+    user: UserId,
+    ask: Ask,
+    mailbox: Mailbox,
+    order: Order,
+    /// Taken from the mailbox, not yet looked at. The order within is that of arrival.
+    waiting: VecDeque<Arc<Event>>,
+    phase: Phase,
+    /// Where the next sync starts; empty: nowhere.
+    cursor: String,
+    lost: watch::Receiver<u64>,
+    groups: HashMap<RoomId, FeedMember>,
+    user_feed: FeedMember,
+}
+
+/// What the next turn does.
+enum Phase {
+    /// List the groups, follow their feeds, then sync.
+    List { resync: Resync },
+    /// Read a page of the sync.
+    Sync { page: Vec<u8>, resync: Resync },
+    /// Follow the rooms that the user has joined, leave the others.
+    Settle { moved: Vec<RoomId> },
+    /// Read a joined room to its head, then settle the others.
+    CatchUp { room: RoomId, moved: Vec<RoomId> },
+    /// Put out what arrives.
+    Live,
+}
+
+/// What a turn puts out.
+pub(crate) type Frames = Vec<Utf8Bytes>;
+
+impl Pump {
+    /// `cursor`: from where on the device wants everything; empty: from now on.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        user: UserId,
+        token: TokenCell,
+        cursor: String,
+        mailbox: Mailbox,
+    ) -> Self {
+        let user_feed = shared.feeds.join(Subject::User(user.clone()), mailbox.handle());
+        let phase = if cursor.is_empty() {
+            Phase::Sync { page: Vec::new(), resync: Resync::None }
+        } else {
+            Phase::List { resync: Resync::None }
+        };
+        let mut lost = shared.lost.clone();
+        lost.mark_unchanged();
+        Self {
+            ask: Ask::new(Arc::clone(&shared), token),
+            order: Order::new(user.clone()),
+            waiting: VecDeque::new(),
+            groups: HashMap::new(),
+            user_feed,
+            shared,
+            user,
+            mailbox,
+            phase,
+            cursor,
+            lost,
+        }
+    }
+
+    /// Does the next step and returns itself with what is to be put out, which may be nothing. Not
+    /// cancel-safe: it is kept over the waits of its session.
+    pub(crate) async fn turn(mut self) -> (Self, Result<Frames, CloseCode>) {
+        let frames = self.step().await;
+        (self, frames)
+    }
+
+    async fn step(&mut self) -> Result<Frames, CloseCode> {
+        match std::mem::replace(&mut self.phase, Phase::Live) {
+            Phase::List { resync } => self.list(resync).await,
+            Phase::Sync { page, resync } => self.sync(page, resync).await,
+            Phase::Settle { moved } => self.settle(moved).await,
+            Phase::CatchUp { room, moved } => self.catch_up(room, moved).await,
+            Phase::Live => self.live().await,
+        }
+    }
+
+    /// Lists the groups and follows them, and no others.
+    async fn list(&mut self, resync: Resync) -> Result<Frames, CloseCode> {
+        let mut listed = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page = self.ask.ask(|token| ListGroups { token, after: after.clone() }).await;
+            let page = page.map_err(Refused::close)?;
+            let more = page.more;
+            after = page.rooms.last().cloned().unwrap_or_default();
+            listed.extend(page.rooms.iter().filter_map(|room| RoomId::new(room).ok()));
+            if !more || after.is_empty() {
+                break;
+            }
+        }
+        let mut before = std::mem::take(&mut self.groups);
+        for room in &listed {
+            let member = before.remove(room).unwrap_or_else(|| self.join(room));
+            self.groups.insert(room.clone(), member);
+        }
+        self.order.restart(listed);
+        self.follow().await?;
+        self.phase = Phase::Sync { page: Vec::new(), resync };
+        Ok(Frames::new())
+    }
+
+    fn join(&self, room: &RoomId) -> FeedMember {
+        let partition = partition_of(room, self.shared.partitions);
+        let subject = Subject::EventGroup { partition, room: room.clone() };
+        self.shared.feeds.join(subject, self.mailbox.handle())
+    }
+
+    /// Waits until the server knows all subscriptions.
+    async fn follow(&self) -> Result<(), CloseCode> {
+        self.user_feed.live().await;
+        for member in self.groups.values() {
+            member.live().await;
+        }
+        self.ask.flush().await.map_err(Refused::close)
+    }
+
+    /// One page of the sync. `resync`: why it can't bring everything, as an earlier one found.
+    async fn sync(&mut self, page: Vec<u8>, resync: Resync) -> Result<Frames, CloseCode> {
+        let cursor = self.cursor.clone();
+        let request = |token| Sync { token, cursor: cursor.clone(), page: page.clone() };
+        let answer: SyncPage = self.ask.ask(request).await.map_err(Refused::close)?;
+        let covered: Cursor = answer.cursor.parse().map_err(|_| {
+            tracing::error!(user = %self.user, "core answered a sync without a cursor");
+            CloseCode::Unavailable
+        })?;
+        let found = Resync::try_from(answer.resync).unwrap_or(Resync::TooFarBehind);
+        if found != Resync::None {
+            self.cursor = answer.cursor;
+            let resync = if resync == Resync::None { found } else { resync };
+            self.phase = Phase::List { resync };
+            return Ok(Frames::new());
+        }
+        let mut frames = self.put_stored(answer.entries)?;
+        if !answer.next.is_empty() {
+            self.phase = Phase::Sync { page: answer.next, resync };
+            return Ok(frames);
+        }
+        self.order.synced(covered.position);
+        self.cursor = answer.cursor;
+        let synced = Reply::Synced {
+            recovered: resync == Resync::None,
+            resync: resync.as_str(),
+            cursor: self.cursor.clone(),
+        };
+        frames.push(synced.to_frame().try_into().map_err(|_| malformed())?);
+        self.phase = if self.mailbox.end_sync() {
+            Phase::Settle { moved: self.order.take_moved() }
+        } else {
+            // So much arrived meanwhile that some of it did not fit. It is in the store by now.
+            self.waiting.drain(..).for_each(|event| self.mailbox.release(&event));
+            Phase::Sync { page: Vec::new(), resync: Resync::None }
+        };
+        Ok(frames)
+    }
+
+    /// Follows one room that was joined, or leaves one.
+    async fn settle(&mut self, mut moved: Vec<RoomId>) -> Result<Frames, CloseCode> {
+        let Some(room) = moved.pop() else { return Ok(Frames::new()) };
+        if !self.order.is_in(&room) {
+            self.groups.remove(&room);
+            self.phase = Phase::Settle { moved };
+        } else if room.kind() == RoomKind::Direct || self.groups.contains_key(&room) {
+            self.phase = Phase::Settle { moved };
+        } else {
+            let member = self.join(&room);
+            member.live().await;
+            self.groups.insert(room.clone(), member);
+            self.ask.flush().await.map_err(Refused::close)?;
+            self.phase = Phase::CatchUp { room, moved };
+        }
+        Ok(Frames::new())
+    }
+
+    /// Reads what was published in a room before its subscription stood.
+    async fn catch_up(
+        &mut self,
+        room: RoomId,
+        mut moved: Vec<RoomId>,
+    ) -> Result<Frames, CloseCode> {
+        let missing = Missing { since: self.order.since(&room), room: room.clone(), to: 0 };
+        let (frames, more) = match self.read(&missing).await? {
+            Some(page) => (self.put_page(&room, &page)?, page.more),
+            None => (Frames::new(), false),
+        };
+        moved.extend(self.order.take_moved());
+        let more = more && self.order.is_in(&room);
+        self.phase = if more { Phase::CatchUp { room, moved } } else { Phase::Settle { moved } };
+        Ok(frames)
+    }
+
+    async fn live(&mut self) -> Result<Frames, CloseCode> {
+        if self.waiting.is_empty() {
+            let mut arrived = Vec::new();
+            tokio::select! {
+                biased; // a loss comes before what arrived after it
+                Ok(()) = self.lost.changed() => return Ok(self.sync_again()),
+                () = self.mailbox.take(&mut arrived, TURN_EVENTS_MAX) => {}
+            }
+            self.waiting.extend(arrived);
+        }
+        let mut frames = Frames::with_capacity(self.waiting.len());
+        while let Some(event) = self.waiting.pop_front() {
+            match self.order.offer(&event.head) {
+                Verdict::Drop => self.mailbox.release(&event),
+                Verdict::Put => {
+                    self.mailbox.release(&event);
+                    frames.push(event.frame.clone());
+                }
+                Verdict::Repair(missing) => {
+                    // It is offered again when that has been read.
+                    self.waiting.push_front(event);
+                    if frames.is_empty() {
+                        frames = self.repair(missing).await?;
+                    }
+                    break;
+                }
+            }
+            // An entry by which the user joined or left: what follows depends on it.
+            let moved = self.order.take_moved();
+            if !moved.is_empty() {
+                self.phase = Phase::Settle { moved };
+                break;
+            }
+        }
+        Ok(frames)
+    }
+
+    fn sync_again(&mut self) -> Frames {
+        self.mailbox.begin_sync();
+        self.phase = Phase::Sync { page: Vec::new(), resync: Resync::None };
+        Frames::new()
+    }
+
+    /// Reads one page of what is missing before an event.
+    async fn repair(&mut self, missing: Missing) -> Result<Frames, CloseCode> {
+        tracing::debug!(user = %self.user, room = %missing.room, to = missing.to, "repair");
+        let mut tries = self.ask.tries();
+        let frames = loop {
+            let Some(page) = self.read(&missing).await? else {
+                self.order.refuse(&missing.room, missing.to + 1);
+                break Frames::new();
+            };
+            let has_moved_on = match missing.since {
+                Since::Seq(after) => page.through > after,
+                Since::Position(_) => page.through >= page.from && page.from > 0,
+            };
+            if has_moved_on {
+                break self.put_page(&missing.room, &page)?;
+            }
+            // The event says that there is more than core can see: a moment behind, at the best.
+            tries.failed().await.map_err(Refused::close)?;
+        };
+        let moved = self.order.take_moved();
+        if !moved.is_empty() {
+            self.phase = Phase::Settle { moved };
+        }
+        Ok(frames)
+    }
+
+    /// Reads a page of a room's log. `None`: it is not for this user.
+    async fn read(&self, missing: &Missing) -> Result<Option<LogPage>, CloseCode> {
+        let (after, after_position) = match missing.since {
+            Since::Seq(seq) => (Some(seq), None),
+            Since::Position(position) => (None, Some(position.0.to_vec())),
+        };
+        let request = |token| ReadLog {
+            token,
+            room: missing.room.to_string(),
+            after,
+            after_position: after_position.clone(),
+            to: missing.to,
+            ..ReadLog::default()
+        };
+        match self.ask.ask(request).await {
+            Ok(page) => Ok(Some(page)),
+            Err(Refused::No(error))
+                if matches!(
+                    error.code,
+                    ErrorCode::NotMember | ErrorCode::NoSuchRoom | ErrorCode::Forbidden
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(refused) => Err(refused.close()),
+        }
+    }
+
+    fn put_page(&mut self, room: &RoomId, page: &LogPage) -> Result<Frames, CloseCode> {
+        let frames = self.put_stored(page.entries.clone())?;
+        self.order.cover(room, page.through);
+        Ok(frames)
+    }
+
+    fn put_stored(&mut self, entries: Vec<LogEntry>) -> Result<Frames, CloseCode> {
+        let mut frames = Frames::with_capacity(entries.len());
+        for entry in entries {
+            let head: EventHead = entry.head.parse().map_err(|_| malformed())?;
+            if self.order.offer_stored(&head) {
+                frames.push(entry.frame.try_into().map_err(|_| malformed())?);
+            }
+        }
+        Ok(frames)
+    }
+}
+
+/// Core's answer breaks the contract: a defect, or a newer core.
+fn malformed() -> CloseCode {
+    tracing::error!("core answered with an entry that can't be read");
+    CloseCode::Unavailable
+}

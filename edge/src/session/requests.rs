@@ -1,0 +1,278 @@
+//! What a client asks for on its session, and the answers.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
+use weft_proto::frame::{Reply, Request, error_frame, history_frame, parse_request};
+use weft_proto::svc::{GetRoom, ListMembers, ListRooms};
+use weft_proto::{ApiError, Body, ClientId, ErrorCode, RoomId};
+
+use super::Ended;
+use super::pump::TokenCell;
+use super::writer::Writer;
+use crate::answers::{Answer, AnswerBox, Outcome};
+use crate::auth::Caller;
+use crate::outbox::{Attempt, Command, Due, Outbox};
+use crate::rate::{Bucket, rate_limited};
+use crate::shared::Shared;
+
+/// Calls of one session that core answers at once; others wait. It bounds what their answers take.
+const CALLS_MAX: usize = 8;
+
+type Call = Pin<Box<dyn Future<Output = (u64, Vec<u8>)> + Send>>;
+
+/// An answer that has come.
+pub(super) enum Next {
+    /// To a send.
+    Sent(Answer),
+    /// To another request: its id and the frame.
+    Called(u64, Vec<u8>),
+}
+
+/// The unanswered requests of a session, and its limits.
+pub(super) struct Requests {
+    shared: Arc<Shared>,
+    caller: Caller,
+    token: TokenCell,
+    expires_at: Instant,
+    answers: AnswerBox,
+    outbox: Outbox,
+    calls: FuturesUnordered<Call>,
+    calls_waiting: VecDeque<Call>,
+    sends: Bucket,
+    others: Bucket,
+}
+
+impl Requests {
+    pub(super) fn new(shared: Arc<Shared>, caller: Caller) -> Self {
+        Self {
+            token: TokenCell::new(Arc::clone(&caller.token)),
+            expires_at: shared.expiry(&caller),
+            answers: shared.answers.open(),
+            outbox: Outbox::new(shared.patience()),
+            calls: FuturesUnordered::new(),
+            calls_waiting: VecDeque::new(),
+            sends: Bucket::default(),
+            others: Bucket::default(),
+            shared,
+            caller,
+        }
+    }
+
+    pub(super) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    pub(super) fn token(&self) -> &TokenCell {
+        &self.token
+    }
+
+    /// When the token ends.
+    pub(super) fn expires_at(&self) -> Instant {
+        self.expires_at
+    }
+
+    /// When [`due`](Self::due) has to be called, at the latest.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        self.outbox.due_at()
+    }
+
+    /// Sends to publish again, or to give up.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<Due> {
+        self.outbox.due(now)
+    }
+
+    /// Takes a request, and answers it where that needs nobody else.
+    pub(super) async fn on_request(
+        &mut self,
+        text: &str,
+        writer: &mut Writer,
+    ) -> Result<(), Ended> {
+        let (id, taken) = match parse_request(text) {
+            Ok((id, request)) => (id, self.take(id, request).await),
+            Err(bad) => {
+                let frame = error_frame(&bad.error);
+                return match bad.id {
+                    Some(id) => writer.answer(id, &frame).await,
+                    None => writer.feed(frame.try_into().unwrap_or_default()).await,
+                };
+            }
+        };
+        match taken {
+            Ok(None) => Ok(()),
+            Ok(Some(reply)) => writer.answer(id, &reply.to_frame()).await,
+            Err(error) => writer.answer(id, &error_frame(&error)).await,
+        }
+    }
+
+    async fn take(&mut self, id: u64, request: Request) -> Result<Option<Reply>, ApiError> {
+        self.check_limits(&request)?;
+        match request {
+            Request::Send { room, client_id, body } => {
+                self.send(id, room, client_id, &body).await?;
+            }
+            Request::Ping => return Ok(Some(Reply::Pong { server_time: self.shared.now_ms() })),
+            Request::Token { token } => return self.refresh(&token).await.map(Some),
+            Request::Hello { .. } => {
+                return Err(ApiError::new(ErrorCode::BadRequest, "hello was said already"));
+            }
+            Request::History { room, from, limit } => {
+                let (shared, token) = self.for_call();
+                self.call(id, async move {
+                    let page = shared.history(&token, &room, from, limit).await?;
+                    Ok(history_frame(&room, &page))
+                });
+            }
+            Request::Rooms { after, limit } => {
+                let (shared, token) = self.for_call();
+                self.call(id, async move {
+                    let page = shared.bus.call(&ListRooms { token, after, limit }).await?;
+                    let rooms = page.rooms.into_iter().map(Into::into).collect();
+                    Ok(Reply::Rooms { rooms, more: page.more }.to_frame())
+                });
+            }
+            Request::Room { room } => {
+                let (shared, token) = self.for_call();
+                self.call(id, async move {
+                    let room = shared.bus.call(&GetRoom { token, room: room.to_string() }).await?;
+                    Ok(Reply::Room { room: room.into() }.to_frame())
+                });
+            }
+            Request::Members { room, after, limit } => {
+                let (shared, token) = self.for_call();
+                self.call(id, async move {
+                    let request = ListMembers { token, room: room.to_string(), after, limit };
+                    let page = shared.bus.call(&request).await?;
+                    let members = page.members.into_iter().map(Into::into).collect();
+                    Ok(Reply::Members { members, more: page.more }.to_frame())
+                });
+            }
+        }
+        Ok(None)
+    }
+
+    fn check_limits(&mut self, request: &Request) -> Result<(), ApiError> {
+        let limits = &self.shared.limits;
+        let now = Instant::now();
+        match request {
+            Request::Send { .. } => self.sends.take(limits.sends, now),
+            _ => self.others.take(limits.requests, now),
+        }
+        .map_err(|wait| rate_limited("too many requests on this session", wait))?;
+        let unanswered = self.outbox.len() + self.calls.len() + self.calls_waiting.len();
+        if unanswered >= limits.in_flight_max as usize {
+            let message = format!("more than {} requests are unanswered", limits.in_flight_max);
+            return Err(ApiError::new(ErrorCode::RateLimited, message).retry_after_ms(100));
+        }
+        Ok(())
+    }
+
+    async fn send(
+        &mut self,
+        id: u64,
+        room: RoomId,
+        client_id: ClientId,
+        body: &Body,
+    ) -> Result<(), ApiError> {
+        let command = Command { room, client_id, payload: body.to_json().into() };
+        let permit = self.shared.admit(&command)?;
+        let attempt = self.outbox.add(id, command, permit, Instant::now());
+        let sent = self.shared.publish(&self.caller.user, &self.answers, &attempt).await;
+        if sent.is_err() {
+            self.outbox.settle(attempt.number);
+        }
+        sent
+    }
+
+    /// Publishes a send again.
+    pub(super) async fn publish(
+        &mut self,
+        attempt: &Attempt,
+        writer: &mut Writer,
+    ) -> Result<(), Ended> {
+        // While NATS is away it would only fill the client's queue.
+        if !self.shared.is_connected() {
+            return Ok(());
+        }
+        match self.shared.publish(&self.caller.user, &self.answers, attempt).await {
+            Ok(()) => Ok(()),
+            Err(error) => self.refused(attempt.number, error, writer).await,
+        }
+    }
+
+    async fn refresh(&mut self, token: &str) -> Result<Reply, ApiError> {
+        let caller = self.shared.auth.verify(token).await?;
+        if caller.user != self.caller.user || caller.device != self.caller.device {
+            let message = "the token is of another user or device";
+            return Err(ApiError::new(ErrorCode::Unauthorized, message));
+        }
+        self.expires_at = self.shared.expiry(&caller);
+        self.token.set(Arc::clone(&caller.token));
+        self.caller = caller;
+        Ok(Reply::Token { expires_at: self.caller.expires_at_ms })
+    }
+
+    fn for_call(&self) -> (Arc<Shared>, String) {
+        (Arc::clone(&self.shared), self.caller.token.to_string())
+    }
+
+    fn call<F>(&mut self, id: u64, call: F)
+    where
+        F: Future<Output = Result<Vec<u8>, ApiError>> + Send + 'static,
+    {
+        let call = Box::pin(async move {
+            let frame = call.await.unwrap_or_else(|error| error_frame(&error));
+            (id, frame)
+        });
+        if self.calls.len() < CALLS_MAX {
+            self.calls.push(call);
+        } else {
+            self.calls_waiting.push_back(call);
+        }
+    }
+
+    /// The next answer. Cancel-safe.
+    pub(super) async fn next_answer(&mut self) -> Next {
+        tokio::select! {
+            biased; // acks are what most clients wait for
+            answer = self.answers.next() => Next::Sent(answer),
+            Some((id, frame)) = self.calls.next(), if !self.calls.is_empty() => {
+                Next::Called(id, frame)
+            }
+        }
+    }
+
+    /// Hands an answer to the client.
+    pub(super) async fn on_answer(&mut self, next: Next, writer: &mut Writer) -> Result<(), Ended> {
+        match next {
+            Next::Called(id, frame) => {
+                self.calls.extend(self.calls_waiting.pop_front());
+                writer.answer(id, &frame).await
+            }
+            Next::Sent(Answer { command, outcome: Outcome::Refused(error) }) => {
+                self.refused(command, error, writer).await
+            }
+            Next::Sent(Answer { command, outcome: Outcome::Frame(frame) }) => {
+                // The answer to a resend, after that to the first attempt: nothing is open.
+                let Some(id) = self.outbox.settle(command) else { return Ok(()) };
+                writer.answer(id, &frame).await
+            }
+        }
+    }
+
+    async fn refused(
+        &mut self,
+        number: u64,
+        error: ApiError,
+        writer: &mut Writer,
+    ) -> Result<(), Ended> {
+        match self.outbox.refuse(number, error) {
+            Some((id, error)) => writer.answer(id, &error_frame(&error)).await,
+            None => Ok(()),
+        }
+    }
+}

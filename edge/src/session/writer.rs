@@ -1,0 +1,118 @@
+//! The writing half of a socket: frames are fed into a small buffer and flushed together. A client
+//! that takes nothing for too long is a slow reader.
+
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use futures_util::stream::SplitSink;
+use futures_util::{FutureExt, SinkExt};
+use tokio::time::{Instant, sleep_until, timeout};
+use weft_proto::frame::{CloseCode, with_id};
+
+use super::Ended;
+use super::mailbox::End;
+
+/// How long the close frame may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// A client that takes this much per second is never too slow for one large frame.
+const BYTES_PER_SECOND_MIN: usize = 16_384;
+/// After so many frames without a flush one is made, though more is to be done.
+const UNFLUSHED_FRAMES_MAX: u32 = 64;
+
+/// Writes frames.
+pub(crate) struct Writer {
+    sink: SplitSink<WebSocket, Message>,
+    end: End,
+    stall: Duration,
+    unflushed: Option<Unflushed>,
+}
+
+/// What was fed since all was written.
+#[derive(Clone, Copy)]
+struct Unflushed {
+    since: Instant,
+    bytes: usize,
+    frames: u32,
+}
+
+impl Writer {
+    pub(crate) fn new(sink: SplitSink<WebSocket, Message>, end: End, stall: Duration) -> Self {
+        Self { sink, end, stall, unflushed: None }
+    }
+
+    /// Takes a frame. It waits only where the buffer is full and the client takes nothing.
+    pub(crate) async fn feed(&mut self, frame: Utf8Bytes) -> Result<(), Ended> {
+        let fed = self.unflushed.get_or_insert_with(|| Unflushed {
+            since: Instant::now(),
+            bytes: 0,
+            frames: 0,
+        });
+        fed.bytes += frame.len();
+        fed.frames += 1;
+        let must_flush = fed.frames.is_multiple_of(UNFLUSHED_FRAMES_MAX);
+        let (sink, end) = (&mut self.sink, &self.end);
+        let feed = async {
+            sink.feed(Message::Text(frame)).await?;
+            if must_flush { sink.flush().await } else { Ok(()) }
+        };
+        let mut feed = std::pin::pin!(feed);
+        // Nearly always there is room: no timer then.
+        if let Some(fed) = feed.as_mut().now_or_never() {
+            return fed.map_err(|_| Ended::Gone);
+        }
+        let slow_at = slow_at(self.unflushed, self.stall);
+        tokio::select! {
+            biased; // the end, then the write, then its time
+            code = end.ended() => Err(Ended::Close(code)),
+            fed = feed => fed.map_err(|_| Ended::Gone),
+            () = until(slow_at) => Err(Ended::Close(CloseCode::SlowReader)),
+        }
+    }
+
+    /// Takes the answer to a request, made without its id.
+    pub(crate) async fn answer(&mut self, id: u64, frame: &[u8]) -> Result<(), Ended> {
+        match Utf8Bytes::try_from(with_id(id, frame)) {
+            Ok(text) => self.feed(text).await,
+            Err(_) => {
+                tracing::error!("an answer is not text");
+                Err(Ended::Close(CloseCode::Unavailable))
+            }
+        }
+    }
+
+    /// Something is to be written.
+    pub(crate) fn has_unflushed(&self) -> bool {
+        self.unflushed.is_some()
+    }
+
+    /// Writes all that was fed. Cancel-safe.
+    pub(crate) async fn flush(&mut self) -> Result<(), Ended> {
+        self.sink.flush().await.map_err(|_| Ended::Gone)?;
+        self.unflushed = None;
+        Ok(())
+    }
+
+    /// When the client counts as too slow, if nothing changes.
+    pub(crate) fn slow_at(&self) -> Option<Instant> {
+        slow_at(self.unflushed, self.stall)
+    }
+
+    /// Says goodbye, if the client takes it within a second.
+    pub(crate) async fn close(mut self, code: u16, reason: &'static str) {
+        let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
+        let _ = timeout(CLOSE_TIMEOUT, self.sink.send(Message::Close(Some(frame)))).await;
+    }
+}
+
+fn slow_at(unflushed: Option<Unflushed>, stall: Duration) -> Option<Instant> {
+    let fed = unflushed?;
+    let seconds = fed.bytes / BYTES_PER_SECOND_MIN;
+    Some(fed.since + stall + Duration::from_secs(seconds as u64))
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

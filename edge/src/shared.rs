@@ -1,0 +1,139 @@
+//! What all sessions and requests of an edge use.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+use weft_nats::{Bus, Connection, IngestPublisher};
+use weft_proto::frame::HistoryFrom;
+use weft_proto::svc::{LogPage, ReadLog};
+use weft_proto::{ApiError, ErrorCode, Partition, RoomId, UserId};
+use weft_runtime::{Clock, Shutdown, SystemClock};
+
+use crate::answers::{AnswerBox, Answers};
+use crate::auth::{Auth, Caller};
+use crate::budget::{Budget, Permit};
+use crate::feeds::Feeds;
+use crate::limits::Limits;
+use crate::outbox::{Attempt, Command, Patience};
+use crate::rate::PerAddress;
+
+/// When a sender may try again after the outbox was full, in milliseconds.
+const OUTBOX_FULL_RETRY_MS: u64 = 250;
+
+/// The parts of a running edge.
+pub(crate) struct Shared {
+    pub(crate) bus: Bus,
+    pub(crate) connection: watch::Receiver<Connection>,
+    pub(crate) partitions: Partition,
+    pub(crate) limits: Limits,
+    pub(crate) auth: Arc<Auth>,
+    pub(crate) feeds: Feeds,
+    pub(crate) answers: Answers,
+    pub(crate) publisher: IngestPublisher,
+    /// Bytes of all unanswered sends.
+    pub(crate) outbox: Arc<Budget>,
+    pub(crate) account_rate: PerAddress,
+    /// Permits for reads of syncs and repairs.
+    pub(crate) sync_reads: Semaphore,
+    pub(crate) http_in_flight: Semaphore,
+    pub(crate) sessions: AtomicUsize,
+    /// Grows when something may have been lost on the wire: every session syncs again.
+    pub(crate) lost: watch::Receiver<u64>,
+    /// Sessions and requests: what ends first.
+    pub(crate) front: Shutdown,
+}
+
+impl Shared {
+    pub(crate) fn now_ms(&self) -> u64 {
+        SystemClock.now_ms()
+    }
+
+    /// When a token ends, on the monotonic clock.
+    pub(crate) fn expiry(&self, caller: &Caller) -> Instant {
+        let left_ms = caller.expires_at_ms.saturating_sub(self.now_ms());
+        // A far future would overflow the clock's arithmetic; a session does not live for a year.
+        Instant::now() + std::time::Duration::from_millis(left_ms.min(365 * 86_400_000))
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connection.borrow().connected
+    }
+
+    pub(crate) fn patience(&self) -> Patience {
+        let limits = &self.limits;
+        Patience { resend_after: limits.resend_after, give_up_after: limits.give_up_after }
+    }
+
+    /// A place in the outbox for a new command.
+    ///
+    /// # Errors
+    /// `overloaded` where it is full, `unavailable` while NATS is away.
+    pub(crate) fn admit(&self, command: &Command) -> Result<Permit, ApiError> {
+        if !self.is_connected() {
+            let error = ApiError::new(ErrorCode::Unavailable, "NATS is away");
+            return Err(error.retry_after_ms(1_000));
+        }
+        self.outbox.permit(command.cost()).ok_or_else(|| {
+            let error = ApiError::new(ErrorCode::Overloaded, "too many sends are unanswered");
+            error.retry_after_ms(OUTBOX_FULL_RETRY_MS)
+        })
+    }
+
+    /// Publishes an attempt. What may still have gone out is no error: it is published again where
+    /// no answer comes.
+    ///
+    /// # Errors
+    /// Where it surely did not go out.
+    pub(crate) async fn publish(
+        &self,
+        sender: &UserId,
+        answers: &AnswerBox,
+        attempt: &Attempt,
+    ) -> Result<(), ApiError> {
+        let Command { room, client_id, payload } = &attempt.command;
+        let token = answers.token(attempt.number, attempt.attempt);
+        let client_id = client_id.to_string();
+        let sent = self.publisher.publish(&token, sender, room, &client_id, payload.clone()).await;
+        sent.or_else(|error| match error {
+            weft_nats::Error::Timeout(_) => Ok(()),
+            weft_nats::Error::TooLarge { .. } => {
+                Err(ApiError::new(ErrorCode::TooLarge, "the entry is too large"))
+            }
+            weft_nats::Error::Closed => {
+                Err(ApiError::new(ErrorCode::Unavailable, "the edge is shutting down"))
+            }
+            other => {
+                tracing::error!(error = %other, "a command can't be published");
+                Err(ApiError::new(ErrorCode::Internal, "the entry can't be published"))
+            }
+        })
+    }
+
+    /// A page of a room's history, for a client.
+    ///
+    /// # Errors
+    /// What core answers.
+    pub(crate) async fn history(
+        &self,
+        token: &str,
+        room: &RoomId,
+        from: HistoryFrom,
+        limit: u32,
+    ) -> Result<LogPage, ApiError> {
+        let (after, before) = match from {
+            HistoryFrom::After(seq) => (Some(seq), None),
+            HistoryFrom::Before(seq) => (None, Some(seq)),
+        };
+        let request = ReadLog {
+            token: token.to_owned(),
+            room: room.to_string(),
+            after,
+            before,
+            limit,
+            ..ReadLog::default()
+        };
+        self.bus.call(&request).await
+    }
+}
