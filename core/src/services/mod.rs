@@ -12,7 +12,7 @@
 //! | file | duty |
 //! | --- | --- |
 //! | `layout` | what the store was made for |
-//! | `tokens`, `passwords`, `refresh_token` | keys and proofs |
+//! | `tokens`, `verified`, `passwords`, `refresh_token` | keys and proofs |
 //! | `accounts`, `logins` | sign-up and profiles; login, refresh, logout, password |
 //! | `access`, `page` | what a caller may see of a room; filling a bounded page |
 //! | `rooms`, `read`, `sync` | room lists; a part of a log; everything since a cursor |
@@ -33,6 +33,7 @@ mod sync;
 #[cfg(test)]
 mod testing;
 mod tokens;
+mod verified;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -14,6 +14,7 @@ use weft_runtime::Clock;
 use weft_storage::tables::signing_key::{self, SigningKey};
 use weft_storage::{Batch, Store};
 
+use super::verified::{Verified, VerifiedTokens};
 use crate::Error;
 
 /// What stands before the 32 bytes of an Ed25519 secret key in its PKCS #8 form (RFC 8410).
@@ -37,6 +38,7 @@ pub struct Tokens {
     life_s: u64,
     /// Newest first, never empty: the first signs, all verify.
     keys: Vec<Key>,
+    verified: VerifiedTokens,
 }
 
 struct Key {
@@ -66,7 +68,7 @@ impl Tokens {
             return Err(weft_storage::Error::Unavailable(reason).into());
         }
         keys.sort_by(|a, b| (b.created_ms, &b.kid).cmp(&(a.created_ms, &a.kid)));
-        Ok(Self { clock, life_s: life.as_secs(), keys })
+        Ok(Self { clock, life_s: life.as_secs(), keys, verified: VerifiedTokens::default() })
     }
 
     /// A new access token, and when it ends, Unix milliseconds.
@@ -91,15 +93,25 @@ impl Tokens {
     /// # Errors
     /// [`ErrorCode::Unauthorized`] or [`ErrorCode::TokenExpired`].
     pub fn verify(&self, token: &str) -> Result<Caller, ApiError> {
-        let claims: Claims = self.open_signed(token, TOKEN_AUDIENCE).ok_or_else(unauthorized)?;
+        let verified = match self.verified.get(token) {
+            Some(verified) => verified,
+            None => self.verify_signature(token).ok_or_else(unauthorized)?,
+        };
         // By our own clock, and to the millisecond: the library would add a minute.
-        if self.clock.now_ms() >= claims.exp.saturating_mul(1_000) {
+        if self.clock.now_ms() >= verified.expires_ms {
             return Err(ApiError::new(ErrorCode::TokenExpired, "the token has expired"));
         }
-        Ok(Caller {
-            user: UserId::new(&claims.sub).map_err(|_| unauthorized())?,
-            device: DeviceId::new(&claims.dev).map_err(|_| unauthorized())?,
-        })
+        Ok(verified.caller)
+    }
+
+    fn verify_signature(&self, token: &str) -> Option<Verified> {
+        let claims: Claims = self.open_signed(token, TOKEN_AUDIENCE)?;
+        let user = UserId::new(&claims.sub).ok()?;
+        let device = DeviceId::new(&claims.dev).ok()?;
+        let expires_ms = claims.exp.saturating_mul(1_000);
+        let verified = Verified { caller: Caller { user, device }, expires_ms };
+        self.verified.put(token, verified.clone());
+        Some(verified)
     }
 
     /// Signs claims that name their audience (`aud`) and issuer (`iss`: [`TOKEN_AUDIENCE`]).
