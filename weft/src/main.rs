@@ -1,1 +1,53 @@
-fn main() {}
+//! The one binary: every role of Weft, the whole of it on one machine (`weft dev`), and its
+//! measurements.
+//!
+//! Expected failures are one line on standard error and exit code 1; a wrong command line is 2.
+
+mod bench;
+mod commands;
+mod dev;
+mod error;
+mod nats_config;
+mod nats_login;
+mod process;
+mod roles;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::commands::{Cli, Command};
+use crate::error::Error;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    weft_runtime::init_telemetry(log_filter(cli.command.as_ref()), cli.log_format.into());
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("weft: {}", error.one_line());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What is logged where RUST_LOG says nothing.
+fn log_filter(command: Option<&Command>) -> &'static str {
+    match command {
+        Some(Command::Edge(_) | Command::Core(_)) => "warn,weft=info",
+        Some(Command::Bench(_) | Command::NatsConfig(_)) => "warn",
+        // A terminal with a person before it.
+        None | Some(Command::Dev(_)) => "warn,weft::dev=info,weft_nats::server=info",
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Error> {
+    match cli.command {
+        None => dev::run(cli.dev),
+        Some(Command::Dev(options)) => dev::run(options),
+        Some(Command::Edge(options)) => roles::edge::run(options),
+        Some(Command::Core(options)) => roles::core::run(options),
+        Some(Command::NatsConfig(options)) => nats_config::run(&options),
+        Some(Command::Bench(options)) => bench::run(options),
+    }
+}

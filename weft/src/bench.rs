@@ -1,0 +1,53 @@
+//! `weft bench`: measures a whole system of separate processes on this machine.
+//!
+//! Each run has a temporary folder, a nats-server, a core and two edges of its own, all gone at its
+//! end. What is expected of them is checked while it is measured.
+
+mod account;
+mod cpu;
+mod hops;
+mod limit;
+mod load;
+mod log_check;
+mod pair;
+mod report;
+mod scan;
+mod send;
+mod socket;
+mod system;
+
+use clap::{Args, Subcommand};
+
+use crate::error::Error;
+
+/// Measurements.
+#[derive(Args, Clone, Debug)]
+pub struct BenchOptions {
+    #[command(subcommand)]
+    scenario: Scenario,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum Scenario {
+    /// Pairs of users on two edges send each other 200-byte messages.
+    ///
+    /// Checks that nothing is lost, doubled or reordered (else exit code 1) and prints one JSON
+    /// object as its last line. Before, it measures the limit: the same hops with nothing but bytes
+    /// in them.
+    Send(send::SendOptions),
+    /// The limit's edge.
+    #[command(hide = true)]
+    HopEdge(hops::HopEdgeOptions),
+    /// The limit's core.
+    #[command(hide = true)]
+    HopCore(hops::HopCoreOptions),
+}
+
+/// Runs it.
+pub fn run(options: BenchOptions) -> Result<(), Error> {
+    match options.scenario {
+        Scenario::Send(options) => send::run(&options),
+        Scenario::HopEdge(options) => hops::run_edge(options),
+        Scenario::HopCore(options) => hops::run_core(options),
+    }
+}

@@ -1,0 +1,90 @@
+//! The result: one JSON object, and histograms on the way to it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+/// Latencies up to a minute, in µs, to three digits.
+const LATENCY_US_MAX: u64 = 60_000_000;
+
+/// Latencies of all connections. Cheap to clone.
+#[derive(Clone)]
+pub struct Latencies(Arc<Mutex<Histogram<u64>>>);
+
+impl Latencies {
+    pub fn new() -> Self {
+        let mut histogram = Histogram::new_with_bounds(1, LATENCY_US_MAX, 3)
+            .unwrap_or_else(|error| unreachable!("fixed bounds: {error:?}"));
+        histogram.auto(true);
+        Self(Arc::new(Mutex::new(histogram)))
+    }
+
+    pub fn record_us(&self, latency_us: u64) {
+        let mut histogram = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // It grows as needed.
+        let _ = histogram.record(latency_us.max(1));
+    }
+
+    pub fn quantiles(&self) -> Quantiles {
+        let histogram = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = |quantile| round(histogram.value_at_quantile(quantile) as f64 / 1_000.0);
+        Quantiles { p50: at(0.5), p99: at(0.99), max: round(histogram.max() as f64 / 1_000.0) }
+    }
+}
+
+/// Of latencies, in ms.
+#[derive(Serialize, Clone, Copy, Debug)]
+pub struct Quantiles {
+    pub p50: f64,
+    pub p99: f64,
+    pub max: f64,
+}
+
+/// Processor time per message, in µs.
+#[derive(Serialize, Clone, Copy, Debug)]
+pub struct CpuPerMessage {
+    pub edge: f64,
+    pub core: f64,
+    pub nats: f64,
+    pub bench: f64,
+}
+
+/// The last line.
+#[derive(Serialize, Clone, Debug)]
+pub struct Report {
+    pub scenario: &'static str,
+    pub seconds: f64,
+    pub sends_per_s: f64,
+    pub ack_ms: Quantiles,
+    pub send_to_receive_ms: Quantiles,
+    pub lost: u64,
+    pub duplicated: u64,
+    pub reordered: u64,
+    pub cpu_us_per_message: CpuPerMessage,
+    pub limit_per_s: f64,
+    pub ratio_to_limit: f64,
+}
+
+/// To three digits behind the point.
+pub fn round(value: f64) -> f64 {
+    (value * 1_000.0).round() / 1_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_milliseconds() {
+        let latencies = Latencies::new();
+        for latency_us in 1..=1_000 {
+            latencies.record_us(latency_us);
+        }
+        let quantiles = latencies.quantiles();
+        assert_eq!((quantiles.p50, quantiles.p99), (0.5, 0.99));
+        assert_eq!(quantiles.max, 1.0);
+        latencies.record_us(10 * LATENCY_US_MAX);
+        assert!(latencies.quantiles().max >= 590_000.0);
+    }
+}

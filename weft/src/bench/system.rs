@@ -1,0 +1,226 @@
+//! The processes that are measured: a nats-server, a core and two edges, in a temporary folder.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::fs::statfs;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
+use weft_nats::{NatsServer, ServerOptions, find_or_install};
+
+use super::send::SendOptions;
+use crate::dev::{cache_folder, new_password, server_config};
+use crate::error::Error;
+use crate::nats_login::PASSWORD_VARIABLE;
+
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// The kernel's number of tmpfs.
+const TMPFS_MAGIC: u64 = 0x0102_1994;
+
+/// Which processes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// `weft core` and `weft edge`.
+    Weft,
+    /// The bare hops.
+    Hops,
+}
+
+/// Running processes. Dropping it kills them and removes the folder.
+pub struct System {
+    addresses: [SocketAddr; 2],
+    edges: [Process; 2],
+    core: Process,
+    nats: NatsServer,
+    folder: TempDir,
+}
+
+/// Process ids.
+pub struct Pids {
+    pub edge: Vec<u32>,
+    pub core: Vec<u32>,
+    pub nats: Vec<u32>,
+    pub bench: Vec<u32>,
+}
+
+impl System {
+    /// Starts everything and waits until it is ready.
+    pub async fn start(kind: Kind, options: &SendOptions) -> Result<Self, Error> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("weft-bench-");
+        let made = match &options.folder {
+            Some(parent) => builder.tempdir_in(parent),
+            None => builder.tempdir(),
+        };
+        let folder = made.map_err(Error::io("can't make a temporary folder"))?;
+        warn_of_memory(folder.path());
+        let partitions = options.partitions.partitions;
+        let secret = new_password();
+        let password = |user: &str| Ok(format!("{user}-{secret}"));
+        let nats = NatsServer::start(ServerOptions {
+            binary: find_or_install(&cache_folder()).await?,
+            dir: folder.path().join("nats"),
+            port: None,
+            config: server_config(partitions, &[], password)?,
+        })
+        .await?;
+        let common = [format!("--nats={}", nats.url()), format!("--partitions={partitions}")];
+        let store = format!("--store=embedded:{}", folder.path().join("store").display());
+        let spawn = |role: &'static str, node: &str, more: &[String]| {
+            let mut arguments = kind.arguments(role);
+            arguments.extend(common.iter().cloned());
+            arguments.push(format!("--node={node}"));
+            arguments.extend(more.iter().cloned());
+            let log = folder.path().join(format!("{node}.log"));
+            Process::spawn(node, &arguments, &password(role)?, &log)
+        };
+        let mut core = spawn("core", "core-1", &[vec![store], kind.core_limits()].concat())?;
+        core.line_with("is ready").await?;
+        let edge_options = [vec!["--listen=127.0.0.1:0".to_owned()], kind.edge_limits()].concat();
+        let mut edges =
+            [spawn("edge", "edge-1", &edge_options)?, spawn("edge", "edge-2", &edge_options)?];
+        let addresses = [edges[0].address().await?, edges[1].address().await?];
+        Ok(Self { addresses, edges, core, nats, folder })
+    }
+
+    /// Where sender and receiver of a pair connect: different edges, and the other way round in
+    /// every second pair.
+    pub fn edges_of(&self, pair: u32) -> (SocketAddr, SocketAddr) {
+        let [one, other] = self.addresses;
+        if pair.is_multiple_of(2) { (one, other) } else { (other, one) }
+    }
+
+    pub fn pids(&self) -> Pids {
+        Pids {
+            edge: self.edges.iter().map(|edge| edge.pid).collect(),
+            core: vec![self.core.pid],
+            nats: vec![self.nats.pid()],
+            bench: vec![std::process::id()],
+        }
+    }
+
+    /// Kills everything and removes the folder.
+    pub async fn finish(self) {
+        for mut process in self.edges.into_iter().chain([self.core]) {
+            // It can only have ended already.
+            let _ = process.child.kill().await;
+        }
+        self.nats.kill().await;
+        drop(self.folder);
+    }
+}
+
+impl Kind {
+    fn arguments(self, role: &str) -> Vec<String> {
+        match self {
+            Self::Weft => vec![role.to_owned(), "--with-parent".to_owned()],
+            Self::Hops => vec!["bench".to_owned(), format!("hop-{role}")],
+        }
+    }
+
+    /// One sender of the benchmark stands for many: no quota may be what is measured.
+    fn core_limits(self) -> Vec<String> {
+        match self {
+            Self::Weft => words(&["--sender-rate-per-s=1000000", "--sender-burst=1000000"]),
+            Self::Hops => Vec::new(),
+        }
+    }
+
+    fn edge_limits(self) -> Vec<String> {
+        match self {
+            Self::Weft => words(&[
+                "--sends-per-s=1000000",
+                "--sends-burst=1000000",
+                "--accounts-per-s=1000000",
+                "--accounts-burst=1000000",
+            ]),
+            Self::Hops => Vec::new(),
+        }
+    }
+}
+
+fn words(list: &[&str]) -> Vec<String> {
+    list.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// One child process of this executable.
+struct Process {
+    name: String,
+    pid: u32,
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    log: std::path::PathBuf,
+}
+
+impl Process {
+    fn spawn(name: &str, arguments: &[String], password: &str, log: &Path) -> Result<Self, Error> {
+        let failed = || Error::io(format!("starting {name}"));
+        let executable = std::env::current_exe().map_err(failed())?;
+        let log_file = File::create(log).map_err(Error::file(log))?;
+        let mut command = Command::new(executable);
+        // What the user has set for another weft is not meant for this one.
+        for (variable, _) in std::env::vars_os() {
+            if variable.to_string_lossy().starts_with("WEFT_") {
+                command.env_remove(variable);
+            }
+        }
+        let spawned = command
+            .args(arguments)
+            .env(PASSWORD_VARIABLE, password)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log_file)
+            .kill_on_drop(true)
+            .spawn();
+        let mut child = spawned.map_err(failed())?;
+        let missing = || Error::Failed(format!("{name} ended at once"));
+        let lines = BufReader::new(child.stdout.take().ok_or_else(missing)?).lines();
+        let pid = child.id().ok_or_else(missing)?;
+        Ok(Self { name: name.to_owned(), pid, child, lines, log: log.to_owned() })
+    }
+
+    /// The next line of its standard output that contains `needle`.
+    async fn line_with(&mut self, needle: &str) -> Result<String, Error> {
+        let reading = async {
+            while let Ok(Some(line)) = self.lines.next_line().await {
+                if line.contains(needle) {
+                    return Some(line);
+                }
+            }
+            None
+        };
+        match timeout(START_TIMEOUT, reading).await {
+            Ok(Some(line)) => Ok(line),
+            Ok(None) => Err(Error::Failed(format!("{} ended: {}", self.name, self.last_words()))),
+            Err(_) => {
+                let words = self.last_words();
+                Err(Error::Failed(format!("{} did not start in time: {words}", self.name)))
+            }
+        }
+    }
+
+    async fn address(&mut self) -> Result<SocketAddr, Error> {
+        let line = self.line_with("listens on http://").await?;
+        let address = line.rsplit_once("http://").and_then(|(_, address)| address.parse().ok());
+        address.ok_or_else(|| Error::Failed(format!("{} says: {line}", self.name)))
+    }
+
+    fn last_words(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        text.lines().last().unwrap_or("it said nothing").to_owned()
+    }
+}
+
+fn warn_of_memory(folder: &Path) {
+    if statfs(folder).is_ok_and(|disk| disk.f_type as u64 == TMPFS_MAGIC) {
+        eprintln!(
+            "weft: {} is in memory, where fsync costs nothing: name a disk with --folder",
+            folder.display()
+        );
+    }
+}

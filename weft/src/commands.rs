@@ -1,0 +1,66 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use weft_runtime::LogFormat;
+
+use crate::bench::BenchOptions;
+use crate::dev::DevOptions;
+use crate::nats_config::NatsConfigOptions;
+use crate::roles::core::CoreOptions;
+use crate::roles::edge::EdgeOptions;
+
+/// Weft, a messaging fabric that people run themselves.
+///
+/// Without a command it is `weft dev`: everything on this machine.
+#[derive(Parser, Debug)]
+#[command(name = "weft", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub dev: DevOptions,
+    /// How log lines look on standard error. RUST_LOG says which are written.
+    #[arg(long, global = true, env = "WEFT_LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormatName,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Runs everything on this machine: nats-server, core and edge, with one data folder.
+    Dev(DevOptions),
+    /// Runs an edge: takes WebSockets and HTTP. It keeps no data; run as many as you like.
+    Edge(EdgeOptions),
+    /// Runs a core: orders and keeps what is sent.
+    Core(CoreOptions),
+    /// Prints the configuration that Weft needs nats-server to have.
+    NatsConfig(NatsConfigOptions),
+    /// Measures.
+    Bench(BenchOptions),
+}
+
+/// [`LogFormat`] in words.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub enum LogFormatName {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl From<LogFormatName> for LogFormat {
+    fn from(name: LogFormatName) -> Self {
+        match name {
+            LogFormatName::Text => Self::Text,
+            LogFormatName::Json => Self::Json,
+        }
+    }
+}
+
+/// How many partitions rooms are spread over.
+#[derive(Args, Clone, Debug)]
+pub struct Partitions {
+    /// How many partitions rooms are spread over. Fixed for the life of a store; nats-server's
+    /// mapping, core and edge must say the same.
+    #[arg(long, env = "WEFT_PARTITIONS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub partitions: u16,
+}

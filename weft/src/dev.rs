@@ -1,0 +1,179 @@
+//! `weft dev`: nats-server as a child process, core and edge in this one, all state in one folder.
+//!
+//! Ends in order (edge, core, nats-server) within 5 s. Whatever way this process ends, nats-server
+//! ends with it, and the next start on the folder finds nothing in its way.
+
+mod folder;
+mod nats;
+mod welcome;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::time::timeout;
+use weft_core::Core;
+use weft_edge::Edge;
+use weft_nats::{Bus, BusOptions};
+use weft_proto::UserId;
+use weft_storage::Store;
+use weft_storage::embedded::Embedded;
+
+use self::folder::Folder;
+pub use self::folder::{kept, new_password};
+use self::nats::Nats;
+pub use self::nats::{cache_folder, server_config};
+pub use self::welcome::print as print_text;
+use crate::commands::Partitions;
+use crate::error::Error;
+use crate::process::{Signals, block_on, name_the_late};
+use crate::roles::core::CoreLimits;
+use crate::roles::edge::EdgeLimits;
+
+/// Of the 5 s that an orderly end may take, nats-server has the rest.
+const EDGE_PATIENCE: Duration = Duration::from_millis(1_500);
+const CORE_PATIENCE: Duration = Duration::from_millis(1_500);
+/// How long core may take to have its partitions.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Everything on this machine.
+#[derive(Args, Clone, Debug)]
+pub struct DevOptions {
+    /// The data folder: store, streams, passwords. One `weft dev` at a time uses it.
+    #[arg(long, env = "WEFT_DATA", default_value = ".weft")]
+    pub data: PathBuf,
+    /// Where clients connect (WebSocket and HTTP).
+    #[arg(long, env = "WEFT_LISTEN", default_value = "127.0.0.1:7300")]
+    pub listen: SocketAddr,
+    /// The port of nats-server on 127.0.0.1, for other systems; 0: any free one.
+    #[arg(long, env = "WEFT_NATS_PORT", default_value_t = 4223)]
+    pub nats_port: u16,
+    /// Another system that may publish on NATS, by its user id. Can be given several times.
+    #[arg(long = "bot", value_name = "NAME", env = "WEFT_BOTS", value_delimiter = ',', default_value = "bot", value_parser = bot_name)]
+    pub bots: Vec<UserId>,
+    #[command(flatten)]
+    pub partitions: Partitions,
+    #[command(flatten)]
+    pub core_limits: CoreLimits,
+    #[command(flatten)]
+    pub edge_limits: EdgeLimits,
+}
+
+/// Reads a bot's name of the command line.
+pub fn bot_name(text: &str) -> Result<UserId, String> {
+    if matches!(text, "admin" | "core" | "edge" | "presence") {
+        return Err(format!("{text} is the NATS user of a part of Weft"));
+    }
+    UserId::new(text).map_err(|error| error.message)
+}
+
+/// Runs until a signal comes or a part fails.
+pub fn run(options: DevOptions) -> Result<(), Error> {
+    block_on(async move {
+        let mut signals = Signals::listen()?;
+        let started = tokio::select! {
+            biased;
+            _ = signals.next() => return Ok(()),
+            started = Running::start(&options) => started,
+        };
+        let running = started?;
+        running.welcome(&options)?;
+        let failed = tokio::select! {
+            biased;
+            signal = signals.next() => {
+                tracing::info!(signal, "ending");
+                None
+            }
+            error = running.core.failed() => Some(error),
+        };
+        tokio::select! {
+            late = running.finish() => name_the_late(&late),
+            // Whoever asks twice does not want to wait.
+            _ = signals.next() => {}
+        }
+        failed.map_or(Ok(()), |error| Err(Error::Failed(error.to_string())))
+    })
+}
+
+/// All parts. The fields are dropped in this order.
+struct Running {
+    edge: Edge,
+    core: Core,
+    buses: Vec<Bus>,
+    nats: Nats,
+    folder: Folder,
+}
+
+impl Running {
+    async fn start(options: &DevOptions) -> Result<Self, Error> {
+        let folder = Folder::open(&options.data)?;
+        // Before anything is started: the same failure later would cost its user seconds.
+        check_address(options.listen)?;
+        let node = folder.node_name()?;
+        let partitions = options.partitions.partitions;
+        let nats = Nats::start(&folder, options.nats_port, partitions, &options.bots).await?;
+        let login = |role: &'static str| -> Result<BusOptions, Error> {
+            Ok(BusOptions {
+                url: nats.url(),
+                user: role.to_owned(),
+                password: folder.password(role)?,
+                role,
+                node: node.clone(),
+            })
+        };
+        let store = Store::new(Embedded::open(&folder.store())?);
+        let core_bus = Bus::connect(&login("core")?).await?;
+        let bots = options.bots.clone();
+        let core_options =
+            options.core_limits.core_options(store, core_bus.clone(), partitions, bots);
+        let core = Core::start(core_options).await?;
+        match timeout(READY_TIMEOUT, core.ready()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(Error::Failed(error.to_string())),
+            Err(_) => {
+                return Err(Error::Failed("core did not get its partitions in time".to_owned()));
+            }
+        }
+        let edge_bus = Bus::connect(&login("edge")?).await?;
+        let edge_options =
+            options.edge_limits.edge_options(edge_bus.clone(), options.listen, partitions);
+        let edge = Edge::start(edge_options).await?;
+        Ok(Self { edge, core, buses: vec![edge_bus, core_bus], nats, folder })
+    }
+
+    fn welcome(&self, options: &DevOptions) -> Result<(), Error> {
+        let bot = options.bots.first().map(|bot| (bot, self.folder.password_file(bot.as_str())));
+        let text = welcome::text(&welcome::Facts {
+            address: self.edge.local_addr(),
+            nats_url: &self.nats.url(),
+            data: self.folder.path(),
+            bot: bot.as_ref().map(|(bot, file)| (bot.as_str(), file.as_path())),
+        });
+        welcome::print(&text)
+    }
+
+    /// Ends edge, core, nats-server. The names of what is late.
+    async fn finish(self) -> Vec<&'static str> {
+        let mut late = self.edge.shutdown(EDGE_PATIENCE).await;
+        late.extend(self.core.shutdown(CORE_PATIENCE).await);
+        for bus in &self.buses {
+            if timeout(Duration::from_millis(200), bus.close()).await.is_err() {
+                late.push("connection to nats-server");
+            }
+        }
+        late.extend(self.nats.finish().await);
+        drop(self.folder);
+        late
+    }
+}
+
+fn check_address(address: SocketAddr) -> Result<(), Error> {
+    std::net::TcpListener::bind(address).map(drop).map_err(|error| Error::Listen {
+        address: address.to_string(),
+        reason: match error.kind() {
+            std::io::ErrorKind::AddrInUse => "another process listens there".to_owned(),
+            _ => error.to_string(),
+        },
+    })
+}

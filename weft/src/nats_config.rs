@@ -1,0 +1,87 @@
+//! `weft nats-config`: the configuration that Weft needs nats-server to have.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use weft_nats::config::{Bot, Passwords, Place, Secret, ServerConfig};
+use weft_proto::UserId;
+
+use crate::commands::Partitions;
+use crate::dev::{bot_name, print_text};
+use crate::error::Error;
+
+/// One server of an installation.
+#[derive(Args, Clone, Debug)]
+pub struct NatsConfigOptions {
+    /// The server's name: differs from server to server.
+    #[arg(long, default_value = "weft-1")]
+    pub name: String,
+    /// The address that it listens on.
+    #[arg(long, default_value = "0.0.0.0")]
+    pub host: String,
+    /// The port that it listens on.
+    #[arg(long, default_value_t = 4222)]
+    pub port: u16,
+    /// Where JetStream keeps its files.
+    #[arg(long, default_value = "/data")]
+    pub store_dir: PathBuf,
+    /// Another system that may publish, by its user id. Can be given several times.
+    #[arg(long = "bot", value_name = "NAME", value_delimiter = ',', value_parser = bot_name)]
+    pub bots: Vec<UserId>,
+    #[command(flatten)]
+    pub partitions: Partitions,
+}
+
+/// Prints it.
+pub fn run(options: &NatsConfigOptions) -> Result<(), Error> {
+    refuse_shared_variables(&options.bots)?;
+    let secret = |user: &str| Secret::Env(variable_of(user));
+    let bot =
+        |name: &UserId| Bot { name: name.clone(), password: secret(name.as_str()), rooms: None };
+    let config = ServerConfig {
+        partitions: options.partitions.partitions,
+        passwords: Passwords {
+            edge: secret("edge"),
+            core: secret("core"),
+            presence: secret("presence"),
+            admin: secret("admin"),
+        },
+        bots: options.bots.iter().map(bot).collect(),
+    };
+    let place = Place {
+        name: options.name.clone(),
+        host: options.host.clone(),
+        port: options.port,
+        store_dir: options.store_dir.clone(),
+        log_file: None,
+        pid_file: None,
+    };
+    print_text(&format!("{HEAD}{}", config.render(&place)))
+}
+
+/// The environment variable of nats-server that holds a user's password.
+fn variable_of(user: &str) -> String {
+    let upper: String = user
+        .chars()
+        .map(|letter| if letter == '-' { '_' } else { letter.to_ascii_uppercase() })
+        .collect();
+    format!("WEFT_{upper}_PASSWORD")
+}
+
+/// Two bots with one password could speak for each other.
+fn refuse_shared_variables(bots: &[UserId]) -> Result<(), Error> {
+    for (i, bot) in bots.iter().enumerate() {
+        let variable = variable_of(bot.as_str());
+        if let Some(other) = bots[..i].iter().find(|other| variable_of(other.as_str()) == variable)
+        {
+            return Err(Error::Failed(format!("{other} and {bot} would share {variable}")));
+        }
+    }
+    Ok(())
+}
+
+const HEAD: &str = "\
+# nats-server (2.11 or newer) for Weft: nats-server -c <this file>
+# Passwords come from the server's environment. nats-server reads an environment variable like a
+# value of this file: a password must begin with a letter and consist of letters, digits, - and _.
+";

@@ -1,0 +1,93 @@
+//! This process among others: signals, its parent, names, its runtime.
+
+use std::future::Future;
+use std::time::Duration;
+
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use tokio::signal::unix::{SignalKind, signal};
+use weft_proto::NodeId;
+
+use crate::error::Error;
+
+/// How long an orderly end may take altogether.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Runs a command's work on all cores.
+pub fn block_on<F: Future<Output = Result<(), Error>>>(work: F) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::io("starting threads"))?;
+    let result = runtime.block_on(work);
+    // What is late was named; a blocking task must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    result
+}
+
+/// Hears Ctrl-C and SIGTERM from its creation on.
+pub struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    pub fn listen() -> Result<Self, Error> {
+        let listen = |kind| signal(kind).map_err(Error::io("listening for signals"));
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    /// Resolves with the next one. Cancel-safe.
+    pub async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}
+
+/// Has this process killed when the one that started it ends (Linux).
+#[cfg(target_os = "linux")]
+pub fn end_with_parent() -> Result<(), Error> {
+    let parent = getppid();
+    set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|error| Error::Failed(format!("can't be tied to the parent process: {error}")))?;
+    // It ended before the line above.
+    if parent.is_none() || getppid() != parent {
+        return Err(Error::Failed("the parent process has ended".to_owned()));
+    }
+    Ok(())
+}
+
+/// Has this process killed when the one that started it ends (Linux).
+#[cfg(not(target_os = "linux"))]
+pub fn end_with_parent() -> Result<(), Error> {
+    Ok(())
+}
+
+/// A name for a node that nobody named.
+pub fn new_node_name(role: &str) -> Result<NodeId, Error> {
+    node_name(&format!("{role}-{:08x}", rand::random::<u32>()))
+}
+
+/// Checks a node's name.
+pub fn node_name(text: &str) -> Result<NodeId, Error> {
+    NodeId::new(text)
+        .map_err(|error| Error::Failed(format!("node name {text:?}: {}", error.message)))
+}
+
+/// Says on standard error which tasks did not end in time.
+pub fn name_the_late(late: &[&'static str]) {
+    if !late.is_empty() {
+        eprintln!("weft: ended without waiting longer for: {}", late.join(", "));
+    }
+}
+
+/// Writes a line to standard output, for whoever started this process. Nobody may be listening.
+pub fn say(line: &str) {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}

@@ -1,0 +1,6 @@
+//! The parts as processes of their own: `weft edge`, `weft core`.
+//!
+//! Each writes one line to standard output when it is ready, for whoever started it.
+
+pub mod core;
+pub mod edge;

@@ -1,0 +1,115 @@
+//! `weft edge`: takes WebSockets and HTTP. It keeps no data and has no store.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Args;
+use weft_edge::{Edge, Limits, Rate};
+use weft_nats::Bus;
+use weft_proto::NodeId;
+
+use super::core::node;
+use crate::commands::Partitions;
+use crate::error::Error;
+use crate::nats_login::NatsLogin;
+use crate::process::{
+    PATIENCE, Signals, block_on, end_with_parent, name_the_late, new_node_name, say,
+};
+
+/// One edge process.
+#[derive(Args, Clone, Debug)]
+pub struct EdgeOptions {
+    #[command(flatten)]
+    pub nats: NatsLogin,
+    /// Where clients connect; port 0: any free one.
+    #[arg(long, env = "WEFT_LISTEN", default_value = "127.0.0.1:7300")]
+    pub listen: SocketAddr,
+    /// This process's name; by default a new one with each start.
+    #[arg(long, env = "WEFT_NODE", value_parser = node)]
+    pub node: Option<NodeId>,
+    #[command(flatten)]
+    pub partitions: Partitions,
+    #[command(flatten)]
+    pub limits: EdgeLimits,
+    /// End when the process that started this one ends.
+    #[arg(long, hide = true)]
+    pub with_parent: bool,
+}
+
+/// Runs until a signal comes.
+pub fn run(options: EdgeOptions) -> Result<(), Error> {
+    if options.with_parent {
+        end_with_parent()?;
+    }
+    block_on(async move {
+        let mut signals = Signals::listen()?;
+        let node = options.node.clone().map_or_else(|| new_node_name("edge"), Ok)?;
+        let login = options.nats.bus_options("edge", &node)?;
+        let started = tokio::select! {
+            biased;
+            _ = signals.next() => return Ok(()),
+            started = start(&options, login) => started,
+        };
+        let (edge, bus) = started?;
+        say(&format!("weft edge {node} listens on http://{}", edge.local_addr()));
+        signals.next().await;
+        let late = edge.shutdown(PATIENCE - Duration::from_secs(1)).await;
+        let _ = tokio::time::timeout(Duration::from_millis(500), bus.close()).await;
+        name_the_late(&late);
+        Ok(())
+    })
+}
+
+async fn start(options: &EdgeOptions, login: weft_nats::BusOptions) -> Result<(Edge, Bus), Error> {
+    let bus = Bus::connect(&login).await?;
+    let edge = Edge::start(options.limits.edge_options(
+        bus.clone(),
+        options.listen,
+        options.partitions.partitions,
+    ))
+    .await?;
+    Ok((edge, bus))
+}
+
+/// What an edge allows. Without an option: the edge's own default.
+#[derive(Args, Clone, Debug, Default)]
+pub struct EdgeLimits {
+    /// Sends of one session per second, in the long run.
+    #[arg(long, env = "WEFT_SENDS_PER_S")]
+    pub sends_per_s: Option<u32>,
+    /// Sends of one session at once.
+    #[arg(long, env = "WEFT_SENDS_BURST")]
+    pub sends_burst: Option<u32>,
+    /// Sign-ups, logins and refreshes of one client address per second, in the long run.
+    #[arg(long, env = "WEFT_ACCOUNTS_PER_S")]
+    pub accounts_per_s: Option<u32>,
+    /// Sign-ups, logins and refreshes of one client address at once.
+    #[arg(long, env = "WEFT_ACCOUNTS_BURST")]
+    pub accounts_burst: Option<u32>,
+    /// Most live sessions.
+    #[arg(long, env = "WEFT_SESSIONS_MAX")]
+    pub sessions_max: Option<usize>,
+}
+
+impl EdgeLimits {
+    /// The edge's own options.
+    pub fn edge_options(
+        &self,
+        bus: Bus,
+        listen: SocketAddr,
+        partitions: u16,
+    ) -> weft_edge::EdgeOptions {
+        let default = Limits::default();
+        let rate = |default: Rate, per_second: Option<u32>, burst: Option<u32>| Rate {
+            per_second: per_second.unwrap_or(default.per_second),
+            burst: burst.unwrap_or(default.burst),
+        };
+        let limits = Limits {
+            sends: rate(default.sends, self.sends_per_s, self.sends_burst),
+            accounts: rate(default.accounts, self.accounts_per_s, self.accounts_burst),
+            sessions_max: self.sessions_max.unwrap_or(default.sessions_max),
+            ..default
+        };
+        weft_edge::EdgeOptions { node: bus.node().clone(), bus, listen, partitions, limits }
+    }
+}

@@ -1,0 +1,8 @@
+//! The command line as its users meet it: real processes, real nats-server.
+
+#[path = "cli/failures.rs"]
+mod failures;
+#[path = "cli/life.rs"]
+mod life;
+#[path = "cli/support.rs"]
+mod support;
