@@ -64,10 +64,8 @@ impl Subject for OnDisk {
 
 #[test]
 fn random_histories_end_alike_on_disk_and_in_memory() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .build()
-        .expect("runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("runtime");
     let result = suite::runner(48).run(&history(60), |steps| {
         let (mut disk, mut memory) = (OnDisk::new(), InMemory(Store::new(Memory::new())));
         runtime.block_on(compare(&mut disk, &mut memory, &steps));

@@ -52,9 +52,9 @@ async fn child_commits_until_it_is_killed() {
     let snapshot = store.snapshot().await.expect("snapshot");
     let last = snapshot.scan(b("a/")..b("a0"), 1, true).await.expect("scan");
     drop(snapshot);
-    let mut next = last.first().map_or(0, |(key, _)| {
-        u32::from_be_bytes(key[2..].try_into().expect("number")) + 1
-    });
+    let mut next = last
+        .first()
+        .map_or(0, |(key, _)| u32::from_be_bytes(key[2..].try_into().expect("number")) + 1);
     let answered = |number: u32| {
         let mut out = std::io::stdout().lock();
         writeln!(out, "answered {number}").and_then(|()| out.flush()).expect("the parent reads");
@@ -150,9 +150,8 @@ async fn check(snapshot: &dyn Snapshot, answered: &BTreeSet<u32>, round: usize) 
     assert!(lost.is_empty(), "round {round}: answered and lost: {lost:?}");
 
     let floor = snapshot.get(b("floor")).await.expect("get");
-    let floor = floor.map_or(0, |floor| {
-        u32::from_be_bytes(floor.as_ref().try_into().expect("4 bytes"))
-    });
+    let floor =
+        floor.map_or(0, |floor| u32::from_be_bytes(floor.as_ref().try_into().expect("4 bytes")));
     let left: BTreeSet<u32> =
         numbers(snapshot, "c/").await.into_iter().map(|(number, _)| number).collect();
     let expected: BTreeSet<u32> = found.range(floor..).copied().collect();

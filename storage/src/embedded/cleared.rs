@@ -122,3 +122,57 @@ impl Cleared {
         rows.insert(from, None);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(number: u8) -> Bytes {
+        Bytes::from(vec![number])
+    }
+
+    proptest! {
+        /// Against a set of one-byte keys, where a key's successor is the next number.
+        #[test]
+        fn ranges_cover_what_was_added_and_not_split_out(
+            steps in vec((any::<bool>(), 0..24_u8, 0..24_u8), 1..40),
+            (from, to) in (0..24_u8, 0..24_u8),
+        ) {
+            let (mut cleared, mut model, mut stored) =
+                (Cleared::default(), BTreeSet::new(), BTreeMap::new());
+            for (is_split, one, other) in steps {
+                let mut rows = Rows::new();
+                if is_split {
+                    cleared.split_at(&key(one), &mut rows);
+                    model.remove(&one);
+                } else if one < other {
+                    cleared.add(key(one)..key(other), &mut rows);
+                    model.extend(one..other);
+                }
+                for (from, to) in rows {
+                    match to {
+                        Some(to) => stored.insert(from, to),
+                        None => stored.remove(&from),
+                    };
+                }
+            }
+            prop_assert_eq!(&stored, &*cleared.ranges, "what is stored is what is known");
+            let ends: Vec<_> = stored.iter().flat_map(|(from, to)| [from, to]).collect();
+            prop_assert!(ends.is_sorted());
+            for number in 0..24 {
+                prop_assert_eq!(cleared.contains(&[number]), model.contains(&number));
+            }
+            let parts = cleared.visible(key(from)..key(to));
+            for number in 0..24 {
+                let is_in_part = parts.iter().any(|part| part.contains(&key(number)));
+                let expected = (from..to).contains(&number) && !model.contains(&number);
+                prop_assert_eq!(is_in_part, expected);
+            }
+        }
+    }
+}

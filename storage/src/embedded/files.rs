@@ -16,12 +16,14 @@ const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// Journals on disk, at most: bounds the replay at start. The library rotates at 64 MB, and one
 /// keyspace has its journal freed by each flush, so this is never reached in good order.
 const JOURNALS_BYTES_MAX: u64 = 256 * 1024 * 1024;
-/// One thread flushes, one compacts.
+/// One thread flushes, one compacts. At normal priority: they hold locks that the hot path needs,
+/// so with a lower one (nice 5 was tried) every busy moment of the machine became a stall.
 const WORKER_THREADS: usize = 2;
-/// How far the library's threads stand behind everybody else for the CPU.
-const WORKER_NICE: i32 = 5;
-/// See [`Options::memtable_bytes`].
-pub const MEMTABLE_BYTES: u64 = 32 * 1024 * 1024;
+/// See [`Options::memtable_bytes`]. Each flush and compaction ends with five syncs under a lock
+/// that holds all reads and writes (5 ms on a quiet disk, over 100 ms on a busy one), so there
+/// should be few of them: at 2,000 messages a second one flush in half a minute. The library
+/// stores it when the store is created; a change has no effect on older ones.
+pub const MEMTABLE_BYTES: u64 = 64 * 1024 * 1024;
 /// Room for a flush and a compaction to end in order, when the disk is nearly full.
 pub const DISK_RESERVE_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -83,25 +85,17 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 }
 
 fn open_database(folder: &Path, options: &Options) -> fjall::Result<(Database, Keyspace)> {
-    let (folder, memtable_bytes) = (folder.to_owned(), options.memtable_bytes);
-    let opening = move || {
-        // Threads inherit it, so this is done on a thread of its own. Where it isn't allowed,
-        // the workers are as important as everybody else.
-        let _ = rustix::process::nice(WORKER_NICE);
-        let database = Database::builder(&folder)
-            .cache_size(CACHE_BYTES)
-            .max_journaling_size(JOURNALS_BYTES_MAX)
-            .worker_threads(WORKER_THREADS)
-            // The committer syncs once per group.
-            .manual_journal_persist(true)
-            .open()?;
-        let data = database.keyspace("data", || {
-            KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes)
-        })?;
-        Ok((database, data))
-    };
-    let thread = std::thread::Builder::new().name("weft-store-open".to_owned()).spawn(opening)?;
-    thread.join().unwrap_or(Err(fjall::Error::Unrecoverable))
+    let database = Database::builder(folder)
+        .cache_size(CACHE_BYTES)
+        .max_journaling_size(JOURNALS_BYTES_MAX)
+        .worker_threads(WORKER_THREADS)
+        // The committer syncs once per group.
+        .manual_journal_persist(true)
+        .open()?;
+    let data = database.keyspace("data", || {
+        KeyspaceCreateOptions::default().max_memtable_size(options.memtable_bytes)
+    })?;
+    Ok((database, data))
 }
 
 /// Bytes that this process may still write; `None` where the system doesn't say.
@@ -123,7 +117,11 @@ pub fn describe(error: &fjall::Error, path: &Path) -> String {
         other => format!("{other:?}"),
     };
     let disk_full = disk_free_bytes(path).is_some_and(|bytes| bytes < 1024 * 1024);
-    if disk_full && !text.contains("disk is full") { format!("the disk is full; {text}") } else { text }
+    if disk_full && !text.contains("disk is full") {
+        format!("the disk is full; {text}")
+    } else {
+        text
+    }
 }
 
 fn reason(error: &io::Error) -> String {

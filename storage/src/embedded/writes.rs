@@ -120,7 +120,12 @@ impl Writes {
     }
 
     /// As one atomic batch of the library.
-    pub fn into_batch(self, database: &Database, data: &Keyspace, version: u64) -> fjall::OwnedWriteBatch {
+    pub fn into_batch(
+        self,
+        database: &Database,
+        data: &Keyspace,
+        version: u64,
+    ) -> fjall::OwnedWriteBatch {
         let count = self.keys.len() + self.rows.len() + 1;
         let mut batch = fjall::OwnedWriteBatch::with_capacity(database.clone(), count);
         for (key, value) in &self.keys {

@@ -38,7 +38,12 @@ pub enum Step {
     Commit(Vec<(Bytes, Expected)>, Vec<Change>),
     /// Several batches at once, which raise these keys, so that the engine may group them.
     Burst(Vec<Vec<Bytes>>),
-    Scan { from: Bytes, to: Bytes, limit: usize, reverse: bool },
+    Scan {
+        from: Bytes,
+        to: Bytes,
+        limit: usize,
+        reverse: bool,
+    },
     GetMany(Vec<Bytes>),
     Hold,
     Release,
@@ -225,7 +230,10 @@ pub async fn compare(one: &mut dyn Subject, other: &mut dyn Subject, steps: &[St
                 let left = left.get_many(keys.clone()).await.expect("get_many");
                 let right = right.get_many(keys.clone()).await.expect("get_many");
                 let known = |run: &Run<'_>, values: Vec<Option<Bytes>>| -> Vec<_> {
-                    values.iter().map(|value| value.as_ref().map(|v| run.translated(v, 0))).collect()
+                    values
+                        .iter()
+                        .map(|value| value.as_ref().map(|v| run.translated(v, 0)))
+                        .collect()
                 };
                 assert_eq!(known(&one, left), known(&other, right));
             }

@@ -210,7 +210,8 @@ pub async fn one_of_many_writers_of_a_guarded_key_wins(store: Store) {
         let kept = get(&store, numbered("round", round)).await;
         assert_eq!(kept, Some(b(winner.to_be_bytes())));
         for writer in 0..16 {
-            let wrote = get(&store, numbered("writer", writer)).await == Some(b(round.to_be_bytes()));
+            let wrote =
+                get(&store, numbered("writer", writer)).await == Some(b(round.to_be_bytes()));
             assert_eq!(wrote, writer == winner, "round {round}, writer {writer}");
         }
     }
@@ -282,7 +283,11 @@ pub async fn positioned_keys_stand_in_commit_order(store: Store) {
         let mut appending = batch();
         // Not in their order: the order's number decides, not the operation's place.
         for order in [1_u16, 0, 0xffff] {
-            appending.set_at_position(b("log/"), order, b([commit_number, order].map(u16::to_be_bytes).concat()));
+            appending.set_at_position(
+                b("log/"),
+                order,
+                b([commit_number, order].map(u16::to_be_bytes).concat()),
+            );
         }
         let position = commit(&store, appending).await;
         for order in [0, 1, 0xffff] {
