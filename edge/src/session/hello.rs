@@ -85,10 +85,11 @@ async fn hear(
 
 async fn check(shared: &Shared, token: &str, cursor: Option<String>) -> Result<Greeted, ApiError> {
     let caller = shared.auth.verify(token).await?;
-    let cursor = cursor.unwrap_or_default();
-    if !cursor.is_empty() {
-        cursor.parse::<Cursor>()?;
-    }
+    // An empty text is no cursor; to have none is to leave it out.
+    let cursor = match cursor {
+        Some(text) => text.parse::<Cursor>()?.to_string(),
+        None => String::new(),
+    };
     Ok(Greeted { caller, cursor })
 }
 

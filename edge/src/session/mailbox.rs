@@ -16,6 +16,7 @@ const EVENT_OVERHEAD_BYTES: usize = 256;
 /// Tells a session to end, once, with a reason. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct End {
+    shutdown: CancellationToken,
     token: CancellationToken,
     code: Arc<OnceLock<CloseCode>>,
 }
@@ -23,13 +24,19 @@ pub(crate) struct End {
 impl End {
     /// Ends also when `shutdown` is cancelled, with [`CloseCode::GoingAway`].
     pub(crate) fn new(shutdown: &CancellationToken) -> Self {
-        Self { token: shutdown.child_token(), code: Arc::default() }
+        let (shutdown, token) = (shutdown.clone(), shutdown.child_token());
+        Self { shutdown, token, code: Arc::default() }
     }
 
     /// Ends the session. The first reason counts.
     pub(crate) fn end(&self, code: CloseCode) {
         let _ = self.code.set(code);
         self.token.cancel();
+    }
+
+    /// Resolves when the whole edge ends.
+    pub(crate) async fn shutdown(&self) {
+        self.shutdown.cancelled().await;
     }
 
     /// Resolves with the reason.

@@ -6,14 +6,16 @@ use std::time::Duration;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use futures_util::stream::SplitSink;
 use futures_util::{FutureExt, SinkExt};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use weft_proto::frame::{CloseCode, with_id};
 
 use super::Ended;
 use super::mailbox::End;
 
-/// How long the close frame may take.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a client that is behind may take to read what is before the close frame.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same where the edge itself is ending.
+const CLOSE_TIMEOUT_ENDING: Duration = Duration::from_secs(1);
 /// A client that takes this much per second is never too slow for one large frame.
 const BYTES_PER_SECOND_MIN: usize = 16_384;
 /// After so many frames without a flush one is made, though more is to be done.
@@ -97,10 +99,19 @@ impl Writer {
         slow_at(self.unflushed, self.stall)
     }
 
-    /// Says goodbye, if the client takes it within a second.
+    /// Says goodbye, where the client takes it in time.
     pub(crate) async fn close(mut self, code: u16, reason: &'static str) {
         let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
-        let _ = timeout(CLOSE_TIMEOUT, self.sink.send(Message::Close(Some(frame)))).await;
+        let ending = async {
+            self.end.shutdown().await;
+            sleep(CLOSE_TIMEOUT_ENDING).await;
+        };
+        let close = timeout(CLOSE_TIMEOUT, self.sink.send(Message::Close(Some(frame))));
+        tokio::select! {
+            biased; // the frame before its time
+            _ = close => {}
+            () = ending => {}
+        }
     }
 }
 

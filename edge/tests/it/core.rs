@@ -1,0 +1,315 @@
+//! A core of a few lines: logs in memory, whose events a test may lose.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use weft_nats::subject::WEFT_ENTRY;
+use weft_nats::{Bus, IngestLog, Services, Subject};
+use weft_proto::frame::{ack_frame, error_frame};
+use weft_proto::svc::{
+    Empty, GetKeys, Groups, Keys, ListGroups, ListRooms, LogEntry, LogPage, Login, Logout, ReadLog,
+    Resync, RoomSummary, Rooms, Sync, SyncPage, Tokens, VerifyKey,
+};
+use weft_proto::token::Claims;
+use weft_proto::{
+    ApiError, Body, Cursor, Entry, ErrorCode, EventHead, Kind, Position, RoomId, StoreId, UserId,
+};
+
+use crate::common::{KID, PUBLIC, room, user};
+
+/// Entries of a page of `read` and `sync`, so few that paging happens.
+const PAGE_ENTRIES: usize = 3;
+const PAGE_ROOMS: usize = 2;
+
+#[derive(Default)]
+struct State {
+    logs: HashMap<RoomId, Vec<(EventHead, Bytes)>>,
+    last_position: u64,
+    /// How many of the next commands are read and never answered.
+    commands_ignored: usize,
+    commands: Vec<(String, String)>,
+    /// How many of the next syncs can't bring everything.
+    syncs_unrecovered: usize,
+    reads: usize,
+    syncs: usize,
+    failing: bool,
+}
+
+#[derive(Clone)]
+pub struct Core {
+    pub bus: Bus,
+    state: Arc<Mutex<State>>,
+}
+
+impl Core {
+    pub async fn start(bus: Bus) -> Self {
+        let core = Self { bus, state: Arc::default() };
+        core.serve().await;
+        let worker = core.clone();
+        tokio::spawn(async move { worker.work().await });
+        core
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic")
+    }
+
+    pub fn ignore_commands(&self, count: usize) {
+        self.lock().commands_ignored = count;
+    }
+
+    /// Room and client id of all commands that were read.
+    pub fn commands(&self) -> Vec<(String, String)> {
+        self.lock().commands.clone()
+    }
+
+    pub fn leave_unrecovered(&self, count: usize) {
+        self.lock().syncs_unrecovered = count;
+    }
+
+    pub fn reads(&self) -> usize {
+        self.lock().reads
+    }
+
+    pub fn syncs(&self) -> usize {
+        self.lock().syncs
+    }
+
+    pub fn fail(&self, failing: bool) {
+        self.lock().failing = failing;
+    }
+
+    /// Commits an entry; publishes nothing.
+    pub fn commit(&self, room: &RoomId, from: &str, body: Body) -> EventHead {
+        let mut state = self.lock();
+        state.last_position += 1;
+        let position = Position::new(state.last_position, 0);
+        let log = state.logs.entry(room.clone()).or_default();
+        let seq = log.len() as u64 + 1;
+        let entry = Entry {
+            room: room.clone(),
+            seq,
+            ordinal: seq,
+            from: user(from),
+            client_id: None,
+            time_ms: 1,
+            body,
+        };
+        let head = EventHead {
+            room: room.clone(),
+            seq,
+            kind: entry.body.kind(),
+            position,
+            position_before: log.last().map(|(before, _)| before.position),
+            user: entry.user().cloned(),
+        };
+        log.push((head.clone(), entry.to_frame().into()));
+        head
+    }
+
+    pub fn text(&self, room: &RoomId, text: &str) -> EventHead {
+        self.commit(room, "bob", Body::message(text.to_owned()).expect("text"))
+    }
+
+    /// Publishes a committed entry: to the group, and to these users.
+    pub async fn publish(&self, head: &EventHead, users: &[&str]) {
+        let frame = self.lock().logs[&head.room][head.seq as usize - 1].1.clone();
+        let text = head.to_string();
+        let mut subjects: Vec<Subject> =
+            users.iter().map(|name| Subject::User(user(name))).collect();
+        if head.room.direct_users().is_none() {
+            subjects.push(Subject::EventGroup { partition: 0, room: head.room.clone() });
+        }
+        for subject in subjects {
+            self.bus
+                .publish(&subject, &[(WEFT_ENTRY, &text)], frame.clone())
+                .await
+                .expect("publish");
+        }
+    }
+
+    /// Commits a text and publishes it.
+    pub async fn say(&self, room: &RoomId, text: &str) -> EventHead {
+        let head = self.text(room, text);
+        let users = room.direct_users();
+        let users: Vec<&str> = users.iter().flat_map(|(a, b)| [a.as_str(), b.as_str()]).collect();
+        self.publish(&head, &users).await;
+        head
+    }
+
+    async fn work(&self) {
+        let log = IngestLog::open(&self.bus, 0);
+        let mut next_seq = 1;
+        loop {
+            let Ok(mut reader) = log.read_from(next_seq).await else {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            while let Ok(message) = reader.next().await {
+                next_seq = message.stream_seq + 1;
+                let id = message.client_id.clone().unwrap_or_default();
+                let ignored = {
+                    let mut state = self.lock();
+                    state.commands.push((message.room.clone(), id));
+                    let ignored = state.commands_ignored > 0;
+                    state.commands_ignored = state.commands_ignored.saturating_sub(1);
+                    ignored
+                };
+                let Some(reply) = message.reply.filter(|_| !ignored) else { continue };
+                let body = Body::from_json(&message.payload).expect("body");
+                let answer = if message.room == "full" {
+                    error_frame(&ApiError::new(ErrorCode::RoomFull, "full"))
+                } else {
+                    let room = room(&message.room);
+                    let head = self.commit(&room, &message.sender, body);
+                    ack_frame(&room, head.seq, None)
+                };
+                self.bus.publish(&reply.subject(), &[], answer.into()).await.expect("answer");
+            }
+        }
+    }
+
+    async fn serve(&self) {
+        let mut services = Services::start(&self.bus, "0.1.0");
+        let keys = |_: GetKeys| async {
+            Ok(Keys { keys: vec![VerifyKey { kid: KID.into(), public: PUBLIC.to_vec() }] })
+        };
+        services.handle(8, keys).await.expect("keys");
+        let core = self.clone();
+        let groups = move |request: ListGroups| std::future::ready(core.groups(&request));
+        services.handle(8, groups).await.expect("groups");
+        let core = self.clone();
+        let sync = move |request: Sync| std::future::ready(core.sync(&request));
+        services.handle(8, sync).await.expect("sync");
+        let core = self.clone();
+        let read = move |request: ReadLog| std::future::ready(core.read(&request));
+        services.handle(8, read).await.expect("read");
+        let rooms = |request: ListRooms| async move {
+            let room = RoomSummary { room: "a-team".into(), seq: 7, ..RoomSummary::default() };
+            Ok(Rooms { rooms: vec![room], more: request.limit == 1 })
+        };
+        services.handle(8, rooms).await.expect("rooms");
+        let login = |request: Login| async move {
+            let Login { user, device, .. } = request;
+            Ok(Tokens { user, device, ..Tokens::default() })
+        };
+        services.handle(8, login).await.expect("login");
+        services.handle(8, |_: Logout| async { Ok(Empty {}) }).await.expect("logout");
+        // They live as long as the test.
+        std::mem::forget(services);
+    }
+
+    fn groups(&self, request: &ListGroups) -> Result<Groups, ApiError> {
+        let me = caller(&request.token);
+        let state = self.lock();
+        let mut rooms: Vec<String> = state
+            .logs
+            .iter()
+            .filter(|(room, log)| room.direct_users().is_none() && is_member(&me, log, u64::MAX))
+            .map(|(room, _)| room.to_string())
+            .filter(|room| *room > request.after)
+            .collect();
+        rooms.sort();
+        let more = rooms.len() > PAGE_ROOMS;
+        rooms.truncate(PAGE_ROOMS);
+        Ok(Groups { rooms, more })
+    }
+
+    fn sync(&self, request: &Sync) -> Result<SyncPage, ApiError> {
+        let me = caller(&request.token);
+        let mut state = self.lock();
+        if state.failing {
+            return Err(ApiError::new(ErrorCode::Internal, "on purpose"));
+        }
+        let (covered, skipped) = match request.page.as_slice() {
+            [] => (state.last_position, 0),
+            page => {
+                let number = |bytes: &[u8]| u64::from_be_bytes(bytes.try_into().expect("8 bytes"));
+                (number(&page[..8]), number(&page[8..]) as usize)
+            }
+        };
+        let position = Position::new(covered, 0).commit_end();
+        let cursor = Cursor { store: StoreId(1), position }.to_string();
+        state.syncs += usize::from(request.page.is_empty());
+        let resync = match request.cursor.as_str() {
+            "" => Resync::NoCursor,
+            _ if state.syncs_unrecovered > 0 => {
+                state.syncs_unrecovered -= 1;
+                Resync::TooFarBehind
+            }
+            _ => Resync::None,
+        };
+        if resync != Resync::None {
+            return Ok(SyncPage { cursor, resync: resync.into(), ..SyncPage::default() });
+        }
+        let since = request.cursor.parse::<Cursor>()?.position;
+        let mut entries: Vec<&(EventHead, Bytes)> = state
+            .logs
+            .values()
+            .flat_map(|log| log.iter().filter(|(head, _)| sees(&me, log, head)))
+            .filter(|(head, _)| head.position > since && head.position <= position)
+            .collect();
+        entries.sort_by_key(|(head, _)| head.position);
+        let page = entries.iter().skip(skipped).take(PAGE_ENTRIES);
+        let page: Vec<LogEntry> = page.map(|entry| log_entry(entry)).collect();
+        let next = skipped + page.len();
+        let next = if next < entries.len() {
+            [covered.to_be_bytes(), (next as u64).to_be_bytes()].concat()
+        } else {
+            Vec::new()
+        };
+        Ok(SyncPage { cursor, resync: 0, entries: page, next })
+    }
+
+    fn read(&self, request: &ReadLog) -> Result<LogPage, ApiError> {
+        let me = caller(&request.token);
+        let mut state = self.lock();
+        state.reads += 1;
+        if state.failing {
+            return Err(ApiError::new(ErrorCode::Internal, "on purpose"));
+        }
+        let no_room = || ApiError::new(ErrorCode::NoSuchRoom, "none");
+        let log = state.logs.get(&room(&request.room)).ok_or_else(no_room)?;
+        let from = match (&request.after, &request.after_position) {
+            (Some(after), _) => after + 1,
+            (None, Some(position)) => {
+                let position = Position::from_slice(position).expect("12 bytes");
+                log.iter().take_while(|(head, _)| head.position <= position).count() as u64 + 1
+            }
+            (None, None) => 1,
+        };
+        let to = if request.to == 0 { log.len() as u64 } else { request.to };
+        let to = to.min(log.len() as u64);
+        let through = to.min(from + PAGE_ENTRIES as u64 - 1);
+        let visible = log.iter().filter(|(head, _)| (from..=through).contains(&head.seq));
+        let visible = visible.filter(|(head, _)| sees(&me, log, head));
+        let entries = visible.map(log_entry).collect();
+        Ok(LogPage { entries, from, through: through.max(from - 1), more: through < to })
+    }
+}
+
+fn log_entry((head, frame): &(EventHead, Bytes)) -> LogEntry {
+    let head = EventHead { position_before: None, ..head.clone() };
+    LogEntry { head: head.to_string(), frame: frame.clone() }
+}
+
+fn caller(token: &str) -> UserId {
+    user(&jsonwebtoken::dangerous::insecure_decode::<Claims>(token).expect("claims").claims.sub)
+}
+
+/// A member before this seq: who was never added is none.
+fn is_member(me: &UserId, log: &[(EventHead, Bytes)], before: u64) -> bool {
+    let mine = |head: &EventHead| head.user.as_ref() == Some(me);
+    let last = log.iter().rev().map(|(head, _)| head).find(|head| head.seq < before && mine(head));
+    last.is_some_and(|head| head.kind == Kind::Add)
+}
+
+/// A member at that entry, or joining by it.
+fn sees(me: &UserId, log: &[(EventHead, Bytes)], head: &EventHead) -> bool {
+    match head.room.direct_users() {
+        Some((a, b)) => *me == a || *me == b,
+        None => is_member(me, log, head.seq) || is_member(me, log, head.seq + 1),
+    }
+}

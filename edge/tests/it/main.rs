@@ -1,0 +1,10 @@
+//! The edge against a real nats-server and a small core that does what a test tells it to.
+
+mod client;
+mod common;
+mod core;
+mod delivery;
+mod http;
+mod outage;
+mod sends;
+mod sessions;

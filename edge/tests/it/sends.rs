@@ -1,0 +1,131 @@
+//! A send is answered by core's word, or by the truth that there is none.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use weft_edge::{Limits, Rate};
+
+use crate::client::http;
+use crate::common::{World, token};
+
+const ID: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+
+fn send(room: &str, text: &str) -> Value {
+    json!({ "type": "send", "room": room, "client_id": ID, "text": text })
+}
+
+fn impatient() -> Limits {
+    Limits {
+        resend_after: Duration::from_millis(100),
+        give_up_after: Duration::from_millis(500),
+        ..Limits::default()
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_cores_own() {
+    let world = World::new().await;
+    let mut alice = world.session("alice").await;
+    let ack = alice.request(send("alice~bob", "hi")).await;
+    assert_eq!(
+        (&ack["type"], &ack["room"], &ack["seq"]),
+        (&json!("ack"), &json!("alice~bob"), &json!(1))
+    );
+    let error = alice.request(send("full", "hi")).await;
+    assert_eq!((&error["type"], &error["error"]["code"]), (&json!("error"), &json!("room_full")));
+    assert_eq!(world.core.commands()[0], ("alice~bob".to_owned(), ID.to_owned()));
+}
+
+#[tokio::test]
+async fn without_an_answer_it_is_published_again() {
+    let world = World::with(impatient()).await;
+    let mut alice = world.session("alice").await;
+    world.core.ignore_commands(2);
+    let ack = alice.request(send("alice~bob", "hi")).await;
+    assert_eq!(ack["type"], "ack");
+    let commands = world.core.commands();
+    assert_eq!(commands.len(), 3, "{commands:?}");
+    assert!(commands.iter().all(|(_, id)| id == ID));
+}
+
+#[tokio::test]
+async fn in_the_end_the_outcome_is_unknown() {
+    let world = World::with(impatient()).await;
+    let mut alice = world.session("alice").await;
+    world.core.ignore_commands(usize::MAX);
+    let answer = alice.request(send("alice~bob", "hi")).await;
+    assert_eq!(
+        (&answer["error"]["code"], &answer["error"]["temporary"]),
+        (&json!("unknown"), &json!(true))
+    );
+    let path = "/v1/rooms/alice~bob/entries";
+    let (token, edge) = (token("alice"), world.edge.local_addr());
+    let (status, body) = http(edge, "POST", path, Some(&token), br#"{"text":"hi"}"#).await;
+    assert_eq!((status, &body["error"]["code"]), (504, &json!("unknown")));
+}
+
+#[tokio::test]
+async fn http_sends_the_same_way() {
+    let world = World::with(impatient()).await;
+    let edge = world.edge.local_addr();
+    let token = token("alice");
+    let path = "/v1/rooms/alice~bob/entries";
+    world.core.ignore_commands(1);
+    let (status, ack) = http(edge, "POST", path, Some(&token), br#"{"text":"hi"}"#).await;
+    assert_eq!((status, &ack["type"], &ack["seq"]), (201, &json!("ack"), &json!(1)));
+    let commands = world.core.commands();
+    // Made by the edge once, and kept over the resend.
+    assert_eq!((commands.len(), commands[0].1.len()), (2, 26));
+    assert_eq!(commands[0], commands[1]);
+    let (status, page) = world.get(path, Some(&token)).await;
+    assert_eq!((status, &page["entries"][0]["text"]), (200, &json!("hi")));
+    let (status, refused) =
+        http(edge, "POST", "/v1/rooms/full/entries", Some(&token), br#"{"text":"hi"}"#).await;
+    assert_eq!((status, &refused["error"]["code"]), (409, &json!("room_full")));
+}
+
+#[tokio::test]
+async fn one_session_keeps_its_order() {
+    let world = World::new().await;
+    let mut alice = world.session("alice").await;
+    let mut ids = Vec::new();
+    for number in 0..200 {
+        ids.push(alice.begin(send("alice~bob", &number.to_string())).await);
+    }
+    for seq in 1..=200 {
+        let ack = alice.next().await;
+        assert_eq!((&ack["seq"], &ack["id"]), (&json!(seq), &json!(ids[seq - 1])), "{ack}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_much_is_refused_at_once() {
+    let limits = Limits {
+        in_flight_max: 3,
+        outbox_bytes_max: 20_000,
+        sends: Rate { per_second: 1, burst: 10 },
+        ..Limits::default()
+    };
+    let world = World::with(limits).await;
+    let mut alice = world.session("alice").await;
+    world.core.ignore_commands(usize::MAX);
+    for _ in 0..3 {
+        alice.begin(send("alice~bob", "hi")).await;
+    }
+    let refused = alice.request(send("alice~bob", "hi")).await;
+    assert_eq!(refused["error"]["code"], "rate_limited", "{refused}");
+    // The place of an abandoned send is free again.
+    drop(alice);
+    let mut alice = world.session("alice").await;
+    let large = "x".repeat(30_000);
+    let refused = alice.request(send("alice~bob", &large)).await;
+    assert_eq!(refused["error"]["code"], "overloaded", "{refused}");
+    assert!(refused["error"]["retry_after_ms"].as_u64() > Some(0));
+    for _ in 0..9 {
+        alice.request(send("alice~bob", &large)).await;
+    }
+    let refused = alice.request(send("alice~bob", "hi")).await;
+    assert_eq!(refused["error"]["code"], "rate_limited", "{refused}");
+    assert!(refused["error"]["retry_after_ms"].as_u64() > Some(0));
+    assert_eq!(alice.request(json!({ "type": "ping" })).await["type"], "pong");
+}

@@ -1,0 +1,191 @@
+//! How sessions begin, what they answer, and how they end.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio_tungstenite::tungstenite::Message;
+use weft_edge::{Edge, EdgeOptions, Error, Limits};
+use weft_proto::NodeId;
+
+use crate::client::{over, raw};
+use crate::common::{World, now_s, room, token, token_until};
+
+#[tokio::test]
+async fn a_hello_that_fails_is_answered_and_closed() {
+    let world = World::new().await;
+    let forged = format!("{}x", token("alice"));
+    let expired = token_until("alice", "phone", now_s() - 1, "k1");
+    let foreign = token_until("alice", "phone", now_s() + 60, "k2");
+    let hello = |token: &str| json!({ "id": 7, "type": "hello", "token": token });
+    let with_cursor = json!({ "id": 7, "type": "hello", "token": token("alice"), "cursor": "" });
+    for (frame, code, close) in [
+        (hello(&forged), "unauthorized", 4100),
+        (hello(&foreign), "unauthorized", 4100),
+        (hello(""), "unauthorized", 4100),
+        (hello(&expired), "token_expired", 4101),
+        (json!({ "id": 7, "type": "ping" }), "bad_request", 4102),
+        (json!({ "id": 7, "type": "dance" }), "unknown_type", 4102),
+        (with_cursor, "bad_cursor", 4102),
+    ] {
+        let mut client = world.socket().await;
+        client.send(&frame).await;
+        let answer = client.next().await;
+        assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!(7), &json!(code)), "{frame}");
+        assert_eq!(client.close_code().await, close, "{frame}");
+    }
+}
+
+#[tokio::test]
+async fn bad_requests_are_answered_and_the_socket_stays() {
+    let world = World::new().await;
+    let mut client = world.session("alice").await;
+    for (text, code) in [("nonsense", "bad_json"), ("{}", "bad_request"), ("[]", "bad_request")] {
+        client.send_text(text).await;
+        let answer = client.next().await;
+        assert_eq!((&answer["id"], &answer["error"]["code"]), (&Value::Null, &json!(code)));
+    }
+    client.socket.send_binary().await;
+    assert_eq!(client.next().await["error"]["code"], "bad_encoding");
+    let again = client.request(json!({ "type": "hello", "token": token("alice") })).await;
+    assert_eq!(again["error"]["code"], "bad_request");
+    let rooms = client.request(json!({ "type": "rooms" })).await;
+    assert_eq!((&rooms["rooms"][0]["room"], &rooms["more"]), (&json!("a-team"), &json!(false)));
+    let nowhere = client.request(json!({ "type": "history", "room": "nowhere" })).await;
+    assert_eq!(nowhere["error"]["code"], "no_such_room");
+    assert_eq!(client.request(json!({ "type": "ping" })).await["type"], "pong");
+}
+
+trait SendBinary {
+    async fn send_binary(&mut self);
+}
+
+impl SendBinary for tokio_tungstenite::WebSocketStream<tokio::net::TcpStream> {
+    async fn send_binary(&mut self) {
+        let frame = Message::binary(b"{}".to_vec());
+        futures_util::SinkExt::send(self, frame).await.expect("send");
+    }
+}
+
+#[tokio::test]
+async fn frames_against_the_protocol_end_with_its_own_codes() {
+    let world = World::new().await;
+    // A masked text frame of 1,300,001 bytes (mask 0), and all of it.
+    let mut too_large = vec![0x81, 0x80 | 127];
+    too_large.extend_from_slice(&1_300_001_u64.to_be_bytes());
+    too_large.extend_from_slice(&[0; 4]);
+    too_large.resize(too_large.len() + 1_300_001, b' ');
+    let not_text = vec![0x81, 0x82, 0, 0, 0, 0, 0xc3, 0x28];
+    let unmasked = vec![0x81, 0x02, b'{', b'}'];
+    for (bytes, code) in [(too_large, 1009), (not_text, 1007), (unmasked, 1002)] {
+        let mut tcp = raw(world.edge.local_addr()).await;
+        tcp.write_all(&bytes).await.expect("all of it is taken");
+        assert_eq!(over(tcp).await.close_code().await, code);
+    }
+}
+
+#[tokio::test]
+async fn whoever_says_nothing_is_disconnected() {
+    let limits = Limits {
+        hello_timeout: Duration::from_millis(300),
+        silence: Duration::from_millis(1_000),
+        ..Limits::default()
+    };
+    let world = World::with(limits).await;
+    let mut mute = world.socket().await;
+    let mut client = world.session("alice").await;
+    assert_eq!(mute.close_code().await, 4102);
+    // Any traffic counts, for longer than the silence allowed.
+    let began = std::time::Instant::now();
+    while began.elapsed() < Duration::from_millis(2_500) {
+        assert_eq!(client.request(json!({ "type": "ping" })).await["type"], "pong");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(client.close_code().await, 4002);
+}
+
+#[tokio::test]
+async fn a_token_ends_its_session_unless_it_is_refreshed() {
+    let world = World::new().await;
+    let expires_at = now_s() + 2;
+    let hello = |device: &str| {
+        let token = token_until("alice", device, expires_at, "k1");
+        json!({ "id": 1, "type": "hello", "token": token })
+    };
+    let (mut kept, mut ended) = (world.socket().await, world.socket().await);
+    for (client, device) in [(&mut kept, "phone"), (&mut ended, "tablet")] {
+        client.send(&hello(device)).await;
+        assert_eq!(client.next().await["token_expires_at"], expires_at * 1_000);
+        client.until_synced().await;
+    }
+    let foreign = token_until("alice", "tablet", expires_at + 60, "k1");
+    let refused = kept.request(json!({ "type": "token", "token": foreign })).await;
+    assert_eq!(refused["error"]["code"], "unauthorized");
+    let fresh = token_until("alice", "phone", expires_at + 60, "k1");
+    let taken = kept.request(json!({ "type": "token", "token": fresh })).await;
+    assert_eq!(taken["expires_at"], (expires_at + 60) * 1_000);
+    assert_eq!(ended.close_code().await, 4101);
+    assert!(now_s() >= expires_at);
+    assert_eq!(kept.request(json!({ "type": "ping" })).await["type"], "pong");
+}
+
+#[tokio::test]
+async fn a_slow_reader_is_closed_and_nobody_else_notices() {
+    let limits = Limits { mailbox_bytes_max: 1 << 20, ..Limits::default() };
+    let world = World::with(limits).await;
+    let room = room("alice~bob");
+    let mut slow = world.session("alice").await;
+    let mut other = world.session("alice").await;
+    let text = "x".repeat(100_000);
+    // More than the mailbox and all buffers of the system hold.
+    let count = 200;
+    for seq in 1..=count {
+        world.core.say(&room, &text).await;
+        assert_eq!(other.seqs(1).await, [seq]);
+    }
+    let mut last = 0;
+    loop {
+        match slow.next_or_close().await {
+            Ok(frame) => {
+                assert_eq!(frame["seq"], last + 1);
+                last += 1;
+            }
+            Err(code) => break assert_eq!(code, 4001),
+        }
+    }
+    assert!(last < count, "everything fitted: the test is too small");
+}
+
+#[tokio::test]
+async fn a_shutdown_says_goodbye_and_waits() {
+    let world = World::new().await;
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        clients.push(world.session("alice").await);
+    }
+    let mut mute = world.socket().await;
+    let addr = world.edge.local_addr();
+    let late = world.edge.shutdown(Duration::from_secs(5)).await;
+    assert!(late.is_empty(), "{late:?}");
+    for client in clients.iter_mut().chain([&mut mute]) {
+        assert_eq!(client.close_code().await, 4000);
+    }
+    assert!(tokio::net::TcpStream::connect(addr).await.is_err());
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named() {
+    let world = World::new().await;
+    let options = EdgeOptions {
+        bus: world.edge_bus.clone(),
+        node: NodeId::new("edge-2").expect("node"),
+        listen: world.edge.local_addr(),
+        partitions: 1,
+        limits: Limits::default(),
+    };
+    match Edge::start(options).await {
+        Err(Error::PortTaken(addr)) => assert_eq!(addr, world.edge.local_addr()),
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("two on one port"),
+    }
+}
