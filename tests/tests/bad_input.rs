@@ -46,12 +46,14 @@ async fn frames_that_are_no_requests() -> Result<()> {
     let alice = system.user("alice").await?;
     let room = direct(&alice, &alice);
     let mut session = system.session(&alice).await?;
+    let list = format!(r#"[1,"ping"{}]"#, ",null".repeat(14));
     for (text, expected) in [
         ("{", "bad_json"),
         ("", "bad_json"),
         ("nonsense", "bad_json"),
         ("{\"id\":1,\"type\":\"ping\"} {}", "bad_json"),
         ("[]", "bad_request"),
+        (&list, "bad_request"),
         ("7", "bad_request"),
         ("null", "bad_request"),
         ("{}", "bad_request"),
@@ -63,10 +65,13 @@ async fn frames_that_are_no_requests() -> Result<()> {
         (r#"{"id":"1","type":"ping"}"#, "bad_request"),
     ] {
         session.socket().send_text(text).await?;
-        assert_eq!(pushed_error(&mut session).await.context(text)?, expected, "{text}");
+        assert_eq!(pushed_error(&mut session).await?, expected, "{text}");
     }
     // Unpaired surrogates are no characters; nesting has a limit.
-    for text in [r#"{"id":1,"type":"send","text":"\ud800"}"#.to_owned(), "[".repeat(100_000)] {
+    for text in [
+        r#"{"type":"send","text":"\ud800"}"#.to_owned(),
+        format!("{{\"x\":{}", "[".repeat(100_000)),
+    ] {
         session.socket().send_text(&text).await?;
         assert_eq!(pushed_error(&mut session).await?, "bad_json");
     }
@@ -250,19 +255,27 @@ async fn client_ids_out_of_time_or_used_otherwise() -> Result<()> {
     works(&mut session, &room).await
 }
 
+/// The answer to a first frame that is refused, and the code that the socket is closed with.
+async fn refused_hello(system: &System, frame: &Value) -> Result<(String, u16)> {
+    let mut socket = Socket::open(system.edge()).await?;
+    socket.send(frame).await?;
+    let answer = socket.next().await?;
+    assert_eq!(answer["id"], frame["id"], "{answer}");
+    Ok((code(&answer)?, socket.closed_within(CLOSE_LIMIT).await?))
+}
+
 #[tokio::test]
 async fn sockets_that_the_protocol_closes() -> Result<()> {
     let system = shared().await;
     let alice = system.user("alice").await?;
-    let mut first = Socket::open(system.edge()).await?;
-    first.send(&json!({ "id": 1, "type": "ping" })).await?;
-    assert_eq!(first.closed_within(CLOSE_LIMIT).await?, 4102, "a ping is no hello");
+    let ping = json!({ "id": 1, "type": "ping" });
+    let (code, close) = refused_hello(system, &ping).await?;
+    assert_eq!((code.as_str(), close), ("bad_request", 4102), "a ping is no hello");
     let mut silent = Socket::open(system.edge()).await?;
 
-    let mut forged = Socket::open(system.edge()).await?;
     let hello = json!({ "id": 1, "type": "hello", "token": forge(&alice.token) });
-    forged.send(&hello).await?;
-    assert_eq!(forged.closed_within(CLOSE_LIMIT).await?, 4100, "a forged token");
+    let (code, close) = refused_hello(system, &hello).await?;
+    assert_eq!((code.as_str(), close), ("unauthorized", 4100), "a forged token");
 
     let mut session = system.session(&alice).await?;
     // Larger than allowed by one byte.
@@ -306,11 +319,9 @@ async fn cursors_that_are_none() -> Result<()> {
     let system = shared().await;
     let alice = system.user("alice").await?;
     for cursor in ["nonsense", "", "....", "0000000000000000"] {
-        let mut socket = Socket::open(system.edge()).await?;
         let hello = json!({ "id": 1, "type": "hello", "token": alice.token, "cursor": cursor });
-        socket.send(&hello).await?;
-        let answer = socket.next().await?;
-        assert_eq!((code(&answer)?.as_str(), &answer["id"]), ("bad_cursor", &json!(1)), "{cursor}");
+        let (code, close) = refused_hello(system, &hello).await?;
+        assert_eq!((code.as_str(), close), ("bad_cursor", 4102), "{cursor}");
     }
     // The cursor of another store is well-formed.
     let other = "00000000000000aa.0000000000000001ffff0000";
@@ -352,6 +363,7 @@ async fn http_requests_that_are_none() -> Result<()> {
     is(&raw("GET", &format!("{entries}?after=1&before=2"), b"").await?, 400, "bad_request");
     is(&raw("GET", &format!("{entries}?after=x"), b"").await?, 400, "bad_request");
     is(&raw("GET", "/v1/nothing", b"").await?, 404, "not_found");
+    is(&raw("DELETE", &entries, b"").await?, 405, "not_found");
     is(&raw("POST", "/v1/login", b"{").await?, 400, "bad_json");
     is(&raw("POST", "/v1/login", br#"{"user":"alice"}"#).await?, 400, "bad_request");
     is(
@@ -416,11 +428,12 @@ async fn nats_payloads_that_are_neither_text_nor_entry() -> Result<()> {
     let nowhere = unique("nowhere");
     let too_long = "한".repeat(100_001);
     type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [u8], &'a str);
-    let cases: [Case<'_>; 14] = [
+    let cases: [Case<'_>; 15] = [
         (&group, &[], b"\xff\xfe", "bad_encoding"),
         (&group, &[], b"", "bad_request"),
         (&group, &[], too_long.as_bytes(), "too_long"),
         (&group, &[json_type], b"{", "bad_json"),
+        (&group, &[json_type], b"{\"text\":\"\xff\"}", "bad_encoding"),
         (&group, &[json_type], b"[]", "bad_request"),
         (&group, &[json_type], b"{}", "bad_request"),
         (&group, &[json_type], br#"{"kind":"dance"}"#, "unknown_type"),

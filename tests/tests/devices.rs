@@ -1,10 +1,12 @@
 //! All devices of a user see the same: own sends included, live and after a resume.
 
+use std::collections::VecDeque;
+
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use weft_tests::session::Session;
 use weft_tests::socket::now_ms;
-use weft_tests::system::{direct, shared};
+use weft_tests::system::{Options, System, direct, shared};
 use weft_tests::ulid;
 
 #[tokio::test]
@@ -72,21 +74,45 @@ async fn a_device_resumes_where_it_stopped() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_too_far_behind_is_told() -> Result<()> {
-    let system = shared().await;
+    const ENTRIES: u64 = 10_100;
+    let system = System::split(Options { edges: 1, ..Options::default() }).await?;
     let alice = system.user("alice").await?;
     let mut a = system.session(&alice).await?;
-    let store = a.cursor().split_once('.').context("a cursor")?.0.to_owned();
-    // A place in commit order before everything that inboxes keep: long ago.
-    let ancient = format!("{store}.{:016x}ffff0000", 1);
-    let old = Session::open(system.edge(), &alice, Some(&ancient)).await?;
-    assert_eq!(old.synced["recovered"], false, "{}", old.synced);
-    assert_eq!(old.synced["resync"], "cursor_expired", "{}", old.synced);
+    let before = a.cursor();
+    let store = before.split_once('.').context("a cursor")?.0;
+    // Older than everything, in a store that has dropped nothing yet: good.
+    let first = format!("{store}.{:016x}ffff0000", 1);
+    let session = Session::open(system.edge(), &alice, Some(&first)).await?;
+    assert_eq!(session.synced["recovered"], true, "{}", session.synced);
+    drop(session);
+
+    let room = direct(&alice, &alice);
+    let mut unanswered = VecDeque::new();
+    for number in 1..=ENTRIES {
+        let id = ulid::fresh();
+        let text = number.to_string();
+        let send = json!({ "type": "send", "room": room, "client_id": id, "text": text });
+        unanswered.push_back((a.begin(send.clone()).await?, send));
+        while unanswered.len() > if number == ENTRIES { 0 } else { 200 } {
+            let (request, send) = unanswered.pop_front().context("a request")?;
+            let answer = a.answer(request).await?;
+            if answer["type"] == "ack" {
+                continue;
+            }
+            assert_eq!(answer["error"]["temporary"], true, "{answer}");
+            unanswered.push_back((a.begin(send.clone()).await?, send));
+        }
+    }
+    let late = Session::open(system.edge(), &alice, Some(&before)).await?;
+    assert_eq!(late.synced["recovered"], false, "{}", late.synced);
+    assert_eq!(late.synced["resync"], "too_far_behind", "{}", late.synced);
     // The cursor that comes with it is good.
-    let next = Session::open(system.edge(), &alice, Some(&old.cursor())).await?;
+    let mut next = Session::open(system.edge(), &alice, Some(&late.cursor())).await?;
     assert_eq!(next.synced["recovered"], true, "{}", next.synced);
-    a.acked(&direct(&alice, &alice), json!({ "text": "x" })).await?;
+    assert_eq!(next.acked(&room, json!({ "text": "x" })).await?, ENTRIES + 1);
+    next.expect(&room, ENTRIES + 1).await?;
     Ok(())
 }
 

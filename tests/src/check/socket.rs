@@ -9,13 +9,20 @@ use crate::history::{Device, Event, History, Room, SessionId};
 type Kept<'a> = BTreeMap<&'a Room, BTreeSet<u64>>;
 
 pub(super) fn check(history: &History, facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
+    // All that a device has, however it came.
     let mut kept: HashMap<&Device, Kept<'_>> = HashMap::new();
-    let mut last: HashMap<(SessionId, &Room), u64> = HashMap::new();
+    // What was pushed to it since it was last told to load its rooms anew.
+    let mut pushed: HashMap<&Device, Kept<'_>> = HashMap::new();
+    let mut last: HashMap<SessionId, HashMap<&Room, u64>> = HashMap::new();
     for event in &history.events {
         match event {
             Event::Received { device, session, entry } => {
-                kept.entry(device).or_default().entry(&entry.room).or_default().insert(entry.seq);
-                let last = last.entry((*session, &entry.room)).or_insert(entry.seq);
+                for kept in [&mut kept, &mut pushed] {
+                    let rooms = kept.entry(device).or_default();
+                    rooms.entry(&entry.room).or_default().insert(entry.seq);
+                }
+                let last = last.entry(*session).or_default();
+                let last = last.entry(&entry.room).or_insert(entry.seq);
                 if entry.seq > *last + 1 {
                     found.insert(Violation::SocketGap {
                         device: device.clone(),
@@ -31,8 +38,13 @@ pub(super) fn check(history: &History, facts: &Facts<'_>, found: &mut BTreeSet<V
             Event::Loaded { device, entry } => {
                 kept.entry(device).or_default().entry(&entry.room).or_default().insert(entry.seq);
             }
+            Event::Synced { device, session, recovered: false } => {
+                // Everything before it is found by `history`: the socket begins anew.
+                pushed.remove(device);
+                last.remove(session);
+            }
             Event::Synced { device, session, recovered: true } => {
-                for (room, seqs) in kept.entry(device).or_default() {
+                for (room, seqs) in pushed.entry(device).or_default() {
                     if let Some(missing) = first_hole(seqs) {
                         found.insert(Violation::CursorAhead {
                             device: device.clone(),

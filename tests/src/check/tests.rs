@@ -52,6 +52,14 @@ fn synced(session: u64) -> Event {
     Event::Synced { device: "bob/phone".into(), session: SessionId(session), recovered: true }
 }
 
+fn resync(session: u64) -> Event {
+    Event::Synced { device: "bob/phone".into(), session: SessionId(session), recovered: false }
+}
+
+fn loaded(entry: Entry) -> Event {
+    Event::Loaded { device: "bob/phone".into(), entry }
+}
+
 fn settled() -> Event {
     Event::Settled { device: "bob/phone".into(), room: ROOM.into() }
 }
@@ -184,6 +192,24 @@ fn a_cursor_ahead_is_found() {
         missing: 2,
     };
     assert_eq!(judge(events), [ahead]);
+}
+
+#[test]
+fn who_loads_anew_begins_anew() {
+    let after_a_resync = vec![
+        received(2, entry(1, "a")),
+        resync(2),
+        received(2, entry(3, "c")),
+        synced(2),
+        loaded(entry(2, "b")),
+        last(&[(1, "a"), (2, "b"), (3, "c")]),
+        settled(),
+    ];
+    assert_eq!(judge(after_a_resync.clone()), []);
+    let mut not_loaded = after_a_resync;
+    not_loaded.retain(|event| !matches!(event, Event::Loaded { .. }));
+    let missing = Violation::NotDelivered { device: "bob/phone".into(), room: ROOM.into(), seq: 2 };
+    assert_eq!(judge(not_loaded), [missing]);
 }
 
 #[test]
