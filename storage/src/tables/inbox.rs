@@ -43,7 +43,7 @@ pub fn decode(key: &[u8], value: &[u8]) -> Result<(Position, RoomId, u64), Error
     reader.name()?;
     let position = reader.position()?;
     let pointer: Pointer = record::decode("inbox", value)?;
-    let room = RoomId::new(&pointer.room)
-        .map_err(|error| Error::Corrupt(format!("inbox: {error}")))?;
+    let room =
+        RoomId::new(&pointer.room).map_err(|error| Error::Corrupt(format!("inbox: {error}")))?;
     Ok((position, room, pointer.seq))
 }

@@ -174,11 +174,7 @@ async fn walk(
 }
 
 /// Takes the entry whose parts are complete in `rows`; `None` while some are still to come.
-fn take_entry(
-    room: &RoomId,
-    rows: &mut Vec<Pair>,
-    reverse: bool,
-) -> Result<Option<Logged>, Error> {
+fn take_entry(room: &RoomId, rows: &mut Vec<Pair>, reverse: bool) -> Result<Option<Logged>, Error> {
     let first = if reverse { rows.last() } else { rows.first() };
     let Some((first_key, first_value)) = first else { return Ok(None) };
     let mut reader = KeyReader::new(Tag::Log, first_key)?;
@@ -186,7 +182,11 @@ fn take_entry(
     let (seq, part) = (reader.u64()?, reader.u8()?);
     if part != 0 {
         // Backwards, the further parts come before the first.
-        return if reverse { Ok(None) } else { Err(corrupt(room, seq, "its first part is missing")) };
+        return if reverse {
+            Ok(None)
+        } else {
+            Err(corrupt(room, seq, "its first part is missing"))
+        };
     }
     if rows.len() < usize::from(part_count(first_value)?) {
         return Ok(None);
@@ -199,10 +199,7 @@ fn take_entry(
 }
 
 fn part_count(first: &[u8]) -> Result<u8, Error> {
-    first
-        .get(POSITION_BYTES)
-        .copied()
-        .ok_or_else(|| Error::Corrupt("log: row is too short".into()))
+    first.get(POSITION_BYTES).copied().ok_or_else(|| Error::Corrupt("log: row is too short".into()))
 }
 
 fn assemble(room: &RoomId, seq: u64, rows: &[Bytes]) -> Result<Logged, Error> {
@@ -291,7 +288,10 @@ mod tests {
         let room = entries[0].room.clone();
         let limit = Limit { entries_max: 10, bytes_max: usize::MAX };
         let read = read(&*snapshot, &room, 0..u64::MAX, limit).await.expect("read");
-        assert_eq!(read.iter().map(|l| &l.entry).collect::<Vec<_>>(), entries.iter().collect::<Vec<_>>());
+        assert_eq!(
+            read.iter().map(|l| &l.entry).collect::<Vec<_>>(),
+            entries.iter().collect::<Vec<_>>()
+        );
         assert!(read.windows(2).all(|pair| pair[0].position < pair[1].position));
         let back = read_back(&*snapshot, &room, 2..5, limit).await.expect("read");
         assert_eq!(back.iter().map(|l| l.entry.seq).collect::<Vec<_>>(), [4, 3, 2]);
