@@ -7,6 +7,7 @@ mod folder;
 mod nats;
 mod welcome;
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,7 +28,7 @@ pub use self::nats::{cache_folder, server_config};
 pub use self::welcome::print as print_text;
 use crate::commands::Partitions;
 use crate::error::Error;
-use crate::process::{Signals, block_on, name_the_late};
+use crate::process::{Signals, block_on, name_the_late, until_free};
 use crate::roles::core::CoreLimits;
 use crate::roles::edge::EdgeLimits;
 
@@ -107,7 +108,8 @@ struct Running {
 
 impl Running {
     async fn start(options: &DevOptions) -> Result<Self, Error> {
-        let folder = Folder::open(&options.data)?;
+        let in_use = |error: &Error| matches!(error, Error::InUse { .. });
+        let folder = until_free(|| Folder::open(&options.data), in_use)?;
         // Before anything is started: the same failure later would cost its user seconds.
         check_address(options.listen)?;
         let node = folder.node_name()?;
@@ -169,11 +171,7 @@ impl Running {
 }
 
 fn check_address(address: SocketAddr) -> Result<(), Error> {
-    std::net::TcpListener::bind(address).map(drop).map_err(|error| Error::Listen {
-        address: address.to_string(),
-        reason: match error.kind() {
-            std::io::ErrorKind::AddrInUse => "another process listens there".to_owned(),
-            _ => error.to_string(),
-        },
-    })
+    let in_use = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
+    let bound = until_free(|| std::net::TcpListener::bind(address), in_use);
+    bound.map(drop).map_err(Error::io(format!("can't listen on {address}")))
 }

@@ -14,15 +14,7 @@ pub enum Error {
         /// ` (process 123)`, where that is known.
         owner: String,
     },
-    /// The listening address.
-    #[error("can't listen on {address}: {reason}")]
-    Listen {
-        /// The address.
-        address: String,
-        /// Why not.
-        reason: String,
-    },
-    /// A file operation.
+    /// A file or socket operation.
     #[error("{what}: {reason}")]
     Io {
         /// What was tried.

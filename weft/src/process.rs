@@ -1,7 +1,7 @@
 //! This process among others: signals, its parent, names, its runtime.
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,6 +22,23 @@ pub fn block_on<F: Future<Output = Result<(), Error>>>(work: F) -> Result<(), Er
     // What is late was named; a blocking task must not hold up the end.
     runtime.shutdown_timeout(Duration::from_millis(100));
     result
+}
+
+/// Tries again for a second while `is_held` says that somebody has what is wanted: a process that
+/// was killed lets go of its locks and ports only a moment later.
+pub fn until_free<T, E>(
+    mut attempt: impl FnMut() -> Result<T, E>,
+    is_held: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    let deadline = Instant::now() + Duration::from_secs(1);
+    loop {
+        match attempt() {
+            Err(error) if is_held(&error) && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Hears Ctrl-C and SIGTERM from its creation on.

@@ -34,10 +34,15 @@ weft {version} runs. Ctrl-C ends it.
 Try, in another terminal:
 
 1. Make an account, and log in:
-   curl -s {url}/v1/accounts -d '{{"user":"alice","password":"open sesame"}}' && export TOKEN=$(curl -s {url}/v1/login -d '{{"user":"alice","password":"open sesame","device":"laptop"}}' | python3 -c 'import json,sys; print(json.load(sys.stdin)["token"])')
+curl -s {url}/v1/accounts -d '{{"user":"alice","password":"open sesame"}}' && export TOKEN=$(curl -s {url}/v1/login -d '{{"user":"alice","password":"open sesame","device":"laptop"}}' | python3 -c 'import json,sys; print(json.load(sys.stdin)["token"])')
 
 2. Listen, on a WebSocket (python3 -m pip install websockets):
-   python3 -c 'import json,os; from websockets.sync.client import connect; ws=connect("ws://{address}/v1/ws", subprotocols=["weft.v1"]); ws.send(json.dumps({{"id":1,"type":"hello","token":os.environ["TOKEN"]}})); [print(frame, flush=True) for frame in ws]'
+python3 -c '
+import json, os
+from websockets.sync.client import connect
+with connect("ws://{address}/v1/ws", subprotocols=["weft.v1"]) as ws:
+    ws.send(json.dumps({{"id": 1, "type": "hello", "token": os.environ["TOKEN"]}}))
+    for frame in ws: print(frame, flush=True)'
 "#,
         version = env!("CARGO_PKG_VERSION"),
         data = data.display(),
@@ -48,7 +53,7 @@ Try, in another terminal:
             text,
             r#"
 3. Write to alice from another system (the `nats` command, or any NATS client; password in {file}):
-   NATS_USER={bot} NATS_PASSWORD=$(cat {file}) nats -s {nats_url} pub weft.in.{bot}.{room} 'hello from NATS'
+NATS_USER={bot} NATS_PASSWORD=$(cat {file}) nats -s {nats_url} pub weft.in.{bot}.{room} 'hello from NATS'
 "#,
             file = file.display(),
         );
@@ -64,11 +69,7 @@ fn room_with(one: &str, other: &str) -> String {
 /// Prints it. Whoever closed standard output does not want it.
 pub fn print(text: &str) -> Result<(), Error> {
     let mut out = std::io::stdout().lock();
-    match out
-        .write_all(text.as_bytes())
-        .and_then(|()| out.write_all(b"\n"))
-        .and_then(|()| out.flush())
-    {
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Error::io("standard output")(error))
         }

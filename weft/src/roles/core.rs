@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::nats_login::NatsLogin;
 use crate::process::{
     PATIENCE, Signals, block_on, end_with_parent, name_the_late, new_node_name, node_name, say,
+    until_free,
 };
 
 /// One core process.
@@ -88,7 +89,8 @@ pub fn run(options: CoreOptions) -> Result<(), Error> {
         let mut signals = Signals::listen()?;
         let StorePlace::Embedded(folder) = &options.store;
         // The store's lock comes first: the node's name belongs to whoever holds it.
-        let store = Store::new(Embedded::open(folder)?);
+        let in_use = |error: &weft_storage::Error| matches!(error, weft_storage::Error::Locked(_));
+        let store = Store::new(until_free(|| Embedded::open(folder), in_use)?);
         let node = match &options.node {
             Some(node) => node.clone(),
             None => kept_node_name(folder)?,

@@ -1,14 +1,13 @@
 //! Start, stop, kill -9, restart: what was acknowledged stays, and nothing is left in the way.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use crate::support::{Place, Running, http, is_alive, nats_pid, wait_until, weft};
+use crate::support::{Running, http, is_alive, lasting_port, nats_pid, wait_until, weft};
 
 const PASSWORD: &str = "correct horse";
 const ROOM: &str = "/v1/rooms/alice~alice/entries";
@@ -50,14 +49,6 @@ fn note(seq: u64, text: &str) -> (u64, String) {
     (seq, text.to_owned())
 }
 
-/// `weft dev` on the ports that an earlier one had.
-fn dev_again(data: &Path, place: &Place) -> Running {
-    let (_, nats_port) = place.nats.rsplit_once(':').expect("port");
-    let mut command = weft(&["dev", "--listen", &place.http, "--nats-port", nats_port]);
-    command.arg("--data").arg(data);
-    Running::start_dev(command).0
-}
-
 #[test]
 fn ctrl_c_ends_everything_within_five_seconds() {
     let folder = tempdir().expect("folder");
@@ -76,7 +67,8 @@ fn ctrl_c_ends_everything_within_five_seconds() {
 #[test]
 fn what_was_acknowledged_survives_kill_and_restart_on_the_same_ports() {
     let folder = tempdir().expect("folder");
-    let (mut dev, place) = Running::dev(folder.path());
+    let ports = (lasting_port(), lasting_port());
+    let (mut dev, place) = Running::dev_at(folder.path(), ports.0, ports.1);
     let token = sign_up(&place.http);
     let mut expected = Vec::new();
     for round in 1..=3 {
@@ -86,7 +78,8 @@ fn what_was_acknowledged_survives_kill_and_restart_on_the_same_ports() {
         let nats = nats_pid(folder.path());
         dev.kill();
         // No waiting: the next start has to cope with what is still there.
-        dev = dev_again(folder.path(), &place);
+        let (next, _) = Running::dev_at(folder.path(), ports.0, ports.1);
+        drop(std::mem::replace(&mut dev, next));
         wait_until("the old nats-server is gone", || !is_alive(nats));
         assert_eq!(notes(&place.http, &token), expected);
     }
@@ -97,7 +90,7 @@ fn what_was_acknowledged_survives_kill_and_restart_on_the_same_ports() {
 #[test]
 fn nats_server_is_started_again_on_its_port() {
     let folder = tempdir().expect("folder");
-    let (_dev, place) = Running::dev(folder.path());
+    let (_dev, place) = Running::dev_at(folder.path(), lasting_port(), lasting_port());
     let token = sign_up(&place.http);
     assert_eq!(send(&place.http, &token, "before"), Some(1));
     let killed = nats_pid(folder.path());

@@ -1,7 +1,7 @@
 //! Processes of this package's executable, and the smallest HTTP client that will do.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -50,6 +50,13 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// A port that stays free while nobody has it: from below those that the system gives away.
+pub fn lasting_port() -> u16 {
+    let mut free = (0..).map(|_| rand::random_range(15_000..30_000));
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    free.find(is_free).expect("a free port")
+}
+
 /// A running process. Dropping it kills it.
 pub struct Running {
     child: Child,
@@ -78,8 +85,16 @@ impl Running {
         Self::start_dev(command)
     }
 
-    /// As [`dev`](Self::dev), where the command is made already.
-    pub fn start_dev(command: Command) -> (Self, Place) {
+    /// As [`dev`](Self::dev), on ports that a restart finds free.
+    pub fn dev_at(data: &Path, http_port: u16, nats_port: u16) -> (Self, Place) {
+        let mut command = weft(&["dev"]);
+        command.arg(format!("--listen=127.0.0.1:{http_port}"));
+        command.arg(format!("--nats-port={nats_port}"));
+        command.arg("--data").arg(data);
+        Self::start_dev(command)
+    }
+
+    fn start_dev(command: Command) -> (Self, Place) {
         let running = Self::start(command);
         let place = Place {
             http: running.word_after("clients", "http://"),
@@ -106,10 +121,9 @@ impl Running {
         self.child.id()
     }
 
-    /// kill -9.
-    pub fn kill(mut self) {
+    /// kill -9, without waiting for the end.
+    pub fn kill(&mut self) {
         self.child.kill().expect("kill");
-        self.child.wait().expect("wait");
     }
 
     /// Ctrl-C, or SIGTERM. How long it took to end, and whether it ended well.
