@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::account::Login;
 use crate::socket::Socket;
@@ -131,14 +131,25 @@ impl Session {
         self.request(fields).await
     }
 
-    /// Sends an entry that must be acknowledged; its seq.
+    /// Sends an entry that must be acknowledged, again after temporary errors; its seq.
     ///
     /// # Errors
-    /// Where it is refused, or as [`Self::answer`].
-    pub async fn acked(&mut self, room: &str, fields: Value) -> Result<u64> {
-        let answer = self.entry(room, fields.clone()).await?;
-        ensure!(answer["type"] == "ack" && answer["room"] == room, "{fields} in {room}: {answer}");
-        answer["seq"].as_u64().context("an ack without seq")
+    /// Where it is refused for good, or as [`Self::answer`].
+    pub async fn acked(&mut self, room: &str, mut fields: Value) -> Result<u64> {
+        if fields["client_id"].is_null() {
+            fields["client_id"] = ulid::fresh().into();
+        }
+        loop {
+            let answer = self.entry(room, fields.clone()).await?;
+            if answer["error"]["temporary"] == true {
+                let wait_ms = answer["error"]["retry_after_ms"].as_u64().unwrap_or(250);
+                sleep(Duration::from_millis(wait_ms)).await;
+                continue;
+            }
+            let is_ack = answer["type"] == "ack" && answer["room"] == room;
+            ensure!(is_ack, "{fields} in {room}: {answer}");
+            return answer["seq"].as_u64().context("an ack without seq");
+        }
     }
 
     /// Sends an entry that must be refused; the code.

@@ -1,6 +1,7 @@
 //! All devices of a user see the same: own sends included, live and after a resume.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -31,6 +32,7 @@ async fn own_sends_reach_all_own_devices() -> Result<()> {
     let path = format!("/v1/rooms/{room}/entries");
     let ack = phone.call(system.edge(), "POST", &path, &json!({ "text": "by HTTP" })).await?;
     assert_eq!((ack.status, &ack.body["type"], &ack.body["seq"]), (201, &json!("ack"), &json!(3)));
+    assert_eq!(ack.body["client_id"].as_str().map(str::len), Some(26), "{ack:?}");
     l.expect(&room, 3).await?;
     Ok(())
 }
@@ -242,5 +244,30 @@ async fn profiles_and_passwords() -> Result<()> {
     assert_eq!((seen.status, seen.body), (200, wanted));
     let own = bob.call(edge, "GET", "/v1/profile", &Value::Null).await?;
     assert_eq!(own.body["display_name"], bob.user, "{own:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_is_silent_is_disconnected_and_who_pings_is_not() -> Result<()> {
+    let system = shared().await;
+    let alice = system.user("alice").await?;
+    let mut silent = system.session(&alice).await?;
+    let mut alive = system.session(&alice).await?;
+    let heartbeat = Duration::from_millis(alive.welcome["heartbeat_ms"].as_u64().context("ms")?);
+    let silence = Duration::from_millis(silent.welcome["silence_ms"].as_u64().context("ms")?);
+    let pinging = async {
+        let mut beat = tokio::time::interval(heartbeat);
+        loop {
+            beat.tick().await;
+            alive.request(json!({ "type": "ping" })).await?;
+        }
+        #[expect(unreachable_code, reason = "gives the block its type")]
+        Ok::<_, anyhow::Error>(())
+    };
+    tokio::select! {
+        failed = pinging => failed.context("the pinging session")?,
+        code = silent.closed_within(silence * 2) => assert_eq!(code?, 4002),
+    }
+    alive.request(json!({ "type": "ping" })).await?;
     Ok(())
 }
