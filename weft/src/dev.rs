@@ -28,13 +28,14 @@ pub use self::nats::{cache_folder, server_config};
 pub use self::welcome::print as print_text;
 use crate::commands::Partitions;
 use crate::error::Error;
-use crate::process::{Signals, block_on, name_the_late, until_free};
+use crate::process::{Signals, block_on, end_part, name_the_late, until_free};
 use crate::roles::core::CoreLimits;
 use crate::roles::edge::EdgeLimits;
 
 /// Of the 5 s that an orderly end may take, nats-server has the rest.
-const EDGE_PATIENCE: Duration = Duration::from_millis(1_500);
+const EDGE_PATIENCE: Duration = Duration::from_millis(1_700);
 const CORE_PATIENCE: Duration = Duration::from_millis(1_500);
+const BUS_PATIENCE: Duration = Duration::from_millis(100);
 /// How long core may take to have its partitions.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -157,10 +158,11 @@ impl Running {
 
     /// Ends edge, core, nats-server. The names of what is late.
     async fn finish(self) -> Vec<&'static str> {
-        let mut late = self.edge.shutdown(EDGE_PATIENCE).await;
-        late.extend(self.core.shutdown(CORE_PATIENCE).await);
+        let Self { edge, core, .. } = self;
+        let mut late = end_part("edge", EDGE_PATIENCE, |patience| edge.shutdown(patience)).await;
+        late.extend(end_part("core", CORE_PATIENCE, |patience| core.shutdown(patience)).await);
         for bus in &self.buses {
-            if timeout(Duration::from_millis(200), bus.close()).await.is_err() {
+            if timeout(BUS_PATIENCE, bus.close()).await.is_err() {
                 late.push("connection to nats-server");
             }
         }

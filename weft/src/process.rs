@@ -95,6 +95,20 @@ pub fn node_name(text: &str) -> Result<NodeId, Error> {
         .map_err(|error| Error::Failed(format!("node name {text:?}: {}", error.message)))
 }
 
+/// Ends a part within `patience`, a quarter of which is for what it does after its own tasks have
+/// ended (it may wait for a NATS that is gone). The names of what is late.
+pub async fn end_part<F>(
+    name: &'static str,
+    patience: Duration,
+    shutdown: impl FnOnce(Duration) -> F,
+) -> Vec<&'static str>
+where
+    F: Future<Output = Vec<&'static str>>,
+{
+    let ended = tokio::time::timeout(patience, shutdown(patience * 3 / 4)).await;
+    ended.unwrap_or_else(|_| vec![name])
+}
+
 /// Says on standard error which tasks did not end in time.
 pub fn name_the_late(late: &[&'static str]) {
     if !late.is_empty() {

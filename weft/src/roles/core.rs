@@ -15,8 +15,8 @@ use crate::dev::bot_name;
 use crate::error::Error;
 use crate::nats_login::NatsLogin;
 use crate::process::{
-    PATIENCE, Signals, block_on, end_with_parent, name_the_late, new_node_name, node_name, say,
-    until_free,
+    PATIENCE, Signals, block_on, end_part, end_with_parent, name_the_late, new_node_name,
+    node_name, say, until_free,
 };
 
 /// One core process.
@@ -108,7 +108,9 @@ pub fn run(options: CoreOptions) -> Result<(), Error> {
             error = core.failed() => Some(error),
             never = announce(&core, &options, &node) => match never {},
         };
-        let late = core.shutdown(PATIENCE - Duration::from_secs(1)).await;
+        let late =
+            end_part("core", PATIENCE - Duration::from_secs(1), |patience| core.shutdown(patience))
+                .await;
         let _ = tokio::time::timeout(Duration::from_millis(500), bus.close()).await;
         name_the_late(&late);
         failed.map_or(Ok(()), |error| Err(Error::Failed(error.to_string())))

@@ -13,7 +13,7 @@ use crate::commands::Partitions;
 use crate::error::Error;
 use crate::nats_login::NatsLogin;
 use crate::process::{
-    PATIENCE, Signals, block_on, end_with_parent, name_the_late, new_node_name, say,
+    PATIENCE, Signals, block_on, end_part, end_with_parent, name_the_late, new_node_name, say,
 };
 
 /// One edge process.
@@ -53,7 +53,9 @@ pub fn run(options: EdgeOptions) -> Result<(), Error> {
         let (edge, bus) = started?;
         say(&format!("weft edge {node} listens on http://{}", edge.local_addr()));
         signals.next().await;
-        let late = edge.shutdown(PATIENCE - Duration::from_secs(1)).await;
+        let late =
+            end_part("edge", PATIENCE - Duration::from_secs(1), |patience| edge.shutdown(patience))
+                .await;
         let _ = tokio::time::timeout(Duration::from_millis(500), bus.close()).await;
         name_the_late(&late);
         Ok(())
