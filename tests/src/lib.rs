@@ -14,6 +14,12 @@
 //!
 //! The tests stand in `tests/`, one file per promise. Their logs and data stay in
 //! `<target>/weft-tests/` until the next run.
+//!
+//! | variable | meaning |
+//! | --- | --- |
+//! | `WEFT_BIN` | the `weft` binary to test; else it is built |
+//! | `WEFT_NATS_SERVER` | the nats-server to use; else the one on `PATH`, else one is installed |
+//! | `WEFT_KILLS` | how often `acknowledged_is_kept` kills each part; 3 by default |
 
 pub mod account;
 pub mod check;
