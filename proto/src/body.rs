@@ -204,7 +204,7 @@ impl Body {
     /// # Errors
     /// [`ErrorCode::BadJson`] or what [`RawBody::check`] says.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ApiError> {
-        serde_json::from_slice::<RawBody<'_>>(bytes).map_err(ApiError::from)?.check()
+        read_json::<RawBody<'_>>(bytes)?.check()
     }
 
     /// A hash of the content: tells a resend from another content under the same client id.
@@ -324,6 +324,17 @@ fn check_members(names: &[Cow<'_, str>]) -> Result<Vec<UserId>, ApiError> {
     Ok(members)
 }
 
+/// Reads JSON whose bytes may be anything.
+///
+/// # Errors
+/// [`ErrorCode::BadEncoding`] where they are not UTF-8, [`ErrorCode::BadJson`],
+/// [`ErrorCode::BadRequest`] for fields of wrong types.
+pub fn read_json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ApiError> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| ApiError::new(ErrorCode::BadEncoding, "the bytes are not UTF-8"))?;
+    Ok(serde_json::from_str(text)?)
+}
+
 impl From<serde_json::Error> for ApiError {
     fn from(error: serde_json::Error) -> Self {
         let code = match error.classify() {
@@ -344,6 +355,8 @@ mod tests {
 
     #[test]
     fn bad_bodies_have_stable_codes() {
+        let not_utf8 = Body::from_json(b"{\"text\":\"\xc3\x28\"}").expect_err("not UTF-8");
+        assert_eq!(not_utf8.code, ErrorCode::BadEncoding);
         assert_eq!(code("{"), ErrorCode::BadJson);
         assert_eq!(code("[]"), ErrorCode::BadRequest);
         assert_eq!(code("{}"), ErrorCode::BadRequest);

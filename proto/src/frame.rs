@@ -161,6 +161,11 @@ pub struct BadFrame {
 pub fn parse_request(text: &str) -> Result<(u64, Request), BadFrame> {
     let raw: RawFrame<'_> = serde_json::from_str(text)
         .map_err(|error| BadFrame { id: id_of_refused(text), error: error.into() })?;
+    // The library also reads a list of all fields in their order.
+    if !text.trim_start().starts_with('{') {
+        let error = ApiError::new(ErrorCode::BadRequest, "a frame is one JSON object");
+        return Err(BadFrame { id: None, error });
+    }
     let id = raw.id.filter(|id| (1..=REQUEST_ID_MAX).contains(id));
     let error = |error| BadFrame { id, error };
     let Some(number) = id else {
@@ -478,6 +483,8 @@ mod tests {
     fn bad_frames_name_their_id_and_a_stable_code() {
         assert_eq!(refused("nonsense"), (None, ErrorCode::BadJson));
         assert_eq!(refused("[]"), (None, ErrorCode::BadRequest));
+        let list = format!(r#"[1,"ping"{}]"#, ",null".repeat(14));
+        assert_eq!(refused(&list), (None, ErrorCode::BadRequest));
         assert_eq!(refused("{}"), (None, ErrorCode::BadRequest));
         assert_eq!(refused(r#"{"id":0,"type":"ping"}"#), (None, ErrorCode::BadRequest));
         assert_eq!(refused(r#"{"id":"x","type":"ping"}"#), (None, ErrorCode::BadRequest));

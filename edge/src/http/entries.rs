@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
+use weft_proto::body::read_json;
 use weft_proto::frame::{history_frame, history_from};
 use weft_proto::{ApiError, Body, ClientId, ErrorCode, UserId};
 
@@ -50,7 +51,7 @@ pub(super) async fn send(
     InRoom(room): InRoom,
     Raw(body): Raw,
 ) -> Result<Response, Refusal> {
-    let id: Id = serde_json::from_slice(&body).map_err(ApiError::from)?;
+    let id: Id = read_json(&body)?;
     let client_id = match id.client_id {
         Some(text) => ClientId::parse(&text)?,
         None => ClientId::from_parts(shared.now_ms(), rand::random()),

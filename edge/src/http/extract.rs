@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
+use weft_proto::body::read_json;
 use weft_proto::{ApiError, ErrorCode, RoomId};
 
 use crate::auth;
@@ -116,7 +117,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
         let Raw(bytes) = Raw::from_request(request, state).await?;
-        Ok(Self(serde_json::from_slice(&bytes).map_err(ApiError::from)?))
+        Ok(Self(read_json(&bytes)?))
     }
 }
 
