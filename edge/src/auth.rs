@@ -78,7 +78,8 @@ impl Auth {
         let kid = header.kid.ok_or_else(unauthorized)?;
         let key = match self.key(&kid) {
             Some(key) => key,
-            None => self.fetch_unknown(&kid).await?,
+            // Boxed: it is rare, and would be a large part of every session.
+            None => Box::pin(self.fetch_unknown(&kid)).await?,
         };
         self.check(token, &key)
     }

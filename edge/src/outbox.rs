@@ -10,6 +10,9 @@ use weft_proto::{ApiError, ClientId, ErrorCode, RoomId};
 
 use crate::budget::Permit;
 
+/// While NATS is away, resends look for it so often.
+const AWAY_PAUSE: Duration = Duration::from_secs(1);
+
 /// A command for a room's log.
 #[derive(Clone, Debug)]
 pub(crate) struct Command {
@@ -128,8 +131,10 @@ impl Outbox {
         self.due_at
     }
 
-    /// What has come due, in the order in which it was sent.
-    pub(crate) fn due(&mut self, now: Instant) -> Vec<Due> {
+    /// What has come due, in the order in which it was sent. While NATS is away (not
+    /// `is_connected`) nothing is published: it would only fill the client's queue, and soon after
+    /// its return everything is due.
+    pub(crate) fn due(&mut self, now: Instant, is_connected: bool) -> Vec<Due> {
         let mut due = Vec::new();
         self.pending.retain_mut(|pending| {
             if now < pending.due_at {
@@ -138,6 +143,10 @@ impl Outbox {
             if now >= pending.given_up_at {
                 due.push(Due::GiveUp { request_id: pending.request_id });
                 return false;
+            }
+            if !is_connected {
+                pending.due_at = (now + AWAY_PAUSE).min(pending.given_up_at);
+                return true;
             }
             pending.last.attempt += 1;
             let wait = self.patience.resend_after * 2_u32.pow(pending.last.attempt.min(16));
@@ -201,8 +210,8 @@ mod tests {
         let (mut outbox, budget) = outbox(1, start);
         let mut seen = Vec::new();
         while let Some(at) = outbox.due_at() {
-            assert!(outbox.due(at - Duration::from_millis(1)).is_empty());
-            for due in outbox.due(at) {
+            assert!(outbox.due(at - Duration::from_millis(1), true).is_empty());
+            for due in outbox.due(at, true) {
                 seen.push((at - start).as_secs());
                 match due {
                     Due::Publish(attempt) => assert_eq!(attempt.attempt as usize, seen.len()),
@@ -215,13 +224,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn an_outage_uses_up_no_attempts() {
+        let start = Instant::now();
+        let (mut outbox, _budget) = outbox(1, start);
+        let mut now = start;
+        while now - start < Duration::from_secs(40) {
+            now = outbox.due_at().expect("pending");
+            assert!(outbox.due(now, false).is_empty());
+        }
+        now = outbox.due_at().expect("pending");
+        assert!(now - start <= Duration::from_secs(42));
+        let due = outbox.due(now, true);
+        assert!(matches!(&due[..], [Due::Publish(attempt)] if attempt.attempt == 1), "{due:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn an_answer_settles_once_and_order_is_kept() {
         let start = Instant::now();
         let (mut outbox, _budget) = outbox(5, start);
         assert_eq!(outbox.settle(1), Some(101));
         assert_eq!(outbox.settle(1), None);
         assert_eq!(outbox.settle(77), None);
-        let due = outbox.due(start + PATIENCE.resend_after);
+        let due = outbox.due(start + PATIENCE.resend_after, true);
         let numbers: Vec<u64> = due
             .iter()
             .map(|due| match due {
@@ -243,7 +267,7 @@ mod tests {
         let full = ApiError::new(ErrorCode::Overloaded, "full").retry_after_ms(250);
         let (id, error) = outbox.refuse(0, full.clone()).expect("pending");
         assert_eq!((id, error.code), (100, ErrorCode::Overloaded));
-        outbox.due(start + PATIENCE.resend_after);
+        outbox.due(start + PATIENCE.resend_after, true);
         let (id, error) = outbox.refuse(1, full).expect("pending");
         assert_eq!((id, error.code), (101, ErrorCode::Unknown));
         assert_eq!(error.retry_after_ms, Some(250));

@@ -130,7 +130,8 @@ impl Session {
             tokio::select! {
                 biased;
                 code = &mut ended => return Err(Ended::Close(code)),
-                () = &mut timer => self.on_time(timer.as_mut()).await?,
+                // Boxed: it is rare, and would be a large part of every idle session.
+                () = &mut timer => Box::pin(self.on_time(timer.as_mut())).await?,
                 frame = self.stream.next() => self.on_frame(frame).await?,
                 answer = self.requests.next_answer() => {
                     self.requests.on_answer(answer, &mut self.writer).await?;
@@ -234,4 +235,21 @@ fn binary_refused() -> axum::extract::ws::Utf8Bytes {
     let error = ApiError::new(ErrorCode::BadEncoding, "frames are JSON in text messages");
     // Made by serde_json: always text.
     error_frame(&error).try_into().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// An idle session is little more than its future.
+    #[test]
+    fn a_session_is_small() {
+        fn size<F>(_: impl FnOnce(Arc<Shared>, WebSocket) -> F) -> usize {
+            std::mem::size_of::<F>()
+        }
+        let bytes = size(run);
+        assert!(bytes <= 8_192, "{bytes} bytes");
+    }
 }

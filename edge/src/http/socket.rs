@@ -43,8 +43,10 @@ pub(super) async fn open(
         .max_message_size(FRAME_BYTES_MAX);
     Ok(upgrade.on_upgrade(async move |socket| {
         let front = shared.front.clone();
+        // Boxed: every wrapper around a future holds it twice.
+        let session = Box::pin(session::run(shared, socket));
         front.spawn("session", async move {
-            session::run(shared, socket).await;
+            session.await;
             drop(place);
         });
     }))

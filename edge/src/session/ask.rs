@@ -100,7 +100,8 @@ impl Ask {
             let request = build(self.token.get().to_string());
             // What all sessions ask for at once is bounded; nobody waits for a slow client here.
             let permit = self.shared.sync_reads.acquire().await;
-            let reply = self.shared.bus.call(&request).await;
+            // Boxed: it would be a large part of every idle session.
+            let reply = Box::pin(self.shared.bus.call(&request)).await;
             drop(permit);
             match reply {
                 Ok(reply) => return Ok(reply),
@@ -121,7 +122,7 @@ impl Ask {
         let mut tries = self.tries();
         loop {
             self.connected(&mut tries).await;
-            if self.shared.bus.flush().await.is_ok() {
+            if Box::pin(self.shared.bus.flush()).await.is_ok() {
                 return Ok(());
             }
             tries.failed().await?;

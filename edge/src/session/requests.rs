@@ -83,7 +83,7 @@ impl Requests {
 
     /// Sends to publish again, or to give up.
     pub(super) fn due(&mut self, now: Instant) -> Vec<Due> {
-        self.outbox.due(now)
+        self.outbox.due(now, self.shared.is_connected())
     }
 
     /// Takes a request, and answers it where that needs nobody else.
@@ -194,10 +194,6 @@ impl Requests {
         attempt: &Attempt,
         writer: &mut Writer,
     ) -> Result<(), Ended> {
-        // While NATS is away it would only fill the client's queue.
-        if !self.shared.is_connected() {
-            return Ok(());
-        }
         match self.shared.publish(&self.caller.user, &self.answers, attempt).await {
             Ok(()) => Ok(()),
             Err(error) => self.refused(attempt.number, error, writer).await,

@@ -183,3 +183,18 @@ async fn all_devices_hear_the_same() {
         assert_eq!(device.seqs(1).await, [51]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_is_joined_while_it_closes() {
+    let world = World::new().await;
+    let room = room("alice~bob");
+    let mut last = Some(world.session("alice").await);
+    for seq in 1..=50 {
+        // The only session of the feed goes in the instant in which the next one comes.
+        let leaving = last.take();
+        let (mut client, ()) = tokio::join!(world.session("alice"), async { drop(leaving) });
+        world.core.say(&room, &seq.to_string()).await;
+        assert_eq!(client.seqs(1).await, [seq]);
+        last = Some(client);
+    }
+}
