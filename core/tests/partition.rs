@@ -271,6 +271,21 @@ async fn a_log_that_lost_its_tail_is_moved_forward_and_a_store_that_went_back_is
     assert!(message.starts_with("the store went back"), "{message}");
 }
 
+#[tokio::test]
+async fn a_changed_layout_ends_an_owner() {
+    let world = World::new(&["alice", "bob"]).await;
+    let owner = world.own("n1").await;
+    world.gate(false);
+    let before = *world.engine.commits.borrow();
+    world.publish("alice", "alice~bob", Some(id(1)), &text("x"));
+    grown(&world.engine.commits, before).await;
+    world.change_layout().await;
+    world.gate(true);
+    let lost = owner.task.await.expect("join");
+    assert!(matches!(lost, Err(Error::Lost(0))), "{lost:?}");
+    assert!(world.entries("alice~bob").await.is_empty());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 

@@ -247,6 +247,10 @@ impl<L: CommandLog> Owned<L> {
             let (store, before) = (&self.worker.store, &self.guards.applied);
             match evidence(store, self.worker.partition, before, &sealed).await {
                 Ok(Evidence::Done(position)) => break position,
+                // The row is as it was: so it was the other guard, and the layout has changed.
+                Ok(Evidence::Undone) if error.is_none() => {
+                    return Err(Error::Lost(self.worker.partition));
+                }
                 Ok(Evidence::Undone) => {
                     done = self.worker.store.commit(sealed.batch.clone()).await;
                 }

@@ -265,6 +265,14 @@ impl World {
         self.engine.faults.lock().expect("faults").clear();
     }
 
+    /// Changes the layout row, past the gate.
+    pub async fn change_layout(&self) {
+        let row = Layout { partitions: 1, epoch: 2, key_version: KEY_VERSION, store_id: 7 };
+        let mut batch = Batch::new([8; 16]);
+        batch.set(layout::key(), row.encode());
+        self.engine.inner.commit(batch).await.expect("commit");
+    }
+
     /// Commits wait until the gate is opened again.
     pub fn gate(&self, open: bool) {
         self.engine.gate.send_replace(open);
