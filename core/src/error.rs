@@ -14,6 +14,16 @@ pub enum Error {
     /// Another owner has taken the partition.
     #[error("partition {0} was taken by another owner")]
     Lost(Partition),
+    /// The ingest log lost what this owner has read and not yet applied.
+    #[error("the ingest log of partition {partition} went back to {last_seq}; {read} was read")]
+    LogBack {
+        /// The partition.
+        partition: Partition,
+        /// The last sequence that was read.
+        read: u64,
+        /// The log's last sequence.
+        last_seq: u64,
+    },
     /// The store lacks what its ingest log has trimmed already.
     #[error(
         "the store went back: partition {partition} is applied up to {applied}, but its ingest log \
@@ -42,7 +52,7 @@ impl Error {
         match self {
             Self::Store(error) => error.is_retryable(),
             Self::Nats(error) => error.is_retryable(),
-            Self::Lost(_) => true,
+            Self::Lost(_) | Self::LogBack { .. } => true,
             Self::StoreBehind { .. } | Self::Layout(_) | Self::Stopped => false,
         }
     }

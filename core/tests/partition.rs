@@ -8,7 +8,9 @@ use std::sync::atomic::Ordering;
 use proptest::prelude::*;
 use support::{Fault, START_MS, World, grown, id, text, user_id};
 use weft_core::Error;
+use weft_core::partition::ports::CommandLog as _;
 use weft_core::partition::quota::QuotaLimits;
+use weft_core::partition::take::{open_log, take};
 use weft_proto::{Body, ClientId, History, Role};
 
 fn create(members: &[&str]) -> Body {
@@ -284,6 +286,35 @@ async fn a_changed_layout_ends_an_owner() {
     let lost = owner.task.await.expect("join");
     assert!(matches!(lost, Err(Error::Lost(0))), "{lost:?}");
     assert!(world.entries("alice~bob").await.is_empty());
+}
+
+#[tokio::test]
+async fn an_owner_that_was_replaced_does_not_take_a_trimmed_log_for_an_old_store() {
+    let world = World::new(&["alice", "bob"]).await;
+    let first = take(&world.store, 0, "n1", [1; 16]).await.expect("taken").applied;
+    let second = world.own("n2").await;
+    for number in 0..3 {
+        world.send("alice", "alice~bob", Some(id(number)), &text("x")).await;
+    }
+    let mut log = world.log.clone();
+    log.purge_below(4).await.expect("trim");
+    let opened = open_log(&mut log, &world.store, &first, 0, 0).await;
+    assert!(matches!(opened, Err(Error::Lost(0))), "{opened:?}");
+    second.leave().await.expect("leave");
+}
+
+#[tokio::test]
+async fn a_log_is_not_moved_over_what_is_read_and_not_applied() {
+    let world = World::new(&["alice", "bob"]).await;
+    let taken = take(&world.store, 0, "n1", [1; 16]).await.expect("taken").applied;
+    // Three commands were read; then the log lost them.
+    let mut log = world.log.clone();
+    let opened = open_log(&mut log, &world.store, &taken, 0, 3).await;
+    assert!(matches!(opened, Err(Error::LogBack { read: 3, last_seq: 0, .. })), "{opened:?}");
+    // The next owner begins where the store says, and finds nothing missing.
+    let owner = world.own("n2").await;
+    assert_eq!(world.send("alice", "alice~bob", Some(id(1)), &text("x")).await["seq"], 1);
+    owner.leave().await.expect("leave");
 }
 
 proptest! {

@@ -64,30 +64,54 @@ pub async fn take(
     }
 }
 
-/// Opens the log behind what is applied. A log that ends before that is moved forward: its tail was
-/// lost, and what was lost with it is applied, or will be sent again.
+/// The partition's row as it is now.
 ///
 /// # Errors
-/// [`Error::StoreBehind`] where the log has trimmed what the store lacks; those of the log.
+/// Those of the store.
+pub async fn read_row(store: &Store, partition: Partition) -> Result<Applied, weft_storage::Error> {
+    let row = store.snapshot().await?.get(applied::key(partition)).await?;
+    row.as_deref().map(Applied::decode).transpose().map(Option::unwrap_or_default)
+}
+
+/// Opens the log behind `read`. A log that ends before that has lost its tail. Where all that was
+/// read is applied (`taken` says so) it is moved forward: what was lost with the tail is applied, or
+/// will be sent again. Where not, moving it would lose what only this owner has read.
+///
+/// # Errors
+/// [`Error::LogBack`]: take the partition anew. [`Error::Lost`] or [`Error::StoreBehind`] where the
+/// log has trimmed what was not read; those of the log and the store.
 pub async fn open_log(
     log: &mut impl CommandLog,
+    store: &Store,
+    taken: &Applied,
     partition: Partition,
-    applied: u64,
+    read: u64,
 ) -> Result<(), Error> {
-    let found = log.info().await?;
-    if found.first_seq > applied + 1 {
-        return Err(Error::StoreBehind { partition, applied, first_seq: found.first_seq });
+    loop {
+        let found = log.info().await?;
+        if found.first_seq > read + 1 {
+            // Whoever applies trims. An owner that was replaced must not cry that the store is old.
+            if read_row(store, partition).await?.epoch != taken.epoch {
+                return Err(Error::Lost(partition));
+            }
+            let first_seq = found.first_seq;
+            return Err(Error::StoreBehind { partition, applied: read, first_seq });
+        }
+        let last_seq = found.last_seq;
+        if last_seq < read && taken.stream_seq < read {
+            return Err(Error::LogBack { partition, read, last_seq });
+        }
+        if last_seq < read {
+            warn!(partition, read, last_seq, "the ingest log went back, moving it forward");
+            log.purge_below(read + 1).await?;
+        }
+        match log.open(read + 1).await {
+            // It was trimmed, or went back, since it was looked at.
+            Err(Error::Nats(weft_nats::Error::Gap { .. } | weft_nats::Error::LogBehind { .. })) => {
+            }
+            opened => return opened,
+        }
     }
-    if found.last_seq < applied {
-        warn!(
-            partition,
-            applied,
-            last_seq = found.last_seq,
-            "the ingest log went back, moving it forward"
-        );
-        log.purge_below(applied + 1).await?;
-    }
-    log.open(applied + 1).await
 }
 
 /// What an earlier owner committed and may not have published, from the store as it is now.

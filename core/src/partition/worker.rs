@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use weft_proto::{NodeId, Partition, Position};
 use weft_runtime::Clock;
-use weft_storage::tables::applied::{self, Applied};
+use weft_storage::tables::applied::Applied;
 use weft_storage::tables::log as log_table;
 use weft_storage::{BatchId, Outcome, Store};
 
@@ -27,7 +27,7 @@ use super::ports::{CommandLog, EventBus};
 use super::publish::{Act, Publisher, event};
 use super::quota::{Quota, QuotaLimits};
 use super::state::State;
-use super::take::{open_log, take, unpublished};
+use super::take::{open_log, read_row, take, unpublished};
 use crate::error::Error;
 
 /// Messages taken from the log at once: one lookup serves them all.
@@ -101,7 +101,7 @@ impl<L: CommandLog> Worker<L> {
             row = taking => row?,
         };
         let (applied, layout_row) = (row.applied, row.layout_row);
-        open_log(&mut self.log, partition, applied.stream_seq).await?;
+        open_log(&mut self.log, &self.store, &applied, partition, applied.stream_seq).await?;
         let snapshot = self.store.snapshot().await?;
         let acts = unpublished(&*snapshot, partition, &applied).await?;
         let publisher = Publisher::start(Arc::clone(&self.bus), applied.published_up_to);
@@ -297,9 +297,10 @@ impl<L: CommandLog> Owned<L> {
         let underway = self.underway.as_ref().map_or(0, |u| u.sealed.applied.stream_seq);
         let read = read.max(underway).max(self.guards.applied.stream_seq);
         loop {
-            let (partition, log) = (self.worker.partition, &mut self.worker.log);
-            match open_log(log, partition, read).await {
+            let Worker { partition, log, store, .. } = &mut self.worker;
+            match open_log(log, store, &self.guards.applied, *partition, read).await {
                 Ok(()) => return Ok(()),
+                Err(error @ (Error::Lost(_) | Error::LogBack { .. })) => return Err(error),
                 Err(error) if error.is_retryable() => pause(&error, stop).await?,
                 Err(error) => return Err(error),
             }
@@ -351,9 +352,7 @@ async fn evidence(
     before: &Applied,
     sealed: &Sealed,
 ) -> Result<Evidence, weft_storage::Error> {
-    let snapshot = store.snapshot().await?;
-    let row = snapshot.get(applied::key(partition)).await?;
-    let row = row.as_deref().map(Applied::decode).transpose()?.unwrap_or_default();
+    let row = read_row(store, partition).await?;
     if row == *before {
         return Ok(Evidence::Undone);
     }
@@ -364,6 +363,7 @@ async fn evidence(
         return Ok(Evidence::Done(Position::MIN));
     };
     let wanted = [(first.entry.room.clone(), first.entry.seq)];
+    let snapshot = store.snapshot().await?;
     match log_table::get_many(&*snapshot, &wanted).await?.pop().flatten() {
         Some(logged) => Ok(Evidence::Done(logged.position.with_order(0))),
         None => Err(weft_storage::Error::Corrupt("a commit without its first entry".into())),
