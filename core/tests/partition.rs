@@ -10,7 +10,7 @@ use support::{Fault, START_MS, World, grown, id, text, user_id};
 use weft_core::Error;
 use weft_core::partition::ports::CommandLog as _;
 use weft_core::partition::quota::QuotaLimits;
-use weft_core::partition::take::{open_log, take};
+use weft_core::partition::take::{open_log, read_row, take};
 use weft_proto::{Body, ClientId, History, Role};
 
 fn create(members: &[&str]) -> Body {
@@ -315,6 +315,21 @@ async fn a_log_is_not_moved_over_what_is_read_and_not_applied() {
     let owner = world.own("n2").await;
     assert_eq!(world.send("alice", "alice~bob", Some(id(1)), &text("x")).await["seq"], 1);
     owner.leave().await.expect("leave");
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_behind_the_last_entry_do_not_hold_up_a_leave() {
+    let world = World::new(&["alice", "bob"]).await;
+    let owner = world.own("n1").await;
+    let refused = world.send("alice", "team", Some(id(1)), &text("x")).await;
+    assert_eq!(refused["error"]["code"], "no_such_room");
+    owner.crash().await;
+    let owner = world.own("n2").await;
+    let started = tokio::time::Instant::now();
+    owner.leave().await.expect("leave");
+    assert!(started.elapsed().as_millis() < 100, "{:?}", started.elapsed());
+    let row = read_row(&world.store, 0).await.expect("row");
+    assert_eq!((row.stream_seq, row.published_up_to), (1, 1));
 }
 
 proptest! {

@@ -142,6 +142,10 @@ pub async fn unpublished(
     if !acts.is_empty() {
         info!(partition, commits = acts.len(), "publishing what the owner before may have left");
     }
+    // Behind the last entry there may be refusals alone; they have no row, and count as published.
+    if acts.last().is_none_or(|act| act.stream_seq < applied.stream_seq) {
+        acts.push(Act { stream_seq: applied.stream_seq, ..Act::default() });
+    }
     Ok(acts)
 }
 
