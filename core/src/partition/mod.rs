@@ -19,6 +19,7 @@ pub mod ports;
 pub mod publish;
 pub mod quota;
 pub mod rules;
+pub mod sabotage;
 pub mod state;
 pub mod take;
 pub mod worker;

@@ -156,7 +156,7 @@ async fn own(
         log: NatsLog::new(IngestLog::open(&owners.bus, partition)),
         bus: Arc::new(owners.events.clone()) as Arc<dyn EventBus>,
         clock: Arc::clone(&owners.clock),
-        new_batch_id: rand::random::<BatchId>,
+        new_batch_id: Box::new(rand::random::<BatchId>),
         quota: owners.quota,
     };
     let (trim_to, applied) = watch::channel(0);

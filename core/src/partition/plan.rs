@@ -20,6 +20,7 @@ use weft_storage::{Batch, BatchId};
 use super::command::{Command, Incoming};
 use super::quota::Quota;
 use super::rules::{self, Change};
+use super::sabotage::{self, Rule};
 use super::state::{CommitNo, Members, Place, ResendKey, Room, State};
 
 /// A plan with so many bytes takes nothing more. One entry more (400 kB of text, 100 inbox
@@ -156,17 +157,16 @@ impl Plan {
     ) -> Result<Vec<u8>, ApiError> {
         let Command { sender, room: id, client_id, body, content_hash } = command;
         let key = client_id.map(|client_id| (id.clone(), sender.clone(), client_id));
+        if sabotage::is_out(Rule::ResendsFirst) {
+            self.may_ask(quota, &sender, client_id, now_ms)?;
+        }
         // Before every other check: nobody hears "no" for an entry that stands.
         if let Some(key) = &key
             && let Some(resend) = state.recent(key).or_else(|| found.resends.get(key))
         {
             return answer_resend(&id, client_id, resend, content_hash);
         }
-        check_age(client_id, self.floor_hour, now_ms)?;
-        quota.take(&sender, now_ms).map_err(|wait_ms| {
-            ApiError::new(ErrorCode::RateLimited, "the sender's quota is used up")
-                .retry_after_ms(wait_ms)
-        })?;
+        self.may_ask(quota, &sender, client_id, now_ms)?;
         let room = state.rooms.get_mut(&id).ok_or_else(|| {
             // A defect of the caller: every room of a run is loaded before it is planned.
             ApiError::new(ErrorCode::Internal, "the room was not loaded")
@@ -181,6 +181,20 @@ impl Plan {
             state.remember(self.no, key, resend);
         }
         Ok(frame::ack_frame(&id, seq, client_id))
+    }
+
+    fn may_ask(
+        &self,
+        quota: &mut Quota,
+        sender: &UserId,
+        client_id: Option<ClientId>,
+        now_ms: u64,
+    ) -> Result<(), ApiError> {
+        check_age(client_id, self.floor_hour, now_ms)?;
+        quota.take(sender, now_ms).map_err(|wait_ms| {
+            ApiError::new(ErrorCode::RateLimited, "the sender's quota is used up")
+                .retry_after_ms(wait_ms)
+        })
     }
 
     /// Adds an entry that was allowed.

@@ -81,6 +81,11 @@ impl Publisher {
         }
     }
 
+    /// Answers before their commit: see [`sabotage`](super::sabotage).
+    pub(super) fn answer_now(&self, answers: Vec<(ReplyTo, Bytes)>) {
+        let _ = self.acts.try_send(Act { stream_seq: self.published(), answers, events: vec![] });
+    }
+
     /// The events of all commits up to this stream sequence are stored.
     #[must_use]
     pub fn published(&self) -> u64 {

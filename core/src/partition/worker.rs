@@ -26,6 +26,7 @@ use super::plan::{Guards, Plan, Sealed};
 use super::ports::{CommandLog, EventBus};
 use super::publish::{Act, Publisher, event};
 use super::quota::{Quota, QuotaLimits};
+use super::sabotage::{self, Rule};
 use super::state::State;
 use super::take::{open_log, read_row, take, unpublished};
 use crate::error::Error;
@@ -54,7 +55,7 @@ pub struct Worker<L> {
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Gives batch ids.
-    pub new_batch_id: fn() -> BatchId,
+    pub new_batch_id: Box<dyn FnMut() -> BatchId + Send>,
     /// How much one sender may ask.
     pub quota: QuotaLimits,
 }
@@ -169,7 +170,10 @@ impl<L: CommandLog> Owned<L> {
         let next = Plan::new(next_no, id, self.worker.partition, floor_hour);
         let plan = std::mem::replace(&mut self.plan, next);
         let (published, now_ms) = (self.publisher.published(), self.worker.clock.now_ms());
-        let sealed = plan.seal(&self.state, &self.guards, published, now_ms);
+        let mut sealed = plan.seal(&self.state, &self.guards, published, now_ms);
+        if sabotage::is_out(Rule::AnswersAfterCommit) {
+            self.publisher.answer_now(std::mem::take(&mut sealed.answers));
+        }
         let (store, batch) = (self.worker.store.clone(), sealed.batch.clone());
         let outcome = Box::pin(async move { store.commit(batch).await });
         self.underway = Some(Underway { sealed, outcome });
@@ -207,7 +211,8 @@ impl<L: CommandLog> Owned<L> {
         if self.waiting.is_empty() {
             return Ok(());
         }
-        self.state.forget_settled(self.settled);
+        let settled = self.settled + u64::from(sabotage::is_out(Rule::Pipelining));
+        self.state.forget_settled(settled);
         let run = self.waiting.make_contiguous();
         let found = loop {
             let looked_up = match self.worker.store.snapshot().await {

@@ -287,7 +287,7 @@ impl World {
             log: self.log.clone(),
             bus: Arc::new(self.bus.clone()),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
-            new_batch_id: rand::random,
+            new_batch_id: Box::new(rand::random),
             quota: self.quota,
         }
     }

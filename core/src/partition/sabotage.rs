@@ -1,0 +1,34 @@
+//! Takes one of the owner's rules out, so that a test can show that the simulation would notice.
+//! Without the feature `sabotage`, which only this crate's own tests have, no rule can be taken out.
+
+/// A rule that can be taken out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rule {
+    /// Answers are sent after the commit that covers them.
+    AnswersAfterCommit,
+    /// Resends are looked up before every other check.
+    ResendsFirst,
+    /// Client ids are remembered until a lookup that began after their commit has taken over.
+    Pipelining,
+}
+
+#[cfg(feature = "sabotage")]
+thread_local! {
+    static TAKEN_OUT: std::cell::Cell<Option<Rule>> = const { std::cell::Cell::new(None) };
+}
+
+/// Takes the rule out, or puts all back, for the owners on this thread.
+#[cfg(feature = "sabotage")]
+pub fn take_out(rule: Option<Rule>) {
+    TAKEN_OUT.set(rule);
+}
+
+#[cfg(feature = "sabotage")]
+pub(super) fn is_out(rule: Rule) -> bool {
+    TAKEN_OUT.get() == Some(rule)
+}
+
+#[cfg(not(feature = "sabotage"))]
+pub(super) const fn is_out(_: Rule) -> bool {
+    false
+}

@@ -1,0 +1,181 @@
+//! Clients: each wants one command applied, and sends it again until it hears.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+use weft_nats::{IngestMessage, ReplyTo};
+use weft_proto::{Body, ClientId, History, Role, RoomId, UserId};
+
+use super::check::Asked;
+use super::config::Fault;
+use super::world::{Heard, START_MS, World};
+
+pub const USERS: [&str; 4] = ["ann", "ben", "cem", "dia"];
+const HOUR_MS: u64 = 3_600_000;
+
+/// What a client wants.
+#[derive(Clone)]
+pub struct Wish {
+    pub at_ms: u64,
+    pub room: RoomId,
+    pub sender: UserId,
+    pub client_id: Option<ClientId>,
+    pub body: Option<Body>,
+}
+
+pub fn user(name: &str) -> UserId {
+    UserId::new(name).expect("user")
+}
+
+/// The names of a group's first members, and of those who join later.
+pub fn crowd() -> Vec<UserId> {
+    (0..104).map(|number| user(&format!("u{number:03}"))).collect()
+}
+
+/// What all clients of a schedule want.
+pub fn wishes(world: &World) -> Vec<Wish> {
+    let mut wishes = Vec::new();
+    let others = vec![user("ben"), user("cem")];
+    wishes.push(wish(world, 0, "team", "ann", create(others)));
+    if world.has(Fault::Large) {
+        let all = crowd();
+        wishes.push(wish(world, 1, "crowd", "ann", create(all[..98].to_vec())));
+        for joins in &all[98..] {
+            let body = Body::Add { user: joins.clone(), role: Role::Member };
+            wishes.push(wish(world, world.below(3_000), "crowd", "ann", body));
+        }
+    }
+    for _ in 0..world.config.commands {
+        let at_ms = world.below(world.config.span_ms);
+        let next = any_wish(world, at_ms);
+        if world.has(Fault::Conflict) && world.below(4) == 0 {
+            let body = Some(Body::Message { text: "something else".into() });
+            let at_ms = at_ms + world.below(400);
+            wishes.push(Wish { body, at_ms, ..next.clone() });
+        }
+        wishes.push(next);
+    }
+    wishes
+}
+
+fn create(members: Vec<UserId>) -> Body {
+    Body::Create { title: "t".into(), members, history: History::All }
+}
+
+fn wish(world: &World, at_ms: u64, room: &str, sender: &str, body: Body) -> Wish {
+    let mut stamp_ms = START_MS + at_ms;
+    if world.has(Fault::OldIds) && world.below(4) == 0 {
+        stamp_ms = stamp_ms + 2 * HOUR_MS - world.below(28 * HOUR_MS);
+    }
+    Wish {
+        at_ms,
+        room: RoomId::new(room).expect("room"),
+        sender: user(sender),
+        client_id: Some(ClientId::from_parts(stamp_ms, u128::from(world.below(u64::MAX)))),
+        body: Some(body),
+    }
+}
+
+fn any_wish(world: &World, at_ms: u64) -> Wish {
+    // Most may write where they do.
+    let (room, members) = match world.below(10) {
+        0..2 => ("ann~ben", 2),
+        2 => ("ben~cem", 3),
+        3 => ("ann~ann", 1),
+        4 if world.has(Fault::Large) => ("crowd", 1),
+        4 => ("ann~nobody", 1),
+        _ => ("team", 3),
+    };
+    let known = if world.below(8) == 0 { 4 } else { members };
+    let sender = USERS[world.below(known) as usize];
+    let text = format!("{}", world.below(1_000));
+    let mut body = Body::Message { text };
+    if room == "team" && world.below(4) == 0 {
+        body = membership(world);
+    }
+    let mut wish = wish(world, at_ms, room, sender, body);
+    match world.below(24) {
+        // Without an id: of another system, and sent once.
+        0 => wish.client_id = None,
+        1 => wish.body = None,
+        _ => {}
+    }
+    wish
+}
+
+fn membership(world: &World) -> Body {
+    let user = user(USERS[world.below(4) as usize]);
+    let role = [Role::Member, Role::Admin, Role::Owner][world.below(3) as usize];
+    match world.below(7) {
+        0..2 => Body::Add { user, role },
+        2 => Body::Remove { user },
+        3 => Body::Leave,
+        4 => Body::Role { user, role },
+        5 => create(vec![user]),
+        _ => Body::Rename { title: format!("{}", world.below(1_000)) },
+    }
+}
+
+/// Sends until there is an answer that will not change.
+pub async fn client(world: Arc<World>, number: usize, wish: Wish, mut ear: Ear) {
+    sleep(Duration::from_millis(wish.at_ms)).await;
+    let mut attempt = 0;
+    // Some ask again although they know: a phone that was away.
+    let mut again = if world.has(Fault::Resend) { world.below(3) } else { 0 };
+    let mut patience_ms = 1_000 + world.below(5_000);
+    loop {
+        let copies = 1 + u64::from(world.hit(Fault::Resend));
+        for copy in 0..copies {
+            if copy > 0 {
+                world.sleep_below(60).await;
+            }
+            attempt += 1;
+            publish(&world, number, attempt, &wish);
+        }
+        if wish.client_id.is_none() {
+            return;
+        }
+        let heard = timeout(Duration::from_millis(patience_ms), ear.recv()).await;
+        patience_ms = (2 * patience_ms).min(20_000);
+        match heard {
+            Err(_) => {}
+            Ok(Some(Heard::Later)) => world.sleep_below(3_000).await,
+            Ok(_) if again == 0 => return,
+            Ok(_) => {
+                again -= 1;
+                world.sleep_below(4_000).await;
+            }
+        }
+    }
+}
+
+/// Where a client hears its answers.
+pub type Ear = mpsc::UnboundedReceiver<Heard>;
+
+fn publish(world: &World, client: usize, attempt: u32, wish: &Wish) {
+    let token = format!("c{client}-{attempt}");
+    if world.hit(Fault::PublishLost) {
+        world.say(format_args!("{token} is lost"));
+        return;
+    }
+    let payload = wish.body.as_ref().map_or_else(|| b"{".to_vec(), Body::to_json);
+    let stream_seq = world.publish(IngestMessage {
+        stream_seq: 0,
+        stored_at_ms: 0,
+        sender: wish.sender.to_string(),
+        room: wish.room.to_string(),
+        client_id: wish.client_id.map(|id| id.to_string()),
+        reply: Some(ReplyTo::User { user: wish.sender.clone(), token: token.clone() }),
+        is_json: true,
+        is_outsider: wish.client_id.is_none(),
+        payload: Bytes::from(payload),
+        problem: None,
+    });
+    world.say(format_args!("{token} at {stream_seq}: {} in {}", wish.sender, wish.room));
+    let Wish { room, sender, client_id, body, .. } = wish.clone();
+    let asked = Asked { client, room, sender, client_id, body, stream_seq };
+    world.check.lock().expect("check").asks(token, asked);
+}

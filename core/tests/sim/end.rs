@@ -1,0 +1,139 @@
+//! The last look: what the store holds when all is quiet.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weft_proto::limits::FANOUT_LIMIT;
+use weft_proto::{Body, Position, RoomId, RoomKind, UserId};
+use weft_storage::tables::log::{self, Limit};
+use weft_storage::tables::{head, inbox, resend};
+use weft_storage::{Engine, Snapshot};
+
+use super::check::{Checker, Judged, Kept};
+use super::store::now;
+use super::world::World;
+
+/// Decides about the store as a whole.
+pub fn judge(world: &World) {
+    let check = world.check.lock().expect("check");
+    let judged = judge_all(world, &check);
+    drop(check);
+    if let Err(violation) = judged {
+        world.violate(violation);
+    }
+}
+
+fn judge_all(world: &World, check: &Checker) -> Judged<()> {
+    check.all_stored()?;
+    if check.row.published_up_to < check.row.stream_seq {
+        return Err(format!("left without saying that all is published: {:?}", check.row));
+    }
+    let snapshot = now(world.memory.snapshot());
+    let rooms: BTreeSet<&RoomId> = check.entries.keys().map(|(room, _)| room).collect();
+    let mut pointers = Pointers::new();
+    for room in rooms {
+        let range = (room.clone(), 0)..=(room.clone(), u64::MAX);
+        let kept: Vec<&Kept> = check.entries.range(range).map(|(_, kept)| kept).collect();
+        judge_log(&*snapshot, room, &kept)?;
+        judge_head(&*snapshot, room, &kept)?;
+        judge_resends(&*snapshot, check.row.floor_hour, &kept)?;
+        point(&mut pointers, room, &kept);
+    }
+    judge_inboxes(&*snapshot, &pointers)
+}
+
+/// The log holds what was committed, without a hole.
+fn judge_log(snapshot: &dyn Snapshot, room: &RoomId, kept: &[&Kept]) -> Judged<()> {
+    let limit = Limit { entries_max: usize::MAX, bytes_max: usize::MAX };
+    let logged = now(log::read(snapshot, room, 0..u64::MAX, limit));
+    if logged.len() != kept.len() {
+        return Err(format!("{room} has {} entries of {}", logged.len(), kept.len()));
+    }
+    let mut messages = 0;
+    for ((logged, kept), seq) in logged.iter().zip(kept).zip(1..) {
+        let entry = &logged.entry;
+        messages += u64::from(matches!(entry.body, Body::Message { .. }));
+        if entry.seq != seq || entry.ordinal != messages {
+            return Err(format!("{room} has {} where {seq} is due", entry.seq));
+        }
+        if *entry != kept.entry || logged.position != kept.position {
+            return Err(format!("{room} {seq} is not what it was"));
+        }
+    }
+    let times = logged.windows(2).all(|pair| {
+        pair[0].position < pair[1].position && pair[0].entry.time_ms <= pair[1].entry.time_ms
+    });
+    if times { Ok(()) } else { Err(format!("{room} goes back in time")) }
+}
+
+fn judge_head(snapshot: &dyn Snapshot, room: &RoomId, kept: &[&Kept]) -> Judged<()> {
+    let row = now(snapshot.get(head::key(room))).ok_or_else(|| format!("{room} has no head"))?;
+    let (position, head) = head::decode(&row).map_err(|error| error.to_string())?;
+    let last = kept.last().ok_or("a room without an entry")?;
+    let is_right = position == last.position
+        && (head.seq, head.ordinal) == (last.entry.seq, last.entry.ordinal);
+    if is_right { Ok(()) } else { Err(format!("the head of {room} is not its last entry")) }
+}
+
+/// Whoever still sends one of them again gets its seq.
+fn judge_resends(snapshot: &dyn Snapshot, floor_hour: u32, kept: &[&Kept]) -> Judged<()> {
+    for Kept { entry, .. } in kept {
+        let Some(id) = entry.client_id.filter(|id| id.hour() >= floor_hour) else { continue };
+        let row = now(snapshot.get(resend::key(0, &entry.room, &entry.from, &id)));
+        let seq = row.and_then(|row| resend::Resend::decode(&row).ok()).map(|row| row.seq);
+        if seq != Some(entry.seq) {
+            return Err(format!("a resend of {} {} gets {seq:?}", entry.room, entry.seq));
+        }
+    }
+    Ok(())
+}
+
+/// Per user: what the inbox has to hold.
+type Pointers = BTreeMap<UserId, BTreeMap<Position, (RoomId, u64)>>;
+
+/// Plays a room from its first entry, and notes who has to find each of them.
+fn point(pointers: &mut Pointers, room: &RoomId, kept: &[&Kept]) {
+    let mut members: BTreeSet<UserId> = BTreeSet::new();
+    let mut is_large = false;
+    for Kept { entry, position, .. } in kept {
+        let concerned = weft_core::partition::rules::concerned(entry);
+        match &entry.body {
+            Body::Create { .. } => members.extend(concerned.iter().cloned()),
+            Body::Add { user, .. } => {
+                members.insert(user.clone());
+            }
+            Body::Remove { user } => {
+                members.remove(user);
+            }
+            Body::Leave => {
+                members.remove(&entry.from);
+            }
+            _ => {}
+        }
+        is_large |= members.len() > FANOUT_LIMIT;
+        let mut users: BTreeSet<&UserId> = concerned.iter().collect();
+        if room.kind() == RoomKind::Group && !is_large {
+            users.extend(&members);
+        }
+        for user in users {
+            let of_user = pointers.entry(user.clone()).or_default();
+            of_user.insert(*position, (room.clone(), entry.seq));
+        }
+    }
+}
+
+fn judge_inboxes(snapshot: &dyn Snapshot, pointers: &Pointers) -> Judged<()> {
+    for (user, wanted) in pointers {
+        let range = inbox::range(user, Position::MIN, Position::MAX);
+        let rows = now(snapshot.scan(range, usize::MAX, false));
+        let found: Result<BTreeMap<_, _>, _> = rows
+            .iter()
+            .map(|(key, value)| {
+                inbox::decode(key, value).map(|(position, room, seq)| (position, (room, seq)))
+            })
+            .collect();
+        if found.map_err(|error| error.to_string())? != *wanted {
+            return Err(format!("the inbox of {user} is not what its rooms say"));
+        }
+    }
+    Ok(())
+}

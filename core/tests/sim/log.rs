@@ -1,0 +1,247 @@
+//! The ingest log: what a JetStream stream and a reader on it do, and what goes wrong with them.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::{Instant, sleep_until};
+use weft_core::Error;
+use weft_core::partition::ports::CommandLog;
+use weft_nats::{IngestMessage, LogInfo};
+
+use super::config::Fault;
+use super::life::Life;
+use super::world::World;
+
+/// A stream without holes: `messages` are those from `first_seq` to `last_seq`.
+#[derive(Clone)]
+pub struct Stream {
+    first_seq: u64,
+    last_seq: u64,
+    messages: VecDeque<IngestMessage>,
+    /// Grows when the stream goes back: readers of another era hear nothing more.
+    era: u32,
+    readers: Vec<Weak<Mutex<Reader>>>,
+    copy: Option<Box<Stream>>,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self {
+            first_seq: 1,
+            last_seq: 0,
+            messages: VecDeque::new(),
+            era: 0,
+            readers: Vec::new(),
+            copy: None,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Reader {
+    next_seq: u64,
+    era: u32,
+    /// Came before the stream went back.
+    held: VecDeque<IngestMessage>,
+    lost_at: Option<Instant>,
+}
+
+impl Stream {
+    fn push(&mut self, message: IngestMessage) -> u64 {
+        self.last_seq += 1;
+        self.messages.push_back(IngestMessage { stream_seq: self.last_seq, ..message });
+        self.last_seq
+    }
+
+    fn at(&self, seq: u64) -> Option<&IngestMessage> {
+        self.messages.get(usize::try_from(seq.checked_sub(self.first_seq)?).ok()?)
+    }
+
+    /// Also moves the stream forward where it ends before `seq - 1`.
+    fn purge_below(&mut self, seq: u64) {
+        let gone = seq.saturating_sub(self.first_seq).min(self.messages.len() as u64);
+        self.messages.drain(..gone as usize);
+        self.first_seq = self.first_seq.max(seq);
+        self.last_seq = self.last_seq.max(self.first_seq - 1);
+    }
+
+    /// What is on its way to a reader still arrives; then it hears nothing, and notices late.
+    fn end_era(&mut self, world: &World) {
+        self.era += 1;
+        self.readers.retain(|reader| reader.strong_count() > 0);
+        for reader in self.readers.iter().filter_map(Weak::upgrade) {
+            let mut reader = reader.lock().expect("reader");
+            let from = reader.next_seq;
+            reader
+                .held
+                .extend((from..from + world.below(4)).map_while(|seq| self.at(seq).cloned()));
+            let silent = Duration::from_millis(world.below(4_000));
+            reader.lost_at = Some(Instant::now() + silent);
+        }
+    }
+}
+
+impl World {
+    /// Stores a command; its place.
+    pub fn publish(&self, message: IngestMessage) -> u64 {
+        let seq = self.stream.lock().expect("stream").push(message);
+        self.grown.notify_waiters();
+        seq
+    }
+
+    /// The log loses its tail, comes back from a copy, or is made anew.
+    pub fn log_goes_back(&self) {
+        let mut stream = self.stream.lock().expect("stream");
+        match self.below(6) {
+            0 => {
+                stream.end_era(self);
+                let (era, readers) = (stream.era, std::mem::take(&mut stream.readers));
+                *stream = Stream { era, readers, ..Stream::default() };
+            }
+            1 | 2 => {
+                let Some(copy) = stream.copy.take() else {
+                    stream.copy = Some(Box::new(stream.clone()));
+                    return;
+                };
+                stream.end_era(self);
+                let (era, readers) = (stream.era, std::mem::take(&mut stream.readers));
+                *stream = Stream { era, readers, ..*copy };
+            }
+            _ => {
+                stream.end_era(self);
+                let lost = self.below(stream.messages.len().min(6) as u64 + 1);
+                stream.last_seq -= lost;
+                let kept = stream.messages.len() - lost as usize;
+                stream.messages.truncate(kept);
+            }
+        }
+        let (first, last) = (stream.first_seq, stream.last_seq);
+        drop(stream);
+        self.say(format_args!("the log goes back to {first}..={last}"));
+        self.grown.notify_waiters();
+    }
+}
+
+/// The log as one life of a node sees it.
+pub struct SimLog {
+    life: Arc<Life>,
+    reader: Arc<Mutex<Reader>>,
+}
+
+impl SimLog {
+    pub fn new(life: &Arc<Life>) -> Self {
+        Self { life: Arc::clone(life), reader: Arc::default() }
+    }
+
+    fn world(&self) -> &World {
+        &self.life.world
+    }
+
+    async fn ask(&self) -> Result<(), Error> {
+        self.life.step().await;
+        if self.world().hit(Fault::Reader) {
+            return Err(weft_nats::Error::Timeout("on purpose").into());
+        }
+        Ok(())
+    }
+
+    fn take(&self) -> Result<Option<IngestMessage>, Error> {
+        let stream = self.world().stream.lock().expect("stream");
+        let mut reader = self.reader.lock().expect("reader");
+        if let Some(held) = reader.held.pop_front() {
+            reader.next_seq = held.stream_seq + 1;
+            return Ok(Some(held));
+        }
+        let lost = reader.lost_at.is_some_and(|at| at <= Instant::now());
+        if lost || self.world().hit(Fault::Reader) {
+            let next_seq = reader.next_seq;
+            let reason = "on purpose";
+            let stream = "WEFT_IN_0".into();
+            return Err(weft_nats::Error::ReaderLost { stream, next_seq, reason }.into());
+        }
+        if reader.era != stream.era {
+            return Ok(None);
+        }
+        // Purged meanwhile: the reader goes on behind that, once there is something.
+        let seq = reader.next_seq.max(stream.first_seq);
+        let message = stream.at(seq).cloned();
+        if message.is_some() {
+            reader.next_seq = seq + 1;
+        }
+        Ok(message)
+    }
+}
+
+#[async_trait]
+impl CommandLog for SimLog {
+    async fn info(&self) -> Result<LogInfo, Error> {
+        self.ask().await?;
+        let info = {
+            let stream = self.world().stream.lock().expect("stream");
+            LogInfo { first_seq: stream.first_seq, last_seq: stream.last_seq }
+        };
+        self.life.step().await;
+        Ok(info)
+    }
+
+    async fn open(&mut self, seq: u64) -> Result<(), Error> {
+        self.ask().await?;
+        let name = || "WEFT_IN_0".to_owned();
+        let world = Arc::clone(&self.life.world);
+        let mut stream = world.stream.lock().expect("stream");
+        let (first_seq, last_seq) = (stream.first_seq, stream.last_seq);
+        if last_seq + 1 < seq {
+            let error = weft_nats::Error::LogBehind { stream: name(), last_seq, next_seq: seq };
+            return Err(error.into());
+        }
+        if first_seq > seq {
+            let error = weft_nats::Error::Gap { stream: name(), expected: seq, found: first_seq };
+            return Err(error.into());
+        }
+        let era = stream.era;
+        self.reader = Arc::new(Mutex::new(Reader { next_seq: seq, era, ..Reader::default() }));
+        stream.readers.push(Arc::downgrade(&self.reader));
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Result<IngestMessage, Error> {
+        loop {
+            let grown = self.life.world.grown.notified();
+            self.life.step().await;
+            if let Some(message) = self.take()? {
+                return Ok(message);
+            }
+            let lost_at = self.reader.lock().expect("reader").lost_at;
+            let lost = async {
+                match lost_at {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = grown => {}
+                () = lost => {}
+            }
+        }
+    }
+
+    fn try_next(&mut self) -> Result<Option<IngestMessage>, Error> {
+        self.take()
+    }
+
+    async fn purge_below(&self, seq: u64) -> Result<(), Error> {
+        self.ask().await?;
+        {
+            let mut stream = self.world().stream.lock().expect("stream");
+            let moved = stream.last_seq + 1 < seq;
+            stream.purge_below(seq);
+            if moved {
+                self.world().say(format_args!("{} moves the log to {seq}", self.life.name));
+            }
+        }
+        self.ask().await
+    }
+}

@@ -1,0 +1,167 @@
+//! A deterministic simulation of core: planning and commit loop, with a log, a bus and a store in
+//! memory that fail in each way that real ones do. A seed decides everything: who lives when, what
+//! gets lost, in which order steps interleave. Nothing depends on the wall clock, on threads, or on
+//! the order of a hash map; so the same seed gives the same bytes.
+//!
+//! ```text
+//! clients ──▶ log ──▶ owners (two or three, each may think it is the only one) ──▶ store
+//!    ▲                   │                                                           │
+//!    └────── bus ◀───────┘             the checker sees commits, answers, events ◀───┘
+//! ```
+
+pub mod bus;
+pub mod check;
+pub mod client;
+pub mod config;
+pub mod end;
+pub mod life;
+pub mod log;
+pub mod node;
+pub mod rng;
+pub mod store;
+pub mod world;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+use weft_core::partition::sabotage;
+use weft_storage::tables::account::{self, Account};
+use weft_storage::tables::layout::{self, KEY_VERSION, Layout};
+use weft_storage::{Batch, Engine};
+
+use client::{USERS, client, crowd, user, wishes};
+use config::{Config, Fault, Removed};
+use node::Node;
+use world::World;
+
+/// How a schedule went.
+pub struct Report {
+    /// Everything that happened, line by line.
+    pub trace: String,
+    /// The first rule that was broken.
+    pub violation: Option<String>,
+    pub acks: u64,
+    pub refusals: u64,
+    pub lives: u32,
+}
+
+/// Runs one schedule.
+pub fn run(config: Config) -> Report {
+    sabotage::take_out(match config.removed {
+        Some(Removed::Core(rule)) => Some(rule),
+        _ => None,
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("runtime");
+    let report = runtime.block_on(async {
+        let world = World::new(config);
+        tokio::select! {
+            biased;
+            () = world.broken.cancelled() => {}
+            () = schedule(&world) => {}
+        }
+        let check = world.check.lock().expect("check");
+        let (acks, refusals, lives) = (check.acks, check.refusals, check.lives());
+        let (trace, violation) = world.end();
+        Report { trace, violation, acks, refusals, lives }
+    });
+    sabotage::take_out(None);
+    report
+}
+
+async fn schedule(world: &Arc<World>) {
+    set_up(world);
+    let is_duel = world.has(Fault::Duel);
+    let nodes: Vec<Arc<Node>> = (0..world.config.nodes)
+        .map(|number| Node::start(world, &format!("n{number}"), number == 0 || is_duel))
+        .collect();
+    let mut clients = tokio::task::JoinSet::new();
+    for (number, wish) in wishes(world).into_iter().enumerate() {
+        let (mouth, ear) = mpsc::unbounded_channel();
+        world.clients.lock().expect("clients").push(mouth);
+        clients.spawn(client(Arc::clone(world), number, wish, ear));
+    }
+    disturb(world, &nodes).await;
+    world.say(format_args!("calm"));
+    world.calm_down();
+    for node in &nodes {
+        node.assign(false);
+        node.with_life(|life| life.doom());
+    }
+    // Everything that is on its way arrives.
+    sleep(Duration::from_secs(12)).await;
+    let last = Node::start(world, "last", true);
+    let everybody = async { while clients.join_next().await.is_some() {} };
+    if timeout(Duration::from_secs(300), everybody).await.is_err() {
+        world.violate("a client waits in vain".into());
+        return;
+    }
+    // Idle: what is published becomes known to the store.
+    sleep(Duration::from_secs(8)).await;
+    last.assign(false);
+    sleep(Duration::from_secs(8)).await;
+    end::judge(world);
+}
+
+fn set_up(world: &World) {
+    let mut batch = Batch::new([0xff; 16]);
+    batch.set(layout::key(), layout_row(1));
+    let accounts = USERS.into_iter().map(user);
+    let crowd = if world.has(Fault::Large) { crowd() } else { Vec::new() };
+    for user in accounts.chain(crowd) {
+        batch.set(account::key(&user), Account::default().encode());
+    }
+    store::now(world.memory.commit(batch));
+}
+
+fn layout_row(epoch: u64) -> bytes::Bytes {
+    Layout { partitions: 1, epoch, key_version: KEY_VERSION, store_id: 7 }.encode()
+}
+
+/// Plays the faults that come from outside of an owner.
+async fn disturb(world: &Arc<World>, nodes: &[Arc<Node>]) {
+    let mut left_ms = world.config.span_ms;
+    while left_ms > 0 {
+        let wait_ms = (1 + world.below(1_200)).min(left_ms);
+        sleep(Duration::from_millis(wait_ms)).await;
+        left_ms -= wait_ms;
+        let fault = Fault::ALL[world.below(Fault::ALL.len() as u64) as usize];
+        if world.has(fault) {
+            let node = &nodes[world.below(nodes.len() as u64) as usize];
+            happen(world, nodes, node, fault);
+        }
+    }
+}
+
+fn happen(world: &Arc<World>, nodes: &[Arc<Node>], node: &Arc<Node>, fault: Fault) {
+    match fault {
+        Fault::Crash => node.with_life(|life| life.doom()),
+        Fault::Leave => {
+            let next = &nodes[world.below(nodes.len() as u64) as usize];
+            world.say(format_args!("the partition moves"));
+            nodes.iter().for_each(|node| node.assign(Arc::ptr_eq(node, next)));
+        }
+        Fault::Duel => nodes.iter().for_each(|node| node.assign(true)),
+        Fault::Freeze => node.with_life(|life| life.freeze(world.below(8_000))),
+        Fault::LogBack => world.log_goes_back(),
+        Fault::BusAway => world.bus_goes_away(),
+        Fault::StoreAway => world.store_goes_away(),
+        Fault::ClockJump => {
+            let minutes = world.below(27 * 60) as i64;
+            let sign = if world.below(4) == 0 { -1 } else { 1 };
+            world.jump(sign * minutes * 60_000);
+        }
+        Fault::Layout => {
+            let mut batch = Batch::new([0xff; 16]);
+            batch.set(layout::key(), layout_row(2 + world.below(1 << 20)));
+            store::now(world.memory.commit(batch));
+            world.say(format_args!("the layout changes"));
+        }
+        _ => {}
+    }
+}

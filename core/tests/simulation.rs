@@ -1,0 +1,177 @@
+//! The simulation of core: see `sim/mod.rs`.
+//!
+//! ```text
+//! cargo test -p weft-core --test simulation                1,000 schedules, and each rule taken out
+//! WEFT_SIM_SEED=<seed> cargo test -p weft-core --test simulation replay -- --nocapture
+//! WEFT_SIM_SEEDS=0..20000 cargo test --release -p weft-core --test simulation schedules -- --nocapture
+//! ```
+
+mod sim;
+
+use std::hash::{DefaultHasher, Hasher as _};
+use std::ops::Range;
+use std::time::Instant;
+
+use sim::config::{Config, Removed};
+use sim::{Report, run};
+use weft_core::partition::sabotage::Rule;
+
+/// What runs without being asked for more: a few seconds in the dev profile.
+const SEEDS: Range<u64> = 0..1_000;
+/// A rule that is taken out is missed within so many schedules.
+const SEEDS_TO_NOTICE: u64 = 3_000;
+/// How much of the trace is shown: its end.
+const LINES_SHOWN: usize = 120;
+
+fn hash(trace: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(trace.as_bytes());
+    hasher.finish()
+}
+
+/// Makes a failing schedule smaller for as long as it fails.
+fn shrink(mut config: Config) -> (Config, Report) {
+    let mut report = run(config.clone());
+    let mut tries = 0;
+    'again: loop {
+        for smaller in config.smaller() {
+            tries += 1;
+            if tries > 400 {
+                break 'again;
+            }
+            let smaller_report = run(smaller.clone());
+            if smaller_report.violation.is_some() {
+                (config, report) = (smaller, smaller_report);
+                continue 'again;
+            }
+        }
+        break;
+    }
+    (config, report)
+}
+
+/// The shortest explanation that is known.
+fn explain(config: &Config, report: &Report) -> String {
+    let lines: Vec<&str> = report.trace.lines().collect();
+    let shown = lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n");
+    format!(
+        "{shown}\n{} nodes, {} commands, faults {:?}\n{}\nreplay: WEFT_SIM_SEED={} cargo test -p \
+         weft-core --test simulation replay -- --nocapture",
+        config.nodes,
+        config.commands,
+        config.faults(),
+        report.violation.as_deref().unwrap_or("no violation"),
+        config.to_text(),
+    )
+}
+
+fn seeds() -> Range<u64> {
+    let Ok(text) = std::env::var("WEFT_SIM_SEEDS") else { return SEEDS };
+    let bounds = text.split_once("..").and_then(|(a, b)| Some(a.parse().ok()?..b.parse().ok()?));
+    bounds.expect("WEFT_SIM_SEEDS is like 0..20000")
+}
+
+#[test]
+fn schedules() {
+    let (started, seeds) = (Instant::now(), seeds());
+    let (mut acks, mut refusals, mut lives, mut lines) = (0, 0, 0, 0);
+    for seed in seeds.clone() {
+        let config = Config::new(seed);
+        let report = run(config.clone());
+        if let Some(violation) = &report.violation {
+            let (small, report) = shrink(config);
+            panic!("seed {seed}: {violation}\n{}", explain(&small, &report));
+        }
+        acks += report.acks;
+        refusals += report.refusals;
+        lives += u64::from(report.lives);
+        lines += report.trace.len() as u64;
+        if (seed + 1) % 100_000 == 0 {
+            println!("{} after {} s", seed + 1, started.elapsed().as_secs());
+        }
+    }
+    let (count, seconds) = (seeds.end - seeds.start, started.elapsed().as_secs_f64());
+    println!(
+        "{count} schedules in {seconds:.1} s ({:.0} per minute): {lives} lives, {acks} acks, \
+         {refusals} refusals, {lines} bytes of traces",
+        count as f64 * 60.0 / seconds
+    );
+}
+
+/// Runs the schedule that `WEFT_SIM_SEED` names, and shows its trace.
+#[test]
+fn replay() {
+    let Ok(text) = std::env::var("WEFT_SIM_SEED") else { return };
+    let config =
+        Config::parse(&text).expect("WEFT_SIM_SEED is a number, or what a failure printed");
+    let report = run(config.clone());
+    println!("{}\n{}", report.trace, explain(&config, &report));
+    assert_eq!(report.violation, None);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes() {
+    for seed in 0..60 {
+        let [first, second] = [(); 2].map(|()| run(Config::new(seed)).trace);
+        assert!(first.len() > 1_000, "{first}");
+        assert_eq!(hash(&first), hash(&second), "seed {seed}");
+    }
+}
+
+/// Some schedule breaks the rule that is taken out, and the checker says so in these words.
+fn notices(removed: Removed, words: &str) {
+    for seed in 0..SEEDS_TO_NOTICE {
+        let violation = run(Config::without(seed, removed)).violation;
+        if let Some(violation) = violation.filter(|violation| violation.contains(words)) {
+            println!("{removed:?} is missed by seed {seed}: {violation}");
+            return;
+        }
+    }
+    panic!("{SEEDS_TO_NOTICE} schedules did not miss {removed:?}");
+}
+
+#[test]
+fn the_row_guard_is_missed() {
+    notices(Removed::RowGuard, "commits after it was replaced");
+}
+
+#[test]
+fn the_batch_id_is_missed() {
+    notices(Removed::BatchId, "another entry stands there");
+}
+
+#[test]
+fn the_journal_is_missed() {
+    notices(Removed::Republish, "is stored; it is not");
+}
+
+#[test]
+fn answers_before_their_commit_are_noticed() {
+    notices(Removed::Core(Rule::AnswersAfterCommit), "is answered before its commit");
+}
+
+#[test]
+fn resends_behind_other_checks_are_noticed() {
+    notices(Removed::Core(Rule::ResendsFirst), "its entry stands at");
+}
+
+#[test]
+fn the_resend_race_is_noticed() {
+    notices(Removed::Core(Rule::Pipelining), "holds one client id twice");
+}
+
+/// Lists what is broken, each kind with a seed: for work on the simulation itself.
+#[test]
+#[ignore = "a tool"]
+fn survey() {
+    let mut kinds = std::collections::BTreeMap::<String, (u64, u64)>::new();
+    for seed in seeds() {
+        if let Some(violation) = run(Config::new(seed)).violation {
+            let kind = violation.chars().filter(|c| !c.is_ascii_digit()).take(60).collect();
+            kinds.entry(kind).or_insert((0, seed)).0 += 1;
+        }
+    }
+    for (kind, (count, seed)) in kinds {
+        println!("{count:>6} times, first by seed {seed}: {kind}");
+    }
+}
