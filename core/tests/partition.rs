@@ -4,6 +4,7 @@ mod support;
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use support::{Fault, START_MS, World, grown, id, text, user_id};
@@ -241,6 +242,32 @@ async fn old_and_early_client_ids_are_refused_and_resends_are_not() {
 }
 
 #[tokio::test]
+async fn a_command_waits_for_the_one_before_it() {
+    let world = World::new(&["alice", "bob"]).await;
+    let owner = world.own("n1").await;
+    let send = |number, after: Option<u128>, body: &str| {
+        let ids = (Some(id(number)), after.map(id));
+        world.publish_after("alice", "alice~bob", ids, &text(body))
+    };
+    // The first was lost on the way; the second and third must not overtake it.
+    for (number, after) in [(2, 1), (3, 2)] {
+        let answer = world.bus.answer_to(&send(number, Some(after), "x")).await;
+        assert_eq!(answer["error"]["code"], "resend_in_order");
+    }
+    // Sent again in order, at once.
+    let tokens = [send(1, None, "x"), send(2, Some(1), "x"), send(3, Some(2), "x")];
+    for (token, seq) in tokens.iter().zip(1..) {
+        assert_eq!(world.bus.answer_to(token).await["seq"], seq);
+    }
+    // An owner that has only the store to ask knows the one before as well.
+    owner.leave().await.expect("leave");
+    let owner = world.own("n2").await;
+    assert_eq!(world.bus.answer_to(&send(4, Some(3), "x")).await["seq"], 4);
+    assert_eq!(world.bus.answer_to(&send(3, Some(99), "x")).await["seq"], 3, "it stands");
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test]
 async fn a_flood_is_refused_and_others_are_not() {
     let mut world = World::new(&["flood", "calm", "bob"]).await;
     world.quota = QuotaLimits { rate_per_s: 10, burst: 5 };
@@ -330,6 +357,44 @@ async fn refusals_behind_the_last_entry_do_not_hold_up_a_leave() {
     assert!(started.elapsed().as_millis() < 100, "{:?}", started.elapsed());
     let row = read_row(&world.store, 0).await.expect("row");
     assert_eq!((row.stream_seq, row.published_up_to), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_with_a_full_queue_does_not_say_that_all_is_published() {
+    let world = World::new(&["alice", "bob"]).await;
+    let owner = world.own("n1").await;
+    world.bus.away.store(true, Ordering::SeqCst);
+    let body = text("x");
+    let send = |number: u64| world.publish("alice", "alice~bob", Some(id(number.into())), &body);
+    let count = |counter: &tokio::sync::watch::Sender<u64>| *counter.borrow();
+    // One is with the bus and 32 are queued; the owner waits with the next one, and has planned
+    // one more.
+    for number in 1..34 {
+        let before = count(&world.engine.commits);
+        send(number);
+        grown(&world.engine.commits, before).await;
+    }
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    world.gate(false);
+    for (number, counter) in [(34, &world.engine.commits), (35, &world.engine.snapshots)] {
+        let before = count(counter);
+        send(number);
+        grown(counter, before).await;
+    }
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    world.gate(true);
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let back = async {
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        world.bus.away.store(false, Ordering::SeqCst);
+    };
+    let (left, ()) = tokio::join!(owner.leave(), back);
+    let _ = left;
+    let owner = world.own("n2").await;
+    for seq in 1..=world.entries("alice~bob").await.len() as u64 {
+        world.bus.event("alice~bob", seq).await;
+    }
+    owner.leave().await.expect("leave");
 }
 
 proptest! {

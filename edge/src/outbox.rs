@@ -36,6 +36,8 @@ pub(crate) struct Attempt {
     pub(crate) number: u64,
     /// From 0.
     pub(crate) attempt: u32,
+    /// The command to the same room before it, where that one is unanswered.
+    pub(crate) after: Option<ClientId>,
     pub(crate) command: Command,
 }
 
@@ -95,7 +97,9 @@ impl Outbox {
     ) -> Attempt {
         let number = self.next_number;
         self.next_number += 1;
-        let attempt = Attempt { number, attempt: 0, command };
+        let after = self.before(self.pending.len(), &command.room);
+        let after = after.map(|index| self.pending[index].last.command.client_id);
+        let attempt = Attempt { number, attempt: 0, after, command };
         let due_at = now + self.patience.resend_after;
         self.pending.push_back(Pending {
             request_id,
@@ -126,6 +130,28 @@ impl Outbox {
         Some((pending.request_id, unknown))
     }
 
+    /// Core has not applied what the command comes after: both are to be published again, in order
+    /// (or the command alone, where the one before it was answered meanwhile).
+    pub(crate) fn in_order(&mut self, number: u64) -> Vec<Attempt> {
+        let Some(index) = self.index(number) else { return Vec::new() };
+        let before = self.before(index, &self.pending[index].last.command.room);
+        before.into_iter().chain([index]).map(|index| self.next_attempt(index)).collect()
+    }
+
+    /// The index of the last command to the room that stands before an index.
+    fn before(&self, index: usize, room: &RoomId) -> Option<usize> {
+        self.pending.range(..index).rposition(|pending| pending.last.command.room == *room)
+    }
+
+    fn next_attempt(&mut self, index: usize) -> Attempt {
+        let before = self.before(index, &self.pending[index].last.command.room);
+        let after = before.map(|index| self.pending[index].last.command.client_id);
+        let last = &mut self.pending[index].last;
+        last.attempt += 1;
+        last.after = after;
+        last.clone()
+    }
+
     /// When [`due`](Self::due) has to be called, at the latest.
     pub(crate) fn due_at(&self) -> Option<Instant> {
         self.due_at
@@ -137,30 +163,37 @@ impl Outbox {
     pub(crate) fn due(&mut self, now: Instant, is_connected: bool) -> Vec<Due> {
         let mut due = Vec::new();
         self.pending.retain_mut(|pending| {
-            if now < pending.due_at {
-                return true;
-            }
-            if now >= pending.given_up_at {
+            let is_over = now >= pending.given_up_at;
+            if is_over {
                 due.push(Due::GiveUp { request_id: pending.request_id });
-                return false;
             }
-            if !is_connected {
-                pending.due_at = (now + AWAY_PAUSE).min(pending.given_up_at);
-                return true;
-            }
-            pending.last.attempt += 1;
-            let wait = self.patience.resend_after * 2_u32.pow(pending.last.attempt.min(16));
-            pending.due_at = (now + wait).min(pending.given_up_at);
-            due.push(Due::Publish(pending.last.clone()));
-            true
+            !is_over
         });
+        for index in 0..self.pending.len() {
+            let pending = &mut self.pending[index];
+            if now < pending.due_at {
+                continue;
+            }
+            let wait = if is_connected {
+                self.patience.resend_after * 2_u32.pow((pending.last.attempt + 1).min(16))
+            } else {
+                AWAY_PAUSE
+            };
+            pending.due_at = (now + wait).min(pending.given_up_at);
+            if is_connected {
+                due.push(Due::Publish(self.next_attempt(index)));
+            }
+        }
         self.due_at = self.pending.iter().map(|pending| pending.due_at).min();
         due
     }
 
+    fn index(&self, number: u64) -> Option<usize> {
+        self.pending.binary_search_by_key(&number, |pending| pending.last.number).ok()
+    }
+
     fn remove(&mut self, number: u64) -> Option<Pending> {
-        let index = self.pending.binary_search_by_key(&number, |p| p.last.number).ok()?;
-        let pending = self.pending.remove(index);
+        let pending = self.pending.remove(self.index(number)?);
         if self.pending.is_empty() {
             self.due_at = None;
         }
@@ -258,6 +291,34 @@ mod tests {
             assert!(outbox.settle(number).is_some());
         }
         assert_eq!(outbox.due_at(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_names_the_one_before_it_until_that_is_answered() {
+        let start = Instant::now();
+        let budget = Arc::new(Budget::new(10 * command().cost()));
+        let mut outbox = Outbox::new(PATIENCE);
+        let mut add = |number: u64, room: &str| {
+            let room = RoomId::new(room).expect("id");
+            let client_id = ClientId::from_parts(1, number.into());
+            let command = Command { room, client_id, ..command() };
+            let permit = budget.permit(command.cost()).expect("permit");
+            outbox.add(number, command, permit, start).after
+        };
+        let id = |number: u64| Some(ClientId::from_parts(1, number.into()));
+        assert_eq!(add(0, "team"), None);
+        assert_eq!(add(1, "other"), None);
+        assert_eq!(add(2, "team"), id(0));
+        assert_eq!(add(3, "team"), id(2));
+        let numbers = |attempts: Vec<Attempt>| {
+            attempts.into_iter().map(|a| (a.number, a.attempt, a.after)).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(outbox.in_order(3)), [(2, 1, id(0)), (3, 1, id(2))]);
+        assert_eq!(outbox.settle(0), Some(0));
+        assert_eq!(numbers(outbox.in_order(2)), [(2, 2, None)]);
+        assert_eq!(outbox.settle(2), Some(2));
+        assert_eq!(numbers(outbox.in_order(3)), [(3, 2, None)]);
+        assert_eq!(numbers(outbox.in_order(2)), []);
     }
 
     #[tokio::test(start_paused = true)]

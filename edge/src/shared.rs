@@ -95,7 +95,9 @@ impl Shared {
         let Command { room, client_id, payload } = &attempt.command;
         let token = answers.token(attempt.number, attempt.attempt);
         let client_id = client_id.to_string();
-        let sent = self.publisher.publish(&token, sender, room, &client_id, payload.clone()).await;
+        let after = attempt.after.map(|after| after.to_string());
+        let ids = (client_id.as_str(), after.as_deref());
+        let sent = self.publisher.publish(&token, sender, room, ids, payload.clone()).await;
         sent.or_else(|error| match error {
             weft_nats::Error::Timeout(_) => Ok(()),
             weft_nats::Error::TooLarge { .. } => {

@@ -59,7 +59,7 @@ async fn publish(edge: &Bus) -> Result<(), Box<dyn std::error::Error>> {
     while stored < COUNT {
         while sent < COUNT && sent - stored < WINDOW {
             let id = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
-            publisher.publish("token-1", &alice, &team, id, payload.clone()).await?;
+            publisher.publish("token-1", &alice, &team, (id, None), payload.clone()).await?;
             sent += 1;
         }
         let mut signal = signals.next().await;
@@ -132,7 +132,7 @@ async fn latency(core: &Bus, edge: &Bus) -> Result<(), Box<dyn std::error::Error
     let sender = tokio::spawn(async move {
         for n in 0..total {
             tokio::time::sleep_until(due(n).into()).await;
-            publisher.publish(&n.to_string(), &alice, &team, "id", payload.clone()).await?;
+            publisher.publish(&n.to_string(), &alice, &team, ("id", None), payload.clone()).await?;
         }
         Ok::<(), Error>(())
     });

@@ -8,6 +8,9 @@ use weft_proto::{NodeId, Partition, RoomId, UserId};
 
 /// The client id of a command. Outsiders may leave it out.
 pub const WEFT_ID: &str = "Weft-Id";
+/// The client id of the sender's command to the same room before this one, while that one is
+/// unanswered. Where it is not applied, this one is answered `resend_in_order`.
+pub const WEFT_AFTER: &str = "Weft-After";
 /// Where the answer to a command goes: see [`ReplyTo`](crate::ReplyTo).
 pub const WEFT_REPLY: &str = "Weft-Reply";
 /// The head of an event ([`weft_proto::EventHead`]).

@@ -63,6 +63,9 @@ pub enum ErrorCode {
     Unavailable,
     /// No answer in time. It may or may not have been done: resend with the same client id.
     Unknown,
+    /// The command that `Weft-After` names is not applied: send both again, that one first. Never
+    /// seen on a WebSocket: the edge does it.
+    ResendInOrder,
     /// A defect or a broken part of the service.
     Internal,
 }
@@ -77,6 +80,7 @@ impl ErrorCode {
                 | Self::Overloaded
                 | Self::Unavailable
                 | Self::Unknown
+                | Self::ResendInOrder
                 | Self::Internal
         )
     }
@@ -101,7 +105,8 @@ impl ErrorCode {
             | Self::UserExists
             | Self::AlreadyMember
             | Self::RoomFull
-            | Self::Conflict => 409,
+            | Self::Conflict
+            | Self::ResendInOrder => 409,
             Self::TooLarge => 413,
             Self::RateLimited => 429,
             Self::Internal => 500,

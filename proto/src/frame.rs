@@ -429,6 +429,12 @@ pub fn error_frame(error: &ApiError) -> Vec<u8> {
     Reply::Error { error: error.clone() }.to_frame()
 }
 
+/// True for the error frame of [`ErrorCode::ResendInOrder`], told by its first bytes.
+#[must_use]
+pub fn is_resend_in_order(frame: &[u8]) -> bool {
+    frame.starts_with(br#"{"type":"error","error":{"code":"resend_in_order""#)
+}
+
 /// `{"type":"history",…}`, without a request id; the entries' bytes are put in as they are.
 #[must_use]
 pub fn history_frame(room: &RoomId, page: &svc::LogPage) -> Vec<u8> {
@@ -513,6 +519,13 @@ mod tests {
         assert_eq!(frame, br#"{"id":9,"type":"ack","room":"team","seq":4}"#);
         let value: serde_json::Value = serde_json::from_slice(&frame).expect("json");
         assert_eq!(value["seq"], 4);
+    }
+
+    #[test]
+    fn a_resend_in_order_is_known_by_its_first_bytes() {
+        let frame = |code| error_frame(&ApiError::new(code, "x"));
+        assert!(is_resend_in_order(&frame(ErrorCode::ResendInOrder)));
+        assert!(!is_resend_in_order(&frame(ErrorCode::Conflict)));
     }
 
     #[test]

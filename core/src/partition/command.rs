@@ -13,6 +13,9 @@ pub struct Command {
     pub room: RoomId,
     /// The sender's id for it; outsiders may have none.
     pub client_id: Option<ClientId>,
+    /// The sender's command to the room before this one, which was unanswered: nothing else may
+    /// come first.
+    pub after: Option<ClientId>,
     /// What the room shall take.
     pub body: Body,
     /// Tells a resend from another content under the same client id.
@@ -63,6 +66,7 @@ fn decode(
     if client_id.is_none() && !message.is_outsider {
         return Err(ApiError::new(ErrorCode::BadClientId, "an edge's command has no client id"));
     }
+    let after = message.after.as_deref().map(ClientId::parse).transpose()?;
     let body = if message.is_json {
         Body::from_json(&message.payload)?
     } else {
@@ -71,7 +75,7 @@ fn decode(
         Body::message(text.to_owned())?
     };
     let content_hash = body.content_hash();
-    Ok(Command { sender, room, client_id, body, content_hash })
+    Ok(Command { sender, room, client_id, after, body, content_hash })
 }
 
 #[cfg(test)]
@@ -87,6 +91,7 @@ mod tests {
             sender: "bot".into(),
             room: "team".into(),
             client_id: None,
+            after: None,
             reply: None,
             is_json: false,
             is_outsider: true,

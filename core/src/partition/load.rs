@@ -43,7 +43,12 @@ async fn load_heads_and_resends(
 ) -> Result<HashMap<super::state::ResendKey, Resend>, Error> {
     let ids: Vec<_> = commands
         .iter()
-        .filter_map(|c| Some((c.room.clone(), c.sender.clone(), c.client_id?)))
+        .flat_map(|c| {
+            let id = |id| (c.room.clone(), c.sender.clone(), id);
+            // What it comes after is in memory, as a rule.
+            let after = c.after.map(id).filter(|key| state.recent(key).is_none());
+            c.client_id.map(id).into_iter().chain(after)
+        })
         .collect();
     let unknown: BTreeSet<&RoomId> =
         commands.iter().map(|c| &c.room).filter(|room| !state.rooms.contains_key(room)).collect();

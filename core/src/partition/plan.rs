@@ -155,7 +155,7 @@ impl Plan {
         now_ms: u64,
         command: Command,
     ) -> Result<Vec<u8>, ApiError> {
-        let Command { sender, room: id, client_id, body, content_hash } = command;
+        let Command { sender, room: id, client_id, after, body, content_hash } = command;
         let key = client_id.map(|client_id| (id.clone(), sender.clone(), client_id));
         if sabotage::is_out(Rule::ResendsFirst) {
             self.may_ask(quota, &sender, client_id, now_ms)?;
@@ -165,6 +165,13 @@ impl Plan {
             && let Some(resend) = state.recent(key).or_else(|| found.resends.get(key))
         {
             return answer_resend(&id, client_id, resend, content_hash);
+        }
+        if let Some(after) = after {
+            let before = (id.clone(), sender.clone(), after);
+            if state.recent(&before).is_none() && !found.resends.contains_key(&before) {
+                let message = "the command before it is not applied: send both again, in order";
+                return Err(ApiError::new(ErrorCode::ResendInOrder, message));
+            }
         }
         self.may_ask(quota, &sender, client_id, now_ms)?;
         let room = state.rooms.get_mut(&id).ok_or_else(|| {

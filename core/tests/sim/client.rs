@@ -168,6 +168,7 @@ fn publish(world: &World, client: usize, attempt: u32, wish: &Wish) {
         sender: wish.sender.to_string(),
         room: wish.room.to_string(),
         client_id: wish.client_id.map(|id| id.to_string()),
+        after: None,
         reply: Some(ReplyTo::User { user: wish.sender.clone(), token: token.clone() }),
         is_json: true,
         is_outsider: wish.client_id.is_none(),

@@ -141,6 +141,8 @@ pub struct Bus {
     heard: Arc<Notify>,
     /// Events get lost, and the stream never acknowledges them.
     pub swallow: Arc<std::sync::atomic::AtomicBool>,
+    /// Events are refused at once.
+    pub away: Arc<std::sync::atomic::AtomicBool>,
 }
 
 #[async_trait]
@@ -154,6 +156,9 @@ impl EventBus for Bus {
     }
 
     async fn send(&self, events: Vec<EventMessage>) -> Result<Stored, Error> {
+        if self.away.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(weft_nats::Error::Timeout("on purpose").into());
+        }
         if self.swallow.load(std::sync::atomic::Ordering::SeqCst) {
             return Ok(Box::pin(std::future::pending()));
         }
@@ -307,6 +312,17 @@ impl World {
 
     /// Publishes a command; returns its token.
     pub fn publish(&self, sender: &str, room: &str, id: Option<ClientId>, body: &Body) -> String {
+        self.publish_after(sender, room, (id, None), body)
+    }
+
+    /// Publishes a command that names the one before it; returns its token.
+    pub fn publish_after(
+        &self,
+        sender: &str,
+        room: &str,
+        (id, after): (Option<ClientId>, Option<ClientId>),
+        body: &Body,
+    ) -> String {
         let number = self.next_token.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let token = format!("t{number}");
         self.log.publish(IngestMessage {
@@ -315,6 +331,7 @@ impl World {
             sender: sender.into(),
             room: room.into(),
             client_id: id.map(|id| id.to_string()),
+            after: after.map(|id| id.to_string()),
             reply: Some(ReplyTo::User { user: user_id(sender), token: token.clone() }),
             is_json: true,
             is_outsider: true,

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
-use weft_proto::frame::{Reply, Request, error_frame, history_frame, parse_request};
+use weft_proto::frame::{
+    Reply, Request, error_frame, history_frame, is_resend_in_order, parse_request,
+};
 use weft_proto::svc::{GetRoom, ListMembers, ListRooms};
 use weft_proto::{ApiError, Body, ClientId, ErrorCode, RoomId};
 
@@ -251,6 +253,14 @@ impl Requests {
             }
             Next::Sent(Answer { command, outcome: Outcome::Refused(error) }) => {
                 self.refused(command, error, writer).await
+            }
+            Next::Sent(Answer { command, outcome: Outcome::Frame(frame) })
+                if is_resend_in_order(&frame) =>
+            {
+                for attempt in self.outbox.in_order(command) {
+                    self.publish(&attempt, writer).await?;
+                }
+                Ok(())
             }
             Next::Sent(Answer { command, outcome: Outcome::Frame(frame) }) => {
                 // The answer to a resend, after that to the first attempt: nothing is open.

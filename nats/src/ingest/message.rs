@@ -4,7 +4,7 @@ use bytes::Bytes;
 use weft_proto::ids::is_token;
 use weft_proto::{ApiError, ErrorCode, NodeId, UserId};
 
-use crate::subject::{CONTENT_TYPE, JSON, Subject, WEFT_ID, WEFT_REPLY};
+use crate::subject::{CONTENT_TYPE, JSON, Subject, WEFT_AFTER, WEFT_ID, WEFT_REPLY};
 
 /// Where the answer to a command goes.
 ///
@@ -98,6 +98,8 @@ pub struct IngestMessage {
     pub room: String,
     /// Header `Weft-Id`.
     pub client_id: Option<String>,
+    /// Header `Weft-After`.
+    pub after: Option<String>,
     /// Who wants an answer.
     pub reply: Option<ReplyTo>,
     /// The payload is an entry in JSON; else it is plain text.
@@ -127,6 +129,7 @@ impl IngestMessage {
             sender: String::new(),
             room: String::new(),
             client_id: None,
+            after: None,
             reply: None,
             is_json: false,
             // Until it is known better, nobody is trusted.
@@ -146,6 +149,7 @@ impl IngestMessage {
             return message;
         };
         message.client_id = header(WEFT_ID).map(str::to_owned);
+        message.after = header(WEFT_AFTER).map(str::to_owned);
         message.is_json = header(CONTENT_TYPE).is_some_and(is_json);
         if let Some(reply) = header(WEFT_REPLY) {
             message.reply = ReplyTo::parse(reply, sender, is_outsider);

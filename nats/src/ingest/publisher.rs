@@ -11,7 +11,7 @@ use super::message::ReplyTo;
 use crate::bus::{Bus, Link, Message, Subscription};
 use crate::error::Error;
 use crate::jetstream::Stored;
-use crate::subject::{CONTENT_TYPE, Filter, JSON, Subject, WEFT_ID, WEFT_REPLY};
+use crate::subject::{CONTENT_TYPE, Filter, JSON, Subject, WEFT_AFTER, WEFT_ID, WEFT_REPLY};
 
 /// Publishes commands. Cheap to clone.
 #[derive(Clone)]
@@ -72,7 +72,8 @@ impl IngestPublisher {
     }
 
     /// Publishes a command, an entry in JSON. `token` names it in its signals: `[A-Za-z0-9_-]{1,64}`,
-    /// one per attempt.
+    /// one per attempt. `after` is the client id of the sender's command to the same room before
+    /// this one, while that one is unanswered.
     ///
     /// # Errors
     /// [`Error::Timeout`] where NATS is away and the queue is full (whether it goes out later is
@@ -82,7 +83,7 @@ impl IngestPublisher {
         token: &str,
         sender: &UserId,
         room: &RoomId,
-        client_id: &str,
+        (client_id, after): (&str, Option<&str>),
         payload: Bytes,
     ) -> Result<(), Error> {
         if !is_token(token) {
@@ -90,9 +91,15 @@ impl IngestPublisher {
         }
         let subject = Subject::In { sender: sender.clone(), room: room.clone() };
         let reply_to = ReplyTo::header(&self.edge, token);
-        let headers = [(WEFT_ID, client_id), (WEFT_REPLY, &reply_to), (CONTENT_TYPE, JSON)];
+        let headers = [
+            (WEFT_ID, client_id),
+            (WEFT_REPLY, &reply_to),
+            (CONTENT_TYPE, JSON),
+            (WEFT_AFTER, after.unwrap_or_default()),
+        ];
+        let headers = &headers[..if after.is_some() { 4 } else { 3 }];
         let reply = format!("{}.{token}", self.inbox);
-        self.link.publish(subject.to_wire()?, Some(reply), &headers, payload).await
+        self.link.publish(subject.to_wire()?, Some(reply), headers, payload).await
     }
 }
 

@@ -314,7 +314,10 @@ async fn an_edges_command_is_an_insiders() {
     let edge = fixture.bus("edge", "e1").await;
     let (publisher, mut signals) = IngestPublisher::start(&edge, &node("e1")).await.expect("start");
     let entry = Bytes::from_static(b"{}");
-    publisher.publish("t1", &user("alice"), &room("a~alice"), "id1", entry).await.expect("publish");
+    publisher
+        .publish("t1", &user("alice"), &room("a~alice"), ("id1", None), entry)
+        .await
+        .expect("publish");
     soon("stored", signals.next()).await.expect("open");
     let message = log_of(&core, 1).await.remove(0);
     assert!(!message.is_outsider && message.is_json && message.problem.is_none());

@@ -26,7 +26,10 @@ impl Sender {
         for n in 0..count {
             let payload = Bytes::from(n.to_string());
             let (alice, team) = (user("alice"), room("team"));
-            self.publisher.publish("t", &alice, &team, "id", payload).await.expect("publish");
+            self.publisher
+                .publish("t", &alice, &team, ("id", None), payload)
+                .await
+                .expect("publish");
         }
         let mut seqs = BTreeSet::new();
         while seqs.len() < count {
@@ -178,7 +181,11 @@ async fn a_backlog_is_read_whole() {
     let large = Bytes::from(vec![b'x'; 1_300_000]);
     for _ in 0..20 {
         let (alice, team) = (user("alice"), room("team"));
-        sender.publisher.publish("t", &alice, &team, "id", large.clone()).await.expect("publish");
+        sender
+            .publisher
+            .publish("t", &alice, &team, ("id", None), large.clone())
+            .await
+            .expect("publish");
     }
     let info = async || log.info().await.expect("info").last_seq;
     eventually("all stored", async || info().await == 6_020).await;

@@ -15,7 +15,7 @@ async fn a_command_is_stored_and_then_answered() {
     let team = room("team");
     let n = weft_proto::partition_of(&team, 4);
     let entry = Bytes::from_static(b"{}");
-    publisher.publish("t-1", &user("alice"), &team, "id", entry).await.expect("publish");
+    publisher.publish("t-1", &user("alice"), &team, ("id", None), entry).await.expect("publish");
     let stored = soon("stored", signals.next()).await;
     assert_eq!(stored, Some(Signal::Stored { token: "t-1".into(), stream_seq: 1 }));
     // The server's mapping and this crate agree on the partition.
@@ -42,7 +42,10 @@ async fn a_full_log_refuses_with_the_time_to_wait() {
     for n in 0..20 {
         let token = format!("t{n}");
         let (alice, team) = (user("alice"), room("team"));
-        publisher.publish(&token, &alice, &team, "id", payload.clone()).await.expect("publish");
+        publisher
+            .publish(&token, &alice, &team, ("id", None), payload.clone())
+            .await
+            .expect("publish");
     }
     let (mut stored, mut refused) = (0, 0);
     for _ in 0..20 {
@@ -62,7 +65,10 @@ async fn a_full_log_refuses_with_the_time_to_wait() {
     assert!(stored > 5 && refused > 5, "{stored} stored, {refused} refused");
     // Room again, as soon as something is applied.
     IngestLog::open(&core, 0).purge_below(stored).await.expect("purge");
-    publisher.publish("t", &user("alice"), &room("team"), "id", payload).await.expect("publish");
+    publisher
+        .publish("t", &user("alice"), &room("team"), ("id", None), payload)
+        .await
+        .expect("publish");
     let signal = soon("a signal", signals.next()).await;
     assert_eq!(signal, Some(Signal::Stored { token: "t".into(), stream_seq: stored + 1 }));
 }
@@ -74,7 +80,10 @@ async fn without_a_stream_it_is_unavailable() {
     let (publisher, mut signals) =
         IngestPublisher::start(&edge, &node("e1")).await.expect("publisher");
     let payload = Bytes::from_static(b"{}");
-    publisher.publish("t", &user("alice"), &room("team"), "id", payload).await.expect("publish");
+    publisher
+        .publish("t", &user("alice"), &room("team"), ("id", None), payload)
+        .await
+        .expect("publish");
     match soon("a signal", signals.next()).await {
         Some(Signal::Refused { token, error }) => {
             assert_eq!((token.as_str(), error.code), ("t", ErrorCode::Unavailable));
@@ -90,7 +99,8 @@ async fn a_token_with_a_dot_is_not_sent() {
     let (publisher, _signals) =
         IngestPublisher::start(&edge, &node("e1")).await.expect("publisher");
     for token in ["", "a.b", "*", ">"] {
-        let sent = publisher.publish(token, &user("a"), &room("team"), "id", Bytes::new()).await;
+        let sent =
+            publisher.publish(token, &user("a"), &room("team"), ("id", None), Bytes::new()).await;
         assert!(sent.is_err(), "{token}");
     }
 }
