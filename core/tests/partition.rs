@@ -389,7 +389,8 @@ async fn who_leaves_with_a_full_queue_does_not_say_that_all_is_published() {
         world.bus.away.store(false, Ordering::SeqCst);
     };
     let (left, ()) = tokio::join!(owner.leave(), back);
-    let _ = left;
+    let left = left.expect_err("it has more to publish than it can");
+    assert!(matches!(left, Error::Stopped), "{left:?}");
     let owner = world.own("n2").await;
     for seq in 1..=world.entries("alice~bob").await.len() as u64 {
         world.bus.event("alice~bob", seq).await;

@@ -14,6 +14,7 @@ use weft_nats::{EventMessage, ReplyTo, Subject};
 use weft_proto::{Entry, EventHead, Partition, Position, RoomKind, UserId};
 
 use super::ports::{EventBus, Stored};
+use crate::error::Error;
 
 /// Commits whose events may be underway: with 500 entries each about a second's worth.
 const UNDERWAY_MAX: usize = 32;
@@ -73,11 +74,15 @@ impl Publisher {
     }
 
     /// Queues what follows a commit; waits while too much is underway.
-    pub async fn act(&self, act: Act, stop: &CancellationToken) {
+    ///
+    /// # Errors
+    /// [`Error::Stopped`]: it was not queued. Nothing may be queued behind it, else it would count
+    /// as published; the next owner publishes it.
+    pub async fn act(&self, act: Act, stop: &CancellationToken) -> Result<(), Error> {
         tokio::select! {
             biased;
-            _ = self.acts.send(act) => {}
-            () = stop.cancelled() => {}
+            queued = self.acts.send(act) => queued.map_err(|_| Error::Stopped),
+            () = stop.cancelled() => Err(Error::Stopped),
         }
     }
 
@@ -136,7 +141,7 @@ async fn run(bus: Arc<dyn EventBus>, mut queue: mpsc::Receiver<Act>, mark: watch
     }
 }
 
-async fn first_stored(underway: &mut VecDeque<Underway>) -> Result<(), crate::Error> {
+async fn first_stored(underway: &mut VecDeque<Underway>) -> Result<(), Error> {
     match underway.front_mut() {
         Some(first) => (&mut first.stored).await,
         None => std::future::pending().await,

@@ -107,7 +107,7 @@ impl<L: CommandLog> Worker<L> {
         let acts = unpublished(&*snapshot, partition, &applied).await?;
         let publisher = Publisher::start(Arc::clone(&self.bus), applied.published_up_to);
         for act in acts {
-            publisher.act(act, &stop).await;
+            publisher.act(act, &stop).await?;
         }
         info!(partition, epoch = applied.epoch, applied = applied.stream_seq, "partition taken");
         trim_to.send_replace(applied.stream_seq);
@@ -267,11 +267,16 @@ impl<L: CommandLog> Owned<L> {
                 Err(unreadable) => return Err(unreadable.into()),
             }
         };
-        self.act(sealed, position, stop).await;
+        self.act(sealed, position, stop).await?;
         self.plan_waiting(stop).await
     }
 
-    async fn act(&mut self, sealed: Sealed, position: Position, stop: &CancellationToken) {
+    async fn act(
+        &mut self,
+        sealed: Sealed,
+        position: Position,
+        stop: &CancellationToken,
+    ) -> Result<(), Error> {
         self.settled = sealed.no;
         self.state.settle(sealed.no, position, sealed.rooms.iter());
         self.guards.applied = sealed.applied;
@@ -283,7 +288,7 @@ impl<L: CommandLog> Owned<L> {
         });
         let act = Act { stream_seq, events: events.collect(), answers: sealed.answers };
         self.trim_to.send_replace(stream_seq);
-        self.publisher.act(act, stop).await;
+        self.publisher.act(act, stop).await
     }
 
     /// Nothing to do for a second: what is published becomes known to the store.
