@@ -1,5 +1,7 @@
 //! The command line as its users meet it: real processes, real nats-server.
 
+#[path = "cli/bench.rs"]
+mod bench;
 #[path = "cli/failures.rs"]
 mod failures;
 #[path = "cli/life.rs"]
