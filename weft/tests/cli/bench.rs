@@ -1,0 +1,41 @@
+//! The measurement says what it promises to say, as its last line.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::support::weft;
+
+#[test]
+fn the_report_is_one_json_object_and_nothing_is_lost() {
+    let mut command = weft(&["bench", "send", "--pairs=4", "--seconds=1", "--rate=50"]);
+    let output = command.stderr(Stdio::inherit()).output().expect("run");
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).expect("text");
+    let report: Value = serde_json::from_str(text.lines().last().expect("a line")).expect("JSON");
+    assert_eq!(report["scenario"], "send");
+    for fault in ["lost", "duplicated", "reordered"] {
+        assert_eq!(report[fault], 0, "{fault}");
+    }
+    let numbers = [
+        "/seconds",
+        "/sends_per_s",
+        "/ack_ms/p50",
+        "/ack_ms/p99",
+        "/ack_ms/max",
+        "/send_to_receive_ms/p50",
+        "/send_to_receive_ms/p99",
+        "/send_to_receive_ms/max",
+        "/cpu_us_per_message/edge",
+        "/cpu_us_per_message/core",
+        "/cpu_us_per_message/nats",
+        "/cpu_us_per_message/bench",
+        "/limit_per_s",
+        "/ratio_to_limit",
+    ];
+    for number in numbers {
+        let value = report.pointer(number).and_then(Value::as_f64);
+        assert!(value.is_some_and(|value| value >= 0.0), "{number} in {text}");
+    }
+    assert!(report["limit_per_s"].as_f64() > report["sends_per_s"].as_f64(), "{text}");
+}
