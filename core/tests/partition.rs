@@ -268,6 +268,25 @@ async fn a_command_waits_for_the_one_before_it() {
 }
 
 #[tokio::test]
+async fn a_clock_that_goes_back_does_not_let_a_forgotten_id_in_again() {
+    let world = World::new(&["alice", "bob"]).await;
+    let owner = world.own("n1").await;
+    let hour_ms = 3_600_000;
+    let body = text("x");
+    let send = |id| world.send("alice", "alice~bob", Some(id), &body);
+    assert_eq!(send(id(1)).await["seq"], 1);
+    // This commit removes the record of the first...
+    world.clock.advance_ms(26 * hour_ms);
+    let answer = send(ClientId::from_parts(START_MS + 26 * hour_ms, 2)).await;
+    assert_eq!(answer["seq"], 2);
+    // ...which the clock says could still be there.
+    world.clock.advance_ms(0_u64.wrapping_sub(20 * hour_ms));
+    assert_eq!(send(id(1)).await["error"]["code"], "expired_id");
+    assert_eq!(world.entries("alice~bob").await.len(), 2);
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test]
 async fn a_flood_is_refused_and_others_are_not() {
     let mut world = World::new(&["flood", "calm", "bob"]).await;
     world.quota = QuotaLimits { rate_per_s: 10, burst: 5 };

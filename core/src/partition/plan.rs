@@ -109,6 +109,12 @@ impl Plan {
         }
     }
 
+    /// The commit before this one removes the resend records below that hour: what is planned now
+    /// may be looked up after it.
+    pub fn raise_floor(&mut self, floor_hour: u32) {
+        self.floor_hour = floor_hour;
+    }
+
     /// True where it takes no further command.
     #[must_use]
     pub fn is_full(&self) -> bool {

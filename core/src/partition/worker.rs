@@ -171,6 +171,7 @@ impl<L: CommandLog> Owned<L> {
         let plan = std::mem::replace(&mut self.plan, next);
         let (published, now_ms) = (self.publisher.published(), self.worker.clock.now_ms());
         let mut sealed = plan.seal(&self.state, &self.guards, published, now_ms);
+        self.plan.raise_floor(sealed.applied.floor_hour);
         if sabotage::is_out(Rule::AnswersAfterCommit) {
             self.publisher.answer_now(std::mem::take(&mut sealed.answers));
         }
