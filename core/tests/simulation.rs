@@ -21,7 +21,7 @@ const SEEDS: Range<u64> = 0..1_000;
 /// A rule that is taken out is missed within so many schedules.
 const SEEDS_TO_NOTICE: u64 = 3_000;
 /// How much of the trace is shown: its end.
-const LINES_SHOWN: usize = 120;
+const LINES_SHOWN: usize = 60;
 
 fn hash(trace: &str) -> u64 {
     let mut hasher = DefaultHasher::new();

@@ -78,6 +78,19 @@ impl Fault {
         Self::Burst,
     ];
 
+    /// Those that a schedule plays at times of its own; the others happen on their occasions.
+    pub const FROM_OUTSIDE: [Self; 9] = [
+        Self::Crash,
+        Self::Leave,
+        Self::Freeze,
+        Self::Duel,
+        Self::LogBack,
+        Self::BusAway,
+        Self::StoreAway,
+        Self::ClockJump,
+        Self::Layout,
+    ];
+
     fn bit(self) -> u32 {
         1 << self as u32
     }

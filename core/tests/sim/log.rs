@@ -73,6 +73,9 @@ impl Stream {
         self.readers.retain(|reader| reader.strong_count() > 0);
         for reader in self.readers.iter().filter_map(Weak::upgrade) {
             let mut reader = reader.lock().expect("reader");
+            if reader.lost_at.is_some() {
+                continue;
+            }
             let from = reader.next_seq;
             reader
                 .held

@@ -156,7 +156,7 @@ impl World {
 
     /// The bus takes no events for a while.
     pub fn bus_goes_away(&self) {
-        let for_ms = self.below(10_000);
+        let for_ms = self.below(6_000);
         self.say(format_args!("the bus is away for {for_ms} ms"));
         *self.bus_back_at.lock().expect("bus") = Instant::now() + Duration::from_millis(for_ms);
     }
@@ -195,7 +195,7 @@ impl World {
     }
 
     pub fn quota(&self) -> QuotaLimits {
-        if self.config.has(Fault::Quota) {
+        if self.has(Fault::Quota) {
             QuotaLimits { rate_per_s: 1, burst: 3 }
         } else {
             QuotaLimits { rate_per_s: 1_000_000, burst: 1_000_000 }
