@@ -187,7 +187,10 @@ async fn start_core(url: &str) -> Result<()> {
         .await?;
     let mut services = Services::start(&bus, "0.1.0");
     let keys = |_: GetKeys| async {
-        Ok(Keys { keys: vec![VerifyKey { kid: "k1".into(), public: PUBLIC.to_vec() }] })
+        Ok(Keys {
+            keys: vec![VerifyKey { kid: "k1".into(), public: PUBLIC.to_vec() }],
+            partitions: PARTITIONS.into(),
+        })
     };
     services.handle(8, keys).await?;
     services.handle(8, |_: ListGroups| async { Ok(Groups::default()) }).await?;

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use weft_nats::Bus;
 use weft_proto::svc::{GetKeys, Keys};
 use weft_proto::token::{Claims, TOKEN_AUDIENCE};
-use weft_proto::{ApiError, DeviceId, ErrorCode, UserId};
+use weft_proto::{ApiError, DeviceId, ErrorCode, Partition, UserId};
 
 /// The length of an Ed25519 public key.
 const KEY_BYTES: usize = 32;
@@ -38,6 +38,7 @@ pub(crate) struct Caller {
 /// The keys and what is checked with them.
 pub(crate) struct Auth {
     bus: Bus,
+    partitions: Partition,
     keys: RwLock<HashMap<String, Arc<DecodingKey>>>,
     /// When the keys were last asked for because of an unknown id.
     asked_at: Mutex<Option<Instant>>,
@@ -45,13 +46,13 @@ pub(crate) struct Auth {
 }
 
 impl Auth {
-    pub(crate) fn new(bus: Bus) -> Self {
+    pub(crate) fn new(bus: Bus, partitions: Partition) -> Self {
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_audience(&[TOKEN_AUDIENCE]);
         validation.set_issuer(&[TOKEN_AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
         validation.leeway = 0;
-        Self { bus, keys: RwLock::default(), asked_at: Mutex::default(), validation }
+        Self { bus, partitions, keys: RwLock::default(), asked_at: Mutex::default(), validation }
     }
 
     /// There are keys to verify with.
@@ -63,7 +64,12 @@ impl Auth {
     pub(crate) async fn keep_keys(self: Arc<Self>) {
         loop {
             if let Err(error) = self.fetch().await {
-                tracing::debug!(%error, "can't fetch the keys");
+                // A person has to look at a defect; core's being away mends itself.
+                if error.code == ErrorCode::Internal {
+                    tracing::error!(%error, "this edge can't serve");
+                } else {
+                    tracing::debug!(%error, "can't fetch the keys");
+                }
             }
             sleep(if self.is_ready() { REFRESH_PAUSE } else { FIRST_PAUSE }).await;
         }
@@ -121,12 +127,24 @@ impl Auth {
     }
 
     async fn fetch(&self) -> Result<(), ApiError> {
-        let keys = read_keys(self.bus.call(&GetKeys {}).await?);
+        let answer: Keys = self.bus.call(&GetKeys {}).await?;
+        same_partitions(answer.partitions, self.partitions)?;
+        let keys = read_keys(answer);
         if !keys.is_empty() {
             *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         }
         Ok(())
     }
+}
+
+/// An edge that counts otherwise would listen for events where none come: without keys it is never
+/// ready.
+fn same_partitions(core: u32, edge: Partition) -> Result<(), ApiError> {
+    if core == u32::from(edge) {
+        return Ok(());
+    }
+    let message = format!("core has {core} partitions, this edge counts {edge}");
+    Err(ApiError::new(ErrorCode::Internal, message))
 }
 
 fn read_keys(keys: Keys) -> HashMap<String, Arc<DecodingKey>> {
@@ -137,4 +155,17 @@ fn read_keys(keys: Keys) -> HashMap<String, Arc<DecodingKey>> {
 
 fn unauthorized() -> ApiError {
     ApiError::new(ErrorCode::Unauthorized, "no token, or one that does not verify")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edge_with_another_partition_count_gets_no_keys() {
+        assert!(same_partitions(4, 4).is_ok());
+        let error = same_partitions(4, 16).expect_err("refused");
+        assert_eq!(error.code, ErrorCode::Internal);
+        assert_eq!(error.message, "core has 4 partitions, this edge counts 16");
+    }
 }

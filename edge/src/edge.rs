@@ -71,7 +71,7 @@ impl Edge {
         let (front, back) = (Shutdown::new(), Shutdown::new());
         let answers = Answers::new();
         until_cancelled(&back, "answers", answers.clone().route(signals));
-        let auth = Arc::new(Auth::new(bus.clone()));
+        let auth = Arc::new(Auth::new(bus.clone(), partitions));
         until_cancelled(&back, "keys", Arc::clone(&auth).keep_keys());
         let (lost_sender, lost) = watch::channel(0);
         until_cancelled(&back, "losses", watch_losses(bus.clone(), lost_sender));

@@ -269,6 +269,10 @@ pub struct Keys {
     /// Newest first.
     #[prost(message, repeated, tag = "1")]
     pub keys: Vec<VerifyKey>,
+    /// How many partitions the store has: an edge that counts otherwise would listen for events
+    /// where none come.
+    #[prost(uint32, tag = "2")]
+    pub partitions: u32,
 }
 
 /// One key that verifies access tokens.

@@ -74,6 +74,7 @@ pub struct Context {
     store: Store,
     clock: Arc<dyn Clock>,
     store_id: StoreId,
+    partitions: u32,
     tokens: Tokens,
     passwords: Passwords,
     limits: Limits,
@@ -92,16 +93,23 @@ impl Context {
     ) -> Result<Self, Error> {
         let row = store.snapshot().await?.get(tables::layout::key()).await?;
         let row = row.ok_or_else(|| Error::Layout("the store has no layout row".into()))?;
-        let store_id = StoreId(tables::layout::Layout::decode(&row)?.store_id);
+        let layout = tables::layout::Layout::decode(&row)?;
+        let (store_id, partitions) = (StoreId(layout.store_id), layout.partitions);
         let tokens = Tokens::open(&store, store_id, Arc::clone(&clock), token_life).await?;
         let (passwords, limits) = (Passwords::new(), Limits::default());
-        Ok(Self { store, clock, store_id, tokens, passwords, limits })
+        Ok(Self { store, clock, store_id, partitions, tokens, passwords, limits })
     }
 
     /// Issues and verifies access tokens.
     #[must_use]
     pub fn tokens(&self) -> &Tokens {
         &self.tokens
+    }
+
+    /// What an edge has to know before it can serve.
+    #[must_use]
+    pub fn keys(&self) -> weft_proto::svc::Keys {
+        weft_proto::svc::Keys { keys: self.tokens.public_keys(), partitions: self.partitions }
     }
 
     /// A row limit as it was asked for (0: as many as a page holds).

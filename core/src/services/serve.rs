@@ -40,9 +40,7 @@ pub async fn start(context: Context, bus: &Bus) -> Result<Services, Error> {
     served
         .add::<svc::SetProfile, _, _>(WRITES_MAX, |c, m| async move { c.profile_set(m).await })
         .await?;
-    served
-        .add::<svc::GetKeys, _, _>(READS_MAX, |c, _| async move { Ok(c.tokens().public_keys()) })
-        .await?;
+    served.add::<svc::GetKeys, _, _>(READS_MAX, |c, _| async move { Ok(c.keys()) }).await?;
     served.add::<svc::ListGroups, _, _>(READS_MAX, |c, m| async move { c.groups(m).await }).await?;
     served.add::<svc::ListRooms, _, _>(READS_MAX, |c, m| async move { c.list(m).await }).await?;
     served.add::<svc::GetRoom, _, _>(READS_MAX, |c, m| async move { c.get(m).await }).await?;

@@ -174,7 +174,8 @@ impl Core {
     async fn serve(&self) {
         let mut services = Services::start(&self.bus, "0.1.0");
         let keys = |_: GetKeys| async {
-            Ok(Keys { keys: vec![VerifyKey { kid: KID.into(), public: PUBLIC.to_vec() }] })
+            let keys = vec![VerifyKey { kid: KID.into(), public: PUBLIC.to_vec() }];
+            Ok(Keys { keys, partitions: 1 })
         };
         services.handle(8, keys).await.expect("keys");
         let core = self.clone();
