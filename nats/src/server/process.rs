@@ -25,6 +25,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 const START_POLL: Duration = Duration::from_millis(10);
 /// A free port can be taken by somebody else before the server has it.
 const FREE_PORT_ATTEMPTS: u32 = 5;
+/// A server that was just killed has no arguments any more and still holds its port for a moment.
+const PORT_PATIENCE: Duration = Duration::from_secs(2);
 const HOST: &str = "127.0.0.1";
 
 /// How to start a server.
@@ -63,7 +65,7 @@ impl NatsServer {
         let _ = ended.await;
         let mut attempt = 1;
         loop {
-            let port = choose_port(options.port)?;
+            let port = free_port(options.port).await?;
             match start_on(&options, &files, port).await {
                 Err(Error::ServerFailed { reason, .. })
                     if reason.contains("address already in use") =>
@@ -154,6 +156,16 @@ impl Files {
             pid: dir.join("nats.pid"),
             store: dir.join("jetstream"),
         })
+    }
+}
+
+async fn free_port(wanted: Option<u16>) -> Result<u16, Error> {
+    let deadline = Instant::now() + PORT_PATIENCE;
+    loop {
+        match choose_port(wanted) {
+            Err(Error::PortTaken(_)) if Instant::now() < deadline => sleep(START_POLL).await,
+            chosen => return chosen,
+        }
     }
 }
 
