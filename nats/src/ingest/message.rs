@@ -71,7 +71,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// How it is told to a sender, or noted in the dead-letter table.
+    /// How it is told to a sender.
     #[must_use]
     pub fn error(self) -> ApiError {
         match self {

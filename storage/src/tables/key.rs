@@ -14,7 +14,6 @@ pub(super) enum Tag {
     Layout = 0x01,
     Applied = 0x02,
     Journal = 0x03,
-    DeadLetter = 0x04,
     Log = 0x10,
     Head = 0x11,
     Member = 0x12,
@@ -154,6 +153,6 @@ mod tests {
         assert!(!range.contains(&outside));
         let range = Key::new(Tag::Journal).u16(0xffff).prefix_range();
         assert!(range.contains(&Key::new(Tag::Journal).u16(0xffff).u64(u64::MAX).build()));
-        assert!(!range.contains(&Key::new(Tag::DeadLetter).u16(0).build()));
+        assert!(!range.contains(&Key::new(Tag::Log).u16(0).build()));
     }
 }
