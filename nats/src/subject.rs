@@ -95,6 +95,11 @@ pub enum Subject {
         /// Which command, in the user's words: `[A-Za-z0-9_-]{1,64}`.
         token: String,
     },
+    /// `weft.sig.tick.<partition>`: the owner's sign of life ([`weft_proto::Tick`]).
+    Tick {
+        /// The partition.
+        partition: Partition,
+    },
     /// `weft.svc.<service>.<method>`: a request.
     Svc {
         /// `accounts`, `rooms`, `log`.
@@ -119,6 +124,7 @@ impl fmt::Display for Subject {
             Self::User(user) => write!(f, "weft.u.{user}"),
             Self::AckEdge { edge, token } => write!(f, "weft.ack.e.{edge}.{token}"),
             Self::AckUser { user, token } => write!(f, "weft.ack.u.{user}.{token}"),
+            Self::Tick { partition } => write!(f, "weft.sig.tick.{partition}"),
             Self::Svc { service, method } => write!(f, "weft.svc.{service}.{method}"),
         }
     }
@@ -147,6 +153,7 @@ impl Subject {
             ("u", [u]) => Self::User(user(u)?),
             ("ack", ["e", e, t]) => Self::AckEdge { edge: NodeId::new(e).ok()?, token: token(t)? },
             ("ack", ["u", u, t]) => Self::AckUser { user: user(u)?, token: token(t)? },
+            ("sig", ["tick", n]) => Self::Tick { partition: number(n)? },
             ("svc", [s, m]) => Self::Svc { service: token(s)?.into(), method: token(m)?.into() },
             _ => return None,
         })
@@ -182,6 +189,8 @@ pub enum Filter {
     Events(Partition),
     /// `weft.ev.>`: all events.
     AllEvents,
+    /// `weft.sig.tick.*`: the ticks of all partitions.
+    Ticks,
 }
 
 impl fmt::Display for Filter {
@@ -191,6 +200,7 @@ impl fmt::Display for Filter {
             Self::AckUser(user) => write!(f, "weft.ack.u.{user}.*"),
             Self::Events(partition) => write!(f, "weft.ev.{partition}.>"),
             Self::AllEvents => f.write_str("weft.ev.>"),
+            Self::Ticks => f.write_str("weft.sig.tick.*"),
         }
     }
 }
@@ -215,6 +225,7 @@ mod tests {
             Subject::User(user.clone()),
             Subject::AckEdge { edge, token: token.clone() },
             Subject::AckUser { user, token },
+            Subject::Tick { partition: 3 },
             Subject::Svc { service: "rooms".into(), method: "list".into() },
         ];
         for subject in subjects {

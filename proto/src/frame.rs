@@ -296,6 +296,11 @@ pub enum Reply {
         /// To be given with the next `hello`.
         cursor: String,
     },
+    /// Everything up to this cursor is on this socket.
+    Cursor {
+        /// To be given with the next `hello`.
+        cursor: String,
+    },
     /// Answers `rooms`.
     Rooms {
         /// Ascending by id.

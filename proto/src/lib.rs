@@ -8,6 +8,7 @@
 //! - [`error`]: the published error codes.
 //! - [`event`]: the header that travels beside an entry's bytes on NATS.
 //! - [`svc`]: requests and replies between edge and core.
+//! - [`tick`]: a partition owner's sign of life.
 //! - [`position`], [`partition`], [`limits`], [`token`].
 
 pub mod body;
@@ -22,6 +23,7 @@ pub mod partition;
 pub mod position;
 pub mod room;
 pub mod svc;
+pub mod tick;
 pub mod token;
 
 pub use body::{Body, History, Kind, RawBody, Role};
@@ -33,3 +35,4 @@ pub use ids::{DeviceId, NodeId, UserId};
 pub use partition::{Partition, partition_of};
 pub use position::{Cursor, Position, StoreId};
 pub use room::{RoomId, RoomKind};
+pub use tick::Tick;

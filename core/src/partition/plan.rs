@@ -283,11 +283,7 @@ impl Plan {
             ..before.clone()
         };
         if !self.entries.is_empty() {
-            let entries = self.entries.iter().map(|planned| JournalEntry {
-                room: planned.entry.room.to_string(),
-                seq: planned.entry.seq,
-            });
-            let row = Journal { entries: entries.collect() };
+            let row = Journal { entries: self.entries.iter().map(journal_entry).collect() };
             self.batch.set(journal::key(self.partition, applied.stream_seq), row.encode());
         }
         let floor_hour = (now_ms / 3_600_000).saturating_sub(RESEND_HOURS);
@@ -309,6 +305,16 @@ impl Plan {
             rooms: self.rooms,
         }
     }
+}
+
+fn journal_entry(planned: &PlannedEntry) -> JournalEntry {
+    let PlannedEntry { entry, concerned, .. } = planned;
+    // A direct room's id names its users.
+    let users = match entry.room.kind() {
+        RoomKind::Direct => Vec::new(),
+        RoomKind::Group => concerned.iter().map(ToString::to_string).collect(),
+    };
+    JournalEntry { room: entry.room.to_string(), seq: entry.seq, users }
 }
 
 fn answer_resend(

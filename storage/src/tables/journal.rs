@@ -27,6 +27,9 @@ pub struct JournalEntry {
     /// The entry's seq.
     #[prost(uint64, tag = "2")]
     pub seq: u64,
+    /// Groups: the users whom the entry concerns.
+    #[prost(string, repeated, tag = "3")]
+    pub users: Vec<String>,
 }
 
 /// The key of the commit that applied the log up to `stream_seq`.
