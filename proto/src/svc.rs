@@ -564,7 +564,7 @@ method!(Audit, "log", "audit", AuditPage);
 /// What changed in a partition.
 #[derive(Clone, PartialEq, Message)]
 pub struct AuditPage {
-    /// The store's id: 16 bytes.
+    /// The store's id: 8 bytes, big-endian.
     #[prost(bytes = "vec", tag = "1")]
     pub store: Vec<u8>,
     /// The page speaks of all commits up to this stream sequence: ask on from here.
@@ -592,10 +592,10 @@ pub struct ChangedRoom {
     /// The room.
     #[prost(string, tag = "1")]
     pub room: String,
-    /// The seq of the last entry that the page speaks of.
+    /// The seq of the room's last entry in the snapshot. With `more` it may be behind `through`.
     #[prost(uint64, tag = "2")]
     pub seq: u64,
-    /// Its position, or a later one: 12 bytes.
+    /// That entry's position: 12 bytes.
     #[prost(bytes = "vec", tag = "3")]
     pub position: Vec<u8>,
     /// Groups: the users whom a membership entry concerns, each with the first such entry.

@@ -1,4 +1,4 @@
-//! What edges ask core for: accounts and logins, rooms, logs, syncs (`weft.svc.…`).
+//! What edges ask core for: accounts and logins, rooms, logs, syncs, audits (`weft.svc.…`).
 //!
 //! Each call is a plain async function of [`Context`] over the store and the clock; [`start`]
 //! hangs them on NATS. A call is answered from one snapshot, so what it says is of one moment.
@@ -16,10 +16,12 @@
 //! | `accounts`, `logins` | sign-up and profiles; login, refresh, logout, password |
 //! | `access`, `page` | what a caller may see of a room; filling a bounded page |
 //! | `rooms`, `read`, `sync` | room lists; a part of a log; everything since a cursor |
+//! | `audit` | what changed in a partition |
 //! | `serve` | the methods on NATS |
 
 mod access;
 pub mod accounts;
+pub mod audit;
 mod failure;
 pub mod layout;
 mod logins;

@@ -18,6 +18,8 @@ const HASHES_MAX: usize = 64;
 const WRITES_MAX: usize = 64;
 /// The same for syncs and reads of logs: each may hold some 13 MB for a moment.
 const PAGES_MAX: usize = 16;
+/// The same for audits: each holds up to some 10 MB of rows and heads for a moment.
+const AUDITS_MAX: usize = 8;
 
 /// Serves all methods, from the moment it returns to the answer's `shutdown`, which still answers
 /// what was taken.
@@ -49,6 +51,7 @@ pub async fn start(context: Context, bus: &Bus) -> Result<Services, Error> {
         .await?;
     served.add::<svc::ReadLog, _, _>(PAGES_MAX, |c, m| async move { c.log_read(m).await }).await?;
     served.add::<svc::Sync, _, _>(PAGES_MAX, |c, m| async move { c.sync(m).await }).await?;
+    served.add::<svc::Audit, _, _>(AUDITS_MAX, |c, m| async move { c.audit(m).await }).await?;
     // The server knows of all of them, before anybody hears that this node is there.
     bus.flush().await?;
     Ok(served.services)
@@ -143,6 +146,8 @@ mod tests {
         let sync = svc::Sync { token, ..svc::Sync::default() };
         let page = edge.call(&sync).await.expect("sync");
         assert_eq!(page.resync(), svc::Resync::NoCursor);
+        let audit = svc::Audit { partition: 0, since: Some(0) };
+        assert_eq!(edge.call(&audit).await.expect("audit").through, 0);
         services.shutdown().await;
         server.stop().await;
     }

@@ -1,0 +1,187 @@
+//! What changed in a partition: the question by which edges find out what the wire lost.
+//!
+//! The journal is written in the commit itself, so it speaks of everything that was committed,
+//! published or not; and one snapshot of the store is all that an answer needs. So any core node
+//! gives it, whoever owns the partition.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ops::Range;
+
+use bytes::Bytes;
+use weft_proto::{ErrorCode, Partition, RoomId, StoreId, svc};
+use weft_storage::tables::applied::{self, Applied};
+use weft_storage::tables::head;
+use weft_storage::tables::journal::{self, Journal, JournalEntry};
+use weft_storage::{Error, Snapshot};
+
+use super::Context;
+use super::failure::Failure;
+
+/// Journal rows read at once. A row has at most 100 kB.
+const ROWS_AT_ONCE: usize = 32;
+
+/// How much one page carries. It ends after the journal row that passes one of these.
+#[derive(Clone, Copy, Debug)]
+pub struct AuditLimit {
+    /// Journal rows: commits.
+    pub rows_max: usize,
+    /// Entries of all rows together.
+    pub entries_max: usize,
+    /// What rooms and users take in the answer, about. With one more row it has to stay below what
+    /// NATS takes as one message (2 MB).
+    pub bytes_max: usize,
+}
+
+impl Default for AuditLimit {
+    fn default() -> Self {
+        Self { rows_max: 512, entries_max: 20_000, bytes_max: 1_000_000 }
+    }
+}
+
+impl Context {
+    /// What a partition has committed behind a place in its ingest log. It names rooms and users
+    /// alone, and is for edges: no user's token goes with it.
+    ///
+    /// # Errors
+    /// [`ErrorCode::BadRequest`] for a partition that the store does not have, or the store's.
+    pub async fn audit(&self, request: svc::Audit) -> Result<svc::AuditPage, Failure> {
+        let partition = Partition::try_from(request.partition).ok();
+        let partition = partition.filter(|_| request.partition < self.partitions);
+        let partition =
+            partition.ok_or_else(|| Failure::new(ErrorCode::BadRequest, "no such partition"))?;
+        let snapshot = self.store.snapshot().await?;
+        let limit = AuditLimit::default();
+        Ok(audit(&*snapshot, self.store_id, partition, request.since, limit).await?)
+    }
+}
+
+/// What `partition` has committed behind stream sequence `since`, as of `snapshot`; with `None`
+/// only where it stands.
+///
+/// A room is named with its **head**: seq and position as they are in the snapshot. Without `more`
+/// that is the room's last entry among those that were read, since every entry up to the snapshot
+/// is in its journal. With `more` the head may stand behind them. It is right all the same: the
+/// entry is committed, so a session that lacks it has to get it; and seq and position belong
+/// together, so whoever has synced up to the position has the entry. A position of one and a seq of
+/// another entry would be wrong: a session would be thought to have what it lacks.
+///
+/// # Errors
+/// Those of the store.
+pub async fn audit(
+    snapshot: &dyn Snapshot,
+    store: StoreId,
+    partition: Partition,
+    since: Option<u64>,
+    limit: AuditLimit,
+) -> Result<svc::AuditPage, Error> {
+    let row = snapshot.get(applied::key(partition)).await?;
+    let row = row.as_deref().map(Applied::decode).transpose()?.unwrap_or_default();
+    let mut page = svc::AuditPage {
+        store: store.0.to_be_bytes().to_vec(),
+        through: row.stream_seq,
+        read_version: snapshot.read_version().0.to_vec(),
+        ..svc::AuditPage::default()
+    };
+    let Some(since) = since else { return Ok(page) };
+    if since > row.stream_seq {
+        // The store went back, or is another one.
+        page.unknown = true;
+        return Ok(page);
+    }
+    // The journal is not trimmed yet. Once it is, a `since` below what it keeps is `unknown` too,
+    // here: else what was trimmed would count as "nothing changed".
+    let mut changes = Changes::default();
+    if let Some(through) = changes.read(snapshot, partition, since, limit).await? {
+        (page.through, page.more) = (through, true);
+    }
+    page.rooms = changes.with_heads(snapshot).await?;
+    Ok(page)
+}
+
+/// Rooms with an entry among the rows that were read: whom such entries concern, each user with the
+/// first one.
+#[derive(Default)]
+struct Changes {
+    rooms: BTreeMap<String, BTreeMap<String, u64>>,
+    rows: usize,
+    entries: usize,
+    bytes: usize,
+}
+
+impl Changes {
+    /// Reads rows behind `since` to their end, or until a limit is reached: then the last row's
+    /// stream sequence is the answer.
+    async fn read(
+        &mut self,
+        snapshot: &dyn Snapshot,
+        partition: Partition,
+        since: u64,
+        limit: AuditLimit,
+    ) -> Result<Option<u64>, Error> {
+        let mut range: Range<Bytes> = journal::range_after(partition, since);
+        loop {
+            let rows = snapshot.scan(range.clone(), ROWS_AT_ONCE, false).await?;
+            let is_last = rows.len() < ROWS_AT_ONCE;
+            for (key, value) in rows {
+                let stream_seq = journal::stream_seq(&key)?;
+                self.rows += 1;
+                Journal::decode(&value)?.entries.into_iter().for_each(|entry| self.add(entry));
+                if self.is_full(limit) {
+                    return Ok(Some(stream_seq));
+                }
+                range.start = journal::range_after(partition, stream_seq).start;
+            }
+            if is_last {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn add(&mut self, entry: JournalEntry) {
+        /// Of a room or a user, beside the name: seq, position, tags and lengths.
+        const BESIDE_NAME: usize = 32;
+        self.entries += 1;
+        let JournalEntry { room, seq, users } = entry;
+        if !self.rooms.contains_key(&room) {
+            self.bytes += room.len() + BESIDE_NAME;
+        }
+        let concerned = self.rooms.entry(room).or_default();
+        for user in users {
+            if let Entry::Vacant(first) = concerned.entry(user) {
+                self.bytes += first.key().len() + BESIDE_NAME;
+                first.insert(seq);
+            }
+        }
+    }
+
+    fn is_full(&self, limit: AuditLimit) -> bool {
+        self.rows >= limit.rows_max
+            || self.entries >= limit.entries_max
+            || self.bytes >= limit.bytes_max
+    }
+
+    async fn with_heads(self, snapshot: &dyn Snapshot) -> Result<Vec<svc::ChangedRoom>, Error> {
+        let bad = |error| Error::Corrupt(format!("journal: {error}"));
+        let ids = self.rooms.keys().map(|id| RoomId::new(id)).collect::<Result<Vec<_>, _>>();
+        let keys = ids.map_err(bad)?.iter().map(head::key).collect();
+        let heads = snapshot.get_many(keys).await?;
+        self.rooms
+            .into_iter()
+            .zip(heads)
+            .map(|((room, concerned), head)| {
+                let head = head.ok_or_else(|| Error::Corrupt(format!("head: {room} has none")))?;
+                let (position, head) = head::decode(&head)?;
+                let concerned = concerned
+                    .into_iter()
+                    .map(|(user, seq)| svc::ConcernedUser { user, seq })
+                    .collect();
+                let position = position.0.to_vec();
+                Ok(svc::ChangedRoom { room, seq: head.seq, position, concerned })
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

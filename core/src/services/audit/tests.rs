@@ -1,0 +1,192 @@
+//! What an audit tells, and where it ends.
+
+use proptest::prelude::*;
+use weft_proto::Position;
+use weft_storage::memory::Memory;
+use weft_storage::tables::head::Head;
+use weft_storage::{Batch, Outcome, Store};
+
+use super::super::testing::{World, code, room};
+use super::*;
+
+const PARTITION: Partition = 2;
+
+/// An entry: its room, its seq, whom it concerns.
+type Written = (&'static str, u64, &'static [&'static str]);
+
+/// A partition whose commits are written as its owner writes them.
+struct Journaled {
+    store: Store,
+}
+
+impl Journaled {
+    fn new() -> Self {
+        Self { store: Store::new(Memory::new()) }
+    }
+
+    /// Commits the entries as what the log holds up to `stream_seq`. None: refusals alone.
+    async fn commit(&self, stream_seq: u64, entries: &[Written]) -> Position {
+        let mut batch = Batch::new(rand::random());
+        for (order, (name, seq, _)) in (0_u16..).zip(entries) {
+            head::put(&mut batch, &room(name), order, &Head { seq: *seq, ..Head::default() });
+        }
+        if !entries.is_empty() {
+            let entries = entries.iter().map(|(name, seq, users)| JournalEntry {
+                room: (*name).to_owned(),
+                seq: *seq,
+                users: users.iter().map(|user| (*user).to_owned()).collect(),
+            });
+            let row = Journal { entries: entries.collect() };
+            batch.set(journal::key(PARTITION, stream_seq), row.encode());
+        }
+        let row = Applied { stream_seq, epoch: 1, ..Applied::default() };
+        batch.set(applied::key(PARTITION), row.encode());
+        match self.store.commit(batch).await.expect("commit") {
+            Outcome::Committed(position) => position,
+            Outcome::Rejected { .. } => panic!("rejected"),
+        }
+    }
+
+    async fn audit(&self, since: Option<u64>, limit: AuditLimit) -> svc::AuditPage {
+        let snapshot = self.store.snapshot().await.expect("snapshot");
+        audit(&*snapshot, StoreId(7), PARTITION, since, limit).await.expect("audit")
+    }
+
+    async fn whole(&self, since: u64) -> svc::AuditPage {
+        self.audit(Some(since), AuditLimit::default()).await
+    }
+}
+
+/// Room, seq, and the users concerned.
+fn told(page: &svc::AuditPage) -> Vec<(&str, u64, Vec<(&str, u64)>)> {
+    let rooms = page.rooms.iter();
+    rooms
+        .map(|changed| {
+            let concerned = changed.concerned.iter().map(|c| (c.user.as_str(), c.seq)).collect();
+            (changed.room.as_str(), changed.seq, concerned)
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn each_room_is_told_once_with_its_head_and_whom_it_concerns() {
+    let journaled = Journaled::new();
+    journaled.commit(4, &[("old", 1, &["dave"])]).await;
+    journaled.commit(6, &[("team", 1, &["alice", "bob"]), ("alice~bob", 1, &[])]).await;
+    let last = journaled.commit(9, &[("team", 2, &["bob"]), ("team", 3, &["carol"])]).await;
+    let page = journaled.whole(4).await;
+    assert_eq!(
+        told(&page),
+        [("alice~bob", 1, vec![]), ("team", 3, vec![("alice", 1), ("bob", 1), ("carol", 3)])]
+    );
+    assert_eq!(page.rooms[1].position, last.with_order(1).0);
+    assert_eq!((page.through, page.more, page.unknown), (9, false, false));
+    assert_eq!(page.store, 7_u64.to_be_bytes());
+    let read_version = Position::from_slice(&page.read_version).expect("12 bytes");
+    assert!(read_version >= last.with_order(1), "everything told is at or before it");
+}
+
+#[tokio::test]
+async fn refusals_alone_move_the_place_and_change_nothing() {
+    let journaled = Journaled::new();
+    journaled.commit(3, &[("team", 1, &["alice"])]).await;
+    journaled.commit(8, &[]).await;
+    let page = journaled.whole(3).await;
+    assert_eq!((told(&page), page.through, page.more), (vec![], 8, false));
+}
+
+#[tokio::test]
+async fn without_a_place_only_where_it_stands_is_told() {
+    let journaled = Journaled::new();
+    let page = journaled.audit(None, AuditLimit::default()).await;
+    assert_eq!((page.through, page.more, page.unknown), (0, false, false));
+    journaled.commit(3, &[("team", 1, &["alice"])]).await;
+    let page = journaled.audit(None, AuditLimit::default()).await;
+    assert_eq!((told(&page), page.through, page.read_version.len()), (vec![], 3, 12));
+}
+
+#[tokio::test]
+async fn a_place_that_the_store_does_not_know_is_said_to_be_unknown() {
+    let journaled = Journaled::new();
+    journaled.commit(3, &[("team", 1, &["alice"])]).await;
+    let page = journaled.whole(4).await;
+    assert_eq!((told(&page), page.through, page.unknown), (vec![], 3, true));
+}
+
+#[tokio::test]
+async fn a_room_whose_head_is_behind_the_page_is_told_with_its_head() {
+    let journaled = Journaled::new();
+    journaled.commit(1, &[("team", 1, &["alice"])]).await;
+    let head = journaled.commit(2, &[("team", 2, &["bob"])]).await;
+    let limit = AuditLimit { rows_max: 1, ..AuditLimit::default() };
+    let page = journaled.audit(Some(0), limit).await;
+    assert_eq!(told(&page), [("team", 2, vec![("alice", 1)])]);
+    assert_eq!(page.rooms[0].position, head.0, "the position of that very entry");
+    assert_eq!((page.through, page.more), (1, true));
+}
+
+#[tokio::test]
+async fn a_partition_beyond_the_store_is_refused() {
+    let world = World::new().await;
+    for partition in [4, 65_536] {
+        let answer = world.context.audit(svc::Audit { partition, since: None }).await;
+        assert_eq!(code(answer), ErrorCode::BadRequest);
+    }
+    let page = world.context.audit(svc::Audit { partition: 3, since: Some(0) }).await;
+    assert_eq!(page.expect("a page").store, world.store_id().0.to_be_bytes());
+}
+
+const ROOMS: [&str; 4] = ["a", "b", "c", "alice~bob"];
+const USERS: [&[&str]; 3] = [&[], &["alice"], &["alice", "bob"]];
+
+proptest! {
+    /// Whatever bounds a page, all pages together tell of each room what one page tells.
+    #[test]
+    fn pages_tell_the_same_as_one(
+        commits in prop::collection::vec(
+            prop::collection::vec((0..ROOMS.len(), 0..USERS.len()), 0..4), 0..60),
+        rows_max in 1..8_usize,
+        entries_max in 1..12_usize,
+        bytes_max in 1..400_usize,
+        since in 0..60_u64,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+        runtime.block_on(async {
+            let journaled = Journaled::new();
+            let mut seqs = [0; ROOMS.len()];
+            for (stream_seq, commit) in (1..).zip(&commits) {
+                let entries: Vec<Written> = commit.iter().map(|(room, users)| {
+                    seqs[*room] += 1;
+                    (ROOMS[*room], seqs[*room], USERS[*users])
+                }).collect();
+                journaled.commit(stream_seq, &entries).await;
+            }
+            let since = since.min(commits.len() as u64);
+            let whole = journaled.whole(since).await;
+            let limit = AuditLimit { rows_max, entries_max, bytes_max };
+            let mut rooms = BTreeMap::new();
+            let mut page = journaled.audit(Some(since), limit).await;
+            loop {
+                for (room, seq, concerned) in told(&page) {
+                    let known = rooms.entry(room.to_owned()).or_insert((0, BTreeMap::new()));
+                    known.0 = seq;
+                    for (user, seq) in concerned {
+                        known.1.entry(user.to_owned()).or_insert(seq);
+                    }
+                }
+                if !page.more {
+                    break;
+                }
+                let asked = page.through;
+                page = journaled.audit(Some(asked), limit).await;
+                assert!(page.through > asked || !page.more, "it goes on");
+            }
+            assert_eq!(page.through, commits.len() as u64);
+            let told: Vec<_> = rooms.iter().map(|(room, (seq, concerned))| {
+                let concerned = concerned.iter().map(|(u, s)| (u.as_str(), *s)).collect::<Vec<_>>();
+                (room.as_str(), *seq, concerned)
+            }).collect();
+            assert_eq!(told, self::told(&whole));
+        });
+    }
+}
