@@ -4,6 +4,7 @@
 //! | module | duty |
 //! | --- | --- |
 //! | [`system`], [`process`] | `weft dev`, or nats-server, core and edges apart; kill, freeze, restart |
+//! | [`proxy`] | faults of the wire between any two parts |
 //! | [`http`], [`account`] | the HTTP front door; users and their devices' tokens |
 //! | [`socket`], [`session`] | one WebSocket: raw, and with requests matched to answers |
 //! | [`client`] | a device that lives on over reconnects: the protocol's whole duty |
@@ -29,6 +30,7 @@ pub mod http;
 pub mod load;
 pub mod nats;
 pub mod process;
+pub mod proxy;
 pub mod session;
 pub mod socket;
 pub mod system;
