@@ -68,6 +68,26 @@ async fn a_resend_while_the_first_is_being_committed_is_no_second_entry() {
     owner.leave().await.expect("leave");
 }
 
+#[tokio::test]
+async fn a_flood_of_full_groups_fits_into_commits() {
+    let names: Vec<String> = (0..100).map(|number| format!("{number:x>64}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let world = World::new(&names).await;
+    let owner = world.own("n1").await;
+    // What comes while a commit is underway goes into one plan, as far as it fits.
+    world.gate(false);
+    let groups = (0..40).map(|number| {
+        let room = format!("{number:r>64}");
+        world.publish(names[0], &room, Some(id(number)), &create(&names[1..]))
+    });
+    let tokens: Vec<String> = groups.collect();
+    world.gate(true);
+    for token in tokens {
+        assert_eq!(world.bus.answer_to(&token).await["type"], "ack");
+    }
+    owner.leave().await.expect("leave");
+}
+
 #[tokio::test(start_paused = true)]
 async fn unknown_outcomes_are_settled_by_evidence() {
     let world = World::new(&["alice", "bob"]).await;

@@ -26,9 +26,11 @@ use super::state::{CommitNo, Members, Place, ResendKey, Room, State};
 /// A plan with so many bytes takes nothing more. One entry more (400 kB of text, 100 inbox
 /// pointers) still leaves it near the 1 MB that FoundationDB wants a transaction to stay below.
 const FULL_BYTES: usize = 600_000;
-/// A plan with so many commands takes nothing more: keeps the journal row under the limit for
-/// values (512 entries of at most 140 bytes).
+/// A plan with so many commands takes nothing more.
 const FULL_COMMANDS: usize = 512;
+/// A plan with so large a journal row takes nothing more. One entry more (a group of 100 names
+/// 6.6 kB of users) keeps it under the limit for values, 100 kB.
+const FULL_JOURNAL_BYTES: usize = 80_000;
 /// Resend records older than this many hours are removed, and their ids refused from then on.
 const RESEND_HOURS: u64 = 25;
 
@@ -63,6 +65,8 @@ pub struct Plan {
     commands: usize,
     stream_seq: u64,
     entries: Vec<PlannedEntry>,
+    journal: Journal,
+    journal_bytes: usize,
     answers: Vec<(ReplyTo, Bytes)>,
     rooms: BTreeSet<RoomId>,
 }
@@ -104,6 +108,8 @@ impl Plan {
             commands: 0,
             stream_seq: 0,
             entries: Vec::new(),
+            journal: Journal::default(),
+            journal_bytes: 0,
             answers: Vec::new(),
             rooms: BTreeSet::new(),
         }
@@ -118,7 +124,9 @@ impl Plan {
     /// True where it takes no further command.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.commands >= FULL_COMMANDS || self.batch.size_bytes() >= FULL_BYTES
+        self.commands >= FULL_COMMANDS
+            || self.batch.size_bytes() >= FULL_BYTES
+            || self.journal_bytes >= FULL_JOURNAL_BYTES
     }
 
     /// True where it has no command yet.
@@ -245,7 +253,11 @@ impl Plan {
         let place_before = std::mem::replace(&mut room.place, place);
         room.touched = self.no;
         self.rooms.insert(id.clone());
-        self.entries.push(PlannedEntry { entry, place, place_before, concerned: change.concerned });
+        let planned = PlannedEntry { entry, place, place_before, concerned: change.concerned };
+        let row = journal_entry(&planned);
+        self.journal_bytes += row.size_bytes();
+        self.journal.entries.push(row);
+        self.entries.push(planned);
     }
 
     fn write_members(&mut self, id: &RoomId, is_first: bool, change: &Change) {
@@ -283,8 +295,8 @@ impl Plan {
             ..before.clone()
         };
         if !self.entries.is_empty() {
-            let row = Journal { entries: self.entries.iter().map(journal_entry).collect() };
-            self.batch.set(journal::key(self.partition, applied.stream_seq), row.encode());
+            let key = journal::key(self.partition, applied.stream_seq);
+            self.batch.set(key, self.journal.encode());
         }
         let floor_hour = (now_ms / 3_600_000).saturating_sub(RESEND_HOURS);
         let floor_hour = u32::try_from(floor_hour).unwrap_or(0);

@@ -55,6 +55,15 @@ pub fn stream_seq(key: &[u8]) -> Result<u64, Error> {
     reader.u64()
 }
 
+impl JournalEntry {
+    /// What it takes of its row, in bytes.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        // With tag and length, as a part of the row.
+        6 + prost::Message::encoded_len(self)
+    }
+}
+
 impl Journal {
     /// The stored form.
     #[must_use]
