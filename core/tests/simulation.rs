@@ -55,10 +55,11 @@ fn explain(config: &Config, report: &Report) -> String {
     let lines: Vec<&str> = report.trace.lines().collect();
     let shown = lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n");
     format!(
-        "{shown}\n{} nodes, {} commands, faults {:?}\n{}\nreplay: WEFT_SIM_SEED={} cargo test -p \
+        "{shown}\n{} nodes, {} commands, {} sessions, faults {:?}\n{}\nreplay: WEFT_SIM_SEED={} cargo test -p \
          weft-core --test simulation replay -- --nocapture",
         config.nodes,
         config.commands,
+        config.sessions,
         config.faults(),
         report.violation.as_deref().unwrap_or("no violation"),
         config.to_text(),
@@ -158,6 +159,11 @@ fn resends_behind_other_checks_are_noticed() {
 #[test]
 fn the_resend_race_is_noticed() {
     notices(Removed::Core(Rule::Pipelining), "holds one client id twice");
+}
+
+#[test]
+fn the_session_order_is_missed() {
+    notices(Removed::Core(Rule::SessionOrder), "behind what its session sent after it");
 }
 
 /// Lists what is broken, each kind with a seed: for work on the simulation itself.

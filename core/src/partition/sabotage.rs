@@ -10,6 +10,8 @@ pub enum Rule {
     ResendsFirst,
     /// Client ids are remembered until a lookup that began after their commit has taken over.
     Pipelining,
+    /// What a session sent after another command is not applied before it.
+    SessionOrder,
 }
 
 #[cfg(feature = "sabotage")]

@@ -36,7 +36,7 @@ impl EventBus for SimBus {
         let world = self.world();
         let (ReplyTo::Edge { token, .. } | ReplyTo::User { token, .. }) = to;
         let judged = world.check.lock().expect("check").answered(world, token, &frame);
-        let (client, heard) = match judged {
+        let (client, told) = match judged {
             Ok(answer) => answer,
             Err(violation) => {
                 world.violate(violation);
@@ -50,10 +50,10 @@ impl EventBus for SimBus {
             let (world, delay) = (Arc::clone(world), Duration::from_millis(world.below(6_000)));
             tokio::spawn(async move {
                 sleep(delay).await;
-                world.tell(client, heard);
+                world.tell(client, told);
             });
         } else {
-            world.tell(client, heard);
+            world.tell(client, told);
         }
         Ok(())
     }

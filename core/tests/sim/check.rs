@@ -10,9 +10,10 @@ use weft_storage::tables::journal::{self, Journal};
 use weft_storage::tables::log;
 use weft_storage::{Batch, Op, Snapshot};
 
+use super::client::Wish;
 use super::life::Life;
 use super::store::now;
-use super::world::{Heard, World};
+use super::world::{Heard, Told, World};
 
 /// A violation, in words.
 pub type Judged<T> = Result<T, String>;
@@ -29,13 +30,24 @@ pub struct Kept {
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub client: usize,
+    /// Which of its client's commands it is.
+    pub number: u64,
+    pub attempt: u32,
     pub room: RoomId,
     pub sender: UserId,
     pub client_id: Option<ClientId>,
+    /// The session's command before it, which was unanswered.
+    pub after: Option<ClientId>,
     /// `None`: malformed on purpose.
     pub body: Option<Body>,
     /// Its place in the log.
     pub stream_seq: u64,
+}
+
+impl Asked {
+    fn key(&self) -> Option<IdKey> {
+        Some((self.room.clone(), self.sender.clone(), self.client_id?.to_bytes()))
+    }
 }
 
 type Place = (RoomId, u64);
@@ -56,6 +68,10 @@ pub struct Checker {
     by_position: BTreeMap<Position, Place>,
     ids: BTreeMap<IdKey, u64>,
     asked: BTreeMap<String, Asked>,
+    /// What sessions sent: which session, and its place in the order of all.
+    sessions: BTreeMap<IdKey, (usize, u64)>,
+    /// The last place of a session that stands in a room.
+    in_room: BTreeMap<(usize, RoomId), u64>,
     answers: BTreeMap<(IdKey, u64), Answers>,
     /// Journal row and place of each entry whose event is not stored.
     unstored: BTreeSet<(u64, Place)>,
@@ -81,6 +97,15 @@ impl Checker {
 
     pub fn asks(&mut self, token: String, asked: Asked) {
         self.asked.insert(token, asked);
+    }
+
+    /// A session sends this for the first time: it comes after all that it sent before.
+    pub fn sends(&mut self, session: usize, wish: &Wish) {
+        if let Some(id) = wish.client_id {
+            let key = (wish.room.clone(), wish.sender.clone(), id.to_bytes());
+            let place = self.sessions.len() as u64 + 1;
+            self.sessions.insert(key, (session, place));
+        }
     }
 
     /// A commit has happened.
@@ -171,6 +196,7 @@ impl Checker {
             }
             if let Some(id) = entry.client_id {
                 let key = (room.clone(), entry.from.clone(), id.to_bytes());
+                self.in_session_order(&key, *seq)?;
                 if let Some(first) = self.ids.insert(key, *seq) {
                     return Err(format!("{room} holds one client id twice: at {first} and {seq}"));
                 }
@@ -182,8 +208,20 @@ impl Checker {
         Ok(())
     }
 
+    /// What one session sent to one room stands in the order in which it was sent.
+    fn in_session_order(&mut self, key: &IdKey, seq: u64) -> Judged<()> {
+        let Some((session, place)) = self.sessions.get(key) else { return Ok(()) };
+        let room = &key.0;
+        let last = self.in_room.entry((*session, room.clone())).or_default();
+        if place < last {
+            return Err(format!("{room} {seq} stands behind what its session sent after it"));
+        }
+        *last = *place;
+        Ok(())
+    }
+
     /// An answer is on its way: to which client, and what it says.
-    pub fn answered(&mut self, world: &World, token: &str, frame: &[u8]) -> Judged<(usize, Heard)> {
+    pub fn answered(&mut self, world: &World, token: &str, frame: &[u8]) -> Judged<(usize, Told)> {
         let asked = self.asked.get(token).ok_or("an answer to nobody")?.clone();
         let frame: serde_json::Value =
             serde_json::from_slice(frame).map_err(|error| error.to_string())?;
@@ -198,7 +236,7 @@ impl Checker {
             (Some(code), _) => self.refused(token, &asked, code),
             _ => Err(format!("{token} gets neither a seq nor an error")),
         }?;
-        Ok((asked.client, heard))
+        Ok((asked.client, Told { number: asked.number, attempt: asked.attempt, heard }))
     }
 
     fn acked(&mut self, token: &str, asked: &Asked, seq: u64) -> Judged<Heard> {
@@ -239,10 +277,13 @@ impl Checker {
             };
         }
         // Below the floor there is no record; who asks has to look in the room.
-        let is_forgotten = code == ErrorCode::ExpiredId
+        let is_forgotten = matches!(code, ErrorCode::ExpiredId | ErrorCode::ResendInOrder)
             && asked.client_id.is_some_and(|id| id.hour() < self.row.floor_hour);
         if is_forgotten {
-            return Ok(Heard::No);
+            return Ok(match code {
+                ErrorCode::ResendInOrder => Heard::InOrder,
+                _ => Heard::No,
+            });
         }
         // What is malformed is not known as a resend.
         if let Some(kept) = stands.filter(|_| asked.body.is_some())
@@ -254,18 +295,32 @@ impl Checker {
             answers.refused_up_to = answers.refused_up_to.max(asked.stream_seq);
         }
         self.no_after_yes(token, asked)?;
-        let is_temporary = matches!(code, ErrorCode::RateLimited);
-        Ok(if is_temporary { Heard::Later } else { Heard::No })
+        match code {
+            ErrorCode::ResendInOrder => self.out_of_order(token, asked),
+            ErrorCode::RateLimited => Ok(Heard::Later),
+            _ => Ok(Heard::No),
+        }
+    }
+
+    /// Nobody is told to send in order what does not come after anything, or after what stands.
+    fn out_of_order(&self, token: &str, asked: &Asked) -> Judged<Heard> {
+        let after = asked.after.ok_or_else(|| format!("{token} comes after nothing"))?;
+        let before = Asked { client_id: Some(after), ..asked.clone() };
+        let is_remembered = after.hour() >= self.row.floor_hour;
+        match self.standing(&before).filter(|_| is_remembered) {
+            Some(kept) if kept.stream_seq < asked.stream_seq => {
+                Err(format!("{token} is to be sent again; what it comes after stands"))
+            }
+            _ => Ok(Heard::InOrder),
+        }
     }
 
     fn standing(&self, asked: &Asked) -> Option<&Kept> {
-        let key = (asked.room.clone(), asked.sender.clone(), asked.client_id?.to_bytes());
-        self.entries.get(&(asked.room.clone(), *self.ids.get(&key)?))
+        self.entries.get(&(asked.room.clone(), *self.ids.get(&asked.key()?)?))
     }
 
     fn answers_of(&mut self, asked: &Asked) -> Option<&mut Answers> {
-        let key = (asked.room.clone(), asked.sender.clone(), asked.client_id?.to_bytes());
-        Some(self.answers.entry((key, asked.body.as_ref()?.content_hash())).or_default())
+        Some(self.answers.entry((asked.key()?, asked.body.as_ref()?.content_hash())).or_default())
     }
 
     fn no_after_yes(&mut self, token: &str, asked: &Asked) -> Judged<()> {

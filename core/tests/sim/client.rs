@@ -11,7 +11,7 @@ use weft_proto::{Body, ClientId, History, Role, RoomId, UserId};
 
 use super::check::Asked;
 use super::config::Fault;
-use super::world::{Heard, START_MS, World};
+use super::world::{Heard, START_MS, Told, World};
 
 pub const USERS: [&str; 4] = ["ann", "ben", "cem", "dia"];
 const HOUR_MS: u64 = 3_600_000;
@@ -65,7 +65,7 @@ fn create(members: Vec<UserId>) -> Body {
     Body::Create { title: "t".into(), members, history: History::All }
 }
 
-fn wish(world: &World, at_ms: u64, room: &str, sender: &str, body: Body) -> Wish {
+pub fn wish(world: &World, at_ms: u64, room: &str, sender: &str, body: Body) -> Wish {
     let mut stamp_ms = START_MS + at_ms;
     if world.has(Fault::OldIds) && world.below(4) == 0 {
         stamp_ms = stamp_ms + 2 * HOUR_MS - world.below(28 * HOUR_MS);
@@ -133,7 +133,11 @@ pub async fn client(world: Arc<World>, number: usize, wish: Wish, mut ear: Ear) 
                 world.sleep_below(60).await;
             }
             attempt += 1;
-            publish(&world, number, attempt, &wish);
+            let token = format!("c{number}-{attempt}");
+            if let Some((token, asked)) = publish(&world, token, (number, 0, attempt), &wish, None)
+            {
+                world.check.lock().expect("check").asks(token, asked);
+            }
         }
         if wish.client_id.is_none() {
             return;
@@ -142,7 +146,7 @@ pub async fn client(world: Arc<World>, number: usize, wish: Wish, mut ear: Ear) 
         patience_ms = (2 * patience_ms).min(20_000);
         match heard {
             Err(_) => {}
-            Ok(Some(Heard::Later)) => world.sleep_below(3_000).await,
+            Ok(Some(Told { heard: Heard::Later, .. })) => world.sleep_below(3_000).await,
             Ok(_) if again == 0 => return,
             Ok(_) => {
                 again -= 1;
@@ -153,13 +157,19 @@ pub async fn client(world: Arc<World>, number: usize, wish: Wish, mut ear: Ear) 
 }
 
 /// Where a client hears its answers.
-pub type Ear = mpsc::UnboundedReceiver<Heard>;
+pub type Ear = mpsc::UnboundedReceiver<Told>;
 
-fn publish(world: &World, client: usize, attempt: u32, wish: &Wish) {
-    let token = format!("c{client}-{attempt}");
+/// Publishes a command. `of`: whose it is, which of theirs, and which attempt. `None`: it got lost.
+pub fn publish(
+    world: &World,
+    token: String,
+    of: (usize, u64, u32),
+    wish: &Wish,
+    after: Option<ClientId>,
+) -> Option<(String, Asked)> {
     if world.hit(Fault::PublishLost) {
         world.say(format_args!("{token} is lost"));
-        return;
+        return None;
     }
     let payload = wish.body.as_ref().map_or_else(|| b"{".to_vec(), Body::to_json);
     let stream_seq = world.publish(IngestMessage {
@@ -168,7 +178,7 @@ fn publish(world: &World, client: usize, attempt: u32, wish: &Wish) {
         sender: wish.sender.to_string(),
         room: wish.room.to_string(),
         client_id: wish.client_id.map(|id| id.to_string()),
-        after: None,
+        after: after.map(|id| id.to_string()),
         reply: Some(ReplyTo::User { user: wish.sender.clone(), token: token.clone() }),
         is_json: true,
         is_outsider: wish.client_id.is_none(),
@@ -176,7 +186,10 @@ fn publish(world: &World, client: usize, attempt: u32, wish: &Wish) {
         problem: None,
     });
     world.say(format_args!("{token} at {stream_seq}: {} in {}", wish.sender, wish.room));
+    let (client, number, attempt) = of;
     let Wish { room, sender, client_id, body, .. } = wish.clone();
-    let asked = Asked { client, room, sender, client_id, body, stream_seq };
-    world.check.lock().expect("check").asks(token, asked);
+    Some((
+        token,
+        Asked { client, number, attempt, room, sender, client_id, after, body, stream_seq },
+    ))
 }

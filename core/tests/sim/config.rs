@@ -50,10 +50,12 @@ pub enum Fault {
     Large,
     /// Many commands at once.
     Burst,
+    /// The edge of a session dies, which goes on at another one.
+    EdgeDies,
 }
 
 impl Fault {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Crash,
         Self::Leave,
         Self::Freeze,
@@ -76,6 +78,7 @@ impl Fault {
         Self::Quota,
         Self::Large,
         Self::Burst,
+        Self::EdgeDies,
     ];
 
     /// Those that a schedule plays at times of its own; the others happen on their occasions.
@@ -115,6 +118,8 @@ pub struct Config {
     pub seed: u64,
     pub nodes: u64,
     pub commands: u64,
+    /// How many send without waiting for answers.
+    pub sessions: u64,
     pub span_ms: u64,
     /// Once in so many occasions.
     pub rate: u64,
@@ -137,6 +142,7 @@ impl Config {
             seed,
             nodes: 2 + u64::from(rng.once_in(3)),
             commands: 3 + rng.below(commands),
+            sessions: rng.below(4).saturating_sub(1),
             span_ms: 500 + rng.below(8_000),
             rate: [4, 12, 30, 80][rng.below(4) as usize],
             faults,
@@ -168,6 +174,9 @@ impl Config {
                 .into_iter()
                 .map(|fault| Self { faults: self.faults & !fault.bit(), ..self.clone() }),
         );
+        if self.sessions > 0 {
+            smaller.push(Self { sessions: self.sessions - 1, ..self.clone() });
+        }
         if self.nodes > 1 {
             smaller.push(Self { nodes: self.nodes - 1, ..self.clone() });
         }
@@ -179,8 +188,8 @@ impl Config {
 
     /// For the environment variable `WEFT_SIM_SEED`.
     pub fn to_text(&self) -> String {
-        let Self { seed, nodes, commands, span_ms, rate, faults, .. } = self;
-        format!("{seed}:{nodes}:{commands}:{span_ms}:{rate}:{faults}")
+        let Self { seed, nodes, commands, sessions, span_ms, rate, faults, .. } = self;
+        format!("{seed}:{nodes}:{commands}:{sessions}:{span_ms}:{rate}:{faults}")
     }
 
     /// A seed alone, or what [`to_text`](Self::to_text) made.
@@ -190,6 +199,7 @@ impl Config {
         let Some(nodes) = numbers.next() else { return Some(config) };
         config.nodes = nodes.ok()?;
         config.commands = numbers.next()?.ok()?;
+        config.sessions = numbers.next()?.ok()?;
         config.span_ms = numbers.next()?.ok()?;
         config.rate = numbers.next()?.ok()?;
         config.faults = u32::try_from(numbers.next()?.ok()?).ok()?;

@@ -18,6 +18,7 @@ pub mod life;
 pub mod log;
 pub mod node;
 pub mod rng;
+pub mod session;
 pub mod store;
 pub mod world;
 
@@ -34,6 +35,7 @@ use weft_storage::{Batch, Engine};
 use client::{USERS, client, crowd, user, wishes};
 use config::{Config, Fault, Removed};
 use node::Node;
+use session::session;
 use world::World;
 
 /// How a schedule went.
@@ -85,6 +87,12 @@ async fn schedule(world: &Arc<World>) {
         let (mouth, ear) = mpsc::unbounded_channel();
         world.clients.lock().expect("clients").push(mouth);
         clients.spawn(client(Arc::clone(world), number, wish, ear));
+    }
+    for _ in 0..world.config.sessions {
+        let (mouth, ear) = mpsc::unbounded_channel();
+        let mut mouths = world.clients.lock().expect("clients");
+        mouths.push(mouth);
+        clients.spawn(session(Arc::clone(world), mouths.len() - 1, session::wishes(world), ear));
     }
     disturb(world, &nodes).await;
     world.say(format_args!("calm"));

@@ -30,7 +30,7 @@ pub struct World {
     pub grown: Notify,
     pub check: Mutex<Checker>,
     /// Where each client hears its answers.
-    pub clients: Mutex<Vec<mpsc::UnboundedSender<Heard>>>,
+    pub clients: Mutex<Vec<mpsc::UnboundedSender<Told>>>,
     /// Cancelled with the first violation.
     pub broken: CancellationToken,
     calm: AtomicBool,
@@ -50,6 +50,17 @@ pub enum Heard {
     Later,
     /// A refusal.
     No,
+    /// What it comes after is not applied: both are to be sent again, in order.
+    InOrder,
+}
+
+/// An answer as it reaches its client.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Told {
+    /// Which of the client's commands it is about.
+    pub number: u64,
+    pub attempt: u32,
+    pub heard: Heard,
 }
 
 struct Inner {
@@ -177,10 +188,10 @@ impl World {
     }
 
     /// A client hears an answer.
-    pub fn tell(&self, client: usize, heard: Heard) {
+    pub fn tell(&self, client: usize, told: Told) {
         let clients = self.clients.lock().expect("clients");
         // An error: the client is content and gone.
-        let _ = clients[client].send(heard);
+        let _ = clients[client].send(told);
     }
 
     pub fn jump(&self, by_ms: i64) {
