@@ -37,6 +37,27 @@ pub enum Error {
         /// The log's first sequence.
         first_seq: u64,
     },
+    /// One command would take the partition down. It is put aside when the partition is taken anew.
+    #[error("command {stream_seq} of partition {partition} can't be applied: {reason}")]
+    Poison {
+        /// The partition.
+        partition: Partition,
+        /// The command's place in the ingest log.
+        stream_seq: u64,
+        /// Why.
+        reason: String,
+    },
+    /// The store refuses a commit of many commands. They are committed one by one when the
+    /// partition is taken anew.
+    #[error("the commit of partition {partition} up to {through} is refused: {reason}")]
+    TooMuch {
+        /// The partition.
+        partition: Partition,
+        /// The stream sequence of its last command.
+        through: u64,
+        /// Why.
+        reason: String,
+    },
     /// The store was made with other settings, or by another version.
     #[error("{0}")]
     Layout(String),
@@ -52,7 +73,9 @@ impl Error {
         match self {
             Self::Store(error) => error.is_retryable(),
             Self::Nats(error) => error.is_retryable(),
-            Self::Lost(_) | Self::LogBack { .. } => true,
+            Self::Lost(_) | Self::LogBack { .. } | Self::Poison { .. } | Self::TooMuch { .. } => {
+                true
+            }
             Self::StoreBehind { .. } | Self::Layout(_) | Self::Stopped => false,
         }
     }

@@ -3,6 +3,7 @@
 use weft_nats::{IngestMessage, ReplyTo};
 use weft_proto::limits::FRAME_BYTES_MAX;
 use weft_proto::{ApiError, Body, ClientId, ErrorCode, Partition, RoomId, UserId, partition_of};
+use weft_storage::tables::dead_letter::DeadLetter;
 
 /// A well-formed command.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,6 +32,8 @@ pub struct Incoming {
     pub reply: Option<ReplyTo>,
     /// The command, or why there is none.
     pub command: Result<Command, ApiError>,
+    /// Where it is put aside: what is kept of it.
+    pub letter: Option<Box<DeadLetter>>,
 }
 
 impl Incoming {
@@ -41,6 +44,7 @@ impl Incoming {
             stream_seq: message.stream_seq,
             command: decode(&message, partition, partitions),
             reply: message.reply,
+            letter: None,
         }
     }
 }

@@ -11,7 +11,9 @@
 //!   commits nothing. It then drops all that it knows.
 //! - A command is planned exactly once per owner; one that was answered before gets that answer.
 
+pub mod aside;
 pub mod command;
+pub mod evidence;
 pub mod load;
 pub mod owner;
 pub mod plan;

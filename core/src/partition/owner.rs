@@ -18,6 +18,7 @@ use weft_proto::{NodeId, Partition};
 use weft_runtime::{Clock, Shutdown};
 use weft_storage::{BatchId, Store};
 
+use super::aside::Aside;
 use super::ports::{EventBus, NatsLog};
 use super::quota::QuotaLimits;
 use super::worker::Worker;
@@ -104,7 +105,8 @@ async fn keep(
             assigned = nodes.wait_for(is_mine) => if assigned.is_err() { return },
         }
         let not_mine = stop.child_token();
-        let work = own(&owners, partition, &tell, not_mine.clone());
+        let work =
+            Aside::run_workers(|aside| own(&owners, partition, &tell, not_mine.clone(), aside));
         let watch_nodes = async {
             let _ = nodes.wait_for(|nodes| !is_mine(nodes)).await;
             not_mine.cancel();
@@ -147,6 +149,7 @@ async fn own(
     partition: Partition,
     tell: &Tell,
     stop: CancellationToken,
+    aside: Aside,
 ) -> Result<(), Error> {
     let worker = Worker {
         partition,
@@ -158,6 +161,7 @@ async fn own(
         clock: Arc::clone(&owners.clock),
         new_batch_id: Box::new(rand::random::<BatchId>),
         quota: owners.quota,
+        aside,
     };
     let (trim_to, applied) = watch::channel(0);
     let taken = || {

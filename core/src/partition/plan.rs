@@ -13,7 +13,7 @@ use weft_storage::tables::applied::Applied;
 use weft_storage::tables::journal::{Journal, JournalEntry};
 use weft_storage::tables::resend::Resend;
 use weft_storage::tables::{
-    applied, head, inbox, journal, layout, log, member, membership, resend,
+    applied, dead_letter, head, inbox, journal, layout, log, member, membership, resend,
 };
 use weft_storage::{Batch, BatchId};
 
@@ -80,6 +80,8 @@ pub struct Sealed {
     pub batch: Batch,
     /// The partition's row as this commit writes it.
     pub applied: Applied,
+    /// How many commands it covers.
+    pub commands: usize,
     /// The entries, in order.
     pub entries: Vec<PlannedEntry>,
     /// The answers, in the order of their commands: sent when the commit is done.
@@ -152,6 +154,9 @@ impl Plan {
     ) {
         self.commands += 1;
         self.stream_seq = incoming.stream_seq;
+        if let Some(letter) = &incoming.letter {
+            dead_letter::put(&mut self.batch, self.partition, incoming.stream_seq, letter);
+        }
         let answer = incoming
             .command
             .and_then(|command| self.decide(state, quota, found, now_ms, command))
@@ -233,6 +238,7 @@ impl Plan {
         head.seq += 1;
         head.ordinal += u64::from(matches!(body, Body::Message { .. }));
         head.time_ms = head.time_ms.max(now_ms);
+        sabotage::panic_on(&body);
         let entry = Entry {
             room: id.clone(),
             seq: head.seq,
@@ -312,6 +318,7 @@ impl Plan {
             no: self.no,
             batch: self.batch,
             applied,
+            commands: self.commands,
             entries: self.entries,
             answers: self.answers,
             rooms: self.rooms,

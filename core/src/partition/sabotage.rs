@@ -12,6 +12,8 @@ pub enum Rule {
     Pipelining,
     /// What a session sent after another command is not applied before it.
     SessionOrder,
+    /// Planning does not panic: taken out, it does so on the text [`POISON`].
+    PlanningHolds,
 }
 
 #[cfg(feature = "sabotage")]
@@ -34,3 +36,16 @@ pub(super) fn is_out(rule: Rule) -> bool {
 pub(super) const fn is_out(_: Rule) -> bool {
     false
 }
+
+/// See [`Rule::PlanningHolds`].
+#[cfg(feature = "sabotage")]
+pub const POISON: &str = "poison";
+
+#[cfg(feature = "sabotage")]
+pub(super) fn panic_on(body: &weft_proto::Body) {
+    let is_poison = matches!(body, weft_proto::Body::Message { text } if text == POISON);
+    assert!(!is_poison || !is_out(Rule::PlanningHolds), "poison, on purpose");
+}
+
+#[cfg(not(feature = "sabotage"))]
+pub(super) const fn panic_on(_: &weft_proto::Body) {}

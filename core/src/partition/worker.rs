@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use weft_proto::{NodeId, Partition, Position};
 use weft_runtime::Clock;
-use weft_storage::tables::applied::Applied;
-use weft_storage::tables::log as log_table;
 use weft_storage::{BatchId, Outcome, Store};
 
+use super::aside::{self, Aside};
 use super::command::Incoming;
+use super::evidence::{Evidence, evidence};
 use super::load::load;
 use super::plan::{Guards, Plan, Sealed};
 use super::ports::{CommandLog, EventBus};
@@ -28,7 +28,7 @@ use super::publish::{Act, Publisher, event};
 use super::quota::{Quota, QuotaLimits};
 use super::sabotage::{self, Rule};
 use super::state::State;
-use super::take::{open_log, read_row, take, unpublished};
+use super::take::{open_log, take, unpublished};
 use crate::error::Error;
 
 /// Messages taken from the log at once: one lookup serves them all.
@@ -58,6 +58,8 @@ pub struct Worker<L> {
     pub new_batch_id: Box<dyn FnMut() -> BatchId + Send>,
     /// How much one sender may ask.
     pub quota: QuotaLimits,
+    /// What earlier workers learned about single commands.
+    pub aside: Aside,
 }
 
 /// A commit that the store has not answered.
@@ -87,7 +89,8 @@ impl<L: CommandLog> Worker<L> {
     /// the partition is taken and its log open.
     ///
     /// # Errors
-    /// [`Error::Lost`]; [`Error::StoreBehind`]; a store that failed for good.
+    /// [`Error::Lost`]; [`Error::StoreBehind`]; [`Error::Poison`] and [`Error::TooMuch`], for
+    /// [`Aside::run_workers`]; a store that failed for good.
     pub async fn run(
         mut self,
         stop: CancellationToken,
@@ -138,22 +141,47 @@ async fn outcome(underway: &mut Option<Underway>) -> Result<Outcome, weft_storag
 
 impl<L: CommandLog> Owned<L> {
     async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
+        let ended = self.work(&stop).await;
+        match &ended {
+            Ok(()) => {}
+            // Of what is planned nothing is committed, and the cache may be half changed.
+            Err(Error::Poison { .. } | Error::TooMuch { .. }) => self.drop_plan(),
+            Err(_) => return ended,
+        }
+        self.leave(&stop).await.and(ended)
+    }
+
+    /// Works until it is told to stop.
+    async fn work(&mut self, stop: &CancellationToken) -> Result<(), Error> {
         let second = Duration::from_secs(1);
         let mut seconds = interval_at(Instant::now() + second, second);
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.commit_if_ready();
-            let reads = self.waiting.is_empty() && !self.plan.is_full();
+            let reads = self.waiting.is_empty() && self.takes_more();
             // Outcomes first: they free the next commit, and senders wait for them.
             tokio::select! {
                 biased;
-                () = stop.cancelled() => break,
-                done = outcome(&mut self.underway) => self.settle(done, &stop).await?,
-                message = self.worker.log.next(), if reads => self.hear(message, &stop).await?,
+                () = stop.cancelled() => return Ok(()),
+                done = outcome(&mut self.underway) => self.settle(done, stop).await?,
+                message = self.worker.log.next(), if reads => self.hear(message, stop).await?,
                 _ = seconds.tick() => self.on_second(),
             }
         }
-        self.leave(&stop).await
+    }
+
+    /// True where the plan takes a further command.
+    fn takes_more(&self) -> bool {
+        let is_alone = !self.plan.is_empty() && self.worker.aside.is_alone(self.plan.stream_seq());
+        !is_alone && !self.plan.is_full()
+    }
+
+    /// Begins the plan anew, with nothing.
+    fn drop_plan(&mut self) {
+        let no = self.settled + 1 + u64::from(self.underway.is_some());
+        let floor_hour = self.guards.applied.floor_hour;
+        let id = (self.worker.new_batch_id)();
+        self.plan = Plan::new(no, id, self.worker.partition, floor_hour);
     }
 
     /// Sends the plan to the store where nothing is underway.
@@ -191,7 +219,8 @@ impl<L: CommandLog> Owned<L> {
         loop {
             match next {
                 Ok(Some(message)) => {
-                    self.waiting.push_back(Incoming::decode(message, partition, partitions));
+                    let incoming = self.worker.aside.decode(message, partition, partitions)?;
+                    self.waiting.push_back(incoming);
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -227,10 +256,13 @@ impl<L: CommandLog> Owned<L> {
             }
         };
         let now_ms = self.worker.clock.now_ms();
-        while !self.plan.is_full()
+        while self.takes_more()
             && let Some(incoming) = self.waiting.pop_front()
         {
-            self.plan.take(&mut self.state, &mut self.quota, &found, now_ms, incoming);
+            let Self { plan, state, quota, worker, .. } = self;
+            aside::caught(worker.partition, incoming.stream_seq, || {
+                plan.take(state, quota, &found, now_ms, incoming);
+            })?;
         }
         Ok(())
     }
@@ -248,6 +280,9 @@ impl<L: CommandLog> Owned<L> {
                 // A commit that was tried again can be rejected by its own first attempt.
                 Ok(Outcome::Rejected { .. }) => None,
                 Err(error) if error.is_retryable() => Some(error),
+                Err(error @ weft_storage::Error::Limit { .. }) => {
+                    return Err(aside::refused(self.worker.partition, &sealed, error));
+                }
                 Err(error) => return Err(error.into()),
             };
             let (store, before) = (&self.worker.store, &self.guards.applied);
@@ -343,41 +378,6 @@ impl<L: CommandLog> Owned<L> {
         }
         info!(partition = self.worker.partition, applied, "partition left");
         Ok(())
-    }
-}
-
-/// What the store says about a commit.
-enum Evidence {
-    /// It happened, at this position.
-    Done(Position),
-    /// It did not happen, and still can.
-    Undone,
-    /// Somebody else wrote the row.
-    Foreign,
-}
-
-/// What the store says about a commit whose outcome is not known.
-async fn evidence(
-    store: &Store,
-    partition: Partition,
-    before: &Applied,
-    sealed: &Sealed,
-) -> Result<Evidence, weft_storage::Error> {
-    let row = read_row(store, partition).await?;
-    if row == *before {
-        return Ok(Evidence::Undone);
-    }
-    if row.batch_id != sealed.batch.id() {
-        return Ok(Evidence::Foreign);
-    }
-    let Some(first) = sealed.entries.first() else {
-        return Ok(Evidence::Done(Position::MIN));
-    };
-    let wanted = [(first.entry.room.clone(), first.entry.seq)];
-    let snapshot = store.snapshot().await?;
-    match log_table::get_many(&*snapshot, &wanted).await?.pop().flatten() {
-        Some(logged) => Ok(Evidence::Done(logged.position.with_order(0))),
-        None => Err(weft_storage::Error::Corrupt("a commit without its first entry".into())),
     }
 }
 

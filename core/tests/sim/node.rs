@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use weft_core::Error;
+use weft_core::partition::aside::Aside;
 use weft_core::partition::ports::{CommandLog, EventBus};
 use weft_core::partition::worker::Worker;
 use weft_proto::NodeId;
@@ -113,6 +114,7 @@ fn worker(life: &Arc<Life>) -> Worker<SimLog> {
         clock: Arc::new(SkewedClock { world: Arc::clone(world), skew_ms }) as Arc<dyn Clock>,
         new_batch_id: life.batch_ids(),
         quota: world.quota(),
+        aside: Aside::default(),
     }
 }
 

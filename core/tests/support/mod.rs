@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use weft_core::Error;
+use weft_core::partition::aside::Aside;
 use weft_core::partition::ports::{CommandLog, EventBus, Stored};
 use weft_core::partition::quota::QuotaLimits;
 use weft_core::partition::worker::Worker;
@@ -17,9 +18,10 @@ use weft_proto::{Body, ClientId, EventHead, NodeId, RoomId, UserId};
 use weft_runtime::{Clock, ManualClock};
 use weft_storage::memory::Memory;
 use weft_storage::tables::account::{self, Account};
+use weft_storage::tables::dead_letter::{self, Kept};
 use weft_storage::tables::layout::{self, KEY_VERSION, Layout};
 use weft_storage::tables::log::{self, Limit};
-use weft_storage::{Batch, Engine, Outcome, Snapshot, Store};
+use weft_storage::{Batch, Engine, Op, Outcome, Snapshot, Store};
 
 pub const START_MS: u64 = 1_790_000_000_000;
 
@@ -57,6 +59,9 @@ impl Engine for Faulty {
     async fn commit(&self, batch: Batch) -> Result<Outcome, weft_storage::Error> {
         self.commits.send_modify(|count| *count += 1);
         let _ = self.gate.subscribe().wait_for(|open| *open).await;
+        if let Some(refused) = refused(&batch) {
+            return Err(refused);
+        }
         let fault = self.faults.lock().expect("faults").pop_front();
         let unknown = || weft_storage::Error::Unknown("on purpose".into());
         match fault {
@@ -69,6 +74,21 @@ impl Engine for Faulty {
             Some(Fault::Unavailable) => Err(weft_storage::Error::Unavailable("on purpose".into())),
         }
     }
+}
+
+/// The text of an entry that no store takes.
+pub const TOO_LARGE: &str = "too large for any store";
+
+fn refused(batch: &Batch) -> Option<weft_storage::Error> {
+    let is_too_large = |op: &Op| match op {
+        Op::SetPositioned { value, .. } => {
+            value.windows(TOO_LARGE.len()).any(|text| text == TOO_LARGE.as_bytes())
+        }
+        _ => false,
+    };
+    let (what, bytes_max) = ("value", weft_storage::limits::VALUE_BYTES_MAX);
+    let error = weft_storage::Error::Limit { what, bytes: bytes_max + 1, bytes_max };
+    batch.ops().iter().any(is_too_large).then_some(error)
 }
 
 #[derive(Default)]
@@ -283,17 +303,21 @@ impl World {
         self.engine.gate.send_replace(open);
     }
 
-    pub fn worker(&self, name: &str) -> Worker<Log> {
-        Worker {
+    fn workers(&self, name: &str) -> impl Fn(Aside) -> Worker<Log> + Send + use<> {
+        let (owner, store) = (NodeId::new(name).expect("id"), self.store.clone());
+        let (log, bus, quota) = (self.log.clone(), Arc::new(self.bus.clone()), self.quota);
+        let clock = Arc::clone(&self.clock);
+        move |aside| Worker {
             partition: 0,
             partitions: 1,
-            owner: NodeId::new(name).expect("id"),
-            store: self.store.clone(),
-            log: self.log.clone(),
-            bus: Arc::new(self.bus.clone()),
-            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            owner: owner.clone(),
+            store: store.clone(),
+            log: log.clone(),
+            bus: Arc::clone(&bus) as Arc<dyn EventBus>,
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
             new_batch_id: Box::new(rand::random),
-            quota: self.quota,
+            quota,
+            aside,
         }
     }
 
@@ -301,8 +325,12 @@ impl World {
     pub async fn own(&self, name: &str) -> Owner {
         let (taken, is_taken) = tokio::sync::oneshot::channel();
         let stop = CancellationToken::new();
-        let work = self.worker(name).run(stop.clone(), watch::channel(0).0, move || {
-            let _ = taken.send(());
+        let (worker, until, mut taken) = (self.workers(name), stop.clone(), Some(taken));
+        let work = Aside::run_workers(move |aside| {
+            let taken = taken.take();
+            worker(aside).run(until.clone(), watch::channel(0).0, || {
+                taken.map(|taken| taken.send(()));
+            })
         });
         let task = tokio::spawn(work);
         // An error: it ended before; the caller looks at the task.
@@ -351,6 +379,19 @@ impl World {
     ) -> serde_json::Value {
         let token = self.publish(sender, room, id, body);
         self.bus.answer_to(&token).await
+    }
+
+    /// The commands that were put aside.
+    pub async fn dead_letters(&self) -> Vec<Kept> {
+        let snapshot = self.store.snapshot().await.expect("snapshot");
+        let mut letters: Vec<Kept> = Vec::new();
+        loop {
+            let after = letters.last().map(|kept| (kept.partition, kept.stream_seq));
+            match dead_letter::first_after(&*snapshot, after).await.expect("read") {
+                Some(kept) => letters.push(kept),
+                None => return letters,
+            }
+        }
     }
 
     /// The room's whole log.

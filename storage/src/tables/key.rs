@@ -14,6 +14,7 @@ pub(super) enum Tag {
     Layout = 0x01,
     Applied = 0x02,
     Journal = 0x03,
+    DeadLetter = 0x04,
     Log = 0x10,
     Head = 0x11,
     Member = 0x12,

@@ -14,8 +14,8 @@ use crate::batch::{Batch, POSITION_BYTES};
 use crate::engine::{Pair, Snapshot};
 use crate::error::Error;
 
-/// Most bytes of an entry in one row: under the limit for values, with room for what stands before.
-const CHUNK_BYTES_MAX: usize = 90_000;
+/// Most bytes of an entry (or another record) in one row: under the limit for values, with room for what stands before.
+pub(super) const CHUNK_BYTES_MAX: usize = 90_000;
 /// Smaller entries are not worth compressing.
 const COMPRESS_BYTES_MIN: usize = 2_048;
 /// Rows read at once: with the largest rows 6 MB.

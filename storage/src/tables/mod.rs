@@ -4,6 +4,7 @@
 //! 01                                     layout      partition count, epoch, key version, store id
 //! 02 partition                           applied     how far a partition's ingest log is applied
 //! 03 partition, stream seq               journal     which entries one commit wrote
+//! 04 partition, stream seq, part         dead letter a command that was put aside
 //! 10 room, seq, part                     log         an entry with its position
 //! 11 room                                head        a room's last entry, and what the room is
 //! 12 room, user                          member      a user's role in a room
@@ -22,6 +23,7 @@
 
 pub mod account;
 pub mod applied;
+pub mod dead_letter;
 pub mod device;
 pub mod head;
 pub mod inbox;

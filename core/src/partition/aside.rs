@@ -1,0 +1,188 @@
+//! Commands that would take the partition down, each time that it is taken: putting them aside.
+//!
+//! A defect that makes the planning of one command panic, or a commit that is beyond the store's
+//! limits, ends the worker in order: what is underway is finished, all cached state dropped. The
+//! next worker knows the culprit, refuses it with `internal`, and keeps it in the dead-letter table
+//! in the commit that moves `applied` past it. Where a commit of many is refused, its commands are
+//! planned alone first, so that one of them is found.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tracing::{error, warn};
+use weft_nats::IngestMessage;
+use weft_proto::Partition;
+use weft_storage::tables::dead_letter::DeadLetter;
+
+use super::command::Incoming;
+use super::plan::Sealed;
+use crate::error::Error;
+
+/// Culprits kept. More than a worker reads ahead; one that is forgotten is found again.
+const POISON_MAX: usize = 4_096;
+
+/// What earlier workers learned.
+#[derive(Clone, Default, Debug)]
+pub struct Aside {
+    /// Culprits: stream sequence and reason.
+    poison: BTreeMap<u64, String>,
+    /// Up to this stream sequence each command is committed alone.
+    alone_through: u64,
+}
+
+impl Aside {
+    /// Runs one worker after the other for as long as they end because of single commands. There
+    /// is no pause in between: nobody else wants the partition.
+    ///
+    /// # Errors
+    /// The first that is about something else, or about nothing new.
+    pub async fn run_workers<F>(mut work: impl FnMut(Self) -> F) -> Result<(), Error>
+    where
+        F: Future<Output = Result<(), Error>>,
+    {
+        let mut aside = Self::default();
+        loop {
+            match work(aside.clone()).await {
+                Err(error) => aside.learn(error)?,
+                Ok(()) => return Ok(()),
+            }
+        }
+    }
+
+    fn learn(&mut self, error: Error) -> Result<(), Error> {
+        match error {
+            Error::Poison { partition, stream_seq, reason }
+                if !self.poison.contains_key(&stream_seq) =>
+            {
+                error!(partition, stream_seq, reason, "a command can't be applied: put aside");
+                self.poison.insert(stream_seq, reason);
+                if self.poison.len() > POISON_MAX {
+                    self.poison.pop_first();
+                }
+                Ok(())
+            }
+            Error::TooMuch { partition, through, reason } if self.alone_through < through => {
+                warn!(partition, through, reason, "commands are committed one by one");
+                self.alone_through = through;
+                Ok(())
+            }
+            error => Err(error),
+        }
+    }
+
+    /// True where a plan that ends with this stream sequence takes no further command.
+    #[must_use]
+    pub fn is_alone(&self, stream_seq: u64) -> bool {
+        stream_seq <= self.alone_through
+    }
+
+    /// Decodes a message, or refuses it where it is a culprit.
+    ///
+    /// # Errors
+    /// [`Error::Poison`].
+    pub fn decode(
+        &self,
+        message: IngestMessage,
+        partition: Partition,
+        partitions: Partition,
+    ) -> Result<Incoming, Error> {
+        match self.poison.get(&message.stream_seq) {
+            Some(reason) => Ok(Incoming::put_aside(message, reason)),
+            None => caught(partition, message.stream_seq, || {
+                Incoming::decode(message, partition, partitions)
+            }),
+        }
+    }
+}
+
+/// Does a step of one command.
+///
+/// # Errors
+/// [`Error::Poison`] where it panics. What it was changing may be half changed: it has to be
+/// dropped.
+pub fn caught<T>(
+    partition: Partition,
+    stream_seq: u64,
+    step: impl FnOnce() -> T,
+) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(step)).map_err(|panic| {
+        let reason = format!("a defect: {}", words(&*panic));
+        Error::Poison { partition, stream_seq, reason }
+    })
+}
+
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let fixed = panic.downcast_ref::<&str>().copied();
+    fixed.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+/// What the store's refusal of a commit says about the commands in it.
+#[must_use]
+pub fn refused(partition: Partition, sealed: &Sealed, error: weft_storage::Error) -> Error {
+    let stream_seq = sealed.applied.stream_seq;
+    match sealed.commands {
+        0 => error.into(),
+        1 => Error::Poison { partition, stream_seq, reason: error.to_string() },
+        _ => Error::TooMuch { partition, through: stream_seq, reason: error.to_string() },
+    }
+}
+
+impl Incoming {
+    /// A culprit: refused, and kept.
+    fn put_aside(message: IngestMessage, reason: &str) -> Self {
+        use weft_proto::{ApiError, ErrorCode};
+        let refusal = ApiError {
+            // Whoever sends it again takes the partition down once more.
+            temporary: false,
+            ..ApiError::new(ErrorCode::Internal, "the command can't be applied and was put aside")
+        };
+        let letter = DeadLetter {
+            sender: message.sender,
+            room: message.room,
+            client_id: message.client_id,
+            is_outsider: message.is_outsider,
+            is_json: message.is_json,
+            reason: reason.to_owned(),
+            time_ms: message.stored_at_ms,
+            payload: message.payload,
+        };
+        Self {
+            stream_seq: message.stream_seq,
+            reply: message.reply,
+            command: Err(refusal),
+            letter: Some(Box::new(letter)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn poison(stream_seq: u64) -> Error {
+        Error::Poison { partition: 0, stream_seq, reason: "why".into() }
+    }
+
+    #[test]
+    fn what_is_known_already_is_no_reason_to_try_again() {
+        let mut aside = Aside::default();
+        aside.learn(poison(7)).expect("new");
+        aside.learn(poison(9)).expect("new");
+        assert!(matches!(aside.learn(poison(7)), Err(Error::Poison { stream_seq: 7, .. })));
+        let too_much = |through| Error::TooMuch { partition: 0, through, reason: "why".into() };
+        aside.learn(too_much(20)).expect("new");
+        assert!(aside.learn(too_much(20)).is_err());
+        assert!(aside.is_alone(20) && !aside.is_alone(21));
+        assert!(matches!(aside.learn(Error::Lost(0)), Err(Error::Lost(0))));
+    }
+
+    #[test]
+    fn a_panic_becomes_the_culprits_reason() {
+        let fixed = caught(0, 7, || panic!("fixed")).expect_err("poison").to_string();
+        assert!(fixed.contains('7') && fixed.ends_with("a defect: fixed"), "{fixed}");
+        let number = 3;
+        let made: Error = caught(0, 7, || panic!("made {number}")).expect_err("poison");
+        assert!(made.to_string().ends_with("made 3"), "{made}");
+    }
+}

@@ -1,0 +1,201 @@
+//! Commands that were put aside: applying them failed in a way that would have taken their
+//! partition down. Kept whole, so that a person can look, and have them sent again.
+//!
+//! Row of part 0: the record with the payload's first chunk. Rows of further parts: their chunk.
+
+use bytes::Bytes;
+use weft_proto::Partition;
+
+use super::key::{Key, KeyReader, Tag};
+use super::log::CHUNK_BYTES_MAX;
+use super::record;
+use crate::batch::Batch;
+use crate::engine::Snapshot;
+use crate::error::Error;
+
+/// Longer names and reasons are cut: four of them fit beside a chunk under the limit for values.
+const TEXT_BYTES_MAX: usize = 1_000;
+
+/// A command that was put aside.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DeadLetter {
+    /// Who sent it, as it came.
+    pub sender: String,
+    /// To which room, as it came.
+    pub room: String,
+    /// The sender's id for it, as it came.
+    pub client_id: Option<String>,
+    /// It came from another system, not from an edge.
+    pub is_outsider: bool,
+    /// The payload is an entry in JSON; else it is plain text.
+    pub is_json: bool,
+    /// Why it was put aside.
+    pub reason: String,
+    /// When the ingest log took it, Unix milliseconds.
+    pub time_ms: u64,
+    /// The payload.
+    pub payload: Bytes,
+}
+
+/// A row, and where its command stood.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Kept {
+    /// The partition.
+    pub partition: Partition,
+    /// The command's place in the partition's ingest log.
+    pub stream_seq: u64,
+    /// The command.
+    pub letter: DeadLetter,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Record {
+    #[prost(string, tag = "1")]
+    sender: String,
+    #[prost(string, tag = "2")]
+    room: String,
+    #[prost(string, optional, tag = "3")]
+    client_id: Option<String>,
+    #[prost(bool, tag = "4")]
+    is_outsider: bool,
+    #[prost(bool, tag = "5")]
+    is_json: bool,
+    #[prost(string, tag = "6")]
+    reason: String,
+    #[prost(uint64, tag = "7")]
+    time_ms: u64,
+    /// How many rows there are.
+    #[prost(uint32, tag = "8")]
+    parts: u32,
+    /// The payload's first chunk.
+    #[prost(bytes = "bytes", tag = "9")]
+    chunk: Bytes,
+}
+
+fn key(partition: Partition, stream_seq: u64, part: u8) -> Bytes {
+    Key::new(Tag::DeadLetter).u16(partition).u64(stream_seq).u8(part).build()
+}
+
+/// Keeps a command. It fits whatever it is; only names and reasons are cut.
+pub fn put(batch: &mut Batch, partition: Partition, stream_seq: u64, letter: &DeadLetter) {
+    let payload = &letter.payload;
+    let first = payload.slice(..payload.len().min(CHUNK_BYTES_MAX));
+    let rest = payload.slice(first.len()..);
+    // The server takes 2 MB at the most: 23 parts.
+    let parts = 1 + u8::try_from(rest.len().div_ceil(CHUNK_BYTES_MAX)).expect("a few parts");
+    let record = Record {
+        sender: cut(&letter.sender),
+        room: cut(&letter.room),
+        client_id: letter.client_id.as_deref().map(cut),
+        is_outsider: letter.is_outsider,
+        is_json: letter.is_json,
+        reason: cut(&letter.reason),
+        time_ms: letter.time_ms,
+        parts: parts.into(),
+        chunk: first,
+    };
+    batch.set(key(partition, stream_seq, 0), record::encode(&record));
+    for (chunk, part) in rest.chunks(CHUNK_BYTES_MAX).zip(1..) {
+        batch.set(key(partition, stream_seq, part), rest.slice_ref(chunk));
+    }
+}
+
+fn cut(text: &str) -> String {
+    text[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_owned()
+}
+
+/// The first command that was put aside, or the first behind this partition and stream sequence;
+/// `None`: there is no further one.
+///
+/// # Errors
+/// Those of the snapshot, or [`Error::Corrupt`].
+pub async fn first_after(
+    snapshot: &dyn Snapshot,
+    after: Option<(Partition, u64)>,
+) -> Result<Option<Kept>, Error> {
+    let mut range = Key::new(Tag::DeadLetter).prefix_range();
+    if let Some((partition, stream_seq)) = after {
+        range.start = key(partition, stream_seq, u8::MAX);
+    }
+    let Some((first_key, value)) = snapshot.scan(range, 1, false).await?.pop() else {
+        return Ok(None);
+    };
+    let mut reader = KeyReader::new(Tag::DeadLetter, &first_key)?;
+    let (partition, stream_seq) = (u16::from_be_bytes(reader.array()?), reader.u64()?);
+    let corrupt = |what| Error::Corrupt(format!("dead letter {stream_seq} of {partition}: {what}"));
+    if reader.u8()? != 0 {
+        return Err(corrupt("its first part is missing"));
+    }
+    let record: Record = record::decode("dead letter", &value)?;
+    let parts = u8::try_from(record.parts).map_err(|_| corrupt("too many parts"))?;
+    let mut payload = record.chunk.to_vec();
+    let rest = (1..parts).map(|part| key(partition, stream_seq, part)).collect();
+    for row in snapshot.get_many(rest).await? {
+        payload.extend_from_slice(&row.ok_or_else(|| corrupt("a part is missing"))?);
+    }
+    let letter = DeadLetter {
+        sender: record.sender,
+        room: record.room,
+        client_id: record.client_id,
+        is_outsider: record.is_outsider,
+        is_json: record.is_json,
+        reason: record.reason,
+        time_ms: record.time_ms,
+        payload: payload.into(),
+    };
+    Ok(Some(Kept { partition, stream_seq, letter }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Store;
+    use crate::memory::Memory;
+
+    #[tokio::test]
+    async fn letters_are_kept_whole_and_read_in_order() {
+        let store = Store::new(Memory::new());
+        let bytes = |len: usize| (0..len).map(|i| (i % 251) as u8).collect::<Bytes>();
+        let places = [(0, 7), (0, u64::MAX), (1, 2), (u16::MAX, 1)];
+        let sizes = [0, CHUNK_BYTES_MAX, CHUNK_BYTES_MAX + 1, 2 << 20];
+        let letters = sizes.map(|len| DeadLetter {
+            sender: "alice".into(),
+            room: "alice~bob".into(),
+            client_id: (len > 0).then(|| "id".into()),
+            is_json: true,
+            reason: "a defect".into(),
+            time_ms: len as u64,
+            payload: bytes(len),
+            ..DeadLetter::default()
+        });
+        let mut batch = Batch::new([1; 16]);
+        for ((partition, stream_seq), letter) in places.iter().zip(&letters) {
+            put(&mut batch, *partition, *stream_seq, letter);
+        }
+        store.commit(batch).await.expect("commit");
+        let snapshot = store.snapshot().await.expect("snapshot");
+        let mut after = None;
+        for ((partition, stream_seq), letter) in places.into_iter().zip(letters) {
+            let kept = first_after(&*snapshot, after).await.expect("read").expect("a letter");
+            assert_eq!(kept, Kept { partition, stream_seq, letter });
+            after = Some((partition, stream_seq));
+        }
+        assert_eq!(first_after(&*snapshot, after).await.expect("read"), None);
+    }
+
+    #[test]
+    fn a_letter_of_any_size_fits() {
+        let long = "ü".repeat(100_000);
+        let letter = DeadLetter {
+            sender: long.clone(),
+            room: long.clone(),
+            client_id: Some(long.clone()),
+            reason: long,
+            payload: vec![7; 2 << 20].into(),
+            ..DeadLetter::default()
+        };
+        let mut batch = Batch::new([1; 16]);
+        put(&mut batch, 0, 1, &letter);
+        batch.check().expect("within every limit");
+    }
+}
