@@ -27,7 +27,8 @@ pub enum Error {
     /// The store lacks what its ingest log has trimmed already.
     #[error(
         "the store went back: partition {partition} is applied up to {applied}, but its ingest log \
-         begins at {first_seq}; entries that were acknowledged are missing from this store"
+         begins at {first_seq}; entries that were acknowledged are missing from this store: put a \
+         newer copy back, or accept that they are lost with `weft admin accept-loss`"
     )]
     StoreBehind {
         /// The partition.

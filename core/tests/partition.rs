@@ -1,5 +1,7 @@
 //! What the owner of a partition promises, with a log, a bus and a store in memory.
 
+#[path = "partition/loss.rs"]
+mod loss;
 #[path = "partition/poison.rs"]
 mod poison;
 mod support;

@@ -15,6 +15,7 @@ pub mod aside;
 pub mod command;
 pub mod evidence;
 pub mod load;
+pub mod loss;
 pub mod owner;
 pub mod plan;
 pub mod ports;

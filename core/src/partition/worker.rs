@@ -22,6 +22,7 @@ use super::aside::{self, Aside};
 use super::command::Incoming;
 use super::evidence::{Evidence, evidence};
 use super::load::load;
+use super::loss;
 use super::plan::{Guards, Plan, Sealed};
 use super::ports::{CommandLog, EventBus};
 use super::publish::{Act, Publisher, event};
@@ -104,6 +105,8 @@ impl<L: CommandLog> Worker<L> {
             () = stop.cancelled() => return Ok(()),
             row = taking => row?,
         };
+        let id = (self.new_batch_id)();
+        let row = loss::leave_behind(&self.log, &self.store, partition, row, id).await?;
         let (applied, layout_row) = (row.applied, row.layout_row);
         open_log(&mut self.log, &self.store, &applied, partition, applied.stream_seq).await?;
         let snapshot = self.store.snapshot().await?;

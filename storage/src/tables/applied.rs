@@ -30,6 +30,10 @@ pub struct Applied {
     /// gone.
     #[prost(uint32, tag = "6")]
     pub floor_hour: u32,
+    /// An operator has accepted that the store lacks what its ingest log has trimmed: the next
+    /// owner goes on behind it.
+    #[prost(bool, tag = "7")]
+    pub loss_accepted: bool,
 }
 
 /// The row's key.
