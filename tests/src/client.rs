@@ -3,6 +3,7 @@
 //! with one client id until that is answered. Everything that it sees goes into a history.
 
 mod live;
+mod shelf;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -11,19 +12,21 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use rand::RngExt;
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use self::shelf::Shelf;
 use crate::account::Login;
-use crate::history::{Device, Entry, Recorder, Room};
+use crate::history::{Device, Recorder, Room};
 use crate::socket::Closed;
 use crate::ulid;
 use crate::wait::until;
 
 /// The longest back-off. The protocol allows up to 30 s; a test has less time.
 const BACK_OFF_MAX: Duration = Duration::from_secs(2);
-/// Texts that may wait for their ack in one client.
+/// Entries that may wait for their ack in one client.
 const PENDING_MAX: usize = 64;
 
 /// How a client begins.
@@ -51,8 +54,7 @@ pub struct Client {
 /// What is looked at from outside.
 #[derive(Default, Debug)]
 struct Shared {
-    rooms: BTreeMap<Room, BTreeMap<u64, Entry>>,
-    cursor: Option<String>,
+    shelf: Shelf,
     /// What `synced` said, one after the other: `None` for recovered, else why not.
     syncs: Vec<Option<String>>,
     /// The close codes of ended sockets.
@@ -60,23 +62,31 @@ struct Shared {
 }
 
 #[derive(Debug)]
-struct Order {
-    room: Room,
-    text: String,
-    done: oneshot::Sender<Result<u64>>,
+enum Order {
+    Send { room: Room, fields: Value, done: oneshot::Sender<Result<u64>> },
+    Away { time: Duration, back: usize },
 }
 
-/// A text without its final answer.
+/// An entry without its final answer.
 #[derive(Debug)]
 struct Pending {
     room: Room,
     client_id: Arc<str>,
-    text: String,
+    /// Its kind and the kind's fields.
+    fields: Value,
     done: Option<oneshot::Sender<Result<u64>>>,
     /// Its request on the live socket.
     request: Option<u64>,
     /// When it is sent (again).
     due: Instant,
+}
+
+/// The order to go away has ended a socket.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("told to be away for {time:?}")]
+struct WentAway {
+    time: Duration,
+    back: usize,
 }
 
 impl Client {
@@ -85,13 +95,15 @@ impl Client {
     pub fn start(options: ClientOptions) -> Self {
         let (orders, taken) = mpsc::channel(1);
         let shared = Arc::<Mutex<Shared>>::default();
+        if let Ok(mut shared) = shared.lock() {
+            shared.shelf = Shelf::from_cursor(options.cursor);
+        }
         let name = options.login.name();
         let task = Task {
             name: name.clone(),
             edges: options.edges.into(),
             login: options.login,
             recorder: options.recorder,
-            cursor: options.cursor,
             pending: BTreeMap::new(),
             sent: 0,
             orders: taken,
@@ -112,16 +124,43 @@ impl Client {
     /// # Errors
     /// The code of a final refusal.
     pub async fn send(&self, room: &str, text: &str) -> Result<u64> {
+        self.entry(room, json!({ "text": text })).await
+    }
+
+    /// Sends an entry of any kind until it is acknowledged; its seq.
+    ///
+    /// # Errors
+    /// The code of a final refusal.
+    pub async fn entry(&self, room: &str, fields: Value) -> Result<u64> {
         let (done, answer) = oneshot::channel();
-        let order = Order { room: room.into(), text: text.to_owned(), done };
-        self.orders.send(order).await.map_err(|_| anyhow!("{} has stopped", self.name))?;
+        self.order(Order::Send { room: room.into(), fields, done }).await?;
         answer.await.with_context(|| format!("{} has stopped", self.name))?
+    }
+
+    /// Ends the socket without a word, and stays away for a time. `back` is how many of its newest
+    /// cursors it then forgets, with all that came after the one before them.
+    ///
+    /// # Errors
+    /// Where it has stopped.
+    pub async fn away(&self, time: Duration, back: usize) -> Result<()> {
+        self.order(Order::Away { time, back }).await
+    }
+
+    async fn order(&self, order: Order) -> Result<()> {
+        self.orders.send(order).await.map_err(|_| anyhow!("{} has stopped", self.name))
     }
 
     /// Up to which seq it has the room without a hole, from the first entry.
     #[must_use]
     pub fn has(&self, room: &str) -> u64 {
-        contiguous(&self.shared(), room)
+        self.shared().shelf.contiguous(room)
+    }
+
+    /// True where it has each of these entries of the room.
+    #[must_use]
+    pub fn has_all(&self, room: &str, seqs: impl IntoIterator<Item = u64>) -> bool {
+        let shared = self.shared();
+        seqs.into_iter().all(|seq| shared.shelf.has(room, seq))
     }
 
     /// Waits until it has the room up to a seq without a hole, from the first entry.
@@ -136,7 +175,7 @@ impl Client {
     /// The newest cursor.
     #[must_use]
     pub fn cursor(&self) -> Option<String> {
-        self.shared().cursor.clone()
+        self.shared().shelf.cursor()
     }
 
     /// What each `synced` said: `None` for recovered, else why not.
@@ -165,17 +204,11 @@ impl Client {
     }
 }
 
-fn contiguous(shared: &Shared, room: &str) -> u64 {
-    let Some(entries) = shared.rooms.get(room) else { return 0 };
-    entries.keys().zip(1..).take_while(|(seq, expected)| **seq == *expected).count() as u64
-}
-
 struct Task {
     name: Device,
     edges: VecDeque<SocketAddr>,
     login: Login,
     recorder: Recorder,
-    cursor: Option<String>,
     /// By the order in which they were given.
     pending: BTreeMap<u64, Pending>,
     sent: u64,
@@ -193,7 +226,14 @@ impl Task {
             if self.is_finished() {
                 return;
             }
-            let code = ended.as_ref().err().and_then(Closed::code_in);
+            let ended = ended.as_ref().err();
+            let went = ended.and_then(|error| error.downcast_ref::<WentAway>());
+            // It keeps what it had when its cursor came: the resume has to bring the rest.
+            self.shared().shelf.forget(went.map_or(0, |went| went.back));
+            if let Some(went) = went {
+                sleep(went.time).await;
+            }
+            let code = ended.and_then(Closed::code_in);
             if matches!(code, Some(4100..=4199)) {
                 // Where this fails too, the next round tries again.
                 if let Ok(login) = self.login.refresh(self.edges[0]).await {
@@ -222,27 +262,26 @@ impl Task {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes what was given to send; `None`: nothing more will be.
-    fn take(&mut self, order: Option<Order>) {
-        let Some(Order { room, text, done }) = order else {
-            self.stopping = true;
-            return;
+    /// Takes an order; `None`: there will be no more.
+    fn take(&mut self, order: Option<Order>) -> Result<(), WentAway> {
+        let (room, fields, done) = match order {
+            Some(Order::Send { room, fields, done }) => (room, fields, done),
+            Some(Order::Away { time, back }) => return Err(WentAway { time, back }),
+            None => {
+                self.stopping = true;
+                return Ok(());
+            }
         };
         self.sent += 1;
         let pending = Pending {
             room,
             client_id: ulid::fresh().into(),
-            text,
+            fields,
             done: Some(done),
             request: None,
             due: Instant::now(),
         };
         self.pending.insert(self.sent, pending);
-    }
-
-    fn keep(&self, entry: Entry) {
-        let mut shared = self.shared();
-        // The first one stays; the checker sees them all.
-        shared.rooms.entry(entry.room.clone()).or_default().entry(entry.seq).or_insert(entry);
+        Ok(())
     }
 }

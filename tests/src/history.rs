@@ -4,6 +4,7 @@
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -13,6 +14,8 @@ pub type Device = Arc<str>;
 pub type Room = Arc<str>;
 /// A client id.
 pub type ClientId = Arc<str>;
+/// A cursor, as it came.
+pub type Cursor = Arc<str>;
 
 /// One live socket of a device, from its `welcome` to its end. Unique within a history.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -39,6 +42,17 @@ pub struct Entry {
     pub digest: u64,
     /// A hash of the text alone: to compare with what was sent. 0 where there is no text.
     pub text: u64,
+    /// What it does to the room's members.
+    pub change: Option<Box<Change>>,
+}
+
+/// Who is a member from an entry on, or no longer after it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// They see the room from this entry on.
+    Joined(Vec<Arc<str>>),
+    /// This entry is the last one that the user sees.
+    Left(Arc<str>),
 }
 
 impl Entry {
@@ -52,7 +66,26 @@ impl Entry {
             client_id: frame["client_id"].as_str().map(Into::into),
             digest: hash(&without_request_id(frame).to_string()),
             text: frame["text"].as_str().map_or(0, hash),
+            change: Change::read(frame).map(Box::new),
         })
+    }
+}
+
+impl Change {
+    fn read(frame: &Value) -> Option<Self> {
+        let from = || frame["from"].as_str().map(Into::into);
+        let user = || frame["user"].as_str().map(Into::into);
+        match frame["kind"].as_str()? {
+            "create" => {
+                let others = frame["members"].as_array().into_iter().flatten();
+                let others = others.filter_map(|user| user.as_str().map(Into::into));
+                Some(Self::Joined(others.chain(from()).collect()))
+            }
+            "add" => Some(Self::Joined(vec![user()?])),
+            "remove" => user().map(Self::Left),
+            "leave" => from().map(Self::Left),
+            _ => None,
+        }
     }
 }
 
@@ -75,14 +108,15 @@ pub fn hash(text: &str) -> u64 {
 /// One thing that happened.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
-    /// `welcome` came. `resumed`: the `hello` had a cursor.
+    /// `welcome` came. Where the `hello` had a cursor, the device has kept what it had when that
+    /// cursor came, and nothing that came later.
     Opened {
         /// Whose socket.
         device: Device,
         /// The new session.
         session: SessionId,
-        /// It gave a cursor.
-        resumed: bool,
+        /// What the `hello` had.
+        cursor: Option<Cursor>,
     },
     /// A `send` was written to a socket: the first time or again.
     Sent {
@@ -145,6 +179,24 @@ pub enum Event {
         session: SessionId,
         /// As it says.
         recovered: bool,
+        /// As it says.
+        cursor: Cursor,
+    },
+    /// A `cursor` was pushed: everything up to it was on the socket.
+    Cursor {
+        /// Who.
+        device: Device,
+        /// On which socket.
+        session: SessionId,
+        /// As it says.
+        cursor: Cursor,
+    },
+    /// The device has loaded its rooms anew, as it was told to: from now on the cursor counts.
+    LoadedAll {
+        /// Who.
+        device: Device,
+        /// The newest one.
+        cursor: Cursor,
     },
     /// The socket ended.
     Closed {
@@ -162,8 +214,7 @@ pub enum Event {
         /// Its entries, as they were answered.
         entries: Vec<Entry>,
     },
-    /// At the end: this device, a member from the room's first entry on, had its time to get
-    /// everything.
+    /// At the end: this device had its time to get everything that its user may see.
     Settled {
         /// Who.
         device: Device,
@@ -177,19 +228,43 @@ pub enum Event {
 pub struct History {
     /// In the order of recording.
     pub events: Vec<Event>,
+    /// When each was recorded, since the recorder's start.
+    pub times: Vec<Duration>,
 }
 
 /// Takes events from many clients at once.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Debug)]
 pub struct Recorder {
     inner: Arc<Mutex<Inner>>,
+    began: Instant,
 }
 
 #[derive(Default, Debug)]
 struct Inner {
     history: History,
     sessions: u64,
-    acked: u64,
+    counts: Counts,
+}
+
+/// What a recorder has seen, of forgotten histories too.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Counts {
+    /// Sends, resends included.
+    pub sends: u64,
+    /// Acks.
+    pub acks: u64,
+    /// Entries pushed on sockets.
+    pub deliveries: u64,
+    /// Cursors pushed on sockets.
+    pub cursors: u64,
+    /// When the last ack came, since the recorder's start.
+    pub acked_at: Duration,
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Self { inner: Arc::default(), began: Instant::now() }
+    }
 }
 
 impl Recorder {
@@ -200,8 +275,19 @@ impl Recorder {
     /// Adds an event.
     pub fn record(&self, event: Event) {
         self.with(|inner| {
-            inner.acked += u64::from(matches!(event, Event::Acked { .. }));
+            let now = self.began.elapsed();
+            match &event {
+                Event::Sent { .. } => inner.counts.sends += 1,
+                Event::Received { .. } => inner.counts.deliveries += 1,
+                Event::Cursor { .. } => inner.counts.cursors += 1,
+                Event::Acked { .. } => {
+                    inner.counts.acks += 1;
+                    inner.counts.acked_at = now;
+                }
+                _ => {}
+            }
             inner.history.events.push(event);
+            inner.history.times.push(now);
         });
     }
 
@@ -217,7 +303,19 @@ impl Recorder {
     /// How many acks came so far.
     #[must_use]
     pub fn acked(&self) -> u64 {
-        self.with(|inner| inner.acked)
+        self.counts().acks
+    }
+
+    /// All that was counted so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.with(|inner| inner.counts)
+    }
+
+    /// The time in which events are recorded.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// All that was recorded so far.
@@ -225,15 +323,42 @@ impl Recorder {
     pub fn history(&self) -> History {
         self.with(|inner| inner.history.clone())
     }
+
+    /// All that was recorded so far; the recorder forgets it.
+    #[must_use]
+    pub fn take(&self) -> History {
+        self.with(|inner| std::mem::take(&mut inner.history))
+    }
 }
 
 impl History {
     /// One line per event, for a file that is kept when a run fails.
     #[must_use]
     pub fn to_lines(&self) -> String {
-        self.events.iter().fold(String::new(), |mut lines, event| {
-            let _ = fmt::Write::write_fmt(&mut lines, format_args!("{event:?}\n"));
-            lines
-        })
+        let mut lines = String::new();
+        for at in 0..self.events.len() {
+            lines.push_str(&self.line(at));
+            lines.push('\n');
+        }
+        lines
+    }
+
+    /// One event in a line, with its time.
+    #[must_use]
+    pub fn line(&self, at: usize) -> String {
+        let time = self.times.get(at).copied().unwrap_or_default();
+        match self.events.get(at) {
+            // Found among the other lines by whoever looks for its entries.
+            Some(Event::Final { room, entries }) => entries.iter().fold(
+                format!("{:9.3} Final {room}: {} entries", time.as_secs_f64(), entries.len()),
+                |mut text, entry| {
+                    let id = entry.client_id.as_deref().unwrap_or("-");
+                    text.push_str(&format!(" {}={id}", entry.seq));
+                    text
+                },
+            ),
+            Some(event) => format!("{:9.3} {event:?}", time.as_secs_f64()),
+            None => String::new(),
+        }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{Facts, RoomFacts, Violation};
+use super::Violation;
+use super::facts::{Facts, RoomFacts};
 use crate::history::{ClientId, Room};
 
 pub(super) fn check(facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
@@ -11,7 +12,6 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
         dense(room, room_facts, found);
         once(room, room_facts, found);
         as_sent(room, room_facts, facts, found);
-        in_order_of_acks(room, room_facts, facts, found);
     }
     acks_hold(facts, found);
 }
@@ -70,35 +70,6 @@ fn as_sent(
         if send.refused_for_good && send.attempts == 1 {
             let client_id = client_id.clone();
             found.insert(Violation::RefusedButKept { room: room.clone(), client_id });
-        }
-    }
-}
-
-fn in_order_of_acks(
-    room: &Room,
-    room_facts: &RoomFacts<'_>,
-    facts: &Facts<'_>,
-    found: &mut BTreeSet<Violation>,
-) {
-    // (index of the event, seq) of first acks, and of first sends of what stands.
-    let mut acks = Vec::new();
-    let mut sends = Vec::new();
-    for entry in room_facts.standing.values() {
-        let send = entry.client_id.as_ref().and_then(|id| facts.sends.get(id));
-        let Some(send) = send else { continue };
-        acks.extend(send.acks.first().map(|(at, _, seq)| (*at, *seq)));
-        sends.extend(send.first_sent_at.map(|at| (at, entry.seq)));
-    }
-    acks.sort_unstable();
-    sends.sort_unstable();
-    let mut acked = 0;
-    let mut next = acks.iter().peekable();
-    for (sent_at, seq) in sends {
-        while let Some((_, ack)) = next.next_if(|(at, _)| *at < sent_at) {
-            acked = acked.max(*ack);
-        }
-        if seq < acked {
-            found.insert(Violation::AckedLaterFirst { room: room.clone(), acked, later: seq });
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Each planted fault is found, and a good run has none.
 
 use super::*;
+use crate::history::{Change, ClientId, Device, Entry, Event, SessionId};
 
 const ROOM: &str = "alice~bob";
 
@@ -12,6 +13,7 @@ fn entry(seq: u64, client_id: &str) -> Entry {
         client_id: Some(client_id.into()),
         digest: crate::history::hash(&format!("{seq} {client_id}")),
         text: crate::history::hash(client_id),
+        change: None,
     }
 }
 
@@ -48,12 +50,30 @@ fn received(session: u64, entry: Entry) -> Event {
     Event::Received { device: "bob/phone".into(), session: SessionId(session), entry }
 }
 
+fn bob() -> Device {
+    "bob/phone".into()
+}
+
+fn cursor(number: u64) -> crate::history::Cursor {
+    format!("{:016x}.{number:024x}", 7).into()
+}
+
+fn opened(session: u64, number: u64) -> Event {
+    Event::Opened { device: bob(), session: SessionId(session), cursor: Some(cursor(number)) }
+}
+
+fn told(session: u64, number: u64) -> Event {
+    Event::Cursor { device: bob(), session: SessionId(session), cursor: cursor(number) }
+}
+
 fn synced(session: u64) -> Event {
-    Event::Synced { device: "bob/phone".into(), session: SessionId(session), recovered: true }
+    let (device, session) = (bob(), SessionId(session));
+    Event::Synced { device, session, recovered: true, cursor: cursor(1) }
 }
 
 fn resync(session: u64) -> Event {
-    Event::Synced { device: "bob/phone".into(), session: SessionId(session), recovered: false }
+    let (device, session) = (bob(), SessionId(session));
+    Event::Synced { device, session, recovered: false, cursor: cursor(0) }
 }
 
 fn loaded(entry: Entry) -> Event {
@@ -91,7 +111,7 @@ fn good() -> Vec<Event> {
 }
 
 fn judge(events: Vec<Event>) -> Vec<Violation> {
-    check(&History { events })
+    check(&History { events, times: Vec::new() })
 }
 
 /// The good run with one event replaced.
@@ -164,7 +184,9 @@ fn two_orders_are_found() {
 
 #[test]
 fn an_order_against_the_acks_is_found() {
-    let events = vec![sent("a"), acked("a", 2), sent("b"), last(&[(1, "b"), (2, "a")])];
+    let Event::Sent { device, room, client_id, text, .. } = sent("b") else { unreachable!() };
+    let later = Event::Sent { device, session: SessionId(9), room, client_id, text };
+    let events = vec![sent("a"), acked("a", 2), later, last(&[(1, "b"), (2, "a")])];
     let reordered = Violation::AckedLaterFirst { room: ROOM.into(), acked: 2, later: 1 };
     assert_eq!(judge(events), [reordered]);
 }
@@ -217,6 +239,141 @@ fn an_entry_that_a_device_never_got_is_found() {
     let found = with(&received(3, entry(3, "c")), vec![]);
     let missing = Violation::NotDelivered { device: "bob/phone".into(), room: ROOM.into(), seq: 3 };
     assert_eq!(found, [missing]);
+}
+
+#[test]
+fn a_cursor_ahead_of_the_last_entry_is_found_by_resuming() {
+    let run = |resumed: Vec<Event>| {
+        let before = vec![
+            received(1, entry(1, "a")),
+            told(1, 5),
+            received(1, entry(2, "b")),
+            told(1, 6),
+            received(1, entry(3, "c")),
+            opened(2, 5),
+        ];
+        let whole = last(&[(1, "a"), (2, "b"), (3, "c")]);
+        judge([before, resumed, vec![synced_at(2, 7), whole, settled()]].concat())
+    };
+    // What came after the cursor it resumes from comes again.
+    assert_eq!(run(vec![received(2, entry(2, "b")), received(2, entry(3, "c"))]), []);
+    let missing = |seq| Violation::NotDelivered { device: bob(), room: ROOM.into(), seq };
+    assert_eq!(run(vec![]), [missing(2)]);
+    // The first entry of a resumed socket goes on where the cursor was.
+    let gap = Violation::SocketGap {
+        device: bob(),
+        session: SessionId(2),
+        room: ROOM.into(),
+        expected: 2,
+        found: 3,
+    };
+    let ahead = Violation::CursorAhead {
+        device: bob(),
+        session: SessionId(2),
+        room: ROOM.into(),
+        missing: 2,
+    };
+    assert_eq!(run(vec![received(2, entry(3, "c"))]), [gap, ahead, missing(2)]);
+}
+
+fn synced_at(session: u64, number: u64) -> Event {
+    let (device, session) = (bob(), SessionId(session));
+    Event::Synced { device, session, recovered: true, cursor: cursor(number) }
+}
+
+#[test]
+fn a_pushed_cursor_ahead_of_a_hole_is_found() {
+    let events = vec![received(1, entry(1, "a")), received(1, entry(3, "c")), told(1, 5)];
+    let ahead = Violation::CursorAhead {
+        device: bob(),
+        session: SessionId(1),
+        room: ROOM.into(),
+        missing: 2,
+    };
+    assert!(judge(events).contains(&ahead));
+}
+
+#[test]
+fn a_cursor_that_goes_back_is_found() {
+    assert_eq!(judge(vec![opened(1, 4), synced_at(1, 5), told(1, 5), told(1, 6)]), []);
+    let back = |from, to| Violation::CursorBack {
+        device: bob(),
+        session: SessionId(1),
+        cursors: (cursor(from), cursor(to)),
+    };
+    assert_eq!(judge(vec![told(1, 6), told(1, 5)]), [back(6, 5)]);
+    assert_eq!(judge(vec![opened(1, 6), synced_at(1, 5)]), [back(6, 5)]);
+    assert_eq!(judge(vec![told(1, 6), told(2, 5)]), [], "of another socket");
+}
+
+#[test]
+fn what_one_session_sends_keeps_its_order() {
+    let run = |middle: Vec<Event>| {
+        let ab = vec![sent("a"), sent("b")];
+        judge([ab, middle, vec![last(&[(1, "b"), (2, "a")])]].concat())
+    };
+    let broken = Violation::SessionOrder {
+        session: SessionId(1),
+        room: ROOM.into(),
+        first: "a".into(),
+        second: "b".into(),
+        seqs: (2, 1),
+    };
+    assert_eq!(run(vec![]), std::slice::from_ref(&broken));
+    // Resends keep it too.
+    assert_eq!(run(vec![sent("a"), sent("b")]), [broken]);
+    // What was refused is sent anew, behind.
+    assert_eq!(run(vec![refused("a", true), sent("a")]), []);
+}
+
+/// Alice makes the group with Bob, removes him, and takes him back.
+fn comings_and_goings() -> Vec<Entry> {
+    let mut entries: Vec<Entry> = (1..=8).map(|seq| entry(seq, &format!("m{seq}"))).collect();
+    let mut change = |seq: usize, change| entries[seq - 1].change = Some(Box::new(change));
+    change(1, Change::Joined(vec!["bob".into(), "alice".into()]));
+    change(3, Change::Left("bob".into()));
+    change(6, Change::Joined(vec!["bob".into()]));
+    change(7, Change::Left("bob".into()));
+    entries
+}
+
+#[test]
+fn a_member_gets_what_was_said_while_a_member() {
+    let entries = comings_and_goings();
+    let whole = Event::Final { room: ROOM.into(), entries: entries.clone() };
+    let run = |seqs: &[usize]| {
+        let got = seqs.iter().map(|seq| received(2, entries[seq - 1].clone()));
+        judge(got.chain([told(2, 9), whole.clone(), settled()]).collect())
+    };
+    assert_eq!(run(&[1, 2, 3, 6, 7]), []);
+    let missing = |seq| Violation::NotDelivered { device: bob(), room: ROOM.into(), seq };
+    assert_eq!(run(&[1, 2, 3]), [missing(6)]);
+    let gap = Violation::SocketGap {
+        device: bob(),
+        session: SessionId(2),
+        room: ROOM.into(),
+        expected: 3,
+        found: 6,
+    };
+    assert!(run(&[1, 2, 6, 7]).contains(&gap));
+    let leaked = Violation::Leaked { device: bob(), room: ROOM.into(), seq: 8 };
+    assert_eq!(run(&[1, 2, 3, 6, 7, 8]), [leaked]);
+}
+
+#[test]
+fn the_story_of_a_violation_is_what_concerns_it() {
+    let mut events = good();
+    events.retain(|event| *event != received(3, entry(3, "c")));
+    let history = History { events, times: Vec::new() };
+    let found = check(&history);
+    let story: Vec<&Event> =
+        found[0].story(&history).iter().map(|at| &history.events[*at]).collect();
+    let whole = last(&[(1, "a"), (2, "b"), (3, "c")]);
+    assert_eq!(story, [&synced(3), &whole, &settled()], "{found:?}");
+    let lost = Violation::LostAck { room: ROOM.into(), seq: 2, client_id: ClientId::from("b") };
+    let story = lost.story(&history);
+    assert_eq!(story.len(), 5, "sent, acked, received twice, the last reading: {story:?}");
+    assert_eq!(history.line(story[0]).trim_start().find("0.000 Sent"), Some(0));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::{PENDING_MAX, Task, contiguous};
+use super::{PENDING_MAX, Task};
 use crate::history::{self, Entry, Event, Room, SessionId};
 use crate::socket::Socket;
 
@@ -65,7 +65,8 @@ impl Task {
     async fn open(&mut self) -> Result<Live> {
         let mut socket = Socket::open(self.edges[0]).await?;
         let mut hello = json!({ "id": 1, "type": "hello", "token": self.login.token });
-        if let Some(cursor) = &self.cursor {
+        let cursor = self.shared().shelf.cursor();
+        if let Some(cursor) = &cursor {
             hello["cursor"] = cursor.as_str().into();
         }
         socket.send(&hello).await?;
@@ -86,7 +87,7 @@ impl Task {
         self.recorder.record(Event::Opened {
             device: self.name.clone(),
             session: live.session,
-            resumed: self.cursor.is_some(),
+            cursor: cursor.map(Into::into),
         });
         Ok(live)
     }
@@ -99,7 +100,7 @@ impl Task {
             // All three are cancel-safe.
             tokio::select! {
                 frame = live.socket.next() => self.hear(live, frame?).await?,
-                order = self.orders.recv(), if has_room => self.take(order),
+                order = self.orders.recv(), if has_room => self.take(order)?,
                 _ = tick.tick() => self.look_at_time(live).await?,
             }
             self.send_due(live).await?;
@@ -143,12 +144,12 @@ impl Task {
                 session: live.session,
                 room: pending.room.clone(),
                 client_id: pending.client_id.clone(),
-                text: history::hash(&pending.text),
+                text: pending.fields["text"].as_str().map_or(0, history::hash),
             });
-            let frame = json!({
-                "type": "send", "room": &*pending.room, "client_id": &*pending.client_id,
-                "text": pending.text,
-            });
+            let mut frame = pending.fields.clone();
+            frame["type"] = "send".into();
+            frame["room"] = (*pending.room).into();
+            frame["client_id"] = (*pending.client_id).into();
             pending.request = Some(live.ask(Asked::Text(*number), frame).await?);
             pending.due = now + ANSWER_LIMIT;
         }
@@ -169,10 +170,11 @@ impl Task {
             Some("entry") => {
                 let entry = read_entry(&frame)?;
                 let (device, session) = (self.name.clone(), live.session);
-                self.recorder.record(Event::Received { device, session, entry: entry.clone() });
-                self.keep(entry);
+                self.shared().shelf.keep(&entry.room, entry.seq);
+                self.recorder.record(Event::Received { device, session, entry });
                 Ok(())
             }
+            Some("cursor") => self.hear_cursor(live, &frame),
             Some("synced") => self.hear_synced(live, &frame).await,
             _ => Ok(()),
         }
@@ -182,7 +184,8 @@ impl Task {
         let recovered = frame["recovered"].as_bool().context("synced without recovered")?;
         let cursor = frame["cursor"].as_str().context("synced without cursor")?.to_owned();
         let (device, session) = (self.name.clone(), live.session);
-        self.recorder.record(Event::Synced { device, session, recovered });
+        let told = cursor.as_str().into();
+        self.recorder.record(Event::Synced { device, session, recovered, cursor: told });
         self.shared().syncs.push(frame["resync"].as_str().map(str::to_owned));
         match &mut live.resync {
             None if recovered => self.keep_cursor(cursor),
@@ -195,9 +198,20 @@ impl Task {
         Ok(())
     }
 
-    fn keep_cursor(&mut self, cursor: String) {
-        self.shared().cursor = Some(cursor.clone());
-        self.cursor = Some(cursor);
+    fn hear_cursor(&mut self, live: &mut Live, frame: &Value) -> Result<()> {
+        let cursor = frame["cursor"].as_str().context("cursor without cursor")?.to_owned();
+        let (device, session) = (self.name.clone(), live.session);
+        let told = cursor.as_str().into();
+        self.recorder.record(Event::Cursor { device, session, cursor: told });
+        match &mut live.resync {
+            None => self.keep_cursor(cursor),
+            Some(resync) => resync.cursor = cursor,
+        }
+        Ok(())
+    }
+
+    fn keep_cursor(&self, cursor: String) {
+        self.shared().shelf.keep_cursor(cursor);
     }
 
     async fn hear_answer(&mut self, live: &mut Live, asked: Asked, frame: &Value) -> Result<()> {
@@ -207,7 +221,7 @@ impl Task {
                 let rooms = frame["rooms"].as_array().with_context(|| format!("{frame}"))?;
                 for room in rooms {
                     let room = Room::from(room["room"].as_str().context("a room without id")?);
-                    let have = contiguous(&self.shared(), &room);
+                    let have = self.shared().shelf.contiguous(&room);
                     live.load(room, have).await?;
                 }
                 if let (Some(last), true) = (rooms.last(), frame["more"] == true) {
@@ -220,8 +234,8 @@ impl Task {
                 for frame in frame["entries"].as_array().unwrap_or(&Vec::new()) {
                     let entry = read_entry(frame)?;
                     let device = self.name.clone();
-                    self.recorder.record(Event::Loaded { device, entry: entry.clone() });
-                    self.keep(entry);
+                    self.shared().shelf.keep(&entry.room, entry.seq);
+                    self.recorder.record(Event::Loaded { device, entry });
                 }
                 if frame["type"] == "error" && frame["error"]["temporary"] == true {
                     bail!("loading {room} failed: {frame}");
@@ -244,6 +258,8 @@ impl Task {
         if resync.open == 0 {
             let cursor = std::mem::take(&mut resync.cursor);
             live.resync = None;
+            let (device, told) = (self.name.clone(), cursor.as_str().into());
+            self.recorder.record(Event::LoadedAll { device, cursor: told });
             self.keep_cursor(cursor);
         }
     }

@@ -1,0 +1,104 @@
+//! What a device keeps: its entries, and with each cursor what it had when that came. So it can lose
+//! its newest days, as a phone does that is restored from a copy.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::history::Room;
+
+/// How many cursors are kept.
+const CURSORS_MAX: usize = 4;
+
+/// Entries (by their places) and cursors.
+#[derive(Default, Debug)]
+pub(super) struct Shelf {
+    rooms: BTreeMap<Room, BTreeSet<u64>>,
+    /// The newest cursors, and what came after each, before the next.
+    cursors: VecDeque<(String, Vec<(Room, u64)>)>,
+}
+
+impl Shelf {
+    pub(super) fn from_cursor(cursor: Option<String>) -> Self {
+        let cursors = cursor.into_iter().map(|cursor| (cursor, Vec::new())).collect();
+        Self { rooms: BTreeMap::new(), cursors }
+    }
+
+    pub(super) fn cursor(&self) -> Option<String> {
+        self.cursors.back().map(|(cursor, _)| cursor.clone())
+    }
+
+    pub(super) fn keep(&mut self, room: &Room, seq: u64) {
+        let is_new = self.rooms.entry(room.clone()).or_default().insert(seq);
+        if let (true, Some((_, since))) = (is_new, self.cursors.back_mut()) {
+            since.push((room.clone(), seq));
+        }
+    }
+
+    pub(super) fn keep_cursor(&mut self, cursor: String) {
+        if self.cursors.back().is_some_and(|(newest, _)| *newest == cursor) {
+            return;
+        }
+        self.cursors.push_back((cursor, Vec::new()));
+        if self.cursors.len() > CURSORS_MAX {
+            self.cursors.pop_front();
+        }
+    }
+
+    /// Goes back to an earlier cursor, and to what was there when it came. Without any cursor
+    /// nothing is lost: nothing could bring it again.
+    pub(super) fn forget(&mut self, back: usize) {
+        for _ in 0..back {
+            if self.cursors.len() > 1 {
+                self.forget_newest();
+                self.cursors.pop_back();
+            }
+        }
+        self.forget_newest();
+    }
+
+    fn forget_newest(&mut self) {
+        let Some((_, since)) = self.cursors.back_mut() else { return };
+        for (room, seq) in since.drain(..) {
+            if let Some(seqs) = self.rooms.get_mut(&room) {
+                seqs.remove(&seq);
+            }
+        }
+    }
+
+    /// Up to which seq it has the room without a hole, from the first entry.
+    pub(super) fn contiguous(&self, room: &str) -> u64 {
+        let Some(seqs) = self.rooms.get(room) else { return 0 };
+        seqs.iter().zip(1..).take_while(|(seq, expected)| **seq == *expected).count() as u64
+    }
+
+    pub(super) fn has(&self, room: &str, seq: u64) -> bool {
+        self.rooms.get(room).is_some_and(|seqs| seqs.contains(&seq))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shelf_goes_back_to_what_was_there_with_a_cursor() {
+        let mut shelf = Shelf::from_cursor(None);
+        let room = Room::from("a~b");
+        shelf.keep(&room, 1);
+        shelf.forget(1);
+        assert!(shelf.has("a~b", 1), "without a cursor nothing is lost");
+        shelf.keep_cursor("x".to_owned());
+        shelf.keep(&room, 2);
+        shelf.keep_cursor("y".to_owned());
+        shelf.keep_cursor("y".to_owned());
+        shelf.keep(&room, 3);
+        shelf.keep(&room, 3);
+        assert_eq!(shelf.contiguous("a~b"), 3);
+        shelf.forget(0);
+        assert_eq!((shelf.contiguous("a~b"), shelf.cursor().as_deref()), (2, Some("y")));
+        shelf.keep(&room, 3);
+        shelf.forget(1);
+        assert_eq!((shelf.contiguous("a~b"), shelf.cursor().as_deref()), (1, Some("x")));
+        shelf.forget(5);
+        assert_eq!((shelf.contiguous("a~b"), shelf.cursor().as_deref()), (1, Some("x")));
+    }
+}
