@@ -23,6 +23,7 @@ use weft_storage::Store;
 pub use error::Error;
 use partition::owner::{Owners, Progress, partitions_of};
 pub use partition::quota::QuotaLimits;
+pub use partition::watch::TICK_INTERVAL;
 
 /// The membership role of core nodes.
 pub const ROLE: &str = "core";
@@ -43,6 +44,9 @@ pub struct CoreOptions {
     pub quota: QuotaLimits,
     /// How long an access token lives.
     pub token_life: Duration,
+    /// Between two ticks of a partition: [`TICK_INTERVAL`]. `None`: none, so edges heal less; only
+    /// for measuring what they cost.
+    pub tick_interval: Option<Duration>,
 }
 
 /// A running core node.
@@ -62,7 +66,8 @@ impl Core {
     /// # Errors
     /// Each is one line that an operator can act on.
     pub async fn start(options: CoreOptions) -> Result<Self, Error> {
-        let CoreOptions { store, bus, node, assets, bots, quota, token_life } = options;
+        let CoreOptions { store, bus, node, assets, bots, quota, token_life, tick_interval } =
+            options;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let partitions = assets.partitions;
         services::layout::open(&store, partitions).await?;
@@ -77,7 +82,16 @@ impl Core {
         let membership = Membership::join(&bus, ROLE, &node, info).await?;
         let nodes = membership.live(ROLE);
         let events = EventPublisher::start(&bus).await?;
-        let owners = Owners { bus, events, store, clock, node: node.clone(), partitions, quota };
+        let owners = Owners {
+            bus,
+            events,
+            store,
+            clock,
+            node: node.clone(),
+            partitions,
+            quota,
+            tick_interval,
+        };
         let progress = owners.start(&nodes, &shutdown);
         Ok(Self { node, partitions, membership, nodes, progress, services, shutdown })
     }

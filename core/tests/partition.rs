@@ -5,6 +5,7 @@ mod loss;
 #[path = "partition/poison.rs"]
 mod poison;
 mod support;
+mod watch;
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -331,7 +332,7 @@ async fn a_flood_is_refused_and_others_are_not() {
 }
 
 #[tokio::test]
-async fn a_log_that_lost_its_tail_is_moved_forward_and_a_store_that_went_back_is_refused() {
+async fn a_store_that_went_back_is_refused() {
     let world = World::new(&["alice", "bob"]).await;
     let owner = world.own("n1").await;
     world.send("alice", "alice~bob", Some(id(1)), &text("x")).await;
@@ -368,23 +369,9 @@ async fn an_owner_that_was_replaced_does_not_take_a_trimmed_log_for_an_old_store
     }
     let mut log = world.log.clone();
     log.purge_below(4).await.expect("trim");
-    let opened = open_log(&mut log, &world.store, &first, 0, 0).await;
+    let opened = open_log(&mut log, &world.store, &first, 0).await;
     assert!(matches!(opened, Err(Error::Lost(0))), "{opened:?}");
     second.leave().await.expect("leave");
-}
-
-#[tokio::test]
-async fn a_log_is_not_moved_over_what_is_read_and_not_applied() {
-    let world = World::new(&["alice", "bob"]).await;
-    let taken = take(&world.store, 0, "n1", [1; 16]).await.expect("taken").applied;
-    // Three commands were read; then the log lost them.
-    let mut log = world.log.clone();
-    let opened = open_log(&mut log, &world.store, &taken, 0, 3).await;
-    assert!(matches!(opened, Err(Error::LogBack { read: 3, last_seq: 0, .. })), "{opened:?}");
-    // The next owner begins where the store says, and finds nothing missing.
-    let owner = world.own("n2").await;
-    assert_eq!(world.send("alice", "alice~bob", Some(id(1)), &text("x")).await["seq"], 1);
-    owner.leave().await.expect("leave");
 }
 
 #[tokio::test(start_paused = true)]

@@ -25,4 +25,5 @@ pub mod rules;
 pub mod sabotage;
 pub mod state;
 pub mod take;
+pub mod watch;
 pub mod worker;

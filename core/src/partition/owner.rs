@@ -11,7 +11,7 @@ use rand::RngExt as _;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, warn};
+use tracing::{error, warn};
 use weft_nats::membership::Nodes;
 use weft_nats::{Bus, EventPublisher, IngestLog, assign};
 use weft_proto::{NodeId, Partition};
@@ -24,8 +24,9 @@ use super::quota::QuotaLimits;
 use super::worker::Worker;
 use crate::error::Error;
 
-/// Per batch, trimming costs the server a lot; once a second, nearly nothing.
-const TRIM_INTERVAL: Duration = Duration::from_secs(1);
+/// Before a partition is taken anew whose log went back. Nobody fights for it; the pause bounds what
+/// a log costs that goes back again and again.
+const LOG_BACK_PAUSE: Duration = Duration::from_millis(100);
 
 /// What every worker of this node shares.
 #[derive(Clone)]
@@ -44,6 +45,8 @@ pub struct Owners {
     pub partitions: Partition,
     /// How much one sender may ask.
     pub quota: QuotaLimits,
+    /// Between two ticks of a partition; `None`: none.
+    pub tick_interval: Option<Duration>,
 }
 
 /// What the owners tell.
@@ -121,9 +124,16 @@ async fn keep(
         });
         match result {
             Ok(()) | Err(Error::Stopped) => {}
+            Err(error @ Error::LogBack { .. }) => {
+                warn!(partition, %error, "taking the partition anew");
+                pause(LOG_BACK_PAUSE, &stop).await;
+            }
             Err(error) if error.is_retryable() => {
                 warn!(partition, %error, "partition lost, trying again");
-                back_off(&stop).await;
+                // Two owners that fight for a partition would keep each other from working: both
+                // step back.
+                let wait_ms = rand::rng().random_range(1_000..2_000);
+                pause(Duration::from_millis(wait_ms), &stop).await;
             }
             Err(error) => {
                 error!(partition, %error, "partition can't be served");
@@ -134,9 +144,7 @@ async fn keep(
     }
 }
 
-/// Two owners that fight for a partition would keep each other from working: both step back.
-async fn back_off(stop: &CancellationToken) {
-    let wait = Duration::from_millis(rand::rng().random_range(1_000..2_000));
+async fn pause(wait: Duration, stop: &CancellationToken) {
     tokio::select! {
         biased;
         () = stop.cancelled() => {}
@@ -162,31 +170,12 @@ async fn own(
         new_batch_id: Box::new(rand::random::<BatchId>),
         quota: owners.quota,
         aside,
+        tick_interval: owners.tick_interval,
     };
-    let (trim_to, applied) = watch::channel(0);
     let taken = || {
         tell.taken.send_modify(|taken| {
             taken.insert(partition);
         })
     };
-    tokio::select! {
-        result = worker.run(stop, trim_to, taken) => result,
-        () = trim(IngestLog::open(&owners.bus, partition), applied) => Ok(()),
-    }
-}
-
-/// Removes from the log what is applied. Never ends.
-async fn trim(log: IngestLog, applied: watch::Receiver<u64>) {
-    let mut trimmed = 0;
-    loop {
-        sleep(TRIM_INTERVAL).await;
-        let applied = *applied.borrow();
-        if applied == trimmed {
-            continue;
-        }
-        match log.purge_below(applied + 1).await {
-            Ok(()) => trimmed = applied,
-            Err(error) => debug!(%error, "the ingest log was not trimmed"),
-        }
-    }
+    worker.run(stop, taken).await
 }

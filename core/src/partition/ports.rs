@@ -5,14 +5,20 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use weft_nats::{
-    EventMessage, EventPublisher, IngestLog, IngestMessage, IngestReader, LogInfo, ReplyTo,
+    EventMessage, EventPublisher, IngestLog, IngestMessage, IngestReader, LogInfo, ReplyTo, Subject,
 };
+use weft_proto::{Partition, Tick};
 
 use crate::error::Error;
 
 /// The ingest log of one partition.
 #[async_trait]
 pub trait CommandLog: Send + 'static {
+    /// Another handle on the same log, which reads nothing: for who watches beside the reader.
+    fn beside(&self) -> Self
+    where
+        Self: Sized;
+
     /// First and last sequence.
     async fn info(&self) -> Result<LogInfo, Error>;
 
@@ -40,6 +46,10 @@ pub trait EventBus: Send + Sync + 'static {
 
     /// Publishes events in order.
     async fn send(&self, events: Vec<EventMessage>) -> Result<Stored, Error>;
+
+    /// Publishes the owner's sign of life, behind all answers and events that were given before. It
+    /// may be lost on the way.
+    async fn tick(&self, partition: Partition, tick: &Tick) -> Result<(), Error>;
 }
 
 /// The ingest log on JetStream.
@@ -58,6 +68,10 @@ impl NatsLog {
 
 #[async_trait]
 impl CommandLog for NatsLog {
+    fn beside(&self) -> Self {
+        Self::new(self.log.clone())
+    }
+
     async fn info(&self) -> Result<LogInfo, Error> {
         Ok(self.log.info().await?)
     }
@@ -96,5 +110,9 @@ impl EventBus for EventPublisher {
     async fn send(&self, events: Vec<EventMessage>) -> Result<Stored, Error> {
         let pending = EventPublisher::send(self, events).await?;
         Ok(Box::pin(async move { Ok(pending.await?) }))
+    }
+
+    async fn tick(&self, partition: Partition, tick: &Tick) -> Result<(), Error> {
+        Ok(self.plain(&Subject::Tick { partition }, tick.encode().into()).await?)
     }
 }

@@ -2,9 +2,12 @@
 //! nothing more. Only then is the log looked at.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::sleep;
 use tracing::{info, warn};
+use weft_nats::LogInfo;
 use weft_proto::{Partition, RoomId};
 use weft_storage::tables::applied::{self, Applied};
 use weft_storage::tables::journal::{self, Journal};
@@ -18,6 +21,8 @@ use crate::error::Error;
 
 /// Journal rows read at once.
 const ROWS_PER_SCAN: usize = 16;
+/// Before a log is looked at again that changed while it was opened.
+const CHANGED_PAUSE: Duration = Duration::from_millis(100);
 
 /// The rows that guard every commit of the new owner.
 pub struct Taken {
@@ -69,18 +74,54 @@ pub async fn take(
 /// # Errors
 /// Those of the store.
 pub async fn read_row(store: &Store, partition: Partition) -> Result<Applied, weft_storage::Error> {
-    let row = store.snapshot().await?.get(applied::key(partition)).await?;
+    read_row_of(&*store.snapshot().await?, partition).await
+}
+
+/// The partition's row in a snapshot.
+///
+/// # Errors
+/// Those of the store.
+pub async fn read_row_of(
+    snapshot: &dyn Snapshot,
+    partition: Partition,
+) -> Result<Applied, weft_storage::Error> {
+    let row = snapshot.get(applied::key(partition)).await?;
     row.as_deref().map(Applied::decode).transpose().map(Option::unwrap_or_default)
 }
 
-/// Opens the log behind `read`. A log that ends before that has lost its tail. Where all that was
-/// read is applied (`taken` says so) it is moved forward: what was lost with the tail is applied, or
-/// will be sent again. Where not, moving it would lose what only this owner has read.
+/// Opens the log behind what is applied, after the taking. A log that ends before that has lost its
+/// tail, and is moved forward: what was lost is applied, or will be sent again. Only here, so that
+/// each purge forward comes after a commit that raised the epoch.
 ///
 /// # Errors
-/// [`Error::LogBack`]: take the partition anew. [`Error::Lost`] or [`Error::StoreBehind`] where the
-/// log has trimmed what was not read; those of the log and the store.
+/// [`Error::Lost`] or [`Error::StoreBehind`] where the log has trimmed what is not applied; those of
+/// the log and the store.
 pub async fn open_log(
+    log: &mut impl CommandLog,
+    store: &Store,
+    taken: &Applied,
+    partition: Partition,
+) -> Result<(), Error> {
+    let applied = taken.stream_seq;
+    loop {
+        let found = look(log, store, taken, partition, applied).await?;
+        let last_seq = found.last_seq;
+        if last_seq < applied {
+            warn!(partition, applied, last_seq, "the ingest log went back, moving it forward");
+            log.purge_below(applied + 1).await?;
+        }
+        match log.open(applied + 1).await {
+            Err(error) if has_changed(&error) => sleep(CHANGED_PAUSE).await,
+            opened => return opened,
+        }
+    }
+}
+
+/// Opens the log again behind what was read.
+///
+/// # Errors
+/// [`Error::LogBack`] where it ends before that: take the partition anew. Else as [`open_log`].
+pub async fn reopen_log(
     log: &mut impl CommandLog,
     store: &Store,
     taken: &Applied,
@@ -88,30 +129,41 @@ pub async fn open_log(
     read: u64,
 ) -> Result<(), Error> {
     loop {
-        let found = log.info().await?;
-        if found.first_seq > read + 1 {
-            // Whoever applies trims. An owner that was replaced must not cry that the store is old.
-            if read_row(store, partition).await?.epoch != taken.epoch {
-                return Err(Error::Lost(partition));
-            }
-            let first_seq = found.first_seq;
-            return Err(Error::StoreBehind { partition, applied: read, first_seq });
-        }
-        let last_seq = found.last_seq;
-        if last_seq < read && taken.stream_seq < read {
+        let LogInfo { last_seq, .. } = look(log, store, taken, partition, read).await?;
+        if last_seq < read {
             return Err(Error::LogBack { partition, read, last_seq });
         }
-        if last_seq < read {
-            warn!(partition, read, last_seq, "the ingest log went back, moving it forward");
-            log.purge_below(read + 1).await?;
-        }
         match log.open(read + 1).await {
-            // It was trimmed, or went back, since it was looked at.
-            Err(Error::Nats(weft_nats::Error::Gap { .. } | weft_nats::Error::LogBehind { .. })) => {
-            }
+            Err(error) if has_changed(&error) => sleep(CHANGED_PAUSE).await,
             opened => return opened,
         }
     }
+}
+
+/// What the log holds. It must not begin behind `read + 1`.
+async fn look(
+    log: &impl CommandLog,
+    store: &Store,
+    taken: &Applied,
+    partition: Partition,
+    read: u64,
+) -> Result<LogInfo, Error> {
+    let found = log.info().await?;
+    if found.first_seq > read + 1 {
+        // Whoever applies trims. An owner that was replaced must not cry that the store is old.
+        if read_row(store, partition).await?.epoch != taken.epoch {
+            return Err(Error::Lost(partition));
+        }
+        let first_seq = found.first_seq;
+        return Err(Error::StoreBehind { partition, applied: read, first_seq });
+    }
+    Ok(found)
+}
+
+/// The log was trimmed, or went back, since it was looked at.
+fn has_changed(error: &Error) -> bool {
+    use weft_nats::Error as E;
+    matches!(error, Error::Nats(E::Gap { .. } | E::LogBehind { .. }))
 }
 
 /// What an earlier owner committed and may not have published, from the store as it is now.

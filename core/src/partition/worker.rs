@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::sync::watch;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -29,7 +29,8 @@ use super::publish::{Act, Publisher, event};
 use super::quota::{Quota, QuotaLimits};
 use super::sabotage::{self, Rule};
 use super::state::State;
-use super::take::{open_log, take, unpublished};
+use super::take::{open_log, reopen_log, take, unpublished};
+use super::watch::{Finding, Reading, Watch};
 use crate::error::Error;
 
 /// Messages taken from the log at once: one lookup serves them all.
@@ -61,6 +62,8 @@ pub struct Worker<L> {
     pub quota: QuotaLimits,
     /// What earlier workers learned about single commands.
     pub aside: Aside,
+    /// Between two ticks; `None`: none.
+    pub tick_interval: Option<Duration>,
 }
 
 /// A commit that the store has not answered.
@@ -82,7 +85,9 @@ struct Owned<L> {
     /// The number of the last commit that is done.
     settled: u64,
     publisher: Publisher,
-    trim_to: watch::Sender<u64>,
+    /// What the watch has to know, and what it finds.
+    reading: Arc<Reading>,
+    findings: mpsc::Receiver<Finding>,
 }
 
 impl<L: CommandLog> Worker<L> {
@@ -90,12 +95,11 @@ impl<L: CommandLog> Worker<L> {
     /// the partition is taken and its log open.
     ///
     /// # Errors
-    /// [`Error::Lost`]; [`Error::StoreBehind`]; [`Error::Poison`] and [`Error::TooMuch`], for
-    /// [`Aside::run_workers`]; a store that failed for good.
+    /// [`Error::Lost`]; [`Error::LogBack`]: take it anew; [`Error::StoreBehind`]; [`Error::Poison`] and
+    /// [`Error::TooMuch`], for [`Aside::run_workers`]; a store that failed for good.
     pub async fn run(
         mut self,
         stop: CancellationToken,
-        trim_to: watch::Sender<u64>,
         taken: impl FnOnce() + Send,
     ) -> Result<(), Error> {
         let partition = self.partition;
@@ -108,7 +112,7 @@ impl<L: CommandLog> Worker<L> {
         let id = (self.new_batch_id)();
         let row = loss::leave_behind(&self.log, &self.store, partition, row, id).await?;
         let (applied, layout_row) = (row.applied, row.layout_row);
-        open_log(&mut self.log, &self.store, &applied, partition, applied.stream_seq).await?;
+        open_log(&mut self.log, &self.store, &applied, partition).await?;
         let snapshot = self.store.snapshot().await?;
         let acts = unpublished(&*snapshot, partition, &applied).await?;
         let publisher = Publisher::start(Arc::clone(&self.bus), applied.published_up_to);
@@ -116,8 +120,10 @@ impl<L: CommandLog> Worker<L> {
             publisher.act(act, &stop).await?;
         }
         info!(partition, epoch = applied.epoch, applied = applied.stream_seq, "partition taken");
-        trim_to.send_replace(applied.stream_seq);
         taken();
+        let reading = Reading::new(applied.stream_seq);
+        let (found, findings) = mpsc::channel(1);
+        let watch = self.watch(applied.epoch, &reading, found);
         let owned = Owned {
             quota: Quota::new(self.quota),
             plan: Plan::new(1, (self.new_batch_id)(), partition, applied.floor_hour),
@@ -127,10 +133,29 @@ impl<L: CommandLog> Worker<L> {
             underway: None,
             settled: 0,
             publisher,
-            trim_to,
+            reading,
+            findings,
             worker: self,
         };
-        owned.run(stop).await
+        // The loop first: it ends the watch with it.
+        tokio::select! {
+            biased;
+            ended = owned.run(stop) => ended,
+            never = watch.run() => match never {},
+        }
+    }
+
+    fn watch(&self, epoch: u64, reading: &Arc<Reading>, found: mpsc::Sender<Finding>) -> Watch<L> {
+        Watch {
+            partition: self.partition,
+            epoch,
+            store: self.store.clone(),
+            log: self.log.beside(),
+            bus: Arc::clone(&self.bus),
+            tick_interval: self.tick_interval,
+            reading: Arc::clone(reading),
+            findings: found,
+        }
     }
 }
 
@@ -144,11 +169,22 @@ async fn outcome(underway: &mut Option<Underway>) -> Result<Outcome, weft_storag
 
 impl<L: CommandLog> Owned<L> {
     async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
-        let ended = self.work(&stop).await;
+        let mut ended = self.work(&stop).await;
+        if matches!(ended, Err(Error::LogBack { .. }))
+            && let Err(error) = self.plan_waiting(&stop).await
+        {
+            ended = Err(error);
+        }
         match &ended {
-            Ok(()) => {}
+            // What was read and not planned stays in the log for the next owner.
+            Ok(()) => self.waiting.clear(),
+            // The log has lost what was read: this owner alone still has it.
+            Err(Error::LogBack { .. }) => {}
             // Of what is planned nothing is committed, and the cache may be half changed.
-            Err(Error::Poison { .. } | Error::TooMuch { .. }) => self.drop_plan(),
+            Err(Error::Poison { .. } | Error::TooMuch { .. }) => {
+                self.waiting.clear();
+                self.drop_plan();
+            }
             Err(_) => return ended,
         }
         self.leave(&stop).await.and(ended)
@@ -162,11 +198,13 @@ impl<L: CommandLog> Owned<L> {
         loop {
             self.commit_if_ready();
             let reads = self.waiting.is_empty() && self.takes_more();
+            self.reading.set_waits(reads);
             // Outcomes first: they free the next commit, and senders wait for them.
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 done = outcome(&mut self.underway) => self.settle(done, stop).await?,
+                Some(finding) = self.findings.recv() => self.heed(finding, stop).await?,
                 message = self.worker.log.next(), if reads => self.hear(message, stop).await?,
                 _ = seconds.tick() => self.on_second(),
             }
@@ -217,17 +255,19 @@ impl<L: CommandLog> Owned<L> {
         first: Result<weft_nats::IngestMessage, Error>,
         stop: &CancellationToken,
     ) -> Result<(), Error> {
+        self.reading.set_waits(false);
         let (partition, partitions) = (self.worker.partition, self.worker.partitions);
         let mut next = first.map(Some);
         loop {
             match next {
                 Ok(Some(message)) => {
+                    self.reading.set_read(message.stream_seq);
                     let incoming = self.worker.aside.decode(message, partition, partitions)?;
                     self.waiting.push_back(incoming);
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    self.reopen_log(&error, stop).await?;
+                    self.read_anew(&error, stop).await?;
                     break;
                 }
             }
@@ -276,6 +316,7 @@ impl<L: CommandLog> Owned<L> {
         mut done: Result<Outcome, weft_storage::Error>,
         stop: &CancellationToken,
     ) -> Result<(), Error> {
+        self.reading.set_waits(false);
         let Some(Underway { sealed, .. }) = self.underway.take() else { return Ok(()) };
         let position = loop {
             let error = match done {
@@ -326,7 +367,7 @@ impl<L: CommandLog> Owned<L> {
             event(self.worker.partition, &planned.entry, position, before, planned.concerned)
         });
         let act = Act { stream_seq, events: events.collect(), answers: sealed.answers };
-        self.trim_to.send_replace(stream_seq);
+        self.reading.set_applied(stream_seq);
         self.publisher.act(act, stop).await
     }
 
@@ -338,29 +379,39 @@ impl<L: CommandLog> Owned<L> {
         }
     }
 
-    /// The log's reader is gone: goes on behind the last message that was read.
-    async fn reopen_log(&mut self, error: &Error, stop: &CancellationToken) -> Result<(), Error> {
-        warn!(partition = self.worker.partition, %error, "reading the ingest log anew");
-        let read = self.waiting.back().map(|incoming| incoming.stream_seq);
-        let read = read.unwrap_or(0).max(self.plan.stream_seq());
-        let underway = self.underway.as_ref().map_or(0, |u| u.sealed.applied.stream_seq);
-        let read = read.max(underway).max(self.guards.applied.stream_seq);
+    /// Does what the watch asks for.
+    async fn heed(&mut self, finding: Finding, stop: &CancellationToken) -> Result<(), Error> {
+        let partition = self.worker.partition;
+        match finding {
+            Finding::Back { read, last_seq } => Err(Error::LogBack { partition, read, last_seq }),
+            // It has gone on since.
+            Finding::Stalled { read } if read < self.reading.read() => Ok(()),
+            Finding::Stalled { .. } => self.read_anew(&"the reader stalls", stop).await,
+        }
+    }
+
+    /// The log's reader is gone, or brings nothing: goes on behind the last message that was read.
+    async fn read_anew(
+        &mut self,
+        why: &(impl std::fmt::Display + Sync),
+        stop: &CancellationToken,
+    ) -> Result<(), Error> {
+        self.reading.set_waits(false);
+        warn!(partition = self.worker.partition, %why, "reading the ingest log anew");
+        let (read, taken) = (self.reading.read(), &self.guards.applied);
+        let Worker { partition, log, store, .. } = &mut self.worker;
         loop {
-            let Worker { partition, log, store, .. } = &mut self.worker;
-            match open_log(log, store, &self.guards.applied, *partition, read).await {
-                Ok(()) => return Ok(()),
+            match reopen_log(log, store, taken, *partition, read).await {
                 Err(error @ (Error::Lost(_) | Error::LogBack { .. })) => return Err(error),
                 Err(error) if error.is_retryable() => pause(&error, stop).await?,
-                Err(error) => return Err(error),
+                reopened => return reopened,
             }
         }
     }
 
     /// The orderly end: finish the commit, answer, publish, say so to the store.
     async fn leave(mut self, stop: &CancellationToken) -> Result<(), Error> {
-        // What was read and not planned stays in the log for the next owner.
-        self.waiting.clear();
-        // `stop` is cancelled already; the acts still have to get through.
+        // `stop` may be cancelled already; the acts still have to get through.
         let patience = CancellationToken::new();
         while self.underway.is_some() || !self.plan.is_empty() {
             self.commit_if_ready();

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use weft_core::Error;
 use weft_core::partition::ports::{EventBus, Stored};
 use weft_nats::{EventMessage, ReplyTo};
+use weft_proto::{Partition, Tick};
 
 use super::config::Fault;
 use super::life::Life;
@@ -107,5 +108,10 @@ impl EventBus for SimBus {
             let reason = "on purpose".into();
             Err(weft_nats::Error::NotStored { missing: Vec::new(), reason }.into())
         }))
+    }
+
+    async fn tick(&self, _: Partition, _: &Tick) -> Result<(), Error> {
+        self.life.step().await;
+        Ok(())
     }
 }

@@ -179,6 +179,10 @@ impl SimLog {
 
 #[async_trait]
 impl CommandLog for SimLog {
+    fn beside(&self) -> Self {
+        Self::new(&self.life)
+    }
+
     async fn info(&self) -> Result<LogInfo, Error> {
         self.ask().await?;
         let info = {

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use weft_core::Error;
 use weft_core::partition::aside::Aside;
-use weft_core::partition::ports::{CommandLog, EventBus};
+use weft_core::partition::ports::EventBus;
 use weft_core::partition::worker::Worker;
 use weft_proto::NodeId;
 use weft_runtime::Clock;
@@ -67,6 +67,10 @@ async fn keep(world: Arc<World>, node: Arc<Node>) {
             Ok(End::Worked(Ok(()) | Err(Error::Stopped))) => {
                 world.say(format_args!("{} has left", life.name));
             }
+            Ok(End::Worked(Err(error @ Error::LogBack { .. }))) => {
+                world.say(format_args!("{} takes it anew: {error}", life.name));
+                sleep(Duration::from_millis(100)).await;
+            }
             Ok(End::Worked(Err(error))) if error.is_retryable() => {
                 world.say(format_args!("{} ends: {error}", life.name));
                 sleep(Duration::from_millis(1_000 + world.below(1_000))).await;
@@ -84,8 +88,8 @@ async fn keep(world: Arc<World>, node: Arc<Node>) {
 }
 
 async fn live(life: Arc<Life>, mut mine: watch::Receiver<bool>) -> End {
-    let (stop, (trim_to, applied)) = (CancellationToken::new(), watch::channel(0));
-    let work = Box::pin(worker(&life).run(stop.clone(), trim_to, || {}));
+    let stop = CancellationToken::new();
+    let work = Box::pin(worker(&life).run(stop.clone(), || {}));
     let watch_nodes = async {
         let _ = mine.wait_for(|mine| !*mine).await;
         stop.cancel();
@@ -96,7 +100,6 @@ async fn live(life: Arc<Life>, mut mine: watch::Receiver<bool>) -> End {
         () = life.dead.cancelled() => End::Crashed,
         result = work => End::Worked(result),
         () = watch_nodes => End::Worked(Ok(())),
-        () = trim(SimLog::new(&life), applied) => End::Worked(Ok(())),
     }
 }
 
@@ -115,17 +118,6 @@ fn worker(life: &Arc<Life>) -> Worker<SimLog> {
         new_batch_id: life.batch_ids(),
         quota: world.quota(),
         aside: Aside::default(),
-    }
-}
-
-/// Removes from the log what is applied, as `partition::owner` does. Never ends.
-async fn trim(log: SimLog, applied: watch::Receiver<u64>) {
-    let mut trimmed = 0;
-    loop {
-        sleep(Duration::from_secs(1)).await;
-        let applied = *applied.borrow();
-        if applied != trimmed && log.purge_below(applied + 1).await.is_ok() {
-            trimmed = applied;
-        }
+        tick_interval: Some(weft_core::TICK_INTERVAL),
     }
 }

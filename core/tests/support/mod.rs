@@ -2,7 +2,8 @@
 //! that is set, and a store whose commits can go wrong in each way that a real one's can.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use weft_core::partition::ports::{CommandLog, EventBus, Stored};
 use weft_core::partition::quota::QuotaLimits;
 use weft_core::partition::worker::Worker;
 use weft_nats::{EventMessage, IngestMessage, LogInfo, ReplyTo};
-use weft_proto::{Body, ClientId, EventHead, NodeId, RoomId, UserId};
+use weft_proto::{Body, ClientId, EventHead, NodeId, Partition, RoomId, Tick, UserId};
 use weft_runtime::{Clock, ManualClock};
 use weft_storage::memory::Memory;
 use weft_storage::tables::account::{self, Account};
@@ -91,40 +92,110 @@ fn refused(batch: &Batch) -> Option<weft_storage::Error> {
     batch.ops().iter().any(is_too_large).then_some(error)
 }
 
-#[derive(Default)]
+/// Like a JetStream stream: `messages` are those from `first_seq` on.
 struct Stream {
     first_seq: u64,
-    messages: Vec<IngestMessage>,
+    messages: VecDeque<IngestMessage>,
+    /// Readers that are open bring nothing more: only those that are opened later.
+    stalls: u64,
+    opened: u64,
+}
+
+impl Stream {
+    fn last_seq(&self) -> u64 {
+        self.first_seq - 1 + self.messages.len() as u64
+    }
 }
 
 /// A log that everybody shares.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Log {
     stream: Arc<Mutex<Stream>>,
     grown: Arc<Notify>,
+    trimmed: Arc<Notify>,
     next_seq: u64,
+    /// As the stream had it when the reader was opened.
+    stalls: u64,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        let stream = Stream { first_seq: 1, messages: VecDeque::new(), stalls: 0, opened: 0 };
+        let stream = Arc::new(Mutex::new(stream));
+        Self { stream, grown: Arc::default(), trimmed: Arc::default(), next_seq: 1, stalls: 0 }
+    }
 }
 
 impl Log {
+    fn stream(&self) -> MutexGuard<'_, Stream> {
+        self.stream.lock().expect("stream")
+    }
+
     pub fn publish(&self, message: IngestMessage) -> u64 {
-        let mut stream = self.stream.lock().expect("stream");
-        let stream_seq = stream.messages.len() as u64 + 1;
-        stream.messages.push(IngestMessage { stream_seq, ..message });
+        let mut stream = self.stream();
+        let stream_seq = stream.last_seq() + 1;
+        stream.messages.push_back(IngestMessage { stream_seq, ..message });
         self.grown.notify_waiters();
         stream_seq
+    }
+
+    pub fn last_seq(&self) -> u64 {
+        self.stream().last_seq()
+    }
+
+    /// It ends at `last_seq` again, as after a crash, or made anew (0).
+    pub fn go_back(&self, last_seq: u64) {
+        let mut stream = self.stream();
+        stream.first_seq = stream.first_seq.min(last_seq + 1);
+        let kept = (last_seq + 1).saturating_sub(stream.first_seq);
+        stream.messages.truncate(usize::try_from(kept).expect("few"));
+        assert_eq!(stream.last_seq(), last_seq, "a tail that is not there can't stay");
+    }
+
+    pub fn first_seq(&self) -> u64 {
+        self.stream().first_seq
+    }
+
+    /// Waits until all below `seq` is gone.
+    pub async fn trimmed_below(&self, seq: u64) {
+        loop {
+            let trimmed = self.trimmed.notified();
+            if self.first_seq() >= seq {
+                return;
+            }
+            trimmed.await;
+        }
+    }
+
+    /// How many times a reader was opened.
+    pub fn opened(&self) -> u64 {
+        self.stream().opened
+    }
+
+    /// Open readers bring nothing more, and do not say so.
+    pub fn stall(&self) {
+        self.stream().stalls += 1;
     }
 }
 
 #[async_trait]
 impl CommandLog for Log {
+    fn beside(&self) -> Self {
+        self.clone()
+    }
+
     async fn info(&self) -> Result<LogInfo, Error> {
-        let stream = self.stream.lock().expect("stream");
-        let last_seq = stream.messages.len() as u64;
-        Ok(LogInfo { first_seq: stream.first_seq.max(1), last_seq })
+        let stream = self.stream();
+        Ok(LogInfo { first_seq: stream.first_seq, last_seq: stream.last_seq() })
     }
 
     async fn open(&mut self, seq: u64) -> Result<(), Error> {
         self.next_seq = seq;
+        let mut stream = self.stream();
+        stream.opened += 1;
+        let stalls = stream.stalls;
+        drop(stream);
+        self.stalls = stalls;
         Ok(())
     }
 
@@ -140,15 +211,25 @@ impl CommandLog for Log {
     }
 
     fn try_next(&mut self) -> Result<Option<IngestMessage>, Error> {
-        let stream = self.stream.lock().expect("stream");
-        let index = usize::try_from(self.next_seq - 1).expect("index");
+        let stream = self.stream();
+        if stream.stalls > self.stalls {
+            return Ok(None);
+        }
+        let seq = self.next_seq.max(stream.first_seq);
+        let index = usize::try_from(seq - stream.first_seq).expect("index");
         let message = stream.messages.get(index).cloned();
-        self.next_seq += u64::from(message.is_some());
+        drop(stream);
+        self.next_seq = seq + u64::from(message.is_some());
         Ok(message)
     }
 
     async fn purge_below(&self, seq: u64) -> Result<(), Error> {
-        self.stream.lock().expect("stream").first_seq = seq;
+        let mut stream = self.stream();
+        while stream.first_seq < seq && stream.messages.pop_front().is_some() {
+            stream.first_seq += 1;
+        }
+        stream.first_seq = stream.first_seq.max(seq);
+        self.trimmed.notify_waiters();
         Ok(())
     }
 }
@@ -158,6 +239,7 @@ impl CommandLog for Log {
 pub struct Bus {
     pub answers: Arc<Mutex<Vec<(String, serde_json::Value)>>>,
     pub events: Arc<Mutex<Vec<(EventMessage, EventHead)>>>,
+    ticks: Arc<Mutex<Vec<Tick>>>,
     heard: Arc<Notify>,
     /// Events get lost, and the stream never acknowledges them.
     pub swallow: Arc<std::sync::atomic::AtomicBool>,
@@ -189,6 +271,12 @@ impl EventBus for Bus {
         self.heard.notify_waiters();
         Ok(Box::pin(async { Ok(()) }))
     }
+
+    async fn tick(&self, _: Partition, tick: &Tick) -> Result<(), Error> {
+        self.ticks.lock().expect("ticks").push(tick.clone());
+        self.heard.notify_waiters();
+        Ok(())
+    }
 }
 
 impl Bus {
@@ -209,6 +297,20 @@ impl Bus {
             events.iter().find(|(_, h)| h.room.as_str() == room && h.seq == seq).cloned()
         })
         .await
+    }
+
+    /// Waits for a tick.
+    pub async fn tick(&self, epoch: u64, number: u64) -> Tick {
+        self.until(&format!("a tick {epoch}.{number}"), || {
+            let ticks = self.ticks();
+            ticks.into_iter().find(|tick| (tick.epoch, tick.number) == (epoch, number))
+        })
+        .await
+    }
+
+    /// All ticks up to now.
+    pub fn ticks(&self) -> Vec<Tick> {
+        self.ticks.lock().expect("ticks").clone()
     }
 
     async fn until<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -234,6 +336,7 @@ pub struct World {
     pub bus: Bus,
     pub clock: Arc<ManualClock>,
     pub quota: QuotaLimits,
+    pub tick_interval: Option<Duration>,
     next_token: std::sync::atomic::AtomicU64,
 }
 
@@ -277,6 +380,7 @@ impl World {
             bus: Bus::default(),
             clock: Arc::new(ManualClock::new(START_MS)),
             quota: QuotaLimits { rate_per_s: 1_000_000, burst: 1_000_000 },
+            tick_interval: Some(weft_core::TICK_INTERVAL),
             next_token: 1.into(),
         }
     }
@@ -306,7 +410,7 @@ impl World {
     fn workers(&self, name: &str) -> impl Fn(Aside) -> Worker<Log> + Send + use<> {
         let (owner, store) = (NodeId::new(name).expect("id"), self.store.clone());
         let (log, bus, quota) = (self.log.clone(), Arc::new(self.bus.clone()), self.quota);
-        let clock = Arc::clone(&self.clock);
+        let (clock, tick_interval) = (Arc::clone(&self.clock), self.tick_interval);
         move |aside| Worker {
             partition: 0,
             partitions: 1,
@@ -318,6 +422,7 @@ impl World {
             new_batch_id: Box::new(rand::random),
             quota,
             aside,
+            tick_interval,
         }
     }
 
@@ -328,7 +433,7 @@ impl World {
         let (worker, until, mut taken) = (self.workers(name), stop.clone(), Some(taken));
         let work = Aside::run_workers(move |aside| {
             let taken = taken.take();
-            worker(aside).run(until.clone(), watch::channel(0).0, || {
+            worker(aside).run(until.clone(), || {
                 taken.map(|taken| taken.send(()));
             })
         });

@@ -55,6 +55,9 @@ pub struct CoreLimits {
     /// How long an access token lives, in seconds.
     #[arg(long, env = "WEFT_TOKEN_LIFE_S", default_value_t = 3_600)]
     pub token_life_s: u32,
+    /// Give no sign of life, so that what is lost is not healed: to measure what healing costs.
+    #[arg(long, hide = true)]
+    pub without_ticks: bool,
 }
 
 /// Which store.
@@ -158,6 +161,7 @@ impl CoreLimits {
             bots,
             quota: QuotaLimits { rate_per_s: self.sender_rate_per_s, burst: self.sender_burst },
             token_life: Duration::from_secs(self.token_life_s.into()),
+            tick_interval: (!self.without_ticks).then_some(weft_core::TICK_INTERVAL),
         }
     }
 }

@@ -58,7 +58,9 @@ impl Journaled {
 }
 
 /// Room, seq, and the users concerned.
-fn told(page: &svc::AuditPage) -> Vec<(&str, u64, Vec<(&str, u64)>)> {
+type Told<'p> = (&'p str, u64, Vec<(&'p str, u64)>);
+
+fn told(page: &svc::AuditPage) -> Vec<Told<'_>> {
     let rooms = page.rooms.iter();
     rooms
         .map(|changed| {

@@ -1,0 +1,211 @@
+//! The watch beside an owner's loop. Each second it looks at the ingest log and at the store, sees
+//! what the loop itself can't see while it waits, trims what is applied, and gives the partition's
+//! sign of life.
+//!
+//! What it finds:
+//! - **The log went back**: it ends before what was read. nats-server acknowledges before it syncs,
+//!   so a crash may take a tail; or somebody restored the stream, or made it anew. The owner
+//!   commits what it has read (nobody else has that any more) and ends; whoever takes the partition
+//!   next, in a commit that raises the epoch, moves the log forward behind what is applied. No other
+//!   way leads to a purge forward: so edges hear of it by the epoch, and no tick speaks of a log
+//!   that went back.
+//! - **The reader stalls**: the log has more, the loop waits for it, and nothing comes.
+//!
+//! What it can't find: a log that went back and grew beyond what was read between two looks (at 500
+//! commands a second a look comes every 500). The reader goes on behind what it has read, and what
+//! was published into the numbers before is never read. The stream has acknowledged it, core has
+//! not: its senders have no answer. **Edges heal that by sending again**: two ticks say that more is
+//! applied than the command's number, and no answer came. The same goes for what is published into
+//! the log between its going back and its being moved forward, and for a log that goes back in the
+//! instant between a look and the trim that follows it. Outsiders have the same evidence, by
+//! `Weft-Id`.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tracing::debug;
+use weft_nats::LogInfo;
+use weft_proto::{Partition, Tick};
+use weft_storage::Store;
+
+use super::ports::{CommandLog, EventBus};
+use super::take::read_row_of;
+use crate::error::Error;
+
+/// Between two looks, and so between two ticks. Trimming more often would cost the server a lot.
+pub const TICK_INTERVAL: Duration = Duration::from_secs(1);
+/// A reader that brought nothing for so long, while there was something, is opened anew: a little
+/// less than two looks are apart.
+const STALLED_AFTER: Duration = Duration::from_millis(900);
+
+/// What the owner's loop lets the watch know.
+#[derive(Default)]
+pub(super) struct Reading {
+    read: AtomicU64,
+    applied: AtomicU64,
+    waits: AtomicBool,
+}
+
+impl Reading {
+    /// Nothing is read beyond what is applied.
+    pub(super) fn new(applied: u64) -> Arc<Self> {
+        let (read, applied) = (applied.into(), applied.into());
+        Arc::new(Self { read, applied, waits: false.into() })
+    }
+
+    /// The last stream sequence that came out of the reader.
+    pub(super) fn read(&self) -> u64 {
+        self.read.load(Ordering::SeqCst)
+    }
+
+    /// As [`read`](Self::read).
+    pub(super) fn set_read(&self, stream_seq: u64) {
+        self.read.store(stream_seq, Ordering::SeqCst);
+    }
+
+    /// Everything up to this stream sequence is committed, and may be trimmed.
+    pub(super) fn set_applied(&self, stream_seq: u64) {
+        self.applied.store(stream_seq, Ordering::SeqCst);
+    }
+
+    /// The loop waits for the log: neither the store nor a full plan holds it up.
+    pub(super) fn set_waits(&self, waits: bool) {
+        self.waits.store(waits, Ordering::SeqCst);
+    }
+}
+
+/// What the loop has to know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Finding {
+    /// The log ends before what was read.
+    Back {
+        /// What was read when it was looked at.
+        read: u64,
+        /// The log's last sequence.
+        last_seq: u64,
+    },
+    /// Nothing has come behind `read`, though the log has it.
+    Stalled {
+        /// The last sequence that was read.
+        read: u64,
+    },
+}
+
+/// A partition's watch. It is of one epoch.
+pub(super) struct Watch<L> {
+    pub(super) partition: Partition,
+    pub(super) epoch: u64,
+    pub(super) store: Store,
+    /// Beside the one that the loop reads.
+    pub(super) log: L,
+    pub(super) bus: Arc<dyn EventBus>,
+    /// `None`: no ticks.
+    pub(super) tick_interval: Option<Duration>,
+    pub(super) reading: Arc<Reading>,
+    pub(super) findings: mpsc::Sender<Finding>,
+}
+
+/// What the watch remembers from look to look.
+#[derive(Default)]
+struct Seen {
+    tick_number: u64,
+    trimmed: u64,
+    /// The loop waits behind this sequence for what the log has, since then.
+    waiting: Option<(u64, Instant)>,
+}
+
+impl<L: CommandLog> Watch<L> {
+    /// Looks for as long as it is polled. After it has found that the log went back it looks and
+    /// ticks no more.
+    pub(super) async fn run(self) -> Infallible {
+        let mut looks = interval(self.tick_interval.unwrap_or(TICK_INTERVAL));
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut seen = Seen::default();
+        loop {
+            looks.tick().await;
+            let found = self.look(&mut seen).await.unwrap_or_else(|error| {
+                // NATS or the store is away; whoever works with them says so.
+                debug!(partition = self.partition, %error, "no look at the ingest log");
+                None
+            });
+            let Some(finding) = found else { continue };
+            // An error says that the loop has ended.
+            let _ = self.findings.send(finding).await;
+            if matches!(finding, Finding::Back { .. }) {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    async fn look(&self, seen: &mut Seen) -> Result<Option<Finding>, Error> {
+        // In this order: what was read before the look must be in what the look shows.
+        let read = self.reading.read();
+        let info = self.log.info().await?;
+        if info.last_seq < read {
+            return Ok(Some(Finding::Back { read, last_seq: info.last_seq }));
+        }
+        let stalled = self.stalled(info, seen);
+        if self.tick_interval.is_some() {
+            self.tick(info, seen).await?;
+        }
+        self.trim(info, seen).await?;
+        Ok(stalled)
+    }
+
+    fn stalled(&self, info: LogInfo, seen: &mut Seen) -> Option<Finding> {
+        // Later than the look: what came meanwhile counts as read. What was trimmed never comes.
+        let read = self.reading.read();
+        let has_more = info.last_seq > read && info.last_seq >= info.first_seq;
+        if !has_more || !self.reading.waits.load(Ordering::SeqCst) {
+            seen.waiting = None;
+            return None;
+        }
+        match seen.waiting {
+            Some((at, since)) if at == read => {
+                let is_long = since.elapsed() >= STALLED_AFTER;
+                is_long.then(|| {
+                    seen.waiting = None;
+                    Finding::Stalled { read }
+                })
+            }
+            _ => {
+                seen.waiting = Some((read, Instant::now()));
+                None
+            }
+        }
+    }
+
+    /// The row and the read version are of one snapshot, opened behind the look at the log.
+    async fn tick(&self, info: LogInfo, seen: &mut Seen) -> Result<(), Error> {
+        let snapshot = self.store.snapshot().await?;
+        let row = read_row_of(&*snapshot, self.partition).await?;
+        if row.epoch != self.epoch {
+            return Ok(());
+        }
+        // Also where the bus fails: it may have gone out, and a hole is noticed, a double is not.
+        seen.tick_number += 1;
+        let tick = Tick {
+            epoch: self.epoch,
+            number: seen.tick_number,
+            applied: row.stream_seq,
+            last_seq: info.last_seq,
+            read_version: snapshot.read_version().0.to_vec(),
+        };
+        self.bus.tick(self.partition, &tick).await
+    }
+
+    /// Removes from the log what is applied. A log that ends before that is left alone: a purge
+    /// would move it forward.
+    async fn trim(&self, info: LogInfo, seen: &mut Seen) -> Result<(), Error> {
+        let applied = self.reading.applied.load(Ordering::SeqCst);
+        if applied > seen.trimmed && info.last_seq >= applied {
+            self.log.purge_below(applied + 1).await?;
+            seen.trimmed = applied;
+        }
+        Ok(())
+    }
+}
