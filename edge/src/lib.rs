@@ -3,7 +3,7 @@
 //!
 //! Invariants:
 //! - A session gets each room's entries in order and without holes: the rule is
-//!   `session::order`, a pure state machine; nothing else puts an entry on a socket.
+//!   [`order`], a pure state machine; nothing else puts an entry on a socket.
 //! - An answer to a `send` is core's own, or says that the outcome is unknown. The edge never
 //!   invents an `ack`.
 //! - Every queue is bounded. A slow reader is closed with a code that tells it to resume; nobody
@@ -23,6 +23,7 @@
 //! | `listener` | the socket: no Nagle, and a close that the peer can still read |
 
 mod answers;
+pub mod audits;
 mod auth;
 mod budget;
 mod edge;
@@ -31,6 +32,7 @@ mod feeds;
 mod http;
 mod limits;
 mod listener;
+pub mod order;
 mod outbox;
 mod rate;
 mod session;

@@ -4,7 +4,6 @@
 mod ask;
 mod hello;
 pub(crate) mod mailbox;
-mod order;
 mod pump;
 mod requests;
 mod writer;

@@ -20,8 +20,8 @@ use weft_proto::{Cursor, ErrorCode, EventHead, RoomId, RoomKind, UserId, partiti
 
 use super::ask::{Ask, Refused};
 use super::mailbox::Mailbox;
-use super::order::{Missing, Order, Since, Verdict};
 use crate::feeds::{Event, FeedMember};
+use crate::order::{Missing, Order, Since, Verdict};
 use crate::shared::Shared;
 
 /// Most events that are looked at in one turn.

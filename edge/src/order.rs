@@ -14,9 +14,9 @@ use weft_proto::{EventHead, Kind, Position, RoomId, RoomKind, UserId};
 
 /// The delivery state of one session.
 #[derive(Debug)]
-pub(crate) struct Order {
+pub struct Order {
     user: UserId,
-    /// What is at or before it was covered by a sync.
+    /// What is at or before it was covered by a sync or an audit.
     read: Position,
     rooms: HashMap<RoomId, Place>,
     /// Rooms in which the user's membership changed since [`Order::take_moved`].
@@ -36,18 +36,32 @@ enum Place {
 
 /// What to do with an event.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Forget it.
     Drop,
     /// Put it out now. The order counts it as out.
     Put,
-    /// Read this first, then offer the event again.
+    /// Read this first, then offer the event (or the notice) again.
     Repair(Missing),
 }
 
-/// What is missing before an event.
+/// What an audit says of a room: up to there it is committed, and the wire has not brought all of it
+/// as far as the edge knows.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Missing {
+pub struct Notice {
+    /// The room.
+    pub room: RoomId,
+    /// The seq of its last entry.
+    pub seq: u64,
+    /// That entry's position.
+    pub position: Position,
+    /// Groups: the first of the entries audited that concerns this user.
+    pub concerned: Option<u64>,
+}
+
+/// What is missing before an event, or up to what a notice says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Missing {
     /// Where.
     pub room: RoomId,
     /// From where on.
@@ -58,7 +72,7 @@ pub(crate) struct Missing {
 
 /// The exclusive start of what is missing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Since {
+pub enum Since {
     /// Entries with a greater seq.
     Seq(u64),
     /// Entries with a greater position.
@@ -66,25 +80,29 @@ pub(crate) enum Since {
 }
 
 impl Order {
-    pub(crate) fn new(user: UserId) -> Self {
+    /// Of a user's session that is in no room yet.
+    #[must_use]
+    pub fn new(user: UserId) -> Self {
         Self { user, read: Position::MIN, rooms: HashMap::new(), moved: Vec::new() }
     }
 
     /// The user's groups, listed anew: what is known of every room is forgotten. Right before a
     /// sync alone, which says what changed since.
-    pub(crate) fn restart(&mut self, groups: impl IntoIterator<Item = RoomId>) {
+    pub fn restart(&mut self, groups: impl IntoIterator<Item = RoomId>) {
         self.moved.clear();
         self.rooms.clear();
+        // The store may be another one now, whose positions say nothing to those of the old one.
+        self.read = Position::MIN;
         self.rooms.extend(groups.into_iter().map(|room| (room, Place::Fresh)));
     }
 
-    /// A sync has covered everything up to here.
-    pub(crate) fn synced(&mut self, read: Position) {
+    /// A sync or an audit has covered everything up to here: what is at or before it is out.
+    pub fn synced(&mut self, read: Position) {
         self.read = self.read.max(read);
     }
 
     /// An event from the wire.
-    pub(crate) fn offer(&mut self, head: &EventHead) -> Verdict {
+    pub fn offer(&mut self, head: &EventHead) -> Verdict {
         let place = self.rooms.get(&head.room).copied();
         let missing = |since| {
             let to = head.seq - 1;
@@ -98,22 +116,26 @@ impl Order {
                 if head.seq <= last || !self.joins(head) {
                     return Verdict::Drop;
                 }
-                // Another joining and leaving may lie between, both lost on the wire.
+                // Between may lie what is lost: another joining and leaving.
                 if head.seq > last + 1 {
                     return missing(Since::Seq(last));
                 }
             }
             None | Some(Place::Fresh) => {
-                // Who is not known to be a member of a group gets nothing of it but the joining,
-                // and has missed nothing before it.
+                // Who is not known to be a member of a group gets nothing of it but the joining.
                 let starts = place.is_none() && self.joins(head);
                 let is_foreign = place.is_none() && head.room.kind() == RoomKind::Group && !starts;
                 if is_foreign || head.position <= self.read {
                     return Verdict::Drop;
                 }
                 let before = head.position_before.unwrap_or(Position::MIN);
-                if !starts && head.seq > 1 && before > self.read {
-                    return missing(Since::Position(self.read));
+                if head.seq > 1 && before > self.read {
+                    let missing = missing(Since::Position(self.read));
+                    if starts {
+                        // Another joining and leaving may lie between, both lost on the wire.
+                        self.rooms.insert(head.room.clone(), Place::Left(0));
+                    }
+                    return missing;
                 }
             }
         }
@@ -121,11 +143,37 @@ impl Order {
         Verdict::Put
     }
 
+    /// An audit's word on a room. Notice it again after a repair, until nothing is missing.
+    pub fn notice(&mut self, notice: &Notice) -> Option<Missing> {
+        let Notice { room, seq, position, concerned } = notice;
+        let is_covered = *position <= self.read;
+        let since = match (self.rooms.get(room).copied(), concerned) {
+            (Some(Place::At(last)), _) if *seq > last => Since::Seq(last),
+            // Only an entry that concerns the user can bring them back.
+            (Some(Place::Left(last)), Some(_)) if *seq > last => Since::Seq(last),
+            (Some(Place::Fresh), _) if !is_covered => Since::Position(self.read),
+            (None, None) if !is_covered && room.kind() == RoomKind::Direct => {
+                Since::Position(self.read)
+            }
+            // No member at the last sync or marker; perhaps from here on.
+            (None, Some(first)) if !is_covered => {
+                let before = first.saturating_sub(1);
+                self.rooms.insert(room.clone(), Place::Left(before));
+                Since::Seq(before)
+            }
+            _ => return None,
+        };
+        Some(Missing { room: room.clone(), since, to: *seq })
+    }
+
     /// An entry of a sync's or a repair's page: true where it goes out.
-    pub(crate) fn offer_stored(&mut self, head: &EventHead) -> bool {
+    pub fn offer_stored(&mut self, head: &EventHead) -> bool {
         match self.rooms.get(&head.room) {
             Some(Place::At(last)) if head.seq <= *last => return false,
             Some(Place::Left(last)) if head.seq <= *last || !self.joins(head) => return false,
+            Some(Place::At(_)) => {}
+            // A sync has brought it, or it was not for this user then.
+            _ if head.position <= self.read => return false,
             _ => {}
         }
         self.put(head);
@@ -133,7 +181,7 @@ impl Order {
     }
 
     /// The store has spoken of the room up to this seq; what did not come is hidden.
-    pub(crate) fn cover(&mut self, room: &RoomId, through: u64) {
+    pub fn cover(&mut self, room: &RoomId, through: u64) {
         match self.rooms.get_mut(room) {
             Some(Place::At(last) | Place::Left(last)) => *last = through.max(*last),
             Some(fresh @ Place::Fresh) => *fresh = Place::At(through),
@@ -145,7 +193,7 @@ impl Order {
 
     /// The store shows this user nothing of the room: what came of it up to this seq is not theirs,
     /// nor what will come, until they join.
-    pub(crate) fn refuse(&mut self, room: &RoomId, through: u64) {
+    pub fn refuse(&mut self, room: &RoomId, through: u64) {
         if room.kind() == RoomKind::Direct {
             return self.cover(room, through);
         }
@@ -154,17 +202,19 @@ impl Order {
     }
 
     /// Rooms in which the user's membership changed since the last call.
-    pub(crate) fn take_moved(&mut self) -> Vec<RoomId> {
+    pub fn take_moved(&mut self) -> Vec<RoomId> {
         std::mem::take(&mut self.moved)
     }
 
     /// The user is a member, as far as is known.
-    pub(crate) fn is_in(&self, room: &RoomId) -> bool {
+    #[must_use]
+    pub fn is_in(&self, room: &RoomId) -> bool {
         matches!(self.rooms.get(room), Some(Place::Fresh | Place::At(_)))
     }
 
     /// From where on the rest of the room has to be read.
-    pub(crate) fn since(&self, room: &RoomId) -> Since {
+    #[must_use]
+    pub fn since(&self, room: &RoomId) -> Since {
         match self.rooms.get(room) {
             Some(Place::At(last) | Place::Left(last)) => Since::Seq(*last),
             None | Some(Place::Fresh) => Since::Position(self.read),
@@ -196,5 +246,4 @@ impl Order {
 }
 
 #[cfg(test)]
-#[path = "order_tests.rs"]
 mod tests;

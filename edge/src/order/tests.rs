@@ -77,7 +77,12 @@ fn the_first_entry_of_a_room_needs_nothing_before() {
 fn who_joins_starts_at_the_joining() {
     let mut order = Order::new(me());
     order.synced(position(2));
-    assert_eq!(order.offer(&head(9, Kind::Add)), Verdict::Put);
+    // Another joining and leaving may have been lost before it.
+    let add = head(9, Kind::Add);
+    assert_eq!(order.offer(&add), repair(Since::Position(position(2)), 8));
+    assert!(!order.offer_stored(&message(8)));
+    order.cover(&room(), 8);
+    assert_eq!(order.offer(&add), Verdict::Put);
     assert!(order.is_in(&room()));
     assert_eq!(order.take_moved(), [room()]);
     assert_eq!(order.since(&room()), Since::Seq(9));
@@ -132,6 +137,72 @@ fn an_old_joining_that_comes_again_changes_nothing() {
     assert!(order.is_in(&room()));
 }
 
+fn notice(seq: u64, concerned: Option<u64>) -> Notice {
+    Notice { room: room(), seq, position: position(seq), concerned }
+}
+
+fn missing(since: Since, to: u64) -> Option<Missing> {
+    Some(Missing { room: room(), since, to })
+}
+
+#[test]
+fn a_notice_finds_what_is_missing_at_the_end() {
+    let mut order = member_at(4);
+    assert_eq!(order.notice(&notice(4, None)), None);
+    assert_eq!(order.notice(&notice(6, None)), missing(Since::Position(position(4)), 6));
+    assert!(order.offer_stored(&message(5)));
+    order.cover(&room(), 5);
+    assert_eq!(order.notice(&notice(6, None)), missing(Since::Seq(5), 6));
+    order.cover(&room(), 6);
+    assert_eq!(order.notice(&notice(6, Some(5))), None);
+}
+
+#[test]
+fn a_notice_concerns_members_alone() {
+    let mut order = Order::new(me());
+    order.synced(position(4));
+    assert_eq!(order.notice(&notice(9, None)), None);
+    assert_eq!(order.notice(&notice(4, Some(3))), None);
+    assert_eq!(order.notice(&notice(9, Some(6))), missing(Since::Seq(5), 9));
+    assert!(order.offer_stored(&head(6, Kind::Add)));
+    assert!(order.offer_stored(&head(7, Kind::Remove)));
+    order.cover(&room(), 9);
+    assert_eq!(order.notice(&notice(12, None)), None);
+    assert_eq!(order.notice(&notice(12, Some(7))), missing(Since::Seq(9), 12));
+}
+
+#[test]
+fn a_notice_brings_a_direct_rooms_first_entry() {
+    let mut order = Order::new(me());
+    order.synced(position(4));
+    let room = RoomId::new("me~you").expect("id");
+    let notice = Notice { room: room.clone(), ..notice(1, None) };
+    assert_eq!(order.notice(&notice), None);
+    let notice = Notice { position: position(5), ..notice };
+    let since = Since::Position(position(4));
+    assert_eq!(order.notice(&notice), Some(Missing { room, since, to: 1 }));
+}
+
+#[test]
+fn what_a_sync_has_covered_is_not_put_out_by_a_repair() {
+    let mut order = Order::new(me());
+    order.synced(position(6));
+    // Added and removed before the sync, by its own cursor on another edge.
+    assert_eq!(order.notice(&notice(9, Some(5))), missing(Since::Seq(4), 9));
+    assert!(!order.offer_stored(&head(5, Kind::Add)));
+    assert!(!order.offer_stored(&head(6, Kind::Remove)));
+    order.cover(&room(), 9);
+    assert!(!order.is_in(&room()));
+}
+
+#[test]
+fn another_stores_positions_start_anew() {
+    let mut order = member_at(50);
+    order.restart([room()]);
+    order.synced(position(4));
+    assert_eq!(order.offer(&message(5)), Verdict::Put);
+}
+
 /// The store and the wire of one room, and a session that listens.
 struct World {
     kinds: Vec<Kind>,
@@ -177,21 +248,36 @@ impl World {
             match self.order.offer(&event) {
                 Verdict::Drop => return,
                 Verdict::Put => return self.out.push(seq),
-                Verdict::Repair(missing) => {
-                    let first = match missing.since {
-                        Since::Seq(after) => after + 1,
-                        Since::Position(after) => {
-                            (1..).find(|seq| position(*seq) > after).expect("endless")
-                        }
-                    };
-                    let through = missing.to.min(first + self.page_entries as u64 - 1);
-                    let page = (first..=through).filter(|seq| self.is_visible(*seq)).collect();
-                    self.put_stored(page);
-                    self.order.cover(&room(), through);
-                }
+                Verdict::Repair(missing) => self.repair(&missing),
             }
         }
         panic!("the repair does not end");
+    }
+
+    /// An audit of the entries after `since` says where the room's head is.
+    fn audit(&mut self, since: u64, to: u64) {
+        let concerns = |seq: &u64| self.kinds[*seq as usize - 1] != Kind::Message;
+        let concerned = (since + 1..=to).find(concerns);
+        // Nobody tells who is no member, unless it concerns them.
+        if since == to || (concerned.is_none() && !self.order.is_in(&room())) {
+            return;
+        }
+        let notice = notice(to, concerned);
+        while let Some(missing) = self.order.notice(&notice) {
+            self.repair(&missing);
+        }
+    }
+
+    /// Reads one page of what is missing.
+    fn repair(&mut self, missing: &Missing) {
+        let first = match missing.since {
+            Since::Seq(after) => after + 1,
+            Since::Position(after) => (1..).find(|seq| position(*seq) > after).expect("endless"),
+        };
+        let through = missing.to.min(first + self.page_entries as u64 - 1);
+        let page = (first..=through).filter(|seq| self.is_visible(*seq)).collect();
+        self.put_stored(page);
+        self.order.cover(&room(), through);
     }
 
     /// A sync from `from` (exclusive) to `to`.
@@ -259,5 +345,44 @@ proptest! {
                 (*first..=count).filter(|seq| world.was_member_at(*seq)).collect();
             prop_assert_eq!(out, &wanted);
         }
+    }
+
+    /// After an audit's notice of the head everything that the user may see since the sync is out,
+    /// each entry once and in order, whatever the wire did before; and what audits have covered may
+    /// be counted as covered.
+    #[test]
+    fn after_a_notice_nothing_is_missing(
+        kinds in kinds(),
+        synced in 0_u64..20,
+        audited in 0_u64..20,
+        page_entries in 1_usize..8,
+        wire in prop::collection::vec((0_u64..60, 0_u8..20), 0..120),
+    ) {
+        let count = kinds.len() as u64;
+        let synced = synced % count;
+        let mut audited = audited.min(synced);
+        let mut world = World { kinds, order: Order::new(me()), out: Vec::new(), page_entries };
+        let listed = world.is_member_before(synced + 1).then(room);
+        world.order.restart(listed);
+        world.order.synced(position(synced));
+        for (jitter, action) in wire {
+            let near = world.out.last().copied().unwrap_or(synced);
+            match action {
+                0 | 1 => {
+                    let to = (audited + jitter % 20).min(count);
+                    world.audit(audited, to);
+                    audited = to;
+                    if action == 1 {
+                        world.order.synced(position(to));
+                    }
+                }
+                2 => world.hear(jitter % count + 1),
+                _ => world.hear((near + jitter % 6).clamp(1, count)),
+            }
+        }
+        world.audit(audited, count);
+        let wanted: Vec<u64> =
+            (synced + 1..=count).filter(|seq| world.was_member_at(*seq)).collect();
+        prop_assert_eq!(&world.out, &wanted);
     }
 }
