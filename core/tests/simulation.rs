@@ -55,11 +55,12 @@ fn explain(config: &Config, report: &Report) -> String {
     let lines: Vec<&str> = report.trace.lines().collect();
     let shown = lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n");
     format!(
-        "{shown}\n{} nodes, {} commands, {} sessions, faults {:?}\n{}\nreplay: WEFT_SIM_SEED={} cargo test -p \
+        "{shown}\n{} nodes, {} commands, {} sessions, {} devices, faults {:?}\n{}\nreplay: WEFT_SIM_SEED={} cargo test -p \
          weft-core --test simulation replay -- --nocapture",
         config.nodes,
         config.commands,
         config.sessions,
+        config.devices,
         config.faults(),
         report.violation.as_deref().unwrap_or("no violation"),
         config.to_text(),
@@ -76,6 +77,7 @@ fn seeds() -> Range<u64> {
 fn schedules() {
     let (started, seeds) = (Instant::now(), seeds());
     let (mut acks, mut refusals, mut lives, mut lines) = (0, 0, 0, 0);
+    let (mut puts, mut cursors) = (0, 0);
     for seed in seeds.clone() {
         let config = Config::new(seed);
         let report = run(config.clone());
@@ -85,6 +87,8 @@ fn schedules() {
         }
         acks += report.acks;
         refusals += report.refusals;
+        puts += report.puts;
+        cursors += report.cursors;
         lives += u64::from(report.lives);
         lines += report.trace.len() as u64;
         if (seed + 1) % 100_000 == 0 {
@@ -94,7 +98,7 @@ fn schedules() {
     let (count, seconds) = (seeds.end - seeds.start, started.elapsed().as_secs_f64());
     println!(
         "{count} schedules in {seconds:.1} s ({:.0} per minute): {lives} lives, {acks} acks, \
-         {refusals} refusals, {lines} bytes of traces",
+         {refusals} refusals, {puts} entries and {cursors} cursors on sockets, {lines} bytes of traces",
         count as f64 * 60.0 / seconds
     );
 }
@@ -164,6 +168,16 @@ fn the_resend_race_is_noticed() {
 #[test]
 fn the_session_order_is_missed() {
     notices(Removed::Core(Rule::SessionOrder), "behind what its session sent after it");
+}
+
+#[test]
+fn a_cursor_before_its_audit_is_noticed() {
+    notices(Removed::AuditBeforeCursor, "has a cursor beyond");
+}
+
+#[test]
+fn what_is_applied_and_not_audited_is_noticed() {
+    notices(Removed::AppliedIsAudited, "has a cursor beyond");
 }
 
 /// Lists what is broken, each kind with a seed: for work on the simulation itself.

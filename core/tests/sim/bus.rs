@@ -76,6 +76,7 @@ impl EventBus for SimBus {
                     break;
                 }
             };
+            world.put_on_wire(event);
             // The event is lost, or the stream's word on it.
             let is_lost = world.hit(Fault::EventsLost);
             is_told &= !is_lost;
@@ -110,8 +111,9 @@ impl EventBus for SimBus {
         }))
     }
 
-    async fn tick(&self, _: Partition, _: &Tick) -> Result<(), Error> {
+    async fn tick(&self, _: Partition, tick: &Tick) -> Result<(), Error> {
         self.life.step().await;
+        self.world().put_tick_on_wire(tick);
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ use weft_storage::tables::log;
 use weft_storage::{Batch, Op, Snapshot};
 
 use super::client::Wish;
+use super::due::Due;
 use super::life::Life;
 use super::store::now;
 use super::world::{Heard, Told, World};
@@ -81,6 +82,8 @@ pub struct Checker {
     /// The life that committed last; earlier ones that ever committed are replaced.
     committer: u32,
     replaced: BTreeSet<u32>,
+    /// What users have to get on their sockets.
+    pub due: Due,
     pub acks: u64,
     pub refusals: u64,
 }
@@ -203,7 +206,9 @@ impl Checker {
             }
             self.by_position.insert(logged.position, place.clone());
             self.unstored.insert((stream_seq, place.clone()));
-            self.entries.insert(place, Kept { position: logged.position, entry, stream_seq });
+            let kept = Kept { position: logged.position, entry, stream_seq };
+            self.due.commits(&kept);
+            self.entries.insert(place, kept);
         }
         Ok(())
     }

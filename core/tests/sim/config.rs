@@ -50,12 +50,24 @@ pub enum Fault {
     Large,
     /// Many commands at once.
     Burst,
-    /// The edge of a session dies, which goes on at another one.
+    /// An edge dies; its sessions go on at another one.
     EdgeDies,
+    /// What is on its way to an edge gets lost.
+    WireLost,
+    /// It comes twice.
+    WireTwice,
+    /// It comes late, behind what was sent after it.
+    WireLate,
+    /// Nothing comes to an edge for seconds.
+    WireStalls,
+    /// A subscription takes its time to reach the servers.
+    SubscribedLate,
+    /// An edge's request to core, or the answer, gets lost.
+    AskLost,
 }
 
 impl Fault {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 29] = [
         Self::Crash,
         Self::Leave,
         Self::Freeze,
@@ -79,10 +91,16 @@ impl Fault {
         Self::Large,
         Self::Burst,
         Self::EdgeDies,
+        Self::WireLost,
+        Self::WireTwice,
+        Self::WireLate,
+        Self::WireStalls,
+        Self::SubscribedLate,
+        Self::AskLost,
     ];
 
     /// Those that a schedule plays at times of its own; the others happen on their occasions.
-    pub const FROM_OUTSIDE: [Self; 9] = [
+    pub const FROM_OUTSIDE: [Self; 11] = [
         Self::Crash,
         Self::Leave,
         Self::Freeze,
@@ -92,6 +110,8 @@ impl Fault {
         Self::StoreAway,
         Self::ClockJump,
         Self::Layout,
+        Self::EdgeDies,
+        Self::WireStalls,
     ];
 
     fn bit(self) -> u32 {
@@ -108,6 +128,10 @@ pub enum Removed {
     BatchId,
     /// The journal reads as empty.
     Republish,
+    /// A cursor goes out before what its audit found.
+    AuditBeforeCursor,
+    /// What is applied counts as audited.
+    AppliedIsAudited,
     /// A rule of core itself.
     Core(weft_core::partition::sabotage::Rule),
 }
@@ -120,6 +144,8 @@ pub struct Config {
     pub commands: u64,
     /// How many send without waiting for answers.
     pub sessions: u64,
+    /// How many listen.
+    pub devices: u64,
     pub span_ms: u64,
     /// Once in so many occasions.
     pub rate: u64,
@@ -143,6 +169,7 @@ impl Config {
             nodes: 2 + u64::from(rng.once_in(3)),
             commands: 3 + rng.below(commands),
             sessions: rng.below(4).saturating_sub(1),
+            devices: rng.below(5).saturating_sub(1),
             span_ms: 500 + rng.below(8_000),
             rate: [4, 12, 30, 80][rng.below(4) as usize],
             faults,
@@ -177,6 +204,9 @@ impl Config {
         if self.sessions > 0 {
             smaller.push(Self { sessions: self.sessions - 1, ..self.clone() });
         }
+        if self.devices > 0 {
+            smaller.push(Self { devices: self.devices - 1, ..self.clone() });
+        }
         if self.nodes > 1 {
             smaller.push(Self { nodes: self.nodes - 1, ..self.clone() });
         }
@@ -188,8 +218,8 @@ impl Config {
 
     /// For the environment variable `WEFT_SIM_SEED`.
     pub fn to_text(&self) -> String {
-        let Self { seed, nodes, commands, sessions, span_ms, rate, faults, .. } = self;
-        format!("{seed}:{nodes}:{commands}:{sessions}:{span_ms}:{rate}:{faults}")
+        let Self { seed, nodes, commands, sessions, devices, span_ms, rate, faults, .. } = self;
+        format!("{seed}:{nodes}:{commands}:{sessions}:{devices}:{span_ms}:{rate}:{faults}")
     }
 
     /// A seed alone, or what [`to_text`](Self::to_text) made.
@@ -200,6 +230,7 @@ impl Config {
         config.nodes = nodes.ok()?;
         config.commands = numbers.next()?.ok()?;
         config.sessions = numbers.next()?.ok()?;
+        config.devices = numbers.next()?.ok()?;
         config.span_ms = numbers.next()?.ok()?;
         config.rate = numbers.next()?.ok()?;
         config.faults = u32::try_from(numbers.next()?.ok()?).ok()?;

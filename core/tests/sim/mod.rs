@@ -9,17 +9,24 @@
 //!    └────── bus ◀───────┘             the checker sees commits, answers, events ◀───┘
 //! ```
 
+pub mod audits;
 pub mod bus;
 pub mod check;
 pub mod client;
 pub mod config;
+pub mod device;
+pub mod due;
+pub mod edge;
 pub mod end;
 pub mod life;
 pub mod log;
 pub mod node;
 pub mod rng;
+pub mod services;
 pub mod session;
+pub mod socket;
 pub mod store;
+pub mod wire;
 pub mod world;
 
 use std::sync::Arc;
@@ -34,6 +41,8 @@ use weft_storage::{Batch, Engine};
 
 use client::{USERS, client, crowd, user, wishes};
 use config::{Config, Fault, Removed};
+use device::device;
+use edge::Edge;
 use node::Node;
 use session::session;
 use world::World;
@@ -47,6 +56,10 @@ pub struct Report {
     pub acks: u64,
     pub refusals: u64,
     pub lives: u32,
+    /// Entries that went out on sockets.
+    pub puts: u64,
+    /// Cursors that did.
+    pub cursors: u64,
 }
 
 /// Runs one schedule.
@@ -69,8 +82,9 @@ pub fn run(config: Config) -> Report {
         }
         let check = world.check.lock().expect("check");
         let (acks, refusals, lives) = (check.acks, check.refusals, check.lives());
+        let (puts, cursors) = (check.due.puts, check.due.cursors);
         let (trace, violation) = world.end();
-        Report { trace, violation, acks, refusals, lives }
+        Report { trace, violation, acks, refusals, lives, puts, cursors }
     });
     sabotage::take_out(None);
     report
@@ -78,6 +92,7 @@ pub fn run(config: Config) -> Report {
 
 async fn schedule(world: &Arc<World>) {
     set_up(world);
+    services::speak_of(&world.memory);
     let is_duel = world.has(Fault::Duel);
     let nodes: Vec<Arc<Node>> = (0..world.config.nodes)
         .map(|number| Node::start(world, &format!("n{number}"), number == 0 || is_duel))
@@ -94,6 +109,14 @@ async fn schedule(world: &Arc<World>) {
         mouths.push(mouth);
         clients.spawn(session(Arc::clone(world), mouths.len() - 1, session::wishes(world), ear));
     }
+    let edges = world.config.devices.min(1 + world.below(2));
+    for number in 0..edges {
+        let edge = Edge::start(world, format!("e{number}"));
+        world.edges.lock().expect("edges").push(edge);
+    }
+    for number in 0..world.config.devices {
+        tokio::spawn(device(Arc::clone(world), number));
+    }
     disturb(world, &nodes).await;
     world.say(format_args!("calm"));
     world.calm_down();
@@ -109,8 +132,8 @@ async fn schedule(world: &Arc<World>) {
         world.violate("a client waits in vain".into());
         return;
     }
-    // Idle: what is published becomes known to the store.
-    sleep(Duration::from_secs(8)).await;
+    // Idle: what is published becomes known to the store, and what the wire lost to the edges.
+    sleep(Duration::from_secs(30)).await;
     last.assign(false);
     sleep(Duration::from_secs(8)).await;
     end::judge(world);
@@ -159,6 +182,8 @@ fn happen(world: &Arc<World>, nodes: &[Arc<Node>], node: &Arc<Node>, fault: Faul
         Fault::Freeze => node.with_life(|life| life.freeze(world.below(8_000))),
         Fault::LogBack => world.log_goes_back(),
         Fault::BusAway => world.bus_goes_away(),
+        Fault::EdgeDies => world.an_edge_dies(),
+        Fault::WireStalls if world.config.devices > 0 => world.edge().grow_deaf(),
         Fault::StoreAway => world.store_goes_away(),
         Fault::ClockJump => {
             let minutes = world.below(27 * 60) as i64;

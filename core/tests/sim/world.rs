@@ -1,7 +1,7 @@
 //! What everybody in a schedule shares: chance, time, the trace, the verdict.
 
 use std::fmt::{Arguments, Write as _};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use weft_storage::memory::Memory;
 
 use super::check::Checker;
 use super::config::{Config, Fault};
+use super::edge::Edge;
 use super::log::Stream;
 use super::rng::Rng;
 
@@ -29,12 +30,15 @@ pub struct World {
     pub stream: Mutex<Stream>,
     pub grown: Notify,
     pub check: Mutex<Checker>,
+    /// Those that are alive.
+    pub edges: Mutex<Vec<Arc<Edge>>>,
     /// Where each client hears its answers.
     pub clients: Mutex<Vec<mpsc::UnboundedSender<Told>>>,
     /// Cancelled with the first violation.
     pub broken: CancellationToken,
     calm: AtomicBool,
     jumped_ms: AtomicI64,
+    sessions: AtomicU64,
     bus_back_at: Mutex<Instant>,
     store_back_at: Mutex<Instant>,
     started: Instant,
@@ -79,10 +83,12 @@ impl World {
             stream: Mutex::default(),
             grown: Notify::new(),
             check: Mutex::default(),
+            edges: Mutex::default(),
             clients: Mutex::default(),
             broken: CancellationToken::new(),
             calm: AtomicBool::new(false),
             jumped_ms: AtomicI64::new(0),
+            sessions: AtomicU64::new(0),
             bus_back_at: Mutex::new(Instant::now()),
             store_back_at: Mutex::new(Instant::now()),
             started: Instant::now(),
@@ -185,6 +191,29 @@ impl World {
 
     pub fn is_store_away(&self) -> bool {
         !self.is_calm() && *self.store_back_at.lock().expect("store") > Instant::now()
+    }
+
+    /// One of the edges.
+    pub fn edge(&self) -> Arc<Edge> {
+        let edges = self.edges.lock().expect("edges");
+        Arc::clone(&edges[self.below(edges.len() as u64) as usize])
+    }
+
+    /// An edge dies, and another one comes in its place.
+    pub fn an_edge_dies(self: &Arc<Self>) {
+        let mut edges = self.edges.lock().expect("edges");
+        if edges.is_empty() {
+            return;
+        }
+        let place = self.below(edges.len() as u64) as usize;
+        self.say(format_args!("{} dies", edges[place].name));
+        edges[place].dead.cancel();
+        edges[place] = Edge::start(self, format!("{}'", edges[place].name));
+    }
+
+    /// The number of a new session.
+    pub fn new_session(&self) -> u64 {
+        self.sessions.fetch_add(1, Ordering::SeqCst)
     }
 
     /// A client hears an answer.

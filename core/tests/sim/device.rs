@@ -1,0 +1,56 @@
+//! Devices: each connects, listens for a while, goes away, and resumes by the newest cursor that it
+//! has kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::client::{USERS, user};
+use super::socket::{Out, Socket};
+use super::world::World;
+
+/// Never ends: at the end of the schedule it listens.
+pub async fn device(world: Arc<World>, number: u64) {
+    let user = user(USERS[world.below(3) as usize]);
+    let mut cursor = String::new();
+    world.sleep_below(world.config.span_ms).await;
+    loop {
+        let edge = world.edge();
+        let session = world.new_session();
+        let mut socket = Socket::open(&edge, session, &user, &cursor);
+        world.say(format_args!("device {number} opens {} at {}", socket.name, edge.name));
+        let full = socket.mailbox.full.clone();
+        tokio::select! {
+            biased;
+            () = edge.dead.cancelled() => {}
+            () = full.cancelled() => {}
+            () = leaves(&world) => {}
+            closed = socket.run() => {
+                let Err(_violated) = closed;
+            }
+        }
+        let kept = kept(&world, &socket.out).unwrap_or(cursor);
+        world.say(format_args!("{} ends; device {number} has {kept}", socket.name));
+        cursor = kept;
+        drop(socket);
+        world.sleep_below(2_000).await;
+    }
+}
+
+async fn leaves(world: &World) {
+    let stays = world.is_calm() || world.below(3) == 0;
+    if stays {
+        std::future::pending::<()>().await;
+    }
+    sleep(Duration::from_millis(world.below(6_000))).await;
+}
+
+/// The last cursor that has reached the device: the end of what went out may have not.
+fn kept(world: &World, out: &[Out]) -> Option<String> {
+    let lost = if world.below(2) == 0 { world.below(out.len() as u64 + 1) } else { 0 };
+    out[..out.len() - lost as usize].iter().rev().find_map(|out| match out {
+        Out::Cursor(cursor) => Some(cursor.clone()),
+        Out::Entry => None,
+    })
+}

@@ -1,0 +1,130 @@
+//! What edges ask core: the services that ship, on the simulated store. A call is answered from one
+//! snapshot, in one moment; request and answer take their time, and get lost.
+
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use weft_core::services::{Caller, Context, Failure};
+use weft_proto::{DeviceId, ErrorCode, UserId};
+use weft_runtime::ManualClock;
+use weft_storage::memory::Memory;
+use weft_storage::tables::layout;
+use weft_storage::{Batch, Engine, Error, Outcome, Snapshot, Store};
+
+use super::config::Fault;
+use super::store::now;
+use super::world::{START_MS, World};
+
+thread_local! {
+    /// The store of the schedule that this thread plays.
+    static STORE: RefCell<Memory> = RefCell::default();
+    static SERVICES: OnceCell<Rc<Services>> = const { OnceCell::new() };
+}
+
+/// Tokens cost a lot to make and to verify; so one context serves all schedules of a thread.
+pub struct Services {
+    pub context: Context,
+    tokens: RefCell<Vec<(UserId, String)>>,
+}
+
+/// The store of the schedule that runs.
+struct Current;
+
+#[async_trait]
+impl Engine for Current {
+    async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, Error> {
+        let memory = STORE.with_borrow(Clone::clone);
+        memory.snapshot().await
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Outcome, Error> {
+        let memory = STORE.with_borrow(Clone::clone);
+        memory.commit(batch).await
+    }
+}
+
+fn services() -> Rc<Services> {
+    SERVICES.with(|services| {
+        let open = || {
+            // The signing key does not go into the schedule's store: the next one would lack it.
+            let memory = Memory::new();
+            let mut batch = Batch::new([0; 16]);
+            batch.set(layout::key(), super::layout_row(1));
+            now(memory.commit(batch));
+            let of_schedule = STORE.replace(memory);
+            let clock = Arc::new(ManualClock::new(START_MS));
+            let life = std::time::Duration::from_secs(1_000_000);
+            let opening = Context::open(Store::new(Current), clock, life);
+            let context = opening.now_or_never().expect("the model never waits").expect("opens");
+            STORE.set(of_schedule);
+            Rc::new(Services { context, tokens: RefCell::default() })
+        };
+        Rc::clone(services.get_or_init(open))
+    })
+}
+
+impl Services {
+    /// The user's access token.
+    pub fn token(&self, user: &UserId) -> String {
+        let mut tokens = self.tokens.borrow_mut();
+        if let Some((_, token)) = tokens.iter().find(|(known, _)| known == user) {
+            return token.clone();
+        }
+        let caller = Caller { user: user.clone(), device: DeviceId::new("d").expect("device") };
+        let token = self.context.tokens().issue(&caller).expect("a token").0;
+        tokens.push((user.clone(), token.clone()));
+        token
+    }
+}
+
+/// From now on the services of this thread speak of this store.
+pub fn speak_of(memory: &Memory) {
+    STORE.set(memory.clone());
+}
+
+/// A call that was not answered.
+pub enum Unanswered {
+    /// The request or the answer is lost, or the store is away.
+    Lost,
+    /// Core says no.
+    Refused(ErrorCode),
+}
+
+/// Asks once.
+pub async fn try_ask<T>(
+    world: &World,
+    call: impl AsyncFn(&Services) -> Result<T, Failure>,
+) -> Result<T, Unanswered> {
+    world.take_time().await;
+    if world.is_store_away() || world.hit(Fault::AskLost) {
+        return Err(Unanswered::Lost);
+    }
+    let answer = call(&services()).now_or_never().expect("the model never waits");
+    world.take_time().await;
+    if world.hit(Fault::AskLost) {
+        return Err(Unanswered::Lost);
+    }
+    answer.map_err(|failure| match failure {
+        Failure::Refused(error) if error.code != ErrorCode::Unavailable => {
+            Unanswered::Refused(error.code)
+        }
+        _ => Unanswered::Lost,
+    })
+}
+
+/// Asks until there is an answer. `Err`: core says no.
+pub async fn ask<T>(
+    world: &World,
+    call: impl AsyncFn(&Services) -> Result<T, Failure>,
+) -> Result<T, ErrorCode> {
+    loop {
+        match try_ask(world, &call).await {
+            Ok(answer) => return Ok(answer),
+            Err(Unanswered::Refused(code)) => return Err(code),
+            Err(Unanswered::Lost) => world.sleep_below(1_000).await,
+        }
+    }
+}
