@@ -12,12 +12,16 @@
 //! - The mapping sends what comes from edges to `weft.p.…` and what comes from outside to
 //!   `weft.x.…`. So the log shows who is an outsider by the subject, which no header can hide.
 
+mod cluster;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use weft_proto::{Partition, RoomId, UserId};
 
 use crate::subject::NODES_BUCKET;
+
+pub use cluster::{Cluster, Routes};
 
 /// The largest message that the server passes on, in bytes.
 const PAYLOAD_BYTES_MAX: u32 = 2_000_000;
@@ -88,6 +92,8 @@ pub struct Place {
     pub log_file: Option<PathBuf>,
     /// Where it writes its process id.
     pub pid_file: Option<PathBuf>,
+    /// The cluster that it is part of; `None`: it stands alone.
+    pub cluster: Option<Cluster>,
 }
 
 /// What the servers of one installation have in common.
@@ -126,6 +132,9 @@ impl ServerConfig {
         writeln!(out, "  # The default of two minutes would lose as much when the machine fails.")?;
         writeln!(out, "  sync_interval: \"100ms\"")?;
         writeln!(out, "}}")?;
+        if let Some(cluster) = &place.cluster {
+            cluster.write(out)?;
+        }
         writeln!(out, "accounts {{")?;
         self.write_weft(out)?;
         for bot in &self.bots {
@@ -324,6 +333,7 @@ pub fn operators_file() -> String {
         store_dir: "/data".into(),
         log_file: None,
         pid_file: None,
+        cluster: None,
     };
     format!("{OPERATORS_HEAD}{}", config.render(&place))
 }
@@ -336,6 +346,9 @@ const OPERATORS_HEAD: &str = "\
 # begin with a letter and consist of letters, digits, - and _.
 #
 # The partition count stands in the mapping and in core's configuration; both must say the same.
+# For three servers as one cluster: weft nats-config --cluster weft --name weft-1, and weft core
+# --replicas 3.
+#
 # To add another system, copy the account APP_bot and put its name for `bot` everywhere in it:
 # the name is the identity that it speaks with.
 ";

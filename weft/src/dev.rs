@@ -28,6 +28,7 @@ pub use self::nats::{cache_folder, server_config};
 pub use self::welcome::print as print_text;
 use crate::commands::Partitions;
 use crate::error::Error;
+use crate::nats_config::ROUTE;
 use crate::process::{Signals, block_on, end_part, name_the_late, until_free};
 use crate::roles::core::CoreLimits;
 use crate::roles::edge::EdgeLimits;
@@ -64,7 +65,7 @@ pub struct DevOptions {
 
 /// Reads a bot's name of the command line.
 pub fn bot_name(text: &str) -> Result<UserId, String> {
-    if matches!(text, "admin" | "core" | "edge" | "presence") {
+    if matches!(text, "admin" | "core" | "edge" | "presence" | ROUTE) {
         return Err(format!("{text} is the NATS user of a part of Weft"));
     }
     UserId::new(text).map_err(|error| error.message)

@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use weft_nats::config::{Bot, Passwords, Place, Secret, ServerConfig};
+use weft_nats::config::{Bot, Cluster, Passwords, Place, Routes, Secret, ServerConfig};
 use weft_proto::UserId;
 
 use crate::commands::Partitions;
 use crate::dev::{bot_name, print_text};
 use crate::error::Error;
+
+/// The user of servers among each other. Reserved, so that no bot shares its password's variable.
+pub const ROUTE: &str = "route";
 
 /// One server of an installation.
 #[derive(Args, Clone, Debug)]
@@ -30,6 +33,17 @@ pub struct NatsConfigOptions {
     pub bots: Vec<UserId>,
     #[command(flatten)]
     pub partitions: Partitions,
+    /// The cluster that the server is part of: the same name on each. The others stand in its
+    /// environment: WEFT_ROUTES='["nats://route:<WEFT_ROUTE_PASSWORD>@<host>:6222", …]'.
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// The port that it listens on for the other servers of its cluster.
+    #[arg(long, default_value_t = 6222, requires = "cluster")]
+    pub cluster_port: u16,
+    /// Don't tell clients the addresses of the other servers, because they reach them through
+    /// something else.
+    #[arg(long, requires = "cluster")]
+    pub no_advertise: bool,
 }
 
 /// Prints it.
@@ -55,6 +69,13 @@ pub fn run(options: &NatsConfigOptions) -> Result<(), Error> {
         store_dir: options.store_dir.clone(),
         log_file: None,
         pid_file: None,
+        cluster: options.cluster.as_ref().map(|name| Cluster {
+            name: name.clone(),
+            host: options.host.clone(),
+            port: options.cluster_port,
+            routes: Routes::Env { password: variable_of(ROUTE), list: "WEFT_ROUTES".to_owned() },
+            advertise: !options.no_advertise,
+        }),
     };
     print_text(&format!("{HEAD}{}", config.render(&place)))
 }

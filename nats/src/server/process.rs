@@ -187,6 +187,7 @@ async fn start_on(options: &ServerOptions, files: &Files, port: u16) -> Result<N
         store_dir: files.store.clone(),
         log_file: Some(files.log.clone()),
         pid_file: Some(files.pid.clone()),
+        cluster: None,
     };
     write_private(&files.config, &options.config.render(&place))?;
     let log_start = std::fs::metadata(&files.log).map_or(0, |log| log.len());

@@ -169,6 +169,13 @@ fn the_servers_configuration_is_printed() {
     for needle in ["partition(8,2)", "APP_news", "$WEFT_NEWS_PASSWORD", "$WEFT_CORE_PASSWORD"] {
         assert!(text.contains(needle), "{needle} in {text}");
     }
+    assert!(!text.contains("cluster"), "{text}");
+    let clustered = ["nats-config", "--cluster", "weft", "--cluster-port", "6333"];
+    let output = weft(&clustered).output().expect("run");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    for needle in ["name: \"weft\"", "0.0.0.0:6333", "$WEFT_ROUTE_PASSWORD", "$WEFT_ROUTES"] {
+        assert!(text.contains(needle), "{needle} in {text}");
+    }
     let line = failure_line(weft(&["nats-config", "--bot", "a-b", "--bot", "a_b"]));
     assert!(line.contains("would share"), "{line}");
 }
