@@ -47,6 +47,19 @@ pub struct CoreOptions {
     /// Between two ticks of a partition: [`TICK_INTERVAL`]. `None`: none, so edges heal less; only
     /// for measuring what they cost.
     pub tick_interval: Option<Duration>,
+    /// By which nodes the partitions are shared out.
+    pub assignment: Assignment,
+}
+
+/// By which nodes the partitions are shared out.
+#[derive(Clone, Debug, Default)]
+pub enum Assignment {
+    /// By the live ones, as the bucket of nodes says.
+    #[default]
+    Live,
+    /// By those that somebody names. For tests: two nodes that are each told that they are alone
+    /// both believe that they own everything.
+    Watch(watch::Receiver<Nodes>),
 }
 
 /// A running core node.
@@ -66,8 +79,8 @@ impl Core {
     /// # Errors
     /// Each is one line that an operator can act on.
     pub async fn start(options: CoreOptions) -> Result<Self, Error> {
-        let CoreOptions { store, bus, node, assets, bots, quota, token_life, tick_interval } =
-            options;
+        let CoreOptions { store, bus, node, assets, bots, quota, token_life, .. } = options;
+        let (tick_interval, assignment) = (options.tick_interval, options.assignment);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let partitions = assets.partitions;
         services::layout::open(&store, partitions).await?;
@@ -80,7 +93,10 @@ impl Core {
         let info =
             NodeInfo { boot: format!("{:016x}", rand::random::<u64>()), ..NodeInfo::default() };
         let membership = Membership::join(&bus, ROLE, &node, info).await?;
-        let nodes = membership.live(ROLE);
+        let nodes = match assignment {
+            Assignment::Live => membership.live(ROLE),
+            Assignment::Watch(nodes) => nodes,
+        };
         let events = EventPublisher::start(&bus).await?;
         let owners = Owners {
             bus,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use weft_core::{Core, QuotaLimits};
+use weft_core::{Assignment, Core, QuotaLimits};
 use weft_nats::{AssetOptions, Bus};
 use weft_proto::{NodeId, UserId};
 use weft_storage::Store;
@@ -36,6 +36,10 @@ pub struct CoreOptions {
     /// Another system that may publish, by its user id. Can be given several times.
     #[arg(long = "bot", value_name = "NAME", env = "WEFT_BOTS", value_delimiter = ',', value_parser = bot_name)]
     pub bots: Vec<UserId>,
+    /// Copies of each stream: 3 on a cluster of nats-servers, so that it goes on without one of
+    /// them.
+    #[arg(long, env = "WEFT_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub replicas: u8,
     #[command(flatten)]
     pub limits: CoreLimits,
     /// End when the process that started this one ends.
@@ -126,13 +130,10 @@ async fn start(
     login: weft_nats::BusOptions,
 ) -> Result<(Core, Bus), Error> {
     let bus = Bus::connect(&login).await?;
-    let core = Core::start(options.limits.core_options(
-        store,
-        bus.clone(),
-        options.partitions.partitions,
-        options.bots.clone(),
-    ))
-    .await?;
+    let (partitions, bots) = (options.partitions.partitions, options.bots.clone());
+    let mut core_options = options.limits.core_options(store, bus.clone(), partitions, bots);
+    core_options.assets.replicas = options.replicas;
+    let core = Core::start(core_options).await?;
     Ok((core, bus))
 }
 
@@ -162,6 +163,7 @@ impl CoreLimits {
             quota: QuotaLimits { rate_per_s: self.sender_rate_per_s, burst: self.sender_burst },
             token_life: Duration::from_secs(self.token_life_s.into()),
             tick_interval: (!self.without_ticks).then_some(weft_core::TICK_INTERVAL),
+            assignment: Assignment::Live,
         }
     }
 }
