@@ -4,6 +4,7 @@
 //! | module | duty |
 //! | --- | --- |
 //! | [`system`], [`process`] | `weft dev`, or nats-server, core and edges apart; kill, freeze, restart |
+//! | [`cluster`] | one nats-server, or three as a cluster; older copies of their data |
 //! | [`proxy`] | faults of the wire between any two parts |
 //! | [`http`], [`account`] | the HTTP front door; users and their devices' tokens |
 //! | [`socket`], [`session`] | one WebSocket: raw, and with requests matched to answers |
@@ -25,6 +26,7 @@
 pub mod account;
 pub mod check;
 pub mod client;
+pub mod cluster;
 pub mod history;
 pub mod http;
 pub mod load;

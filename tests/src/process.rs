@@ -2,7 +2,7 @@
 //! file. It never outlives the test, however that ends.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -111,6 +111,17 @@ impl Process {
         send_signal(self.pid()?, signal)
     }
 
+    /// Writes a line to its standard input.
+    ///
+    /// # Errors
+    /// Where it does not run, or reads no more.
+    pub fn say(&self, line: &str) -> Result<()> {
+        let mut child = self.lock();
+        let input = child.as_mut().and_then(|child| child.stdin.as_mut());
+        let input = input.with_context(|| format!("{} is not running", self.spec.name))?;
+        Ok(writeln!(input, "{line}")?)
+    }
+
     /// Waits until it ends by itself.
     ///
     /// # Panics
@@ -199,7 +210,7 @@ static STARTER: LazyLock<SyncSender<Order>> = LazyLock::new(|| {
 fn spawn(spec: &Spec, log: File) -> io::Result<Child> {
     let mut command = Command::new(&spec.program);
     command.args(&spec.args).envs(spec.env.iter().cloned()).current_dir(&spec.folder);
-    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    command.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log);
     die_with_the_test(&mut command);
     let (started, answer) = sync_channel(1);
     STARTER.send((command, started)).map_err(io::Error::other)?;

@@ -5,13 +5,14 @@
 
 mod binary;
 mod folder;
+mod options;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use rand::RngExt;
 use serde_json::Value;
 use tokio::sync::OnceCell;
@@ -20,11 +21,13 @@ use crate::account::{self, Login};
 use crate::http;
 use crate::nats::Nats;
 use crate::process::{Process, Spec, children};
+use crate::proxy::{Kind, Proxy};
 use crate::session::Session;
 use crate::wait::until;
 
-pub use binary::{nats_server, weft};
+pub use binary::{nats_server, twin, weft};
 pub use folder::Folder;
+pub use options::Options;
 
 /// How long a start may take on a busy machine of two cores.
 pub const START_LIMIT: Duration = Duration::from_secs(60);
@@ -33,41 +36,6 @@ pub const BOT: &str = "bot";
 /// A second bot, for attacks of one on the other.
 pub const OTHER_BOT: &str = "otherbot";
 
-/// What differs from the defaults.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// How many edges; `weft dev` has one.
-    pub edges: usize,
-    /// Further options of `weft core` (or `weft dev`).
-    pub core_args: Vec<String>,
-    /// Further options of `weft edge`.
-    pub edge_args: Vec<String>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        // A load of few devices is far beyond what one person types.
-        let quota = ["--sender-rate-per-s", "2000", "--sender-burst", "4000"];
-        Self { edges: 2, core_args: quota.map(str::to_owned).into(), edge_args: Vec::new() }
-    }
-}
-
-impl Options {
-    /// Adds options of `weft core`.
-    #[must_use]
-    pub fn core(mut self, args: &[&str]) -> Self {
-        self.core_args.extend(args.iter().map(|arg| (*arg).to_owned()));
-        self
-    }
-
-    /// Adds options of `weft edge`.
-    #[must_use]
-    pub fn edge(mut self, args: &[&str]) -> Self {
-        self.edge_args.extend(args.iter().map(|arg| (*arg).to_owned()));
-        self
-    }
-}
-
 /// A running Weft.
 #[derive(Debug)]
 pub struct System {
@@ -75,7 +43,9 @@ pub struct System {
     processes: BTreeMap<String, Process>,
     folder: Folder,
     edges: Vec<SocketAddr>,
-    nats: SocketAddr,
+    servers: Vec<SocketAddr>,
+    /// By the part that goes through them; in the order of the servers.
+    proxies: BTreeMap<String, Vec<Proxy>>,
 }
 
 impl System {
@@ -91,12 +61,13 @@ impl System {
         let mut system = Self {
             processes: BTreeMap::new(),
             edges: vec![free_address()?],
-            nats: free_address()?,
+            servers: vec![free_address()?],
+            proxies: BTreeMap::new(),
             folder,
         };
         let data = system.data();
         let edge = system.edges[0].to_string();
-        let port = system.nats.port().to_string();
+        let port = system.nats().port().to_string();
         let args = [
             "dev",
             "--data",
@@ -116,7 +87,8 @@ impl System {
         Ok(system)
     }
 
-    /// `nats`, `core` and `edge-0`, `edge-1`, … as processes of these names, ready.
+    /// `nats` (or `nats-0`, … of a cluster), `core` (or `twin`) and `edge-0`, `edge-1`, … as
+    /// processes of these names, ready.
     ///
     /// # Errors
     /// Where they can't be started.
@@ -125,15 +97,21 @@ impl System {
     /// Where they do not become ready.
     pub async fn split(options: Options) -> Result<Self> {
         let folder = Folder::new()?;
-        let edges = (0..options.edges).map(|_| free_address()).collect::<Result<_>>()?;
-        let mut system = Self { processes: BTreeMap::new(), edges, nats: free_address()?, folder };
-        system.start_nats().await?;
-        let mut args = system.core_args("store");
-        args.extend(options.core_args);
-        system.add("core", weft().await, args, role_env("core")).await?;
+        let free = |count| (0..count).map(|_| free_address()).collect::<Result<Vec<_>>>();
+        let (edges, servers) = (free(options.edges)?, free(options.nats_servers)?);
+        let (processes, proxies) = (BTreeMap::new(), BTreeMap::new());
+        let mut system = Self { processes, folder, edges, servers, proxies };
+        if options.proxied {
+            let edges = (0..options.edges).map(|i| format!("edge-{i}"));
+            for part in edges.chain(["core".to_owned()]) {
+                system.add_proxies(&part).await?;
+            }
+        }
+        system.start_servers().await?;
+        system.start_core(&options).await?;
         for (i, address) in system.edges.clone().into_iter().enumerate() {
             let name = format!("edge-{i}");
-            let url = system.nats_url();
+            let url = system.nats_url_of(&name);
             let listen = address.to_string();
             let args = ["edge", "--nats", &url, "--listen", &listen, "--node", &name];
             let mut args: Vec<String> = args.map(str::to_owned).into();
@@ -142,6 +120,30 @@ impl System {
         }
         system.ready().await;
         Ok(system)
+    }
+
+    async fn start_core(&mut self, options: &Options) -> Result<()> {
+        let url = self.nats_url_of("core");
+        if options.twin {
+            let store = self.folder.path().join("store").display().to_string();
+            return self.add("twin", twin().await, vec![url, store], role_env("core")).await;
+        }
+        let mut args = self.core_args("store");
+        args[2] = url;
+        let replicas = if options.nats_servers >= 3 { "3" } else { "1" };
+        args.extend(["--replicas", replicas].map(str::to_owned));
+        args.extend(options.core_args.clone());
+        self.add("core", weft().await, args, role_env("core")).await
+    }
+
+    /// A proxy before each nats-server, for this part alone.
+    async fn add_proxies(&mut self, part: &str) -> Result<()> {
+        let mut proxies = Vec::new();
+        for server in &self.servers {
+            proxies.push(Proxy::start(*server, Kind::Nats).await?);
+        }
+        self.proxies.insert(part.to_owned(), proxies);
+        Ok(())
     }
 
     /// The command line of a core on a store of this name in the system's folder.
@@ -174,28 +176,6 @@ impl System {
             folder: self.folder.path().to_owned(),
         };
         self.processes.insert(name.to_owned(), Process::start(spec)?);
-        Ok(())
-    }
-
-    async fn start_nats(&mut self) -> Result<()> {
-        let port = self.nats.port().to_string();
-        let streams = self.folder.path().join("jetstream").display().to_string();
-        let args = ["nats-config", "--host", "127.0.0.1", "--port", &port, "--store-dir", &streams];
-        let bots = ["--bot", BOT, "--bot", OTHER_BOT];
-        let output = tokio::process::Command::new(weft().await).args(args).args(bots).output();
-        let output = output.await?;
-        ensure!(output.status.success(), "weft nats-config: {output:?}");
-        let file = self.folder.path().join("nats.conf");
-        std::fs::write(&file, output.stdout)?;
-        let env = ["edge", "core", "presence", "admin", BOT, OTHER_BOT]
-            .map(|user| (format!("WEFT_{}_PASSWORD", user.to_uppercase()), split_password(user)));
-        let args = vec!["-c".to_owned(), file.display().to_string()];
-        self.add("nats", nats_server().await, args, env.into()).await?;
-        let address = self.nats;
-        until("nats-server answers", START_LIMIT, async || {
-            tokio::net::TcpStream::connect(address).await.ok()
-        })
-        .await;
         Ok(())
     }
 
@@ -253,10 +233,35 @@ impl System {
         self.edges[0]
     }
 
-    /// Where nats-server listens.
+    /// Where nats-server listens; the first one of a cluster.
     #[must_use]
     pub fn nats(&self) -> SocketAddr {
-        self.nats
+        self.servers[0]
+    }
+
+    /// Where the nats-servers listen.
+    #[must_use]
+    pub fn servers(&self) -> &[SocketAddr] {
+        &self.servers
+    }
+
+    /// What stands between a part (`core`, `edge-0`, …) and each nats-server, with
+    /// [`Options::proxied`].
+    ///
+    /// # Panics
+    /// Where nothing does.
+    #[must_use]
+    pub fn proxies(&self, part: &str) -> &[Proxy] {
+        self.proxies.get(part).unwrap_or_else(|| panic!("{part} goes through no proxy"))
+    }
+
+    /// What stands between a part and the first nats-server.
+    ///
+    /// # Panics
+    /// Where nothing does.
+    #[must_use]
+    pub fn proxy(&self, part: &str) -> &Proxy {
+        &self.proxies(part)[0]
     }
 
     /// A connection to nats-server by hand.
@@ -264,7 +269,7 @@ impl System {
     /// # Errors
     /// Where the user is refused.
     pub async fn nats_as(&self, user: &str) -> Result<Nats> {
-        Nats::connect(self.nats, user, &self.password(user)?).await
+        Nats::connect(self.nats(), user, &self.password(user)?).await
     }
 
     /// The password of a NATS user.
@@ -316,10 +321,18 @@ impl System {
         self.folder.path().join("data").display().to_string()
     }
 
-    /// Where nats-server listens, as a URL.
+    /// Where the nats-servers listen, as URLs.
     #[must_use]
     pub fn nats_url(&self) -> String {
-        format!("nats://{}", self.nats)
+        urls(self.servers.iter().copied())
+    }
+
+    /// Where a part connects to: the servers, or its proxies before them.
+    fn nats_url_of(&self, part: &str) -> String {
+        match self.proxies.get(part) {
+            Some(proxies) => urls(proxies.iter().map(Proxy::addr)),
+            None => self.nats_url(),
+        }
     }
 }
 
@@ -341,7 +354,11 @@ pub fn role_env(role: &str) -> Vec<(String, String)> {
     vec![("WEFT_NATS_PASSWORD".to_owned(), split_password(role))]
 }
 
-fn split_password(user: &str) -> String {
+fn urls(addresses: impl Iterator<Item = SocketAddr>) -> String {
+    addresses.map(|address| format!("nats://{address}")).collect::<Vec<_>>().join(",")
+}
+
+pub(crate) fn split_password(user: &str) -> String {
     format!("w-{user}-of-the-tests")
 }
 

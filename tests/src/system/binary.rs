@@ -16,24 +16,43 @@ pub async fn weft() -> &'static Path {
     BINARY
         .get_or_init(async || match std::env::var_os("WEFT_BIN") {
             Some(binary) => PathBuf::from(binary),
-            None => build().await,
+            None => build("weft").await,
         })
         .await
 }
 
-async fn build() -> PathBuf {
+/// The binary of two cores in one process, built as [`weft`] is.
+///
+/// # Panics
+/// Where it can't be built.
+pub async fn twin() -> &'static Path {
+    static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
+    BINARY.get_or_init(async || build("twin").await).await
+}
+
+async fn build(binary: &str) -> PathBuf {
     let folder = profile_folder();
     let profile = folder.file_name().and_then(|name| name.to_str()).unwrap_or("debug");
     let profile = if profile == "debug" { "dev" } else { profile };
     // The whole workspace, so that features are the same as in `cargo test --workspace`.
-    let args = ["build", "--workspace", "--bin", "weft", "--profile", profile, "--quiet"];
+    let args = ["build", "--workspace", "--bin", binary, "--profile", profile, "--quiet"];
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
     let mut command = Command::new(env!("CARGO"));
     command.args(args).args(["--manifest-path", manifest]).arg("--target-dir").arg(target());
+    // What cargo tells this test of its package would be news to the build scripts of dependencies:
+    // every run would build most of them anew, twice.
+    for (name, _) in std::env::vars_os() {
+        let is_of_package = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_NAME"]
+            .iter()
+            .any(|prefix| name.to_string_lossy().starts_with(prefix));
+        if is_of_package {
+            command.env_remove(name);
+        }
+    }
     let output = command.output().await.expect("cargo runs");
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "building weft failed:\n{errors}");
-    folder.join("weft")
+    assert!(output.status.success(), "building {binary} failed:\n{errors}");
+    folder.join(binary)
 }
 
 /// `<target>/<profile>`: tests run in its `deps`.

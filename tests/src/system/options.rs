@@ -1,0 +1,49 @@
+//! How a system of separate processes is to be.
+
+/// What differs from the defaults.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many edges; `weft dev` has one.
+    pub edges: usize,
+    /// How many nats-servers; more than one are a cluster, with three copies of each stream.
+    pub nats_servers: usize,
+    /// Core and each edge reach NATS through a proxy of their own.
+    pub proxied: bool,
+    /// Instead of core: two cores in one process, over one store.
+    pub twin: bool,
+    /// Further options of `weft core` (or `weft dev`).
+    pub core_args: Vec<String>,
+    /// Further options of `weft edge`.
+    pub edge_args: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        // A load of few devices is far beyond what one person types.
+        let quota = ["--sender-rate-per-s", "2000", "--sender-burst", "4000"];
+        Self {
+            edges: 2,
+            nats_servers: 1,
+            proxied: false,
+            twin: false,
+            core_args: quota.map(str::to_owned).into(),
+            edge_args: Vec::new(),
+        }
+    }
+}
+
+impl Options {
+    /// Adds options of `weft core`.
+    #[must_use]
+    pub fn core(mut self, args: &[&str]) -> Self {
+        self.core_args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self
+    }
+
+    /// Adds options of `weft edge`.
+    #[must_use]
+    pub fn edge(mut self, args: &[&str]) -> Self {
+        self.edge_args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self
+    }
+}

@@ -1,0 +1,32 @@
+//! With three nats-servers as one cluster, nothing acknowledged is lost while one of them is killed
+//! or stands still, and work goes on.
+
+use anyhow::Result;
+use rustix::process::Signal;
+use weft_tests::load::{Load, LoadOptions};
+use weft_tests::system::{Options, System};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_server_of_three_may_fail() -> Result<()> {
+    let options = Options { nats_servers: 3, proxied: true, ..Options::default() };
+    let system = System::split(options).await?;
+    let mut load = Load::start(&system, LoadOptions::default()).await?;
+    for name in system.server_names() {
+        let server = system.process(&name);
+        server.kill()?;
+        load.progress(200).await;
+        server.restart()?;
+        system.server_answers(&name).await;
+        system.cluster_is_complete().await;
+        load.progress(100).await;
+    }
+    let still = system.process("nats-1");
+    still.signal(Signal::STOP)?;
+    load.progress(200).await;
+    still.signal(Signal::CONT)?;
+    load.progress(100).await;
+    let outcome = load.finish(&system).await?;
+    eprintln!("{} acks, {} entries", outcome.acked, outcome.entries);
+    assert_eq!(outcome.violations, []);
+    Ok(())
+}
