@@ -1,16 +1,21 @@
 //! JetStream's API in the few requests that Weft makes. Spoken directly (JSON over request/reply)
 //! where the client library hides a setting that matters or costs a future per message.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
 use weft_proto::{ApiError, ErrorCode};
 
-use crate::bus::{Link, SEND_TIMEOUT};
+use crate::bus::{Link, SEND_TIMEOUT, made_anew};
 use crate::error::Error;
 
 /// How long a sender waits before it tries a full or busy stream again, in milliseconds.
 const RETRY_AFTER_MS: u64 = 1_000;
+/// How long an answer may take after a reconnect, before the request counts as lost.
+const ANSWER_AFTER_RECONNECT: Duration = Duration::from_millis(250);
 
 /// An error as the server writes it.
 #[derive(Debug, Clone, Deserialize)]
@@ -45,15 +50,26 @@ pub(crate) async fn ask<T: DeserializeOwned>(
     let body = serde_json::to_vec(body).map_err(|_| Error::Malformed("API request"))?;
     let subject = format!("$JS.API.{verb}");
     let request = async_nats::Request::new().payload(body.into()).timeout(Some(SEND_TIMEOUT));
-    let answer = crate::bus::within("JetStream API", async {
+    let (mut connection, generation) = (link.connection(), link.state().generation);
+    let asked = crate::bus::within("JetStream API", async {
         link.client().send_request(subject, request).await.map_err(|error| match error.kind() {
             async_nats::RequestErrorKind::TimedOut => Error::Timeout("JetStream API"),
             async_nats::RequestErrorKind::NoResponders => Error::NoResponders("JetStream".into()),
             async_nats::RequestErrorKind::InvalidSubject => Error::Malformed("API subject"),
             _ => Error::Closed,
         })
-    })
-    .await?;
+    });
+    // A broken connection takes the request or its answer with it. Where the request waited for the
+    // new one, its answer comes soon.
+    let lost = async {
+        made_anew(&mut connection, generation).await;
+        sleep(ANSWER_AFTER_RECONNECT).await;
+    };
+    let answer = tokio::select! {
+        biased;
+        answer = asked => answer?,
+        () = lost => return Err(Error::Timeout("JetStream API")),
+    };
     match serde_json::from_slice(&answer.payload) {
         Ok(Reply::Ok(reply)) => Ok(Ok(reply)),
         Ok(Reply::Err { error }) => Ok(Err(error)),
