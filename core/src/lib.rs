@@ -106,6 +106,7 @@ impl Core {
             node: node.clone(),
             partitions,
             quota,
+            assets: Arc::new(assets),
             tick_interval,
         };
         let progress = owners.start(&nodes, &shutdown);

@@ -49,10 +49,26 @@ pub async fn ensure(bus: &Bus, options: &AssetOptions) -> Result<(), Error> {
     let link = bus.link();
     refuse_other_partition_count(link, options.partitions).await?;
     for partition in 0..options.partitions {
-        ensure_stream(link, ingest_config(partition, options)).await?;
-        ensure_stream(link, event_config(partition, options)).await?;
+        ensure_ingest(bus, options, partition).await?;
+        ensure_events(bus, options, partition).await?;
     }
     ensure_stream(link, nodes_config(options)).await
+}
+
+/// Creates or updates one partition's ingest stream.
+///
+/// # Errors
+/// As [`ensure`].
+pub async fn ensure_ingest(bus: &Bus, options: &AssetOptions, n: Partition) -> Result<(), Error> {
+    ensure_stream(bus.link(), ingest_config(n, options)).await
+}
+
+/// Creates or updates one partition's event stream.
+///
+/// # Errors
+/// As [`ensure`].
+pub async fn ensure_events(bus: &Bus, options: &AssetOptions, n: Partition) -> Result<(), Error> {
+    ensure_stream(bus.link(), event_config(n, options)).await
 }
 
 fn nanos(duration: Duration) -> u64 {

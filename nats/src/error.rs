@@ -63,6 +63,9 @@ pub enum Error {
         /// The server's words.
         description: String,
     },
+    /// There is no such stream: it was not made, or somebody deleted it.
+    #[error("JetStream refused to {0}: there is no such stream")]
+    NoStream(String),
     /// A stream or bucket exists with settings that can't be changed into the wanted ones.
     #[error("{name} exists with other settings: {reason}")]
     AssetMismatch {
@@ -142,6 +145,8 @@ impl Error {
             | Self::Timeout(_)
             | Self::NoResponders(_)
             | Self::ReaderLost { .. }
+            // Somebody makes it again: core does for the streams of its partitions.
+            | Self::NoStream(_)
             | Self::NotStored { .. } => true,
             // 10008: JetStream is temporarily unavailable, 10009: the cluster has no leader,
             // 10167: too many requests. A full stream (10077) or disk (10047) may be emptied.

@@ -30,7 +30,11 @@ pub(crate) struct JsError {
 
 impl JsError {
     pub(crate) fn into_error(self, what: impl Into<String>) -> Error {
-        Error::JetStream { what: what.into(), code: self.err_code, description: self.description }
+        let what = what.into();
+        match self.err_code {
+            10_059 => Error::NoStream(what),
+            code => Error::JetStream { what, code, description: self.description },
+        }
     }
 }
 

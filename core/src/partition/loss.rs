@@ -11,7 +11,7 @@ use weft_storage::tables::layout::{self, KEY_VERSION, Layout};
 use weft_storage::{Batch, BatchId, Outcome, Store};
 
 use super::ports::CommandLog;
-use super::take::Taken;
+use super::take::{Taken, info_or_made};
 use crate::error::Error;
 
 /// What accepting the loss changes.
@@ -86,7 +86,7 @@ pub async fn leave_behind(
     if !taken.applied.loss_accepted {
         return Ok(taken);
     }
-    let before_log = log.info().await?.first_seq.saturating_sub(1);
+    let before_log = info_or_made(log, partition).await?.first_seq.saturating_sub(1);
     let was = &taken.applied;
     if before_log > was.stream_seq {
         let applied = was.stream_seq;

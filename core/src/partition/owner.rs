@@ -13,13 +13,13 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 use weft_nats::membership::Nodes;
-use weft_nats::{Bus, EventPublisher, IngestLog, assign};
+use weft_nats::{AssetOptions, Bus, EventPublisher, assign};
 use weft_proto::{NodeId, Partition};
 use weft_runtime::{Clock, Shutdown};
 use weft_storage::{BatchId, Store};
 
 use super::aside::Aside;
-use super::ports::{EventBus, NatsLog};
+use super::ports::{EventBus, NatsBus, NatsLog, Streams};
 use super::quota::QuotaLimits;
 use super::worker::Worker;
 use crate::error::Error;
@@ -45,6 +45,8 @@ pub struct Owners {
     pub partitions: Partition,
     /// How much one sender may ask.
     pub quota: QuotaLimits,
+    /// The streams, should one have to be made again.
+    pub assets: Arc<AssetOptions>,
     /// Between two ticks of a partition; `None`: none.
     pub tick_interval: Option<Duration>,
 }
@@ -159,13 +161,15 @@ async fn own(
     stop: CancellationToken,
     aside: Aside,
 ) -> Result<(), Error> {
+    let (bus, assets) = (owners.bus.clone(), Arc::clone(&owners.assets));
+    let streams = Streams { bus, assets, partition };
     let worker = Worker {
         partition,
         partitions: owners.partitions,
         owner: owners.node.clone(),
         store: owners.store.clone(),
-        log: NatsLog::new(IngestLog::open(&owners.bus, partition)),
-        bus: Arc::new(owners.events.clone()) as Arc<dyn EventBus>,
+        log: NatsLog::new(streams.clone()),
+        bus: Arc::new(NatsBus::new(owners.events.clone(), streams)) as Arc<dyn EventBus>,
         clock: Arc::clone(&owners.clock),
         new_batch_id: Box::new(rand::random::<BatchId>),
         quota: owners.quota,

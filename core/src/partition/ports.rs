@@ -1,11 +1,17 @@
 //! What a partition's owner needs from outside beside the store and the clock: its ingest log and
 //! the bus. Traits, so that a simulation can stand in for both.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use tokio::time::sleep;
+use tracing::warn;
 use weft_nats::{
-    EventMessage, EventPublisher, IngestLog, IngestMessage, IngestReader, LogInfo, ReplyTo, Subject,
+    AssetOptions, Bus, EventMessage, EventPublisher, IngestLog, IngestMessage, IngestReader,
+    LogInfo, ReplyTo, Subject, assets,
 };
 use weft_proto::{Partition, Tick};
 
@@ -19,8 +25,11 @@ pub trait CommandLog: Send + 'static {
     where
         Self: Sized;
 
-    /// First and last sequence.
+    /// First and last sequence; [`weft_nats::Error::NoStream`] where somebody deleted the log.
     async fn info(&self) -> Result<LogInfo, Error>;
+
+    /// Makes a log that was deleted: it is empty then, and begins at 1.
+    async fn make(&self) -> Result<(), Error>;
 
     /// Goes on reading at `seq`.
     async fn open(&mut self, seq: u64) -> Result<(), Error>;
@@ -52,8 +61,23 @@ pub trait EventBus: Send + Sync + 'static {
     async fn tick(&self, partition: Partition, tick: &Tick) -> Result<(), Error>;
 }
 
+/// Before events are sent again that their stream did not take.
+const NOT_STORED_PAUSE: Duration = Duration::from_millis(250);
+
+/// One partition's streams: where they are, and how they are made.
+#[derive(Clone)]
+pub struct Streams {
+    /// The connection.
+    pub bus: Bus,
+    /// How large they are.
+    pub assets: Arc<AssetOptions>,
+    /// Whose.
+    pub partition: Partition,
+}
+
 /// The ingest log on JetStream.
 pub struct NatsLog {
+    streams: Streams,
     log: IngestLog,
     reader: Option<IngestReader>,
 }
@@ -61,15 +85,21 @@ pub struct NatsLog {
 impl NatsLog {
     /// A log that is not read yet.
     #[must_use]
-    pub fn new(log: IngestLog) -> Self {
-        Self { log, reader: None }
+    pub fn new(streams: Streams) -> Self {
+        let log = IngestLog::open(&streams.bus, streams.partition);
+        Self { streams, log, reader: None }
     }
 }
 
 #[async_trait]
 impl CommandLog for NatsLog {
     fn beside(&self) -> Self {
-        Self::new(self.log.clone())
+        Self::new(self.streams.clone())
+    }
+
+    async fn make(&self) -> Result<(), Error> {
+        let Streams { bus, assets, partition } = &self.streams;
+        Ok(assets::ensure_ingest(bus, assets, *partition).await?)
     }
 
     async fn info(&self) -> Result<LogInfo, Error> {
@@ -101,18 +131,43 @@ impl CommandLog for NatsLog {
     }
 }
 
+/// The bus on NATS.
+pub struct NatsBus {
+    publisher: EventPublisher,
+    streams: Streams,
+}
+
+impl NatsBus {
+    /// `publisher`: the one of all partitions of this process.
+    #[must_use]
+    pub fn new(publisher: EventPublisher, streams: Streams) -> Self {
+        Self { publisher, streams }
+    }
+}
+
 #[async_trait]
-impl EventBus for EventPublisher {
+impl EventBus for NatsBus {
     async fn answer(&self, to: &ReplyTo, frame: Bytes) -> Result<(), Error> {
-        Ok(self.plain(&to.subject(), frame).await?)
+        Ok(self.publisher.plain(&to.subject(), frame).await?)
     }
 
     async fn send(&self, events: Vec<EventMessage>) -> Result<Stored, Error> {
-        let pending = EventPublisher::send(self, events).await?;
-        Ok(Box::pin(async move { Ok(pending.await?) }))
+        let (pending, streams) = (self.publisher.send(events).await?, self.streams.clone());
+        Ok(Box::pin(async move {
+            let Err(error) = pending.await else { return Ok(()) };
+            // A stream that is gone looks like one that is silent where somebody else hears the
+            // subject. Where it stands, nothing is changed.
+            let Streams { bus, assets, partition } = &streams;
+            if let Err(error) = assets::ensure_events(bus, assets, *partition).await {
+                warn!(partition, %error, "the event stream can't be made");
+            }
+            sleep(NOT_STORED_PAUSE).await;
+            Err(error.into())
+        }))
     }
 
     async fn tick(&self, partition: Partition, tick: &Tick) -> Result<(), Error> {
-        Ok(self.plain(&Subject::Tick { partition }, tick.encode().into()).await?)
+        let subject = Subject::Tick { partition };
+        Ok(self.publisher.plain(&subject, tick.encode().into()).await?)
     }
 }

@@ -104,7 +104,8 @@ pub async fn open_log(
 ) -> Result<(), Error> {
     let applied = taken.stream_seq;
     loop {
-        let found = look(log, store, taken, partition, applied).await?;
+        let found = info_or_made(log, partition).await?;
+        check_begin(found, store, taken, partition, applied).await?;
         let last_seq = found.last_seq;
         if last_seq < applied {
             warn!(partition, applied, last_seq, "the ingest log went back, moving it forward");
@@ -129,7 +130,14 @@ pub async fn reopen_log(
     read: u64,
 ) -> Result<(), Error> {
     loop {
-        let LogInfo { last_seq, .. } = look(log, store, taken, partition, read).await?;
+        let found = match log.info().await {
+            Err(Error::Nats(weft_nats::Error::NoStream(_))) => {
+                return Err(Error::LogBack { partition, read, last_seq: 0 });
+            }
+            found => found?,
+        };
+        check_begin(found, store, taken, partition, read).await?;
+        let last_seq = found.last_seq;
         if last_seq < read {
             return Err(Error::LogBack { partition, read, last_seq });
         }
@@ -140,30 +148,43 @@ pub async fn reopen_log(
     }
 }
 
-/// What the log holds. It must not begin behind `read + 1`.
-async fn look(
-    log: &impl CommandLog,
+/// What the log holds; where somebody deleted it, it is made anew. Only after a taking.
+///
+/// # Errors
+/// Those of the log.
+pub async fn info_or_made(log: &impl CommandLog, partition: Partition) -> Result<LogInfo, Error> {
+    match log.info().await {
+        Err(Error::Nats(weft_nats::Error::NoStream(_))) => {
+            warn!(partition, "the ingest log was deleted, making it anew");
+            log.make().await?;
+            log.info().await
+        }
+        found => found,
+    }
+}
+
+/// The log must not begin behind `read + 1`.
+async fn check_begin(
+    found: LogInfo,
     store: &Store,
     taken: &Applied,
     partition: Partition,
     read: u64,
-) -> Result<LogInfo, Error> {
-    let found = log.info().await?;
-    if found.first_seq > read + 1 {
-        // Whoever applies trims. An owner that was replaced must not cry that the store is old.
-        if read_row(store, partition).await?.epoch != taken.epoch {
-            return Err(Error::Lost(partition));
-        }
-        let first_seq = found.first_seq;
-        return Err(Error::StoreBehind { partition, applied: read, first_seq });
+) -> Result<(), Error> {
+    if found.first_seq <= read + 1 {
+        return Ok(());
     }
-    Ok(found)
+    // Whoever applies trims. An owner that was replaced must not cry that the store is old.
+    if read_row(store, partition).await?.epoch != taken.epoch {
+        return Err(Error::Lost(partition));
+    }
+    Err(Error::StoreBehind { partition, applied: read, first_seq: found.first_seq })
 }
 
 /// The log was trimmed, or went back, since it was looked at.
 fn has_changed(error: &Error) -> bool {
     use weft_nats::Error as E;
-    matches!(error, Error::Nats(E::Gap { .. } | E::LogBehind { .. }))
+    matches!(error, Error::Nats(E::Gap { .. } | E::LogBehind { .. } | E::NoStream(_)))
 }
 
 /// What an earlier owner committed and may not have published, from the store as it is now.

@@ -4,8 +4,8 @@
 //!
 //! What it finds:
 //! - **The log went back**: it ends before what was read. nats-server acknowledges before it syncs,
-//!   so a crash may take a tail; or somebody restored the stream, or made it anew. The owner
-//!   commits what it has read (nobody else has that any more) and ends; whoever takes the partition
+//!   so a crash may take a tail; or somebody restored the stream, deleted it, or made it anew. The
+//!   owner commits what it has read (nobody else has that any more) and ends; whoever takes the partition
 //!   next, in a commit that raises the epoch, moves the log forward behind what is applied. No other
 //!   way leads to a purge forward: so edges hear of it by the epoch, and no tick speaks of a log
 //!   that went back.
@@ -81,7 +81,7 @@ impl Reading {
 /// What the loop has to know.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Finding {
-    /// The log ends before what was read.
+    /// The log ends before what was read, or is gone.
     Back {
         /// What was read when it was looked at.
         read: u64,
@@ -144,7 +144,12 @@ impl<L: CommandLog> Watch<L> {
     async fn look(&self, seen: &mut Seen) -> Result<Option<Finding>, Error> {
         // In this order: what was read before the look must be in what the look shows.
         let read = self.reading.read();
-        let info = self.log.info().await?;
+        let info = match self.log.info().await {
+            Err(Error::Nats(weft_nats::Error::NoStream(_))) => {
+                return Ok(Some(Finding::Back { read, last_seq: 0 }));
+            }
+            info => info?,
+        };
         if info.last_seq < read {
             return Ok(Some(Finding::Back { read, last_seq: info.last_seq }));
         }

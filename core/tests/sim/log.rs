@@ -193,6 +193,11 @@ impl CommandLog for SimLog {
         Ok(info)
     }
 
+    async fn make(&self) -> Result<(), Error> {
+        // It is never gone: in its place it is empty at once.
+        self.ask().await
+    }
+
     async fn open(&mut self, seq: u64) -> Result<(), Error> {
         self.ask().await?;
         let name = || "WEFT_IN_0".to_owned();

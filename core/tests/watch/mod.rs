@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use weft_core::Error;
+use weft_core::partition::ports::CommandLog as _;
 use weft_core::partition::take::{open_log, reopen_log, take};
 use weft_proto::{Position, Tick};
 
@@ -100,6 +101,22 @@ async fn a_log_that_went_back_is_moved_forward_by_the_next_epoch() {
     let resend = world.send("alice", "alice~bob", Some(id(3)), &text("x")).await;
     assert_eq!((resend["seq"].as_u64(), world.log.last_seq()), (Some(3), 4));
     assert_eq!(world.send("alice", "alice~bob", Some(id(4)), &text("x")).await["seq"], 4);
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_was_deleted_is_made_anew_by_the_next_epoch() {
+    let world = World::new(&["alice", "bob"]).await;
+    let owner = world.own("n1").await;
+    for number in 1..=3 {
+        world.send("alice", "alice~bob", Some(id(number)), &text("x")).await;
+    }
+    world.log.delete();
+    assert_eq!(log_back(owner).await, (3, 0));
+    assert!(world.log.beside().info().await.is_err(), "it is not made before the taking");
+    let owner = world.own("n1").await;
+    assert_eq!(world.send("alice", "alice~bob", Some(id(4)), &text("x")).await["seq"], 4);
+    assert_eq!(world.log.last_seq(), 4);
     owner.leave().await.expect("leave");
 }
 

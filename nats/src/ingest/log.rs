@@ -56,7 +56,7 @@ impl IngestLog {
     /// What the stream holds at the moment.
     ///
     /// # Errors
-    /// [`Error::JetStream`], [`Error::NoResponders`], [`Error::Timeout`].
+    /// [`Error::NoStream`], [`Error::JetStream`], [`Error::NoResponders`], [`Error::Timeout`].
     pub async fn info(&self) -> Result<LogInfo, Error> {
         info(self.bus.link(), &self.stream).await
     }

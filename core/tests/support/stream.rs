@@ -1,0 +1,174 @@
+//! An ingest log in memory, with what can happen to a real one.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+use weft_core::Error;
+use weft_core::partition::ports::CommandLog;
+use weft_nats::{IngestMessage, LogInfo};
+
+/// Like a JetStream stream: `messages` are those from `first_seq` on.
+struct Stream {
+    first_seq: u64,
+    messages: VecDeque<IngestMessage>,
+    /// Readers that are open bring nothing more: only those that are opened later.
+    stalls: u64,
+    opened: u64,
+    is_gone: bool,
+}
+
+impl Stream {
+    fn last_seq(&self) -> u64 {
+        self.first_seq - 1 + self.messages.len() as u64
+    }
+}
+
+/// A log that everybody shares.
+#[derive(Clone)]
+pub struct Log {
+    stream: Arc<Mutex<Stream>>,
+    grown: Arc<Notify>,
+    trimmed: Arc<Notify>,
+    next_seq: u64,
+    /// As the stream had it when the reader was opened.
+    stalls: u64,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        let stream = Stream {
+            first_seq: 1,
+            messages: VecDeque::new(),
+            stalls: 0,
+            opened: 0,
+            is_gone: false,
+        };
+        let stream = Arc::new(Mutex::new(stream));
+        Self { stream, grown: Arc::default(), trimmed: Arc::default(), next_seq: 1, stalls: 0 }
+    }
+}
+
+impl Log {
+    fn stream(&self) -> MutexGuard<'_, Stream> {
+        self.stream.lock().expect("stream")
+    }
+
+    pub fn publish(&self, message: IngestMessage) -> u64 {
+        let mut stream = self.stream();
+        let stream_seq = stream.last_seq() + 1;
+        stream.messages.push_back(IngestMessage { stream_seq, ..message });
+        self.grown.notify_waiters();
+        stream_seq
+    }
+
+    pub fn last_seq(&self) -> u64 {
+        self.stream().last_seq()
+    }
+
+    /// It ends at `last_seq` again, as after a crash, or made anew (0).
+    pub fn go_back(&self, last_seq: u64) {
+        let mut stream = self.stream();
+        stream.first_seq = stream.first_seq.min(last_seq + 1);
+        let kept = (last_seq + 1).saturating_sub(stream.first_seq);
+        stream.messages.truncate(usize::try_from(kept).expect("few"));
+        assert_eq!(stream.last_seq(), last_seq, "a tail that is not there can't stay");
+    }
+
+    pub fn first_seq(&self) -> u64 {
+        self.stream().first_seq
+    }
+
+    /// Waits until all below `seq` is gone.
+    pub async fn trimmed_below(&self, seq: u64) {
+        loop {
+            let trimmed = self.trimmed.notified();
+            if self.first_seq() >= seq {
+                return;
+            }
+            trimmed.await;
+        }
+    }
+
+    /// How many times a reader was opened.
+    pub fn opened(&self) -> u64 {
+        self.stream().opened
+    }
+
+    /// Somebody deletes it.
+    pub fn delete(&self) {
+        self.stall();
+        self.go_back(0);
+        self.stream().is_gone = true;
+    }
+
+    /// Open readers bring nothing more, and do not say so.
+    pub fn stall(&self) {
+        self.stream().stalls += 1;
+    }
+}
+
+#[async_trait]
+impl CommandLog for Log {
+    fn beside(&self) -> Self {
+        self.clone()
+    }
+
+    async fn make(&self) -> Result<(), Error> {
+        self.stream().is_gone = false;
+        Ok(())
+    }
+
+    async fn info(&self) -> Result<LogInfo, Error> {
+        let stream = self.stream();
+        if stream.is_gone {
+            return Err(weft_nats::Error::NoStream("on purpose".into()).into());
+        }
+        Ok(LogInfo { first_seq: stream.first_seq, last_seq: stream.last_seq() })
+    }
+
+    async fn open(&mut self, seq: u64) -> Result<(), Error> {
+        self.next_seq = seq;
+        let mut stream = self.stream();
+        stream.opened += 1;
+        let stalls = stream.stalls;
+        drop(stream);
+        self.stalls = stalls;
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Result<IngestMessage, Error> {
+        loop {
+            let grown = Arc::clone(&self.grown);
+            let grown = grown.notified();
+            if let Some(message) = self.try_next()? {
+                return Ok(message);
+            }
+            grown.await;
+        }
+    }
+
+    fn try_next(&mut self) -> Result<Option<IngestMessage>, Error> {
+        let stream = self.stream();
+        if stream.stalls > self.stalls {
+            return Ok(None);
+        }
+        let seq = self.next_seq.max(stream.first_seq);
+        let index = usize::try_from(seq - stream.first_seq).expect("index");
+        let message = stream.messages.get(index).cloned();
+        drop(stream);
+        self.next_seq = seq + u64::from(message.is_some());
+        Ok(message)
+    }
+
+    async fn purge_below(&self, seq: u64) -> Result<(), Error> {
+        let mut stream = self.stream();
+        while stream.first_seq < seq && stream.messages.pop_front().is_some() {
+            stream.first_seq += 1;
+        }
+        stream.first_seq = stream.first_seq.max(seq);
+        self.trimmed.notify_waiters();
+        Ok(())
+    }
+}

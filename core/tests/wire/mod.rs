@@ -1,0 +1,280 @@
+//! A nats-server, one core node on a store in memory, and a sender that behaves as an edge does.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use weft_core::{Core, CoreOptions, QuotaLimits, TICK_INTERVAL};
+use weft_nats::config::{Passwords, Secret, ServerConfig};
+use weft_nats::{
+    AssetOptions, Bus, BusOptions, Filter, IngestLog, IngestPublisher, IngestSignals, LogInfo,
+    NatsServer, ServerOptions, Signal, Subscription, find_or_install,
+};
+use weft_proto::{Body, ClientId, NodeId, RoomId, Tick, UserId};
+use weft_storage::memory::Memory;
+use weft_storage::tables::account::{self, Account};
+use weft_storage::tables::log::{self, Limit};
+use weft_storage::{Batch, Store};
+
+const ROOM: &str = "alice~bob";
+/// Longer than anything should take: a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// After so long without an answer a command is sent again.
+const RESEND_AFTER: Duration = Duration::from_secs(2);
+
+fn cache_dir() -> PathBuf {
+    let named = std::env::var_os("WEFT_CACHE").map(PathBuf::from);
+    let cache = || std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || std::env::home_dir().map(|home| home.join(".cache"));
+    let folder = named.or_else(|| cache().or_else(home).map(|cache| cache.join("weft")));
+    folder.expect("a cache folder")
+}
+
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("never: {what}"))
+}
+
+/// Waits for a condition.
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !condition().await {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    soon(what, wait).await;
+}
+
+pub struct Fixture {
+    pub core_bus: Bus,
+    pub assets: AssetOptions,
+    edge_bus: Bus,
+    core: Core,
+    store: Store,
+    server: Option<NatsServer>,
+    options: ServerOptions,
+    // Last, so that the server is gone before its folder.
+    dir: tempfile::TempDir,
+}
+
+impl Fixture {
+    pub async fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let secret = |role: &str| Secret::Value(format!("{role}-password"));
+        let passwords = Passwords {
+            edge: secret("edge"),
+            core: secret("core"),
+            presence: secret("presence"),
+            admin: secret("admin"),
+        };
+        let binary = find_or_install(&cache_dir()).await.expect("nats-server");
+        let config = ServerConfig { partitions: 1, passwords, bots: Vec::new() };
+        let nats_dir = dir.path().join("nats");
+        std::fs::create_dir(&nats_dir).expect("a folder");
+        let mut options = ServerOptions { binary, dir: nats_dir, port: None, config };
+        let server = NatsServer::start(options.clone()).await.expect("start");
+        options.port = Some(server.port());
+        let (core_bus, edge_bus) = (bus(&server, "core").await, bus(&server, "edge").await);
+        let store = Store::new(Memory::new());
+        let mut batch = Batch::new([9; 16]);
+        for name in ["alice", "bob"] {
+            batch.set(account::key(&user(name)), Account::default().encode());
+        }
+        store.commit(batch).await.expect("commit");
+        let assets = AssetOptions { partitions: 1, ..AssetOptions::default() };
+        let core = Core::start(CoreOptions {
+            store: store.clone(),
+            bus: core_bus.clone(),
+            node: NodeId::new("c1").expect("id"),
+            assets: assets.clone(),
+            bots: Vec::new(),
+            quota: QuotaLimits { rate_per_s: 1_000, burst: 1_000 },
+            token_life: Duration::from_secs(60),
+            tick_interval: Some(TICK_INTERVAL),
+        });
+        let core = core.await.expect("core");
+        soon("the partition", core.ready()).await.expect("ready");
+        let server = Some(server);
+        Self { core_bus, assets, edge_bus, core, store, server, options, dir }
+    }
+
+    pub async fn end(self) {
+        assert!(self.core.shutdown(Duration::from_secs(5)).await.is_empty());
+    }
+
+    pub async fn stop_server(&mut self) {
+        self.server.take().expect("running").stop().await;
+    }
+
+    pub async fn start_server(&mut self) {
+        self.server = Some(NatsServer::start(self.options.clone()).await.expect("start"));
+    }
+
+    /// Copies the server's files.
+    pub fn copy_files(&self) -> PathBuf {
+        let copy = self.dir.path().join("copy");
+        copy_folder(&self.options.dir, &copy);
+        copy
+    }
+
+    pub fn put_back(&self, copy: &Path) {
+        std::fs::remove_dir_all(&self.options.dir).expect("remove");
+        copy_folder(copy, &self.options.dir);
+    }
+
+    /// Asks JetStream as the admin; its answer.
+    pub async fn ask(&self, verb: &str, body: &str) -> String {
+        soon(verb, ask(self.options.port.expect("a port"), verb, body)).await
+    }
+
+    /// As [`ask`](Self::ask), where the answer has to be a yes.
+    pub async fn order(&self, verb: &str, body: &str) -> String {
+        let answer = self.ask(verb, body).await;
+        assert!(!answer.contains("\"error\""), "{verb}: {answer}");
+        answer
+    }
+
+    pub async fn log(&self) -> LogInfo {
+        IngestLog::open(&self.core_bus, 0).info().await.expect("info")
+    }
+
+    pub async fn ticks(&self) -> Ticks {
+        let ticks = self.edge_bus.subscribe_wildcard(&Filter::Ticks).await.expect("subscribe");
+        self.edge_bus.flush().await.expect("flush");
+        Ticks(ticks)
+    }
+
+    pub async fn sender(&self) -> Sender {
+        let node = NodeId::new("e1").expect("id");
+        let (publisher, signals) =
+            IngestPublisher::start(&self.edge_bus, &node).await.expect("publisher");
+        Sender { publisher, signals, sent: 0, attempts: 0 }
+    }
+
+    /// The seqs that the room's log holds.
+    pub async fn seqs(&self) -> Vec<u64> {
+        let snapshot = self.store.snapshot().await.expect("snapshot");
+        let limit = Limit { entries_max: usize::MAX, bytes_max: usize::MAX };
+        let read = log::read(&*snapshot, &room(), 0..u64::MAX, limit).await.expect("read");
+        read.iter().map(|logged| logged.entry.seq).collect()
+    }
+}
+
+pub struct Ticks(Subscription);
+
+impl Ticks {
+    pub async fn next(&mut self) -> Tick {
+        let message = soon("a tick", self.0.next()).await.expect("open");
+        Tick::decode(message.payload()).expect("a tick")
+    }
+}
+
+/// Sends as an edge does: under one client id until it is answered.
+pub struct Sender {
+    publisher: IngestPublisher,
+    signals: IngestSignals,
+    sent: u64,
+    attempts: u64,
+}
+
+impl Sender {
+    /// Sends messages, one after the other. Each is acknowledged, as what the room has next.
+    pub async fn send(&mut self, count: u64) {
+        for _ in 0..count {
+            self.sent += 1;
+            let seq = soon("an ack", self.send_one()).await;
+            assert_eq!(seq, self.sent, "no number is given twice, and none is left out");
+        }
+    }
+
+    async fn send_one(&mut self) -> u64 {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now_ms = u64::try_from(now.expect("after 1970").as_millis()).expect("fits");
+        let id = ClientId::from_parts(now_ms, u128::from(self.sent)).to_string();
+        let body = Body::Message { text: "x".into() }.to_json();
+        let (alice, room) = (user("alice"), room());
+        loop {
+            self.attempts += 1;
+            let (token, body) = (format!("t{}", self.attempts), body.clone().into());
+            let command = (id.as_str(), None);
+            let sent = self.publisher.publish(&token, &alice, &room, command, body);
+            if sent.await.is_ok()
+                && let Ok(Some(seq)) = timeout(RESEND_AFTER, self.answer(&token)).await
+            {
+                return seq;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The seq of the ack; `None`: it was refused.
+    async fn answer(&mut self, token: &str) -> Option<u64> {
+        loop {
+            match self.signals.next().await.expect("open") {
+                Signal::Answered { token: answered, payload } if answered == token => {
+                    let answer: serde_json::Value = serde_json::from_slice(&payload).expect("json");
+                    assert_eq!(answer["type"], "ack", "{answer}");
+                    return answer["seq"].as_u64();
+                }
+                Signal::Refused { token: refused, .. } if refused == token => return None,
+                _ => {}
+            }
+        }
+    }
+}
+
+fn user(name: &str) -> UserId {
+    UserId::new(name).expect("id")
+}
+
+fn room() -> RoomId {
+    RoomId::new(ROOM).expect("id")
+}
+
+async fn bus(server: &NatsServer, role: &'static str) -> Bus {
+    let options = BusOptions {
+        url: server.url(),
+        user: role.into(),
+        role,
+        node: NodeId::new("n").expect("id"),
+        password: format!("{role}-password"),
+    };
+    Bus::connect(&options).await.expect("connect")
+}
+
+/// By hand: no part of Weft may delete a stream.
+async fn ask(port: u16, verb: &str, body: &str) -> String {
+    let mut stream =
+        BufReader::new(TcpStream::connect(("127.0.0.1", port)).await.expect("connect"));
+    let request = format!(
+        "CONNECT {{\"verbose\":false,\"user\":\"admin\",\"pass\":\"admin-password\"}}\r\n\
+         SUB _INBOX_admin.1 1\r\nPUB $JS.API.{verb} _INBOX_admin.1 {}\r\n{body}\r\n",
+        body.len()
+    );
+    stream.get_mut().write_all(request.as_bytes()).await.expect("write");
+    loop {
+        let mut line = String::new();
+        assert_ne!(stream.read_line(&mut line).await.expect("read"), 0, "the server hung up");
+        assert!(!line.starts_with("-ERR"), "{line}");
+        if line.starts_with("MSG ") {
+            let length = line.trim_end().rsplit(' ').next().expect("a length");
+            let mut answer = vec![0; length.parse().expect("a number")];
+            stream.read_exact(&mut answer).await.expect("read");
+            return String::from_utf8(answer).expect("text");
+        }
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("copy");
+        }
+    }
+}
