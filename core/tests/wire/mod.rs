@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
-use weft_core::{Core, CoreOptions, QuotaLimits, TICK_INTERVAL};
+use weft_core::{Assignment, Core, CoreOptions, QuotaLimits, TICK_INTERVAL};
 use weft_nats::config::{Passwords, Secret, ServerConfig};
 use weft_nats::{
     AssetOptions, Bus, BusOptions, Filter, IngestLog, IngestPublisher, IngestSignals, LogInfo,
@@ -92,6 +92,7 @@ impl Fixture {
             quota: QuotaLimits { rate_per_s: 1_000, burst: 1_000 },
             token_life: Duration::from_secs(60),
             tick_interval: Some(TICK_INTERVAL),
+            assignment: Assignment::Live,
         });
         let core = core.await.expect("core");
         soon("the partition", core.ready()).await.expect("ready");
