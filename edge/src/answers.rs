@@ -16,8 +16,25 @@ use weft_proto::ApiError;
 pub(crate) struct Answers(Arc<Mutex<Table>>);
 
 struct Table {
-    boxes: HashMap<u64, mpsc::UnboundedSender<Answer>>,
+    boxes: HashMap<u64, Entry>,
     next_number: u64,
+}
+
+struct Entry {
+    sender: mpsc::UnboundedSender<Answer>,
+    /// Fetched by whoever looks for evidence: nobody is woken for it. Bounded by what is sent
+    /// between two looks.
+    stored: Vec<Stored>,
+}
+
+/// The log has an attempt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Stored {
+    /// The command's number in its outbox.
+    pub(crate) command: u64,
+    pub(crate) attempt: u32,
+    /// Where the log has it.
+    pub(crate) stream_seq: u64,
 }
 
 /// What became of one attempt.
@@ -55,7 +72,7 @@ impl Answers {
         let mut table = self.lock();
         let number = table.next_number;
         table.next_number = number.wrapping_add(1);
-        table.boxes.insert(number, sender);
+        table.boxes.insert(number, Entry { sender, stored: Vec::new() });
         drop(table);
         AnswerBox { number, answers, all: self.clone() }
     }
@@ -63,7 +80,7 @@ impl Answers {
     /// Hands on every signal until the connection is closed for good.
     pub(crate) async fn route(self, mut signals: IngestSignals) {
         while let Some(first) = signals.next().await {
-            let table = self.lock();
+            let mut table = self.lock();
             table.hand_on(first);
             for _ in 0..256 {
                 let Some(signal) = signals.try_next() else { break };
@@ -79,18 +96,24 @@ impl Answers {
 }
 
 impl Table {
-    fn hand_on(&self, signal: Signal) {
-        let (token, outcome) = match signal {
-            // That the log has it proves nothing yet.
-            Signal::Stored { .. } => return,
-            Signal::Refused { token, error } => (token, Outcome::Refused(error)),
-            Signal::Answered { token, payload } => (token, Outcome::Frame(payload)),
+    fn hand_on(&mut self, signal: Signal) {
+        let token = match &signal {
+            Signal::Stored { token, .. }
+            | Signal::Refused { token, .. }
+            | Signal::Answered { token, .. } => token,
         };
+        let Some((number, command, attempt)) = read_token(token) else { return };
         // Whoever is not there any more has given up.
-        let Some((number, command)) = read_token(&token) else { return };
-        if let Some(sender) = self.boxes.get(&number) {
-            let _ = sender.send(Answer { command, outcome });
-        }
+        let Some(entry) = self.boxes.get_mut(&number) else { return };
+        let outcome = match signal {
+            // That proves nothing yet.
+            Signal::Stored { stream_seq, .. } => {
+                return entry.stored.push(Stored { command, attempt, stream_seq });
+            }
+            Signal::Refused { error, .. } => Outcome::Refused(error),
+            Signal::Answered { payload, .. } => Outcome::Frame(payload),
+        };
+        let _ = entry.sender.send(Answer { command, outcome });
     }
 }
 
@@ -98,6 +121,15 @@ impl AnswerBox {
     /// The token of an attempt.
     pub(crate) fn token(&self, command: u64, attempt: u32) -> String {
         format!("{:x}-{command:x}-{attempt:x}", self.number)
+    }
+
+    /// What the log has taken since the last call.
+    pub(crate) fn take_stored(&self) -> Vec<Stored> {
+        let mut all = self.all.lock();
+        all.boxes
+            .get_mut(&self.number)
+            .map(|entry| std::mem::take(&mut entry.stored))
+            .unwrap_or_default()
     }
 
     /// The next answer. Cancel-safe.
@@ -116,9 +148,10 @@ impl Drop for AnswerBox {
     }
 }
 
-fn read_token(token: &str) -> Option<(u64, u64)> {
+/// Box, command and attempt.
+fn read_token(token: &str) -> Option<(u64, u64, u32)> {
     let mut words = token.split('-').map(|word| u64::from_str_radix(word, 16).ok());
-    Some((words.next()??, words.next()??))
+    Some((words.next()??, words.next()??, words.next()??.try_into().ok()?))
 }
 
 #[cfg(test)]
@@ -141,6 +174,9 @@ mod tests {
             answers.lock().hand_on(answered(token));
         }
         assert_eq!(first.next().await.command, 0xab);
+        answers.lock().hand_on(Signal::Stored { token: first.token(7, 1), stream_seq: 40 });
+        let stored = Stored { command: 7, attempt: 1, stream_seq: 40 };
+        assert_eq!((first.take_stored(), first.take_stored()), (vec![stored], vec![]));
         assert!(first.answers.try_recv().is_err());
         drop(first);
         assert!(answers.lock().boxes.is_empty());

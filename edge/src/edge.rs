@@ -6,14 +6,14 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use weft_nats::{Bus, IngestPublisher};
 use weft_proto::{NodeId, Partition};
 use weft_runtime::Shutdown;
 
 use crate::answers::Answers;
+use crate::audits::Auditor;
 use crate::auth::Auth;
 use crate::budget::Budget;
 use crate::error::Error;
@@ -23,9 +23,8 @@ use crate::limits::Limits;
 use crate::listener::{Listener, Peer};
 use crate::rate::PerAddress;
 use crate::shared::Shared;
+use crate::ticks::Ticks;
 
-/// A storm of losses makes all sessions sync again at most so often.
-const LOSS_PAUSE: Duration = Duration::from_secs(5);
 /// How long the tasks that serve sessions may take to end after the last session.
 const BACK_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -54,7 +53,8 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Listens and serves. `GET /readyz` answers 200 once core has told the keys.
+    /// Listens and serves. `GET /readyz` answers 200 once core has told the keys and
+    /// where the partitions stand.
     ///
     /// # Errors
     /// [`Error::PortTaken`], [`Error::Listen`], [`Error::Nats`].
@@ -73,12 +73,22 @@ impl Edge {
         until_cancelled(&back, "answers", answers.clone().route(signals));
         let auth = Arc::new(Auth::new(bus.clone(), partitions));
         until_cancelled(&back, "keys", Arc::clone(&auth).keep_keys());
-        let (lost_sender, lost) = watch::channel(0);
-        until_cancelled(&back, "losses", watch_losses(bus.clone(), lost_sender));
+        let feeds = Feeds::new(bus.clone(), back.clone());
+        let ticks = Arc::new(Ticks::new(partitions));
+        let (auditor, audits) = Auditor::new(
+            bus.clone(),
+            feeds.clone(),
+            Arc::clone(&ticks),
+            partitions,
+            limits.audit_every,
+        );
+        until_cancelled(&back, "audits", auditor.run());
 
         let shared = Arc::new(Shared {
             connection: bus.connection(),
-            feeds: Feeds::new(bus.clone(), back.clone()),
+            feeds,
+            audits,
+            ticks,
             bus,
             partitions,
             auth,
@@ -89,7 +99,6 @@ impl Edge {
             sync_reads: Semaphore::new(limits.sync_reads_max),
             http_in_flight: Semaphore::new(limits.http_in_flight_max),
             sessions: AtomicUsize::new(0),
-            lost,
             front: front.clone(),
             limits,
         });
@@ -132,36 +141,4 @@ fn until_cancelled(
     tasks.spawn(name, async move {
         let _ = token.run_until_cancelled(task).await;
     });
-}
-
-/// Says when something may have been lost: the connection was made anew, or a subscription
-/// overflowed.
-async fn watch_losses(bus: Bus, lost: watch::Sender<u64>) {
-    let (mut connection, mut losses) = (bus.connection(), bus.losses());
-    let mut generation = connection.borrow_and_update().generation;
-    let mut quiet_until = Instant::now();
-    loop {
-        let overflowed = async {
-            sleep_until(quiet_until).await;
-            losses.changed().await
-        };
-        tokio::select! {
-            changed = connection.changed() => {
-                let now = connection.borrow_and_update().generation;
-                if changed.is_err() {
-                    return;
-                }
-                if std::mem::replace(&mut generation, now) == now {
-                    continue;
-                }
-                tracing::warn!("the connection to NATS was made anew: all sessions sync again");
-                lost.send_modify(|count| *count += 1);
-            }
-            Ok(()) = overflowed => {
-                tracing::warn!("a subscription overflowed: all sessions sync again");
-                lost.send_modify(|count| *count += 1);
-                quiet_until = Instant::now() + LOSS_PAUSE;
-            }
-        }
-    }
 }

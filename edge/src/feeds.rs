@@ -2,22 +2,28 @@
 //! is ready, parses the heads alone, and hands each event to its sessions' mailboxes without ever
 //! waiting for one of them.
 //!
+//! A feed remembers how far it has handed on each room, so that an audit can tell what the wire lost.
 //! A feed starts with its first session and ends with its last. Both happen under the lock of the
 //! table, so nobody joins a feed that is ending.
 
-use std::collections::HashMap;
+mod seen;
+
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use weft_nats::{Bus, Message, Subject, Subscription, subject::WEFT_ENTRY};
-use weft_proto::EventHead;
+use weft_proto::{Cursor, EventHead, Partition, Position, RoomId, UserId};
 use weft_runtime::Shutdown;
 
-use crate::session::mailbox::MailboxHandle;
+use self::seen::Seen;
+use crate::order::Notice;
+use crate::session::mailbox::{Item, MailboxHandle};
 
 /// Most events that are handed on at once.
 const BATCH_EVENTS_MAX: usize = 256;
@@ -40,6 +46,11 @@ struct Inner {
     bus: Bus,
     shutdown: Shutdown,
     table: Mutex<Table>,
+    /// Which generation feeds remember what they hand on in.
+    generation: AtomicU64,
+    /// The partitions whose entries new subscriptions get; `None`: all of them.
+    subscribed: Mutex<BTreeSet<Option<Partition>>>,
+    has_subscribed: Notify,
 }
 
 #[derive(Default)]
@@ -49,15 +60,27 @@ struct Table {
 }
 
 struct Feed {
-    members: Mutex<Vec<(u64, MailboxHandle)>>,
+    members: Mutex<Members>,
     /// The subscription is made.
     live: watch::Sender<bool>,
     stop: CancellationToken,
 }
 
+struct Members {
+    mailboxes: Vec<(u64, MailboxHandle)>,
+    seen: Seen,
+}
+
 impl Feeds {
     pub(crate) fn new(bus: Bus, shutdown: Shutdown) -> Self {
-        Self(Arc::new(Inner { bus, shutdown, table: Mutex::default() }))
+        Self(Arc::new(Inner {
+            bus,
+            shutdown,
+            table: Mutex::default(),
+            generation: AtomicU64::new(0),
+            subscribed: Mutex::default(),
+            has_subscribed: Notify::new(),
+        }))
     }
 
     /// Joins a feed, starting it where this is its first session. Events may come at once; all
@@ -70,17 +93,20 @@ impl Feeds {
             Entry::Occupied(known) => Arc::clone(known.get()),
             Entry::Vacant(vacant) => {
                 let feed = Arc::new(Feed {
-                    members: Mutex::default(),
+                    members: Mutex::new(Members {
+                        mailboxes: Vec::new(),
+                        seen: Seen::of(&subject),
+                    }),
                     live: watch::Sender::new(false),
                     stop: CancellationToken::new(),
                 });
                 vacant.insert(Arc::clone(&feed));
-                let task = Arc::clone(&feed).run(self.0.bus.clone(), subject.clone());
+                let task = Arc::clone(&feed).run(self.clone(), subject.clone());
                 self.0.shutdown.spawn("feed", task);
                 feed
             }
         };
-        lock(&feed.members).push((number, mailbox));
+        lock(&feed.members).mailboxes.push((number, mailbox));
         drop(table);
         FeedMember { feeds: self.clone(), subject, feed, number }
     }
@@ -88,12 +114,93 @@ impl Feeds {
     fn leave(&self, member: &FeedMember) {
         let mut table = lock(&self.0.table);
         let mut members = lock(&member.feed.members);
-        members.retain(|(number, _)| *number != member.number);
-        if members.is_empty() {
+        members.mailboxes.retain(|(number, _)| *number != member.number);
+        if members.mailboxes.is_empty() {
             table.feeds.remove(&member.subject);
             member.feed.stop.cancel();
         }
     }
+
+    /// Tells the sessions of a room what an audit says of it, where its feed has not handed that
+    /// on; and each session of a user whom it concerns.
+    pub(crate) fn notice(&self, partition: Partition, room: &Audited) {
+        let notice = |concerned| {
+            let Audited { room, seq, position, .. } = room.clone();
+            Item::Notice(Arc::new(Notice { room, seq, position, concerned }))
+        };
+        let users = match room.room.direct_users() {
+            None => {
+                let subject = Subject::EventGroup { partition, room: room.room.clone() };
+                if let Some(feed) = self.feed(&subject) {
+                    feed.notice(room, || notice(None));
+                }
+                Vec::new()
+            }
+            Some((a, b)) if a == b => vec![a],
+            Some((a, b)) => vec![a, b],
+        };
+        for user in users {
+            if let Some(feed) = self.feed(&Subject::User(user)) {
+                feed.notice(room, || notice(None));
+            }
+        }
+        for (user, first) in &room.concerned {
+            if let Some(feed) = self.feed(&Subject::User(user.clone())) {
+                feed.hand_on(&notice(Some(*first)));
+            }
+        }
+    }
+
+    /// Puts a marker behind what was delivered, for the sessions to which it says something, or for
+    /// all.
+    pub(crate) fn mark(&self, cursor: &Arc<Cursor>, anyone: bool) {
+        let is_user = |subject: &&Subject| matches!(subject, Subject::User(_));
+        let table = lock(&self.0.table);
+        let feeds = table.feeds.iter().filter(|(subject, _)| is_user(subject));
+        let feeds: Vec<Arc<Feed>> = feeds.map(|(_, feed)| Arc::clone(feed)).collect();
+        drop(table);
+        for feed in feeds {
+            for (_, mailbox) in &lock(&feed.members).mailboxes {
+                mailbox.mark(cursor, anyone);
+            }
+        }
+    }
+
+    /// A new generation: feeds forget what they handed on before the last one.
+    pub(crate) fn turn_over(&self) {
+        self.0.generation.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits until subscriptions were made; the partitions whose entries they get (`None`: all).
+    /// Cancel-safe.
+    pub(crate) async fn subscribed(&self) -> BTreeSet<Option<Partition>> {
+        self.0.has_subscribed.notified().await;
+        std::mem::take(&mut *lock(&self.0.subscribed))
+    }
+
+    fn feed(&self, subject: &Subject) -> Option<Arc<Feed>> {
+        lock(&self.0.table).feeds.get(subject).map(Arc::clone)
+    }
+
+    fn has_subscribed(&self, subject: &Subject) {
+        let partition = match subject {
+            Subject::EventGroup { partition, .. } => Some(*partition),
+            _ => None,
+        };
+        lock(&self.0.subscribed).insert(partition);
+        self.0.has_subscribed.notify_one();
+    }
+}
+
+/// What an audit says of a room.
+#[derive(Clone, Debug)]
+pub(crate) struct Audited {
+    pub(crate) room: RoomId,
+    /// Of its last entry, as the position.
+    pub(crate) seq: u64,
+    pub(crate) position: Position,
+    /// Whom entries of a group concern, each with the first one.
+    pub(crate) concerned: Vec<(UserId, u64)>,
 }
 
 /// A session's place in a feed. Dropping it leaves.
@@ -119,14 +226,15 @@ impl Drop for FeedMember {
 }
 
 impl Feed {
-    async fn run(self: Arc<Self>, bus: Bus, subject: Subject) {
+    async fn run(self: Arc<Self>, feeds: Feeds, subject: Subject) {
         let stop = self.stop.clone();
         let serve = async {
-            let Some(mut subscription) = subscribe(&bus, &subject).await else { return };
+            let Some(mut subscription) = subscribe(&feeds.0.bus, &subject).await else { return };
             self.live.send_replace(true);
+            feeds.has_subscribed(&subject);
             let mut batch = Vec::new();
             while next_batch(&mut subscription, &mut batch).await {
-                self.deliver(&mut batch);
+                self.deliver(&mut batch, feeds.0.generation.load(Ordering::Relaxed));
             }
         };
         tokio::select! {
@@ -136,12 +244,31 @@ impl Feed {
         }
     }
 
-    fn deliver(&self, batch: &mut Vec<Arc<Event>>) {
-        let members = lock(&self.members);
+    fn deliver(&self, batch: &mut Vec<Arc<Event>>, generation: u64) {
+        let mut members = lock(&self.members);
         for event in batch.drain(..) {
-            for (_, mailbox) in members.iter() {
-                mailbox.deliver(&event);
-            }
+            members.seen.hand_on(&event.head, generation);
+            members.hand_on(&Item::Event(event));
+        }
+    }
+
+    /// Hands a notice on where not everything that it speaks of was.
+    fn notice(&self, room: &Audited, notice: impl FnOnce() -> Item) {
+        let members = lock(&self.members);
+        if members.seen.seq(&room.room) < room.seq {
+            members.hand_on(&notice());
+        }
+    }
+
+    fn hand_on(&self, item: &Item) {
+        lock(&self.members).hand_on(item);
+    }
+}
+
+impl Members {
+    fn hand_on(&self, item: &Item) {
+        for (_, mailbox) in &self.mailboxes {
+            mailbox.deliver(item.clone());
         }
     }
 }
@@ -191,7 +318,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use weft_proto::{Kind, Position, RoomId};
+    use weft_proto::Kind;
 
     use super::*;
 

@@ -37,6 +37,7 @@ mod outbox;
 mod rate;
 mod session;
 mod shared;
+mod ticks;
 
 pub use edge::{Edge, EdgeOptions};
 pub use error::Error;

@@ -34,8 +34,8 @@ pub struct Limits {
     /// Most bytes of sends that wait for their answers, all sessions together. Past it, sends are
     /// refused with `overloaded`.
     pub outbox_bytes_max: usize,
-    /// A send without an answer is published again after so long, then after twice as long, and so
-    /// on.
+    /// A send of which nothing is heard is published again after so long, then after twice as long,
+    /// and so on. Of what the log has taken, the ticks of its partition tell.
     pub resend_after: Duration,
     /// A send without an answer is answered with `unknown` after so long.
     pub give_up_after: Duration,
@@ -44,6 +44,10 @@ pub struct Limits {
     pub sync_patience: Duration,
     /// Most reads for syncs and repairs at once: what core has to bear after an outage.
     pub sync_reads_max: usize,
+    /// How often each partition is asked what has changed in it, where nothing makes the edge ask
+    /// sooner. `None`: never; then what the wire loses in silence is found by the next entry alone,
+    /// sessions get no cursors by themselves, and sync again after each known loss.
+    pub audit_every: Option<Duration>,
 }
 
 impl Default for Limits {
@@ -66,6 +70,7 @@ impl Default for Limits {
             give_up_after: Duration::from_secs(60),
             sync_patience: Duration::from_secs(60),
             sync_reads_max: 64,
+            audit_every: Some(Duration::from_secs(15)),
         }
     }
 }

@@ -1,5 +1,10 @@
 //! What one session (or HTTP request) has sent and core has not answered yet: when it is published
 //! again, and when that is given up. Pure: the time is handed in.
+//!
+//! It is published again by evidence. That the log has it under a sequence proves nothing, but then
+//! the partition's ticks tell what became of it: the log has lost it, or it is applied and the
+//! answer is lost. A slow core is neither, and more of the same would make it slower. Without that
+//! sequence there are only timers, which double.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,9 +14,10 @@ use tokio::time::Instant;
 use weft_proto::{ApiError, ClientId, ErrorCode, RoomId};
 
 use crate::budget::Permit;
+use crate::ticks::{Seen, Ticks};
 
-/// While NATS is away, resends look for it so often.
-const AWAY_PAUSE: Duration = Duration::from_secs(1);
+/// How often evidence is looked for (or NATS, while that is away).
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
 /// A command for a room's log.
 #[derive(Clone, Debug)]
@@ -60,13 +66,46 @@ pub(crate) struct Patience {
     pub(crate) give_up_after: Duration,
 }
 
+impl Patience {
+    fn look_pause(&self) -> Duration {
+        LOOK_PAUSE.min(self.resend_after)
+    }
+}
+
 struct Pending {
     request_id: u64,
     last: Attempt,
+    published_at: Instant,
+    evidence: Evidence,
     given_up_at: Instant,
-    /// When it is published again, or given up.
+    /// When it is looked at again, or given up.
     due_at: Instant,
     _permit: Permit,
+}
+
+/// What is known of the last attempt.
+#[derive(Clone, Copy, Default, Debug)]
+struct Evidence {
+    /// Where the log has it.
+    stream_seq: Option<u64>,
+    /// The number of the newest tick when that was first looked at: later ones were made when the
+    /// log had it.
+    looked_at: Option<u64>,
+    /// The number of the first tick seen by which it is applied.
+    applied_at: Option<u64>,
+}
+
+impl Evidence {
+    /// True where the log, which had it, has lost it, or where it was applied and its answer must
+    /// have come.
+    fn is_against(&mut self, stream_seq: u64, tick: Option<Seen>) -> bool {
+        let looked_at = *self.looked_at.get_or_insert(tick.map_or(0, |tick| tick.count));
+        let Some(tick) = tick else { return false };
+        if tick.applied >= stream_seq {
+            return tick.count > *self.applied_at.get_or_insert(tick.count);
+        }
+        tick.count > looked_at && tick.last_seq < stream_seq
+    }
 }
 
 /// Unanswered commands, in the order in which they were sent. Dropping it abandons them.
@@ -100,16 +139,27 @@ impl Outbox {
         let after = self.before(self.pending.len(), &command.room);
         let after = after.map(|index| self.pending[index].last.command.client_id);
         let attempt = Attempt { number, attempt: 0, after, command };
-        let due_at = now + self.patience.resend_after;
+        let due_at = now + self.patience.look_pause();
         self.pending.push_back(Pending {
             request_id,
             last: attempt.clone(),
+            published_at: now,
+            evidence: Evidence::default(),
             given_up_at: now + self.patience.give_up_after,
             due_at,
             _permit: permit,
         });
         self.due_at = Some(self.due_at.map_or(due_at, |at| at.min(due_at)));
         attempt
+    }
+
+    /// The log has an attempt, under this sequence.
+    pub(crate) fn stored(&mut self, number: u64, attempt: u32, stream_seq: u64) {
+        let Some(index) = self.index(number) else { return };
+        let pending = &mut self.pending[index];
+        if pending.last.attempt == attempt {
+            pending.evidence.stream_seq = Some(stream_seq);
+        }
     }
 
     /// The command has its answer: the client's request id. `None` where it was answered before.
@@ -132,10 +182,10 @@ impl Outbox {
 
     /// Core has not applied what the command comes after: both are to be published again, in order
     /// (or the command alone, where the one before it was answered meanwhile).
-    pub(crate) fn in_order(&mut self, number: u64) -> Vec<Attempt> {
+    pub(crate) fn in_order(&mut self, number: u64, now: Instant) -> Vec<Attempt> {
         let Some(index) = self.index(number) else { return Vec::new() };
         let before = self.before(index, &self.pending[index].last.command.room);
-        before.into_iter().chain([index]).map(|index| self.next_attempt(index)).collect()
+        before.into_iter().chain([index]).map(|index| self.next_attempt(index, now)).collect()
     }
 
     /// The index of the last command to the room that stands before an index.
@@ -143,13 +193,14 @@ impl Outbox {
         self.pending.range(..index).rposition(|pending| pending.last.command.room == *room)
     }
 
-    fn next_attempt(&mut self, index: usize) -> Attempt {
+    fn next_attempt(&mut self, index: usize, now: Instant) -> Attempt {
         let before = self.before(index, &self.pending[index].last.command.room);
         let after = before.map(|index| self.pending[index].last.command.client_id);
-        let last = &mut self.pending[index].last;
-        last.attempt += 1;
-        last.after = after;
-        last.clone()
+        let pending = &mut self.pending[index];
+        (pending.published_at, pending.evidence) = (now, Evidence::default());
+        pending.last.attempt += 1;
+        pending.last.after = after;
+        pending.last.clone()
     }
 
     /// When [`due`](Self::due) has to be called, at the latest.
@@ -160,7 +211,7 @@ impl Outbox {
     /// What has come due, in the order in which it was sent. While NATS is away (not
     /// `is_connected`) nothing is published: it would only fill the client's queue, and soon after
     /// its return everything is due.
-    pub(crate) fn due(&mut self, now: Instant, is_connected: bool) -> Vec<Due> {
+    pub(crate) fn due(&mut self, now: Instant, is_connected: bool, ticks: &Ticks) -> Vec<Due> {
         let mut due = Vec::new();
         self.pending.retain_mut(|pending| {
             let is_over = now >= pending.given_up_at;
@@ -174,14 +225,9 @@ impl Outbox {
             if now < pending.due_at {
                 continue;
             }
-            let wait = if is_connected {
-                self.patience.resend_after * 2_u32.pow((pending.last.attempt + 1).min(16))
-            } else {
-                AWAY_PAUSE
-            };
-            pending.due_at = (now + wait).min(pending.given_up_at);
-            if is_connected {
-                due.push(Due::Publish(self.next_attempt(index)));
+            pending.due_at = (now + self.patience.look_pause()).min(pending.given_up_at);
+            if is_connected && pending.is_lost(now, self.patience, ticks) {
+                due.push(Due::Publish(self.next_attempt(index, now)));
             }
         }
         self.due_at = self.pending.iter().map(|pending| pending.due_at).min();
@@ -201,6 +247,17 @@ impl Outbox {
     }
 }
 
+impl Pending {
+    /// True where the last attempt, or its answer, counts as lost.
+    fn is_lost(&mut self, now: Instant, patience: Patience, ticks: &Ticks) -> bool {
+        if let Some(stream_seq) = self.evidence.stream_seq {
+            return self.evidence.is_against(stream_seq, ticks.of(&self.last.command.room));
+        }
+        let wait = patience.resend_after * 2_u32.pow(self.last.attempt.min(16));
+        now >= self.published_at + wait
+    }
+}
+
 /// The answer to a command that nobody answered.
 pub(crate) fn unknown() -> ApiError {
     ApiError::new(
@@ -210,127 +267,4 @@ pub(crate) fn unknown() -> ApiError {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::budget::Budget;
-
-    const PATIENCE: Patience =
-        Patience { resend_after: Duration::from_secs(5), give_up_after: Duration::from_secs(60) };
-
-    fn command() -> Command {
-        Command {
-            room: RoomId::new("team").expect("id"),
-            client_id: ClientId::from_parts(1, 2),
-            payload: Bytes::from_static(b"{}"),
-        }
-    }
-
-    fn outbox(count: u64, now: Instant) -> (Outbox, Arc<Budget>) {
-        let budget = Arc::new(Budget::new(count as usize * command().cost()));
-        let mut outbox = Outbox::new(PATIENCE);
-        for request_id in 0..count {
-            let permit = budget.permit(command().cost()).expect("permit");
-            assert_eq!(outbox.add(request_id + 100, command(), permit, now).number, request_id);
-        }
-        (outbox, budget)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn resends_double_and_end_after_a_minute() {
-        let start = Instant::now();
-        let (mut outbox, budget) = outbox(1, start);
-        let mut seen = Vec::new();
-        while let Some(at) = outbox.due_at() {
-            assert!(outbox.due(at - Duration::from_millis(1), true).is_empty());
-            for due in outbox.due(at, true) {
-                seen.push((at - start).as_secs());
-                match due {
-                    Due::Publish(attempt) => assert_eq!(attempt.attempt as usize, seen.len()),
-                    Due::GiveUp { request_id } => assert_eq!(request_id, 100),
-                }
-            }
-        }
-        assert_eq!(seen, [5, 15, 35, 60]);
-        assert!(budget.permit(command().cost()).is_some());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_outage_uses_up_no_attempts() {
-        let start = Instant::now();
-        let (mut outbox, _budget) = outbox(1, start);
-        let mut now = start;
-        while now - start < Duration::from_secs(40) {
-            now = outbox.due_at().expect("pending");
-            assert!(outbox.due(now, false).is_empty());
-        }
-        now = outbox.due_at().expect("pending");
-        assert!(now - start <= Duration::from_secs(42));
-        let due = outbox.due(now, true);
-        assert!(matches!(&due[..], [Due::Publish(attempt)] if attempt.attempt == 1), "{due:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_settles_once_and_order_is_kept() {
-        let start = Instant::now();
-        let (mut outbox, _budget) = outbox(5, start);
-        assert_eq!(outbox.settle(1), Some(101));
-        assert_eq!(outbox.settle(1), None);
-        assert_eq!(outbox.settle(77), None);
-        let due = outbox.due(start + PATIENCE.resend_after, true);
-        let numbers: Vec<u64> = due
-            .iter()
-            .map(|due| match due {
-                Due::Publish(attempt) => attempt.number,
-                Due::GiveUp { .. } => panic!("too soon"),
-            })
-            .collect();
-        assert_eq!(numbers, [0, 2, 3, 4]);
-        for number in numbers {
-            assert!(outbox.settle(number).is_some());
-        }
-        assert_eq!(outbox.due_at(), None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_command_names_the_one_before_it_until_that_is_answered() {
-        let start = Instant::now();
-        let budget = Arc::new(Budget::new(10 * command().cost()));
-        let mut outbox = Outbox::new(PATIENCE);
-        let mut add = |number: u64, room: &str| {
-            let room = RoomId::new(room).expect("id");
-            let client_id = ClientId::from_parts(1, number.into());
-            let command = Command { room, client_id, ..command() };
-            let permit = budget.permit(command.cost()).expect("permit");
-            outbox.add(number, command, permit, start).after
-        };
-        let id = |number: u64| Some(ClientId::from_parts(1, number.into()));
-        assert_eq!(add(0, "team"), None);
-        assert_eq!(add(1, "other"), None);
-        assert_eq!(add(2, "team"), id(0));
-        assert_eq!(add(3, "team"), id(2));
-        let numbers = |attempts: Vec<Attempt>| {
-            attempts.into_iter().map(|a| (a.number, a.attempt, a.after)).collect::<Vec<_>>()
-        };
-        assert_eq!(numbers(outbox.in_order(3)), [(2, 1, id(0)), (3, 1, id(2))]);
-        assert_eq!(outbox.settle(0), Some(0));
-        assert_eq!(numbers(outbox.in_order(2)), [(2, 2, None)]);
-        assert_eq!(outbox.settle(2), Some(2));
-        assert_eq!(numbers(outbox.in_order(3)), [(3, 2, None)]);
-        assert_eq!(numbers(outbox.in_order(2)), []);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn only_the_first_attempts_refusal_is_a_no() {
-        let start = Instant::now();
-        let (mut outbox, _budget) = outbox(2, start);
-        let full = ApiError::new(ErrorCode::Overloaded, "full").retry_after_ms(250);
-        let (id, error) = outbox.refuse(0, full.clone()).expect("pending");
-        assert_eq!((id, error.code), (100, ErrorCode::Overloaded));
-        outbox.due(start + PATIENCE.resend_after, true);
-        let (id, error) = outbox.refuse(1, full).expect("pending");
-        assert_eq!((id, error.code), (101, ErrorCode::Unknown));
-        assert_eq!(error.retry_after_ms, Some(250));
-    }
-}
+mod tests;

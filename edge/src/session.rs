@@ -4,6 +4,7 @@
 mod ask;
 mod hello;
 pub(crate) mod mailbox;
+mod owed;
 mod pump;
 mod requests;
 mod writer;

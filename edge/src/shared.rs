@@ -11,13 +11,15 @@ use weft_proto::svc::{LogPage, ReadLog};
 use weft_proto::{ApiError, ErrorCode, Partition, RoomId, UserId};
 use weft_runtime::{Clock, Shutdown, SystemClock};
 
-use crate::answers::{AnswerBox, Answers};
+use crate::answers::{AnswerBox, Answers, Stored};
+use crate::audits::Audits;
 use crate::auth::{Auth, Caller};
 use crate::budget::{Budget, Permit};
 use crate::feeds::Feeds;
 use crate::limits::Limits;
-use crate::outbox::{Attempt, Command, Patience};
+use crate::outbox::{Attempt, Command, Due, Outbox, Patience};
 use crate::rate::PerAddress;
+use crate::ticks::Ticks;
 
 /// When a sender may try again after the outbox was full, in milliseconds.
 const OUTBOX_FULL_RETRY_MS: u64 = 250;
@@ -39,8 +41,8 @@ pub(crate) struct Shared {
     pub(crate) sync_reads: Semaphore,
     pub(crate) http_in_flight: Semaphore,
     pub(crate) sessions: AtomicUsize,
-    /// Grows when something may have been lost on the wire: every session syncs again.
-    pub(crate) lost: watch::Receiver<u64>,
+    pub(crate) audits: Audits,
+    pub(crate) ticks: Arc<Ticks>,
     /// Sessions and requests: what ends first.
     pub(crate) front: Shutdown,
 }
@@ -79,6 +81,19 @@ impl Shared {
             let error = ApiError::new(ErrorCode::Overloaded, "too many sends are unanswered");
             error.retry_after_ms(OUTBOX_FULL_RETRY_MS)
         })
+    }
+
+    /// What has come due in an outbox, by what its box and the ticks tell.
+    pub(crate) fn look_at(
+        &self,
+        outbox: &mut Outbox,
+        answers: &AnswerBox,
+        now: Instant,
+    ) -> Vec<Due> {
+        for Stored { command, attempt, stream_seq } in answers.take_stored() {
+            outbox.stored(command, attempt, stream_seq);
+        }
+        outbox.due(now, self.is_connected(), &self.ticks)
     }
 
     /// Publishes an attempt. What may still have gone out is no error: it is published again where

@@ -29,6 +29,8 @@ pub(super) async fn serves(
         "NATS is away"
     } else if !shared.auth.is_ready() {
         "no keys to verify tokens with: core has not answered yet"
+    } else if !*shared.audits.is_ready.borrow() {
+        "core has not told yet where the partitions stand"
     } else {
         return Ok(json(&Fine { status: "ok" }));
     };

@@ -1,17 +1,43 @@
-//! Where a session's events wait: bounded by bytes, never waited for by who delivers.
+//! Where a session's events, notices and markers wait: bounded by bytes, never waited for by who
+//! delivers.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use weft_proto::frame::CloseCode;
+use weft_proto::{Cursor, Position};
 
 use crate::budget::Budget;
 use crate::feeds::Event;
+use crate::order::Notice;
 
-/// Counted for each event beside its bytes, so that the bound on bytes is one on events too.
-const EVENT_OVERHEAD_BYTES: usize = 256;
+/// Counted for each item beside its bytes, so that the bound on bytes is one on items too.
+const ITEM_OVERHEAD_BYTES: usize = 256;
+/// No cursor is owed.
+const NOTHING_OWED: u64 = u64::MAX;
+
+/// What waits for a session, in the order in which it has to look at it.
+#[derive(Clone, Debug)]
+pub(crate) enum Item {
+    /// A committed entry.
+    Event(Arc<Event>),
+    /// An audit's word on a room.
+    Notice(Arc<Notice>),
+    /// Everything at or before it was delivered before this.
+    Marker(Arc<Cursor>),
+}
+
+impl Item {
+    fn cost(&self) -> usize {
+        let bytes = match self {
+            Self::Event(event) => event.frame.len(),
+            Self::Notice(_) | Self::Marker(_) => 0,
+        };
+        bytes + ITEM_OVERHEAD_BYTES
+    }
+}
 
 /// Tells a session to end, once, with a reason. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -48,8 +74,11 @@ impl End {
 
 #[derive(Debug)]
 struct Shared {
-    events: mpsc::UnboundedSender<Arc<Event>>,
+    items: mpsc::UnboundedSender<Item>,
     waiting: Budget,
+    /// The front of the position from which on a marker says something to the session; else
+    /// [`NOTHING_OWED`].
+    owed: AtomicU64,
     /// A sync runs, which covers what does not fit here; its client is not to blame.
     is_syncing: AtomicBool,
     /// Something did not fit meanwhile: sync again.
@@ -65,47 +94,70 @@ pub(crate) struct MailboxHandle(Arc<Shared>);
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     // Its bound is `waiting`: a permit is taken before anything is queued.
-    events: mpsc::UnboundedReceiver<Arc<Event>>,
+    items: mpsc::UnboundedReceiver<Item>,
     handle: MailboxHandle,
 }
 
 impl MailboxHandle {
-    /// Queues an event. Where it does not fit, the session ends as a slow reader (during a sync:
-    /// syncs once more): what it misses is in the store.
-    pub(crate) fn deliver(&self, event: &Arc<Event>) {
-        if self.0.waiting.try_take(cost(event)) {
+    /// Queues an event or a notice. Where it does not fit, the session ends as a slow reader
+    /// (during a sync: syncs once more): what it misses is in the store.
+    pub(crate) fn deliver(&self, item: Item) {
+        let shared = &self.0;
+        if shared.waiting.try_take(item.cost()) {
             // An error says that the session has ended.
-            let _ = self.0.events.send(Arc::clone(event));
-        } else if self.0.is_syncing.load(Ordering::SeqCst) {
-            self.0.has_overflowed.store(true, Ordering::SeqCst);
-        } else {
-            self.0.end.end(CloseCode::SlowReader);
+            let _ = shared.items.send(item);
+            return;
+        }
+        if shared.is_syncing.load(Ordering::SeqCst) {
+            shared.has_overflowed.store(true, Ordering::SeqCst);
+            if shared.is_syncing.load(Ordering::SeqCst) {
+                return;
+            }
+            // The sync ended in this instant, and may not have seen it.
+        }
+        shared.end.end(CloseCode::SlowReader);
+    }
+
+    /// Queues a marker where it says something to the session (or to `anyone`). Where it does not
+    /// fit it is left out: the next one says more.
+    pub(crate) fn mark(&self, cursor: &Arc<Cursor>, anyone: bool) {
+        let is_owed = front(cursor.position) >= self.0.owed.load(Ordering::Relaxed);
+        let marker = Item::Marker(Arc::clone(cursor));
+        if (is_owed || anyone) && self.0.waiting.try_take(marker.cost()) {
+            let _ = self.0.items.send(marker);
         }
     }
 }
 
 impl Mailbox {
     pub(crate) fn new(bytes_max: usize, end: End) -> Self {
-        let (sender, events) = mpsc::unbounded_channel();
+        let (sender, items) = mpsc::unbounded_channel();
         let waiting = Budget::new(bytes_max);
         let handle = MailboxHandle(Arc::new(Shared {
-            events: sender,
+            items: sender,
             waiting,
+            owed: AtomicU64::new(NOTHING_OWED),
             is_syncing: AtomicBool::new(true),
             has_overflowed: AtomicBool::new(false),
             end,
         }));
-        Self { events, handle }
+        Self { items, handle }
     }
 
     pub(crate) fn handle(&self) -> MailboxHandle {
         self.handle.clone()
     }
 
-    /// Waits for events and takes up to `count_max` that are there. Cancel-safe.
-    pub(crate) async fn take(&mut self, into: &mut Vec<Arc<Event>>, count_max: usize) {
+    /// Waits for items and takes up to `count_max` that are there. Cancel-safe.
+    pub(crate) async fn take(&mut self, into: &mut Vec<Item>, count_max: usize) {
         // The handle lives here too, so the channel is never closed.
-        self.events.recv_many(into, count_max).await;
+        self.items.recv_many(into, count_max).await;
+    }
+
+    /// From which position on a marker says something to the session; `None`: none does.
+    pub(crate) fn owe(&self, position: Option<Position>) {
+        let owed = position.map_or(NOTHING_OWED, front);
+        self.handle.0.owed.store(owed, Ordering::Relaxed);
     }
 
     /// A sync begins: until [`end_sync`](Self::end_sync) an overflow is no slow reader's fault. A
@@ -123,20 +175,23 @@ impl Mailbox {
             return true;
         }
         shared.is_syncing.store(true, Ordering::SeqCst);
-        while let Ok(event) = self.events.try_recv() {
-            self.release(&event);
+        while let Ok(item) = self.items.try_recv() {
+            self.release(&item);
         }
         false
     }
 
-    /// The event no longer waits: it was put out, or dropped.
-    pub(crate) fn release(&self, event: &Event) {
-        self.handle.0.waiting.give_back(cost(event));
+    /// The item no longer waits: it was put out, or dropped.
+    pub(crate) fn release(&self, item: &Item) {
+        self.handle.0.waiting.give_back(item.cost());
     }
 }
 
-fn cost(event: &Event) -> usize {
-    event.frame.len() + EVENT_OVERHEAD_BYTES
+/// As much of a position as an atomic holds: where a position is at or behind another, so are their
+/// fronts.
+fn front(position: Position) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = position.0;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 #[cfg(test)]
@@ -144,52 +199,86 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
+    use weft_proto::StoreId;
+
     use crate::feeds::tests::event;
+
+    fn item() -> Item {
+        Item::Event(Arc::new(event(1, "{}")))
+    }
 
     #[tokio::test]
     async fn a_full_mailbox_ends_its_session_alone() {
         let end = End::new(&CancellationToken::new());
-        let event = Arc::new(event(1, "{}"));
-        let mut mailbox = Mailbox::new(2 * cost(&event), end.clone());
+        let event = item();
+        let mut mailbox = Mailbox::new(2 * event.cost(), end.clone());
         assert!(mailbox.end_sync());
         let handle = mailbox.handle();
-        handle.deliver(&event);
-        handle.deliver(&event);
+        handle.deliver(event.clone());
+        handle.deliver(event.clone());
         let mut taken = Vec::new();
         mailbox.take(&mut taken, 10).await;
         assert_eq!(taken.len(), 2);
         // Taken is not yet put out.
-        handle.deliver(&event);
+        handle.deliver(event.clone());
         assert_eq!(end.ended().now_or_never(), Some(CloseCode::SlowReader));
     }
 
     #[tokio::test]
     async fn an_overflow_during_a_sync_asks_for_another() {
         let end = End::new(&CancellationToken::new());
-        let event = Arc::new(event(1, "{}"));
-        let mut mailbox = Mailbox::new(cost(&event), end.clone());
+        let event = item();
+        let mut mailbox = Mailbox::new(event.cost(), end.clone());
         let handle = mailbox.handle();
-        handle.deliver(&event);
-        handle.deliver(&event);
+        handle.deliver(event.clone());
+        handle.deliver(event.clone());
         assert!(!mailbox.end_sync());
-        handle.deliver(&event);
+        handle.deliver(event.clone());
         assert!(mailbox.end_sync());
         assert_eq!(end.ended().now_or_never(), None);
-        handle.deliver(&event);
+        handle.deliver(event.clone());
         assert_eq!(end.ended().now_or_never(), Some(CloseCode::SlowReader));
     }
 
     #[tokio::test]
     async fn what_was_put_out_makes_room() {
         let end = End::new(&CancellationToken::new());
-        let event = Arc::new(event(1, "{}"));
-        let mut mailbox = Mailbox::new(cost(&event), end.clone());
+        let event = item();
+        let mut mailbox = Mailbox::new(event.cost(), end.clone());
         for _ in 0..1_000 {
-            mailbox.handle().deliver(&event);
+            mailbox.handle().deliver(event.clone());
             let mut taken = Vec::new();
             mailbox.take(&mut taken, 10).await;
             mailbox.release(&taken[0]);
         }
+        assert_eq!(end.ended().now_or_never(), None);
+    }
+
+    #[tokio::test]
+    async fn a_marker_comes_where_one_is_owed_and_fits() {
+        let end = End::new(&CancellationToken::new());
+        let mut mailbox = Mailbox::new(2 * ITEM_OVERHEAD_BYTES, end.clone());
+        let handle = mailbox.handle();
+        let position = |version| Position::new(version, 0);
+        let marker = |version| Arc::new(Cursor { store: StoreId(1), position: position(version) });
+        handle.mark(&marker(9), false);
+        mailbox.owe(Some(position(5)));
+        handle.mark(&marker(4), false);
+        handle.mark(&marker(5), false);
+        mailbox.owe(None);
+        handle.mark(&marker(6), false);
+        handle.mark(&marker(7), true);
+        handle.mark(&marker(8), true);
+        let mut taken = Vec::new();
+        mailbox.take(&mut taken, 10).await;
+        let positions: Vec<Position> = taken
+            .iter()
+            .filter_map(|item| match item {
+                Item::Marker(cursor) => Some(cursor.position),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(positions, [position(5), position(7)]);
         assert_eq!(end.ended().now_or_never(), None);
     }
 

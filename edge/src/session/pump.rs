@@ -6,26 +6,32 @@
 //! once more, from there: so that what happened to the user's memberships between list and sync is
 //! known exactly.
 //!
-//! After a loss on the wire the same is done again from the last cursor.
+//! What the wire loses later, audits find: their notices wait among the events, and what is missing
+//! is read. A marker behind them says how far everything is out: that makes a new cursor. Where no
+//! audit can tell, a sync is done again from the last cursor.
+
+mod repair;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::ws::Utf8Bytes;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use weft_nats::Subject;
 use weft_proto::frame::{CloseCode, Reply};
-use weft_proto::svc::{ListGroups, LogEntry, LogPage, ReadLog, Resync, Sync, SyncPage};
-use weft_proto::{Cursor, ErrorCode, EventHead, RoomId, RoomKind, UserId, partition_of};
+use weft_proto::svc::{ListGroups, Resync, Sync, SyncPage};
+use weft_proto::{Cursor, RoomId, RoomKind, UserId, partition_of};
 
 use super::ask::{Ask, Refused};
-use super::mailbox::Mailbox;
-use crate::feeds::{Event, FeedMember};
-use crate::order::{Missing, Order, Since, Verdict};
+use super::mailbox::{Item, Mailbox};
+use super::owed::Owed;
+use crate::feeds::FeedMember;
+use crate::order::{Missing, Order, Verdict};
 use crate::shared::Shared;
 
-/// Most events that are looked at in one turn.
-const TURN_EVENTS_MAX: usize = 64;
+/// Most items that are looked at in one turn.
+const TURN_ITEMS_MAX: usize = 64;
 
 /// The session's token as of now: a `token` frame replaces it.
 #[derive(Clone, Debug)]
@@ -53,10 +59,11 @@ pub(crate) struct Pump {
     mailbox: Mailbox,
     order: Order,
     /// Taken from the mailbox, not yet looked at. The order within is that of arrival.
-    waiting: VecDeque<Arc<Event>>,
+    waiting: VecDeque<Item>,
     phase: Phase,
     /// Where the next sync starts; empty: nowhere.
     cursor: String,
+    owed: Owed,
     lost: watch::Receiver<u64>,
     groups: HashMap<RoomId, FeedMember>,
     user_feed: FeedMember,
@@ -94,7 +101,7 @@ impl Pump {
         } else {
             Phase::List { resync: Resync::None }
         };
-        let mut lost = shared.lost.clone();
+        let mut lost = shared.audits.lost.clone();
         lost.mark_unchanged();
         Self {
             ask: Ask::new(Arc::clone(&shared), token),
@@ -107,6 +114,7 @@ impl Pump {
             mailbox,
             phase,
             cursor,
+            owed: Owed::new(),
             lost,
         }
     }
@@ -114,8 +122,28 @@ impl Pump {
     /// Does the next step and returns itself with what is to be put out, which may be nothing. Not
     /// cancel-safe: it is kept over the waits of its session.
     pub(crate) async fn turn(mut self) -> (Self, Result<Frames, CloseCode>) {
+        let owed = self.owed.from();
         let frames = self.step().await;
+        if self.owed.from() != owed {
+            self.owe();
+        }
         (self, frames)
+    }
+
+    /// Asks for a marker. Where the newest one was told too early to say something to this session,
+    /// it comes once more, behind all that waits by now.
+    fn owe(&self) {
+        let from = match self.phase {
+            // Its end says more.
+            Phase::Sync { .. } => None,
+            _ => self.owed.from(),
+        };
+        // In this order, so that a marker that is just being told is not missed.
+        self.mailbox.owe(from);
+        let newest = self.shared.audits.marked.borrow().clone();
+        if let Some(cursor) = newest {
+            self.mailbox.handle().mark(&cursor, false);
+        }
     }
 
     async fn step(&mut self) -> Result<Frames, CloseCode> {
@@ -159,13 +187,22 @@ impl Pump {
         self.shared.feeds.join(subject, self.mailbox.handle())
     }
 
-    /// Waits until the server knows all subscriptions.
-    async fn follow(&self) -> Result<(), CloseCode> {
+    /// Waits until the server knows all subscriptions, and until what a sync does not cover will be
+    /// audited.
+    async fn follow(&mut self) -> Result<(), CloseCode> {
         self.user_feed.live().await;
         for member in self.groups.values() {
             member.live().await;
         }
-        self.ask.flush().await.map_err(Refused::close)
+        self.ask.flush().await.map_err(Refused::close)?;
+        let mut is_audited = self.shared.audits.is_ready.clone();
+        let wait = is_audited.wait_for(|is_ready| *is_ready);
+        match timeout(self.shared.limits.sync_patience, wait).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) | Err(_) => return Err(CloseCode::Unavailable),
+        }
+        self.lost.mark_unchanged();
+        Ok(())
     }
 
     /// One page of the sync. `resync`: why it can't bring everything, as an earlier one found.
@@ -190,6 +227,7 @@ impl Pump {
             return Ok(frames);
         }
         self.order.synced(covered.position);
+        self.owed.settle();
         self.cursor = answer.cursor;
         let synced = Reply::Synced {
             recovered: resync == Resync::None,
@@ -201,7 +239,7 @@ impl Pump {
             Phase::Settle { moved: self.order.take_moved() }
         } else {
             // So much arrived meanwhile that some of it did not fit. It is in the store by now.
-            self.waiting.drain(..).for_each(|event| self.mailbox.release(&event));
+            self.waiting.drain(..).for_each(|item| self.mailbox.release(&item));
             Phase::Sync { page: Vec::new(), resync: Resync::None }
         };
         Ok(frames)
@@ -225,50 +263,27 @@ impl Pump {
         Ok(Frames::new())
     }
 
-    /// Reads what was published in a room before its subscription stood.
-    async fn catch_up(
-        &mut self,
-        room: RoomId,
-        mut moved: Vec<RoomId>,
-    ) -> Result<Frames, CloseCode> {
-        let missing = Missing { since: self.order.since(&room), room: room.clone(), to: 0 };
-        let (frames, more) = match self.read(&missing).await? {
-            Some(page) => (self.put_page(&room, &page)?, page.more),
-            None => (Frames::new(), false),
-        };
-        moved.extend(self.order.take_moved());
-        let more = more && self.order.is_in(&room);
-        self.phase = if more { Phase::CatchUp { room, moved } } else { Phase::Settle { moved } };
-        Ok(frames)
-    }
-
     async fn live(&mut self) -> Result<Frames, CloseCode> {
         if self.waiting.is_empty() {
             let mut arrived = Vec::new();
             tokio::select! {
                 biased; // a loss comes before what arrived after it
                 Ok(()) = self.lost.changed() => return Ok(self.sync_again()),
-                () = self.mailbox.take(&mut arrived, TURN_EVENTS_MAX) => {}
+                () = self.mailbox.take(&mut arrived, TURN_ITEMS_MAX) => {}
             }
             self.waiting.extend(arrived);
         }
         let mut frames = Frames::with_capacity(self.waiting.len());
-        while let Some(event) = self.waiting.pop_front() {
-            match self.order.offer(&event.head) {
-                Verdict::Drop => self.mailbox.release(&event),
-                Verdict::Put => {
-                    self.mailbox.release(&event);
-                    frames.push(event.frame.clone());
+        while let Some(item) = self.waiting.pop_front() {
+            if let Some((missing, through)) = self.look_at(&item, &mut frames)? {
+                // It is looked at again when that has been read.
+                self.waiting.push_front(item);
+                if frames.is_empty() {
+                    frames = self.repair(missing, through).await?;
                 }
-                Verdict::Repair(missing) => {
-                    // It is offered again when that has been read.
-                    self.waiting.push_front(event);
-                    if frames.is_empty() {
-                        frames = self.repair(missing).await?;
-                    }
-                    break;
-                }
+                break;
             }
+            self.mailbox.release(&item);
             // An entry by which the user joined or left: what follows depends on it.
             let moved = self.order.take_moved();
             if !moved.is_empty() {
@@ -279,81 +294,51 @@ impl Pump {
         Ok(frames)
     }
 
+    /// Puts out what an item brings; or says what is missing before it, and up to where a room is
+    /// not for this user if the store shows nothing of it.
+    fn look_at(
+        &mut self,
+        item: &Item,
+        frames: &mut Frames,
+    ) -> Result<Option<(Missing, u64)>, CloseCode> {
+        match item {
+            Item::Event(event) => match self.order.offer(&event.head) {
+                Verdict::Drop => {}
+                Verdict::Put => {
+                    self.owed.put(event.head.position);
+                    frames.push(event.frame.clone());
+                }
+                Verdict::Repair(missing) => return Ok(Some((missing, event.head.seq))),
+            },
+            Item::Notice(notice) => {
+                return Ok(self.order.notice(notice).map(|missing| (missing, notice.seq)));
+            }
+            Item::Marker(cursor) => frames.extend(self.on_marker(**cursor)?),
+        }
+        Ok(None)
+    }
+
+    /// Everything at or before the cursor is out. The frame that says so, where one is owed.
+    fn on_marker(&mut self, cursor: Cursor) -> Result<Option<Utf8Bytes>, CloseCode> {
+        // After a loss that no audit can tell of, a marker speaks of what came since alone.
+        let is_lost = self.lost.has_changed().unwrap_or(true);
+        let own: Cursor = self.cursor.parse().map_err(|_| malformed())?;
+        if is_lost || cursor.store != own.store || cursor.position <= own.position {
+            return Ok(None);
+        }
+        self.order.synced(cursor.position);
+        self.cursor = cursor.to_string();
+        if !self.owed.tell(cursor.position) {
+            return Ok(None);
+        }
+        let frame = Reply::Cursor { cursor: self.cursor.clone() }.to_frame();
+        frame.try_into().map(Some).map_err(|_| malformed())
+    }
+
     fn sync_again(&mut self) -> Frames {
         self.mailbox.begin_sync();
         self.phase = Phase::Sync { page: Vec::new(), resync: Resync::None };
         Frames::new()
-    }
-
-    /// Reads one page of what is missing before an event.
-    async fn repair(&mut self, missing: Missing) -> Result<Frames, CloseCode> {
-        tracing::debug!(user = %self.user, room = %missing.room, to = missing.to, "repair");
-        let mut tries = self.ask.tries();
-        let frames = loop {
-            let Some(page) = self.read(&missing).await? else {
-                self.order.refuse(&missing.room, missing.to + 1);
-                break Frames::new();
-            };
-            let has_moved_on = match missing.since {
-                Since::Seq(after) => page.through > after,
-                Since::Position(_) => page.through >= page.from && page.from > 0,
-            };
-            if has_moved_on {
-                break self.put_page(&missing.room, &page)?;
-            }
-            // The event says that there is more than core can see: a moment behind, at the best.
-            tries.failed().await.map_err(Refused::close)?;
-        };
-        let moved = self.order.take_moved();
-        if !moved.is_empty() {
-            self.phase = Phase::Settle { moved };
-        }
-        Ok(frames)
-    }
-
-    /// Reads a page of a room's log. `None`: it is not for this user.
-    async fn read(&self, missing: &Missing) -> Result<Option<LogPage>, CloseCode> {
-        let (after, after_position) = match missing.since {
-            Since::Seq(seq) => (Some(seq), None),
-            Since::Position(position) => (None, Some(position.0.to_vec())),
-        };
-        let request = |token| ReadLog {
-            token,
-            room: missing.room.to_string(),
-            after,
-            after_position: after_position.clone(),
-            to: missing.to,
-            ..ReadLog::default()
-        };
-        match self.ask.ask(request).await {
-            Ok(page) => Ok(Some(page)),
-            Err(Refused::No(error))
-                if matches!(
-                    error.code,
-                    ErrorCode::NotMember | ErrorCode::NoSuchRoom | ErrorCode::Forbidden
-                ) =>
-            {
-                Ok(None)
-            }
-            Err(refused) => Err(refused.close()),
-        }
-    }
-
-    fn put_page(&mut self, room: &RoomId, page: &LogPage) -> Result<Frames, CloseCode> {
-        let frames = self.put_stored(page.entries.clone())?;
-        self.order.cover(room, page.through);
-        Ok(frames)
-    }
-
-    fn put_stored(&mut self, entries: Vec<LogEntry>) -> Result<Frames, CloseCode> {
-        let mut frames = Frames::with_capacity(entries.len());
-        for entry in entries {
-            let head: EventHead = entry.head.parse().map_err(|_| malformed())?;
-            if self.order.offer_stored(&head) {
-                frames.push(entry.frame.try_into().map_err(|_| malformed())?);
-            }
-        }
-        Ok(frames)
     }
 }
 

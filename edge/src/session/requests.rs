@@ -85,7 +85,7 @@ impl Requests {
 
     /// Sends to publish again, or to give up.
     pub(super) fn due(&mut self, now: Instant) -> Vec<Due> {
-        self.outbox.due(now, self.shared.is_connected())
+        self.shared.look_at(&mut self.outbox, &self.answers, now)
     }
 
     /// Takes a request, and answers it where that needs nobody else.
@@ -257,7 +257,7 @@ impl Requests {
             Next::Sent(Answer { command, outcome: Outcome::Frame(frame) })
                 if is_resend_in_order(&frame) =>
             {
-                for attempt in self.outbox.in_order(command) {
+                for attempt in self.outbox.in_order(command, Instant::now()) {
                     self.publish(&attempt, writer).await?;
                 }
                 Ok(())

@@ -15,6 +15,8 @@ use crate::common::soon;
 
 pub struct Client {
     pub socket: WebSocketStream<TcpStream>,
+    /// The newest that came by itself or with a sync.
+    pub cursor: String,
     last_id: u64,
 }
 
@@ -28,7 +30,7 @@ impl Client {
         let (socket, answer) =
             tokio_tungstenite::client_async(request, tcp).await.expect("upgrade");
         assert_eq!(answer.headers()["Sec-WebSocket-Protocol"], "weft.v1");
-        Self { socket, last_id: 100 }
+        Self { socket, cursor: String::new(), last_id: 100 }
     }
 
     pub async fn send(&mut self, frame: &Value) {
@@ -39,8 +41,37 @@ impl Client {
         self.socket.send(Message::text(text)).await.expect("send");
     }
 
-    /// The next frame, or the code with which the socket was closed.
+    /// The next frame that is no `cursor`, or the code with which the socket was closed.
     pub async fn next_or_close(&mut self) -> Result<Value, u16> {
+        loop {
+            let frame = self.any_or_close().await?;
+            if frame["type"] == "cursor" || frame["type"] == "synced" {
+                frame["cursor"].as_str().expect("cursor").clone_into(&mut self.cursor);
+            }
+            if frame["type"] != "cursor" {
+                return Ok(frame);
+            }
+        }
+    }
+
+    /// Entries that come until the next `cursor`: their seqs. Nothing else comes.
+    pub async fn until_cursor(&mut self) -> Vec<u64> {
+        let mut seqs = Vec::new();
+        loop {
+            let frame = self.any_or_close().await.expect("open");
+            if frame["type"] == "cursor" {
+                let cursor = frame["cursor"].as_str().expect("cursor");
+                assert!(cursor > self.cursor.as_str(), "{cursor} after {}", self.cursor);
+                cursor.clone_into(&mut self.cursor);
+                return seqs;
+            }
+            assert_eq!(frame["type"], "entry", "{frame}");
+            seqs.push(frame["seq"].as_u64().expect("seq"));
+        }
+    }
+
+    /// The next frame, or the code with which the socket was closed.
+    async fn any_or_close(&mut self) -> Result<Value, u16> {
         loop {
             match soon("a frame", self.socket.next()).await {
                 Some(Ok(Message::Text(text))) => {
@@ -156,5 +187,5 @@ pub async fn raw(edge: SocketAddr) -> TcpStream {
 /// Takes a raw socket over as a client.
 pub async fn over(tcp: TcpStream) -> Client {
     let socket = WebSocketStream::from_raw_socket(tcp, Role::Client, None).await;
-    Client { socket, last_id: 100 }
+    Client { socket, cursor: String::new(), last_id: 100 }
 }

@@ -89,6 +89,17 @@ impl World {
     }
 
     pub async fn with(limits: Limits) -> Self {
+        let world = Self::begin(limits, |_| {}).await;
+        world.ready().await;
+        world
+    }
+
+    pub async fn ready(&self) {
+        eventually("the edge is ready", async || self.get("/readyz", None).await.0 == 200).await;
+    }
+
+    /// Prepares core before the edge starts, and does not wait for it.
+    pub async fn begin(limits: Limits, prepare: impl FnOnce(&Core)) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let secret = |role: &str| Secret::Value(format!("{role}-password"));
         let passwords = Passwords {
@@ -106,6 +117,7 @@ impl World {
         let asset_options = AssetOptions { partitions: 1, ..AssetOptions::default() };
         assets::ensure(&core_bus, &asset_options).await.expect("assets");
         let core = Core::start(core_bus).await;
+        prepare(&core);
         let edge_bus = bus(&server, "edge").await;
         let edge = Edge::start(EdgeOptions {
             bus: edge_bus.clone(),
@@ -116,9 +128,7 @@ impl World {
         })
         .await
         .expect("edge");
-        let world = Self { edge, core, edge_bus, server: Some(server), options, _dir: dir };
-        eventually("the edge is ready", async || world.get("/readyz", None).await.0 == 200).await;
-        world
+        Self { edge, core, edge_bus, server: Some(server), options, _dir: dir }
     }
 
     pub async fn get(&self, path: &str, token: Option<&str>) -> (u16, serde_json::Value) {

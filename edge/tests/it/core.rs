@@ -1,5 +1,7 @@
 //! A core of a few lines: logs in memory, whose events a test may lose.
 
+mod audit;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -9,8 +11,8 @@ use weft_nats::subject::WEFT_ENTRY;
 use weft_nats::{Bus, IngestLog, Services, Subject};
 use weft_proto::frame::{ack_frame, error_frame};
 use weft_proto::svc::{
-    Empty, GetKeys, Groups, Keys, ListGroups, ListRooms, LogEntry, LogPage, Login, Logout, ReadLog,
-    Resync, RoomSummary, Rooms, Sync, SyncPage, Tokens, VerifyKey,
+    Audit, Empty, GetKeys, Groups, Keys, ListGroups, ListRooms, LogEntry, LogPage, Login, Logout,
+    ReadLog, Resync, RoomSummary, Rooms, Sync, SyncPage, Tokens, VerifyKey,
 };
 use weft_proto::token::Claims;
 use weft_proto::{
@@ -23,10 +25,26 @@ use crate::common::{KID, PUBLIC, room, user};
 const PAGE_ENTRIES: usize = 3;
 const PAGE_ROOMS: usize = 2;
 
+/// An entry of a room's log.
+struct Logged {
+    head: EventHead,
+    frame: Bytes,
+    /// Groups: whom it concerns.
+    users: Vec<UserId>,
+    /// By which commit it was applied.
+    stream_seq: u64,
+}
+
 #[derive(Default)]
 struct State {
-    logs: HashMap<RoomId, Vec<(EventHead, Bytes)>>,
+    store: u64,
+    logs: HashMap<RoomId, Vec<Logged>>,
     last_position: u64,
+    /// As of the last commit. What a test commits has places of its own in between.
+    applied: u64,
+    ticks: audit::Ticks,
+    /// Commands are left in the log.
+    is_stalled: bool,
     /// How many of the next commands are read and never answered.
     commands_ignored: usize,
     commands: Vec<(String, String)>,
@@ -46,7 +64,10 @@ pub struct Core {
 impl Core {
     pub async fn start(bus: Bus) -> Self {
         let core = Self { bus, state: Arc::default() };
+        core.lock().store = 1;
         core.serve().await;
+        let owner = core.clone();
+        tokio::spawn(async move { owner.tick().await });
         let worker = core.clone();
         tokio::spawn(async move { worker.work().await });
         core
@@ -81,11 +102,26 @@ impl Core {
         self.lock().failing = failing;
     }
 
+    /// Leaves commands in the log, or goes on with them.
+    pub fn stall(&self, is_stalled: bool) {
+        self.lock().is_stalled = is_stalled;
+    }
+
     /// Commits an entry; publishes nothing.
     pub fn commit(&self, room: &RoomId, from: &str, body: Body) -> EventHead {
+        self.commit_at(0, room, from, body)
+    }
+
+    fn commit_at(&self, stream_seq: u64, room: &RoomId, from: &str, body: Body) -> EventHead {
         let mut state = self.lock();
         state.last_position += 1;
+        state.applied = stream_seq.max(state.applied + 1);
+        let stream_seq = state.applied;
         let position = Position::new(state.last_position, 0);
+        let mut users = match &body {
+            Body::Create { members, .. } => members.clone(),
+            _ => Vec::new(),
+        };
         let log = state.logs.entry(room.clone()).or_default();
         let seq = log.len() as u64 + 1;
         let entry = Entry {
@@ -102,10 +138,12 @@ impl Core {
             seq,
             kind: entry.body.kind(),
             position,
-            position_before: log.last().map(|(before, _)| before.position),
+            position_before: log.last().map(|before| before.head.position),
             user: entry.user().cloned(),
         };
-        log.push((head.clone(), entry.to_frame().into()));
+        users.extend(head.user.clone());
+        let frame = entry.to_frame().into();
+        log.push(Logged { head: head.clone(), frame, users, stream_seq });
         head
     }
 
@@ -115,7 +153,7 @@ impl Core {
 
     /// Publishes a committed entry: to the group, and to these users.
     pub async fn publish(&self, head: &EventHead, users: &[&str]) {
-        let frame = self.lock().logs[&head.room][head.seq as usize - 1].1.clone();
+        let frame = self.lock().logs[&head.room][head.seq as usize - 1].frame.clone();
         let text = head.to_string();
         let mut subjects: Vec<Subject> =
             users.iter().map(|name| Subject::User(user(name))).collect();
@@ -150,8 +188,12 @@ impl Core {
             while let Ok(message) = reader.next().await {
                 next_seq = message.stream_seq + 1;
                 let id = message.client_id.clone().unwrap_or_default();
+                while self.lock().is_stalled {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
                 let ignored = {
                     let mut state = self.lock();
+                    state.applied = state.applied.max(message.stream_seq);
                     state.commands.push((message.room.clone(), id));
                     let ignored = state.commands_ignored > 0;
                     state.commands_ignored = state.commands_ignored.saturating_sub(1);
@@ -163,7 +205,7 @@ impl Core {
                     error_frame(&ApiError::new(ErrorCode::RoomFull, "full"))
                 } else {
                     let room = room(&message.room);
-                    let head = self.commit(&room, &message.sender, body);
+                    let head = self.commit_at(message.stream_seq, &room, &message.sender, body);
                     ack_frame(&room, head.seq, None)
                 };
                 self.bus.publish(&reply.subject(), &[], answer.into()).await.expect("answer");
@@ -187,6 +229,9 @@ impl Core {
         let core = self.clone();
         let read = move |request: ReadLog| std::future::ready(core.read(&request));
         services.handle(8, read).await.expect("read");
+        let core = self.clone();
+        let audit = move |request: Audit| std::future::ready(core.audit(&request));
+        services.handle(8, audit).await.expect("audit");
         let rooms = |request: ListRooms| async move {
             let room = RoomSummary { room: "a-team".into(), seq: 7, ..RoomSummary::default() };
             Ok(Rooms { rooms: vec![room], more: request.limit == 1 })
@@ -232,7 +277,8 @@ impl Core {
             }
         };
         let position = Position::new(covered, 0).commit_end();
-        let cursor = Cursor { store: StoreId(1), position }.to_string();
+        let store = StoreId(state.store);
+        let cursor = Cursor { store, position }.to_string();
         state.syncs += usize::from(request.page.is_empty());
         let resync = match request.cursor.as_str() {
             "" => Resync::NoCursor,
@@ -240,19 +286,20 @@ impl Core {
                 state.syncs_unrecovered -= 1;
                 Resync::TooFarBehind
             }
+            old if old.parse::<Cursor>()?.store != store => Resync::OtherStore,
             _ => Resync::None,
         };
         if resync != Resync::None {
             return Ok(SyncPage { cursor, resync: resync.into(), ..SyncPage::default() });
         }
         let since = request.cursor.parse::<Cursor>()?.position;
-        let mut entries: Vec<&(EventHead, Bytes)> = state
+        let mut entries: Vec<&Logged> = state
             .logs
             .values()
-            .flat_map(|log| log.iter().filter(|(head, _)| sees(&me, log, head)))
-            .filter(|(head, _)| head.position > since && head.position <= position)
+            .flat_map(|log| log.iter().filter(|entry| sees(&me, log, &entry.head)))
+            .filter(|entry| entry.head.position > since && entry.head.position <= position)
             .collect();
-        entries.sort_by_key(|(head, _)| head.position);
+        entries.sort_by_key(|entry| entry.head.position);
         let page = entries.iter().skip(skipped).take(PAGE_ENTRIES);
         let page: Vec<LogEntry> = page.map(|entry| log_entry(entry)).collect();
         let next = skipped + page.len();
@@ -277,23 +324,23 @@ impl Core {
             (Some(after), _) => after + 1,
             (None, Some(position)) => {
                 let position = Position::from_slice(position).expect("12 bytes");
-                log.iter().take_while(|(head, _)| head.position <= position).count() as u64 + 1
+                log.iter().take_while(|entry| entry.head.position <= position).count() as u64 + 1
             }
             (None, None) => 1,
         };
         let to = if request.to == 0 { log.len() as u64 } else { request.to };
         let to = to.min(log.len() as u64);
         let through = to.min(from + PAGE_ENTRIES as u64 - 1);
-        let visible = log.iter().filter(|(head, _)| (from..=through).contains(&head.seq));
-        let visible = visible.filter(|(head, _)| sees(&me, log, head));
+        let visible = log.iter().filter(|entry| (from..=through).contains(&entry.head.seq));
+        let visible = visible.filter(|entry| sees(&me, log, &entry.head));
         let entries = visible.map(log_entry).collect();
         Ok(LogPage { entries, from, through: through.max(from - 1), more: through < to })
     }
 }
 
-fn log_entry((head, frame): &(EventHead, Bytes)) -> LogEntry {
-    let head = EventHead { position_before: None, ..head.clone() };
-    LogEntry { head: head.to_string(), frame: frame.clone() }
+fn log_entry(entry: &Logged) -> LogEntry {
+    let head = EventHead { position_before: None, ..entry.head.clone() };
+    LogEntry { head: head.to_string(), frame: entry.frame.clone() }
 }
 
 fn caller(token: &str) -> UserId {
@@ -301,14 +348,14 @@ fn caller(token: &str) -> UserId {
 }
 
 /// A member before this seq: who was never added is none.
-fn is_member(me: &UserId, log: &[(EventHead, Bytes)], before: u64) -> bool {
-    let mine = |head: &EventHead| head.user.as_ref() == Some(me);
-    let last = log.iter().rev().map(|(head, _)| head).find(|head| head.seq < before && mine(head));
-    last.is_some_and(|head| head.kind == Kind::Add)
+fn is_member(me: &UserId, log: &[Logged], before: u64) -> bool {
+    let mine = |entry: &&Logged| entry.head.seq < before && entry.users.contains(me);
+    let last = log.iter().rev().find(mine);
+    last.is_some_and(|entry| matches!(entry.head.kind, Kind::Add | Kind::Create))
 }
 
 /// A member at that entry, or joining by it.
-fn sees(me: &UserId, log: &[(EventHead, Bytes)], head: &EventHead) -> bool {
+fn sees(me: &UserId, log: &[Logged], head: &EventHead) -> bool {
     match head.room.direct_users() {
         Some((a, b)) => *me == a || *me == b,
         None => is_member(me, log, head.seq) || is_member(me, log, head.seq + 1),

@@ -4,6 +4,7 @@ mod client;
 mod common;
 mod core;
 mod delivery;
+mod healing;
 mod http;
 mod outage;
 mod sends;

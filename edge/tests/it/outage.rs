@@ -8,8 +8,18 @@ use weft_edge::Limits;
 use crate::common::{World, eventually, room};
 
 #[tokio::test]
-async fn sessions_stay_while_nats_is_away_and_sync_again() {
-    let mut world = World::new().await;
+async fn sessions_stay_while_nats_is_away_and_miss_nothing() {
+    stay_while_nats_is_away(Limits::default()).await;
+}
+
+#[tokio::test]
+async fn without_audits_sessions_sync_again() {
+    stay_while_nats_is_away(Limits { audit_every: None, ..Limits::default() }).await;
+}
+
+async fn stay_while_nats_is_away(limits: Limits) {
+    let is_audited = limits.audit_every.is_some();
+    let mut world = World::with(limits).await;
     let room = room("alice~bob");
     let (mut alice, pushes) = world.resume("alice", None).await;
     let mut bob = world.session("bob").await;
@@ -32,9 +42,13 @@ async fn sessions_stay_while_nats_is_away_and_sync_again() {
     world.restart_nats().await;
     for client in [&mut alice, &mut bob] {
         assert_eq!(client.seqs(8).await, (2..=9).collect::<Vec<_>>());
-        let synced = client.next().await;
-        assert_eq!((&synced["type"], &synced["recovered"]), (&json!("synced"), &json!(true)));
-        assert_ne!(synced["cursor"], pushes[0]["cursor"]);
+        if is_audited {
+            assert_eq!(client.until_cursor().await, Vec::<u64>::new());
+        } else {
+            let synced = client.next().await;
+            assert_eq!((&synced["type"], &synced["recovered"]), (&json!("synced"), &json!(true)));
+        }
+        assert_ne!(client.cursor, pushes[0]["cursor"]);
     }
     eventually("core hears again", async || world.core.bus.flush().await.is_ok()).await;
     world.core.say(&room, "live").await;

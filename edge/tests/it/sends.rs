@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use weft_edge::{Limits, Rate};
+use weft_nats::IngestLog;
 
 use crate::client::http;
-use crate::common::{World, token};
+use crate::common::{PATIENCE, World, eventually, token};
 
 const ID: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
 
@@ -17,7 +18,7 @@ fn send(room: &str, text: &str) -> Value {
 fn impatient() -> Limits {
     Limits {
         resend_after: Duration::from_millis(100),
-        give_up_after: Duration::from_millis(500),
+        give_up_after: Duration::from_secs(2),
         ..Limits::default()
     }
 }
@@ -46,6 +47,26 @@ async fn without_an_answer_it_is_published_again() {
     let commands = world.core.commands();
     assert_eq!(commands.len(), 3, "{commands:?}");
     assert!(commands.iter().all(|(_, id)| id == ID));
+}
+
+#[tokio::test]
+async fn a_slow_core_gets_nothing_twice_unless_the_log_lost_it() {
+    let limits = Limits { give_up_after: PATIENCE, ..impatient() };
+    let world = World::with(limits).await;
+    let mut alice = world.session("alice").await;
+    let log = IngestLog::open(&world.core.bus, 0);
+    let published = async || log.info().await.expect("info").last_seq;
+    world.core.stall(true);
+    let id = alice.begin(send("alice~bob", "hi")).await;
+    eventually("it is published", async || published().await == 1).await;
+    let ticks = world.core.ticks();
+    eventually("ticks say that it is there", async || world.core.ticks() > ticks + 20).await;
+    assert_eq!(published().await, 1);
+    world.core.say_last_seq(0);
+    eventually("it is published again", async || published().await > 1).await;
+    world.core.stall(false);
+    let ack = alice.next().await;
+    assert_eq!((&ack["type"], &ack["id"]), (&json!("ack"), &json!(id)), "{ack}");
 }
 
 #[tokio::test]

@@ -1,0 +1,276 @@
+//! The task that listens to ticks, asks, and tells the sessions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+use weft_nats::{Bus, Filter, Message, Subject, Subscription};
+use weft_proto::svc::{self, AuditPage, ChangedRoom};
+use weft_proto::{ApiError, Cursor, Partition, Position, RoomId, Tick, UserId};
+
+use super::book::{Ask, Book, Found};
+use super::partition::Pace;
+use crate::feeds::{Audited, Feeds};
+use crate::ticks::Ticks;
+
+/// What was published before an answer was made has arrived after so long, or is lost.
+const WIRE_PATIENCE: Duration = Duration::from_millis(500);
+/// Between two rounds of markers.
+const MARK_PAUSE: Duration = Duration::from_secs(1);
+/// Sessions to which a marker says nothing get one so often all the same: what they have to read
+/// when something new comes reaches back to it.
+const MARK_ALL_PAUSE: Duration = Duration::from_secs(300);
+/// Where nothing is audited, sessions sync again after losses, at most so often.
+const LOSS_PAUSE: Duration = Duration::from_secs(5);
+/// Between two attempts to subscribe.
+const SUBSCRIBE_PAUSE: Duration = Duration::from_millis(200);
+
+type Answer = (Ask, Result<AuditPage, ApiError>);
+
+/// Audits the partitions for one edge.
+pub(crate) struct Auditor {
+    bus: Bus,
+    feeds: Feeds,
+    ticks: Arc<Ticks>,
+    /// `None`: nothing is audited.
+    book: Option<Book>,
+    asked: FuturesUnordered<BoxFuture<'static, Answer>>,
+    is_ready: watch::Sender<bool>,
+    lost: watch::Sender<u64>,
+    /// When sessions that are not audited are told to sync again.
+    tell_at: Option<Instant>,
+    told_at: Option<Instant>,
+    marked: watch::Sender<Option<Arc<Cursor>>>,
+    mark_at: Instant,
+    mark_all_at: Instant,
+    turn_over_at: Instant,
+    /// Feeds remember what they handed on for longer than an audit takes to ask for it.
+    generation: Duration,
+}
+
+/// What sessions see of it.
+#[derive(Clone)]
+pub(crate) struct Audits {
+    /// What a sync begun from now on does not cover will be audited.
+    pub(crate) is_ready: watch::Receiver<bool>,
+    /// Grows when sessions have to sync again, since no audit can tell what was lost.
+    pub(crate) lost: watch::Receiver<u64>,
+    /// Of the newest markers.
+    pub(crate) marked: watch::Receiver<Option<Arc<Cursor>>>,
+}
+
+impl Auditor {
+    /// `every`: how often to ask without a reason; `None`: never, and sessions sync again after
+    /// each loss.
+    pub(crate) fn new(
+        bus: Bus,
+        feeds: Feeds,
+        ticks: Arc<Ticks>,
+        partitions: Partition,
+        every: Option<Duration>,
+    ) -> (Self, Audits) {
+        let now = Instant::now();
+        let book = every.map(|every| Book::new(partitions, Pace::every(every), now));
+        let (is_ready, is_ready_receiver) = watch::channel(book.is_none());
+        let (lost, lost_receiver) = watch::channel(0);
+        let (marked, marked_receiver) = watch::channel(None);
+        let generation = every.map_or(MARK_ALL_PAUSE, |every| every * 2);
+        let auditor = Self {
+            bus,
+            feeds,
+            ticks,
+            book,
+            asked: FuturesUnordered::new(),
+            is_ready,
+            lost,
+            tell_at: None,
+            told_at: None,
+            marked,
+            mark_at: now,
+            mark_all_at: now + MARK_ALL_PAUSE,
+            turn_over_at: now + generation,
+            generation,
+        };
+        let audits =
+            Audits { is_ready: is_ready_receiver, lost: lost_receiver, marked: marked_receiver };
+        (auditor, audits)
+    }
+
+    /// Runs until the connection is closed for good.
+    pub(crate) async fn run(mut self) {
+        let Some(mut ticks) = subscribe(&self.bus).await else { return };
+        let (mut connection, mut losses) = (self.bus.connection(), self.bus.losses());
+        let mut generation = connection.borrow_and_update().generation;
+        loop {
+            let due_at = self.due_at();
+            tokio::select! {
+                biased; // signals of losses before what is concluded without them
+                Ok(()) = connection.changed() => {
+                    let now = connection.borrow_and_update().generation;
+                    if std::mem::replace(&mut generation, now) != now {
+                        tracing::warn!("the connection to NATS was made anew");
+                        self.on_loss();
+                        self.on_subscribed(None);
+                    }
+                }
+                Ok(()) = losses.changed() => {
+                    tracing::warn!("a subscription overflowed");
+                    self.on_loss();
+                }
+                partitions = self.feeds.subscribed() => {
+                    partitions.into_iter().for_each(|partition| self.on_subscribed(partition));
+                }
+                tick = ticks.next() => {
+                    let Some(tick) = tick else { return };
+                    self.on_tick(&tick);
+                }
+                Some((ask, page)) = self.asked.next() => self.on_answer(ask, page),
+                () = sleep_until(due_at) => {}
+            }
+            self.act();
+        }
+    }
+
+    /// When [`act`](Self::act) has something to do.
+    fn due_at(&self) -> Instant {
+        let ask_at = self.book.as_ref().and_then(Book::due_at);
+        let mark_at = self.unmarked().map(|_| self.mark_at);
+        let others = [ask_at, mark_at, self.tell_at];
+        others.into_iter().flatten().fold(self.turn_over_at, Instant::min)
+    }
+
+    fn act(&mut self) {
+        let now = Instant::now();
+        if let Some(book) = &mut self.book {
+            for ask in book.due(now) {
+                self.asked.push(Box::pin(ask_core(self.bus.clone(), ask)));
+            }
+        }
+        if let Some(cursor) = self.unmarked().filter(|_| self.mark_at <= now) {
+            let is_for_all = self.mark_all_at <= now;
+            if is_for_all {
+                self.mark_all_at = now + MARK_ALL_PAUSE;
+            }
+            let cursor = Arc::new(cursor);
+            // First: a session that gets none of these looks here.
+            self.marked.send_replace(Some(Arc::clone(&cursor)));
+            self.feeds.mark(&cursor, is_for_all);
+            self.mark_at = now + MARK_PAUSE;
+        }
+        if self.tell_at.is_some_and(|at| at <= now) {
+            (self.tell_at, self.told_at) = (None, Some(now));
+            self.sync_again();
+        }
+        if self.turn_over_at <= now {
+            self.feeds.turn_over();
+            self.turn_over_at = now + self.generation;
+        }
+    }
+
+    /// The cursor that no marker has told yet.
+    fn unmarked(&self) -> Option<Cursor> {
+        let cursor = self.book.as_ref()?.cursor()?;
+        let is_marked = self.marked.borrow().as_deref() == Some(&cursor);
+        (!is_marked).then_some(cursor)
+    }
+
+    fn on_loss(&mut self) {
+        let now = Instant::now();
+        match &mut self.book {
+            Some(book) => book.on_loss(now),
+            None => {
+                let earliest = self.told_at.map_or(now, |at| now.max(at + LOSS_PAUSE));
+                self.tell_at.get_or_insert(earliest);
+            }
+        }
+    }
+
+    fn on_subscribed(&mut self, partition: Option<Partition>) {
+        if let Some(book) = &mut self.book {
+            book.on_subscribed(partition, Instant::now());
+        }
+    }
+
+    fn on_tick(&mut self, message: &Message) {
+        let Some(Subject::Tick { partition }) = message.parse_subject() else { return };
+        let Some(tick) = Tick::decode(message.payload()) else {
+            tracing::error!(partition, "a tick can't be read");
+            return;
+        };
+        self.ticks.note(partition, &tick);
+        if let Some(book) = &mut self.book {
+            book.on_tick(partition, &tick, Instant::now());
+        }
+    }
+
+    fn on_answer(&mut self, ask: Ask, page: Result<AuditPage, ApiError>) {
+        let Some(book) = &mut self.book else { return };
+        let now = Instant::now();
+        let page = match page {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::debug!(partition = ask.partition, %error, "no audit");
+                return book.failed(ask, now);
+            }
+        };
+        let Some(rooms) = page.rooms.iter().map(read).collect::<Option<Vec<Audited>>>() else {
+            tracing::error!(partition = ask.partition, "an audit can't be read");
+            return book.failed(ask, now);
+        };
+        match book.on_page(ask, &page, now) {
+            Found::Nothing => {}
+            Found::Rooms => rooms.iter().for_each(|room| self.feeds.notice(ask.partition, room)),
+            Found::Anew => {
+                tracing::warn!(partition = ask.partition, "what was lost can't be told");
+                self.is_ready.send_replace(false);
+                self.marked.send_replace(None);
+            }
+            Found::Ready => {
+                // Who synced before the baselines may miss something since; who waits for them does
+                // not, and finds this counted.
+                self.sync_again();
+                self.is_ready.send_replace(true);
+            }
+        }
+    }
+
+    fn sync_again(&self) {
+        self.lost.send_modify(|count| *count += 1);
+    }
+}
+
+async fn subscribe(bus: &Bus) -> Option<Subscription> {
+    loop {
+        match bus.subscribe_wildcard(&Filter::Ticks).await {
+            Ok(subscription) => return Some(subscription),
+            Err(error) if error.is_retryable() => sleep(SUBSCRIBE_PAUSE).await,
+            Err(_) => return None,
+        }
+    }
+}
+
+/// The answer, when what it speaks of has arrived.
+async fn ask_core(bus: Bus, ask: Ask) -> Answer {
+    let Ask { partition, since, .. } = ask;
+    let page = bus.call(&svc::Audit { partition: partition.into(), since }).await;
+    // A baseline speaks of nothing.
+    if since.is_some() && page.is_ok() {
+        sleep(WIRE_PATIENCE).await;
+    }
+    (ask, page)
+}
+
+fn read(room: &ChangedRoom) -> Option<Audited> {
+    let concerned = room.concerned.iter();
+    let concerned = concerned.map(|one| Some((UserId::new(&one.user).ok()?, one.seq)));
+    Some(Audited {
+        room: RoomId::new(&room.room).ok()?,
+        seq: room.seq,
+        position: Position::from_slice(&room.position)?,
+        concerned: concerned.collect::<Option<_>>()?,
+    })
+}

@@ -1,0 +1,208 @@
+//! When a send is published again, and in which order.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::budget::Budget;
+use weft_proto::Tick;
+
+const PATIENCE: Patience =
+    Patience { resend_after: Duration::from_secs(5), give_up_after: Duration::from_secs(60) };
+
+fn command() -> Command {
+    Command {
+        room: RoomId::new("team").expect("id"),
+        client_id: ClientId::from_parts(1, 2),
+        payload: Bytes::from_static(b"{}"),
+    }
+}
+
+fn outbox(count: u64, now: Instant) -> (Outbox, Arc<Budget>) {
+    let budget = Arc::new(Budget::new(count as usize * command().cost()));
+    let mut outbox = Outbox::new(PATIENCE);
+    for request_id in 0..count {
+        let permit = budget.permit(command().cost()).expect("permit");
+        assert_eq!(outbox.add(request_id + 100, command(), permit, now).number, request_id);
+    }
+    (outbox, budget)
+}
+
+/// Of one partition that has not ticked.
+fn ticks() -> Ticks {
+    Ticks::new(1)
+}
+
+fn attempts(due: &[Due]) -> Vec<u32> {
+    due.iter()
+        .map(|due| match due {
+            Due::Publish(attempt) => attempt.attempt,
+            Due::GiveUp { .. } => panic!("too soon"),
+        })
+        .collect()
+}
+
+/// Looks once a second, each time after a tick that says how far the log is applied, and where it
+/// ends; which attempts were made.
+fn looks(outbox: &mut Outbox, ticks: &Ticks, said: &[(u64, u64)]) -> Vec<Vec<u32>> {
+    let mut made = Vec::new();
+    for (number, (applied, last_seq)) in (1..).zip(said) {
+        let (applied, last_seq) = (*applied, *last_seq);
+        ticks.note(0, &Tick { epoch: 1, number, applied, last_seq, ..Tick::default() });
+        let at = outbox.due_at().expect("pending");
+        made.push(attempts(&outbox.due(at, true, ticks)));
+    }
+    made
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_log_has_lost_is_published_again() {
+    let (mut outbox, _budget) = outbox(1, Instant::now());
+    let ticks = ticks();
+    outbox.stored(0, 0, 40);
+    // The first tick may have been made before the log had it.
+    let made = looks(&mut outbox, &ticks, &[(30, 39), (30, 39), (30, 39)]);
+    assert_eq!(made, [vec![], vec![1], vec![]]);
+    // The late word on the first attempt says nothing of the second.
+    outbox.stored(0, 0, 40);
+    assert!(outbox.pending[0].evidence.stream_seq.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_is_asked_for_again() {
+    let (mut outbox, _budget) = outbox(1, Instant::now());
+    outbox.stored(0, 0, 40);
+    let made = looks(&mut outbox, &ticks(), &[(39, 50), (40, 50), (45, 51), (46, 52)]);
+    assert_eq!(made, [vec![], vec![], vec![1], vec![]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_core_gets_nothing_twice() {
+    let start = Instant::now();
+    let (mut outbox, _budget) = outbox(3, start);
+    for number in 0..3 {
+        outbox.stored(number, 0, 40 + number);
+    }
+    let made = looks(&mut outbox, &ticks(), &[(1, 99); 58]);
+    assert_eq!(made, vec![Vec::<u32>::new(); 58]);
+    // Neither does one that is away: no tick, no evidence.
+    let (mut outbox, _budget) = self::outbox(1, start);
+    outbox.stored(0, 0, 40);
+    for _ in 0..58 {
+        let at = outbox.due_at().expect("pending");
+        assert_eq!(attempts(&outbox.due(at, true, &ticks())).len(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn evidence_of_the_last_attempt_counts_alone() {
+    let (mut outbox, _budget) = outbox(1, Instant::now());
+    let ticks = ticks();
+    outbox.stored(0, 0, 40);
+    assert_eq!(looks(&mut outbox, &ticks, &[(40, 40), (40, 40)]), [vec![], vec![1]]);
+    outbox.stored(0, 1, 60);
+    let at = outbox.due_at().expect("pending");
+    for number in 3_u32..6 {
+        ticks.note(
+            0,
+            &Tick { epoch: 1, number: number.into(), applied: 59, last_seq: 61, ..Tick::default() },
+        );
+        assert_eq!(attempts(&outbox.due(at + LOOK_PAUSE * number, true, &ticks)).len(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn resends_double_and_end_after_a_minute() {
+    let start = Instant::now();
+    let (mut outbox, budget) = outbox(1, start);
+    let mut seen = Vec::new();
+    while let Some(at) = outbox.due_at() {
+        assert!(outbox.due(at - Duration::from_millis(1), true, &ticks()).is_empty());
+        for due in outbox.due(at, true, &ticks()) {
+            seen.push((at - start).as_secs());
+            match due {
+                Due::Publish(attempt) => assert_eq!(attempt.attempt as usize, seen.len()),
+                Due::GiveUp { request_id } => assert_eq!(request_id, 100),
+            }
+        }
+    }
+    assert_eq!(seen, [5, 15, 35, 60]);
+    assert!(budget.permit(command().cost()).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_uses_up_no_attempts() {
+    let start = Instant::now();
+    let (mut outbox, _budget) = outbox(1, start);
+    let mut now = start;
+    while now - start < Duration::from_secs(40) {
+        now = outbox.due_at().expect("pending");
+        assert!(outbox.due(now, false, &ticks()).is_empty());
+    }
+    now = outbox.due_at().expect("pending");
+    assert!(now - start <= Duration::from_secs(42));
+    let due = outbox.due(now, true, &ticks());
+    assert!(matches!(&due[..], [Due::Publish(attempt)] if attempt.attempt == 1), "{due:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_settles_once_and_order_is_kept() {
+    let start = Instant::now();
+    let (mut outbox, _budget) = outbox(5, start);
+    assert_eq!(outbox.settle(1), Some(101));
+    assert_eq!(outbox.settle(1), None);
+    assert_eq!(outbox.settle(77), None);
+    let due = outbox.due(start + PATIENCE.resend_after, true, &ticks());
+    let numbers: Vec<u64> = due
+        .iter()
+        .map(|due| match due {
+            Due::Publish(attempt) => attempt.number,
+            Due::GiveUp { .. } => panic!("too soon"),
+        })
+        .collect();
+    assert_eq!(numbers, [0, 2, 3, 4]);
+    for number in numbers {
+        assert!(outbox.settle(number).is_some());
+    }
+    assert_eq!(outbox.due_at(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_names_the_one_before_it_until_that_is_answered() {
+    let start = Instant::now();
+    let budget = Arc::new(Budget::new(10 * command().cost()));
+    let mut outbox = Outbox::new(PATIENCE);
+    let mut add = |number: u64, room: &str| {
+        let room = RoomId::new(room).expect("id");
+        let client_id = ClientId::from_parts(1, number.into());
+        let command = Command { room, client_id, ..command() };
+        let permit = budget.permit(command.cost()).expect("permit");
+        outbox.add(number, command, permit, start).after
+    };
+    let id = |number: u64| Some(ClientId::from_parts(1, number.into()));
+    assert_eq!(add(0, "team"), None);
+    assert_eq!(add(1, "other"), None);
+    assert_eq!(add(2, "team"), id(0));
+    assert_eq!(add(3, "team"), id(2));
+    let numbers = |attempts: Vec<Attempt>| {
+        attempts.into_iter().map(|a| (a.number, a.attempt, a.after)).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(outbox.in_order(3, start)), [(2, 1, id(0)), (3, 1, id(2))]);
+    assert_eq!(outbox.settle(0), Some(0));
+    assert_eq!(numbers(outbox.in_order(2, start)), [(2, 2, None)]);
+    assert_eq!(outbox.settle(2), Some(2));
+    assert_eq!(numbers(outbox.in_order(3, start)), [(3, 2, None)]);
+    assert_eq!(numbers(outbox.in_order(2, start)), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_first_attempts_refusal_is_a_no() {
+    let start = Instant::now();
+    let (mut outbox, _budget) = outbox(2, start);
+    let full = ApiError::new(ErrorCode::Overloaded, "full").retry_after_ms(250);
+    let (id, error) = outbox.refuse(0, full.clone()).expect("pending");
+    assert_eq!((id, error.code), (100, ErrorCode::Overloaded));
+    outbox.due(start + PATIENCE.resend_after, true, &ticks());
+    let (id, error) = outbox.refuse(1, full).expect("pending");
+    assert_eq!((id, error.code), (101, ErrorCode::Unknown));
+    assert_eq!(error.retry_after_ms, Some(250));
+}

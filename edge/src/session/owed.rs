@@ -1,0 +1,70 @@
+//! Whether a new cursor says anything to a session: one is owed for what was put out since the last.
+
+use weft_proto::Position;
+
+/// What the session's cursor does not speak of yet.
+#[derive(Debug)]
+pub(super) struct Owed {
+    /// The next cursor is worth telling from here on; `None`: the last one speaks of everything.
+    from: Option<Position>,
+    /// The last position that was put out.
+    last: Position,
+}
+
+impl Owed {
+    pub(super) fn new() -> Self {
+        Self { from: None, last: Position::MIN }
+    }
+
+    /// An entry was put out.
+    pub(super) fn put(&mut self, position: Position) {
+        self.last = self.last.max(position);
+        self.from.get_or_insert(position);
+    }
+
+    /// A cursor is told that speaks of everything.
+    pub(super) fn settle(&mut self) {
+        self.from = None;
+    }
+
+    /// True where a cursor at this position is worth telling: then it counts as told.
+    pub(super) fn tell(&mut self, position: Position) -> bool {
+        if self.from.is_none_or(|from| position < from) {
+            return false;
+        }
+        // One that speaks of a part is followed by one for the rest, not by one for each entry.
+        self.from = (position < self.last).then_some(self.last);
+        true
+    }
+
+    /// From where on a cursor is worth telling.
+    pub(super) fn from(&self) -> Option<Position> {
+        self.from
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_told_where_it_speaks_of_something() {
+        let at = |version| Position::new(version, 0);
+        let mut owed = Owed::new();
+        assert!(!owed.tell(at(9)));
+        for version in [11, 12, 13] {
+            owed.put(at(version));
+        }
+        assert!(!owed.tell(at(10)));
+        assert!(owed.tell(at(11)));
+        // One more for all the rest.
+        assert!(!owed.tell(at(12)));
+        owed.put(at(14));
+        assert!(owed.tell(at(13)));
+        assert!(owed.tell(at(14)));
+        assert!(!owed.tell(at(15)));
+        owed.put(at(16));
+        owed.settle();
+        assert_eq!(owed.from(), None);
+    }
+}
