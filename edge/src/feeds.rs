@@ -2,8 +2,8 @@
 //! is ready, parses the heads alone, and hands each event to its sessions' mailboxes without ever
 //! waiting for one of them.
 //!
-//! A feed remembers how far it has handed on each room, so that an audit can tell what the wire lost.
-//! A feed starts with its first session and ends with its last. Both happen under the lock of the
+//! A feed remembers how far it has handed on each room, so that an audit can tell what the wire
+//! lost. It starts with its first session and ends with its last. Both happen under the lock of the
 //! table, so nobody joins a feed that is ending.
 
 mod seen;

@@ -45,8 +45,8 @@ pub enum Verdict {
     Repair(Missing),
 }
 
-/// What an audit says of a room: up to there it is committed, and the wire has not brought all of it
-/// as far as the edge knows.
+/// What an audit says of a room: up to there it is committed, and the wire has not brought all of
+/// it, as far as the edge knows.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Notice {
     /// The room.

@@ -1,8 +1,8 @@
 //! What an edge has audited of all partitions: pure, so that a simulation can drive it.
 //!
-//! The wiring around it: ask what is [`due`](Book::due); when an answer has come, wait until what is
-//! underway on the wire has arrived, call [`on_page`](Book::on_page), and put the notices into the
-//! mailboxes; only then read [`cursor`](Book::cursor) and put markers behind them.
+//! The wiring around it: ask what is [`due`](Book::due); when an answer has come, wait until what
+//! is underway on the wire has arrived, call [`on_page`](Book::on_page), and put the notices into
+//! the mailboxes; only then read [`cursor`](Book::cursor) and put markers behind them.
 
 use tokio::time::Instant;
 use weft_proto::svc::AuditPage;

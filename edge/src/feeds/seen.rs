@@ -1,5 +1,5 @@
-//! How far a feed has handed on each room. Only to spare sessions notices that say nothing new: what
-//! is forgotten costs a look of the session, no more.
+//! How far a feed has handed on each room. Only to spare sessions notices that say nothing new:
+//! what is forgotten costs a look of the session, no more.
 
 use std::collections::HashMap;
 

@@ -81,12 +81,13 @@ async fn answered(shared: &Shared, sender: &UserId, command: Command) -> Result<
                 Outcome::Frame(frame) => return Ok(framed(frame)?),
                 Outcome::Refused(error) => return Err(refused(&mut outbox, command, error)),
             },
-            () = sleep_until(due_at) => for due in shared.look_at(&mut outbox, &answers, Instant::now()) {
-                if let Due::Publish(attempt) = due {
+            () = sleep_until(due_at) => {
+                for due in shared.look_at(&mut outbox, &answers, Instant::now()) {
+                    let Due::Publish(attempt) = due else { continue };
                     let sent = shared.publish(sender, &answers, &attempt).await;
                     sent.map_err(|error| refused(&mut outbox, attempt.number, error))?;
                 }
-            },
+            }
         }
     }
     Err(unknown().into())

@@ -1,4 +1,5 @@
-//! Whether a new cursor says anything to a session: one is owed for what was put out since the last.
+//! Whether a new cursor says anything to a session: one is owed for what was put out since the
+//! last.
 
 use weft_proto::Position;
 
