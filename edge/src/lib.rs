@@ -18,7 +18,9 @@
 //! | `http` | the routes: one file per resource |
 //! | `session` | one live WebSocket: requests, delivery, close |
 //! | `feeds` | one subscription per online user and per group with local sessions |
-//! | `answers`, `outbox` | what was sent and is not answered yet |
+//! | [`order`] | which entry may go out, and what must be read first |
+//! | [`audits`] | finds what the wire lost, and how far a cursor may go |
+//! | `answers`, `outbox`, `ticks` | what was sent and is not answered yet |
 //! | `auth` | verifies tokens, keeps the keys |
 //! | `listener` | the socket: no Nagle, and a close that the peer can still read |
 

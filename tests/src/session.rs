@@ -28,6 +28,9 @@ pub struct Session {
     pub welcome: Value,
     /// The newest `synced`.
     pub synced: Value,
+    /// The newest `cursor` that came by itself. Tests resume from [`Self::cursor`], so that what
+    /// they get does not depend on when it came.
+    pub pushed_cursor: Value,
 }
 
 impl Session {
@@ -52,6 +55,7 @@ impl Session {
             pushes: VecDeque::new(),
             welcome: Value::Null,
             synced: Value::Null,
+            pushed_cursor: Value::Null,
         };
         let mut hello = json!({ "type": "hello", "token": token });
         if let Some(cursor) = cursor {
@@ -66,7 +70,7 @@ impl Session {
         Ok(session)
     }
 
-    /// The newest cursor.
+    /// The cursor of the newest `synced`.
     #[must_use]
     pub fn cursor(&self) -> String {
         self.synced["cursor"].as_str().unwrap_or_default().to_owned()
@@ -174,6 +178,18 @@ impl Session {
         }
     }
 
+    /// Waits for a `cursor` that comes by itself.
+    ///
+    /// # Errors
+    /// Where the socket has ended, or none comes.
+    pub async fn next_cursor(&mut self) -> Result<String> {
+        self.pushed_cursor = Value::Null;
+        while self.pushed_cursor.is_null() {
+            self.read("a cursor").await?;
+        }
+        Ok(self.pushed_cursor.as_str().context("a cursor that is no text")?.to_owned())
+    }
+
     /// The room's next pushed entry; those with a smaller seq are dropped, those of other rooms are
     /// kept.
     ///
@@ -224,6 +240,7 @@ impl Session {
                 ensure!(twice.is_none(), "request {id} was answered twice: {twice:?}");
             }
             None if frame["type"] == "synced" => self.synced = frame,
+            None if frame["type"] == "cursor" => self.pushed_cursor = frame["cursor"].clone(),
             None if frame["type"] == "entry" || frame["type"] == "error" => {
                 self.pushes.push_back(frame);
             }

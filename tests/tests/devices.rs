@@ -38,6 +38,27 @@ async fn own_sends_reach_all_own_devices() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_cursor_follows_without_a_sync() -> Result<()> {
+    let system = shared().await;
+    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
+    let mut a = system.session(&alice).await?;
+    let mut b = system.session(&bob).await?;
+    let room = direct(&alice, &bob);
+    b.acked(&room, json!({ "text": "1" })).await?;
+    a.expect(&room, 1).await?;
+    let cursor = a.next_cursor().await?;
+    assert!(cursor > a.cursor(), "{cursor} after {}", a.cursor());
+    drop(a);
+    b.acked(&room, json!({ "text": "2" })).await?;
+    let mut a = Session::open(system.edge(), &alice, Some(&cursor)).await?;
+    assert_eq!(a.synced["recovered"], true, "{}", a.synced);
+    let pushed = a.pushed_after(&room, 0).await?;
+    let seqs: Vec<u64> = pushed.iter().filter_map(|entry| entry["seq"].as_u64()).collect();
+    assert_eq!(seqs, [2]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_device_resumes_where_it_stopped() -> Result<()> {
     let system = shared().await;
     let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
