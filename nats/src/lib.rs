@@ -19,6 +19,7 @@
 //! | [`ingest`] | commands on their way to the partition's owner, and its answers |
 //! | [`events`] | committed entries on their way to everybody |
 //! | [`membership`] | which nodes live, and which partitions are whose |
+//! | [`meter`] | counts what healing costs, for measurements |
 //! | [`config`], [`server`] | nats-server's configuration; its process for `weft dev` and tests |
 
 pub mod assets;
@@ -30,6 +31,7 @@ pub mod events;
 pub mod ingest;
 mod jetstream;
 pub mod membership;
+pub mod meter;
 pub mod serve;
 pub mod server;
 pub mod subject;

@@ -5,12 +5,14 @@
 
 mod account;
 mod cpu;
+mod healing;
 mod hops;
 mod limit;
 mod load;
 mod log_check;
 mod pair;
 mod report;
+mod rooms;
 mod scan;
 mod send;
 mod socket;
@@ -35,6 +37,11 @@ enum Scenario {
     /// object as its last line. Before, it measures the limit: the same hops with nothing but bytes
     /// in them.
     Send(send::SendOptions),
+    /// What ticks and audits cost: runs with and without them in turn.
+    ///
+    /// Users send in many direct rooms at a steady rate. Checks that nothing is lost, doubled or
+    /// reordered, and prints one JSON object as its last line, with medians over the runs.
+    Healing(healing::HealingOptions),
     /// The limit's edge.
     #[command(hide = true)]
     HopEdge(hops::HopEdgeOptions),
@@ -47,6 +54,7 @@ enum Scenario {
 pub fn run(options: BenchOptions) -> Result<(), Error> {
     match options.scenario {
         Scenario::Send(options) => send::run(&options),
+        Scenario::Healing(options) => healing::run(&options),
         Scenario::HopEdge(options) => hops::run_edge(options),
         Scenario::HopCore(options) => hops::run_core(options),
     }

@@ -19,7 +19,7 @@ const MEASURED: Duration = Duration::from_secs(5);
 
 /// Messages per second from frame to frame.
 pub async fn measure(options: &SendOptions) -> Result<f64, Error> {
-    let system = System::start(Kind::Hops, options).await?;
+    let system = System::start(&options.setup(Kind::Hops)).await?;
     let mut pairs = Vec::new();
     for index in 0..options.pairs {
         let (from, to) = system.edges_of(index);

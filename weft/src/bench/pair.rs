@@ -274,7 +274,8 @@ impl Pair {
     }
 }
 
-async fn open_session(user: User) -> Result<Socket, Error> {
+/// Opens a session and waits for the end of its first sync.
+pub async fn open_session(user: User) -> Result<Socket, Error> {
     let User { name, token, edge } = user;
     let late = || Error::Failed(format!("{name}: the edge did not answer hello in time"));
     let opening = async {

@@ -14,7 +14,7 @@ use super::limit;
 use super::load::{Pace, Tally, Timeline};
 use super::pair::{Outcome, Pair, User};
 use super::report::{CpuPerMessage, Report, round};
-use super::system::{Kind, Pids, System};
+use super::system::{Kind, Pids, Setup, System};
 use crate::commands::Partitions;
 use crate::error::Error;
 use crate::process::{Signals, say};
@@ -46,7 +46,12 @@ pub struct SendOptions {
 
 /// Measures the limit, then the scenario, and prints the report.
 pub fn run(options: &SendOptions) -> Result<(), Error> {
-    // One thread: the client must leave the processor to what it measures.
+    block_on_one(measure(options))
+}
+
+/// Runs a measurement until it is done or a signal comes. One thread: the client must leave the
+/// processor to what it measures.
+pub fn block_on_one(measure: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -56,7 +61,7 @@ pub fn run(options: &SendOptions) -> Result<(), Error> {
         tokio::select! {
             biased;
             signal = signals.next() => Err(Error::Failed(format!("ended by {signal}"))),
-            result = measure(options) => result,
+            result = measure => result,
         }
     })
 }
@@ -65,7 +70,7 @@ async fn measure(options: &SendOptions) -> Result<(), Error> {
     progress("measuring the limit: the bare hops, as fast as possible");
     let limit_per_s = limit::measure(options).await?;
     progress(&format!("the limit is {limit_per_s:.0} messages per second"));
-    let system = System::start(Kind::Weft, options).await?;
+    let system = System::start(&options.setup(Kind::Weft)).await?;
     progress(&format!("making {} accounts", 2 * options.pairs));
     let pairs = connect_pairs(&system, options).await?;
     let timeline =
@@ -97,6 +102,12 @@ async fn measure(options: &SendOptions) -> Result<(), Error> {
 }
 
 impl SendOptions {
+    /// The system of a run.
+    pub fn setup(&self, kind: Kind) -> Setup {
+        let partitions = self.partitions.partitions;
+        Setup { kind, partitions, folder: self.folder.clone(), healing: true }
+    }
+
     fn pace(&self, index: u32) -> Pace {
         let Some(rate) = self.rate else { return Pace::Window(self.window) };
         // Senders take turns, so that the rate is even.
@@ -149,7 +160,7 @@ async fn connect_pairs(
 }
 
 /// Processor time of edges, core, nats-server and this process while it is measured.
-async fn measure_cpu(pids: Pids, timeline: Timeline) -> Result<[u64; 4], Error> {
+pub async fn measure_cpu(pids: Pids, timeline: Timeline) -> Result<[u64; 4], Error> {
     let read = || -> Result<[u64; 4], Error> {
         let Pids { edge, core, nats, bench } = &pids;
         Ok([used_us(edge)?, used_us(core)?, used_us(nats)?, used_us(bench)?])
@@ -183,6 +194,6 @@ fn sum(outcomes: &[Outcome]) -> Outcome {
     })
 }
 
-fn progress(text: &str) {
+pub fn progress(text: &str) {
     eprintln!("weft bench: {text}");
 }

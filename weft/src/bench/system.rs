@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
-use weft_nats::{NatsServer, ServerOptions, find_or_install};
+use weft_nats::{Bus, BusOptions, NatsServer, ServerOptions, find_or_install};
+use weft_proto::NodeId;
 
-use super::send::SendOptions;
 use crate::dev::{cache_folder, new_password, server_config};
 use crate::error::Error;
 use crate::nats_login::PASSWORD_VARIABLE;
@@ -31,12 +31,24 @@ pub enum Kind {
     Hops,
 }
 
+/// How a system is set up.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub kind: Kind,
+    pub partitions: u16,
+    /// Where the temporary folder is made.
+    pub folder: Option<PathBuf>,
+    /// With ticks and audits, as always but for measuring what they cost.
+    pub healing: bool,
+}
+
 /// Running processes. Dropping it kills them and removes the folder.
 pub struct System {
     addresses: [SocketAddr; 2],
     edges: [Process; 2],
     core: Process,
     nats: NatsServer,
+    admin_password: String,
     folder: TempDir,
 }
 
@@ -50,16 +62,16 @@ pub struct Pids {
 
 impl System {
     /// Starts everything and waits until it is ready.
-    pub async fn start(kind: Kind, options: &SendOptions) -> Result<Self, Error> {
+    pub async fn start(setup: &Setup) -> Result<Self, Error> {
+        let Setup { kind, partitions, .. } = *setup;
         let mut builder = tempfile::Builder::new();
         builder.prefix("weft-bench-");
-        let made = match &options.folder {
+        let made = match &setup.folder {
             Some(parent) => builder.tempdir_in(parent),
             None => builder.tempdir(),
         };
         let folder = made.map_err(Error::io("can't make a temporary folder"))?;
         warn_of_memory(folder.path());
-        let partitions = options.partitions.partitions;
         let secret = new_password();
         let password = |user: &str| Ok(format!("{user}-{secret}"));
         let nats = NatsServer::start(ServerOptions {
@@ -79,13 +91,26 @@ impl System {
             let log = folder.path().join(format!("{node}.log"));
             Process::spawn(node, &arguments, &password(role)?, &log)
         };
-        let mut core = spawn("core", "core-1", &[vec![store], kind.core_limits()].concat())?;
+        let mut core = spawn("core", "core-1", &[vec![store], setup.core_options()].concat())?;
         core.line_with("is ready").await?;
-        let edge_options = [vec!["--listen=127.0.0.1:0".to_owned()], kind.edge_limits()].concat();
+        let edge_options = [vec!["--listen=127.0.0.1:0".to_owned()], setup.edge_options()].concat();
         let mut edges =
             [spawn("edge", "edge-1", &edge_options)?, spawn("edge", "edge-2", &edge_options)?];
         let addresses = [edges[0].address().await?, edges[1].address().await?];
-        Ok(Self { addresses, edges, core, nats, folder })
+        let admin_password = password("admin")?;
+        Ok(Self { addresses, edges, core, nats, admin_password, folder })
+    }
+
+    /// A connection that may read everything.
+    pub async fn admin(&self) -> Result<Bus, Error> {
+        let options = BusOptions {
+            url: self.nats.url(),
+            user: "admin".to_owned(),
+            password: self.admin_password.clone(),
+            role: "admin",
+            node: NodeId::new("bench").map_err(|error| Error::Failed(error.message))?,
+        };
+        Ok(Bus::connect(&options).await?)
     }
 
     /// Where sender and receiver of a pair connect: different edges, and the other way round in
@@ -122,25 +147,31 @@ impl Kind {
             Self::Hops => vec!["bench".to_owned(), format!("hop-{role}")],
         }
     }
+}
 
+impl Setup {
     /// One sender of the benchmark stands for many: no quota may be what is measured.
-    fn core_limits(self) -> Vec<String> {
-        match self {
-            Self::Weft => words(&["--sender-rate-per-s=1000000", "--sender-burst=1000000"]),
-            Self::Hops => Vec::new(),
-        }
+    fn core_options(&self) -> Vec<String> {
+        let mut options = match self.kind {
+            Kind::Weft => words(&["--sender-rate-per-s=1000000", "--sender-burst=1000000"]),
+            Kind::Hops => Vec::new(),
+        };
+        options.extend((!self.healing).then(|| "--without-ticks".to_owned()));
+        options
     }
 
-    fn edge_limits(self) -> Vec<String> {
-        match self {
-            Self::Weft => words(&[
+    fn edge_options(&self) -> Vec<String> {
+        let mut options = match self.kind {
+            Kind::Weft => words(&[
                 "--sends-per-s=1000000",
                 "--sends-burst=1000000",
                 "--accounts-per-s=1000000",
                 "--accounts-burst=1000000",
             ]),
-            Self::Hops => Vec::new(),
-        }
+            Kind::Hops => Vec::new(),
+        };
+        options.extend((!self.healing).then(|| "--without-audits".to_owned()));
+        options
     }
 }
 

@@ -31,6 +31,9 @@ pub struct EdgeOptions {
     pub partitions: Partitions,
     #[command(flatten)]
     pub limits: EdgeLimits,
+    /// Leave audits out, to measure what they cost: nobody notices a loss then.
+    #[arg(long, hide = true)]
+    pub without_audits: bool,
     /// End when the process that started this one ends.
     #[arg(long, hide = true)]
     pub with_parent: bool,
