@@ -42,9 +42,6 @@ pub struct CoreOptions {
     pub replicas: u8,
     #[command(flatten)]
     pub limits: CoreLimits,
-    /// Leave ticks out, to measure what they cost: nobody notices a loss then.
-    #[arg(long, hide = true)]
-    pub without_ticks: bool,
     /// End when the process that started this one ends.
     #[arg(long, hide = true)]
     pub with_parent: bool,

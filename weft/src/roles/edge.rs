@@ -31,9 +31,6 @@ pub struct EdgeOptions {
     pub partitions: Partitions,
     #[command(flatten)]
     pub limits: EdgeLimits,
-    /// Leave audits out, to measure what they cost: nobody notices a loss then.
-    #[arg(long, hide = true)]
-    pub without_audits: bool,
     /// End when the process that started this one ends.
     #[arg(long, hide = true)]
     pub with_parent: bool,
@@ -94,6 +91,9 @@ pub struct EdgeLimits {
     /// Most live sessions.
     #[arg(long, env = "WEFT_SESSIONS_MAX")]
     pub sessions_max: Option<usize>,
+    /// Ask for no audits, so that what is lost is not healed: to measure what healing costs.
+    #[arg(long, hide = true)]
+    pub without_audits: bool,
 }
 
 impl EdgeLimits {
@@ -113,6 +113,7 @@ impl EdgeLimits {
             sends: rate(default.sends, self.sends_per_s, self.sends_burst),
             accounts: rate(default.accounts, self.accounts_per_s, self.accounts_burst),
             sessions_max: self.sessions_max.unwrap_or(default.sessions_max),
+            audit_every: default.audit_every.filter(|_| !self.without_audits),
             ..default
         };
         weft_edge::EdgeOptions { node: bus.node().clone(), bus, listen, partitions, limits }
