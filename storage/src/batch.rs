@@ -3,13 +3,17 @@
 use bytes::Bytes;
 
 use crate::error::Error;
-use crate::limits::{BATCH_BYTES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::limits::{BATCH_BYTES_MAX, KEY_BYTES_MAX, PREFIX_BYTES_MAX, VALUE_BYTES_MAX};
 
 /// Names one batch for ever: the evidence that settles an unknown outcome.
 pub type BatchId = [u8; 16];
 
 /// Where the position stands in a value written by [`Op::SetPositioned`]: its first bytes.
 pub const POSITION_BYTES: usize = 12;
+/// FoundationDB wants to be told where in a value the position goes, in as many bytes of the value.
+const PLACE_BYTES: usize = 4;
+/// What FoundationDB counts for one operation beside its bytes: a mutation and a conflict range.
+const BOOKKEEPING_BYTES: usize = 72;
 
 /// A condition: the key has exactly this value, or does not exist (`None`).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -76,13 +80,14 @@ pub struct Batch {
     guards: Vec<Guard>,
     ops: Vec<Op>,
     size_bytes: usize,
+    transaction_bytes: usize,
 }
 
 impl Batch {
     /// An empty batch.
     #[must_use]
     pub fn new(id: BatchId) -> Self {
-        Self { id, guards: Vec::new(), ops: Vec::new(), size_bytes: 0 }
+        Self { id, guards: Vec::new(), ops: Vec::new(), size_bytes: 0, transaction_bytes: 0 }
     }
 
     /// Its id.
@@ -112,7 +117,16 @@ impl Batch {
     /// Requires the key to have this value, or not to exist.
     pub fn guard(&mut self, key: Bytes, expected: Option<Bytes>) {
         self.size_bytes += key.len() + expected.as_ref().map_or(0, Bytes::len);
+        // Both ends of a conflict range.
+        self.transaction_bytes += 2 * (key.len() + PREFIX_BYTES_MAX) + BOOKKEEPING_BYTES;
         self.guards.push(Guard { key, expected });
+    }
+
+    /// What FoundationDB counts for the batch, or a little more: a key is also both ends of a
+    /// conflict range.
+    #[must_use]
+    pub fn transaction_bytes(&self) -> usize {
+        self.transaction_bytes
     }
 
     /// Adds [`Op::Set`].
@@ -148,6 +162,7 @@ impl Batch {
     fn push(&mut self, op: Op) {
         let (key, value) = op.sizes();
         self.size_bytes += key + value;
+        self.transaction_bytes += op.transaction_bytes();
         self.ops.push(op);
     }
 
@@ -172,18 +187,32 @@ impl Batch {
             }
             check("value", value, VALUE_BYTES_MAX)?;
         }
-        check("batch", self.size_bytes, BATCH_BYTES_MAX)
+        check("batch", self.transaction_bytes, BATCH_BYTES_MAX)
     }
 }
 
 impl Op {
+    /// What FoundationDB counts for it, or a little more.
+    fn transaction_bytes(&self) -> usize {
+        let (key, value) = self.sizes();
+        // A key is also both ends of a conflict range, and what is cleared is a range itself.
+        let (key_bytes, keys) = match self {
+            Self::ClearRange { .. } => (2 * key, 4),
+            Self::Clear { .. } => (4 * key, 4),
+            _ => (3 * key, 3),
+        };
+        key_bytes + value + keys * PREFIX_BYTES_MAX + BOOKKEEPING_BYTES
+    }
+
     /// Bytes of key and value as they will be written.
     fn sizes(&self) -> (usize, usize) {
         match self {
             Self::Set { key, value } | Self::Max { key, value } => (key.len(), value.len()),
             Self::Clear { key } => (key.len(), 0),
             Self::ClearRange { from, to } => (from.len() + to.len(), 0),
-            Self::SetPositioned { key, value, .. } => (key.len(), POSITION_BYTES + value.len()),
+            Self::SetPositioned { key, value, .. } => {
+                (key.len(), POSITION_BYTES + value.len() + PLACE_BYTES)
+            }
             Self::SetAtPosition { prefix, value, .. } => {
                 (prefix.len() + POSITION_BYTES, value.len())
             }

@@ -2,7 +2,8 @@
 //!
 //! - [`Store`] is what everything else holds: one small interface over any engine. Two verbs:
 //!   a [`Snapshot`] reads, a [`Batch`] is committed whole or not at all.
-//! - [`embedded`] keeps it on disk for one process; [`memory`] is the reference model for tests.
+//! - [`embedded`] keeps it on disk for one process; `fdb` (a cargo feature) in FoundationDB, for
+//!   many; [`memory`] is the reference model for tests.
 //! - [`tables`] owns every key's bytes. No other crate builds a key.
 //!
 //! Invariants:
@@ -15,6 +16,8 @@ pub mod batch;
 pub mod embedded;
 pub mod engine;
 pub mod error;
+#[cfg(feature = "fdb")]
+pub mod fdb;
 pub mod limits;
 pub mod memory;
 pub mod tables;

@@ -1,8 +1,11 @@
 //! FoundationDB's limits, kept by every engine, so that none accepts what another refuses.
 
-/// Longest key, in bytes.
-pub const KEY_BYTES_MAX: usize = 10_000;
+/// What FoundationDB's engine puts before a key: a namespace.
+pub const PREFIX_BYTES_MAX: usize = 34;
+/// Longest key, in bytes. FoundationDB's 10,000, less that prefix, and what stands behind a
+/// key that a position goes into.
+pub const KEY_BYTES_MAX: usize = 9_900;
 /// Longest value, in bytes.
 pub const VALUE_BYTES_MAX: usize = 100_000;
-/// Largest batch: keys and values of all guards and operations, in bytes.
+/// Largest batch: what FoundationDB counts for its guards and operations, in bytes.
 pub const BATCH_BYTES_MAX: usize = 10_000_000;
