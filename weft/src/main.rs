@@ -11,6 +11,7 @@ mod nats_config;
 mod nats_login;
 mod process;
 mod roles;
+mod store;
 
 use std::process::ExitCode;
 

@@ -14,14 +14,13 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use weft_nats::{AssetOptions, Bus, IngestLog, IngestMessage, Subject, assets};
 use weft_proto::{Partition, RoomId, UserId, partition_of};
-use weft_storage::embedded::Embedded;
 use weft_storage::{Batch, Store};
 
 use crate::commands::Partitions;
 use crate::error::Error;
 use crate::nats_login::NatsLogin;
 use crate::process::{block_on, end_with_parent, node_name, say};
-use crate::roles::core::StorePlace;
+use crate::store::{StorePlace, store_place};
 
 /// Messages of one commit.
 const BATCH_MAX: usize = 512;
@@ -45,7 +44,7 @@ pub struct HopEdgeOptions {
 pub struct HopCoreOptions {
     #[command(flatten)]
     nats: NatsLogin,
-    #[arg(long, value_parser = crate::roles::core::store_place)]
+    #[arg(long, value_parser = store_place)]
     store: StorePlace,
     #[arg(long)]
     node: String,
@@ -146,8 +145,8 @@ pub fn run_core(options: HopCoreOptions) -> Result<(), Error> {
     end_with_parent()?;
     block_on(async move {
         let login = options.nats.bus_options("core", &node_name(&options.node)?)?;
-        let StorePlace::Embedded(folder) = &options.store;
-        let store = Store::new(Embedded::open(folder)?);
+        let opened = options.store.open()?;
+        let store = opened.store.clone();
         let bus = Bus::connect(&login).await?;
         let partitions = options.partitions.partitions;
         assets::ensure(&bus, &AssetOptions { partitions, ..AssetOptions::default() }).await?;

@@ -1,6 +1,6 @@
 //! `weft core`: orders and keeps what is sent.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,7 +8,6 @@ use weft_core::{Assignment, Core, QuotaLimits};
 use weft_nats::{AssetOptions, Bus};
 use weft_proto::{NodeId, UserId};
 use weft_storage::Store;
-use weft_storage::embedded::Embedded;
 
 use crate::commands::Partitions;
 use crate::dev::bot_name;
@@ -16,19 +15,22 @@ use crate::error::Error;
 use crate::nats_login::NatsLogin;
 use crate::process::{
     PATIENCE, Signals, block_on, end_part, end_with_parent, name_the_late, new_node_name,
-    node_name, say, until_free,
+    node_name, say,
 };
+use crate::store::{StorePlace, store_place};
 
 /// One core process.
 #[derive(Args, Clone, Debug)]
 pub struct CoreOptions {
     #[command(flatten)]
     pub nats: NatsLogin,
-    /// Where everything is kept: `embedded:<folder>`, a store that belongs to this one process.
+    /// Where everything is kept: `embedded:<folder>`, a store that belongs to this one process, or
+    /// `fdb:<cluster file>`, FoundationDB, for many (a build with the feature `fdb`).
     #[arg(long, env = "WEFT_STORE", default_value = "embedded:weft-store", value_parser = store_place)]
     pub store: StorePlace,
-    /// This process's name; by default it is kept in the store's folder, so that a restart takes
-    /// over at once.
+    /// This process's name. By default it is kept in the store's folder, so that a restart takes
+    /// over at once; with FoundationDB give one, or each start has a new one and waits until the
+    /// old one is known to be gone.
     #[arg(long, env = "WEFT_NODE", value_parser = node)]
     pub node: Option<NodeId>,
     #[command(flatten)]
@@ -64,24 +66,6 @@ pub struct CoreLimits {
     pub without_ticks: bool,
 }
 
-/// Which store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StorePlace {
-    /// On disk, for one process.
-    Embedded(PathBuf),
-}
-
-/// Reads `embedded:<folder>`.
-pub fn store_place(text: &str) -> Result<StorePlace, String> {
-    match text.split_once(':') {
-        Some(("embedded", folder)) if !folder.is_empty() => {
-            Ok(StorePlace::Embedded(PathBuf::from(folder)))
-        }
-        Some(("fdb", _)) => Err("FoundationDB comes with a later version".to_owned()),
-        _ => Err("a store is embedded:<folder>".to_owned()),
-    }
-}
-
 /// Reads a node's name of the command line.
 pub fn node(text: &str) -> Result<NodeId, String> {
     NodeId::new(text).map_err(|error| error.message)
@@ -94,13 +78,13 @@ pub fn run(options: CoreOptions) -> Result<(), Error> {
     }
     block_on(async move {
         let mut signals = Signals::listen()?;
-        let StorePlace::Embedded(folder) = &options.store;
         // The store's lock comes first: the node's name belongs to whoever holds it.
-        let in_use = |error: &weft_storage::Error| matches!(error, weft_storage::Error::Locked(_));
-        let store = Store::new(until_free(|| Embedded::open(folder), in_use)?);
-        let node = match &options.node {
-            Some(node) => node.clone(),
-            None => kept_node_name(folder)?,
+        let opened = options.store.open()?;
+        let store = opened.store.clone();
+        let node = match (&options.node, options.store.folder()) {
+            (Some(node), _) => node.clone(),
+            (None, Some(folder)) => kept_node_name(folder)?,
+            (None, None) => new_node_name("core")?,
         };
         let login = options.nats.bus_options("core", &node)?;
         let started = tokio::select! {
@@ -173,18 +157,4 @@ fn kept_node_name(folder: &Path) -> Result<NodeId, Error> {
     let text =
         crate::dev::kept(&folder.join("node"), 0o644, || Ok(new_node_name("core")?.to_string()))?;
     node_name(text.trim())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_store_is_named_by_engine_and_place() {
-        assert_eq!(store_place("embedded:/x/y"), Ok(StorePlace::Embedded("/x/y".into())));
-        assert!(store_place("fdb:/etc/fdb.cluster").expect_err("later").contains("later version"));
-        for bad in ["", "embedded:", "/x/y", "redis:x"] {
-            assert!(store_place(bad).is_err(), "{bad}");
-        }
-    }
 }
