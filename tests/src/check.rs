@@ -19,6 +19,7 @@ mod violation;
 
 use std::collections::BTreeSet;
 
+pub use facts::visible;
 pub use violation::Violation;
 
 use crate::history::History;

@@ -22,6 +22,16 @@ pub struct OlderCopy {
     folder: PathBuf,
 }
 
+impl OlderCopy {
+    /// Takes it away.
+    ///
+    /// # Errors
+    /// Where its files can't be removed.
+    pub fn remove(self) -> Result<()> {
+        Ok(std::fs::remove_dir_all(self.folder)?)
+    }
+}
+
 impl System {
     /// The names of the processes of the nats-servers.
     #[must_use]

@@ -1,12 +1,16 @@
 //! What a run looked like from outside: every send, answer and entry that any client saw, in the
 //! order in which it was recorded. The checker ([`crate::check`]) judges nothing else.
 
+mod recorder;
+
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
+
+pub use recorder::{Counts, Recorder};
 
 /// One installation of a user: `alice/phone`. It keeps its entries over its sessions.
 pub type Device = Arc<str>;
@@ -223,6 +227,60 @@ pub enum Event {
     },
 }
 
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { room, seq, from, digest, .. } = self;
+        let id = self.client_id.as_deref().unwrap_or("-");
+        write!(f, "{room} {seq}: {id} of {from}, {digest:x}")?;
+        self.change.as_ref().map_or(Ok(()), |change| write!(f, ", {change:?}"))
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Opened { device, session, cursor } => {
+                write!(
+                    f,
+                    "{device} opens {session} with {}",
+                    cursor.as_deref().unwrap_or("nothing")
+                )
+            }
+            Self::Sent { device, session, room, client_id, .. } => {
+                write!(f, "{device} sends {client_id} to {room} on {session}")
+            }
+            Self::Acked { device, session, room, client_id, seq } => {
+                write!(f, "{device} hears that {client_id} is {room} {seq} on {session}")
+            }
+            Self::Refused { device, client_id, code, temporary } => {
+                let how = if *temporary { "for now" } else { "for good" };
+                write!(f, "{device} hears that {client_id} is refused {how}: {code}")
+            }
+            Self::Received { device, session, entry } => {
+                write!(f, "{device} gets {entry}, on {session}")
+            }
+            Self::Loaded { device, entry } => write!(f, "{device} loads {entry}"),
+            Self::Synced { device, session, recovered, cursor } => {
+                let what = if *recovered { "synced" } else { "told to load anew" };
+                write!(f, "{device} is {what} up to {cursor} on {session}")
+            }
+            Self::Cursor { device, session, cursor } => {
+                write!(f, "{device} is told {cursor} on {session}")
+            }
+            Self::LoadedAll { device, cursor } => {
+                write!(f, "{device} has loaded all and keeps {cursor}")
+            }
+            Self::Closed { device, session, code } => {
+                write!(f, "{device} loses {session} with {code:?}")
+            }
+            Self::Final { room, entries } => {
+                write!(f, "in the end {room} has {} entries", entries.len())
+            }
+            Self::Settled { device, room } => write!(f, "{device} has had its time for {room}"),
+        }
+    }
+}
+
 /// A whole run.
 #[derive(Clone, Default, Debug)]
 pub struct History {
@@ -230,105 +288,6 @@ pub struct History {
     pub events: Vec<Event>,
     /// When each was recorded, since the recorder's start.
     pub times: Vec<Duration>,
-}
-
-/// Takes events from many clients at once.
-#[derive(Clone, Debug)]
-pub struct Recorder {
-    inner: Arc<Mutex<Inner>>,
-    began: Instant,
-}
-
-#[derive(Default, Debug)]
-struct Inner {
-    history: History,
-    sessions: u64,
-    counts: Counts,
-}
-
-/// What a recorder has seen, of forgotten histories too.
-#[derive(Clone, Copy, Default, Debug)]
-pub struct Counts {
-    /// Sends, resends included.
-    pub sends: u64,
-    /// Acks.
-    pub acks: u64,
-    /// Entries pushed on sockets.
-    pub deliveries: u64,
-    /// Cursors pushed on sockets.
-    pub cursors: u64,
-    /// When the last ack came, since the recorder's start.
-    pub acked_at: Duration,
-}
-
-impl Default for Recorder {
-    fn default() -> Self {
-        Self { inner: Arc::default(), began: Instant::now() }
-    }
-}
-
-impl Recorder {
-    fn with<T>(&self, work: impl FnOnce(&mut Inner) -> T) -> T {
-        work(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Adds an event.
-    pub fn record(&self, event: Event) {
-        self.with(|inner| {
-            let now = self.began.elapsed();
-            match &event {
-                Event::Sent { .. } => inner.counts.sends += 1,
-                Event::Received { .. } => inner.counts.deliveries += 1,
-                Event::Cursor { .. } => inner.counts.cursors += 1,
-                Event::Acked { .. } => {
-                    inner.counts.acks += 1;
-                    inner.counts.acked_at = now;
-                }
-                _ => {}
-            }
-            inner.history.events.push(event);
-            inner.history.times.push(now);
-        });
-    }
-
-    /// A name for a new session.
-    #[must_use]
-    pub fn session(&self) -> SessionId {
-        self.with(|inner| {
-            inner.sessions += 1;
-            SessionId(inner.sessions)
-        })
-    }
-
-    /// How many acks came so far.
-    #[must_use]
-    pub fn acked(&self) -> u64 {
-        self.counts().acks
-    }
-
-    /// All that was counted so far.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
-        self.with(|inner| inner.counts)
-    }
-
-    /// The time in which events are recorded.
-    #[must_use]
-    pub fn now(&self) -> Duration {
-        self.began.elapsed()
-    }
-
-    /// All that was recorded so far.
-    #[must_use]
-    pub fn history(&self) -> History {
-        self.with(|inner| inner.history.clone())
-    }
-
-    /// All that was recorded so far; the recorder forgets it.
-    #[must_use]
-    pub fn take(&self) -> History {
-        self.with(|inner| std::mem::take(&mut inner.history))
-    }
 }
 
 impl History {
@@ -346,19 +305,7 @@ impl History {
     /// One event in a line, with its time.
     #[must_use]
     pub fn line(&self, at: usize) -> String {
-        let time = self.times.get(at).copied().unwrap_or_default();
-        match self.events.get(at) {
-            // Found among the other lines by whoever looks for its entries.
-            Some(Event::Final { room, entries }) => entries.iter().fold(
-                format!("{:9.3} Final {room}: {} entries", time.as_secs_f64(), entries.len()),
-                |mut text, entry| {
-                    let id = entry.client_id.as_deref().unwrap_or("-");
-                    text.push_str(&format!(" {}={id}", entry.seq));
-                    text
-                },
-            ),
-            Some(event) => format!("{:9.3} {event:?}", time.as_secs_f64()),
-            None => String::new(),
-        }
+        let time = self.times.get(at).copied().unwrap_or_default().as_secs_f64();
+        self.events.get(at).map(|event| format!("{time:9.3} {event}")).unwrap_or_default()
     }
 }

@@ -10,6 +10,7 @@
 //! | [`socket`], [`session`] | one WebSocket: raw, and with requests matched to answers |
 //! | [`client`] | a device that lives on over reconnects: the protocol's whole duty |
 //! | [`load`] | many devices that talk while something is being killed |
+//! | [`torture`] | many faults at once, at random, for minutes or hours |
 //! | [`history`], [`mod@check`] | what was seen, and what is wrong with it |
 //! | [`nats`] | NATS by hand, as a stranger's program speaks it |
 //! | [`wait`] | conditions with a bound |
@@ -36,5 +37,6 @@ pub mod proxy;
 pub mod session;
 pub mod socket;
 pub mod system;
+pub mod torture;
 pub mod ulid;
 pub mod wait;

@@ -128,12 +128,15 @@ impl Process {
     /// Where it still runs after `limit`.
     pub async fn ended(&self, limit: Duration) -> ExitStatus {
         let what = format!("{} ends", self.spec.name);
-        let status = until(&what, limit, async || {
-            self.lock().as_mut().and_then(|child| child.try_wait().ok().flatten())
-        });
-        let status = status.await;
-        self.lock().take();
-        status
+        until(&what, limit, async || self.reap()).await
+    }
+
+    /// How it has ended, where it has by itself; then it can be started again.
+    pub fn reap(&self) -> Option<ExitStatus> {
+        let mut child = self.lock();
+        let status = child.as_mut()?.try_wait().ok().flatten()?;
+        child.take();
+        Some(status)
     }
 
     /// True where it was started and has not ended.

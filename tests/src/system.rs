@@ -317,6 +317,11 @@ impl System {
         self.folder.path()
     }
 
+    /// Lets the folder stay when this value goes; the next run clears it.
+    pub fn keep(&mut self) {
+        self.folder.keep();
+    }
+
     fn data(&self) -> String {
         self.folder.path().join("data").display().to_string()
     }

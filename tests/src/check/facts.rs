@@ -110,6 +110,18 @@ impl RoomFacts<'_> {
     }
 }
 
+/// The seqs of a whole log that a user is to get: those of the times as a member.
+#[must_use]
+pub fn visible(log: &[Entry], user: &str) -> Vec<u64> {
+    let standing = log.iter().map(|entry| (entry.seq, entry)).collect();
+    let members = memberships(&standing);
+    let times = members.get(user);
+    let is_for = |seq: &u64| {
+        members.is_empty() || times.is_some_and(|times| times.iter().any(|t| t.contains(seq)))
+    };
+    standing.keys().copied().filter(is_for).collect()
+}
+
 fn user_of(device: &Device) -> &str {
     device.split_once('/').map_or(device, |(user, _)| user)
 }

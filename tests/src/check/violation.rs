@@ -240,8 +240,23 @@ impl Violation {
                 ids.push(id);
             }
         }
+        let mut seen = Vec::new();
+        let mut tells = |event: &Event| match event {
+            // Where no device is asked for, it is enough that one saw it.
+            Event::Received { entry, .. } | Event::Loaded { entry, .. }
+                if subject.device.is_none() =>
+            {
+                let is_new = !seen.contains(entry);
+                seen.extend(is_new.then(|| entry.clone()));
+                is_new
+            }
+            _ => true,
+        };
         let events = history.events.iter().enumerate();
-        events.filter(|(_, event)| subject.concerns(event, &ids)).map(|(at, _)| at).collect()
+        events
+            .filter(|(_, event)| subject.concerns(event, &ids) && tells(event))
+            .map(|(at, _)| at)
+            .collect()
     }
 
     fn subject(&self) -> Subject<'_> {

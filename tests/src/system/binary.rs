@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
-use super::folder::target;
+use super::folder::{profile_folder, target};
 
 /// The `weft` binary: `WEFT_BIN`, else built once per test process, with this test's profile.
 ///
@@ -53,12 +53,6 @@ async fn build(binary: &str) -> PathBuf {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "building {binary} failed:\n{errors}");
     folder.join(binary)
-}
-
-/// `<target>/<profile>`: tests run in its `deps`.
-fn profile_folder() -> PathBuf {
-    let test = std::env::current_exe().expect("the test has a path");
-    test.ancestors().nth(2).expect("<target>/<profile>/deps/<test>").to_owned()
 }
 
 /// A nats-server: `WEFT_NATS_SERVER`, the one on `PATH`, or the one that Weft installs.

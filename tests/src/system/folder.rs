@@ -13,6 +13,7 @@ use crate::process::lives;
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
+    stays: bool,
 }
 
 impl Folder {
@@ -31,7 +32,12 @@ impl Folder {
         std::fs::create_dir_all(&path)?;
         // Shown with a failing test's output.
         eprintln!("logs and data: {}", path.display());
-        Ok(Self { path })
+        Ok(Self { path, stays: false })
+    }
+
+    /// It stays, until the next run clears it.
+    pub fn keep(&mut self) {
+        self.stays = true;
     }
 
     /// Where it is.
@@ -43,7 +49,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if self.stays || std::thread::panicking() {
             eprintln!("kept: {}", self.path.display());
         } else {
             let _ = std::fs::remove_dir_all(&self.path);
@@ -53,16 +59,28 @@ impl Drop for Folder {
 
 /// The target folder that this test was built into.
 pub(super) fn target() -> PathBuf {
-    let test = std::env::current_exe().unwrap_or_default();
-    // <target>/<profile>/deps/<test>
-    test.ancestors().nth(3).map_or_else(std::env::temp_dir, Path::to_owned)
+    profile_folder().parent().map_or_else(std::env::temp_dir, Path::to_owned)
 }
 
-/// The test file's name, without cargo's hash.
+/// `<target>/<profile>`: programs are there, tests in its `deps`.
+pub(super) fn profile_folder() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    let folder = program.parent().unwrap_or(Path::new(""));
+    match folder.parent() {
+        Some(profile) if folder.ends_with("deps") => profile.to_owned(),
+        _ => folder.to_owned(),
+    }
+}
+
+/// The test file's name, without cargo's hash; a program's name as it is.
 fn test_name() -> String {
-    let test = std::env::current_exe().unwrap_or_default();
-    let stem = test.file_stem().and_then(|stem| stem.to_str()).unwrap_or("test");
-    stem.rsplit_once('-').map_or(stem, |(name, _)| name).to_owned()
+    let program = std::env::current_exe().unwrap_or_default();
+    let is_test = program.parent().is_some_and(|folder| folder.ends_with("deps"));
+    let stem = program.file_stem().and_then(|stem| stem.to_str()).unwrap_or("test");
+    match stem.rsplit_once('-') {
+        Some((name, _)) if is_test => name.to_owned(),
+        _ => stem.to_owned(),
+    }
 }
 
 /// Removes what earlier runs of the same test file left.

@@ -1,0 +1,171 @@
+//! Who talks in a round: users, their devices, and the rooms of a round. Each round has its own, so
+//! that what was compared can be forgotten.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::world::World;
+use crate::account::{self, Login};
+use crate::client::{Client, ClientOptions};
+use crate::system::{BOT, direct, unique};
+
+/// Users with devices.
+const USERS: usize = 10;
+/// Members without a session: with them a group is large.
+const CROWD: usize = 98;
+
+/// A room, and who is in it from its first entry on.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) room: String,
+    /// Numbers of users.
+    pub(super) users: Vec<usize>,
+    pub(super) kind: PlaceKind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum PlaceKind {
+    Direct,
+    Group,
+    /// With the bot in it.
+    BotGroup,
+    /// The first user takes the last three in and out.
+    Changing,
+    Large,
+}
+
+/// A connected device.
+#[derive(Clone, Debug)]
+pub(super) struct Person {
+    pub(super) user: usize,
+    pub(super) login: Login,
+    pub(super) client: Arc<Client>,
+}
+
+/// All of a round.
+#[derive(Debug)]
+pub(super) struct People {
+    /// By user: the first device's login.
+    pub(super) users: Vec<Login>,
+    pub(super) persons: Vec<Person>,
+    pub(super) places: Vec<Place>,
+}
+
+/// Users that are in no hurry to come back: made once, for all rounds.
+pub(super) async fn crowd(world: &World) -> Result<Vec<String>> {
+    let names: Vec<String> = (0..CROWD).map(|_| unique("crowd")).collect();
+    sign_up_all(world, &names).await?;
+    Ok(names)
+}
+
+async fn sign_up_all(world: &World, names: &[String]) -> Result<()> {
+    let mut underway = JoinSet::new();
+    for name in names {
+        // Each costs core a password hash.
+        if underway.len() >= 4 {
+            underway.join_next().await.context("a sign-up")???;
+        }
+        let edge = world.system.edge();
+        let name = name.clone();
+        underway.spawn(async move { account::sign_up(edge, &name).await });
+    }
+    while let Some(done) = underway.join_next().await {
+        done??;
+    }
+    Ok(())
+}
+
+impl People {
+    /// Makes them, while nothing is broken.
+    pub(super) async fn arrive(world: &World, crowd: &[String]) -> Result<Self> {
+        let names: Vec<String> = (0..USERS).map(|number| unique(&format!("u{number}"))).collect();
+        sign_up_all(world, &names).await?;
+        let mut users = Vec::new();
+        for name in &names {
+            users.push(world.system.device(name, "phone").await?);
+        }
+        let places = make_places(world, &users, crowd).await?;
+        let mut people = Self { users, persons: Vec::new(), places };
+        for (user, login) in people.users.clone().into_iter().enumerate() {
+            people.connect(world, user, login);
+        }
+        // Two users with a second device.
+        for (user, name) in names.iter().enumerate().take(2) {
+            let login = world.system.device(name, "tablet").await?;
+            people.connect(world, user, login);
+        }
+        Ok(people)
+    }
+
+    /// Connects a device, and waits for nothing.
+    pub(super) fn connect(&mut self, world: &World, user: usize, login: Login) {
+        let options = ClientOptions {
+            login: login.clone(),
+            edges: world.doors(self.persons.len()),
+            recorder: world.recorder.clone(),
+            cursor: None,
+        };
+        let client = Arc::new(Client::start(options));
+        self.persons.push(Person { user, login, client });
+    }
+
+    /// The first device of a user.
+    pub(super) fn first_of(&self, user: usize) -> Option<&Person> {
+        self.persons.iter().find(|person| person.user == user)
+    }
+
+    /// Places by room.
+    pub(super) fn by_room(&self) -> BTreeMap<&str, &Place> {
+        self.places.iter().map(|place| (place.room.as_str(), place)).collect()
+    }
+}
+
+async fn make_places(world: &World, users: &[Login], crowd: &[String]) -> Result<Vec<Place>> {
+    let mut places = Vec::new();
+    for (a, b) in [(0, 1), (2, 3), (4, 5), (0, 6), (7, 8), (9, 9)] {
+        let room = direct(&users[a], &users[b]);
+        let users = if a == b { vec![a] } else { vec![a, b] };
+        places.push(Place { room, users, kind: PlaceKind::Direct });
+    }
+    let groups: [(PlaceKind, &[usize]); 4] = [
+        (PlaceKind::Group, &[1, 2, 3, 4]),
+        (PlaceKind::BotGroup, &[5, 6, 0]),
+        (PlaceKind::Changing, &[0, 2, 4, 7, 8, 9]),
+        (PlaceKind::Large, &[0, 1, 2, 3]),
+    ];
+    for (kind, members) in groups {
+        let room = unique("group");
+        let mut others: Vec<String> =
+            members[1..].iter().map(|number| users[*number].user.clone()).collect();
+        match kind {
+            PlaceKind::BotGroup => others.push(BOT.to_owned()),
+            // 99 at once are the most; whoever is left is added.
+            PlaceKind::Large => {
+                others.truncate(1);
+                others.extend(crowd.iter().cloned());
+            }
+            _ => {}
+        }
+        let create = json!({ "kind": "create", "title": format!("{kind:?}"), "members": others });
+        post(world, &users[members[0]], &room, &create).await?;
+        if kind == PlaceKind::Large {
+            for member in &members[2..] {
+                let add = json!({ "kind": "add", "user": users[*member].user });
+                post(world, &users[members[0]], &room, &add).await?;
+            }
+        }
+        places.push(Place { room, users: members.to_vec(), kind });
+    }
+    Ok(places)
+}
+
+async fn post(world: &World, login: &Login, room: &str, entry: &serde_json::Value) -> Result<()> {
+    let path = format!("/v1/rooms/{room}/entries");
+    let answer = login.call(world.system.edge(), "POST", &path, entry).await?;
+    ensure!(answer.status == 201, "{entry} in {room}: {answer:?}");
+    Ok(())
+}

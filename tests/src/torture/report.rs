@@ -1,0 +1,150 @@
+//! What a torture run says: a line of numbers, and of each violation the shortest story.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::round::Judged;
+use super::world::{Done, World};
+use crate::check::Violation;
+
+/// Most lines of a story.
+const STORY_LINES: usize = 40;
+/// Most violations that are told.
+const STORIES: usize = 6;
+/// Faults so long before and after a story belong to it.
+const AROUND: Duration = Duration::from_secs(10);
+
+/// Says which promise, where, and all that concerns it.
+pub(super) fn explain(violation: &Violation, judged: &Judged, faults: &[Done]) -> String {
+    let history = &judged.history;
+    let mut text = format!("VIOLATION {violation}\n");
+    let story = violation.story(history);
+    // The beginning and the end of a long one say most.
+    let half = STORY_LINES / 2;
+    for (number, at) in story.iter().enumerate() {
+        if story.len() > STORY_LINES && number == half {
+            let _ = writeln!(text, "    … {} more …", story.len() - STORY_LINES);
+        }
+        if story.len() <= STORY_LINES || number < half || number >= story.len() - half {
+            let _ = writeln!(text, "    {}", history.line(*at));
+        }
+    }
+    let time = |at: Option<&usize>| at.and_then(|at| history.times.get(*at)).copied();
+    let (Some(first), Some(last)) = (time(story.first()), time(story.last())) else { return text };
+    let last = last.min(judged.talked.to);
+    for fault in faults {
+        let begins_before = fault.from <= last + AROUND;
+        if begins_before && fault.to.is_none_or(|to| to + AROUND >= first) {
+            let _ = writeln!(text, "    {}", fault_line(fault));
+        }
+    }
+    text
+}
+
+/// The stories of the first violations of each kind.
+pub(super) fn explain_some(judged: &Judged, faults: &[Done]) -> String {
+    let mut by_kind: BTreeMap<String, Vec<&Violation>> = BTreeMap::new();
+    for violation in &judged.violations {
+        let kind = violation.to_string();
+        let kind = kind.split(':').next().unwrap_or_default().to_owned();
+        by_kind.entry(kind).or_default().push(violation);
+    }
+    let mut text = String::new();
+    for (kind, found) in &by_kind {
+        let _ = writeln!(text, "{}: {kind}", found.len());
+    }
+    let told = by_kind.values().flat_map(|found| found.iter().take(2)).take(STORIES);
+    for violation in told {
+        text.push_str(&explain(violation, judged, faults));
+    }
+    text
+}
+
+pub(super) fn fault_line(fault: &Done) -> String {
+    let to = fault.to.map_or("?".to_owned(), |to| format!("{:.3}", to.as_secs_f64()));
+    let planned = fault.planned;
+    format!("{:9.3} to {to}: {:?} {}", fault.from.as_secs_f64(), planned.act, planned.target)
+}
+
+/// Where logs were read up to.
+#[derive(Default, Debug)]
+pub(super) struct LogReader {
+    read: BTreeMap<String, usize>,
+}
+
+/// An `ERROR` line of Weft's with one of these says that something is lost.
+const LOSS: [&str; 7] =
+    ["lost", "loss", "corrupt", "went back", "can't be served", "store failed", "panicked"];
+
+impl LogReader {
+    /// What new lines of all logs say that must not be: panics, and errors that speak of loss.
+    /// Other errors are counted.
+    pub(super) fn findings(&mut self, world: &World, errors: &mut u64) -> Vec<String> {
+        let mut found = Vec::new();
+        for part in world.parts() {
+            let output = world.system.process(&part).output();
+            let read = self.read.entry(part.clone()).or_default();
+            for line in output.get(*read..).unwrap_or_default().lines() {
+                // nats-server's own errors are about what is being done to it.
+                if part.starts_with("nats") {
+                    if line.starts_with("panic: ") || line.starts_with("fatal error: ") {
+                        found.push(format!("{part} says: {line}"));
+                    }
+                    continue;
+                }
+                let is_error = line.contains(" ERROR weft");
+                *errors += u64::from(is_error);
+                let loss = is_error && LOSS.iter().any(|word| line.contains(word));
+                if loss || line.contains("panicked at") {
+                    found.push(format!("{part} says: {line}"));
+                }
+            }
+            *read = output.len();
+        }
+        found
+    }
+}
+
+/// What a whole run came to.
+#[derive(Default, Debug)]
+pub(super) struct Totals {
+    pub(super) violations: usize,
+    pub(super) findings: usize,
+    pub(super) error_lines: u64,
+    /// The longest time without an ack.
+    pub(super) raw: Duration,
+    /// The same, where no fault explains it.
+    pub(super) unexplained: Duration,
+}
+
+impl Totals {
+    /// The last line.
+    pub(super) fn line(&self, world: &World, options: &super::Options) -> Value {
+        let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
+        let faults = world.faults();
+        for fault in &faults {
+            *kinds.entry(fault.planned.act.to_string()).or_default() += 1;
+        }
+        let counts = world.recorder.counts();
+        json!({
+            "minutes": options.minutes,
+            "seed": options.seed,
+            "mode": if options.cluster { "cluster" } else { "single" },
+            "faults": faults.len(),
+            "faults_by_kind": kinds,
+            "sends": counts.sends,
+            "acks": counts.acks,
+            "deliveries": counts.deliveries,
+            "cursors": counts.cursors,
+            "longest_without_ack_ms": u64::try_from(self.raw.as_millis()).unwrap_or(u64::MAX),
+            "longest_without_ack_outside_of_faults_ms":
+                u64::try_from(self.unexplained.as_millis()).unwrap_or(u64::MAX),
+            "processes_that_ended_by_themselves": world.exits().len(),
+            "error_lines": self.error_lines,
+            "violations": self.violations + self.findings,
+        })
+    }
+}

@@ -1,0 +1,193 @@
+//! One round: people arrive, talk while things break, fall silent, and everything is compared.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::people::{People, Person, Place};
+use super::schedule::Schedule;
+use super::world::World;
+use super::{faults, talk};
+use crate::check::{Violation, check, visible};
+use crate::history::{ClientId, Entry, Event, History, Room};
+use crate::http;
+use crate::load::read_room;
+
+/// The silence after the last fault.
+const QUIET: Duration = Duration::from_secs(20);
+/// How long parts may take to serve again after the last fault.
+const READY_LIMIT: Duration = Duration::from_secs(60);
+/// How long a text may take to be settled after the last fault.
+const SETTLED_LIMIT: Duration = Duration::from_secs(90);
+/// How long devices may take, after the silence, to have everything.
+const COMPLETE_LIMIT: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// What a round came to.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) history: History,
+    pub(super) violations: Vec<Violation>,
+    /// When people talked.
+    pub(super) talked: super::outage::Span,
+}
+
+/// Lets everybody talk for `lasts`, while the schedule's faults are made.
+pub(super) async fn run(
+    world: &Arc<World>,
+    crowd: &[String],
+    schedule: &mut Schedule,
+    (began, lasts): (Instant, Duration),
+) -> Result<Judged> {
+    ready(world).await;
+    let mut people = People::arrive(world, crowd).await?;
+    let stop = talk::Stop::default();
+    let from = world.recorder.now();
+    let talkers = talk::start(world, &people, &stop);
+    faults::run(world, schedule, began, began + lasts).await;
+    let talked = super::outage::Span { from, to: world.recorder.now() };
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    eprintln!("{:9.3} the faults are over", talked.to.as_secs_f64());
+    let quiet = Instant::now() + QUIET;
+    ready(world).await;
+    settle(world, talkers).await;
+    tokio::time::sleep_until(quiet).await;
+    let logs = read_all(world, &people).await;
+    arrive_fresh(world, &mut people).await?;
+    complete(world, &people, &logs).await;
+    for person in people.persons {
+        // One that still waits for an answer is not waited for: it is in the history.
+        drop(person.client);
+    }
+    let history = world.recorder.take();
+    let violations = check(&history);
+    Ok(Judged { history, violations, talked })
+}
+
+/// Waits until every edge can serve.
+async fn ready(world: &World) {
+    let all = async {
+        for edge in world.system.edges() {
+            loop {
+                let answer = http::call(*edge, "GET", "/readyz", None, &Value::Null).await;
+                if answer.is_ok_and(|answer| answer.status == 200) {
+                    break;
+                }
+                sleep(LOOK_EVERY).await;
+            }
+        }
+    };
+    if timeout(READY_LIMIT, all).await.is_err() {
+        world.found(format!("not ready {READY_LIMIT:?} after the last fault"));
+    }
+}
+
+async fn settle(world: &World, mut talkers: JoinSet<()>) {
+    let all = async {
+        while let Some(ended) = talkers.join_next().await {
+            if let Err(error) = ended {
+                world.found(format!("a sender failed: {error}"));
+            }
+        }
+    };
+    if timeout(SETTLED_LIMIT, all).await.is_err() {
+        let history = world.recorder.history();
+        let open = unsettled(&history);
+        let some: Vec<_> = open.iter().take(5).collect();
+        world.found(format!(
+            "{} texts without an answer {SETTLED_LIMIT:?} after the last fault, as {some:?}",
+            open.len()
+        ));
+    }
+}
+
+/// What was sent and neither acknowledged nor refused for good, in the order of first sends.
+fn unsettled(history: &History) -> Vec<&ClientId> {
+    let mut settled = HashSet::new();
+    for event in &history.events {
+        if let Event::Acked { client_id, .. } | Event::Refused { client_id, temporary: false, .. } =
+            event
+        {
+            settled.insert(client_id);
+        }
+    }
+    let sent = history.events.iter().filter_map(|event| match event {
+        // Each once.
+        Event::Sent { client_id, .. } => settled.insert(client_id).then_some(client_id),
+        _ => None,
+    });
+    sent.collect()
+}
+
+/// Each room's whole log, as a stranger reads it.
+async fn read_all(world: &World, people: &People) -> Vec<(Room, Vec<Entry>)> {
+    let mut logs = Vec::new();
+    for place in &people.places {
+        let reader = &people.users[place.users[0]];
+        let log = async {
+            loop {
+                match read_room(world.system.edge(), reader, &place.room).await {
+                    Ok(log) => break log,
+                    Err(_) => sleep(LOOK_EVERY).await,
+                }
+            }
+        };
+        match timeout(READY_LIMIT, log).await {
+            Ok(log) => {
+                let room = Room::from(place.room.as_str());
+                let (final_room, entries) = (room.clone(), log.clone());
+                world.recorder.record(Event::Final { room: final_room, entries });
+                logs.push((room, log));
+            }
+            Err(_) => world.found(format!("{} can't be read", place.room)),
+        }
+    }
+    logs
+}
+
+/// A new device of each user, without a cursor.
+async fn arrive_fresh(world: &World, people: &mut People) -> Result<()> {
+    for user in 0..people.users.len() {
+        let name = people.users[user].user.clone();
+        let login = world.system.device(&name, "fresh").await.context("a fresh device")?;
+        people.connect(world, user, login);
+    }
+    Ok(())
+}
+
+/// Waits until every device has everything; then, or when the time is over, it is judged by it.
+async fn complete(world: &World, people: &People, logs: &[(Room, Vec<Entry>)]) {
+    let places = people.by_room();
+    let mut wanted = Vec::new();
+    for person in &people.persons {
+        let is_fresh = person.login.device == "fresh";
+        for (room, log) in logs {
+            let Some(place) = places.get(&**room) else { continue };
+            if !place.users.contains(&person.user) {
+                continue;
+            }
+            let seqs = visible(log, &person.login.user);
+            // Who has left does not find the room in the list of rooms.
+            let is_in = seqs.last() == log.last().map(|entry| entry.seq).as_ref();
+            if !is_fresh || is_in {
+                wanted.push((person, *place, seqs));
+            }
+        }
+    }
+    let limit = Instant::now() + COMPLETE_LIMIT;
+    let has = |(person, place, seqs): &(&Person, &Place, Vec<u64>)| {
+        person.client.has_all(&place.room, seqs.iter().copied())
+    };
+    while !wanted.iter().all(has) && Instant::now() < limit {
+        sleep(LOOK_EVERY).await;
+    }
+    for (person, place, _) in wanted {
+        let (device, room) = (person.client.name().clone(), place.room.as_str().into());
+        world.recorder.record(Event::Settled { device, room });
+    }
+}

@@ -1,0 +1,286 @@
+//! Senders of all kinds, until they are told to stop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rand::RngExt;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::people::{People, Person, Place, PlaceKind};
+use super::world::World;
+use crate::client::Client;
+use crate::history::{Device, Entry, Event, Room, SessionId, hash};
+use crate::nats::{Message, Nats};
+use crate::system::BOT;
+use crate::ulid;
+
+/// Texts of one device to one room without an answer.
+const IN_FLIGHT: usize = 3;
+/// After so long without an answer the bot sends again.
+const BOT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// True when all are to stop.
+pub(super) type Stop = Arc<AtomicBool>;
+
+/// Everybody who sends, changes rooms or comes and goes.
+pub(super) fn start(world: &Arc<World>, people: &People, stop: &Stop) -> JoinSet<()> {
+    let mut talkers = JoinSet::new();
+    for place in &people.places {
+        let pace = if place.kind == PlaceKind::Large { 900..2_000 } else { 150..600 };
+        for person in people.persons.iter().filter(|person| place.users.contains(&person.user)) {
+            let client = Arc::clone(&person.client);
+            let room = Room::from(place.room.as_str());
+            talkers.spawn(talk(client, room, pace.clone(), Arc::clone(stop)));
+        }
+        match place.kind {
+            PlaceKind::Changing => {
+                talkers.spawn(change(movers(people, place), place.room.clone(), Arc::clone(stop)));
+            }
+            PlaceKind::BotGroup => {
+                let (world, room) = (Arc::clone(world), place.room.clone());
+                talkers.spawn(bot(world, room, Arc::clone(stop)));
+            }
+            PlaceKind::Group | PlaceKind::Direct => {
+                let person = people.first_of(place.users[0]).cloned();
+                if let (Some(person), true) = (person, place.users.len() > 1) {
+                    let (world, room) = (Arc::clone(world), place.room.clone());
+                    talkers.spawn(by_http(world, person, room, Arc::clone(stop)));
+                }
+            }
+            PlaceKind::Large => {}
+        }
+    }
+    // Every second device comes and goes.
+    for person in people.persons.iter().skip(1).step_by(2) {
+        talkers.spawn(come_and_go(Arc::clone(&person.client), Arc::clone(stop)));
+    }
+    talkers
+}
+
+async fn pause(ms: std::ops::Range<u64>) {
+    let ms = rand::rng().random_range(ms);
+    sleep(Duration::from_millis(ms)).await;
+}
+
+async fn talk(client: Arc<Client>, room: Room, pace: std::ops::Range<u64>, stop: Stop) {
+    let mut underway = JoinSet::new();
+    let mut number = 0;
+    while !stop.load(Ordering::Relaxed) {
+        if underway.len() >= IN_FLIGHT {
+            underway.join_next().await;
+        }
+        number += 1;
+        let text = format!("{} says {number} in {room}", client.name());
+        let (client, room) = (Arc::clone(&client), room.clone());
+        // A refusal is in the history: who was removed is not let in.
+        underway.spawn(async move { client.send(&room, &text).await.ok() });
+        pause(pace.clone()).await;
+    }
+    while underway.join_next().await.is_some() {}
+}
+
+async fn come_and_go(client: Arc<Client>, stop: Stop) {
+    while !stop.load(Ordering::Relaxed) {
+        pause(3_000..12_000).await;
+        let (ms, back) = {
+            let mut rng = rand::rng();
+            (rng.random_range(0..5_000), rng.random_range(0..3))
+        };
+        if client.away(Duration::from_millis(ms), back).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The owner of a group, and those who are taken in and out.
+fn movers(people: &People, place: &Place) -> (Arc<Client>, Vec<(String, Arc<Client>)>) {
+    let of = |user: usize| people.persons.iter().find(|person| person.user == user);
+    let moving = place.users.iter().rev().take(3).filter_map(|user| of(*user));
+    let moving = moving.map(|person| (person.login.user.clone(), Arc::clone(&person.client)));
+    let owner = Arc::clone(&people.persons[place.users[0]].client);
+    (owner, moving.collect())
+}
+
+async fn change(
+    (owner, movers): (Arc<Client>, Vec<(String, Arc<Client>)>),
+    room: String,
+    stop: Stop,
+) {
+    let mut is_in = vec![true; movers.len()];
+    while !stop.load(Ordering::Relaxed) {
+        let which = rand::rng().random_range(0..movers.len());
+        let (user, client) = &movers[which];
+        let done = match (is_in[which], rand::random::<bool>()) {
+            (true, true) => client.entry(&room, json!({ "kind": "leave" })).await,
+            (true, false) => owner.entry(&room, json!({ "kind": "remove", "user": user })).await,
+            (false, _) => owner.entry(&room, json!({ "kind": "add", "user": user })).await,
+        };
+        if done.is_ok() {
+            is_in[which] = !is_in[which];
+        }
+        pause(500..3_000).await;
+    }
+}
+
+/// What an attempt came to.
+enum Answer {
+    Ack { room: Room, client_id: Arc<str>, seq: u64 },
+    Refused { code: Arc<str>, temporary: bool },
+    None,
+}
+
+impl Answer {
+    fn read(body: &Value) -> Self {
+        let error = &body["error"];
+        if let (Some(code), Some(temporary)) =
+            (error["code"].as_str(), error["temporary"].as_bool())
+        {
+            return Self::Refused { code: code.into(), temporary };
+        }
+        let text = |name: &str| body[name].as_str().map(Arc::from);
+        match (text("room"), text("client_id"), body["seq"].as_u64()) {
+            (Some(room), Some(client_id), Some(seq)) => Self::Ack { room, client_id, seq },
+            _ => Self::None,
+        }
+    }
+
+    /// Writes it down; true where the text is settled.
+    fn record(self, world: &World, device: &Device, id: &Arc<str>, session: SessionId) -> bool {
+        let device = device.clone();
+        match self {
+            Self::Ack { room, client_id, seq } => {
+                world.recorder.record(Event::Acked { device, session, room, client_id, seq });
+                true
+            }
+            Self::Refused { code, temporary } => {
+                let client_id = id.clone();
+                world.recorder.record(Event::Refused { device, client_id, code, temporary });
+                !temporary
+            }
+            Self::None => false,
+        }
+    }
+}
+
+fn record_send(
+    world: &World,
+    device: &Device,
+    session: SessionId,
+    (room, id, text): (&str, &Arc<str>, &str),
+) {
+    world.recorder.record(Event::Sent {
+        device: device.clone(),
+        session,
+        room: room.into(),
+        client_id: id.clone(),
+        text: hash(text),
+    });
+}
+
+/// Texts by HTTP, each with one client id until it is answered, at whichever edge answers.
+async fn by_http(world: Arc<World>, person: Person, room: String, stop: Stop) {
+    let device: Device = format!("{}/http", person.login.user).into();
+    let path = format!("/v1/rooms/{room}/entries");
+    let (mut number, mut door) = (0, person.user);
+    while !stop.load(Ordering::Relaxed) {
+        number += 1;
+        let id: Arc<str> = ulid::fresh().into();
+        let text = format!("{device} says {number} in {room}");
+        let body = json!({ "text": text, "client_id": &*id });
+        loop {
+            // No order is promised among requests: each stands alone.
+            let session = world.recorder.session();
+            record_send(&world, &device, session, (&room, &id, &text));
+            let edge = world.doors(door)[0];
+            let answer = match person.login.call(edge, "POST", &path, &body).await {
+                Ok(answer) => Answer::read(&answer.body),
+                Err(_) => Answer::None,
+            };
+            if answer.record(&world, &device, &id, session) {
+                break;
+            }
+            door += 1;
+            pause(100..500).await;
+        }
+        pause(500..1_500).await;
+    }
+}
+
+/// Texts on NATS, by hand, each with one `Weft-Id` until it is answered.
+async fn bot(world: Arc<World>, room: String, stop: Stop) {
+    let device: Device = format!("{BOT}/nats").into();
+    let (mut number, mut server) = (0, 0);
+    let mut nats = None;
+    while !stop.load(Ordering::Relaxed) {
+        number += 1;
+        let id: Arc<str> = ulid::fresh().into();
+        let text = format!("{device} says {number} in {room}");
+        let mut settled = false;
+        while !settled {
+            let Some(connection) = &mut nats else {
+                server += 1;
+                nats = connect_bot(&world, server, &room).await.ok();
+                pause(100..500).await;
+                continue;
+            };
+            let session = world.recorder.session();
+            record_send(&world, &device, session, (&room, &id, &text));
+            match ask_bot(&world, connection, (&room, &id, &text)).await {
+                Ok(answer) => settled = answer.record(&world, &device, &id, session),
+                Err(_) => nats = None,
+            }
+            if !settled {
+                pause(100..500).await;
+            }
+        }
+        pause(300..1_000).await;
+    }
+}
+
+async fn connect_bot(world: &World, server: usize, room: &str) -> Result<Nats> {
+    let servers = world.system.servers();
+    let address = servers[server % servers.len()];
+    let mut nats = Nats::connect(address, BOT, &world.system.password(BOT)?).await?;
+    nats.subscribe(&format!("weft.ack.u.{BOT}.*")).await?;
+    nats.subscribe(&format!("weft.ev.*.group.{room}")).await?;
+    nats.flush().await?;
+    Ok(nats)
+}
+
+async fn ask_bot(
+    world: &World,
+    nats: &mut Nats,
+    (room, id, text): (&str, &str, &str),
+) -> Result<Answer> {
+    let token = ulid::fresh();
+    let headers = [("Weft-Id", id), ("Weft-Reply", token.as_str())];
+    nats.publish(&format!("weft.in.{BOT}.{room}"), None, &headers, text.as_bytes()).await?;
+    let wanted = format!("weft.ack.u.{BOT}.{token}");
+    let limit = Instant::now() + BOT_PATIENCE;
+    loop {
+        let left = limit.saturating_duration_since(Instant::now());
+        // Cutting it off may lose half a message: then the connection is of no use.
+        let Ok(message) = timeout(left, nats.next()).await else {
+            anyhow::bail!("no answer");
+        };
+        let message = message?;
+        if message.subject == wanted {
+            return Ok(Answer::read(&message.json()));
+        }
+        heard(world, &message).context("an event")?;
+    }
+}
+
+/// What the bot hears is compared with what everybody else saw.
+fn heard(world: &World, message: &Message) -> Result<()> {
+    if message.subject.starts_with("weft.ev.") {
+        let entry = Entry::read(&message.json()).context("not an entry")?;
+        let device = format!("{BOT}/nats").into();
+        world.recorder.record(Event::Loaded { device, entry });
+    }
+    Ok(())
+}
