@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use weft_runtime::LogFormat;
 
+use crate::admin::AdminOptions;
 use crate::bench::BenchOptions;
 use crate::dev::DevOptions;
 use crate::nats_config::NatsConfigOptions;
@@ -36,6 +37,8 @@ pub enum Command {
     NatsConfig(NatsConfigOptions),
     /// Measures.
     Bench(BenchOptions),
+    /// Looks into a store, or mends it, while no core runs on it.
+    Admin(AdminOptions),
 }
 
 /// [`LogFormat`] in words.

@@ -21,8 +21,7 @@ use weft_proto::UserId;
 use weft_storage::Store;
 use weft_storage::embedded::Embedded;
 
-use self::folder::Folder;
-pub use self::folder::{kept, new_password};
+pub use self::folder::{Folder, kept, new_password};
 use self::nats::Nats;
 pub use self::nats::{cache_folder, server_config};
 pub use self::welcome::print as print_text;

@@ -3,6 +3,7 @@
 //!
 //! Expected failures are one line on standard error and exit code 1; a wrong command line is 2.
 
+mod admin;
 mod bench;
 mod commands;
 mod dev;
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
 fn log_filter(command: Option<&Command>) -> &'static str {
     match command {
         Some(Command::Edge(_) | Command::Core(_)) => "warn,weft=info",
-        Some(Command::Bench(_) | Command::NatsConfig(_)) => "warn",
+        Some(Command::Bench(_) | Command::NatsConfig(_) | Command::Admin(_)) => "warn",
         // A terminal with a person before it.
         None | Some(Command::Dev(_)) => "warn,weft::dev=info,weft_nats::server=info",
     }
@@ -54,5 +55,6 @@ fn run(cli: Cli) -> Result<(), Error> {
         Some(Command::Core(options)) => roles::core::run(options),
         Some(Command::NatsConfig(options)) => nats_config::run(&options),
         Some(Command::Bench(options)) => bench::run(options),
+        Some(Command::Admin(options)) => admin::run(options),
     }
 }

@@ -1,5 +1,7 @@
 //! The command line as its users meet it: real processes, real nats-server.
 
+#[path = "cli/admin.rs"]
+mod admin;
 #[path = "cli/bench.rs"]
 mod bench;
 #[path = "cli/failures.rs"]

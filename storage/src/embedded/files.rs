@@ -43,6 +43,11 @@ pub struct Files {
     pub lock: Arc<File>,
 }
 
+/// True where a store was made in this folder.
+pub fn is_store(path: &Path) -> bool {
+    path.join(DATABASE_FOLDER).join(DATABASE_MARKER).exists()
+}
+
 pub fn open(path: &Path, options: &Options) -> Result<Files, Error> {
     let failed = |error: io::Error| Error::Open(format!("{}: {}", path.display(), reason(&error)));
     let is_new = !path.exists();

@@ -92,6 +92,17 @@ impl Embedded {
         Self::open_with(path, Options::default())
     }
 
+    /// Opens the store in this folder, and makes none where there is none.
+    ///
+    /// # Errors
+    /// As [`Embedded::open`].
+    pub fn open_existing(path: &Path) -> Result<Self, Error> {
+        if !files::is_store(path) {
+            return Err(Error::Open(format!("{}: there is no store", path.display())));
+        }
+        Self::open(path)
+    }
+
     /// Opens the store with other options.
     ///
     /// # Errors

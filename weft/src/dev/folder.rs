@@ -39,6 +39,14 @@ impl Folder {
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
+    /// Opens it where a `weft dev` has made it.
+    pub fn open_existing(path: &Path) -> Result<Self, Error> {
+        if !path.join("store").is_dir() {
+            return Err(Error::Failed(format!("{} is no data folder", path.display())));
+        }
+        Ok(Self { path: path.to_owned(), _lock: lock(path)? })
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }

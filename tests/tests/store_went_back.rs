@@ -1,0 +1,125 @@
+//! A store that was replaced by an older copy is not served in silence: core refuses until somebody
+//! has accepted what is lost, and then every device is told to load its rooms anew.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+use serde_json::json;
+use weft_tests::load::read_room;
+use weft_tests::session::Session;
+use weft_tests::system::{START_LIMIT, System, direct, weft};
+use weft_tests::wait::until;
+
+const PARTITIONS: u16 = 4;
+
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+async fn stop(system: &System) -> Result<()> {
+    let dev = system.process("dev");
+    dev.signal(Signal::TERM)?;
+    let status = dev.ended(START_LIMIT).await;
+    ensure!(status.success(), "{status}");
+    Ok(())
+}
+
+/// Waits until core has removed everything from the ingest logs.
+async fn trimmed(system: &System) -> Result<()> {
+    let mut nats = system.nats_as("admin").await?;
+    for partition in 0..PARTITIONS {
+        let subject = format!("$JS.API.STREAM.INFO.WEFT_IN_{partition}");
+        let mut asked = 0;
+        until("the ingest log is trimmed", Duration::from_secs(30), async || {
+            asked += 1;
+            let inbox = format!("_INBOX_admin.{partition}.{asked}");
+            let info = nats.request(&subject, &inbox, b"").await.expect("info").json();
+            (info["state"]["messages"] == 0).then_some(())
+        })
+        .await;
+    }
+    Ok(())
+}
+
+async fn accept_loss(data: &Path, args: &[&str]) -> Result<Output> {
+    let mut command = tokio::process::Command::new(weft().await);
+    command.args(["admin", "accept-loss", "--data"]).arg(data).args(args);
+    Ok(command.output().await?)
+}
+
+fn refusal(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_store_is_refused_until_its_loss_is_accepted() -> Result<()> {
+    let system = System::dev().await?;
+    let data = system.path().join("data");
+    let (store, copy) = (data.join("store"), system.path().join("copy"));
+    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
+    let room = direct(&alice, &bob);
+    let mut session = system.session(&alice).await?;
+    for seq in 1..=5 {
+        assert_eq!(session.acked(&room, json!({ "text": "kept" })).await?, seq);
+    }
+    stop(&system).await?;
+    copy_folder(&store, &copy)?;
+    system.process("dev").restart()?;
+    system.ready().await;
+    let mut session = system.session(&alice).await?;
+    for seq in 6..=15 {
+        assert_eq!(session.acked(&room, json!({ "text": "lost" })).await?, seq);
+    }
+    let cursor = system.session(&alice).await?.cursor();
+    trimmed(&system).await?;
+    let busy = refusal(&accept_loss(&data, &["--yes"]).await?);
+    assert!(busy.contains("stop what runs on the store first"), "{busy}");
+    stop(&system).await?;
+    fs::remove_dir_all(&store)?;
+    copy_folder(&copy, &store)?;
+
+    let dev = system.process("dev");
+    for attempt in 1..=2 {
+        dev.restart()?;
+        assert_eq!(dev.ended(START_LIMIT).await.code(), Some(1), "attempt {attempt}");
+        let said = dev.output();
+        let line = said.lines().rfind(|line| line.starts_with("weft: ")).context("a line")?;
+        assert!(line.contains("the store went back"), "{line}");
+        assert!(line.contains("`weft admin accept-loss`"), "{line}");
+        // To look at it is not to accept it.
+        let looked = accept_loss(&data, &[]).await?;
+        assert!(refusal(&looked).contains("--yes"), "{looked:?}");
+    }
+
+    let accepted = accept_loss(&data, &["--yes"]).await?;
+    assert!(accepted.status.success(), "{accepted:?}");
+    dev.restart()?;
+    system.ready().await;
+    let mut session = Session::open(system.edge(), &alice, Some(&cursor)).await?;
+    let synced = session.synced.clone();
+    assert_eq!((&synced["recovered"], &synced["resync"]), (&json!(false), &json!("other_store")));
+    for seq in 6..=7 {
+        assert_eq!(session.acked(&room, json!({ "text": "new" })).await?, seq);
+    }
+    let log = read_room(system.edge(), &bob, &room).await?;
+    assert!(log.iter().map(|entry| entry.seq).eq(1..=7), "{log:?}");
+    // The new cursor is one of the store as it is now.
+    let session = Session::open(system.edge(), &alice, Some(&session.cursor())).await?;
+    assert_eq!(session.synced["recovered"], true, "{}", session.synced);
+    Ok(())
+}

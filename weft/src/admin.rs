@@ -1,0 +1,98 @@
+//! `weft admin`: what an operator does to a store by hand, while no core runs on it.
+
+mod accept_loss;
+mod dead_letters;
+
+use std::any::Any;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use weft_storage::Store;
+use weft_storage::embedded::Embedded;
+
+use crate::dev::Folder;
+use crate::error::Error;
+use crate::process::{block_on, until_free};
+use crate::store::{StorePlace, store_place};
+
+/// What to do.
+#[derive(Args, Clone, Debug)]
+pub struct AdminOptions {
+    #[command(subcommand)]
+    command: AdminCommand,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum AdminCommand {
+    /// Lists the commands that could not be applied and were put aside: a JSON object a line.
+    DeadLetters(StoreOptions),
+    /// Lets a store be served again that was replaced by an older copy, and lacks what was
+    /// acknowledged since.
+    AcceptLoss(accept_loss::AcceptLossOptions),
+}
+
+/// Which store.
+#[derive(Args, Clone, Debug)]
+struct StoreOptions {
+    /// The data folder of a `weft dev`.
+    #[arg(long, env = "WEFT_DATA", default_value = ".weft")]
+    data: PathBuf,
+    /// The store of a `weft core`, instead of a data folder: `embedded:<folder>` or
+    /// `fdb:<cluster file>`.
+    #[arg(long, value_parser = store_place)]
+    store: Option<StorePlace>,
+}
+
+/// An open store; an embedded one is open here alone.
+struct Opened {
+    store: Store,
+    /// Where it is, for people.
+    place: String,
+    /// What must live for as long as the store.
+    _kept: Option<Box<dyn Any>>,
+}
+
+impl StoreOptions {
+    /// Opens the store; makes none.
+    fn open(&self) -> Result<Opened, Error> {
+        let is_held = |error: &Error| {
+            matches!(error, Error::InUse { .. } | Error::Store(weft_storage::Error::Locked(_)))
+        };
+        until_free(|| self.try_open(), is_held).map_err(|error| {
+            if is_held(&error) {
+                return Error::Failed(format!("stop what runs on the store first: {error}"));
+            }
+            error
+        })
+    }
+
+    fn try_open(&self) -> Result<Opened, Error> {
+        match &self.store {
+            Some(StorePlace::Embedded(path)) => open_embedded(path, None),
+            Some(place @ StorePlace::Fdb { cluster, .. }) => {
+                let opened = place.open()?;
+                let place = cluster.display().to_string();
+                Ok(Opened { store: opened.store.clone(), place, _kept: Some(Box::new(opened)) })
+            }
+            None => {
+                let folder = Folder::open_existing(&self.data)?;
+                open_embedded(&folder.store(), Some(Box::new(folder)))
+            }
+        }
+    }
+}
+
+fn open_embedded(path: &Path, kept: Option<Box<dyn Any>>) -> Result<Opened, Error> {
+    let store = Store::new(Embedded::open_existing(path)?);
+    Ok(Opened { store, place: path.display().to_string(), _kept: kept })
+}
+
+/// Does it.
+pub fn run(options: AdminOptions) -> Result<(), Error> {
+    block_on(async move {
+        match options.command {
+            AdminCommand::DeadLetters(place) => dead_letters::list(&place.open()?.store).await,
+            AdminCommand::AcceptLoss(options) => accept_loss::run(options).await,
+        }
+    })
+}
