@@ -45,6 +45,8 @@ pub enum Error {
         partition: Partition,
         /// The command's place in the ingest log.
         stream_seq: u64,
+        /// When the log took it.
+        stored_at_ms: u64,
         /// Why.
         reason: String,
     },

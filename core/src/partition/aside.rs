@@ -22,11 +22,14 @@ use crate::error::Error;
 /// Culprits kept. More than a worker reads ahead; one that is forgotten is found again.
 const POISON_MAX: usize = 4_096;
 
+/// Stream sequence and time name a message: a log that went back gives a sequence again.
+type MessageName = (u64, u64);
+
 /// What earlier workers learned.
 #[derive(Clone, Default, Debug)]
 pub struct Aside {
-    /// Culprits: stream sequence and reason.
-    poison: BTreeMap<u64, String>,
+    /// Culprits: place and time, and the reason.
+    poison: BTreeMap<MessageName, String>,
     /// Up to this stream sequence each command is committed alone.
     alone_through: u64,
 }
@@ -52,11 +55,11 @@ impl Aside {
 
     fn learn(&mut self, error: Error) -> Result<(), Error> {
         match error {
-            Error::Poison { partition, stream_seq, reason }
-                if !self.poison.contains_key(&stream_seq) =>
+            Error::Poison { partition, stream_seq, stored_at_ms, reason }
+                if !self.poison.contains_key(&(stream_seq, stored_at_ms)) =>
             {
                 error!(partition, stream_seq, reason, "a command can't be applied: put aside");
-                self.poison.insert(stream_seq, reason);
+                self.poison.insert((stream_seq, stored_at_ms), reason);
                 if self.poison.len() > POISON_MAX {
                     self.poison.pop_first();
                 }
@@ -87,11 +90,10 @@ impl Aside {
         partition: Partition,
         partitions: Partition,
     ) -> Result<Incoming, Error> {
-        match self.poison.get(&message.stream_seq) {
+        let name = (message.stream_seq, message.stored_at_ms);
+        match self.poison.get(&name) {
             Some(reason) => Ok(Incoming::put_aside(message, reason)),
-            None => caught(partition, message.stream_seq, || {
-                Incoming::decode(message, partition, partitions)
-            }),
+            None => caught(partition, name, || Incoming::decode(message, partition, partitions)),
         }
     }
 }
@@ -103,12 +105,12 @@ impl Aside {
 /// dropped.
 pub fn caught<T>(
     partition: Partition,
-    stream_seq: u64,
+    (stream_seq, stored_at_ms): MessageName,
     step: impl FnOnce() -> T,
 ) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(step)).map_err(|panic| {
         let reason = format!("a defect: {}", words(&*panic));
-        Error::Poison { partition, stream_seq, reason }
+        Error::Poison { partition, stream_seq, stored_at_ms, reason }
     })
 }
 
@@ -120,10 +122,10 @@ fn words(panic: &(dyn Any + Send)) -> &str {
 /// What the store's refusal of a commit says about the commands in it.
 #[must_use]
 pub fn refused(partition: Partition, sealed: &Sealed, error: weft_storage::Error) -> Error {
-    let stream_seq = sealed.applied.stream_seq;
+    let (stream_seq, stored_at_ms) = (sealed.applied.stream_seq, sealed.stored_at_ms);
     match sealed.commands {
         0 => error.into(),
-        1 => Error::Poison { partition, stream_seq, reason: error.to_string() },
+        1 => Error::Poison { partition, stream_seq, stored_at_ms, reason: error.to_string() },
         _ => Error::TooMuch { partition, through: stream_seq, reason: error.to_string() },
     }
 }
@@ -149,6 +151,7 @@ impl Incoming {
         };
         Self {
             stream_seq: message.stream_seq,
+            stored_at_ms: message.stored_at_ms,
             reply: message.reply,
             command: Err(refusal),
             letter: Some(Box::new(letter)),
@@ -161,7 +164,7 @@ mod tests {
     use super::*;
 
     fn poison(stream_seq: u64) -> Error {
-        Error::Poison { partition: 0, stream_seq, reason: "why".into() }
+        Error::Poison { partition: 0, stream_seq, stored_at_ms: 1, reason: "why".into() }
     }
 
     #[test]
@@ -178,11 +181,34 @@ mod tests {
     }
 
     #[test]
+    fn a_place_that_is_given_again_holds_no_culprit() {
+        let mut aside = Aside::default();
+        aside.learn(poison(7)).expect("new");
+        let message = |stored_at_ms| IngestMessage {
+            stream_seq: 7,
+            stored_at_ms,
+            sender: "alice".into(),
+            room: "alice~bob".into(),
+            client_id: None,
+            after: None,
+            reply: None,
+            is_json: false,
+            is_outsider: true,
+            payload: bytes::Bytes::from_static(b"x"),
+            problem: None,
+        };
+        let culprit = aside.decode(message(1), 0, 1).expect("decoded");
+        assert!(culprit.letter.is_some() && culprit.command.is_err());
+        let another = aside.decode(message(2), 0, 1).expect("decoded");
+        assert!(another.letter.is_none() && another.command.is_ok());
+    }
+
+    #[test]
     fn a_panic_becomes_the_culprits_reason() {
-        let fixed = caught(0, 7, || panic!("fixed")).expect_err("poison").to_string();
+        let fixed = caught(0, (7, 1), || panic!("fixed")).expect_err("poison").to_string();
         assert!(fixed.contains('7') && fixed.ends_with("a defect: fixed"), "{fixed}");
         let number = 3;
-        let made: Error = caught(0, 7, || panic!("made {number}")).expect_err("poison");
+        let made: Error = caught(0, (7, 1), || panic!("made {number}")).expect_err("poison");
         assert!(made.to_string().ends_with("made 3"), "{made}");
     }
 }

@@ -28,6 +28,9 @@ pub struct Command {
 pub struct Incoming {
     /// Its place in the stream.
     pub stream_seq: u64,
+    /// When the stream took it. With its place it names the message, also where the log went back
+    /// and the place was given again.
+    pub stored_at_ms: u64,
     /// Who wants an answer.
     pub reply: Option<ReplyTo>,
     /// The command, or why there is none.
@@ -42,6 +45,7 @@ impl Incoming {
     pub fn decode(message: IngestMessage, partition: Partition, partitions: Partition) -> Self {
         Self {
             stream_seq: message.stream_seq,
+            stored_at_ms: message.stored_at_ms,
             command: decode(&message, partition, partitions),
             reply: message.reply,
             letter: None,

@@ -64,6 +64,7 @@ pub struct Plan {
     floor_hour: u32,
     commands: usize,
     stream_seq: u64,
+    stored_at_ms: u64,
     entries: Vec<PlannedEntry>,
     journal: Journal,
     journal_bytes: usize,
@@ -82,6 +83,8 @@ pub struct Sealed {
     pub applied: Applied,
     /// How many commands it covers.
     pub commands: usize,
+    /// When the log took the last one.
+    pub stored_at_ms: u64,
     /// The entries, in order.
     pub entries: Vec<PlannedEntry>,
     /// The answers, in the order of their commands: sent when the commit is done.
@@ -109,6 +112,7 @@ impl Plan {
             floor_hour,
             commands: 0,
             stream_seq: 0,
+            stored_at_ms: 0,
             entries: Vec::new(),
             journal: Journal::default(),
             journal_bytes: 0,
@@ -154,6 +158,7 @@ impl Plan {
     ) {
         self.commands += 1;
         self.stream_seq = incoming.stream_seq;
+        self.stored_at_ms = incoming.stored_at_ms;
         if let Some(letter) = &incoming.letter {
             dead_letter::put(&mut self.batch, self.partition, incoming.stream_seq, letter);
         }
@@ -319,6 +324,7 @@ impl Plan {
             batch: self.batch,
             applied,
             commands: self.commands,
+            stored_at_ms: self.stored_at_ms,
             entries: self.entries,
             answers: self.answers,
             rooms: self.rooms,

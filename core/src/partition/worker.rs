@@ -303,7 +303,8 @@ impl<L: CommandLog> Owned<L> {
             && let Some(incoming) = self.waiting.pop_front()
         {
             let Self { plan, state, quota, worker, .. } = self;
-            aside::caught(worker.partition, incoming.stream_seq, || {
+            let message = (incoming.stream_seq, incoming.stored_at_ms);
+            aside::caught(worker.partition, message, || {
                 plan.take(state, quota, &found, now_ms, incoming);
             })?;
         }
