@@ -132,6 +132,12 @@ impl Load {
         self.recorder.acked()
     }
 
+    /// The close codes of all sockets that have ended; `None` where one was cut.
+    #[must_use]
+    pub fn closes(&self) -> Vec<Option<u16>> {
+        self.clients.iter().flat_map(|client| client.closes()).collect()
+    }
+
     /// Waits until so many further texts are acknowledged.
     ///
     /// # Panics

@@ -76,6 +76,12 @@ impl Session {
         self.synced["cursor"].as_str().unwrap_or_default().to_owned()
     }
 
+    /// The newest cursor, as a device keeps it.
+    #[must_use]
+    pub fn newest_cursor(&self) -> String {
+        self.pushed_cursor.as_str().map_or_else(|| self.cursor(), str::to_owned)
+    }
+
     /// The socket, for what is no request.
     pub fn socket(&mut self) -> &mut Socket {
         &mut self.socket
@@ -239,7 +245,10 @@ impl Session {
                 let twice = self.answers.insert(id, frame);
                 ensure!(twice.is_none(), "request {id} was answered twice: {twice:?}");
             }
-            None if frame["type"] == "synced" => self.synced = frame,
+            None if frame["type"] == "synced" => {
+                self.synced = frame;
+                self.pushed_cursor = Value::Null;
+            }
             None if frame["type"] == "cursor" => self.pushed_cursor = frame["cursor"].clone(),
             None if frame["type"] == "entry" || frame["type"] == "error" => {
                 self.pushes.push_back(frame);

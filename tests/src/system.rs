@@ -27,7 +27,7 @@ use crate::wait::until;
 
 pub use binary::{nats_server, twin, weft};
 pub use folder::Folder;
-pub use options::Options;
+pub use options::{Options, Twin};
 
 /// How long a start may take on a busy machine of two cores.
 pub const START_LIMIT: Duration = Duration::from_secs(60);
@@ -124,9 +124,10 @@ impl System {
 
     async fn start_core(&mut self, options: &Options) -> Result<()> {
         let url = self.nats_url_of("core");
-        if options.twin {
+        if let Some(kind) = options.twin {
             let store = self.folder.path().join("store").display().to_string();
-            return self.add("twin", twin().await, vec![url, store], role_env("core")).await;
+            let kind = if kind == Twin::Live { "live" } else { "told" }.to_owned();
+            return self.add("twin", twin().await, vec![url, store, kind], role_env("core")).await;
         }
         let mut args = self.core_args("store");
         args[2] = url;

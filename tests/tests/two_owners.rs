@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use tokio::time::sleep;
 use weft_tests::load::{Load, LoadOptions};
-use weft_tests::system::{Options, System};
+use weft_tests::system::{Options, System, Twin};
 
 /// How long the duel lasts.
 fn duel() -> Duration {
@@ -23,7 +23,7 @@ async fn rate(load: &Load, time: Duration) -> f64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_both_own_everything_break_no_promise() -> Result<()> {
-    let system = System::split(Options { twin: true, ..Options::default() }).await?;
+    let system = System::split(Options { twin: Some(Twin::Told), ..Options::default() }).await?;
     let mut load = Load::start(&system, LoadOptions::default()).await?;
     let normal = rate(&load, duel() / 3).await;
     system.process("twin").say("duel on")?;

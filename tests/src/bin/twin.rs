@@ -1,9 +1,10 @@
-//! Two cores in one process, over one embedded store: `twin <nats url> <store folder>`, with the
-//! password of NATS user `core` in `WEFT_NATS_PASSWORD`.
+//! Two cores in one process, over one embedded store: `twin <nats url> <store folder> live|told`,
+//! with the password of NATS user `core` in `WEFT_NATS_PASSWORD`.
 //!
 //! An embedded store belongs to one process, so this is how two owners of one partition can be had
-//! without a store for several. After the line `duel on` on standard input both believe that they
-//! own every partition; after `duel off`, and at start, they share them. It ends with its input.
+//! without a store for several. `live`: they share the partitions as all cores do. `told`: after the
+//! line `duel on` on standard input both believe that they own every partition; after `duel off`,
+//! and at start, they share them. It ends with its input.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,12 +28,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 async fn main() -> Result<()> {
     init_telemetry("info", LogFormat::Text);
     let mut args = std::env::args().skip(1);
-    let (url, folder) = args.next().zip(args.next()).context("twin <nats url> <store folder>")?;
+    let mut arg = || args.next().context("twin <nats url> <store folder> live|told");
+    let (url, folder, told) = (arg()?, arg()?, arg()? == "told");
     let password = std::env::var("WEFT_NATS_PASSWORD").context("WEFT_NATS_PASSWORD")?;
     let store = Store::new(Embedded::open(Path::new(&folder))?);
     let (a, b) = tokio::try_join!(
-        Twin::start(NAMES[0], &store, &url, &password),
-        Twin::start(NAMES[1], &store, &url, &password),
+        Twin::start(NAMES[0], &store, &url, &password, told),
+        Twin::start(NAMES[1], &store, &url, &password, told),
     )?;
     let mut lines = lines_of_input();
     loop {
@@ -71,7 +73,13 @@ struct Twin {
 }
 
 impl Twin {
-    async fn start(name: &str, store: &Store, url: &str, password: &str) -> Result<Self> {
+    async fn start(
+        name: &str,
+        store: &Store,
+        url: &str,
+        password: &str,
+        told: bool,
+    ) -> Result<Self> {
         let node = node_id(name)?;
         let bus = Bus::connect(&BusOptions {
             url: url.to_owned(),
@@ -82,6 +90,7 @@ impl Twin {
         })
         .await?;
         let nodes = watch::Sender::new(nodes(&NAMES));
+        let watched = Assignment::Watch(nodes.subscribe());
         let core = Core::start(CoreOptions {
             store: store.clone(),
             bus,
@@ -91,7 +100,7 @@ impl Twin {
             quota: QuotaLimits { rate_per_s: 2_000, burst: 4_000 },
             token_life: Duration::from_secs(3_600),
             tick_interval: Some(weft_core::TICK_INTERVAL),
-            assignment: Assignment::Watch(nodes.subscribe()),
+            assignment: if told { watched } else { Assignment::Live },
         })
         .await?;
         Ok(Self { node, nodes, core })

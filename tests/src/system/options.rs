@@ -10,7 +10,7 @@ pub struct Options {
     /// Core and each edge reach NATS through a proxy of their own.
     pub proxied: bool,
     /// Instead of core: two cores in one process, over one store.
-    pub twin: bool,
+    pub twin: Option<Twin>,
     /// Further options of `weft core` (or `weft dev`).
     pub core_args: Vec<String>,
     /// Further options of `weft edge`.
@@ -25,7 +25,7 @@ impl Default for Options {
             edges: 2,
             nats_servers: 1,
             proxied: false,
-            twin: false,
+            twin: None,
             core_args: quota.map(str::to_owned).into(),
             edge_args: Vec::new(),
         }
@@ -46,4 +46,13 @@ impl Options {
         self.edge_args.extend(args.iter().map(|arg| (*arg).to_owned()));
         self
     }
+}
+
+/// How two cores in one process know which partitions are whose.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Twin {
+    /// As all cores do.
+    Live,
+    /// By what is said to the process: `duel on`, `duel off`.
+    Told,
 }
