@@ -23,6 +23,7 @@
 //! | `WEFT_BIN` | the `weft` binary to test; else it is built |
 //! | `WEFT_NATS_SERVER` | the nats-server to use; else the one on `PATH`, else one is installed |
 //! | `WEFT_KILLS` | how often `acknowledged_is_kept` kills each part; 3 by default |
+//! | `WEFT_DUEL_SECONDS` | how long `two_owners` lets them fight; 15 by default |
 
 pub mod account;
 pub mod check;
