@@ -10,8 +10,9 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use serde_json::json;
 use weft_tests::load::read_room;
-use weft_tests::session::Session;
-use weft_tests::system::{START_LIMIT, System, direct, weft};
+use weft_tests::process::Process;
+use weft_tests::session::{LIMIT, Session};
+use weft_tests::system::{Options, START_LIMIT, System, direct, weft};
 use weft_tests::wait::until;
 
 const PARTITIONS: u16 = 4;
@@ -30,10 +31,9 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-async fn stop(system: &System) -> Result<()> {
-    let dev = system.process("dev");
-    dev.signal(Signal::TERM)?;
-    let status = dev.ended(START_LIMIT).await;
+async fn stop(process: &Process) -> Result<()> {
+    process.signal(Signal::TERM)?;
+    let status = process.ended(START_LIMIT).await;
     ensure!(status.success(), "{status}");
     Ok(())
 }
@@ -55,9 +55,9 @@ async fn trimmed(system: &System) -> Result<()> {
     Ok(())
 }
 
-async fn accept_loss(data: &Path, args: &[&str]) -> Result<Output> {
+async fn accept_loss(place: [&str; 2], args: &[&str]) -> Result<Output> {
     let mut command = tokio::process::Command::new(weft().await);
-    command.args(["admin", "accept-loss", "--data"]).arg(data).args(args);
+    command.args(["admin", "accept-loss"]).args(place).args(args);
     Ok(command.output().await?)
 }
 
@@ -71,13 +71,15 @@ async fn an_older_store_is_refused_until_its_loss_is_accepted() -> Result<()> {
     let system = System::dev().await?;
     let data = system.path().join("data");
     let (store, copy) = (data.join("store"), system.path().join("copy"));
+    let place = data.display().to_string();
+    let place = ["--data", place.as_str()];
     let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
     let room = direct(&alice, &bob);
     let mut session = system.session(&alice).await?;
     for seq in 1..=5 {
         assert_eq!(session.acked(&room, json!({ "text": "kept" })).await?, seq);
     }
-    stop(&system).await?;
+    stop(system.process("dev")).await?;
     copy_folder(&store, &copy)?;
     system.process("dev").restart()?;
     system.ready().await;
@@ -87,9 +89,9 @@ async fn an_older_store_is_refused_until_its_loss_is_accepted() -> Result<()> {
     }
     let cursor = system.session(&alice).await?.cursor();
     trimmed(&system).await?;
-    let busy = refusal(&accept_loss(&data, &["--yes"]).await?);
+    let busy = refusal(&accept_loss(place, &["--yes"]).await?);
     assert!(busy.contains("stop what runs on the store first"), "{busy}");
-    stop(&system).await?;
+    stop(system.process("dev")).await?;
     fs::remove_dir_all(&store)?;
     copy_folder(&copy, &store)?;
 
@@ -102,11 +104,11 @@ async fn an_older_store_is_refused_until_its_loss_is_accepted() -> Result<()> {
         assert!(line.contains("the store went back"), "{line}");
         assert!(line.contains("`weft admin accept-loss`"), "{line}");
         // To look at it is not to accept it.
-        let looked = accept_loss(&data, &[]).await?;
+        let looked = accept_loss(place, &[]).await?;
         assert!(refusal(&looked).contains("--yes"), "{looked:?}");
     }
 
-    let accepted = accept_loss(&data, &["--yes"]).await?;
+    let accepted = accept_loss(place, &["--yes"]).await?;
     assert!(accepted.status.success(), "{accepted:?}");
     dev.restart()?;
     system.ready().await;
@@ -121,5 +123,44 @@ async fn an_older_store_is_refused_until_its_loss_is_accepted() -> Result<()> {
     // The new cursor is one of the store as it is now.
     let session = Session::open(system.edge(), &alice, Some(&session.cursor())).await?;
     assert_eq!(session.synced["recovered"], true, "{}", session.synced);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_that_runs_on_tells_its_sessions() -> Result<()> {
+    let system = System::split(Options { edges: 1, ..Options::default() }).await?;
+    let (store, copy) = (system.path().join("store"), system.path().join("copy"));
+    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
+    let room = direct(&alice, &bob);
+    let mut session = system.session(&alice).await?;
+    for seq in 1..=5 {
+        assert_eq!(session.acked(&room, json!({ "text": "kept" })).await?, seq);
+    }
+    let core = system.process("core");
+    stop(core).await?;
+    copy_folder(&store, &copy)?;
+    core.restart()?;
+    for seq in 6..=15 {
+        assert_eq!(session.acked(&room, json!({ "text": "lost" })).await?, seq);
+    }
+    session.expect(&room, 15).await?;
+    trimmed(&system).await?;
+    stop(core).await?;
+    fs::remove_dir_all(&store)?;
+    copy_folder(&copy, &store)?;
+    let place = format!("embedded:{}", store.display());
+    let accepted = accept_loss(["--store", &place], &["--yes"]).await?;
+    assert!(accepted.status.success(), "{accepted:?}");
+    core.restart()?;
+    assert_eq!(session.acked(&room, json!({ "text": "while it starts" })).await?, 6);
+    // Its edge audits every 15 s.
+    until("the live session is told", LIMIT * 2, async || {
+        session.request(json!({ "type": "ping" })).await.expect("a live session");
+        (session.synced["resync"] == "other_store").then_some(())
+    })
+    .await;
+    // From then on it gets what is new, whatever seqs it has seen before.
+    let seq = session.acked(&room, json!({ "text": "new" })).await?;
+    assert_eq!((seq, &session.expect(&room, seq).await?["text"]), (7, &json!("new")));
     Ok(())
 }

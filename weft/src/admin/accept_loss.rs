@@ -28,7 +28,7 @@ pub async fn run(options: AcceptLossOptions) -> Result<(), Error> {
         return Err(Error::Failed("nothing was changed: add --yes to do it".to_owned()));
     }
     acceptance.commit(&opened.store).await?;
-    say("done: start core, then start every edge anew");
+    say("done: start core again; edges that run notice it, and tell their sessions");
     Ok(())
 }
 
