@@ -55,8 +55,8 @@ fn explain(config: &Config, report: &Report) -> String {
     let lines: Vec<&str> = report.trace.lines().collect();
     let shown = lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n");
     format!(
-        "{shown}\n{} nodes, {} commands, {} sessions, {} devices, faults {:?}\n{}\nreplay: WEFT_SIM_SEED={} cargo test -p \
-         weft-core --test simulation replay -- --nocapture",
+        "{shown}\n{} nodes, {} commands, {} sessions, {} devices, faults {:?}\n{}\nreplay: \
+         WEFT_SIM_SEED={} cargo test -p weft-core --test simulation replay -- --nocapture",
         config.nodes,
         config.commands,
         config.sessions,
@@ -77,7 +77,7 @@ fn seeds() -> Range<u64> {
 fn schedules() {
     let (started, seeds) = (Instant::now(), seeds());
     let (mut acks, mut refusals, mut lives, mut lines) = (0, 0, 0, 0);
-    let (mut puts, mut cursors) = (0, 0);
+    let (mut puts, mut cursors, mut ticks) = (0, 0, 0);
     for seed in seeds.clone() {
         let config = Config::new(seed);
         let report = run(config.clone());
@@ -89,6 +89,7 @@ fn schedules() {
         refusals += report.refusals;
         puts += report.puts;
         cursors += report.cursors;
+        ticks += report.ticks;
         lives += u64::from(report.lives);
         lines += report.trace.len() as u64;
         if (seed + 1) % 100_000 == 0 {
@@ -98,7 +99,8 @@ fn schedules() {
     let (count, seconds) = (seeds.end - seeds.start, started.elapsed().as_secs_f64());
     println!(
         "{count} schedules in {seconds:.1} s ({:.0} per minute): {lives} lives, {acks} acks, \
-         {refusals} refusals, {puts} entries and {cursors} cursors on sockets, {lines} bytes of traces",
+         {refusals} refusals, {puts} entries and {cursors} cursors on sockets, \
+         {ticks} ticks, {lines} bytes of traces",
         count as f64 * 60.0 / seconds
     );
 }

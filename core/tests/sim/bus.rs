@@ -113,7 +113,15 @@ impl EventBus for SimBus {
 
     async fn tick(&self, _: Partition, tick: &Tick) -> Result<(), Error> {
         self.life.step().await;
-        self.world().put_tick_on_wire(tick);
+        let world = self.world();
+        let judged = world.check.lock().expect("check").ticks(&self.life, tick);
+        if let Err(violation) = judged {
+            world.violate(violation);
+        }
+        if world.is_bus_away() || world.hit(Fault::BusAway) {
+            return Err(weft_nats::Error::Timeout("on purpose").into());
+        }
+        world.put_tick_on_wire(tick);
         Ok(())
     }
 }

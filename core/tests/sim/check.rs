@@ -14,6 +14,7 @@ use super::client::Wish;
 use super::due::Due;
 use super::life::Life;
 use super::store::now;
+use super::ticks::Watched;
 use super::world::{Heard, Told, World};
 
 /// A violation, in words.
@@ -84,6 +85,7 @@ pub struct Checker {
     replaced: BTreeSet<u32>,
     /// What users have to get on their sockets.
     pub due: Due,
+    pub watched: Watched,
     pub acks: u64,
     pub refusals: u64,
 }
@@ -144,6 +146,7 @@ impl Checker {
             "{} commits: epoch {}, applied {}, published {}, floor {}",
             life.name, row.epoch, row.stream_seq, row.published_up_to, row.floor_hour
         ));
+        self.watched.commits(life, row.epoch);
         self.row = row;
         if let Some((stream_seq, journal)) = written {
             self.kept(life, stream_seq, &journal, position, snapshot)?;
@@ -374,6 +377,12 @@ impl Checker {
             Some((_, (room, seq))) => Err(format!("{} leaves out {room} {seq}", life.name)),
             None => Err("an event beyond the last entry".into()),
         }
+    }
+
+    /// The last entry at or before a position.
+    pub fn last_at(&self, position: Position) -> Option<&Kept> {
+        let (_, place) = self.by_position.range(..=position).next_back()?;
+        self.entries.get(place)
     }
 
     /// The event stream has these.

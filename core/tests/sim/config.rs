@@ -1,5 +1,5 @@
-//! What can go wrong in a schedule. Each schedule has some of the faults, each at a rate of its own:
-//! a fault that is always there would hide what happens without it.
+//! What can go wrong in a schedule. Each schedule has some of the faults, each at a rate of its
+//! own: a fault that is always there would hide what happens without it.
 
 use super::rng::Rng;
 
@@ -18,6 +18,8 @@ pub enum Fault {
     LogBack,
     /// The log's reader is lost, or a request to the log fails.
     Reader,
+    /// The log's reader brings nothing more, without a word.
+    ReaderStalls,
     /// A command gets lost on its way to the log.
     PublishLost,
     /// An answer gets lost, or is late.
@@ -67,13 +69,14 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Crash,
         Self::Leave,
         Self::Freeze,
         Self::Duel,
         Self::LogBack,
         Self::Reader,
+        Self::ReaderStalls,
         Self::PublishLost,
         Self::AnswerLost,
         Self::EventsLost,

@@ -1,4 +1,5 @@
-//! Decides what stands on sockets: what a user has to get, in which order, and what a cursor proves.
+//! Decides what stands on sockets: what a user has to get, in which order, and what a cursor
+//! proves.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -203,6 +203,8 @@ impl Edge {
         let notice = Arc::new(notice.clone());
         for mailbox in feed.members.values() {
             mailbox.deliver(Item::Notice(Arc::clone(&notice)));
+            // What it brings out wants a cursor, and nothing more may be committed for long.
+            mailbox.wants_cursor.store(true, Ordering::SeqCst);
         }
     }
 

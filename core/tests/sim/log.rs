@@ -46,6 +46,8 @@ struct Reader {
     /// Came before the stream went back.
     held: VecDeque<IngestMessage>,
     lost_at: Option<Instant>,
+    /// Brings nothing more, and does not notice.
+    is_stalled: bool,
 }
 
 impl Stream {
@@ -164,7 +166,8 @@ impl SimLog {
             let stream = "WEFT_IN_0".into();
             return Err(weft_nats::Error::ReaderLost { stream, next_seq, reason }.into());
         }
-        if reader.era != stream.era {
+        reader.is_stalled |= self.world().hit(Fault::ReaderStalls);
+        if reader.is_stalled || reader.era != stream.era {
             return Ok(None);
         }
         // Purged meanwhile: the reader goes on behind that, once there is something.
@@ -247,6 +250,10 @@ impl CommandLog for SimLog {
     async fn purge_below(&self, seq: u64) -> Result<(), Error> {
         self.ask().await?;
         {
+            let judged = self.world().check.lock().expect("check").trims(&self.life, seq);
+            if let Err(violation) = judged {
+                self.world().violate(violation);
+            }
             let mut stream = self.world().stream.lock().expect("stream");
             let moved = stream.last_seq + 1 < seq;
             stream.purge_below(seq);

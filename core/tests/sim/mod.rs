@@ -26,6 +26,7 @@ pub mod services;
 pub mod session;
 pub mod socket;
 pub mod store;
+pub mod ticks;
 pub mod wire;
 pub mod world;
 
@@ -60,6 +61,7 @@ pub struct Report {
     pub puts: u64,
     /// Cursors that did.
     pub cursors: u64,
+    pub ticks: u64,
 }
 
 /// Runs one schedule.
@@ -82,9 +84,9 @@ pub fn run(config: Config) -> Report {
         }
         let check = world.check.lock().expect("check");
         let (acks, refusals, lives) = (check.acks, check.refusals, check.lives());
-        let (puts, cursors) = (check.due.puts, check.due.cursors);
+        let (puts, cursors, ticks) = (check.due.puts, check.due.cursors, check.watched.ticks);
         let (trace, violation) = world.end();
-        Report { trace, violation, acks, refusals, lives, puts, cursors }
+        Report { trace, violation, acks, refusals, lives, puts, cursors, ticks }
     });
     sabotage::take_out(None);
     report

@@ -138,9 +138,9 @@ impl Session {
         }
     }
 
-    /// What the command comes after is not applied. Where that one is on its way again already, or
-    /// waits itself, the command waits for its answer: if each were published at once, their numbers
-    /// would double with each round.
+    /// What the command comes after is not applied. Where that one is on its way again already,
+    /// or waits itself, the command waits for its answer: if each were published at once, their
+    /// numbers would double with each round.
     fn put_in_order(&mut self, index: usize, attempt: u32) {
         // A later attempt is on its way, or it waits already.
         if self.pending[index].attempt != attempt || self.pending[index].is_held {
