@@ -1,12 +1,12 @@
 //! An edge's audits: the edge's own book, and the wiring around it.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 use weft_edge::audits::{Ask, Book, Found, Pace};
-use weft_proto::svc::{Audit, AuditPage};
+use weft_proto::svc::Audit;
 use weft_proto::{Position, Tick};
 
 use super::config::Removed;
@@ -18,8 +18,13 @@ const EVERY: Duration = Duration::from_secs(15);
 /// What is on the wire when an answer comes has arrived after this.
 const UNDERWAY: Duration = Duration::from_millis(500);
 
+/// Between two rounds of markers.
+const MARK_PAUSE: Duration = Duration::from_secs(1);
+
 pub struct Audits {
     book: Mutex<Book>,
+    /// The newest markers', and when the next ones may come.
+    marked: Mutex<(Option<Position>, Instant)>,
     /// Something may be due sooner.
     wake: Notify,
     ready: Notify,
@@ -27,8 +32,10 @@ pub struct Audits {
 
 impl Audits {
     pub fn new() -> Self {
-        let book = Mutex::new(Book::new(1, Pace::every(EVERY), Instant::now()));
-        Self { book, wake: Notify::new(), ready: Notify::new() }
+        let now = Instant::now();
+        let book = Mutex::new(Book::new(1, Pace::every(EVERY), now));
+        let marked = Mutex::new((None, now));
+        Self { book, marked, wake: Notify::new(), ready: Notify::new() }
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -57,20 +64,33 @@ impl Audits {
         self.wake.notify_one();
     }
 
-    /// A position, where the tick moves it.
-    pub fn on_tick(&self, tick: &Tick) -> Option<Position> {
-        let before = self.cursor();
+    pub fn on_tick(&self, tick: &Tick) {
         self.book().on_tick(0, tick, Instant::now());
         self.wake.notify_one();
-        self.cursor().filter(|after| before.is_some_and(|before| before < *after))
+    }
+
+    /// What the newest markers said.
+    pub fn marked(&self) -> Option<Position> {
+        self.marked.lock().expect("marked").0
+    }
+
+    /// What no marker has told yet, and when one may.
+    fn unmarked(&self) -> Option<(Position, Instant)> {
+        let (marked, mark_at) = *self.marked.lock().expect("marked");
+        self.cursor().filter(|cursor| Some(*cursor) != marked).map(|cursor| (cursor, mark_at))
+    }
+
+    fn due_at(&self) -> Option<Instant> {
+        let mark_at = self.unmarked().map(|(_, mark_at)| mark_at);
+        self.book().due_at().into_iter().chain(mark_at).min()
     }
 }
 
-/// Asks what is due. Never ends.
-pub async fn run(edge: &Edge) {
+/// Asks and marks when it is due. Never ends.
+pub async fn run(edge: &Arc<Edge>) {
     let audits = &edge.audits;
     loop {
-        let due_at = audits.book().due_at();
+        let due_at = audits.due_at();
         let due = async {
             match due_at {
                 Some(at) => sleep_until(at).await,
@@ -82,9 +102,17 @@ pub async fn run(edge: &Edge) {
             () = due => {}
             () = audits.wake.notified() => {}
         }
-        let asks = audits.book().due(Instant::now());
-        for ask in asks {
-            answer(edge, ask).await;
+        let now = Instant::now();
+        for ask in audits.book().due(now) {
+            let edge = Arc::clone(edge);
+            tokio::spawn(async move {
+                answer(&edge, ask).await;
+                edge.audits.wake.notify_one();
+            });
+        }
+        if let Some((cursor, _)) = audits.unmarked().filter(|(_, mark_at)| *mark_at <= now) {
+            *audits.marked.lock().expect("marked") = (Some(cursor), now + MARK_PAUSE);
+            edge.mark(cursor);
         }
     }
 }
@@ -101,22 +129,19 @@ async fn answer(edge: &Edge, ask: Ask) {
             return edge.world.violate(format!("an audit of {} is told {code:?}", edge.name));
         }
     };
-    sleep(UNDERWAY).await;
+    if ask.since.is_some() {
+        sleep(UNDERWAY).await;
+    }
     let found = edge.audits.book().on_page(ask, &page, Instant::now());
     match found {
         Found::Nothing => {}
         Found::Ready => edge.audits.ready.notify_waiters(),
-        Found::Rooms => tell(edge, &page),
+        Found::Rooms => {
+            if edge.world.config.removed == Some(Removed::AuditBeforeCursor) {
+                edge.mark(edge.audits.cursor().expect("a baseline"));
+            }
+            page.rooms.iter().for_each(|changed| edge.notice(changed));
+        }
         Found::Anew => edge.world.violate(format!("{} can't tell what changed", edge.name)),
     }
-}
-
-/// Notices first, then cursors.
-fn tell(edge: &Edge, page: &AuditPage) {
-    let cursor = edge.audits.cursor().expect("a baseline");
-    if edge.world.config.removed == Some(Removed::AuditBeforeCursor) {
-        edge.mark(cursor);
-    }
-    page.rooms.iter().for_each(|changed| edge.notice(changed));
-    edge.mark(cursor);
 }

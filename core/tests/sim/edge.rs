@@ -2,7 +2,6 @@
 //! Order and audits are the edge's own code; what lies between is played.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -37,8 +36,8 @@ pub struct Mailbox {
     pub bell: Notify,
     /// Full: the session ends, and resumes elsewhere.
     pub full: CancellationToken,
-    /// It has put something out beyond its last cursor.
-    pub wants_cursor: AtomicBool,
+    /// From which position on a marker says something to the session; `None`: none does.
+    owed: Mutex<Option<Position>>,
 }
 
 impl Mailbox {
@@ -49,6 +48,18 @@ impl Mailbox {
             self.bell.notify_one();
         } else if !matches!(item, Item::Marker(_)) {
             self.full.cancel();
+        }
+    }
+
+    /// Markers say something from here on.
+    pub fn owe(&self, from: Option<Position>) {
+        *self.owed.lock().expect("owed") = from;
+    }
+
+    /// Queues a marker where it says something to the session.
+    pub fn mark(&self, position: Position) {
+        if self.owed.lock().expect("owed").is_some_and(|from| from <= position) {
+            self.deliver(Item::Marker(position));
         }
     }
 
@@ -68,6 +79,15 @@ struct Feed {
     hears_from: Instant,
     /// The last seq of each room that it has handed on.
     handed: BTreeMap<RoomId, u64>,
+}
+
+impl Feed {
+    fn hand_on(&self, notice: &Notice) {
+        let notice = Arc::new(notice.clone());
+        for mailbox in self.members.values() {
+            mailbox.deliver(Item::Notice(Arc::clone(&notice)));
+        }
+    }
 }
 
 pub struct Edge {
@@ -166,16 +186,14 @@ impl Edge {
     }
 
     pub fn hear_tick(&self, tick: &Tick) {
-        let audited = self.audits.on_tick(tick);
+        self.audits.on_tick(tick);
         if self.world.config.removed == Some(Removed::AppliedIsAudited) {
             self.mark(Position::from_slice(&tick.read_version).expect("a position"));
-        } else if let Some(position) = audited {
-            self.mark(position);
         }
     }
 
-    /// What an audit found goes to the sessions whom it concerns, as far as their feeds have not
-    /// handed it on.
+    /// What an audit found goes to the room's sessions, where their feed has not handed it on, and
+    /// to all of a user whom it concerns.
     pub fn notice(&self, changed: &ChangedRoom) {
         let room = RoomId::new(&changed.room).expect("room");
         let position = Position::from_slice(&changed.position).expect("a position");
@@ -190,35 +208,27 @@ impl Edge {
         }
         for user in &changed.concerned {
             let topic = Topic::User(UserId::new(&user.user).expect("user"));
-            self.notice_feed(&topic, &notice(Some(user.seq)));
+            if let Some(feed) = self.feeds.lock().expect("feeds").get(&topic) {
+                feed.hand_on(&notice(Some(user.seq)));
+            }
         }
     }
 
     fn notice_feed(&self, topic: &Topic, notice: &Notice) {
         let feeds = self.feeds.lock().expect("feeds");
         let Some(feed) = feeds.get(topic) else { return };
-        if feed.handed.get(&notice.room).is_some_and(|handed| *handed >= notice.seq) {
-            return;
-        }
-        let notice = Arc::new(notice.clone());
-        for mailbox in feed.members.values() {
-            mailbox.deliver(Item::Notice(Arc::clone(&notice)));
-            // What it brings out wants a cursor, and nothing more may be committed for long.
-            mailbox.wants_cursor.store(true, Ordering::SeqCst);
+        if feed.handed.get(&notice.room).is_none_or(|handed| *handed < notice.seq) {
+            feed.hand_on(notice);
         }
     }
 
-    /// Everything at or before the position is in the mailboxes: sessions that have put something
-    /// out beyond their last cursor get one.
+    /// Everything at or before the position is in the mailboxes: a marker for those to whom that
+    /// says something.
     pub fn mark(&self, position: Position) {
         let feeds = self.feeds.lock().expect("feeds");
         for (topic, feed) in feeds.iter() {
             if let Topic::User(_) = topic {
-                for mailbox in feed.members.values() {
-                    if mailbox.wants_cursor.load(Ordering::SeqCst) {
-                        mailbox.deliver(Item::Marker(position));
-                    }
-                }
+                feed.members.values().for_each(|mailbox| mailbox.mark(position));
             }
         }
     }

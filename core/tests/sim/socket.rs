@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use weft_edge::order::{Missing, Order, Since, Verdict};
 use weft_proto::svc::{ListGroups, LogEntry, LogPage, ReadLog, Resync, Sync, SyncPage};
@@ -24,13 +23,21 @@ pub struct Socket {
     pub mailbox: Arc<Mailbox>,
     order: Order,
     groups: BTreeSet<RoomId>,
-    /// The greatest position that is out.
-    put_up_to: Position,
+    owed: Owed,
     /// As text; empty: none.
     cursor: String,
     pub name: String,
     /// What went out: cursors, and entries between them.
     pub out: Vec<Out>,
+}
+
+/// What the session's cursor does not speak of yet, as edges count it.
+#[derive(Default)]
+struct Owed {
+    /// A cursor is worth telling from here on; `None`: the last one speaks of everything.
+    from: Option<Position>,
+    /// The last position that went out.
+    last: Position,
 }
 
 /// A frame on the socket.
@@ -55,7 +62,7 @@ impl Socket {
             mailbox,
             order: Order::new(user.clone()),
             groups: BTreeSet::new(),
-            put_up_to: Position::MIN,
+            owed: Owed::default(),
             cursor: cursor.into(),
             name,
             out: Vec::new(),
@@ -77,12 +84,29 @@ impl Socket {
                 break;
             }
         }
+        self.owed.from = None;
         self.settle().await?;
+        self.owe();
         loop {
             match self.mailbox.take() {
-                Some(item) => self.look_at(item).await?,
+                Some(item) => {
+                    let owed = self.owed.from;
+                    self.look_at(item).await?;
+                    if self.owed.from != owed {
+                        self.owe();
+                    }
+                }
                 None => self.mailbox.bell.notified().await,
             }
+        }
+    }
+
+    /// Asks for a marker. Where the newest one was told too early to say something to this session,
+    /// it comes once more, behind all that waits by now.
+    fn owe(&self) {
+        self.mailbox.owe(self.owed.from);
+        if let Some(marked) = self.edge.audits.marked() {
+            self.mailbox.mark(marked);
         }
     }
 
@@ -145,14 +169,16 @@ impl Socket {
                 Verdict::Put => self.put(head)?,
                 Verdict::Repair(missing) => {
                     // It is offered again when that has been read.
+                    let through = head.seq;
                     self.mailbox.put_back(item);
-                    self.repair(&missing).await?;
+                    self.repair(&missing, through).await?;
                 }
             },
             Item::Notice(notice) => {
                 if let Some(missing) = self.order.notice(notice) {
+                    let through = notice.seq;
                     self.mailbox.put_back(item);
-                    self.repair(&missing).await?;
+                    self.repair(&missing, through).await?;
                 }
             }
             Item::Marker(position) => {
@@ -160,9 +186,8 @@ impl Socket {
                 if *position > cursor.position {
                     cursor.position = *position;
                     self.order.synced(*position);
-                    // What went out beyond it wants another one.
-                    let is_behind = *position < self.put_up_to;
-                    self.mailbox.wants_cursor.store(is_behind, Ordering::SeqCst);
+                    let last = self.owed.last;
+                    self.owed.from = (*position < last).then_some(last);
                     self.tell_cursor(cursor)?;
                 }
             }
@@ -170,11 +195,12 @@ impl Socket {
         self.settle().await
     }
 
-    /// Reads one page of what is missing.
-    async fn repair(&mut self, missing: &Missing) -> Result<(), Closed> {
+    /// Reads one page of what is missing. `through`: up to there the room is not for this user, if
+    /// core shows nothing of it.
+    async fn repair(&mut self, missing: &Missing, through: u64) -> Result<(), Closed> {
         loop {
             let Some(page) = self.read(missing).await? else {
-                self.order.refuse(&missing.room, missing.to.saturating_add(1));
+                self.order.refuse(&missing.room, through);
                 return Ok(());
             };
             let has_moved_on = match missing.since {
@@ -257,8 +283,8 @@ impl Socket {
 
     fn put(&mut self, head: &EventHead) -> Result<(), Closed> {
         self.out.push(Out::Entry);
-        self.mailbox.wants_cursor.store(true, Ordering::SeqCst);
-        self.put_up_to = self.put_up_to.max(head.position);
+        self.owed.last = self.owed.last.max(head.position);
+        self.owed.from.get_or_insert(head.position);
         let (name, world) = (&self.name, self.world());
         world.say(format_args!("{name} puts out {} {}", head.room, head.seq));
         let judged = world.check.lock().expect("check").due.puts(self.number, head);
