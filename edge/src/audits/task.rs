@@ -7,10 +7,10 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use weft_nats::{Bus, Filter, Message, Subject, Subscription};
 use weft_proto::svc::{self, AuditPage, ChangedRoom};
-use weft_proto::{ApiError, Cursor, Partition, Position, RoomId, Tick, UserId};
+use weft_proto::{ApiError, Cursor, ErrorCode, Partition, Position, RoomId, Tick, UserId};
 
 use super::book::{Ask, Book, Found};
 use super::partition::Pace;
@@ -19,6 +19,9 @@ use crate::ticks::Ticks;
 
 /// What was published before an answer was made has arrived after so long, or is lost.
 const WIRE_PATIENCE: Duration = Duration::from_millis(500);
+/// An answer that took longer counts as lost: what is asked in a silence must not hold up what is
+/// asked after its end.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
 /// Between two rounds of markers.
 const MARK_PAUSE: Duration = Duration::from_secs(1);
 /// Sessions to which a marker says nothing get one so often all the same: what they have to read
@@ -256,7 +259,11 @@ async fn subscribe(bus: &Bus) -> Option<Subscription> {
 /// The answer, when what it speaks of has arrived.
 async fn ask_core(bus: Bus, ask: Ask) -> Answer {
     let Ask { partition, since, .. } = ask;
-    let page = bus.call(&svc::Audit { partition: partition.into(), since }).await;
+    let request = svc::Audit { partition: partition.into(), since };
+    let page = match timeout(ANSWER_PATIENCE, bus.call(&request)).await {
+        Ok(page) => page,
+        Err(_) => Err(ApiError::new(ErrorCode::Unknown, "no answer in time")),
+    };
     // A baseline speaks of nothing.
     if since.is_some() && page.is_ok() {
         sleep(WIRE_PATIENCE).await;
