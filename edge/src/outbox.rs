@@ -168,8 +168,13 @@ impl Outbox {
         Some(pending.request_id)
     }
 
-    /// An attempt was refused before core saw it: request id and error. Of an earlier attempt
-    /// nothing is known, so the refusal of a later one says no more than `unknown`.
+    /// True where there were several attempts.
+    pub(crate) fn is_resent(&self, number: u64) -> bool {
+        self.index(number).is_some_and(|index| self.pending[index].last.attempt > 0)
+    }
+
+    /// An attempt was refused, by core or before core saw it: request id and error. Of the other
+    /// attempts nothing is known, so where there are any it says no more than `unknown`.
     pub(crate) fn refuse(&mut self, number: u64, error: ApiError) -> Option<(u64, ApiError)> {
         let pending = self.remove(number)?;
         if pending.last.attempt == 0 {

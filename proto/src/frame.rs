@@ -440,6 +440,19 @@ pub fn is_resend_in_order(frame: &[u8]) -> bool {
     frame.starts_with(br#"{"type":"error","error":{"code":"resend_in_order""#)
 }
 
+/// The error in an error frame; `None` for any other frame.
+#[must_use]
+pub fn error_in(frame: &[u8]) -> Option<ApiError> {
+    #[derive(Deserialize)]
+    struct Framed {
+        error: ApiError,
+    }
+    if !frame.starts_with(br#"{"type":"error","#) {
+        return None;
+    }
+    serde_json::from_slice::<Framed>(frame).ok().map(|framed| framed.error)
+}
+
 /// `{"type":"history",…}`, without a request id; the entries' bytes are put in as they are.
 #[must_use]
 pub fn history_frame(room: &RoomId, page: &svc::LogPage) -> Vec<u8> {
@@ -531,6 +544,14 @@ mod tests {
         let frame = |code| error_frame(&ApiError::new(code, "x"));
         assert!(is_resend_in_order(&frame(ErrorCode::ResendInOrder)));
         assert!(!is_resend_in_order(&frame(ErrorCode::Conflict)));
+    }
+
+    #[test]
+    fn an_error_is_read_from_its_own_frame_alone() {
+        let error = ApiError::new(ErrorCode::NotMember, "x").retry_after_ms(5);
+        assert_eq!(error_in(&error_frame(&error)), Some(error));
+        let room: RoomId = "a~b".parse().expect("room");
+        assert_eq!(error_in(&ack_frame(&room, 1, None)), None);
     }
 
     #[test]

@@ -78,7 +78,9 @@ async fn answered(shared: &Shared, sender: &UserId, command: Command) -> Result<
         tokio::select! {
             biased; // an answer before its time-out
             Answer { outcome, command } = answers.next() => match outcome {
-                Outcome::Frame(frame) => return Ok(framed(frame)?),
+                Outcome::Frame(frame) => {
+                    return framed(frame).map_err(|error| refused(&mut outbox, command, error));
+                }
                 Outcome::Refused(error) => return Err(refused(&mut outbox, command, error)),
             },
             () = sleep_until(due_at) => {

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 use weft_proto::frame::{
-    Reply, Request, error_frame, history_frame, is_resend_in_order, parse_request,
+    Reply, Request, error_frame, error_in, history_frame, is_resend_in_order, parse_request,
 };
 use weft_proto::svc::{GetRoom, ListMembers, ListRooms};
 use weft_proto::{ApiError, Body, ClientId, ErrorCode, RoomId};
@@ -263,6 +263,12 @@ impl Requests {
                 Ok(())
             }
             Next::Sent(Answer { command, outcome: Outcome::Frame(frame) }) => {
+                // Core's no to one attempt; another may stand.
+                if self.outbox.is_resent(command)
+                    && let Some(error) = error_in(&frame)
+                {
+                    return self.refused(command, error, writer).await;
+                }
                 // The answer to a resend, after that to the first attempt: nothing is open.
                 let Some(id) = self.outbox.settle(command) else { return Ok(()) };
                 writer.answer(id, &frame).await

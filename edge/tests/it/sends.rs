@@ -70,6 +70,23 @@ async fn a_slow_core_gets_nothing_twice_unless_the_log_lost_it() {
 }
 
 #[tokio::test]
+async fn a_refusal_of_one_attempt_says_nothing_of_another() {
+    let world = World::with(impatient()).await;
+    let mut alice = world.session("alice").await;
+    world.core.ignore_commands(1);
+    let error = alice.request(send("full", "hi")).await;
+    let (code, temporary) = (&error["error"]["code"], &error["error"]["temporary"]);
+    assert_eq!((code, temporary), (&json!("unknown"), &json!(true)));
+    let error = alice.request(send("full", "hi")).await;
+    assert_eq!(error["error"]["code"], "room_full");
+    let (edge, token) = (world.edge.local_addr(), token("alice"));
+    world.core.ignore_commands(1);
+    let path = "/v1/rooms/full/entries";
+    let (status, error) = http(edge, "POST", path, Some(&token), br#"{"text":"hi"}"#).await;
+    assert_eq!((status, &error["error"]["code"]), (504, &json!("unknown")));
+}
+
+#[tokio::test]
 async fn in_the_end_the_outcome_is_unknown() {
     let world = World::with(impatient()).await;
     let mut alice = world.session("alice").await;
