@@ -32,9 +32,12 @@ pub(super) fn explain(violation: &Violation, judged: &Judged, faults: &[Done]) -
             let _ = writeln!(text, "    {}", history.line(*at));
         }
     }
-    let time = |at: Option<&usize>| at.and_then(|at| history.times.get(*at)).copied();
-    let (Some(first), Some(last)) = (time(story.first()), time(story.last())) else { return text };
-    let last = last.min(judged.talked.to);
+    // What was read in the silence says nothing of when it happened.
+    let times = story.iter().filter_map(|at| history.times.get(*at).copied());
+    let times: Vec<Duration> = times.filter(|time| *time <= judged.talked.to).collect();
+    let (Some(first), Some(last)) = (times.first().copied(), times.last().copied()) else {
+        return text;
+    };
     for fault in faults {
         let begins_before = fault.from <= last + AROUND;
         if begins_before && fault.to.is_none_or(|to| to + AROUND >= first) {

@@ -30,7 +30,7 @@ pub(super) type Stop = Arc<AtomicBool>;
 pub(super) fn start(world: &Arc<World>, people: &People, stop: &Stop) -> JoinSet<()> {
     let mut talkers = JoinSet::new();
     for place in &people.places {
-        let pace = if place.kind == PlaceKind::Large { 900..2_000 } else { 150..600 };
+        let pace = if place.kind == PlaceKind::Large { 700..1_600 } else { 100..450 };
         for person in people.persons.iter().filter(|person| place.users.contains(&person.user)) {
             let client = Arc::clone(&person.client);
             let room = Room::from(place.room.as_str());
