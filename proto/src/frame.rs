@@ -550,7 +550,7 @@ mod tests {
     fn an_error_is_read_from_its_own_frame_alone() {
         let error = ApiError::new(ErrorCode::NotMember, "x").retry_after_ms(5);
         assert_eq!(error_in(&error_frame(&error)), Some(error));
-        let room: RoomId = "a~b".parse().expect("room");
+        let room = RoomId::new("a~b").expect("id");
         assert_eq!(error_in(&ack_frame(&room, 1, None)), None);
     }
 
