@@ -1,6 +1,7 @@
 //! One socket of the device, from `hello` to its end.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -42,6 +43,8 @@ struct Live {
     session: SessionId,
     request_id: u64,
     asked: HashMap<u64, Asked>,
+    /// Requests for texts that were sent again since.
+    given_up: HashMap<u64, Arc<str>>,
     in_flight_max: usize,
     heartbeat: Duration,
     wrote_at: Instant,
@@ -78,6 +81,7 @@ impl Task {
             session: self.recorder.session(),
             request_id: 1,
             asked: HashMap::new(),
+            given_up: HashMap::new(),
             in_flight_max: usize::try_from(number("in_flight_max")?)?,
             heartbeat: Duration::from_millis(number("heartbeat_ms")?),
             wrote_at: Instant::now(),
@@ -122,6 +126,7 @@ impl Task {
             }
             if let Some(request) = pending.request.take() {
                 live.asked.remove(&request);
+                live.given_up.insert(request, pending.client_id.clone());
             }
         }
         Ok(())
@@ -163,7 +168,10 @@ impl Task {
             return match live.asked.remove(&id) {
                 Some(asked) => self.hear_answer(live, asked, &frame).await,
                 None if frame["type"] == "ack" => self.hear_late_ack(live, &frame),
-                None => Ok(()),
+                None => {
+                    self.hear_late_error(live.given_up.remove(&id), &frame);
+                    Ok(())
+                }
             };
         }
         match frame["type"].as_str() {
@@ -303,6 +311,16 @@ impl Task {
             let _ = done.send(Ok(answer));
         }
         Ok(())
+    }
+
+    /// It speaks of an attempt that another one has followed already; that one may stand behind what
+    /// was sent between the two.
+    fn hear_late_error(&self, client_id: Option<Arc<str>>, frame: &Value) {
+        let code = frame["error"]["code"].as_str();
+        if let (Some(client_id), Some(code)) = (client_id, code) {
+            let (device, code) = (self.name.clone(), code.into());
+            self.recorder.record(Event::Refused { device, client_id, code, temporary: true });
+        }
     }
 
     fn record_ack(&self, live: &Live, frame: &Value) -> Result<u64> {
