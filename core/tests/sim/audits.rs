@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
+use weft_core::services::audit::{AuditLimit, audit};
 use weft_edge::audits::{Ask, Book, Found, Pace};
-use weft_proto::svc::Audit;
-use weft_proto::{Position, Tick};
+use weft_proto::{Position, StoreId, Tick};
+use weft_storage::Engine;
 
+use super::STORE_ID;
 use super::config::Removed;
 use super::edge::Edge;
 use super::services::{Unanswered, try_ask};
@@ -118,9 +120,11 @@ pub async fn run(edge: &Arc<Edge>) {
 }
 
 async fn answer(edge: &Edge, ask: Ask) {
-    let asked = try_ask(&edge.world, async |services| {
-        let request = Audit { partition: ask.partition.into(), since: ask.since };
-        services.context.audit(request).await
+    // Small pages: what is audited in several answers counts with the last one.
+    let limit = AuditLimit { rows_max: edge.world.config.audit_rows, ..AuditLimit::default() };
+    let asked = try_ask(&edge.world, async |_| {
+        let snapshot = edge.world.memory.snapshot().await?;
+        Ok(audit(&*snapshot, StoreId(STORE_ID), ask.partition, ask.since, limit).await?)
     });
     let page = match asked.await {
         Ok(page) => page,

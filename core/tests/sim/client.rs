@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use weft_nats::{IngestMessage, ReplyTo};
 use weft_proto::{Body, ClientId, History, Role, RoomId, UserId};
 
-use super::check::Asked;
+use super::answers::Asked;
 use super::config::Fault;
 use super::world::{Heard, START_MS, Told, World};
 

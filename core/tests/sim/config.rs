@@ -150,6 +150,8 @@ pub struct Config {
     /// How many listen.
     pub devices: u64,
     pub span_ms: u64,
+    /// Commits in one page of an audit.
+    pub audit_rows: usize,
     /// Once in so many occasions.
     pub rate: u64,
     faults: u32,
@@ -174,6 +176,7 @@ impl Config {
             sessions: rng.below(4).saturating_sub(1),
             devices: rng.below(5).saturating_sub(1),
             span_ms: 500 + rng.below(8_000),
+            audit_rows: [1, 3, 512][rng.below(3) as usize],
             rate: [4, 12, 30, 80][rng.below(4) as usize],
             faults,
             removed: None,

@@ -9,6 +9,7 @@
 //!    └────── bus ◀───────┘             the checker sees commits, answers, events ◀───┘
 //! ```
 
+pub mod answers;
 pub mod audits;
 pub mod bus;
 pub mod check;
@@ -47,6 +48,8 @@ use edge::Edge;
 use node::Node;
 use session::session;
 use world::World;
+
+const STORE_ID: u64 = 7;
 
 /// How a schedule went.
 pub struct Report {
@@ -153,7 +156,7 @@ fn set_up(world: &World) {
 }
 
 fn layout_row(epoch: u64) -> bytes::Bytes {
-    Layout { partitions: 1, epoch, key_version: KEY_VERSION, store_id: 7 }.encode()
+    Layout { partitions: 1, epoch, key_version: KEY_VERSION, store_id: STORE_ID }.encode()
 }
 
 /// Plays the faults that come from outside of an owner.

@@ -1,0 +1,157 @@
+//! Decides about answers: each is behind its commit, and says what stands.
+
+use weft_proto::{Body, ClientId, ErrorCode, RoomId, UserId};
+
+use super::check::{Checker, IdKey, Judged, Kept};
+use super::world::{Heard, Told, World};
+
+/// A command as its sender knows it.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub client: usize,
+    /// Which of its client's commands it is.
+    pub number: u64,
+    pub attempt: u32,
+    pub room: RoomId,
+    pub sender: UserId,
+    pub client_id: Option<ClientId>,
+    /// The session's command before it, which was unanswered.
+    pub after: Option<ClientId>,
+    /// `None`: malformed on purpose.
+    pub body: Option<Body>,
+    /// Its place in the log.
+    pub stream_seq: u64,
+}
+
+impl Asked {
+    fn key(&self) -> Option<IdKey> {
+        Some((self.room.clone(), self.sender.clone(), self.client_id?.to_bytes()))
+    }
+}
+
+/// What a client id with one content was answered.
+#[derive(Default)]
+pub struct Answers {
+    /// The first place in the log at which it was acknowledged.
+    acked_from: Option<u64>,
+    /// The last place at which it was refused.
+    refused_up_to: u64,
+}
+
+impl Checker {
+    /// An answer is on its way: to which client, and what it says.
+    pub fn answered(&mut self, world: &World, token: &str, frame: &[u8]) -> Judged<(usize, Told)> {
+        let asked = self.asked.get(token).ok_or("an answer to nobody")?.clone();
+        let frame: serde_json::Value =
+            serde_json::from_slice(frame).map_err(|error| error.to_string())?;
+        let code = frame["error"]["code"].as_str();
+        let seq = frame["seq"].as_u64();
+        world.say(format_args!("answer to {token}: {}", code.unwrap_or("ack")));
+        if self.row.stream_seq < asked.stream_seq {
+            return Err(format!("{token} is answered before its commit"));
+        }
+        let heard = match (code, seq) {
+            (None, Some(seq)) => self.acked(token, &asked, seq),
+            (Some(code), _) => self.refused(token, &asked, code),
+            _ => Err(format!("{token} gets neither a seq nor an error")),
+        }?;
+        Ok((asked.client, Told { number: asked.number, attempt: asked.attempt, heard }))
+    }
+
+    fn acked(&mut self, token: &str, asked: &Asked, seq: u64) -> Judged<Heard> {
+        self.acks += 1;
+        let room = &asked.room;
+        let Some(kept) = self.entries.get(&(room.clone(), seq)) else {
+            return Err(format!("{token} is told {room} {seq}; the store does not hold it"));
+        };
+        let entry = &kept.entry;
+        let is_same = entry.from == asked.sender
+            && entry.client_id == asked.client_id
+            && Some(&entry.body) == asked.body.as_ref();
+        if !is_same {
+            return Err(format!("{token} is told {room} {seq}; another entry stands there"));
+        }
+        if let Some(answers) = self.answers_of(asked) {
+            let from = answers.acked_from.get_or_insert(asked.stream_seq);
+            *from = asked.stream_seq.min(*from);
+        }
+        self.no_after_yes(token, asked)?;
+        Ok(Heard::Ack)
+    }
+
+    fn refused(&mut self, token: &str, asked: &Asked, code: &str) -> Judged<Heard> {
+        self.refusals += 1;
+        let quoted = serde_json::Value::from(code);
+        let code: ErrorCode = serde_json::from_value(quoted).map_err(|error| error.to_string())?;
+        if code == ErrorCode::Internal {
+            return Err(format!("{token} hears of a defect"));
+        }
+        let stands = self.standing(asked);
+        let is_same = stands.map(|kept| Some(&kept.entry.body) == asked.body.as_ref());
+        if code == ErrorCode::Conflict {
+            return match is_same {
+                Some(false) => Ok(Heard::No),
+                Some(true) => Err(format!("{token} conflicts with itself")),
+                None => Err(format!("{token} conflicts with nothing")),
+            };
+        }
+        // Below the floor there is no record; who asks has to look in the room.
+        let is_forgotten = matches!(code, ErrorCode::ExpiredId | ErrorCode::ResendInOrder)
+            && asked.client_id.is_some_and(|id| id.hour() < self.row.floor_hour);
+        if is_forgotten {
+            return Ok(match code {
+                ErrorCode::ResendInOrder => Heard::InOrder,
+                _ => Heard::No,
+            });
+        }
+        // What is malformed is not known as a resend.
+        if let Some(kept) = stands.filter(|_| asked.body.is_some())
+            && kept.stream_seq < asked.stream_seq
+        {
+            return Err(format!("{token} hears {code:?}; its entry stands at {}", kept.entry.seq));
+        }
+        if let Some(answers) = self.answers_of(asked) {
+            answers.refused_up_to = answers.refused_up_to.max(asked.stream_seq);
+        }
+        self.no_after_yes(token, asked)?;
+        match code {
+            ErrorCode::ResendInOrder => self.out_of_order(token, asked),
+            ErrorCode::RateLimited => Ok(Heard::Later),
+            _ => Ok(Heard::No),
+        }
+    }
+
+    /// Nobody is told to send in order what does not come after anything, or after what stands.
+    fn out_of_order(&self, token: &str, asked: &Asked) -> Judged<Heard> {
+        let after = asked.after.ok_or_else(|| format!("{token} comes after nothing"))?;
+        let before = Asked { client_id: Some(after), ..asked.clone() };
+        let is_remembered = after.hour() >= self.row.floor_hour;
+        match self.standing(&before).filter(|_| is_remembered) {
+            Some(kept) if kept.stream_seq < asked.stream_seq => {
+                Err(format!("{token} is to be sent again; what it comes after stands"))
+            }
+            _ => Ok(Heard::InOrder),
+        }
+    }
+
+    fn standing(&self, asked: &Asked) -> Option<&Kept> {
+        self.entries.get(&(asked.room.clone(), *self.ids.get(&asked.key()?)?))
+    }
+
+    fn answers_of(&mut self, asked: &Asked) -> Option<&mut Answers> {
+        Some(self.answers.entry((asked.key()?, asked.body.as_ref()?.content_hash())).or_default())
+    }
+
+    fn no_after_yes(&mut self, token: &str, asked: &Asked) -> Judged<()> {
+        let Some(Answers { acked_from: Some(acked), refused_up_to }) = self.answers_of(asked)
+        else {
+            return Ok(());
+        };
+        if acked < refused_up_to {
+            return Err(format!(
+                "the command of {token} is refused at {refused_up_to}, behind its ack"
+            ));
+        }
+        Ok(())
+    }
+}
