@@ -6,14 +6,56 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
-use weft_proto::{Body, RoomId};
+use weft_proto::{Body, RoomId, Tick};
 
 use super::client::{Ear, USERS, Wish, publish, wish};
 use super::config::Fault;
 use super::world::{Heard, Told, World};
 
-/// An edge publishes again after so long without an answer, then doubles.
+/// Without the log's word an edge publishes again after so long, then doubles.
 const RESEND_AFTER: Duration = Duration::from_secs(5);
+/// How often an edge looks for evidence.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// What ticks have said of the log, as far as they came.
+#[derive(Clone, Copy, Default)]
+pub struct Ticked {
+    epoch: u64,
+    number: u64,
+    /// Grows with each tick that came.
+    count: u64,
+    applied: u64,
+    last_seq: u64,
+}
+
+impl Ticked {
+    /// A tick has come; late ones, and those of an owner that was replaced, say nothing.
+    pub fn note(&mut self, tick: &Tick) {
+        let Tick { epoch, number, applied, last_seq, .. } = *tick;
+        if (epoch, number) > (self.epoch, self.number) {
+            *self = Self { epoch, number, count: self.count + 1, applied, last_seq };
+        }
+    }
+}
+
+/// What is known of a command's last attempt, as edges count it.
+#[derive(Default)]
+struct Evidence {
+    stream_seq: Option<u64>,
+    looked_at: Option<u64>,
+    applied_at: Option<u64>,
+}
+
+impl Evidence {
+    /// The log has lost the command, or it was applied and its answer must have come.
+    fn is_against(&mut self, stream_seq: u64, tick: Ticked) -> bool {
+        let looked_at = *self.looked_at.get_or_insert(tick.count);
+        if tick.count > 0 && tick.applied >= stream_seq {
+            return tick.count > *self.applied_at.get_or_insert(tick.count);
+        }
+        tick.count > looked_at && tick.last_seq < stream_seq
+    }
+}
 
 struct Pending {
     number: u64,
@@ -23,6 +65,8 @@ struct Pending {
     published: u64,
     /// It is published again when the one before it has its answer.
     is_held: bool,
+    published_at: Instant,
+    evidence: Evidence,
     due_at: Instant,
 }
 
@@ -85,7 +129,7 @@ impl Session {
     fn add(&mut self, wish: Wish) {
         let number = self.next_number;
         self.next_number += 1;
-        let due_at = Instant::now() + RESEND_AFTER;
+        let now = Instant::now();
         self.world.check.lock().expect("check").sends(self.client, &wish);
         self.pending.push_back(Pending {
             number,
@@ -93,7 +137,9 @@ impl Session {
             attempt: 0,
             published: 0,
             is_held: false,
-            due_at,
+            published_at: now,
+            evidence: Evidence::default(),
+            due_at: now + LOOK_PAUSE,
         });
         self.publish(self.pending.len() - 1);
     }
@@ -104,10 +150,14 @@ impl Session {
         self.published += 1;
         let pending = &mut self.pending[index];
         (pending.published, pending.is_held) = (self.published, false);
+        (pending.published_at, pending.evidence) = (Instant::now(), Evidence::default());
         let Pending { number, wish, attempt, .. } = &*pending;
         let token = format!("s{}-{number}-{attempt}", self.client);
         let of = (self.client, *number, *attempt);
         if let Some((token, asked)) = publish(&self.world, token, of, wish, after) {
+            // The log's word on it comes, or is lost.
+            let is_heard = !self.world.hit(Fault::AnswerLost);
+            pending.evidence.stream_seq = is_heard.then_some(asked.stream_seq);
             self.world.check.lock().expect("check").asks(token, asked);
         }
     }
@@ -160,10 +210,25 @@ impl Session {
     fn send_due(&mut self) {
         let now = Instant::now();
         for index in 0..self.pending.len() {
-            let pending = &mut self.pending[index];
-            if pending.due_at <= now {
-                pending.due_at = now + RESEND_AFTER * 2_u32.pow((pending.attempt + 1).min(2));
+            if self.pending[index].due_at > now {
+                continue;
+            }
+            self.pending[index].due_at = now + LOOK_PAUSE;
+            if !self.pending[index].is_held && self.is_lost(index) {
                 self.publish_again(index);
+            }
+        }
+    }
+
+    /// The last attempt, or its answer, counts as lost.
+    fn is_lost(&mut self, index: usize) -> bool {
+        let tick = *self.world.ticked.lock().expect("ticked");
+        let pending = &mut self.pending[index];
+        match pending.evidence.stream_seq {
+            Some(stream_seq) => pending.evidence.is_against(stream_seq, tick),
+            None => {
+                let wait = RESEND_AFTER * 2_u32.pow(pending.attempt.min(3));
+                pending.published_at + wait <= Instant::now()
             }
         }
     }
@@ -178,7 +243,7 @@ impl Session {
             pending.number = self.next_number;
             self.next_number += 1;
             pending.attempt = 0;
-            pending.due_at = Instant::now() + RESEND_AFTER;
+            pending.due_at = Instant::now() + LOOK_PAUSE;
             self.publish(index);
         }
     }

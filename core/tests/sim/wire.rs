@@ -45,11 +45,14 @@ impl World {
         }
     }
 
-    /// Brings a tick to all edges.
+    /// Brings a tick to all edges, and to those of the sessions that send.
     pub fn put_tick_on_wire(self: &Arc<Self>, tick: &Tick) {
         let edges = self.edges.lock().expect("edges").clone();
         for edge in &edges {
             self.carry(edge, &Parcel::Tick(tick.clone()));
+        }
+        if !self.hit(Fault::WireLost) {
+            self.ticked.lock().expect("ticked").note(tick);
         }
     }
 

@@ -17,6 +17,7 @@ use super::config::{Config, Fault};
 use super::edge::Edge;
 use super::log::Stream;
 use super::rng::Rng;
+use super::session::Ticked;
 
 pub const START_MS: u64 = 1_790_000_000_000;
 
@@ -30,6 +31,8 @@ pub struct World {
     pub stream: Mutex<Stream>,
     pub grown: Notify,
     pub check: Mutex<Checker>,
+    /// What edges heard of the log.
+    pub ticked: Mutex<Ticked>,
     /// Those that are alive.
     pub edges: Mutex<Vec<Arc<Edge>>>,
     /// Where each client hears its answers.
@@ -83,6 +86,7 @@ impl World {
             stream: Mutex::default(),
             grown: Notify::new(),
             check: Mutex::default(),
+            ticked: Mutex::default(),
             edges: Mutex::default(),
             clients: Mutex::default(),
             broken: CancellationToken::new(),
