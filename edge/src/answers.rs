@@ -42,6 +42,7 @@ pub(crate) struct Stored {
 pub(crate) struct Answer {
     /// The command's number in its outbox.
     pub(crate) command: u64,
+    pub(crate) attempt: u32,
     pub(crate) outcome: Outcome,
 }
 
@@ -113,7 +114,7 @@ impl Table {
             Signal::Refused { error, .. } => Outcome::Refused(error),
             Signal::Answered { payload, .. } => Outcome::Frame(payload),
         };
-        let _ = entry.sender.send(Answer { command, outcome });
+        let _ = entry.sender.send(Answer { command, attempt, outcome });
     }
 }
 

@@ -75,7 +75,14 @@ impl Patience {
 struct Pending {
     request_id: u64,
     last: Attempt,
+    /// Attempts of which nothing was heard: any of them may come to stand.
+    open: Vec<u32>,
     published_at: Instant,
+    /// The place of its last attempt among all that the outbox published.
+    published: u64,
+    /// Core wants the one before it first, which is on its way again: it is published again when
+    /// that one is answered.
+    is_held: bool,
     evidence: Evidence,
     given_up_at: Instant,
     /// When it is looked at again, or given up.
@@ -112,6 +119,8 @@ impl Evidence {
 pub(crate) struct Outbox {
     pending: VecDeque<Pending>,
     next_number: u64,
+    /// How many attempts were made.
+    published: u64,
     patience: Patience,
     /// No later than the first `due_at`.
     due_at: Option<Instant>,
@@ -119,7 +128,7 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) fn new(patience: Patience) -> Self {
-        Self { pending: VecDeque::new(), next_number: 0, patience, due_at: None }
+        Self { pending: VecDeque::new(), next_number: 0, published: 0, patience, due_at: None }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -140,10 +149,14 @@ impl Outbox {
         let after = after.map(|index| self.pending[index].last.command.client_id);
         let attempt = Attempt { number, attempt: 0, after, command };
         let due_at = now + self.patience.look_pause();
+        self.published += 1;
         self.pending.push_back(Pending {
             request_id,
             last: attempt.clone(),
+            open: vec![attempt.attempt],
             published_at: now,
+            published: self.published,
+            is_held: false,
             evidence: Evidence::default(),
             given_up_at: now + self.patience.give_up_after,
             due_at,
@@ -168,16 +181,17 @@ impl Outbox {
         Some(pending.request_id)
     }
 
-    /// True where there were several attempts.
-    pub(crate) fn is_resent(&self, number: u64) -> bool {
-        self.index(number).is_some_and(|index| self.pending[index].last.attempt > 0)
-    }
-
-    /// An attempt was refused, by core or before core saw it: request id and error. Of the other
-    /// attempts nothing is known, so where there are any it says no more than `unknown`.
-    pub(crate) fn refuse(&mut self, number: u64, error: ApiError) -> Option<(u64, ApiError)> {
-        let pending = self.remove(number)?;
-        if pending.last.attempt == 0 {
+    /// An attempt (command, attempt) was refused, by core or before core saw it: request id and
+    /// error. Where there are others of which nothing was heard it says no more than `unknown`: one
+    /// of them may stand.
+    pub(crate) fn refuse(
+        &mut self,
+        (number, attempt): (u64, u32),
+        error: ApiError,
+    ) -> Option<(u64, ApiError)> {
+        let mut pending = self.remove(number)?;
+        pending.open.retain(|open| *open != attempt);
+        if pending.open.is_empty() {
             return Some((pending.request_id, error));
         }
         let mut unknown = unknown();
@@ -185,11 +199,28 @@ impl Outbox {
         Some((pending.request_id, unknown))
     }
 
-    /// Core has not applied what the command comes after: both are to be published again, in order
+    /// Core has not applied what this attempt comes after: both are to be published again, in order
     /// (or the command alone, where the one before it was answered meanwhile).
-    pub(crate) fn in_order(&mut self, number: u64, now: Instant) -> Vec<Attempt> {
+    ///
+    /// Where the one before it is on its way again already, or waits itself, the command waits for
+    /// that one's answer. If a whole row were published again with each such answer, the attempts
+    /// would double from round to round for as long as core refuses the first of the row: to
+    /// whoever is no member of the room, all of them.
+    pub(crate) fn in_order(&mut self, number: u64, attempt: u32, now: Instant) -> Vec<Attempt> {
         let Some(index) = self.index(number) else { return Vec::new() };
-        let before = self.before(index, &self.pending[index].last.command.room);
+        self.pending[index].open.retain(|open| *open != attempt);
+        let pending = &self.pending[index];
+        // A later attempt is on its way, which is answered too; or the command waits already.
+        if pending.last.attempt != attempt || pending.is_held {
+            return Vec::new();
+        }
+        let before = self.before(index, &pending.last.command.room);
+        if let Some(before) = before.map(|before| &self.pending[before])
+            && (before.is_held || before.published > pending.published)
+        {
+            self.pending[index].is_held = true;
+            return Vec::new();
+        }
         before.into_iter().chain([index]).map(|index| self.next_attempt(index, now)).collect()
     }
 
@@ -201,9 +232,12 @@ impl Outbox {
     fn next_attempt(&mut self, index: usize, now: Instant) -> Attempt {
         let before = self.before(index, &self.pending[index].last.command.room);
         let after = before.map(|index| self.pending[index].last.command.client_id);
+        self.published += 1;
         let pending = &mut self.pending[index];
+        (pending.published, pending.is_held) = (self.published, false);
         (pending.published_at, pending.evidence) = (now, Evidence::default());
         pending.last.attempt += 1;
+        pending.open.push(pending.last.attempt);
         pending.last.after = after;
         pending.last.clone()
     }
@@ -231,7 +265,12 @@ impl Outbox {
                 continue;
             }
             pending.due_at = (now + self.patience.look_pause()).min(pending.given_up_at);
-            if is_connected && pending.is_lost(now, self.patience, ticks) {
+            let is_to_publish = if pending.is_held {
+                self.before(index, &self.pending[index].last.command.room).is_none()
+            } else {
+                pending.is_lost(now, self.patience, ticks)
+            };
+            if is_connected && is_to_publish {
                 due.push(Due::Publish(self.next_attempt(index, now)));
             }
         }
@@ -244,11 +283,19 @@ impl Outbox {
     }
 
     fn remove(&mut self, number: u64) -> Option<Pending> {
-        let pending = self.pending.remove(self.index(number)?);
+        let index = self.index(number)?;
+        let removed = self.pending.remove(index)?;
+        let room = &removed.last.command.room;
+        let next = self.pending.range_mut(index..).find(|next| next.last.command.room == *room);
+        if let Some(next) = next.filter(|next| next.is_held) {
+            // At once.
+            next.due_at = next.published_at;
+            self.due_at = self.due_at.map(|due_at| due_at.min(next.due_at));
+        }
         if self.pending.is_empty() {
             self.due_at = None;
         }
-        pending
+        Some(removed)
     }
 }
 

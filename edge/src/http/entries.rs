@@ -77,17 +77,19 @@ async fn answered(shared: &Shared, sender: &UserId, command: Command) -> Result<
     while let Some(due_at) = outbox.due_at() {
         tokio::select! {
             biased; // an answer before its time-out
-            Answer { outcome, command } = answers.next() => match outcome {
-                Outcome::Frame(frame) => {
-                    return framed(frame).map_err(|error| refused(&mut outbox, command, error));
+            Answer { outcome, command, attempt } = answers.next() => {
+                let mut refused = |error| refused(&mut outbox, (command, attempt), error);
+                match outcome {
+                    Outcome::Frame(frame) => return framed(frame).map_err(refused),
+                    Outcome::Refused(error) => return Err(refused(error)),
                 }
-                Outcome::Refused(error) => return Err(refused(&mut outbox, command, error)),
             },
             () = sleep_until(due_at) => {
                 for due in shared.look_at(&mut outbox, &answers, Instant::now()) {
                     let Due::Publish(attempt) = due else { continue };
                     let sent = shared.publish(sender, &answers, &attempt).await;
-                    sent.map_err(|error| refused(&mut outbox, attempt.number, error))?;
+                    let number = (attempt.number, attempt.attempt);
+                    sent.map_err(|error| refused(&mut outbox, number, error))?;
                 }
             }
         }
@@ -95,8 +97,8 @@ async fn answered(shared: &Shared, sender: &UserId, command: Command) -> Result<
     Err(unknown().into())
 }
 
-fn refused(outbox: &mut Outbox, command: u64, error: ApiError) -> Refusal {
-    let refused = outbox.refuse(command, error);
+fn refused(outbox: &mut Outbox, attempt: (u64, u32), error: ApiError) -> Refusal {
+    let refused = outbox.refuse(attempt, error);
     refused.map_or_else(unknown, |(_, error)| error).into()
 }
 

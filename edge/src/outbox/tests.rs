@@ -186,23 +186,94 @@ async fn a_command_names_the_one_before_it_until_that_is_answered() {
     let numbers = |attempts: Vec<Attempt>| {
         attempts.into_iter().map(|a| (a.number, a.attempt, a.after)).collect::<Vec<_>>()
     };
-    assert_eq!(numbers(outbox.in_order(3, start)), [(2, 1, id(0)), (3, 1, id(2))]);
+    assert_eq!(numbers(outbox.in_order(3, 0, start)), [(2, 1, id(0)), (3, 1, id(2))]);
+    // What is said of an attempt before the last one is old.
+    assert_eq!(numbers(outbox.in_order(3, 0, start)), []);
     assert_eq!(outbox.settle(0), Some(0));
-    assert_eq!(numbers(outbox.in_order(2, start)), [(2, 2, None)]);
+    assert_eq!(numbers(outbox.in_order(2, 1, start)), [(2, 2, None)]);
+    // The one before it is on its way: it waits for the answer.
+    assert_eq!(numbers(outbox.in_order(3, 1, start)), []);
+    assert!(outbox.due(start, true, &ticks()).is_empty());
     assert_eq!(outbox.settle(2), Some(2));
-    assert_eq!(numbers(outbox.in_order(3, start)), [(3, 2, None)]);
-    assert_eq!(numbers(outbox.in_order(2, start)), []);
+    assert_eq!(outbox.due_at(), Some(start));
+    let due = outbox.due(start, true, &ticks());
+    assert!(
+        matches!(&due[..], [Due::Publish(a)] if (a.number, a.attempt, a.after) == (3, 2, None)),
+        "{due:?}"
+    );
+    assert_eq!(numbers(outbox.in_order(2, 2, start)), []);
+}
+
+/// Answers what is in the log as core does: nothing before what it comes after is applied. `may`:
+/// whether the sender may write. How many attempts were made until all was answered.
+fn attempts_of_a_row(len: u64, lost: u64, may: bool) -> u64 {
+    let start = Instant::now();
+    let budget = Arc::new(Budget::new(len as usize * command().cost()));
+    let mut outbox = Outbox::new(PATIENCE);
+    let mut log = VecDeque::new();
+    for number in 0..len {
+        let client_id = ClientId::from_parts(1, number.into());
+        let permit = budget.permit(command().cost()).expect("permit");
+        let attempt = outbox.add(number, Command { client_id, ..command() }, permit, start);
+        if number >= lost {
+            log.push_back(attempt);
+        }
+    }
+    let (mut now, mut made) = (start, len);
+    let mut applied = Vec::new();
+    while outbox.len() > 0 {
+        let again = match log.pop_front() {
+            Some(attempt) if attempt.after.is_some_and(|after| !applied.contains(&after)) => {
+                outbox.in_order(attempt.number, attempt.attempt, now)
+            }
+            Some(attempt) => {
+                if may {
+                    applied.push(attempt.command.client_id);
+                }
+                outbox.settle(attempt.number);
+                Vec::new()
+            }
+            None => {
+                now = outbox.due_at().expect("pending").max(now);
+                Vec::new()
+            }
+        };
+        let due = outbox.due(now, true, &ticks()).into_iter().map(|due| match due {
+            Due::Publish(attempt) => attempt,
+            Due::GiveUp { .. } => panic!("too late"),
+        });
+        let again: Vec<Attempt> = again.into_iter().chain(due).collect();
+        made += again.len() as u64;
+        assert!(made < 100_000, "a storm");
+        log.extend(again);
+    }
+    made
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_the_first_attempts_refusal_is_a_no() {
+async fn a_row_is_not_published_more_often_than_it_has_to_be() {
+    assert_eq!(attempts_of_a_row(256, 0, true), 256);
+    // Each but the first comes after one that was refused.
+    assert_eq!(attempts_of_a_row(256, 0, false), 511);
+    for lost in [1, 2, 255] {
+        let made = attempts_of_a_row(256, lost, true);
+        assert!(made < 4 * 256, "{lost} lost: {made}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_a_no_where_no_other_attempt_is_open() {
     let start = Instant::now();
-    let (mut outbox, _budget) = outbox(2, start);
+    let (mut outbox, _budget) = outbox(3, start);
     let full = ApiError::new(ErrorCode::Overloaded, "full").retry_after_ms(250);
-    let (id, error) = outbox.refuse(0, full.clone()).expect("pending");
+    let (id, error) = outbox.refuse((0, 0), full.clone()).expect("pending");
     assert_eq!((id, error.code), (100, ErrorCode::Overloaded));
+    // The second was published again as the first attempt's own answer asked for: that is not open.
+    assert_eq!(outbox.in_order(1, 0, start).len(), 1);
+    let (id, error) = outbox.refuse((1, 1), full.clone()).expect("pending");
+    assert_eq!((id, error.code), (101, ErrorCode::Overloaded));
     outbox.due(start + PATIENCE.resend_after, true, &ticks());
-    let (id, error) = outbox.refuse(1, full).expect("pending");
-    assert_eq!((id, error.code), (101, ErrorCode::Unknown));
+    let (id, error) = outbox.refuse((2, 1), full).expect("pending");
+    assert_eq!((id, error.code), (102, ErrorCode::Unknown));
     assert_eq!(error.retry_after_ms, Some(250));
 }

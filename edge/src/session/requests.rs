@@ -198,7 +198,7 @@ impl Requests {
     ) -> Result<(), Ended> {
         match self.shared.publish(&self.caller.user, &self.answers, attempt).await {
             Ok(()) => Ok(()),
-            Err(error) => self.refused(attempt.number, error, writer).await,
+            Err(error) => self.refused((attempt.number, attempt.attempt), error, writer).await,
         }
     }
 
@@ -251,23 +251,20 @@ impl Requests {
                 self.calls.extend(self.calls_waiting.pop_front());
                 writer.answer(id, &frame).await
             }
-            Next::Sent(Answer { command, outcome: Outcome::Refused(error) }) => {
-                self.refused(command, error, writer).await
+            Next::Sent(Answer { command, attempt, outcome: Outcome::Refused(error) }) => {
+                self.refused((command, attempt), error, writer).await
             }
-            Next::Sent(Answer { command, outcome: Outcome::Frame(frame) })
+            Next::Sent(Answer { command, attempt, outcome: Outcome::Frame(frame) })
                 if is_resend_in_order(&frame) =>
             {
-                for attempt in self.outbox.in_order(command, Instant::now()) {
+                for attempt in self.outbox.in_order(command, attempt, Instant::now()) {
                     self.publish(&attempt, writer).await?;
                 }
                 Ok(())
             }
-            Next::Sent(Answer { command, outcome: Outcome::Frame(frame) }) => {
-                // Core's no to one attempt; another may stand.
-                if self.outbox.is_resent(command)
-                    && let Some(error) = error_in(&frame)
-                {
-                    return self.refused(command, error, writer).await;
+            Next::Sent(Answer { command, attempt, outcome: Outcome::Frame(frame) }) => {
+                if let Some(error) = error_in(&frame) {
+                    return self.refused((command, attempt), error, writer).await;
                 }
                 // The answer to a resend, after that to the first attempt: nothing is open.
                 let Some(id) = self.outbox.settle(command) else { return Ok(()) };
@@ -278,11 +275,11 @@ impl Requests {
 
     async fn refused(
         &mut self,
-        number: u64,
+        attempt: (u64, u32),
         error: ApiError,
         writer: &mut Writer,
     ) -> Result<(), Ended> {
-        match self.outbox.refuse(number, error) {
+        match self.outbox.refuse(attempt, error) {
             Some((id, error)) => writer.answer(id, &error_frame(&error)).await,
             None => Ok(()),
         }
