@@ -1,12 +1,16 @@
-//! A deterministic simulation of core: planning and commit loop, with a log, a bus and a store in
-//! memory that fail in each way that real ones do. A seed decides everything: who lives when, what
-//! gets lost, in which order steps interleave. Nothing depends on the wall clock, on threads, or on
-//! the order of a hash map; so the same seed gives the same bytes.
+//! A deterministic simulation of core, and of what edges make of it: planning and commit loop,
+//! ticks, audits, syncs and reads of core, order and audit book of edges, with a log, a bus, a wire
+//! and a store in memory that fail in each way that real ones do. A seed decides everything: who
+//! lives when, what gets lost, in which order steps interleave. Nothing depends on the wall clock,
+//! on threads, or on the order of a hash map; so the same seed gives the same bytes.
 //!
 //! ```text
-//! clients ──▶ log ──▶ owners (two or three, each may think it is the only one) ──▶ store
-//!    ▲                   │                                                           │
-//!    └────── bus ◀───────┘             the checker sees commits, answers, events ◀───┘
+//! clients and ──▶ log ──▶ owners (two or three, each may think it is the only one) ──▶ store
+//! sessions                  │    │                                                       │
+//!    ▲                      │    └─ wire (events, ticks) ──▶ edges ◀── audits, syncs, reads ──┤
+//!    └───── answers ◀───────┘                              │                             │
+//! the checker sees commits, answers, events, ticks ◀───────┼─────────────────────────────┘
+//!            and what goes out on sockets ◀── devices ◀────┘
 //! ```
 
 pub mod answers;
