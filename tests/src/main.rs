@@ -26,13 +26,20 @@ enum Command {
         /// Three nats-servers as one cluster.
         #[arg(long)]
         cluster: bool,
+        /// A further option of `weft core`, as `--core-arg=--without-ticks`. Can be given several
+        /// times.
+        #[arg(long = "core-arg", value_name = "OPTION")]
+        core_args: Vec<String>,
+        /// A further option of `weft edge`. Can be given several times.
+        #[arg(long = "edge-arg", value_name = "OPTION")]
+        edge_args: Vec<String>,
     },
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let Command::Torture { minutes, seed, cluster } = Cli::parse().command;
+    let Command::Torture { minutes, seed, cluster, core_args, edge_args } = Cli::parse().command;
     let seed = seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
-    let is_good = torture::run(torture::Options { minutes, seed, cluster }).await?;
-    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let options = torture::Options { minutes, seed, cluster, core_args, edge_args };
+    Ok(if torture::run(options).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

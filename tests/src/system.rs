@@ -319,7 +319,7 @@ impl System {
     }
 
     /// Lets the folder stay when this value goes; the next run clears it.
-    pub fn keep(&mut self) {
+    pub fn keep(&self) {
         self.folder.keep();
     }
 

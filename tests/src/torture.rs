@@ -39,7 +39,7 @@ use crate::history::{Event, Recorder};
 const ROUND_MAX: Duration = Duration::from_secs(300);
 
 /// A run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// How long things are broken.
     pub minutes: u64,
@@ -47,6 +47,10 @@ pub struct Options {
     pub seed: u64,
     /// Three nats-servers instead of one.
     pub cluster: bool,
+    /// Further options of `weft core`.
+    pub core_args: Vec<String>,
+    /// Further options of `weft edge`.
+    pub edge_args: Vec<String>,
 }
 
 /// Runs it, and says what was found: the stories on standard error, numbers as one line of JSON on
@@ -60,9 +64,9 @@ pub struct Options {
 pub async fn run(options: Options) -> Result<bool> {
     eprintln!("seed {}", options.seed);
     let recorder = Recorder::default();
-    let mut world = World::start(recorder, options.cluster).await?;
+    let world = World::start(recorder, &options).await?;
     let watch = tokio::spawn(Arc::clone(&world).watch());
-    let ran = rounds(&world, options).await;
+    let ran = rounds(&world, &options).await;
     watch.abort();
     let _ = watch.await;
     let totals = ran.as_ref().ok();
@@ -72,15 +76,12 @@ pub async fn run(options: Options) -> Result<bool> {
     }
     if !is_good {
         eprintln!("logs, data and histories: {}", world.system.path().display());
-        match Arc::get_mut(&mut world) {
-            Some(world) => world.system.keep(),
-            None => eprintln!("they go with the world"),
-        }
+        world.system.keep();
     }
     ran.map(|_| is_good)
 }
 
-async fn rounds(world: &Arc<World>, options: Options) -> Result<Totals> {
+async fn rounds(world: &Arc<World>, options: &Options) -> Result<Totals> {
     let all = Duration::from_secs(60 * options.minutes.max(1));
     let count = all.as_secs().div_ceil(ROUND_MAX.as_secs());
     let lasts = all / u32::try_from(count)?;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Once;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use anyhow::Result;
 
@@ -13,7 +13,7 @@ use crate::process::lives;
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    stays: bool,
+    stays: AtomicBool,
 }
 
 impl Folder {
@@ -32,12 +32,12 @@ impl Folder {
         std::fs::create_dir_all(&path)?;
         // Shown with a failing test's output.
         eprintln!("logs and data: {}", path.display());
-        Ok(Self { path, stays: false })
+        Ok(Self { path, stays: AtomicBool::new(false) })
     }
 
     /// It stays, until the next run clears it.
-    pub fn keep(&mut self) {
-        self.stays = true;
+    pub fn keep(&self) {
+        self.stays.store(true, Ordering::Relaxed);
     }
 
     /// Where it is.
@@ -49,7 +49,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if self.stays || std::thread::panicking() {
+        if self.stays.load(Ordering::Relaxed) || std::thread::panicking() {
             eprintln!("kept: {}", self.path.display());
         } else {
             let _ = std::fs::remove_dir_all(&self.path);

@@ -54,11 +54,14 @@ pub(super) struct Done {
 }
 
 impl World {
-    pub(super) async fn start(recorder: Recorder, cluster: bool) -> Result<Arc<Self>> {
+    pub(super) async fn start(recorder: Recorder, torture: &super::Options) -> Result<Arc<Self>> {
         let rates = ["--accounts-per-s", "10000", "--accounts-burst", "10000"];
-        let servers = if cluster { 3 } else { 1 };
+        let servers = if torture.cluster { 3 } else { 1 };
         let options = Options { nats_servers: servers, proxied: true, ..Options::default() };
-        let system = System::split(options.edge(&rates)).await?;
+        let mut options = options.edge(&rates);
+        options.core_args.extend(torture.core_args.clone());
+        options.edge_args.extend(torture.edge_args.clone());
+        let system = System::split(options).await?;
         let mut client_links = Vec::new();
         for edge in system.edges() {
             client_links.push(Proxy::start(*edge, Kind::Tcp).await?);
