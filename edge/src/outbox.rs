@@ -19,6 +19,9 @@ use crate::ticks::{Seen, Ticks};
 /// How often evidence is looked for (or NATS, while that is away).
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
+/// Acknowledged commands that are remembered, so that a resend that crosses its `ack` is known.
+const ACKED_MAX: usize = 32;
+
 /// A command for a room's log.
 #[derive(Clone, Debug)]
 pub(crate) struct Command {
@@ -29,6 +32,10 @@ pub(crate) struct Command {
 }
 
 impl Command {
+    fn is(&self, room: &RoomId, client_id: &ClientId) -> bool {
+        self.client_id == *client_id && self.room == *room
+    }
+
     /// What it takes of the edge's outbox: its bytes and about what is kept beside them.
     pub(crate) fn cost(&self) -> usize {
         self.payload.len() + 512
@@ -75,6 +82,9 @@ impl Patience {
 struct Pending {
     request_id: u64,
     last: Attempt,
+    /// The session had sent it before, and the one before was unanswered, or just acknowledged. It
+    /// stands for no place in the order: what comes after it comes after what was sent first.
+    is_resend: bool,
     /// Attempts of which nothing was heard: any of them may come to stand.
     open: Vec<u32>,
     published_at: Instant,
@@ -88,6 +98,13 @@ struct Pending {
     /// When it is looked at again, or given up.
     due_at: Instant,
     _permit: Permit,
+}
+
+impl Pending {
+    /// The same entry, not the same request.
+    fn is_same(&self, command: &Command) -> bool {
+        self.last.command.is(&command.room, &command.client_id)
+    }
 }
 
 /// What is known of the last attempt.
@@ -119,6 +136,8 @@ impl Evidence {
 pub(crate) struct Outbox {
     pending: VecDeque<Pending>,
     next_number: u64,
+    /// Acknowledged of late.
+    acked: VecDeque<(RoomId, ClientId)>,
     /// How many attempts were made.
     published: u64,
     patience: Patience,
@@ -128,7 +147,14 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) fn new(patience: Patience) -> Self {
-        Self { pending: VecDeque::new(), next_number: 0, published: 0, patience, due_at: None }
+        Self {
+            pending: VecDeque::new(),
+            next_number: 0,
+            acked: VecDeque::new(),
+            published: 0,
+            patience,
+            due_at: None,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -145,15 +171,15 @@ impl Outbox {
     ) -> Attempt {
         let number = self.next_number;
         self.next_number += 1;
-        let after = self.before(self.pending.len(), &command.room);
-        let after = after.map(|index| self.pending[index].last.command.client_id);
-        let attempt = Attempt { number, attempt: 0, after, command };
+        let is_resend = self.acked.iter().any(|(room, id)| command.is(room, id))
+            || self.pending.iter().any(|pending| pending.is_same(&command));
         let due_at = now + self.patience.look_pause();
         self.published += 1;
         self.pending.push_back(Pending {
             request_id,
-            last: attempt.clone(),
-            open: vec![attempt.attempt],
+            last: Attempt { number, attempt: 0, after: None, command },
+            is_resend,
+            open: vec![0],
             published_at: now,
             published: self.published,
             is_held: false,
@@ -163,7 +189,9 @@ impl Outbox {
             _permit: permit,
         });
         self.due_at = Some(self.due_at.map_or(due_at, |at| at.min(due_at)));
-        attempt
+        let index = self.pending.len() - 1;
+        self.pending[index].last.after = self.after(index);
+        self.pending[index].last.clone()
     }
 
     /// The log has an attempt, under this sequence.
@@ -175,9 +203,11 @@ impl Outbox {
         }
     }
 
-    /// The command has its answer: the client's request id. `None` where it was answered before.
+    /// The command is acknowledged: the client's request id. `None` where it was answered before.
     pub(crate) fn settle(&mut self, number: u64) -> Option<u64> {
         let pending = self.remove(number)?;
+        self.acked.truncate(ACKED_MAX - 1);
+        self.acked.push_front((pending.last.command.room, pending.last.command.client_id));
         Some(pending.request_id)
     }
 
@@ -214,7 +244,7 @@ impl Outbox {
         if pending.last.attempt != attempt || pending.is_held {
             return Vec::new();
         }
-        let before = self.before(index, &pending.last.command.room);
+        let before = self.before(index);
         if let Some(before) = before.map(|before| &self.pending[before])
             && (before.is_held || before.published > pending.published)
         {
@@ -225,13 +255,28 @@ impl Outbox {
     }
 
     /// The index of the last command to the room that stands before an index.
-    fn before(&self, index: usize, room: &RoomId) -> Option<usize> {
-        self.pending.range(..index).rposition(|pending| pending.last.command.room == *room)
+    ///
+    /// A resend does not count: it may be answered by what stands already, before all that the
+    /// session has sent since. It has itself the place of what it repeats.
+    fn before(&self, index: usize) -> Option<usize> {
+        let command = &self.pending[index].last.command;
+        let first = |pending: &Pending| !pending.is_resend && pending.is_same(command);
+        let place = match self.pending[index].is_resend {
+            true => self.pending.range(..index).position(first)?,
+            false => index,
+        };
+        self.pending
+            .range(..place)
+            .rposition(|pending| !pending.is_resend && pending.last.command.room == command.room)
+    }
+
+    /// The client id of the command before an index.
+    fn after(&self, index: usize) -> Option<ClientId> {
+        self.before(index).map(|index| self.pending[index].last.command.client_id)
     }
 
     fn next_attempt(&mut self, index: usize, now: Instant) -> Attempt {
-        let before = self.before(index, &self.pending[index].last.command.room);
-        let after = before.map(|index| self.pending[index].last.command.client_id);
+        let after = self.after(index);
         self.published += 1;
         let pending = &mut self.pending[index];
         (pending.published, pending.is_held) = (self.published, false);
@@ -266,7 +311,7 @@ impl Outbox {
             }
             pending.due_at = (now + self.patience.look_pause()).min(pending.given_up_at);
             let is_to_publish = if pending.is_held {
-                self.before(index, &self.pending[index].last.command.room).is_none()
+                self.before(index).is_none()
             } else {
                 pending.is_lost(now, self.patience, ticks)
             };
@@ -286,8 +331,8 @@ impl Outbox {
         let index = self.index(number)?;
         let removed = self.pending.remove(index)?;
         let room = &removed.last.command.room;
-        let next = self.pending.range_mut(index..).find(|next| next.last.command.room == *room);
-        if let Some(next) = next.filter(|next| next.is_held) {
+        let mut behind = self.pending.range_mut(index..);
+        if let Some(next) = behind.find(|next| next.is_held && next.last.command.room == *room) {
             // At once.
             next.due_at = next.published_at;
             self.due_at = self.due_at.map(|due_at| due_at.min(next.due_at));

@@ -251,6 +251,30 @@ fn attempts_of_a_row(len: u64, lost: u64, may: bool) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_comes_after_a_resend_comes_after_what_was_sent_first() {
+    let start = Instant::now();
+    let budget = Arc::new(Budget::new(10 * command().cost()));
+    let mut outbox = Outbox::new(PATIENCE);
+    let id = |number: u128| ClientId::from_parts(1, number);
+    let send = |outbox: &mut Outbox, number: u128| {
+        let permit = budget.permit(command().cost()).expect("permit");
+        outbox.add(0, Command { client_id: id(number), ..command() }, permit, start).after
+    };
+    assert_eq!(send(&mut outbox, 1), None);
+    assert_eq!(send(&mut outbox, 2), Some(id(1)));
+    assert_eq!(send(&mut outbox, 3), Some(id(2)));
+    // The client sends again what has no answer yet: each has the place of the first.
+    assert_eq!(send(&mut outbox, 1), None);
+    assert_eq!(send(&mut outbox, 2), Some(id(1)));
+    assert_eq!(send(&mut outbox, 4), Some(id(3)));
+    // The first is acknowledged, and crosses with one more resend of it.
+    assert!(outbox.settle(0).is_some());
+    assert_eq!(send(&mut outbox, 1), None);
+    assert_eq!(send(&mut outbox, 5), Some(id(4)));
+    assert_eq!(outbox.in_order(7, 0, start).iter().map(|a| a.number).collect::<Vec<_>>(), [5, 7]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_row_is_not_published_more_often_than_it_has_to_be() {
     assert_eq!(attempts_of_a_row(256, 0, true), 256);
     // Each but the first comes after one that was refused.

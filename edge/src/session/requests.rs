@@ -184,10 +184,10 @@ impl Requests {
         let permit = self.shared.admit(&command)?;
         let attempt = self.outbox.add(id, command, permit, Instant::now());
         let sent = self.shared.publish(&self.caller.user, &self.answers, &attempt).await;
-        if sent.is_err() {
-            self.outbox.settle(attempt.number);
-        }
-        sent
+        sent.map_err(|error| {
+            let refused = self.outbox.refuse((attempt.number, attempt.attempt), error.clone());
+            refused.map_or(error, |(_, error)| error)
+        })
     }
 
     /// Publishes a send again.
