@@ -14,7 +14,7 @@ use super::schedule::Schedule;
 use super::world::World;
 use super::{faults, talk};
 use crate::check::{Violation, check, visible};
-use crate::history::{ClientId, Entry, Event, History, Room};
+use crate::history::{Change, ClientId, Entry, Event, History, Room};
 use crate::http;
 use crate::load::read_room;
 
@@ -173,8 +173,7 @@ async fn complete(world: &World, people: &People, logs: &[(Room, Vec<Entry>)]) {
             }
             let seqs = visible(log, &person.login.user);
             // Who has left does not find the room in the list of rooms.
-            let is_in = seqs.last() == log.last().map(|entry| entry.seq).as_ref();
-            if !is_fresh || is_in {
+            if !is_fresh || is_member(log, &person.login.user) {
                 wanted.push((person, *place, seqs));
             }
         }
@@ -190,4 +189,15 @@ async fn complete(world: &World, people: &People, logs: &[(Room, Vec<Entry>)]) {
         let (device, room) = (person.client.name().clone(), place.room.as_str().into());
         world.recorder.record(Event::Settled { device, room });
     }
+}
+
+/// In the end, by what the log says.
+fn is_member(log: &[Entry], user: &str) -> bool {
+    let changes = log.iter().rev().filter_map(|entry| entry.change.as_deref());
+    let mut own = changes.filter_map(|change| match change {
+        Change::Joined(users) => users.iter().any(|one| **one == *user).then_some(true),
+        Change::Left(one) => (**one == *user).then_some(false),
+    });
+    // A direct room has no such entries.
+    own.next().unwrap_or(true)
 }
