@@ -8,6 +8,7 @@
 pub mod error;
 pub mod partition;
 pub mod services;
+mod start;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use error::Error;
 use partition::owner::{Owners, Progress, partitions_of};
 pub use partition::quota::QuotaLimits;
 pub use partition::watch::TICK_INTERVAL;
+use start::Start;
 
 /// The membership role of core nodes.
 pub const ROLE: &str = "core";
@@ -74,7 +76,8 @@ pub struct Core {
 }
 
 impl Core {
-    /// Opens the store's layout, makes the streams, serves, and joins the other nodes.
+    /// Opens the store's layout, makes the streams, serves, and joins the other nodes. For a minute
+    /// it waits for a store or a JetStream that can't answer yet.
     ///
     /// # Errors
     /// Each is one line that an operator can act on.
@@ -83,16 +86,22 @@ impl Core {
         let (tick_interval, assignment) = (options.tick_interval, options.assignment);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let partitions = assets.partitions;
-        services::layout::open(&store, partitions).await?;
-        assets::ensure(&bus, &assets).await?;
-        services::accounts::ensure_bots(&store, &*clock, &bots).await?;
+        let mut start = Start::begin();
+        start
+            .step("the store's layout", async || services::layout::open(&store, partitions).await)
+            .await?;
+        start.step("the streams", async || assets::ensure(&bus, &assets).await).await?;
+        let bots = async || services::accounts::ensure_bots(&store, &*clock, &bots).await;
+        start.step("the bots' accounts", bots).await?;
         let shutdown = Shutdown::new();
-        let context =
-            services::Context::open(store.clone(), Arc::clone(&clock), token_life).await?;
+        let open =
+            async || services::Context::open(store.clone(), Arc::clone(&clock), token_life).await;
+        let context = start.step("the store's keys", open).await?;
         let services = services::start(context, &bus).await?;
         let info =
             NodeInfo { boot: format!("{:016x}", rand::random::<u64>()), ..NodeInfo::default() };
-        let membership = Membership::join(&bus, ROLE, &node, info).await?;
+        let join = async || Membership::join(&bus, ROLE, &node, info.clone()).await;
+        let membership = start.step("the live nodes", join).await?;
         let nodes = match assignment {
             Assignment::Live => membership.live(ROLE),
             Assignment::Watch(nodes) => nodes,

@@ -63,6 +63,14 @@ pub enum Error {
         /// The server's words.
         description: String,
     },
+    /// A bucket can't be read, written or watched now.
+    #[error("can't {what}: {reason}")]
+    Bucket {
+        /// What was tried.
+        what: &'static str,
+        /// What the client library or the server said.
+        reason: String,
+    },
     /// There is no such stream: it was not made, or somebody deleted it.
     #[error("JetStream refused to {0}: there is no such stream")]
     NoStream(String),
@@ -145,6 +153,7 @@ impl Error {
             | Self::Timeout(_)
             | Self::NoResponders(_)
             | Self::ReaderLost { .. }
+            | Self::Bucket { .. }
             // Somebody makes it again: core does for the streams of its partitions.
             | Self::NoStream(_)
             | Self::NotStored { .. } => true,

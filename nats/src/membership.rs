@@ -92,7 +92,7 @@ impl Membership {
     /// and the nodes that are known at that moment were read.
     ///
     /// # Errors
-    /// [`Error::JetStream`] or [`Error::NoResponders`] where the bucket is missing,
+    /// [`Error::Bucket`] or [`Error::NoResponders`] where the bucket is missing or can't answer,
     /// [`Error::Timeout`], [`Error::Closed`].
     pub async fn join(bus: &Bus, role: &str, node: &NodeId, info: NodeInfo) -> Result<Self, Error> {
         let (info, infos) = watch::channel(info);

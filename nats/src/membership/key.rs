@@ -55,11 +55,9 @@ impl Key {
             Stored::Refused(_) if answer.status() == Some(503) => {
                 Err(Error::NoResponders(format!("bucket {NODES_BUCKET}")))
             }
-            Stored::Refused(error) => Err(Error::JetStream {
-                what: "take a heartbeat".to_owned(),
-                code: 0,
-                description: error.message,
-            }),
+            Stored::Refused(error) => {
+                Err(Error::Bucket { what: "write a heartbeat", reason: error.message })
+            }
         }
     }
 }

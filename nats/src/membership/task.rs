@@ -207,6 +207,6 @@ async fn next_entry(watch: Option<&mut Watch>) -> Option<Entry> {
     }
 }
 
-fn failed(what: &str, error: &dyn std::error::Error) -> Error {
-    Error::JetStream { what: what.to_owned(), code: 0, description: error.to_string() }
+fn failed(what: &'static str, error: &dyn std::error::Error) -> Error {
+    Error::Bucket { what, reason: error.to_string() }
 }
