@@ -10,6 +10,9 @@
 //!   way leads to a purge forward: so edges hear of it by the epoch, and no tick speaks of a log
 //!   that went back.
 //! - **The reader stalls**: the log has more, the loop waits for it, and nothing comes.
+//! - **Another owner**: the row is of a later epoch. The loop would learn it with its next commit; where the
+//!   log is quiet that may be long, and meanwhile nobody gives the partition's sign of life, if it has
+//!   been this node's again since.
 //!
 //! What it can't find: a log that went back and grew beyond what was read between two looks (at 500
 //! commands a second a look comes every 500). The reader goes on behind what it has read, and what
@@ -93,6 +96,8 @@ pub(super) enum Finding {
         /// The last sequence that was read.
         read: u64,
     },
+    /// Another owner has taken the partition.
+    Replaced,
 }
 
 /// A partition's watch. It is of one epoch.
@@ -119,8 +124,8 @@ struct Seen {
 }
 
 impl<L: CommandLog> Watch<L> {
-    /// Looks for as long as it is polled. After it has found that the log went back it looks and
-    /// ticks no more.
+    /// Looks for as long as it is polled. After it has found what ends the owner it looks and ticks no
+    /// more.
     pub(super) async fn run(self) -> Infallible {
         let mut looks = interval(self.tick_interval.unwrap_or(TICK_INTERVAL));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -135,7 +140,7 @@ impl<L: CommandLog> Watch<L> {
             let Some(finding) = found else { continue };
             // An error says that the loop has ended.
             let _ = self.findings.send(finding).await;
-            if matches!(finding, Finding::Back { .. }) {
+            if !matches!(finding, Finding::Stalled { .. }) {
                 std::future::pending::<()>().await;
             }
         }
@@ -154,8 +159,8 @@ impl<L: CommandLog> Watch<L> {
             return Ok(Some(Finding::Back { read, last_seq: info.last_seq }));
         }
         let stalled = self.stalled(info, seen);
-        if self.tick_interval.is_some() {
-            self.tick(info, seen).await?;
+        if self.tick_interval.is_some() && !self.tick(info, seen).await? {
+            return Ok(Some(Finding::Replaced));
         }
         self.trim(info, seen).await?;
         Ok(stalled)
@@ -184,12 +189,13 @@ impl<L: CommandLog> Watch<L> {
         }
     }
 
-    /// The row and the read version are of one snapshot, opened behind the look at the log.
-    async fn tick(&self, info: LogInfo, seen: &mut Seen) -> Result<(), Error> {
+    /// The row and the read version are of one snapshot, opened behind the look at the log. False:
+    /// the row is another owner's.
+    async fn tick(&self, info: LogInfo, seen: &mut Seen) -> Result<bool, Error> {
         let snapshot = self.store.snapshot().await?;
         let row = read_row_of(&*snapshot, self.partition).await?;
         if row.epoch != self.epoch {
-            return Ok(());
+            return Ok(false);
         }
         // Also where the bus fails: it may have gone out, and a hole is noticed, a double is not.
         seen.tick_number += 1;
@@ -200,7 +206,8 @@ impl<L: CommandLog> Watch<L> {
             last_seq: info.last_seq,
             read_version: snapshot.read_version().0.to_vec(),
         };
-        self.bus.tick(self.partition, &tick).await
+        self.bus.tick(self.partition, &tick).await?;
+        Ok(true)
     }
 
     /// Removes from the log what is applied. A log that ends before that is left alone: a purge

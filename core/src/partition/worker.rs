@@ -388,6 +388,7 @@ impl<L: CommandLog> Owned<L> {
             // It has gone on since.
             Finding::Stalled { read } if read < self.reading.read() => Ok(()),
             Finding::Stalled { .. } => self.read_anew(&"the reader stalls", stop).await,
+            Finding::Replaced => Err(Error::Lost(partition)),
         }
     }
 

@@ -43,14 +43,16 @@ async fn an_owner_gives_a_sign_of_life_each_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_owner_that_was_replaced_is_silent() {
+async fn an_owner_that_was_replaced_is_silent_and_steps_back() {
     let world = World::new(&["alice", "bob"]).await;
     let first = world.own("n1").await;
     let second = world.own("n2").await;
     world.bus.tick(2, 5).await;
     let epochs: Vec<u64> = world.bus.ticks().iter().map(|tick| tick.epoch).collect();
     assert_eq!(epochs, [1, 2, 2, 2, 2, 2]);
-    first.crash().await;
+    // Nothing came to commit: only the watch can have told.
+    let ended = first.task.await.expect("join");
+    assert!(matches!(ended, Err(Error::Lost(_))), "{ended:?}");
     second.leave().await.expect("leave");
 }
 
