@@ -1,8 +1,9 @@
 //! What the store was made for: checked before anything else reads or writes it.
 
+use bytes::Bytes;
 use weft_proto::{Partition, StoreId};
 use weft_storage::tables::layout::{self, KEY_VERSION, Layout};
-use weft_storage::{Batch, Store};
+use weft_storage::{Batch, Snapshot, Store};
 
 use crate::Error;
 
@@ -19,10 +20,11 @@ async fn open_as(store: &Store, partitions: Partition, new_id: StoreId) -> Resul
     if partitions == 0 {
         return Err(Error::Layout("a store has at least 1 partition, but 0 are configured".into()));
     }
-    let row = store.snapshot().await?.get(layout::key()).await?;
-    let row = if let Some(row) = row {
+    let snapshot = store.snapshot().await?;
+    let row = if let Some(row) = snapshot.get(layout::key()).await? {
         row
     } else {
+        refuse_foreign(&*snapshot).await?;
         let first = Layout {
             partitions: partitions.into(),
             epoch: 1,
@@ -59,6 +61,19 @@ async fn open_as(store: &Store, partitions: Partition, new_id: StoreId) -> Resul
     Ok(found)
 }
 
+/// Without a layout row a store is empty, or not for us: FoundationDB serves others too.
+async fn refuse_foreign(snapshot: &dyn Snapshot) -> Result<(), Error> {
+    let all = Bytes::new()..Bytes::from_static(&[0xff]);
+    match snapshot.scan(all, 1, false).await?.first() {
+        None => Ok(()),
+        Some(_) => Err(Error::Layout(
+            "this store has no layout but is not empty: it belongs to something else, or an import \
+             into it has not ended"
+                .to_owned(),
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use weft_storage::memory::Memory;
@@ -89,5 +104,16 @@ mod tests {
         store.commit(batch).await.expect("commit");
         let refused = open_as(&store, 4, StoreId(7)).await.expect_err("99").to_string();
         assert!(refused.contains("99") && !refused.contains('\n'), "{refused}");
+    }
+    #[tokio::test]
+    async fn a_store_that_is_not_ours_is_refused_and_left_alone() {
+        let store = Store::new(Memory::new());
+        let mut batch = Batch::new([1; 16]);
+        batch.set(Bytes::from_static(b"users/1"), "somebody's");
+        store.commit(batch).await.expect("commit");
+        let refused = open(&store, 4).await.expect_err("foreign").to_string();
+        assert!(refused.contains("something else") && !refused.contains('\n'), "{refused}");
+        let row = store.snapshot().await.expect("snapshot").get(layout::key()).await;
+        assert_eq!(row.expect("get"), None);
     }
 }
