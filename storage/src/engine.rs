@@ -89,3 +89,15 @@ impl Store {
         self.engine.commit(batch).await
     }
 }
+
+/// So that a wrapper takes a store as it takes an engine.
+#[async_trait]
+impl Engine for Store {
+    async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, Error> {
+        self.engine.snapshot().await
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Outcome, Error> {
+        self.engine.commit(batch).await
+    }
+}

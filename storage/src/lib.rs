@@ -3,7 +3,7 @@
 //! - [`Store`] is what everything else holds: one small interface over any engine. Two verbs:
 //!   a [`Snapshot`] reads, a [`Batch`] is committed whole or not at all.
 //! - [`embedded`] keeps it on disk for one process; `fdb` (a cargo feature) in FoundationDB, for
-//!   many; [`memory`] is the reference model for tests.
+//!   many; [`memory`] is the reference model for tests, and [`faulty`] lets any of them fail.
 //! - [`tables`] owns every key's bytes. No other crate builds a key.
 //!
 //! Invariants:
@@ -16,6 +16,7 @@ pub mod batch;
 pub mod embedded;
 pub mod engine;
 pub mod error;
+pub mod faulty;
 #[cfg(feature = "fdb")]
 pub mod fdb;
 pub mod limits;

@@ -6,6 +6,7 @@
 
 #![allow(dead_code, unused_imports, unused_macros, reason = "each test file uses its part")]
 
+pub mod evidence;
 pub mod histories;
 
 use std::collections::BTreeSet;
@@ -50,6 +51,7 @@ macro_rules! conformance {
             cleared_ranges_can_be_filled_again
             batches_without_operations_check_their_guards
             large_reads_are_whole
+            what_nobody_learned_happens_once
         }
     };
     (@list; $($name:ident)*) => {
@@ -69,6 +71,8 @@ macro_rules! conformance {
     };
 }
 pub(crate) use conformance;
+
+pub use evidence::what_nobody_learned_happens_once;
 
 /// A function of the suite.
 pub type Case = fn(Store) -> Pin<Box<dyn Future<Output = ()> + Send>>;
