@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`system`], [`process`] | `weft dev`, or nats-server, core and edges apart; kill, freeze, restart |
 //! | [`cluster`] | one nats-server, or three as a cluster; older copies of their data |
+//! | [`mod@fdb`] | a FoundationDB server, where the store is one |
 //! | [`proxy`] | faults of the wire between any two parts |
 //! | [`http`], [`account`] | the HTTP front door; users and their devices' tokens |
 //! | [`socket`], [`session`] | one WebSocket: raw, and with requests matched to answers |
@@ -21,6 +22,8 @@
 //! | variable | meaning |
 //! | --- | --- |
 //! | `WEFT_BIN` | the `weft` binary to test; else it is built |
+//! | `WEFT_TEST_STORE` | `embedded` (the default) or `fdb`: what the scenarios of separate processes run on |
+//! | `WEFT_FDB_BIN` | a folder with `fdbserver` and `fdbcli`, for `fdb` |
 //! | `WEFT_NATS_SERVER` | the nats-server to use; else the one on `PATH`, else one is installed |
 //! | `WEFT_KILLS` | how often `acknowledged_is_kept` kills each part; 3 by default |
 //! | `WEFT_DUEL_SECONDS` | how long `two_owners` lets them fight; 15 by default |
@@ -29,6 +32,7 @@ pub mod account;
 pub mod check;
 pub mod client;
 pub mod cluster;
+pub mod fdb;
 pub mod history;
 pub mod http;
 pub mod load;

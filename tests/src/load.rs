@@ -132,6 +132,13 @@ impl Load {
         self.recorder.acked()
     }
 
+    /// Attempts that were refused so far, for a time or for good.
+    #[must_use]
+    pub fn refused(&self) -> usize {
+        let is_refusal = |event: &&Event| matches!(event, Event::Refused { .. });
+        self.recorder.history().events.iter().filter(is_refusal).count()
+    }
+
     /// The close codes of all sockets that have ended; `None` where one was cut.
     #[must_use]
     pub fn closes(&self) -> Vec<Option<u16>> {

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use weft_tests::system::Engine;
 use weft_tests::torture;
 
 /// Long trials of Weft as a whole.
@@ -26,6 +27,13 @@ enum Command {
         /// Three nats-servers as one cluster.
         #[arg(long)]
         cluster: bool,
+        /// What keeps everything. With `fdb`, WEFT_FDB_BIN names the folder with FoundationDB's
+        /// programs.
+        #[arg(long, value_enum, default_value_t = Engine::Embedded)]
+        store: Engine,
+        /// How many cores; an embedded store belongs to one.
+        #[arg(long, default_value_t = 1)]
+        cores: usize,
         /// A further option of `weft core`, as `--core-arg=--without-ticks`. Can be given several
         /// times.
         #[arg(long = "core-arg", value_name = "OPTION")]
@@ -38,8 +46,13 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let Command::Torture { minutes, seed, cluster, core_args, edge_args } = Cli::parse().command;
+    let Command::Torture { minutes, seed, cluster, store, cores, core_args, edge_args } =
+        Cli::parse().command;
     let seed = seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
-    let options = torture::Options { minutes, seed, cluster, core_args, edge_args };
+    anyhow::ensure!(
+        cores == 1 || cores > 1 && store == Engine::Fdb,
+        "an embedded store has exactly one core: --store fdb for more"
+    );
+    let options = torture::Options { minutes, seed, cluster, store, cores, core_args, edge_args };
     Ok(if torture::run(options).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -25,9 +25,9 @@ use crate::proxy::{Kind, Proxy};
 use crate::session::Session;
 use crate::wait::until;
 
-pub use binary::{nats_server, twin, weft};
+pub use binary::{nats_server, twin, weft, weft_on};
 pub use folder::Folder;
-pub use options::{Options, Twin};
+pub use options::{Engine, Options, Twin};
 
 /// How long a start may take on a busy machine of two cores.
 pub const START_LIMIT: Duration = Duration::from_secs(60);
@@ -44,6 +44,7 @@ pub struct System {
     folder: Folder,
     edges: Vec<SocketAddr>,
     servers: Vec<SocketAddr>,
+    cores: Vec<String>,
     /// By the part that goes through them; in the order of the servers.
     proxies: BTreeMap<String, Vec<Proxy>>,
 }
@@ -62,6 +63,7 @@ impl System {
             processes: BTreeMap::new(),
             edges: vec![free_address()?],
             servers: vec![free_address()?],
+            cores: Vec::new(),
             proxies: BTreeMap::new(),
             folder,
         };
@@ -87,8 +89,8 @@ impl System {
         Ok(system)
     }
 
-    /// `nats` (or `nats-0`, … of a cluster), `core` (or `twin`) and `edge-0`, `edge-1`, … as
-    /// processes of these names, ready.
+    /// `nats` (or `nats-0`, … of a cluster), `core` (or `core-0`, …, or `twin`), `edge-0`, `edge-1`,
+    /// … and perhaps `fdb` as processes of these names, ready.
     ///
     /// # Errors
     /// Where they can't be started.
@@ -100,15 +102,19 @@ impl System {
         let free = |count| (0..count).map(|_| free_address()).collect::<Result<Vec<_>>>();
         let (edges, servers) = (free(options.edges)?, free(options.nats_servers)?);
         let (processes, proxies) = (BTreeMap::new(), BTreeMap::new());
-        let mut system = Self { processes, folder, edges, servers, proxies };
+        let cores = core_names(options.cores);
+        let mut system = Self { processes, folder, edges, servers, cores, proxies };
         if options.proxied {
             let edges = (0..options.edges).map(|i| format!("edge-{i}"));
-            for part in edges.chain(["core".to_owned()]) {
+            for part in edges.chain(system.cores.clone()) {
                 system.add_proxies(&part).await?;
             }
         }
         system.start_servers().await?;
-        system.start_core(&options).await?;
+        if options.store == Engine::Fdb {
+            system.start_fdb().await?;
+        }
+        system.start_cores(&options).await?;
         for (i, address) in system.edges.clone().into_iter().enumerate() {
             let name = format!("edge-{i}");
             let url = system.nats_url_of(&name);
@@ -122,19 +128,42 @@ impl System {
         Ok(system)
     }
 
-    async fn start_core(&mut self, options: &Options) -> Result<()> {
-        let url = self.nats_url_of("core");
+    async fn start_cores(&mut self, options: &Options) -> Result<()> {
         if let Some(kind) = options.twin {
-            let store = self.folder.path().join("store").display().to_string();
-            let kind = if kind == Twin::Live { "live" } else { "told" }.to_owned();
-            return self.add("twin", twin().await, vec![url, store, kind], role_env("core")).await;
+            return self.start_twins(kind).await;
         }
-        let mut args = self.core_args("store");
-        args[2] = url;
-        let replicas = if options.nats_servers >= 3 { "3" } else { "1" };
-        args.extend(["--replicas", replicas].map(str::to_owned));
-        args.extend(options.core_args.clone());
-        self.add("core", weft().await, args, role_env("core")).await
+        for name in self.cores.clone() {
+            let mut args = self.core_args("store");
+            args[2] = self.nats_url_of(&name);
+            if options.store == Engine::Fdb {
+                args[4] = format!("fdb:{}", self.cluster_file().display());
+                // An embedded store keeps its core's name.
+                args.extend(["--node", &name].map(str::to_owned));
+            }
+            let replicas = if options.nats_servers >= 3 { "3" } else { "1" };
+            args.extend(["--replicas", replicas].map(str::to_owned));
+            args.extend(options.core_args.clone());
+            self.add(&name, weft_on(options.store).await, args, role_env("core")).await?;
+        }
+        Ok(())
+    }
+
+    async fn start_twins(&mut self, kind: Twin) -> Result<()> {
+        let store = match kind {
+            Twin::Live | Twin::Told => format!("embedded:{}", self.path().join("store").display()),
+            Twin::Apart => format!("fdb:{}", self.cluster_file().display()),
+        };
+        let told = if kind == Twin::Live { "live" } else { "told" };
+        let args = vec![self.nats_url_of("core"), store, told.to_owned()];
+        if kind != Twin::Apart {
+            return self.add("twin", twin(Engine::Embedded).await, args, role_env("core")).await;
+        }
+        for name in ["twin-a", "twin-b"] {
+            let mut args = args.clone();
+            args.push(name.to_owned());
+            self.add(name, twin(Engine::Fdb).await, args, role_env("core")).await?;
+        }
+        Ok(())
     }
 
     /// A proxy before each nats-server, for this part alone.
@@ -220,6 +249,12 @@ impl System {
         let children = children(self.process("dev").pid()?)?;
         let nats = children.iter().find(|(_, command)| command.starts_with("nats-server"));
         Ok(nats.with_context(|| format!("no nats-server among {children:?}"))?.0)
+    }
+
+    /// The names of the processes of the cores.
+    #[must_use]
+    pub fn core_names(&self) -> &[String] {
+        &self.cores
     }
 
     /// Where clients connect.
@@ -352,6 +387,13 @@ pub async fn shared() -> &'static System {
     let system = SYSTEM.get_or_init(start).await;
     eprintln!("logs and data: {}", system.path().display());
     system
+}
+
+fn core_names(count: usize) -> Vec<String> {
+    match count {
+        1 => vec!["core".to_owned()],
+        count => (0..count).map(|i| format!("core-{i}")).collect(),
+    }
 }
 
 /// The environment of a role's process beside a nats-server of [`System::split`].

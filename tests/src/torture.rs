@@ -34,6 +34,7 @@ use self::round::Judged;
 use self::schedule::Schedule;
 use self::world::World;
 use crate::history::{Event, Recorder};
+use crate::system::Engine;
 
 /// The longest time before everything is compared, and forgotten.
 const ROUND_MAX: Duration = Duration::from_secs(300);
@@ -47,6 +48,10 @@ pub struct Options {
     pub seed: u64,
     /// Three nats-servers instead of one.
     pub cluster: bool,
+    /// What keeps everything.
+    pub store: Engine,
+    /// How many cores.
+    pub cores: usize,
     /// Further options of `weft core`.
     pub core_args: Vec<String>,
     /// Further options of `weft edge`.

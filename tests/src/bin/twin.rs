@@ -1,16 +1,18 @@
-//! Two cores in one process, over one embedded store: `twin <nats url> <store folder> live|told`,
-//! with the password of NATS user `core` in `WEFT_NATS_PASSWORD`.
+//! Two cores over one store: `twin <nats url> <store> live|told [name]`, with the password of NATS
+//! user `core` in `WEFT_NATS_PASSWORD`.
 //!
 //! An embedded store belongs to one process, so this is how two owners of one partition can be had
-//! without a store for several. `live`: they share the partitions as all cores do. `told`: after the
-//! line `duel on` on standard input both believe that they own every partition; after `duel off`,
-//! and at start, they share them. It ends with its input.
+//! without a store for several. With one, and a name, it is that one of the two alone. `live`: they share
+//! the partitions as all cores do. `told`: after the line `duel on` on standard input both believe that
+//! they own every partition; after `duel off`, and at start, they share them. It ends with its input.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
+use futures_util::future::{join_all, select_all, try_join_all};
 use tokio::sync::{mpsc, watch};
 use weft_core::{Assignment, Core, CoreOptions, QuotaLimits};
 use weft_nats::membership::Nodes;
@@ -24,33 +26,54 @@ const NAMES: [&str; 2] = ["twin-a", "twin-b"];
 /// How long each may take to leave.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-#[tokio::main]
-async fn main() -> Result<()> {
+fn main() -> Result<()> {
     init_telemetry("info", LogFormat::Text);
-    let mut args = std::env::args().skip(1);
-    let mut arg = || args.next().context("twin <nats url> <store folder> live|told");
-    let (url, folder, told) = (arg()?, arg()?, arg()? == "told");
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [url, place, kind, only @ ..] = args.as_slice() else {
+        bail!("twin <nats url> embedded:<folder>|fdb:<cluster file> live|told [name]");
+    };
     let password = std::env::var("WEFT_NATS_PASSWORD").context("WEFT_NATS_PASSWORD")?;
-    let store = Store::new(Embedded::open(Path::new(&folder))?);
-    let (a, b) = tokio::try_join!(
-        Twin::start(NAMES[0], &store, &url, &password, told),
-        Twin::start(NAMES[1], &store, &url, &password, told),
-    )?;
+    let names = NAMES.into_iter().filter(|name| only.is_empty() || only.iter().any(|o| o == name));
+    // What must outlive the runtime comes before it.
+    let (store, _kept) = open(place)?;
+    let starts = names.map(|name| Twin::start(name, &store, url, &password, kind == "told"));
+    tokio::runtime::Runtime::new()?.block_on(run(try_join_all(starts)))
+}
+
+async fn run(starts: impl Future<Output = Result<Vec<Twin>>>) -> Result<()> {
+    let twins = starts.await?;
+    let failed = twins.iter().map(|twin| Box::pin(twin.core.failed()));
+    let mut failed = select_all(failed);
     let mut lines = lines_of_input();
     loop {
         tokio::select! {
             line = lines.recv() => match line.as_deref() {
-                Some("duel on") => [&a, &b].map(Twin::alone),
-                Some("duel off") => [&a, &b].map(Twin::share),
-                Some(other) => return Err(anyhow!("neither `duel on` nor `duel off`: {other}")),
+                Some("duel on") => twins.iter().for_each(Twin::alone),
+                Some("duel off") => twins.iter().for_each(Twin::share),
+                Some(other) => bail!("neither `duel on` nor `duel off`: {other}"),
                 None => break,
             },
-            error = a.core.failed() => return Err(anyhow!("{} failed: {error}", a.node)),
-            error = b.core.failed() => return Err(anyhow!("{} failed: {error}", b.node)),
+            (error, ..) = &mut failed => bail!("a core failed: {error}"),
         };
     }
-    tokio::join!(a.core.shutdown(PATIENCE), b.core.shutdown(PATIENCE));
+    drop(failed);
+    join_all(twins.into_iter().map(|twin| twin.core.shutdown(PATIENCE))).await;
     Ok(())
+}
+
+/// The store, and what must live for as long as it.
+fn open(place: &str) -> Result<(Store, Option<Box<dyn Any>>)> {
+    match place.split_once(':') {
+        Some(("embedded", folder)) => Ok((Store::new(Embedded::open(Path::new(folder))?), None)),
+        #[cfg(feature = "fdb")]
+        Some(("fdb", file)) => {
+            use weft_storage::fdb::{Fdb, Namespace, Network};
+            let network = Network::start()?;
+            let engine = Fdb::open(&network, Path::new(file), Namespace::default())?;
+            Ok((Store::new(engine), Some(Box::new(network))))
+        }
+        _ => bail!("not a store that this build has: {place}"),
+    }
 }
 
 /// Standard input can only be read by a thread that blocks.

@@ -6,6 +6,7 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 
 use super::folder::{profile_folder, target};
+use super::options::Engine;
 
 /// The `weft` binary: `WEFT_BIN`, else built once per test process, with this test's profile.
 ///
@@ -16,21 +17,45 @@ pub async fn weft() -> &'static Path {
     BINARY
         .get_or_init(async || match std::env::var_os("WEFT_BIN") {
             Some(binary) => PathBuf::from(binary),
-            None => build("weft").await,
+            None => build("weft", &[]).await,
         })
         .await
 }
 
-/// The binary of two cores in one process, built as [`weft`] is.
+/// The `weft` binary that has this engine.
+///
+/// # Panics
+/// Where it can't be built: with FoundationDB that needs its client library.
+pub async fn weft_on(engine: Engine) -> &'static Path {
+    static WITH_FDB: OnceCell<PathBuf> = OnceCell::const_new();
+    if engine == Engine::Embedded || std::env::var_os("WEFT_BIN").is_some() {
+        return weft().await;
+    }
+    WITH_FDB.get_or_init(async || build_with_fdb("weft").await).await
+}
+
+/// The binary of two cores, built as [`weft`] is.
 ///
 /// # Panics
 /// Where it can't be built.
-pub async fn twin() -> &'static Path {
-    static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
-    BINARY.get_or_init(async || build("twin").await).await
+pub async fn twin(engine: Engine) -> &'static Path {
+    static PLAIN: OnceCell<PathBuf> = OnceCell::const_new();
+    static WITH_FDB: OnceCell<PathBuf> = OnceCell::const_new();
+    match engine {
+        Engine::Embedded => PLAIN.get_or_init(async || build("twin", &[]).await).await,
+        Engine::Fdb => WITH_FDB.get_or_init(async || build_with_fdb("twin").await).await,
+    }
 }
 
-async fn build(binary: &str) -> PathBuf {
+/// Another build of the same name: it must not stay in the place of the first.
+async fn build_with_fdb(binary: &str) -> PathBuf {
+    let built = build(binary, &["--features", "weft/fdb,weft-tests/fdb"]).await;
+    let kept = built.with_file_name(format!("{binary}-fdb"));
+    std::fs::copy(built, &kept).expect("a copy of the binary");
+    kept
+}
+
+async fn build(binary: &str, features: &[&str]) -> PathBuf {
     let folder = profile_folder();
     let profile = folder.file_name().and_then(|name| name.to_str()).unwrap_or("debug");
     let profile = if profile == "debug" { "dev" } else { profile };
@@ -38,7 +63,12 @@ async fn build(binary: &str) -> PathBuf {
     let args = ["build", "--workspace", "--bin", binary, "--profile", profile, "--quiet"];
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
     let mut command = Command::new(env!("CARGO"));
-    command.args(args).args(["--manifest-path", manifest]).arg("--target-dir").arg(target());
+    command
+        .args(args)
+        .args(features)
+        .args(["--manifest-path", manifest])
+        .arg("--target-dir")
+        .arg(target());
     // What cargo tells this test of its package would be news to the build scripts of dependencies:
     // every run would build most of them anew, twice.
     for (name, _) in std::env::vars_os() {

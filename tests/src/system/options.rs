@@ -3,13 +3,17 @@
 /// What differs from the defaults.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// What keeps everything.
+    pub store: Engine,
+    /// How many cores; several need a store for several.
+    pub cores: usize,
     /// How many edges; `weft dev` has one.
     pub edges: usize,
     /// How many nats-servers; more than one are a cluster, with three copies of each stream.
     pub nats_servers: usize,
     /// Core and each edge reach NATS through a proxy of their own.
     pub proxied: bool,
-    /// Instead of core: two cores in one process, over one store.
+    /// Instead of core: two cores over one store, embedded where they are one process.
     pub twin: Option<Twin>,
     /// Further options of `weft core` (or `weft dev`).
     pub core_args: Vec<String>,
@@ -22,6 +26,8 @@ impl Default for Options {
         // A load of few devices is far beyond what one person types.
         let quota = ["--sender-rate-per-s", "2000", "--sender-burst", "4000"];
         Self {
+            store: Engine::asked_for(),
+            cores: 1,
             edges: 2,
             nats_servers: 1,
             proxied: false,
@@ -48,11 +54,37 @@ impl Options {
     }
 }
 
-/// How two cores in one process know which partitions are whose.
+/// A store's engine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Engine {
+    /// On disk, for one core.
+    Embedded,
+    /// A FoundationDB server of the system's own. `WEFT_FDB_BIN` names the folder with its programs.
+    Fdb,
+}
+
+impl Engine {
+    /// What `WEFT_TEST_STORE` says (`embedded`, `fdb`), so that every scenario runs on every engine.
+    ///
+    /// # Panics
+    /// Where it says anything else.
+    #[must_use]
+    pub fn asked_for() -> Self {
+        match std::env::var("WEFT_TEST_STORE").as_deref() {
+            Err(_) | Ok("" | "embedded") => Self::Embedded,
+            Ok("fdb") => Self::Fdb,
+            Ok(other) => panic!("WEFT_TEST_STORE is embedded or fdb, not {other:?}"),
+        }
+    }
+}
+
+/// How two cores, in one process or two, know which partitions are whose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Twin {
     /// As all cores do.
     Live,
     /// By what is said to the process: `duel on`, `duel off`.
     Told,
+    /// As `Told`, but each is a process: `twin-a` and `twin-b`. That needs a store for several.
+    Apart,
 }

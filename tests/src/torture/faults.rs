@@ -53,15 +53,15 @@ async fn one(world: &World, planned: Planned, mut stop: watch::Receiver<bool>) {
         let _ = timeout_at(Instant::now() + lasts, stop.wait_for(|stop| *stop)).await;
     };
     let made = match target {
-        Target::Nats(_) | Target::Core | Target::Edge(_) => {
-            process(world, &target.part(world.shape.servers), act, wait).await
+        Target::Nats(_) | Target::Core(_) | Target::Edge(_) | Target::Fdb => {
+            process(world, &target.part(world.shape), act, wait).await
         }
         Target::ClientLink(edge) => {
             link(std::slice::from_ref(&world.client_links[edge]), act, wait).await;
             Ok(())
         }
-        Target::EdgeLink(_) | Target::CoreLink => {
-            let part = target.part(world.shape.servers);
+        Target::EdgeLink(_) | Target::CoreLink(_) => {
+            let part = target.part(world.shape);
             link(world.system.proxies(&part), act, wait).await;
             Ok(())
         }

@@ -136,6 +136,8 @@ impl Totals {
             "minutes": options.minutes,
             "seed": options.seed,
             "mode": if options.cluster { "cluster" } else { "single" },
+            "store": format!("{:?}", options.store).to_lowercase(),
+            "cores": options.cores,
             "faults": faults.len(),
             "faults_by_kind": kinds,
             "sends": counts.sends,

@@ -20,16 +20,18 @@ const SUBJECTS: [&str; 8] =
 pub enum Target {
     /// A nats-server.
     Nats(usize),
-    /// The core process.
-    Core,
+    /// A core process.
+    Core(usize),
+    /// The FoundationDB server.
+    Fdb,
     /// An edge process.
     Edge(usize),
     /// What lies between clients and an edge.
     ClientLink(usize),
     /// What lies between an edge and NATS.
     EdgeLink(usize),
-    /// What lies between core and NATS.
-    CoreLink,
+    /// What lies between a core and NATS.
+    CoreLink(usize),
 }
 
 /// How it is broken.
@@ -77,6 +79,10 @@ pub struct Planned {
 pub struct Shape {
     /// Edges.
     pub edges: usize,
+    /// Cores.
+    pub cores: usize,
+    /// There is a FoundationDB server.
+    pub fdb: bool,
     /// nats-servers.
     pub servers: usize,
 }
@@ -106,13 +112,16 @@ impl Schedule {
     fn target(&mut self) -> Target {
         let edge = self.rng.random_range(0..self.shape.edges);
         let server = self.rng.random_range(0..self.shape.servers);
-        match self.rng.random_range(0..16) {
+        let core =
+            if self.shape.cores > 1 { self.rng.random_range(0..self.shape.cores) } else { 0 };
+        match self.rng.random_range(0..if self.shape.fdb { 18 } else { 16 }) {
             0..3 => Target::Nats(server),
-            3..6 => Target::Core,
+            3..6 => Target::Core(core),
             6..9 => Target::Edge(edge),
             9..11 => Target::ClientLink(edge),
             11..14 => Target::EdgeLink(edge),
-            _ => Target::CoreLink,
+            14..16 => Target::CoreLink(core),
+            _ => Target::Fdb,
         }
     }
 
@@ -122,12 +131,12 @@ impl Schedule {
             // An older copy in one server of a cluster breaks what Raft builds on: a vote that
             // was given is never forgotten.
             Target::Nats(_) if self.shape.servers == 1 && number < 4 => Act::OlderCopy,
-            Target::Nats(_) | Target::Core | Target::Edge(_) => match number {
+            Target::Nats(_) | Target::Core(_) | Target::Edge(_) | Target::Fdb => match number {
                 0..11 => Act::Kill,
                 11..16 => Act::Freeze,
                 _ => Act::Restart,
             },
-            Target::EdgeLink(_) | Target::CoreLink if number < 11 => match number {
+            Target::EdgeLink(_) | Target::CoreLink(_) if number < 11 => match number {
                 0..3 => Act::Swallow,
                 3..6 => Act::SwallowSome(self.rng.random_range(2..40)),
                 _ => Act::SwallowOne(SUBJECTS.choose(&mut self.rng).copied().unwrap_or_default()),
@@ -188,11 +197,13 @@ impl Iterator for Schedule {
 impl Target {
     /// The name of its process, or of the part whose link it is.
     #[must_use]
-    pub fn part(self, servers: usize) -> String {
+    pub fn part(self, shape: Shape) -> String {
         match self {
-            Self::Nats(_) if servers == 1 => "nats".to_owned(),
+            Self::Nats(_) if shape.servers == 1 => "nats".to_owned(),
             Self::Nats(number) => format!("nats-{number}"),
-            Self::Core | Self::CoreLink => "core".to_owned(),
+            Self::Core(_) | Self::CoreLink(_) if shape.cores == 1 => "core".to_owned(),
+            Self::Core(number) | Self::CoreLink(number) => format!("core-{number}"),
+            Self::Fdb => "fdb".to_owned(),
             Self::Edge(number) | Self::EdgeLink(number) | Self::ClientLink(number) => {
                 format!("edge-{number}")
             }
@@ -208,8 +219,10 @@ impl Planned {
         match (self.act, self.target) {
             // One of a cluster's servers may be away; and what is cut comes back at once.
             (_, Target::Nats(_)) if shape.servers > 1 => 0,
+            // Its partitions find another owner, the others have one.
+            (_, Target::Core(_) | Target::CoreLink(_)) if shape.cores > 1 => 0,
             (Act::Cut | Act::Delay(_) | Act::SwallowSome(_) | Act::SwallowOne(_), _) => 0,
-            (_, Target::Nats(_) | Target::Core | Target::CoreLink) => all,
+            (_, Target::Nats(_) | Target::Core(_) | Target::CoreLink(_) | Target::Fdb) => all,
             (_, Target::Edge(edge) | Target::EdgeLink(edge) | Target::ClientLink(edge)) => {
                 1 << edge
             }
@@ -221,11 +234,12 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nats(number) => write!(f, "nats-{number}"),
-            Self::Core => f.write_str("core"),
+            Self::Core(number) => write!(f, "core-{number}"),
+            Self::Fdb => f.write_str("fdb"),
             Self::Edge(number) => write!(f, "edge-{number}"),
             Self::ClientLink(number) => write!(f, "clients..edge-{number}"),
             Self::EdgeLink(number) => write!(f, "edge-{number}..nats"),
-            Self::CoreLink => f.write_str("core..nats"),
+            Self::CoreLink(number) => write!(f, "core-{number}..nats"),
         }
     }
 }
@@ -252,7 +266,9 @@ impl fmt::Display for Act {
 mod tests {
     use super::*;
 
-    const SHAPE: Shape = Shape { edges: 2, servers: 1 };
+    const SHAPE: Shape = Shape { edges: 2, cores: 1, fdb: false, servers: 1 };
+    const CLUSTER: Shape = Shape { servers: 3, ..SHAPE };
+    const MANY: Shape = Shape { cores: 2, fdb: true, ..SHAPE };
 
     fn hour(seed: u64, shape: Shape) -> Vec<Planned> {
         let hour = Duration::from_secs(3_600);
@@ -268,7 +284,7 @@ mod tests {
     #[test]
     fn faults_are_many_but_never_more_than_three_at_once() {
         for seed in 0..20 {
-            let shape = Shape { edges: 2, servers: if seed % 2 == 0 { 1 } else { 3 } };
+            let shape = [SHAPE, CLUSTER, MANY][seed as usize % 3];
             let faults = hour(seed, shape);
             assert!(faults.len() > 10 * 60, "seed {seed}: {} an hour", faults.len());
             for (i, fault) in faults.iter().enumerate() {
@@ -286,6 +302,10 @@ mod tests {
             let names = hour(1, shape).into_iter().map(|fault| fault.act.to_string());
             names.collect::<std::collections::BTreeSet<_>>().len()
         };
-        assert_eq!((kinds(SHAPE), kinds(Shape { edges: 2, servers: 3 })), (11, 10));
+        assert_eq!((kinds(SHAPE), kinds(CLUSTER)), (11, 10));
+        let is_hit = |target| hour(1, MANY).iter().any(|planned| planned.target == target);
+        let all = [Target::Core(0), Target::Core(1), Target::CoreLink(1), Target::Fdb];
+        assert!(all.into_iter().all(is_hit));
+        assert!(hour(1, SHAPE).iter().all(|planned| planned.target != Target::Fdb));
     }
 }

@@ -13,7 +13,7 @@ use super::schedule::{Planned, Shape};
 use crate::cluster::OlderCopy;
 use crate::history::Recorder;
 use crate::proxy::{Kind, Proxy};
-use crate::system::{Options, System};
+use crate::system::{Engine, Options, System};
 
 /// How often processes are looked at.
 const WATCH_EVERY: Duration = Duration::from_millis(250);
@@ -57,7 +57,9 @@ impl World {
     pub(super) async fn start(recorder: Recorder, torture: &super::Options) -> Result<Arc<Self>> {
         let rates = ["--accounts-per-s", "10000", "--accounts-burst", "10000"];
         let servers = if torture.cluster { 3 } else { 1 };
-        let options = Options { nats_servers: servers, proxied: true, ..Options::default() };
+        let (store, cores) = (torture.store, torture.cores);
+        let options = Options { store, cores, nats_servers: servers, ..Options::default() };
+        let options = Options { proxied: true, ..options };
         let mut options = options.edge(&rates);
         options.core_args.extend(torture.core_args.clone());
         options.edge_args.extend(torture.edge_args.clone());
@@ -66,7 +68,8 @@ impl World {
         for edge in system.edges() {
             client_links.push(Proxy::start(*edge, Kind::Tcp).await?);
         }
-        let shape = Shape { edges: client_links.len(), servers };
+        let fdb = store == Engine::Fdb;
+        let shape = Shape { edges: client_links.len(), cores, fdb, servers };
         let (turns, state) = (BTreeMap::new(), Mutex::default());
         let mut world = Self { system, shape, recorder, client_links, turns, state };
         world.turns = world.parts().into_iter().map(|part| (part, Default::default())).collect();
@@ -93,8 +96,9 @@ impl World {
     pub(super) fn parts(&self) -> Vec<String> {
         let edges = (0..self.shape.edges).map(|i| format!("edge-{i}"));
         let mut parts = self.system.server_names();
-        parts.push("core".to_owned());
+        parts.extend_from_slice(self.system.core_names());
         parts.extend(edges);
+        parts.extend(self.shape.fdb.then(|| "fdb".to_owned()));
         parts
     }
 
