@@ -25,6 +25,8 @@ pub(super) struct RoomFacts<'a> {
     pub(super) places: HashMap<&'a ClientId, u64>,
     /// From when to when each user was a member; empty where the room's members never change.
     members: HashMap<&'a str, Vec<RangeInclusive<u64>>>,
+    /// (index of an event, highest seq that was known then), where it grew.
+    heads: Vec<(usize, u64)>,
 }
 
 #[derive(Default)]
@@ -58,6 +60,7 @@ impl<'a> Facts<'a> {
                     send.text = *text;
                 }
                 Event::Acked { room, client_id, seq, .. } => {
+                    facts.rooms.entry(room).or_default().knows(at, *seq);
                     facts.sends.entry(client_id).or_default().acks.push((at, room, *seq));
                 }
                 Event::Refused { client_id, temporary, .. } => {
@@ -65,7 +68,10 @@ impl<'a> Facts<'a> {
                     send.refused = true;
                     send.refused_for_good |= !temporary;
                 }
-                Event::Received { entry, .. } | Event::Loaded { entry, .. } => facts.see(entry),
+                Event::Received { entry, .. } | Event::Loaded { entry, .. } => {
+                    facts.rooms.entry(&entry.room).or_default().knows(at, entry.seq);
+                    facts.see(entry);
+                }
                 Event::Final { room, entries } => {
                     facts.rooms.entry(room).or_default().last = Some(entries);
                     entries.iter().for_each(|entry| facts.see(entry));
@@ -97,6 +103,24 @@ impl<'a> Facts<'a> {
 }
 
 impl RoomFacts<'_> {
+    fn knows(&mut self, at: usize, seq: u64) {
+        if self.heads.last().is_none_or(|(_, head)| *head < seq) {
+            self.heads.push((at, seq));
+        }
+    }
+
+    /// True where the user may have been no member at some time between this event and this entry.
+    pub(super) fn was_outside(&self, user: &str, at: usize, seq: u64) -> bool {
+        if self.members.is_empty() {
+            return false;
+        }
+        let known = self.heads.partition_point(|(index, _)| *index < at);
+        let head = known.checked_sub(1).map_or(0, |last| self.heads[last].1);
+        let times = self.members.get(user).map_or(&[][..], Vec::as_slice);
+        let is_in = times.iter().any(|time| (*time.start()..*time.end()).contains(&head));
+        !is_in || times.iter().any(|time| (head..seq).contains(time.end()))
+    }
+
     /// True where the device's user was a member at this entry.
     pub(super) fn is_for(&self, device: &Device, seq: u64) -> bool {
         let times = self.members.get(user_of(device));

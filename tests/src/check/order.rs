@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Violation;
 use super::facts::{Facts, RoomFacts};
-use crate::history::Room;
+use crate::history::{ClientId, Room};
 
 pub(super) fn check(facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
     for (room, room_facts) in &facts.rooms {
@@ -14,16 +14,18 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
 }
 
 /// What was refused once may stand later than what was sent after it: its sender gave it up, and
-/// began anew with the resend.
+/// began anew with the resend. So may what can have been refused without its sender hearing of it: its
+/// socket was lost before the answer, and it was no member then.
 fn in_order_of_sessions(facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
     for ((session, room), sent) in &facts.sessions {
         let Some(room_facts) = facts.rooms.get(room) else { continue };
-        let mut highest: Option<(u64, _)> = None;
+        let mut highest: Option<(u64, &ClientId)> = None;
         for client_id in sent {
             let Some(send) = facts.sends.get(client_id) else { continue };
             let Some(seq) = room_facts.places.get(client_id) else { continue };
             if let Some((before, first)) = highest
                 && before > *seq
+                && !may_have_been_refused(facts, room_facts, first, *seq)
             {
                 found.insert(Violation::SessionOrder {
                     session: *session,
@@ -38,6 +40,21 @@ fn in_order_of_sessions(facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
             }
         }
     }
+}
+
+/// True where the sender may have been no member between sending this and the entry `seq`, which it
+/// sent later, and sent this again.
+fn may_have_been_refused(
+    facts: &Facts<'_>,
+    room: &RoomFacts<'_>,
+    first: &ClientId,
+    seq: u64,
+) -> bool {
+    let Some(send) = facts.sends.get(first).filter(|send| send.attempts > 1) else { return false };
+    let (Some(at), Some(entry)) = (send.first_sent_at, room.standing.get(&seq)) else {
+        return false;
+    };
+    room.was_outside(&entry.from, at, seq)
 }
 
 fn in_order_of_acks(

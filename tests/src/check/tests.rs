@@ -326,6 +326,29 @@ fn what_one_session_sends_keeps_its_order() {
     assert_eq!(run(vec![refused("a", true), sent("a")]), []);
 }
 
+#[test]
+fn a_refusal_that_was_lost_with_its_socket_explains_an_order() {
+    let mut entries: Vec<Entry> =
+        ["m1", "m2", "m3", "b", "a"].into_iter().zip(1..).map(|(id, seq)| entry(seq, id)).collect();
+    let mut change = |seq: usize, change| entries[seq - 1].change = Some(Box::new(change));
+    change(1, Change::Joined(vec!["bob".into(), "alice".into()]));
+    change(2, Change::Left("alice".into()));
+    change(3, Change::Joined(vec!["alice".into()]));
+    let run = |known: usize, sends: &[&str]| {
+        let got = entries[..known].iter().map(|entry| received(2, entry.clone()));
+        let sends = sends.iter().map(|id| sent(id));
+        let whole = Event::Final { room: ROOM.into(), entries: entries.clone() };
+        judge(got.chain(sends).chain([whole]).collect())
+    };
+    // It may have come to core when she was no member.
+    assert_eq!(run(1, &["a", "b", "a"]), []);
+    assert_eq!(run(2, &["a", "b", "a"]), []);
+    // She was one all the time, or there was one attempt only.
+    for broken in [run(3, &["a", "b", "a"]), run(1, &["a", "b"])] {
+        assert!(matches!(&broken[..], [Violation::SessionOrder { .. }]), "{broken:?}");
+    }
+}
+
 /// Alice makes the group with Bob, removes him, and takes him back.
 fn comings_and_goings() -> Vec<Entry> {
     let mut entries: Vec<Entry> = (1..=8).map(|seq| entry(seq, &format!("m{seq}"))).collect();
