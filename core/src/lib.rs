@@ -94,10 +94,12 @@ impl Core {
         let bots = async || services::accounts::ensure_bots(&store, &*clock, &bots).await;
         start.step("the bots' accounts", bots).await?;
         let shutdown = Shutdown::new();
-        let open =
-            async || services::Context::open(store.clone(), Arc::clone(&clock), token_life).await;
-        let context = start.step("the store's keys", open).await?;
-        let services = services::start(context, &bus).await?;
+        let serve = async || {
+            let (store, clock) = (store.clone(), Arc::clone(&clock));
+            let context = services::Context::open(store, clock, token_life).await?;
+            services::start(context, &bus).await
+        };
+        let services = start.step("the services", serve).await?;
         let info =
             NodeInfo { boot: format!("{:016x}", rand::random::<u64>()), ..NodeInfo::default() };
         let join = async || Membership::join(&bus, ROLE, &node, info.clone()).await;
@@ -106,7 +108,8 @@ impl Core {
             Assignment::Live => membership.live(ROLE),
             Assignment::Watch(nodes) => nodes,
         };
-        let events = EventPublisher::start(&bus).await?;
+        let publish = async || EventPublisher::start(&bus).await;
+        let events = start.step("the events", publish).await?;
         let owners = Owners {
             bus,
             events,

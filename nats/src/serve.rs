@@ -13,7 +13,7 @@ use async_nats::service::{Request, Service, ServiceExt};
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use weft_proto::svc::{Method, decode_request, encode_reply};
 use weft_proto::{ApiError, ErrorCode};
@@ -35,6 +35,8 @@ pub struct Services {
     /// By service name; the methods of one service are endpoints of one micro service.
     services: HashMap<&'static str, Service>,
     stop: CancellationToken,
+    /// Dropped without a shutdown, it serves no more either.
+    _stop_on_drop: DropGuard,
     tasks: TaskTracker,
 }
 
@@ -42,11 +44,13 @@ impl Services {
     /// No service yet. `version` is the program's (semver); `$SRV.INFO` shows it.
     #[must_use]
     pub fn start(bus: &Bus, version: &str) -> Self {
+        let stop = CancellationToken::new();
         Self {
             bus: bus.clone(),
             version: version.to_owned(),
             services: HashMap::new(),
-            stop: CancellationToken::new(),
+            _stop_on_drop: stop.clone().drop_guard(),
+            stop,
             tasks: TaskTracker::new(),
         }
     }
