@@ -6,6 +6,7 @@ use weft_runtime::LogFormat;
 use crate::admin::AdminOptions;
 use crate::bench::BenchOptions;
 use crate::dev::DevOptions;
+use crate::health::HealthOptions;
 use crate::nats_config::NatsConfigOptions;
 use crate::roles::core::CoreOptions;
 use crate::roles::edge::EdgeOptions;
@@ -35,6 +36,8 @@ pub enum Command {
     Core(CoreOptions),
     /// Prints the configuration that Weft needs nats-server to have.
     NatsConfig(NatsConfigOptions),
+    /// Asks an edge whether it can serve: exit code 0 if so, else 1 and the reason.
+    Health(HealthOptions),
     /// Measures.
     Bench(BenchOptions),
     /// Looks into a store, or mends it, while no core runs on it.

@@ -8,6 +8,8 @@ mod bench;
 mod commands;
 mod dev;
 mod error;
+mod health;
+mod http;
 mod nats_config;
 mod nats_login;
 mod process;
@@ -41,7 +43,9 @@ fn main() -> ExitCode {
 fn log_filter(command: Option<&Command>) -> &'static str {
     match command {
         Some(Command::Edge(_) | Command::Core(_)) => "warn,weft=info",
-        Some(Command::Bench(_) | Command::NatsConfig(_) | Command::Admin(_)) => "warn",
+        Some(
+            Command::Bench(_) | Command::NatsConfig(_) | Command::Health(_) | Command::Admin(_),
+        ) => "warn",
         // A terminal with a person before it.
         None | Some(Command::Dev(_)) => "warn,weft::dev=info,weft_nats::server=info",
     }
@@ -54,6 +58,7 @@ fn run(cli: Cli) -> Result<(), Error> {
         Some(Command::Edge(options)) => roles::edge::run(options),
         Some(Command::Core(options)) => roles::core::run(options),
         Some(Command::NatsConfig(options)) => nats_config::run(&options),
+        Some(Command::Health(options)) => health::run(&options),
         Some(Command::Bench(options)) => bench::run(options),
         Some(Command::Admin(options)) => admin::run(options),
     }

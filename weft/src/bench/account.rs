@@ -1,14 +1,12 @@
-//! Accounts and tokens over HTTP: a few requests before the measurement, so the smallest client
-//! that will do.
+//! Accounts and tokens over HTTP: a few requests before the measurement.
 
 use std::net::SocketAddr;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::error::Error;
+use crate::http;
 
 /// Each sign-up and login costs an argon2id hash.
 const CONCURRENCY: usize = 4;
@@ -30,25 +28,10 @@ async fn sign_up(edge: SocketAddr, user: &str) -> Result<String, Error> {
 
 async fn post(edge: SocketAddr, path: &str, body: &Value) -> Result<Value, Error> {
     let failed = |reason: &str| Error::Failed(format!("POST {path}: {reason}"));
-    let body = body.to_string();
-    let request = format!(
-        "POST {path} HTTP/1.1\r\nhost: {edge}\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\nconnection: close\r\n\r\n{body}",
-        body.len()
-    );
-    let exchange = async {
-        let mut stream = TcpStream::connect(edge).await?;
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await?;
-        Ok::<_, std::io::Error>(answer)
-    };
-    let answer = exchange.await.map_err(|error| failed(&error.to_string()))?;
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| failed("no answer"))?;
-    let status = head.split(' ').nth(1).unwrap_or_default();
-    if !status.starts_with('2') {
+    let answer = http::request(&edge.to_string(), "POST", path, &body.to_string()).await;
+    let (status, body) = answer.map_err(|error| failed(&error.to_string()))?;
+    if !(200..300).contains(&status) {
         return Err(failed(&format!("{status} {}", body.trim())));
     }
-    serde_json::from_str(body).map_err(|error| failed(&error.to_string()))
+    serde_json::from_str(&body).map_err(|error| failed(&error.to_string()))
 }
