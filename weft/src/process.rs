@@ -89,6 +89,13 @@ pub fn new_node_name(role: &str) -> Result<NodeId, Error> {
     node_name(&format!("{role}-{:08x}", rand::random::<u32>()))
 }
 
+/// This machine's name, or the container's, without its domain.
+pub fn host_name() -> String {
+    let system = rustix::system::uname();
+    let name = system.nodename().to_string_lossy();
+    name.split('.').next().unwrap_or_default().to_owned()
+}
+
 /// Checks a node's name.
 pub fn node_name(text: &str) -> Result<NodeId, Error> {
     NodeId::new(text)

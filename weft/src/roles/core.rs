@@ -14,8 +14,8 @@ use crate::dev::bot_name;
 use crate::error::Error;
 use crate::nats_login::NatsLogin;
 use crate::process::{
-    PATIENCE, Signals, block_on, end_part, end_with_parent, name_the_late, new_node_name,
-    node_name, say,
+    PATIENCE, Signals, block_on, end_part, end_with_parent, host_name, name_the_late,
+    new_node_name, node_name, say,
 };
 use crate::store::{StorePlace, store_place};
 
@@ -28,9 +28,9 @@ pub struct CoreOptions {
     /// `fdb:<cluster file>`, FoundationDB, for many (a build with the feature `fdb`).
     #[arg(long, env = "WEFT_STORE", default_value = "embedded:weft-store", value_parser = store_place)]
     pub store: StorePlace,
-    /// This process's name. By default it is kept in the store's folder, so that a restart takes
-    /// over at once; with FoundationDB give one, or each start has a new one and waits until the
-    /// old one is known to be gone.
+    /// This process's name; `{hostname}` in it stands for the machine's or container's. By default
+    /// it is kept in the store's folder, so that a restart takes over at once; with FoundationDB
+    /// give one, or each start has a new one and waits until the old one is known to be gone.
     #[arg(long, env = "WEFT_NODE", value_parser = node)]
     pub node: Option<NodeId>,
     #[command(flatten)]
@@ -66,9 +66,10 @@ pub struct CoreLimits {
     pub without_ticks: bool,
 }
 
-/// Reads a node's name of the command line.
+/// Reads a node's name of the command line. `{hostname}` lets processes that have the same options,
+/// each on a machine or in a container of its own, have names of their own.
 pub fn node(text: &str) -> Result<NodeId, String> {
-    NodeId::new(text).map_err(|error| error.message)
+    NodeId::new(&text.replace("{hostname}", &host_name())).map_err(|error| error.message)
 }
 
 /// Runs until a signal comes.
@@ -157,4 +158,18 @@ fn kept_node_name(folder: &Path) -> Result<NodeId, Error> {
     let text =
         crate::dev::kept(&folder.join("node"), 0o644, || Ok(new_node_name("core")?.to_string()))?;
     node_name(text.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_can_be_named_after_its_machine() {
+        assert_eq!(node("core-1").map(|node| node.to_string()), Ok("core-1".to_owned()));
+        let named = node("core-{hostname}").expect("a name").to_string();
+        assert_eq!(named, format!("core-{}", host_name()));
+        assert!(named.len() > "core-".len(), "{named}");
+        assert!(node("core {hostname}").is_err());
+    }
 }

@@ -24,7 +24,7 @@ pub struct EdgeOptions {
     /// Where clients connect; port 0: any free one.
     #[arg(long, env = "WEFT_LISTEN", default_value = "127.0.0.1:7300")]
     pub listen: SocketAddr,
-    /// This process's name; by default a new one with each start.
+    /// This process's name, `{hostname}` as with core; by default a new one with each start.
     #[arg(long, env = "WEFT_NODE", value_parser = node)]
     pub node: Option<NodeId>,
     #[command(flatten)]
