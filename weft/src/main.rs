@@ -6,6 +6,8 @@
 mod admin;
 mod bench;
 mod commands;
+#[cfg(test)]
+mod compose;
 mod dev;
 mod error;
 mod health;

@@ -1,0 +1,186 @@
+//! What `deploy/` holds works, with real processes in the place of containers: passwords are made,
+//! three nats-servers become a cluster by `nats.sh` and `nats.conf`, a core and an edge serve on it
+//! with the files that they are given, and `weft health` says so.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tokio::process::Command;
+use weft_tests::http;
+use weft_tests::process::{Process, Spec};
+use weft_tests::system::{Folder, START_LIMIT, free_address, nats_server, weft};
+use weft_tests::wait::until;
+
+/// As in `docker-compose.yml`.
+const PARTITIONS: &str = "16";
+
+struct Deployment {
+    folder: Folder,
+    processes: Vec<Process>,
+}
+
+/// Where one nats-server listens.
+struct Place {
+    clients: SocketAddr,
+    routes: SocketAddr,
+    http: SocketAddr,
+}
+
+impl Deployment {
+    /// A copy of the folder with its passwords made.
+    async fn new() -> Result<Self> {
+        let folder = Folder::new()?;
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+        for file in ["nats.conf", "nats.sh", "secrets.sh"] {
+            std::fs::copy(source.join(file), folder.path().join(file)).context(file)?;
+        }
+        let made = Command::new("/bin/sh").arg(folder.path().join("secrets.sh")).output().await?;
+        ensure!(made.status.success(), "{made:?}");
+        Ok(Self { folder, processes: Vec::new() })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn secret(&self, user: &str) -> String {
+        self.path("secrets").join(format!("{user}.password")).display().to_string()
+    }
+
+    fn start(
+        &mut self,
+        name: &str,
+        program: &Path,
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> Result<()> {
+        let own = |text: &&str| (*text).to_owned();
+        self.processes.push(Process::start(Spec {
+            name: name.to_owned(),
+            program: program.to_owned(),
+            args: args.iter().map(own).collect(),
+            env: env.iter().map(|(name, value)| (own(name), own(value))).collect(),
+            folder: self.folder.path().to_owned(),
+        })?);
+        Ok(())
+    }
+
+    /// One server, as its container starts it; only its addresses and its folder are others.
+    async fn start_server(&mut self, name: &str, place: &Place, routes: &str) -> Result<()> {
+        let mut config = std::fs::read_to_string(self.path("nats.conf"))?;
+        let store = self.path(&format!("{name}.streams")).display().to_string();
+        let here = [place.clients.to_string(), place.routes.to_string()];
+        for (there, here) in
+            [("0.0.0.0:4222", &here[0]), ("0.0.0.0:6222", &here[1]), ("/data", &store)]
+        {
+            ensure!(config.contains(&format!("\"{there}\"")), "{there} in {config}");
+            config = config.replace(&format!("\"{there}\""), &format!("\"{here}\""));
+        }
+        let file = self.path(&format!("{name}.conf"));
+        std::fs::write(&file, config)?;
+        // The script calls it by its name.
+        let programs = self.path("bin");
+        std::fs::create_dir_all(&programs)?;
+        let link = programs.join("nats-server");
+        if !link.exists() {
+            std::os::unix::fs::symlink(nats_server().await, link)?;
+        }
+        let path = std::env::var("PATH")?;
+        let env = [
+            ("PATH", &*format!("{}:{path}", programs.display())),
+            ("WEFT_SECRETS", &*self.path("secrets").display().to_string()),
+            ("WEFT_NATS_CONFIG", &*file.display().to_string()),
+            ("WEFT_NATS_NAME", name),
+            ("WEFT_NATS_SERVERS", routes),
+        ];
+        let script = self.path("nats.sh").display().to_string();
+        let port = place.http.port().to_string();
+        self.start(name, Path::new("/bin/sh"), &[&script, "--http_port", &port], &env)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_deployment_serves() -> Result<()> {
+    let mut deployment = Deployment::new().await?;
+    let place = |_| {
+        let (clients, routes, http) = (free_address()?, free_address()?, free_address()?);
+        Ok(Place { clients, routes, http })
+    };
+    let places = (0..3).map(place).collect::<Result<Vec<_>>>()?;
+    let joined =
+        |of: fn(&Place) -> String, by: &str| places.iter().map(of).collect::<Vec<_>>().join(by);
+    let routes = joined(|place| place.routes.to_string(), " ");
+    let url = joined(|place| format!("nats://{}", place.clients), ",");
+    for (number, place) in (1..).zip(&places) {
+        deployment.start_server(&format!("nats-{number}"), place, &routes).await?;
+    }
+    for place in &places {
+        until("a server is healthy", START_LIMIT, async || {
+            let path = "/healthz?js-server-only=true";
+            let answer = http::call(place.http, "GET", path, None, &Value::Null).await.ok()?;
+            (answer.status == 200).then_some(())
+        })
+        .await;
+    }
+    let named = http::call(places[1].http, "GET", "/varz", None, &Value::Null).await?.body;
+    assert_eq!(named["server_name"], "nats-2");
+    assert_eq!(named["cluster"]["name"], "weft");
+
+    let store = format!("embedded:{}", deployment.path("store").display());
+    let (core, edge) = (deployment.secret("core"), deployment.secret("edge"));
+    let common = [("WEFT_NATS_URL", &*url), ("WEFT_PARTITIONS", PARTITIONS)];
+    let own = [
+        ("WEFT_NODE", "core-{hostname}"),
+        ("WEFT_STORE", &*store),
+        ("WEFT_REPLICAS", "3"),
+        ("WEFT_BOTS", "bot"),
+        ("WEFT_NATS_PASSWORD_FILE", &*core),
+    ];
+    deployment.start("core", weft().await, &["core"], &[&common[..], &own].concat())?;
+    let listen = free_address()?;
+    let address = listen.to_string();
+    let own = [("WEFT_LISTEN", &*address), ("WEFT_NATS_PASSWORD_FILE", &*edge)];
+    deployment.start("edge", weft().await, &["edge"], &[&common[..], &own].concat())?;
+    let ready = format!("http://{address}/readyz");
+    until("weft health says that the edge serves", START_LIMIT, async || {
+        let asked = Command::new(weft().await).args(["health", &ready]).output().await.ok()?;
+        asked.status.success().then_some(())
+    })
+    .await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn passwords_are_made_once_and_others_can_not_reach_them() -> Result<()> {
+    let deployment = Deployment::new().await?;
+    let secrets = deployment.path("secrets");
+    let mode = |path: &Path| Ok::<_, std::io::Error>(path.metadata()?.permissions().mode() & 0o777);
+    assert_eq!(mode(&secrets)?, 0o700);
+    let read = |user: &str| std::fs::read_to_string(deployment.secret(user));
+    let before = read("core")?;
+    assert!(before.starts_with('w') && before.trim().len() >= 32, "{}", before.len());
+    assert_ne!(before, read("edge")?);
+    let script = deployment.path("secrets.sh");
+    let again = Command::new("/bin/sh").arg(script).arg("news").output().await?;
+    ensure!(again.status.success(), "{again:?}");
+    assert_eq!(read("core")?, before);
+    assert!(!read("news")?.is_empty());
+    // A container may run as any user, and is given single files.
+    assert_eq!(mode(Path::new(&deployment.secret("core")))?, 0o444);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_servers_configuration_is_what_weft_prints() -> Result<()> {
+    let args = ["nats-config", "--cluster", "weft", "--no-advertise", "--partitions", PARTITIONS];
+    let printed = Command::new(weft().await).args(args).args(["--bot", "bot"]).output().await?;
+    ensure!(printed.status.success(), "{printed:?}");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/nats.conf");
+    let kept = std::fs::read_to_string(file)?;
+    let printed = String::from_utf8(printed.stdout)?;
+    assert!(kept.ends_with(&printed), "deploy/nats.conf says how to make it anew");
+    Ok(())
+}
