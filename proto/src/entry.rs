@@ -1,9 +1,11 @@
 //! One item of a room's log, in its two forms: JSON for clients, prost for the store.
 
-use prost::Message as _;
-use serde::Serialize;
+use std::borrow::Cow;
 
-use crate::body::{Body, History, Kind, Role};
+use prost::Message as _;
+use serde::{Deserialize, Serialize};
+
+use crate::body::{Body, History, Kind, RawBody, Role};
 use crate::client_id::ClientId;
 use crate::ids::UserId;
 use crate::room::RoomId;
@@ -39,7 +41,35 @@ struct EntryFrame<'a> {
     client_id: Option<ClientId>,
     time: u64,
     #[serde(flatten)]
-    body: crate::body::RawBody<'a>,
+    body: RawBody<'a>,
+}
+
+/// The same frame as it is read. A field that this version does not know is refused: it would be
+/// lost in silence.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReadFrame<'a> {
+    #[serde(borrow)]
+    r#type: Cow<'a, str>,
+    room: RoomId,
+    seq: u64,
+    ordinal: u64,
+    from: UserId,
+    #[serde(borrow)]
+    client_id: Option<Cow<'a, str>>,
+    time: u64,
+    #[serde(borrow)]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    text: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    title: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    members: Option<Vec<Cow<'a, str>>>,
+    history: Option<History>,
+    #[serde(borrow)]
+    user: Option<Cow<'a, str>>,
+    role: Option<Role>,
 }
 
 /// The stored form. Tags are never reused.
@@ -71,9 +101,9 @@ struct StoredEntry {
     role: i32,
 }
 
-/// A stored entry that can't be read: written by a newer Weft, or damaged.
+/// An entry that can't be read: written by a newer Weft, or damaged.
 #[derive(Debug, thiserror::Error)]
-#[error("stored entry can't be read: {0}")]
+#[error("entry can't be read: {0}")]
 pub struct DecodeError(String);
 
 impl Entry {
@@ -100,6 +130,38 @@ impl Entry {
             body: self.body.to_raw(),
         })
         .expect("plain fields serialise")
+    }
+
+    /// Reads the frame: what [`to_frame`](Self::to_frame) has written, and nothing less strict.
+    ///
+    /// # Errors
+    /// [`DecodeError`] where a field is unknown to this version or malformed.
+    pub fn from_frame(frame: &str) -> Result<Self, DecodeError> {
+        let raw: ReadFrame<'_> =
+            serde_json::from_str(frame).map_err(|error| DecodeError(error.to_string()))?;
+        if raw.r#type != "entry" {
+            return Err(DecodeError(format!("a frame of type {:?}", raw.r#type)));
+        }
+        let bad = |error: crate::ApiError| DecodeError(error.message);
+        let body = RawBody {
+            kind: raw.kind,
+            text: raw.text,
+            title: raw.title,
+            members: raw.members,
+            history: raw.history,
+            user: raw.user,
+            role: raw.role,
+        };
+        Ok(Self {
+            room: raw.room,
+            seq: raw.seq,
+            ordinal: raw.ordinal,
+            from: raw.from,
+            client_id: raw.client_id.map(|id| ClientId::parse(&id)).transpose().map_err(bad)?,
+            time_ms: raw.time,
+            // What was taken once passes again: limits are only ever raised.
+            body: body.check().map_err(bad)?,
+        })
     }
 
     /// The stored form, without the room (it stands in the key).
@@ -196,20 +258,43 @@ mod tests {
     }
 
     #[test]
-    fn stored_form_round_trips() {
+    fn both_forms_round_trip() {
         let user = || UserId::new("bob").expect("id");
         for body in [
-            Body::Message { text: "한글".into() },
+            Body::Message { text: "한글 \"\u{1f600}\"\n\0".into() },
             Body::Create { title: "T".into(), members: vec![user()], history: History::All },
+            Body::Create { title: "T".into(), members: vec![], history: History::Joined },
             Body::Rename { title: "N".into() },
             Body::Add { user: user(), role: Role::Member },
             Body::Remove { user: user() },
             Body::Leave,
             Body::Role { user: user(), role: Role::Owner },
         ] {
-            let entry = entry(body);
-            let read = Entry::from_stored(entry.room.clone(), &entry.to_stored()).expect("decode");
-            assert_eq!(read, entry);
+            let id = ClientId::parse("017f22e2-79b0-7cc3-98c4-dc0c0c07398f").expect("id");
+            for client_id in [None, Some(id)] {
+                let entry = Entry { client_id, ..entry(body.clone()) };
+                let stored = entry.to_stored();
+                let read = Entry::from_stored(entry.room.clone(), &stored).expect("decode");
+                assert_eq!(read, entry);
+                let frame = String::from_utf8(entry.to_frame()).expect("utf8");
+                let read = Entry::from_frame(&frame).expect("read");
+                assert_eq!(read, entry);
+                assert_eq!(read.to_frame(), frame.as_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_of_a_newer_version_is_refused() {
+        let frame = String::from_utf8(entry(Body::Leave).to_frame()).expect("utf8");
+        for (old, new) in [
+            ("leave\"", "leave\",\"mood\":\"sad\""),
+            ("\"leave\"", "\"dance\""),
+            ("\"entry\"", "\"ack\""),
+        ] {
+            let newer = frame.replace(old, new);
+            assert_ne!(newer, frame);
+            assert!(Entry::from_frame(&newer).is_err(), "{newer}");
         }
     }
 }
