@@ -40,7 +40,7 @@ impl Page {
     }
 
     pub(super) fn push(&mut self, logged: Logged) {
-        let Logged { position, entry } = logged;
+        let Logged { position, entry, .. } = logged;
         let frame = entry.to_frame().into();
         let head = EventHead {
             seq: entry.seq,

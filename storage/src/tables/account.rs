@@ -5,8 +5,9 @@ use std::fmt;
 use bytes::Bytes;
 use weft_proto::UserId;
 
-use super::key::{Key, Tag};
-use super::record;
+use super::key::{Key, KeyReader, Tag, behind};
+use super::record::{self, decode_whole};
+use crate::engine::Snapshot;
 use crate::error::Error;
 
 /// An account.
@@ -34,6 +35,29 @@ pub struct Account {
 #[must_use]
 pub fn key(user: &UserId) -> Bytes {
     Key::new(Tag::Account).name(user.as_str()).build()
+}
+
+/// At most `limit` accounts behind a user (`None`: from the first), by id.
+///
+/// # Errors
+/// Those of the snapshot, or [`Error::Corrupt`].
+pub async fn page_after(
+    snapshot: &dyn Snapshot,
+    after: Option<&UserId>,
+    limit: usize,
+) -> Result<Vec<(UserId, Account)>, Error> {
+    let mut range = Key::new(Tag::Account).prefix_range();
+    if let Some(user) = after {
+        range.start = behind(&key(user));
+    }
+    let rows = snapshot.scan(range, limit, false).await?;
+    let read = |(key, value): &(Bytes, Bytes)| Ok((user(key)?, decode_whole("account", value)?));
+    rows.iter().map(read).collect()
+}
+
+fn user(key: &[u8]) -> Result<UserId, Error> {
+    UserId::new(KeyReader::new(Tag::Account, key)?.name()?)
+        .map_err(|error| Error::Corrupt(format!("account: {error}")))
 }
 
 impl Account {

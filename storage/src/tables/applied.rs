@@ -56,4 +56,12 @@ impl Applied {
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
         record::decode("applied", bytes)
     }
+
+    /// As [`decode`](Self::decode), and refuses what this Weft knows only a part of.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn decode_whole(bytes: &[u8]) -> Result<Self, Error> {
+        record::decode_whole("applied", bytes)
+    }
 }

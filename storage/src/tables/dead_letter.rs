@@ -126,7 +126,7 @@ pub async fn first_after(
     if reader.u8()? != 0 {
         return Err(corrupt("its first part is missing"));
     }
-    let record: Record = record::decode("dead letter", &value)?;
+    let record: Record = record::decode_whole("dead letter", &value)?;
     let parts = u8::try_from(record.parts).map_err(|_| corrupt("too many parts"))?;
     let mut payload = record.chunk.to_vec();
     let rest = (1..parts).map(|part| key(partition, stream_seq, part)).collect();

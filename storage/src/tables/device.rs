@@ -5,8 +5,9 @@ use std::ops::Range;
 use bytes::Bytes;
 use weft_proto::{DeviceId, UserId};
 
-use super::key::{Key, KeyReader, Tag};
-use super::record;
+use super::key::{Key, KeyReader, Tag, behind};
+use super::record::{self, decode_whole};
+use crate::engine::Snapshot;
 use crate::error::Error;
 
 /// The login of one device.
@@ -40,9 +41,32 @@ pub fn range(user: &UserId) -> Range<Bytes> {
 /// # Errors
 /// [`Error::Corrupt`].
 pub fn device(key: &[u8]) -> Result<DeviceId, Error> {
+    read_key(key).map(|(_, device)| device)
+}
+
+fn read_key(key: &[u8]) -> Result<(UserId, DeviceId), Error> {
+    let corrupt = |error| Error::Corrupt(format!("device: {error}"));
     let mut reader = KeyReader::new(Tag::Device, key)?;
-    reader.name()?;
-    DeviceId::new(reader.name()?).map_err(|error| Error::Corrupt(format!("device: {error}")))
+    let user = UserId::new(reader.name()?).map_err(corrupt)?;
+    Ok((user, DeviceId::new(reader.name()?).map_err(corrupt)?))
+}
+
+/// At most `limit` devices of all users behind one (`None`: from the first), by user and device.
+///
+/// # Errors
+/// Those of the snapshot, or [`Error::Corrupt`].
+pub async fn page_after(
+    snapshot: &dyn Snapshot,
+    after: Option<&(UserId, DeviceId)>,
+    limit: usize,
+) -> Result<Vec<((UserId, DeviceId), Device)>, Error> {
+    let mut range = Key::new(Tag::Device).prefix_range();
+    if let Some((user, device)) = after {
+        range.start = behind(&key(user, device));
+    }
+    let rows = snapshot.scan(range, limit, false).await?;
+    let read = |(key, value): &(Bytes, Bytes)| Ok((read_key(key)?, decode_whole("device", value)?));
+    rows.iter().map(read).collect()
 }
 
 impl Device {

@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use weft_proto::{History, Position, RoomId};
 
-use super::key::{Key, Tag};
-use super::record;
+use super::key::{Key, KeyReader, Tag, behind};
+use super::record::{self, decode_whole};
 use crate::batch::{Batch, POSITION_BYTES};
+use crate::engine::Snapshot;
 use crate::error::Error;
 
 /// A room as its last entry left it.
@@ -53,9 +54,39 @@ pub fn put(batch: &mut Batch, room: &RoomId, order: u16, head: &Head) {
 /// # Errors
 /// [`Error::Corrupt`].
 pub fn decode(bytes: &[u8]) -> Result<(Position, Head), Error> {
-    let (position, rest) = bytes
+    let (position, rest) = split(bytes)?;
+    Ok((position, record::decode("head", rest)?))
+}
+
+fn split(bytes: &[u8]) -> Result<(Position, &[u8]), Error> {
+    bytes
         .split_at_checked(POSITION_BYTES)
         .and_then(|(position, rest)| Some((Position::from_slice(position)?, rest)))
-        .ok_or_else(|| Error::Corrupt("head: too short".into()))?;
-    Ok((position, record::decode("head", rest)?))
+        .ok_or_else(|| Error::Corrupt("head: too short".into()))
+}
+
+/// At most `limit` rooms behind a room (`None`: from the first), by id.
+///
+/// # Errors
+/// Those of the snapshot, or [`Error::Corrupt`].
+pub async fn page_after(
+    snapshot: &dyn Snapshot,
+    after: Option<&RoomId>,
+    limit: usize,
+) -> Result<Vec<(RoomId, Head)>, Error> {
+    let mut range = Key::new(Tag::Head).prefix_range();
+    if let Some(room) = after {
+        range.start = behind(&key(room));
+    }
+    let rows = snapshot.scan(range, limit, false).await?;
+    let read = |(key, value): &(Bytes, Bytes)| {
+        let (_, record) = split(value)?;
+        Ok((room(key)?, decode_whole("head", record)?))
+    };
+    rows.iter().map(read).collect()
+}
+
+fn room(key: &[u8]) -> Result<RoomId, Error> {
+    RoomId::new(KeyReader::new(Tag::Head, key)?.name()?)
+        .map_err(|error| Error::Corrupt(format!("head: {error}")))
 }

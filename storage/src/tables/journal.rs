@@ -78,4 +78,12 @@ impl Journal {
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
         record::decode("journal", bytes)
     }
+
+    /// As [`decode`](Self::decode), and refuses what this Weft knows only a part of.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn decode_whole(bytes: &[u8]) -> Result<Self, Error> {
+        record::decode_whole("journal", bytes)
+    }
 }

@@ -15,6 +15,7 @@ pub(super) enum Tag {
     Applied = 0x02,
     Journal = 0x03,
     DeadLetter = 0x04,
+    Import = 0x05,
     Log = 0x10,
     Head = 0x11,
     Member = 0x12,
@@ -24,6 +25,26 @@ pub(super) enum Tag {
     Account = 0x30,
     Device = 0x31,
     SigningKey = 0x32,
+}
+
+impl Tag {
+    /// Every one, ascending. Whoever adds a table sees to it that an export carries it.
+    pub(super) const ALL: [Self; 14] = [
+        Self::Layout,
+        Self::Applied,
+        Self::Journal,
+        Self::DeadLetter,
+        Self::Import,
+        Self::Log,
+        Self::Head,
+        Self::Member,
+        Self::Membership,
+        Self::Inbox,
+        Self::Resend,
+        Self::Account,
+        Self::Device,
+        Self::SigningKey,
+    ];
 }
 
 /// A key under construction.
@@ -87,6 +108,11 @@ impl Key {
         }
         Bytes::from(self.0)..Bytes::from(end)
     }
+}
+
+/// The first key that can stand behind this one.
+pub(super) fn behind(key: &[u8]) -> Bytes {
+    [key, &[0]].concat().into()
 }
 
 /// Reads a key from its front.

@@ -46,4 +46,12 @@ impl Layout {
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
         record::decode("layout", bytes)
     }
+
+    /// As [`decode`](Self::decode), and refuses what this Weft knows only a part of.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn decode_whole(bytes: &[u8]) -> Result<Self, Error> {
+        record::decode_whole("layout", bytes)
+    }
 }

@@ -31,6 +31,9 @@ pub struct Logged {
     pub position: Position,
     /// The entry.
     pub entry: Entry,
+    /// How long its stored form is. Longer than [`Entry::to_stored`] makes it: it has a field that
+    /// this Weft does not know.
+    pub stored_bytes: usize,
 }
 
 /// How much one read gives at the most; it ends after the entry that passes `bytes_max`.
@@ -220,17 +223,19 @@ fn assemble(room: &RoomId, seq: u64, rows: &[Bytes]) -> Result<Logged, Error> {
         joined = all;
         &joined
     };
-    let entry = match codec {
-        CODEC_PLAIN => Entry::from_stored(room.clone(), bytes),
+    let unpacked;
+    let plain = match codec {
+        CODEC_PLAIN => bytes,
         CODEC_LZ4 => {
-            let plain = lz4_flex::decompress_size_prepended(bytes)
+            unpacked = lz4_flex::decompress_size_prepended(bytes)
                 .map_err(|error| corrupt(room, seq, &error.to_string()))?;
-            Entry::from_stored(room.clone(), &plain)
+            &unpacked
         }
         other => return Err(corrupt(room, seq, &format!("unknown codec {other}"))),
     };
-    let entry = entry.map_err(|error| corrupt(room, seq, &error.to_string()))?;
-    Ok(Logged { position, entry })
+    let entry = Entry::from_stored(room.clone(), plain)
+        .map_err(|error| corrupt(room, seq, &error.to_string()))?;
+    Ok(Logged { position, entry, stored_bytes: plain.len() })
 }
 
 fn corrupt(room: &RoomId, seq: u64, what: &str) -> Error {

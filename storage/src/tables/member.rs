@@ -6,8 +6,12 @@ use bytes::Bytes;
 use weft_proto::{History, Role, RoomId, UserId};
 
 use super::key::{Key, KeyReader, Tag};
-use super::record;
+use super::record::{self, decode_whole};
+use crate::engine::Snapshot;
 use crate::error::Error;
+
+/// Rows read at once by [`all`].
+const ROWS_PER_SCAN: usize = 1_000;
 
 /// A user in a group. The row stays after the user left, without a role: it says up to where the
 /// user may read.
@@ -51,7 +55,36 @@ pub fn user(key: &[u8]) -> Result<UserId, Error> {
     UserId::new(reader.name()?).map_err(|error| Error::Corrupt(format!("member: {error}")))
 }
 
+/// All rows of a group, former members' too, by user.
+///
+/// # Errors
+/// Those of the snapshot, or [`Error::Corrupt`].
+pub async fn all(snapshot: &dyn Snapshot, room: &RoomId) -> Result<Vec<(UserId, Member)>, Error> {
+    let mut members: Vec<(UserId, Member)> = Vec::new();
+    loop {
+        let after = members.last().map_or("", |(user, _)| user.as_str());
+        let rows = snapshot.scan(range_after(room, after), ROWS_PER_SCAN, false).await?;
+        let is_last = rows.len() < ROWS_PER_SCAN;
+        for (key, value) in rows {
+            let member: Member = decode_whole("member", &value)?;
+            if member.role != 0 && member.role().is_none() {
+                return Err(Error::Corrupt("member: a role that this Weft does not know".into()));
+            }
+            members.push((user(&key)?, member));
+        }
+        if is_last {
+            return Ok(members);
+        }
+    }
+}
+
 impl Member {
+    /// A row by its parts; without a role: not a member any more.
+    #[must_use]
+    pub fn new(role: Option<Role>, since_seq: u64, until_seq: u64) -> Self {
+        Self { role: role.map_or(0, Into::into), since_seq, until_seq }
+    }
+
     /// Who joins.
     #[must_use]
     pub fn joined(role: Role, seq: u64) -> Self {

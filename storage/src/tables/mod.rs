@@ -5,6 +5,7 @@
 //! 02 partition                           applied     how far a partition's ingest log is applied
 //! 03 partition, stream seq               journal     which entries one commit wrote
 //! 04 partition, stream seq, part         dead letter a command that was put aside
+//! 05                                     import      how far an unfinished import is
 //! 10 room, seq, part                     log         an entry with its position
 //! 11 room                                head        a room's last entry, and what the room is
 //! 12 room, user                          member      a user's role in a room
@@ -26,6 +27,7 @@ pub mod applied;
 pub mod dead_letter;
 pub mod device;
 pub mod head;
+pub mod import;
 pub mod inbox;
 pub mod journal;
 mod key;
@@ -36,3 +38,4 @@ pub mod membership;
 mod record;
 pub mod resend;
 pub mod signing_key;
+pub mod unknown;

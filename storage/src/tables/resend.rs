@@ -54,4 +54,12 @@ impl Resend {
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
         record::decode("resend", bytes)
     }
+
+    /// As [`decode`](Self::decode), and refuses what this Weft knows only a part of.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn decode_whole(bytes: &[u8]) -> Result<Self, Error> {
+        record::decode_whole("resend", bytes)
+    }
 }

@@ -6,7 +6,8 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::key::{Key, KeyReader, Tag};
-use super::record;
+use super::record::{self, decode_whole};
+use crate::engine::Snapshot;
 use crate::error::Error;
 
 /// A key pair.
@@ -39,6 +40,19 @@ pub fn range() -> Range<Bytes> {
 /// [`Error::Corrupt`].
 pub fn kid(key: &[u8]) -> Result<String, Error> {
     Ok(KeyReader::new(Tag::SigningKey, key)?.name()?.to_owned())
+}
+
+/// At most `limit` keys with their ids. There are a few.
+///
+/// # Errors
+/// Those of the snapshot, or [`Error::Corrupt`].
+pub async fn read(
+    snapshot: &dyn Snapshot,
+    limit: usize,
+) -> Result<Vec<(String, SigningKey)>, Error> {
+    let rows = snapshot.scan(range(), limit, false).await?;
+    let read = |(key, value): &(Bytes, Bytes)| Ok((kid(key)?, decode_whole("signing key", value)?));
+    rows.iter().map(read).collect()
 }
 
 impl SigningKey {
