@@ -4,6 +4,7 @@
 //!   a [`Snapshot`] reads, a [`Batch`] is committed whole or not at all.
 //! - [`embedded`] keeps it on disk for one process; `fdb` (a cargo feature) in FoundationDB, for
 //!   many; [`memory`] is the reference model for tests, and [`faulty`] lets any of them fail.
+//! - [`export`] moves all of it into a file and out again.
 //! - [`tables`] owns every key's bytes. No other crate builds a key.
 //!
 //! Invariants:
@@ -16,6 +17,7 @@ pub mod batch;
 pub mod embedded;
 pub mod engine;
 pub mod error;
+pub mod export;
 pub mod faulty;
 #[cfg(feature = "fdb")]
 pub mod fdb;

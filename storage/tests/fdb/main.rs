@@ -10,6 +10,7 @@
 //! picks the tests whose names contain it.
 
 mod kills;
+mod moving;
 mod promises;
 mod server;
 #[path = "../suite/mod.rs"]
@@ -114,6 +115,11 @@ struct Report {
 }
 
 impl Report {
+    /// The argument names this test, and no other.
+    fn is_named(&self, name: &str) -> bool {
+        self.filter == name
+    }
+
     fn run(&mut self, name: &str, test: impl FnOnce()) {
         if !name.contains(&self.filter) {
             return;
@@ -149,6 +155,7 @@ fn run_on(cluster: &Cluster, runtime: &Runtime, report: &mut Report) {
     for (name, promise) in promises::ALL {
         report.run(name, || runtime.block_on(promise(cluster)));
     }
+    moving::run(cluster, runtime, report);
     report.run("random_histories_end_alike_in_the_cluster_and_in_memory", || {
         random_histories_end_alike_in_the_cluster_and_in_memory(runtime, cluster);
     });

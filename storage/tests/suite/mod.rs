@@ -8,6 +8,7 @@
 
 pub mod evidence;
 pub mod histories;
+pub mod moving;
 
 use std::collections::BTreeSet;
 use std::ops::Range;

@@ -1,0 +1,159 @@
+//! A store into an export.
+//!
+//! - **Each room is of one moment.** Its head and members are read from one snapshot; its log only
+//!   grows, so the part of it up to the head's seq may be read later, from any.
+//! - **Resend records stand with their entries**, so none speaks of an entry that is not there:
+//!   whoever sends again hears "acknowledged" only for what the new store has.
+//! - **The whole store is of one moment** where no partition's `applied` row has changed between
+//!   the begin and the end: every commit of a partition changes it. Only then are the journal rows
+//!   carried whose events may not be published.
+//! - Else the rooms hold *at least* what was applied at the begin, and that is what the partitions
+//!   say. What was applied later is perhaps here and perhaps not; core finds that the ingest logs
+//!   have trimmed it, and asks for `accept-loss`, as with any copy that is older than they are.
+
+mod partitions;
+mod rooms;
+
+use std::io::Write;
+
+use weft_proto::Partition;
+
+use super::error::Error;
+use super::line::{Header, Line};
+use super::snapshots::Snapshots;
+use super::writer::Writer;
+use super::{Counts, FORMAT, Progress, VERSION};
+use crate::engine::{Snapshot, Store};
+use crate::tables::applied::{self, Applied};
+use crate::tables::layout::{self, KEY_VERSION, Layout};
+use crate::tables::{account, device, import, signing_key, unknown};
+
+/// Rows read at once: small ones.
+const ROWS_AT_ONCE: usize = 1_000;
+/// More signing keys than there will ever be.
+const SIGNING_KEYS_MAX: usize = 10_000;
+
+/// What an export came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Exported {
+    /// Lines of each type.
+    pub counts: Counts,
+    /// Nothing was committed meanwhile: what the ingest logs still hold will be applied once.
+    pub whole: bool,
+    /// Before compression.
+    pub bytes: u64,
+}
+
+/// Writes everything in `store` to `sink`. `now_ms`: for people.
+///
+/// # Errors
+/// Each is one line that an operator can act on. The sink may hold a part then, which no import
+/// takes.
+pub async fn export<W: Write>(
+    store: &Store,
+    sink: W,
+    now_ms: u64,
+    progress: Progress<'_>,
+) -> Result<Exported, Error> {
+    let mut snapshots = Snapshots::new(store);
+    let begin = begin(&mut snapshots).await?;
+    let mut out = Writer::new(sink, progress)?;
+    out.line(&Line::Header(Header {
+        format: FORMAT.to_owned(),
+        version: VERSION,
+        weft: env!("CARGO_PKG_VERSION").to_owned(),
+        time: now_ms,
+        store: begin.layout.store_id,
+        partitions: begin.partitions(),
+    }))?;
+    people(&mut snapshots, &mut out).await?;
+    rooms::write(&mut snapshots, &mut out, &begin).await?;
+    let whole = partitions::write(&mut snapshots, &mut out, &begin).await?;
+    let (counts, bytes) = out.finish(whole)?;
+    Ok(Exported { counts, whole, bytes })
+}
+
+/// What the store said when the export began.
+#[derive(PartialEq)]
+struct Begin {
+    layout: Layout,
+    /// Of each partition.
+    applied: Vec<Applied>,
+}
+
+impl Begin {
+    fn partitions(&self) -> Partition {
+        // One row was read for each.
+        Partition::try_from(self.applied.len()).unwrap_or(Partition::MAX)
+    }
+}
+
+async fn begin(snapshots: &mut Snapshots) -> Result<Begin, Error> {
+    let read = async |snapshot: &dyn Snapshot| {
+        let rows = snapshot.get_many(vec![layout::key(), import::key()]).await?;
+        Ok((rows, unknown::first_tag(snapshot).await?))
+    };
+    let (rows, unknown_tag) = snapshots.read(read).await?;
+    if let Some(tag) = unknown_tag {
+        return Err(Error::UnknownTable(tag));
+    }
+    match rows.as_slice() {
+        [_, Some(_)] => return Err(Error::Unfinished),
+        [Some(row), None] => {
+            let version = Layout::decode(row)?.key_version;
+            if version != KEY_VERSION {
+                return Err(Error::KeyVersion(version));
+            }
+        }
+        _ => return Err(Error::NoStore),
+    }
+    Ok(snapshots.read(partitions_of).await?)
+}
+
+/// The layout and the partitions' rows, of one snapshot.
+async fn partitions_of(snapshot: &dyn Snapshot) -> Result<Begin, crate::Error> {
+    let corrupt = |what: &str| crate::Error::Corrupt(format!("layout: {what}"));
+    let row = snapshot.get(layout::key()).await?.ok_or_else(|| corrupt("it is gone"))?;
+    let layout = Layout::decode_whole(&row)?;
+    let count =
+        Partition::try_from(layout.partitions).map_err(|_| corrupt("too many partitions"))?;
+    let rows = snapshot.get_many((0..count).map(applied::key).collect()).await?;
+    // Nobody has taken a partition that has no row.
+    let read = |row: Option<bytes::Bytes>| {
+        row.map_or(Ok(Applied::default()), |row| Applied::decode_whole(&row))
+    };
+    let applied = rows.into_iter().map(read).collect::<Result<_, _>>()?;
+    Ok(Begin { layout, applied })
+}
+
+async fn people<W: Write>(snapshots: &mut Snapshots, out: &mut Writer<'_, W>) -> Result<(), Error> {
+    let keys = snapshots
+        .read(async |snapshot: &dyn Snapshot| signing_key::read(snapshot, SIGNING_KEYS_MAX).await);
+    for key in keys.await? {
+        out.line(&Line::SigningKey(key.into()))?;
+    }
+    let mut after = None;
+    loop {
+        let read = async |snapshot: &dyn Snapshot| {
+            account::page_after(snapshot, after.as_ref(), ROWS_AT_ONCE).await
+        };
+        let page = snapshots.read(read).await?;
+        let Some((last, _)) = page.last() else { break };
+        after = Some(last.clone());
+        for account in page {
+            out.line(&Line::Account(account.into()))?;
+        }
+    }
+    let mut after = None;
+    loop {
+        let read = async |snapshot: &dyn Snapshot| {
+            device::page_after(snapshot, after.as_ref(), ROWS_AT_ONCE).await
+        };
+        let page = snapshots.read(read).await?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        after = Some(last.clone());
+        for device in page {
+            out.line(&Line::Device(device.into()))?;
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Rooms: each with its members, its log, and the resend records of its entries.
+
+use std::io::Write;
+
+use weft_proto::{ClientId, RoomId, RoomKind, UserId, partition_of};
+
+use super::super::error::Error;
+use super::super::line::{Line, MemberLine, ResendLine, RoomLine};
+use super::super::snapshots::Snapshots;
+use super::super::writer::Writer;
+use super::Begin;
+use crate::engine::Snapshot;
+use crate::tables::head::{self, Head};
+use crate::tables::log::{self, Limit, Logged};
+use crate::tables::member::{self, Member};
+use crate::tables::resend::{self, Resend};
+
+/// Rooms whose heads are read at once.
+const HEADS_AT_ONCE: usize = 1_000;
+/// How much of a log is read at once.
+const LOG_AT_ONCE: Limit = Limit { entries_max: 500, bytes_max: 1_000_000 };
+
+/// An entry and, while that is kept, what its client id got.
+type Kept = (Logged, Option<(ClientId, Resend)>);
+
+/// Writes all rooms, by id.
+pub async fn write<W: Write>(
+    snapshots: &mut Snapshots,
+    out: &mut Writer<'_, W>,
+    begin: &Begin,
+) -> Result<(), Error> {
+    let mut after = None;
+    loop {
+        let read = async |snapshot: &dyn Snapshot| {
+            head::page_after(snapshot, after.as_ref(), HEADS_AT_ONCE).await
+        };
+        let page = snapshots.read(read).await?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        after = Some(last.clone());
+        for (room, head) in page {
+            room_lines(snapshots, out, begin, room, head).await?;
+        }
+    }
+}
+
+async fn room_lines<W: Write>(
+    snapshots: &mut Snapshots,
+    out: &mut Writer<'_, W>,
+    begin: &Begin,
+    room: RoomId,
+    head: Head,
+) -> Result<(), Error> {
+    let (head, members) = match room.kind() {
+        RoomKind::Direct => (head, Vec::new()),
+        RoomKind::Group => {
+            snapshots.read(async |snapshot: &dyn Snapshot| group(snapshot, &room).await).await?
+        }
+    };
+    let last = head.seq;
+    out.line(&Line::Room(RoomLine::new(room.clone(), head)?))?;
+    for (user, member) in members {
+        out.line(&Line::Member(MemberLine::new(room.clone(), user, &member)))?;
+    }
+    let mut next = 1;
+    while next <= last {
+        let read =
+            async |snapshot: &dyn Snapshot| page(snapshot, begin, &room, next..last + 1).await;
+        for (logged, record) in snapshots.read(read).await? {
+            let entry = &logged.entry;
+            check(&logged, &room, next)?;
+            out.entry(entry)?;
+            if let Some((id, row)) = record {
+                out.line(&Line::Resend(ResendLine::new(entry, &id, &row)))?;
+            }
+            next += 1;
+        }
+    }
+    Ok(())
+}
+
+/// A group's head and members, of one moment.
+async fn group(
+    snapshot: &dyn Snapshot,
+    room: &RoomId,
+) -> Result<(Head, Vec<(UserId, Member)>), crate::Error> {
+    let row = snapshot.get(head::key(room)).await?;
+    let row = row.ok_or_else(|| crate::Error::Corrupt(format!("head: {room} has lost its own")))?;
+    let (_, head) = head::decode(&row)?;
+    Ok((head, member::all(snapshot, room).await?))
+}
+
+/// The first entries with these seqs; at least one.
+async fn page(
+    snapshot: &dyn Snapshot,
+    begin: &Begin,
+    room: &RoomId,
+    seqs: std::ops::Range<u64>,
+) -> Result<Vec<Kept>, crate::Error> {
+    let first = seqs.start;
+    let entries = log::read(snapshot, room, seqs, LOG_AT_ONCE).await?;
+    if entries.is_empty() {
+        return Err(missing(room, first));
+    }
+    let partition = partition_of(room, begin.partitions());
+    // What is older than the floor has no record any more.
+    let floor_hour = begin.applied.get(usize::from(partition)).map_or(0, |row| row.floor_hour);
+    let id = |logged: &Logged| logged.entry.client_id.filter(|id| id.hour() >= floor_hour);
+    let keys = entries
+        .iter()
+        .filter_map(|logged| Some(resend::key(partition, room, &logged.entry.from, &id(logged)?)));
+    let mut rows = snapshot.get_many(keys.collect()).await?.into_iter();
+    let with_record = |logged: Logged| {
+        let row = id(&logged).and_then(|id| Some((id, rows.next()??)));
+        let record = row.map(|(id, row)| Ok((id, Resend::decode_whole(&row)?)));
+        Ok((logged, record.transpose()?))
+    };
+    entries.into_iter().map(with_record).collect()
+}
+
+/// The log is dense, and no field of an entry is left behind.
+fn check(logged: &Logged, room: &RoomId, seq: u64) -> Result<(), crate::Error> {
+    if logged.entry.seq != seq {
+        return Err(missing(room, seq));
+    }
+    if logged.stored_bytes != logged.entry.to_stored().len() {
+        let what = format!("log: entry {seq} of {room} has a field that this Weft does not know");
+        return Err(crate::Error::Corrupt(what));
+    }
+    Ok(())
+}
+
+fn missing(room: &RoomId, seq: u64) -> crate::Error {
+    crate::Error::Corrupt(format!("log: entry {seq} of room {room} is missing"))
+}

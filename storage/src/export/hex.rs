@@ -1,0 +1,71 @@
+//! Bytes in lines: hexadecimal. For serde's `with`.
+
+use std::fmt::Write;
+
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serializer};
+
+/// The bytes as digits.
+pub fn text(bytes: &[u8]) -> String {
+    let mut digits = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // Writing to a string can't fail.
+        let _ = write!(digits, "{byte:02x}");
+    }
+    digits
+}
+
+/// The digits' bytes; `None` where they are none, or upper case.
+pub fn bytes(digits: &str) -> Option<Vec<u8>> {
+    let nibble = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+    if !rest.is_empty() {
+        return None;
+    }
+    pairs.iter().map(|[high, low]| Some(nibble(*high)? << 4 | nibble(*low)?)).collect()
+}
+
+pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&text(bytes))
+}
+
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    let digits = String::deserialize(deserializer)?;
+    bytes(&digits).ok_or_else(|| D::Error::custom("not hexadecimal"))
+}
+
+/// A number of 64 bits as 16 digits: a JSON number is not exact above 2^53 everywhere.
+pub mod number {
+    use super::{Deserialize, Deserializer, Error, Serializer};
+
+    pub fn serialize<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        super::serialize(&number.to_be_bytes(), serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        let digits = String::deserialize(deserializer)?;
+        super::bytes(&digits)
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(u64::from_be_bytes)
+            .ok_or_else(|| D::Error::custom("not 16 hexadecimal digits"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_read_back() {
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(bytes(&text(&all)), Some(all));
+        assert_eq!(text(&[0x0a, 0xff]), "0aff");
+        for bad in ["0", "0g", "0A", " 0", "é"] {
+            assert_eq!(bytes(bad), None, "{bad}");
+        }
+    }
+}

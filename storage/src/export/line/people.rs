@@ -1,0 +1,105 @@
+//! Who there is, and how they log in. These lines hold secrets.
+
+use serde::{Deserialize, Serialize};
+use weft_proto::{DeviceId, UserId};
+
+use super::hex;
+use crate::tables::account::Account;
+use crate::tables::device::Device;
+use crate::tables::signing_key::SigningKey;
+
+/// A key that signs access tokens.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SigningKeyLine {
+    /// Its id.
+    pub key: String,
+    #[serde(with = "hex")]
+    secret: Vec<u8>,
+    created_at: u64,
+}
+
+impl From<(String, SigningKey)> for SigningKeyLine {
+    fn from((key, row): (String, SigningKey)) -> Self {
+        let SigningKey { secret, created_ms } = row;
+        Self { key, secret, created_at: created_ms }
+    }
+}
+
+impl SigningKeyLine {
+    /// The row.
+    pub fn row(&self) -> SigningKey {
+        SigningKey { secret: self.secret.clone(), created_ms: self.created_at }
+    }
+}
+
+/// An account.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountLine {
+    pub user: UserId,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    password_hash: String,
+    display_name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    avatar: String,
+    is_bot: bool,
+    created_at: u64,
+}
+
+impl From<(UserId, Account)> for AccountLine {
+    fn from((user, row): (UserId, Account)) -> Self {
+        let Account { password_hash, display_name, avatar, is_bot, created_ms } = row;
+        Self { user, password_hash, display_name, avatar, is_bot, created_at: created_ms }
+    }
+}
+
+impl AccountLine {
+    /// The row.
+    pub fn row(&self) -> Account {
+        Account {
+            password_hash: self.password_hash.clone(),
+            display_name: self.display_name.clone(),
+            avatar: self.avatar.clone(),
+            is_bot: self.is_bot,
+            created_ms: self.created_at,
+        }
+    }
+}
+
+/// The login of a device.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceLine {
+    pub user: UserId,
+    pub device: DeviceId,
+    /// Not there: logged out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "hex")]
+    refresh_hash: Vec<u8>,
+    refresh_expires_at: u64,
+    login_at: u64,
+}
+
+impl From<((UserId, DeviceId), Device)> for DeviceLine {
+    fn from(((user, device), row): ((UserId, DeviceId), Device)) -> Self {
+        let Device { refresh_hash, refresh_expires_ms, login_ms } = row;
+        Self {
+            user,
+            device,
+            refresh_hash,
+            refresh_expires_at: refresh_expires_ms,
+            login_at: login_ms,
+        }
+    }
+}
+
+impl DeviceLine {
+    /// The row.
+    pub fn row(&self) -> Device {
+        Device {
+            refresh_hash: self.refresh_hash.clone(),
+            refresh_expires_ms: self.refresh_expires_at,
+            login_ms: self.login_at,
+        }
+    }
+}

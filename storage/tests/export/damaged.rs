@@ -1,0 +1,175 @@
+//! What is no whole export is refused before anything is written.
+
+use std::io::Write as _;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use weft_storage::Store;
+use weft_storage::export::{self, Error};
+
+use super::memory;
+use super::suite::moving::content::Content;
+use super::suite::moving::{SIZE, SMALL, exported, import, imported, lines};
+use super::suite::{batch, commit, everything, seed};
+
+fn verify(file: &[u8]) -> Result<(), Error> {
+    export::verify(file, &mut |_| {}).map(|_| ())
+}
+
+/// An export of these lines, with a trailer that fits.
+fn packed(lines: &[String]) -> Vec<u8> {
+    let mut counts = std::collections::BTreeMap::<String, u64>::new();
+    let mut text = String::new();
+    for line in lines {
+        let value: Value = serde_json::from_str(line).expect("json");
+        *counts.entry(value["type"].as_str().expect("type").to_owned()).or_default() += 1;
+        text += line;
+        text.push('\n');
+    }
+    let sha256: String = Sha256::digest(&text).iter().map(|b| format!("{b:02x}")).collect();
+    let trailer = json!({ "type": "trailer", "whole": true, "counts": counts, "sha256": sha256 });
+    zstd::encode_all(format!("{text}{trailer}\n").as_bytes(), 3).expect("zstd")
+}
+
+/// A small export's lines, without its trailer.
+async fn small() -> Vec<String> {
+    let store = memory();
+    Content::fill(&store, 5, SMALL).await;
+    let mut lines = lines(&exported(&store).await.1);
+    lines.pop();
+    lines
+}
+
+#[tokio::test]
+async fn a_file_that_was_cut_off_or_changed_is_refused() {
+    let store = memory();
+    Content::fill(&store, seed(), SMALL).await;
+    let (_, file) = exported(&store).await;
+    verify(&file).expect("as it was written");
+    let text = zstd::decode_all(&file[..]).expect("zstd");
+    for end in 0..file.len() {
+        assert!(matches!(verify(&file[..end]), Err(Error::Damaged(_))), "{end} bytes");
+    }
+    for at in 0..file.len() {
+        for bit in 0..8 {
+            let mut changed = file.clone();
+            changed[at] ^= 1 << bit;
+            // A bit may say only how much memory unpacking takes.
+            let is_same = zstd::decode_all(&changed[..]).is_ok_and(|unpacked| unpacked == text);
+            assert!(is_same || verify(&changed).is_err(), "byte {at}, bit {bit}");
+        }
+    }
+    let mut longer = file.clone();
+    longer.extend_from_slice(&file);
+    assert!(matches!(verify(&longer), Err(Error::Damaged(_))), "two in one");
+}
+
+#[tokio::test]
+async fn a_bad_file_leaves_no_trace() {
+    let store = memory();
+    Content::fill(&store, seed(), SIZE).await;
+    let (_, mut file) = exported(&store).await;
+    let at = file.len() / 2;
+    file[at] ^= 0x10;
+    let target = memory();
+    let error = import(&target, &file).await.expect_err("changed").to_string();
+    assert!(error.contains("no whole export") && !error.contains('\n'), "{error}");
+    let snapshot = target.snapshot().await.expect("snapshot");
+    assert!(snapshot.scan(everything(), 1, false).await.expect("scan").is_empty());
+}
+
+#[tokio::test]
+async fn what_a_newer_weft_wrote_is_refused_and_said() {
+    let lines = small().await;
+    let target = memory();
+    imported(&target, &packed(&lines)).await;
+    let mut newer = lines.clone();
+    newer[0] = json!({ "type": "header", "format": "weft-export", "version": 2 }).to_string();
+    let error = verify(&packed(&newer)).expect_err("version 2");
+    assert!(matches!(error, Error::NewerFormat(2)), "{error}");
+    assert!(error.to_string().contains("newer Weft"), "{error}");
+    let with = |at: usize, line: String| {
+        let mut lines = lines.clone();
+        lines.insert(at, line);
+        verify(&packed(&lines)).expect_err("refused").to_string()
+    };
+    let error = with(1, json!({ "type": "sticker" }).to_string());
+    assert!(error.contains("line 2") && error.contains("sticker"), "{error}");
+    let account = lines.iter().position(|line| line.contains("\"account\"")).expect("account");
+    let more = lines[account].replace("{\"type\"", "{\"mood\":\"sad\",\"type\"");
+    let error = with(account, more);
+    assert!(error.contains("mood"), "{error}");
+    let entry = lines.iter().position(|line| line.contains("\"entry\"")).expect("entry");
+    let more = lines[entry].replace("\"entry\",", "\"entry\",\"mood\":\"sad\",");
+    let error = with(entry, more);
+    assert!(error.contains("mood"), "{error}");
+}
+
+#[tokio::test]
+async fn lines_that_do_not_fit_together_are_refused() {
+    let lines = small().await;
+    let at = |word: &str| {
+        lines
+            .iter()
+            .position(|line| line.starts_with(&format!("{{\"type\":\"{word}\"")))
+            .expect(word)
+    };
+    let refused = |change: &dyn Fn(&mut Vec<String>)| {
+        let mut changed = lines.clone();
+        change(&mut changed);
+        assert_ne!(changed, lines);
+        verify(&packed(&changed)).expect_err("refused").to_string()
+    };
+    let (room, entry) = (at("room"), at("entry"));
+    let error = refused(&|lines| drop(lines.remove(0)));
+    assert!(error.contains("header"), "{error}");
+    let error = refused(&|lines| drop(lines.remove(room)));
+    assert!(error.contains("room"), "{error}");
+    let error = refused(&|lines| drop(lines.remove(entry)));
+    assert!(error.contains("entr"), "{error}");
+    let error = refused(&|lines| lines.insert(entry, lines[entry].clone()));
+    assert!(error.contains("not the room's next one"), "{error}");
+    let error = refused(&|lines| drop(lines.remove(at("partition"))));
+    assert!(error.contains("partition"), "{error}");
+    let error = refused(&|lines| {
+        let account = lines.remove(at("account"));
+        lines.push(account);
+    });
+    assert!(error.contains("behind what comes later"), "{error}");
+    // A record for an entry that is not there would acknowledge what is lost.
+    let error = refused(&|lines| {
+        let id = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+        let value: Value = serde_json::from_str(&lines[entry]).expect("json");
+        let line = json!({ "type": "resend", "room": value["room"], "from": value["from"],
+            "client_id": id, "seq": 1, "content_hash": "0000000000000000" });
+        lines.insert(entry + 1, line.to_string());
+    });
+    assert!(error.contains("its entry is not before it"), "{error}");
+    for text in ["", "{}", "hello", "[1]"] {
+        let mut file = zstd::Encoder::new(Vec::new(), 1).expect("zstd");
+        file.write_all(text.as_bytes()).expect("write");
+        let error = verify(&file.finish().expect("zstd")).expect_err("no export");
+        assert!(matches!(error, Error::Damaged(_)), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_this_weft_does_not_know_of_a_store_is_not_left_behind_in_silence() {
+    let refused = async |key: Bytes, value: Bytes| {
+        let store: Store = memory();
+        Content::fill(&store, 5, SMALL).await;
+        let mut batch = batch();
+        batch.set(key, value);
+        commit(&store, batch).await;
+        let exported = export::export(&store, Vec::new(), 0, &mut |_| {}).await;
+        exported.expect_err("refused").to_string()
+    };
+    let error = refused(Bytes::from_static(b"\x22user"), Bytes::new()).await;
+    assert!(error.contains("0x22"), "{error}");
+    let user = weft_proto::UserId::new("alice").expect("id");
+    let key = weft_storage::tables::account::key(&user);
+    // Version 1, then a field 15 of three bytes.
+    let error = refused(key, Bytes::from_static(&[1, 0x7a, 3, b'a', b'b', b'c'])).await;
+    assert!(error.contains("account") && error.contains("does not know"), "{error}");
+}

@@ -1,0 +1,309 @@
+//! A store with something of everything, by chance: what its rows say fits together, as if cores
+//! had written it.
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
+use weft_proto::{
+    Body, ClientId, DeviceId, Entry, History, Partition, Role, RoomId, RoomKind, UserId,
+    partition_of,
+};
+use weft_storage::tables::account::{self, Account};
+use weft_storage::tables::applied::{self, Applied};
+use weft_storage::tables::dead_letter::{self, DeadLetter};
+use weft_storage::tables::device::{self, Device};
+use weft_storage::tables::journal::{self, Journal, JournalEntry};
+use weft_storage::tables::layout::{self, KEY_VERSION, Layout};
+use weft_storage::tables::resend::{self, Resend};
+use weft_storage::tables::signing_key::{self, SigningKey};
+use weft_storage::{Batch, Store};
+
+use super::super::{batch, commit};
+use super::room::Room;
+
+/// Client ids of an earlier hour have no resend record any more.
+const FLOOR_HOUR: u32 = 490_000;
+const HOUR_MS: u64 = 3_600_000;
+/// About how many entries one commit has at the most.
+const ENTRIES_MAX: u16 = 200;
+
+/// How much there is.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    pub users: usize,
+    pub rooms: usize,
+    /// Most entries of a room.
+    pub entries: usize,
+    /// One text in so many is large and does not compress; 0: none is.
+    pub large_one_in: u32,
+}
+
+/// A store that is being written.
+pub struct Content {
+    store: Store,
+    rng: StdRng,
+    pub partitions: Partition,
+    pub users: Vec<UserId>,
+    pub rooms: Vec<Room>,
+    size: Size,
+    /// The same for all partitions: the last stream sequence that was given out.
+    stream_seq: u64,
+    applied: Vec<Applied>,
+}
+
+fn name(text: &str) -> UserId {
+    UserId::new(text).expect("a user id")
+}
+
+impl Content {
+    /// Fills an empty store.
+    pub async fn fill(store: &Store, seed: u64, size: Size) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let partitions = rng.random_range(1..6);
+        let users = (0..size.users).map(|n| name(&format!("user{n}"))).collect();
+        let applied = (0..partitions).map(|_| Applied::default()).collect();
+        let (store, rooms) = (store.clone(), Vec::new());
+        let mut content =
+            Self { store, rng, partitions, users, rooms, size, stream_seq: 0, applied };
+        content.people().await;
+        content.make_rooms();
+        while content.rooms.iter().any(|room| room.wants > 0) {
+            content.commit_some().await;
+        }
+        content.letters().await;
+        content
+    }
+
+    async fn people(&mut self) {
+        let mut batch = batch();
+        let row = Layout {
+            partitions: self.partitions.into(),
+            epoch: self.rng.random_range(1..5),
+            key_version: KEY_VERSION,
+            store_id: self.rng.random(),
+        };
+        batch.set(layout::key(), row.encode());
+        for n in 0..self.rng.random_range(0..3) {
+            let secret = self.rng.random::<[u8; 32]>().to_vec();
+            let row = SigningKey { secret, created_ms: self.rng.random_range(0..1 << 50) };
+            batch.set(signing_key::key(&format!("Key-{n}")), row.encode());
+        }
+        for user in self.users.clone() {
+            let is_bot = self.rng.random_bool(0.2);
+            let row = Account {
+                password_hash: if is_bot { String::new() } else { "$argon2id$…".into() },
+                display_name: self.text(20),
+                avatar: if self.rng.random() { String::new() } else { "files/x".into() },
+                is_bot,
+                created_ms: self.rng.random_range(0..1 << 50),
+            };
+            batch.set(account::key(&user), row.encode());
+            for n in 0..self.rng.random_range(0..3) {
+                let refresh_hash = self.rng.random::<[u8; 32]>().to_vec();
+                let row = Device {
+                    refresh_hash: if n == 0 { refresh_hash } else { Vec::new() },
+                    refresh_expires_ms: self.rng.random_range(0..1 << 50),
+                    login_ms: self.rng.random_range(0..1 << 50),
+                };
+                let id = DeviceId::new(&format!("Device_{n}")).expect("a device id");
+                batch.set(device::key(&user, &id), row.encode());
+            }
+        }
+        commit(&self.store, batch).await;
+    }
+
+    fn make_rooms(&mut self) {
+        let mut ids: Vec<RoomId> = Vec::new();
+        for n in 0..self.size.rooms {
+            let (a, b) = (self.user(), self.user());
+            let group = RoomId::new(&format!("group-{n}")).expect("a room id");
+            let id = if self.rng.random() { RoomId::direct(&a, &b) } else { group };
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        for id in ids {
+            let wants = self.rng.random_range(1..=self.size.entries);
+            self.rooms.push(Room::new(id, wants));
+        }
+    }
+
+    /// One commit of one partition, with entries of any of its rooms; some of it is published.
+    async fn commit_some(&mut self) {
+        let partition = self.rng.random_range(0..self.partitions);
+        let mut batch = batch();
+        let mut journal = Journal::default();
+        let mut rooms = std::mem::take(&mut self.rooms);
+        let mut order = 0;
+        for room in &mut rooms {
+            let entries = self.rng.random_range(0..=5).min(room.wants);
+            if entries == 0
+                || order >= ENTRIES_MAX
+                || partition_of(&room.id, self.partitions) != partition
+            {
+                continue;
+            }
+            for _ in 0..entries {
+                let entry = self.next_entry(room);
+                room.write(&mut batch, order, &entry);
+                self.remember(&mut batch, &entry);
+                let users = entry.user().map(ToString::to_string).into_iter().collect();
+                let row = JournalEntry { room: room.id.to_string(), seq: entry.seq, users };
+                journal.entries.push(row);
+                order += 1;
+            }
+            room.write_head(&mut batch, order - 1);
+        }
+        self.rooms = rooms;
+        self.stream_seq += self.rng.random_range(1..9);
+        if !journal.entries.is_empty() {
+            batch.set(journal::key(partition, self.stream_seq), journal.encode());
+        }
+        self.move_applied(&mut batch, partition);
+        commit(&self.store, batch).await;
+    }
+
+    fn move_applied(&mut self, batch: &mut Batch, partition: Partition) {
+        let row = &mut self.applied[usize::from(partition)];
+        if self.rng.random() {
+            row.published_up_to = row.stream_seq;
+        }
+        row.stream_seq = self.stream_seq;
+        row.epoch += u64::from(row.epoch == 0 || self.rng.random_bool(0.1));
+        row.owner = "core-1".into();
+        row.batch_id = batch.id().to_vec();
+        row.floor_hour = FLOOR_HOUR;
+        batch.set(applied::key(partition), row.encode());
+    }
+
+    /// One message more in each room, and one member more in each group, each in a commit of its
+    /// own: as a core does that is at work.
+    pub async fn go_on(&mut self) {
+        for n in 0..self.rooms.len() {
+            let partition = partition_of(&self.rooms[n].id, self.partitions);
+            let mut batch = batch();
+            let room = &mut self.rooms[n];
+            let seq = room.head.seq + 1;
+            let user = name(&format!("late{seq}"));
+            let body = match room.id.kind() {
+                RoomKind::Group if seq > 1 => Body::Add { user, role: Role::Member },
+                _ => Body::Message { text: "later".into() },
+            };
+            let id = ClientId::from_parts(u64::from(FLOOR_HOUR + 1) * HOUR_MS, seq.into());
+            let entry = room.next(name("somebody"), Some(id), body);
+            room.write(&mut batch, 0, &entry);
+            room.write_head(&mut batch, 0);
+            self.remember(&mut batch, &entry);
+            self.stream_seq += 1;
+            self.move_applied(&mut batch, partition);
+            commit(&self.store, batch).await;
+        }
+    }
+
+    fn next_entry(&mut self, room: &mut Room) -> Entry {
+        room.wants -= 1;
+        let (from, user) = (self.user(), self.user());
+        let is_group = room.id.kind() == RoomKind::Group;
+        let body = match self.rng.random_range(0..10) {
+            _ if is_group && room.head.seq == 0 => {
+                let members = if from == user { Vec::new() } else { vec![user] };
+                let history = *[History::All, History::Joined].choose(&mut self.rng).expect("one");
+                Body::Create { title: self.text(30), members, history }
+            }
+            0 | 1 if is_group && !room.is_member(&user) => Body::Add {
+                user,
+                role: *[Role::Member, Role::Admin].choose(&mut self.rng).expect("one"),
+            },
+            2 if is_group && room.is_member(&user) => Body::Remove { user },
+            3 if is_group && room.is_member(&from) => Body::Leave,
+            4 if is_group && room.is_member(&user) => Body::Role { user, role: Role::Owner },
+            5 if is_group => Body::Rename { title: self.text(30) },
+            _ => Body::Message { text: self.body() },
+        };
+        let id = self.client_id();
+        room.next(from, id, body)
+    }
+
+    fn client_id(&mut self) -> Option<ClientId> {
+        let hour = u64::from(FLOOR_HOUR) - 30 + self.rng.random_range(0..60);
+        let time_ms = hour * HOUR_MS + self.rng.random_range(0..HOUR_MS);
+        let id = ClientId::from_parts(time_ms, self.rng.random());
+        match self.rng.random_range(0..5) {
+            0 => None,
+            1 => {
+                let [a, b, c, d, e, f, ..] = id.to_bytes();
+                let random = self.rng.random::<u32>();
+                let uuid = format!(
+                    "{a:02x}{b:02x}{c:02x}{d:02x}-{e:02x}{f:02x}-7abc-8def-0000{random:08x}"
+                );
+                Some(ClientId::parse(&uuid).expect("a UUID of version 7"))
+            }
+            _ => Some(id),
+        }
+    }
+
+    /// Writes the resend record, while that is kept.
+    fn remember(&self, batch: &mut Batch, entry: &Entry) {
+        let Some(id) = entry.client_id.filter(|id| id.hour() >= FLOOR_HOUR) else { return };
+        let partition = partition_of(&entry.room, self.partitions);
+        // Not what this version would compute: records are carried, not made anew.
+        let content_hash = entry.body.content_hash() ^ 1;
+        let row = Resend { seq: entry.seq, content_hash };
+        batch.set(resend::key(partition, &entry.room, &entry.from, &id), row.encode());
+    }
+
+    async fn letters(&mut self) {
+        for n in 0..self.rng.random_range(0..5) {
+            let payload: Vec<u8> = match n {
+                0 => self.text(50).into_bytes(),
+                1 => Vec::new(),
+                2 => vec![0; 200_000],
+                _ => (0..150_000).map(|_| self.rng.random()).collect(),
+            };
+            let letter = DeadLetter {
+                sender: self.text(10),
+                room: self.text(10),
+                client_id: (n > 1).then(|| self.text(10)),
+                is_outsider: self.rng.random(),
+                is_json: self.rng.random(),
+                reason: "a \"defect\"\nof ours".into(),
+                time_ms: self.rng.random_range(0..1 << 50),
+                payload: payload.into(),
+            };
+            let mut batch = batch();
+            let partition = self.rng.random_range(0..self.partitions);
+            dead_letter::put(&mut batch, partition, n + 1, &letter);
+            commit(&self.store, batch).await;
+        }
+    }
+
+    fn user(&mut self) -> UserId {
+        self.users.choose(&mut self.rng).expect("a user").clone()
+    }
+
+    fn body(&mut self) -> String {
+        let one_in = self.size.large_one_in;
+        if one_in > 0 && self.rng.random_ratio(1, one_in) {
+            // Hangul by chance: 3 bytes each, and no compressor makes them few.
+            let hangul = |rng: &mut StdRng| {
+                char::from_u32(0xAC00 + rng.random_range(0..11_172)).expect("hangul")
+            };
+            return (0..self.rng.random_range(20_000..100_000))
+                .map(|_| hangul(&mut self.rng))
+                .collect();
+        }
+        match self.rng.random_range(0..20) {
+            0 => "long ".repeat(5_000),
+            _ => self.text(60),
+        }
+    }
+
+    fn text(&mut self, chars_max: usize) -> String {
+        const SOME: [char; 10] = ['a', 'ü', '한', '😀', '"', '\\', '\n', '\0', '\u{7f}', ' '];
+        let chars = self.rng.random_range(1..chars_max);
+        // Titles are not blank.
+        std::iter::once('x')
+            .chain((1..chars).map(|_| *SOME.choose(&mut self.rng).expect("one")))
+            .collect()
+    }
+}

@@ -1,0 +1,101 @@
+//! A room that is being written.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use weft_proto::{Body, ClientId, Entry, Role, RoomId, RoomKind, UserId};
+use weft_storage::Batch;
+use weft_storage::tables::head::{self, Head};
+use weft_storage::tables::member::{self, Member};
+use weft_storage::tables::{inbox, log, membership};
+
+pub struct Room {
+    pub id: RoomId,
+    pub head: Head,
+    /// So many entries are still to come.
+    pub wants: usize,
+    members: BTreeMap<UserId, Member>,
+    /// Whose row the last entry changed.
+    changed: Vec<UserId>,
+}
+
+impl Room {
+    pub fn new(id: RoomId, wants: usize) -> Self {
+        Self { id, head: Head::default(), wants, members: BTreeMap::new(), changed: Vec::new() }
+    }
+
+    pub fn is_member(&self, user: &UserId) -> bool {
+        self.members.get(user).is_some_and(|member| member.role().is_some())
+    }
+
+    /// The next entry; head and members are as it leaves them.
+    pub fn next(&mut self, from: UserId, client_id: Option<ClientId>, body: Body) -> Entry {
+        self.head.seq += 1;
+        self.head.ordinal += u64::from(matches!(body, Body::Message { .. }));
+        self.head.time_ms += 1_000;
+        let seq = self.head.seq;
+        self.changed = match &body {
+            Body::Create { members, .. } => members.iter().chain([&from]).cloned().collect(),
+            Body::Leave => vec![from.clone()],
+            body => body.user().into_iter().cloned().collect(),
+        };
+        let head = &mut self.head;
+        match &body {
+            Body::Create { title, members, history } => {
+                (head.title, head.history) = (title.clone(), (*history).into());
+                self.members.insert(from.clone(), Member::joined(Role::Owner, seq));
+                for user in members {
+                    self.members.insert(user.clone(), Member::joined(Role::Member, seq));
+                }
+            }
+            Body::Rename { title } => head.title.clone_from(title),
+            Body::Add { user, role } => {
+                self.members.insert(user.clone(), Member::joined(*role, seq));
+            }
+            Body::Role { user, role } => {
+                self.members.entry(user.clone()).and_modify(|row| *row = row.with_role(*role));
+            }
+            Body::Remove { user } => {
+                self.members.entry(user.clone()).and_modify(|row| *row = row.left(seq));
+            }
+            Body::Leave => {
+                self.members.entry(from.clone()).and_modify(|row| *row = row.left(seq));
+            }
+            Body::Message { .. } => {}
+        }
+        let count = |role: fn(Role) -> bool| {
+            self.members.values().filter(|row| row.role().is_some_and(role)).count() as u32
+        };
+        self.head.member_count = count(|_| true);
+        self.head.owner_count = count(|role| role == Role::Owner);
+        self.head.large |= self.head.member_count > 4;
+        let (ordinal, time_ms) = (self.head.ordinal, self.head.time_ms);
+        Entry { room: self.id.clone(), seq, ordinal, from, client_id, time_ms, body }
+    }
+
+    /// Adds the entry, and whatever it changes but the head.
+    pub fn write(&self, batch: &mut Batch, order: u16, entry: &Entry) {
+        log::put(batch, order, entry);
+        inbox::put(batch, &entry.from, order, &self.id, entry.seq);
+        if let Some((a, b)) = self.id.direct_users() {
+            for user in [a, b] {
+                batch.set(membership::key(&user, &self.id), Bytes::new());
+            }
+        }
+        let changed = self.changed.iter().filter_map(|user| Some((user, self.members.get(user)?)));
+        for (user, row) in changed {
+            batch.set(member::key(&self.id, user), row.encode());
+            let membership = membership::key(user, &self.id);
+            if row.role().is_some() {
+                batch.set(membership, Bytes::new());
+            } else {
+                batch.clear(membership);
+            }
+        }
+    }
+
+    pub fn write_head(&self, batch: &mut Batch, order: u16) {
+        debug_assert!(self.id.kind() == RoomKind::Direct || self.head.member_count < 1_000);
+        head::put(batch, &self.id, order, &self.head);
+    }
+}
