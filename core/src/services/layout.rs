@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use weft_proto::{Partition, StoreId};
+use weft_storage::tables::import;
 use weft_storage::tables::layout::{self, KEY_VERSION, Layout};
-use weft_storage::{Batch, Snapshot, Store};
+use weft_storage::{Batch, Outcome, Snapshot, Store};
 
 use crate::Error;
 
@@ -33,9 +34,12 @@ async fn open_as(store: &Store, partitions: Partition, new_id: StoreId) -> Resul
         };
         let mut batch = Batch::new(rand::random());
         batch.guard(layout::key(), None);
+        // A store that is being filled is not a new one.
+        batch.guard(import::key(), None);
         batch.set(layout::key(), first.encode());
-        // Committed, rejected or unknown: what stands there now is the truth.
+        // Committed, rejected by somebody's layout, or unknown: what stands there now is the truth.
         match store.commit(batch).await {
+            Ok(Outcome::Rejected { guard: 1 }) => return Err(half_imported()),
             Ok(_) | Err(weft_storage::Error::Unknown(_)) => {}
             Err(error) => return Err(error.into()),
         }
@@ -61,22 +65,29 @@ async fn open_as(store: &Store, partitions: Partition, new_id: StoreId) -> Resul
     Ok(found)
 }
 
-/// Without a layout row a store is empty, or not for us: FoundationDB serves others too.
+/// Without a layout row a store is empty, half imported, or not for us: FoundationDB serves others
+/// too.
 async fn refuse_foreign(snapshot: &dyn Snapshot) -> Result<(), Error> {
     let all = Bytes::new()..Bytes::from_static(&[0xff]);
-    match snapshot.scan(all, 1, false).await?.first() {
-        None => Ok(()),
-        Some(_) => Err(Error::Layout(
-            "this store has no layout but is not empty: it belongs to something else, or an import \
-             into it has not ended"
-                .to_owned(),
-        )),
+    if snapshot.scan(all, 1, false).await?.is_empty() {
+        return Ok(());
     }
+    if snapshot.get(import::key()).await?.is_some() {
+        return Err(half_imported());
+    }
+    let what = "this store has no layout but is not empty: it belongs to something else";
+    Err(Error::Layout(what.into()))
+}
+
+fn half_imported() -> Error {
+    let what = "an import into this store is not finished: run `weft admin import` again";
+    Error::Layout(what.into())
 }
 
 #[cfg(test)]
 mod tests {
     use weft_storage::memory::Memory;
+    use weft_storage::tables::import::Import;
 
     use super::*;
 
@@ -89,6 +100,20 @@ mod tests {
         assert_eq!(one, two);
         let again = open_as(&store, 4, StoreId(9)).await.expect("again");
         assert_eq!(again.store_id, one.store_id);
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_half_imported_is_not_a_new_one() {
+        let store = Store::new(Memory::new());
+        let mut batch = Batch::new([1; 16]);
+        batch.set(import::key(), Import::default().encode());
+        store.commit(batch).await.expect("commit");
+        let refused = open(&store, 4).await.expect_err("half").to_string();
+        assert!(refused.contains("`weft admin import` again"), "{refused}");
+        let mut batch = Batch::new([2; 16]);
+        batch.clear(import::key());
+        store.commit(batch).await.expect("commit");
+        open(&store, 4).await.expect("a new store");
     }
 
     #[tokio::test]
@@ -105,6 +130,7 @@ mod tests {
         let refused = open_as(&store, 4, StoreId(7)).await.expect_err("99").to_string();
         assert!(refused.contains("99") && !refused.contains('\n'), "{refused}");
     }
+
     #[tokio::test]
     async fn a_store_that_is_not_ours_is_refused_and_left_alone() {
         let store = Store::new(Memory::new());
