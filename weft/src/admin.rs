@@ -2,6 +2,9 @@
 
 mod accept_loss;
 mod dead_letters;
+mod export;
+mod import;
+mod progress;
 
 use std::any::Any;
 use std::path::{Path, PathBuf};
@@ -29,6 +32,11 @@ enum AdminCommand {
     /// Lets a store be served again that was replaced by an older copy, and lacks what was
     /// acknowledged since.
     AcceptLoss(accept_loss::AcceptLossOptions),
+    /// Writes everything in a store to a file, from which any store can be filled: a backup, or the
+    /// way to another engine.
+    Export(export::ExportOptions),
+    /// Fills a new store with an export. Can be run again where it was interrupted.
+    Import(import::ImportOptions),
 }
 
 /// Which store.
@@ -52,13 +60,26 @@ struct Opened {
     _kept: Option<Box<dyn Any>>,
 }
 
+/// How an embedded store and a data folder are opened: as they are, or made where there is none.
+type StoreOpener = fn(&Path) -> Result<Embedded, weft_storage::Error>;
+type FolderOpener = fn(&Path) -> Result<Folder, Error>;
+
 impl StoreOptions {
     /// Opens the store; makes none.
     fn open(&self) -> Result<Opened, Error> {
+        self.open_when_free(Embedded::open_existing, Folder::open_existing)
+    }
+
+    /// Opens the store, or makes it.
+    fn open_or_make(&self) -> Result<Opened, Error> {
+        self.open_when_free(Embedded::open, Folder::open)
+    }
+
+    fn open_when_free(&self, store: StoreOpener, folder: FolderOpener) -> Result<Opened, Error> {
         let is_held = |error: &Error| {
             matches!(error, Error::InUse { .. } | Error::Store(weft_storage::Error::Locked(_)))
         };
-        until_free(|| self.try_open(), is_held).map_err(|error| {
+        until_free(|| self.try_open(store, folder), is_held).map_err(|error| {
             if is_held(&error) {
                 return Error::Failed(format!("stop what runs on the store first: {error}"));
             }
@@ -66,24 +87,28 @@ impl StoreOptions {
         })
     }
 
-    fn try_open(&self) -> Result<Opened, Error> {
+    fn try_open(&self, store: StoreOpener, folder: FolderOpener) -> Result<Opened, Error> {
         match &self.store {
-            Some(StorePlace::Embedded(path)) => open_embedded(path, None),
+            Some(StorePlace::Embedded(path)) => open_embedded(store, path, None),
             Some(place @ StorePlace::Fdb { cluster, .. }) => {
                 let opened = place.open()?;
                 let place = cluster.display().to_string();
                 Ok(Opened { store: opened.store.clone(), place, _kept: Some(Box::new(opened)) })
             }
             None => {
-                let folder = Folder::open_existing(&self.data)?;
-                open_embedded(&folder.store(), Some(Box::new(folder)))
+                let folder = folder(&self.data)?;
+                open_embedded(store, &folder.store(), Some(Box::new(folder)))
             }
         }
     }
 }
 
-fn open_embedded(path: &Path, kept: Option<Box<dyn Any>>) -> Result<Opened, Error> {
-    let store = Store::new(Embedded::open_existing(path)?);
+fn open_embedded(
+    open: StoreOpener,
+    path: &Path,
+    kept: Option<Box<dyn Any>>,
+) -> Result<Opened, Error> {
+    let store = Store::new(open(path)?);
     Ok(Opened { store, place: path.display().to_string(), _kept: kept })
 }
 
@@ -93,6 +118,8 @@ pub fn run(options: AdminOptions) -> Result<(), Error> {
         match options.command {
             AdminCommand::DeadLetters(place) => dead_letters::list(&place.open()?.store).await,
             AdminCommand::AcceptLoss(options) => accept_loss::run(options).await,
+            AdminCommand::Export(options) => export::run(options).await,
+            AdminCommand::Import(options) => import::run(options).await,
         }
     })
 }

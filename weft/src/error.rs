@@ -40,6 +40,9 @@ pub enum Error {
     /// The store.
     #[error(transparent)]
     Store(#[from] weft_storage::Error),
+    /// An export or import.
+    #[error(transparent)]
+    Export(#[from] weft_storage::export::Error),
     /// Core.
     #[error(transparent)]
     Core(#[from] weft_core::Error),

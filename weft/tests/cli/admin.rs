@@ -1,14 +1,29 @@
 //! `weft admin` on a store that no core runs on.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde_json::Value;
 use tempfile::tempdir;
+use weft_proto::UserId;
 use weft_storage::embedded::Embedded;
+use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::dead_letter::{self, DeadLetter};
+use weft_storage::tables::layout::{self, KEY_VERSION, Layout};
 use weft_storage::{Batch, Store};
 
 use crate::support::{failure_line, weft};
+
+/// A store of one account and one partition.
+async fn one_account(folder: &Path) {
+    let store = Store::new(Embedded::open(folder).expect("open"));
+    let mut batch = Batch::new([1; 16]);
+    let row = Layout { partitions: 1, epoch: 1, key_version: KEY_VERSION, store_id: 7 };
+    batch.set(layout::key(), row.encode());
+    let alice = UserId::new("alice").expect("id");
+    batch.set(account::key(&alice), Account { created_ms: 7, ..Account::default() }.encode());
+    store.commit(batch).await.expect("commit");
+}
 
 async fn put_aside(folder: &Path, letters: &[(u16, u64, &str)]) {
     let store = Store::new(Embedded::open(folder).expect("open"));
@@ -48,12 +63,78 @@ async fn what_was_put_aside_is_listed() {
 fn a_mistyped_folder_is_no_new_store() {
     let folder = tempdir().expect("folder");
     let path = folder.path().display().to_string();
-    for command in ["dead-letters", "accept-loss"] {
-        let line = failure_line(weft(&["admin", command, "--data", &path]));
+    for command in [&["dead-letters"][..], &["accept-loss"], &["export", "-"]] {
+        let refused = |place: [&str; 2]| {
+            failure_line({
+                let mut weft = weft(&["admin"]);
+                weft.args(command).args(place);
+                weft
+            })
+        };
+        let line = refused(["--data", &path]);
         assert!(line.contains("is no data folder"), "{line}");
-        let place = format!("embedded:{path}");
-        let line = failure_line(weft(&["admin", command, "--store", &place]));
+        let line = refused(["--store", &format!("embedded:{path}")]);
         assert!(line.contains("there is no store"), "{line}");
     }
     assert_eq!(folder.path().read_dir().expect("folder").count(), 0, "nothing was made");
+}
+
+#[tokio::test]
+async fn a_store_moves_by_file_and_by_pipe_into_one_that_is_made() {
+    let folder = tempdir().expect("folder");
+    one_account(&folder.path().join("store")).await;
+    let old = format!("embedded:{}", folder.path().join("store").display());
+    let file = folder.path().join("house.weft");
+    let name = file.display().to_string();
+    let run = |args: &[&str]| weft(&["admin"]).args(args).output().expect("run");
+
+    let output = run(&["export", "--store", &old, &name]);
+    assert!(output.status.success(), "{output:?}");
+    let mode = file.metadata().expect("file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "it holds secrets");
+    let said = String::from_utf8(output.stdout).expect("text");
+    assert!(said.contains("1 accounts") && said.contains("Nothing was committed"), "{said}");
+    let piped = run(&["export", "--store", &old, "-"]);
+    assert!(piped.status.success(), "{piped:?}");
+    assert!(String::from_utf8_lossy(&piped.stderr).contains("1 accounts"), "{piped:?}");
+    let copy = folder.path().join("copy.weft");
+    std::fs::write(&copy, &piped.stdout).expect("write");
+
+    let data = folder.path().join("data").display().to_string();
+    let store = format!("embedded:{}", folder.path().join("new/store").display());
+    let copy = copy.display().to_string();
+    for (place, file) in [(["--data", &data], &name), (["--store", &store], &copy)] {
+        let output = run(&["import", place[0], place[1], file]);
+        assert!(output.status.success(), "{output:?}");
+        let said = String::from_utf8(output.stdout).expect("text");
+        assert!(said.contains("1 accounts") && said.contains("with 1 partitions"), "{said}");
+        let output = run(&["export", place[0], place[1], "-"]);
+        assert!(output.status.success(), "{output:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_can_not_be_moved_is_refused_in_a_line_and_nothing_is_made() {
+    let folder = tempdir().expect("folder");
+    one_account(&folder.path().join("store")).await;
+    let old = format!("embedded:{}", folder.path().join("store").display());
+    let bad = folder.path().join("bad.weft");
+    std::fs::write(&bad, "no export").expect("write");
+    let bad = bad.display().to_string();
+    let new = folder.path().join("new");
+    let place = format!("embedded:{}", new.display());
+    for (args, what) in [
+        (["export", "--store", &old, &bad], "exists already"),
+        (["import", "--store", &place, &bad], "no whole export"),
+        (["import", "--store", &place, "-"], "reads its file twice"),
+        (["import", "--store", &place, "/no/such/file"], "can't use /no/such/file"),
+    ] {
+        let line = failure_line({
+            let mut weft = weft(&["admin"]);
+            weft.args(args);
+            weft
+        });
+        assert!(line.contains(what), "{line}");
+    }
+    assert!(!new.exists(), "a store was made");
 }
