@@ -16,6 +16,7 @@ mod rooms;
 mod scan;
 mod send;
 mod socket;
+mod store;
 mod system;
 
 use clap::{Args, Subcommand};
@@ -42,6 +43,11 @@ enum Scenario {
     /// Users send in many direct rooms at a steady rate. Checks that nothing is lost, doubled or
     /// reordered, and prints one JSON object as its last line, with medians over the runs.
     Healing(healing::HealingOptions),
+    /// The store alone, without NATS: guarded commits like core's, scans and points.
+    ///
+    /// For the embedded store each is also done by its library bare, with the same keys, values and
+    /// fsyncs, in turn. Prints one JSON object as its last line.
+    Store(store::StoreOptions),
     /// The limit's edge.
     #[command(hide = true)]
     HopEdge(hops::HopEdgeOptions),
@@ -55,6 +61,7 @@ pub fn run(options: BenchOptions) -> Result<(), Error> {
     match options.scenario {
         Scenario::Send(options) => send::run(&options),
         Scenario::Healing(options) => healing::run(&options),
+        Scenario::Store(options) => store::run(&options),
         Scenario::HopEdge(options) => hops::run_edge(options),
         Scenario::HopCore(options) => hops::run_core(options),
     }

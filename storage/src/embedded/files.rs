@@ -89,7 +89,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-fn open_database(folder: &Path, options: &Options) -> fjall::Result<(Database, Keyspace)> {
+pub fn open_database(folder: &Path, options: &Options) -> fjall::Result<(Database, Keyspace)> {
     let database = Database::builder(folder)
         .cache_size(CACHE_BYTES)
         .max_journaling_size(JOURNALS_BYTES_MAX)

@@ -16,6 +16,8 @@
 //!
 //! Snapshots are cheap, but hold old versions on disk and the folder's lock: keep them short.
 
+#[doc(hidden)]
+pub mod bare;
 mod cleared;
 mod committer;
 mod files;

@@ -49,6 +49,12 @@ fn key(room: &RoomId, seq: u64, part: u8) -> Bytes {
     Key::new(Tag::Log).name(room.as_str()).u64(seq).u8(part).build()
 }
 
+/// The rows of a room's entries with a seq in `seqs`.
+#[must_use]
+pub fn range(room: &RoomId, seqs: Range<u64>) -> Range<Bytes> {
+    key(room, seqs.start, 0)..key(room, seqs.end, 0)
+}
+
 /// Writes an entry with the commit's position.
 pub fn put(batch: &mut Batch, order: u16, entry: &Entry) {
     let plain = entry.to_stored();
@@ -144,7 +150,7 @@ async fn walk(
     limit: Limit,
     reverse: bool,
 ) -> Result<Vec<Logged>, Error> {
-    let mut range = key(room, seqs.start, 0)..key(room, seqs.end, 0);
+    let mut range = range(room, seqs);
     let mut entries = Vec::new();
     let mut rows: Vec<Pair> = Vec::new();
     let mut read_bytes = 0;

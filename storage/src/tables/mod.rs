@@ -22,6 +22,10 @@
 //! are a version byte and prost, so that a field can be added; `head` and `log` have the commit's
 //! position before that.
 
+use std::ops::Range;
+
+use bytes::Bytes;
+
 pub mod account;
 pub mod applied;
 pub mod dead_letter;
@@ -39,3 +43,9 @@ mod record;
 pub mod resend;
 pub mod signing_key;
 pub mod unknown;
+
+/// Every key of a store: no tag is 0xff.
+#[must_use]
+pub fn all() -> Range<Bytes> {
+    Bytes::new()..Bytes::from_static(&[0xff])
+}

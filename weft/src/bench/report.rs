@@ -1,12 +1,13 @@
 //! The result: one JSON object, and histograms on the way to it.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Latencies up to a minute, in µs, to three digits.
-const LATENCY_US_MAX: u64 = 60_000_000;
+/// Latencies up to a minute, in ns, to three digits.
+const LATENCY_NS_MAX: u64 = 60_000_000_000;
 
 /// Latencies of all connections. Cheap to clone.
 #[derive(Clone)]
@@ -14,26 +15,41 @@ pub struct Latencies(Arc<Mutex<Histogram<u64>>>);
 
 impl Latencies {
     pub fn new() -> Self {
-        let mut histogram = Histogram::new_with_bounds(1, LATENCY_US_MAX, 3)
+        let mut histogram = Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3)
             .unwrap_or_else(|error| unreachable!("fixed bounds: {error:?}"));
         histogram.auto(true);
         Self(Arc::new(Mutex::new(histogram)))
     }
 
     pub fn record_us(&self, latency_us: u64) {
-        let mut histogram = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // It grows as needed.
-        let _ = histogram.record(latency_us.max(1));
+        self.record_ns(latency_us.saturating_mul(1_000));
     }
 
+    pub fn record(&self, latency: Duration) {
+        self.record_ns(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    fn record_ns(&self, latency_ns: u64) {
+        let mut histogram = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // It grows as needed.
+        let _ = histogram.record(latency_ns.max(1));
+    }
+
+    /// In ms.
     pub fn quantiles(&self) -> Quantiles {
+        self.quantiles_in(Duration::from_millis(1))
+    }
+
+    /// In this unit.
+    pub fn quantiles_in(&self, unit: Duration) -> Quantiles {
         let histogram = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = |quantile| round(histogram.value_at_quantile(quantile) as f64 / 1_000.0);
-        Quantiles { p50: at(0.5), p99: at(0.99), max: round(histogram.max() as f64 / 1_000.0) }
+        let unit_ns = unit.as_nanos() as f64;
+        let at = |quantile| round(histogram.value_at_quantile(quantile) as f64 / unit_ns);
+        Quantiles { p50: at(0.5), p99: at(0.99), max: round(histogram.max() as f64 / unit_ns) }
     }
 }
 
-/// Of latencies, in ms.
+/// Of latencies; in ms, where their name says nothing else.
 #[derive(Serialize, Clone, Copy, Debug)]
 pub struct Quantiles {
     pub p50: f64,
@@ -84,7 +100,9 @@ mod tests {
         let quantiles = latencies.quantiles();
         assert_eq!((quantiles.p50, quantiles.p99), (0.5, 0.99));
         assert_eq!(quantiles.max, 1.0);
-        latencies.record_us(10 * LATENCY_US_MAX);
+        let in_us = latencies.quantiles_in(Duration::from_micros(1));
+        assert!((499.0..=501.0).contains(&in_us.p50), "{in_us:?}");
+        latencies.record(Duration::from_secs(600));
         assert!(latencies.quantiles().max >= 590_000.0);
     }
 }

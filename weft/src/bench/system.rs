@@ -64,14 +64,7 @@ impl System {
     /// Starts everything and waits until it is ready.
     pub async fn start(setup: &Setup) -> Result<Self, Error> {
         let Setup { kind, partitions, .. } = *setup;
-        let mut builder = tempfile::Builder::new();
-        builder.prefix("weft-bench-");
-        let made = match &setup.folder {
-            Some(parent) => builder.tempdir_in(parent),
-            None => builder.tempdir(),
-        };
-        let folder = made.map_err(Error::io("can't make a temporary folder"))?;
-        warn_of_memory(folder.path());
+        let folder = temporary_folder(setup.folder.as_deref())?;
         let secret = new_password();
         let password = |user: &str| Ok(format!("{user}-{secret}"));
         let nats = NatsServer::start(ServerOptions {
@@ -245,6 +238,19 @@ impl Process {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         text.lines().last().unwrap_or("it said nothing").to_owned()
     }
+}
+
+/// A folder of a run, gone at its end.
+pub fn temporary_folder(parent: Option<&Path>) -> Result<TempDir, Error> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("weft-bench-");
+    let made = match parent {
+        Some(parent) => builder.tempdir_in(parent),
+        None => builder.tempdir(),
+    };
+    let folder = made.map_err(Error::io("can't make a temporary folder"))?;
+    warn_of_memory(folder.path());
+    Ok(folder)
 }
 
 fn warn_of_memory(folder: &Path) {

@@ -39,3 +39,38 @@ fn the_report_is_one_json_object_and_nothing_is_lost() {
     }
     assert!(report["limit_per_s"].as_f64() > report["sends_per_s"].as_f64(), "{text}");
 }
+
+#[test]
+fn the_store_is_measured_beside_its_library() {
+    let mut command = weft(&["bench", "store", "--rounds=1"]);
+    let output = command.stderr(Stdio::inherit()).output().expect("run");
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).expect("text");
+    let report: Value = serde_json::from_str(text.lines().last().expect("a line")).expect("JSON");
+    assert_eq!((&report["scenario"], &report["store"]), (&"store".into(), &"embedded".into()));
+    let commits = report["commits"].as_array().expect("commits");
+    let scenarios: Vec<_> =
+        commits.iter().map(|it| (it["entries"].as_u64(), it["writers"].as_u64())).collect();
+    let expected = [1, 32, 512].map(|entries| [1, 4].map(|writers| (Some(entries), Some(writers))));
+    assert_eq!(scenarios, expected.concat());
+    let reads = report["reads"].as_array().expect("reads");
+    let kinds: Vec<_> = reads.iter().map(|it| it["read"].as_str().expect("a name")).collect();
+    assert_eq!(kinds, ["scan_50", "get", "get_many_32"]);
+    let positive = |of: &Value, number: &str| {
+        let value = of.pointer(number).and_then(Value::as_f64);
+        assert!(value.is_some_and(|value| value > 0.0), "{number} in {of}");
+    };
+    for scenario in commits {
+        for number in ["/commits_per_s", "/entries_per_s", "/ms/p50", "/ms/p99"] {
+            positive(scenario, number);
+            positive(&scenario["bare"], number);
+        }
+        positive(scenario, "/ratio");
+    }
+    for scenario in reads {
+        for number in ["/per_s", "/us/p50", "/us/p99", "/bare_per_s", "/bare_us/p99", "/ratio"] {
+            positive(scenario, number);
+        }
+    }
+    positive(&report, "/ratio_min");
+}
