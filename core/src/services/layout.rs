@@ -1,9 +1,8 @@
 //! What the store was made for: checked before anything else reads or writes it.
 
-use bytes::Bytes;
 use weft_proto::{Partition, StoreId};
-use weft_storage::tables::import;
 use weft_storage::tables::layout::{self, KEY_VERSION, Layout};
+use weft_storage::tables::{self, import};
 use weft_storage::{Batch, Outcome, Snapshot, Store};
 
 use crate::Error;
@@ -68,8 +67,7 @@ async fn open_as(store: &Store, partitions: Partition, new_id: StoreId) -> Resul
 /// Without a layout row a store is empty, half imported, or not for us: FoundationDB serves others
 /// too.
 async fn refuse_foreign(snapshot: &dyn Snapshot) -> Result<(), Error> {
-    let all = Bytes::new()..Bytes::from_static(&[0xff]);
-    if snapshot.scan(all, 1, false).await?.is_empty() {
+    if snapshot.scan(tables::all(), 1, false).await?.is_empty() {
         return Ok(());
     }
     if snapshot.get(import::key()).await?.is_some() {
@@ -86,6 +84,7 @@ fn half_imported() -> Error {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use weft_storage::memory::Memory;
     use weft_storage::tables::import::Import;
 
