@@ -77,11 +77,6 @@ impl Fixture {
         options.port = Some(server.port());
         let (core_bus, edge_bus) = (bus(&server, "core").await, bus(&server, "edge").await);
         let store = Store::new(Memory::new());
-        let mut batch = Batch::new([9; 16]);
-        for name in ["alice", "bob"] {
-            batch.set(account::key(&user(name)), Account::default().encode());
-        }
-        store.commit(batch).await.expect("commit");
         let assets = AssetOptions { partitions: 1, ..AssetOptions::default() };
         let core = Core::start(CoreOptions {
             store: store.clone(),
@@ -95,6 +90,11 @@ impl Fixture {
             assignment: Assignment::Live,
         });
         let core = core.await.expect("core");
+        let mut batch = Batch::new([9; 16]);
+        for name in ["alice", "bob"] {
+            batch.set(account::key(&user(name)), Account::default().encode());
+        }
+        store.commit(batch).await.expect("commit");
         soon("the partition", core.ready()).await.expect("ready");
         let server = Some(server);
         Self { core_bus, assets, edge_bus, core, store, server, options, dir }

@@ -1,5 +1,6 @@
-//! Reads that go on for longer than a snapshot lives. FoundationDB forgets after 5 s, the embedded
-//! store keeps old versions on disk for as long as somebody looks at them: so none is used for long.
+//! Reads that go on for longer than a snapshot lives. FoundationDB forgets after 5 s, and the
+//! embedded store keeps old versions on disk for as long as somebody looks at them: so none is
+//! used for long.
 
 use std::sync::Arc;
 use std::time::Duration;
