@@ -21,7 +21,7 @@ impl Bar {
 
     /// One that does not.
     pub fn without_end(what: &'static str) -> Self {
-        Self::new(what, ProgressBar::no_length(), "{msg} {spinner} {human_pos} lines, {per_sec}")
+        Self::new(what, ProgressBar::no_length(), "{msg} {spinner} {human_pos} lines")
     }
 
     fn new(what: &'static str, bar: ProgressBar, form: &str) -> Self {
