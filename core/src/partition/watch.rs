@@ -10,9 +10,9 @@
 //!   way leads to a purge forward: so edges hear of it by the epoch, and no tick speaks of a log
 //!   that went back.
 //! - **The reader stalls**: the log has more, the loop waits for it, and nothing comes.
-//! - **Another owner**: the row is of a later epoch. The loop would learn it with its next commit; where the
-//!   log is quiet that may be long, and meanwhile nobody gives the partition's sign of life, if it has
-//!   been this node's again since.
+//! - **Another owner**: the row is of a later epoch. The loop would learn it with its next commit;
+//!   where the log is quiet that may be long, and meanwhile nobody gives the partition's sign of
+//!   life, if it has been this node's again since.
 //!
 //! What it can't find: a log that went back and grew beyond what was read between two looks (at 500
 //! commands a second a look comes every 500). The reader goes on behind what it has read, and what
@@ -124,8 +124,8 @@ struct Seen {
 }
 
 impl<L: CommandLog> Watch<L> {
-    /// Looks for as long as it is polled. After it has found what ends the owner it looks and ticks no
-    /// more.
+    /// Looks for as long as it is polled. After it has found what ends the owner it looks and
+    /// ticks no more.
     pub(super) async fn run(self) -> Infallible {
         let mut looks = interval(self.tick_interval.unwrap_or(TICK_INTERVAL));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
