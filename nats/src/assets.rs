@@ -9,12 +9,14 @@ use weft_proto::Partition;
 use crate::bus::{Bus, Link};
 use crate::error::Error;
 use crate::jetstream::{JsError, ask};
-use crate::subject::{NODES_BUCKET, event_stream, ingest_stream};
+use crate::subject::{NODES_BUCKET, PRESENCE_BUCKET, event_stream, ingest_stream};
 
 /// Events stay readable in their stream for so long; who was away longer reads the journal.
 const EVENT_AGE_MAX: Duration = Duration::from_secs(3_600);
 /// A node that has been silent for so long is gone.
 pub(crate) const NODE_TTL: Duration = Duration::from_secs(10);
+/// A user's key that is not written again for so long is forgotten. Edges refresh theirs well before.
+pub(crate) const USER_KEY_TTL: Duration = Duration::from_secs(1_800);
 /// The largest stored message, headers included. A frame may have 1.3 MB.
 const MESSAGE_BYTES_MAX: u64 = 1_500_000;
 /// The shortest window that the server takes: Weft knows resends by their client ids.
@@ -52,7 +54,14 @@ pub async fn ensure(bus: &Bus, options: &AssetOptions) -> Result<(), Error> {
         ensure_ingest(bus, options, partition).await?;
         ensure_events(bus, options, partition).await?;
     }
-    ensure_stream(link, nodes_config(options)).await
+    let buckets = [
+        (NODES_BUCKET, "Weft: live nodes", NODE_TTL),
+        (PRESENCE_BUCKET, "Weft: users with sessions, by edge", USER_KEY_TTL),
+    ];
+    for (name, description, ttl) in buckets {
+        ensure_stream(link, bucket_config(name, description, ttl, options)).await?;
+    }
+    Ok(())
 }
 
 /// Creates or updates one partition's ingest stream.
@@ -113,11 +122,12 @@ fn event_config(n: Partition, options: &AssetOptions) -> Value {
     })
 }
 
-fn nodes_config(options: &AssetOptions) -> Value {
+/// A bucket whose keys expire, and say so.
+fn bucket_config(name: &str, description: &str, ttl: Duration, options: &AssetOptions) -> Value {
     json!({
-        "name": format!("KV_{NODES_BUCKET}"),
-        "description": "Weft: live nodes",
-        "subjects": [format!("$KV.{NODES_BUCKET}.>")],
+        "name": format!("KV_{name}"),
+        "description": description,
+        "subjects": [format!("$KV.{name}.>")],
         "storage": "file",
         "retention": "limits",
         "discard": "new",
@@ -125,7 +135,7 @@ fn nodes_config(options: &AssetOptions) -> Value {
         "max_msgs": -1,
         "max_msgs_per_subject": 1,
         "max_consumers": -1,
-        "max_age": nanos(NODE_TTL),
+        "max_age": nanos(ttl),
         "max_msg_size": -1,
         "duplicate_window": nanos(DUPLICATE_WINDOW),
         "num_replicas": options.replicas,
@@ -134,7 +144,7 @@ fn nodes_config(options: &AssetOptions) -> Value {
         "allow_direct": true,
         // Without markers an expiry reaches no watcher.
         "allow_msg_ttl": true,
-        "subject_delete_marker_ttl": nanos(NODE_TTL),
+        "subject_delete_marker_ttl": nanos(NODE_TTL.min(ttl)),
     })
 }
 

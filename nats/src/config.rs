@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use weft_proto::{Partition, RoomId, UserId};
 
-use crate::subject::NODES_BUCKET;
+use crate::subject::{NODES_BUCKET, PRESENCE_BUCKET};
 
 pub use cluster::{Cluster, Routes};
 
@@ -176,9 +176,15 @@ fn words(list: &[&str]) -> Vec<String> {
 
 /// What a member needs: its heartbeat, and a watch of the bucket.
 fn membership_publish(role: &str) -> Vec<String> {
-    let bucket = format!("KV_{NODES_BUCKET}");
+    let mut list = vec![format!("$KV.{NODES_BUCKET}.{role}.*")];
+    list.extend(watch_publish(NODES_BUCKET));
+    list
+}
+
+/// What a watch of a bucket needs.
+fn watch_publish(bucket: &str) -> Vec<String> {
+    let bucket = format!("KV_{bucket}");
     vec![
-        format!("$KV.{NODES_BUCKET}.{role}.*"),
         format!("$JS.API.STREAM.INFO.{bucket}"),
         format!("$JS.API.CONSUMER.CREATE.{bucket}.>"),
         format!("$JS.API.CONSUMER.DELETE.{bucket}.>"),
@@ -191,11 +197,19 @@ fn edge_publish() -> Vec<String> {
     // The server checks the mapped subject.
     let mut list = words(&["weft.p.*.*.*", "weft.svc.*.*", "_INBOX_edge.>"]);
     list.extend(membership_publish("edge"));
+    list.push(format!("$KV.{PRESENCE_BUCKET}.*.*"));
     list
 }
 
 fn edge_subscribe() -> Vec<String> {
-    words(&["_INBOX_edge.>", "weft.ack.e.*.*", "weft.ev.*.group.*", "weft.u.*", "weft.sig.>"])
+    words(&[
+        "_INBOX_edge.>",
+        "weft.ack.e.*.*",
+        "weft.ev.*.group.*",
+        "weft.u.*",
+        "weft.sig.>",
+        "weft.status.*",
+    ])
 }
 
 fn core_publish() -> Vec<String> {
@@ -203,7 +217,7 @@ fn core_publish() -> Vec<String> {
         "weft.ev.*.group.*",
         "weft.ev.*.direct",
         "weft.u.*",
-        "weft.sig.>",
+        "weft.sig.tick.*",
         "weft.ack.e.*.*",
         "weft.ack.u.*.*",
         // Replies of its services go to inboxes of Weft's roles, and nowhere else.
@@ -229,13 +243,22 @@ fn core_subscribe() -> Vec<String> {
 }
 
 fn presence_publish() -> Vec<String> {
-    let mut list = words(&["_INBOX_presence.>", "_INBOX_edge.>", "_INBOX_admin.>"]);
+    let mut list = words(&[
+        "weft.status.*",
+        "weft.sig.presence.*",
+        "weft.svc.status.*",
+        "_INBOX_presence.>",
+        "_INBOX_edge.>",
+        "_INBOX_core.>",
+        "_INBOX_admin.>",
+    ]);
     list.extend(membership_publish("presence"));
+    list.extend(watch_publish(PRESENCE_BUCKET));
     list
 }
 
 fn presence_subscribe() -> Vec<String> {
-    words(&["_INBOX_presence.>", "weft.svc.presence.*", "$SRV.>"])
+    words(&["_INBOX_presence.>", "weft.svc.presence.*", "weft.status.*", "$SRV.>"])
 }
 
 fn write_role(

@@ -23,8 +23,12 @@ pub const JSON: &str = "application/json";
 /// malformed header block can hide it, so outsiders are known by their subject
 /// ([`Subject::Outside`]).
 pub const NATS_REQUEST_INFO: &str = "Nats-Request-Info";
+/// Beside a status: `<boot> <number>` of the presence node that published it. Numbers have no gap.
+pub const WEFT_PRESENCE: &str = "Weft-Presence";
 /// The bucket of live nodes.
 pub const NODES_BUCKET: &str = "WEFT_NODES";
+/// The bucket of users with sessions: `<user>.<edge>`.
+pub const PRESENCE_BUCKET: &str = "WEFT_PRESENCE";
 
 /// The name of a partition's ingest stream.
 #[must_use]
@@ -100,9 +104,22 @@ pub enum Subject {
         /// The partition.
         partition: Partition,
     },
+    /// `weft.sig.presence.<node>`: a presence node's sign of life
+    /// ([`weft_proto::presence::PresenceTick`]).
+    PresenceTick {
+        /// The presence node.
+        node: NodeId,
+    },
+    /// `weft.sig.drain.<node>`: an operator's word to an edge that it is to end.
+    Drain {
+        /// The edge.
+        node: NodeId,
+    },
+    /// `weft.status.<user>`: a change of what others see of a user ([`weft_proto::Presence`]).
+    Status(UserId),
     /// `weft.svc.<service>.<method>`: a request.
     Svc {
-        /// `accounts`, `rooms`, `log`.
+        /// `accounts`, `rooms`, `log`, `status`, `presence`.
         service: Cow<'static, str>,
         /// The method.
         method: Cow<'static, str>,
@@ -125,6 +142,9 @@ impl fmt::Display for Subject {
             Self::AckEdge { edge, token } => write!(f, "weft.ack.e.{edge}.{token}"),
             Self::AckUser { user, token } => write!(f, "weft.ack.u.{user}.{token}"),
             Self::Tick { partition } => write!(f, "weft.sig.tick.{partition}"),
+            Self::PresenceTick { node } => write!(f, "weft.sig.presence.{node}"),
+            Self::Drain { node } => write!(f, "weft.sig.drain.{node}"),
+            Self::Status(user) => write!(f, "weft.status.{user}"),
             Self::Svc { service, method } => write!(f, "weft.svc.{service}.{method}"),
         }
     }
@@ -154,6 +174,9 @@ impl Subject {
             ("ack", ["e", e, t]) => Self::AckEdge { edge: NodeId::new(e).ok()?, token: token(t)? },
             ("ack", ["u", u, t]) => Self::AckUser { user: user(u)?, token: token(t)? },
             ("sig", ["tick", n]) => Self::Tick { partition: number(n)? },
+            ("sig", ["presence", n]) => Self::PresenceTick { node: NodeId::new(n).ok()? },
+            ("sig", ["drain", n]) => Self::Drain { node: NodeId::new(n).ok()? },
+            ("status", [u]) => Self::Status(user(u)?),
             ("svc", [s, m]) => Self::Svc { service: token(s)?.into(), method: token(m)?.into() },
             _ => return None,
         })
@@ -191,6 +214,10 @@ pub enum Filter {
     AllEvents,
     /// `weft.sig.tick.*`: the ticks of all partitions.
     Ticks,
+    /// `weft.sig.presence.*`: the ticks of all presence nodes.
+    PresenceTicks,
+    /// `weft.status.*`: what others see of all users. One for a whole node, never one per user.
+    Statuses,
 }
 
 impl fmt::Display for Filter {
@@ -201,6 +228,8 @@ impl fmt::Display for Filter {
             Self::Events(partition) => write!(f, "weft.ev.{partition}.>"),
             Self::AllEvents => f.write_str("weft.ev.>"),
             Self::Ticks => f.write_str("weft.sig.tick.*"),
+            Self::PresenceTicks => f.write_str("weft.sig.presence.*"),
+            Self::Statuses => f.write_str("weft.status.*"),
         }
     }
 }
@@ -223,6 +252,9 @@ mod tests {
             Subject::EventGroup { partition: 3, room: group },
             Subject::EventDirect { partition: 3 },
             Subject::User(user.clone()),
+            Subject::PresenceTick { node: edge.clone() },
+            Subject::Drain { node: edge.clone() },
+            Subject::Status(user.clone()),
             Subject::AckEdge { edge, token: token.clone() },
             Subject::AckUser { user, token },
             Subject::Tick { partition: 3 },

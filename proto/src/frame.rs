@@ -8,8 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::body::{Body, History, RawBody, Role, missing};
 use crate::client_id::ClientId;
 use crate::error::{ApiError, ErrorCode};
+use crate::presence::{Choice, Presence};
 use crate::room::RoomId;
 use crate::svc;
+
+mod presence;
+
+pub use presence::{PresenceRequest, Users};
 
 /// The WebSocket subprotocol.
 pub const SUBPROTOCOL: &str = "weft.v1";
@@ -47,6 +52,8 @@ pub enum Request {
         token: String,
         /// The device's cursor; `None` on its first connect.
         cursor: Option<String>,
+        /// It wants to see the presence of its contacts, and its user is to be seen.
+        presence: bool,
     },
     /// An entry for a room.
     Send {
@@ -92,6 +99,10 @@ pub enum Request {
         /// The access token.
         token: String,
     },
+    /// About presence.
+    Presence(PresenceRequest),
+    /// The device's login ends, and with it the session.
+    Logout,
     /// A sign of life.
     Ping,
 }
@@ -134,6 +145,12 @@ struct RawFrame<'a> {
     before: Option<u64>,
     after: Option<After<'a>>,
     limit: Option<u32>,
+    #[serde(borrow)]
+    users: Option<Vec<Cow<'a, str>>>,
+    status: Option<Choice>,
+    text_until: Option<u64>,
+    idle: Option<bool>,
+    presence: Option<bool>,
 }
 
 /// `after` is a seq in `history` and an id in `rooms` and `members`.
@@ -185,14 +202,18 @@ fn id_of_refused(text: &str) -> Option<u64> {
     Some(only.id).filter(|id| (1..=REQUEST_ID_MAX).contains(id))
 }
 
-fn check(raw: RawFrame<'_>) -> Result<Request, ApiError> {
-    let word = raw.r#type.as_deref().ok_or_else(|| missing("type"))?;
+fn check(mut raw: RawFrame<'_>) -> Result<Request, ApiError> {
+    let word = raw.r#type.take().ok_or_else(|| missing("type"))?;
+    if let Some(request) = presence::check(&word, &mut raw) {
+        return request.map(Request::Presence);
+    }
     let limit = raw.limit.unwrap_or(0);
     let room = |room: Option<Cow<'_, str>>| RoomId::new(&room.ok_or_else(|| missing("room"))?);
-    match word {
+    match &*word {
         "hello" => Ok(Request::Hello {
             token: raw.token.ok_or_else(|| missing("token"))?.into_owned(),
             cursor: raw.cursor.map(Cow::into_owned),
+            presence: raw.presence.unwrap_or(true),
         }),
         "send" => Ok(Request::Send {
             room: room(raw.room)?,
@@ -221,6 +242,7 @@ fn check(raw: RawFrame<'_>) -> Result<Request, ApiError> {
         "token" => {
             Ok(Request::Token { token: raw.token.ok_or_else(|| missing("token"))?.into_owned() })
         }
+        "logout" => Ok(Request::Logout),
         "ping" => Ok(Request::Ping),
         other => Err(ApiError::new(
             ErrorCode::UnknownType,
@@ -330,6 +352,38 @@ pub enum Reply {
     Pong {
         /// Unix milliseconds.
         server_time: u64,
+    },
+    /// Answers `presence.get` and `presence.watch`; and tells by itself of users whom the session
+    /// watches.
+    Presence {
+        /// The users as they are now.
+        users: Vec<Presence>,
+    },
+    /// Answers `presence.count`.
+    PresenceCount {
+        /// How many of the group's members are here.
+        present: u32,
+        /// How many members it has.
+        members: u32,
+    },
+    /// Answers `presence.set` and `presence.own`.
+    Status {
+        /// How the user wants to be seen.
+        status: Choice,
+        /// The user's own words.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        text: String,
+        /// When the text ends, Unix milliseconds.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        text_until: Option<u64>,
+    },
+    /// Answers `presence.unwatch`, `presence.idle` and `logout`.
+    Done {},
+    /// The edge is going away: it closes this session (4000) in so many milliseconds. The client
+    /// may reconnect elsewhere before that.
+    Draining {
+        /// Milliseconds.
+        close_in_ms: u64,
     },
     /// Says no.
     Error {
@@ -487,6 +541,7 @@ pub fn with_id(id: u64, frame: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::UserId;
 
     fn refused(text: &str) -> (Option<u64>, ErrorCode) {
         let bad = parse_request(text).expect_err(text);
@@ -507,7 +562,7 @@ mod tests {
     fn bad_frames_name_their_id_and_a_stable_code() {
         assert_eq!(refused("nonsense"), (None, ErrorCode::BadJson));
         assert_eq!(refused("[]"), (None, ErrorCode::BadRequest));
-        let list = format!(r#"[1,"ping"{}]"#, ",null".repeat(14));
+        let list = format!(r#"[1,"ping"{}]"#, ",null".repeat(19));
         assert_eq!(refused(&list), (None, ErrorCode::BadRequest));
         assert_eq!(refused("{}"), (None, ErrorCode::BadRequest));
         assert_eq!(refused(r#"{"id":0,"type":"ping"}"#), (None, ErrorCode::BadRequest));
@@ -528,6 +583,43 @@ mod tests {
             refused(r#"{"id":1,"type":"history","room":"a","before":1,"after":2}"#),
             (Some(1), ErrorCode::BadRequest)
         );
+    }
+
+    #[test]
+    fn requests_about_presence_are_read() {
+        let read = |text: &str| parse_request(text).map(|(_, request)| request);
+        let user = |name| UserId::new(name).expect("id");
+        assert_eq!(
+            read(r#"{"id":1,"type":"presence.watch","users":["bob"],"room":"team"}"#)
+                .expect("read"),
+            Request::Presence(PresenceRequest::Watch(Users {
+                users: vec![user("bob")],
+                room: Some(RoomId::new("team").expect("id")),
+            }))
+        );
+        assert_eq!(
+            read(
+                r#"{"id":1,"type":"presence.set","status":"dnd","text":"h\u00e9","text_until":7}"#
+            )
+            .expect("read"),
+            Request::Presence(PresenceRequest::Set {
+                choice: Choice::Dnd,
+                text: "hé".into(),
+                text_until_ms: 7
+            })
+        );
+        let code = |text: &str| refused(text).1;
+        assert_eq!(code(r#"{"id":1,"type":"presence.get"}"#), ErrorCode::BadRequest);
+        assert_eq!(code(r#"{"id":1,"type":"presence.get","users":[]}"#), ErrorCode::BadRequest);
+        assert_eq!(code(r#"{"id":1,"type":"presence.get","users":["B"]}"#), ErrorCode::BadId);
+        assert_eq!(code(r#"{"id":1,"type":"presence.set","status":"x"}"#), ErrorCode::BadRequest);
+        assert_eq!(
+            code(r#"{"id":1,"type":"presence.set","status":"away","text":"a\nb"}"#),
+            ErrorCode::BadRequest
+        );
+        let long = "x".repeat(crate::limits::STATUS_TEXT_CHARS_MAX + 1);
+        let long = format!(r#"{{"id":1,"type":"presence.set","status":"away","text":"{long}"}}"#);
+        assert_eq!(code(&long), ErrorCode::TooLong);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! - [`event`]: the header that travels beside an entry's bytes on NATS.
 //! - [`svc`]: requests and replies between edge and core.
 //! - [`tick`]: a partition owner's sign of life.
+//! - [`presence`]: who is here.
 //! - [`position`], [`partition`], [`limits`], [`token`].
 
 pub mod body;
@@ -21,6 +22,7 @@ pub mod ids;
 pub mod limits;
 pub mod partition;
 pub mod position;
+pub mod presence;
 pub mod room;
 pub mod svc;
 pub mod tick;
@@ -34,5 +36,6 @@ pub use event::EventHead;
 pub use ids::{DeviceId, NodeId, UserId};
 pub use partition::{Partition, partition_of};
 pub use position::{Cursor, Position, StoreId};
+pub use presence::Presence;
 pub use room::{RoomId, RoomKind};
 pub use tick::Tick;

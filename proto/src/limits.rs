@@ -32,3 +32,12 @@ pub const SYNC_ENTRIES_MAX: u64 = 10_000;
 pub const CLIENT_ID_AGE_MS_MAX: u64 = 24 * 3_600_000;
 /// A client id further in the future than this is refused with `expired_id`, in milliseconds.
 pub const CLIENT_ID_AHEAD_MS_MAX: u64 = 3_600_000;
+/// Most users that one request about presence names.
+pub const PRESENCE_USERS_MAX: usize = 1_000;
+/// Most users whom a session watches without asking: the partners of direct rooms and the members
+/// of groups that are not large.
+pub const CONTACTS_MAX: usize = 1_000;
+/// Most users whom a session watches because it asked to.
+pub const WATCHED_USERS_MAX: usize = 1_000;
+/// Longest status text, in Unicode scalar values.
+pub const STATUS_TEXT_CHARS_MAX: usize = 100;

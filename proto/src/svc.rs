@@ -1,4 +1,4 @@
-//! Requests and replies between edge and core (`weft.svc.<service>.<method>`).
+//! Requests and replies between the parts (`weft.svc.<service>.<method>`).
 //!
 //! On the wire: a version byte, then prost. A reply has one more byte: 0 = the message follows,
 //! 1 = an [`ApiError`] follows, as JSON. Calls that speak for a user carry the user's own access
@@ -17,7 +17,7 @@ const ERROR: u8 = 1;
 
 /// Ties a request to its subject and its reply.
 pub trait Method: Message + Default {
-    /// `accounts`, `rooms` or `log`.
+    /// `accounts`, `rooms`, `log`, `status` or `presence`.
     const SERVICE: &'static str;
     /// The method's name.
     const METHOD: &'static str;
@@ -100,6 +100,14 @@ macro_rules! redacted {
         }
     )*};
 }
+
+mod presence;
+
+pub use presence::{
+    Active, AreVisible, ChooseStatus, Contacts, CountPresent, GetPresence, GetStatus, KeptStatus,
+    KeptStatuses, ListContacts, LoadStatuses, NoteActive, Presences, Present, UserPresence,
+    Visible,
+};
 
 redacted! {
     Signup { user }

@@ -56,7 +56,7 @@ async fn hear(
         }
     };
     let (id, checked) = match parse_request(&text) {
-        Ok((id, Request::Hello { token, cursor })) => {
+        Ok((id, Request::Hello { token, cursor, .. })) => {
             (Some(id), check(shared, &token, cursor).await)
         }
         Ok((id, _)) => {

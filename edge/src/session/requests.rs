@@ -119,6 +119,9 @@ impl Requests {
             }
             Request::Ping => return Ok(Some(Reply::Pong { server_time: self.shared.now_ms() })),
             Request::Token { token } => return self.refresh(&token).await.map(Some),
+            Request::Presence(_) | Request::Logout => {
+                return Err(ApiError::new(ErrorCode::UnknownType, "not served yet"));
+            }
             Request::Hello { .. } => {
                 return Err(ApiError::new(ErrorCode::BadRequest, "hello was said already"));
             }
