@@ -22,6 +22,7 @@
 //! | [`meter`] | counts what healing costs, for measurements |
 //! | [`config`], [`server`] | nats-server's configuration; its process for `weft dev` and tests |
 
+mod acks;
 pub mod assets;
 pub mod bus;
 pub mod call;
@@ -36,10 +37,11 @@ pub mod serve;
 pub mod server;
 pub mod subject;
 
+pub use acks::PendingAcks;
 pub use assets::AssetOptions;
 pub use bus::{Bus, BusOptions, Connection, Message, Subscription};
 pub use error::Error;
-pub use events::{EventMessage, EventPublisher, PendingAcks};
+pub use events::{EventMessage, EventPublisher};
 pub use ingest::{
     IngestLog, IngestMessage, IngestPublisher, IngestReader, IngestSignals, LogInfo, Problem,
     ReplyTo, Signal,
