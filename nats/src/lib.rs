@@ -19,6 +19,7 @@
 //! | [`ingest`] | commands on their way to the partition's owner, and its answers |
 //! | [`events`] | committed entries on their way to everybody |
 //! | [`membership`] | which nodes live, and which partitions are whose |
+//! | [`presence`] | the bucket of users with sessions |
 //! | [`meter`] | counts what healing costs, for measurements |
 //! | [`config`], [`server`] | nats-server's configuration; its process for `weft dev` and tests |
 
@@ -33,6 +34,7 @@ pub mod ingest;
 mod jetstream;
 pub mod membership;
 pub mod meter;
+pub mod presence;
 pub mod serve;
 pub mod server;
 pub mod subject;
@@ -47,6 +49,7 @@ pub use ingest::{
     ReplyTo, Signal,
 };
 pub use membership::{Membership, NodeInfo, assign};
+pub use presence::{UserChange, UserKeys, UserWatch};
 pub use serve::Services;
 pub use server::{NatsServer, ServerOptions, find_or_install};
 pub use subject::{Filter, Subject};

@@ -1,0 +1,66 @@
+//! The bucket of users: what edges write, presence nodes see.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+use weft_nats::presence::{keys_of, probe};
+use weft_nats::{Error, UserChange, UserKeys, UserWatch};
+use weft_proto::presence::{DeviceHere, Here};
+
+use crate::common::{Fixture, PATIENCE, node, user};
+
+fn here(number: u64, device: &str) -> Here {
+    let devices = vec![DeviceHere { device: device.into(), idle: false }];
+    Here { boot: "b".into(), number, devices, ..Here::default() }
+}
+
+async fn take(watch: &mut UserWatch, count: usize) -> Vec<UserChange> {
+    let mut changes = Vec::new();
+    while changes.len() < count {
+        let taken = timeout(PATIENCE, watch.take(&mut changes, count)).await;
+        assert!(taken.expect("in time"), "the watch goes on");
+    }
+    changes
+}
+
+#[tokio::test]
+async fn what_edges_write_presence_nodes_see() {
+    let fixture = Fixture::new(1).await;
+    let (edge, presence) = (fixture.bus("edge", "e1").await, fixture.bus("presence", "p1").await);
+    let (mut early, present) = UserWatch::open(&presence).await.expect("watch");
+    assert_eq!(present, []);
+    let keys = UserKeys::start(&edge, &node("e1")).await.expect("keys");
+    let (alice, bob) = (user("alice"), user("bob"));
+    let all = [(alice.clone(), here(1, "phone")), (bob.clone(), here(2, "desk"))];
+    keys.put(&all).await.expect("stored");
+    let change = |(user, here): (_, Here)| UserChange { user, edge: node("e1"), here: Some(here) };
+    assert_eq!(take(&mut early, 2).await, all.clone().map(change));
+    let seen = early.probe().await.expect("probe");
+    assert!(early.has_shown(seen) && seen.last_seq() == 2);
+
+    // Whoever comes later sees what stands, and that somebody has left.
+    let left = Here { boot: "b".into(), number: 3, ..Here::default() };
+    keys.put(&[(bob.clone(), left.clone())]).await.expect("stored");
+    let (late, mut present) = UserWatch::open(&presence).await.expect("watch");
+    present.sort_by(|a, b| a.user.cmp(&b.user));
+    assert_eq!(present, [change(all[0].clone()), change((bob, left))]);
+    assert!(late.has_shown(probe(&presence).await.expect("probe")));
+    assert!(!early.has_shown(probe(&presence).await.expect("probe")), "it has not looked yet");
+    let admin = fixture.bus("admin", "a1").await;
+    assert_eq!(keys_of(&admin, &alice).await.expect("keys"), [(node("e1"), here(1, "phone"))]);
+    assert_eq!(keys_of(&admin, &user("nobody")).await.expect("keys"), []);
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_not_there_is_an_error() {
+    let fixture = Fixture::bare(1).await;
+    let (edge, presence) = (fixture.bus("edge", "e1").await, fixture.bus("presence", "p1").await);
+    let keys = UserKeys::start(&edge, &node("e1")).await.expect("keys");
+    let all = [(user("alice"), here(1, "phone"))];
+    let put = timeout(Duration::from_secs(2), keys.put(&all)).await;
+    match put.expect("said at once") {
+        Err(Error::NotStored { missing, .. }) => assert_eq!(missing, [0]),
+        other => panic!("{other:?}"),
+    }
+    assert!(UserWatch::open(&presence).await.is_err());
+}
