@@ -1,0 +1,251 @@
+//! One user: keys, choice, grace.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use weft_proto::NodeId;
+use weft_proto::presence::{Choice, Chosen, Here, Status};
+use weft_proto::svc::KeptStatus;
+
+use super::lives::{LifeId, Lives};
+use super::{FORGET_AFTER, Now, choice};
+use crate::shown::Shown;
+
+/// What an edge says of the user.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    pub(super) edge: NodeId,
+    pub(super) life: LifeId,
+    number: u64,
+    /// There is a session.
+    pub(super) is_here: bool,
+    /// Nobody looks at any of the devices.
+    is_idle: bool,
+    last_active_ms: u64,
+}
+
+impl Key {
+    pub(super) fn read(edge: &NodeId, life: LifeId, here: &Here) -> Self {
+        Self {
+            edge: edge.clone(),
+            life,
+            number: here.number,
+            is_here: !here.devices.is_empty(),
+            is_idle: here.devices.iter().all(|device| device.idle),
+            last_active_ms: here.last_active_ms,
+        }
+    }
+}
+
+/// Whether the user is here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Connection {
+    /// A live edge says so.
+    Here,
+    /// None does any more; as if it did until then.
+    Lost { until: Instant },
+    /// Since then.
+    Gone { since: Instant },
+}
+
+#[derive(Clone, Debug)]
+struct Choosing {
+    choice: Choice,
+    text: Option<Arc<str>>,
+    text_until_ms: u64,
+    at_ms: u64,
+}
+
+/// What is known of a user.
+#[derive(Debug)]
+pub(super) struct User {
+    pub(super) keys: Vec<Key>,
+    choosing: Option<Box<Choosing>>,
+    pub(super) is_loaded: bool,
+    /// `None`: nothing was heard yet.
+    connection: Option<Connection>,
+    is_idle: bool,
+    /// When a device was last used, by the keys.
+    used_ms: u64,
+    /// When others last saw the user, Unix milliseconds.
+    last_active_ms: u64,
+    pub(super) shown: Shown,
+    pub(super) due_at: Option<Instant>,
+}
+
+impl Default for User {
+    fn default() -> Self {
+        Self {
+            keys: Vec::new(),
+            choosing: None,
+            is_loaded: false,
+            connection: None,
+            is_idle: false,
+            used_ms: 0,
+            last_active_ms: 0,
+            shown: Shown::offline(0),
+            due_at: None,
+        }
+    }
+}
+
+impl User {
+    /// Takes an edge's word; false where it is an older one, or of a life that is over while another
+    /// one's word stands.
+    pub(super) fn take(&mut self, key: Key, lives: &Lives) -> bool {
+        match self.keys.iter_mut().find(|known| known.edge == key.edge) {
+            Some(known) if known.life == key.life && key.number <= known.number => return false,
+            Some(known)
+                if known.life != key.life
+                    && lives.is_alive(known.life)
+                    && !lives.is_alive(key.life) =>
+            {
+                return false;
+            }
+            Some(known) => *known = key,
+            None => self.keys.push(key),
+        }
+        true
+    }
+
+    /// Takes a choice, where it is newer than what is known.
+    pub(super) fn choose(&mut self, chosen: &Chosen) {
+        if self.choosing.as_ref().is_none_or(|known| known.at_ms < chosen.at_ms) {
+            self.choosing = Some(Box::new(Choosing {
+                choice: choice(chosen.choice),
+                text: (!chosen.text.is_empty()).then(|| chosen.text.as_str().into()),
+                text_until_ms: chosen.text_until_ms,
+                at_ms: chosen.at_ms,
+            }));
+        }
+    }
+
+    pub(super) fn load(&mut self, kept: &KeptStatus) {
+        if let Some(chosen) = &kept.chosen {
+            self.choose(chosen);
+        }
+        self.last_active_ms = self.last_active_ms.max(kept.last_active_ms);
+        if !self.is_loaded {
+            self.shown.last_active_ms = self.last_active_ms;
+        }
+        self.is_loaded = true;
+    }
+
+    /// What the keys say now of whether the user is here.
+    pub(super) fn settle_keys(
+        &mut self,
+        lives: &Lives,
+        has_logged_out: bool,
+        grace: Duration,
+        now: Now,
+    ) {
+        let live = self.keys.iter().filter(|key| key.is_here && lives.is_alive(key.life));
+        let is_idle = live.clone().all(|key| key.is_idle);
+        let is_here = live.count() > 0;
+        // What comes after the end, from the past of a dead edge, changes nothing.
+        if is_here || !matches!(self.connection, Some(Connection::Gone { .. })) {
+            let used = self.keys.iter().map(|key| key.last_active_ms);
+            self.used_ms = used.fold(self.used_ms, u64::max);
+        }
+        if is_here {
+            self.connection = Some(Connection::Here);
+            self.is_idle = is_idle;
+            return;
+        }
+        self.connection = Some(match self.connection {
+            Some(Connection::Here | Connection::Lost { .. }) if has_logged_out => {
+                Connection::Gone { since: now.at }
+            }
+            Some(Connection::Here) => {
+                // An edge that died can't say when it last heard the user.
+                if self.keys.iter().any(|key| key.is_here) {
+                    self.used_ms = self.used_ms.max(now.wall_ms);
+                }
+                Connection::Lost { until: now.at + grace }
+            }
+            Some(Connection::Lost { until }) if until <= now.at => {
+                Connection::Gone { since: now.at }
+            }
+            Some(lost_or_gone) => lost_or_gone,
+            // This node has just started. Whoever left a moment ago may come back.
+            None => self.at_first(has_logged_out, grace, now),
+        });
+    }
+
+    fn at_first(&self, has_logged_out: bool, grace: Duration, now: Now) -> Connection {
+        let gone_for = Duration::from_millis(now.wall_ms.saturating_sub(self.used_ms));
+        match grace.checked_sub(gone_for) {
+            Some(left) if !has_logged_out && !left.is_zero() => {
+                Connection::Lost { until: now.at + left }
+            }
+            _ => Connection::Gone { since: now.at },
+        }
+    }
+
+    /// What others are to see.
+    pub(super) fn show(&mut self, now: Now) -> Shown {
+        let choice = self.choosing.as_ref().map_or(Choice::Online, |it| it.choice);
+        let is_gone = !matches!(self.connection, Some(Connection::Here | Connection::Lost { .. }));
+        let was_seen = self.shown.status != Status::Offline;
+        if is_gone || choice == Choice::Invisible {
+            if was_seen {
+                // Whoever turns invisible leaves in this moment, for all that others can tell.
+                let left_ms = if is_gone { self.used_ms } else { now.wall_ms };
+                self.last_active_ms = self.last_active_ms.max(left_ms);
+            } else if is_gone && choice != Choice::Invisible {
+                // It left while no presence node looked.
+                self.last_active_ms = self.last_active_ms.max(self.used_ms);
+            }
+            return Shown::offline(self.last_active_ms);
+        }
+        let status = match choice {
+            Choice::Dnd => Status::Dnd,
+            Choice::Away => Status::Away,
+            Choice::Online | Choice::Invisible if self.is_idle => Status::Away,
+            Choice::Online | Choice::Invisible => Status::Online,
+        };
+        let text = self.choosing.as_ref().filter(|it| it.is_worded(now.wall_ms));
+        Shown {
+            status,
+            text: text.and_then(|it| it.text.clone()),
+            text_until_ms: text.map_or(0, |it| it.text_until_ms),
+            last_active_ms: 0,
+        }
+    }
+
+    /// When something changes by itself.
+    pub(super) fn next_due(&self, now: Now) -> Option<Instant> {
+        let connection = match self.connection {
+            Some(Connection::Lost { until }) => Some(until),
+            // Later it is a matter of keys that expire.
+            Some(Connection::Gone { since }) => {
+                Some(since + FORGET_AFTER).filter(|at| *at > now.at)
+            }
+            Some(Connection::Here) | None => None,
+        };
+        let text = self.choosing.as_ref().filter(|it| it.is_worded(now.wall_ms));
+        let text = text.filter(|it| it.text_until_ms > 0).map(|it| {
+            // A day at the most, then it is looked at again: any number of milliseconds may stand here.
+            let left_ms = (it.text_until_ms - now.wall_ms).min(86_400_000);
+            now.at + Duration::from_millis(left_ms)
+        });
+        [connection, text].into_iter().flatten().min()
+    }
+
+    /// Nothing is worth remembering: nobody has seen the user for a while, and no edge may still say
+    /// something.
+    pub(super) fn is_over(&self, now: Now) -> bool {
+        let is_gone = matches!(
+            self.connection,
+            Some(Connection::Gone { since }) if since + FORGET_AFTER <= now.at
+        );
+        is_gone && self.keys.iter().all(|key| !key.is_here)
+    }
+}
+
+impl Choosing {
+    fn is_worded(&self, wall_ms: u64) -> bool {
+        self.text.is_some() && (self.text_until_ms == 0 || self.text_until_ms > wall_ms)
+    }
+}
