@@ -5,7 +5,19 @@
 //! | [`merge`] | the keys of all edges come to one status per user: pure |
 //! | [`ledger`] | what was published, with versions, and whose duty that is: pure |
 //! | [`shown`] | what others see |
+//! | [`node`] | a presence node: the service around them |
+//! | [`announcer`] | an edge's side: says who is here |
+//! | [`statuses`] | an edge's side: knows the users whom its sessions watch |
 
+pub mod announcer;
+mod error;
 pub mod ledger;
 pub mod merge;
+pub mod node;
 pub mod shown;
+pub mod statuses;
+
+pub use announcer::{Announcer, Visit};
+pub use error::Error;
+pub use node::{PresenceNode, PresenceOptions};
+pub use statuses::{Statuses, Watcher};

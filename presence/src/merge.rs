@@ -104,6 +104,18 @@ impl Merge {
         self.settle(user, false, now);
     }
 
+    /// The bucket was read anew, and these keys are all that it has.
+    pub fn reconcile(&mut self, present: &HashSet<(UserId, NodeId)>, now: Now) {
+        let mut gone = Vec::new();
+        for (user, known) in &self.users {
+            let missing = known.keys.iter().map(|key| (user.clone(), key.edge.clone()));
+            gone.extend(missing.filter(|key| !present.contains(key)));
+        }
+        for (user, edge) in gone {
+            self.on_key_gone(&user, &edge, now);
+        }
+    }
+
     /// These edges live, each with its boot.
     pub fn on_edges(&mut self, edges: &[(NodeId, String)], now: Now) {
         if self.lives.set(edges) {

@@ -1,0 +1,421 @@
+//! An edge's word on its users: one key per user with sessions here, written when the first session
+//! opens, the last one ends, or what is to be seen changes, and again now and then, so that it does
+//! not expire.
+//!
+//! What is written is the state at the moment of writing, so a connection that comes and goes costs
+//! at most one write at a time. What the bucket has not acknowledged is written again.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use weft_nats::{Bus, Error, UserKeys};
+use weft_proto::presence::{Chosen, DeviceHere, Here};
+use weft_proto::{DeviceId, NodeId, UserId};
+use weft_runtime::{Clock, SystemClock};
+
+/// Keys that are written at once.
+const BATCH_MAX: usize = 256;
+/// A key is written again after so long, give or take a fifth: three times before it expires.
+const REFRESH_AFTER: Duration = Duration::from_secs(600);
+/// How often it is looked for keys to refresh.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// Before what failed is tried again.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Announces the users of one edge. Cheap to clone.
+#[derive(Clone)]
+pub struct Announcer(Arc<Inner>);
+
+struct Inner {
+    node: NodeId,
+    boot: String,
+    table: Mutex<Table>,
+    wake: Notify,
+}
+
+#[derive(Default)]
+struct Table {
+    users: HashMap<UserId, Local>,
+    /// Each once: those of which the bucket has to be told something.
+    dirty: VecDeque<UserId>,
+    visits: u64,
+    number: u64,
+}
+
+/// A user with sessions here, or whose end is not written yet.
+struct Local {
+    visitors: Vec<Visitor>,
+    chosen: Option<Chosen>,
+    logged_out: bool,
+    last_active_ms: u64,
+    is_dirty: bool,
+    /// What the bucket has; `None`: nothing, or it is not known.
+    written: Option<Word>,
+    refresh_at: Instant,
+}
+
+struct Visitor {
+    visit: u64,
+    device: DeviceId,
+    is_idle: bool,
+    used_ms: Arc<AtomicU64>,
+}
+
+/// What others could tell from a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Word {
+    is_here: bool,
+    is_idle: bool,
+    chosen_at_ms: u64,
+    logged_out: bool,
+}
+
+impl Local {
+    fn word(&self) -> Word {
+        Word {
+            is_here: !self.visitors.is_empty(),
+            is_idle: self.visitors.iter().all(|visitor| visitor.is_idle),
+            chosen_at_ms: self.chosen.as_ref().map_or(0, |chosen| chosen.at_ms),
+            logged_out: self.logged_out,
+        }
+    }
+
+    fn here(&self, boot: &str, number: u64) -> Here {
+        let mut devices: Vec<DeviceHere> = Vec::with_capacity(self.visitors.len());
+        for visitor in &self.visitors {
+            let device = visitor.device.to_string();
+            match devices.iter_mut().find(|known| known.device == device) {
+                Some(known) => known.idle &= visitor.is_idle,
+                None => devices.push(DeviceHere { device, idle: visitor.is_idle }),
+            }
+        }
+        devices.sort_unstable_by(|a, b| a.device.cmp(&b.device));
+        let used = self.visitors.iter().map(|visitor| visitor.used_ms.load(Ordering::Relaxed));
+        Here {
+            boot: boot.to_owned(),
+            number,
+            devices,
+            logged_out: self.logged_out,
+            chosen: self.chosen.clone(),
+            last_active_ms: used.fold(self.last_active_ms, u64::max),
+        }
+    }
+}
+
+impl Announcer {
+    /// Nobody is here. `boot` is the edge's among the live nodes.
+    #[must_use]
+    pub fn new(node: NodeId, boot: String) -> Self {
+        let (table, wake) = (Mutex::default(), Notify::new());
+        Self(Arc::new(Inner { node, boot, table, wake }))
+    }
+
+    /// A session of a user opens.
+    #[must_use]
+    pub fn enter(&self, user: UserId, device: DeviceId) -> Visit {
+        let used_ms = Arc::new(AtomicU64::new(SystemClock.now_ms()));
+        let mut table = self.lock();
+        let visit = table.visits;
+        table.visits += 1;
+        let local = table.users.entry(user.clone()).or_insert_with(|| Local {
+            visitors: Vec::new(),
+            chosen: None,
+            logged_out: false,
+            last_active_ms: 0,
+            is_dirty: false,
+            written: None,
+            refresh_at: Instant::now() + REFRESH_AFTER,
+        });
+        local.logged_out = false;
+        let used = Arc::clone(&used_ms);
+        local.visitors.push(Visitor { visit, device, is_idle: false, used_ms: used });
+        self.tell(&mut table, &user);
+        drop(table);
+        let announcer = self.clone();
+        Visit { announcer, user, visit, used_ms, logged_out: AtomicBool::new(false) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        // Nothing panics while it is held.
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The bucket has to be told of a user, where it would be something new.
+    fn tell(&self, table: &mut Table, user: &UserId) {
+        let Table { users, dirty, .. } = table;
+        let Some(local) = users.get_mut(user) else { return };
+        if !local.is_dirty && local.written != Some(local.word()) {
+            local.is_dirty = true;
+            dirty.push_back(user.clone());
+            self.0.wake.notify_one();
+        }
+    }
+
+    fn change(&self, user: &UserId, change: impl FnOnce(&mut Local)) {
+        let mut table = self.lock();
+        if let Some(local) = table.users.get_mut(user) {
+            change(local);
+        }
+        self.tell(&mut table, user);
+    }
+
+    /// Writes until `stop`, and then what is still to be written, once.
+    pub async fn run(self, bus: Bus, stop: CancellationToken) {
+        let Some(keys) = self.open(&bus, &stop).await else { return };
+        let mut sweep_at = Instant::now() + SWEEP_EVERY;
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                () = self.0.wake.notified() => {}
+                () = sleep_until(sweep_at) => {
+                    sweep_at = Instant::now() + SWEEP_EVERY;
+                    self.sweep();
+                }
+            }
+            while !self.write(&keys).await {
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => break,
+                    () = sleep(PAUSE) => {}
+                }
+            }
+        }
+        self.write(&keys).await;
+    }
+
+    async fn open(&self, bus: &Bus, stop: &CancellationToken) -> Option<UserKeys> {
+        loop {
+            let opened = stop.run_until_cancelled(UserKeys::start(bus, &self.0.node)).await?;
+            match opened {
+                Ok(keys) => return Some(keys),
+                Err(Error::Closed) => return None,
+                Err(error) => tracing::debug!(%error, "users can't be announced yet"),
+            }
+            stop.run_until_cancelled(sleep(PAUSE)).await?;
+        }
+    }
+
+    /// Writes what is to be written; false where some of it failed.
+    async fn write(&self, keys: &UserKeys) -> bool {
+        loop {
+            let (batch, words) = self.take();
+            if batch.is_empty() {
+                return true;
+            }
+            let missing = match keys.put(&batch).await {
+                Ok(()) => Vec::new(),
+                Err(Error::NotStored { missing, reason }) => {
+                    tracing::debug!(reason, count = missing.len(), "users are not announced yet");
+                    missing
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "users are not announced yet");
+                    (0..batch.len()).collect()
+                }
+            };
+            let has_all = missing.is_empty();
+            self.settle(&batch, &words, &missing);
+            if !has_all {
+                return false;
+            }
+        }
+    }
+
+    fn take(&self) -> (Vec<(UserId, Here)>, Vec<Word>) {
+        let mut guard = self.lock();
+        let Table { users, dirty, number, .. } = &mut *guard;
+        let (mut batch, mut words) = (Vec::new(), Vec::new());
+        while batch.len() < BATCH_MAX
+            && let Some(user) = dirty.pop_front()
+        {
+            let Some(local) = users.get_mut(&user) else { continue };
+            local.is_dirty = false;
+            let word = local.word();
+            if local.written == Some(word) {
+                continue;
+            }
+            *number += 1;
+            batch.push((user, local.here(&self.0.boot, *number)));
+            words.push(word);
+        }
+        (batch, words)
+    }
+
+    fn settle(&self, batch: &[(UserId, Here)], words: &[Word], missing: &[usize]) {
+        let mut table = self.lock();
+        for (i, ((user, _), word)) in batch.iter().zip(words).enumerate() {
+            let Some(local) = table.users.get_mut(user) else { continue };
+            if missing.contains(&i) {
+                local.written = None;
+            } else {
+                local.written = Some(*word);
+                let jitter = 0.8 + 0.4 * rand::random::<f64>();
+                local.refresh_at = Instant::now() + REFRESH_AFTER.mul_f64(jitter);
+                if !word.is_here && local.visitors.is_empty() {
+                    table.users.remove(user);
+                    continue;
+                }
+            }
+            self.tell(&mut table, user);
+        }
+    }
+
+    /// Has keys written again before they expire.
+    fn sweep(&self) {
+        let now = Instant::now();
+        let mut table = self.lock();
+        let due = table.users.iter().filter(|(_, local)| local.refresh_at <= now);
+        let due: Vec<UserId> = due.map(|(user, _)| user.clone()).collect();
+        for user in due {
+            if let Some(local) = table.users.get_mut(&user) {
+                local.written = None;
+            }
+            self.tell(&mut table, &user);
+        }
+    }
+}
+
+/// A session of a user. Dropping it says that the session has ended.
+pub struct Visit {
+    announcer: Announcer,
+    user: UserId,
+    visit: u64,
+    used_ms: Arc<AtomicU64>,
+    logged_out: AtomicBool,
+}
+
+impl Visit {
+    /// Something came from the device, at this time (Unix milliseconds).
+    pub fn touch(&self, now_ms: u64) {
+        self.used_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// Whether somebody looks at the device.
+    pub fn set_idle(&self, is_idle: bool) {
+        self.announcer.change(&self.user, |local| {
+            let own = local.visitors.iter_mut().find(|visitor| visitor.visit == self.visit);
+            if let Some(visitor) = own {
+                visitor.is_idle = is_idle;
+            }
+        });
+    }
+
+    /// The user has chosen how to be seen; the store has it.
+    pub fn choose(&self, chosen: Chosen) {
+        self.announcer.change(&self.user, |local| {
+            if local.chosen.as_ref().is_none_or(|known| known.at_ms < chosen.at_ms) {
+                local.chosen = Some(chosen);
+            }
+        });
+    }
+
+    /// The session is about to end because the device has logged out.
+    pub fn log_out(&self) {
+        self.logged_out.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let has_logged_out = self.logged_out.load(Ordering::Relaxed);
+        self.announcer.change(&self.user, |local| {
+            let used_ms = self.used_ms.load(Ordering::Relaxed);
+            local.last_active_ms = local.last_active_ms.max(used_ms);
+            local.visitors.retain(|visitor| visitor.visit != self.visit);
+            local.logged_out = has_logged_out && local.visitors.is_empty();
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn announcer() -> Announcer {
+        Announcer::new(NodeId::new("e").expect("id"), "boot".to_owned())
+    }
+
+    fn enter(announcer: &Announcer, device: &str) -> Visit {
+        let user = UserId::new("alice").expect("id");
+        announcer.enter(user, DeviceId::new(device).expect("id"))
+    }
+
+    /// What would be written now: the devices of each user, an idle one with a `-`.
+    fn written(announcer: &Announcer) -> Vec<String> {
+        let (batch, words) = announcer.take();
+        announcer.settle(&batch, &words, &[]);
+        let device = |it: &DeviceHere| format!("{}{}", it.device, if it.idle { "-" } else { "" });
+        let devices = |here: &Here| here.devices.iter().map(device).collect::<Vec<_>>().join(" ");
+        batch.iter().map(|(user, here)| format!("{user}: {}", devices(here))).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_others_could_tell_is_written() {
+        let announcer = announcer();
+        let phone = enter(&announcer, "phone");
+        assert_eq!(written(&announcer), ["alice: phone"]);
+        // A second device changes nothing for others.
+        let desk = enter(&announcer, "desk");
+        assert!(written(&announcer).is_empty());
+        phone.set_idle(true);
+        assert!(written(&announcer).is_empty());
+        desk.set_idle(true);
+        assert_eq!(written(&announcer), ["alice: desk- phone-"]);
+        drop(phone);
+        assert!(written(&announcer).is_empty());
+        // Whoever comes back at once was never gone.
+        drop(desk);
+        let desk = enter(&announcer, "desk");
+        assert_eq!(written(&announcer), ["alice: desk"]);
+        drop(desk);
+        assert_eq!(written(&announcer), ["alice: "]);
+        assert!(announcer.lock().users.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_bucket_did_not_take_is_written_again() {
+        let announcer = announcer();
+        let phone = enter(&announcer, "phone");
+        let (batch, words) = announcer.take();
+        announcer.settle(&batch, &words, &[0]);
+        let (again, words) = announcer.take();
+        assert_eq!((again.len(), again[0].1.number), (1, 2));
+        // The session ends while the write is underway.
+        drop(phone);
+        announcer.settle(&again, &words, &[]);
+        assert_eq!(written(&announcer), ["alice: "]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_is_refreshed_before_it_expires() {
+        let announcer = announcer();
+        let _phone = enter(&announcer, "phone");
+        assert_eq!(written(&announcer).len(), 1);
+        tokio::time::advance(REFRESH_AFTER / 2).await;
+        announcer.sweep();
+        assert!(written(&announcer).is_empty());
+        tokio::time::advance(REFRESH_AFTER).await;
+        announcer.sweep();
+        assert_eq!(written(&announcer), ["alice: phone"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_device_that_logs_out_says_so() {
+        let announcer = announcer();
+        let (phone, desk) = (enter(&announcer, "phone"), enter(&announcer, "desk"));
+        written(&announcer);
+        phone.log_out();
+        drop(phone);
+        assert!(written(&announcer).is_empty());
+        desk.log_out();
+        drop(desk);
+        let (batch, _) = announcer.take();
+        assert!(batch[0].1.logged_out && batch[0].1.devices.is_empty());
+    }
+}

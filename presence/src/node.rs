@@ -1,0 +1,150 @@
+//! A presence node: watches both buckets, merges, publishes, answers. Any number of them may run.
+
+mod kept;
+mod queries;
+mod task;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use weft_nats::{Bus, Filter, Membership, NodeInfo, Services};
+use weft_proto::NodeId;
+use weft_proto::svc::{CountPresent, GetPresence};
+use weft_runtime::{Clock, Shutdown, SystemClock};
+
+use self::task::Task;
+use crate::error::Error;
+use crate::ledger::Ledger;
+use crate::merge::{Merge, Now, Patience};
+
+/// This role's name among the live nodes.
+pub const ROLE: &str = "presence";
+/// Who is lost stays as they were for so long.
+pub const GRACE: Duration = Duration::from_secs(10);
+/// An edge of which only a key was seen counts as alive for so long: a little more than a node's
+/// key takes to expire.
+const PRESUMED: Duration = Duration::from_secs(12);
+/// Queries that run at once.
+const QUERIES_MAX: usize = 64;
+/// Between two attempts of the start.
+const START_PAUSE: Duration = Duration::from_millis(500);
+/// Between two words to the operator while the start waits.
+const SAY_EVERY: Duration = Duration::from_secs(5);
+
+/// What a presence node needs.
+#[derive(Clone)]
+pub struct PresenceOptions {
+    /// The connection to NATS, as role `presence`. Its owner closes it, after the node.
+    pub bus: Bus,
+    /// This node.
+    pub node: NodeId,
+    /// Who is lost stays as they were for so long.
+    pub grace: Duration,
+}
+
+/// A running presence node.
+pub struct PresenceNode {
+    shutdown: Shutdown,
+    services: Services,
+    /// Left last: then others take over.
+    membership: Arc<Membership>,
+}
+
+/// What the task and the queries share.
+struct State {
+    merge: Merge,
+    ledger: Ledger,
+}
+
+type Shared = Arc<Mutex<State>>;
+
+impl PresenceNode {
+    /// Reads who is here, and serves. It waits for the buckets, which core makes, and for core
+    /// itself, which knows what users chose.
+    ///
+    /// # Errors
+    /// What no patience mends.
+    pub async fn start(options: PresenceOptions) -> Result<Self, Error> {
+        let PresenceOptions { bus, node, grace } = options;
+        let boot = format!("{:016x}", rand::random::<u64>());
+        // Until it knows everything the others go on with all duties.
+        let info = NodeInfo { boot: boot.clone(), draining: true, ..NodeInfo::default() };
+        let join = async || Membership::join(&bus, ROLE, &node, info.clone()).await;
+        let membership = Arc::new(patiently("the live nodes", join).await?);
+        // Before anything is read: nothing that is published from now on is missed.
+        let statuses =
+            patiently("statuses", async || bus.subscribe_wildcard(&Filter::Statuses).await).await?;
+        let patience = Patience { grace, presumed: PRESUMED };
+        let state =
+            Arc::new(Mutex::new(State { merge: Merge::new(patience), ledger: Ledger::default() }));
+        let mut task = Task::new(bus.clone(), &membership, boot, Arc::clone(&state), statuses);
+        patiently("the users", async || task.read_all().await).await?;
+        task.load_all().await;
+        task.take_up_duties();
+        let mut services = Services::start(&bus, env!("CARGO_PKG_VERSION"));
+        let asked = (bus.clone(), Arc::clone(&state));
+        let get = move |request: GetPresence| {
+            let (bus, state) = asked.clone();
+            async move { queries::get(&bus, &state, &request).await }
+        };
+        services.handle::<GetPresence, _, _>(QUERIES_MAX, get).await?;
+        let count = move |request: CountPresent| {
+            let answer = queries::count(&state, &request);
+            async move { answer }
+        };
+        services.handle::<CountPresent, _, _>(QUERIES_MAX, count).await?;
+        bus.flush().await?;
+        membership.update(|info| info.draining = false);
+        let shutdown = Shutdown::new();
+        let stop = shutdown.token().clone();
+        shutdown.spawn("presence", task.run(stop));
+        tracing::info!(%node, "presence serves");
+        Ok(Self { shutdown, services, membership })
+    }
+
+    /// Ends in order: what is known is published and kept, then the others take over. The names of
+    /// the tasks that were late.
+    pub async fn shutdown(self, patience: Duration) -> Vec<&'static str> {
+        let late = self.shutdown.finish(patience).await;
+        if let Some(membership) = Arc::into_inner(self.membership) {
+            membership.leave().await;
+        }
+        self.services.shutdown().await;
+        late
+    }
+}
+
+/// Tries until it succeeds, or until no patience would help.
+async fn patiently<T, E>(
+    what: &'static str,
+    mut attempt: impl AsyncFnMut() -> Result<T, E>,
+) -> Result<T, Error>
+where
+    Error: From<E>,
+{
+    let mut said_at: Option<Instant> = None;
+    loop {
+        let error = match attempt().await {
+            Ok(done) => return Ok(done),
+            Err(error) => Error::from(error),
+        };
+        if !error.is_retryable() {
+            return Err(error);
+        }
+        if said_at.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
+            said_at = Some(Instant::now());
+            tracing::warn!(what, %error, "the start waits");
+        }
+        sleep(START_PAUSE).await;
+    }
+}
+
+fn now() -> Now {
+    Now { at: Instant::now(), wall_ms: SystemClock.now_ms() }
+}
+
+fn lock(state: &Shared) -> MutexGuard<'_, State> {
+    // Nothing panics while it is held.
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}

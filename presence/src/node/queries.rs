@@ -1,0 +1,60 @@
+//! Answers: from memory, and of whom that knows nothing, from what the store keeps.
+
+use weft_nats::Bus;
+use weft_proto::limits::PRESENCE_USERS_MAX;
+use weft_proto::presence::Status;
+use weft_proto::svc::{CountPresent, GetPresence, LoadStatuses, Presences, Present};
+use weft_proto::{ApiError, ErrorCode, Presence, UserId};
+
+use super::{Shared, lock};
+use crate::shown::Shown;
+
+/// What others see of these users.
+pub(super) async fn get(
+    bus: &Bus,
+    state: &Shared,
+    request: &GetPresence,
+) -> Result<Presences, ApiError> {
+    let users = read(&request.users)?;
+    let mut found: Vec<Presence> = {
+        let state = lock(state);
+        let of = |user: &UserId| state.ledger.get(user);
+        users
+            .iter()
+            .map(|user| of(user).unwrap_or_else(|| Presence::unknown(user.clone())))
+            .collect()
+    };
+    let unknown: Vec<usize> =
+        (0..found.len()).filter(|i| found[*i].version == 0 && is_offline(&found[*i])).collect();
+    if !unknown.is_empty() {
+        let users = unknown.iter().map(|i| found[*i].user.to_string()).collect();
+        // Without core they are offline all the same: since when is not known then.
+        if let Ok(kept) = bus.call(&LoadStatuses { users }).await {
+            for (i, kept) in unknown.into_iter().zip(kept.users) {
+                found[i] = Shown::offline(kept.last_active_ms).presence(&found[i].user, 0);
+            }
+        }
+    }
+    Ok(Presences { users: found.into_iter().map(Into::into).collect() })
+}
+
+/// How many of these users are here.
+pub(super) fn count(state: &Shared, request: &CountPresent) -> Result<Present, ApiError> {
+    let users = read(&request.users)?;
+    let state = lock(state);
+    let is_here = |user: &UserId| state.ledger.get(user).is_some_and(|it| !is_offline(&it));
+    let count = users.iter().filter(|user| is_here(user)).count();
+    Ok(Present { count: u32::try_from(count).unwrap_or(u32::MAX) })
+}
+
+fn is_offline(presence: &Presence) -> bool {
+    presence.status == Status::Offline
+}
+
+fn read(users: &[String]) -> Result<Vec<UserId>, ApiError> {
+    if users.len() > PRESENCE_USERS_MAX {
+        let message = format!("at most {PRESENCE_USERS_MAX} users can be asked for at once");
+        return Err(ApiError::new(ErrorCode::BadRequest, message));
+    }
+    users.iter().map(|user| UserId::new(user)).collect()
+}

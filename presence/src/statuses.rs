@@ -1,0 +1,366 @@
+//! What an edge knows of the users whom its sessions watch.
+//!
+//! One subscription brings all statuses of all users to an edge, whoever watches whom: with some
+//! dozen watchers per user nearly every edge has one of them, and thousands of subscriptions per
+//! edge would cost more than the messages that nobody here waits for. It also makes losses
+//! countable: a presence node numbers what it publishes, and its ticks tell the last number.
+//! After a loss the presence nodes are asked for all users who are watched here.
+
+mod losses;
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until};
+use weft_nats::{Bus, Filter, Message, Subscription};
+use weft_proto::limits::PRESENCE_USERS_MAX;
+use weft_proto::presence::{PresenceTick, Status};
+use weft_proto::svc::GetPresence;
+use weft_proto::{ApiError, Presence, UserId};
+
+use self::losses::Losses;
+
+/// Questions underway at once.
+const ASKS_MAX: usize = 4;
+/// Statuses that are taken in at once.
+const BATCH_MAX: usize = 256;
+/// Most users that are told to a session at once.
+const TOLD_MAX: usize = 200;
+/// Before what failed is tried again.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Everything is asked for again so often, whatever was lost or not.
+const AUDIT_EVERY: Duration = Duration::from_secs(300);
+
+/// The users who are watched at an edge. Cheap to clone.
+#[derive(Clone)]
+pub struct Statuses(Arc<Inner>);
+
+struct Inner {
+    bus: Bus,
+    table: Mutex<Table>,
+    /// There is somebody to ask for.
+    wake: Notify,
+}
+
+#[derive(Default)]
+struct Table {
+    users: HashMap<UserId, Watched>,
+    to_ask: VecDeque<UserId>,
+    next_watcher: u64,
+}
+
+struct Watched {
+    /// `None`: not known yet.
+    known: Option<Known>,
+    watchers: Vec<(u64, Arc<Changes>)>,
+}
+
+struct Known {
+    presence: Presence,
+    heard_at: Instant,
+}
+
+/// Whose presence a watcher has to be told.
+#[derive(Default)]
+struct Changes {
+    users: Mutex<BTreeSet<UserId>>,
+    notify: Notify,
+}
+
+impl Changes {
+    fn add(&self, user: &UserId) {
+        lock(&self.users).insert(user.clone());
+        self.notify.notify_one();
+    }
+}
+
+type Asked = BoxFuture<'static, (Vec<UserId>, Instant, Result<Vec<Presence>, ApiError>)>;
+
+impl Statuses {
+    /// Nobody is watched.
+    #[must_use]
+    pub fn new(bus: Bus) -> Self {
+        Self(Arc::new(Inner { bus, table: Mutex::default(), wake: Notify::new() }))
+    }
+
+    /// Somebody who will watch users.
+    #[must_use]
+    pub fn watcher(&self) -> Watcher {
+        let mut table = lock(&self.0.table);
+        let number = table.next_watcher;
+        table.next_watcher += 1;
+        drop(table);
+        let (statuses, changes) = (self.clone(), Arc::default());
+        Watcher { statuses, number, changes, users: Mutex::default() }
+    }
+
+    /// What is known of users, asking for whom nothing is known. At most
+    /// [`PRESENCE_USERS_MAX`]; in their order.
+    ///
+    /// # Errors
+    /// Where no presence node answers.
+    pub async fn get(&self, users: &[UserId]) -> Result<Vec<Presence>, ApiError> {
+        let mut known: HashMap<UserId, Presence> = {
+            let table = lock(&self.0.table);
+            let known = |user: &UserId| table.users.get(user)?.known.as_ref();
+            let known = users.iter().filter_map(known);
+            known.map(|known| (known.presence.user.clone(), known.presence.clone())).collect()
+        };
+        let missing: Vec<UserId> =
+            users.iter().filter(|user| !known.contains_key(*user)).cloned().collect();
+        if !missing.is_empty() {
+            let answer = ask(&self.0.bus, &missing).await?;
+            known.extend(answer.into_iter().map(|presence| (presence.user.clone(), presence)));
+        }
+        Ok(users
+            .iter()
+            .map(|user| known.get(user).cloned().unwrap_or_else(|| Presence::unknown(user.clone())))
+            .collect())
+    }
+
+    /// Listens, asks, and tells the watchers, until the connection is closed for good.
+    pub async fn run(self) {
+        let Some(mut statuses) = subscribe(&self.0.bus, &Filter::Statuses).await else { return };
+        let Some(mut ticks) = subscribe(&self.0.bus, &Filter::PresenceTicks).await else { return };
+        let (mut connection, mut dropped) = (self.0.bus.connection(), self.0.bus.losses());
+        let mut generation = connection.borrow_and_update().generation;
+        let mut losses = Losses::new(Instant::now(), AUDIT_EVERY);
+        let mut asked: FuturesUnordered<Asked> = FuturesUnordered::new();
+        loop {
+            let ask_all_at = losses.ask_at();
+            tokio::select! {
+                biased; // signs of losses before what is concluded without them
+                Ok(()) = connection.changed() => {
+                    let now = connection.borrow_and_update().generation;
+                    if std::mem::replace(&mut generation, now) != now {
+                        losses.lost(Instant::now());
+                    }
+                }
+                Ok(()) = dropped.changed() => losses.lost(Instant::now()),
+                message = statuses.next() => {
+                    let Some(message) = message else { return };
+                    self.on_status(&message, &mut losses);
+                    for _ in 1..BATCH_MAX {
+                        let Some(message) = statuses.try_next() else { break };
+                        self.on_status(&message, &mut losses);
+                    }
+                }
+                tick = ticks.next() => {
+                    let Some(tick) = tick else { return };
+                    if let Some(tick) = PresenceTick::decode(tick.payload()) {
+                        losses.on_tick(&tick, Instant::now());
+                    }
+                }
+                Some((users, asked_at, answer)) = asked.next(), if !asked.is_empty() => {
+                    self.on_answer(users, asked_at, answer);
+                }
+                () = self.0.wake.notified() => {}
+                () = sleep_until(ask_all_at) => {
+                    losses.asked(Instant::now());
+                    let mut table = lock(&self.0.table);
+                    table.to_ask = table.users.keys().cloned().collect();
+                }
+            }
+            while asked.len() < ASKS_MAX
+                && let Some(asking) = self.next_ask()
+            {
+                asked.push(asking);
+            }
+        }
+    }
+
+    fn next_ask(&self) -> Option<Asked> {
+        let mut guard = lock(&self.0.table);
+        let Table { users, to_ask, .. } = &mut *guard;
+        let count = to_ask.len().min(PRESENCE_USERS_MAX);
+        let wanted: Vec<UserId> =
+            to_ask.drain(..count).filter(|user| users.contains_key(user)).collect();
+        if wanted.is_empty() {
+            return None;
+        }
+        let (bus, asked_at) = (self.0.bus.clone(), Instant::now());
+        Some(Box::pin(async move {
+            let answer = ask(&bus, &wanted).await;
+            if let Err(error) = &answer {
+                tracing::debug!(%error, "no presence node answers");
+                sleep(PAUSE).await;
+            }
+            (wanted, asked_at, answer)
+        }))
+    }
+
+    fn on_status(&self, message: &Message, losses: &mut Losses) {
+        losses.on_status(message.header(weft_nats::subject::WEFT_PRESENCE), Instant::now());
+        match Presence::from_json(message.payload()) {
+            Ok(presence) => {
+                let now = Instant::now();
+                lock(&self.0.table).apply(presence, now, now);
+            }
+            Err(error) => tracing::error!(%error, "a status can't be read"),
+        }
+    }
+
+    fn on_answer(
+        &self,
+        users: Vec<UserId>,
+        asked_at: Instant,
+        answer: Result<Vec<Presence>, ApiError>,
+    ) {
+        let mut table = lock(&self.0.table);
+        match answer {
+            Ok(answer) => {
+                for presence in answer {
+                    table.apply(presence, asked_at, Instant::now());
+                }
+            }
+            Err(_) => table.to_ask.extend(users),
+        }
+    }
+}
+
+impl Table {
+    /// Takes in what a presence node says, where it is newer than what is known.
+    fn apply(&mut self, presence: Presence, asked_at: Instant, now: Instant) {
+        let Some(watched) = self.users.get_mut(&presence.user) else { return };
+        let is_news = match &watched.known {
+            None => presence.status != Status::Offline,
+            Some(known) => {
+                // Of whom nothing was published for long, nothing is known but that they are not
+                // here; unless somebody has said otherwise since the question.
+                let is_unknown = presence.version == 0 && known.heard_at < asked_at;
+                if presence.version <= known.presence.version && !is_unknown {
+                    return;
+                }
+                !presence.shows_the_same(&known.presence)
+            }
+        };
+        if is_news {
+            watched.watchers.iter().for_each(|(_, changes)| changes.add(&presence.user));
+        }
+        watched.known = Some(Known { presence, heard_at: now });
+    }
+}
+
+/// A session that watches users. Dropping it ends that.
+pub struct Watcher {
+    statuses: Statuses,
+    number: u64,
+    changes: Arc<Changes>,
+    users: Mutex<HashSet<UserId>>,
+}
+
+impl Watcher {
+    /// Watches these too. Whoever is not offline is told at once.
+    pub fn watch(&self, users: impl IntoIterator<Item = UserId>) {
+        let mut guard = lock(&self.statuses.0.table);
+        let mut own = lock(&self.users);
+        let Table { users: watched, to_ask, .. } = &mut *guard;
+        for user in users {
+            if !own.insert(user.clone()) {
+                continue;
+            }
+            let entry = watched.entry(user.clone()).or_insert_with(|| {
+                to_ask.push_back(user.clone());
+                Watched { known: None, watchers: Vec::new() }
+            });
+            entry.watchers.push((self.number, Arc::clone(&self.changes)));
+            let is_here = |known: &Known| known.presence.status != Status::Offline;
+            if entry.known.as_ref().is_some_and(is_here) {
+                self.changes.add(&user);
+            }
+        }
+        if !to_ask.is_empty() {
+            self.statuses.0.wake.notify_one();
+        }
+    }
+
+    /// Watches these no longer.
+    pub fn unwatch<'a>(&self, users: impl IntoIterator<Item = &'a UserId>) {
+        let mut table = lock(&self.statuses.0.table);
+        let mut own = lock(&self.users);
+        for user in users {
+            if own.remove(user) {
+                self.leave(&mut table, user);
+            }
+        }
+    }
+
+    /// Whom it watches.
+    #[must_use]
+    pub fn watches(&self, user: &UserId) -> bool {
+        lock(&self.users).contains(user)
+    }
+
+    /// Waits until something of the watched users has changed: as they are now. Cancel-safe.
+    pub async fn changed(&self) -> Vec<Presence> {
+        loop {
+            let told = self.take();
+            if !told.is_empty() {
+                return told;
+            }
+            self.changes.notify.notified().await;
+        }
+    }
+
+    fn take(&self) -> Vec<Presence> {
+        let table = lock(&self.statuses.0.table);
+        let mut users = lock(&self.changes.users);
+        let mut told = Vec::new();
+        while told.len() < TOLD_MAX
+            && let Some(user) = users.pop_first()
+        {
+            let is_own = lock(&self.users).contains(&user);
+            let known = table.users.get(&user).and_then(|watched| watched.known.as_ref());
+            told.extend(known.filter(|_| is_own).map(|known| known.presence.clone()));
+        }
+        if !users.is_empty() {
+            self.changes.notify.notify_one();
+        }
+        told
+    }
+
+    fn leave(&self, table: &mut Table, user: &UserId) {
+        if let Some(watched) = table.users.get_mut(user) {
+            watched.watchers.retain(|(number, _)| *number != self.number);
+            if watched.watchers.is_empty() {
+                table.users.remove(user);
+            }
+        }
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        let mut table = lock(&self.statuses.0.table);
+        for user in lock(&self.users).drain() {
+            self.leave(&mut table, &user);
+        }
+    }
+}
+
+async fn ask(bus: &Bus, users: &[UserId]) -> Result<Vec<Presence>, ApiError> {
+    let users = users.iter().map(UserId::to_string).collect();
+    let answer = bus.call(&GetPresence { users }).await?;
+    Ok(answer.users.into_iter().filter_map(weft_proto::svc::UserPresence::read).collect())
+}
+
+/// `None`: the connection is closed for good.
+async fn subscribe(bus: &Bus, filter: &Filter) -> Option<Subscription> {
+    loop {
+        match bus.subscribe_wildcard(filter).await {
+            Ok(subscription) => return Some(subscription),
+            Err(error) if error.is_retryable() => sleep(PAUSE).await,
+            Err(_) => return None,
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it is held.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
