@@ -100,9 +100,7 @@ impl Core {
             services::start(context, &bus).await
         };
         let services = start.step("the services", serve).await?;
-        let info =
-            NodeInfo { boot: format!("{:016x}", rand::random::<u64>()), ..NodeInfo::default() };
-        let join = async || Membership::join(&bus, ROLE, &node, info.clone()).await;
+        let join = async || Membership::join(&bus, ROLE, &node, NodeInfo::default()).await;
         let membership = start.step("the live nodes", join).await?;
         let nodes = match assignment {
             Assignment::Live => membership.live(ROLE),

@@ -3,7 +3,8 @@
 //! A node writes its key `<role>.<node>` into the bucket every 3 s; the bucket forgets it after
 //! 10 s. When NATS itself was away for longer, all keys expire in one instant, before the first
 //! heartbeat can land. So expiries count only once this node's own heartbeats have been accepted
-//! for one full TTL, counted anew after each reconnect.
+//! for one full TTL, counted anew after each reconnect. A marker of an expiry that was missed delays
+//! it, no more: who was silent for two TTLs, while this node heard itself, is gone.
 
 mod assign;
 mod key;
@@ -22,6 +23,7 @@ use crate::bus::Bus;
 use crate::error::Error;
 
 pub use assign::assign;
+pub use task::live_nodes;
 
 /// The nodes of a role.
 pub type Nodes = BTreeMap<NodeId, NodeInfo>;
@@ -30,7 +32,8 @@ pub type Nodes = BTreeMap<NodeId, NodeInfo>;
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NodeInfo {
-    /// Differs from start to start.
+    /// Differs from start to start: 16 hexadecimal digits. [`Membership::join`] makes one where it
+    /// is empty.
     pub boot: String,
     /// Where clients reach it; empty where they don't.
     pub url: String,
@@ -46,6 +49,7 @@ pub struct NodeInfo {
 
 /// This node's membership. Dropping it stops the heartbeats: the key then expires.
 pub struct Membership {
+    boot: String,
     info: watch::Sender<NodeInfo>,
     lives: Arc<Lives>,
     stop: CancellationToken,
@@ -87,6 +91,12 @@ impl Lives {
     }
 }
 
+/// A new [`NodeInfo::boot`].
+#[must_use]
+pub fn new_boot() -> String {
+    format!("{:016x}", rand::random::<u64>())
+}
+
 impl Membership {
     /// Announces the node, and watches the others. Returns after the first heartbeat was accepted
     /// and the nodes that are known at that moment were read.
@@ -94,13 +104,28 @@ impl Membership {
     /// # Errors
     /// [`Error::Bucket`] or [`Error::NoResponders`] where the bucket is missing or can't answer,
     /// [`Error::Timeout`], [`Error::Closed`].
-    pub async fn join(bus: &Bus, role: &str, node: &NodeId, info: NodeInfo) -> Result<Self, Error> {
+    pub async fn join(
+        bus: &Bus,
+        role: &str,
+        node: &NodeId,
+        mut info: NodeInfo,
+    ) -> Result<Self, Error> {
+        if info.boot.is_empty() {
+            info.boot = new_boot();
+        }
+        let boot = info.boot.clone();
         let (info, infos) = watch::channel(info);
         let lives = Arc::new(Lives::default());
         let stop = CancellationToken::new();
         let key = format!("{role}.{node}");
         let task = task::Task::begin(bus, &key, infos, Arc::clone(&lives), stop.clone()).await?;
-        Ok(Self { info, lives, stop, task: Some(tokio::spawn(task.run())) })
+        Ok(Self { boot, info, lives, stop, task: Some(tokio::spawn(task.run())) })
+    }
+
+    /// What tells this life of the node from its others.
+    #[must_use]
+    pub fn boot(&self) -> &str {
+        &self.boot
     }
 
     /// The live nodes of a role, as they change. It includes this node, if it has the role.

@@ -1,10 +1,10 @@
 //! The task behind a [`Membership`](super::Membership): heartbeats out, the bucket's changes in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::kv::{Entry, Operation, Watch};
+use async_nats::jetstream::kv::{Entry, Operation, Store, Watch};
 use async_nats::jetstream::{self, Context};
 use futures_util::StreamExt;
 use tokio::sync::watch;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::key::Key;
 use super::view::{Change, View};
-use super::{Lives, NodeInfo};
+use super::{Lives, NodeInfo, Nodes};
 use crate::assets::NODE_TTL;
 use crate::bus::{Connection, Link, SEND_TIMEOUT, made_anew};
 use crate::error::Error;
@@ -50,8 +50,7 @@ impl Task {
         stop: CancellationToken,
     ) -> Result<Self, Error> {
         let link = Arc::clone(bus.link());
-        let mut context = jetstream::new(link.client().clone());
-        context.set_timeout(SEND_TIMEOUT);
+        let context = context(&link);
         let connection = link.connection();
         let generation = link.state().generation;
         let mut task = Self {
@@ -61,7 +60,7 @@ impl Task {
             info,
             lives,
             stop,
-            view: View::new(NODE_TTL),
+            view: View::new(NODE_TTL, key),
             watch: None,
             watch_heard_at: Instant::now(),
             connection,
@@ -144,12 +143,9 @@ impl Task {
 
     fn apply(&mut self, entry: &Entry) -> bool {
         let change = match entry.operation {
-            Operation::Put => match serde_json::from_slice(&entry.value) {
-                Ok(info) => Change::Alive(info),
-                Err(error) => {
-                    tracing::warn!(key = %entry.key, %error, "malformed node information");
-                    return false;
-                }
+            Operation::Put => match read_info(entry) {
+                Some(info) => Change::Alive(info),
+                None => return false,
             },
             Operation::Delete => Change::Left,
             // How the client shows a key that expired; nobody purges keys otherwise.
@@ -160,10 +156,7 @@ impl Task {
 
     /// Opens a watch and takes in the keys that it begins with.
     async fn open_watch(&mut self) -> Result<(), Error> {
-        let bucket = timeout(SEND_TIMEOUT, self.context.get_key_value(NODES_BUCKET))
-            .await
-            .map_err(|_| Error::Timeout("opening the bucket of nodes"))?
-            .map_err(|error| failed("open the bucket of nodes", &error))?;
+        let bucket = open_bucket(&self.context).await?;
         let mut watch = timeout(SEND_TIMEOUT, bucket.watch_with_history(">"))
             .await
             .map_err(|_| Error::Timeout("watching the nodes"))?
@@ -193,6 +186,52 @@ impl Task {
         self.watch_heard_at = Instant::now();
         Ok(())
     }
+}
+
+/// The live nodes by role, read once: for tools, which are no nodes themselves. Whoever was killed
+/// of late is still among them.
+///
+/// # Errors
+/// As [`Membership::join`](super::Membership::join).
+pub async fn live_nodes(bus: &crate::Bus) -> Result<BTreeMap<String, Nodes>, Error> {
+    let bucket = open_bucket(&context(bus.link())).await?;
+    let read = async {
+        let cannot = |error: &dyn std::error::Error| failed("read the bucket of nodes", error);
+        let mut view = View::new(NODE_TTL, "");
+        let mut keys = bucket.keys().await.map_err(|error| cannot(&error))?;
+        while let Some(key) = keys.next().await {
+            let key = key.map_err(|error| cannot(&error))?;
+            // It may have left since.
+            let entry = bucket.entry(&key).await.map_err(|error| cannot(&error))?;
+            let Some(entry) = entry.filter(|entry| entry.operation == Operation::Put) else {
+                continue;
+            };
+            if let Some(info) = read_info(&entry) {
+                view.apply(&key, Change::Alive(info), Instant::now());
+            }
+        }
+        Ok(view.by_role())
+    };
+    timeout(SNAPSHOT_TIMEOUT, read).await.map_err(|_| Error::Timeout("reading the live nodes"))?
+}
+
+fn context(link: &Link) -> Context {
+    let mut context = jetstream::new(link.client().clone());
+    context.set_timeout(SEND_TIMEOUT);
+    context
+}
+
+async fn open_bucket(context: &Context) -> Result<Store, Error> {
+    timeout(SEND_TIMEOUT, context.get_key_value(NODES_BUCKET))
+        .await
+        .map_err(|_| Error::Timeout("opening the bucket of nodes"))?
+        .map_err(|error| failed("open the bucket of nodes", &error))
+}
+
+fn read_info(entry: &Entry) -> Option<NodeInfo> {
+    let info = serde_json::from_slice(&entry.value);
+    info.inspect_err(|error| tracing::warn!(key = %entry.key, %error, "malformed node information"))
+        .ok()
 }
 
 /// `None`: the watch ended. Pending for ever where there is none.

@@ -26,13 +26,25 @@ pub(super) struct View {
     alive: BTreeMap<String, NodeInfo>,
     /// Expired while expiries did not count.
     suspects: BTreeSet<String>,
+    /// When each was heard last: a heartbeat is a sign of life also where it says nothing new.
+    heard: BTreeMap<String, Instant>,
+    /// This node's key.
+    own: String,
     /// Since when own heartbeats have been accepted without a break.
     accepted_since: Option<Instant>,
 }
 
 impl View {
-    pub(super) fn new(ttl: Duration) -> Self {
-        Self { ttl, alive: BTreeMap::new(), suspects: BTreeSet::new(), accepted_since: None }
+    /// `own`: this node's key.
+    pub(super) fn new(ttl: Duration, own: &str) -> Self {
+        Self {
+            ttl,
+            alive: BTreeMap::new(),
+            suspects: BTreeSet::new(),
+            heard: BTreeMap::new(),
+            own: own.to_owned(),
+            accepted_since: None,
+        }
     }
 
     /// Takes in a change. True where somebody came, changed or went.
@@ -40,6 +52,7 @@ impl View {
         match change {
             Change::Alive(info) => {
                 self.suspects.remove(key);
+                self.heard.insert(key.to_owned(), now);
                 self.alive.insert(key.to_owned(), info.clone()) != Some(info)
             }
             Change::Left => self.remove(key),
@@ -70,12 +83,25 @@ impl View {
         if !self.expiries_count(now) {
             return false;
         }
-        let gone = std::mem::take(&mut self.suspects);
+        let mut gone = std::mem::take(&mut self.suspects);
+        gone.extend(self.silent(now));
         let mut changed = false;
         for key in gone {
             changed |= self.remove(&key);
         }
         changed
+    }
+
+    /// Whose marker was missed: the bucket has forgotten them for a TTL at least. The watch brings
+    /// everybody's heartbeats in the order in which the bucket took them, so nobody counts as silent
+    /// who was not heard before an own one that was: where that is old, the watch itself is silent.
+    fn silent(&self, now: Instant) -> Vec<String> {
+        let silence = |key: &str| self.heard.get(key).map(|at| now.duration_since(*at));
+        if silence(&self.own).is_none_or(|silence| silence > self.ttl) {
+            return Vec::new();
+        }
+        let is_silent = |key: &&String| silence(key).is_none_or(|silence| silence > 2 * self.ttl);
+        self.alive.keys().filter(is_silent).cloned().collect()
     }
 
     /// An own heartbeat failed, or the connection was made anew.
@@ -89,6 +115,7 @@ impl View {
 
     fn remove(&mut self, key: &str) -> bool {
         self.suspects.remove(key);
+        self.heard.remove(key);
         self.alive.remove(key).is_some()
     }
 
@@ -111,7 +138,7 @@ mod tests {
     const TTL: Duration = Duration::from_secs(10);
 
     fn view() -> (View, Instant) {
-        let (mut view, now) = (View::new(TTL), Instant::now());
+        let (mut view, now) = (View::new(TTL, "core.a"), Instant::now());
         for key in ["core.a", "core.b", "edge.c"] {
             assert!(view.apply(key, Change::Alive(NodeInfo::default()), now));
         }
@@ -158,6 +185,63 @@ mod tests {
         assert!(view.apply("core.a", Change::Left, start));
         assert!(!view.apply("core.a", Change::Left, start));
         assert_eq!(cores(&view), ["b"]);
+    }
+
+    /// Own heartbeats from `from` to `to`, each accepted and heard; `others` are heard with them.
+    /// True where somebody went.
+    fn beat(view: &mut View, others: &[&str], from: Instant, to: Instant) -> bool {
+        let (mut now, mut changed) = (from, false);
+        while now <= to {
+            changed |= view.accepted(now);
+            for key in others.iter().chain([&"core.a"]) {
+                view.apply(key, Change::Alive(NodeInfo::default()), now);
+            }
+            now += TTL / 5;
+        }
+        changed
+    }
+
+    #[test]
+    fn a_missed_marker_only_delays_an_expiry() {
+        let (mut view, start) = view();
+        // c says nothing new with each heartbeat, and is heard for all that.
+        assert!(!beat(&mut view, &["edge.c"], start, start + 2 * TTL));
+        assert_eq!(cores(&view), ["a", "b"]);
+        assert!(view.accepted(start + 2 * TTL + TTL / 5));
+        assert_eq!(cores(&view), ["a"]);
+        assert!(view.by_role().contains_key("edge"));
+        assert!(!beat(&mut view, &["edge.c"], start + 3 * TTL, start + 9 * TTL));
+    }
+
+    #[test]
+    fn a_silent_watch_takes_nobody_with_it() {
+        let (mut view, start) = view();
+        // Heartbeats are accepted all the time, but the watch shows none, own ones neither.
+        for beats in 1..50 {
+            assert!(!view.accepted(start + beats * TTL / 5));
+        }
+        // It comes to life: in order, so the others are heard before this node itself.
+        let back = start + 10 * TTL;
+        assert!(!view.apply("core.b", Change::Alive(NodeInfo::default()), back));
+        assert!(!view.accepted(back));
+        assert!(!view.apply("core.a", Change::Alive(NodeInfo::default()), back));
+        assert!(view.accepted(back));
+        assert_eq!(cores(&view), ["a", "b"]);
+        assert!(!view.by_role().contains_key("edge"));
+    }
+
+    #[test]
+    fn silence_counts_no_sooner_than_an_expiry() {
+        let (mut view, start) = view();
+        view.accepted(start);
+        view.interrupted();
+        let back = start + 10 * TTL;
+        view.apply("core.a", Change::Alive(NodeInfo::default()), back);
+        assert!(!view.accepted(back));
+        assert_eq!(cores(&view), ["a", "b"]);
+        view.apply("core.a", Change::Alive(NodeInfo::default()), back + TTL);
+        assert!(view.accepted(back + TTL));
+        assert_eq!(cores(&view), ["a"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use weft_nats::membership::live_nodes;
 use weft_nats::{Bus, Membership, NodeInfo};
 
 use crate::common::{Fixture, PATIENCE, node};
@@ -39,6 +40,27 @@ async fn nodes_come_change_and_leave() {
     second.leave().await;
     sees(&first, &["a"]).await;
     assert!(started.elapsed() < Duration::from_secs(2), "an orderly leave counts at once");
+}
+
+#[tokio::test]
+async fn nodes_are_read_without_joining() {
+    let fixture = Fixture::new(1).await;
+    let admin = fixture.bus("admin", "tool").await;
+    assert!(live_nodes(&admin).await.expect("read").is_empty());
+    let (a, b) = (fixture.bus("core", "a").await, fixture.bus("edge", "b").await);
+    let core =
+        Membership::join(&a, "core", &node("a"), NodeInfo::default()).await.expect("join a core");
+    let info = NodeInfo { url: "ws://b".into(), sessions: 7, ..NodeInfo::default() };
+    let edge = Membership::join(&b, "edge", &node("b"), info).await.expect("join an edge");
+    assert!(core.boot().len() == 16 && core.boot() != edge.boot(), "{}", core.boot());
+    let nodes = live_nodes(&admin).await.expect("read");
+    assert_eq!(nodes.keys().collect::<Vec<_>>(), ["core", "edge"]);
+    assert_eq!(nodes["core"][&node("a")].boot, core.boot());
+    let seen = &nodes["edge"][&node("b")];
+    assert_eq!((seen.boot.as_str(), seen.url.as_str(), seen.sessions), (edge.boot(), "ws://b", 7));
+    core.leave().await;
+    let nodes = live_nodes(&admin).await.expect("read");
+    assert_eq!(nodes.keys().collect::<Vec<_>>(), ["edge"]);
 }
 
 /// Takes a TTL, because what is tested is the TTL.
