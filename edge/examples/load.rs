@@ -174,6 +174,8 @@ fn start_edge(runtime: &Runtime, url: &str) -> Result<Edge> {
             bus: connect(url, "edge").await?,
             node: NodeId::new("edge-1")?,
             listen: ([127, 0, 0, 1], 0).into(),
+            url: None,
+            region: String::new(),
             partitions: PARTITIONS,
             limits,
         };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use weft_nats::{Bus, IngestPublisher};
+use weft_nats::{Bus, IngestPublisher, NodeInfo};
 use weft_proto::{NodeId, Partition};
 use weft_runtime::Shutdown;
 
@@ -21,6 +21,7 @@ use crate::feeds::Feeds;
 use crate::http;
 use crate::limits::Limits;
 use crate::listener::{Listener, Peer};
+use crate::members::{self, Members};
 use crate::rate::PerAddress;
 use crate::shared::Shared;
 use crate::ticks::Ticks;
@@ -37,6 +38,11 @@ pub struct EdgeOptions {
     pub node: NodeId,
     /// Where to listen; port 0: a free one.
     pub listen: SocketAddr,
+    /// Where clients reach it, as `wss://edge-1.example.org`; empty: it is not to be found. `None`:
+    /// where it listens, if that is one address.
+    pub url: Option<String>,
+    /// Where it stands, in its operator's words; empty: nowhere.
+    pub region: String,
     /// How many partitions there are.
     pub partitions: Partition,
     /// What is allowed.
@@ -53,13 +59,13 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Listens and serves. `GET /readyz` answers 200 once core has told the keys and
-    /// where the partitions stand.
+    /// Listens and serves. `GET /readyz` answers 200 once core has told the keys and where the
+    /// partitions stand, and the other nodes know of this one.
     ///
     /// # Errors
     /// [`Error::PortTaken`], [`Error::Listen`], [`Error::Nats`].
     pub async fn start(options: EdgeOptions) -> Result<Self, Error> {
-        let EdgeOptions { bus, node, listen, partitions, limits } = options;
+        let EdgeOptions { bus, node, listen, url, region, partitions, limits } = options;
         let tcp = TcpListener::bind(listen).await.map_err(|source| match source.kind() {
             std::io::ErrorKind::AddrInUse => Error::PortTaken(listen),
             _ => Error::Listen { addr: listen, source },
@@ -88,6 +94,7 @@ impl Edge {
             connection: bus.connection(),
             feeds,
             audits,
+            members: Members::new(),
             ticks,
             bus,
             partitions,
@@ -102,6 +109,15 @@ impl Edge {
             front: front.clone(),
             limits,
         });
+        let info = NodeInfo {
+            url: members::url(url, local_addr),
+            region,
+            sessions_max: u32::try_from(shared.limits.sessions_max).unwrap_or(u32::MAX),
+            ..NodeInfo::default()
+        };
+        let announce =
+            members::announce(Arc::clone(&shared), node.clone(), info, back.token().clone());
+        back.spawn("members", announce);
         front.spawn("http", serve(tcp, shared));
         tracing::info!(%node, %local_addr, "edge serves");
         Ok(Self { local_addr, front, back })

@@ -22,6 +22,7 @@
 //! | [`audits`] | finds what the wire lost, and how far a cursor may go |
 //! | `answers`, `outbox`, `ticks` | what was sent and is not answered yet |
 //! | `auth` | verifies tokens, keeps the keys |
+//! | `members` | this edge among the live nodes |
 //! | `listener` | the socket: no Nagle, and a close that the peer can still read |
 
 mod answers;
@@ -34,6 +35,7 @@ mod feeds;
 mod http;
 mod limits;
 mod listener;
+mod members;
 pub mod order;
 mod outbox;
 mod rate;

@@ -17,6 +17,7 @@ use crate::auth::{Auth, Caller};
 use crate::budget::{Budget, Permit};
 use crate::feeds::Feeds;
 use crate::limits::Limits;
+use crate::members::Members;
 use crate::outbox::{Attempt, Command, Due, Outbox, Patience};
 use crate::rate::PerAddress;
 use crate::ticks::Ticks;
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) sync_reads: Semaphore,
     pub(crate) http_in_flight: Semaphore,
     pub(crate) sessions: AtomicUsize,
+    pub(crate) members: Members,
     pub(crate) audits: Audits,
     pub(crate) ticks: Arc<Ticks>,
     /// Sessions and requests: what ends first.

@@ -31,6 +31,8 @@ pub(super) async fn serves(
         "no keys to verify tokens with: core has not answered yet"
     } else if !*shared.audits.is_ready.borrow() {
         "core has not told yet where the partitions stand"
+    } else if !shared.members.is_joined() {
+        "not announced yet: the others do not know this edge"
     } else {
         return Ok(json(&Fine { status: "ok" }));
     };

@@ -123,6 +123,8 @@ impl World {
             bus: edge_bus.clone(),
             node: NodeId::new("edge-1").expect("node"),
             listen: ([127, 0, 0, 1], 0).into(),
+            url: None,
+            region: String::new(),
             partitions: 1,
             limits,
         })
@@ -160,6 +162,11 @@ impl World {
         assert_eq!(client.next().await["type"], "welcome");
         let pushes = client.until_synced().await;
         (client, pushes)
+    }
+
+    /// A connection of another part.
+    pub async fn bus(&self, role: &'static str) -> Bus {
+        bus(self.server.as_ref().expect("running"), role).await
     }
 
     pub async fn kill_nats(&mut self) {

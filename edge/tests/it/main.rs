@@ -6,6 +6,7 @@ mod core;
 mod delivery;
 mod healing;
 mod http;
+mod members;
 mod outage;
 mod sends;
 mod sessions;

@@ -180,6 +180,8 @@ async fn a_taken_port_is_named() {
         bus: world.edge_bus.clone(),
         node: NodeId::new("edge-2").expect("node"),
         listen: world.edge.local_addr(),
+        url: None,
+        region: String::new(),
         partitions: 1,
         limits: Limits::default(),
     };

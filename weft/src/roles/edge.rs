@@ -27,6 +27,14 @@ pub struct EdgeOptions {
     /// This process's name, `{hostname}` as with core; by default a new one with each start.
     #[arg(long, env = "WEFT_NODE", value_parser = node)]
     pub node: Option<NodeId>,
+    /// Where clients reach this edge from outside, as `wss://edge-1.example.org`: what
+    /// `GET /v1/connect` tells them. By default where it listens, if that is one address; empty, or
+    /// with an unspecified address: it is not to be found there.
+    #[arg(long = "url", value_name = "URL", env = "WEFT_URL", value_parser = url)]
+    pub public_url: Option<String>,
+    /// Where this edge stands, in your own words: clients that ask for a region get its edges.
+    #[arg(long, env = "WEFT_REGION", default_value = "")]
+    pub region: String,
     #[command(flatten)]
     pub partitions: Partitions,
     #[command(flatten)]
@@ -34,6 +42,18 @@ pub struct EdgeOptions {
     /// End when the process that started this one ends.
     #[arg(long, hide = true)]
     pub with_parent: bool,
+}
+
+/// Reads an edge's address of the command line. Paths are put behind it as it stands.
+fn url(text: &str) -> Result<String, String> {
+    let url = text.trim_end_matches('/');
+    let is_one = ["http://", "https://", "ws://", "wss://"]
+        .iter()
+        .any(|scheme| url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
+    if !url.is_empty() && !is_one || url.contains(char::is_whitespace) {
+        return Err("an edge's address is like wss://edge-1.example.org".to_owned());
+    }
+    Ok(url.to_owned())
 }
 
 /// Runs until a signal comes.
@@ -64,12 +84,11 @@ pub fn run(options: EdgeOptions) -> Result<(), Error> {
 
 async fn start(options: &EdgeOptions, login: weft_nats::BusOptions) -> Result<(Edge, Bus), Error> {
     let bus = Bus::connect(&login).await?;
-    let edge = Edge::start(options.limits.edge_options(
-        bus.clone(),
-        options.listen,
-        options.partitions.partitions,
-    ))
-    .await?;
+    let partitions = options.partitions.partitions;
+    let mut edge_options = options.limits.edge_options(bus.clone(), options.listen, partitions);
+    edge_options.url.clone_from(&options.public_url);
+    edge_options.region.clone_from(&options.region);
+    let edge = Edge::start(edge_options).await?;
     Ok((edge, bus))
 }
 
@@ -116,6 +135,33 @@ impl EdgeLimits {
             audit_every: default.audit_every.filter(|_| !self.without_audits),
             ..default
         };
-        weft_edge::EdgeOptions { node: bus.node().clone(), bus, listen, partitions, limits }
+        weft_edge::EdgeOptions {
+            node: bus.node().clone(),
+            bus,
+            listen,
+            url: None,
+            region: String::new(),
+            partitions,
+            limits,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edges_address_has_a_scheme_and_no_slash_at_its_end() {
+        for (text, read) in [
+            ("wss://edge-1.example.org", "wss://edge-1.example.org"),
+            ("https://example.org/edge-1/", "https://example.org/edge-1"),
+            ("", ""),
+        ] {
+            assert_eq!(url(text).as_deref(), Ok(read));
+        }
+        for text in ["edge-1.example.org", "wss://", "nats://edge", "ws://edge 1"] {
+            assert!(url(text).is_err(), "{text}");
+        }
     }
 }

@@ -1,0 +1,142 @@
+//! This edge among the live nodes: it says what it is and how many sessions it has, and knows the
+//! other edges.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use weft_nats::membership::{Nodes, new_boot};
+use weft_nats::{Bus, Membership, NodeInfo};
+use weft_proto::NodeId;
+
+use crate::shared::Shared;
+
+/// The role of all edges.
+const ROLE: &str = "edge";
+/// Between two attempts to join: core, which makes the bucket, may start after the edge.
+const JOIN_PAUSE: Duration = Duration::from_millis(500);
+/// How often a new number of sessions is said, at most.
+const SAY_EVERY: Duration = Duration::from_secs(1);
+/// How long it may take to leave; NATS may be away.
+const LEAVE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// What is known of this edge and of the others.
+#[derive(Debug)]
+pub(crate) struct Members {
+    boot: String,
+    /// From joining on.
+    edges: OnceLock<watch::Receiver<Nodes>>,
+}
+
+impl Members {
+    pub(crate) fn new() -> Self {
+        Self { boot: new_boot(), edges: OnceLock::new() }
+    }
+
+    /// What tells this life of the edge from its others: what it writes of its users carries it.
+    pub(crate) fn boot(&self) -> &str {
+        &self.boot
+    }
+
+    /// True once the others know this edge.
+    pub(crate) fn is_joined(&self) -> bool {
+        self.edges.get().is_some()
+    }
+
+    /// The live edges, this one included; none before it has joined.
+    #[cfg_attr(not(test), expect(dead_code, reason = "discovery will read it"))]
+    pub(crate) fn edges(&self) -> watch::Receiver<Nodes> {
+        self.edges.get().cloned().unwrap_or_else(|| watch::channel(Nodes::new()).1)
+    }
+}
+
+/// Where clients reach an edge: what its operator says, or where it listens, where that is one
+/// address. Empty: nowhere that could be told.
+pub(crate) fn url(given: Option<String>, listens: SocketAddr) -> String {
+    given.unwrap_or_else(|| match listens.ip().is_unspecified() {
+        true => String::new(),
+        false => format!("http://{listens}"),
+    })
+}
+
+/// Joins, says how many sessions there are while that changes, and leaves in the end.
+pub(crate) async fn announce(
+    shared: Arc<Shared>,
+    node: NodeId,
+    info: NodeInfo,
+    stop: CancellationToken,
+) {
+    let info = NodeInfo { boot: shared.members.boot().to_owned(), ..info };
+    let join = Box::pin(join(&shared.bus, &node, &info));
+    let joined = stop.run_until_cancelled(join).await;
+    let Some(membership) = joined.flatten() else { return };
+    let _ = shared.members.edges.set(membership.live(ROLE));
+    let mut ticks = interval(SAY_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut is_leaving = false;
+    loop {
+        membership.update(|info| {
+            let sessions = shared.sessions.load(Ordering::Relaxed);
+            info.sessions = u32::try_from(sessions).unwrap_or(u32::MAX);
+            info.draining = is_leaving;
+        });
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            () = shared.front.token().cancelled(), if !is_leaving => is_leaving = true,
+            _ = ticks.tick() => {}
+        }
+    }
+    if timeout(LEAVE_TIMEOUT, membership.leave()).await.is_err() {
+        tracing::warn!(%node, "could not leave in order: the others will miss it");
+    }
+}
+
+/// `None`: it will never succeed.
+async fn join(bus: &Bus, node: &NodeId, info: &NodeInfo) -> Option<Membership> {
+    let mut was_told = false;
+    loop {
+        match Membership::join(bus, ROLE, node, info.clone()).await {
+            Ok(membership) => return Some(membership),
+            Err(error) if error.is_retryable() => {
+                if !std::mem::replace(&mut was_told, true) {
+                    tracing::info!(%error, "the other nodes can't be joined yet: trying again");
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the other nodes can't be joined");
+                return None;
+            }
+        }
+        sleep(JOIN_PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edge_that_listens_on_one_address_is_found_there() {
+        let at = |text: &str| text.parse().expect("address");
+        assert_eq!(url(None, at("127.0.0.1:7300")), "http://127.0.0.1:7300");
+        assert_eq!(url(None, at("[::1]:7300")), "http://[::1]:7300");
+        assert_eq!(url(None, at("0.0.0.0:7300")), "");
+        assert_eq!(url(None, at("[::]:7300")), "");
+        let given = Some("wss://edge-1.example.org".to_owned());
+        assert_eq!(url(given, at("0.0.0.0:7300")), "wss://edge-1.example.org");
+        assert_eq!(url(Some(String::new()), at("127.0.0.1:7300")), "");
+    }
+
+    #[test]
+    fn before_it_has_joined_an_edge_knows_its_boot_and_no_edges() {
+        let members = Members::new();
+        assert_eq!(members.boot().len(), 16);
+        assert!(!members.is_joined());
+        assert!(members.edges().borrow().is_empty());
+    }
+}
