@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use weft_nats::{Bus, IngestPublisher, NodeInfo};
+use weft_presence::{Announcer, Statuses};
 use weft_proto::{NodeId, Partition};
 use weft_runtime::Shutdown;
 
@@ -16,6 +17,7 @@ use crate::answers::Answers;
 use crate::audits::Auditor;
 use crate::auth::Auth;
 use crate::budget::Budget;
+use crate::counts::Counts;
 use crate::error::Error;
 use crate::feeds::Feeds;
 use crate::http;
@@ -90,11 +92,20 @@ impl Edge {
         );
         until_cancelled(&back, "audits", auditor.run());
 
+        let members = Members::new();
+        let announcer = Announcer::new(node.clone(), members.boot().to_owned());
+        back.spawn("announcer", announcer.clone().run(bus.clone(), back.token().clone()));
+        let statuses = Statuses::new(bus.clone());
+        until_cancelled(&back, "statuses", statuses.clone().run());
+
         let shared = Arc::new(Shared {
             connection: bus.connection(),
             feeds,
             audits,
-            members: Members::new(),
+            members,
+            announcer,
+            statuses,
+            counts: Counts::default(),
             ticks,
             bus,
             partitions,
@@ -104,6 +115,7 @@ impl Edge {
             outbox: Arc::new(Budget::new(limits.outbox_bytes_max)),
             account_rate: PerAddress::new(limits.accounts, limits.addresses_max),
             sync_reads: Semaphore::new(limits.sync_reads_max),
+            presence_reads: Semaphore::new(limits.presence_reads_max),
             http_in_flight: Semaphore::new(limits.http_in_flight_max),
             sessions: AtomicUsize::new(0),
             front: front.clone(),

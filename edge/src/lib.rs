@@ -23,12 +23,14 @@
 //! | `answers`, `outbox`, `ticks` | what was sent and is not answered yet |
 //! | `auth` | verifies tokens, keeps the keys |
 //! | `members` | this edge among the live nodes |
+//! | `counts` | how many members of a large group are here |
 //! | `listener` | the socket: no Nagle, and a close that the peer can still read |
 
 mod answers;
 pub mod audits;
 mod auth;
 mod budget;
+mod counts;
 mod edge;
 mod error;
 mod feeds;

@@ -44,6 +44,8 @@ pub struct Limits {
     pub sync_patience: Duration,
     /// Most reads for syncs and repairs at once: what core has to bear after an outage.
     pub sync_reads_max: usize,
+    /// Most reads of whom sessions may see at once.
+    pub presence_reads_max: usize,
     /// How often each partition is asked what has changed in it, where nothing makes the edge ask
     /// sooner. `None`: never; then what the wire loses in silence is found by the next entry alone,
     /// sessions get no cursors by themselves, and sync again after each known loss.
@@ -70,6 +72,7 @@ impl Default for Limits {
             give_up_after: Duration::from_secs(60),
             sync_patience: Duration::from_secs(60),
             sync_reads_max: 64,
+            presence_reads_max: 16,
             audit_every: Some(Duration::from_secs(15)),
         }
     }

@@ -5,6 +5,7 @@ mod ask;
 mod hello;
 pub(crate) mod mailbox;
 mod owed;
+mod presence;
 mod pump;
 mod requests;
 mod writer;
@@ -22,13 +23,15 @@ use weft_proto::{ApiError, ErrorCode};
 
 use self::hello::Greeted;
 use self::mailbox::{End, Mailbox};
-use self::pump::{Frames, Pump};
+use self::presence::{SessionPresence, Sight, presence_frame};
+use self::pump::{Frames, Pump, TokenCell};
 use self::requests::Requests;
 use self::writer::Writer;
 use crate::outbox::Due;
 use crate::shared::Shared;
 
 /// WebSocket's own codes.
+const CLOSE_NORMAL: u16 = 1000;
 const CLOSE_NOT_UTF8: u16 = 1007;
 const CLOSE_TOO_BIG: u16 = 1009;
 const CLOSE_PROTOCOL: u16 = 1002;
@@ -40,6 +43,8 @@ pub(crate) enum Ended {
     Close(CloseCode),
     /// What came can't be read, with a code of WebSocket's own.
     Unreadable(u16, &'static str),
+    /// The client has logged out.
+    LoggedOut,
     /// The client has closed, or the connection broke.
     Gone,
 }
@@ -54,6 +59,9 @@ pub(crate) async fn run(shared: Arc<Shared>, socket: WebSocket) {
             let mut session = Session::new(&shared, greeted, stream, writer, end);
             let ended = session.serve().await;
             tracing::debug!(user = %session.requests.caller().user, ?ended, "session ended");
+            if matches!(ended, Ended::LoggedOut | Ended::Close(CloseCode::LoggedOut)) {
+                session.presence.log_out();
+            }
             writer = session.writer;
             ended
         }
@@ -62,6 +70,7 @@ pub(crate) async fn run(shared: Arc<Shared>, socket: WebSocket) {
     match ended {
         Ended::Close(code) => writer.close(code as u16, reason(code)).await,
         Ended::Unreadable(code, reason) => writer.close(code, reason).await,
+        Ended::LoggedOut => writer.close(CLOSE_NORMAL, "logged out").await,
         Ended::Gone => {}
     }
 }
@@ -76,6 +85,7 @@ fn reason(code: CloseCode) -> &'static str {
         CloseCode::BadToken => "bad token",
         CloseCode::TokenExpired => "token expired",
         CloseCode::HelloExpected => "hello expected",
+        CloseCode::LoggedOut => "logged out",
     }
 }
 
@@ -85,6 +95,7 @@ struct Session {
     writer: Writer,
     end: End,
     requests: Requests,
+    presence: Arc<SessionPresence>,
     /// Taken by [`serve`](Self::serve).
     pump: Option<Pump>,
     /// When something came last.
@@ -99,15 +110,18 @@ impl Session {
         writer: Writer,
         end: End,
     ) -> Self {
-        let Greeted { caller, cursor } = greeted;
+        let Greeted { caller, cursor, presence } = greeted;
         let mailbox = Mailbox::new(shared.limits.mailbox_bytes_max, end.clone());
         let user = caller.user.clone();
-        let requests = Requests::new(Arc::clone(shared), caller);
-        let token = requests.token().clone();
-        let pump = Pump::new(Arc::clone(shared), user, token, cursor, mailbox);
+        let token = TokenCell::new(Arc::clone(&caller.token));
+        let presence = SessionPresence::new(shared, &caller, token.clone(), presence);
+        let requests =
+            Requests::new(Arc::clone(shared), caller, token.clone(), Arc::clone(&presence));
+        let pump =
+            Pump::new(Arc::clone(shared), user, token, cursor, mailbox, Arc::clone(&presence));
         let shared = Arc::clone(shared);
         let heard_at = Instant::now();
-        Self { shared, stream, writer, end, requests, pump: Some(pump), heard_at }
+        Self { shared, stream, writer, end, requests, presence, pump: Some(pump), heard_at }
     }
 
     /// Runs until the session is over, and says why.
@@ -123,6 +137,8 @@ impl Session {
         let end = self.end.clone();
         let mut ended = std::pin::pin!(end.ended());
         let mut turn = std::pin::pin!(pump.turn());
+        // Boxed: it waits most of the time, and would be a part of every idle session.
+        let mut sight = Box::pin(Sight::new(Arc::clone(&self.presence)).turn());
         let mut timer = std::pin::pin!(sleep_until(self.due_at()));
         loop {
             // The end, time, what the client says, what it waits for, what it gets by itself. What
@@ -139,6 +155,10 @@ impl Session {
                 (pump, frames) = &mut turn => {
                     turn.set(pump.turn());
                     self.put_out(frames).await?;
+                }
+                (seeing, told) = &mut sight => {
+                    sight.set(seeing.turn());
+                    self.writer.feed(presence_frame(told)).await?;
                 }
                 flushed = self.writer.flush(), if self.writer.has_unflushed() => flushed?,
             }
@@ -159,6 +179,7 @@ impl Session {
     /// Any frame is a sign of life; a text is a request.
     async fn on_frame(&mut self, frame: Option<Result<Message, axum::Error>>) -> Result<(), Ended> {
         self.heard_at = Instant::now();
+        self.presence.touch();
         match read(frame)? {
             Inbound::Request(text) => self.requests.on_request(&text, &mut self.writer).await,
             Inbound::Binary => self.writer.feed(binary_refused()).await,

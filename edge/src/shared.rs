@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use weft_nats::{Bus, Connection, IngestPublisher};
+use weft_presence::{Announcer, Statuses};
 use weft_proto::frame::HistoryFrom;
 use weft_proto::svc::{LogPage, ReadLog};
 use weft_proto::{ApiError, ErrorCode, Partition, RoomId, UserId};
@@ -15,6 +16,7 @@ use crate::answers::{AnswerBox, Answers, Stored};
 use crate::audits::Audits;
 use crate::auth::{Auth, Caller};
 use crate::budget::{Budget, Permit};
+use crate::counts::Counts;
 use crate::feeds::Feeds;
 use crate::limits::Limits;
 use crate::members::Members;
@@ -40,9 +42,16 @@ pub(crate) struct Shared {
     pub(crate) account_rate: PerAddress,
     /// Permits for reads of syncs and repairs.
     pub(crate) sync_reads: Semaphore,
+    /// Permits for reads of whom sessions may see.
+    pub(crate) presence_reads: Semaphore,
     pub(crate) http_in_flight: Semaphore,
     pub(crate) sessions: AtomicUsize,
     pub(crate) members: Members,
+    /// Says which users are here.
+    pub(crate) announcer: Announcer,
+    /// Knows who is here, of those whom sessions watch.
+    pub(crate) statuses: Statuses,
+    pub(crate) counts: Counts,
     pub(crate) audits: Audits,
     pub(crate) ticks: Arc<Ticks>,
     /// Sessions and requests: what ends first.

@@ -41,6 +41,8 @@ pub enum CloseCode {
     TokenExpired = 4101,
     /// The first frame was not a `hello`, or none came in time.
     HelloExpected = 4102,
+    /// The device's login has ended.
+    LoggedOut = 4103,
 }
 
 /// A checked request of a client.

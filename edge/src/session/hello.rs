@@ -20,6 +20,8 @@ pub(crate) struct Greeted {
     pub(crate) caller: Caller,
     /// Empty on a device's first connect.
     pub(crate) cursor: String,
+    /// The user is to be seen, and to see others.
+    pub(crate) presence: bool,
 }
 
 /// Waits for `hello` and answers it.
@@ -56,8 +58,8 @@ async fn hear(
         }
     };
     let (id, checked) = match parse_request(&text) {
-        Ok((id, Request::Hello { token, cursor, .. })) => {
-            (Some(id), check(shared, &token, cursor).await)
+        Ok((id, Request::Hello { token, cursor, presence })) => {
+            (Some(id), check(shared, &token, cursor, presence).await)
         }
         Ok((id, _)) => {
             (Some(id), Err(ApiError::new(ErrorCode::BadRequest, "the first frame is a hello")))
@@ -83,14 +85,19 @@ async fn hear(
     }
 }
 
-async fn check(shared: &Shared, token: &str, cursor: Option<String>) -> Result<Greeted, ApiError> {
+async fn check(
+    shared: &Shared,
+    token: &str,
+    cursor: Option<String>,
+    presence: bool,
+) -> Result<Greeted, ApiError> {
     let caller = shared.auth.verify(token).await?;
     // An empty text is no cursor; to have none is to leave it out.
     let cursor = match cursor {
         Some(text) => text.parse::<Cursor>()?.to_string(),
         None => String::new(),
     };
-    Ok(Greeted { caller, cursor })
+    Ok(Greeted { caller, cursor, presence })
 }
 
 fn welcome(shared: &Shared, caller: &Caller) -> Vec<u8> {

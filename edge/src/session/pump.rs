@@ -26,6 +26,7 @@ use weft_proto::{Cursor, RoomId, RoomKind, UserId, partition_of};
 use super::ask::{Ask, Refused};
 use super::mailbox::{Item, Mailbox};
 use super::owed::Owed;
+use super::presence::SessionPresence;
 use crate::feeds::FeedMember;
 use crate::order::{Missing, Order, Verdict};
 use crate::shared::Shared;
@@ -64,6 +65,7 @@ pub(crate) struct Pump {
     /// Where the next sync starts; empty: nowhere.
     cursor: String,
     owed: Owed,
+    presence: Arc<SessionPresence>,
     lost: watch::Receiver<u64>,
     groups: HashMap<RoomId, FeedMember>,
     user_feed: FeedMember,
@@ -94,6 +96,7 @@ impl Pump {
         token: TokenCell,
         cursor: String,
         mailbox: Mailbox,
+        presence: Arc<SessionPresence>,
     ) -> Self {
         let user_feed = shared.feeds.join(Subject::User(user.clone()), mailbox.handle());
         let phase = if cursor.is_empty() {
@@ -115,6 +118,7 @@ impl Pump {
             phase,
             cursor,
             owed: Owed::new(),
+            presence,
             lost,
         }
     }
@@ -306,6 +310,7 @@ impl Pump {
                 Verdict::Drop => {}
                 Verdict::Put => {
                     self.owed.put(event.head.position);
+                    self.presence.on_entry(&event.head);
                     frames.push(event.frame.clone());
                 }
                 Verdict::Repair(missing) => return Ok(Some((missing, event.head.seq))),

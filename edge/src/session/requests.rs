@@ -10,10 +10,11 @@ use tokio::time::Instant;
 use weft_proto::frame::{
     Reply, Request, error_frame, error_in, history_frame, is_resend_in_order, parse_request,
 };
-use weft_proto::svc::{GetRoom, ListMembers, ListRooms};
+use weft_proto::svc::{GetRoom, ListMembers, ListRooms, Logout};
 use weft_proto::{ApiError, Body, ClientId, ErrorCode, RoomId};
 
 use super::Ended;
+use super::presence::SessionPresence;
 use super::pump::TokenCell;
 use super::writer::Writer;
 use crate::answers::{Answer, AnswerBox, Outcome};
@@ -47,12 +48,19 @@ pub(super) struct Requests {
     calls_waiting: VecDeque<Call>,
     sends: Bucket,
     others: Bucket,
+    presence: Arc<SessionPresence>,
 }
 
 impl Requests {
-    pub(super) fn new(shared: Arc<Shared>, caller: Caller) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        caller: Caller,
+        token: TokenCell,
+        presence: Arc<SessionPresence>,
+    ) -> Self {
         Self {
-            token: TokenCell::new(Arc::clone(&caller.token)),
+            token,
+            presence,
             expires_at: shared.expiry(&caller),
             answers: shared.answers.open(),
             outbox: Outbox::new(shared.patience()),
@@ -67,10 +75,6 @@ impl Requests {
 
     pub(super) fn caller(&self) -> &Caller {
         &self.caller
-    }
-
-    pub(super) fn token(&self) -> &TokenCell {
-        &self.token
     }
 
     /// When the token ends.
@@ -95,6 +99,7 @@ impl Requests {
         writer: &mut Writer,
     ) -> Result<(), Ended> {
         let (id, taken) = match parse_request(text) {
+            Ok((id, Request::Logout)) => return Box::pin(self.log_out(id, writer)).await,
             Ok((id, request)) => (id, self.take(id, request).await),
             Err(bad) => {
                 let frame = error_frame(&bad.error);
@@ -111,6 +116,24 @@ impl Requests {
         }
     }
 
+    /// Ends the device's login and, where that is done, the session.
+    async fn log_out(&mut self, id: u64, writer: &mut Writer) -> Result<(), Ended> {
+        let done = match self.check_limits(&Request::Logout) {
+            Ok(()) => {
+                let token = self.caller.token.to_string();
+                self.shared.bus.call(&Logout { token }).await
+            }
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(_) => {
+                writer.answer(id, &Reply::Done {}.to_frame()).await?;
+                Err(Ended::LoggedOut)
+            }
+            Err(error) => writer.answer(id, &error_frame(&error)).await,
+        }
+    }
+
     async fn take(&mut self, id: u64, request: Request) -> Result<Option<Reply>, ApiError> {
         self.check_limits(&request)?;
         match request {
@@ -119,9 +142,12 @@ impl Requests {
             }
             Request::Ping => return Ok(Some(Reply::Pong { server_time: self.shared.now_ms() })),
             Request::Token { token } => return self.refresh(&token).await.map(Some),
-            Request::Presence(_) | Request::Logout => {
-                return Err(ApiError::new(ErrorCode::UnknownType, "not served yet"));
+            Request::Presence(request) => {
+                let presence = Arc::clone(&self.presence);
+                self.call(id, async move { Ok(presence.answer(request).await?.to_frame()) });
             }
+            // Its answer is the session's last: see `on_request`.
+            Request::Logout => return Err(ApiError::new(ErrorCode::Internal, "not handled")),
             Request::Hello { .. } => {
                 return Err(ApiError::new(ErrorCode::BadRequest, "hello was said already"));
             }

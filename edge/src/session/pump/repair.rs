@@ -97,6 +97,7 @@ impl Pump {
             let head: EventHead = entry.head.parse().map_err(|_| malformed())?;
             if self.order.offer_stored(&head) {
                 self.owed.put(head.position);
+                self.presence.on_entry(&head);
                 frames.push(entry.frame.try_into().map_err(|_| malformed())?);
             }
         }

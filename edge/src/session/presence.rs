@@ -1,0 +1,119 @@
+//! What a session has to do with presence: its user is seen, and it sees others.
+//!
+//! Whom it may see is decided here: those who share a room with its user. The partners of direct
+//! rooms and the members of small groups it sees without asking, as core lists them; whom it asks
+//! for beyond them, core is asked about. Both are looked at again when the user's rooms change.
+
+mod contacts;
+mod requests;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::ws::Utf8Bytes;
+use tokio::sync::Notify;
+use weft_presence::{Visit, Watcher};
+use weft_proto::frame::Reply;
+use weft_proto::{EventHead, Kind, Presence, RoomKind, UserId};
+
+use super::pump::TokenCell;
+use crate::auth::Caller;
+use crate::rate::{Bucket, Rate};
+use crate::shared::Shared;
+
+pub(super) use self::contacts::Sight;
+
+/// Choices of one session: each is a commit in the store.
+const CHOICES: Rate = Rate { per_second: 1, burst: 10 };
+/// Whether somebody looks: each may be a write of the user's key.
+const IDLES: Rate = Rate { per_second: 2, burst: 20 };
+
+/// A session's part in presence. It is over when all handles on it are gone.
+pub(super) struct SessionPresence {
+    shared: Arc<Shared>,
+    user: UserId,
+    token: TokenCell,
+    /// `None`: the client does not want its user to be seen.
+    visit: Option<Visit>,
+    watcher: Watcher,
+    seen: Mutex<Seen>,
+    /// The user's rooms have changed.
+    moved: Notify,
+    rates: Mutex<Rates>,
+}
+
+/// Whom the session may see, and why.
+#[derive(Default)]
+struct Seen {
+    /// Without asking.
+    contacts: HashSet<UserId>,
+    /// Because it asked.
+    asked: HashSet<UserId>,
+    /// Contacts whom it does not want to see.
+    unwanted: HashSet<UserId>,
+}
+
+#[derive(Default)]
+struct Rates {
+    choices: Bucket,
+    idles: Bucket,
+}
+
+impl SessionPresence {
+    /// `is_on`: the user is seen, and the session sees contacts without asking.
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        caller: &Caller,
+        token: TokenCell,
+        is_on: bool,
+    ) -> Arc<Self> {
+        let enter = || shared.announcer.enter(caller.user.clone(), caller.device.clone());
+        Arc::new(Self {
+            shared: Arc::clone(shared),
+            user: caller.user.clone(),
+            token,
+            visit: is_on.then(enter),
+            watcher: shared.statuses.watcher(),
+            seen: Mutex::default(),
+            moved: Notify::new(),
+            rates: Mutex::default(),
+        })
+    }
+
+    /// Something came from the device.
+    pub(super) fn touch(&self) {
+        if let Some(visit) = &self.visit {
+            visit.touch(self.shared.now_ms());
+        }
+    }
+
+    /// The session ends because the device has logged out.
+    pub(super) fn log_out(&self) {
+        if let Some(visit) = &self.visit {
+            visit.log_out();
+        }
+    }
+
+    /// An entry was put out: it may be one by which the user's rooms change.
+    pub(super) fn on_entry(&self, head: &EventHead) {
+        let changes_members = match head.kind {
+            Kind::Create | Kind::Add | Kind::Remove | Kind::Leave => true,
+            Kind::Message | Kind::Rename | Kind::Role => false,
+        };
+        let is_new = head.seq == 1 && head.room.kind() == RoomKind::Direct;
+        if (changes_members || is_new) && self.visit.is_some() {
+            self.moved.notify_one();
+        }
+    }
+
+    fn with_seen<T>(&self, look: impl FnOnce(&mut Seen) -> T) -> T {
+        // Nothing panics while it is held.
+        look(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The frame that tells of users.
+pub(super) fn presence_frame(users: Vec<Presence>) -> Utf8Bytes {
+    // Made by serde_json: always text.
+    Reply::Presence { users }.to_frame().try_into().unwrap_or_default()
+}

@@ -1,0 +1,140 @@
+//! Whom a session sees without asking, kept up to date while its user's rooms change.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::time::{Instant, sleep_until};
+use weft_proto::svc::{AreVisible, ListContacts};
+use weft_proto::{ApiError, Presence, UserId};
+
+use super::SessionPresence;
+use crate::shared::Shared;
+
+/// Between a change of rooms and the look at them: changes come in groups.
+const LOOK_AFTER: Duration = Duration::from_secs(2);
+/// Between two looks.
+const LOOK_PAUSE: Duration = Duration::from_secs(10);
+/// Before what failed is tried again, give or take a half.
+const RETRY_AFTER: Duration = Duration::from_secs(4);
+
+/// Tells what the session sees. One task owns it.
+pub(crate) struct Sight {
+    presence: Arc<SessionPresence>,
+    /// When core is to be asked; `None`: nothing has changed.
+    look_at: Option<Instant>,
+    looked_at: Option<Instant>,
+    looking: Option<BoxFuture<'static, Result<Look, ApiError>>>,
+}
+
+/// What core says of whom the user may see.
+struct Look {
+    contacts: HashSet<UserId>,
+    /// Of those whom the session asked for.
+    asked: HashSet<UserId>,
+}
+
+impl Sight {
+    pub(crate) fn new(presence: Arc<SessionPresence>) -> Box<Self> {
+        let look_at = presence.visit.is_some().then(Instant::now);
+        Box::new(Self { presence, look_at, looked_at: None, looking: None })
+    }
+
+    /// Waits for news of those whom the session sees, and returns itself with them. Not
+    /// cancel-safe: it is kept over the waits of its session.
+    pub(crate) async fn turn(mut self: Box<Self>) -> (Box<Self>, Vec<Presence>) {
+        loop {
+            let Self { presence, look_at, looking, .. } = &mut *self;
+            tokio::select! {
+                told = presence.watcher.changed() => return (self, told),
+                look = wait(looking), if looking.is_some() => {
+                    *looking = None;
+                    self.on_look(look);
+                }
+                () = presence.moved.notified() => self.on_moved(),
+                () = sleep_until(look_at.unwrap_or_else(Instant::now)), if look_at.is_some() => {
+                    *look_at = None;
+                    *looking = Some(Box::pin(look(Arc::clone(presence))));
+                }
+            }
+        }
+    }
+
+    fn on_moved(&mut self) {
+        let earliest = self.looked_at.map_or_else(Instant::now, |at| at + LOOK_PAUSE);
+        let at = earliest.max(Instant::now() + LOOK_AFTER);
+        self.look_at = Some(self.look_at.map_or(at, |before| before.min(at)));
+    }
+
+    fn on_look(&mut self, look: Result<Look, ApiError>) {
+        match look {
+            Ok(look) => {
+                self.looked_at = Some(Instant::now());
+                self.presence.see(look);
+            }
+            Err(error) => {
+                tracing::debug!(%error, user = %self.presence.user, "contacts are not known yet");
+                let pause = RETRY_AFTER.mul_f64(0.5 + rand::random::<f64>());
+                self.look_at.get_or_insert(Instant::now() + pause);
+            }
+        }
+    }
+}
+
+impl SessionPresence {
+    /// From now on it sees these, and no others.
+    fn see(&self, look: Look) {
+        self.with_seen(|seen| {
+            let Look { mut contacts, asked } = look;
+            contacts.insert(self.user.clone());
+            let before: HashSet<UserId> = seen.contacts.union(&seen.asked).cloned().collect();
+            // Whom it asked for while core was being asked stays.
+            seen.asked.retain(|user| asked.contains(user) || !before.contains(user));
+            seen.unwanted.retain(|user| contacts.contains(user));
+            seen.contacts = contacts;
+            let sees = |user: &UserId| seen.sees(user);
+            self.watcher.unwatch(before.iter().filter(|user| !sees(user)));
+            let wanted: Vec<UserId> =
+                seen.contacts.iter().filter(|user| sees(user)).cloned().collect();
+            self.watcher.watch(wanted);
+        });
+    }
+}
+
+impl super::Seen {
+    fn sees(&self, user: &UserId) -> bool {
+        self.asked.contains(user) || (self.contacts.contains(user) && !self.unwanted.contains(user))
+    }
+}
+
+/// Pending for ever where nothing is being asked.
+async fn wait(
+    looking: &mut Option<BoxFuture<'static, Result<Look, ApiError>>>,
+) -> Result<Look, ApiError> {
+    match looking {
+        Some(looking) => looking.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn look(presence: Arc<SessionPresence>) -> Result<Look, ApiError> {
+    let shared: &Shared = &presence.shared;
+    // After an outage all sessions ask at once; what they are sent comes first.
+    let _permit = shared.presence_reads.acquire().await;
+    let token = presence.token.get().to_string();
+    let listed = shared.bus.call(&ListContacts { token: token.clone() }).await?;
+    let asked = presence.with_seen(|seen| seen.asked.clone());
+    let mut still = HashSet::new();
+    if !asked.is_empty() {
+        let users = asked.iter().map(UserId::to_string).collect();
+        let request = AreVisible { token, users, room: String::new() };
+        let visible = shared.bus.call(&request).await?;
+        still = read(&visible.users);
+    }
+    Ok(Look { contacts: read(&listed.users), asked: still })
+}
+
+fn read(users: &[String]) -> HashSet<UserId> {
+    users.iter().filter_map(|user| UserId::new(user).ok()).collect()
+}

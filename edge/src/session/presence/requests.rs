@@ -1,0 +1,143 @@
+//! What a client asks about presence.
+
+use std::sync::{Arc, PoisonError};
+
+use tokio::time::Instant;
+use weft_proto::frame::{PresenceRequest, Reply, Users};
+use weft_proto::limits::WATCHED_USERS_MAX;
+use weft_proto::presence::{Choice, Chosen};
+use weft_proto::svc::{AreVisible, ChooseStatus, GetStatus};
+use weft_proto::{ApiError, ErrorCode, UserId};
+
+use super::{CHOICES, IDLES, SessionPresence};
+use crate::rate::rate_limited;
+
+impl SessionPresence {
+    /// The answer to a request.
+    ///
+    /// # Errors
+    /// Those of the protocol.
+    pub(crate) async fn answer(
+        self: Arc<Self>,
+        request: PresenceRequest,
+    ) -> Result<Reply, ApiError> {
+        match request {
+            PresenceRequest::Get(users) => {
+                let users = self.visible(users).await?;
+                Ok(Reply::Presence { users: self.shared.statuses.get(&users).await? })
+            }
+            PresenceRequest::Watch(users) => self.watch(users).await,
+            PresenceRequest::Unwatch { users } => {
+                self.unwatch(&users);
+                Ok(Reply::Done {})
+            }
+            PresenceRequest::Count { room } => {
+                let token = self.token.get().to_string();
+                let (present, members) =
+                    self.shared.counts.get(&self.shared.bus, token, &room).await?;
+                Ok(Reply::PresenceCount { present, members })
+            }
+            PresenceRequest::Set { choice, text, text_until_ms } => {
+                self.choose(choice, text, text_until_ms).await
+            }
+            PresenceRequest::Own => {
+                let token = self.token.get().to_string();
+                Ok(status(self.shared.bus.call(&GetStatus { token }).await?))
+            }
+            PresenceRequest::Idle { idle } => self.idle(idle),
+        }
+    }
+
+    /// Those of these users whom the session may see, each once.
+    async fn visible(&self, asked: Users) -> Result<Vec<UserId>, ApiError> {
+        let Users { mut users, room } = asked;
+        let mut known = std::collections::HashSet::new();
+        users.retain(|user| known.insert(user.clone()));
+        // Where the client names a room, its members are meant.
+        let is_known = |user: &UserId| {
+            *user == self.user || self.with_seen(|seen| seen.contacts.contains(user))
+        };
+        let unknown: Vec<String> =
+            users.iter().filter(|user| !is_known(user)).map(UserId::to_string).collect();
+        if unknown.is_empty() {
+            return Ok(users);
+        }
+        let token = self.token.get().to_string();
+        let room = room.map(|room| room.to_string()).unwrap_or_default();
+        let answer = self.shared.bus.call(&AreVisible { token, users: unknown, room }).await?;
+        users.retain(|user| is_known(user) || answer.users.iter().any(|it| it == user.as_str()));
+        Ok(users)
+    }
+
+    async fn watch(&self, asked: Users) -> Result<Reply, ApiError> {
+        let users = self.visible(asked).await?;
+        self.with_seen(|seen| {
+            let new = users.iter().filter(|user| !seen.contacts.contains(user));
+            let new: Vec<UserId> = new.filter(|user| !seen.asked.contains(user)).cloned().collect();
+            if seen.asked.len() + new.len() > WATCHED_USERS_MAX {
+                let message = format!("a session watches at most {WATCHED_USERS_MAX} users");
+                return Err(ApiError::new(ErrorCode::TooLong, message));
+            }
+            seen.asked.extend(new);
+            for user in &users {
+                seen.unwanted.remove(user);
+            }
+            Ok(())
+        })?;
+        // First, so that no change falls between.
+        self.watcher.watch(users.iter().cloned());
+        Ok(Reply::Presence { users: self.shared.statuses.get(&users).await? })
+    }
+
+    fn unwatch(&self, users: &[UserId]) {
+        self.with_seen(|seen| {
+            for user in users {
+                seen.asked.remove(user);
+                if seen.contacts.contains(user) {
+                    seen.unwanted.insert(user.clone());
+                }
+            }
+            self.watcher.unwatch(users);
+        });
+    }
+
+    async fn choose(
+        &self,
+        choice: Choice,
+        text: String,
+        text_until_ms: u64,
+    ) -> Result<Reply, ApiError> {
+        let taken = {
+            let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+            rates.choices.take(CHOICES, Instant::now())
+        };
+        taken.map_err(|wait| rate_limited("too many changes of the status", wait))?;
+        let token = self.token.get().to_string();
+        let request = ChooseStatus { token, choice: choice.into(), text, text_until_ms };
+        let chosen = self.shared.bus.call(&request).await?;
+        if let Some(visit) = &self.visit {
+            visit.choose(chosen.clone());
+        }
+        Ok(status(chosen))
+    }
+
+    fn idle(&self, idle: bool) -> Result<Reply, ApiError> {
+        let taken = {
+            let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+            rates.idles.take(IDLES, Instant::now())
+        };
+        taken.map_err(|wait| rate_limited("too many changes of the device", wait))?;
+        if let Some(visit) = &self.visit {
+            visit.set_idle(idle);
+        }
+        Ok(Reply::Done {})
+    }
+}
+
+fn status(chosen: Chosen) -> Reply {
+    Reply::Status {
+        status: Choice::try_from(chosen.choice).unwrap_or(Choice::Online),
+        text: chosen.text,
+        text_until: Some(chosen.text_until_ms).filter(|ms| *ms > 0),
+    }
+}
