@@ -89,8 +89,8 @@ impl System {
         Ok(system)
     }
 
-    /// `nats` (or `nats-0`, … of a cluster), `core` (or `core-0`, …, or `twin`), `edge-0`, `edge-1`,
-    /// … and perhaps `fdb` as processes of these names, ready.
+    /// `nats` (or `nats-0`, … of a cluster), `core` (or `core-0`, …, or `twin`), `presence` (or
+    /// `presence-0`, …), `edge-0`, `edge-1`, … and perhaps `fdb` as processes of these names, ready.
     ///
     /// # Errors
     /// Where they can't be started.
@@ -106,7 +106,8 @@ impl System {
         let mut system = Self { processes, folder, edges, servers, cores, proxies };
         if options.proxied {
             let edges = (0..options.edges).map(|i| format!("edge-{i}"));
-            for part in edges.chain(system.cores.clone()) {
+            let parts = edges.chain(system.cores.clone());
+            for part in parts.chain(presence_names(options.presences)) {
                 system.add_proxies(&part).await?;
             }
         }
@@ -115,6 +116,7 @@ impl System {
             system.start_fdb().await?;
         }
         system.start_cores(&options).await?;
+        system.start_presence(&options).await?;
         for (i, address) in system.edges.clone().into_iter().enumerate() {
             let name = format!("edge-{i}");
             let url = system.nats_url_of(&name);
@@ -144,6 +146,17 @@ impl System {
             args.extend(["--replicas", replicas].map(str::to_owned));
             args.extend(options.core_args.clone());
             self.add(&name, weft_on(options.store).await, args, role_env("core")).await?;
+        }
+        Ok(())
+    }
+
+    async fn start_presence(&mut self, options: &Options) -> Result<()> {
+        for name in presence_names(options.presences) {
+            let url = self.nats_url_of(&name);
+            let mut args =
+                ["presence", "--nats", &url, "--node", &name].map(str::to_owned).to_vec();
+            args.extend(options.presence_args.clone());
+            self.add(&name, weft().await, args, role_env("presence")).await?;
         }
         Ok(())
     }
@@ -393,6 +406,13 @@ fn core_names(count: usize) -> Vec<String> {
     match count {
         1 => vec!["core".to_owned()],
         count => (0..count).map(|i| format!("core-{i}")).collect(),
+    }
+}
+
+fn presence_names(count: usize) -> Vec<String> {
+    match count {
+        1 => vec!["presence".to_owned()],
+        count => (0..count).map(|i| format!("presence-{i}")).collect(),
     }
 }
 

@@ -112,7 +112,7 @@ fn each_part_is_started_with_options_that_it_has() {
             Cli::try_parse_from(&check[1..]).unwrap_or_else(|error| panic!("{name}: {error}"));
         }
     }
-    assert_eq!(roles, set(&["core", "edge"]), "the roles that there are");
+    assert_eq!(roles, set(&["core", "edge", "presence"]), "the roles that there are");
 }
 
 #[test]
@@ -121,6 +121,7 @@ fn the_parts_fit_each_other() {
     let servers = services(&file).iter().filter(|(name, _)| name.starts_with("nats-")).count();
     let mapping = read("deploy/nats.conf");
     for (name, service) in parts(&file) {
+        // Presence counts no partitions.
         let (partitions, nats) = match parsed(name, service) {
             Command::Core(core) => {
                 assert_eq!(usize::from(core.replicas), servers, "a copy for each server");
@@ -128,16 +129,19 @@ fn the_parts_fit_each_other() {
                 assert!(core.node.is_some(), "else who comes back has to wait");
                 let mounted = configs(service);
                 assert_eq!(mounted[cluster.to_str().expect("path")], "fdb.cluster");
-                (core.partitions.partitions, core.nats)
+                (Some(core.partitions.partitions), core.nats)
             }
             Command::Edge(edge) => {
                 assert!(edge.listen.ip().is_unspecified(), "reached from outside of its container");
                 assert!(edge.node.is_none(), "a new one with each start");
-                (edge.partitions.partitions, edge.nats)
+                (Some(edge.partitions.partitions), edge.nats)
             }
+            Command::Presence(presence) => (None, presence.nats),
             other => panic!("{other:?}"),
         };
-        assert!(mapping.contains(&format!("partition({partitions},")), "{name}: {partitions}");
+        if let Some(partitions) = partitions {
+            assert!(mapping.contains(&format!("partition({partitions},")), "{name}: {partitions}");
+        }
         assert_eq!(nats.url.split(',').count(), servers, "{name}");
         let secret = format!("/run/secrets/{}.password", words(&service["command"])[0]);
         assert_eq!(nats.password_file, Some(secret.into()), "{name}");
@@ -217,7 +221,9 @@ fn passwords_are_for_who_needs_them_and_stand_nowhere_else() {
 fn edges_reach_no_store_and_clients_reach_the_balancer_alone() {
     let file = compose();
     let networks = |name: &str| names(&file["services"][name]["networks"]);
-    assert!(networks("edge").is_disjoint(&networks("foundationdb")));
+    for part in ["edge", "presence"] {
+        assert!(networks(part).is_disjoint(&networks("foundationdb")));
+    }
     assert!(networks("balancer").is_disjoint(&networks("core")));
     for (name, service) in services(&file) {
         assert_eq!(service["ports"].is_array(), name == "balancer", "{name}");

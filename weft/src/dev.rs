@@ -1,6 +1,7 @@
-//! `weft dev`: nats-server as a child process, core and edge in this one, all state in one folder.
+//! `weft dev`: nats-server as a child process, core, presence and edge in this one, all state in one
+//! folder.
 //!
-//! Ends in order (edge, core, nats-server) within 5 s. Whatever way this process ends, nats-server
+//! Ends in order (edge, presence, core, nats-server) within 5 s. Whatever way this process ends, nats-server
 //! ends with it, and the next start on the folder finds nothing in its way.
 
 mod folder;
@@ -17,6 +18,7 @@ use tokio::time::timeout;
 use weft_core::Core;
 use weft_edge::Edge;
 use weft_nats::{Bus, BusOptions};
+use weft_presence::PresenceNode;
 use weft_proto::UserId;
 use weft_storage::Store;
 use weft_storage::embedded::Embedded;
@@ -31,10 +33,12 @@ use crate::nats_config::ROUTE;
 use crate::process::{Signals, block_on, end_part, name_the_late, until_free};
 use crate::roles::core::CoreLimits;
 use crate::roles::edge::EdgeLimits;
+use crate::roles::presence::PresenceLimits;
 
 /// Of the 5 s that an orderly end may take, nats-server has the rest.
-const EDGE_PATIENCE: Duration = Duration::from_millis(1_700);
-const CORE_PATIENCE: Duration = Duration::from_millis(1_500);
+const EDGE_PATIENCE: Duration = Duration::from_millis(1_500);
+const PRESENCE_PATIENCE: Duration = Duration::from_millis(500);
+const CORE_PATIENCE: Duration = Duration::from_millis(1_300);
 const BUS_PATIENCE: Duration = Duration::from_millis(100);
 /// How long core may take to have its partitions.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -60,6 +64,8 @@ pub struct DevOptions {
     pub core_limits: CoreLimits,
     #[command(flatten)]
     pub edge_limits: EdgeLimits,
+    #[command(flatten)]
+    pub presence_limits: PresenceLimits,
 }
 
 /// Reads a bot's name of the command line.
@@ -101,6 +107,7 @@ pub fn run(options: DevOptions) -> Result<(), Error> {
 /// All parts. The fields are dropped in this order.
 struct Running {
     edge: Edge,
+    presence: PresenceNode,
     core: Core,
     buses: Vec<Bus>,
     nats: Nats,
@@ -138,11 +145,18 @@ impl Running {
                 return Err(Error::Failed("core did not get its partitions in time".to_owned()));
             }
         }
+        let presence_bus = Bus::connect(&login("presence")?).await?;
+        let presence_options = options.presence_limits.presence_options(presence_bus.clone());
+        let starting = PresenceNode::start(presence_options);
+        let presence = timeout(READY_TIMEOUT, starting).await.map_err(|_| {
+            Error::Failed("presence did not learn in time who is here".to_owned())
+        })??;
         let edge_bus = Bus::connect(&login("edge")?).await?;
         let edge_options =
             options.edge_limits.edge_options(edge_bus.clone(), options.listen, partitions);
         let edge = Edge::start(edge_options).await?;
-        Ok(Self { edge, core, buses: vec![edge_bus, core_bus], nats, folder })
+        let buses = vec![edge_bus, presence_bus, core_bus];
+        Ok(Self { edge, presence, core, buses, nats, folder })
     }
 
     fn welcome(&self, options: &DevOptions) -> Result<(), Error> {
@@ -156,10 +170,13 @@ impl Running {
         welcome::print(&text)
     }
 
-    /// Ends edge, core, nats-server. The names of what is late.
+    /// Ends edge, presence, core, nats-server. The names of what is late.
     async fn finish(self) -> Vec<&'static str> {
-        let Self { edge, core, .. } = self;
+        let Self { edge, presence, core, .. } = self;
         let mut late = end_part("edge", EDGE_PATIENCE, |patience| edge.shutdown(patience)).await;
+        let leaving =
+            end_part("presence", PRESENCE_PATIENCE, |patience| presence.shutdown(patience));
+        late.extend(leaving.await);
         late.extend(end_part("core", CORE_PATIENCE, |patience| core.shutdown(patience)).await);
         for bus in &self.buses {
             if timeout(BUS_PATIENCE, bus.close()).await.is_err() {

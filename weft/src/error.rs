@@ -46,6 +46,9 @@ pub enum Error {
     /// Core.
     #[error(transparent)]
     Core(#[from] weft_core::Error),
+    /// Presence.
+    #[error(transparent)]
+    Presence(#[from] weft_presence::Error),
     /// The edge.
     #[error(transparent)]
     Edge(#[from] weft_edge::Error),

@@ -44,7 +44,7 @@ fn main() -> ExitCode {
 /// What is logged where RUST_LOG says nothing.
 fn log_filter(command: Option<&Command>) -> &'static str {
     match command {
-        Some(Command::Edge(_) | Command::Core(_)) => "warn,weft=info",
+        Some(Command::Edge(_) | Command::Core(_) | Command::Presence(_)) => "warn,weft=info",
         Some(
             Command::Bench(_) | Command::NatsConfig(_) | Command::Health(_) | Command::Admin(_),
         ) => "warn",
@@ -59,6 +59,7 @@ fn run(cli: Cli) -> Result<(), Error> {
         Some(Command::Dev(options)) => dev::run(options),
         Some(Command::Edge(options)) => roles::edge::run(options),
         Some(Command::Core(options)) => roles::core::run(options),
+        Some(Command::Presence(options)) => roles::presence::run(options),
         Some(Command::NatsConfig(options)) => nats_config::run(&options),
         Some(Command::Health(options)) => health::run(&options),
         Some(Command::Bench(options)) => bench::run(options),

@@ -1,6 +1,7 @@
-//! The parts as processes of their own: `weft edge`, `weft core`.
+//! The parts as processes of their own: `weft edge`, `weft core`, `weft presence`.
 //!
 //! Each writes one line to standard output when it is ready, for whoever started it.
 
 pub mod core;
 pub mod edge;
+pub mod presence;

@@ -7,6 +7,8 @@ pub struct Options {
     pub store: Engine,
     /// How many cores; several need a store for several.
     pub cores: usize,
+    /// How many presence nodes.
+    pub presences: usize,
     /// How many edges; `weft dev` has one.
     pub edges: usize,
     /// How many nats-servers; more than one are a cluster, with three copies of each stream.
@@ -19,6 +21,8 @@ pub struct Options {
     pub core_args: Vec<String>,
     /// Further options of `weft edge`.
     pub edge_args: Vec<String>,
+    /// Further options of `weft presence`.
+    pub presence_args: Vec<String>,
 }
 
 impl Default for Options {
@@ -28,12 +32,14 @@ impl Default for Options {
         Self {
             store: Engine::asked_for(),
             cores: 1,
+            presences: 0,
             edges: 2,
             nats_servers: 1,
             proxied: false,
             twin: None,
             core_args: quota.map(str::to_owned).into(),
             edge_args: Vec::new(),
+            presence_args: Vec::new(),
         }
     }
 }
