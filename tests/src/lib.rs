@@ -10,6 +10,7 @@
 //! | [`http`], [`account`] | the HTTP front door; users and their devices' tokens |
 //! | [`socket`], [`session`] | one WebSocket: raw, and with requests matched to answers |
 //! | [`client`] | a device that lives on over reconnects: the protocol's whole duty |
+//! | [`onlooker`] | a device that writes down who is here |
 //! | [`load`] | many devices that talk while something is being killed |
 //! | [`torture`] | many faults at once, at random, for minutes or hours |
 //! | [`history`], [`mod@check`] | what was seen, and what is wrong with it |
@@ -37,6 +38,7 @@ pub mod history;
 pub mod http;
 pub mod load;
 pub mod nats;
+pub mod onlooker;
 pub mod process;
 pub mod proxy;
 pub mod session;
