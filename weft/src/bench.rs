@@ -11,6 +11,7 @@ mod limit;
 mod load;
 mod log_check;
 mod pair;
+mod presence;
 mod report;
 mod rooms;
 mod scan;
@@ -43,6 +44,12 @@ enum Scenario {
     /// Users send in many direct rooms at a steady rate. Checks that nothing is lost, doubled or
     /// reordered, and prints one JSON object as its last line, with medians over the runs.
     Healing(healing::HealingOptions),
+    /// Presence: how fast a change reaches those who watch, and what it costs.
+    ///
+    /// Simulated edges with users; some of the users change. Checks that each watcher sees each
+    /// change and that nothing is written for users who merely stay online (else exit code 1), and
+    /// prints one JSON object as its last line.
+    Presence(presence::PresenceOptions),
     /// The store alone, without NATS: guarded commits like core's, scans and points.
     ///
     /// For the embedded store each is also done by its library bare, with the same keys, values and
@@ -61,6 +68,7 @@ pub fn run(options: BenchOptions) -> Result<(), Error> {
     match options.scenario {
         Scenario::Send(options) => send::run(&options),
         Scenario::Healing(options) => healing::run(&options),
+        Scenario::Presence(options) => presence::run(&options),
         Scenario::Store(options) => store::run(&options),
         Scenario::HopEdge(options) => hops::run_edge(options),
         Scenario::HopCore(options) => hops::run_core(options),

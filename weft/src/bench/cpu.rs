@@ -1,4 +1,4 @@
-//! Processor time of processes, from `/proc/<pid>/stat`.
+//! Processor time and memory of processes, from `/proc/<pid>/`.
 
 use std::path::PathBuf;
 
@@ -18,6 +18,20 @@ fn used_us_of(pid: u32) -> Result<u64, Error> {
     let ticks = ticks_of(&text)
         .ok_or_else(|| Error::Failed(format!("{} has an unknown form", path.display())))?;
     Ok(ticks * (1_000_000 / TICKS_PER_S))
+}
+
+/// Memory that the processes have in use, in bytes.
+pub fn resident_bytes(pids: &[u32]) -> Result<u64, Error> {
+    let mut sum = 0;
+    for pid in pids {
+        let path = PathBuf::from(format!("/proc/{pid}/status"));
+        let text = std::fs::read_to_string(&path).map_err(Error::file(&path))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|it| it.trim().strip_suffix(" kB")?.trim().parse().ok());
+        let unknown = || Error::Failed(format!("{} has an unknown form", path.display()));
+        sum += kilobytes.map(|kilobytes: u64| kilobytes * 1_024).ok_or_else(unknown)?;
+    }
+    Ok(sum)
 }
 
 /// Fields 14 and 15; the second field, the name in parentheses, may hold anything.
@@ -42,6 +56,7 @@ mod tests {
     #[test]
     fn this_process_is_found() {
         assert!(used_us(&[std::process::id()]).is_ok());
+        assert!(resident_bytes(&[std::process::id()]).is_ok_and(|bytes| bytes > 100_000));
         assert!(used_us(&[u32::MAX]).is_err());
     }
 }

@@ -122,7 +122,8 @@ async fn measure(options: &HealingOptions) -> Result<(), Error> {
 async fn one_run(options: &HealingOptions, healing: bool, counts_wire: bool) -> Result<Run, Error> {
     let partitions = options.partitions.partitions;
     let folder = options.folder.clone();
-    let system = System::start(&Setup { kind: Kind::Weft, partitions, folder, healing }).await?;
+    let setup = Setup { kind: Kind::Weft, partitions, folder, healing, edges: 2, presence: false };
+    let system = System::start(&setup).await?;
     let counts = Arc::new(Counts::default());
     let mut workers = connect(&system, options, &counts).await?;
     let meter = match counts_wire {

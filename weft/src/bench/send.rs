@@ -105,7 +105,8 @@ impl SendOptions {
     /// The system of a run.
     pub fn setup(&self, kind: Kind) -> Setup {
         let partitions = self.partitions.partitions;
-        Setup { kind, partitions, folder: self.folder.clone(), healing: true }
+        let folder = self.folder.clone();
+        Setup { kind, partitions, folder, healing: true, edges: 2, presence: false }
     }
 
     fn pace(&self, index: u32) -> Pace {
@@ -162,7 +163,7 @@ async fn connect_pairs(
 /// Processor time of edges, core, nats-server and this process while it is measured.
 pub async fn measure_cpu(pids: Pids, timeline: Timeline) -> Result<[u64; 4], Error> {
     let read = || -> Result<[u64; 4], Error> {
-        let Pids { edge, core, nats, bench } = &pids;
+        let Pids { edge, core, nats, bench, .. } = &pids;
         Ok([used_us(edge)?, used_us(core)?, used_us(nats)?, used_us(bench)?])
     };
     sleep_until(timeline.measure_from).await;

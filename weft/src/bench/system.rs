@@ -1,4 +1,5 @@
-//! The processes that are measured: a nats-server, a core and two edges, in a temporary folder.
+//! The processes that are measured: a nats-server, a core, edges and perhaps a presence node, in a
+//! temporary folder.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -40,15 +41,18 @@ pub struct Setup {
     pub folder: Option<PathBuf>,
     /// With ticks and audits, as always but for measuring what they cost.
     pub healing: bool,
+    pub edges: usize,
+    pub presence: bool,
 }
 
 /// Running processes. Dropping it kills them and removes the folder.
 pub struct System {
-    addresses: [SocketAddr; 2],
-    edges: [Process; 2],
+    addresses: Vec<SocketAddr>,
+    edges: Vec<Process>,
+    presence: Option<Process>,
     core: Process,
     nats: NatsServer,
-    admin_password: String,
+    secret: String,
     folder: TempDir,
 }
 
@@ -56,6 +60,7 @@ pub struct System {
 pub struct Pids {
     pub edge: Vec<u32>,
     pub core: Vec<u32>,
+    pub presence: Vec<u32>,
     pub nats: Vec<u32>,
     pub bench: Vec<u32>,
 }
@@ -66,7 +71,7 @@ impl System {
         let Setup { kind, partitions, .. } = *setup;
         let folder = temporary_folder(setup.folder.as_deref())?;
         let secret = new_password();
-        let password = |user: &str| Ok(format!("{user}-{secret}"));
+        let password = |user: &str| Ok(password_of(user, &secret));
         let nats = NatsServer::start(ServerOptions {
             binary: find_or_install(&cache_folder()).await?,
             dir: folder.path().join("nats"),
@@ -74,34 +79,50 @@ impl System {
             config: server_config(partitions, &[], password)?,
         })
         .await?;
-        let common = [format!("--nats={}", nats.url()), format!("--partitions={partitions}")];
+        let url = format!("--nats={}", nats.url());
+        let counted = format!("--partitions={partitions}");
         let store = format!("--store=embedded:{}", folder.path().join("store").display());
         let spawn = |role: &'static str, node: &str, more: &[String]| {
             let mut arguments = kind.arguments(role);
-            arguments.extend(common.iter().cloned());
-            arguments.push(format!("--node={node}"));
+            arguments.extend([url.clone(), format!("--node={node}")]);
             arguments.extend(more.iter().cloned());
             let log = folder.path().join(format!("{node}.log"));
             Process::spawn(node, &arguments, &password(role)?, &log)
         };
-        let mut core = spawn("core", "core-1", &[vec![store], setup.core_options()].concat())?;
+        let core_options = [vec![store, counted.clone()], setup.core_options()].concat();
+        let mut core = spawn("core", "core-1", &core_options)?;
         core.line_with("is ready").await?;
-        let edge_options = [vec!["--listen=127.0.0.1:0".to_owned()], setup.edge_options()].concat();
-        let mut edges =
-            [spawn("edge", "edge-1", &edge_options)?, spawn("edge", "edge-2", &edge_options)?];
-        let addresses = [edges[0].address().await?, edges[1].address().await?];
-        let admin_password = password("admin")?;
-        Ok(Self { addresses, edges, core, nats, admin_password, folder })
+        let mut presence = None;
+        if setup.presence {
+            let mut started = spawn("presence", "presence-1", &[])?;
+            started.line_with("is ready").await?;
+            presence = Some(started);
+        }
+        let listen = "--listen=127.0.0.1:0".to_owned();
+        let edge_options = [vec![listen, counted], setup.edge_options()].concat();
+        let (mut edges, mut addresses) = (Vec::new(), Vec::new());
+        for number in 1..=setup.edges {
+            edges.push(spawn("edge", &format!("edge-{number}"), &edge_options)?);
+        }
+        for edge in &mut edges {
+            addresses.push(edge.address().await?);
+        }
+        Ok(Self { addresses, edges, presence, core, nats, secret, folder })
     }
 
     /// A connection that may read everything.
     pub async fn admin(&self) -> Result<Bus, Error> {
+        self.connect("admin", "bench").await
+    }
+
+    /// A connection as a part.
+    pub async fn connect(&self, role: &'static str, node: &str) -> Result<Bus, Error> {
         let options = BusOptions {
             url: self.nats.url(),
-            user: "admin".to_owned(),
-            password: self.admin_password.clone(),
-            role: "admin",
-            node: NodeId::new("bench").map_err(|error| Error::Failed(error.message))?,
+            user: role.to_owned(),
+            password: password_of(role, &self.secret),
+            role,
+            node: NodeId::new(node).map_err(|error| Error::Failed(error.message))?,
         };
         Ok(Bus::connect(&options).await?)
     }
@@ -109,7 +130,7 @@ impl System {
     /// Where sender and receiver of a pair connect: different edges, and the other way round in
     /// every second pair.
     pub fn edges_of(&self, pair: u32) -> (SocketAddr, SocketAddr) {
-        let [one, other] = self.addresses;
+        let (one, other) = (self.addresses[0], self.addresses[1]);
         if pair.is_multiple_of(2) { (one, other) } else { (other, one) }
     }
 
@@ -117,6 +138,7 @@ impl System {
         Pids {
             edge: self.edges.iter().map(|edge| edge.pid).collect(),
             core: vec![self.core.pid],
+            presence: self.presence.iter().map(|presence| presence.pid).collect(),
             nats: vec![self.nats.pid()],
             bench: vec![std::process::id()],
         }
@@ -124,7 +146,8 @@ impl System {
 
     /// Kills everything and removes the folder.
     pub async fn finish(self) {
-        for mut process in self.edges.into_iter().chain([self.core]) {
+        let parts = self.edges.into_iter().chain(self.presence).chain([self.core]);
+        for mut process in parts {
             // It can only have ended already.
             let _ = process.child.kill().await;
         }
@@ -166,6 +189,10 @@ impl Setup {
         options.extend((!self.healing).then(|| "--without-audits".to_owned()));
         options
     }
+}
+
+fn password_of(user: &str, secret: &str) -> String {
+    format!("{user}-{secret}")
 }
 
 fn words(list: &[&str]) -> Vec<String> {
