@@ -34,7 +34,7 @@ pub struct Size {
     pub rooms: usize,
     /// Most entries of a room.
     pub entries: usize,
-    /// One text in so many is large and does not compress; 0: none is.
+    /// One text in so many is large and does not compress; 0: none is, and no dead letter either.
     pub large_one_in: u32,
 }
 
@@ -257,6 +257,7 @@ impl Content {
             let payload: Vec<u8> = match n {
                 0 => self.text(50).into_bytes(),
                 1 => Vec::new(),
+                _ if self.size.large_one_in == 0 => vec![0xff; 9],
                 2 => vec![0; 200_000],
                 _ => (0..150_000).map(|_| self.rng.random()).collect(),
             };
