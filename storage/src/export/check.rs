@@ -27,6 +27,9 @@ pub struct OpenRoom {
     last: Option<(UserId, Option<ClientId>)>,
 }
 
+/// The place of rooms and of what belongs to them.
+const ROOMS: u8 = 7;
+
 /// A line's place: none comes behind one of a later stage.
 fn stage(line: &Line) -> u8 {
     match line {
@@ -34,11 +37,13 @@ fn stage(line: &Line) -> u8 {
         Line::SigningKey(_) => 2,
         Line::Account(_) => 3,
         Line::Device(_) => 4,
-        Line::Room(_) | Line::Member(_) | Line::Entry(_) | Line::Resend(_) => 5,
-        Line::DeadLetter(_) => 6,
-        Line::Partition(_) => 7,
-        Line::Journal(_) => 8,
-        Line::Trailer(_) => 9,
+        Line::Chosen(_) => 5,
+        Line::LastActive(_) => 6,
+        Line::Room(_) | Line::Member(_) | Line::Entry(_) | Line::Resend(_) => ROOMS,
+        Line::DeadLetter(_) => 8,
+        Line::Partition(_) => 9,
+        Line::Journal(_) => 10,
+        Line::Trailer(_) => 11,
     }
 }
 
@@ -52,7 +57,7 @@ impl Check {
         let stage = stage(line);
         must(stage >= self.stage, "it stands behind what comes later")?;
         must(self.header.is_some() || stage == 1, "there is no header before it")?;
-        if stage != 5 {
+        if stage != ROOMS {
             self.close_room()?;
         }
         self.stage = stage;
@@ -71,7 +76,7 @@ impl Check {
                 self.header = Some(header.clone());
             }
             Line::SigningKey(line) => must(!line.key.contains('\0'), "a bad key id")?,
-            Line::Account(_) | Line::Device(_) => {}
+            Line::Account(_) | Line::Device(_) | Line::Chosen(_) | Line::LastActive(_) => {}
             Line::Room(line) => self.open_room(line)?,
             Line::Member(line) => {
                 let room = self.open(&line.room)?;

@@ -25,11 +25,13 @@ pub(super) enum Tag {
     Account = 0x30,
     Device = 0x31,
     SigningKey = 0x32,
+    Chosen = 0x33,
+    LastActive = 0x34,
 }
 
 impl Tag {
     /// Every one, ascending. Whoever adds a table sees to it that an export carries it.
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::Layout,
         Self::Applied,
         Self::Journal,
@@ -44,6 +46,8 @@ impl Tag {
         Self::Account,
         Self::Device,
         Self::SigningKey,
+        Self::Chosen,
+        Self::LastActive,
     ];
 }
 

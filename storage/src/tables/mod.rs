@@ -15,6 +15,8 @@
 //! 30 user                                account
 //! 31 user, device                        device
 //! 32 key id                              signing key
+//! 33 user                                chosen      how a user wants to be seen
+//! 34 user                                last active when a user was last seen
 //! ```
 //!
 //! Numbers are big-endian (partition 2 bytes, hour 4, seq 8, part 1, position 12, client id 16);
@@ -28,6 +30,7 @@ use bytes::Bytes;
 
 pub mod account;
 pub mod applied;
+pub mod chosen;
 pub mod dead_letter;
 pub mod device;
 pub mod head;
@@ -35,6 +38,7 @@ pub mod import;
 pub mod inbox;
 pub mod journal;
 mod key;
+pub mod last_active;
 pub mod layout;
 pub mod log;
 pub mod member;

@@ -10,7 +10,7 @@ use weft_storage::export::{self, Error};
 
 use super::memory;
 use super::suite::moving::content::Content;
-use super::suite::moving::{SIZE, SMALL, exported, import, imported, lines};
+use super::suite::moving::{SIZE, SMALL, content_of, exported, import, imported, lines};
 use super::suite::{batch, commit, everything, seed};
 
 fn verify(file: &[u8]) -> Result<(), Error> {
@@ -85,9 +85,9 @@ async fn what_a_newer_weft_wrote_is_refused_and_said() {
     let target = memory();
     imported(&target, &packed(&lines)).await;
     let mut newer = lines.clone();
-    newer[0] = json!({ "type": "header", "format": "weft-export", "version": 2 }).to_string();
-    let error = verify(&packed(&newer)).expect_err("version 2");
-    assert!(matches!(error, Error::NewerFormat(2)), "{error}");
+    newer[0] = json!({ "type": "header", "format": "weft-export", "version": 3 }).to_string();
+    let error = verify(&packed(&newer)).expect_err("version 3");
+    assert!(matches!(error, Error::NewerFormat(3)), "{error}");
     assert!(error.to_string().contains("newer Weft"), "{error}");
     let with = |at: usize, line: String| {
         let mut lines = lines.clone();
@@ -104,6 +104,27 @@ async fn what_a_newer_weft_wrote_is_refused_and_said() {
     let more = lines[entry].replace("\"entry\",", "\"entry\",\"mood\":\"sad\",");
     let error = with(entry, more);
     assert!(error.contains("mood"), "{error}");
+}
+
+#[tokio::test]
+async fn what_an_older_weft_wrote_is_taken() {
+    let store = memory();
+    Content::fill(&store, 5, SIZE).await;
+    let mut lines = lines(&exported(&store).await.1);
+    lines.pop();
+    let is_newer = |line: &String| {
+        ["chosen", "last_active"]
+            .iter()
+            .any(|word| line.starts_with(&format!("{{\"type\":\"{word}\"")))
+    };
+    assert!(lines.iter().any(is_newer));
+    lines.retain(|line| !is_newer(line));
+    lines[0] = lines[0].replace("\"version\":2", "\"version\":1");
+    assert!(lines[0].contains("\"version\":1,"));
+    let target = memory();
+    imported(&target, &packed(&lines)).await;
+    let again = content_of(&exported(&target).await.1);
+    assert_eq!(again[..again.len() - 1], lines[1..]);
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@
 //!   have trimmed it, and asks for `accept-loss`, as with any copy that is older than they are.
 
 mod partitions;
+mod people;
 mod rooms;
 
 use std::io::Write;
@@ -26,12 +27,7 @@ use super::{Counts, FORMAT, Progress, VERSION};
 use crate::engine::{Snapshot, Store};
 use crate::tables::applied::{self, Applied};
 use crate::tables::layout::{self, KEY_VERSION, Layout};
-use crate::tables::{account, device, import, signing_key, unknown};
-
-/// Rows read at once: small ones.
-const ROWS_AT_ONCE: usize = 1_000;
-/// More signing keys than there will ever be.
-const SIGNING_KEYS_MAX: usize = 10_000;
+use crate::tables::{import, unknown};
 
 /// What an export came to.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -66,7 +62,7 @@ pub async fn export<W: Write>(
         store: begin.layout.store_id,
         partitions: begin.partitions(),
     }))?;
-    people(&mut snapshots, &mut out).await?;
+    people::write(&mut snapshots, &mut out).await?;
     rooms::write(&mut snapshots, &mut out, &begin).await?;
     let whole = partitions::write(&mut snapshots, &mut out, &begin).await?;
     let (counts, bytes) = out.finish(whole)?;
@@ -124,36 +120,4 @@ async fn partitions_of(snapshot: &dyn Snapshot) -> Result<Begin, crate::Error> {
     };
     let applied = rows.into_iter().map(read).collect::<Result<_, _>>()?;
     Ok(Begin { layout, applied })
-}
-
-async fn people<W: Write>(snapshots: &mut Snapshots, out: &mut Writer<'_, W>) -> Result<(), Error> {
-    let keys = snapshots
-        .read(async |snapshot: &dyn Snapshot| signing_key::read(snapshot, SIGNING_KEYS_MAX).await);
-    for key in keys.await? {
-        out.line(&Line::SigningKey(key.into()))?;
-    }
-    let mut after = None;
-    loop {
-        let read = async |snapshot: &dyn Snapshot| {
-            account::page_after(snapshot, after.as_ref(), ROWS_AT_ONCE).await
-        };
-        let page = snapshots.read(read).await?;
-        let Some((last, _)) = page.last() else { break };
-        after = Some(last.clone());
-        for account in page {
-            out.line(&Line::Account(account.into()))?;
-        }
-    }
-    let mut after = None;
-    loop {
-        let read = async |snapshot: &dyn Snapshot| {
-            device::page_after(snapshot, after.as_ref(), ROWS_AT_ONCE).await
-        };
-        let page = snapshots.read(read).await?;
-        let Some((last, _)) = page.last() else { return Ok(()) };
-        after = Some(last.clone());
-        for device in page {
-            out.line(&Line::Device(device.into()))?;
-        }
-    }
 }

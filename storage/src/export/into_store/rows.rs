@@ -8,8 +8,8 @@ use super::super::error::Error;
 use super::super::line::{Line, MemberLine, ResendLine};
 use crate::batch::Batch;
 use crate::tables::{
-    account, applied, dead_letter, device, head, journal, log, member, membership, resend,
-    signing_key,
+    account, applied, chosen, dead_letter, device, head, journal, last_active, log, member,
+    membership, resend, signing_key,
 };
 
 /// Adds a line's rows. `order` is the place of the next entry inside of the batch; `room` is the
@@ -28,6 +28,8 @@ pub fn add(
         Line::Device(line) => {
             batch.set(device::key(&line.user, &line.device), line.row().encode());
         }
+        Line::Chosen(line) => batch.set(chosen::key(&line.user), chosen::encode(&line.row())),
+        Line::LastActive(line) => last_active::note(batch, &line.user, line.last_active),
         Line::Room(line) => add_direct_users(batch, &line.room),
         Line::Member(line) => add_member(batch, line),
         Line::Entry(entry) => {

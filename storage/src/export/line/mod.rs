@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use weft_proto::Entry;
 
 pub use partitions::{DeadLetterLine, JournalLine, PartitionLine};
-pub use people::{AccountLine, DeviceLine, SigningKeyLine};
+pub use people::{AccountLine, ChosenLine, DeviceLine, LastActiveLine, SigningKeyLine};
 pub use rooms::{MemberLine, ResendLine, RoomLine};
 
 use super::{Counts, hex};
@@ -57,6 +57,8 @@ pub enum Line {
     SigningKey(SigningKeyLine),
     Account(AccountLine),
     Device(DeviceLine),
+    Chosen(ChosenLine),
+    LastActive(LastActiveLine),
     /// Opens a room: its members, and its entries from seq 1, follow.
     Room(RoomLine),
     Member(MemberLine),
@@ -79,6 +81,8 @@ impl Line {
             Self::SigningKey(_) => "signing_key",
             Self::Account(_) => "account",
             Self::Device(_) => "device",
+            Self::Chosen(_) => "chosen",
+            Self::LastActive(_) => "last_active",
             Self::Room(_) => "room",
             Self::Member(_) => "member",
             Self::Entry(_) => "entry",

@@ -1,9 +1,11 @@
-//! Who there is, and how they log in. These lines hold secrets.
+//! Who there is, how they log in, and how they want to be seen. These lines hold secrets.
 
 use serde::{Deserialize, Serialize};
+use weft_proto::presence::{Choice, Chosen};
 use weft_proto::{DeviceId, UserId};
 
 use super::hex;
+use crate::error::Error;
 use crate::tables::account::Account;
 use crate::tables::device::Device;
 use crate::tables::signing_key::SigningKey;
@@ -102,4 +104,46 @@ impl DeviceLine {
             login_ms: self.login_at,
         }
     }
+}
+
+/// How a user wants to be seen.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChosenLine {
+    pub user: UserId,
+    choice: Choice,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    text: String,
+    /// Not there: the text has no end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    text_until: Option<u64>,
+    chosen_at: u64,
+}
+
+impl ChosenLine {
+    pub fn new(user: UserId, row: Chosen) -> Result<Self, Error> {
+        let Chosen { choice, text, text_until_ms, at_ms } = row;
+        let unknown = |_| Error::Corrupt("chosen: a choice that this Weft does not know".into());
+        let choice = Choice::try_from(choice).map_err(unknown)?;
+        let text_until = (text_until_ms != 0).then_some(text_until_ms);
+        Ok(Self { user, choice, text, text_until, chosen_at: at_ms })
+    }
+
+    /// The row.
+    pub fn row(&self) -> Chosen {
+        Chosen {
+            choice: self.choice.into(),
+            text: self.text.clone(),
+            text_until_ms: self.text_until.unwrap_or(0),
+            at_ms: self.chosen_at,
+        }
+    }
+}
+
+/// When a user was last seen.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LastActiveLine {
+    pub user: UserId,
+    pub last_active: u64,
 }

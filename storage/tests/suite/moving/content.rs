@@ -4,15 +4,18 @@
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
+use weft_proto::presence::{Choice, Chosen};
 use weft_proto::{
     Body, ClientId, DeviceId, Entry, History, Partition, Role, RoomId, RoomKind, UserId,
     partition_of,
 };
 use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::applied::{self, Applied};
+use weft_storage::tables::chosen;
 use weft_storage::tables::dead_letter::{self, DeadLetter};
 use weft_storage::tables::device::{self, Device};
 use weft_storage::tables::journal::{self, Journal, JournalEntry};
+use weft_storage::tables::last_active;
 use weft_storage::tables::layout::{self, KEY_VERSION, Layout};
 use weft_storage::tables::resend::{self, Resend};
 use weft_storage::tables::signing_key::{self, SigningKey};
@@ -109,7 +112,29 @@ impl Content {
                 batch.set(device::key(&user, &id), row.encode());
             }
         }
+        self.statuses(&mut batch);
         commit(&self.store, batch).await;
+    }
+
+    /// Who never chose or was never seen has no row.
+    fn statuses(&mut self, batch: &mut Batch) {
+        const CHOICES: [Choice; 4] = [Choice::Online, Choice::Away, Choice::Dnd, Choice::Invisible];
+        for user in self.users.clone() {
+            if self.rng.random() {
+                let choice = *CHOICES.choose(&mut self.rng).expect("one");
+                let has_text = self.rng.random();
+                let row = Chosen {
+                    choice: choice.into(),
+                    text: if has_text { self.text(30) } else { String::new() },
+                    text_until_ms: if has_text { self.rng.random_range(0..1 << 50) } else { 0 },
+                    at_ms: self.rng.random_range(0..1 << 50),
+                };
+                batch.set(chosen::key(&user), chosen::encode(&row));
+            }
+            if self.rng.random() {
+                last_active::note(batch, &user, self.rng.random_range(0..1 << 50));
+            }
+        }
     }
 
     fn make_rooms(&mut self) {

@@ -117,7 +117,7 @@ pub struct Busy {
 }
 
 /// More than one look at the keyspace for unknown tables takes.
-const READS: usize = 18;
+const READS: usize = 20;
 
 #[async_trait]
 impl Engine for Busy {
