@@ -1,4 +1,5 @@
-//! What edges ask core for: accounts and logins, rooms, logs, syncs, audits (`weft.svc.…`).
+//! What edges and presence nodes ask core for: accounts and logins, rooms, logs, syncs, audits, and
+//! what is kept of presence (`weft.svc.…`).
 //!
 //! Each call is a plain async function of [`Context`] over the store and the clock; [`start`]
 //! hangs them on NATS. A call is answered from one snapshot, so what it says is of one moment.
@@ -17,6 +18,7 @@
 //! | `access`, `page` | what a caller may see of a room; filling a bounded page |
 //! | `rooms`, `read`, `sync` | room lists; a part of a log; everything since a cursor |
 //! | `audit` | what changed in a partition |
+//! | `status` | what users chose to be seen as, and when they were last seen |
 //! | `serve` | the methods on NATS |
 
 mod access;
@@ -31,6 +33,7 @@ mod read;
 mod refresh_token;
 mod rooms;
 mod serve;
+mod status;
 mod sync;
 #[cfg(test)]
 mod testing;

@@ -52,9 +52,25 @@ pub async fn start(context: Context, bus: &Bus) -> Result<Services, Error> {
     served.add::<svc::ReadLog, _, _>(PAGES_MAX, |c, m| async move { c.log_read(m).await }).await?;
     served.add::<svc::Sync, _, _>(PAGES_MAX, |c, m| async move { c.sync(m).await }).await?;
     served.add::<svc::Audit, _, _>(AUDITS_MAX, |c, m| async move { c.audit(m).await }).await?;
+    add_status(&mut served).await?;
     // The server knows of all of them, before anybody hears that this node is there.
     bus.flush().await?;
     Ok(served.services)
+}
+
+async fn add_status(served: &mut Served) -> Result<(), Error> {
+    served
+        .add::<svc::ChooseStatus, _, _>(WRITES_MAX, |c, m| async move { c.status_choose(m).await })
+        .await?;
+    served
+        .add::<svc::GetStatus, _, _>(READS_MAX, |c, m| async move { c.status_get(m).await })
+        .await?;
+    served
+        .add::<svc::LoadStatuses, _, _>(READS_MAX, |c, m| async move { c.status_load(m).await })
+        .await?;
+    served
+        .add::<svc::NoteActive, _, _>(WRITES_MAX, |c, m| async move { c.status_active(m).await })
+        .await
 }
 
 struct Served {
