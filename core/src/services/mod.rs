@@ -17,6 +17,7 @@
 //! | `accounts`, `logins` | sign-up and profiles; login, refresh, logout, password |
 //! | `access`, `page` | what a caller may see of a room; filling a bounded page |
 //! | `rooms`, `read`, `sync` | room lists; a part of a log; everything since a cursor |
+//! | `contacts` | whom a user may see |
 //! | `audit` | what changed in a partition |
 //! | `status` | what users chose to be seen as, and when they were last seen |
 //! | `serve` | the methods on NATS |
@@ -24,6 +25,7 @@
 mod access;
 pub mod accounts;
 pub mod audit;
+mod contacts;
 mod failure;
 pub mod layout;
 mod logins;
@@ -44,7 +46,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weft_proto::StoreId;
-use weft_proto::limits::{PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, PAGE_ROWS_MAX, SYNC_ENTRIES_MAX};
+use weft_proto::limits::{
+    CONTACTS_MAX, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, PAGE_ROWS_MAX, SYNC_ENTRIES_MAX,
+};
 use weft_runtime::Clock;
 use weft_storage::{Store, tables};
 
@@ -62,6 +66,8 @@ struct Limits {
     page: PageLimit,
     rows_max: usize,
     sync_entries_max: usize,
+    contacts_max: usize,
+    lookups_max: usize,
 }
 
 impl Default for Limits {
@@ -70,6 +76,8 @@ impl Default for Limits {
             page: PageLimit { entries_max: PAGE_ENTRIES_MAX as usize, bytes_max: PAGE_BYTES_MAX },
             rows_max: PAGE_ROWS_MAX as usize,
             sync_entries_max: usize::try_from(SYNC_ENTRIES_MAX).unwrap_or(usize::MAX),
+            contacts_max: CONTACTS_MAX,
+            lookups_max: contacts::LOOKUPS_MAX,
         }
     }
 }

@@ -100,7 +100,7 @@ fn room_after(text: &str) -> Result<Option<RoomId>, Failure> {
 }
 
 /// The rooms of a range of membership rows, and whether there are more.
-async fn room_page(
+pub(super) async fn room_page(
     snapshot: &dyn Snapshot,
     range: Range<Bytes>,
     limit: usize,
@@ -178,7 +178,7 @@ fn proto_member(user: &UserId, role: Role, since_seq: u64) -> svc::Member {
     svc::Member { user: user.to_string(), role: role.into(), since_seq }
 }
 
-fn broken(room: &RoomId) -> weft_storage::Error {
+pub(super) fn broken(room: &RoomId) -> weft_storage::Error {
     weft_storage::Error::Corrupt(format!("room {room}: its rows disagree with its membership"))
 }
 

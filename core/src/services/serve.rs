@@ -18,6 +18,8 @@ const HASHES_MAX: usize = 64;
 const WRITES_MAX: usize = 64;
 /// The same for syncs and reads of logs: each may hold some 13 MB for a moment.
 const PAGES_MAX: usize = 16;
+/// The same for what looks at up to 20,000 rows, page by page.
+const SEARCHES_MAX: usize = 16;
 /// The same for audits: each holds up to some 10 MB of rows and heads for a moment.
 const AUDITS_MAX: usize = 8;
 
@@ -52,10 +54,20 @@ pub async fn start(context: Context, bus: &Bus) -> Result<Services, Error> {
     served.add::<svc::ReadLog, _, _>(PAGES_MAX, |c, m| async move { c.log_read(m).await }).await?;
     served.add::<svc::Sync, _, _>(PAGES_MAX, |c, m| async move { c.sync(m).await }).await?;
     served.add::<svc::Audit, _, _>(AUDITS_MAX, |c, m| async move { c.audit(m).await }).await?;
+    add_contacts(&mut served).await?;
     add_status(&mut served).await?;
     // The server knows of all of them, before anybody hears that this node is there.
     bus.flush().await?;
     Ok(served.services)
+}
+
+async fn add_contacts(served: &mut Served) -> Result<(), Error> {
+    served
+        .add::<svc::ListContacts, _, _>(SEARCHES_MAX, |c, m| async move { c.contacts(m).await })
+        .await?;
+    served
+        .add::<svc::AreVisible, _, _>(SEARCHES_MAX, |c, m| async move { c.visible(m).await })
+        .await
 }
 
 async fn add_status(served: &mut Served) -> Result<(), Error> {

@@ -38,11 +38,20 @@ pub fn range_after(user: &UserId, after: Option<&RoomId>) -> Range<Bytes> {
 /// A user's groups after a room (`None`: from the first).
 #[must_use]
 pub fn groups_after(user: &UserId, after: Option<&RoomId>) -> Range<Bytes> {
-    let groups =
-        Key::new(Tag::Membership).name(user.as_str()).u8(kind_byte(RoomKind::Group)).prefix_range();
+    kind_after(user, RoomKind::Group, after)
+}
+
+/// A user's direct rooms after a room (`None`: from the first).
+#[must_use]
+pub fn directs_after(user: &UserId, after: Option<&RoomId>) -> Range<Bytes> {
+    kind_after(user, RoomKind::Direct, after)
+}
+
+fn kind_after(user: &UserId, kind: RoomKind, after: Option<&RoomId>) -> Range<Bytes> {
+    let all = Key::new(Tag::Membership).name(user.as_str()).u8(kind_byte(kind)).prefix_range();
     match after {
-        None => groups,
-        Some(room) => after_key(user, room)..groups.end,
+        None => all,
+        Some(room) => after_key(user, room)..all.end,
     }
 }
 
