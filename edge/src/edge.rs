@@ -18,6 +18,7 @@ use crate::audits::Auditor;
 use crate::auth::Auth;
 use crate::budget::Budget;
 use crate::counts::Counts;
+use crate::discovery::Discovery;
 use crate::error::Error;
 use crate::feeds::Feeds;
 use crate::http;
@@ -106,6 +107,7 @@ impl Edge {
             announcer,
             statuses,
             counts: Counts::default(),
+            discovery: Discovery::default(),
             ticks,
             bus,
             partitions,

@@ -2,6 +2,7 @@
 //! in the form of `docs/protocol.md` included.
 
 mod accounts;
+mod connect;
 mod entries;
 mod extract;
 mod health;
@@ -36,6 +37,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/rooms/{room}", get(rooms::get))
         .route("/rooms/{room}/members", get(rooms::members))
         .route("/rooms/{room}/entries", get(entries::history).post(entries::send))
+        .route("/connect", get(connect::find))
         .route("/ws", get(socket::open))
         .layer(from_fn_with_state(Arc::clone(&shared), admit));
     Router::new()

@@ -22,8 +22,8 @@
 //! | [`audits`] | finds what the wire lost, and how far a cursor may go |
 //! | `answers`, `outbox`, `ticks` | what was sent and is not answered yet |
 //! | `auth` | verifies tokens, keeps the keys |
-//! | `members` | this edge among the live nodes |
 //! | `counts` | how many members of a large group are here |
+//! | `members`, `discovery` | this edge among the live nodes; which of them a client is to take |
 //! | `listener` | the socket: no Nagle, and a close that the peer can still read |
 
 mod answers;
@@ -31,6 +31,7 @@ pub mod audits;
 mod auth;
 mod budget;
 mod counts;
+mod discovery;
 mod edge;
 mod error;
 mod feeds;

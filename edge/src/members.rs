@@ -48,7 +48,6 @@ impl Members {
     }
 
     /// The live edges, this one included; none before it has joined.
-    #[cfg_attr(not(test), expect(dead_code, reason = "discovery will read it"))]
     pub(crate) fn edges(&self) -> watch::Receiver<Nodes> {
         self.edges.get().cloned().unwrap_or_else(|| watch::channel(Nodes::new()).1)
     }
@@ -63,23 +62,30 @@ pub(crate) fn url(given: Option<String>, listens: SocketAddr) -> String {
     })
 }
 
-/// Joins, says how many sessions there are while that changes, and leaves in the end.
+/// Joins, says how many sessions there are while that changes, and leaves in the end. Clients are sent
+/// here from when it can serve them.
 pub(crate) async fn announce(
     shared: Arc<Shared>,
     node: NodeId,
     info: NodeInfo,
     stop: CancellationToken,
 ) {
-    let info = NodeInfo { boot: shared.members.boot().to_owned(), ..info };
+    let NodeInfo { url, .. } = info.clone();
+    let boot = shared.members.boot().to_owned();
+    let info = NodeInfo { boot, url: String::new(), ..info };
     let join = Box::pin(join(&shared.bus, &node, &info));
     let joined = stop.run_until_cancelled(join).await;
     let Some(membership) = joined.flatten() else { return };
     let _ = shared.members.edges.set(membership.live(ROLE));
     let mut ticks = interval(SAY_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut is_leaving = false;
+    let (mut can_serve, mut is_leaving) = (false, false);
     loop {
+        can_serve |= shared.lacks().is_none();
         membership.update(|info| {
+            if can_serve {
+                info.url.clone_from(&url);
+            }
             let sessions = shared.sessions.load(Ordering::Relaxed);
             info.sessions = u32::try_from(sessions).unwrap_or(u32::MAX);
             info.draining = is_leaving;

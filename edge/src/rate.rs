@@ -53,6 +53,12 @@ pub(crate) fn rate_limited(message: &str, wait: Duration) -> ApiError {
     ApiError::new(ErrorCode::RateLimited, message).retry_after_ms(wait_ms)
 }
 
+/// Lets whoever is refused come back after 1 to 5 s, each at another time: they were refused because
+/// too many came together.
+pub(crate) fn come_back_later(error: ApiError) -> ApiError {
+    error.retry_after_ms(rand::random_range(1_000..5_000))
+}
+
 /// One bucket per client address. An IPv6 client owns its /64.
 #[derive(Debug)]
 pub(crate) struct PerAddress {

@@ -17,6 +17,7 @@ use crate::audits::Audits;
 use crate::auth::{Auth, Caller};
 use crate::budget::{Budget, Permit};
 use crate::counts::Counts;
+use crate::discovery::Discovery;
 use crate::feeds::Feeds;
 use crate::limits::Limits;
 use crate::members::Members;
@@ -52,6 +53,7 @@ pub(crate) struct Shared {
     /// Knows who is here, of those whom sessions watch.
     pub(crate) statuses: Statuses,
     pub(crate) counts: Counts,
+    pub(crate) discovery: Discovery,
     pub(crate) audits: Audits,
     pub(crate) ticks: Arc<Ticks>,
     /// Sessions and requests: what ends first.
@@ -72,6 +74,19 @@ impl Shared {
 
     pub(crate) fn is_connected(&self) -> bool {
         self.connection.borrow().connected
+    }
+
+    /// What it needs of others before it can serve clients, in words; `None`: nothing.
+    pub(crate) fn lacks(&self) -> Option<&'static str> {
+        if !self.is_connected() {
+            Some("NATS is away")
+        } else if !self.auth.is_ready() {
+            Some("no keys to verify tokens with: core has not answered yet")
+        } else if !*self.audits.is_ready.borrow() {
+            Some("core has not told yet where the partitions stand")
+        } else {
+            None
+        }
     }
 
     pub(crate) fn patience(&self) -> Patience {

@@ -22,7 +22,7 @@ use weft_proto::NodeId;
 use crate::bus::Bus;
 use crate::error::Error;
 
-pub use assign::assign;
+pub use assign::{assign, score};
 pub use task::live_nodes;
 
 /// The nodes of a role.

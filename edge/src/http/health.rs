@@ -25,12 +25,8 @@ pub(super) async fn serves(
 ) -> Result<axum::response::Response, Refusal> {
     let reason = if shared.front.token().is_cancelled() {
         "the edge is shutting down"
-    } else if !shared.is_connected() {
-        "NATS is away"
-    } else if !shared.auth.is_ready() {
-        "no keys to verify tokens with: core has not answered yet"
-    } else if !*shared.audits.is_ready.borrow() {
-        "core has not told yet where the partitions stand"
+    } else if let Some(reason) = shared.lacks() {
+        reason
     } else if !shared.members.is_joined() {
         "not announced yet: the others do not know this edge"
     } else {

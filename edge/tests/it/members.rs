@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+use weft_edge::Limits;
 use weft_nats::NodeInfo;
 use weft_nats::membership::live_nodes;
 use weft_proto::NodeId;
@@ -18,7 +20,8 @@ async fn an_edge_says_where_it_is_and_how_many_sessions_it_has() {
     };
     // It is not ready before the others know it.
     let info = seen().await.expect("the edge");
-    assert_eq!(info.url, format!("http://{}", world.edge.local_addr()));
+    let url = format!("http://{}", world.edge.local_addr());
+    eventually("it can be found", async || seen().await.is_some_and(|now| now.url == url)).await;
     assert_eq!((info.boot.len(), info.sessions, info.sessions_max), (16, 0, 50_000));
     let (one, other) = (world.session("alice").await, world.session("bob").await);
     let has = async |count| seen().await.is_some_and(|info| info.sessions == count);
@@ -29,4 +32,30 @@ async fn an_edge_says_where_it_is_and_how_many_sessions_it_has() {
     drop(other);
     assert!(world.edge.shutdown(Duration::from_secs(5)).await.is_empty());
     assert_eq!(seen().await, None, "it left in order");
+}
+
+#[tokio::test]
+async fn a_client_is_told_where_to_connect() {
+    let world = World::new().await;
+    let url = format!("http://{}", world.edge.local_addr());
+    let connect = async |query: &str| world.get(&format!("/v1/connect{query}"), None).await;
+    eventually("the edge is named", async || connect("").await.0 == 200).await;
+    for query in ["", "?user=alice", "?region=eu&user=alice", "?region=&user="] {
+        let (status, answer) = connect(query).await;
+        assert_eq!((status, &answer["url"]), (200, &json!(url)), "{query}");
+        assert_eq!((&answer["region"], &answer["edges"]), (&json!(""), &json!([url])), "{query}");
+    }
+    assert_eq!(connect("?user=Alice").await.1["error"]["code"], "bad_id");
+}
+
+#[tokio::test]
+async fn a_full_edge_is_not_named() {
+    let world = World::with(Limits { sessions_max: 1, ..Limits::default() }).await;
+    let connect = async || world.get("/v1/connect", None).await;
+    eventually("the edge is named", async || connect().await.0 == 200).await;
+    let _alice = world.session("alice").await;
+    eventually("the edge is full", async || connect().await.0 == 503).await;
+    let (_, answer) = connect().await;
+    assert_eq!(answer["error"]["code"], "unavailable");
+    assert!(answer["error"]["retry_after_ms"].as_u64() >= Some(1_000), "{answer}");
 }

@@ -1,4 +1,4 @@
-//! Which node owns which partition.
+//! Which node owns which partition, or whatever else has a key.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -25,7 +25,7 @@ pub fn assign<'a>(
     for partition in 0..partitions {
         let free = nodes.iter().filter(|node| loads.get(**node).is_none_or(|l| *l < load_max));
         // Some node is free: together they may carry all partitions.
-        if let Some(node) = free.max_by_key(|node| score(node, partition)) {
+        if let Some(node) = free.max_by_key(|node| score(node, &partition.to_string())) {
             *loads.entry(node).or_default() += 1;
             owners.insert(partition, (*node).clone());
         }
@@ -33,9 +33,12 @@ pub fn assign<'a>(
     owners
 }
 
-/// FNV alone orders similar names alike; the last steps (splitmix64's) spread them.
-fn score(node: &NodeId, partition: Partition) -> u64 {
-    let mut hash = fnv1a_64(format!("{partition}/{node}").as_bytes());
+/// Rendezvous hashing: of all nodes, the one with the highest score for a key has it. So a key moves
+/// only where its own node goes, or one comes that has a higher score.
+#[must_use]
+pub fn score(node: &NodeId, key: &str) -> u64 {
+    // FNV alone orders similar names alike; the last steps (splitmix64's) spread them.
+    let mut hash = fnv1a_64(format!("{key}/{node}").as_bytes());
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ (hash >> 31)

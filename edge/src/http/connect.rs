@@ -1,0 +1,48 @@
+//! Where a client is to connect.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use weft_proto::{ApiError, ErrorCode, UserId};
+
+use super::extract::{Query, Refusal, json};
+use crate::rate::come_back_later;
+use crate::shared::Shared;
+
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    #[serde(default)]
+    region: String,
+    #[serde(default)]
+    user: String,
+}
+
+/// The best edge, and those to try where it does not answer, itself first.
+#[derive(Serialize)]
+struct Found<'a> {
+    url: &'a str,
+    region: &'a str,
+    edges: Vec<&'a str>,
+}
+
+/// `GET /v1/connect`
+pub(super) async fn find(
+    State(shared): State<Arc<Shared>>,
+    Query(Asked { region, user }): Query<Asked>,
+) -> Result<Response, Refusal> {
+    let key = match user.is_empty() {
+        true => rand::random::<u64>().to_string(),
+        false => UserId::new(&user)?.to_string(),
+    };
+    let edges = shared.members.edges();
+    let picked = shared.discovery.pick(&edges.borrow(), &region, &key, Instant::now());
+    let Some(best) = picked.first() else {
+        let error = ApiError::new(ErrorCode::Unavailable, "no edge takes sessions at the moment");
+        return Err(come_back_later(error).into());
+    };
+    let edges = picked.iter().map(|info| info.url.as_str()).collect();
+    Ok(json(&Found { url: &best.url, region: &best.region, edges }))
+}
