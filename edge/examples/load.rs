@@ -169,7 +169,13 @@ fn start_edge(runtime: &Runtime, url: &str) -> Result<Edge> {
     runtime.block_on(async {
         let rate = Rate { per_second: 1_000_000, burst: 1_000_000 };
         // The core below answers no audits.
-        let limits = Limits { sends: rate, requests: rate, audit_every: None, ..Limits::default() };
+        let limits = Limits {
+            sends: rate,
+            requests: rate,
+            connects: rate,
+            audit_every: None,
+            ..Limits::default()
+        };
         let options = EdgeOptions {
             bus: connect(url, "edge").await?,
             node: NodeId::new("edge-1")?,

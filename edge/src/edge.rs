@@ -1,8 +1,8 @@
 //! Starts an edge, and ends it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -116,6 +116,7 @@ impl Edge {
             publisher,
             outbox: Arc::new(Budget::new(limits.outbox_bytes_max)),
             account_rate: PerAddress::new(limits.accounts, limits.addresses_max),
+            connects: Mutex::default(),
             sync_reads: Semaphore::new(limits.sync_reads_max),
             presence_reads: Semaphore::new(limits.presence_reads_max),
             http_in_flight: Semaphore::new(limits.http_in_flight_max),

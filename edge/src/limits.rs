@@ -25,6 +25,10 @@ pub struct Limits {
     pub addresses_max: usize,
     /// Most live sessions.
     pub sessions_max: usize,
+    /// New sessions of all clients together. When an edge dies its clients come to the others in one
+    /// instant; each costs a sync, and who is refused for a moment is served sooner than who waits
+    /// in a queue.
+    pub connects: Rate,
     /// Most HTTP requests underway.
     pub http_in_flight_max: usize,
     /// Most bytes of entries that wait for one session. Past it, it is a slow reader.
@@ -64,6 +68,7 @@ impl Default for Limits {
             accounts: Rate { per_second: 10, burst: 100 },
             addresses_max: 100_000,
             sessions_max: 50_000,
+            connects: Rate { per_second: 1_000, burst: 5_000 },
             http_in_flight_max: 1_024,
             mailbox_bytes_max: 4 << 20,
             write_stall: Duration::from_secs(10),

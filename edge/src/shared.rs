@@ -1,7 +1,7 @@
 //! What all sessions and requests of an edge use.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
@@ -22,7 +22,7 @@ use crate::feeds::Feeds;
 use crate::limits::Limits;
 use crate::members::Members;
 use crate::outbox::{Attempt, Command, Due, Outbox, Patience};
-use crate::rate::PerAddress;
+use crate::rate::{Bucket, PerAddress};
 use crate::ticks::Ticks;
 
 /// When a sender may try again after the outbox was full, in milliseconds.
@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     /// Bytes of all unanswered sends.
     pub(crate) outbox: Arc<Budget>,
     pub(crate) account_rate: PerAddress,
+    /// Of new sessions.
+    pub(crate) connects: Mutex<Bucket>,
     /// Permits for reads of syncs and repairs.
     pub(crate) sync_reads: Semaphore,
     /// Permits for reads of whom sessions may see.

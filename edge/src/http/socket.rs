@@ -1,17 +1,19 @@
 //! The way from HTTP into a session.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::Response;
+use tokio::time::Instant;
 use weft_proto::frame::SUBPROTOCOL;
 use weft_proto::limits::FRAME_BYTES_MAX;
 use weft_proto::{ApiError, ErrorCode};
 
 use super::extract::Refusal;
+use crate::rate::come_back_later;
 use crate::session;
 use crate::shared::Shared;
 
@@ -34,6 +36,7 @@ pub(super) async fn open(
         let message = format!("the subprotocol is {SUBPROTOCOL}");
         return Err(ApiError::new(ErrorCode::BadRequest, message).into());
     }
+    check_rate(&shared)?;
     let place = Place::take(&shared)?;
     let upgrade = upgrade
         .read_buffer_size(BUFFER_BYTES)
@@ -52,6 +55,14 @@ pub(super) async fn open(
     }))
 }
 
+/// Takes one of the new sessions that there may be at the moment.
+fn check_rate(shared: &Shared) -> Result<(), ApiError> {
+    let mut connects = shared.connects.lock().unwrap_or_else(PoisonError::into_inner);
+    connects.take(shared.limits.connects, Instant::now()).map_err(|_| {
+        come_back_later(ApiError::new(ErrorCode::Overloaded, "too many come to this edge at once"))
+    })
+}
+
 /// One of the places for sessions, given back on drop.
 struct Place(Arc<Shared>);
 
@@ -61,7 +72,7 @@ impl Place {
         let place = Self(Arc::clone(shared));
         if before >= shared.limits.sessions_max {
             let error = ApiError::new(ErrorCode::Overloaded, "this edge has no place left");
-            return Err(error.retry_after_ms(1_000));
+            return Err(come_back_later(error));
         }
         Ok(place)
     }

@@ -167,8 +167,8 @@ pub async fn http(
     (status, body)
 }
 
-/// A raw socket after the upgrade, for frames that no library sends.
-pub async fn raw(edge: SocketAddr) -> TcpStream {
+/// Asks for a socket: the connection, and the head of the answer.
+pub async fn upgrade(edge: SocketAddr) -> (TcpStream, String) {
     let mut tcp = TcpStream::connect(edge).await.expect("connect");
     let head = format!(
         "GET /v1/ws HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
@@ -180,7 +180,13 @@ pub async fn raw(edge: SocketAddr) -> TcpStream {
     while !answer.ends_with(b"\r\n\r\n") {
         answer.push(tcp.read_u8().await.expect("read"));
     }
-    assert!(answer.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&answer));
+    (tcp, String::from_utf8(answer).expect("text"))
+}
+
+/// A raw socket after the upgrade, for frames that no library sends.
+pub async fn raw(edge: SocketAddr) -> TcpStream {
+    let (tcp, head) = upgrade(edge).await;
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
     tcp
 }
 

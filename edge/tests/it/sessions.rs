@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message;
-use weft_edge::{Edge, EdgeOptions, Error, Limits};
+use weft_edge::{Edge, EdgeOptions, Error, Limits, Rate};
 use weft_proto::NodeId;
 
-use crate::client::{over, raw};
+use crate::client::{over, raw, upgrade};
 use crate::common::{World, now_s, room, token, token_until};
 
 #[tokio::test]
@@ -171,6 +171,32 @@ async fn a_shutdown_says_goodbye_and_waits() {
         assert_eq!(client.close_code().await, 4000);
     }
     assert!(tokio::net::TcpStream::connect(addr).await.is_err());
+}
+
+#[tokio::test]
+async fn too_many_new_sessions_at_once_are_refused() {
+    let connects = Rate { per_second: 1, burst: 3 };
+    let world = World::with(Limits { connects, ..Limits::default() }).await;
+    let addr = world.edge.local_addr();
+    for _ in 0..3 {
+        raw(addr).await;
+    }
+    let mut waits = Vec::new();
+    for _ in 0..20 {
+        let (_tcp, head) = upgrade(addr).await;
+        if head.starts_with("HTTP/1.1 101") {
+            continue;
+        }
+        assert!(head.starts_with("HTTP/1.1 503"), "{head}");
+        let wait = head.lines().find_map(|line| line.strip_prefix("retry-after: "));
+        waits.push(wait.expect(&head).trim().parse::<u64>().expect("seconds"));
+    }
+    assert!(waits.iter().all(|wait| (1..=5).contains(wait)), "{waits:?}");
+    waits.sort_unstable();
+    waits.dedup();
+    assert!(waits.len() > 1, "they all come back together");
+    // What needs no session is served.
+    assert_eq!(world.get("/readyz", None).await.0, 200);
 }
 
 #[tokio::test]

@@ -110,6 +110,12 @@ pub struct EdgeLimits {
     /// Most live sessions.
     #[arg(long, env = "WEFT_SESSIONS_MAX")]
     pub sessions_max: Option<usize>,
+    /// New sessions per second, of all clients together, in the long run.
+    #[arg(long, env = "WEFT_CONNECTS_PER_S")]
+    pub connects_per_s: Option<u32>,
+    /// New sessions at once, of all clients together.
+    #[arg(long, env = "WEFT_CONNECTS_BURST")]
+    pub connects_burst: Option<u32>,
     /// Ask for no audits, so that what is lost is not healed: to measure what healing costs.
     #[arg(long, hide = true)]
     pub without_audits: bool,
@@ -131,6 +137,7 @@ impl EdgeLimits {
         let limits = Limits {
             sends: rate(default.sends, self.sends_per_s, self.sends_burst),
             accounts: rate(default.accounts, self.accounts_per_s, self.accounts_burst),
+            connects: rate(default.connects, self.connects_per_s, self.connects_burst),
             sessions_max: self.sessions_max.unwrap_or(default.sessions_max),
             audit_every: default.audit_every.filter(|_| !self.without_audits),
             ..default
