@@ -1,12 +1,13 @@
 //! Starts an edge, and ends it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use weft_nats::{Bus, IngestPublisher, NodeInfo};
 use weft_presence::{Announcer, Statuses};
@@ -19,6 +20,7 @@ use crate::auth::Auth;
 use crate::budget::Budget;
 use crate::counts::Counts;
 use crate::discovery::Discovery;
+use crate::drain::Drain;
 use crate::error::Error;
 use crate::feeds::Feeds;
 use crate::http;
@@ -55,6 +57,7 @@ pub struct EdgeOptions {
 /// A running edge.
 pub struct Edge {
     local_addr: SocketAddr,
+    shared: Arc<Shared>,
     /// Sessions, requests, connections.
     front: Shutdown,
     /// What they stand on.
@@ -121,6 +124,7 @@ impl Edge {
             presence_reads: Semaphore::new(limits.presence_reads_max),
             http_in_flight: Semaphore::new(limits.http_in_flight_max),
             sessions: AtomicUsize::new(0),
+            drain: Drain::default(),
             front: front.clone(),
             limits,
         });
@@ -133,15 +137,29 @@ impl Edge {
         let announce =
             members::announce(Arc::clone(&shared), node.clone(), info, back.token().clone());
         back.spawn("members", announce);
-        front.spawn("http", serve(tcp, shared));
+        front.spawn("http", serve(tcp, Arc::clone(&shared)));
         tracing::info!(%node, %local_addr, "edge serves");
-        Ok(Self { local_addr, front, back })
+        Ok(Self { local_addr, shared, front, back })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// Takes no new sessions, is not named to clients any more, and sends its sessions away: each is told at
+    /// once when it will be closed (4000), at a time of its own within the first four fifths of the
+    /// window, and waits then for its unanswered sends until the window's end. Returns when no
+    /// session is left, or the window is over. HTTP is served on, until [`shutdown`](Self::shutdown).
+    pub async fn drain(&self, window: Duration) {
+        let shared = &self.shared;
+        let count = || shared.sessions.load(Ordering::SeqCst);
+        tracing::info!(sessions = count(), ?window, "edge drains");
+        shared.drain.begin(window);
+        if timeout(window, shared.drain.empty(count)).await.is_err() {
+            tracing::warn!(sessions = count(), "sessions are left at the end of the drain");
+        }
     }
 
     /// Accepts nothing more, closes the sessions with code 4000, and waits for them and for the

@@ -24,6 +24,7 @@
 //! | `auth` | verifies tokens, keeps the keys |
 //! | `counts` | how many members of a large group are here |
 //! | `members`, `discovery` | this edge among the live nodes; which of them a client is to take |
+//! | `drain` | how sessions leave an edge that is to end |
 //! | `listener` | the socket: no Nagle, and a close that the peer can still read |
 
 mod answers;
@@ -32,6 +33,7 @@ mod auth;
 mod budget;
 mod counts;
 mod discovery;
+mod drain;
 mod edge;
 mod error;
 mod feeds;

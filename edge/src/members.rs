@@ -93,12 +93,20 @@ pub(crate) async fn announce(
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            () = shared.front.token().cancelled(), if !is_leaving => is_leaving = true,
+            () = leaving(&shared), if !is_leaving => is_leaving = true,
             _ = ticks.tick() => {}
         }
     }
     if timeout(LEAVE_TIMEOUT, membership.leave()).await.is_err() {
         tracing::warn!(%node, "could not leave in order: the others will miss it");
+    }
+}
+
+/// Resolves when nothing new is to come to this edge.
+async fn leaving(shared: &Shared) {
+    tokio::select! {
+        () = shared.drain.begun() => {}
+        () = shared.front.token().cancelled() => {}
     }
 }
 

@@ -18,7 +18,7 @@ use futures_util::StreamExt;
 use futures_util::stream::SplitStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_tungstenite::tungstenite;
-use weft_proto::frame::{CloseCode, error_frame};
+use weft_proto::frame::{CloseCode, Reply, error_frame};
 use weft_proto::{ApiError, ErrorCode};
 
 use self::hello::Greeted;
@@ -27,6 +27,7 @@ use self::presence::{SessionPresence, Sight, presence_frame};
 use self::pump::{Frames, Pump, TokenCell};
 use self::requests::Requests;
 use self::writer::Writer;
+use crate::drain::Leave;
 use crate::outbox::Due;
 use crate::shared::Shared;
 
@@ -100,6 +101,8 @@ struct Session {
     pump: Option<Pump>,
     /// When something came last.
     heard_at: Instant,
+    /// When it leaves a draining edge. Boxed, as is what waits for that: it is rare.
+    leave: Option<Box<Leave>>,
 }
 
 impl Session {
@@ -121,7 +124,17 @@ impl Session {
             Pump::new(Arc::clone(shared), user, token, cursor, mailbox, Arc::clone(&presence));
         let shared = Arc::clone(shared);
         let heard_at = Instant::now();
-        Self { shared, stream, writer, end, requests, presence, pump: Some(pump), heard_at }
+        Self {
+            shared,
+            stream,
+            writer,
+            end,
+            requests,
+            presence,
+            pump: Some(pump),
+            heard_at,
+            leave: None,
+        }
     }
 
     /// Runs until the session is over, and says why.
@@ -134,8 +147,9 @@ impl Session {
 
     async fn run(&mut self) -> Result<std::convert::Infallible, Ended> {
         let Some(pump) = self.pump.take() else { return Err(Ended::Gone) };
-        let end = self.end.clone();
+        let (end, shared) = (self.end.clone(), Arc::clone(&self.shared));
         let mut ended = std::pin::pin!(end.ended());
+        let mut draining = Box::pin(shared.drain.begun());
         let mut turn = std::pin::pin!(pump.turn());
         // Boxed: it waits most of the time, and would be a part of every idle session.
         let mut sight = Box::pin(Sight::new(Arc::clone(&self.presence)).turn());
@@ -146,6 +160,7 @@ impl Session {
             tokio::select! {
                 biased;
                 code = &mut ended => return Err(Ended::Close(code)),
+                () = &mut draining, if self.leave.is_none() => Box::pin(self.on_drain()).await?,
                 // Boxed: it is rare, and would be a large part of every idle session.
                 () = &mut timer => Box::pin(self.on_time(timer.as_mut())).await?,
                 frame = self.stream.next() => self.on_frame(frame).await?,
@@ -162,11 +177,26 @@ impl Session {
                 }
                 flushed = self.writer.flush(), if self.writer.has_unflushed() => flushed?,
             }
+            if self
+                .leave
+                .as_ref()
+                .is_some_and(|leave| leave.is_over(self.requests.unanswered_sends()))
+            {
+                return Err(Ended::Close(CloseCode::GoingAway));
+            }
             let due_at = self.due_at();
             if due_at < timer.deadline() {
                 timer.as_mut().reset(due_at);
             }
         }
+    }
+
+    /// The client may go at once, or goes when it is closed.
+    async fn on_drain(&mut self) -> Result<(), Ended> {
+        let leave = self.shared.drain.leave(rand::random());
+        self.leave = Some(Box::new(leave));
+        let frame = Reply::Draining { close_in_ms: leave.close_in_ms(Instant::now()) }.to_frame();
+        self.writer.feed(frame.try_into().unwrap_or_default()).await
     }
 
     async fn put_out(&mut self, frames: Result<Frames, CloseCode>) -> Result<(), Ended> {
@@ -190,7 +220,8 @@ impl Session {
     /// The first instant at which something is due.
     fn due_at(&self) -> Instant {
         let silent_at = self.heard_at + self.shared.limits.silence;
-        let others = [self.requests.due_at(), self.writer.slow_at()];
+        let leaves_at = self.leave.as_ref().map(|leave| leave.looks_at());
+        let others = [self.requests.due_at(), self.writer.slow_at(), leaves_at];
         others.into_iter().flatten().fold(silent_at.min(self.requests.expires_at()), Instant::min)
     }
 
@@ -201,6 +232,10 @@ impl Session {
         }
         if self.writer.slow_at().is_some_and(|at| at <= now) {
             return Err(Ended::Close(CloseCode::SlowReader));
+        }
+        let unanswered = self.requests.unanswered_sends();
+        if self.leave.as_mut().is_some_and(|leave| leave.look(now, unanswered)) {
+            return Err(Ended::Close(CloseCode::GoingAway));
         }
         if self.heard_at + self.shared.limits.silence <= now {
             // While a write waited nobody read: what has come since counts.

@@ -18,6 +18,7 @@ use crate::auth::{Auth, Caller};
 use crate::budget::{Budget, Permit};
 use crate::counts::Counts;
 use crate::discovery::Discovery;
+use crate::drain::Drain;
 use crate::feeds::Feeds;
 use crate::limits::Limits;
 use crate::members::Members;
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     pub(crate) presence_reads: Semaphore,
     pub(crate) http_in_flight: Semaphore,
     pub(crate) sessions: AtomicUsize,
+    pub(crate) drain: Drain,
     pub(crate) members: Members,
     /// Says which users are here.
     pub(crate) announcer: Announcer,

@@ -416,10 +416,12 @@ fn presence_names(count: usize) -> Vec<String> {
     }
 }
 
-/// The environment of a role's process beside a nats-server of [`System::split`].
+/// The environment of a role's process beside a nats-server of [`System::split`]. An edge that is
+/// told to end does not drain, unless its options say so: most tests wait for its end alone.
 #[must_use]
 pub fn role_env(role: &str) -> Vec<(String, String)> {
-    vec![("WEFT_NATS_PASSWORD".to_owned(), split_password(role))]
+    let password = ("WEFT_NATS_PASSWORD".to_owned(), split_password(role));
+    vec![password, ("WEFT_DRAIN_S".to_owned(), "0".to_owned())]
 }
 
 fn urls(addresses: impl Iterator<Item = SocketAddr>) -> String {

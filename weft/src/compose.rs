@@ -134,6 +134,10 @@ fn the_parts_fit_each_other() {
             Command::Edge(edge) => {
                 assert!(edge.listen.ip().is_unspecified(), "reached from outside of its container");
                 assert!(edge.node.is_none(), "a new one with each start");
+                assert!(edge.public_url.is_none(), "clients reach the balancer alone");
+                let grace = service["stop_grace_period"].as_str().expect("a time");
+                let grace_s: u64 = grace.trim_end_matches('s').parse().expect("seconds");
+                assert!(grace_s >= edge.drain_s + 10, "{grace}: killed while it drains");
                 (Some(edge.partitions.partitions), edge.nats)
             }
             Command::Presence(presence) => (None, presence.nats),

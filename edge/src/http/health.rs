@@ -1,6 +1,7 @@
 //! For whoever runs it: does the process live, and can it serve?
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::extract::State;
 use serde::Serialize;
@@ -25,6 +26,9 @@ pub(super) async fn serves(
 ) -> Result<axum::response::Response, Refusal> {
     let reason = if shared.front.token().is_cancelled() {
         "the edge is shutting down"
+    } else if shared.drain.has_begun() {
+        let left = shared.sessions.load(Ordering::Relaxed);
+        &format!("draining: {left} sessions left")
     } else if let Some(reason) = shared.lacks() {
         reason
     } else if !shared.members.is_joined() {

@@ -36,6 +36,10 @@ pub(super) async fn open(
         let message = format!("the subprotocol is {SUBPROTOCOL}");
         return Err(ApiError::new(ErrorCode::BadRequest, message).into());
     }
+    if shared.drain.has_begun() {
+        let error = ApiError::new(ErrorCode::Unavailable, "the edge is draining");
+        return Err(come_back_later(error).into());
+    }
     check_rate(&shared)?;
     let place = Place::take(&shared)?;
     let upgrade = upgrade
@@ -68,7 +72,7 @@ struct Place(Arc<Shared>);
 
 impl Place {
     fn take(shared: &Arc<Shared>) -> Result<Self, ApiError> {
-        let before = shared.sessions.fetch_add(1, Ordering::Relaxed);
+        let before = shared.sessions.fetch_add(1, Ordering::SeqCst);
         let place = Self(Arc::clone(shared));
         if before >= shared.limits.sessions_max {
             let error = ApiError::new(ErrorCode::Overloaded, "this edge has no place left");
@@ -80,6 +84,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.sessions.fetch_sub(1, Ordering::Relaxed);
+        if self.0.sessions.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.drain.emptied();
+        }
     }
 }

@@ -82,6 +82,11 @@ impl Requests {
         self.expires_at
     }
 
+    /// How many sends have no answer yet.
+    pub(super) fn unanswered_sends(&self) -> usize {
+        self.outbox.len()
+    }
+
     /// When [`due`](Self::due) has to be called, at the latest.
     pub(super) fn due_at(&self) -> Option<Instant> {
         self.outbox.due_at()

@@ -4,6 +4,7 @@ mod client;
 mod common;
 mod core;
 mod delivery;
+mod draining;
 mod healing;
 mod http;
 mod members;

@@ -183,6 +183,7 @@ impl Setup {
                 "--sends-burst=1000000",
                 "--accounts-per-s=1000000",
                 "--accounts-burst=1000000",
+                "--drain-s=0",
             ]),
             Kind::Hops => Vec::new(),
         };

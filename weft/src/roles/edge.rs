@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use weft_edge::{Edge, Limits, Rate};
-use weft_nats::Bus;
+use weft_nats::{Bus, Subject};
 use weft_proto::NodeId;
 
 use super::core::node;
@@ -35,6 +35,11 @@ pub struct EdgeOptions {
     /// Where this edge stands, in your own words: clients that ask for a region get its edges.
     #[arg(long, env = "WEFT_REGION", default_value = "")]
     pub region: String,
+    /// How long sessions may take to leave when this edge is to end, in seconds: each is told when it
+    /// will be closed, and all are spread over the time. 0: they are closed at once. An edge without
+    /// sessions does not wait.
+    #[arg(long, env = "WEFT_DRAIN_S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=3_600))]
+    pub drain_s: u64,
     #[command(flatten)]
     pub partitions: Partitions,
     #[command(flatten)]
@@ -56,7 +61,7 @@ fn url(text: &str) -> Result<String, String> {
     Ok(url.to_owned())
 }
 
-/// Runs until a signal comes.
+/// Runs until a signal or an operator's word comes. A second one ends it at once.
 pub fn run(options: EdgeOptions) -> Result<(), Error> {
     if options.with_parent {
         end_with_parent()?;
@@ -72,14 +77,44 @@ pub fn run(options: EdgeOptions) -> Result<(), Error> {
         };
         let (edge, bus) = started?;
         say(&format!("weft edge {node} listens on http://{}", edge.local_addr()));
-        signals.next().await;
-        let late =
-            end_part("edge", PATIENCE - Duration::from_secs(1), |patience| edge.shutdown(patience))
-                .await;
-        let _ = tokio::time::timeout(Duration::from_millis(500), bus.close()).await;
-        name_the_late(&late);
+        tokio::select! {
+            _ = signals.next() => {}
+            () = told_to_drain(&bus, &node) => {}
+        }
+        if options.drain_s > 0 {
+            tokio::select! {
+                () = edge.drain(Duration::from_secs(options.drain_s)) => {}
+                _ = signals.next() => {}
+            }
+        }
+        tokio::select! {
+            () = end(edge, bus) => {}
+            _ = signals.next() => {}
+        }
         Ok(())
     })
+}
+
+/// Waits for an operator's word (`weft admin drain`).
+async fn told_to_drain(bus: &Bus, node: &NodeId) {
+    let told = async {
+        let mut words = bus.subscribe(&Subject::Drain { node: node.clone() }).await?;
+        Ok::<_, weft_nats::Error>(words.next().await)
+    };
+    match told.await {
+        Ok(Some(_)) => return,
+        Ok(None) => {}
+        Err(error) => tracing::error!(%error, "an operator's word will not be heard"),
+    }
+    std::future::pending().await
+}
+
+async fn end(edge: Edge, bus: Bus) {
+    let late =
+        end_part("edge", PATIENCE - Duration::from_secs(1), |patience| edge.shutdown(patience))
+            .await;
+    let _ = tokio::time::timeout(Duration::from_millis(500), bus.close()).await;
+    name_the_late(&late);
 }
 
 async fn start(options: &EdgeOptions, login: weft_nats::BusOptions) -> Result<(Edge, Bus), Error> {
