@@ -1,9 +1,12 @@
-//! `weft admin`: what an operator does to a store by hand, while no core runs on it.
+//! `weft admin`: what an operator does by hand: to a store, while no core runs on it, and to the
+//! nodes that run.
 
 mod accept_loss;
 mod dead_letters;
+mod drain;
 mod export;
 mod import;
+mod nodes;
 mod progress;
 
 use std::any::Any;
@@ -37,6 +40,10 @@ enum AdminCommand {
     Export(export::ExportOptions),
     /// Fills a new store with an export. Can be run again where it was interrupted.
     Import(import::ImportOptions),
+    /// Lists the nodes that live: a JSON object a line.
+    Nodes(nodes::Installation),
+    /// Has an edge send its sessions away and end, and says how far it is: a JSON object a line.
+    Drain(drain::DrainOptions),
 }
 
 /// Which store.
@@ -120,6 +127,8 @@ pub fn run(options: AdminOptions) -> Result<(), Error> {
             AdminCommand::AcceptLoss(options) => accept_loss::run(options).await,
             AdminCommand::Export(options) => export::run(options).await,
             AdminCommand::Import(options) => import::run(options).await,
+            AdminCommand::Nodes(installation) => nodes::run(&installation).await,
+            AdminCommand::Drain(options) => drain::run(options).await,
         }
     })
 }

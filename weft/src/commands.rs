@@ -43,7 +43,7 @@ pub enum Command {
     Health(HealthOptions),
     /// Measures.
     Bench(BenchOptions),
-    /// Looks into a store, or mends it, while no core runs on it.
+    /// Looks into a store, or mends it, while no core runs on it; looks at the nodes that run.
     Admin(AdminOptions),
 }
 

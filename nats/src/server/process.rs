@@ -159,6 +159,20 @@ impl Files {
     }
 }
 
+/// Where the server listens that was started last in a folder; it may run no more.
+///
+/// # Errors
+/// [`Error::Io`] where none was.
+pub fn url_of(dir: &Path) -> Result<String, Error> {
+    let file = dir.join("nats.conf");
+    let what = || file.display().to_string();
+    let text = std::fs::read_to_string(&file).map_err(Error::io(what()))?;
+    let address = text.lines().find_map(|line| line.strip_prefix("listen: "));
+    let address =
+        address.ok_or_else(|| Error::io(what())(std::io::ErrorKind::InvalidData.into()))?;
+    Ok(format!("nats://{}", address.trim_matches('"')))
+}
+
 async fn free_port(wanted: Option<u16>) -> Result<u16, Error> {
     let deadline = Instant::now() + PORT_PATIENCE;
     loop {

@@ -15,6 +15,8 @@ fn lives(pid: u32) -> bool {
 async fn its_end_is_seen_and_it_starts_again_on_the_same_port() {
     let mut fixture = Fixture::bare(1).await;
     let port = fixture.port();
+    let url = weft_nats::server::url_of(&fixture.options.dir).expect("a configuration");
+    assert_eq!(url, format!("nats://127.0.0.1:{port}"));
     for _ in 0..2 {
         let server = fixture.server.as_ref().expect("running");
         let (mut watch, pid) = (server.watch(), server.pid());

@@ -1,9 +1,9 @@
-//! `weft admin` on a store that no core runs on.
+//! `weft admin` on a store that no core runs on, and on nodes that run.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::tempdir;
 use weft_proto::UserId;
 use weft_storage::embedded::Embedded;
@@ -12,7 +12,7 @@ use weft_storage::tables::dead_letter::{self, DeadLetter};
 use weft_storage::tables::layout::{self, KEY_VERSION, Layout};
 use weft_storage::{Batch, Store};
 
-use crate::support::{failure_line, weft};
+use crate::support::{Running, failure_line, wait_until, weft};
 
 /// A store of one account and one partition.
 async fn one_account(folder: &Path) {
@@ -137,4 +137,24 @@ async fn what_can_not_be_moved_is_refused_in_a_line_and_nothing_is_made() {
         assert!(line.contains(what), "{line}");
     }
     assert!(!new.exists(), "a store was made");
+}
+
+#[test]
+fn the_nodes_of_a_running_dev_are_listed() {
+    let folder = tempdir().expect("folder");
+    let (_dev, place) = Running::dev(folder.path());
+    let data = folder.path().to_str().expect("a path");
+    let mut lines = Vec::new();
+    wait_until("both roles are there, and the edge can be found", || {
+        let output = weft(&["admin", "nodes", "--data", data]).output().expect("run");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        lines = text.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+        let has_url = |line: &Value| line["url"] == format!("http://{}", place.http);
+        lines.iter().any(has_url)
+    });
+    let roles: Vec<_> = lines.iter().map(|line| (&line["role"], &line["safe_to_remove"])).collect();
+    assert_eq!(roles, [(&json!("core"), &json!(false)), (&json!("edge"), &json!(false))]);
+    let line = failure_line(weft(&["admin", "drain", "nobody", "--data", data]));
+    let edge = lines[1]["node"].as_str().expect("a name");
+    assert!(line.contains("no live edge nobody") && line.contains(edge), "{line}");
 }
