@@ -15,6 +15,9 @@ pub const WEFT_AFTER: &str = "Weft-After";
 pub const WEFT_REPLY: &str = "Weft-Reply";
 /// The head of an event ([`weft_proto::EventHead`]).
 pub const WEFT_ENTRY: &str = "Weft-Entry";
+/// A device whose login has ended: edges end its sessions. Beside an empty payload on
+/// [`Subject::User`]; it may be lost.
+pub const WEFT_LOGOUT: &str = "Weft-Logout";
 /// `application/json` where the payload of a command is an entry, not plain text.
 pub const CONTENT_TYPE: &str = "Content-Type";
 /// The value of [`CONTENT_TYPE`] for entries.

@@ -1,13 +1,27 @@
 //! Logins: a password for tokens, a refresh token for new ones, and their ends.
 
 use weft_proto::{DeviceId, ErrorCode, UserId, svc};
-use weft_storage::Batch;
 use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::device::{self, Device};
+use weft_storage::{Batch, Snapshot};
 
 use super::accounts::{ATTEMPTS_MAX, check_password};
 use super::failure::Failure;
 use super::{Caller, Context, refresh_token};
+
+/// Most devices of which edges are told that a new password has ended their logins. The others'
+/// sessions end with their access tokens.
+const ENDED_MAX: usize = 1_000;
+
+/// Logins that have ended, by the user's own will: edges are to be told.
+#[must_use]
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ended {
+    /// Whose.
+    pub user: UserId,
+    /// On which devices.
+    pub devices: Vec<DeviceId>,
+}
 
 impl Context {
     /// Trades a password for tokens. The device's earlier login ends.
@@ -77,13 +91,13 @@ impl Context {
     ///
     /// # Errors
     /// Those of the token, or the store's.
-    pub async fn logout(&self, request: svc::Logout) -> Result<svc::Empty, Failure> {
-        let caller = self.tokens.verify(&request.token)?;
+    pub async fn logout(&self, request: svc::Logout) -> Result<Ended, Failure> {
+        let Caller { user, device } = self.tokens.verify(&request.token)?;
         let mut batch = Batch::new(rand::random());
-        batch.clear(device::key(&caller.user, &caller.device));
+        batch.clear(device::key(&user, &device));
         // Nothing to settle: it may be done again.
         self.commit(batch).await?;
-        Ok(svc::Empty {})
+        Ok(Ended { user, devices: vec![device] })
     }
 
     /// Changes the password and ends the logins of all other devices.
@@ -91,7 +105,7 @@ impl Context {
     /// # Errors
     /// [`ErrorCode::BadCredentials`], [`ErrorCode::BadRequest`], [`ErrorCode::TooLong`],
     /// [`ErrorCode::Overloaded`], those of the token, or the store's.
-    pub async fn password(&self, request: svc::ChangePassword) -> Result<svc::Empty, Failure> {
+    pub async fn password(&self, request: svc::ChangePassword) -> Result<Ended, Failure> {
         let Caller { user, device } = self.tokens.verify(&request.token)?;
         check_password("new", &request.new)?;
         let (account_key, device_key) = (account::key(&user), device::key(&user, &device));
@@ -101,6 +115,8 @@ impl Context {
             let account_row =
                 snapshot.get(account_key.clone()).await?.ok_or_else(bad_credentials)?;
             let own_login = snapshot.get(device_key.clone()).await?;
+            // Who logs in from here on, with the old password, is not told. It is a courtesy.
+            let devices = other_devices(&*snapshot, &user, &device).await?;
             drop(snapshot);
             let account = Account::decode(&account_row)?;
             self.check_credentials(&request.old, Some(account.password_hash.clone())).await?;
@@ -120,7 +136,7 @@ impl Context {
                 batch.set(device_key.clone(), login);
             }
             if self.commit(batch).await? {
-                return Ok(svc::Empty {});
+                return Ok(Ended { user, devices });
             }
         }
         Err(Failure::contended())
@@ -147,6 +163,17 @@ impl Context {
             refresh_token,
         })
     }
+}
+
+/// Devices with a login, but for one: at most [`ENDED_MAX`].
+async fn other_devices(
+    snapshot: &dyn Snapshot,
+    user: &UserId,
+    device: &DeviceId,
+) -> Result<Vec<DeviceId>, weft_storage::Error> {
+    let rows = snapshot.scan(device::range(user), ENDED_MAX, false).await?;
+    let devices = rows.iter().map(|(key, _)| device::device(key));
+    devices.filter(|other| !matches!(other, Ok(other) if other == device)).collect()
 }
 
 fn bad_credentials() -> Failure {
@@ -178,6 +205,11 @@ mod tests {
     async fn refresh(world: &World, tokens: &svc::Tokens) -> Result<svc::Tokens, Failure> {
         let refresh_token = tokens.refresh_token.clone();
         world.context.refresh(svc::Refresh { refresh_token }).await
+    }
+
+    fn ended(devices: &[&str]) -> Ended {
+        let devices = devices.iter().map(|name| DeviceId::new(name).expect("id")).collect();
+        Ended { user: UserId::new("alice").expect("id"), devices }
     }
 
     #[tokio::test]
@@ -220,7 +252,8 @@ mod tests {
         let laptop = login(&world, "laptop", "hunter22").await.expect("login");
         assert_eq!(code(refresh(&world, &old_phone).await), ErrorCode::Unauthorized);
         let phone = refresh(&world, &phone).await.expect("refresh");
-        world.context.logout(svc::Logout { token: phone.token.clone() }).await.expect("logout");
+        let logout = svc::Logout { token: phone.token.clone() };
+        assert_eq!(world.context.logout(logout).await.expect("logout"), ended(&["phone"]));
         assert_eq!(code(refresh(&world, &phone).await), ErrorCode::Unauthorized);
         refresh(&world, &laptop).await.expect("the other device stays");
     }
@@ -239,7 +272,8 @@ mod tests {
         assert_eq!(code(wrong), ErrorCode::BadCredentials);
         let short = world.context.password(change("hunter22", "x")).await;
         assert_eq!(code(short), ErrorCode::BadRequest);
-        world.context.password(change("hunter22", "hunter33")).await.expect("change");
+        let changed = world.context.password(change("hunter22", "hunter33")).await;
+        assert_eq!(changed.expect("change"), ended(&["laptop"]));
         assert_eq!(code(refresh(&world, &laptop).await), ErrorCode::Unauthorized);
         refresh(&world, &phone).await.expect("the own device stays");
         assert_eq!(code(login(&world, "laptop", "hunter22").await), ErrorCode::BadCredentials);

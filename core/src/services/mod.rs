@@ -53,6 +53,7 @@ use weft_runtime::Clock;
 use weft_storage::{Store, tables};
 
 pub use self::failure::Failure;
+pub use self::logins::Ended;
 pub use self::serve::start;
 pub use self::tokens::{Caller, Tokens};
 

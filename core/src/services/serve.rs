@@ -3,11 +3,14 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use weft_nats::{Bus, Services};
+use bytes::Bytes;
+use weft_nats::subject::WEFT_LOGOUT;
+use weft_nats::{Bus, Services, Subject};
 use weft_proto::svc::{self, Method};
 
 use super::Context;
 use super::failure::Failure;
+use super::logins::Ended;
 use crate::Error;
 
 /// Most calls of one method that run at once; more wait, and still more are refused.
@@ -32,12 +35,7 @@ pub async fn start(context: Context, bus: &Bus) -> Result<Services, Error> {
     let services = Services::start(bus, env!("CARGO_PKG_VERSION"));
     let mut served = Served { services, context: Arc::new(context) };
     served.add::<svc::Signup, _, _>(HASHES_MAX, |c, m| async move { c.signup(m).await }).await?;
-    served.add::<svc::Login, _, _>(HASHES_MAX, |c, m| async move { c.login(m).await }).await?;
-    served.add::<svc::Refresh, _, _>(WRITES_MAX, |c, m| async move { c.refresh(m).await }).await?;
-    served.add::<svc::Logout, _, _>(WRITES_MAX, |c, m| async move { c.logout(m).await }).await?;
-    served
-        .add::<svc::ChangePassword, _, _>(HASHES_MAX, |c, m| async move { c.password(m).await })
-        .await?;
+    add_logins(&mut served, bus).await?;
     served
         .add::<svc::GetProfile, _, _>(READS_MAX, |c, m| async move { c.profile_get(m).await })
         .await?;
@@ -59,6 +57,38 @@ pub async fn start(context: Context, bus: &Bus) -> Result<Services, Error> {
     // The server knows of all of them, before anybody hears that this node is there.
     bus.flush().await?;
     Ok(served.services)
+}
+
+async fn add_logins(served: &mut Served, bus: &Bus) -> Result<(), Error> {
+    served.add::<svc::Login, _, _>(HASHES_MAX, |c, m| async move { c.login(m).await }).await?;
+    served.add::<svc::Refresh, _, _>(WRITES_MAX, |c, m| async move { c.refresh(m).await }).await?;
+    let edges = bus.clone();
+    let logout = move |c: Arc<Context>, m| {
+        let edges = edges.clone();
+        async move { Ok(tell(&edges, c.logout(m).await?).await) }
+    };
+    served.add::<svc::Logout, _, _>(WRITES_MAX, logout).await?;
+    let edges = bus.clone();
+    let password = move |c: Arc<Context>, m| {
+        let edges = edges.clone();
+        async move { Ok(tell(&edges, c.password(m).await?).await) }
+    };
+    served.add::<svc::ChangePassword, _, _>(HASHES_MAX, password).await
+}
+
+/// Tells edges that logins have ended, so that sessions end at once. That is a courtesy and may be
+/// lost: a session ends with its access token, too.
+async fn tell(edges: &Bus, ended: Ended) -> svc::Empty {
+    let subject = Subject::User(ended.user);
+    for device in &ended.devices {
+        let headers = [(WEFT_LOGOUT, device.as_str())];
+        if let Err(error) = edges.publish(&subject, &headers, Bytes::new()).await {
+            tracing::debug!(%subject, %device, %error, "edges are not told of a logout");
+            // The caller waits, and NATS is away for the others as well.
+            break;
+        }
+    }
+    svc::Empty {}
 }
 
 async fn add_contacts(served: &mut Served) -> Result<(), Error> {
@@ -136,6 +166,33 @@ mod tests {
         Bus::connect(&options).await.expect("connect")
     }
 
+    /// Logs alice in twice on the phone, and on a tablet, which the new password ends, then out:
+    /// the devices that edges hear of.
+    async fn tell_of_logouts(edge: &Bus) -> Vec<String> {
+        let user = weft_proto::UserId::new("alice").expect("id");
+        let mut told = edge.subscribe(&Subject::User(user)).await.expect("subscribe");
+        edge.flush().await.expect("flush");
+        let login = async |device: &str| {
+            let (user, password) = ("alice".into(), "hunter22".into());
+            let login = svc::Login { user, password, device: device.into() };
+            edge.call(&login).await.expect("login").token
+        };
+        login("tablet").await;
+        login("phone").await;
+        let token = login("phone").await;
+        let (old, new) = ("hunter22".into(), "hunter33".into());
+        let password = svc::ChangePassword { token: token.clone(), old, new };
+        edge.call(&password).await.expect("password");
+        edge.call(&svc::Logout { token }).await.expect("logout");
+        let mut devices = Vec::new();
+        for _ in 0..2 {
+            let message = told.next().await.expect("a message");
+            assert!(message.payload().is_empty());
+            devices.push(message.header(WEFT_LOGOUT).expect("a device").to_owned());
+        }
+        devices
+    }
+
     #[tokio::test]
     async fn an_edge_gets_answers_over_nats() {
         let dir = tempfile::tempdir().expect("a folder");
@@ -176,6 +233,7 @@ mod tests {
         assert_eq!(page.resync(), svc::Resync::NoCursor);
         let audit = svc::Audit { partition: 0, since: Some(0) };
         assert_eq!(edge.call(&audit).await.expect("audit").through, 0);
+        assert_eq!(tell_of_logouts(&edge).await, ["tablet", "phone"]);
         services.shutdown().await;
         server.stop().await;
     }
