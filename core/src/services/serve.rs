@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_edge_gets_answers_over_nats() {
+    async fn edges_and_presence_nodes_get_answers_over_nats() {
         let dir = tempfile::tempdir().expect("a folder");
         let secret = |role: &str| Secret::Value(format!("{role}-password"));
         let passwords = Passwords {
@@ -228,6 +228,20 @@ mod tests {
         assert_eq!(edge.call(&svc::GetKeys {}).await.expect("keys").keys.len(), 1);
         let rooms = svc::ListRooms { token: token.clone(), ..svc::ListRooms::default() };
         assert!(edge.call(&rooms).await.expect("rooms").rooms.is_empty());
+        let contacts = svc::ListContacts { token: token.clone() };
+        assert!(edge.call(&contacts).await.expect("contacts").users.is_empty());
+        let (users, own) = (vec!["alice".to_owned()], token.clone());
+        let visible = svc::AreVisible { token: own, users: users.clone(), room: String::new() };
+        assert_eq!(edge.call(&visible).await.expect("visible").users, users);
+        let choose = svc::ChooseStatus { token: token.clone(), ..svc::ChooseStatus::default() };
+        let chosen = edge.call(&choose).await.expect("choose");
+        let get = svc::GetStatus { token: token.clone() };
+        assert_eq!(edge.call(&get).await.expect("get"), chosen);
+        let active = svc::Active { user: "alice".into(), last_active_ms: 7 };
+        let presence = bus(&server, "presence").await;
+        presence.call(&svc::NoteActive { users: vec![active] }).await.expect("active");
+        let kept = presence.call(&svc::LoadStatuses { users }).await.expect("load").users;
+        assert_eq!(kept, [svc::KeptStatus { chosen: Some(chosen), last_active_ms: 7 }]);
         let sync = svc::Sync { token, ..svc::Sync::default() };
         let page = edge.call(&sync).await.expect("sync");
         assert_eq!(page.resync(), svc::Resync::NoCursor);
