@@ -17,8 +17,9 @@ use std::time::Duration;
 use axum::extract::ws::Utf8Bytes;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
-use weft_nats::{Bus, Message, Subject, Subscription, subject::WEFT_ENTRY};
-use weft_proto::{Cursor, EventHead, Partition, Position, RoomId, UserId};
+use weft_nats::subject::{WEFT_ENTRY, WEFT_LOGOUT};
+use weft_nats::{Bus, Message, Subject, Subscription};
+use weft_proto::{Cursor, DeviceId, EventHead, Partition, Position, RoomId, UserId};
 use weft_runtime::Shutdown;
 
 use self::seen::Seen;
@@ -233,7 +234,7 @@ impl Feed {
             self.live.send_replace(true);
             feeds.has_subscribed(&subject);
             let mut batch = Vec::new();
-            while next_batch(&mut subscription, &mut batch).await {
+            while self.next_batch(&mut subscription, &mut batch).await {
                 self.deliver(&mut batch, feeds.0.generation.load(Ordering::Relaxed));
             }
         };
@@ -242,6 +243,32 @@ impl Feed {
             () = stop.cancelled() => {}
             () = serve => {}
         }
+    }
+
+    /// False: the connection is closed for good.
+    async fn next_batch(
+        &self,
+        subscription: &mut Subscription,
+        batch: &mut Vec<Arc<Event>>,
+    ) -> bool {
+        let Some(first) = subscription.next().await else { return false };
+        batch.extend(self.read(first));
+        while batch.len() < BATCH_EVENTS_MAX {
+            let Some(message) = subscription.try_next() else { break };
+            batch.extend(self.read(message));
+        }
+        true
+    }
+
+    /// `None` for what is not an entry.
+    fn read(&self, message: Message) -> Option<Arc<Event>> {
+        if let Some(device) = message.header(WEFT_LOGOUT) {
+            let device = DeviceId::new(device).ok()?;
+            let members = lock(&self.members);
+            members.mailboxes.iter().for_each(|(_, mailbox)| mailbox.log_out(&device));
+            return None;
+        }
+        read(message)
     }
 
     fn deliver(&self, batch: &mut Vec<Arc<Event>>, generation: u64) {
@@ -285,17 +312,6 @@ async fn subscribe(bus: &Bus, subject: &Subject) -> Option<Subscription> {
             }
         }
     }
-}
-
-/// False: the connection is closed for good.
-async fn next_batch(subscription: &mut Subscription, batch: &mut Vec<Arc<Event>>) -> bool {
-    let Some(first) = subscription.next().await else { return false };
-    batch.extend(read(first));
-    while batch.len() < BATCH_EVENTS_MAX {
-        let Some(message) = subscription.try_next() else { break };
-        batch.extend(read(message));
-    }
-    true
 }
 
 /// `None` for what is not an entry.

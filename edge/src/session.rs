@@ -61,7 +61,7 @@ pub(crate) async fn run(shared: Arc<Shared>, socket: WebSocket) {
             let ended = session.serve().await;
             tracing::debug!(user = %session.requests.caller().user, ?ended, "session ended");
             if matches!(ended, Ended::LoggedOut | Ended::Close(CloseCode::LoggedOut)) {
-                session.presence.log_out();
+                session.requests.presence().log_out();
             }
             writer = session.writer;
             ended
@@ -96,7 +96,6 @@ struct Session {
     writer: Writer,
     end: End,
     requests: Requests,
-    presence: Arc<SessionPresence>,
     /// Taken by [`serve`](Self::serve).
     pump: Option<Pump>,
     /// When something came last.
@@ -114,7 +113,8 @@ impl Session {
         end: End,
     ) -> Self {
         let Greeted { caller, cursor, presence } = greeted;
-        let mailbox = Mailbox::new(shared.limits.mailbox_bytes_max, end.clone());
+        let bytes_max = shared.limits.mailbox_bytes_max;
+        let mailbox = Mailbox::new(bytes_max, caller.device.clone(), end.clone());
         let user = caller.user.clone();
         let token = TokenCell::new(Arc::clone(&caller.token));
         let presence = SessionPresence::new(shared, &caller, token.clone(), presence);
@@ -124,17 +124,7 @@ impl Session {
             Pump::new(Arc::clone(shared), user, token, cursor, mailbox, Arc::clone(&presence));
         let shared = Arc::clone(shared);
         let heard_at = Instant::now();
-        Self {
-            shared,
-            stream,
-            writer,
-            end,
-            requests,
-            presence,
-            pump: Some(pump),
-            heard_at,
-            leave: None,
-        }
+        Self { shared, stream, writer, end, requests, pump: Some(pump), heard_at, leave: None }
     }
 
     /// Runs until the session is over, and says why.
@@ -152,7 +142,7 @@ impl Session {
         let mut draining = Box::pin(shared.drain.begun());
         let mut turn = std::pin::pin!(pump.turn());
         // Boxed: it waits most of the time, and would be a part of every idle session.
-        let mut sight = Box::pin(Sight::new(Arc::clone(&self.presence)).turn());
+        let mut sight = Box::pin(Sight::new(Arc::clone(self.requests.presence())).turn());
         let mut timer = std::pin::pin!(sleep_until(self.due_at()));
         loop {
             // The end, time, what the client says, what it waits for, what it gets by itself. What
@@ -209,7 +199,7 @@ impl Session {
     /// Any frame is a sign of life; a text is a request.
     async fn on_frame(&mut self, frame: Option<Result<Message, axum::Error>>) -> Result<(), Ended> {
         self.heard_at = Instant::now();
-        self.presence.touch();
+        self.requests.presence().touch();
         match read(frame)? {
             Inbound::Request(text) => self.requests.on_request(&text, &mut self.writer).await,
             Inbound::Binary => self.writer.feed(binary_refused()).await,

@@ -9,9 +9,7 @@
 //! one.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::Duration;
 
-use tokio::time::Instant;
 use weft_proto::partition::fnv1a_64;
 use weft_proto::{Presence, UserId};
 
@@ -20,8 +18,6 @@ use crate::shown::Shown;
 
 /// Users are spread over presence nodes in so many shares.
 pub const SHARES: u16 = 64;
-/// What the one whose duty it is has not published for so long, it has published unheard.
-const UNHEARD_AFTER: Duration = Duration::from_secs(3);
 
 /// The share of a user.
 #[must_use]
@@ -42,8 +38,9 @@ pub struct Ledger {
     /// The shares that this node publishes.
     duties: BTreeSet<u16>,
     published: HashMap<UserId, Published>,
-    /// What this node knows and its owner has not published yet, and since when.
-    unpublished: HashMap<UserId, (Shown, Instant)>,
+    /// What this node knows and has not heard of whose duty it is: the other is about to publish it,
+    /// its word was lost, or it is dead.
+    unpublished: HashMap<UserId, Shown>,
 }
 
 impl Ledger {
@@ -63,8 +60,7 @@ impl Ledger {
         if self.is_mine(user) {
             return Some(self.publish(user, shown.clone(), now));
         }
-        let since = self.unpublished.get(user).map_or(now.at, |(_, since)| *since);
-        self.unpublished.insert(user.clone(), (shown.clone(), since));
+        self.unpublished.insert(user.clone(), shown.clone());
         None
     }
 
@@ -75,7 +71,7 @@ impl Ledger {
             return;
         }
         let shown = Shown::of(presence);
-        if self.unpublished.get(user).is_some_and(|(wanted, _)| *wanted == shown) {
+        if self.unpublished.get(user) == Some(&shown) {
             self.unpublished.remove(user);
         }
         let published = Published { shown, version: presence.version };
@@ -89,28 +85,22 @@ impl Ledger {
         let owed: Vec<UserId> =
             self.unpublished.keys().filter(|user| mine(user)).cloned().collect();
         let publish = |user: UserId| {
-            let (shown, _) = self.unpublished.remove(&user)?;
+            let shown = self.unpublished.remove(&user)?;
             Some(self.publish(&user, shown, now))
         };
         owed.into_iter().filter_map(publish).collect()
     }
 
-    /// Takes what others had the duty to publish for published, where they surely did.
-    pub fn on_time(&mut self, now: Now) {
-        let is_late = |(_, since): &(Shown, Instant)| *since + UNHEARD_AFTER <= now.at;
-        let late = self.unpublished.iter().filter(|(_, waiting)| is_late(waiting));
-        let late: Vec<UserId> = late.map(|(user, _)| user.clone()).collect();
-        for user in late {
-            let Some((shown, _)) = self.unpublished.remove(&user) else { continue };
-            let version = self.published.get(&user).map_or(1, |known| known.version + 1);
-            self.published.insert(user, Published { shown, version });
-        }
-    }
-
-    /// What was published of a user last; `None`: nothing.
+    /// What is known of a user; `None`: nothing. What is not published yet has the version after
+    /// the last, so that whoever has heard more keeps that.
     #[must_use]
     pub fn get(&self, user: &UserId) -> Option<Presence> {
-        self.published.get(user).map(|known| known.shown.presence(user, known.version))
+        let published = self.published.get(user);
+        let version = published.map_or(0, |known| known.version);
+        match self.unpublished.get(user) {
+            Some(shown) => Some(shown.presence(user, version + 1)),
+            None => published.map(|known| known.shown.presence(user, version)),
+        }
     }
 
     /// True where a user is this node's duty.
@@ -137,6 +127,7 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
     use weft_proto::presence::Status;
 
     use super::*;
@@ -176,7 +167,10 @@ mod tests {
         let (mut first, mut second) = (owner(), Ledger::default());
         let told = first.on_change(&bob(), &online(), now(1_000)).expect("published");
         assert_eq!(second.on_change(&bob(), &online(), now(1_002)), None);
-        assert_eq!(second.get(&bob()), None);
+        assert_eq!(
+            second.get(&bob()).map(|bob| (bob.status, bob.version)),
+            Some((Status::Online, 1))
+        );
         second.on_heard(&told);
         assert_eq!(second.get(&bob()), Some(told.clone()));
         // The first dies before it says that Bob is gone: the second says it, with a later version.
@@ -193,16 +187,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_published_unheard_is_known_all_the_same() {
         let mut other = Ledger::default();
-        let mut told = online().presence(&bob(), 40);
-        other.on_heard(&told);
+        other.on_heard(&online().presence(&bob(), 40));
         other.on_change(&bob(), &Shown::offline(7), now(50));
-        other.on_time(now(60));
-        assert_eq!(other.get(&bob()), Some(told.clone()));
-        tokio::time::advance(UNHEARD_AFTER).await;
-        other.on_time(now(3_060));
-        told = Shown::offline(7).presence(&bob(), 41);
-        assert_eq!(other.get(&bob()), Some(told));
-        assert!(other.set_duties((0..SHARES).collect(), now(4_000)).is_empty());
+        // Whoever has heard version 50 of its owner keeps that.
+        assert_eq!(other.get(&bob()), Some(Shown::offline(7).presence(&bob(), 41)));
+        other.on_heard(&Shown::offline(7).presence(&bob(), 50));
+        assert_eq!(other.get(&bob()).map(|bob| bob.version), Some(50));
+        assert!(other.set_duties((0..SHARES).collect(), now(60)).is_empty());
     }
 
     #[tokio::test(start_paused = true)]

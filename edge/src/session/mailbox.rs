@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use weft_proto::frame::CloseCode;
-use weft_proto::{Cursor, Position};
+use weft_proto::{Cursor, DeviceId, Position};
 
 use crate::budget::Budget;
 use crate::feeds::Event;
@@ -84,6 +84,7 @@ struct Shared {
     /// Something did not fit meanwhile: sync again.
     has_overflowed: AtomicBool,
     end: End,
+    device: DeviceId,
 }
 
 /// Delivers into a mailbox. Cheap to clone.
@@ -118,6 +119,13 @@ impl MailboxHandle {
         shared.end.end(CloseCode::SlowReader);
     }
 
+    /// Ends the session where it is this device's: its login has ended.
+    pub(crate) fn log_out(&self, device: &DeviceId) {
+        if self.0.device == *device {
+            self.0.end.end(CloseCode::LoggedOut);
+        }
+    }
+
     /// Queues a marker where it says something to the session (or to `anyone`). Where it does not
     /// fit it is left out: the next one says more.
     pub(crate) fn mark(&self, cursor: &Arc<Cursor>, anyone: bool) {
@@ -130,7 +138,7 @@ impl MailboxHandle {
 }
 
 impl Mailbox {
-    pub(crate) fn new(bytes_max: usize, end: End) -> Self {
+    pub(crate) fn new(bytes_max: usize, device: DeviceId, end: End) -> Self {
         let (sender, items) = mpsc::unbounded_channel();
         let waiting = Budget::new(bytes_max);
         let handle = MailboxHandle(Arc::new(Shared {
@@ -140,6 +148,7 @@ impl Mailbox {
             is_syncing: AtomicBool::new(true),
             has_overflowed: AtomicBool::new(false),
             end,
+            device,
         }));
         Self { items, handle }
     }
@@ -203,6 +212,10 @@ mod tests {
 
     use crate::feeds::tests::event;
 
+    fn device() -> DeviceId {
+        DeviceId::new("phone").expect("id")
+    }
+
     fn item() -> Item {
         Item::Event(Arc::new(event(1, "{}")))
     }
@@ -211,7 +224,7 @@ mod tests {
     async fn a_full_mailbox_ends_its_session_alone() {
         let end = End::new(&CancellationToken::new());
         let event = item();
-        let mut mailbox = Mailbox::new(2 * event.cost(), end.clone());
+        let mut mailbox = Mailbox::new(2 * event.cost(), device(), end.clone());
         assert!(mailbox.end_sync());
         let handle = mailbox.handle();
         handle.deliver(event.clone());
@@ -228,7 +241,7 @@ mod tests {
     async fn an_overflow_during_a_sync_asks_for_another() {
         let end = End::new(&CancellationToken::new());
         let event = item();
-        let mut mailbox = Mailbox::new(event.cost(), end.clone());
+        let mut mailbox = Mailbox::new(event.cost(), device(), end.clone());
         let handle = mailbox.handle();
         handle.deliver(event.clone());
         handle.deliver(event.clone());
@@ -244,7 +257,7 @@ mod tests {
     async fn what_was_put_out_makes_room() {
         let end = End::new(&CancellationToken::new());
         let event = item();
-        let mut mailbox = Mailbox::new(event.cost(), end.clone());
+        let mut mailbox = Mailbox::new(event.cost(), device(), end.clone());
         for _ in 0..1_000 {
             mailbox.handle().deliver(event.clone());
             let mut taken = Vec::new();
@@ -257,7 +270,7 @@ mod tests {
     #[tokio::test]
     async fn a_marker_comes_where_one_is_owed_and_fits() {
         let end = End::new(&CancellationToken::new());
-        let mut mailbox = Mailbox::new(2 * ITEM_OVERHEAD_BYTES, end.clone());
+        let mut mailbox = Mailbox::new(2 * ITEM_OVERHEAD_BYTES, device(), end.clone());
         let handle = mailbox.handle();
         let position = |version| Position::new(version, 0);
         let marker = |version| Arc::new(Cursor { store: StoreId(1), position: position(version) });
@@ -280,6 +293,16 @@ mod tests {
             .collect();
         assert_eq!(positions, [position(5), position(7)]);
         assert_eq!(end.ended().now_or_never(), None);
+    }
+
+    #[tokio::test]
+    async fn a_login_ends_the_sessions_of_its_own_device() {
+        let end = End::new(&CancellationToken::new());
+        let handle = Mailbox::new(1_000, device(), end.clone()).handle();
+        handle.log_out(&DeviceId::new("desk").expect("id"));
+        assert_eq!(end.ended().now_or_never(), None);
+        handle.log_out(&device());
+        assert_eq!(end.ended().now_or_never(), Some(CloseCode::LoggedOut));
     }
 
     #[tokio::test]

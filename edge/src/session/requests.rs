@@ -73,6 +73,10 @@ impl Requests {
         }
     }
 
+    pub(super) fn presence(&self) -> &Arc<SessionPresence> {
+        &self.presence
+    }
+
     pub(super) fn caller(&self) -> &Caller {
         &self.caller
     }

@@ -217,7 +217,6 @@ impl Task {
         if let Err(error) = self.bus.publish(&subject, &[], tick.encode().into()).await {
             tracing::debug!(%error, "no tick");
         }
-        lock(&self.state).ledger.on_time(now());
         if self.watch.is_none()
             && let Err(error) = self.read_all().await
         {
