@@ -7,6 +7,7 @@ mod drain;
 mod export;
 mod import;
 mod nodes;
+mod presence;
 mod progress;
 
 use std::any::Any;
@@ -42,6 +43,8 @@ enum AdminCommand {
     Import(import::ImportOptions),
     /// Lists the nodes that live: a JSON object a line.
     Nodes(nodes::Installation),
+    /// Says what is known of a user's presence: a JSON object.
+    Presence(presence::PresenceOptions),
     /// Has an edge send its sessions away and end, and says how far it is: a JSON object a line.
     Drain(drain::DrainOptions),
 }
@@ -127,6 +130,7 @@ pub fn run(options: AdminOptions) -> Result<(), Error> {
             AdminCommand::AcceptLoss(options) => accept_loss::run(options).await,
             AdminCommand::Export(options) => export::run(options).await,
             AdminCommand::Import(options) => import::run(options).await,
+            AdminCommand::Presence(options) => presence::run(&options).await,
             AdminCommand::Nodes(installation) => nodes::run(&installation).await,
             AdminCommand::Drain(options) => drain::run(options).await,
         }

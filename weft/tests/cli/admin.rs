@@ -145,7 +145,7 @@ fn the_nodes_of_a_running_dev_are_listed() {
     let (_dev, place) = Running::dev(folder.path());
     let data = folder.path().to_str().expect("a path");
     let mut lines = Vec::new();
-    wait_until("both roles are there, and the edge can be found", || {
+    wait_until("all roles are there, and the edge can be found", || {
         let output = weft(&["admin", "nodes", "--data", data]).output().expect("run");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         lines = text.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
@@ -153,7 +153,18 @@ fn the_nodes_of_a_running_dev_are_listed() {
         lines.iter().any(has_url)
     });
     let roles: Vec<_> = lines.iter().map(|line| (&line["role"], &line["safe_to_remove"])).collect();
-    assert_eq!(roles, [(&json!("core"), &json!(false)), (&json!("edge"), &json!(false))]);
+    let role = |name: &str| (json!(name), json!(false));
+    let wanted = [role("core"), role("edge"), role("presence")];
+    assert!(roles.iter().copied().eq(wanted.iter().map(|(role, safe)| (role, safe))), "{roles:?}");
+    let seen = weft(&["admin", "presence", "alice", "--data", data]).output().expect("run");
+    let seen: Value = serde_json::from_slice(&seen.stdout).expect("JSON");
+    let nobody = json!({
+        "user": "alice",
+        "seen": { "user": "alice", "status": "offline", "version": 0 },
+        "chosen": "online",
+        "edges": []
+    });
+    assert_eq!(seen, nobody);
     let line = failure_line(weft(&["admin", "drain", "nobody", "--data", data]));
     let edge = lines[1]["node"].as_str().expect("a name");
     assert!(line.contains("no live edge nobody") && line.contains(edge), "{line}");
