@@ -69,6 +69,11 @@ impl Discovery {
     }
 }
 
+/// True where an edge with so many sessions takes one more.
+fn has_place(info: &NodeInfo, sessions: u64) -> bool {
+    info.sessions_max == 0 || sessions < u64::from(info.sessions_max)
+}
+
 /// An edge that takes sessions.
 struct Candidate<'a> {
     node: &'a NodeId,
@@ -88,8 +93,7 @@ fn choose<'a>(
         .map(|(node, info)| Candidate { node, info, load: load(node, info) })
         .filter(|edge| {
             let info = edge.info;
-            let has_place = info.sessions_max == 0 || edge.load < u64::from(info.sessions_max);
-            !info.url.is_empty() && !info.draining && has_place
+            !info.url.is_empty() && !info.draining && has_place(info, info.sessions.into())
         })
         .collect();
     if !region.is_empty() && free.iter().any(|edge| edge.info.region == region) {
@@ -98,8 +102,12 @@ fn choose<'a>(
     let total: u64 = free.iter().map(|edge| edge.load).sum();
     let share = ((total + 1) * LOAD_PERCENT_MAX).div_ceil(100 * (free.len() as u64).max(1));
     let load_max = share.max(LOAD_FREE);
-    // Who has more than the share comes behind all that have not.
-    free.sort_by_cached_key(|edge| (edge.load >= load_max, Reverse(score(edge.node, key))));
+    // Who has more than the share comes behind all that have not. So does an edge that is full when
+    // all have come who were sent there: whether they come nobody knows, and whoever asks in vain
+    // again and again must not make the others believe that there is no place.
+    let is_behind =
+        |edge: &Candidate<'_>| edge.load >= load_max || !has_place(edge.info, edge.load);
+    free.sort_by_cached_key(|edge| (is_behind(edge), Reverse(score(edge.node, key))));
     free.into_iter().take(EDGES_MAX).map(|edge| (edge.node, edge.info)).collect()
 }
 
@@ -119,10 +127,6 @@ mod tests {
 
     fn edges(count: usize) -> Nodes {
         (0..count).map(|number| (name(number), edge(number))).collect()
-    }
-
-    fn urls(picked: &[NodeInfo]) -> Vec<&str> {
-        picked.iter().map(|info| info.url.as_str()).collect()
     }
 
     /// Where each user goes when all come one after the other, and everybody's edge is known at once.
@@ -204,8 +208,8 @@ mod tests {
             let picked = pick(user);
             assert!(["wss://edge-3", "wss://edge-5"].contains(&picked[0].url.as_str()));
         }
-        // The last place of edge 3 is given away.
-        assert_eq!(urls(&pick(100)), ["wss://edge-5", "wss://edge-4"]);
+        // The last place of edge 3 is given away, perhaps.
+        assert_eq!(pick(100)[0].url, "wss://edge-5");
         all.retain(|node, _| *node == name(0));
         assert!(discovery.pick(&all, "", "user", Instant::now()).is_empty());
     }
