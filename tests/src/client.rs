@@ -59,6 +59,22 @@ struct Shared {
     syncs: Vec<Option<String>>,
     /// The close codes of ended sockets.
     closes: Vec<Option<u16>>,
+    /// When the last socket ended, until the next `welcome`.
+    away_since: Option<Instant>,
+    longest_away: Duration,
+}
+
+impl Shared {
+    fn gone(&mut self, code: Option<u16>) {
+        self.closes.push(code);
+        self.away_since = Some(Instant::now());
+    }
+
+    fn back(&mut self) {
+        if let Some(since) = self.away_since.take() {
+            self.longest_away = self.longest_away.max(since.elapsed());
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -188,6 +204,14 @@ impl Client {
     #[must_use]
     pub fn closes(&self) -> Vec<Option<u16>> {
         self.shared().closes.clone()
+    }
+
+    /// The longest time from a socket's end to the next `welcome`.
+    #[must_use]
+    pub fn longest_away(&self) -> Duration {
+        let shared = self.shared();
+        let away = shared.away_since.map_or(Duration::ZERO, |since| since.elapsed());
+        shared.longest_away.max(away)
     }
 
     /// Ends it, after the answers that it still waits for.

@@ -145,6 +145,13 @@ impl Load {
         self.clients.iter().flat_map(|client| client.closes()).collect()
     }
 
+    /// The longest time that any device was without a session.
+    #[must_use]
+    pub fn longest_away(&self) -> Duration {
+        let away = self.clients.iter().map(|client| client.longest_away());
+        away.max().unwrap_or_default()
+    }
+
     /// Waits until so many further texts are acknowledged.
     ///
     /// # Panics

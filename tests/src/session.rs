@@ -31,6 +31,8 @@ pub struct Session {
     /// The newest `cursor` that came by itself. Tests resume from [`Self::cursor`], so that what
     /// they get does not depend on when it came.
     pub pushed_cursor: Value,
+    /// The `draining`, where it came.
+    pub draining: Value,
 }
 
 impl Session {
@@ -56,6 +58,7 @@ impl Session {
             welcome: Value::Null,
             synced: Value::Null,
             pushed_cursor: Value::Null,
+            draining: Value::Null,
         };
         let mut hello = json!({ "type": "hello", "token": token });
         if let Some(cursor) = cursor {
@@ -250,6 +253,7 @@ impl Session {
                 self.pushed_cursor = Value::Null;
             }
             None if frame["type"] == "cursor" => self.pushed_cursor = frame["cursor"].clone(),
+            None if frame["type"] == "draining" => self.draining = frame,
             None if frame["type"] == "entry" || frame["type"] == "error" => {
                 self.pushes.push_back(frame);
             }

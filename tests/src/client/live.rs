@@ -57,9 +57,10 @@ impl Task {
     pub(super) async fn live(&mut self, welcomed: &mut bool) -> Result<()> {
         let mut live = self.open().await?;
         *welcomed = true;
+        self.shared().back();
         let ended = self.run_live(&mut live).await;
         let code = ended.as_ref().err().and_then(crate::socket::Closed::code_in);
-        self.shared().closes.push(code);
+        self.shared().gone(code);
         let (device, session) = (self.name.clone(), live.session);
         self.recorder.record(Event::Closed { device, session, code });
         ended

@@ -1,0 +1,329 @@
+//! An edge that is to end is named to nobody any more, and its sessions leave one after the other;
+//! all parts are restarted in turn, and nobody loses a word.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tokio::process::Command;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use tokio_tungstenite::tungstenite::Error as WsError;
+use weft_tests::account::Login;
+use weft_tests::http;
+use weft_tests::load::{Load, LoadOptions, read_room};
+use weft_tests::session::{LIMIT, Session};
+use weft_tests::socket::{Closed, Socket};
+use weft_tests::system::{Options, System, direct, role_env, weft};
+use weft_tests::wait::until;
+
+/// What a busy machine may add to a time.
+const SLACK: Duration = Duration::from_secs(5);
+
+fn url(edge: SocketAddr) -> String {
+    format!("http://{edge}")
+}
+
+/// The edges that an edge names for a user, best first; none: it says that there are none.
+async fn connect(edge: SocketAddr, user: &str) -> Result<Vec<String>> {
+    let path = format!("/v1/connect?user={user}");
+    let answer = http::call(edge, "GET", &path, None, &Value::Null).await?;
+    if answer.status == 503 {
+        return Ok(Vec::new());
+    }
+    ensure!(answer.status == 200, "{answer:?}");
+    let edges: Vec<String> = serde_json::from_value(answer.body["edges"].clone())?;
+    ensure!(answer.body["url"] == edges[0], "{answer:?}");
+    Ok(edges)
+}
+
+/// Waits until this edge names all of these, and no others.
+async fn names(edge: SocketAddr, wanted: &[SocketAddr]) {
+    let mut wanted: Vec<String> = wanted.iter().copied().map(url).collect();
+    wanted.sort_unstable();
+    until(&format!("{edge} names {wanted:?}"), LIMIT, async || {
+        // Slowly: whoever asks is counted for a while as on the way.
+        sleep(Duration::from_millis(200)).await;
+        let mut named = connect(edge, "anybody").await.ok()?;
+        named.sort_unstable();
+        (named == wanted).then_some(())
+    })
+    .await;
+}
+
+/// What a session came to that sent until it was closed.
+struct Left {
+    login: Login,
+    /// Client ids and seqs in the own notebook.
+    acked: Vec<(String, u64)>,
+    code: Option<u16>,
+    /// As `draining` said.
+    close_in: Option<Duration>,
+    at: Instant,
+}
+
+/// Sends, one text after the other, until the socket is closed.
+async fn send_until_closed(mut session: Session, login: Login) -> Result<Left> {
+    let room = direct(&login, &login);
+    let mut acked = Vec::new();
+    loop {
+        let id = weft_tests::ulid::fresh();
+        let sent = session.acked(&room, json!({ "text": "on the way", "client_id": id })).await;
+        match sent {
+            Ok(seq) => acked.push((id, seq)),
+            Err(error) => {
+                let code = Closed::code_in(&error);
+                ensure!(code.is_some(), "the socket did not end in order: {error:#}");
+                let close_in = session.draining["close_in_ms"].as_u64().map(Duration::from_millis);
+                return Ok(Left { login, acked, code, close_in, at: Instant::now() });
+            }
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Five users with four devices each that send at the first edge.
+async fn senders(system: &System) -> Result<JoinSet<Result<Left>>> {
+    let mut senders = JoinSet::new();
+    for user in 0..5 {
+        let first = system.user(&format!("user{user}")).await?;
+        for device in 0..4 {
+            let login = system.device(&first.user, &format!("device{device}")).await?;
+            let session = system.session(&login).await?;
+            senders.spawn(send_until_closed(session, login));
+        }
+    }
+    Ok(senders)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_that_is_told_to_end_sends_its_sessions_away() -> Result<()> {
+    const WINDOW: Duration = Duration::from_secs(8);
+    let system = System::split(Options::default().edge(&["--drain-s", "8"])).await?;
+    let [gone, stays] = [system.edges()[0], system.edges()[1]];
+    names(stays, &[gone, stays]).await;
+    let mut senders = senders(&system).await?;
+    let began = Instant::now();
+    system.process("edge-0").signal(Signal::TERM)?;
+
+    let reason = until("it drains", LIMIT, async || {
+        let answer = http::call(gone, "GET", "/readyz", None, &Value::Null).await.ok()?;
+        (answer.status == 503).then(|| answer.body["error"]["message"].to_string())
+    })
+    .await;
+    assert!(reason.contains("draining: ") && reason.contains(" sessions left"), "{reason}");
+    refused_with(Socket::open(gone).await, 503);
+    names(stays, &[stays]).await;
+    let left = async {
+        let mut left = Vec::new();
+        while let Some(session) = senders.join_next().await {
+            left.push(session??);
+        }
+        Ok::<_, anyhow::Error>(left)
+    };
+    let ended = system.process("edge-0").ended(WINDOW + SLACK);
+    let never_again = async {
+        loop {
+            let named = connect(stays, "anybody").await.expect("an answer");
+            assert_eq!(named, [url(stays)], "it is named again");
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let (left, status) = tokio::select! {
+        both = async { tokio::join!(left, ended) } => both,
+        () = never_again => unreachable!(),
+    };
+    let left = left?;
+    assert!(status.success(), "{status}");
+    assert_eq!(left.len(), 20);
+    let mut times: Vec<Duration> = left.iter().map(|left| left.at - began).collect();
+    times.sort_unstable();
+    eprintln!("20 sessions left within {WINDOW:?}, the first ones and the last: {times:.1?}");
+    assert!(times[19] <= WINDOW + SLACK && times[19] - times[0] >= WINDOW / 5, "{times:?}");
+    for left in &left {
+        assert_eq!(left.code, Some(4000));
+        assert!(left.close_in.context("it was not told")? <= WINDOW * 8 / 10);
+        assert!(!left.acked.is_empty(), "{} sent nothing", left.login.user);
+    }
+    acks_are_kept(stays, &left).await
+}
+
+/// What was acknowledged stands where it was acknowledged, as the other edge sees it.
+async fn acks_are_kept(edge: SocketAddr, left: &[Left]) -> Result<()> {
+    for Left { login, acked, .. } in left {
+        let log = read_room(edge, login, &direct(login, login)).await?;
+        for (id, seq) in acked {
+            let entry = &log[usize::try_from(*seq)? - 1];
+            assert_eq!((entry.seq, entry.client_id.as_deref()), (*seq, Some(id.as_str())));
+        }
+    }
+    Ok(())
+}
+
+/// The edge refuses the socket, and says when to come back, in 1 to 5 s.
+fn refused_with(opened: Result<Socket>, status: u16) {
+    let error = opened.expect_err("no socket");
+    let Some(WsError::Http(answer)) = error.downcast_ref() else { panic!("{error:#}") };
+    assert_eq!(answer.status().as_u16(), status);
+    let after = answer.headers().get("retry-after").and_then(|after| after.to_str().ok());
+    let after: u64 = after.and_then(|after| after.parse().ok()).expect("Retry-After");
+    assert!((1..=5).contains(&after), "{after}");
+}
+
+/// Runs `weft admin …` against the system's NATS: exit code, lines of JSON, and what it says on
+/// standard error.
+async fn admin(system: &System, args: &[&str]) -> Result<(Option<i32>, Vec<Value>, String)> {
+    let output = Command::new(weft().await)
+        .arg("admin")
+        .args(args)
+        .args(["--nats", &system.nats_url()])
+        .envs(role_env("admin"))
+        .output()
+        .await?;
+    let text = String::from_utf8(output.stdout)?;
+    let lines = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    Ok((output.status.code(), lines, String::from_utf8(output.stderr)?))
+}
+
+async fn nodes(system: &System) -> Result<Vec<Value>> {
+    let (code, lines, error) = admin(system, &["nodes"]).await?;
+    ensure!(code == Some(0), "{error}");
+    Ok(lines)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_drains_an_edge() -> Result<()> {
+    let options = Options::default().edge(&["--drain-s", "4", "--region", "eu"]);
+    let system = System::split(options).await?;
+    let alice = system.user("alice").await?;
+    let mut sessions = Vec::new();
+    for _ in 0..5 {
+        sessions.push(system.session(&alice).await?);
+    }
+    let listed = until("the sessions are told", LIMIT, async || {
+        let nodes = nodes(&system).await.expect("nodes");
+        nodes.iter().any(|node| node["sessions"] == 5).then_some(nodes)
+    })
+    .await;
+    let of = |name: &str| listed.iter().find(|node| node["node"] == name).expect("listed");
+    let edge = of("edge-0");
+    assert_eq!((&edge["role"], &edge["region"]), (&json!("edge"), &json!("eu")));
+    assert_eq!(edge["url"], url(system.edge()));
+    assert_eq!((&edge["draining"], &edge["safe_to_remove"]), (&json!(false), &json!(false)));
+    let roles: Vec<&Value> = listed.iter().map(|node| &node["role"]).collect();
+    assert_eq!(roles, ["core", "edge", "edge"]);
+
+    let (code, lines, error) = admin(&system, &["drain", "edge-0"]).await?;
+    assert_eq!(code, Some(0), "{error}");
+    let (first, last) = (&lines[0], lines.last().context("a line")?);
+    assert_eq!((&first["sessions"], &first["draining"]), (&json!(5), &json!(false)));
+    assert_eq!((&last["sessions"], &last["safe_to_remove"]), (&json!(0), &json!(true)));
+    assert!(lines.len() > 2, "nothing was told on the way: {lines:?}");
+    let told: Vec<u64> = lines.iter().filter_map(|line| line["sessions"].as_u64()).collect();
+    assert!(told.is_sorted_by(|before, after| before >= after), "{told:?}");
+    for session in &mut sessions {
+        let ended = loop {
+            if let Err(error) = session.next_push().await {
+                break error;
+            }
+        };
+        assert_eq!(Closed::code_in(&ended), Some(4000), "{ended:#}");
+        assert!(session.draining["close_in_ms"].is_u64(), "it was not told");
+    }
+    assert!(system.process("edge-0").ended(LIMIT).await.success());
+    let left: Vec<Value> =
+        nodes(&system).await?.into_iter().map(|node| node["node"].clone()).collect();
+    assert!(left.contains(&json!("edge-1")) && !left.contains(&json!("edge-0")), "{left:?}");
+
+    let (code, lines, error) = admin(&system, &["drain", "edge-0"]).await?;
+    assert_eq!((code, lines.len()), (Some(1), 0));
+    assert!(error.contains("no live edge edge-0") && error.contains("edge-1"), "{error}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_user_meets_at_one_edge_until_it_is_full() -> Result<()> {
+    const PLACES: usize = 40;
+    let system = System::split(Options::default().edge(&["--sessions-max", "40"])).await?;
+    for edge in system.edges() {
+        names(*edge, system.edges()).await;
+    }
+    let alice = system.user("alice").await?;
+    let home = connect(system.edge(), &alice.user).await?[0].clone();
+    for _ in 0..5 {
+        for edge in system.edges() {
+            assert_eq!(connect(*edge, &alice.user).await?[0], home);
+        }
+    }
+    let edges = system.edges().iter().copied();
+    let (at_home, elsewhere): (Vec<_>, Vec<_>) = edges.partition(|edge| url(*edge) == home);
+    let mut sessions = Vec::new();
+    for _ in 0..PLACES {
+        sessions.push(Session::open(at_home[0], &alice, None).await?);
+    }
+    refused_with(Socket::open(at_home[0]).await, 503);
+    for edge in system.edges() {
+        names(*edge, &elsewhere).await;
+        assert_eq!(connect(*edge, &alice.user).await?, [url(elsewhere[0])]);
+    }
+    sessions.clear();
+    names(elsewhere[0], system.edges()).await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_many_who_come_at_once_are_told_to_come_later() -> Result<()> {
+    let limits = ["--connects-per-s", "1", "--connects-burst", "5"];
+    let system = System::split(Options { edges: 1, ..Options::default() }.edge(&limits)).await?;
+    let alice = system.user("alice").await?;
+    let mut session = system.session(&alice).await?;
+    let mut sockets = Vec::new();
+    let refused = loop {
+        match Socket::open(system.edge()).await {
+            Ok(socket) => sockets.push(socket),
+            refused => break refused,
+        }
+        assert!(sockets.len() < 100, "nobody is refused");
+    };
+    refused_with(refused, 503);
+    assert!(sockets.len() >= 4, "{} were taken", sockets.len());
+    // Who is there does not notice.
+    session.acked(&direct(&alice, &alice), json!({ "text": "hello" })).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_parts_are_restarted_in_turn_under_load() -> Result<()> {
+    const WINDOW: Duration = Duration::from_secs(5);
+    let system = System::split(Options::default().edge(&["--drain-s", "5"])).await?;
+    let mut load = Load::start(&system, LoadOptions::default()).await?;
+    let edges = ["edge-0", "edge-1"].map(str::to_owned);
+    for part in edges.iter().chain(system.core_names()) {
+        let (process, began) = (system.process(part), Instant::now());
+        process.signal(Signal::TERM)?;
+        let status = process.ended(WINDOW + SLACK + SLACK).await;
+        assert!(status.success(), "{part}: {status}");
+        let ended = began.elapsed();
+        process.restart()?;
+        load.progress(100).await;
+        system.ready().await;
+        eprintln!("{part} ended after {ended:.1?}, all is well after {:.1?}", began.elapsed());
+        load.progress(100).await;
+    }
+    let (closes, away) = (load.closes(), load.longest_away());
+    assert!(closes.iter().all(|code| *code == Some(4000)), "{closes:?}");
+    // At one edge each at the beginning, at the other one after its drain, and back.
+    assert!(closes.len() >= 6, "{closes:?}");
+    assert!(away <= WINDOW, "somebody was away for {away:?}");
+    let outcome = load.finish(&system).await?;
+    eprintln!(
+        "{} acks, {} entries, {} sockets were closed, nobody was away for more than {away:.1?}",
+        outcome.acked,
+        outcome.entries,
+        closes.len()
+    );
+    assert_eq!(outcome.violations, []);
+    Ok(())
+}
