@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use weft_nats::{Bus, Error, UserKeys};
 use weft_proto::presence::{Chosen, DeviceHere, Here};
@@ -26,6 +26,8 @@ const REFRESH_AFTER: Duration = Duration::from_secs(600);
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// Before what failed is tried again.
 const PAUSE: Duration = Duration::from_millis(300);
+/// How long the last write may take.
+const FINISH_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Announces the users of one edge. Cheap to clone.
 #[derive(Clone)]
@@ -178,15 +180,13 @@ impl Announcer {
                     self.sweep();
                 }
             }
-            while !self.write(&keys).await {
-                tokio::select! {
-                    biased;
-                    () = stop.cancelled() => break,
-                    () = sleep(PAUSE) => {}
-                }
+            // What a write has begun is forgotten where the edge ends: its key among the live nodes
+            // goes with it, and that says more.
+            while stop.run_until_cancelled(self.write(&keys)).await == Some(false) {
+                stop.run_until_cancelled(sleep(PAUSE)).await;
             }
         }
-        self.write(&keys).await;
+        let _ = timeout(FINISH_TIMEOUT, self.write(&keys)).await;
     }
 
     async fn open(&self, bus: &Bus, stop: &CancellationToken) -> Option<UserKeys> {

@@ -169,6 +169,14 @@ impl Merge {
         std::mem::take(&mut self.seen)
     }
 
+    /// This node ends: when those were last seen who have just lost their connection, though they may
+    /// come back.
+    #[must_use]
+    pub fn lost(&self) -> Vec<(UserId, u64)> {
+        let lost = |(user, known): (&UserId, &User)| Some((user.clone(), known.lost_ms()?));
+        self.users.iter().filter_map(lost).collect()
+    }
+
     /// The users of whom nothing is remembered any more.
     pub fn take_forgotten(&mut self) -> Vec<UserId> {
         std::mem::take(&mut self.forgotten)

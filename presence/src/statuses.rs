@@ -17,6 +17,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
+use weft_nats::subject::WEFT_PRESENCE;
 use weft_nats::{Bus, Filter, Message, Subscription};
 use weft_proto::limits::PRESENCE_USERS_MAX;
 use weft_proto::presence::{PresenceTick, Status};
@@ -195,7 +196,12 @@ impl Statuses {
     }
 
     fn on_status(&self, message: &Message, losses: &mut Losses) {
-        losses.on_status(message.header(weft_nats::subject::WEFT_PRESENCE), Instant::now());
+        losses.on_status(message.header(WEFT_PRESENCE), Instant::now());
+        // Most of them nobody here waits for.
+        let user = message.subject().rsplit('.').next().unwrap_or_default();
+        if !lock(&self.0.table).users.contains_key(user) {
+            return;
+        }
         match Presence::from_json(message.payload()) {
             Ok(presence) => {
                 let now = Instant::now();

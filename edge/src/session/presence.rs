@@ -101,7 +101,8 @@ impl SessionPresence {
             Kind::Message | Kind::Rename | Kind::Role => false,
         };
         let is_new = head.seq == 1 && head.room.kind() == RoomKind::Direct;
-        if (changes_members || is_new) && self.visit.is_some() {
+        let sees_somebody = self.visit.is_some() || self.with_seen(|seen| !seen.asked.is_empty());
+        if (changes_members || is_new) && sees_somebody {
             self.moved.notify_one();
         }
     }

@@ -272,6 +272,22 @@ async fn an_invisible_user_looks_as_one_who_has_left() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_ends_knows_when_it_saw_whoever_may_come_back() {
+    let mut world = World::new();
+    world.key("a", "1", &[("phone", false)]);
+    assert_eq!(world.merge.lost(), []);
+    world.pass(Duration::from_secs(7)).await;
+    world.key("a", "1", &[]);
+    assert_eq!(world.merge.lost(), [(user("bob"), EPOCH_MS + 7_000)]);
+    // Of an invisible user nothing is told.
+    let mut world = World::new();
+    let invisible = Some(chosen(Choice::Invisible, 1));
+    world.key_with("a", "1", &[("phone", false)], |it| it.chosen = invisible);
+    world.key("a", "1", &[]);
+    assert_eq!(world.merge.lost(), []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_is_shown_before_their_choice_is_known() {
     let mut world = World::new();
     let here = Here {

@@ -183,6 +183,13 @@ impl User {
         }
     }
 
+    /// When others last saw the user, who has lost the connection a moment ago.
+    pub(super) fn lost_ms(&self) -> Option<u64> {
+        let is_lost = matches!(self.connection, Some(Connection::Lost { .. }));
+        let was_seen = self.shown.status != Status::Offline;
+        (is_lost && was_seen).then_some(self.used_ms)
+    }
+
     /// What others are to see.
     pub(super) fn show(&mut self, now: Now) -> Shown {
         let choice = self.choosing.as_ref().map_or(Choice::Online, |it| it.choice);

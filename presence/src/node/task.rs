@@ -147,6 +147,8 @@ impl Task {
             self.act().await;
         }
         self.act().await;
+        let lost = lock(&self.state).merge.lost();
+        self.kept.note(lost);
         self.kept.finish().await;
     }
 

@@ -31,8 +31,8 @@ pub(crate) struct Sight {
 /// What core says of whom the user may see.
 struct Look {
     contacts: HashSet<UserId>,
-    /// Of those whom the session asked for.
-    asked: HashSet<UserId>,
+    /// Of those whom the session had asked for, those who are to be seen no longer.
+    out_of_sight: HashSet<UserId>,
 }
 
 impl Sight {
@@ -86,11 +86,9 @@ impl SessionPresence {
     /// From now on it sees these, and no others.
     fn see(&self, look: Look) {
         self.with_seen(|seen| {
-            let Look { mut contacts, asked } = look;
-            contacts.insert(self.user.clone());
+            let Look { contacts, out_of_sight } = look;
             let before: HashSet<UserId> = seen.contacts.union(&seen.asked).cloned().collect();
-            // Whom it asked for while core was being asked stays.
-            seen.asked.retain(|user| asked.contains(user) || !before.contains(user));
+            seen.asked.retain(|user| !out_of_sight.contains(user));
             seen.unwanted.retain(|user| contacts.contains(user));
             seen.contacts = contacts;
             let sees = |user: &UserId| seen.sees(user);
@@ -123,16 +121,20 @@ async fn look(presence: Arc<SessionPresence>) -> Result<Look, ApiError> {
     // After an outage all sessions ask at once; what they are sent comes first.
     let _permit = shared.presence_reads.acquire().await;
     let token = presence.token.get().to_string();
-    let listed = shared.bus.call(&ListContacts { token: token.clone() }).await?;
-    let asked = presence.with_seen(|seen| seen.asked.clone());
-    let mut still = HashSet::new();
-    if !asked.is_empty() {
-        let users = asked.iter().map(UserId::to_string).collect();
-        let request = AreVisible { token, users, room: String::new() };
-        let visible = shared.bus.call(&request).await?;
-        still = read(&visible.users);
+    let mut contacts = HashSet::new();
+    if presence.visit.is_some() {
+        let listed = shared.bus.call(&ListContacts { token: token.clone() }).await?;
+        contacts = read(&listed.users);
+        contacts.insert(presence.user.clone());
     }
-    Ok(Look { contacts: read(&listed.users), asked: still })
+    let mut out_of_sight = presence.with_seen(|seen| seen.asked.clone());
+    if !out_of_sight.is_empty() {
+        let users = out_of_sight.iter().map(UserId::to_string).collect();
+        let request = AreVisible { token, users, room: String::new() };
+        let visible = read(&shared.bus.call(&request).await?.users);
+        out_of_sight.retain(|user| !visible.contains(user));
+    }
+    Ok(Look { contacts, out_of_sight })
 }
 
 fn read(users: &[String]) -> HashSet<UserId> {

@@ -72,8 +72,9 @@ impl SessionPresence {
     async fn watch(&self, asked: Users) -> Result<Reply, ApiError> {
         let users = self.visible(asked).await?;
         self.with_seen(|seen| {
-            let new = users.iter().filter(|user| !seen.contacts.contains(user));
-            let new: Vec<UserId> = new.filter(|user| !seen.asked.contains(user)).cloned().collect();
+            let new = users.iter().filter(|user| !seen.contacts.contains(*user));
+            let new: Vec<UserId> =
+                new.filter(|user| !seen.asked.contains(*user)).cloned().collect();
             if seen.asked.len() + new.len() > WATCHED_USERS_MAX {
                 let message = format!("a session watches at most {WATCHED_USERS_MAX} users");
                 return Err(ApiError::new(ErrorCode::TooLong, message));
