@@ -86,7 +86,7 @@ impl Merge {
             self.to_load.push(user.clone());
         }
         let Some(known) = self.users.get_mut(user) else { return };
-        let is_new = known.take(Key::read(edge, life, here), &self.lives);
+        let is_new = known.take(Key::read(life, here), &self.lives);
         if !is_new {
             return;
         }
@@ -100,7 +100,9 @@ impl Merge {
     pub fn on_key_gone(&mut self, user: &UserId, edge: &NodeId, now: Now) {
         let Some(known) = self.users.get_mut(user) else { return };
         let lives = &self.lives;
-        known.keys.retain(|key| key.edge != *edge || (key.is_here && lives.is_alive(key.life)));
+        known.keys.retain(|key| {
+            lives.edge(key.life) != Some(edge) || (key.is_here && lives.is_alive(key.life))
+        });
         self.settle(user, false, now);
     }
 
@@ -108,8 +110,9 @@ impl Merge {
     pub fn reconcile(&mut self, present: &HashSet<(UserId, NodeId)>, now: Now) {
         let mut gone = Vec::new();
         for (user, known) in &self.users {
-            let missing = known.keys.iter().map(|key| (user.clone(), key.edge.clone()));
-            gone.extend(missing.filter(|key| !present.contains(key)));
+            let edges = known.keys.iter().filter_map(|key| self.lives.edge(key.life));
+            let keys = edges.map(|edge| (user.clone(), edge.clone()));
+            gone.extend(keys.filter(|key| !present.contains(key)));
         }
         for (user, edge) in gone {
             self.on_key_gone(&user, &edge, now);

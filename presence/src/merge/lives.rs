@@ -23,6 +23,7 @@ enum State {
 #[derive(Default, Debug)]
 pub(super) struct Lives {
     ids: HashMap<NodeId, HashMap<String, LifeId>>,
+    edges: Vec<NodeId>,
     states: Vec<State>,
 }
 
@@ -44,6 +45,7 @@ impl Lives {
         // Restarts of edges are rare: the list of their lives stays short.
         let id = LifeId(u32::try_from(self.states.len()).unwrap_or(u32::MAX));
         self.states.push(state_of_new);
+        self.edges.push(edge.clone());
         self.ids.entry(edge.clone()).or_default().insert(boot.to_owned(), id);
         id
     }
@@ -71,6 +73,15 @@ impl Lives {
         let has_changed = states != self.states;
         self.states = states;
         has_changed
+    }
+
+    /// The edge that lives it, or did.
+    pub(super) fn edge(&self, id: LifeId) -> Option<&NodeId> {
+        self.edges.get(id.0 as usize)
+    }
+
+    pub(super) fn are_of_one_edge(&self, one: LifeId, other: LifeId) -> bool {
+        one == other || self.edge(one) == self.edge(other)
     }
 
     pub(super) fn is_alive(&self, id: LifeId) -> bool {

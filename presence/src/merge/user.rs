@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use weft_proto::NodeId;
 use weft_proto::presence::{Choice, Chosen, Here, Status};
 use weft_proto::svc::KeptStatus;
 
@@ -12,10 +11,9 @@ use super::lives::{LifeId, Lives};
 use super::{FORGET_AFTER, Now, choice};
 use crate::shown::Shown;
 
-/// What an edge says of the user.
+/// What an edge says of the user. There is one for each user who is online: it is small.
 #[derive(Clone, Debug)]
 pub(super) struct Key {
-    pub(super) edge: NodeId,
     pub(super) life: LifeId,
     number: u64,
     /// There is a session.
@@ -26,9 +24,8 @@ pub(super) struct Key {
 }
 
 impl Key {
-    pub(super) fn read(edge: &NodeId, life: LifeId, here: &Here) -> Self {
+    pub(super) fn read(life: LifeId, here: &Here) -> Self {
         Self {
-            edge: edge.clone(),
             life,
             number: here.number,
             is_here: !here.devices.is_empty(),
@@ -94,7 +91,8 @@ impl User {
     /// Takes an edge's word; false where it is an older one, or of a life that is over while another
     /// one's word stands.
     pub(super) fn take(&mut self, key: Key, lives: &Lives) -> bool {
-        match self.keys.iter_mut().find(|known| known.edge == key.edge) {
+        let same_edge = |known: &&mut Key| lives.are_of_one_edge(known.life, key.life);
+        match self.keys.iter_mut().find(same_edge) {
             Some(known) if known.life == key.life && key.number <= known.number => return false,
             Some(known)
                 if known.life != key.life
@@ -104,7 +102,11 @@ impl User {
                 return false;
             }
             Some(known) => *known = key,
-            None => self.keys.push(key),
+            None => {
+                // Nearly all users are at one edge.
+                self.keys.reserve_exact(1);
+                self.keys.push(key);
+            }
         }
         true
     }
