@@ -194,6 +194,30 @@ async fn nodes(system: &System) -> Result<Vec<Value>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_an_edge_at_once() -> Result<()> {
+    let options = Options { edges: 1, ..Options::default() }.edge(&["--drain-s", "600"]);
+    let system = System::split(options).await?;
+    let alice = system.user("alice").await?;
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        sessions.push(system.session(&alice).await?);
+    }
+    let edge = system.process("edge-0");
+    edge.signal(Signal::INT)?;
+    for session in &mut sessions {
+        while session.draining.is_null() {
+            session.request(json!({ "type": "ping" })).await?;
+        }
+    }
+    edge.signal(Signal::TERM)?;
+    for session in &mut sessions {
+        assert_eq!(session.closed_within(LIMIT).await?, 4000);
+    }
+    assert!(edge.ended(LIMIT).await.success());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_drains_an_edge() -> Result<()> {
     let options = Options::default().edge(&["--drain-s", "4", "--region", "eu"]);
     let system = System::split(options).await?;
