@@ -126,6 +126,12 @@ impl Load {
         }
     }
 
+    /// The devices.
+    #[must_use]
+    pub fn logins(&self) -> &[Login] {
+        &self.logins
+    }
+
     /// Acks so far.
     #[must_use]
     pub fn acked(&self) -> u64 {

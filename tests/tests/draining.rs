@@ -1,6 +1,7 @@
 //! An edge that is to end is named to nobody any more, and its sessions leave one after the other;
 //! all parts are restarted in turn, and nobody loses a word.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio_tungstenite::tungstenite::Error as WsError;
 use weft_tests::account::Login;
 use weft_tests::http;
 use weft_tests::load::{Load, LoadOptions, read_room};
+use weft_tests::onlooker::Onlooker;
 use weft_tests::session::{LIMIT, Session};
 use weft_tests::socket::{Closed, Socket};
 use weft_tests::system::{Options, System, direct, role_env, weft};
@@ -321,10 +323,21 @@ async fn too_many_who_come_at_once_are_told_to_come_later() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_parts_are_restarted_in_turn_under_load() -> Result<()> {
     const WINDOW: Duration = Duration::from_secs(5);
-    let system = System::split(Options::default().edge(&["--drain-s", "5"])).await?;
+    let options = Options { presences: 2, ..Options::default() };
+    let system = System::split(options.edge(&["--drain-s", "5"])).await?;
     let mut load = Load::start(&system, LoadOptions::default()).await?;
-    let edges = ["edge-0", "edge-1"].map(str::to_owned);
-    for part in edges.iter().chain(system.core_names()) {
+    let users: BTreeSet<String> = load.logins().iter().map(|it| it.user.clone()).collect();
+    let name = load.logins()[0].user.clone();
+    let parts = ["edge-0", "edge-1", "presence-0", "presence-1"].map(str::to_owned);
+    let mut words = 0;
+    for part in parts.iter().chain(system.core_names()) {
+        // Somebody who sees all of them, at the edge that stays.
+        let stays = if part == "edge-1" { system.edge() } else { system.edges()[1] };
+        let login = system.device(&name, &format!("at-{part}")).await?;
+        let onlooker = Onlooker::open(stays, &login).await?;
+        for user in &users {
+            onlooker.sees(user, "online", LIMIT).await;
+        }
         let (process, began) = (system.process(part), Instant::now());
         process.signal(Signal::TERM)?;
         let status = process.ended(WINDOW + SLACK + SLACK).await;
@@ -335,7 +348,14 @@ async fn all_parts_are_restarted_in_turn_under_load() -> Result<()> {
         system.ready().await;
         eprintln!("{part} ended after {ended:.1?}, all is well after {:.1?}", began.elapsed());
         load.progress(100).await;
+        // Longer than the grace, which an edge's restart begins.
+        sleep(Duration::from_secs(12)).await;
+        let (said, offline) = onlooker.counts();
+        assert!(onlooker.is_open());
+        assert_eq!(offline, 0, "{part}: somebody was shown offline: {:?}", onlooker.newest());
+        words += said;
     }
+    eprintln!("{words} words about presence, none of them that somebody is offline");
     let (closes, away) = (load.closes(), load.longest_away());
     assert!(closes.iter().all(|code| *code == Some(4000)), "{closes:?}");
     // At one edge each at the beginning, at the other one after its drain, and back.

@@ -226,6 +226,12 @@ impl Pump {
             return Ok(Frames::new());
         }
         let mut frames = self.put_stored(answer.entries)?;
+        let mut resync = resync;
+        if resync != Resync::None && !(frames.is_empty() && answer.next.is_empty()) {
+            // Before what has come meanwhile: behind what the device has, that would be a hole.
+            frames.insert(0, synced_frame(resync, &self.cursor)?);
+            resync = Resync::None;
+        }
         if !answer.next.is_empty() {
             self.phase = Phase::Sync { page: answer.next, resync };
             return Ok(frames);
@@ -233,12 +239,7 @@ impl Pump {
         self.order.synced(covered.position);
         self.owed.settle();
         self.cursor = answer.cursor;
-        let synced = Reply::Synced {
-            recovered: resync == Resync::None,
-            resync: resync.as_str(),
-            cursor: self.cursor.clone(),
-        };
-        frames.push(synced.to_frame().try_into().map_err(|_| malformed())?);
+        frames.push(synced_frame(resync, &self.cursor)?);
         self.phase = if self.mailbox.end_sync() {
             Phase::Settle { moved: self.order.take_moved() }
         } else {
@@ -345,6 +346,16 @@ impl Pump {
         self.phase = Phase::Sync { page: Vec::new(), resync: Resync::None };
         Frames::new()
     }
+}
+
+/// The end of a sync that brought everything, or why not.
+fn synced_frame(resync: Resync, cursor: &str) -> Result<Utf8Bytes, CloseCode> {
+    let synced = Reply::Synced {
+        recovered: resync == Resync::None,
+        resync: resync.as_str(),
+        cursor: cursor.to_owned(),
+    };
+    synced.to_frame().try_into().map_err(|_| malformed())
 }
 
 /// Core's answer breaks the contract: a defect, or a newer core.

@@ -50,6 +50,8 @@ struct State {
     commands: Vec<(String, String)>,
     /// How many of the next syncs can't bring everything.
     syncs_unrecovered: usize,
+    /// Said right after such an answer, where anything is.
+    said_after: Option<(RoomId, String)>,
     reads: usize,
     syncs: usize,
     failing: bool,
@@ -88,6 +90,13 @@ impl Core {
 
     pub fn leave_unrecovered(&self, count: usize) {
         self.lock().syncs_unrecovered = count;
+    }
+
+    /// The same once, and this is said before the sync that follows.
+    pub fn leave_unrecovered_and_say(&self, room: &RoomId, text: &str) {
+        let mut state = self.lock();
+        state.syncs_unrecovered = 1;
+        state.said_after = Some((room.clone(), text.to_owned()));
     }
 
     pub fn reads(&self) -> usize {
@@ -290,6 +299,11 @@ impl Core {
             _ => Resync::None,
         };
         if resync != Resync::None {
+            let said = state.said_after.take();
+            drop(state);
+            if let Some((room, text)) = said {
+                self.text(&room, &text);
+            }
             return Ok(SyncPage { cursor, resync: resync.into(), ..SyncPage::default() });
         }
         let since = request.cursor.parse::<Cursor>()?.position;

@@ -100,6 +100,28 @@ async fn who_cannot_be_brought_up_to_date_is_told_and_hears_what_is_new() {
     assert_eq!(client.seqs(1).await, [3]);
 }
 
+/// Else the first entry would look like a hole behind what the device has.
+#[tokio::test]
+async fn what_is_new_comes_after_the_word_that_something_is_left_out() {
+    let world = World::new().await;
+    let group = room("team");
+    world.core.commit(&group, "bob", add("alice"));
+    let (_, pushes) = world.resume("alice", None).await;
+    let cursor = pushes[0]["cursor"].as_str().expect("cursor").to_owned();
+    world.core.text(&group, "missed");
+    world.core.leave_unrecovered_and_say(&group, "meanwhile");
+    let (mut client, pushes) = world.resume("alice", Some(&cursor)).await;
+    assert_eq!(pushes.len(), 1, "{pushes:?}");
+    assert_eq!(pushes[0]["resync"], "too_far_behind");
+    let entry = client.next_or_close().await.expect("an entry");
+    assert_eq!((&entry["seq"], &entry["text"]), (&json!(3), &json!("meanwhile")));
+    let synced = client.next_or_close().await.expect("the end of the sync");
+    assert_eq!((&synced["type"], &synced["recovered"]), (&json!("synced"), &json!(true)));
+    assert!(synced["cursor"].as_str() > pushes[0]["cursor"].as_str(), "{synced}");
+    world.core.say(&group, "live").await;
+    assert_eq!(client.seqs(1).await, [4]);
+}
+
 #[tokio::test]
 async fn all_groups_are_followed_page_by_page() {
     let world = World::new().await;
