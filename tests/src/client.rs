@@ -59,6 +59,8 @@ struct Shared {
     syncs: Vec<Option<String>>,
     /// The close codes of ended sockets.
     closes: Vec<Option<u16>>,
+    /// What the live socket has said of others: user and status.
+    statuses: BTreeMap<String, String>,
     /// When the last socket ended, until the next `welcome`.
     away_since: Option<Instant>,
     longest_away: Duration,
@@ -212,6 +214,12 @@ impl Client {
         let shared = self.shared();
         let away = shared.away_since.map_or(Duration::ZERO, |since| since.elapsed());
         shared.longest_away.max(away)
+    }
+
+    /// How it sees another user; `None`: nothing was said, so they are offline.
+    #[must_use]
+    pub fn status_of(&self, user: &str) -> Option<String> {
+        self.shared().statuses.get(user).cloned()
     }
 
     /// Ends it, after the answers that it still waits for.

@@ -31,12 +31,26 @@ fn options() -> Options {
     options.edge(&["--accounts-per-s", "1000", "--accounts-burst", "10000"])
 }
 
-/// Makes a direct room of two users, so that they may see each other.
-async fn befriend(system: &System, a: &Login, b: &Login) -> Result<()> {
-    let path = format!("/v1/rooms/{}/entries", direct(a, b));
-    let answer = a.call(system.edge(), "POST", &path, &json!({ "text": "hello" })).await?;
-    ensure!(answer.status == 201, "{answer:?}");
-    Ok(())
+/// Two users who may see each other: they have a direct room.
+struct Pair {
+    system: System,
+    alice: Login,
+    bob: Login,
+    /// Of Alice, at the first edge.
+    watcher: Onlooker,
+}
+
+impl Pair {
+    async fn meet(options: Options) -> Result<Self> {
+        let system = System::split(options).await?;
+        let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
+        let path = format!("/v1/rooms/{}/entries", direct(&alice, &bob));
+        let hello = json!({ "text": "hello" });
+        let answer = alice.call(system.edge(), "POST", &path, &hello).await?;
+        ensure!(answer.status == 201, "{answer:?}");
+        let watcher = Onlooker::open(system.edge(), &alice).await?;
+        Ok(Self { system, alice, bob, watcher })
+    }
 }
 
 async fn get(onlooker: &Onlooker, user: &Login) -> Result<Value> {
@@ -61,10 +75,7 @@ fn check_words(onlooker: &Onlooker, user: &Login) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn devices_come_and_go() -> Result<()> {
-    let system = System::split(options()).await?;
-    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
-    befriend(&system, &alice, &bob).await?;
-    let watcher = Onlooker::open(system.edge(), &alice).await?;
+    let Pair { system, bob, watcher, .. } = Pair::meet(options()).await?;
     // On the other edge.
     let phone = Onlooker::open(system.edges()[1], &bob).await?;
     watcher.sees(&bob.user, "online", LIMIT).await;
@@ -119,10 +130,7 @@ async fn devices_come_and_go() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_login_that_is_ended_elsewhere_ends_the_session() -> Result<()> {
-    let system = System::split(options()).await?;
-    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
-    befriend(&system, &alice, &bob).await?;
-    let watcher = Onlooker::open(system.edge(), &alice).await?;
+    let Pair { system, bob, watcher, .. } = Pair::meet(options()).await?;
     let phone = Onlooker::open(system.edges()[1], &bob).await?;
     watcher.sees(&bob.user, "online", LIMIT).await;
     let answer = bob.call(system.edge(), "POST", "/v1/logout", &Value::Null).await?;
@@ -136,10 +144,7 @@ async fn a_login_that_is_ended_elsewhere_ends_the_session() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_invisible_user_is_not_told_from_an_absent_one() -> Result<()> {
-    let system = System::split(options()).await?;
-    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
-    befriend(&system, &alice, &bob).await?;
-    let watcher = Onlooker::open(system.edge(), &alice).await?;
+    let Pair { system, alice, bob, watcher } = Pair::meet(options()).await?;
     let phone = Onlooker::open(system.edges()[1], &bob).await?;
     watcher.sees(&bob.user, "online", LIMIT).await;
     phone.done(json!({ "type": "presence.set", "status": "invisible", "text": "boo" })).await?;
@@ -220,10 +225,7 @@ async fn whom_a_session_sees_follows_its_rooms() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_socket_that_dies_in_silence_is_noticed() -> Result<()> {
-    let system = System::split(options()).await?;
-    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
-    befriend(&system, &alice, &bob).await?;
-    let watcher = Onlooker::open(system.edge(), &alice).await?;
+    let Pair { system, bob, watcher, .. } = Pair::meet(options()).await?;
     let proxy = Proxy::start(system.edges()[1], Kind::Tcp).await?;
     let phone = Onlooker::over(Socket::open(proxy.addr()).await?, &bob).await?;
     watcher.sees(&bob.user, "online", LIMIT).await;
@@ -241,10 +243,8 @@ async fn a_socket_that_dies_in_silence_is_noticed() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flapping_connection_shows_nothing() -> Result<()> {
     // The default grace.
-    let system = System::split(Options { presence_args: Vec::new(), ..options() }).await?;
-    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
-    befriend(&system, &alice, &bob).await?;
-    let watcher = Onlooker::open(system.edge(), &alice).await?;
+    let Pair { system, bob, watcher, .. } =
+        Pair::meet(Options { presence_args: Vec::new(), ..options() }).await?;
     let mut phone = Onlooker::open(system.edges()[1], &bob).await?;
     watcher.sees(&bob.user, "online", LIMIT).await;
     let began = Instant::now();
@@ -412,10 +412,8 @@ async fn nats_may_restart_or_be_away_for_longer_than_a_nodes_life() -> Result<()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_status_is_found() -> Result<()> {
-    let system = System::split(Options { proxied: true, ..options() }).await?;
-    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
-    befriend(&system, &alice, &bob).await?;
-    let watcher = Onlooker::open(system.edge(), &alice).await?;
+    let Pair { system, bob, watcher, .. } =
+        Pair::meet(Options { proxied: true, ..options() }).await?;
     let phone = Onlooker::open(system.edges()[1], &bob).await?;
     watcher.sees(&bob.user, "online", LIMIT).await;
     let proxy = system.proxy("edge-0");

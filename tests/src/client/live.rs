@@ -89,6 +89,8 @@ impl Task {
             heard_at: Instant::now(),
             resync: None,
         };
+        // A session begins with everybody offline.
+        self.shared().statuses.clear();
         self.recorder.record(Event::Opened {
             device: self.name.clone(),
             session: live.session,
@@ -184,6 +186,13 @@ impl Task {
                 Ok(())
             }
             Some("cursor") => self.hear_cursor(live, &frame),
+            Some("presence") => {
+                for one in frame["users"].as_array().into_iter().flatten() {
+                    let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
+                    self.shared().statuses.insert(text("user"), text("status"));
+                }
+                Ok(())
+            }
             Some("synced") => self.hear_synced(live, &frame).await,
             _ => Ok(()),
         }

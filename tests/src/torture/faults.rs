@@ -53,14 +53,14 @@ async fn one(world: &World, planned: Planned, mut stop: watch::Receiver<bool>) {
         let _ = timeout_at(Instant::now() + lasts, stop.wait_for(|stop| *stop)).await;
     };
     let made = match target {
-        Target::Nats(_) | Target::Core(_) | Target::Edge(_) | Target::Fdb => {
+        Target::Nats(_) | Target::Core(_) | Target::Edge(_) | Target::Presence(_) | Target::Fdb => {
             process(world, &target.part(world.shape), act, wait).await
         }
         Target::ClientLink(edge) => {
             link(std::slice::from_ref(&world.client_links[edge]), act, wait).await;
             Ok(())
         }
-        Target::EdgeLink(_) | Target::CoreLink(_) => {
+        Target::EdgeLink(_) | Target::CoreLink(_) | Target::PresenceLink(_) => {
             let part = target.part(world.shape);
             link(world.system.proxies(&part), act, wait).await;
             Ok(())

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::people::{People, Person, Place};
+use super::people::{People, Person, Place, PlaceKind};
 use super::schedule::Schedule;
 use super::world::World;
 use super::{faults, talk};
@@ -26,6 +26,8 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 const SETTLED_LIMIT: Duration = Duration::from_secs(90);
 /// How long devices may take, after the silence, to have everything.
 const COMPLETE_LIMIT: Duration = Duration::from_secs(20);
+/// How long everybody may take, after all else, to see each other online.
+const SEEN_LIMIT: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// What a round came to.
@@ -60,6 +62,7 @@ pub(super) async fn run(
     let logs = read_all(world, &people).await;
     arrive_fresh(world, &mut people).await?;
     complete(world, &people, &logs).await;
+    see_each_other(world, &people).await;
     for person in people.persons {
         // One that still waits for an answer is not waited for: it is in the history.
         drop(person.client);
@@ -188,6 +191,37 @@ async fn complete(world: &World, people: &People, logs: &[(Room, Vec<Entry>)]) {
     for (person, place, _) in wanted {
         let (device, room) = (person.client.name().clone(), place.room.as_str().into());
         world.recorder.record(Event::Settled { device, room });
+    }
+}
+
+/// Waits until all who share a small room see each other online, on sockets that have lived through
+/// the faults and on new ones.
+async fn see_each_other(world: &World, people: &People) {
+    let small = |place: &&Place| {
+        matches!(place.kind, PlaceKind::Direct | PlaceKind::Group | PlaceKind::BotGroup)
+    };
+    let limit = Instant::now() + SEEN_LIMIT;
+    loop {
+        let mut unseen = Vec::new();
+        for place in people.places.iter().filter(small) {
+            for person in people.persons.iter().filter(|it| place.users.contains(&it.user)) {
+                for user in place.users.iter().map(|user| &people.users[*user].user) {
+                    let status = person.client.status_of(user);
+                    if status.as_deref() != Some("online") {
+                        unseen.push(format!("{} sees {user} as {status:?}", person.client.name()));
+                    }
+                }
+            }
+        }
+        if unseen.is_empty() {
+            return;
+        }
+        if Instant::now() > limit {
+            let (count, some) = (unseen.len(), unseen.iter().take(5).collect::<Vec<_>>());
+            world.found(format!("{count} wrong statuses {SEEN_LIMIT:?} after all else: {some:?}"));
+            return;
+        }
+        sleep(LOOK_EVERY).await;
     }
 }
 

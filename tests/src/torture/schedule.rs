@@ -11,9 +11,19 @@ use rand::{RngExt, SeedableRng};
 /// Most faults at once.
 const ACTIVE_MAX: usize = 3;
 /// Messages that are worth losing one at a time: what edges publish, what core answers and says,
-/// the log as core reads it, JetStream's answers.
-const SUBJECTS: [&str; 8] =
-    ["weft.in.", "weft.p.", "weft.ack.", "weft.ev.", "weft.u.", "weft.sig.", "weft.svc.", "_INBOX"];
+/// the log as core reads it, who is here, JetStream's answers.
+const SUBJECTS: [&str; 10] = [
+    "weft.in.",
+    "weft.p.",
+    "weft.ack.",
+    "weft.ev.",
+    "weft.u.",
+    "weft.sig.",
+    "weft.svc.",
+    "weft.status.",
+    "$KV.",
+    "_INBOX",
+];
 
 /// What can be broken.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -32,6 +42,10 @@ pub enum Target {
     EdgeLink(usize),
     /// What lies between a core and NATS.
     CoreLink(usize),
+    /// A presence process.
+    Presence(usize),
+    /// What lies between a presence process and NATS.
+    PresenceLink(usize),
 }
 
 /// How it is broken.
@@ -81,6 +95,8 @@ pub struct Shape {
     pub edges: usize,
     /// Cores.
     pub cores: usize,
+    /// Presence nodes; at least two.
+    pub presences: usize,
     /// There is a FoundationDB server.
     pub fdb: bool,
     /// nats-servers.
@@ -114,13 +130,16 @@ impl Schedule {
         let server = self.rng.random_range(0..self.shape.servers);
         let core =
             if self.shape.cores > 1 { self.rng.random_range(0..self.shape.cores) } else { 0 };
-        match self.rng.random_range(0..if self.shape.fdb { 18 } else { 16 }) {
+        let presence = self.rng.random_range(0..self.shape.presences);
+        match self.rng.random_range(0..if self.shape.fdb { 21 } else { 19 }) {
             0..3 => Target::Nats(server),
             3..6 => Target::Core(core),
             6..9 => Target::Edge(edge),
             9..11 => Target::ClientLink(edge),
             11..14 => Target::EdgeLink(edge),
             14..16 => Target::CoreLink(core),
+            16..18 => Target::Presence(presence),
+            18 => Target::PresenceLink(presence),
             _ => Target::Fdb,
         }
     }
@@ -131,16 +150,24 @@ impl Schedule {
             // An older copy in one server of a cluster breaks what Raft builds on: a vote that
             // was given is never forgotten.
             Target::Nats(_) if self.shape.servers == 1 && number < 4 => Act::OlderCopy,
-            Target::Nats(_) | Target::Core(_) | Target::Edge(_) | Target::Fdb => match number {
+            Target::Nats(_)
+            | Target::Core(_)
+            | Target::Edge(_)
+            | Target::Presence(_)
+            | Target::Fdb => match number {
                 0..11 => Act::Kill,
                 11..16 => Act::Freeze,
                 _ => Act::Restart,
             },
-            Target::EdgeLink(_) | Target::CoreLink(_) if number < 11 => match number {
-                0..3 => Act::Swallow,
-                3..6 => Act::SwallowSome(self.rng.random_range(2..40)),
-                _ => Act::SwallowOne(SUBJECTS.choose(&mut self.rng).copied().unwrap_or_default()),
-            },
+            Target::EdgeLink(_) | Target::CoreLink(_) | Target::PresenceLink(_) if number < 11 => {
+                match number {
+                    0..3 => Act::Swallow,
+                    3..6 => Act::SwallowSome(self.rng.random_range(2..40)),
+                    _ => {
+                        Act::SwallowOne(SUBJECTS.choose(&mut self.rng).copied().unwrap_or_default())
+                    }
+                }
+            }
             _ => match number % 4 {
                 0 => Act::Delay(self.ms(20, 1_500)),
                 1 => Act::Stall,
@@ -203,6 +230,7 @@ impl Target {
             Self::Nats(number) => format!("nats-{number}"),
             Self::Core(_) | Self::CoreLink(_) if shape.cores == 1 => "core".to_owned(),
             Self::Core(number) | Self::CoreLink(number) => format!("core-{number}"),
+            Self::Presence(number) | Self::PresenceLink(number) => format!("presence-{number}"),
             Self::Fdb => "fdb".to_owned(),
             Self::Edge(number) | Self::EdgeLink(number) | Self::ClientLink(number) => {
                 format!("edge-{number}")
@@ -221,6 +249,8 @@ impl Planned {
             (_, Target::Nats(_)) if shape.servers > 1 => 0,
             // Its partitions find another owner, the others have one.
             (_, Target::Core(_) | Target::CoreLink(_)) if shape.cores > 1 => 0,
+            // Never on the way of a message.
+            (_, Target::Presence(_) | Target::PresenceLink(_)) => 0,
             (Act::Cut | Act::Delay(_) | Act::SwallowSome(_) | Act::SwallowOne(_), _) => 0,
             (_, Target::Nats(_) | Target::Core(_) | Target::CoreLink(_) | Target::Fdb) => all,
             (_, Target::Edge(edge) | Target::EdgeLink(edge) | Target::ClientLink(edge)) => {
@@ -240,6 +270,8 @@ impl fmt::Display for Target {
             Self::ClientLink(number) => write!(f, "clients..edge-{number}"),
             Self::EdgeLink(number) => write!(f, "edge-{number}..nats"),
             Self::CoreLink(number) => write!(f, "core-{number}..nats"),
+            Self::Presence(number) => write!(f, "presence-{number}"),
+            Self::PresenceLink(number) => write!(f, "presence-{number}..nats"),
         }
     }
 }
@@ -266,7 +298,7 @@ impl fmt::Display for Act {
 mod tests {
     use super::*;
 
-    const SHAPE: Shape = Shape { edges: 2, cores: 1, fdb: false, servers: 1 };
+    const SHAPE: Shape = Shape { edges: 2, cores: 1, presences: 2, fdb: false, servers: 1 };
     const CLUSTER: Shape = Shape { servers: 3, ..SHAPE };
     const MANY: Shape = Shape { cores: 2, fdb: true, ..SHAPE };
 

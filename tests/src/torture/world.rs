@@ -15,6 +15,8 @@ use crate::history::Recorder;
 use crate::proxy::{Kind, Proxy};
 use crate::system::{Engine, Options, System};
 
+/// One may be away while the other has to do its duty.
+const PRESENCES: usize = 2;
 /// How often processes are looked at.
 const WATCH_EVERY: Duration = Duration::from_millis(250);
 /// How long a service manager waits before it starts again what has ended.
@@ -59,7 +61,7 @@ impl World {
         let servers = if torture.cluster { 3 } else { 1 };
         let (store, cores) = (torture.store, torture.cores);
         let options = Options { store, cores, nats_servers: servers, ..Options::default() };
-        let options = Options { proxied: true, ..options };
+        let options = Options { proxied: true, presences: PRESENCES, ..options };
         let mut options = options.edge(&rates);
         options.core_args.extend(torture.core_args.clone());
         options.edge_args.extend(torture.edge_args.clone());
@@ -69,7 +71,8 @@ impl World {
             client_links.push(Proxy::start(*edge, Kind::Tcp).await?);
         }
         let fdb = store == Engine::Fdb;
-        let shape = Shape { edges: client_links.len(), cores, fdb, servers };
+        let edges = client_links.len();
+        let shape = Shape { edges, cores, presences: PRESENCES, fdb, servers };
         let (turns, state) = (BTreeMap::new(), Mutex::default());
         let mut world = Self { system, shape, recorder, client_links, turns, state };
         world.turns = world.parts().into_iter().map(|part| (part, Default::default())).collect();
@@ -98,6 +101,7 @@ impl World {
         let mut parts = self.system.server_names();
         parts.extend_from_slice(self.system.core_names());
         parts.extend(edges);
+        parts.extend((0..self.shape.presences).map(|i| format!("presence-{i}")));
         parts.extend(self.shape.fdb.then(|| "fdb".to_owned()));
         parts
     }
