@@ -73,3 +73,16 @@ pub struct Partitions {
     #[arg(long, env = "WEFT_PARTITIONS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub partitions: u16,
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Of all commands: clap itself looks only at the one that is run.
+    #[test]
+    fn no_two_options_of_a_command_have_one_name() {
+        Cli::command().debug_assert();
+    }
+}

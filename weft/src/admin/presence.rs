@@ -16,7 +16,7 @@ use crate::process::say;
 #[derive(Args, Clone, Debug)]
 pub struct PresenceOptions {
     /// The user.
-    #[arg(value_parser = user)]
+    #[arg(id = "whom", value_name = "USER", value_parser = user)]
     user: UserId,
     #[command(flatten)]
     installation: Installation,
