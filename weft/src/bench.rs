@@ -1,6 +1,6 @@
 //! `weft bench`: measures a whole system of separate processes on this machine.
 //!
-//! Each run has a temporary folder, a nats-server, a core and two edges of its own, all gone at its
+//! Each run has a temporary folder, a nats-server, a core and its edges of its own, all gone at its
 //! end. What is expected of them is checked while it is measured.
 
 mod account;
@@ -18,6 +18,7 @@ mod scan;
 mod send;
 mod socket;
 mod store;
+mod storm;
 mod system;
 
 use clap::{Args, Subcommand};
@@ -55,6 +56,12 @@ enum Scenario {
     /// For the embedded store each is also done by its library bare, with the same keys, values and
     /// fsyncs, in turn. Prints one JSON object as its last line.
     Store(store::StoreOptions),
+    /// Devices lose their edge at once, and reconnect to the others.
+    ///
+    /// Three edges; all devices are at the first one, which is killed while they talk in small
+    /// groups. Checks that nobody misses an entry and nobody is seen offline meanwhile (else exit
+    /// code 1), and prints one JSON object as its last line.
+    Storm(storm::StormOptions),
     /// The limit's edge.
     #[command(hide = true)]
     HopEdge(hops::HopEdgeOptions),
@@ -70,6 +77,7 @@ pub fn run(options: BenchOptions) -> Result<(), Error> {
         Scenario::Healing(options) => healing::run(&options),
         Scenario::Presence(options) => presence::run(&options),
         Scenario::Store(options) => store::run(&options),
+        Scenario::Storm(options) => storm::run(&options),
         Scenario::HopEdge(options) => hops::run_edge(options),
         Scenario::HopCore(options) => hops::run_core(options),
     }

@@ -12,9 +12,9 @@ pub enum Kind {
     Other,
 }
 
-/// The value of `type`.
+/// The value of `type`, as what the measurements tell apart.
 pub fn kind(frame: &str) -> Kind {
-    match after(frame, r#""type":""#).and_then(|rest| rest.split('"').next()) {
+    match text(frame, r#""type":""#) {
         Some("entry") => Kind::Entry,
         Some("ack") => Kind::Ack,
         Some("error") => Kind::Error,
@@ -25,6 +25,12 @@ pub fn kind(frame: &str) -> Kind {
 /// The value of a field that is a whole number. `key` has its quotes and colon: `"seq":`.
 pub fn number(frame: &str, key: &str) -> Option<u64> {
     leading_number(after(frame, key)?)
+}
+
+/// The value of a field that is a text without escapes. `key` has its quotes and colon, and the
+/// value's first quote: `"type":"`.
+pub fn text<'a>(frame: &'a str, key: &str) -> Option<&'a str> {
+    after(frame, key)?.split('"').next()
 }
 
 /// What follows `needle`.
@@ -47,6 +53,7 @@ mod tests {
         assert_eq!((kind(entry), number(entry, r#""seq":"#)), (Kind::Entry, Some(7)));
         let ack = r#"{"id":9,"seq":4,"type":"ack"}"#;
         assert_eq!((kind(ack), number(ack, r#""id":"#)), (Kind::Ack, Some(9)));
+        assert_eq!(text(entry, r#""room":""#), Some("a~b"));
         assert_eq!(kind("{}"), Kind::Other);
         assert_eq!(number("{}", r#""id":"#), None);
         assert_eq!(number(r#"{"id":null}"#, r#""id":"#), None);

@@ -134,6 +134,17 @@ impl System {
         if pair.is_multiple_of(2) { (one, other) } else { (other, one) }
     }
 
+    /// Where the edges listen, in their order.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Kills an edge (SIGKILL), as a machine that dies does.
+    pub async fn kill_edge(&mut self, index: usize) -> Result<(), Error> {
+        let edge = &mut self.edges[index];
+        edge.child.kill().await.map_err(Error::io(format!("killing {}", edge.name)))
+    }
+
     pub fn pids(&self) -> Pids {
         Pids {
             edge: self.edges.iter().map(|edge| edge.pid).collect(),
@@ -146,13 +157,22 @@ impl System {
 
     /// Kills everything and removes the folder.
     pub async fn finish(self) {
+        drop(self.end().await);
+    }
+
+    /// Kills everything and leaves the folder, for its logs.
+    pub async fn finish_keeping(self) -> PathBuf {
+        self.end().await.keep()
+    }
+
+    async fn end(self) -> TempDir {
         let parts = self.edges.into_iter().chain(self.presence).chain([self.core]);
         for mut process in parts {
             // It can only have ended already.
             let _ = process.child.kill().await;
         }
         self.nats.kill().await;
-        drop(self.folder);
+        self.folder
     }
 }
 
