@@ -5,6 +5,7 @@ mod crowd;
 mod device;
 mod groups;
 mod open_files;
+mod outgoing;
 mod seen;
 mod tally;
 
@@ -23,6 +24,8 @@ use weft_nats::{Bus, Filter};
 use self::crowd::Crowd;
 use self::device::Outcome;
 use self::groups::{Groups, Log};
+use self::outgoing::Acked;
+use self::seen::Seen;
 use self::tally::Tally;
 use super::report::{Quantiles, round};
 use super::send::{block_on_one, progress};
@@ -74,8 +77,11 @@ struct Report {
     presence_writes_per_user: f64,
     /// Until each device's first `synced`.
     resumed_after_s: Quantiles,
-    /// Attempts to connect to a living edge, and sessions there that were lost: of the whole run.
+    /// Devices that did not come back.
+    not_resumed: u64,
+    /// Attempts to connect to a living edge.
     attempts_failed: u64,
+    /// Sessions that were lost at a living edge: of the whole run.
     disturbed: u64,
     /// Syncs that did not go on from the cursor.
     not_recovered: u64,
@@ -135,27 +141,40 @@ async fn storm(options: &StormOptions, system: &mut System) -> Result<Report, Er
     let talk_every = Duration::from_secs(options.talk_every_s.into());
     let crowd = Crowd::gather(groups, talk_every, system.addresses()).await?;
     let tally = Arc::clone(crowd.tally());
-    crowd.settle().await?;
-    crowd.talk_for(Duration::from_secs(options.talk_s.into())).await;
-    let published = Published::count(&admin).await?;
-    let written = probe(&admin).await?.last_seq();
-    progress("killing their edge");
-    tally.kill();
-    system.kill_edge(0).await?;
-    crowd.resume().await?;
-    sleep(LOOK_FOR.saturating_sub(tally.since_kill())).await;
-    crowd.answers().await;
-    let logs = crowd.read_logs().await?;
-    let written = options.per_user(probe(&admin).await?.last_seq() - written);
-    let published = options.per_user(published.end());
-    let outcomes = crowd.leave(&logs).await?;
+    let report = kill_and_count(options, system, &admin, crowd).await;
     for (word, count) in tally.words() {
         progress(&format!("{count} times: {word}"));
     }
+    report
+}
+
+async fn kill_and_count(
+    options: &StormOptions,
+    system: &mut System,
+    admin: &Bus,
+    crowd: Crowd,
+) -> Result<Report, Error> {
+    let tally = Arc::clone(crowd.tally());
+    crowd.settle().await?;
+    crowd.talk_for(Duration::from_secs(options.talk_s.into())).await;
+    let published = Published::count(admin).await?;
+    let written = probe(admin).await?.last_seq();
+    progress("killing their edge");
+    tally.kill();
+    system.kill_edge(0).await?;
+    crowd.resume().await;
+    sleep(LOOK_FOR.saturating_sub(tally.since_kill())).await;
+    crowd.answers().await;
+    let logs = crowd.read_logs().await?;
+    let heads: Arc<[u64]> = logs.iter().map(|log| log.head).collect();
+    crowd.rest(Arc::clone(&heads)).await;
+    let published = options.per_user(published.end());
+    let written = options.per_user(probe(admin).await?.last_seq() - written);
+    let outcomes = crowd.leave().await?;
     Ok(Report {
         presence_messages_per_user: published,
         presence_writes_per_user: written,
-        ..options.report(&tally, &logs, &outcomes)
+        ..options.report(&tally, &logs, &heads, &outcomes)
     })
 }
 
@@ -191,29 +210,30 @@ impl StormOptions {
     }
 
     /// Without what presence did.
-    fn report(&self, tally: &Tally, logs: &[Log], outcomes: &[Outcome]) -> Report {
+    fn report(&self, tally: &Tally, logs: &[Log], heads: &[u64], outcomes: &[Outcome]) -> Report {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let sum = |of: fn(&Outcome) -> u64| outcomes.iter().map(of).sum::<u64>();
+        let sum = |of: &dyn Fn(&Seen) -> u64| outcomes.iter().map(|it| of(&it.seen)).sum::<u64>();
         let counts = &tally.counts;
         let answered = count(&counts.answered);
         Report {
             scenario: "storm",
             devices: self.devices,
             seconds_until_last_resumed: round(tally.last_resumed_s()),
-            missed: sum(|outcome| outcome.missed) + not_kept(outcomes, logs),
+            missed: sum(&|seen| seen.missed(heads)) + not_kept(outcomes, logs),
             status_flaps: count(&counts.status_flaps),
             presence_messages_per_user: 0.0,
             presence_writes_per_user: 0.0,
             resumed_after_s: tally.resumed_after().quantiles_in(Duration::from_secs(1)),
+            not_resumed: u64::from(self.devices).saturating_sub(tally.resumed() as u64),
             attempts_failed: count(&counts.attempts_failed),
             disturbed: count(&counts.disturbed),
             not_recovered: count(&counts.not_recovered),
-            unseen_contacts: sum(|outcome| outcome.unseen_contacts as u64),
+            unseen_contacts: sum(&|seen| seen.unseen_contacts() as u64),
             answered,
             unanswered: count(&counts.made) - answered,
-            reordered: sum(|outcome| outcome.reordered),
+            reordered: sum(&Seen::reordered),
             doubled: logs.iter().map(|log| log.doubled).sum(),
-            seen_twice: sum(|outcome| outcome.duplicated),
+            seen_twice: sum(&Seen::duplicated),
             faults: count(&counts.faults),
         }
     }
@@ -222,7 +242,7 @@ impl StormOptions {
 /// Acknowledged messages that do not stand where their `ack` says.
 fn not_kept(outcomes: &[Outcome], logs: &[Log]) -> u64 {
     let acked = outcomes.iter().flat_map(|outcome| &outcome.acked);
-    let is_kept = |acked: &device::Acked| {
+    let is_kept = |acked: &Acked| {
         let log = logs.get(acked.group);
         log.is_some_and(|log| log.has(acked.seq, &acked.client_id.to_string()))
     };
@@ -231,14 +251,19 @@ fn not_kept(outcomes: &[Outcome], logs: &[Log]) -> u64 {
 
 impl Report {
     fn verdict(&self) -> Result<(), Error> {
-        let Self { missed, status_flaps, unanswered, reordered, doubled, faults, .. } = self;
-        let unseen = self.unseen_contacts;
-        if missed + status_flaps + unanswered + reordered + doubled + unseen + faults == 0 {
-            return Ok(());
-        }
-        Err(Error::Failed(format!(
-            "{missed} missed, {status_flaps} words \"offline\", {unanswered} unanswered, {reordered} \
-             reordered, {doubled} doubled, {unseen} contacts unseen, {faults} faults"
-        )))
+        let faults = [
+            (self.missed, "missed"),
+            (self.status_flaps, "words \"offline\""),
+            (self.not_resumed, "devices did not come back"),
+            (self.not_recovered, "syncs did not go on from the cursor"),
+            (self.unanswered, "unanswered"),
+            (self.reordered, "reordered"),
+            (self.doubled, "doubled"),
+            (self.unseen_contacts, "contacts unseen"),
+            (self.faults, "frames not to be expected"),
+        ];
+        let faults = faults.iter().filter(|(count, _)| *count > 0);
+        let faults: Vec<String> = faults.map(|(count, what)| format!("{count} {what}")).collect();
+        if faults.is_empty() { Ok(()) } else { Err(Error::Failed(faults.join(", "))) }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::device::{Device, DeviceOptions, Outcome};
 use super::groups::{Groups, Log, device_name, room, survivor_name};
@@ -28,7 +28,7 @@ const RESUME_TIMEOUT: Duration = Duration::from_secs(180);
 /// An edge gives up a send after a minute.
 const ANSWERS_TIMEOUT: Duration = Duration::from_secs(90);
 /// An audit finds what was lost within 15 s.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(45);
+const REST_TIMEOUT: Duration = Duration::from_secs(45);
 /// Between two looks at the counts.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Accounts between two words of progress.
@@ -130,14 +130,12 @@ impl Crowd {
         sleep(time).await;
     }
 
-    /// Waits until all devices are back.
-    pub async fn resume(&self) -> Result<(), Error> {
+    /// Waits until all devices are back, or time is over.
+    pub async fn resume(&self) {
         let (devices, all, tally) = (self.groups.devices, self.tasks.len(), &self.tally);
-        if reached(RESUME_TIMEOUT, || tally.resumed() == devices && tally.live() == all).await {
-            progress(&format!("all are back after {:.1} s", tally.last_resumed_s()));
-            return Ok(());
-        }
-        Err(Error::Failed(format!("only {} of {devices} devices came back", tally.resumed())))
+        reached(RESUME_TIMEOUT, || tally.resumed() == devices && tally.live() == all).await;
+        let (resumed, after) = (tally.resumed(), tally.last_resumed_s());
+        progress(&format!("{resumed} devices are back, the last one after {after:.1} s"));
     }
 
     /// Lets them send nothing new, and waits for the answers.
@@ -156,10 +154,15 @@ impl Crowd {
     }
 
     /// Waits until everybody has seen all entries and all contacts, or time is over.
-    pub async fn leave(mut self, logs: &[Log]) -> Result<Vec<Outcome>, Error> {
-        let heads = logs.iter().map(|log| log.head).collect();
-        let give_up = Instant::now() + LEAVE_TIMEOUT;
-        self.phase.send_replace(Phase::Leave { heads, give_up });
+    pub async fn rest(&self, heads: Arc<[u64]>) {
+        let (all, tally) = (self.tasks.len(), &self.tally);
+        self.phase.send_replace(Phase::Rest(heads));
+        reached(REST_TIMEOUT, || tally.complete() == all).await;
+    }
+
+    /// Lets all go.
+    pub async fn leave(mut self) -> Result<Vec<Outcome>, Error> {
+        self.phase.send_replace(Phase::Leave);
         let mut outcomes = Vec::with_capacity(self.tasks.len());
         while let Some(joined) = self.tasks.join_next().await {
             outcomes.push(joined.map_err(|error| Error::Failed(error.to_string()))?);

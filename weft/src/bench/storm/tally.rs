@@ -18,12 +18,10 @@ pub enum Phase {
     Talk,
     /// They send what has no answer yet, and nothing new.
     Answers,
-    /// They leave when they have seen all of these, or at the end of patience.
-    Leave {
-        /// Of all groups, the seq of the last entry.
-        heads: Arc<[u64]>,
-        give_up: Instant,
-    },
+    /// They wait for what they have not seen of this: of all groups, the seq of the last entry.
+    Rest(Arc<[u64]>),
+    /// They leave, all together: nobody is to be seen leaving.
+    Leave,
 }
 
 /// Counts of all devices and survivors.
@@ -33,6 +31,8 @@ pub struct Tally {
     live: AtomicUsize,
     /// Those who see all of their contacts online.
     seeing: AtomicUsize,
+    /// Those who have seen all of [`Phase::Rest`].
+    complete: AtomicUsize,
     /// Devices that have been synced since the kill.
     resumed: AtomicUsize,
     resumed_after: Latencies,
@@ -48,7 +48,7 @@ pub struct Counts {
     pub made: AtomicU64,
     /// Of them, those that are answered.
     pub answered: AtomicU64,
-    /// Attempts to connect to a living edge that failed.
+    /// Attempts to connect to a living edge that failed, after the kill.
     pub attempts_failed: AtomicU64,
     /// Sessions that were lost at a living edge.
     pub disturbed: AtomicU64,
@@ -66,6 +66,7 @@ impl Tally {
             killed_at: OnceLock::new(),
             live: AtomicUsize::new(0),
             seeing: AtomicUsize::new(0),
+            complete: AtomicUsize::new(0),
             resumed: AtomicUsize::new(0),
             resumed_after: Latencies::new(),
             last_resumed_us: AtomicU64::new(0),
@@ -110,11 +111,12 @@ impl Tally {
 
     /// Somebody sees all contacts now, or no longer.
     pub fn on_sight(&self, sees_all: bool) {
-        if sees_all {
-            self.seeing.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.seeing.fetch_sub(1, Ordering::Relaxed);
-        }
+        count(&self.seeing, sees_all);
+    }
+
+    /// Somebody has seen all entries and sees all contacts now, or no longer.
+    pub fn on_complete(&self, is_complete: bool) {
+        count(&self.complete, is_complete);
     }
 
     pub fn live(&self) -> usize {
@@ -123,6 +125,10 @@ impl Tally {
 
     pub fn seeing(&self) -> usize {
         self.seeing.load(Ordering::Relaxed)
+    }
+
+    pub fn complete(&self) -> usize {
+        self.complete.load(Ordering::Relaxed)
     }
 
     pub fn resumed(&self) -> usize {
@@ -154,5 +160,13 @@ impl Tally {
     /// What was noted, and how often.
     pub fn words(&self) -> BTreeMap<String, u64> {
         self.words.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn count(those: &AtomicUsize, one_more: bool) {
+    if one_more {
+        those.fetch_add(1, Ordering::Relaxed);
+    } else {
+        those.fetch_sub(1, Ordering::Relaxed);
     }
 }
