@@ -122,12 +122,11 @@ impl Device {
         }
         let (count, what) = match was_live {
             true => (&tally.counts.disturbed, "a session was lost"),
-            false => (&tally.counts.attempts_failed, "an attempt failed"),
+            false if tally.is_killed() => (&tally.counts.attempts_failed, "an attempt failed"),
+            // They may well be refused for a moment.
+            false => return tally.note(format!("an attempt before the storm failed: {lost}")),
         };
-        // Before the storm they may well be refused for a moment.
-        if was_live || tally.is_killed() {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
+        count.fetch_add(1, Ordering::Relaxed);
         tally.note(format!("{what}: {lost}"));
     }
 
