@@ -78,6 +78,18 @@ struct Word {
 }
 
 impl Local {
+    fn new() -> Self {
+        Self {
+            visitors: Vec::new(),
+            chosen: None,
+            logged_out: false,
+            last_active_ms: 0,
+            is_dirty: false,
+            written: None,
+            refresh_at: Instant::now() + REFRESH_AFTER,
+        }
+    }
+
     fn word(&self) -> Word {
         Word {
             is_here: !self.visitors.is_empty(),
@@ -117,29 +129,32 @@ impl Announcer {
         Self(Arc::new(Inner { node, boot, table, wake }))
     }
 
-    /// A session of a user opens.
+    /// A session of a user opens, on a device that somebody looks at or not.
     #[must_use]
-    pub fn enter(&self, user: UserId, device: DeviceId) -> Visit {
+    pub fn enter(&self, user: UserId, device: DeviceId, is_idle: bool) -> Visit {
         let used_ms = Arc::new(AtomicU64::new(SystemClock.now_ms()));
         let mut table = self.lock();
         let visit = table.visits;
         table.visits += 1;
-        let local = table.users.entry(user.clone()).or_insert_with(|| Local {
-            visitors: Vec::new(),
-            chosen: None,
-            logged_out: false,
-            last_active_ms: 0,
-            is_dirty: false,
-            written: None,
-            refresh_at: Instant::now() + REFRESH_AFTER,
-        });
+        let local = table.users.entry(user.clone()).or_insert_with(Local::new);
         local.logged_out = false;
         let used = Arc::clone(&used_ms);
-        local.visitors.push(Visitor { visit, device, is_idle: false, used_ms: used });
+        local.visitors.push(Visitor { visit, device, is_idle, used_ms: used });
         self.tell(&mut table, &user);
         drop(table);
         let announcer = self.clone();
         Visit { announcer, user, visit, used_ms, logged_out: AtomicBool::new(false) }
+    }
+
+    /// A user has chosen how to be seen; the store has it. They may have no session here that shows
+    /// them.
+    pub fn choose(&self, user: &UserId, chosen: Chosen) {
+        let mut table = self.lock();
+        let local = table.users.entry(user.clone()).or_insert_with(Local::new);
+        if local.chosen.as_ref().is_none_or(|known| known.at_ms < chosen.at_ms) {
+            local.chosen = Some(chosen);
+        }
+        self.tell(&mut table, user);
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -238,6 +253,9 @@ impl Announcer {
             local.is_dirty = false;
             let word = local.word();
             if local.written == Some(word) {
+                if local.visitors.is_empty() {
+                    users.remove(&user);
+                }
                 continue;
             }
             *number += 1;
@@ -306,15 +324,6 @@ impl Visit {
         });
     }
 
-    /// The user has chosen how to be seen; the store has it.
-    pub fn choose(&self, chosen: Chosen) {
-        self.announcer.change(&self.user, |local| {
-            if local.chosen.as_ref().is_none_or(|known| known.at_ms < chosen.at_ms) {
-                local.chosen = Some(chosen);
-            }
-        });
-    }
-
     /// The session is about to end because the device has logged out.
     pub fn log_out(&self) {
         self.logged_out.store(true, Ordering::Relaxed);
@@ -343,7 +352,7 @@ mod tests {
 
     fn enter(announcer: &Announcer, device: &str) -> Visit {
         let user = UserId::new("alice").expect("id");
-        announcer.enter(user, DeviceId::new(device).expect("id"))
+        announcer.enter(user, DeviceId::new(device).expect("id"), false)
     }
 
     /// What would be written now: the devices of each user, an idle one with a `-`.
@@ -375,6 +384,18 @@ mod tests {
         assert_eq!(written(&announcer), ["alice: desk"]);
         drop(desk);
         assert_eq!(written(&announcer), ["alice: "]);
+        assert!(announcer.lock().users.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_choice_is_told_without_a_session_too() {
+        let announcer = announcer();
+        let user = UserId::new("alice").expect("id");
+        announcer.choose(&user, Chosen { at_ms: 7, ..Chosen::default() });
+        let (batch, words) = announcer.take();
+        assert_eq!(batch[0].1.chosen.as_ref().map(|chosen| chosen.at_ms), Some(7));
+        assert!(batch[0].1.devices.is_empty() && !batch[0].1.logged_out);
+        announcer.settle(&batch, &words, &[]);
         assert!(announcer.lock().users.is_empty());
     }
 

@@ -8,12 +8,14 @@
 //! through restarts, as long as the clocks of presence nodes differ by less than it takes to restart
 //! one.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
+use tokio::time::Instant;
 use weft_proto::partition::fnv1a_64;
+use weft_proto::presence::Status;
 use weft_proto::{Presence, UserId};
 
-use crate::merge::Now;
+use crate::merge::{FORGET_AFTER, Now};
 use crate::shown::Shown;
 
 /// Users are spread over presence nodes in so many shares.
@@ -41,11 +43,17 @@ pub struct Ledger {
     /// What this node knows and has not heard of whose duty it is: the other is about to publish it,
     /// its word was lost, or it is dead.
     unpublished: HashMap<UserId, Shown>,
+    /// Who was shown offline, and when. Whoever stays so is forgotten, connected or not: else an
+    /// invisible user could be told from an absent one by what is remembered.
+    offline: VecDeque<(Instant, UserId)>,
 }
 
 impl Ledger {
     /// A user as found at the start: watchers who ask get it, nobody is told.
     pub fn found(&mut self, user: &UserId, shown: Shown, now: Now) {
+        if shown.status == Status::Offline {
+            return;
+        }
         // Others know better what was published of what is theirs.
         let version = if self.is_mine(user) { now.wall_ms } else { 0 };
         self.published.insert(user.clone(), Published { shown, version });
@@ -53,46 +61,81 @@ impl Ledger {
 
     /// A user is to be seen otherwise. What is to be published, where that is this node's duty.
     pub fn on_change(&mut self, user: &UserId, shown: &Shown, now: Now) -> Option<Presence> {
-        if self.published.get(user).is_some_and(|known| known.shown == *shown) {
+        if self.says(user, shown) {
             self.unpublished.remove(user);
             return None;
         }
         if self.is_mine(user) {
             return Some(self.publish(user, shown.clone(), now));
         }
+        self.note_offline(user, shown, now);
         self.unpublished.insert(user.clone(), shown.clone());
         None
     }
 
-    /// Another node has published something.
-    pub fn on_heard(&mut self, presence: &Presence) {
+    /// Another node has published something of a user; `own`: what this one would say.
+    pub fn on_heard(&mut self, presence: &Presence, own: Option<&Shown>, now: Now) {
         let user = &presence.user;
         if self.published.get(user).is_some_and(|known| known.version >= presence.version) {
             return;
         }
         let shown = Shown::of(presence);
-        if self.unpublished.get(user) == Some(&shown) {
-            self.unpublished.remove(user);
+        self.unpublished.remove(user);
+        if let Some(own) = own.filter(|own| **own != shown) {
+            // The other is ahead, or wrong: whoever has the duty in a moment says the last word.
+            self.unpublished.insert(user.clone(), own.clone());
         }
+        self.note_offline(user, &shown, now);
         let published = Published { shown, version: presence.version };
         self.published.insert(user.clone(), published);
     }
 
-    /// This node's duties are now these. What is to be published of those that are new.
-    pub fn set_duties(&mut self, duties: BTreeSet<u16>, now: Now) -> Vec<Presence> {
+    /// This node's duties are now these. Of the users that are new among them, what is to be
+    /// published: `known` is what this node would say of everybody.
+    pub fn set_duties<'a>(
+        &mut self,
+        duties: BTreeSet<u16>,
+        known: impl Iterator<Item = (&'a UserId, &'a Shown)>,
+        now: Now,
+    ) -> Vec<Presence> {
+        let new: BTreeSet<u16> = duties.difference(&self.duties).copied().collect();
         self.duties = duties;
-        let mine = |user: &UserId| self.duties.contains(&share_of(user));
-        let owed: Vec<UserId> =
-            self.unpublished.keys().filter(|user| mine(user)).cloned().collect();
+        if new.is_empty() {
+            return Vec::new();
+        }
+        let owed =
+            known.filter(|(user, shown)| new.contains(&share_of(user)) && !self.says(user, shown));
+        let owed: Vec<_> = owed.map(|(user, shown)| (user.clone(), shown.clone())).collect();
+        owed.into_iter().map(|(user, shown)| self.publish(&user, shown, now)).collect()
+    }
+
+    /// Once a second. What is to be published because another node has said something else of what
+    /// is this one's duty: not at once, so that two who both believe they have it do not go on for
+    /// ever.
+    pub fn on_time(&mut self, now: Now) -> Vec<Presence> {
+        while let Some((at, user)) = self.offline.front().cloned()
+            && at + FORGET_AFTER <= now.at
+        {
+            self.offline.pop_front();
+            let is_offline = |shown: &Shown| shown.status == Status::Offline;
+            if self.unpublished.get(&user).is_none_or(is_offline)
+                && self.published.get(&user).is_none_or(|known| is_offline(&known.shown))
+            {
+                self.published.remove(&user);
+                self.unpublished.remove(&user);
+            }
+        }
+        let mine = self.unpublished.keys().filter(|user| self.is_mine(user));
+        let mine: Vec<UserId> = mine.cloned().collect();
         let publish = |user: UserId| {
             let shown = self.unpublished.remove(&user)?;
             Some(self.publish(&user, shown, now))
         };
-        owed.into_iter().filter_map(publish).collect()
+        mine.into_iter().filter_map(publish).collect()
     }
 
-    /// What is known of a user; `None`: nothing. What is not published yet has the version after
-    /// the last, so that whoever has heard more keeps that.
+    /// What is known of a user; `None`: nothing, or they have been offline for a while. What is not
+    /// published yet has the version after the last, so that whoever has heard more keeps that.
     #[must_use]
     pub fn get(&self, user: &UserId) -> Option<Presence> {
         let published = self.published.get(user);
@@ -109,10 +152,18 @@ impl Ledger {
         self.duties.contains(&share_of(user))
     }
 
-    /// Nothing is remembered of a user any more: what the store keeps is all.
-    pub fn forget(&mut self, user: &UserId) {
-        self.published.remove(user);
-        self.unpublished.remove(user);
+    /// Others were told just this; nothing: that is as good as offline.
+    fn says(&self, user: &UserId, shown: &Shown) -> bool {
+        match self.published.get(user) {
+            Some(known) => known.shown == *shown,
+            None => shown.status == Status::Offline,
+        }
+    }
+
+    fn note_offline(&mut self, user: &UserId, shown: &Shown, now: Now) {
+        if shown.status == Status::Offline {
+            self.offline.push_back((now.at, user.clone()));
+        }
     }
 
     fn publish(&mut self, user: &UserId, shown: Shown, now: Now) -> Presence {
@@ -120,6 +171,7 @@ impl Ledger {
         let version = now.wall_ms.max(before + 1);
         let presence = shown.presence(user, version);
         self.unpublished.remove(user);
+        self.note_offline(user, &shown, now);
         self.published.insert(user.clone(), Published { shown, version });
         presence
     }
@@ -127,9 +179,6 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::Instant;
-    use weft_proto::presence::Status;
-
     use super::*;
 
     fn now(wall_ms: u64) -> Now {
@@ -144,9 +193,14 @@ mod tests {
         Shown { status: Status::Online, ..Shown::offline(0) }
     }
 
+    /// All duties are taken, by one who would say this of Bob.
+    fn takes_all(ledger: &mut Ledger, own: &Shown, wall_ms: u64) -> Vec<Presence> {
+        ledger.set_duties((0..SHARES).collect(), [(&bob(), own)].into_iter(), now(wall_ms))
+    }
+
     fn owner() -> Ledger {
         let mut ledger = Ledger::default();
-        assert!(ledger.set_duties((0..SHARES).collect(), now(1)).is_empty());
+        assert!(takes_all(&mut ledger, &Shown::offline(0), 1).is_empty());
         ledger
     }
 
@@ -167,33 +221,50 @@ mod tests {
         let (mut first, mut second) = (owner(), Ledger::default());
         let told = first.on_change(&bob(), &online(), now(1_000)).expect("published");
         assert_eq!(second.on_change(&bob(), &online(), now(1_002)), None);
-        assert_eq!(
-            second.get(&bob()).map(|bob| (bob.status, bob.version)),
-            Some((Status::Online, 1))
-        );
-        second.on_heard(&told);
+        let seen = second.get(&bob()).map(|bob| (bob.status, bob.version));
+        assert_eq!(seen, Some((Status::Online, 1)));
+        second.on_heard(&told, Some(&online()), now(1_003));
         assert_eq!(second.get(&bob()), Some(told.clone()));
         // The first dies before it says that Bob is gone: the second says it, with a later version.
-        assert_eq!(second.on_change(&bob(), &Shown::offline(7), now(500)), None);
-        let taken_over = second.set_duties((0..SHARES).collect(), now(600));
+        let gone = Shown::offline(7);
+        assert_eq!(second.on_change(&bob(), &gone, now(500)), None);
+        let taken_over = takes_all(&mut second, &gone, 600);
         assert_eq!(taken_over.len(), 1);
         assert_eq!((taken_over[0].version, taken_over[0].status), (1_001, Status::Offline));
         // What was said already is not said again.
-        assert!(second.set_duties((0..SHARES).collect(), now(2_000)).is_empty());
-        second.on_heard(&told);
+        assert!(takes_all(&mut second, &gone, 2_000).is_empty());
+        second.on_heard(&told, Some(&gone), now(2_001));
         assert_eq!(second.get(&bob()).map(|bob| bob.status), Some(Status::Offline));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wrong_last_word_of_another_is_put_right() {
+        // Bob is here and has not changed; a node that was paused says that he is gone, and dies.
+        let mut ledger = Ledger::default();
+        ledger.on_heard(&online().presence(&bob(), 40), Some(&online()), now(40));
+        let wrong = Shown::offline(7).presence(&bob(), 50);
+        ledger.on_heard(&wrong, Some(&online()), now(51));
+        let taken_over = takes_all(&mut ledger, &online(), 60);
+        assert_eq!(taken_over.len(), 1);
+        assert_eq!((taken_over[0].version, taken_over[0].status), (60, Status::Online));
+        // It is not dead, and says so again: the answer comes with the next second.
+        let wrong = Shown::offline(7).presence(&bob(), 70);
+        ledger.on_heard(&wrong, Some(&online()), now(71));
+        assert_eq!(ledger.on_time(now(72)).len(), 1);
+        assert!(ledger.on_time(now(73)).is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_was_published_unheard_is_known_all_the_same() {
         let mut other = Ledger::default();
-        other.on_heard(&online().presence(&bob(), 40));
-        other.on_change(&bob(), &Shown::offline(7), now(50));
+        let gone = Shown::offline(7);
+        other.on_heard(&online().presence(&bob(), 40), Some(&online()), now(41));
+        other.on_change(&bob(), &gone, now(50));
         // Whoever has heard version 50 of its owner keeps that.
-        assert_eq!(other.get(&bob()), Some(Shown::offline(7).presence(&bob(), 41)));
-        other.on_heard(&Shown::offline(7).presence(&bob(), 50));
+        assert_eq!(other.get(&bob()), Some(gone.presence(&bob(), 41)));
+        other.on_heard(&gone.presence(&bob(), 50), Some(&gone), now(51));
         assert_eq!(other.get(&bob()).map(|bob| bob.version), Some(50));
-        assert!(other.set_duties((0..SHARES).collect(), now(60)).is_empty());
+        assert!(takes_all(&mut other, &gone, 60).is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -202,5 +273,25 @@ mod tests {
         ledger.found(&bob(), online(), now(5_000));
         assert_eq!(ledger.on_change(&bob(), &online(), now(5_001)), None);
         assert_eq!(ledger.get(&bob()).map(|bob| bob.version), Some(5_000));
+    }
+
+    /// Connected and invisible, or not there at all: nobody can tell by what is remembered.
+    #[tokio::test(start_paused = true)]
+    async fn whoever_stays_offline_is_forgotten() {
+        let mut ledger = owner();
+        ledger.found(&bob(), Shown::offline(7), now(5_000));
+        assert_eq!(ledger.get(&bob()), None);
+        ledger.on_change(&bob(), &online(), now(6_000));
+        ledger.on_change(&bob(), &Shown::offline(8), now(7_000));
+        tokio::time::advance(FORGET_AFTER / 2).await;
+        ledger.on_change(&bob(), &online(), now(8_000));
+        tokio::time::advance(FORGET_AFTER).await;
+        ledger.on_time(now(9_000));
+        assert!(ledger.get(&bob()).is_some(), "he came back");
+        ledger.on_change(&bob(), &Shown::offline(9), now(10_000));
+        tokio::time::advance(FORGET_AFTER).await;
+        ledger.on_time(now(11_000));
+        assert_eq!(ledger.get(&bob()), None);
+        assert!(ledger.offline.is_empty());
     }
 }

@@ -5,8 +5,9 @@
 //! - A user is here while a live edge says so. An edge is one *life* of it (name and boot): a key of
 //!   another life, or an older one that comes late, says nothing.
 //! - Who is lost stays as they were for a grace time; who logs out is gone at once.
-//! - A key that expires says nothing by itself: its edge refreshes it while it lives, and when the
-//!   edge dies all its keys go with it. So a bucket that lost its keys takes nobody offline.
+//! - A key that expires says nothing at once: its edge refreshes it while it lives, and when the
+//!   edge dies all its keys go with it. So a bucket that lost its keys takes nobody offline; but a
+//!   key that is missed for longer than a refresh takes is gone.
 //! - A user whose choice is not loaded from the store is shown as they were: an invisible user must
 //!   not be seen because the store was slow.
 
@@ -25,8 +26,8 @@ use self::lives::Lives;
 use self::user::{Key, User};
 use crate::shown::Shown;
 
-/// Who is offline is remembered for so long after there is no key of theirs any more.
-const FORGET_AFTER: Duration = Duration::from_secs(120);
+/// Who is offline is remembered for so long.
+pub const FORGET_AFTER: Duration = Duration::from_secs(120);
 
 /// The present.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +59,6 @@ pub struct Merge {
     changed: HashSet<UserId>,
     to_load: Vec<UserId>,
     seen: Vec<(UserId, u64)>,
-    forgotten: Vec<UserId>,
 }
 
 impl Merge {
@@ -73,7 +73,6 @@ impl Merge {
             changed: HashSet::new(),
             to_load: Vec::new(),
             seen: Vec::new(),
-            forgotten: Vec::new(),
         }
     }
 
@@ -86,7 +85,7 @@ impl Merge {
             self.to_load.push(user.clone());
         }
         let Some(known) = self.users.get_mut(user) else { return };
-        let is_new = known.take(Key::read(life, here), &self.lives);
+        let is_new = known.take(Key::read(life, here));
         if !is_new {
             return;
         }
@@ -100,9 +99,7 @@ impl Merge {
     pub fn on_key_gone(&mut self, user: &UserId, edge: &NodeId, now: Now) {
         let Some(known) = self.users.get_mut(user) else { return };
         let lives = &self.lives;
-        known.keys.retain(|key| {
-            lives.edge(key.life) != Some(edge) || (key.is_here && lives.is_alive(key.life))
-        });
+        known.miss(edge, lives, now);
         self.settle(user, false, now);
     }
 
@@ -180,11 +177,6 @@ impl Merge {
         self.users.iter().filter_map(lost).collect()
     }
 
-    /// The users of whom nothing is remembered any more.
-    pub fn take_forgotten(&mut self) -> Vec<UserId> {
-        std::mem::take(&mut self.forgotten)
-    }
-
     /// What others are to see of a user; `None`: nothing is known.
     #[must_use]
     pub fn shown(&self, user: &UserId) -> Option<&Shown> {
@@ -230,7 +222,6 @@ impl Merge {
         }
         if known.is_over(now) {
             self.users.remove(user);
-            self.forgotten.push(user.clone());
         }
     }
 }

@@ -58,6 +58,8 @@ struct Table {
 struct Watched {
     /// `None`: not known yet.
     known: Option<Known>,
+    /// It stands in [`Table::to_ask`].
+    is_queued: bool,
     watchers: Vec<(u64, Arc<Changes>)>,
 }
 
@@ -163,8 +165,7 @@ impl Statuses {
                 () = self.0.wake.notified() => {}
                 () = sleep_until(ask_all_at) => {
                     losses.asked(Instant::now());
-                    let mut table = lock(&self.0.table);
-                    table.to_ask = table.users.keys().cloned().collect();
+                    lock(&self.0.table).ask_for_all();
                 }
             }
             while asked.len() < ASKS_MAX
@@ -178,9 +179,17 @@ impl Statuses {
     fn next_ask(&self) -> Option<Asked> {
         let mut guard = lock(&self.0.table);
         let Table { users, to_ask, .. } = &mut *guard;
-        let count = to_ask.len().min(PRESENCE_USERS_MAX);
-        let wanted: Vec<UserId> =
-            to_ask.drain(..count).filter(|user| users.contains_key(user)).collect();
+        let mut wanted = Vec::new();
+        while wanted.len() < PRESENCE_USERS_MAX
+            && let Some(user) = to_ask.pop_front()
+        {
+            // Nobody may watch them any more.
+            if let Some(watched) = users.get_mut(&user) {
+                watched.is_queued = false;
+                wanted.push(user);
+            }
+        }
+        drop(guard);
         if wanted.is_empty() {
             return None;
         }
@@ -224,25 +233,41 @@ impl Statuses {
                     table.apply(presence, asked_at, Instant::now());
                 }
             }
-            Err(_) => table.to_ask.extend(users),
+            Err(_) => users.into_iter().for_each(|user| table.ask_for(user)),
         }
     }
 }
 
 impl Table {
+    fn ask_for(&mut self, user: UserId) {
+        if let Some(watched) = self.users.get_mut(&user)
+            && !std::mem::replace(&mut watched.is_queued, true)
+        {
+            self.to_ask.push_back(user);
+        }
+    }
+
+    fn ask_for_all(&mut self) {
+        let users: Vec<UserId> = self.users.keys().cloned().collect();
+        users.into_iter().for_each(|user| self.ask_for(user));
+    }
+
     /// Takes in what a presence node says, where it is newer than what is known.
-    fn apply(&mut self, presence: Presence, asked_at: Instant, now: Instant) {
+    fn apply(&mut self, mut presence: Presence, asked_at: Instant, now: Instant) {
         let Some(watched) = self.users.get_mut(&presence.user) else { return };
         let is_news = match &watched.known {
             None => presence.status != Status::Offline,
             Some(known) => {
-                // Of whom nothing was published for long, nothing is known but that they are not
-                // here; unless somebody has said otherwise since the question.
-                let is_unknown = presence.version == 0 && known.heard_at < asked_at;
-                if presence.version <= known.presence.version && !is_unknown {
+                let is_news = !presence.shows_the_same(&known.presence);
+                if presence.version == 0 && known.heard_at < asked_at {
+                    // Of whom nothing was published for long, nothing is known but that they are not
+                    // here; unless somebody has said otherwise since the question. Clients go by
+                    // versions, so it gets one.
+                    presence.version = known.presence.version + u64::from(is_news);
+                } else if presence.version <= known.presence.version {
                     return;
                 }
-                !presence.shows_the_same(&known.presence)
+                is_news
             }
         };
         if is_news {
@@ -272,7 +297,7 @@ impl Watcher {
             }
             let entry = watched.entry(user.clone()).or_insert_with(|| {
                 to_ask.push_back(user.clone());
-                Watched { known: None, watchers: Vec::new() }
+                Watched { known: None, is_queued: true, watchers: Vec::new() }
             });
             entry.watchers.push((self.number, Arc::clone(&self.changes)));
             let is_here = |known: &Known| known.presence.status != Status::Offline;
@@ -369,4 +394,83 @@ async fn subscribe(bus: &Bus, filter: &Filter) -> Option<Subscription> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing panics while it is held.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bob() -> UserId {
+        UserId::new("bob").expect("id")
+    }
+
+    fn said(status: Status, version: u64) -> Presence {
+        Presence { status, version, ..Presence::unknown(bob()) }
+    }
+
+    fn table() -> (Table, Arc<Changes>) {
+        let (mut table, changes) = (Table::default(), Arc::<Changes>::default());
+        let watchers = vec![(1, Arc::clone(&changes))];
+        table.users.insert(bob(), Watched { known: None, is_queued: false, watchers });
+        (table, changes)
+    }
+
+    fn known(table: &Table) -> Option<(Status, u64)> {
+        let known = &table.users[&bob()].known.as_ref()?.presence;
+        Some((known.status, known.version))
+    }
+
+    /// What is known after it, and whether the watcher is told.
+    fn apply(
+        (table, changes): &mut (Table, Arc<Changes>),
+        presence: Presence,
+        asked_at: Instant,
+    ) -> (Option<(Status, u64)>, bool) {
+        table.apply(presence, asked_at, Instant::now());
+        (known(table), !std::mem::take(&mut *lock(&changes.users)).is_empty())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn older_words_are_dropped_and_the_same_is_not_told_again() {
+        let mut table = table();
+        let now = Instant::now();
+        let online = Some((Status::Online, 10));
+        assert_eq!(apply(&mut table, said(Status::Online, 10), now), (online, true));
+        assert_eq!(apply(&mut table, said(Status::Offline, 9), now), (online, false));
+        let newer = Some((Status::Online, 11));
+        assert_eq!(apply(&mut table, said(Status::Online, 11), now), (newer, false));
+        assert_eq!(
+            apply(&mut table, said(Status::Away, 12), now),
+            (Some((Status::Away, 12)), true)
+        );
+    }
+
+    /// A client that goes by versions has to take it for news.
+    #[tokio::test(start_paused = true)]
+    async fn whoever_was_forgotten_meanwhile_is_offline_with_a_newer_version() {
+        let mut table = table();
+        apply(&mut table, said(Status::Online, 10), Instant::now());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let asked_at = Instant::now();
+        let offline = Some((Status::Offline, 11));
+        assert_eq!(apply(&mut table, said(Status::Offline, 0), asked_at), (offline, true));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(apply(&mut table, said(Status::Offline, 0), Instant::now()), (offline, false));
+        // It says nothing against what was heard since the question.
+        let asked_at = Instant::now();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        apply(&mut table, said(Status::Online, 20), Instant::now());
+        let online = Some((Status::Online, 20));
+        assert_eq!(apply(&mut table, said(Status::Offline, 0), asked_at), (online, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_user_waits_once_to_be_asked_for() {
+        let (mut table, _) = table();
+        for _ in 0..3 {
+            table.ask_for(bob());
+            table.ask_for_all();
+        }
+        assert_eq!(table.to_ask, [bob()]);
+    }
 }

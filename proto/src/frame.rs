@@ -56,6 +56,8 @@ pub enum Request {
         cursor: Option<String>,
         /// It wants to see the presence of its contacts, and its user is to be seen.
         presence: bool,
+        /// Nobody looks at the device.
+        idle: bool,
     },
     /// An entry for a room.
     Send {
@@ -216,6 +218,7 @@ fn check(mut raw: RawFrame<'_>) -> Result<Request, ApiError> {
             token: raw.token.ok_or_else(|| missing("token"))?.into_owned(),
             cursor: raw.cursor.map(Cow::into_owned),
             presence: raw.presence.unwrap_or(true),
+            idle: raw.idle.unwrap_or(false),
         }),
         "send" => Ok(Request::Send {
             room: room(raw.room)?,

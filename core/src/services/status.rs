@@ -30,11 +30,16 @@ impl Context {
             let row = self.store.snapshot().await?.get(key.clone()).await?;
             let before = row.as_deref().map(chosen::decode).transpose()?;
             // A clock that went back must not make a later choice an older one.
-            let at_ms_min = before.map_or(0, |before| before.at_ms.saturating_add(1));
+            let at_ms_min = before.as_ref().map_or(0, |before| before.at_ms.saturating_add(1));
             let next = Chosen { at_ms: self.clock.now_ms().max(at_ms_min), ..wanted.clone() };
             let mut batch = Batch::new(rand::random());
             batch.guard(key.clone(), row);
             batch.set(key.clone(), chosen::encode(&next));
+            let is_invisible = |it: &Chosen| it.choice == i32::from(Choice::Invisible);
+            if is_invisible(&next) && !before.as_ref().is_some_and(is_invisible) {
+                // Others see the user leave now, whether or not a presence node looks.
+                last_active::note(&mut batch, &user, self.clock.now_ms());
+            }
             if self.commit(batch).await? {
                 return Ok(next);
             }

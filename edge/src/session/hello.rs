@@ -10,6 +10,7 @@ use weft_proto::frame::{CloseCode, Reply, Request, error_frame, parse_request};
 use weft_proto::{ApiError, Cursor, ErrorCode};
 
 use super::mailbox::End;
+use super::presence::Wish;
 use super::writer::Writer;
 use super::{Ended, Inbound, binary_refused, read};
 use crate::auth::Caller;
@@ -20,8 +21,7 @@ pub(crate) struct Greeted {
     pub(crate) caller: Caller,
     /// Empty on a device's first connect.
     pub(crate) cursor: String,
-    /// The user is to be seen, and to see others.
-    pub(crate) presence: bool,
+    pub(crate) presence: Wish,
 }
 
 /// Waits for `hello` and answers it.
@@ -58,7 +58,8 @@ async fn hear(
         }
     };
     let (id, checked) = match parse_request(&text) {
-        Ok((id, Request::Hello { token, cursor, presence })) => {
+        Ok((id, Request::Hello { token, cursor, presence, idle })) => {
+            let presence = Wish { is_on: presence, is_idle: idle };
             (Some(id), check(shared, &token, cursor, presence).await)
         }
         Ok((id, _)) => {
@@ -89,7 +90,7 @@ async fn check(
     shared: &Shared,
     token: &str,
     cursor: Option<String>,
-    presence: bool,
+    presence: Wish,
 ) -> Result<Greeted, ApiError> {
     let caller = shared.auth.verify(token).await?;
     // An empty text is no cursor; to have none is to leave it out.

@@ -42,6 +42,15 @@ pub(super) struct SessionPresence {
     rates: Mutex<Rates>,
 }
 
+/// What a client says of itself at `hello`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish {
+    /// The user is seen, and the session sees contacts without asking.
+    pub(crate) is_on: bool,
+    /// Nobody looks at the device.
+    pub(crate) is_idle: bool,
+}
+
 /// Whom the session may see, and why.
 #[derive(Default)]
 struct Seen {
@@ -60,19 +69,19 @@ struct Rates {
 }
 
 impl SessionPresence {
-    /// `is_on`: the user is seen, and the session sees contacts without asking.
     pub(super) fn new(
         shared: &Arc<Shared>,
         caller: &Caller,
         token: TokenCell,
-        is_on: bool,
+        wish: Wish,
     ) -> Arc<Self> {
-        let enter = || shared.announcer.enter(caller.user.clone(), caller.device.clone());
+        let Caller { user, device, .. } = caller;
+        let enter = || shared.announcer.enter(user.clone(), device.clone(), wish.is_idle);
         Arc::new(Self {
             shared: Arc::clone(shared),
             user: caller.user.clone(),
             token,
-            visit: is_on.then(enter),
+            visit: wish.is_on.then(enter),
             watcher: shared.statuses.watcher(),
             seen: Mutex::default(),
             moved: Notify::new(),

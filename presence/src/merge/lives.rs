@@ -15,6 +15,9 @@ enum State {
     Alive,
     /// Only a key of it was seen. It counts as alive until then.
     Presumed(Instant),
+    /// Only a key of it was seen, while another life of the edge lives: it is about to begin, or long
+    /// over. It does not count.
+    Unannounced,
     /// It is over. A life does not end twice, but one that was taken for dead may show itself again.
     Dead,
 }
@@ -34,7 +37,7 @@ impl Lives {
             lives.values().any(|id| self.states[id.0 as usize] == State::Alive)
         });
         // An edge has one life at a time.
-        let state = if other_lives { State::Dead } else { State::Presumed(presumed_until) };
+        let state = if other_lives { State::Unannounced } else { State::Presumed(presumed_until) };
         self.id(edge, boot, state)
     }
 
@@ -64,7 +67,10 @@ impl Lives {
         for (edge, _) in edges {
             // The other lives of an edge that lives are over.
             for id in self.ids.get(edge).into_iter().flat_map(HashMap::values) {
-                states[id.0 as usize] = State::Dead;
+                let state = &mut states[id.0 as usize];
+                if matches!(state, State::Presumed(_)) {
+                    *state = State::Dead;
+                }
             }
         }
         for id in alive {
@@ -80,12 +86,24 @@ impl Lives {
         self.edges.get(id.0 as usize)
     }
 
-    pub(super) fn are_of_one_edge(&self, one: LifeId, other: LifeId) -> bool {
-        one == other || self.edge(one) == self.edge(other)
+    /// Takes out what is of a life that is over, where something of the same edge's present life is
+    /// there too.
+    pub(super) fn keep_living<T>(&self, words: &mut Vec<T>, life_of: impl Fn(&T) -> LifeId) {
+        if words.len() < 2 {
+            return;
+        }
+        let alive: Vec<LifeId> =
+            words.iter().map(&life_of).filter(|life| self.is_alive(*life)).collect();
+        words.retain(|word| {
+            let life = life_of(word);
+            let is_same_edge = |other: &LifeId| self.edge(*other) == self.edge(life);
+            let is_over = self.states.get(life.0 as usize) == Some(&State::Dead);
+            !is_over || !alive.iter().any(is_same_edge)
+        });
     }
 
     pub(super) fn is_alive(&self, id: LifeId) -> bool {
-        !matches!(self.states.get(id.0 as usize), None | Some(State::Dead))
+        matches!(self.states.get(id.0 as usize), Some(State::Alive | State::Presumed(_)))
     }
 
     /// Ends what was only presumed. True where there was something.
@@ -103,7 +121,7 @@ impl Lives {
     pub(super) fn due_at(&self) -> Option<Instant> {
         let presumed = self.states.iter().filter_map(|state| match state {
             State::Presumed(until) => Some(*until),
-            State::Alive | State::Dead => None,
+            State::Alive | State::Unannounced | State::Dead => None,
         });
         presumed.min()
     }

@@ -325,14 +325,46 @@ async fn nothing_is_remembered_of_who_is_long_gone() {
     world.key("a", "1", &[("phone", false)]);
     world.key("a", "1", &[]);
     world.pass(GRACE + FORGET_AFTER).await;
-    assert_eq!(world.merge.take_forgotten(), [user("bob")]);
     assert_eq!(world.merge.users().count(), 0);
     assert_eq!(world.merge.due_at(), None);
     // The key of a dead edge has to expire first: the edge may not be dead.
     world.key("b", "1", &[("phone", false)]);
     world.merge.on_edges(&edges(&[("a", "1")]), world.now());
     world.pass(GRACE + FORGET_AFTER * 3).await;
-    assert_eq!(world.merge.take_forgotten(), []);
+    assert_eq!(world.merge.users().count(), 1);
     world.merge.on_key_gone(&user("bob"), &node("b"), world.now());
-    assert_eq!(world.merge.take_forgotten(), [user("bob")]);
+    assert_eq!(world.merge.users().count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_stays_away_is_gone_in_the_end() {
+    let mut world = World::new();
+    world.key("a", "1", &[("phone", false)]);
+    world.seen();
+    world.merge.reconcile(&HashSet::new(), world.now());
+    // Its edge writes it again in time.
+    world.pass(Duration::from_secs(700)).await;
+    world.key("a", "1", &[("phone", false)]);
+    world.pass(Duration::from_secs(1_000)).await;
+    assert_eq!(world.seen(), (Status::Online, false));
+    // It does not: the user has left while the watch did not show it.
+    world.merge.on_key_gone(&user("bob"), &node("a"), world.now());
+    world.pass(Duration::from_secs(901) + GRACE).await;
+    assert_eq!(world.seen(), (Status::Offline, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_life_may_be_heard_before_it_is_known_to_live() {
+    let mut world = World::new();
+    world.key("a", "1", &[("phone", false)]);
+    world.seen();
+    // The edge was killed and is there again, and the user too; the nodes' bucket tells it later.
+    world.key("a", "2", &[("phone", false)]);
+    world.pass(Duration::from_secs(3)).await;
+    world.merge.on_edges(&edges(&[("a", "2"), ("b", "1")]), world.now());
+    world.pass(GRACE * 2).await;
+    assert_eq!(world.seen(), (Status::Online, false));
+    world.key("a", "2", &[]);
+    world.pass(GRACE).await;
+    assert_eq!(world.seen(), (Status::Offline, true));
 }

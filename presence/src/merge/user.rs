@@ -4,12 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use weft_proto::NodeId;
 use weft_proto::presence::{Choice, Chosen, Here, Status};
 use weft_proto::svc::KeptStatus;
 
 use super::lives::{LifeId, Lives};
 use super::{FORGET_AFTER, Now, choice};
 use crate::shown::Shown;
+
+/// A key that the bucket has lost is written again by its edge before that, where the user is still
+/// there: edges refresh keys after twelve minutes at the latest.
+const DOUBTED_FOR: Duration = Duration::from_secs(900);
 
 /// What an edge says of the user. There is one for each user who is online: it is small.
 #[derive(Clone, Debug)]
@@ -21,6 +26,9 @@ pub(super) struct Key {
     /// Nobody looks at any of the devices.
     is_idle: bool,
     last_active_ms: u64,
+    /// The bucket has lost it though its edge lives: it counts until then, or until it is written
+    /// again.
+    doubted_until: Option<Instant>,
 }
 
 impl Key {
@@ -31,6 +39,7 @@ impl Key {
             is_here: !here.devices.is_empty(),
             is_idle: here.devices.iter().all(|device| device.idle),
             last_active_ms: here.last_active_ms,
+            doubted_until: None,
         }
     }
 }
@@ -88,17 +97,14 @@ impl Default for User {
 }
 
 impl User {
-    /// Takes an edge's word; false where it is an older one, or of a life that is over while another
-    /// one's word stands.
-    pub(super) fn take(&mut self, key: Key, lives: &Lives) -> bool {
-        let same_edge = |known: &&mut Key| lives.are_of_one_edge(known.life, key.life);
-        match self.keys.iter_mut().find(same_edge) {
-            Some(known) if known.life == key.life && key.number <= known.number => return false,
-            Some(known)
-                if known.life != key.life
-                    && lives.is_alive(known.life)
-                    && !lives.is_alive(key.life) =>
-            {
+    /// Takes an edge's word; false where it says nothing new. Each life of an edge has its own: a
+    /// new one may be heard before it is known to be the living one.
+    pub(super) fn take(&mut self, key: Key) -> bool {
+        match self.keys.iter_mut().find(|known| known.life == key.life) {
+            Some(known) if key.number < known.number => return false,
+            // The bucket was read anew: it has the key after all.
+            Some(known) if key.number == known.number => {
+                known.doubted_until = None;
                 return false;
             }
             Some(known) => *known = key,
@@ -134,6 +140,17 @@ impl User {
         self.is_loaded = true;
     }
 
+    /// The bucket has no key of this edge any more.
+    pub(super) fn miss(&mut self, edge: &NodeId, lives: &Lives, now: Now) {
+        self.keys.retain_mut(|key| {
+            if lives.edge(key.life) != Some(edge) {
+                return true;
+            }
+            key.doubted_until.get_or_insert(now.at + DOUBTED_FOR);
+            key.is_here && lives.is_alive(key.life)
+        });
+    }
+
     /// What the keys say now of whether the user is here.
     pub(super) fn settle_keys(
         &mut self,
@@ -142,6 +159,8 @@ impl User {
         grace: Duration,
         now: Now,
     ) {
+        self.keys.retain(|key| key.doubted_until.is_none_or(|until| until > now.at));
+        lives.keep_living(&mut self.keys, |key| key.life);
         let live = self.keys.iter().filter(|key| key.is_here && lives.is_alive(key.life));
         let is_idle = live.clone().all(|key| key.is_idle);
         let is_here = live.count() > 0;
@@ -239,7 +258,8 @@ impl User {
             let left_ms = (it.text_until_ms - now.wall_ms).min(86_400_000);
             now.at + Duration::from_millis(left_ms)
         });
-        [connection, text].into_iter().flatten().min()
+        let doubted = self.keys.iter().filter_map(|key| key.doubted_until).min();
+        [connection, text, doubted].into_iter().flatten().min()
     }
 
     /// Nothing is worth remembering: nobody has seen the user for a while, and no edge may still say

@@ -104,7 +104,11 @@ impl Kept {
                 }
                 failed = finish(&mut self.noting), if self.noting.is_some() => {
                     self.noting = None;
-                    self.note(failed.unwrap_or_default().into_iter().collect());
+                    if let Some(failed) = failed {
+                        // Also where more was waiting: core is away.
+                        self.note_at = Instant::now() + NOTE_EVERY;
+                        self.note(failed.into_iter().collect());
+                    }
                 }
                 () = tokio::time::sleep_until(self.note_at), if is_due => self.begin_note(),
                 // Nothing is asked for: whoever asks drops this wait.

@@ -1,5 +1,8 @@
 //! Answers: from memory, and of whom that knows nothing, from what the store keeps.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
 use weft_nats::Bus;
 use weft_proto::limits::PRESENCE_USERS_MAX;
 use weft_proto::presence::Status;
@@ -8,6 +11,9 @@ use weft_proto::{ApiError, ErrorCode, Presence, UserId};
 
 use super::{Shared, lock};
 use crate::shown::Shown;
+
+/// How long the store may take to say when somebody was last seen.
+const STORE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What others see of these users.
 pub(super) async fn get(
@@ -28,8 +34,10 @@ pub(super) async fn get(
         (0..found.len()).filter(|i| found[*i].version == 0 && is_offline(&found[*i])).collect();
     if !unknown.is_empty() {
         let users = unknown.iter().map(|i| found[*i].user.to_string()).collect();
-        // Without core they are offline all the same: since when is not known then.
-        if let Ok(kept) = bus.call(&LoadStatuses { users }).await {
+        // Without core they are offline all the same: since when is not known then. The asker's own
+        // time-out has begun.
+        let asked = timeout(STORE_PATIENCE, bus.call(&LoadStatuses { users })).await;
+        if let Ok(Ok(kept)) = asked {
             for (i, kept) in unknown.into_iter().zip(kept.users) {
                 found[i] = Shown::offline(kept.last_active_ms).presence(&found[i].user, 0);
             }

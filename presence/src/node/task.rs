@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,7 @@ pub(super) struct Task {
     statuses: Subscription,
     /// `None`: to be opened at the next tick.
     watch: Option<UserWatch>,
+    opening: Option<Opening>,
     edges: watch::Receiver<Nodes>,
     peers: watch::Receiver<Nodes>,
     connection: watch::Receiver<Connection>,
@@ -47,8 +49,11 @@ pub(super) struct Task {
     /// Of the last status that was published.
     number: u64,
     probe_at: Instant,
+    probing: Option<BoxFuture<'static, Option<Probe>>>,
     probed: Option<(Probe, Instant)>,
 }
+
+type Opening = BoxFuture<'static, Result<(UserWatch, Vec<UserChange>), weft_nats::Error>>;
 
 impl Task {
     pub(super) fn new(
@@ -68,12 +73,14 @@ impl Task {
             state,
             statuses,
             watch: None,
+            opening: None,
             edges: membership.live("edge"),
             peers: membership.live(ROLE),
             connection,
             generation,
             number: 0,
             probe_at: Instant::now() + PROBE_EVERY,
+            probing: None,
             probed: None,
         }
     }
@@ -82,16 +89,18 @@ impl Task {
     pub(super) async fn read_all(&mut self) -> Result<(), weft_nats::Error> {
         self.on_edges();
         let (watch, changes) = UserWatch::open(&self.bus).await?;
+        self.on_opened(watch, &changes);
+        Ok(())
+    }
+
+    fn on_opened(&mut self, watch: UserWatch, changes: &[UserChange]) {
         let here = changes.iter().filter(|change| change.here.is_some());
         let present: HashSet<_> =
             here.map(|change| (change.user.clone(), change.edge.clone())).collect();
-        self.on_changes(&changes);
-        let mut state = lock(&self.state);
-        state.merge.reconcile(&present, now());
-        drop(state);
+        self.on_changes(changes);
+        lock(&self.state).merge.reconcile(&present, now());
         self.watch = Some(watch);
         self.probed = None;
-        Ok(())
     }
 
     /// Waits until everybody's choice is known.
@@ -112,12 +121,10 @@ impl Task {
         let mut state = lock(&self.state);
         let State { merge, ledger } = &mut *state;
         // Nobody is told anything yet, so nothing is owed.
-        let _ = ledger.set_duties(duties, now);
+        let _ = ledger.set_duties(duties, std::iter::empty(), now);
         merge.take_changed();
-        let found: Vec<_> =
-            merge.users().map(|(user, shown)| (user.clone(), shown.clone())).collect();
-        for (user, shown) in found {
-            ledger.found(&user, shown, now);
+        for (user, shown) in merge.users() {
+            ledger.found(user, shown.clone(), now);
         }
     }
 
@@ -141,6 +148,19 @@ impl Task {
                     }
                 }
                 loaded = self.kept.next() => self.on_loaded(&loaded),
+                opened = finish(&mut self.opening) => {
+                    self.opening = None;
+                    match opened {
+                        Ok((watch, changes)) => self.on_opened(watch, &changes),
+                        Err(error) => {
+                            tracing::warn!(%error, "the users can't be watched: trying again");
+                        }
+                    }
+                }
+                probe = finish(&mut self.probing) => {
+                    self.probing = None;
+                    self.probed = probe.map(|probe| (probe, Instant::now()));
+                }
                 () = until(due_at) => lock(&self.state).merge.on_time(now()),
             }
             self.on_changes(&changes);
@@ -168,7 +188,11 @@ impl Task {
 
     async fn on_peers(&mut self) {
         let duties = self.duties(false);
-        let owed = lock(&self.state).ledger.set_duties(duties, now());
+        let owed = {
+            let mut state = lock(&self.state);
+            let State { merge, ledger } = &mut *state;
+            ledger.set_duties(duties, merge.users(), now())
+        };
         self.publish(owed).await;
     }
 
@@ -208,7 +232,11 @@ impl Task {
             return;
         }
         match Presence::from_json(message.payload()) {
-            Ok(presence) => lock(&self.state).ledger.on_heard(&presence),
+            Ok(presence) => {
+                let mut state = lock(&self.state);
+                let State { merge, ledger } = &mut *state;
+                ledger.on_heard(&presence, merge.shown(&presence.user), now());
+            }
             Err(error) => tracing::error!(%error, "a status can't be read"),
         }
     }
@@ -219,15 +247,16 @@ impl Task {
         if let Err(error) = self.bus.publish(&subject, &[], tick.encode().into()).await {
             tracing::debug!(%error, "no tick");
         }
-        if self.watch.is_none()
-            && let Err(error) = self.read_all().await
-        {
-            tracing::warn!(%error, "the users can't be watched: trying again");
+        let owed = lock(&self.state).ledger.on_time(now());
+        self.publish(owed).await;
+        if self.watch.is_none() && self.opening.is_none() {
+            let bus = self.bus.clone();
+            self.opening = Some(Box::pin(async move { UserWatch::open(&bus).await }));
         }
-        self.look_after_the_watch().await;
+        self.look_after_the_watch();
     }
 
-    async fn look_after_the_watch(&mut self) {
+    fn look_after_the_watch(&mut self) {
         let (Some(watch), now) = (&self.watch, Instant::now()) else { return };
         if let Some((probe, at)) = self.probed
             && at + SHOWN_AFTER <= now
@@ -239,9 +268,10 @@ impl Task {
                 return;
             }
         }
-        if self.probe_at <= now {
+        if self.probe_at <= now && self.probing.is_none() {
             self.probe_at = now + PROBE_EVERY;
-            self.probed = probe(&self.bus).await.ok().map(|probe| (probe, Instant::now()));
+            let bus = self.bus.clone();
+            self.probing = Some(Box::pin(async move { probe(&bus).await.ok() }));
         }
     }
 
@@ -266,9 +296,6 @@ impl Task {
             }
         }
         self.kept.note(merge.take_seen());
-        for user in merge.take_forgotten() {
-            ledger.forget(&user);
-        }
         (told, merge.take_to_load())
     }
 
@@ -279,6 +306,9 @@ impl Task {
             let subject = Subject::Status(presence.user.clone());
             let headers = [(WEFT_PRESENCE, source.as_str())];
             // The number counts though it did not go out: so watchers know that they miss one.
+            if !self.connection.borrow().connected {
+                continue;
+            }
             if let Err(error) =
                 self.bus.publish(&subject, &headers, presence.to_json().into()).await
             {
@@ -292,6 +322,14 @@ impl Task {
 async fn take(watch: Option<&mut UserWatch>, changes: &mut Vec<UserChange>) -> bool {
     match watch {
         Some(watch) => watch.take(changes, CHANGES_MAX).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Pending for ever where nothing is underway.
+async fn finish<T>(underway: &mut Option<BoxFuture<'static, T>>) -> T {
+    match underway {
+        Some(underway) => underway.await,
         None => std::future::pending().await,
     }
 }

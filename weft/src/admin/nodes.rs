@@ -60,11 +60,11 @@ pub struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// `of_role`: how many nodes of its role live.
-    pub fn new(role: &'a str, node: &'a NodeId, info: &'a NodeInfo, of_role: usize) -> Self {
+    /// `serving`: how many nodes of its role serve.
+    pub fn new(role: &'a str, node: &'a NodeId, info: &'a NodeInfo, serving: usize) -> Self {
         let safe_to_remove = match role {
             "edge" => info.draining && info.sessions == 0,
-            _ => of_role > 1,
+            _ => info.draining || serving > 1,
         };
         Self {
             role,
@@ -100,7 +100,8 @@ pub async fn run(installation: &Installation) -> Result<(), Error> {
 
 fn lines(roles: &BTreeMap<String, Nodes>) -> impl Iterator<Item = Line<'_>> {
     roles.iter().flat_map(|(role, nodes)| {
-        nodes.iter().map(move |(node, info)| Line::new(role, node, info, nodes.len()))
+        let serving = nodes.values().filter(|info| !info.draining).count();
+        nodes.iter().map(move |(node, info)| Line::new(role, node, info, serving))
     })
 }
 

@@ -203,7 +203,7 @@ fn users(count: u32) -> Result<Vec<UserId>, Error> {
 fn enter(users: &[UserId], edges: &[SimulatedEdge]) -> Result<Vec<Visit>, Error> {
     let device = DeviceId::new("bench").map_err(|error| Error::Failed(error.message))?;
     let at = users.iter().zip(edges.iter().cycle());
-    Ok(at.map(|(user, edge)| edge.announcer.enter(user.clone(), device.clone())).collect())
+    Ok(at.map(|(user, edge)| edge.announcer.enter(user.clone(), device.clone(), false)).collect())
 }
 
 async fn all_online(admin: &Bus, users: &[UserId]) -> Result<(), Error> {

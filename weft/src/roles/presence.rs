@@ -34,7 +34,7 @@ pub struct PresenceOptions {
 pub struct PresenceLimits {
     /// Who loses the connection is still shown as before for so long, in seconds: whoever reconnects
     /// meanwhile was never away. All presence processes must say the same.
-    #[arg(long, env = "WEFT_GRACE_S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    #[arg(long, env = "WEFT_GRACE_S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=100))]
     pub grace_s: u64,
 }
 

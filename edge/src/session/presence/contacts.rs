@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep_until};
 use weft_proto::svc::{AreVisible, ListContacts};
-use weft_proto::{ApiError, Presence, UserId};
+use weft_proto::{ApiError, ErrorCode, Presence, UserId};
 
 use super::SessionPresence;
 use crate::shared::Shared;
@@ -16,6 +16,8 @@ use crate::shared::Shared;
 const LOOK_AFTER: Duration = Duration::from_secs(2);
 /// Between two looks.
 const LOOK_PAUSE: Duration = Duration::from_secs(10);
+/// Users whom core is asked about at once.
+const LOOK_USERS_MAX: usize = 100;
 /// Before what failed is tried again, give or take a half.
 const RETRY_AFTER: Duration = Duration::from_secs(4);
 
@@ -128,13 +130,35 @@ async fn look(presence: Arc<SessionPresence>) -> Result<Look, ApiError> {
         contacts.insert(presence.user.clone());
     }
     let mut out_of_sight = presence.with_seen(|seen| seen.asked.clone());
-    if !out_of_sight.is_empty() {
-        let users = out_of_sight.iter().map(UserId::to_string).collect();
-        let request = AreVisible { token, users, room: String::new() };
-        let visible = read(&shared.bus.call(&request).await?.users);
-        out_of_sight.retain(|user| !visible.contains(user));
-    }
+    let visible = still_visible(shared, &token, out_of_sight.iter().collect()).await?;
+    out_of_sight.retain(|user| !visible.contains(user));
     Ok(Look { contacts, out_of_sight })
+}
+
+/// Those of these users who share a room with the caller. Core looks through all rooms of the caller
+/// for each of them, so it is asked for a few at a time, and for fewer where that is too much.
+async fn still_visible(
+    shared: &Shared,
+    token: &str,
+    users: Vec<&UserId>,
+) -> Result<HashSet<UserId>, ApiError> {
+    let mut visible = HashSet::new();
+    let mut chunks: Vec<&[&UserId]> = users.chunks(LOOK_USERS_MAX).collect();
+    while let Some(chunk) = chunks.pop() {
+        let names = chunk.iter().map(ToString::to_string).collect();
+        let request = AreVisible { token: token.to_owned(), users: names, room: String::new() };
+        match shared.bus.call(&request).await {
+            Ok(answer) => visible.extend(read(&answer.users)),
+            Err(error) if error.code == ErrorCode::TooLarge && chunk.len() > 1 => {
+                let (one, other) = chunk.split_at(chunk.len() / 2);
+                chunks.extend([one, other]);
+            }
+            // Whom core can't find in all these rooms is not seen.
+            Err(error) if error.code == ErrorCode::TooLarge => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(visible)
 }
 
 fn read(users: &[String]) -> HashSet<UserId> {

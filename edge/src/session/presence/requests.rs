@@ -1,7 +1,9 @@
 //! What a client asks about presence.
 
+use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use weft_proto::frame::{PresenceRequest, Reply, Users};
 use weft_proto::limits::WATCHED_USERS_MAX;
@@ -51,7 +53,7 @@ impl SessionPresence {
     /// Those of these users whom the session may see, each once.
     async fn visible(&self, asked: Users) -> Result<Vec<UserId>, ApiError> {
         let Users { mut users, room } = asked;
-        let mut known = std::collections::HashSet::new();
+        let mut known = HashSet::new();
         users.retain(|user| known.insert(user.clone()));
         // Where the client names a room, its members are meant.
         let is_known = |user: &UserId| {
@@ -65,7 +67,8 @@ impl SessionPresence {
         let token = self.token.get().to_string();
         let room = room.map(|room| room.to_string()).unwrap_or_default();
         let answer = self.shared.bus.call(&AreVisible { token, users: unknown, room }).await?;
-        users.retain(|user| is_known(user) || answer.users.iter().any(|it| it == user.as_str()));
+        let visible: HashSet<String> = answer.users.into_iter().collect();
+        users.retain(|user| is_known(user) || visible.contains(user.as_str()));
         Ok(users)
     }
 
@@ -115,11 +118,18 @@ impl SessionPresence {
         taken.map_err(|wait| rate_limited("too many changes of the status", wait))?;
         let token = self.token.get().to_string();
         let request = ChooseStatus { token, choice: choice.into(), text, text_until_ms };
-        let chosen = self.shared.bus.call(&request).await?;
-        if let Some(visit) = &self.visit {
-            visit.choose(chosen.clone());
-        }
-        Ok(status(chosen))
+        let (shared, user) = (Arc::clone(&self.shared), self.user.clone());
+        let (done, answer) = oneshot::channel();
+        // Where the session ends meanwhile, what the store has taken is told all the same.
+        self.shared.front.spawn("choice", async move {
+            let chosen = shared.bus.call(&request).await;
+            if let Ok(chosen) = &chosen {
+                shared.announcer.choose(&user, chosen.clone());
+            }
+            let _ = done.send(chosen);
+        });
+        let unknown = || ApiError::new(ErrorCode::Unknown, "the edge is ending");
+        Ok(status(answer.await.map_err(|_| unknown())??))
     }
 
     fn idle(&self, idle: bool) -> Result<Reply, ApiError> {
