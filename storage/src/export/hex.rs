@@ -1,36 +1,18 @@
-//! Bytes in lines: hexadecimal. For serde's `with`.
-
-use std::fmt::Write;
+//! Bytes in lines: hexadecimal, in lower case only. For serde's `with`.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serializer};
 
-/// The bytes as digits.
-pub fn text(bytes: &[u8]) -> String {
-    let mut digits = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        // Writing to a string can't fail.
-        let _ = write!(digits, "{byte:02x}");
-    }
-    digits
-}
-
-/// The digits' bytes; `None` where they are none, or upper case.
-pub fn bytes(digits: &str) -> Option<Vec<u8>> {
-    let nibble = |digit: u8| match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    };
-    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
+/// The digits' bytes; `None` where they are none, or upper case: bytes have one form.
+fn bytes(digits: &str) -> Option<Vec<u8>> {
+    if digits.bytes().any(|digit| digit.is_ascii_uppercase()) {
         return None;
     }
-    pairs.iter().map(|[high, low]| Some(nibble(*high)? << 4 | nibble(*low)?)).collect()
+    ::hex::decode(digits).ok()
 }
 
 pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&text(bytes))
+    serializer.serialize_str(&::hex::encode(bytes))
 }
 
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
@@ -62,8 +44,8 @@ mod tests {
     #[test]
     fn digits_are_read_back() {
         let all: Vec<u8> = (0..=255).collect();
-        assert_eq!(bytes(&text(&all)), Some(all));
-        assert_eq!(text(&[0x0a, 0xff]), "0aff");
+        assert_eq!(bytes(&::hex::encode(&all)), Some(all));
+        assert_eq!(::hex::encode([0x0a, 0xff]), "0aff");
         for bad in ["0", "0g", "0A", " 0", "é"] {
             assert_eq!(bytes(bad), None, "{bad}");
         }

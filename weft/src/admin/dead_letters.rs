@@ -1,7 +1,5 @@
 //! `weft admin dead-letters`.
 
-use std::fmt::Write;
-
 use serde::Serialize;
 use weft_storage::Store;
 use weft_storage::tables::dead_letter::{self, Kept};
@@ -57,17 +55,9 @@ fn line(kept: &Kept) -> Result<String, Error> {
         json: letter.is_json,
         reason: &letter.reason,
         payload,
-        payload_hex: payload.is_none().then(|| hex(&letter.payload)),
+        payload_hex: payload.is_none().then(|| hex::encode(&letter.payload)),
     };
     serde_json::to_string(&line).map_err(|error| Error::Failed(error.to_string()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a string can't fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 #[cfg(test)]
