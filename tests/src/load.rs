@@ -25,6 +25,9 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(60);
 /// Between the ack of a text and the next one of the same talker.
 const PAUSE: Duration = Duration::from_millis(15);
 
+/// Most violations that are said.
+const VIOLATIONS_SAID: usize = 20;
+
 /// Who talks.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadOptions {
@@ -206,6 +209,24 @@ impl Load {
             std::fs::write(system.path().join("history.log"), history.to_lines())?;
         }
         Ok(Outcome { acked: self.acked(), entries, violations })
+    }
+
+    /// Ends as [`Load::finish`] does; says what was done and what it came to, and that nothing is
+    /// wrong.
+    ///
+    /// # Errors
+    /// As [`Load::finish`].
+    ///
+    /// # Panics
+    /// As [`Load::finish`], and where something is wrong.
+    pub async fn judge(self, what: &str, system: &System) -> Result<()> {
+        let outcome = self.finish(system).await?;
+        eprintln!("{what}: {} acks, {} entries", outcome.acked, outcome.entries);
+        for violation in outcome.violations.iter().take(VIOLATIONS_SAID) {
+            eprintln!("{violation}");
+        }
+        assert!(outcome.violations.is_empty(), "{} violations", outcome.violations.len());
+        Ok(())
     }
 
     /// Waits until every device has every room, a fresh one of each user included.

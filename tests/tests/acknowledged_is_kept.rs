@@ -25,19 +25,9 @@ fn some_acks() -> u64 {
     rand::rng().random_range(30..300)
 }
 
-async fn judge(what: &str, load: Load, system: &System, longest: Duration) -> Result<()> {
-    let outcome = load.finish(system).await?;
-    eprintln!(
-        "{} kills of {what}: {} acks, {} entries, at most {longest:.1?} from a kill to the next acks",
-        kills(),
-        outcome.acked,
-        outcome.entries
-    );
-    for violation in outcome.violations.iter().take(20) {
-        eprintln!("{violation}");
-    }
-    assert!(outcome.violations.is_empty(), "{} violations", outcome.violations.len());
-    Ok(())
+/// What a test did, in its own words.
+fn kills_of(what: &str, longest: Duration) -> String {
+    format!("{} kills of {what}, at most {longest:.1?} from a kill to the next acks", kills())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -54,7 +44,7 @@ async fn while_core_is_killed() -> Result<()> {
         load.progress(20).await;
         longest = longest.max(killed_at.elapsed());
     }
-    judge("core", load, &system, longest).await
+    load.judge(&kills_of("core", longest), &system).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -74,7 +64,7 @@ async fn while_an_edge_is_killed() -> Result<()> {
         edge.restart()?;
         system.ready().await;
     }
-    judge("an edge", load, &system, longest).await
+    load.judge(&kills_of("an edge", longest), &system).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -94,5 +84,5 @@ async fn while_nats_server_is_killed_under_weft_dev() -> Result<()> {
         load.progress(20).await;
         longest = longest.max(killed_at.elapsed());
     }
-    judge("nats-server", load, &system, longest).await
+    load.judge(&kills_of("nats-server", longest), &system).await
 }

@@ -42,16 +42,6 @@ async fn all_are_owned(system: &System) -> Result<()> {
     timeout(TAKEOVER_LIMIT, all).await?
 }
 
-async fn judge(what: &str, load: Load, system: &System) -> Result<()> {
-    let outcome = load.finish(system).await?;
-    eprintln!("{what}: {} acks, {} entries", outcome.acked, outcome.entries);
-    for violation in outcome.violations.iter().take(20) {
-        eprintln!("{violation}");
-    }
-    assert!(outcome.violations.is_empty(), "{} violations", outcome.violations.len());
-    Ok(())
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs FoundationDB: set WEFT_FDB_BIN"]
 async fn another_core_takes_over_from_one_that_is_killed() -> Result<()> {
@@ -69,8 +59,8 @@ async fn another_core_takes_over_from_one_that_is_killed() -> Result<()> {
         load.progress(100).await;
         core.restart()?;
     }
-    judge(&format!("{} kills, at most {longest:.1?} until all is owned", kills()), load, &system)
-        .await
+    let what = format!("{} kills, at most {longest:.1?} until all is owned", kills());
+    load.judge(&what, &system).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -88,7 +78,7 @@ async fn a_core_that_stood_still_for_30_s_comes_back_to_what_others_own() -> Res
     still.signal(Signal::CONT)?;
     // It may still believe that it owns what it had.
     load.progress(500).await;
-    judge("30 s of standing still", load, &system).await
+    load.judge("30 s of standing still", &system).await
 }
 
 /// Each of two processes believes for a while that it is alone.
@@ -110,7 +100,7 @@ async fn two_processes_fight_for_every_partition() -> Result<()> {
     let lost = ["twin-a", "twin-b"]
         .map(|twin| system.process(twin).output().matches("partition lost").count());
     assert!(lost.iter().sum::<usize>() > 0, "there was no duel");
-    judge(&format!("a duel, partitions lost by each: {lost:?}"), load, &system).await
+    load.judge(&format!("a duel, partitions lost by each: {lost:?}"), &system).await
 }
 
 /// Shorter than 10 s: senders see late acks and no error.
@@ -131,5 +121,5 @@ async fn a_store_that_dies_and_comes_back_costs_late_acks_and_no_error() -> Resu
         longest = longest.max(killed_at.elapsed());
     }
     assert_eq!(load.refused(), 0, "senders were refused");
-    judge(&format!("3 kills of the store, at most {longest:.1?} without acks"), load, &system).await
+    load.judge(&format!("3 kills of the store, at most {longest:.1?} without acks"), &system).await
 }
