@@ -57,6 +57,24 @@ async fn a_choice_stands_for_all_devices_until_the_next() {
     assert_eq!(own(&world, "bob").await, Chosen::default());
 }
 
+/// As if the user had left in that moment; a later choice of it tells nothing.
+#[tokio::test]
+async fn whoever_turns_invisible_was_last_seen_then() {
+    let world = World::new().await;
+    let seen = async || load(&world, &["alice"]).await[0].last_active_ms;
+    let choose = async |choice| {
+        world.context.status_choose(choose(&world, "alice", choice, "")).await.expect("choose");
+    };
+    choose(Choice::Dnd).await;
+    assert_eq!(seen().await, 0);
+    world.clock.advance_ms(5);
+    let left_ms = world.clock.now_ms();
+    choose(Choice::Invisible).await;
+    world.clock.advance_ms(5);
+    choose(Choice::Invisible).await;
+    assert_eq!(seen().await, left_ms);
+}
+
 #[tokio::test]
 async fn bad_choices_have_stable_codes() {
     let world = World::new().await;
