@@ -14,8 +14,9 @@ use crate::shared::Shared;
 
 /// Between a change of rooms and the look at them: changes come in groups.
 const LOOK_AFTER: Duration = Duration::from_secs(2);
-/// Between two looks.
-const LOOK_PAUSE: Duration = Duration::from_secs(10);
+/// The longest pause between two looks: it doubles while changes go on, as in a large group that many
+/// join.
+const LOOK_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Users whom core is asked about at once.
 const LOOK_USERS_MAX: usize = 100;
 /// Before what failed is tried again, give or take a half.
@@ -27,6 +28,8 @@ pub(crate) struct Sight {
     /// When core is to be asked; `None`: nothing has changed.
     look_at: Option<Instant>,
     looked_at: Option<Instant>,
+    /// Between the last look and the next.
+    pause: Duration,
     looking: Option<BoxFuture<'static, Result<Look, ApiError>>>,
 }
 
@@ -40,7 +43,7 @@ struct Look {
 impl Sight {
     pub(crate) fn new(presence: Arc<SessionPresence>) -> Box<Self> {
         let look_at = presence.visit.is_some().then(Instant::now);
-        Box::new(Self { presence, look_at, looked_at: None, looking: None })
+        Box::new(Self { presence, look_at, looked_at: None, pause: LOOK_AFTER, looking: None })
     }
 
     /// Waits for news of those whom the session sees, and returns itself with them. Not
@@ -64,8 +67,12 @@ impl Sight {
     }
 
     fn on_moved(&mut self) {
-        let earliest = self.looked_at.map_or_else(Instant::now, |at| at + LOOK_PAUSE);
-        let at = earliest.max(Instant::now() + LOOK_AFTER);
+        let now = Instant::now();
+        if self.looked_at.is_none_or(|at| at + self.pause * 2 < now) {
+            self.pause = LOOK_AFTER;
+        }
+        let earliest = self.looked_at.map_or(now, |at| at + self.pause);
+        let at = earliest.max(now + LOOK_AFTER);
         self.look_at = Some(self.look_at.map_or(at, |before| before.min(at)));
     }
 
@@ -73,6 +80,7 @@ impl Sight {
         match look {
             Ok(look) => {
                 self.looked_at = Some(Instant::now());
+                self.pause = (self.pause * 2).min(LOOK_PAUSE_MAX);
                 self.presence.see(look);
             }
             Err(error) => {
