@@ -18,7 +18,7 @@ use weft_tests::load::{Load, LoadOptions, read_room};
 use weft_tests::onlooker::Onlooker;
 use weft_tests::session::{LIMIT, Session};
 use weft_tests::socket::{Closed, Socket};
-use weft_tests::system::{Options, System, direct, role_env, weft};
+use weft_tests::system::{Engine, Options, System, direct, role_env, weft};
 use weft_tests::wait::until;
 
 /// What a busy machine may add to a time.
@@ -324,6 +324,9 @@ async fn too_many_who_come_at_once_are_told_to_come_later() -> Result<()> {
 async fn all_parts_are_restarted_in_turn_under_load() -> Result<()> {
     const WINDOW: Duration = Duration::from_secs(5);
     let options = Options { presences: 2, ..Options::default() };
+    // An embedded store belongs to one core.
+    let cores = if options.store == Engine::Fdb { 2 } else { 1 };
+    let options = Options { cores, ..options };
     let system = System::split(options.edge(&["--drain-s", "5"])).await?;
     let mut load = Load::start(&system, LoadOptions::default()).await?;
     let users: BTreeSet<String> = load.logins().iter().map(|it| it.user.clone()).collect();
