@@ -9,6 +9,7 @@
 //! one.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use weft_proto::partition::fnv1a_64;
@@ -20,6 +21,10 @@ use crate::shown::Shown;
 
 /// Users are spread over presence nodes in so many shares.
 pub const SHARES: u16 = 64;
+
+/// What this node knows and has not been published for so long is believed against what has: before,
+/// the other may be about to say it, or this one be behind.
+const BELIEVED_AFTER: Duration = Duration::from_secs(3);
 
 /// The share of a user.
 #[must_use]
@@ -40,9 +45,9 @@ pub struct Ledger {
     /// The shares that this node publishes.
     duties: BTreeSet<u16>,
     published: HashMap<UserId, Published>,
-    /// What this node knows and has not heard of whose duty it is: the other is about to publish it,
-    /// its word was lost, or it is dead.
-    unpublished: HashMap<UserId, Shown>,
+    /// What this node knows and has not heard of whose duty it is, and since when: the other is about
+    /// to publish it, its word was lost, or it is dead.
+    unpublished: HashMap<UserId, (Shown, Instant)>,
     /// Who was shown offline, and when. Whoever stays so is forgotten, connected or not: else an
     /// invisible user could be told from an absent one by what is remembered.
     offline: VecDeque<(Instant, UserId)>,
@@ -69,7 +74,7 @@ impl Ledger {
             return Some(self.publish(user, shown.clone(), now));
         }
         self.note_offline(user, shown, now);
-        self.unpublished.insert(user.clone(), shown.clone());
+        self.unpublished.insert(user.clone(), (shown.clone(), now.at));
         None
     }
 
@@ -82,8 +87,8 @@ impl Ledger {
         let shown = Shown::of(presence);
         self.unpublished.remove(user);
         if let Some(own) = own.filter(|own| **own != shown) {
-            // The other is ahead, or wrong: whoever has the duty in a moment says the last word.
-            self.unpublished.insert(user.clone(), own.clone());
+            // The other is ahead, or wrong: time will tell.
+            self.unpublished.insert(user.clone(), (own.clone(), now.at));
         }
         self.note_offline(user, &shown, now);
         let published = Published { shown, version: presence.version };
@@ -118,31 +123,35 @@ impl Ledger {
         {
             self.offline.pop_front();
             let is_offline = |shown: &Shown| shown.status == Status::Offline;
-            if self.unpublished.get(&user).is_none_or(is_offline)
+            if self.unpublished.get(&user).is_none_or(|(shown, _)| is_offline(shown))
                 && self.published.get(&user).is_none_or(|known| is_offline(&known.shown))
             {
                 self.published.remove(&user);
                 self.unpublished.remove(&user);
             }
         }
-        let mine = self.unpublished.keys().filter(|user| self.is_mine(user));
-        let mine: Vec<UserId> = mine.cloned().collect();
+        let is_believed = |since: Instant| since + BELIEVED_AFTER <= now.at;
+        let mine = self.unpublished.iter().filter(|(user, _)| self.is_mine(user));
+        let mine = mine.filter(|(_, (_, since))| is_believed(*since));
+        let mine: Vec<UserId> = mine.map(|(user, _)| user.clone()).collect();
         let publish = |user: UserId| {
-            let shown = self.unpublished.remove(&user)?;
+            let (shown, _) = self.unpublished.remove(&user)?;
             Some(self.publish(&user, shown, now))
         };
         mine.into_iter().filter_map(publish).collect()
     }
 
-    /// What is known of a user; `None`: nothing, or they have been offline for a while. What is not
-    /// published yet has the version after the last, so that whoever has heard more keeps that.
+    /// What is known of a user; `None`: nothing, or they have been offline for a while. What another
+    /// node should have published, and was not heard to, has the version of what was.
     #[must_use]
-    pub fn get(&self, user: &UserId) -> Option<Presence> {
+    pub fn get(&self, user: &UserId, now: Now) -> Option<Presence> {
         let published = self.published.get(user);
         let version = published.map_or(0, |known| known.version);
         match self.unpublished.get(user) {
-            Some(shown) => Some(shown.presence(user, version + 1)),
-            None => published.map(|known| known.shown.presence(user, version)),
+            Some((shown, since)) if *since + BELIEVED_AFTER <= now.at => {
+                Some(shown.presence(user, version))
+            }
+            _ => published.map(|known| known.shown.presence(user, version)),
         }
     }
 
@@ -213,7 +222,7 @@ mod tests {
         // Clocks go back, and two changes may fall into one millisecond.
         let second = ledger.on_change(&bob(), &Shown::offline(900), now(900)).expect("published");
         assert_eq!((second.version, second.last_active), (1_001, Some(900)));
-        assert_eq!(ledger.get(&bob()), Some(second));
+        assert_eq!(ledger.get(&bob(), now(0)), Some(second));
     }
 
     #[tokio::test(start_paused = true)]
@@ -221,10 +230,9 @@ mod tests {
         let (mut first, mut second) = (owner(), Ledger::default());
         let told = first.on_change(&bob(), &online(), now(1_000)).expect("published");
         assert_eq!(second.on_change(&bob(), &online(), now(1_002)), None);
-        let seen = second.get(&bob()).map(|bob| (bob.status, bob.version));
-        assert_eq!(seen, Some((Status::Online, 1)));
+        assert_eq!(second.get(&bob(), now(0)), None);
         second.on_heard(&told, Some(&online()), now(1_003));
-        assert_eq!(second.get(&bob()), Some(told.clone()));
+        assert_eq!(second.get(&bob(), now(0)), Some(told.clone()));
         // The first dies before it says that Bob is gone: the second says it, with a later version.
         let gone = Shown::offline(7);
         assert_eq!(second.on_change(&bob(), &gone, now(500)), None);
@@ -234,7 +242,7 @@ mod tests {
         // What was said already is not said again.
         assert!(takes_all(&mut second, &gone, 2_000).is_empty());
         second.on_heard(&told, Some(&gone), now(2_001));
-        assert_eq!(second.get(&bob()).map(|bob| bob.status), Some(Status::Offline));
+        assert_eq!(second.get(&bob(), now(0)).map(|bob| bob.status), Some(Status::Offline));
     }
 
     #[tokio::test(start_paused = true)]
@@ -247,11 +255,14 @@ mod tests {
         let taken_over = takes_all(&mut ledger, &online(), 60);
         assert_eq!(taken_over.len(), 1);
         assert_eq!((taken_over[0].version, taken_over[0].status), (60, Status::Online));
-        // It is not dead, and says so again: the answer comes with the next second.
+        // It is not dead, and says so again: the answer comes some seconds later, since it is this
+        // node that may be behind.
         let wrong = Shown::offline(7).presence(&bob(), 70);
         ledger.on_heard(&wrong, Some(&online()), now(71));
-        assert_eq!(ledger.on_time(now(72)).len(), 1);
-        assert!(ledger.on_time(now(73)).is_empty());
+        assert!(ledger.on_time(now(72)).is_empty());
+        tokio::time::advance(BELIEVED_AFTER).await;
+        assert_eq!(ledger.on_time(now(73)).len(), 1);
+        assert!(ledger.on_time(now(74)).is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -260,10 +271,13 @@ mod tests {
         let gone = Shown::offline(7);
         other.on_heard(&online().presence(&bob(), 40), Some(&online()), now(41));
         other.on_change(&bob(), &gone, now(50));
-        // Whoever has heard version 50 of its owner keeps that.
-        assert_eq!(other.get(&bob()), Some(gone.presence(&bob(), 41)));
+        // At first it may be this node that is ahead or wrong. A later version is never claimed: it
+        // would beat the truth for ever.
+        assert_eq!(other.get(&bob(), now(0)), Some(online().presence(&bob(), 40)));
+        tokio::time::advance(BELIEVED_AFTER).await;
+        assert_eq!(other.get(&bob(), now(0)), Some(gone.presence(&bob(), 40)));
         other.on_heard(&gone.presence(&bob(), 50), Some(&gone), now(51));
-        assert_eq!(other.get(&bob()).map(|bob| bob.version), Some(50));
+        assert_eq!(other.get(&bob(), now(0)).map(|bob| bob.version), Some(50));
         assert!(takes_all(&mut other, &gone, 60).is_empty());
     }
 
@@ -272,7 +286,7 @@ mod tests {
         let mut ledger = owner();
         ledger.found(&bob(), online(), now(5_000));
         assert_eq!(ledger.on_change(&bob(), &online(), now(5_001)), None);
-        assert_eq!(ledger.get(&bob()).map(|bob| bob.version), Some(5_000));
+        assert_eq!(ledger.get(&bob(), now(0)).map(|bob| bob.version), Some(5_000));
     }
 
     /// Connected and invisible, or not there at all: nobody can tell by what is remembered.
@@ -280,18 +294,18 @@ mod tests {
     async fn whoever_stays_offline_is_forgotten() {
         let mut ledger = owner();
         ledger.found(&bob(), Shown::offline(7), now(5_000));
-        assert_eq!(ledger.get(&bob()), None);
+        assert_eq!(ledger.get(&bob(), now(0)), None);
         ledger.on_change(&bob(), &online(), now(6_000));
         ledger.on_change(&bob(), &Shown::offline(8), now(7_000));
         tokio::time::advance(FORGET_AFTER / 2).await;
         ledger.on_change(&bob(), &online(), now(8_000));
         tokio::time::advance(FORGET_AFTER).await;
         ledger.on_time(now(9_000));
-        assert!(ledger.get(&bob()).is_some(), "he came back");
+        assert!(ledger.get(&bob(), now(0)).is_some(), "he came back");
         ledger.on_change(&bob(), &Shown::offline(9), now(10_000));
         tokio::time::advance(FORGET_AFTER).await;
         ledger.on_time(now(11_000));
-        assert_eq!(ledger.get(&bob()), None);
+        assert_eq!(ledger.get(&bob(), now(0)), None);
         assert!(ledger.offline.is_empty());
     }
 }

@@ -64,7 +64,10 @@ struct Watched {
 }
 
 struct Known {
+    /// As it is told: with a version that grows with each change.
     presence: Presence,
+    /// As it was published.
+    version: u64,
     heard_at: Instant,
 }
 
@@ -160,7 +163,9 @@ impl Statuses {
                     }
                 }
                 Some((users, asked_at, answer)) = asked.next(), if !asked.is_empty() => {
-                    self.on_answer(users, asked_at, answer);
+                    if self.on_answer(users, asked_at, answer) {
+                        losses.lost(Instant::now());
+                    }
                 }
                 () = self.0.wake.notified() => {}
                 () = sleep_until(ask_all_at) => {
@@ -220,21 +225,25 @@ impl Statuses {
         }
     }
 
+    /// True where something of it is to be asked for once more.
     fn on_answer(
         &self,
         users: Vec<UserId>,
         asked_at: Instant,
         answer: Result<Vec<Presence>, ApiError>,
-    ) {
+    ) -> bool {
         let mut table = lock(&self.0.table);
+        let mut is_doubtful = false;
         match answer {
             Ok(answer) => {
                 for presence in answer {
-                    table.apply(presence, asked_at, Instant::now());
+                    let taken = table.apply(presence, asked_at, Instant::now());
+                    is_doubtful |= taken == Taken::Doubtful;
                 }
             }
             Err(_) => users.into_iter().for_each(|user| table.ask_for(user)),
         }
+        is_doubtful
     }
 }
 
@@ -253,28 +262,56 @@ impl Table {
     }
 
     /// Takes in what a presence node says, where it is newer than what is known.
-    fn apply(&mut self, mut presence: Presence, asked_at: Instant, now: Instant) {
-        let Some(watched) = self.users.get_mut(&presence.user) else { return };
-        let is_news = match &watched.known {
-            None => presence.status != Status::Offline,
-            Some(known) => {
-                let is_news = !presence.shows_the_same(&known.presence);
-                if presence.version == 0 && known.heard_at < asked_at {
-                    // Of whom nothing was published for long, nothing is known but that they are not
-                    // here; unless somebody has said otherwise since the question. Clients go by
-                    // versions, so it gets one.
-                    presence.version = known.presence.version + u64::from(is_news);
-                } else if presence.version <= known.presence.version {
-                    return;
-                }
-                is_news
-            }
+    fn apply(&mut self, mut presence: Presence, asked_at: Instant, now: Instant) -> Taken {
+        let Some(watched) = self.users.get_mut(&presence.user) else { return Taken::No };
+        let version = presence.version;
+        let Some(known) = &mut watched.known else {
+            let is_news = presence.status != Status::Offline;
+            watched.tell(&presence.user, is_news);
+            watched.known = Some(Known { presence, version, heard_at: now });
+            return Taken::Yes;
         };
-        if is_news {
-            watched.watchers.iter().for_each(|(_, changes)| changes.add(&presence.user));
+        let is_news = !presence.shows_the_same(&known.presence);
+        // Nothing is published of whom nobody has seen for long; and what a presence node knows and
+        // has not heard published has the last version. It holds, unless somebody has said otherwise
+        // since the question; and it may be wrong.
+        let is_doubtful = version <= known.version
+            && is_news
+            && known.heard_at < asked_at
+            && (version == 0 || version == known.version);
+        if version <= known.version && !is_doubtful {
+            return Taken::No;
         }
-        watched.known = Some(Known { presence, heard_at: now });
+        if is_news {
+            // Clients go by versions.
+            presence.version = version.max(known.presence.version + 1);
+        } else {
+            presence.version = known.presence.version;
+        }
+        *known = Known { presence, version: version.max(known.version), heard_at: now };
+        let user = known.presence.user.clone();
+        watched.tell(&user, is_news);
+        if is_doubtful { Taken::Doubtful } else { Taken::Yes }
     }
+}
+
+impl Watched {
+    fn tell(&self, user: &UserId, is_news: bool) {
+        if is_news {
+            self.watchers.iter().for_each(|(_, changes)| changes.add(user));
+        }
+    }
+}
+
+/// What became of a presence node's word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Taken {
+    /// It is older than what is known, or says nothing new.
+    No,
+    /// It is newer.
+    Yes,
+    /// It has no newer version, but is another: whoever answered may be behind.
+    Doubtful,
 }
 
 /// A session that watches users. Dropping it ends that.
@@ -437,8 +474,8 @@ mod tests {
         let online = Some((Status::Online, 10));
         assert_eq!(apply(&mut table, said(Status::Online, 10), now), (online, true));
         assert_eq!(apply(&mut table, said(Status::Offline, 9), now), (online, false));
-        let newer = Some((Status::Online, 11));
-        assert_eq!(apply(&mut table, said(Status::Online, 11), now), (newer, false));
+        // A newer word that says the same needs no new version.
+        assert_eq!(apply(&mut table, said(Status::Online, 11), now), (online, false));
         assert_eq!(
             apply(&mut table, said(Status::Away, 12), now),
             (Some((Status::Away, 12)), true)
@@ -462,6 +499,23 @@ mod tests {
         apply(&mut table, said(Status::Online, 20), Instant::now());
         let online = Some((Status::Online, 20));
         assert_eq!(apply(&mut table, said(Status::Offline, 0), asked_at), (online, false));
+    }
+
+    /// A presence node that is behind may be asked: its word must not beat the next one.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_newer_is_taken_for_a_while_and_asked_for_again() {
+        let mut table = table();
+        apply(&mut table, said(Status::Online, 10), Instant::now());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let wrong = table.0.apply(said(Status::Offline, 10), Instant::now(), Instant::now());
+        assert_eq!((wrong, known(&table.0)), (Taken::Doubtful, Some((Status::Offline, 11))));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let right = table.0.apply(said(Status::Online, 10), Instant::now(), Instant::now());
+        assert_eq!((right, known(&table.0)), (Taken::Doubtful, Some((Status::Online, 12))));
+        // What is older than both is not.
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let older = table.0.apply(said(Status::Away, 9), Instant::now(), Instant::now());
+        assert_eq!((older, known(&table.0)), (Taken::No, Some((Status::Online, 12))));
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use weft_proto::presence::Status;
 use weft_proto::svc::{CountPresent, GetPresence, LoadStatuses, Presences, Present};
 use weft_proto::{ApiError, ErrorCode, Presence, UserId};
 
-use super::{Shared, lock};
+use super::{Shared, lock, now};
 use crate::shown::Shown;
 
 /// How long the store may take to say when somebody was last seen.
@@ -24,7 +24,8 @@ pub(super) async fn get(
     let users = read(&request.users)?;
     let mut found: Vec<Presence> = {
         let state = lock(state);
-        let of = |user: &UserId| state.ledger.get(user);
+        let now = now();
+        let of = |user: &UserId| state.ledger.get(user, now);
         users
             .iter()
             .map(|user| of(user).unwrap_or_else(|| Presence::unknown(user.clone())))
@@ -50,7 +51,8 @@ pub(super) async fn get(
 pub(super) fn count(state: &Shared, request: &CountPresent) -> Result<Present, ApiError> {
     let users = read(&request.users)?;
     let state = lock(state);
-    let is_here = |user: &UserId| state.ledger.get(user).is_some_and(|it| !is_offline(&it));
+    let now = now();
+    let is_here = |user: &UserId| state.ledger.get(user, now).is_some_and(|it| !is_offline(&it));
     let count = users.iter().filter(|user| is_here(user)).count();
     Ok(Present { count: u32::try_from(count).unwrap_or(u32::MAX) })
 }
