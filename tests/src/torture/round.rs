@@ -27,7 +27,7 @@ const SETTLED_LIMIT: Duration = Duration::from_secs(90);
 /// How long devices may take, after the silence, to have everything.
 const COMPLETE_LIMIT: Duration = Duration::from_secs(20);
 /// How long everybody may take, after all else, to see each other online.
-const SEEN_LIMIT: Duration = Duration::from_secs(20);
+const SEEN_LIMIT: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// What a round came to.
