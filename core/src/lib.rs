@@ -6,6 +6,7 @@
 //! Invariant: core and edge never call each other; they meet in `weft-proto`.
 
 pub mod error;
+mod metrics;
 pub mod partition;
 pub mod services;
 mod start;
@@ -16,12 +17,13 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use weft_nats::membership::Nodes;
-use weft_nats::{AssetOptions, Bus, EventPublisher, Membership, NodeInfo, assets};
+use weft_nats::{AssetOptions, Bus, Connection, EventPublisher, Membership, NodeInfo, assets};
 use weft_proto::{NodeId, Partition, UserId};
 use weft_runtime::{Clock, Shutdown, SystemClock};
 use weft_storage::Store;
 
 pub use error::Error;
+pub use metrics::METRICS;
 use partition::owner::{Owners, Progress, partitions_of};
 pub use partition::quota::QuotaLimits;
 pub use partition::watch::TICK_INTERVAL;
@@ -71,6 +73,7 @@ pub struct Core {
     membership: Membership,
     nodes: watch::Receiver<Nodes>,
     progress: Progress,
+    connection: watch::Receiver<Connection>,
     services: weft_nats::Services,
     shutdown: Shutdown,
 }
@@ -106,6 +109,7 @@ impl Core {
             Assignment::Live => membership.live(ROLE),
             Assignment::Watch(nodes) => nodes,
         };
+        let connection = bus.connection();
         let publish = async || EventPublisher::start(&bus).await;
         let events = start.step("the events", publish).await?;
         let owners = Owners {
@@ -120,7 +124,7 @@ impl Core {
             tick_interval,
         };
         let progress = owners.start(&nodes, &shutdown);
-        Ok(Self { node, partitions, membership, nodes, progress, services, shutdown })
+        Ok(Self { node, partitions, membership, nodes, progress, connection, services, shutdown })
     }
 
     /// Waits until every partition that is this node's is taken.
@@ -135,6 +139,24 @@ impl Core {
         tokio::select! {
             _ = taken.wait_for(all) => Ok(()),
             error = self.failed() => Err(error),
+        }
+    }
+
+    /// Tells why it can't do its part, in words; `None`: it can.
+    pub fn readiness(&self) -> impl Fn() -> Option<String> + Send + Sync + use<> {
+        let (connection, nodes) = (self.connection.clone(), self.nodes.clone());
+        let (node, partitions, progress) =
+            (self.node.clone(), self.partitions, self.progress.clone());
+        move || {
+            if !connection.borrow().connected {
+                return Some("NATS is away".to_owned());
+            }
+            if let Some(error) = &*progress.failed.borrow() {
+                return Some(error.to_string());
+            }
+            let mine = partitions_of(&nodes.borrow(), partitions, &node);
+            let missing = mine.difference(&progress.taken.borrow()).count();
+            (missing > 0).then(|| format!("{missing} of its {} partitions not taken", mine.len()))
         }
     }
 

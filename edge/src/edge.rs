@@ -148,6 +148,12 @@ impl Edge {
         self.local_addr
     }
 
+    /// Tells why it is not ready for clients, in words; `None`: it is. As `GET /readyz`.
+    pub fn readiness(&self) -> impl Fn() -> Option<String> + Send + Sync + use<> {
+        let shared = Arc::clone(&self.shared);
+        move || shared.unready()
+    }
+
     /// Takes no new sessions, is not named to clients any more, and sends its sessions away: each is told at
     /// once when it will be closed (4000), at a time of its own within the first four fifths of the
     /// window, and waits then for its unanswered sends until the window's end. Returns when no

@@ -24,6 +24,7 @@
 //! | `auth` | verifies tokens, keeps the keys |
 //! | `counts` | how many members of a large group are here |
 //! | `members`, `discovery` | this edge among the live nodes; which of them a client is to take |
+//! | `metrics` | what it counts, in one list |
 //! | `drain` | how sessions leave an edge that is to end |
 //! | `listener` | the socket: no Nagle, and a close that the peer can still read |
 
@@ -41,6 +42,7 @@ mod http;
 mod limits;
 mod listener;
 mod members;
+mod metrics;
 pub mod order;
 mod outbox;
 mod rate;
@@ -51,4 +53,5 @@ mod ticks;
 pub use edge::{Edge, EdgeOptions};
 pub use error::Error;
 pub use limits::Limits;
+pub use metrics::METRICS;
 pub use rate::Rate;

@@ -1,6 +1,6 @@
 //! What all sessions and requests of an edge use.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Semaphore, watch};
@@ -88,6 +88,22 @@ impl Shared {
             Some("no keys to verify tokens with: core has not answered yet")
         } else if !*self.audits.is_ready.borrow() {
             Some("core has not told yet where the partitions stand")
+        } else {
+            None
+        }
+    }
+
+    /// Why it is not ready for clients, in words; `None`: it is.
+    pub(crate) fn unready(&self) -> Option<String> {
+        if self.front.token().is_cancelled() {
+            Some("the edge is shutting down".to_owned())
+        } else if self.drain.has_begun() {
+            let left = self.sessions.load(Ordering::Relaxed);
+            Some(format!("draining: {left} sessions left"))
+        } else if let Some(reason) = self.lacks() {
+            Some(reason.to_owned())
+        } else if !self.members.is_joined() {
+            Some("not announced yet: the others do not know this edge".to_owned())
         } else {
             None
         }

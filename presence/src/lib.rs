@@ -13,11 +13,13 @@ pub mod announcer;
 mod error;
 pub mod ledger;
 pub mod merge;
+mod metrics;
 pub mod node;
 pub mod shown;
 pub mod statuses;
 
 pub use announcer::{Announcer, Visit};
 pub use error::Error;
+pub use metrics::METRICS;
 pub use node::{PresenceNode, PresenceOptions};
 pub use statuses::{Statuses, Watcher};

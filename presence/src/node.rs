@@ -7,8 +7,9 @@ mod task;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use weft_nats::{Bus, Filter, Membership, NodeInfo, Services};
+use weft_nats::{Bus, Connection, Filter, Membership, NodeInfo, Services};
 use weft_proto::NodeId;
 use weft_proto::svc::{CountPresent, GetPresence};
 use weft_runtime::{Clock, Shutdown, SystemClock};
@@ -45,6 +46,7 @@ pub struct PresenceOptions {
 
 /// A running presence node.
 pub struct PresenceNode {
+    connection: watch::Receiver<Connection>,
     shutdown: Shutdown,
     services: Services,
     /// Left last: then others take over.
@@ -100,7 +102,13 @@ impl PresenceNode {
         let stop = shutdown.token().clone();
         shutdown.spawn("presence", task.run(stop));
         tracing::info!(%node, "presence serves");
-        Ok(Self { shutdown, services, membership })
+        Ok(Self { connection: bus.connection(), shutdown, services, membership })
+    }
+
+    /// Tells why it can't do its part, in words; `None`: it can.
+    pub fn readiness(&self) -> impl Fn() -> Option<String> + Send + Sync + use<> {
+        let connection = self.connection.clone();
+        move || (!connection.borrow().connected).then(|| "NATS is away".to_owned())
     }
 
     /// Ends in order: what is known is published and kept, then the others take over. The names of

@@ -20,6 +20,8 @@ use weft_edge::Edge;
 use weft_nats::{Bus, BusOptions};
 use weft_presence::PresenceNode;
 use weft_proto::UserId;
+use weft_runtime::Readiness;
+use weft_runtime::metrics::Exporter;
 use weft_storage::Store;
 use weft_storage::embedded::Embedded;
 
@@ -27,6 +29,7 @@ pub use self::folder::{Folder, kept, new_password};
 use self::nats::Nats;
 pub use self::nats::{cache_folder, server_config};
 pub use self::welcome::print as print_text;
+use crate::admin_listener::{AdminListen, AdminListener, EDGE_PORT};
 use crate::commands::Partitions;
 use crate::error::Error;
 use crate::nats_config::ROUTE;
@@ -66,6 +69,8 @@ pub struct DevOptions {
     pub edge_limits: EdgeLimits,
     #[command(flatten)]
     pub presence_limits: PresenceLimits,
+    #[command(flatten)]
+    pub admin: AdminListen,
 }
 
 /// Reads a bot's name of the command line.
@@ -80,13 +85,23 @@ pub fn bot_name(text: &str) -> Result<UserId, String> {
 pub fn run(options: DevOptions) -> Result<(), Error> {
     block_on(async move {
         let mut signals = Signals::listen()?;
+        let readiness = Readiness::new();
+        readiness.set("dev", || Some("it starts".to_owned()));
+        let lists = [weft_edge::METRICS, weft_core::METRICS, weft_presence::METRICS];
+        let exporter = Exporter::install(&lists);
+        let admin =
+            AdminListener::start(&options.admin, EDGE_PORT, exporter, readiness.clone()).await?;
         let started = tokio::select! {
             biased;
             _ = signals.next() => return Ok(()),
             started = Running::start(&options) => started,
         };
         let running = started?;
-        running.welcome(&options)?;
+        readiness.set("dev", || None);
+        readiness.set("core", running.core.readiness());
+        readiness.set("presence", running.presence.readiness());
+        readiness.set("edge", running.edge.readiness());
+        running.welcome(&options, admin.address())?;
         let failed = tokio::select! {
             biased;
             signal = signals.next() => {
@@ -159,10 +174,11 @@ impl Running {
         Ok(Self { edge, presence, core, buses, nats, folder })
     }
 
-    fn welcome(&self, options: &DevOptions) -> Result<(), Error> {
+    fn welcome(&self, options: &DevOptions, admin: SocketAddr) -> Result<(), Error> {
         let bot = options.bots.first().map(|bot| (bot, self.folder.password_file(bot.as_str())));
         let text = welcome::text(&welcome::Facts {
             address: self.edge.local_addr(),
+            admin,
             nats_url: &self.nats.url(),
             data: self.folder.path(),
             bot: bot.as_ref().map(|(bot, file)| (bot.as_str(), file.as_path())),

@@ -4,6 +4,7 @@
 //! Expected failures are one line on standard error and exit code 1; a wrong command line is 2.
 
 mod admin;
+mod admin_listener;
 mod bench;
 mod commands;
 #[cfg(test)]

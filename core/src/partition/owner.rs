@@ -23,6 +23,7 @@ use super::ports::{EventBus, NatsBus, NatsLog, Streams};
 use super::quota::QuotaLimits;
 use super::worker::Worker;
 use crate::error::Error;
+use crate::metrics;
 
 /// Before a partition is taken anew whose log went back. Nobody fights for it; the pause bounds what
 /// a log costs that goes back again and again.
@@ -123,6 +124,7 @@ async fn keep(
         };
         tell.taken.send_modify(|taken| {
             taken.remove(&partition);
+            metrics::PARTITIONS.set(taken.len() as f64);
         });
         match result {
             Ok(()) | Err(Error::Stopped) => {}
@@ -179,6 +181,7 @@ async fn own(
     let taken = || {
         tell.taken.send_modify(|taken| {
             taken.insert(partition);
+            metrics::PARTITIONS.set(taken.len() as f64);
         })
     };
     worker.run(stop, taken).await

@@ -1,7 +1,6 @@
 //! For whoever runs it: does the process live, and can it serve?
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use axum::extract::State;
 use serde::Serialize;
@@ -24,17 +23,8 @@ pub(super) async fn lives() -> axum::response::Response {
 pub(super) async fn serves(
     State(shared): State<Arc<Shared>>,
 ) -> Result<axum::response::Response, Refusal> {
-    let reason = if shared.front.token().is_cancelled() {
-        "the edge is shutting down"
-    } else if shared.drain.has_begun() {
-        let left = shared.sessions.load(Ordering::Relaxed);
-        &format!("draining: {left} sessions left")
-    } else if let Some(reason) = shared.lacks() {
-        reason
-    } else if !shared.members.is_joined() {
-        "not announced yet: the others do not know this edge"
-    } else {
-        return Ok(json(&Fine { status: "ok" }));
-    };
-    Err(ApiError::new(ErrorCode::Unavailable, reason).into())
+    match shared.unready() {
+        None => Ok(json(&Fine { status: "ok" })),
+        Some(reason) => Err(ApiError::new(ErrorCode::Unavailable, reason).into()),
+    }
 }

@@ -13,6 +13,7 @@ use weft_proto::limits::FRAME_BYTES_MAX;
 use weft_proto::{ApiError, ErrorCode};
 
 use super::extract::Refusal;
+use crate::metrics;
 use crate::rate::come_back_later;
 use crate::session;
 use crate::shared::Shared;
@@ -73,6 +74,7 @@ struct Place(Arc<Shared>);
 impl Place {
     fn take(shared: &Arc<Shared>) -> Result<Self, ApiError> {
         let before = shared.sessions.fetch_add(1, Ordering::SeqCst);
+        metrics::SESSIONS.increment();
         let place = Self(Arc::clone(shared));
         if before >= shared.limits.sessions_max {
             let error = ApiError::new(ErrorCode::Overloaded, "this edge has no place left");
@@ -84,6 +86,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        metrics::SESSIONS.decrement();
         if self.0.sessions.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.0.drain.emptied();
         }

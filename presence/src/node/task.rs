@@ -21,6 +21,7 @@ use weft_proto::{NodeId, Presence, UserId};
 use super::kept::Kept;
 use super::{ROLE, Shared, State, lock, now};
 use crate::ledger::SHARES;
+use crate::metrics;
 
 /// Changes that are taken in before what follows from them is said.
 const CHANGES_MAX: usize = 1_024;
@@ -313,6 +314,8 @@ impl Task {
                 self.bus.publish(&subject, &headers, presence.to_json().into()).await
             {
                 tracing::debug!(%error, "a status was not published");
+            } else {
+                metrics::CHANGES.increment();
             }
         }
     }

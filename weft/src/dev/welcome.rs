@@ -10,6 +10,8 @@ use crate::error::Error;
 /// What the text speaks of.
 pub struct Facts<'a> {
     pub address: SocketAddr,
+    /// Where metrics, health and readiness are.
+    pub admin: SocketAddr,
     pub nats_url: &'a str,
     pub data: &'a Path,
     /// A bot, and the file that holds its password.
@@ -18,7 +20,7 @@ pub struct Facts<'a> {
 
 /// The text.
 pub fn text(facts: &Facts<'_>) -> String {
-    let Facts { address, nats_url, data, bot } = facts;
+    let Facts { address, admin, nats_url, data, bot } = facts;
     let url = format!("http://{address}");
     let mut text = String::new();
     // Writing to a string does not fail.
@@ -29,6 +31,7 @@ weft {version} runs. Ctrl-C ends it.
 
   clients        {url}  (WebSocket /v1/ws, HTTP /v1/…)
   other systems  {nats_url}
+  metrics        http://{admin}/metrics
   data           {data}
 
 Try, in another terminal:
@@ -85,6 +88,7 @@ mod tests {
     fn names_what_runs_and_three_things_to_try() {
         let text = text(&Facts {
             address: "127.0.0.1:7300".parse().expect("address"),
+            admin: "127.0.0.1:7380".parse().expect("address"),
             nats_url: "nats://127.0.0.1:4223",
             data: Path::new(".weft"),
             bot: Some(("bot", Path::new(".weft/secrets/bot.password"))),

@@ -7,8 +7,11 @@ use clap::Args;
 use weft_core::{Assignment, Core, QuotaLimits};
 use weft_nats::{AssetOptions, Bus};
 use weft_proto::{NodeId, UserId};
+use weft_runtime::Readiness;
+use weft_runtime::metrics::Exporter;
 use weft_storage::Store;
 
+use crate::admin_listener::{AdminListen, AdminListener, CORE_PORT};
 use crate::commands::Partitions;
 use crate::dev::bot_name;
 use crate::error::Error;
@@ -44,6 +47,8 @@ pub struct CoreOptions {
     pub replicas: u8,
     #[command(flatten)]
     pub limits: CoreLimits,
+    #[command(flatten)]
+    pub admin: AdminListen,
     /// End when the process that started this one ends.
     #[arg(long, hide = true)]
     pub with_parent: bool,
@@ -79,6 +84,11 @@ pub fn run(options: CoreOptions) -> Result<(), Error> {
     }
     block_on(async move {
         let mut signals = Signals::listen()?;
+        let readiness = Readiness::new();
+        readiness.set("core", || Some("it starts".to_owned()));
+        let exporter = Exporter::install(&[weft_core::METRICS]);
+        let _admin =
+            AdminListener::start(&options.admin, CORE_PORT, exporter, readiness.clone()).await?;
         // The store's lock comes first: the node's name belongs to whoever holds it.
         let opened = options.store.open()?;
         let store = opened.store.clone();
@@ -94,6 +104,7 @@ pub fn run(options: CoreOptions) -> Result<(), Error> {
             started = start(&options, store, login) => started,
         };
         let (core, bus) = started?;
+        readiness.set("core", core.readiness());
         let failed = tokio::select! {
             biased;
             _ = signals.next() => None,

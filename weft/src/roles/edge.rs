@@ -7,8 +7,11 @@ use clap::Args;
 use weft_edge::{Edge, Limits, Rate};
 use weft_nats::{Bus, Subject};
 use weft_proto::NodeId;
+use weft_runtime::Readiness;
+use weft_runtime::metrics::Exporter;
 
 use super::core::node;
+use crate::admin_listener::{AdminListen, AdminListener, EDGE_PORT};
 use crate::commands::Partitions;
 use crate::error::Error;
 use crate::nats_login::NatsLogin;
@@ -44,6 +47,8 @@ pub struct EdgeOptions {
     pub partitions: Partitions,
     #[command(flatten)]
     pub limits: EdgeLimits,
+    #[command(flatten)]
+    pub admin: AdminListen,
     /// End when the process that started this one ends.
     #[arg(long, hide = true)]
     pub with_parent: bool,
@@ -68,6 +73,11 @@ pub fn run(options: EdgeOptions) -> Result<(), Error> {
     }
     block_on(async move {
         let mut signals = Signals::listen()?;
+        let readiness = Readiness::new();
+        readiness.set("edge", || Some("it starts".to_owned()));
+        let exporter = Exporter::install(&[weft_edge::METRICS]);
+        let _admin =
+            AdminListener::start(&options.admin, EDGE_PORT, exporter, readiness.clone()).await?;
         let node = options.node.clone().map_or_else(|| new_node_name("edge"), Ok)?;
         let login = options.nats.bus_options("edge", &node)?;
         let started = tokio::select! {
@@ -76,6 +86,7 @@ pub fn run(options: EdgeOptions) -> Result<(), Error> {
             started = start(&options, login) => started,
         };
         let (edge, bus) = started?;
+        readiness.set("edge", edge.readiness());
         say(&format!("weft edge {node} listens on http://{}", edge.local_addr()));
         tokio::select! {
             _ = signals.next() => {}

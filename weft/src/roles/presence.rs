@@ -6,8 +6,11 @@ use clap::Args;
 use weft_nats::Bus;
 use weft_presence::PresenceNode;
 use weft_proto::NodeId;
+use weft_runtime::Readiness;
+use weft_runtime::metrics::Exporter;
 
 use super::core::node;
+use crate::admin_listener::{AdminListen, AdminListener, PRESENCE_PORT};
 use crate::error::Error;
 use crate::nats_login::NatsLogin;
 use crate::process::{
@@ -24,6 +27,8 @@ pub struct PresenceOptions {
     pub node: Option<NodeId>,
     #[command(flatten)]
     pub limits: PresenceLimits,
+    #[command(flatten)]
+    pub admin: AdminListen,
     /// End when the process that started this one ends.
     #[arg(long, hide = true)]
     pub with_parent: bool,
@@ -53,6 +58,12 @@ pub fn run(options: PresenceOptions) -> Result<(), Error> {
     }
     block_on(async move {
         let mut signals = Signals::listen()?;
+        let readiness = Readiness::new();
+        readiness.set("presence", || Some("it starts".to_owned()));
+        let exporter = Exporter::install(&[weft_presence::METRICS]);
+        let _admin =
+            AdminListener::start(&options.admin, PRESENCE_PORT, exporter, readiness.clone())
+                .await?;
         let node = options.node.clone().map_or_else(|| new_node_name("presence"), Ok)?;
         let login = options.nats.bus_options("presence", &node)?;
         let started = tokio::select! {
@@ -61,6 +72,7 @@ pub fn run(options: PresenceOptions) -> Result<(), Error> {
             started = start(&options, login) => started,
         };
         let (presence, bus) = started?;
+        readiness.set("presence", presence.readiness());
         say(&format!("weft presence {node} is ready"));
         signals.next().await;
         let late = end_part("presence", PATIENCE - Duration::from_secs(1), |patience| {
