@@ -79,8 +79,8 @@ pub struct Core {
 }
 
 impl Core {
-    /// Opens the store's layout, makes the streams, serves, and joins the other nodes. For a minute
-    /// it waits for a store or a JetStream that can't answer yet.
+    /// Opens the store's layout, makes the streams, serves, and joins the other nodes. It waits
+    /// for a store or a JetStream that can't answer yet, and says so.
     ///
     /// # Errors
     /// Each is one line that an operator can act on.

@@ -174,6 +174,7 @@ fn start_edge(runtime: &Runtime, url: &str) -> Result<Edge> {
             requests: rate,
             connects: rate,
             audit_every: None,
+            tick_silence_max: None,
             ..Limits::default()
         };
         let options = EdgeOptions {

@@ -69,6 +69,11 @@ impl Discovery {
     }
 }
 
+/// True where clients are sent to an edge, as long as it has a place.
+fn is_named(info: &NodeInfo) -> bool {
+    !info.url.is_empty() && !info.draining && !info.unready
+}
+
 /// True where an edge with so many sessions takes one more.
 fn has_place(info: &NodeInfo, sessions: u64) -> bool {
     info.sessions_max == 0 || sessions < u64::from(info.sessions_max)
@@ -93,7 +98,7 @@ fn choose<'a>(
         .map(|(node, info)| Candidate { node, info, load: load(node, info) })
         .filter(|edge| {
             let info = edge.info;
-            !info.url.is_empty() && !info.draining && has_place(info, info.sessions.into())
+            is_named(info) && has_place(info, info.sessions.into())
         })
         .collect();
     if !region.is_empty() && free.iter().any(|edge| edge.info.region == region) {
@@ -189,7 +194,7 @@ mod tests {
 
     #[test]
     fn who_takes_no_sessions_is_left_out() {
-        let mut all = edges(6);
+        let mut all = edges(7);
         let mut change = |number, change: fn(&mut NodeInfo)| {
             change(all.get_mut(&name(number)).expect("an edge"));
         };
@@ -198,6 +203,7 @@ mod tests {
         change(2, |info| (info.sessions, info.sessions_max) = (10, 10));
         change(3, |info| (info.sessions, info.sessions_max) = (9, 10));
         change(4, |info| info.sessions = 1_000_000);
+        change(6, |info| info.unready = true);
         let discovery = Discovery::default();
         let pick = |user: usize| discovery.pick(&all, "", &format!("user-{user}"), Instant::now());
         // Two are far below the third.

@@ -86,7 +86,7 @@ impl Edge {
         let auth = Arc::new(Auth::new(bus.clone(), partitions));
         until_cancelled(&back, "keys", Arc::clone(&auth).keep_keys());
         let feeds = Feeds::new(bus.clone(), back.clone());
-        let ticks = Arc::new(Ticks::new(partitions));
+        let ticks = Arc::new(Ticks::new(partitions, limits.tick_silence_max));
         let (auditor, audits) = Auditor::new(
             bus.clone(),
             feeds.clone(),

@@ -54,6 +54,10 @@ pub struct Limits {
     /// sooner. `None`: never; then what the wire loses in silence is found by the next entry alone,
     /// sessions get no cursors by themselves, and sync again after each known loss.
     pub audit_every: Option<Duration>,
+    /// A partition that gives no sign of life for so long has no owner: new sends to it are
+    /// refused, and an edge that hears of none is not ready. A take-over may last 12 s. `None`: core
+    /// gives none, for measuring what they cost.
+    pub tick_silence_max: Option<Duration>,
 }
 
 impl Default for Limits {
@@ -79,6 +83,7 @@ impl Default for Limits {
             sync_reads_max: 64,
             presence_reads_max: 16,
             audit_every: Some(Duration::from_secs(15)),
+            tick_silence_max: Some(Duration::from_secs(20)),
         }
     }
 }

@@ -28,13 +28,21 @@ const LEAVE_TIMEOUT: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct Members {
     boot: String,
-    /// From joining on.
-    edges: OnceLock<watch::Receiver<Nodes>>,
+    joined: OnceLock<Joined>,
+}
+
+/// From joining on.
+#[derive(Debug)]
+struct Joined {
+    node: NodeId,
+    /// What this edge says of itself once it can serve; empty: it is not to be found.
+    url: String,
+    edges: watch::Receiver<Nodes>,
 }
 
 impl Members {
     pub(crate) fn new() -> Self {
-        Self { boot: new_boot(), edges: OnceLock::new() }
+        Self { boot: new_boot(), joined: OnceLock::new() }
     }
 
     /// What tells this life of the edge from its others: what it writes of its users carries it.
@@ -42,14 +50,18 @@ impl Members {
         &self.boot
     }
 
-    /// True once the others know this edge.
-    pub(crate) fn is_joined(&self) -> bool {
-        self.edges.get().is_some()
+    /// True where the others know that this edge can serve, as far as it is to be found at all.
+    pub(crate) fn is_known(&self) -> bool {
+        let Some(Joined { node, url, edges }) = self.joined.get() else { return false };
+        let edges = edges.borrow();
+        let own = edges.get(node).filter(|info| info.boot == self.boot && !info.unready);
+        own.is_some_and(|info| info.url == *url)
     }
 
     /// The live edges, this one included; none before it has joined.
     pub(crate) fn edges(&self) -> watch::Receiver<Nodes> {
-        self.edges.get().cloned().unwrap_or_else(|| watch::channel(Nodes::new()).1)
+        let edges = self.joined.get().map(|joined| joined.edges.clone());
+        edges.unwrap_or_else(|| watch::channel(Nodes::new()).1)
     }
 }
 
@@ -62,8 +74,8 @@ pub(crate) fn url(given: Option<String>, listens: SocketAddr) -> String {
     })
 }
 
-/// Joins, says how many sessions there are while that changes, and leaves in the end. Clients are sent
-/// here from when it can serve them.
+/// Joins, says how many sessions there are and whether it can serve while that changes, and leaves in
+/// the end.
 pub(crate) async fn announce(
     shared: Arc<Shared>,
     node: NodeId,
@@ -72,18 +84,23 @@ pub(crate) async fn announce(
 ) {
     let NodeInfo { url, .. } = info.clone();
     let boot = shared.members.boot().to_owned();
-    let info = NodeInfo { boot, url: String::new(), ..info };
+    // Edges of an earlier version do not know `unready`.
+    let info = NodeInfo { boot, url: String::new(), unready: true, ..info };
     let join = Box::pin(join(&shared.bus, &node, &info));
     let joined = stop.run_until_cancelled(join).await;
     let Some(membership) = joined.flatten() else { return };
-    let _ = shared.members.edges.set(membership.live(ROLE));
+    let joined = Joined { node: node.clone(), url: url.clone(), edges: membership.live(ROLE) };
+    let _ = shared.members.joined.set(joined);
     let mut ticks = interval(SAY_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut can_serve, mut is_leaving) = (false, false);
+    let mut is_leaving = false;
     loop {
-        can_serve |= shared.lacks().is_none();
         membership.update(|info| {
-            if can_serve {
+            // While NATS is away nobody can be told; at its return the edge serves at once.
+            if shared.is_connected() {
+                info.unready = shared.lacks().is_some();
+            }
+            if !info.unready {
                 info.url.clone_from(&url);
             }
             let sessions = shared.sessions.load(Ordering::Relaxed);
@@ -150,7 +167,7 @@ mod tests {
     fn before_it_has_joined_an_edge_knows_its_boot_and_no_edges() {
         let members = Members::new();
         assert_eq!(members.boot().len(), 16);
-        assert!(!members.is_joined());
+        assert!(!members.is_known());
         assert!(members.edges().borrow().is_empty());
     }
 }

@@ -161,6 +161,11 @@ impl Outbox {
         self.pending.len()
     }
 
+    /// True where the command is unanswered: it may be in the log.
+    pub(crate) fn has(&self, command: &Command) -> bool {
+        self.pending.iter().any(|pending| pending.is_same(command))
+    }
+
     /// Takes a command in; publish what is returned.
     pub(crate) fn add(
         &mut self,
@@ -171,8 +176,8 @@ impl Outbox {
     ) -> Attempt {
         let number = self.next_number;
         self.next_number += 1;
-        let is_resend = self.acked.iter().any(|(room, id)| command.is(room, id))
-            || self.pending.iter().any(|pending| pending.is_same(&command));
+        let is_resend =
+            self.acked.iter().any(|(room, id)| command.is(room, id)) || self.has(&command);
         let due_at = now + self.patience.look_pause();
         self.published += 1;
         self.pending.push_back(Pending {

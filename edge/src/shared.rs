@@ -88,6 +88,8 @@ impl Shared {
             Some("no keys to verify tokens with: core has not answered yet")
         } else if !*self.audits.is_ready.borrow() {
             Some("core has not told yet where the partitions stand")
+        } else if self.ticks.are_all_silent() {
+            Some("core is away: no partition has given a sign of life for a while")
         } else {
             None
         }
@@ -102,7 +104,7 @@ impl Shared {
             Some(format!("draining: {left} sessions left"))
         } else if let Some(reason) = self.lacks() {
             Some(reason.to_owned())
-        } else if !self.members.is_joined() {
+        } else if !self.members.is_known() {
             Some("not announced yet: the others do not know this edge".to_owned())
         } else {
             None
@@ -117,11 +119,15 @@ impl Shared {
     /// A place in the outbox for a new command.
     ///
     /// # Errors
-    /// `overloaded` where it is full, `unavailable` while NATS is away.
-    pub(crate) fn admit(&self, command: &Command) -> Result<Permit, ApiError> {
+    /// `overloaded` where it is full, `unavailable` while NATS is away or nobody owns the partition:
+    /// then it would only wait in the log. `is_resend`: what is unanswered may be there already.
+    pub(crate) fn admit(&self, command: &Command, is_resend: bool) -> Result<Permit, ApiError> {
+        let unavailable = |why| ApiError::new(ErrorCode::Unavailable, why).retry_after_ms(1_000);
         if !self.is_connected() {
-            let error = ApiError::new(ErrorCode::Unavailable, "NATS is away");
-            return Err(error.retry_after_ms(1_000));
+            return Err(unavailable("NATS is away"));
+        }
+        if !is_resend && self.ticks.is_silent(&command.room) {
+            return Err(unavailable("core is away: the room's partition gives no sign of life"));
         }
         self.outbox.permit(command.cost()).ok_or_else(|| {
             let error = ApiError::new(ErrorCode::Overloaded, "too many sends are unanswered");

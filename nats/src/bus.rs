@@ -23,6 +23,9 @@ pub use subscription::{Message, Subscription};
 /// answer an API request.
 pub(crate) const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Who waits for NATS says so after this time.
+const SAY_AFTER: Duration = Duration::from_secs(2);
+
 /// How to reach NATS, and as whom.
 #[derive(Clone)]
 pub struct BusOptions {
@@ -69,6 +72,29 @@ impl Bus {
     pub async fn connect(options: &BusOptions) -> Result<Self, Error> {
         let link = Arc::new(Link::connect(options).await?);
         Ok(Self(Arc::new(Inner { options: options.clone(), link, reader: Mutex::new(None) })))
+    }
+
+    /// As [`connect`](Self::connect), but waits for NATS for as long as it takes, and says so.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::ServerTooOld`].
+    pub async fn connect_patiently(options: &BusOptions) -> Result<Self, Error> {
+        let connecting = async {
+            loop {
+                match Self::connect(options).await {
+                    Err(error @ Error::Unreachable { .. }) => {
+                        tracing::warn!(%error, "waiting for NATS");
+                    }
+                    connected => return connected,
+                }
+            }
+        };
+        let mut connecting = std::pin::pin!(connecting);
+        if let Ok(connected) = timeout(SAY_AFTER, &mut connecting).await {
+            return connected;
+        }
+        tracing::warn!(url = options.url, "waiting for NATS, which does not answer yet");
+        connecting.await
     }
 
     /// Publishes a message. Returning says that it is queued, not that the server has it.

@@ -45,6 +45,8 @@ pub struct NodeInfo {
     pub sessions_max: u32,
     /// It is on its way out: nothing new to it.
     pub draining: bool,
+    /// It can't serve at the moment: nothing new to it.
+    pub unready: bool,
 }
 
 /// This node's membership. Dropping it stops the heartbeats: the key then expires.

@@ -39,7 +39,7 @@ pub enum Towards {
     Server,
 }
 
-/// What a proxy does with what flows through it. The last three need [`Kind::Nats`]; elsewhere
+/// What a proxy does with what flows through it. The last four need [`Kind::Nats`]; elsewhere
 /// nothing is a message, and they do nothing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Fault {
@@ -56,6 +56,11 @@ pub enum Fault {
     /// The first message whose subject begins so vanishes; everything after it passes.
     SwallowOne {
         /// How its subject begins.
+        subject_prefix: String,
+    },
+    /// Every message whose subject begins so vanishes.
+    SwallowThose {
+        /// How their subjects begin.
         subject_prefix: String,
     },
     /// Of so many messages, one vanishes.
@@ -189,6 +194,7 @@ impl Armed {
                 subject.starts_with(subject_prefix)
                     && self.seen.fetch_add(1, Ordering::Relaxed) == 0
             }
+            Fault::SwallowThose { subject_prefix } => subject.starts_with(subject_prefix),
             Fault::None | Fault::Delay(_) | Fault::Stall | Fault::Refuse => false,
         }
     }

@@ -8,8 +8,9 @@ use anyhow::{Context, Result};
 use tokio::time::{Instant, sleep_until};
 use weft_proto::Tick;
 use weft_tests::load::{Load, LoadOptions};
-use weft_tests::proxy::{Fault, Proxy};
+use weft_tests::proxy::{Fault, Proxy, Towards};
 use weft_tests::system::{Options, System, Twin};
+use weft_tests::wait::until;
 
 /// All nodes' keys expire at once after 10 s.
 const AWAY: Duration = Duration::from_secs(13);
@@ -39,6 +40,34 @@ fn set_all(system: &System, fault: &Fault) {
         proxy.set(fault.clone());
         proxy.cut();
     });
+}
+
+/// JetStream does not answer who wants to watch the nodes: that takes 5 s to notice, again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heartbeats_do_not_wait_for_a_watch() -> Result<()> {
+    let options = Options { proxied: true, edges: 1, ..Options::default() };
+    let system = System::split(options).await?;
+    let mut admin = system.nats_as("admin").await?;
+    admin.subscribe("$KV.WEFT_NODES.core.*").await?;
+    let proxy = system.proxy("core");
+    let subject_prefix = "$JS.API.CONSUMER.CREATE.KV_WEFT_NODES".to_owned();
+    proxy.set_towards(Towards::Server, Fault::SwallowThose { subject_prefix });
+    proxy.cut();
+    until("the watch is asked for in vain", Duration::from_secs(30), async || {
+        (proxy.counts().to_server.swallowed > 0).then_some(())
+    })
+    .await;
+    admin.next().await?;
+    let mut pauses = Vec::new();
+    for _ in 0..2 {
+        let began = Instant::now();
+        admin.next().await?;
+        pauses.push(began.elapsed());
+    }
+    eprintln!("between heartbeats: {pauses:.1?}");
+    // They come every 3 s; behind the watch it would be 5 s at least. One may be late here.
+    assert!(pauses.iter().min() < Some(&Duration::from_millis(4_500)), "{pauses:.1?}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

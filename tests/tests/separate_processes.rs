@@ -8,6 +8,7 @@ use serde_json::json;
 use weft_tests::account;
 use weft_tests::session::Session;
 use weft_tests::system::{Options, System, direct, role_env, weft};
+use weft_tests::wait::until;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_core_on_one_store_is_refused() -> Result<()> {
@@ -51,6 +52,32 @@ async fn edges_share_rooms_and_end_in_order() -> Result<()> {
     let mut resumed = Session::open(system.edges()[1], &alice, Some(&cursor)).await?;
     assert_eq!(resumed.synced["recovered"], true, "{}", resumed.synced);
     resumed.expect(&room, 21).await?;
+    Ok(())
+}
+
+/// Takes as long as one attempt to connect, which was the end of them once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_parts_wait_for_nats_and_say_so() -> Result<()> {
+    let options = Options { edges: 1, presences: 1, ..Options::default() };
+    let system = System::split(options).await?;
+    let alice = system.user("alice").await?;
+    let parts = ["core", "presence", "edge-0"].map(|part| system.process(part));
+    parts.iter().try_for_each(|part| part.kill())?;
+    system.process("nats").kill()?;
+    parts.iter().try_for_each(|part| part.restart())?;
+    for part in parts {
+        let what = format!("{} says that it waits", part.name());
+        until(&what, Duration::from_secs(60), async || {
+            let said = part.output().contains("no nats-server can be reached");
+            (said || !part.is_running()).then_some(())
+        })
+        .await;
+        assert!(part.is_running(), "{} has ended: {}", part.name(), part.output());
+    }
+    system.process("nats").restart()?;
+    system.ready().await;
+    let mut session = system.session(&alice).await?;
+    session.acked(&direct(&alice, &alice), json!({ "text": "hi" })).await?;
     Ok(())
 }
 

@@ -43,8 +43,9 @@ const EDGE_PATIENCE: Duration = Duration::from_millis(1_500);
 const PRESENCE_PATIENCE: Duration = Duration::from_millis(500);
 const CORE_PATIENCE: Duration = Duration::from_millis(1_300);
 const BUS_PATIENCE: Duration = Duration::from_millis(100);
-/// How long core may take to have its partitions.
-const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a part may take to start: a machine that boots has much to do. What it waits for is in
+/// its log.
+const READY_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Everything on this machine.
 #[derive(Args, Clone, Debug)]
@@ -152,14 +153,14 @@ impl Running {
         let bots = options.bots.clone();
         let core_options =
             options.core_limits.core_options(store, core_bus.clone(), partitions, bots);
-        let core = Core::start(core_options).await?;
-        match timeout(READY_TIMEOUT, core.ready()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(Error::Failed(error.to_string())),
-            Err(_) => {
-                return Err(Error::Failed("core did not get its partitions in time".to_owned()));
-            }
-        }
+        let starting = async {
+            let core = Core::start(core_options).await?;
+            core.ready().await.map_err(|error| Error::Failed(error.to_string()))?;
+            Ok::<_, Error>(core)
+        };
+        let core = timeout(READY_TIMEOUT, starting)
+            .await
+            .map_err(|_| Error::Failed("core did not get its partitions in time".to_owned()))??;
         let presence_bus = Bus::connect(&login("presence")?).await?;
         let presence_options = options.presence_limits.presence_options(presence_bus.clone());
         let starting = PresenceNode::start(presence_options);

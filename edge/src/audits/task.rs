@@ -116,6 +116,7 @@ impl Auditor {
                     let now = connection.borrow_and_update().generation;
                     if std::mem::replace(&mut generation, now) != now {
                         tracing::warn!("the connection to NATS was made anew");
+                        self.ticks.listen_anew();
                         self.on_loss();
                         self.on_subscribed(None);
                     }

@@ -28,7 +28,7 @@ struct Found<'a> {
     edges: Vec<&'a str>,
 }
 
-/// `GET /v1/connect`
+/// `GET /v1/connect`: only edges that say that they can serve.
 pub(super) async fn find(
     State(shared): State<Arc<Shared>>,
     Query(Asked { region, user }): Query<Asked>,
@@ -37,6 +37,10 @@ pub(super) async fn find(
         true => rand::random::<u64>().to_string(),
         false => UserId::new(&user)?.to_string(),
     };
+    // It may be cut off from the others: what it knows of them is old.
+    if let Some(reason) = shared.lacks() {
+        return Err(come_back_later(ApiError::new(ErrorCode::Unavailable, reason)).into());
+    }
     let edges = shared.members.edges();
     let picked = shared.discovery.pick(&edges.borrow(), &region, &key, Instant::now());
     let Some(best) = picked.first() else {

@@ -71,7 +71,7 @@ pub(super) async fn send(
 async fn answered(shared: &Shared, sender: &UserId, command: Command) -> Result<Response, Refusal> {
     let mut answers = shared.answers.open();
     let mut outbox = Outbox::new(shared.patience());
-    let permit = shared.admit(&command)?;
+    let permit = shared.admit(&command, false)?;
     let attempt = outbox.add(0, command, permit, Instant::now());
     shared.publish(sender, &answers, &attempt).await?;
     while let Some(due_at) = outbox.due_at() {

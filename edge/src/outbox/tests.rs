@@ -29,7 +29,7 @@ fn outbox(count: u64, now: Instant) -> (Outbox, Arc<Budget>) {
 
 /// Of one partition that has not ticked.
 fn ticks() -> Ticks {
-    Ticks::new(1)
+    Ticks::new(1, None)
 }
 
 fn attempts(due: &[Due]) -> Vec<u32> {

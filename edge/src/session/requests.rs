@@ -219,7 +219,7 @@ impl Requests {
         body: &Body,
     ) -> Result<(), ApiError> {
         let command = Command { room, client_id, payload: body.to_json().into() };
-        let permit = self.shared.admit(&command)?;
+        let permit = self.shared.admit(&command, self.outbox.has(&command))?;
         let attempt = self.outbox.add(id, command, permit, Instant::now());
         let sent = self.shared.publish(&self.caller.user, &self.answers, &attempt).await;
         sent.map_err(|error| {

@@ -127,6 +127,18 @@ impl Client {
         }
     }
 
+    /// The answers to requests, as they come; pushes between them are thrown away.
+    pub async fn answers(&mut self, requests: &[u64]) -> Vec<Value> {
+        let mut answers = Vec::new();
+        while answers.len() < requests.len() {
+            let frame = self.next().await;
+            if frame["id"].as_u64().is_some_and(|id| requests.contains(&id)) {
+                answers.push(frame);
+            }
+        }
+        answers
+    }
+
     /// The next entries' seqs.
     pub async fn seqs(&mut self, count: usize) -> Vec<u64> {
         let mut seqs = Vec::new();

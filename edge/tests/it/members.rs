@@ -49,6 +49,22 @@ async fn a_client_is_told_where_to_connect() {
 }
 
 #[tokio::test]
+async fn an_edge_that_is_ready_is_named_and_another_is_not() {
+    let mut world = World::begin(Limits::default(), |_| {}).await;
+    let connect = async || world.get("/v1/connect", None).await;
+    world.ready().await;
+    assert_eq!(connect().await.0, 200, "right after it was ready");
+    world.kill_nats().await;
+    let is_ready = async || world.get("/readyz", None).await.0 == 200;
+    eventually("the outage is noticed", async || !is_ready().await).await;
+    let (status, answer) = world.get("/v1/connect", None).await;
+    assert_eq!((status, &answer["error"]["code"]), (503, &json!("unavailable")));
+    world.restart_nats().await;
+    world.ready().await;
+    assert_eq!(world.get("/v1/connect", None).await.0, 200);
+}
+
+#[tokio::test]
 async fn a_full_edge_is_not_named() {
     let world = World::with(Limits { sessions_max: 1, ..Limits::default() }).await;
     let connect = async || world.get("/v1/connect", None).await;

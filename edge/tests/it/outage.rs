@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 use weft_edge::Limits;
 
-use crate::common::{World, eventually, room};
+use crate::client::http;
+use crate::common::{World, eventually, room, token};
 
 #[tokio::test]
 async fn sessions_stay_while_nats_is_away_and_miss_nothing() {
@@ -54,6 +55,43 @@ async fn stay_while_nats_is_away(limits: Limits) {
     world.core.say(&room, "live").await;
     assert_eq!(alice.seqs(1).await, [10]);
     assert_eq!(world.get("/readyz", None).await.0, 200);
+}
+
+#[tokio::test]
+async fn without_signs_of_life_from_core_nothing_new_is_taken() {
+    let limits =
+        Limits { tick_silence_max: Some(Duration::from_millis(1_500)), ..Limits::default() };
+    let world = World::with(limits).await;
+    let mut alice = world.session("alice").await;
+    world.core.stall(true);
+    let send = |client_id: &str| json!({ "type": "send", "room": "alice~bob", "text": "x", "client_id": client_id });
+    let underway = alice.begin(send("01ARZ3NDEKTSV4RRFFQ69G5FAV")).await;
+    world.core.be_silent(true);
+    let reason = async || world.get("/readyz", None).await;
+    eventually("it is not ready", async || reason().await.0 == 503).await;
+    let (_, body) = reason().await;
+    assert!(body["error"]["message"].as_str().expect("why").contains("core is away"), "{body}");
+    assert_eq!(world.get("/v1/connect", None).await.0, 503);
+    // What is new is refused, on sockets and over HTTP.
+    let answer = alice.request(send("01ARZ3NDEKTSV4RRFFQ69G5FAW")).await;
+    assert_eq!(answer["error"]["code"], "unavailable", "{answer}");
+    assert_eq!(answer["error"]["temporary"], true);
+    let path = "/v1/rooms/alice~bob/entries";
+    let edge = world.edge.local_addr();
+    let (status, body) = http(edge, "POST", path, Some(&token("alice")), b"{\"text\":\"x\"}").await;
+    assert_eq!((status, &body["error"]["code"]), (503, &json!("unavailable")));
+    // What is in the log waits, also where its sender asks again; and the session lives.
+    let again = alice.begin(send("01ARZ3NDEKTSV4RRFFQ69G5FAV")).await;
+    assert_eq!(alice.request(json!({ "type": "ping" })).await["type"], "pong");
+    world.core.be_silent(false);
+    world.ready().await;
+    assert_eq!(world.get("/v1/connect", None).await.0, 200);
+    world.core.stall(false);
+    for answer in alice.answers(&[underway, again]).await {
+        assert_eq!(answer["type"], "ack", "{answer}");
+    }
+    let commands = world.core.commands();
+    assert!(commands.iter().all(|(_, id)| id == "01ARZ3NDEKTSV4RRFFQ69G5FAV"), "{commands:?}");
 }
 
 #[tokio::test]

@@ -1,4 +1,7 @@
 //! The task behind a [`Membership`](super::Membership): heartbeats out, the bucket's changes in.
+//!
+//! Heartbeats wait for nothing but the bucket's own answer to them. A watch is opened beside them:
+//! where JetStream is slow, that takes longer than a node lives without a heartbeat.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,6 +10,7 @@ use std::time::Duration;
 use async_nats::jetstream::kv::{Entry, Operation, Store, Watch};
 use async_nats::jetstream::{self, Context};
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -34,12 +38,21 @@ pub(super) struct Task {
     lives: Arc<Lives>,
     stop: CancellationToken,
     view: View,
-    /// `None`: to be opened at the next heartbeat.
+    /// `None`: it is being opened, or to be opened at the next heartbeat.
     watch: Option<Watch>,
+    opening: Option<Opening>,
     watch_heard_at: Instant,
     connection: watch::Receiver<Connection>,
     generation: u64,
 }
+
+/// A watch, and the keys that it began with.
+struct Opened {
+    watch: Watch,
+    entries: Vec<Entry>,
+}
+
+type Opening = BoxFuture<'static, Result<Opened, Error>>;
 
 impl Task {
     pub(super) async fn begin(
@@ -62,13 +75,15 @@ impl Task {
             stop,
             view: View::new(NODE_TTL, key),
             watch: None,
+            opening: None,
             watch_heard_at: Instant::now(),
             connection,
             generation,
         };
         task.put().await?;
         task.view.accepted(Instant::now());
-        task.open_watch().await?;
+        let opened = open_watch(task.context.clone()).await?;
+        task.take_in(opened);
         Ok(task)
     }
 
@@ -87,6 +102,7 @@ impl Task {
                     Err(_) => return,
                 },
                 () = made_anew(&mut self.connection, self.generation) => self.beat().await,
+                opened = outcome(&mut self.opening) => self.opened(opened),
                 entry = next_entry(self.watch.as_mut()) => self.hear(entry),
             }
         }
@@ -103,7 +119,7 @@ impl Task {
         if self.link.state().generation != self.generation {
             self.generation = self.link.state().generation;
             self.view.interrupted();
-            self.watch = None;
+            (self.watch, self.opening) = (None, None);
         }
         match self.put().await {
             Ok(()) => {
@@ -117,11 +133,35 @@ impl Task {
                 return;
             }
         }
-        if self.watch.is_none()
-            && let Err(error) = self.open_watch().await
-        {
-            tracing::warn!(%error, "the live nodes can't be watched: trying again");
+        if self.watch.is_none() && self.opening.is_none() {
+            self.opening = Some(Box::pin(open_watch(self.context.clone())));
         }
+    }
+
+    fn opened(&mut self, opened: Result<Opened, Error>) {
+        self.opening = None;
+        match opened {
+            Ok(opened) => self.take_in(opened),
+            // With the next heartbeat.
+            Err(error) => {
+                tracing::warn!(%error, "the live nodes can't be watched: trying again");
+            }
+        }
+    }
+
+    /// Goes on with a new watch.
+    fn take_in(&mut self, Opened { watch, entries }: Opened) {
+        let mut present = BTreeSet::new();
+        for entry in &entries {
+            self.apply(entry);
+            if entry.operation == Operation::Put {
+                present.insert(entry.key.clone());
+            }
+        }
+        self.view.reconcile(&present, Instant::now());
+        self.lives.publish(self.view.by_role());
+        self.watch = Some(watch);
+        self.watch_heard_at = Instant::now();
     }
 
     async fn put(&mut self) -> Result<(), Error> {
@@ -153,38 +193,39 @@ impl Task {
         };
         self.view.apply(&entry.key, change, Instant::now())
     }
+}
 
-    /// Opens a watch and takes in the keys that it begins with.
-    async fn open_watch(&mut self) -> Result<(), Error> {
-        let bucket = open_bucket(&self.context).await?;
-        let mut watch = timeout(SEND_TIMEOUT, bucket.watch_with_history(">"))
-            .await
-            .map_err(|_| Error::Timeout("watching the nodes"))?
-            .map_err(|error| failed("watch the bucket of nodes", &error))?;
-        let mut present = BTreeSet::new();
-        let snapshot = async {
-            // Own key is in the bucket, so there is a first entry to wait for.
-            while let Some(entry) = next_entry(Some(&mut watch)).await {
-                self.apply(&entry);
-                if entry.operation == Operation::Put {
-                    present.insert(entry.key.clone());
-                }
-                if entry.seen_current {
-                    return true;
-                }
+/// Opens a watch and reads the keys that it begins with.
+async fn open_watch(context: Context) -> Result<Opened, Error> {
+    let bucket = open_bucket(&context).await?;
+    let mut watch = timeout(SEND_TIMEOUT, bucket.watch_with_history(">"))
+        .await
+        .map_err(|_| Error::Timeout("watching the nodes"))?
+        .map_err(|error| failed("watch the bucket of nodes", &error))?;
+    let mut entries = Vec::new();
+    let snapshot = async {
+        // Own key is in the bucket, so there is a first entry to wait for.
+        while let Some(entry) = next_entry(Some(&mut watch)).await {
+            let is_last = entry.seen_current;
+            entries.push(entry);
+            if is_last {
+                return true;
             }
-            false
-        };
-        match timeout(SNAPSHOT_TIMEOUT, snapshot).await {
-            Ok(true) => {}
-            Ok(false) => return Err(Error::Closed),
-            Err(_) => return Err(Error::Timeout("reading the live nodes")),
         }
-        self.view.reconcile(&present, Instant::now());
-        self.lives.publish(self.view.by_role());
-        self.watch = Some(watch);
-        self.watch_heard_at = Instant::now();
-        Ok(())
+        false
+    };
+    match timeout(SNAPSHOT_TIMEOUT, snapshot).await {
+        Ok(true) => Ok(Opened { watch, entries }),
+        Ok(false) => Err(Error::Closed),
+        Err(_) => Err(Error::Timeout("reading the live nodes")),
+    }
+}
+
+/// Pending for ever where nothing is being opened.
+async fn outcome(opening: &mut Option<Opening>) -> Result<Opened, Error> {
+    match opening {
+        Some(opening) => opening.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -14,7 +14,8 @@ use crate::error::Error;
 
 /// Between a death and the next start; doubled while it keeps dying.
 const RESTART_DELAY_MIN: Duration = Duration::from_millis(100);
-const RESTART_DELAY_MAX: Duration = Duration::from_secs(10);
+/// A start costs little, and meanwhile nobody is served: after 20 s edges are not ready.
+const RESTART_DELAY_MAX: Duration = Duration::from_secs(2);
 /// A server that lived so long has started well.
 const STABLE_AFTER: Duration = Duration::from_secs(30);
 /// nats-server's own orderly end takes up to 3 s; what it has acknowledged is in its files.

@@ -125,7 +125,7 @@ async fn start(
     store: Store,
     login: weft_nats::BusOptions,
 ) -> Result<(Core, Bus), Error> {
-    let bus = Bus::connect(&login).await?;
+    let bus = Bus::connect_patiently(&login).await?;
     let (partitions, bots) = (options.partitions.partitions, options.bots.clone());
     let mut core_options = options.limits.core_options(store, bus.clone(), partitions, bots);
     core_options.assets.replicas = options.replicas;

@@ -129,7 +129,7 @@ async fn end(edge: Edge, bus: Bus) {
 }
 
 async fn start(options: &EdgeOptions, login: weft_nats::BusOptions) -> Result<(Edge, Bus), Error> {
-    let bus = Bus::connect(&login).await?;
+    let bus = Bus::connect_patiently(&login).await?;
     let partitions = options.partitions.partitions;
     let mut edge_options = options.limits.edge_options(bus.clone(), options.listen, partitions);
     edge_options.url.clone_from(&options.public_url);
@@ -186,6 +186,8 @@ impl EdgeLimits {
             connects: rate(default.connects, self.connects_per_s, self.connects_burst),
             sessions_max: self.sessions_max.unwrap_or(default.sessions_max),
             audit_every: default.audit_every.filter(|_| !self.without_audits),
+            // Beside it core is measured without ticks.
+            tick_silence_max: default.tick_silence_max.filter(|_| !self.without_audits),
             ..default
         };
         weft_edge::EdgeOptions {

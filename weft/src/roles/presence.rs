@@ -89,7 +89,7 @@ async fn start(
     options: &PresenceOptions,
     login: weft_nats::BusOptions,
 ) -> Result<(PresenceNode, Bus), Error> {
-    let bus = Bus::connect(&login).await?;
+    let bus = Bus::connect_patiently(&login).await?;
     let presence = PresenceNode::start(options.limits.presence_options(bus.clone())).await?;
     Ok((presence, bus))
 }

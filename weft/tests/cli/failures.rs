@@ -135,15 +135,6 @@ fn a_wrong_nats_password() {
 }
 
 #[test]
-fn no_nats_at_the_url() {
-    let free = TcpListener::bind("127.0.0.1:0").expect("listen").local_addr().expect("address");
-    let mut command = weft(&["edge", "--listen", "127.0.0.1:0", "--nats"]);
-    command.arg(format!("nats://{free}")).env("WEFT_NATS_PASSWORD", "any");
-    let line = failure_line(command);
-    assert!(line.contains("can be reached at"), "{line}");
-}
-
-#[test]
 fn passwords_have_no_place_on_a_command_line() {
     let line = failure_line(weft(&["edge", "--nats", "nats://edge:geheim@127.0.0.1:4222"]));
     assert!(line.contains("--nats-password-file"), "{line}");

@@ -20,6 +20,7 @@ pub struct Ticks {
     /// Said instead of the truth.
     last_seq: Option<u64>,
     audits_failing: bool,
+    are_silent: bool,
 }
 
 impl Core {
@@ -31,6 +32,11 @@ impl Core {
     /// Says that the log ends here.
     pub fn say_last_seq(&self, last_seq: u64) {
         self.lock().ticks.last_seq = Some(last_seq);
+    }
+
+    /// Gives no sign of life, or goes on with them.
+    pub fn be_silent(&self, are_silent: bool) {
+        self.lock().ticks.are_silent = are_silent;
     }
 
     pub fn fail_audits(&self, failing: bool) {
@@ -51,6 +57,9 @@ impl Core {
             let Ok(info) = log.info().await else { continue };
             let tick = {
                 let mut state = self.lock();
+                if state.ticks.are_silent {
+                    continue;
+                }
                 state.ticks.count += 1;
                 Tick {
                     epoch: 1,
