@@ -10,12 +10,15 @@ mod metrics;
 pub mod partition;
 pub mod services;
 mod start;
+mod store_health;
+mod working;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio_util::sync::DropGuard;
 use weft_nats::membership::Nodes;
 use weft_nats::{AssetOptions, Bus, Connection, EventPublisher, Membership, NodeInfo, assets};
 use weft_proto::{NodeId, Partition, UserId};
@@ -28,9 +31,16 @@ use partition::owner::{Owners, Progress, partitions_of};
 pub use partition::quota::QuotaLimits;
 pub use partition::watch::TICK_INTERVAL;
 use start::Start;
+pub use store_health::{StoreHealth, StorePatience, Trouble};
+use working::{Serving, say_whether_it_works};
 
 /// The membership role of core nodes.
 pub const ROLE: &str = "core";
+
+/// How long the tasks may take to end that only look and say.
+const SAYING_PATIENCE: Duration = Duration::from_secs(1);
+/// A store in trouble for less than this is no reason to be not ready.
+const TROUBLE_BORNE: Duration = Duration::from_secs(5);
 
 /// What a core node works with.
 pub struct CoreOptions {
@@ -53,6 +63,8 @@ pub struct CoreOptions {
     pub tick_interval: Option<Duration>,
     /// By which nodes the partitions are shared out.
     pub assignment: Assignment,
+    /// For how long a store in trouble is borne.
+    pub store_patience: StorePatience,
 }
 
 /// By which nodes the partitions are shared out.
@@ -68,14 +80,25 @@ pub enum Assignment {
 
 /// A running core node.
 pub struct Core {
+    membership: Arc<Membership>,
+    health: Health,
+    serving: Serving,
+    shutdown: Shutdown,
+    /// What is said of this node, and what is known of its store: until it leaves.
+    saying: Shutdown,
+    /// Dropped without a shutdown, its key expires.
+    _stop_saying: DropGuard,
+}
+
+/// Whether this node can do its work. Cheap to clone.
+#[derive(Clone)]
+struct Health {
     node: NodeId,
     partitions: Partition,
-    membership: Membership,
-    nodes: watch::Receiver<Nodes>,
-    progress: Progress,
     connection: watch::Receiver<Connection>,
-    services: weft_nats::Services,
-    shutdown: Shutdown,
+    nodes: watch::Receiver<Nodes>,
+    store: StoreHealth,
+    progress: Progress,
 }
 
 impl Core {
@@ -87,6 +110,8 @@ impl Core {
     pub async fn start(options: CoreOptions) -> Result<Self, Error> {
         let CoreOptions { store, bus, node, assets, bots, quota, token_life, .. } = options;
         let (tick_interval, assignment) = (options.tick_interval, options.assignment);
+        let health = StoreHealth::new(options.store_patience);
+        let store = health.watched(store);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let partitions = assets.partitions;
         let mut start = Start::begin();
@@ -97,25 +122,29 @@ impl Core {
         let bots = async || services::accounts::ensure_bots(&store, &*clock, &bots).await;
         start.step("the bots' accounts", bots).await?;
         let shutdown = Shutdown::new();
-        let serve = async || {
-            let (store, clock) = (store.clone(), Arc::clone(&clock));
-            let context = services::Context::open(store, clock, token_life).await?;
-            services::start(context, &bus).await
-        };
+        let open =
+            async || services::Context::open(store.clone(), Arc::clone(&clock), token_life).await;
+        let context = Arc::new(start.step("the services", open).await?);
+        let serve = async || services::start(Arc::clone(&context), &bus).await;
         let services = start.step("the services", serve).await?;
-        let join = async || Membership::join(&bus, ROLE, &node, NodeInfo::default()).await;
-        let membership = start.step("the live nodes", join).await?;
+        let info = NodeInfo { works: Some(true), ..NodeInfo::default() };
+        let join = async || Membership::join(&bus, ROLE, &node, info.clone()).await;
+        let membership = Arc::new(start.step("the live nodes", join).await?);
         let nodes = match assignment {
             Assignment::Live => membership.live(ROLE),
             Assignment::Watch(nodes) => nodes,
         };
-        let connection = bus.connection();
         let publish = async || EventPublisher::start(&bus).await;
         let events = start.step("the events", publish).await?;
+        let serving = Serving::start(services, context, bus.clone(), nodes.clone(), node.clone());
+        let saying = Shutdown::new();
+        until_cancelled(&saying, "store", health.clone().watch(store.clone()));
+        let connection = bus.connection();
         let owners = Owners {
             bus,
             events,
             store,
+            health: health.clone(),
             clock,
             node: node.clone(),
             partitions,
@@ -124,7 +153,11 @@ impl Core {
             tick_interval,
         };
         let progress = owners.start(&nodes, &shutdown);
-        Ok(Self { node, partitions, membership, nodes, progress, connection, services, shutdown })
+        let says = say_whether_it_works(Arc::clone(&membership), health.clone(), progress.clone());
+        until_cancelled(&saying, "whether it works", says);
+        let health = Health { node, partitions, connection, nodes, store: health, progress };
+        let _stop_saying = saying.token().clone().drop_guard();
+        Ok(Self { membership, health, serving, shutdown, saying, _stop_saying })
     }
 
     /// Waits until every partition that is this node's is taken.
@@ -132,37 +165,22 @@ impl Core {
     /// # Errors
     /// What keeps a partition from being served.
     pub async fn ready(&self) -> Result<(), Arc<Error>> {
-        let mut taken = self.progress.taken.clone();
-        let all = |taken: &BTreeSet<Partition>| {
-            partitions_of(&self.nodes.borrow(), self.partitions, &self.node).is_subset(taken)
-        };
+        let mut taken = self.health.progress.taken.clone();
         tokio::select! {
-            _ = taken.wait_for(all) => Ok(()),
+            _ = taken.wait_for(|taken| self.health.missing(taken).is_empty()) => Ok(()),
             error = self.failed() => Err(error),
         }
     }
 
     /// Tells why it can't do its part, in words; `None`: it can.
     pub fn readiness(&self) -> impl Fn() -> Option<String> + Send + Sync + use<> {
-        let (connection, nodes) = (self.connection.clone(), self.nodes.clone());
-        let (node, partitions, progress) =
-            (self.node.clone(), self.partitions, self.progress.clone());
-        move || {
-            if !connection.borrow().connected {
-                return Some("NATS is away".to_owned());
-            }
-            if let Some(error) = &*progress.failed.borrow() {
-                return Some(error.to_string());
-            }
-            let mine = partitions_of(&nodes.borrow(), partitions, &node);
-            let missing = mine.difference(&progress.taken.borrow()).count();
-            (missing > 0).then(|| format!("{missing} of its {} partitions not taken", mine.len()))
-        }
+        let health = self.health.clone();
+        move || health.lacks()
     }
 
     /// Waits until this node can't serve a partition any more without a person's help.
     pub async fn failed(&self) -> Arc<Error> {
-        let mut failed = self.progress.failed.clone();
+        let mut failed = self.health.progress.failed.clone();
         match failed.wait_for(Option::is_some).await.map(|error| error.clone()) {
             Ok(Some(error)) => error,
             // The owners are gone: the node is shutting down.
@@ -173,9 +191,51 @@ impl Core {
     /// Leaves in order: finish the commits, answer, publish, then say so to the others. The names
     /// of the tasks that were late.
     pub async fn shutdown(self, patience: Duration) -> Vec<&'static str> {
-        let late = self.shutdown.finish(patience).await;
-        self.membership.leave().await;
-        self.services.shutdown().await;
+        let mut late = self.shutdown.finish(patience).await;
+        late.extend(self.saying.finish(SAYING_PATIENCE).await);
+        if let Some(membership) = Arc::into_inner(self.membership) {
+            membership.leave().await;
+        }
+        self.serving.shutdown().await;
         late
     }
+}
+
+impl Health {
+    /// What keeps it from doing its work, in words; `None`: nothing.
+    fn lacks(&self) -> Option<String> {
+        if !self.connection.borrow().connected {
+            return Some("NATS is away".to_owned());
+        }
+        if let Some(error) = &*self.progress.failed.borrow() {
+            return Some(error.to_string());
+        }
+        let trouble = self.store.trouble();
+        if let Some(trouble) = trouble.filter(|it| it.since.elapsed() >= TROUBLE_BORNE) {
+            let (seconds, reason) = (trouble.since.elapsed().as_secs(), trouble.reason);
+            return Some(format!("the store has taken nothing for {seconds} s: {reason}"));
+        }
+        if let Some(partition) = self.progress.stuck() {
+            return Some(format!("the task of partition {partition} stands still"));
+        }
+        let missing = self.missing(&self.progress.taken.borrow());
+        (!missing.is_empty()).then(|| format!("partitions that are not taken yet: {missing:?}"))
+    }
+
+    /// What is this node's, and not taken.
+    fn missing(&self, taken: &BTreeSet<Partition>) -> BTreeSet<Partition> {
+        &partitions_of(&self.nodes.borrow(), self.partitions, &self.node) - taken
+    }
+}
+
+/// Runs a task that ends with `tasks` alone.
+fn until_cancelled(
+    tasks: &Shutdown,
+    name: &'static str,
+    task: impl Future<Output = ()> + Send + 'static,
+) {
+    let token = tasks.token().clone();
+    tasks.spawn(name, async move {
+        let _ = token.run_until_cancelled(task).await;
+    });
 }

@@ -29,6 +29,9 @@ use crate::ticks::Ticks;
 /// When a sender may try again after the outbox was full, in milliseconds.
 const OUTBOX_FULL_RETRY_MS: u64 = 250;
 
+/// The same while the store takes nothing.
+const STALLED_RETRY_MS: u64 = 2_000;
+
 /// The parts of a running edge.
 pub(crate) struct Shared {
     pub(crate) bus: Bus,
@@ -119,7 +122,7 @@ impl Shared {
     /// A place in the outbox for a new command.
     ///
     /// # Errors
-    /// `overloaded` where it is full, `unavailable` while NATS is away or nobody owns the partition:
+    /// `overloaded` where it is full or the partition's owner can commit nothing, `unavailable` while NATS is away or nobody owns the partition:
     /// then it would only wait in the log. `is_resend`: what is unanswered may be there already.
     pub(crate) fn admit(&self, command: &Command, is_resend: bool) -> Result<Permit, ApiError> {
         let unavailable = |why| ApiError::new(ErrorCode::Unavailable, why).retry_after_ms(1_000);
@@ -128,6 +131,11 @@ impl Shared {
         }
         if !is_resend && self.ticks.is_silent(&command.room) {
             return Err(unavailable("core is away: the room's partition gives no sign of life"));
+        }
+        if !is_resend && self.ticks.of(&command.room).is_some_and(|seen| seen.stalled) {
+            let error =
+                ApiError::new(ErrorCode::Overloaded, "the store takes nothing at the moment");
+            return Err(error.retry_after_ms(STALLED_RETRY_MS));
         }
         self.outbox.permit(command.cost()).ok_or_else(|| {
             let error = ApiError::new(ErrorCode::Overloaded, "too many sends are unanswered");

@@ -12,10 +12,12 @@ use weft_proto::{Partition, RoomId, Tick, partition_of};
 pub(crate) struct Seen {
     /// Grows with each tick that came.
     pub(crate) count: u64,
-    /// Every command up to here is applied.
+    /// Every command up to here is applied; 0: its owner does not know.
     pub(crate) applied: u64,
     /// The log's last sequence.
     pub(crate) last_seq: u64,
+    /// Its owner can commit nothing, and wants nothing new.
+    pub(crate) stalled: bool,
 }
 
 /// The newest ticks of all partitions.
@@ -54,7 +56,8 @@ impl Ticks {
             Some(old) => old.seen.count + 1,
             None => 1,
         };
-        let seen = Seen { count, applied: tick.applied, last_seq: tick.last_seq };
+        let Tick { applied, last_seq, stalled, .. } = *tick;
+        let seen = Seen { count, applied, last_seq, stalled };
         let (epoch, number, heard_at) = (tick.epoch, tick.number, Instant::now());
         *newest = Some(Newest { epoch, number, heard_at, seen });
     }
@@ -119,7 +122,10 @@ mod tests {
             ticks.note(2, &tick);
         }
         ticks.note(1 - partition, &tick(7, 7, 7));
-        assert_eq!(ticks.of(&room), Some(Seen { count: 3, applied: 9, last_seq: 9 }));
+        assert_eq!(
+            ticks.of(&room),
+            Some(Seen { count: 3, applied: 9, last_seq: 9, stalled: false })
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -47,6 +47,8 @@ pub struct NodeInfo {
     pub draining: bool,
     /// It can't serve at the moment: nothing new to it.
     pub unready: bool,
+    /// A core alone: its store is well, and it makes progress on what it owns. `None`: it does not say.
+    pub works: Option<bool>,
 }
 
 /// This node's membership. Dropping it stops the heartbeats: the key then expires.

@@ -7,7 +7,8 @@ use prost::Message;
 const VERSION: u8 = 1;
 
 /// What an owner says of its partition. It is made from one snapshot of the store in which the
-/// partition's `applied` row was the owner's own.
+/// partition's `applied` row was the owner's own. Where the owner's store is in trouble there is
+/// none: then `applied` is 0 and `read_version` is empty, so that it proves nothing to anybody.
 #[derive(Clone, PartialEq, Message)]
 pub struct Tick {
     /// Grows with each taking of the partition. Ticks of a lower one are of an owner that was
@@ -27,6 +28,10 @@ pub struct Tick {
     /// `applied`.
     #[prost(bytes = "vec", tag = "5")]
     pub read_version: Vec<u8>,
+    /// The owner has been without its store for so long that new commands are to be refused. Then
+    /// there is no `applied`: who does not know this field learns nothing from such a tick.
+    #[prost(bool, tag = "6")]
+    pub stalled: bool,
 }
 
 impl Tick {
@@ -56,7 +61,8 @@ mod tests {
     #[test]
     fn a_tick_round_trips() {
         let read_version = vec![1; 12];
-        let tick = Tick { epoch: 3, number: 1, applied: 7, last_seq: 9, read_version };
+        let tick =
+            Tick { epoch: 3, number: 1, applied: 7, last_seq: 9, read_version, stalled: true };
         assert_eq!(Tick::decode(&tick.encode()), Some(tick));
         assert_eq!(Tick::decode(b""), None);
         assert_eq!(Tick::decode(&[9, 8]), None);

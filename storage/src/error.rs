@@ -9,6 +9,10 @@ pub enum Error {
     /// The store can't be reached or can't answer now. Nothing was committed.
     #[error("store is unavailable: {0}")]
     Unavailable(String),
+    /// There is too little room on its disk: nothing is committed until there is more. Nothing was
+    /// committed, and reads go on.
+    #[error("store is full: {0}")]
+    Full(String),
     /// Another process has the store open.
     #[error(
         "the store at {0} is in use by another process; the embedded store belongs to one process, \
@@ -42,6 +46,6 @@ impl Error {
     /// True where the same call may succeed later without anybody's help.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unknown(_) | Self::Unavailable(_))
+        matches!(self, Self::Unknown(_) | Self::Unavailable(_) | Self::Full(_))
     }
 }

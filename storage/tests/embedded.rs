@@ -200,7 +200,7 @@ async fn a_nearly_full_disk_refuses_commits_and_still_reads() {
     let mut putting = batch();
     putting.set(b("key"), "other");
     let error = store.commit(putting).await.expect_err("refused");
-    assert!(matches!(error, Error::Unavailable(_)) && error.is_retryable(), "{error}");
+    assert!(matches!(error, Error::Full(_)) && error.is_retryable(), "{error}");
     assert_eq!(get(&store, "key").await, Some(b("value")));
 }
 

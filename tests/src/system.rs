@@ -27,7 +27,8 @@ use crate::wait::until;
 
 pub use binary::{nats_server, twin, weft, weft_on};
 pub use folder::Folder;
-pub use options::{Engine, Options, Twin};
+use options::own_disk;
+pub use options::{Engine, Options, Twin, allows_own_disk};
 
 /// How long a start may take on a busy machine of two cores.
 pub const START_LIMIT: Duration = Duration::from_secs(60);
@@ -145,7 +146,17 @@ impl System {
             let replicas = if options.nats_servers >= 3 { "3" } else { "1" };
             args.extend(["--replicas", replicas].map(str::to_owned));
             args.extend(options.core_args.clone());
-            self.add(&name, weft_on(options.store).await, args, role_env("core")).await?;
+            let weft = weft_on(options.store).await;
+            let Some(mb) = options.core_disk_mb else {
+                self.add(&name, weft, args, role_env("core")).await?;
+                continue;
+            };
+            let store = self.path().join("store");
+            std::fs::create_dir_all(&store)?;
+            let mut wrapped = own_disk(&store, mb);
+            wrapped.push(weft.to_string_lossy().into_owned());
+            wrapped.extend(args);
+            self.add(&name, Path::new("unshare"), wrapped, role_env("core")).await?;
         }
         Ok(())
     }

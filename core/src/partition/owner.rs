@@ -1,19 +1,25 @@
 //! Which partitions are this node's, and the workers that own them.
 //!
 //! One task per partition: it waits until the live nodes make the partition this node's, works, and
-//! starts again after it lost it or the store was away.
+//! starts again after it lost it, the store was away, or it panicked.
+//!
+//! A node that says that it does not work (see [`NodeInfo::works`](weft_nats::NodeInfo)) has nothing while
+//! another one says that it does. Where none does, everything waits where it is: nobody else could do
+//! better.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use rand::RngExt as _;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 use weft_nats::membership::Nodes;
-use weft_nats::{AssetOptions, Bus, EventPublisher, assign};
+use weft_nats::{AssetOptions, Bus, EventPublisher, NodeInfo, assign};
 use weft_proto::{NodeId, Partition};
 use weft_runtime::{Clock, Shutdown};
 use weft_storage::{BatchId, Store};
@@ -24,10 +30,23 @@ use super::quota::QuotaLimits;
 use super::worker::Worker;
 use crate::error::Error;
 use crate::metrics;
+use crate::store_health::StoreHealth;
 
 /// Before a partition is taken anew whose log went back. Nobody fights for it; the pause bounds what
 /// a log costs that goes back again and again.
 const LOG_BACK_PAUSE: Duration = Duration::from_millis(100);
+/// Before a task begins again that panicked.
+const PANIC_PAUSE: Duration = Duration::from_secs(1);
+/// What a node has to give up because it does not work, it keeps for so long, and nobody takes it: where
+/// the store is away for all, the others say the same a moment later, and all are back together.
+pub const GIVE_UP_PAUSE: Duration = Duration::from_secs(3);
+/// How long a partition may take to be left. A commit that the store does not answer then counts as
+/// unknown, as after a crash.
+const LEAVE_MAX: Duration = Duration::from_secs(10);
+/// Between two signs of life of a partition's task.
+const BEAT: Duration = Duration::from_secs(1);
+/// A task that gives none for so long stands still.
+const BEAT_SILENCE_MAX: Duration = Duration::from_secs(15);
 
 /// What every worker of this node shares.
 #[derive(Clone)]
@@ -38,6 +57,8 @@ pub struct Owners {
     pub events: EventPublisher,
     /// The truth.
     pub store: Store,
+    /// How it does.
+    pub health: StoreHealth,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// This node.
@@ -59,18 +80,73 @@ pub struct Progress {
     pub taken: watch::Receiver<BTreeSet<Partition>>,
     /// Set where a partition can't be served until a person has looked.
     pub failed: watch::Receiver<Option<Arc<Error>>>,
+    tell: Arc<Tell>,
+}
+
+impl Progress {
+    /// A partition of this node whose task stands still, where there is one.
+    #[must_use]
+    pub fn stuck(&self) -> Option<Partition> {
+        let beats = self.tell.beats();
+        let mut silent = beats.iter().filter(|(_, at)| at.elapsed() >= BEAT_SILENCE_MAX);
+        silent.next().map(|(partition, _)| *partition)
+    }
 }
 
 struct Tell {
     taken: watch::Sender<BTreeSet<Partition>>,
     failed: watch::Sender<Option<Arc<Error>>>,
+    /// The last sign of life of each task that has a partition.
+    beats: Mutex<BTreeMap<Partition, Instant>>,
+}
+
+impl Tell {
+    fn beats(&self) -> MutexGuard<'_, BTreeMap<Partition, Instant>> {
+        // Nothing panics while it is held.
+        self.beats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn beat(&self, partition: Partition) {
+        self.beats().insert(partition, Instant::now());
+    }
+
+    /// The partition is not this task's any more.
+    fn left(&self, partition: Partition) {
+        self.beats().remove(&partition);
+        self.taken.send_modify(|taken| {
+            taken.remove(&partition);
+            metrics::PARTITIONS.set(taken.len() as f64);
+        });
+    }
 }
 
 /// The partitions of `node`.
 #[must_use]
 pub fn partitions_of(nodes: &Nodes, partitions: Partition, node: &NodeId) -> BTreeSet<Partition> {
-    let owners = assign(nodes.keys(), partitions);
+    let able = nodes.keys().filter(|node| !is_passed_over(nodes, node));
+    let owners = assign(able, partitions);
     owners.into_iter().filter(|(_, owner)| owner == node).map(|(partition, _)| partition).collect()
+}
+
+/// True where others do the work of this node, since it says that it does not work and one of them
+/// says that it does.
+#[must_use]
+pub fn is_passed_over(nodes: &Nodes, node: &NodeId) -> bool {
+    let says = |works| move |info: &NodeInfo| info.works == Some(works);
+    nodes.get(node).is_some_and(says(false)) && nodes.values().any(says(true))
+}
+
+/// Waits until others do the work of this node, and not for a moment alone.
+pub async fn passed_over(nodes: &mut watch::Receiver<Nodes>, node: &NodeId) {
+    loop {
+        if nodes.wait_for(|nodes| is_passed_over(nodes, node)).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        let back = nodes.wait_for(|nodes| !is_passed_over(nodes, node));
+        if timeout(GIVE_UP_PAUSE, back).await.is_err() {
+            return;
+        }
+    }
 }
 
 impl Owners {
@@ -79,9 +155,9 @@ impl Owners {
     pub fn start(self, nodes: &watch::Receiver<Nodes>, shutdown: &Shutdown) -> Progress {
         let (taken, taken_rx) = watch::channel(BTreeSet::new());
         let (failed, failed_rx) = watch::channel(None);
-        let tell = Arc::new(Tell { taken, failed });
+        let tell = Arc::new(Tell { taken, failed, beats: Mutex::default() });
         for partition in 0..self.partitions {
-            let keep = keep(
+            let keep = keep_on(
                 self.clone(),
                 partition,
                 nodes.clone(),
@@ -90,42 +166,64 @@ impl Owners {
             );
             shutdown.spawn("partition", keep);
         }
-        Progress { taken: taken_rx, failed: failed_rx }
+        Progress { taken: taken_rx, failed: failed_rx, tell }
+    }
+}
+
+/// A task that panicked begins again: this node goes on to claim its partition, so nobody else would
+/// take it.
+async fn keep_on(
+    owners: Owners,
+    partition: Partition,
+    nodes: watch::Receiver<Nodes>,
+    tell: Arc<Tell>,
+    stop: CancellationToken,
+) {
+    loop {
+        let kept = keep(&owners, partition, nodes.clone(), &tell, stop.clone());
+        if AssertUnwindSafe(kept).catch_unwind().await.is_ok() {
+            return;
+        }
+        error!(partition, "the partition's task panicked: it begins again");
+        tell.left(partition);
+        pause(PANIC_PAUSE, &stop).await;
     }
 }
 
 async fn keep(
-    owners: Owners,
+    owners: &Owners,
     partition: Partition,
     mut nodes: watch::Receiver<Nodes>,
-    tell: Arc<Tell>,
+    tell: &Tell,
     stop: CancellationToken,
 ) {
     loop {
         let is_mine = |nodes: &Nodes| {
             partitions_of(nodes, owners.partitions, &owners.node).contains(&partition)
         };
+        // As if all worked.
+        let is_mine_by_right = |nodes: &Nodes| {
+            assign(nodes.keys(), owners.partitions).get(&partition) == Some(&owners.node)
+        };
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            assigned = nodes.wait_for(is_mine) => if assigned.is_err() { return },
+            given = given(&mut nodes, is_mine, is_mine_by_right) => if given.is_err() { return },
         }
         let not_mine = stop.child_token();
         let work =
-            Aside::run_workers(|aside| own(&owners, partition, &tell, not_mine.clone(), aside));
-        let watch_nodes = async {
-            let _ = nodes.wait_for(|nodes| !is_mine(nodes)).await;
+            Aside::run_workers(|aside| own(owners, partition, tell, not_mine.clone(), aside));
+        let leave = async {
+            given_away(&mut nodes, &owners.node, is_mine).await;
             not_mine.cancel();
-            std::future::pending::<()>().await;
+            sleep(LEAVE_MAX).await;
         };
         let result = tokio::select! {
             result = work => result,
-            () = watch_nodes => Ok(()),
+            () = leave => Ok(()),
+            never = beat(tell, partition) => match never {},
         };
-        tell.taken.send_modify(|taken| {
-            taken.remove(&partition);
-            metrics::PARTITIONS.set(taken.len() as f64);
-        });
+        tell.left(partition);
         match result {
             Ok(()) | Err(Error::Stopped) => {}
             Err(error @ Error::LogBack { .. }) => {
@@ -133,7 +231,11 @@ async fn keep(
                 pause(LOG_BACK_PAUSE, &stop).await;
             }
             Err(error) if error.is_retryable() => {
-                warn!(partition, %error, "partition lost, trying again");
+                // That the store is away, the node says, once for all partitions.
+                match owners.health.trouble() {
+                    Some(_) => debug!(partition, %error, "partition lost, trying again"),
+                    None => warn!(partition, %error, "partition lost, trying again"),
+                }
                 // Two owners that fight for a partition would keep each other from working: both
                 // step back.
                 let wait_ms = rand::rng().random_range(1_000..2_000);
@@ -145,6 +247,51 @@ async fn keep(
                 return;
             }
         }
+    }
+}
+
+/// Waits until a partition is this node's. What it gets only because another node does not work, not for
+/// a moment.
+async fn given(
+    nodes: &mut watch::Receiver<Nodes>,
+    is_mine: impl Fn(&Nodes) -> bool,
+    is_mine_by_right: impl Fn(&Nodes) -> bool,
+) -> Result<(), watch::error::RecvError> {
+    loop {
+        let given = nodes.wait_for(|nodes| is_mine(nodes)).await;
+        let by_right = given.map(|nodes| is_mine_by_right(&nodes))?;
+        let taken_back = nodes.wait_for(|nodes| !is_mine(nodes));
+        if by_right || timeout(GIVE_UP_PAUSE, taken_back).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Waits until a partition is somebody else's. What this node has to give up for its own sake alone, not
+/// for a moment.
+async fn given_away(
+    nodes: &mut watch::Receiver<Nodes>,
+    node: &NodeId,
+    is_mine: impl Fn(&Nodes) -> bool,
+) {
+    loop {
+        let lost = nodes.wait_for(|nodes| !is_mine(nodes)).await;
+        // An error says that the node has ended.
+        let passed_over = lost.is_ok_and(|nodes| is_passed_over(&nodes, node));
+        let back = nodes.wait_for(|nodes| is_mine(nodes));
+        if !passed_over || timeout(GIVE_UP_PAUSE, back).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Says that the task is alive: it is polled with the work.
+async fn beat(tell: &Tell, partition: Partition) -> std::convert::Infallible {
+    let mut beats = interval(BEAT);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        beats.tick().await;
+        tell.beat(partition);
     }
 }
 
@@ -170,6 +317,7 @@ async fn own(
         partitions: owners.partitions,
         owner: owners.node.clone(),
         store: owners.store.clone(),
+        health: owners.health.clone(),
         log: NatsLog::new(streams.clone()),
         bus: Arc::new(NatsBus::new(owners.events.clone(), streams)) as Arc<dyn EventBus>,
         clock: Arc::clone(&owners.clock),

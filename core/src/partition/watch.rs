@@ -14,6 +14,10 @@
 //!   where the log is quiet that may be long, and meanwhile nobody gives the partition's sign of
 //!   life, if it has been this node's again since.
 //!
+//! **While the store is in trouble** ticks go on, so that edges know that the partition has an owner, but
+//! prove nothing (see [`Tick`]). After [`StorePatience`](crate::StorePatience) they say that new
+//! commands are to be refused.
+//!
 //! What it can't find: a log that went back and grew beyond what was read between two looks (at 500
 //! commands a second a look comes every 500). The reader goes on behind what it has read, and what
 //! was published into the numbers before is never read. The stream has acknowledged it, core has
@@ -29,7 +33,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::debug;
 use weft_nats::LogInfo;
 use weft_proto::{Partition, Tick};
@@ -38,12 +42,16 @@ use weft_storage::Store;
 use super::ports::{CommandLog, EventBus};
 use super::take::read_row_of;
 use crate::error::Error;
+use crate::store_health::StoreHealth;
 
 /// Between two looks, and so between two ticks. Trimming more often would cost the server a lot.
 pub const TICK_INTERVAL: Duration = Duration::from_secs(1);
 /// A reader that brought nothing for so long, while there was something, is opened anew: a little
 /// less than two looks are apart.
 const STALLED_AFTER: Duration = Duration::from_millis(900);
+
+/// How long a store in trouble is waited for before a tick goes out without it.
+const READ_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the owner's loop lets the watch know.
 #[derive(Default)]
@@ -105,6 +113,7 @@ pub(super) struct Watch<L> {
     pub(super) partition: Partition,
     pub(super) epoch: u64,
     pub(super) store: Store,
+    pub(super) health: StoreHealth,
     /// Beside the one that the loop reads.
     pub(super) log: L,
     pub(super) bus: Arc<dyn EventBus>,
@@ -121,6 +130,14 @@ struct Seen {
     trimmed: u64,
     /// The loop waits behind this sequence for what the log has, since then.
     waiting: Option<(u64, Instant)>,
+}
+
+/// How far the partition is, as the store says.
+#[derive(Default)]
+struct Place {
+    applied: u64,
+    read_version: Vec<u8>,
+    stalled: bool,
 }
 
 impl<L: CommandLog> Watch<L> {
@@ -189,25 +206,45 @@ impl<L: CommandLog> Watch<L> {
         }
     }
 
-    /// The row and the read version are of one snapshot, opened behind the look at the log. False:
-    /// the row is another owner's.
+    /// False: the row is another owner's.
     async fn tick(&self, info: LogInfo, seen: &mut Seen) -> Result<bool, Error> {
-        let snapshot = self.store.snapshot().await?;
-        let row = read_row_of(&*snapshot, self.partition).await?;
-        if row.epoch != self.epoch {
-            return Ok(false);
-        }
+        let Some(place) = self.place().await? else { return Ok(false) };
         // Also where the bus fails: it may have gone out, and a hole is noticed, a double is not.
         seen.tick_number += 1;
         let tick = Tick {
             epoch: self.epoch,
             number: seen.tick_number,
-            applied: row.stream_seq,
+            applied: place.applied,
             last_seq: info.last_seq,
-            read_version: snapshot.read_version().0.to_vec(),
+            read_version: place.read_version,
+            stalled: place.stalled,
         };
         self.bus.tick(self.partition, &tick).await?;
         Ok(true)
+    }
+
+    /// The row and the read version are of one snapshot, opened behind the look at the log. `None`:
+    /// the row is another owner's.
+    async fn place(&self) -> Result<Option<Place>, Error> {
+        let read = async {
+            let snapshot = self.store.snapshot().await?;
+            let row = read_row_of(&*snapshot, self.partition).await?;
+            Ok::<_, weft_storage::Error>((row, snapshot.read_version().0.to_vec()))
+        };
+        let is_in_trouble = self.health.trouble().is_some();
+        let read = match is_in_trouble {
+            true => timeout(READ_PATIENCE, read).await.ok(),
+            false => Some(read.await),
+        };
+        let stalled = self.health.is_stalled();
+        match read {
+            Some(Ok((row, _))) if row.epoch != self.epoch => Ok(None),
+            Some(Ok((row, read_version))) if !stalled => {
+                Ok(Some(Place { applied: row.stream_seq, read_version, stalled }))
+            }
+            Some(Err(error)) if !is_in_trouble || !error.is_retryable() => Err(error.into()),
+            _ => Ok(Some(Place { stalled, ..Place::default() })),
+        }
     }
 
     /// Removes from the log what is applied. A log that ends before that is left alone: a purge

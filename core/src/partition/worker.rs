@@ -32,11 +32,14 @@ use super::state::State;
 use super::take::{open_log, reopen_log, take, unpublished};
 use super::watch::{Finding, Reading, Watch};
 use crate::error::Error;
+use crate::store_health::StoreHealth;
 
 /// Messages taken from the log at once: one lookup serves them all.
 const RUN_MAX: usize = 512;
-/// Between two looks at an unreachable store or log.
-const RETRY_DELAY: Duration = Duration::from_millis(500);
+/// Between the first two tries at a store or log that can't be reached; doubled while it stays so ...
+const RETRY_DELAY_MIN: Duration = Duration::from_millis(50);
+/// ... up to this.
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(2);
 /// How long an orderly leave waits for the last events to be stored.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -50,6 +53,8 @@ pub struct Worker<L> {
     pub owner: NodeId,
     /// The truth.
     pub store: Store,
+    /// How it does.
+    pub health: StoreHealth,
     /// The partition's ingest log.
     pub log: L,
     /// Where answers and events go.
@@ -150,6 +155,7 @@ impl<L: CommandLog> Worker<L> {
             partition: self.partition,
             epoch,
             store: self.store.clone(),
+            health: self.health.clone(),
             log: self.log.beside(),
             bus: Arc::clone(&self.bus),
             tick_interval: self.tick_interval,
@@ -287,6 +293,7 @@ impl<L: CommandLog> Owned<L> {
         let settled = self.settled + u64::from(sabotage::is_out(Rule::Pipelining));
         self.state.forget_settled(settled);
         let run = self.waiting.make_contiguous();
+        let mut retry = Retry::default();
         let found = loop {
             let looked_up = match self.worker.store.snapshot().await {
                 Ok(snapshot) => load(&*snapshot, &mut self.state, self.worker.partition, run).await,
@@ -294,7 +301,7 @@ impl<L: CommandLog> Owned<L> {
             };
             match looked_up {
                 Ok(found) => break found,
-                Err(error) if error.is_retryable() => pause(&error, stop).await?,
+                Err(error) if error.is_retryable() => retry.pause(&error, stop).await?,
                 Err(error) => return Err(error.into()),
             }
         };
@@ -319,6 +326,7 @@ impl<L: CommandLog> Owned<L> {
     ) -> Result<(), Error> {
         self.reading.set_waits(false);
         let Some(Underway { sealed, .. }) = self.underway.take() else { return Ok(()) };
+        let mut retry = Retry::default();
         let position = loop {
             let error = match done {
                 Ok(Outcome::Committed(position)) => break position,
@@ -338,11 +346,12 @@ impl<L: CommandLog> Owned<L> {
                     return Err(Error::Lost(self.worker.partition));
                 }
                 Ok(Evidence::Undone) => {
+                    retry.pause(&"the commit was not taken", stop).await?;
                     done = self.worker.store.commit(sealed.batch.clone()).await;
                 }
                 Ok(Evidence::Foreign) => return Err(Error::Lost(self.worker.partition)),
                 Err(unreadable) if unreadable.is_retryable() => {
-                    pause(error.as_ref().unwrap_or(&unreadable), stop).await?;
+                    retry.pause(error.as_ref().unwrap_or(&unreadable), stop).await?;
                     done = Err(unreadable);
                 }
                 Err(unreadable) => return Err(unreadable.into()),
@@ -402,10 +411,11 @@ impl<L: CommandLog> Owned<L> {
         warn!(partition = self.worker.partition, %why, "reading the ingest log anew");
         let (read, taken) = (self.reading.read(), &self.guards.applied);
         let Worker { partition, log, store, .. } = &mut self.worker;
+        let mut retry = Retry::default();
         loop {
             match reopen_log(log, store, taken, *partition, read).await {
                 Err(error @ (Error::Lost(_) | Error::LogBack { .. })) => return Err(error),
-                Err(error) if error.is_retryable() => pause(&error, stop).await?,
+                Err(error) if error.is_retryable() => retry.pause(&error, stop).await?,
                 reopened => return reopened,
             }
         }
@@ -437,11 +447,24 @@ impl<L: CommandLog> Owned<L> {
     }
 }
 
-/// Waits before another try.
-async fn pause(error: &impl std::fmt::Display, stop: &CancellationToken) -> Result<(), Error> {
-    warn!(%error, "trying again");
-    match timeout(RETRY_DELAY, stop.cancelled()).await {
-        Ok(()) => Err(Error::Stopped),
-        Err(_) => Ok(()),
+/// Tries at a store or log that can't be reached.
+#[derive(Default)]
+struct Retry {
+    delay: Duration,
+}
+
+impl Retry {
+    /// Waits before another try, longer each time. That the store is away, the node says.
+    async fn pause(
+        &mut self,
+        error: &impl std::fmt::Display,
+        stop: &CancellationToken,
+    ) -> Result<(), Error> {
+        self.delay = (self.delay * 2).clamp(RETRY_DELAY_MIN, RETRY_DELAY_MAX);
+        debug!(%error, delay = ?self.delay, "trying again");
+        match timeout(self.delay, stop.cancelled()).await {
+            Ok(()) => Err(Error::Stopped),
+            Err(_) => Ok(()),
+        }
     }
 }

@@ -45,6 +45,11 @@ impl Failure {
                 ApiError::new(ErrorCode::Unavailable, "the store is away")
                     .retry_after_ms(RETRY_AFTER_MS)
             }
+            E::Full(_) => {
+                tracing::warn!(method, %error, "the store is full");
+                ApiError::new(ErrorCode::Overloaded, "the store's disk is full")
+                    .retry_after_ms(RETRY_AFTER_MS)
+            }
             E::Locked(_) | E::Open(_) | E::Failed(_) => {
                 tracing::error!(method, %error, "the store failed");
                 ApiError::new(ErrorCode::Unavailable, "the store is away")

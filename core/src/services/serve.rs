@@ -31,9 +31,9 @@ const AUDITS_MAX: usize = 8;
 ///
 /// # Errors
 /// Those of the wire.
-pub async fn start(context: Context, bus: &Bus) -> Result<Services, Error> {
+pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> {
     let services = Services::start(bus, env!("CARGO_PKG_VERSION"));
-    let mut served = Served { services, context: Arc::new(context) };
+    let mut served = Served { services, context };
     served.add::<svc::Signup, _, _>(HASHES_MAX, |c, m| async move { c.signup(m).await }).await?;
     add_logins(&mut served, bus).await?;
     served
@@ -209,7 +209,7 @@ mod tests {
         let server = NatsServer::start(options).await.expect("start");
         let (core, edge) = (bus(&server, "core").await, bus(&server, "edge").await);
         let context = World::new().await.context;
-        let services = super::start(context, &core).await.expect("start");
+        let services = super::start(Arc::new(context), &core).await.expect("start");
 
         let signup = svc::Signup {
             user: "alice".into(),

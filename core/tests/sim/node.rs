@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use weft_core::Error;
 use weft_core::partition::aside::Aside;
 use weft_core::partition::ports::EventBus;
 use weft_core::partition::worker::Worker;
+use weft_core::{Error, StoreHealth};
 use weft_proto::NodeId;
 use weft_runtime::Clock;
 use weft_storage::Store;
@@ -112,6 +112,7 @@ fn worker(life: &Arc<Life>) -> Worker<SimLog> {
         partitions: 1,
         owner: NodeId::new(&life.name.replace('.', "-")).expect("node"),
         store: Store::new(SimStore { life: Arc::clone(life) }),
+        health: StoreHealth::default(),
         log: SimLog::new(life),
         bus: Arc::new(SimBus { life: Arc::clone(life) }) as Arc<dyn EventBus>,
         clock: Arc::new(SkewedClock { world: Arc::clone(world), skew_ms }) as Arc<dyn Clock>,

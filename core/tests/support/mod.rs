@@ -11,11 +11,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
-use weft_core::Error;
 use weft_core::partition::aside::Aside;
 use weft_core::partition::ports::{EventBus, Stored};
 use weft_core::partition::quota::QuotaLimits;
 use weft_core::partition::worker::Worker;
+use weft_core::{Error, StoreHealth};
 use weft_nats::{EventMessage, IngestMessage, ReplyTo};
 use weft_proto::{Body, ClientId, EventHead, NodeId, Partition, RoomId, Tick, UserId};
 use weft_runtime::{Clock, ManualClock};
@@ -39,6 +39,8 @@ pub enum Fault {
     UndoneUnknown,
     /// The store is away.
     Unavailable,
+    /// It has no room.
+    Full,
 }
 
 /// A memory engine whose commits fail as they are told to, and wait while the gate is closed.
@@ -77,6 +79,7 @@ impl Engine for Faulty {
             }
             Some(Fault::UndoneUnknown) => Err(unknown()),
             Some(Fault::Unavailable) => Err(weft_storage::Error::Unavailable("on purpose".into())),
+            Some(Fault::Full) => Err(weft_storage::Error::Full("on purpose".into())),
         }
     }
 }
@@ -161,6 +164,11 @@ impl Bus {
         .await
     }
 
+    /// Waits for a tick that looks so.
+    pub async fn tick_that(&self, looks: impl Fn(&Tick) -> bool) -> Tick {
+        self.until("such a tick", || self.ticks().into_iter().rev().find(|tick| looks(tick))).await
+    }
+
     /// Waits for a tick.
     pub async fn tick(&self, epoch: u64, number: u64) -> Tick {
         self.until(&format!("a tick {epoch}.{number}"), || {
@@ -185,7 +193,7 @@ impl Bus {
                 heard.await;
             }
         };
-        let patience = std::time::Duration::from_secs(20);
+        let patience = std::time::Duration::from_secs(40);
         tokio::time::timeout(patience, wait).await.unwrap_or_else(|_| panic!("no {what}"))
     }
 }
@@ -193,6 +201,7 @@ impl Bus {
 /// One partition, and those who may own it.
 pub struct World {
     pub store: Store,
+    pub health: StoreHealth,
     pub engine: Faulty,
     pub log: Log,
     pub bus: Bus,
@@ -237,6 +246,7 @@ impl World {
         store.commit(batch).await.expect("commit");
         Self {
             store,
+            health: StoreHealth::default(),
             engine,
             log: Log::default(),
             bus: Bus::default(),
@@ -270,7 +280,8 @@ impl World {
     }
 
     fn workers(&self, name: &str) -> impl Fn(Aside) -> Worker<Log> + Send + use<> {
-        let (owner, store) = (NodeId::new(name).expect("id"), self.store.clone());
+        let (owner, health) = (NodeId::new(name).expect("id"), self.health.clone());
+        let store = health.watched(self.store.clone());
         let (log, bus, quota) = (self.log.clone(), Arc::new(self.bus.clone()), self.quota);
         let (clock, tick_interval) = (Arc::clone(&self.clock), self.tick_interval);
         move |aside| Worker {
@@ -278,6 +289,7 @@ impl World {
             partitions: 1,
             owner: owner.clone(),
             store: store.clone(),
+            health: health.clone(),
             log: log.clone(),
             bus: Arc::clone(&bus) as Arc<dyn EventBus>,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,

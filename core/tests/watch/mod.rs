@@ -9,7 +9,7 @@ use weft_core::partition::ports::CommandLog as _;
 use weft_core::partition::take::{open_log, reopen_log, take};
 use weft_proto::{Position, Tick};
 
-use crate::support::{Owner, World, grown, id, text};
+use crate::support::{Fault, Owner, World, grown, id, text};
 
 fn read_version(tick: &Tick) -> Position {
     Position::from_slice(&tick.read_version).expect("12 bytes")
@@ -188,5 +188,51 @@ async fn a_reader_that_waits_for_the_store_does_not_stall() {
         assert_eq!(world.bus.answer_to(&token).await["type"], "ack");
     }
     assert_eq!(world.log.opened(), opened, "it was not opened anew");
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ticks_of_an_owner_that_can_commit_nothing_prove_nothing_and_say_so_in_time() {
+    let world = World::new(&["alice", "bob"]).await;
+    let owner = world.own("n1").await;
+    world.send("alice", "alice~bob", Some(id(1)), &text("x")).await;
+    world.fail_next(&[Fault::Unavailable; 1_000]);
+    let at = Instant::now();
+    let before = *world.engine.commits.borrow();
+    let waiting = world.publish("alice", "alice~bob", Some(id(2)), &text("y"));
+    let stalled = world.bus.tick_that(|tick| tick.stalled).await;
+    let waited = at.elapsed().as_secs();
+    assert!((20..=22).contains(&waited), "{waited} s");
+    assert_eq!((stalled.applied, stalled.last_seq), (0, 2));
+    assert!(stalled.read_version.is_empty());
+    let tries = *world.engine.commits.borrow() - before;
+    assert!(tries < 40, "{tries} tries in {waited} s");
+    // Nothing is missing among the ticks, so nobody thinks that some were lost.
+    let numbers: Vec<u64> = world.bus.ticks().iter().map(|tick| tick.number).collect();
+    assert!(numbers.iter().copied().eq(1..=stalled.number), "{numbers:?}");
+    world.engine_heals();
+    assert_eq!(world.bus.answer_to(&waiting).await["seq"], 2);
+    let well = world.bus.tick_that(|tick| tick.number > stalled.number && !tick.stalled).await;
+    assert_eq!(well.applied, 2);
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_can_commit_nothing_still_ends_when_it_is_told_to() {
+    let world = World::new(&["alice", "bob"]).await;
+    let owner = world.own("n1").await;
+    world.fail_next(&[Fault::Full; 1_000]);
+    let waiting = world.publish("alice", "alice~bob", Some(id(1)), &text("x"));
+    let at = Instant::now();
+    world.bus.tick_that(|tick| tick.stalled).await;
+    let waited = at.elapsed().as_secs();
+    assert!((10..=12).contains(&waited), "a full store says so sooner: {waited} s");
+    let told_at = Instant::now();
+    let ended = owner.leave().await;
+    assert!(matches!(ended, Ok(()) | Err(Error::Stopped)), "{ended:?}");
+    assert!(told_at.elapsed() <= Duration::from_secs(3), "{:?}", told_at.elapsed());
+    world.engine_heals();
+    let owner = world.own("n2").await;
+    assert_eq!(world.bus.answer_to(&waiting).await["seq"], 1);
     owner.leave().await.expect("leave");
 }

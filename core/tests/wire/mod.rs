@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
-use weft_core::{Assignment, Core, CoreOptions, QuotaLimits, TICK_INTERVAL};
+use weft_core::{Assignment, Core, CoreOptions, QuotaLimits, StorePatience, TICK_INTERVAL};
 use weft_nats::config::{Passwords, Secret, ServerConfig};
 use weft_nats::{
     AssetOptions, Bus, BusOptions, Filter, IngestLog, IngestPublisher, IngestSignals, LogInfo,
@@ -50,8 +50,8 @@ pub struct Fixture {
     pub core_bus: Bus,
     pub assets: AssetOptions,
     edge_bus: Bus,
-    core: Core,
-    store: Store,
+    core: Option<Core>,
+    pub store: Store,
     server: Option<NatsServer>,
     options: ServerOptions,
     // Last, so that the server is gone before its folder.
@@ -78,30 +78,37 @@ impl Fixture {
         let (core_bus, edge_bus) = (bus(&server, "core").await, bus(&server, "edge").await);
         let store = Store::new(Memory::new());
         let assets = AssetOptions { partitions: 1, ..AssetOptions::default() };
-        let core = Core::start(CoreOptions {
-            store: store.clone(),
-            bus: core_bus.clone(),
-            node: NodeId::new("c1").expect("id"),
-            assets: assets.clone(),
-            bots: Vec::new(),
-            quota: QuotaLimits { rate_per_s: 1_000, burst: 1_000 },
-            token_life: Duration::from_secs(60),
-            tick_interval: Some(TICK_INTERVAL),
-            assignment: Assignment::Live,
-        });
-        let core = core.await.expect("core");
+        let core =
+            start_core(&core_bus, "c1", store.clone(), &assets, StorePatience::default()).await;
         let mut batch = Batch::new([9; 16]);
         for name in ["alice", "bob"] {
             batch.set(account::key(&user(name)), Account::default().encode());
         }
         store.commit(batch).await.expect("commit");
         soon("the partition", core.ready()).await.expect("ready");
-        let server = Some(server);
+        let (core, server) = (Some(core), Some(server));
         Self { core_bus, assets, edge_bus, core, store, server, options, dir }
     }
 
-    pub async fn end(self) {
-        assert!(self.core.shutdown(Duration::from_secs(5)).await.is_empty());
+    pub async fn end(mut self) {
+        self.end_core().await;
+    }
+
+    /// Its core leaves.
+    pub async fn end_core(&mut self) {
+        if let Some(core) = self.core.take() {
+            assert!(core.shutdown(Duration::from_secs(5)).await.is_empty());
+        }
+    }
+
+    /// Another core, with a handle of its own on the store.
+    pub async fn add_core(&self, name: &str, store: Store, patience: StorePatience) -> Core {
+        start_core(&self.core_bus, name, store, &self.assets, patience).await
+    }
+
+    /// A connection of another part.
+    pub async fn bus(&self, role: &'static str) -> Bus {
+        bus(self.server.as_ref().expect("running"), role).await
     }
 
     pub async fn stop_server(&mut self) {
@@ -223,6 +230,28 @@ impl Sender {
             }
         }
     }
+}
+
+async fn start_core(
+    bus: &Bus,
+    name: &str,
+    store: Store,
+    assets: &AssetOptions,
+    store_patience: StorePatience,
+) -> Core {
+    let core = Core::start(CoreOptions {
+        store,
+        bus: bus.clone(),
+        node: NodeId::new(name).expect("id"),
+        assets: assets.clone(),
+        bots: Vec::new(),
+        quota: QuotaLimits { rate_per_s: 1_000, burst: 1_000 },
+        token_life: Duration::from_secs(60),
+        tick_interval: Some(TICK_INTERVAL),
+        assignment: Assignment::Live,
+        store_patience,
+    });
+    core.await.expect("core")
 }
 
 fn user(name: &str) -> UserId {

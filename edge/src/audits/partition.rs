@@ -123,6 +123,7 @@ impl PartitionAudit {
         }
         self.tick = Some(newest);
         self.idle_until = None;
+        // Without a read version it says nothing of what is applied.
         if self.audited != Some(tick.applied) {
             return;
         }
@@ -235,7 +236,7 @@ mod tests {
 
     fn tick(epoch: u64, number: u64, applied: u64, version: u64) -> Tick {
         let read_version = Position::new(version, 0).0.to_vec();
-        Tick { epoch, number, applied, last_seq: applied, read_version }
+        Tick { epoch, number, applied, last_seq: applied, read_version, ..Tick::default() }
     }
 
     fn page(through: u64, version: u64) -> AuditPage {

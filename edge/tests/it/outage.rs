@@ -95,6 +95,56 @@ async fn without_signs_of_life_from_core_nothing_new_is_taken() {
 }
 
 #[tokio::test]
+async fn while_the_store_takes_nothing_new_sends_are_refused_and_others_wait() {
+    let world = World::new().await;
+    let mut alice = world.session("alice").await;
+    world.core.stall(true);
+    let send = |number: u32| {
+        let client_id = format!("01ARZ3NDEKTSV4RRFFQ69G5F{number:02}");
+        json!({ "type": "send", "room": "alice~bob", "text": "x", "client_id": client_id })
+    };
+    let underway = alice.begin(send(0)).await;
+    world.core.be_stalled(true);
+    let mut number = 0;
+    let mut waiting = vec![underway];
+    // Until the edge has heard it, sends are taken.
+    eventually("a send is refused", async || {
+        number += 1;
+        let request = alice.begin(send(number)).await;
+        match tokio::time::timeout(Duration::from_millis(200), alice.answers(&[request])).await {
+            Ok(answers) => {
+                let error = &answers[0]["error"];
+                assert_eq!(
+                    (&error["code"], &error["temporary"]),
+                    (&json!("overloaded"), &json!(true))
+                );
+                true
+            }
+            Err(_) => {
+                waiting.push(request);
+                false
+            }
+        }
+    })
+    .await;
+    assert_eq!(world.get("/readyz", None).await.0, 200, "histories can be read");
+    // Its tick has no `applied`, so it is no sign that an answer was lost.
+    let ticks = world.core.ticks();
+    eventually("some ticks", async || world.core.ticks() > ticks + 5).await;
+    world.core.be_stalled(false);
+    world.core.stall(false);
+    for answer in alice.answers(&waiting).await {
+        assert_eq!(answer["type"], "ack", "{answer}");
+    }
+    eventually("a send is taken again", async || {
+        number += 1;
+        alice.request(send(number)).await["type"] == "ack"
+    })
+    .await;
+    assert_eq!(world.core.commands().len(), waiting.len() + 1, "each was published once");
+}
+
+#[tokio::test]
 async fn a_session_waits_for_core_but_not_for_ever() {
     let limits = Limits { sync_patience: Duration::from_millis(1_500), ..Limits::default() };
     let world = World::with(limits).await;

@@ -168,7 +168,7 @@ impl Committer {
     fn commit_group(&mut self, group: Vec<Request>) -> Result<(), Failure> {
         if let Some(refusal) = self.refusal() {
             for request in group {
-                let _ = request.answer.send(Err(Error::Unavailable(refusal.clone())));
+                let _ = request.answer.send(Err(Error::Full(refusal.clone())));
             }
             return Ok(());
         }

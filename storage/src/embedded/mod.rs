@@ -53,7 +53,7 @@ pub struct Options {
     /// A cleared range with more keys than this is swept later instead of at once.
     pub clear_now_keys_max: usize,
     /// While less than this is free on the disk, commits are refused with
-    /// [`Error::Unavailable`].
+    /// [`Error::Full`].
     pub disk_reserve_bytes: u64,
     /// Size at which the tree in memory is written out as a table.
     pub memtable_bytes: u64,

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use futures_util::future::{join_all, select_all, try_join_all};
 use tokio::sync::{mpsc, watch};
-use weft_core::{Assignment, Core, CoreOptions, QuotaLimits};
+use weft_core::{Assignment, Core, CoreOptions, QuotaLimits, StorePatience};
 use weft_nats::membership::Nodes;
 use weft_nats::{AssetOptions, Bus, BusOptions, NodeInfo};
 use weft_proto::NodeId;
@@ -124,6 +124,7 @@ impl Twin {
             token_life: Duration::from_secs(3_600),
             tick_interval: Some(weft_core::TICK_INTERVAL),
             assignment: if told { watched } else { Assignment::Live },
+            store_patience: StorePatience::default(),
         })
         .await?;
         Ok(Self { node, nodes, core })

@@ -1,5 +1,7 @@
 //! How a system of separate processes is to be.
 
+use std::path::Path;
+
 /// What differs from the defaults.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -17,6 +19,8 @@ pub struct Options {
     pub proxied: bool,
     /// Instead of core: two cores over one store, embedded where they are one process.
     pub twin: Option<Twin>,
+    /// Core's store is on a disk of its own of so many MB, which only core sees.
+    pub core_disk_mb: Option<u32>,
     /// Further options of `weft core` (or `weft dev`).
     pub core_args: Vec<String>,
     /// Further options of `weft edge`.
@@ -37,6 +41,7 @@ impl Default for Options {
             nats_servers: 1,
             proxied: false,
             twin: None,
+            core_disk_mb: None,
             core_args: quota.map(str::to_owned).into(),
             edge_args: Vec::new(),
             presence_args: Vec::new(),
@@ -58,6 +63,25 @@ impl Options {
         self.edge_args.extend(args.iter().map(|arg| (*arg).to_owned()));
         self
     }
+}
+
+/// The beginning of a command line that mounts a disk in memory on a folder, in a mount namespace of its
+/// own, and becomes the rest of the command line there.
+pub(super) fn own_disk(folder: &Path, mb: u32) -> Vec<String> {
+    let mount = format!("mount -t tmpfs -o size={mb}m none {}", folder.display());
+    let script = format!("{mount} && exec \"$@\"");
+    ["-rm", "sh", "-c", &script, "sh"].map(str::to_owned).into()
+}
+
+/// True where this machine allows [`Options::core_disk_mb`].
+#[must_use]
+pub fn allows_own_disk() -> bool {
+    let mut command = std::process::Command::new("unshare");
+    command
+        .args(own_disk(&std::env::temp_dir(), 1))
+        .arg("true")
+        .stderr(std::process::Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }
 
 /// A store's engine.

@@ -55,6 +55,11 @@ pub struct Line<'a> {
     sessions: u32,
     sessions_max: u32,
     draining: bool,
+    /// It serves nobody at the moment.
+    unready: bool,
+    /// A core: it reaches its store, and makes progress on what it owns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    works: Option<bool>,
     /// An edge: it has no sessions and gets none. Another: a node of its role is left.
     safe_to_remove: bool,
 }
@@ -64,7 +69,7 @@ impl<'a> Line<'a> {
     pub fn new(role: &'a str, node: &'a NodeId, info: &'a NodeInfo, serving: usize) -> Self {
         let safe_to_remove = match role {
             "edge" => info.draining && info.sessions == 0,
-            _ => info.draining || serving > 1,
+            _ => info.draining || info.works == Some(false) && serving > 0 || serving > 1,
         };
         Self {
             role,
@@ -75,6 +80,8 @@ impl<'a> Line<'a> {
             sessions: info.sessions,
             sessions_max: info.sessions_max,
             draining: info.draining,
+            unready: info.unready,
+            works: info.works,
             safe_to_remove,
         }
     }
@@ -100,7 +107,8 @@ pub async fn run(installation: &Installation) -> Result<(), Error> {
 
 fn lines(roles: &BTreeMap<String, Nodes>) -> impl Iterator<Item = Line<'_>> {
     roles.iter().flat_map(|(role, nodes)| {
-        let serving = nodes.values().filter(|info| !info.draining).count();
+        let serving =
+            nodes.values().filter(|info| !info.draining && info.works != Some(false)).count();
         nodes.iter().map(move |(node, info)| Line::new(role, node, info, serving))
     })
 }
@@ -138,7 +146,7 @@ mod tests {
         let line = serde_json::to_string(&Line::new("edge", &id, &info, 1)).expect("JSON");
         assert_eq!(
             line,
-            r#"{"role":"edge","node":"edge-1","boot":"b","url":"wss://e","region":"","sessions":0,"sessions_max":0,"draining":false,"safe_to_remove":false}"#
+            r#"{"role":"edge","node":"edge-1","boot":"b","url":"wss://e","region":"","sessions":0,"sessions_max":0,"draining":false,"unready":false,"safe_to_remove":false}"#
         );
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
-use weft_core::{Assignment, Core, QuotaLimits};
+use weft_core::{Assignment, Core, QuotaLimits, StorePatience};
 use weft_nats::{AssetOptions, Bus};
 use weft_proto::{NodeId, UserId};
 use weft_runtime::Readiness;
@@ -160,6 +160,7 @@ impl CoreLimits {
             token_life: Duration::from_secs(self.token_life_s.into()),
             tick_interval: (!self.without_ticks).then_some(weft_core::TICK_INTERVAL),
             assignment: Assignment::Live,
+            store_patience: StorePatience::default(),
         }
     }
 }

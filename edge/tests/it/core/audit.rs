@@ -21,6 +21,7 @@ pub struct Ticks {
     last_seq: Option<u64>,
     audits_failing: bool,
     are_silent: bool,
+    are_stalled: bool,
 }
 
 impl Core {
@@ -37,6 +38,11 @@ impl Core {
     /// Gives no sign of life, or goes on with them.
     pub fn be_silent(&self, are_silent: bool) {
         self.lock().ticks.are_silent = are_silent;
+    }
+
+    /// Says that nothing can be committed, or that all is well again.
+    pub fn be_stalled(&self, are_stalled: bool) {
+        self.lock().ticks.are_stalled = are_stalled;
     }
 
     pub fn fail_audits(&self, failing: bool) {
@@ -61,12 +67,14 @@ impl Core {
                     continue;
                 }
                 state.ticks.count += 1;
+                let stalled = state.ticks.are_stalled;
                 Tick {
                     epoch: 1,
                     number: state.ticks.count,
-                    applied: state.applied,
+                    applied: if stalled { 0 } else { state.applied },
                     last_seq: state.ticks.last_seq.unwrap_or(info.last_seq),
-                    read_version: state.read_version(),
+                    read_version: if stalled { Vec::new() } else { state.read_version() },
+                    stalled,
                 }
             };
             // While NATS is away it may fail.
