@@ -1,10 +1,96 @@
 //! What core counts.
 
-use weft_runtime::metrics::{Gauge, List};
+use weft_runtime::metrics::{
+    COUNT_BUCKETS, Counter, CounterBy, Gauge, GaugeBy, Histogram, LATENCY_BUCKETS_S, List,
+};
 
-/// Partitions that are taken.
+/// Of commits: 1 kB to about what a plan takes.
+const BYTES_BUCKETS: &[f64] =
+    &[1_000.0, 4_000.0, 16_000.0, 64_000.0, 128_000.0, 256_000.0, 512_000.0, 1_000_000.0];
+
+/// What a command can be refused with.
+const REFUSALS: &[&str] = &[
+    "bad_client_id",
+    "bad_id",
+    "bad_json",
+    "bad_request",
+    "unknown_type",
+    "bad_encoding",
+    "expired_id",
+    "too_long",
+    "too_large",
+    "forbidden",
+    "not_member",
+    "no_such_room",
+    "no_such_user",
+    "room_exists",
+    "already_member",
+    "room_full",
+    "conflict",
+    "rate_limited",
+    "overloaded",
+    "resend_in_order",
+    "internal",
+    "other",
+];
+
 pub(crate) static PARTITIONS: Gauge =
     Gauge::new("weft_core_partitions", "Partitions that this node owns and has taken");
+pub(crate) static TAKES: Counter =
+    Counter::new("weft_core_partition_takes_total", "How often this node took a partition");
+pub(crate) static BACKLOG: GaugeBy = GaugeBy::new(
+    "weft_core_backlog_commands",
+    "Commands in the ingest log of an owned partition that are not applied, once a second",
+    "partition",
+);
+pub(crate) static COMMANDS: Counter = Counter::new(
+    "weft_core_commands_total",
+    "Commands that were decided and committed, refused ones and repetitions included",
+);
+pub(crate) static ENTRIES: Counter =
+    Counter::new("weft_core_entries_total", "Entries that were committed");
+pub(crate) static REFUSED: CounterBy = CounterBy::new(
+    "weft_core_refused_commands_total",
+    "Commands that were refused, by the error's code",
+    "code",
+    REFUSALS,
+);
+pub(crate) static COMMIT_DURATION: Histogram = Histogram::new(
+    "weft_core_commit_duration_seconds",
+    "How long the store took for a partition's commit, retries included, in seconds",
+    LATENCY_BUCKETS_S,
+);
+pub(crate) static COMMIT_COMMANDS: Histogram =
+    Histogram::new("weft_core_commit_commands", "Commands in a commit", COUNT_BUCKETS);
+pub(crate) static COMMIT_BYTES: Histogram =
+    Histogram::new("weft_core_commit_bytes", "Bytes that a commit writes", BYTES_BUCKETS);
+pub(crate) static COMMAND_DURATION: Histogram = Histogram::new(
+    "weft_core_command_duration_seconds",
+    "From the ingest log's taking the last command of a commit to the commit's end, by the clocks \
+     of nats-server and core, in seconds",
+    LATENCY_BUCKETS_S,
+);
+pub(crate) static PUBLISH_DURATION: Histogram = Histogram::new(
+    "weft_core_publish_duration_seconds",
+    "From a commit's end to its events being stored by their stream, in seconds",
+    LATENCY_BUCKETS_S,
+);
+pub(crate) static PUBLISHES_AGAIN: Counter = Counter::new(
+    "weft_core_events_again_total",
+    "Commits whose events were published again because their stream did not take them",
+);
+pub(crate) static LOG_READS_ANEW: Counter = Counter::new(
+    "weft_core_log_reads_anew_total",
+    "How often an ingest log's reader had to be opened anew",
+);
+pub(crate) static DEAD_LETTERS: Counter = Counter::new(
+    "weft_core_dead_letters_total",
+    "Commands that were put aside because they could not be planned or committed",
+);
+pub(crate) static STORE_RETRIES: Counter = Counter::new(
+    "weft_core_store_retries_total",
+    "Waits before the store or the log was tried again",
+);
 
 /// How long nothing could be committed or read.
 pub(crate) static STORE_TROUBLE: Gauge = Gauge::new(
@@ -13,4 +99,21 @@ pub(crate) static STORE_TROUBLE: Gauge = Gauge::new(
 );
 
 /// All of them.
-pub static METRICS: &List = &[&PARTITIONS, &STORE_TROUBLE];
+pub static METRICS: &List = &[
+    &PARTITIONS,
+    &TAKES,
+    &BACKLOG,
+    &COMMANDS,
+    &ENTRIES,
+    &REFUSED,
+    &COMMIT_DURATION,
+    &COMMIT_COMMANDS,
+    &COMMIT_BYTES,
+    &COMMAND_DURATION,
+    &PUBLISH_DURATION,
+    &PUBLISHES_AGAIN,
+    &LOG_READS_ANEW,
+    &DEAD_LETTERS,
+    &STORE_RETRIES,
+    &STORE_TROUBLE,
+];

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weft_nats::subject::{WEFT_ENTRY, WEFT_LOGOUT};
 use weft_nats::{Bus, Message, Subject, Subscription};
@@ -37,6 +38,7 @@ pub(crate) struct Event {
     pub(crate) head: EventHead,
     /// The bytes of the WebSocket frame, checked to be text once for all sessions.
     pub(crate) frame: Utf8Bytes,
+    pub(crate) arrived_at: Instant,
 }
 
 /// All feeds of an edge. Cheap to clone.
@@ -319,7 +321,7 @@ fn read(message: Message) -> Option<Arc<Event>> {
     let head: EventHead = message.header(WEFT_ENTRY)?.parse().ok()?;
     let frame = Utf8Bytes::try_from(message.into_payload());
     match frame {
-        Ok(frame) => Some(Arc::new(Event { head, frame })),
+        Ok(frame) => Some(Arc::new(Event { head, frame, arrived_at: Instant::now() })),
         Err(_) => {
             tracing::error!(room = %head.room, seq = head.seq, "an event is not text");
             None
@@ -347,6 +349,6 @@ pub(crate) mod tests {
             position_before: None,
             user: None,
         };
-        Event { head, frame: frame.into() }
+        Event { head, frame: frame.into(), arrived_at: Instant::now() }
     }
 }

@@ -1,10 +1,124 @@
 //! What an edge counts.
 
-use weft_runtime::metrics::{Gauge, List};
+use weft_runtime::metrics::{Counter, CounterBy, Gauge, Histogram, LATENCY_BUCKETS_S, List};
 
-/// Live sessions.
+/// What a send can be answered with.
+const RESULTS: &[&str] = &[
+    "ok",
+    "bad_client_id",
+    "bad_request",
+    "expired_id",
+    "too_long",
+    "too_large",
+    "unauthorized",
+    "token_expired",
+    "forbidden",
+    "not_member",
+    "no_such_room",
+    "no_such_user",
+    "room_exists",
+    "already_member",
+    "room_full",
+    "conflict",
+    "rate_limited",
+    "overloaded",
+    "unavailable",
+    "unknown",
+    "internal",
+    "other",
+];
+/// How a session can end. `gone`: its client closed it, or the connection broke.
+const CLOSE_CODES: &[&str] = &[
+    "gone", "1000", "1002", "1007", "1009", "4000", "4001", "4002", "4003", "4100", "4101", "4102",
+    "4103", "other",
+];
+
 pub(crate) static SESSIONS: Gauge =
     Gauge::new("weft_edge_sessions", "Live WebSocket sessions, those without a hello included");
+pub(crate) static CONNECTS: Counter =
+    Counter::new("weft_edge_connects_total", "WebSockets that were opened");
+pub(crate) static CLOSES: CounterBy = CounterBy::new(
+    "weft_edge_closes_total",
+    "WebSockets that have ended, by the code that they were closed with (gone: by the client)",
+    "code",
+    CLOSE_CODES,
+);
+pub(crate) static FRAMES_RECEIVED: Counter =
+    Counter::new("weft_edge_received_frames_total", "Frames that clients sent on WebSockets");
+pub(crate) static BYTES_RECEIVED: Counter =
+    Counter::new("weft_edge_received_bytes_total", "Bytes of text frames that clients sent");
+pub(crate) static FRAMES_SENT: Counter =
+    Counter::new("weft_edge_sent_frames_total", "Frames that clients were sent on WebSockets");
+pub(crate) static BYTES_SENT: Counter =
+    Counter::new("weft_edge_sent_bytes_total", "Bytes of frames that clients were sent");
+pub(crate) static SENDS: CounterBy = CounterBy::new(
+    "weft_edge_sends_total",
+    "Entries that clients asked to write, repetitions included",
+    "via",
+    &["websocket", "http"],
+);
+pub(crate) static ACKS: CounterBy = CounterBy::new(
+    "weft_edge_acks_total",
+    "Answers to sends, by their result: ok, or the error's code",
+    "result",
+    RESULTS,
+);
+pub(crate) static ACK_DURATION: Histogram = Histogram::new(
+    "weft_edge_ack_duration_seconds",
+    "From a send's arrival at the edge to its ack, in seconds",
+    LATENCY_BUCKETS_S,
+);
+pub(crate) static RESENDS: Counter = Counter::new(
+    "weft_edge_resends_total",
+    "Commands that this edge published again for want of an answer",
+);
+pub(crate) static DELIVERY_DURATION: Histogram = Histogram::new(
+    "weft_edge_delivery_duration_seconds",
+    "From an entry's arrival at the edge to its way out on a session, in seconds",
+    LATENCY_BUCKETS_S,
+);
+pub(crate) static REPAIRS: Counter = Counter::new(
+    "weft_edge_repairs_total",
+    "Reads of what a session missed, because the wire lost it or it came out of order",
+);
+pub(crate) static RESUMES: CounterBy = CounterBy::new(
+    "weft_edge_resumes_total",
+    "Sessions that came with a cursor and have synced: recovered, or why they could not be",
+    "result",
+    &["recovered", "no_cursor", "other_store", "cursor_expired", "too_far_behind", "other"],
+);
+pub(crate) static SYNCS_AGAIN: Counter = Counter::new(
+    "weft_edge_syncs_again_total",
+    "Syncs of live sessions after losses that no audit could tell of",
+);
+pub(crate) static AUDITS: CounterBy = CounterBy::new(
+    "weft_edge_audits_total",
+    "Answers to audits: nothing new, rooms that have changed, a new baseline, or no answer",
+    "result",
+    &["nothing", "rooms", "ready", "anew", "failed"],
+);
+pub(crate) static PRESENCE_TOLD: Counter = Counter::new(
+    "weft_edge_presence_statuses_total",
+    "Statuses of users that sessions were told without asking",
+);
 
 /// All of them.
-pub static METRICS: &List = &[&SESSIONS];
+pub static METRICS: &List = &[
+    &SESSIONS,
+    &CONNECTS,
+    &CLOSES,
+    &FRAMES_RECEIVED,
+    &BYTES_RECEIVED,
+    &FRAMES_SENT,
+    &BYTES_SENT,
+    &SENDS,
+    &ACKS,
+    &ACK_DURATION,
+    &RESENDS,
+    &DELIVERY_DURATION,
+    &REPAIRS,
+    &RESUMES,
+    &SYNCS_AGAIN,
+    &AUDITS,
+    &PRESENCE_TOLD,
+];

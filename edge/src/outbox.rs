@@ -81,6 +81,7 @@ impl Patience {
 
 struct Pending {
     request_id: u64,
+    added_at: Instant,
     last: Attempt,
     /// The session had sent it before, and the one before was unanswered, or just acknowledged. It
     /// stands for no place in the order: what comes after it comes after what was sent first.
@@ -182,6 +183,7 @@ impl Outbox {
         self.published += 1;
         self.pending.push_back(Pending {
             request_id,
+            added_at: now,
             last: Attempt { number, attempt: 0, after: None, command },
             is_resend,
             open: vec![0],
@@ -208,12 +210,13 @@ impl Outbox {
         }
     }
 
-    /// The command is acknowledged: the client's request id. `None` where it was answered before.
-    pub(crate) fn settle(&mut self, number: u64) -> Option<u64> {
+    /// The command is acknowledged: the client's request id, and when the command was added. `None`
+    /// where it was answered before.
+    pub(crate) fn settle(&mut self, number: u64) -> Option<(u64, Instant)> {
         let pending = self.remove(number)?;
         self.acked.truncate(ACKED_MAX - 1);
         self.acked.push_front((pending.last.command.room, pending.last.command.client_id));
-        Some(pending.request_id)
+        Some((pending.request_id, pending.added_at))
     }
 
     /// An attempt (command, attempt) was refused, by core or before core saw it: request id and

@@ -28,6 +28,7 @@ use self::pump::{Frames, Pump, TokenCell};
 use self::requests::Requests;
 use self::writer::Writer;
 use crate::drain::Leave;
+use crate::metrics;
 use crate::outbox::Due;
 use crate::shared::Shared;
 
@@ -50,6 +51,28 @@ pub(crate) enum Ended {
     Gone,
 }
 
+impl Ended {
+    /// As the metrics have it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Close(CloseCode::GoingAway) => "4000",
+            Self::Close(CloseCode::SlowReader) => "4001",
+            Self::Close(CloseCode::Silent) => "4002",
+            Self::Close(CloseCode::Unavailable) => "4003",
+            Self::Close(CloseCode::BadToken) => "4100",
+            Self::Close(CloseCode::TokenExpired) => "4101",
+            Self::Close(CloseCode::HelloExpected) => "4102",
+            Self::Close(CloseCode::LoggedOut) => "4103",
+            Self::Unreadable(CLOSE_PROTOCOL, _) => "1002",
+            Self::Unreadable(CLOSE_NOT_UTF8, _) => "1007",
+            Self::Unreadable(CLOSE_TOO_BIG, _) => "1009",
+            Self::Unreadable(..) => "other",
+            Self::LoggedOut => "1000",
+            Self::Gone => "gone",
+        }
+    }
+}
+
 /// Serves a socket until it ends.
 pub(crate) async fn run(shared: Arc<Shared>, socket: WebSocket) {
     let end = End::new(shared.front.token());
@@ -68,6 +91,7 @@ pub(crate) async fn run(shared: Arc<Shared>, socket: WebSocket) {
         }
         Err(ended) => ended,
     };
+    metrics::CLOSES.increment(ended.word());
     match ended {
         Ended::Close(code) => writer.close(code as u16, reason(code)).await,
         Ended::Unreadable(code, reason) => writer.close(code, reason).await,
@@ -163,6 +187,7 @@ impl Session {
                 }
                 (seeing, told) = &mut sight => {
                     sight.set(seeing.turn());
+                    metrics::PRESENCE_TOLD.add(told.len() as u64);
                     self.writer.feed(presence_frame(told)).await?;
                 }
                 flushed = self.writer.flush(), if self.writer.has_unflushed() => flushed?,
@@ -237,7 +262,9 @@ impl Session {
             match due {
                 Due::Publish(attempt) => self.requests.publish(&attempt, &mut self.writer).await?,
                 Due::GiveUp { request_id } => {
-                    let frame = error_frame(&crate::outbox::unknown());
+                    let error = crate::outbox::unknown();
+                    metrics::ACKS.increment(error.code.as_str());
+                    let frame = error_frame(&error);
                     self.writer.answer(request_id, &frame).await?;
                 }
             }
@@ -255,9 +282,13 @@ enum Inbound {
 }
 
 fn read(frame: Option<Result<Message, axum::Error>>) -> Result<Inbound, Ended> {
+    metrics::FRAMES_RECEIVED.add(u64::from(matches!(frame, Some(Ok(_)))));
     match frame {
         None | Some(Ok(Message::Close(_))) => Err(Ended::Gone),
-        Some(Ok(Message::Text(text))) => Ok(Inbound::Request(text)),
+        Some(Ok(Message::Text(text))) => {
+            metrics::BYTES_RECEIVED.add(text.len() as u64);
+            Ok(Inbound::Request(text))
+        }
         Some(Ok(Message::Binary(_))) => Ok(Inbound::Binary),
         Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(Inbound::SignOfLife),
         Some(Err(error)) => Err(why(error)),

@@ -22,6 +22,7 @@ use crate::drain::Drain;
 use crate::feeds::Feeds;
 use crate::limits::Limits;
 use crate::members::Members;
+use crate::metrics;
 use crate::outbox::{Attempt, Command, Due, Outbox, Patience};
 use crate::rate::{Bucket, PerAddress};
 use crate::ticks::Ticks;
@@ -167,6 +168,9 @@ impl Shared {
         answers: &AnswerBox,
         attempt: &Attempt,
     ) -> Result<(), ApiError> {
+        if attempt.attempt > 0 {
+            metrics::RESENDS.increment();
+        }
         let Command { room, client_id, payload } = &attempt.command;
         let token = answers.token(attempt.number, attempt.attempt);
         let client_id = client_id.to_string();

@@ -34,6 +34,7 @@ pub mod ingest;
 mod jetstream;
 pub mod membership;
 pub mod meter;
+mod metrics;
 pub mod presence;
 pub mod serve;
 pub mod server;
@@ -49,6 +50,7 @@ pub use ingest::{
     ReplyTo, Signal,
 };
 pub use membership::{Membership, NodeInfo, assign};
+pub use metrics::METRICS;
 pub use presence::{UserChange, UserKeys, UserWatch};
 pub use serve::Services;
 pub use server::{NatsServer, ServerOptions, find_or_install};

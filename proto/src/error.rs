@@ -71,6 +71,42 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// The code as it stands on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadJson => "bad_json",
+            Self::BadRequest => "bad_request",
+            Self::UnknownType => "unknown_type",
+            Self::BadEncoding => "bad_encoding",
+            Self::BadId => "bad_id",
+            Self::BadClientId => "bad_client_id",
+            Self::BadCursor => "bad_cursor",
+            Self::ExpiredId => "expired_id",
+            Self::TooLong => "too_long",
+            Self::TooLarge => "too_large",
+            Self::Unauthorized => "unauthorized",
+            Self::TokenExpired => "token_expired",
+            Self::BadCredentials => "bad_credentials",
+            Self::Forbidden => "forbidden",
+            Self::NotMember => "not_member",
+            Self::NoSuchRoom => "no_such_room",
+            Self::NoSuchUser => "no_such_user",
+            Self::NotFound => "not_found",
+            Self::RoomExists => "room_exists",
+            Self::UserExists => "user_exists",
+            Self::AlreadyMember => "already_member",
+            Self::RoomFull => "room_full",
+            Self::Conflict => "conflict",
+            Self::RateLimited => "rate_limited",
+            Self::Overloaded => "overloaded",
+            Self::Unavailable => "unavailable",
+            Self::Unknown => "unknown",
+            Self::ResendInOrder => "resend_in_order",
+            Self::Internal => "internal",
+        }
+    }
+
     /// True where the same request may succeed later.
     #[must_use]
     pub fn is_temporary(self) -> bool {
@@ -152,3 +188,15 @@ impl fmt::Display for ApiError {
 }
 
 impl std::error::Error for ApiError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_has_one_word() {
+        for code in [ErrorCode::BadJson, ErrorCode::NoSuchRoom, ErrorCode::ResendInOrder] {
+            assert_eq!(serde_json::to_value(code).expect("text"), code.as_str());
+        }
+    }
+}

@@ -206,9 +206,27 @@ impl GaugeBy {
         Self(description)
     }
 
-    /// The gauge of a value. It stays as it was last: whoever has no more to say sets it to 0.
-    pub fn of(&self, value: impl ToString) -> metrics::Gauge {
-        metrics::gauge!(self.0.name, self.0.label.unwrap_or_default() => value.to_string())
+    /// The gauge of a value.
+    #[must_use]
+    pub fn of(&self, value: impl ToString) -> GaugeHandle {
+        let label = self.0.label.unwrap_or_default();
+        GaugeHandle(metrics::gauge!(self.0.name, label => value.to_string()))
+    }
+}
+
+/// One gauge of a [`GaugeBy`]; 0 from its drop on, since nobody knows more.
+pub struct GaugeHandle(metrics::Gauge);
+
+impl GaugeHandle {
+    /// It is so many now.
+    pub fn set(&self, value: f64) {
+        self.0.set(value);
+    }
+}
+
+impl Drop for GaugeHandle {
+    fn drop(&mut self) {
+        self.0.set(0.0);
     }
 }
 
@@ -366,7 +384,8 @@ mod tests {
         ENDS.increment("4444");
         OPEN.set(2.0);
         OPEN.decrement();
-        BACKLOG.of(7).set(9.0);
+        let backlog = BACKLOG.of(7);
+        backlog.set(9.0);
         WAIT.record_time(Duration::from_millis(15));
         // A second install is the first one's.
         let text = Exporter::install(&[]).render();
@@ -380,6 +399,9 @@ mod tests {
         ] {
             assert!(text.lines().any(|it| it == line), "{line} in {text}");
         }
+        drop(backlog);
+        let text = exporter.render();
+        assert!(text.contains("weft_test_backlog{partition=\"7\"} 0"), "{text}");
         assert!(
             markdown(METRICS)
                 .contains("| `weft_test_backlog` | gauge | What waits; by `partition` |")

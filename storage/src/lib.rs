@@ -23,8 +23,10 @@ pub mod faulty;
 pub mod fdb;
 pub mod limits;
 pub mod memory;
+mod metrics;
 pub mod tables;
 
 pub use batch::{Batch, BatchId, Guard, Op};
 pub use engine::{Engine, Outcome, Snapshot, Store};
 pub use error::Error;
+pub use metrics::METRICS;

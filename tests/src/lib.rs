@@ -14,6 +14,7 @@
 //! | [`load`] | many devices that talk while something is being killed |
 //! | [`torture`] | many faults at once, at random, for minutes or hours |
 //! | [`history`], [`mod@check`] | what was seen, and what is wrong with it |
+//! | [`metrics`] | what a part tells at its admin port |
 //! | [`nats`] | NATS by hand, as a stranger's program speaks it |
 //! | [`wait`] | conditions with a bound |
 //!
@@ -37,6 +38,7 @@ pub mod fdb;
 pub mod history;
 pub mod http;
 pub mod load;
+pub mod metrics;
 pub mod nats;
 pub mod onlooker;
 pub mod process;

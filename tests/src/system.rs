@@ -34,6 +34,8 @@ pub use options::{Engine, Options, Twin, allows_own_disk};
 pub const START_LIMIT: Duration = Duration::from_secs(60);
 /// The bot that every system knows.
 pub const BOT: &str = "bot";
+/// The parts that tell how they do.
+const ROLES: [&str; 4] = ["dev", "core", "presence", "edge"];
 /// A second bot, for attacks of one on the other.
 pub const OTHER_BOT: &str = "otherbot";
 
@@ -44,6 +46,8 @@ pub struct System {
     processes: BTreeMap<String, Process>,
     folder: Folder,
     edges: Vec<SocketAddr>,
+    /// Where parts tell how they do, by the names of their processes.
+    admins: BTreeMap<String, SocketAddr>,
     servers: Vec<SocketAddr>,
     cores: Vec<String>,
     /// By the part that goes through them; in the order of the servers.
@@ -65,6 +69,7 @@ impl System {
             edges: vec![free_address()?],
             servers: vec![free_address()?],
             cores: Vec::new(),
+            admins: BTreeMap::new(),
             proxies: BTreeMap::new(),
             folder,
         };
@@ -104,7 +109,8 @@ impl System {
         let (edges, servers) = (free(options.edges)?, free(options.nats_servers)?);
         let (processes, proxies) = (BTreeMap::new(), BTreeMap::new());
         let cores = core_names(options.cores);
-        let mut system = Self { processes, folder, edges, servers, cores, proxies };
+        let admins = BTreeMap::new();
+        let mut system = Self { processes, folder, edges, admins, servers, cores, proxies };
         if options.proxied {
             let edges = (0..options.edges).map(|i| format!("edge-{i}"));
             let parts = edges.chain(system.cores.clone());
@@ -220,6 +226,11 @@ impl System {
         args: Vec<String>,
         mut env: Vec<(String, String)>,
     ) -> Result<()> {
+        if args.first().is_some_and(|role| ROLES.contains(&role.as_str())) {
+            let admin = free_address()?;
+            env.push(("WEFT_ADMIN_LISTEN".to_owned(), admin.to_string()));
+            self.admins.insert(name.to_owned(), admin);
+        }
         let server = nats_server().await.to_string_lossy().into_owned();
         env.push(("WEFT_NATS_SERVER".to_owned(), server));
         let spec = Spec {
@@ -285,6 +296,15 @@ impl System {
     #[must_use]
     pub fn edges(&self) -> &[SocketAddr] {
         &self.edges
+    }
+
+    /// Where a part tells how it does: `/metrics`, `/readyz`.
+    ///
+    /// # Panics
+    /// Where no part has the name.
+    #[must_use]
+    pub fn admin(&self, name: &str) -> SocketAddr {
+        *self.admins.get(name).unwrap_or_else(|| panic!("no part has the name {name}"))
     }
 
     /// The first edge.

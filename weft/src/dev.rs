@@ -21,7 +21,6 @@ use weft_nats::{Bus, BusOptions};
 use weft_presence::PresenceNode;
 use weft_proto::UserId;
 use weft_runtime::Readiness;
-use weft_runtime::metrics::Exporter;
 use weft_storage::Store;
 use weft_storage::embedded::Embedded;
 
@@ -32,6 +31,7 @@ pub use self::welcome::print as print_text;
 use crate::admin_listener::{AdminListen, AdminListener, EDGE_PORT};
 use crate::commands::Partitions;
 use crate::error::Error;
+use crate::metrics;
 use crate::nats_config::ROUTE;
 use crate::process::{Signals, block_on, end_part, name_the_late, until_free};
 use crate::roles::core::CoreLimits;
@@ -88,8 +88,7 @@ pub fn run(options: DevOptions) -> Result<(), Error> {
         let mut signals = Signals::listen()?;
         let readiness = Readiness::new();
         readiness.set("dev", || Some("it starts".to_owned()));
-        let lists = [weft_edge::METRICS, weft_core::METRICS, weft_presence::METRICS];
-        let exporter = Exporter::install(&lists);
+        let exporter = metrics::dev();
         let admin =
             AdminListener::start(&options.admin, EDGE_PORT, exporter, readiness.clone()).await?;
         let started = tokio::select! {

@@ -13,6 +13,7 @@ mod dev;
 mod error;
 mod health;
 mod http;
+mod metrics;
 mod nats_config;
 mod nats_login;
 mod process;

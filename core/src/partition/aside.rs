@@ -18,6 +18,7 @@ use weft_storage::tables::dead_letter::DeadLetter;
 use super::command::Incoming;
 use super::plan::Sealed;
 use crate::error::Error;
+use crate::metrics;
 
 /// Culprits kept. More than a worker reads ahead; one that is forgotten is found again.
 const POISON_MAX: usize = 4_096;
@@ -59,6 +60,7 @@ impl Aside {
                 if !self.poison.contains_key(&(stream_seq, stored_at_ms)) =>
             {
                 error!(partition, stream_seq, reason, "a command can't be applied: put aside");
+                metrics::DEAD_LETTERS.increment();
                 self.poison.insert((stream_seq, stored_at_ms), reason);
                 if self.poison.len() > POISON_MAX {
                     self.poison.pop_first();

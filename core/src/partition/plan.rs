@@ -22,6 +22,7 @@ use super::quota::Quota;
 use super::rules::{self, Change};
 use super::sabotage::{self, Rule};
 use super::state::{CommitNo, Members, Place, ResendKey, Room, State};
+use crate::metrics;
 
 /// A plan with so many bytes takes nothing more. One entry more (400 kB of text, 100 inbox
 /// pointers) still leaves it near the 1 MB that FoundationDB wants a transaction to stay below.
@@ -165,7 +166,10 @@ impl Plan {
         let answer = incoming
             .command
             .and_then(|command| self.decide(state, quota, found, now_ms, command))
-            .unwrap_or_else(|error| frame::error_frame(&error));
+            .unwrap_or_else(|error| {
+                metrics::REFUSED.increment(error.code.as_str());
+                frame::error_frame(&error)
+            });
         if let Some(reply) = incoming.reply {
             self.answers.push((reply, answer.into()));
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use weft_nats::{EventMessage, ReplyTo, Subject};
@@ -15,6 +16,7 @@ use weft_proto::{Entry, EventHead, Partition, Position, RoomKind, UserId};
 
 use super::ports::{EventBus, Stored};
 use crate::error::Error;
+use crate::metrics;
 
 /// Commits whose events may be underway: with 500 entries each about a second's worth.
 const UNDERWAY_MAX: usize = 32;
@@ -113,6 +115,7 @@ impl Drop for Publisher {
 /// The events of one commit, on their way.
 struct Underway {
     stream_seq: u64,
+    since: Instant,
     events: Vec<EventMessage>,
     stored: Stored,
 }
@@ -125,17 +128,23 @@ async fn run(bus: Arc<dyn EventBus>, mut queue: mpsc::Receiver<Act>, mark: watch
             result = first_stored(&mut underway) => {
                 let Some(first) = underway.pop_front() else { continue };
                 match result {
-                    Ok(()) => { mark.send_replace(first.stream_seq); }
+                    Ok(()) => {
+                        metrics::PUBLISH_DURATION.record_time(first.since.elapsed());
+                        mark.send_replace(first.stream_seq);
+                    }
                     Err(error) => {
                         warn!(%error, events = first.events.len(), "events not stored, sending again");
-                        underway.push_front(send(&*bus, first.stream_seq, first.events).await);
+                        metrics::PUBLISHES_AGAIN.increment();
+                        let Underway { stream_seq, since, events, .. } = first;
+                        underway.push_front(send(&*bus, stream_seq, since, events).await);
                     }
                 }
             }
             act = queue.recv(), if underway.len() < UNDERWAY_MAX => {
                 let Some(act) = act else { return };
                 answer(&*bus, act.answers).await;
-                underway.push_back(send(&*bus, act.stream_seq, act.events).await);
+                let since = Instant::now();
+                underway.push_back(send(&*bus, act.stream_seq, since, act.events).await);
             }
         }
     }
@@ -158,10 +167,15 @@ async fn answer(bus: &dyn EventBus, answers: Vec<(ReplyTo, Bytes)>) {
 }
 
 /// Hands events to the bus, for as long as that takes.
-async fn send(bus: &dyn EventBus, stream_seq: u64, events: Vec<EventMessage>) -> Underway {
+async fn send(
+    bus: &dyn EventBus,
+    stream_seq: u64,
+    since: Instant,
+    events: Vec<EventMessage>,
+) -> Underway {
     loop {
         match bus.send(events.clone()).await {
-            Ok(stored) => return Underway { stream_seq, events, stored },
+            Ok(stored) => return Underway { stream_seq, since, events, stored },
             Err(error) => {
                 debug!(%error, "events not sent, trying again");
                 tokio::time::sleep(RETRY_DELAY).await;

@@ -37,11 +37,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::debug;
 use weft_nats::LogInfo;
 use weft_proto::{Partition, Tick};
+use weft_runtime::metrics::GaugeHandle;
 use weft_storage::Store;
 
 use super::ports::{CommandLog, EventBus};
 use super::take::read_row_of;
 use crate::error::Error;
+use crate::metrics;
 use crate::store_health::StoreHealth;
 
 /// Between two looks, and so between two ticks. Trimming more often would cost the server a lot.
@@ -147,9 +149,10 @@ impl<L: CommandLog> Watch<L> {
         let mut looks = interval(self.tick_interval.unwrap_or(TICK_INTERVAL));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut seen = Seen::default();
+        let backlog = metrics::BACKLOG.of(self.partition);
         loop {
             looks.tick().await;
-            let found = self.look(&mut seen).await.unwrap_or_else(|error| {
+            let found = self.look(&mut seen, &backlog).await.unwrap_or_else(|error| {
                 // NATS or the store is away; whoever works with them says so.
                 debug!(partition = self.partition, %error, "no look at the ingest log");
                 None
@@ -163,7 +166,7 @@ impl<L: CommandLog> Watch<L> {
         }
     }
 
-    async fn look(&self, seen: &mut Seen) -> Result<Option<Finding>, Error> {
+    async fn look(&self, seen: &mut Seen, backlog: &GaugeHandle) -> Result<Option<Finding>, Error> {
         // In this order: what was read before the look must be in what the look shows.
         let read = self.reading.read();
         let info = match self.log.info().await {
@@ -172,6 +175,8 @@ impl<L: CommandLog> Watch<L> {
             }
             info => info?,
         };
+        let applied = self.reading.applied.load(Ordering::SeqCst);
+        backlog.set(info.last_seq.saturating_sub(applied) as f64);
         if info.last_seq < read {
             return Ok(Some(Finding::Back { read, last_seq: info.last_seq }));
         }

@@ -32,6 +32,7 @@ use super::state::State;
 use super::take::{open_log, reopen_log, take, unpublished};
 use super::watch::{Finding, Reading, Watch};
 use crate::error::Error;
+use crate::metrics;
 use crate::store_health::StoreHealth;
 
 /// Messages taken from the log at once: one lookup serves them all.
@@ -74,6 +75,7 @@ pub struct Worker<L> {
 /// A commit that the store has not answered.
 struct Underway {
     sealed: Sealed,
+    since: Instant,
     outcome: BoxFuture<'static, Result<Outcome, weft_storage::Error>>,
 }
 
@@ -125,6 +127,7 @@ impl<L: CommandLog> Worker<L> {
             publisher.act(act, &stop).await?;
         }
         info!(partition, epoch = applied.epoch, applied = applied.stream_seq, "partition taken");
+        metrics::TAKES.increment();
         taken();
         let reading = Reading::new(applied.stream_seq);
         let (found, findings) = mpsc::channel(1);
@@ -252,7 +255,7 @@ impl<L: CommandLog> Owned<L> {
         }
         let (store, batch) = (self.worker.store.clone(), sealed.batch.clone());
         let outcome = Box::pin(async move { store.commit(batch).await });
-        self.underway = Some(Underway { sealed, outcome });
+        self.underway = Some(Underway { sealed, since: Instant::now(), outcome });
     }
 
     /// Takes what the log has ready, and plans it.
@@ -325,7 +328,7 @@ impl<L: CommandLog> Owned<L> {
         stop: &CancellationToken,
     ) -> Result<(), Error> {
         self.reading.set_waits(false);
-        let Some(Underway { sealed, .. }) = self.underway.take() else { return Ok(()) };
+        let Some(Underway { sealed, since, .. }) = self.underway.take() else { return Ok(()) };
         let mut retry = Retry::default();
         let position = loop {
             let error = match done {
@@ -357,8 +360,22 @@ impl<L: CommandLog> Owned<L> {
                 Err(unreadable) => return Err(unreadable.into()),
             }
         };
+        self.count(&sealed, since);
         self.act(sealed, position, stop).await?;
         self.plan_waiting(stop).await
+    }
+
+    /// Counts a commit that is done.
+    fn count(&self, sealed: &Sealed, since: Instant) {
+        metrics::COMMIT_DURATION.record_time(since.elapsed());
+        metrics::COMMIT_COMMANDS.record(sealed.commands as f64);
+        metrics::COMMIT_BYTES.record(sealed.batch.size_bytes() as f64);
+        metrics::COMMANDS.add(sealed.commands as u64);
+        metrics::ENTRIES.add(sealed.entries.len() as u64);
+        if sealed.stored_at_ms > 0 {
+            let took_ms = self.worker.clock.now_ms().saturating_sub(sealed.stored_at_ms);
+            metrics::COMMAND_DURATION.record_time(Duration::from_millis(took_ms));
+        }
     }
 
     async fn act(
@@ -409,6 +426,7 @@ impl<L: CommandLog> Owned<L> {
     ) -> Result<(), Error> {
         self.reading.set_waits(false);
         warn!(partition = self.worker.partition, %why, "reading the ingest log anew");
+        metrics::LOG_READS_ANEW.increment();
         let (read, taken) = (self.reading.read(), &self.guards.applied);
         let Worker { partition, log, store, .. } = &mut self.worker;
         let mut retry = Retry::default();
@@ -462,6 +480,7 @@ impl Retry {
     ) -> Result<(), Error> {
         self.delay = (self.delay * 2).clamp(RETRY_DELAY_MIN, RETRY_DELAY_MAX);
         debug!(%error, delay = ?self.delay, "trying again");
+        metrics::STORE_RETRIES.increment();
         match timeout(self.delay, stop.cancelled()).await {
             Ok(()) => Err(Error::Stopped),
             Err(_) => Ok(()),

@@ -15,6 +15,7 @@ use weft_proto::{ApiError, Cursor, ErrorCode, Partition, Position, RoomId, Tick,
 use super::book::{Ask, Book, Found};
 use super::partition::Pace;
 use crate::feeds::{Audited, Feeds};
+use crate::metrics;
 use crate::ticks::Ticks;
 
 /// What was published before an answer was made has arrived after so long, or is lost.
@@ -217,6 +218,7 @@ impl Auditor {
         let page = match page {
             Ok(page) => page,
             Err(error) => {
+                metrics::AUDITS.increment("failed");
                 tracing::debug!(partition = ask.partition, %error, "no audit");
                 return book.failed(ask, now);
             }
@@ -225,7 +227,14 @@ impl Auditor {
             tracing::error!(partition = ask.partition, "an audit can't be read");
             return book.failed(ask, now);
         };
-        match book.on_page(ask, &page, now) {
+        let found = book.on_page(ask, &page, now);
+        metrics::AUDITS.increment(match found {
+            Found::Nothing => "nothing",
+            Found::Rooms => "rooms",
+            Found::Anew => "anew",
+            Found::Ready => "ready",
+        });
+        match found {
             Found::Nothing => {}
             Found::Rooms => rooms.iter().for_each(|room| self.feeds.notice(ask.partition, room)),
             Found::Anew => {

@@ -13,6 +13,7 @@ use weft_proto::{ApiError, Body, ClientId, ErrorCode, UserId};
 
 use super::extract::{Caller, InRoom, Query, Raw, Refusal, ready_made};
 use crate::answers::{Answer, Outcome};
+use crate::metrics;
 use crate::outbox::{Command, Due, Outbox, unknown};
 use crate::shared::Shared;
 
@@ -59,12 +60,22 @@ pub(super) async fn send(
     let payload = Body::from_json(&body)?.to_json().into();
     let command = Command { room, client_id, payload };
     let token = shared.front.token().clone();
-    tokio::select! {
+    let began = Instant::now();
+    metrics::SENDS.increment("http");
+    let answer = tokio::select! {
         biased; // the end first
         // What was sent may stand.
         () = token.cancelled() => Err(unknown().into()),
         answer = answered(&shared, &caller.user, command) => answer,
+    };
+    match &answer {
+        Ok(_) => {
+            metrics::ACKS.increment("ok");
+            metrics::ACK_DURATION.record_time(began.elapsed());
+        }
+        Err(Refusal(error)) => metrics::ACKS.increment(error.code.as_str()),
     }
+    answer
 }
 
 /// Sends and waits, publishing again as a session does.

@@ -50,6 +50,7 @@ pub(super) async fn open(
         .max_frame_size(FRAME_BYTES_MAX)
         .max_message_size(FRAME_BYTES_MAX);
     Ok(upgrade.on_upgrade(async move |socket| {
+        metrics::CONNECTS.increment();
         let front = shared.front.clone();
         // Boxed: every wrapper around a future holds it twice.
         let session = Box::pin(session::run(shared, socket));

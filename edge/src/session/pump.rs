@@ -28,6 +28,7 @@ use super::mailbox::{Item, Mailbox};
 use super::owed::Owed;
 use super::presence::SessionPresence;
 use crate::feeds::FeedMember;
+use crate::metrics;
 use crate::order::{Missing, Order, Verdict};
 use crate::shared::Shared;
 
@@ -64,6 +65,8 @@ pub(crate) struct Pump {
     phase: Phase,
     /// Where the next sync starts; empty: nowhere.
     cursor: String,
+    /// It came with a cursor, and has not synced from there yet.
+    resumes: bool,
     owed: Owed,
     presence: Arc<SessionPresence>,
     lost: watch::Receiver<u64>,
@@ -116,6 +119,7 @@ impl Pump {
             user,
             mailbox,
             phase,
+            resumes: !cursor.is_empty(),
             cursor,
             owed: Owed::new(),
             presence,
@@ -219,6 +223,10 @@ impl Pump {
             CloseCode::Unavailable
         })?;
         let found = Resync::try_from(answer.resync).unwrap_or(Resync::TooFarBehind);
+        let is_first = found != Resync::None || answer.next.is_empty();
+        if is_first && std::mem::take(&mut self.resumes) {
+            metrics::RESUMES.increment(found.as_str().unwrap_or("recovered"));
+        }
         if found != Resync::None {
             self.cursor = answer.cursor;
             let resync = if resync == Resync::None { found } else { resync };
@@ -312,6 +320,7 @@ impl Pump {
                 Verdict::Put => {
                     self.owed.put(event.head.position);
                     self.presence.on_entry(&event.head);
+                    metrics::DELIVERY_DURATION.record_time(event.arrived_at.elapsed());
                     frames.push(event.frame.clone());
                 }
                 Verdict::Repair(missing) => return Ok(Some((missing, event.head.seq))),
@@ -342,6 +351,7 @@ impl Pump {
     }
 
     fn sync_again(&mut self) -> Frames {
+        metrics::SYNCS_AGAIN.increment();
         self.mailbox.begin_sync();
         self.phase = Phase::Sync { page: Vec::new(), resync: Resync::None };
         Frames::new()

@@ -19,6 +19,7 @@ use super::pump::TokenCell;
 use super::writer::Writer;
 use crate::answers::{Answer, AnswerBox, Outcome};
 use crate::auth::Caller;
+use crate::metrics;
 use crate::outbox::{Attempt, Command, Due, Outbox};
 use crate::rate::{Bucket, rate_limited};
 use crate::shared::Shared;
@@ -109,7 +110,15 @@ impl Requests {
     ) -> Result<(), Ended> {
         let (id, taken) = match parse_request(text) {
             Ok((id, Request::Logout)) => return Box::pin(self.log_out(id, writer)).await,
-            Ok((id, request)) => (id, self.take(id, request).await),
+            Ok((id, request)) => {
+                let is_send = matches!(request, Request::Send { .. });
+                let taken = self.take(id, request).await;
+                if is_send {
+                    metrics::SENDS.increment("websocket");
+                    taken.as_ref().inspect_err(|error| count(error)).ok();
+                }
+                (id, taken)
+            }
             Err(bad) => {
                 let frame = error_frame(&bad.error);
                 return match bad.id {
@@ -305,7 +314,9 @@ impl Requests {
                     return self.refused((command, attempt), error, writer).await;
                 }
                 // The answer to a resend, after that to the first attempt: nothing is open.
-                let Some(id) = self.outbox.settle(command) else { return Ok(()) };
+                let Some((id, added_at)) = self.outbox.settle(command) else { return Ok(()) };
+                metrics::ACKS.increment("ok");
+                metrics::ACK_DURATION.record_time(added_at.elapsed());
                 writer.answer(id, &frame).await
             }
         }
@@ -318,8 +329,16 @@ impl Requests {
         writer: &mut Writer,
     ) -> Result<(), Ended> {
         match self.outbox.refuse(attempt, error) {
-            Some((id, error)) => writer.answer(id, &error_frame(&error)).await,
+            Some((id, error)) => {
+                count(&error);
+                writer.answer(id, &error_frame(&error)).await
+            }
             None => Ok(()),
         }
     }
+}
+
+/// Counts the refusal of a send.
+fn count(error: &ApiError) {
+    metrics::ACKS.increment(error.code.as_str());
 }

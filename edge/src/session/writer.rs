@@ -11,6 +11,7 @@ use weft_proto::frame::{CloseCode, with_id};
 
 use super::Ended;
 use super::mailbox::End;
+use crate::metrics;
 
 /// How long a client that is behind may take to read what is before the close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,6 +52,8 @@ impl Writer {
         });
         fed.bytes += frame.len();
         fed.frames += 1;
+        metrics::FRAMES_SENT.increment();
+        metrics::BYTES_SENT.add(frame.len() as u64);
         let must_flush = fed.frames.is_multiple_of(UNFLUSHED_FRAMES_MAX);
         let (sink, end) = (&mut self.sink, &self.end);
         let feed = async {

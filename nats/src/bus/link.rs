@@ -14,6 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{BusOptions, Subscription, within};
 use crate::error::Error;
+use crate::metrics;
 use crate::server::{VERSION_NEEDED, version_is_enough};
 
 /// How long [`Link::connect`] tries.
@@ -277,9 +278,10 @@ async fn watch_state(
     losses: watch::Sender<u64>,
     stop: CancellationToken,
 ) {
+    let mut counted = Counted::default();
     loop {
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return counted.end(),
             () = events.wake.notified() => {}
             () = sleep(POLL_INTERVAL) => {}
         }
@@ -287,6 +289,35 @@ async fn watch_state(
         connection.send_if_modified(|seen| std::mem::replace(seen, now) != now);
         let slow = events.slow.load(Ordering::Relaxed);
         losses.send_if_modified(|seen| std::mem::replace(seen, slow) != slow);
+        counted.note(now, slow);
+    }
+}
+
+/// What the metrics know of a connection.
+#[derive(Default)]
+struct Counted {
+    connected: bool,
+    generation: Option<u64>,
+    dropped: u64,
+}
+
+impl Counted {
+    fn note(&mut self, now: Connection, dropped: u64) {
+        match (std::mem::replace(&mut self.connected, now.connected), now.connected) {
+            (false, true) => metrics::CONNECTED.increment(),
+            (true, false) => metrics::CONNECTED.decrement(),
+            _ => {}
+        }
+        let before = self.generation.replace(now.generation).unwrap_or(now.generation);
+        metrics::RECONNECTS.add(now.generation.saturating_sub(before));
+        metrics::DROPPED.add(dropped.saturating_sub(std::mem::replace(&mut self.dropped, dropped)));
+    }
+
+    fn end(mut self) {
+        self.note(
+            Connection { connected: false, generation: self.generation.unwrap_or(0) },
+            self.dropped,
+        );
     }
 }
 

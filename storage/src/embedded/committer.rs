@@ -1,7 +1,7 @@
 //! The thread that owns every write.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fjall::PersistMode;
 use tokio::sync::mpsc::error::TryRecvError;
@@ -16,6 +16,7 @@ use super::{Options, keys};
 use crate::batch::Batch;
 use crate::engine::Outcome;
 use crate::error::Error;
+use crate::metrics;
 
 /// A group ends here, so that the first of it does not wait for too many others ...
 const GROUP_BATCHES_MAX: usize = 512;
@@ -167,11 +168,13 @@ impl Committer {
 
     fn commit_group(&mut self, group: Vec<Request>) -> Result<(), Failure> {
         if let Some(refusal) = self.refusal() {
+            metrics::REFUSED.add(group.len() as u64);
             for request in group {
                 let _ = request.answer.send(Err(Error::Full(refusal.clone())));
             }
             return Ok(());
         }
+        metrics::GROUP_BATCHES.record(group.len() as f64);
         match self.write_group(&group) {
             Ok(outcomes) => {
                 for (request, outcome) in group.into_iter().zip(outcomes) {
@@ -283,7 +286,9 @@ impl Committer {
     }
 
     fn sync_and_publish(&self) -> Result<(), Failure> {
+        let began = Instant::now();
         let synced = self.files.database.persist(PersistMode::SyncData);
+        metrics::SYNC_DURATION.record_time(began.elapsed());
         synced.map_err(|error| self.failure(&error))?;
         self.published.publish(View {
             data: self.files.data.clone(),

@@ -8,13 +8,13 @@ use weft_core::{Assignment, Core, QuotaLimits, StorePatience};
 use weft_nats::{AssetOptions, Bus};
 use weft_proto::{NodeId, UserId};
 use weft_runtime::Readiness;
-use weft_runtime::metrics::Exporter;
 use weft_storage::Store;
 
 use crate::admin_listener::{AdminListen, AdminListener, CORE_PORT};
 use crate::commands::Partitions;
 use crate::dev::bot_name;
 use crate::error::Error;
+use crate::metrics;
 use crate::nats_login::NatsLogin;
 use crate::process::{
     PATIENCE, Signals, block_on, end_part, end_with_parent, host_name, name_the_late,
@@ -86,7 +86,7 @@ pub fn run(options: CoreOptions) -> Result<(), Error> {
         let mut signals = Signals::listen()?;
         let readiness = Readiness::new();
         readiness.set("core", || Some("it starts".to_owned()));
-        let exporter = Exporter::install(&[weft_core::METRICS]);
+        let exporter = metrics::core();
         let _admin =
             AdminListener::start(&options.admin, CORE_PORT, exporter, readiness.clone()).await?;
         // The store's lock comes first: the node's name belongs to whoever holds it.

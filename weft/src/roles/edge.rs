@@ -8,12 +8,12 @@ use weft_edge::{Edge, Limits, Rate};
 use weft_nats::{Bus, Subject};
 use weft_proto::NodeId;
 use weft_runtime::Readiness;
-use weft_runtime::metrics::Exporter;
 
 use super::core::node;
 use crate::admin_listener::{AdminListen, AdminListener, EDGE_PORT};
 use crate::commands::Partitions;
 use crate::error::Error;
+use crate::metrics;
 use crate::nats_login::NatsLogin;
 use crate::process::{
     PATIENCE, Signals, block_on, end_part, end_with_parent, name_the_late, new_node_name, say,
@@ -75,7 +75,7 @@ pub fn run(options: EdgeOptions) -> Result<(), Error> {
         let mut signals = Signals::listen()?;
         let readiness = Readiness::new();
         readiness.set("edge", || Some("it starts".to_owned()));
-        let exporter = Exporter::install(&[weft_edge::METRICS]);
+        let exporter = metrics::edge();
         let _admin =
             AdminListener::start(&options.admin, EDGE_PORT, exporter, readiness.clone()).await?;
         let node = options.node.clone().map_or_else(|| new_node_name("edge"), Ok)?;

@@ -7,11 +7,11 @@ use weft_nats::Bus;
 use weft_presence::PresenceNode;
 use weft_proto::NodeId;
 use weft_runtime::Readiness;
-use weft_runtime::metrics::Exporter;
 
 use super::core::node;
 use crate::admin_listener::{AdminListen, AdminListener, PRESENCE_PORT};
 use crate::error::Error;
+use crate::metrics;
 use crate::nats_login::NatsLogin;
 use crate::process::{
     PATIENCE, Signals, block_on, end_part, end_with_parent, name_the_late, new_node_name, say,
@@ -60,7 +60,7 @@ pub fn run(options: PresenceOptions) -> Result<(), Error> {
         let mut signals = Signals::listen()?;
         let readiness = Readiness::new();
         readiness.set("presence", || Some("it starts".to_owned()));
-        let exporter = Exporter::install(&[weft_presence::METRICS]);
+        let exporter = metrics::presence();
         let _admin =
             AdminListener::start(&options.admin, PRESENCE_PORT, exporter, readiness.clone())
                 .await?;

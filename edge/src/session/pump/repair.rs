@@ -5,6 +5,7 @@ use weft_proto::{ErrorCode, EventHead, RoomId};
 
 use super::super::ask::Refused;
 use super::{Frames, Phase, Pump, malformed};
+use crate::metrics;
 use crate::order::{Missing, Since};
 use weft_proto::frame::CloseCode;
 
@@ -34,6 +35,7 @@ impl Pump {
         through: u64,
     ) -> Result<Frames, CloseCode> {
         tracing::debug!(user = %self.user, room = %missing.room, to = missing.to, "repair");
+        metrics::REPAIRS.increment();
         let mut tries = self.ask.tries();
         let frames = loop {
             let Some(page) = self.read(&missing).await? else {
