@@ -28,6 +28,20 @@ fn create(members: &[&str]) -> Body {
 }
 
 #[tokio::test]
+async fn an_owner_whose_publisher_panics_ends_and_the_next_one_publishes() {
+    let world = World::new(&["alice", "bob"]).await;
+    let owner = world.own("n1").await;
+    world.bus.panics.store(true, Ordering::SeqCst);
+    let answer = world.send("alice", "alice~bob", Some(id(1)), &text("one")).await;
+    assert_eq!(answer["seq"], 1);
+    let ended = owner.task.await.expect("join");
+    assert!(matches!(ended, Err(Error::Stopped)), "{ended:?}");
+    let owner = world.own("n2").await;
+    world.bus.event("alice~bob", 1).await;
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test]
 async fn entries_are_numbered_without_holes_and_resends_hear_the_same() {
     let world = World::new(&["alice", "bob"]).await;
     let owner = world.own("n1").await;

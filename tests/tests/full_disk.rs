@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
+use weft_tests::http;
 use weft_tests::process::Process;
 use weft_tests::session::Session;
-use weft_tests::system::{Options, System, allows_own_disk, direct};
+use weft_tests::system::{Options, System, allows_own_disk, direct, free_address};
 use weft_tests::wait::until;
 
 /// The store commits while 256 MB are free.
@@ -67,7 +68,9 @@ async fn a_nearly_full_disk_is_waited_out() -> Result<()> {
         eprintln!("skipped: no mount namespaces here");
         return Ok(());
     }
+    let admin = free_address()?;
     let options = Options { edges: 1, core_disk_mb: Some(DISK_MB), ..Options::default() };
+    let options = options.core(&["--admin-listen", &admin.to_string()]);
     let system = System::split(options).await?;
     let core = system.process("core");
     let alice = system.user("alice").await?;
@@ -84,6 +87,10 @@ async fn a_nearly_full_disk_is_waited_out() -> Result<()> {
     let output = core.output();
     let said = output.lines().filter(|line| line.contains("WARN")).filter(|l| l.contains("full"));
     assert_eq!(said.count(), 1, "{output}");
+    let ready = async || http::call(admin, "GET", "/readyz", None, &Value::Null).await;
+    let answer = ready().await?;
+    assert_eq!(answer.status, 503);
+    assert!(answer.body.to_string().contains("nearly full"), "{}", answer.body);
     // What is there can be read.
     assert_eq!(weft_tests::load::read_room(system.edge(), &alice, &room).await?.len(), 1);
     std::fs::remove_file(filling(&system)?)?;
@@ -98,6 +105,7 @@ async fn a_nearly_full_disk_is_waited_out() -> Result<()> {
         (session.answer(request).await.ok()?["type"] == "ack").then_some(())
     })
     .await;
+    assert_eq!(ready().await?.status, 200);
     // With a full disk it ends when it is told to.
     fill(&system)?;
     begin(&mut session, &room).await?;

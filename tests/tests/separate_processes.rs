@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use weft_tests::account;
+use weft_tests::http;
 use weft_tests::session::Session;
 use weft_tests::system::{Options, System, direct, role_env, weft};
 use weft_tests::wait::until;
@@ -97,8 +98,21 @@ async fn an_edge_without_core_says_that_it_can_not_serve() -> Result<()> {
     let id = weft_tests::ulid::fresh();
     let send = json!({ "type": "send", "room": room, "client_id": id, "text": "patience" });
     let request = session.begin(send).await?;
+    // After longer than a take-over takes it says so, and takes nothing new.
+    let get = async |path| http::call(system.edge(), "GET", path, None, &Value::Null).await;
+    let reason = until("the edge is not ready", Duration::from_secs(60), async || {
+        let answer = get("/readyz").await.ok()?;
+        (answer.status == 503).then(|| answer.body.to_string())
+    })
+    .await;
+    assert!(reason.contains("core is away"), "{reason}");
+    assert_eq!(get("/v1/connect").await?.status, 503);
+    let refused = session.text(&room, "new").await?;
+    assert_eq!(refused["error"]["code"], "unavailable", "{refused}");
     system.process("core").restart()?;
     let answer = session.answer(request).await?;
     assert_eq!((&answer["type"], &answer["seq"]), (&json!("ack"), &json!(1)), "{answer}");
+    system.ready().await;
+    assert_eq!(session.acked(&room, json!({ "text": "new" })).await?, 2);
     Ok(())
 }

@@ -225,6 +225,10 @@ async fn keep(
         };
         tell.left(partition);
         match result {
+            Err(Error::Stopped) if !not_mine.is_cancelled() => {
+                error!(partition, "the partition's publisher ended: it begins again");
+                pause(PANIC_PAUSE, &stop).await;
+            }
             Ok(()) | Err(Error::Stopped) => {}
             Err(error @ Error::LogBack { .. }) => {
                 warn!(partition, %error, "taking the partition anew");
@@ -333,4 +337,69 @@ async fn own(
         })
     };
     worker.run(stop, taken).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(name: &str) -> NodeId {
+        NodeId::new(name).expect("id")
+    }
+
+    fn nodes(all: &[(&str, Option<bool>)]) -> Nodes {
+        let info = |works| NodeInfo { works, ..NodeInfo::default() };
+        all.iter().map(|(node, works)| (name(node), info(*works))).collect()
+    }
+
+    fn count(nodes: &Nodes, node: &str) -> usize {
+        partitions_of(nodes, 16, &name(node)).len()
+    }
+
+    #[test]
+    fn who_does_not_work_has_nothing_while_another_one_does() {
+        let all = nodes(&[("a", Some(true)), ("b", Some(false)), ("c", None)]);
+        assert_eq!([count(&all, "a"), count(&all, "b"), count(&all, "c")], [8, 0, 8]);
+        // Where nobody says that it works, nobody could do better.
+        let all = nodes(&[("a", Some(false)), ("b", Some(false))]);
+        assert_eq!([count(&all, "a"), count(&all, "b")], [8, 8]);
+        let all = nodes(&[("a", None), ("b", Some(false))]);
+        assert_eq!([count(&all, "a"), count(&all, "b")], [8, 8]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_given_up_or_got_for_a_moment_stays_where_it_is() {
+        let well = nodes(&[("a", Some(true)), ("b", Some(true))]);
+        let (sender, mut seen) = watch::channel(well.clone());
+        let partition = *partitions_of(&well, 16, &name("b")).first().expect("one");
+        let is_of =
+            |node| move |nodes: &Nodes| partitions_of(nodes, 16, &name(node)).contains(&partition);
+        let by_right = |nodes: &Nodes| assign(nodes.keys(), 16)[&partition] == name("a");
+        let (mut also_seen, b) = (seen.clone(), name("b"));
+        let mut leaves = std::pin::pin!(given_away(&mut seen, &b, is_of("b")));
+        let mut comes = std::pin::pin!(given(&mut also_seen, is_of("a"), by_right));
+        let b_fails = nodes(&[("a", Some(true)), ("b", Some(false))]);
+        for change in [&b_fails, &well, &b_fails] {
+            sender.send_replace(change.clone());
+            let soon = GIVE_UP_PAUSE / 2;
+            assert!(timeout(soon, &mut leaves).await.is_err());
+            assert!(timeout(soon / 2, &mut comes).await.is_err());
+        }
+        assert!(timeout(GIVE_UP_PAUSE, &mut leaves).await.is_ok());
+        assert!(timeout(GIVE_UP_PAUSE, &mut comes).await.is_ok_and(|given| given.is_ok()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_is_not_polled_stands_still() {
+        let (taken, taken_rx) = watch::channel(BTreeSet::new());
+        let (failed, failed_rx) = watch::channel(None);
+        let tell = Arc::new(Tell { taken, failed, beats: Mutex::default() });
+        let progress = Progress { taken: taken_rx, failed: failed_rx, tell: Arc::clone(&tell) };
+        let alive = timeout(BEAT_SILENCE_MAX * 2, beat(&tell, 3)).await;
+        assert!(alive.is_err() && progress.stuck().is_none());
+        tokio::time::advance(BEAT_SILENCE_MAX).await;
+        assert_eq!(progress.stuck(), Some(3));
+        tell.left(3);
+        assert_eq!(progress.stuck(), None);
+    }
 }

@@ -104,6 +104,11 @@ impl Publisher {
         // An error means that the task is gone; then nothing more will come.
         let _ = self.published.wait_for(|published| *published >= stream_seq).await;
     }
+
+    /// Waits until the task has ended by itself: it panicked.
+    pub async fn ended(&mut self) {
+        while self.published.changed().await.is_ok() {}
+    }
 }
 
 impl Drop for Publisher {

@@ -215,6 +215,7 @@ impl<L: CommandLog> Owned<L> {
                 done = outcome(&mut self.underway) => self.settle(done, stop).await?,
                 Some(finding) = self.findings.recv() => self.heed(finding, stop).await?,
                 message = self.worker.log.next(), if reads => self.hear(message, stop).await?,
+                () = self.publisher.ended() => return Err(Error::Stopped),
                 _ = seconds.tick() => self.on_second(),
             }
         }

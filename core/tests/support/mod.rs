@@ -108,6 +108,8 @@ pub struct Bus {
     heard: Arc<Notify>,
     /// Events get lost, and the stream never acknowledges them.
     pub swallow: Arc<std::sync::atomic::AtomicBool>,
+    /// The next event makes its publisher panic.
+    pub panics: Arc<std::sync::atomic::AtomicBool>,
     /// Events are refused at once.
     pub away: Arc<std::sync::atomic::AtomicBool>,
 }
@@ -123,6 +125,9 @@ impl EventBus for Bus {
     }
 
     async fn send(&self, events: Vec<EventMessage>) -> Result<Stored, Error> {
+        let has_events = !events.is_empty();
+        let panics = has_events && self.panics.swap(false, std::sync::atomic::Ordering::SeqCst);
+        assert!(!panics, "on purpose");
         if self.away.load(std::sync::atomic::Ordering::SeqCst) {
             return Err(weft_nats::Error::Timeout("on purpose").into());
         }
