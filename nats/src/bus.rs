@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use weft_proto::NodeId;
 
@@ -56,8 +56,6 @@ impl std::fmt::Debug for BusOptions {
 struct Inner {
     options: BusOptions,
     link: Arc<Link>,
-    /// A second connection, for reading ingest logs alone: see [`Bus::reader`].
-    reader: Mutex<Option<Arc<Link>>>,
 }
 
 /// A handle on a connection.
@@ -71,7 +69,7 @@ impl Bus {
     /// [`Error::Unreachable`], [`Error::Refused`], [`Error::ServerTooOld`].
     pub async fn connect(options: &BusOptions) -> Result<Self, Error> {
         let link = Arc::new(Link::connect(options).await?);
-        Ok(Self(Arc::new(Inner { options: options.clone(), link, reader: Mutex::new(None) })))
+        Ok(Self(Arc::new(Inner { options: options.clone(), link })))
     }
 
     /// As [`connect`](Self::connect), but waits for NATS for as long as it takes, and says so.
@@ -166,30 +164,15 @@ impl Bus {
     /// Sends what is queued, then closes the connection. All handles are closed with it.
     pub async fn close(&self) {
         self.0.link.close().await;
-        if let Some(reader) = self.0.reader.lock().await.as_ref() {
-            reader.close().await;
-        }
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {
         &self.0.link
     }
 
-    /// The connection that ingest logs are read over, made at first use and made anew when it has
-    /// died.
-    ///
-    /// It stands apart because the client drops its whole connection on a message whose header or
-    /// subject it cannot parse, or even panics on it, and other systems can publish such a message.
-    /// Reading it must not stop answers, events and service calls. It also spreads the work over
-    /// two tasks.
-    pub(crate) async fn reader(&self) -> Result<Arc<Link>, Error> {
-        let mut reader = self.0.reader.lock().await;
-        if let Some(link) = reader.as_ref().filter(|link| !link.is_dead()) {
-            return Ok(Arc::clone(link));
-        }
-        let link = Arc::new(Link::connect(&self.0.options).await?);
-        *reader = Some(Arc::clone(&link));
-        Ok(link)
+    /// Another connection of the same user; it ends with its last handle.
+    pub(crate) async fn another_link(&self) -> Result<Arc<Link>, Error> {
+        Link::connect(&self.0.options).await.map(Arc::new)
     }
 }
 

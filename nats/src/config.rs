@@ -234,6 +234,7 @@ fn core_publish() -> Vec<String> {
         "$JS.API.STREAM.PURGE.*",
         "$JS.API.STREAM.MSG.GET.*",
         "$JS.API.CONSUMER.CREATE.>",
+        "$JS.API.CONSUMER.DELETE.*.*",
         "$JS.API.CONSUMER.MSG.NEXT.>",
     ]);
     list.extend(membership_publish("core"));

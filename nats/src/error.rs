@@ -158,10 +158,23 @@ impl Error {
             | Self::NoStream(_)
             | Self::NotStored { .. } => true,
             // 10008: JetStream is temporarily unavailable, 10009: the cluster has no leader,
-            // 10167: too many requests. A full stream (10077) or disk (10047) may be emptied.
-            Self::JetStream { code, .. } => {
-                matches!(code, 10008 | 10009 | 10023 | 10047 | 10077 | 10118 | 10167)
-            }
+            // 10167: too many requests. A limit that is reached (of consumers 10026, of streams
+            // 10027, of the account 10002, of memory 10028, of a stream 10077,
+            // of the disk 10047) may be raised, or what fills it removed.
+            Self::JetStream { code, .. } => matches!(
+                code,
+                10002
+                    | 10008
+                    | 10009
+                    | 10023
+                    | 10026
+                    | 10027
+                    | 10028
+                    | 10047
+                    | 10077
+                    | 10118
+                    | 10167
+            ),
             _ => false,
         }
     }

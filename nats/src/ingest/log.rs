@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::json;
+use tokio::sync::Mutex;
 use weft_proto::Partition;
 
-use super::raw;
 use super::reader::IngestReader;
 use crate::bus::{Bus, Link};
 use crate::error::Error;
@@ -27,6 +27,12 @@ pub struct LogInfo {
 pub struct IngestLog {
     bus: Bus,
     stream: Arc<str>,
+    /// A connection of its own, for reading alone; made at first use, and anew when it has died.
+    ///
+    /// The client library drops its whole connection on a message whose header or subject it can't
+    /// parse, or even panics on it. Neither answers, events and service calls nor the readers of
+    /// other partitions must notice.
+    reader: Arc<Mutex<Option<Arc<Link>>>>,
 }
 
 #[derive(Deserialize)]
@@ -50,7 +56,8 @@ impl IngestLog {
     /// The log of `partition`. Nothing is asked of the server yet.
     #[must_use]
     pub fn open(bus: &Bus, partition: Partition) -> Self {
-        Self { bus: bus.clone(), stream: ingest_stream(partition).into() }
+        let stream = ingest_stream(partition).into();
+        Self { bus: bus.clone(), stream, reader: Arc::default() }
     }
 
     /// What the stream holds at the moment.
@@ -69,7 +76,7 @@ impl IngestLog {
     /// `seq` first, else messages up to there would be skipped. Else as [`info`](Self::info).
     pub async fn read_from(&self, seq: u64) -> Result<IngestReader, Error> {
         let seq = seq.max(1);
-        let link = self.bus.reader().await?;
+        let link = self.reader_link().await?;
         let found = info(&link, &self.stream).await?;
         if found.last_seq + 1 < seq {
             let stream = self.stream.to_string();
@@ -79,9 +86,18 @@ impl IngestLog {
             let stream = self.stream.to_string();
             return Err(Error::Gap { stream, expected: seq, found: found.first_seq });
         }
-        // A message that breaks the client's connection is read another way, then left behind.
-        let unreadable = raw::unreadable(&link, &self.stream, seq).await?;
-        IngestReader::open(link, Arc::clone(&self.stream), seq, unreadable).await
+        let main_link = Arc::clone(self.bus.link());
+        IngestReader::open(link, main_link, Arc::clone(&self.stream), seq).await
+    }
+
+    async fn reader_link(&self) -> Result<Arc<Link>, Error> {
+        let mut reader = self.reader.lock().await;
+        if let Some(link) = reader.as_ref().filter(|link| !link.is_dead()) {
+            return Ok(Arc::clone(link));
+        }
+        let link = self.bus.another_link().await?;
+        *reader = Some(Arc::clone(&link));
+        Ok(link)
     }
 
     /// Removes everything below `seq`: the trim of what is applied. Where the stream ends before

@@ -1,28 +1,40 @@
-//! Messages that the client library cannot parse.
+//! Stored messages as JetStream's API hands them out: wrapped in JSON, one by one.
 //!
 //! nats-server passes on whatever bytes a user puts into a header block or a subject; the client
-//! drops its connection when it meets a block that is not well-formed UTF-8 text, and would meet it
-//! again after each reconnect. JetStream's API hands such a message out wrapped in JSON.
+//! library drops its connection when it meets a block that is not well-formed UTF-8 text, and would
+//! meet it again after each reconnect. Nothing that comes this way can do that.
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::message::{IngestMessage, Problem};
 use crate::bus::Link;
 use crate::error::Error;
 use crate::jetstream::{JsError, ask};
 
+/// Requests underway at once. The largest message has 2 MB in this form, and the server drops a
+/// connection that has 64 MB waiting.
+const UNDERWAY: usize = 8;
+
 #[derive(Deserialize)]
 struct Got {
-    message: RawMessage,
+    message: GotMessage,
 }
 
 #[derive(Deserialize)]
-struct RawMessage {
+struct GotMessage {
     subject: String,
+    seq: u64,
+    /// RFC 3339.
+    time: String,
     /// Base64.
     #[serde(default)]
     hdrs: Option<String>,
@@ -30,77 +42,129 @@ struct RawMessage {
     data: Option<String>,
 }
 
-/// The message at `seq`, where there is one that cannot be read the usual way.
-pub(super) async fn unreadable(
+/// A message, read without the client library.
+pub(super) struct RawMessage {
+    /// Its place in the stream.
+    pub(super) seq: u64,
+    /// When the stream took it, Unix milliseconds by the server's clock.
+    pub(super) stored_at_ms: u64,
+    /// Not whole where [`unreadable`](Self::unreadable) says so.
+    pub(super) subject: String,
+    /// The payload.
+    pub(super) payload: Bytes,
+    /// `None`: the block can't be read.
+    headers: Option<Vec<(String, String)>>,
+}
+
+impl RawMessage {
+    fn read(got: GotMessage) -> Self {
+        let time = OffsetDateTime::parse(&got.time, &Rfc3339).ok();
+        let stored_at_ms = time.map(|time| time.unix_timestamp_nanos() / 1_000_000);
+        let decoded = |text: Option<String>| text.map(|text| STANDARD.decode(text));
+        let headers = match decoded(got.hdrs) {
+            None => Some(Vec::new()),
+            Some(block) => block.ok().and_then(|block| read_headers(&block)),
+        };
+        Self {
+            seq: got.seq,
+            stored_at_ms: stored_at_ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0),
+            subject: got.subject,
+            payload: decoded(got.data).and_then(Result::ok).unwrap_or_default().into(),
+            headers,
+        }
+    }
+
+    /// What the client library would stumble over.
+    pub(super) fn unreadable(&self) -> Option<Problem> {
+        // JSON can't hold other bytes than UTF-8: the server put replacement characters.
+        if self.subject.contains('\u{fffd}') {
+            return Some(Problem::Subject);
+        }
+        self.headers.is_none().then_some(Problem::Headers)
+    }
+
+    /// The value of the first header of this name.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let headers = self.headers.as_ref()?;
+        headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    /// As a reader returns it.
+    pub(super) fn into_message(self) -> IngestMessage {
+        let (place, unreadable) = ((self.seq, self.stored_at_ms), self.unreadable());
+        let header = |name: &str| self.header(name);
+        let header = self.headers.as_ref().map(|_| &header as &dyn Fn(&str) -> Option<_>);
+        let payload = self.payload.clone();
+        let mut message = IngestMessage::read(place, &self.subject, header, payload);
+        message.problem = unreadable.or(message.problem);
+        message
+    }
+}
+
+/// The first message at `seq` or after it; `None`: the stream has none yet.
+///
+/// # Errors
+/// As every request to JetStream.
+pub(super) async fn first_from(
+    link: &Link,
+    stream: &str,
+    seq: u64,
+) -> Result<Option<RawMessage>, Error> {
+    get(link, stream, &json!({ "seq": seq, "next_by_subj": ">" })).await
+}
+
+async fn get(
+    link: &Link,
+    stream: &str,
+    which: &serde_json::Value,
+) -> Result<Option<RawMessage>, Error> {
+    let verb = format!("STREAM.MSG.GET.{stream}");
+    match ask::<Got>(link, &verb, which).await? {
+        Ok(got) => Ok(Some(RawMessage::read(got.message))),
+        // 10037: there is no such message (yet).
+        Err(JsError { err_code: 10_037, .. }) => Ok(None),
+        Err(error) => Err(error.into_error(verb)),
+    }
+}
+
+/// The messages from `seq` on, up to a first one that is missing: at the most `count`, and about
+/// `bytes_max` of payload.
+///
+/// # Errors
+/// As every request to JetStream.
+pub(super) async fn stretch(
     link: &Arc<Link>,
     stream: &str,
     seq: u64,
-) -> Result<Option<IngestMessage>, Error> {
-    let verb = format!("STREAM.MSG.GET.{stream}");
-    let got = match ask::<Got>(link, &verb, &json!({ "seq": seq })).await? {
-        Ok(got) => got.message,
-        // 10037: there is no such message (yet).
-        Err(JsError { err_code: 10_037, .. }) => return Ok(None),
-        Err(error) => return Err(error.into_error(verb)),
+    (count, bytes_max): (u64, usize),
+) -> Result<Vec<RawMessage>, Error> {
+    let which = |seq| {
+        let (link, stream) = (Arc::clone(link), stream.to_owned());
+        async move { get(&link, &stream, &json!({ "seq": seq })).await }
     };
-    // JSON can't hold other bytes than UTF-8: the server put replacement characters.
-    let subject_is_bad = got.subject.contains('\u{fffd}');
-    let headers_are_bad = match got.hdrs.as_deref().map(decode_base64) {
-        None => false,
-        Some(None) => true,
-        Some(Some(block)) => !is_plain(&block),
-    };
-    if !subject_is_bad && !headers_are_bad {
-        return Ok(None);
+    let mut coming = stream::iter(seq..seq.saturating_add(count)).map(which).buffered(UNDERWAY);
+    let (mut messages, mut bytes) = (Vec::new(), 0);
+    while bytes < bytes_max
+        && let Some(message) = coming.next().await.transpose()?.flatten()
+    {
+        bytes += message.payload.len();
+        messages.push(message);
     }
-    let payload = got.data.as_deref().and_then(decode_base64).unwrap_or_default();
-    let mut message = IngestMessage::read((seq, 0), &got.subject, None, Bytes::from(payload));
-    if subject_is_bad {
-        message.problem = Some(Problem::Subject);
-    }
-    Ok(Some(message))
+    Ok(messages)
 }
 
-/// Stricter than the client: what passes here, it can read.
-fn is_plain(block: &[u8]) -> bool {
-    let Some(lines) =
-        std::str::from_utf8(block).ok().and_then(|text| text.strip_prefix("NATS/1.0\r\n"))
-    else {
-        return false;
+/// The lines of a header block; `None` where it is not well-formed. Stricter than the client
+/// library: what passes here, it can read.
+fn read_headers(block: &[u8]) -> Option<Vec<(String, String)>> {
+    let lines = std::str::from_utf8(block).ok()?.strip_prefix("NATS/1.0\r\n")?;
+    let read = |line: &str| {
+        let (name, value) = line.split_once(':')?;
+        let is_plain = !name.is_empty()
+            && name.bytes().all(|byte| byte.is_ascii_graphic())
+            && !value.contains(['\r', '\n']);
+        is_plain.then(|| (name.to_owned(), value.trim().to_owned()))
     };
-    lines.split("\r\n").all(|line| match line.split_once(':') {
-        None => line.is_empty(),
-        Some((name, value)) => {
-            !name.is_empty()
-                && name.bytes().all(|byte| byte.is_ascii_graphic())
-                && !value.contains(['\r', '\n'])
-        }
-    })
-}
-
-/// Standard base64 with padding; `None` where it is not.
-fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
-    let text = text.trim_end_matches('=');
-    let (mut bits, mut bit_count) = (0_u32, 0_u32);
-    for byte in text.bytes() {
-        let sextet = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(sextet);
-        bit_count += 6;
-        if bit_count >= 8 {
-            bit_count -= 8;
-            bytes.push((bits >> bit_count) as u8);
-            bits &= (1 << bit_count) - 1;
-        }
-    }
-    Some(bytes)
+    lines.split("\r\n").filter(|line| !line.is_empty()).map(read).collect()
 }
 
 #[cfg(test)]
@@ -108,10 +172,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_header_blocks_pass() {
-        for good in ["NATS/1.0\r\n\r\n", "NATS/1.0\r\nWeft-Id: a\r\nX: b:c\r\n\r\n"] {
-            assert!(is_plain(good.as_bytes()), "{good:?}");
-        }
+    fn plain_header_blocks_are_read() {
+        assert_eq!(read_headers(b"NATS/1.0\r\n\r\n"), Some(Vec::new()));
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            read_headers(b"NATS/1.0\r\nWeft-Id: a\r\nX: b:c\r\n\r\n"),
+            Some(vec![pair("Weft-Id", "a"), pair("X", "b:c")])
+        );
         for bad in [
             &b"NATS/1.0 503\r\n\r\n"[..],
             b"NATS/1.0\r\nWeft-Id: \xff\r\n\r\n",
@@ -121,16 +188,28 @@ mod tests {
             b"HTTP/1.1\r\n\r\n",
             b"",
         ] {
-            assert!(!is_plain(bad), "{bad:?}");
+            assert_eq!(read_headers(bad), None, "{bad:?}");
         }
     }
 
     #[test]
-    fn base64_is_decoded() {
-        assert_eq!(decode_base64("").as_deref(), Some(&b""[..]));
-        assert_eq!(decode_base64("Zm9vYmFy").as_deref(), Some(&b"foobar"[..]));
-        assert_eq!(decode_base64("Zm9vYg==").as_deref(), Some(&b"foob"[..]));
-        assert_eq!(decode_base64("/+8=").as_deref(), Some(&b"\xff\xef"[..]));
-        assert_eq!(decode_base64("a b"), None);
+    fn the_api_s_form_is_read() {
+        let got = |hdrs: &str, subject: &str| {
+            let text = format!(
+                r#"{{"message":{{"subject":"{subject}","seq":7,"hdrs":"{hdrs}","data":"aGk=",
+                "time":"2024-05-06T07:08:09.123456789Z"}}}}"#
+            );
+            RawMessage::read(serde_json::from_str::<Got>(&text).expect("json").message)
+        };
+        let plain = STANDARD.encode("NATS/1.0\r\nWeft-Id: a\r\n\r\n");
+        let message = got(&plain, "weft.x.1.bot.team").into_message();
+        assert_eq!((message.stream_seq, message.stored_at_ms), (7, 1_714_979_289_123));
+        assert_eq!((message.client_id.as_deref(), &message.payload[..]), (Some("a"), &b"hi"[..]));
+        assert_eq!(message.problem, None);
+        let bad = STANDARD.encode("NATS/1.0\r\nno colon\r\n\r\n");
+        let message = got(&bad, "weft.x.1.bot.team").into_message();
+        assert_eq!((message.problem, message.sender.as_str()), (Some(Problem::Headers), "bot"));
+        let message = got(&plain, "weft.x.1.bot.\u{fffd}").into_message();
+        assert_eq!(message.problem, Some(Problem::Subject));
     }
 }

@@ -5,11 +5,13 @@
 //! counts bytes alone). The library's ordered consumers are not used: they make themselves anew in
 //! silence, from a sequence of their own, and notice a dead one only after up to a minute.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::watch;
@@ -18,6 +20,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::log::info;
 use super::message::IngestMessage;
+use super::raw;
 use crate::bus::{Connection, Link, Message, Subscription, made_anew};
 use crate::error::Error;
 use crate::jetstream::request;
@@ -34,27 +37,62 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 const STALLED_AFTER: Duration = Duration::from_secs(4);
 /// The server forgets a consumer that nobody has pulled from for so long.
 const INACTIVE_AFTER: Duration = Duration::from_secs(10);
+/// Messages and bytes that are read at once where one of them can't be delivered: see [`raw`].
+const STRETCH: (u64, usize) = (256, 8 << 20);
 
 /// An open reader. It ends with its first error; then [`IngestLog::read_from`] opens another.
 ///
+/// A message that the client library can't parse costs the connection. So where one lies ahead, a
+/// whole stretch is read as JSON, and only behind it is there a consumer again.
+///
 /// [`IngestLog::read_from`]: super::IngestLog::read_from
 pub struct IngestReader {
+    place: Place,
+    connection: watch::Receiver<Connection>,
+    generation: u64,
+    /// The sequence that must come next.
+    next_seq: u64,
+    /// Came, but not yet returned.
+    held: VecDeque<IngestMessage>,
+    source: Source,
+    lost: Option<&'static str>,
+}
+
+/// Where a reader reads.
+#[derive(Clone)]
+struct Place {
+    /// The reader's own.
     link: Arc<Link>,
+    /// For what has to work when that one is broken.
+    main_link: Arc<Link>,
     stream: Arc<str>,
+}
+
+/// Where the next messages come from.
+enum Source {
+    Consumer(Consumer),
+    /// It is looked for.
+    Coming(BoxFuture<'static, Result<Found, Error>>),
+}
+
+/// What a look ahead brought.
+enum Found {
+    /// One of these could not be delivered.
+    Stretch(Vec<IngestMessage>),
+    Consumer(Consumer),
+}
+
+/// A consumer on the server; deleted when it is dropped.
+struct Consumer {
+    place: Place,
+    name: String,
     inbox: String,
     pull_subject: String,
     pull_body: Bytes,
     subscription: Subscription,
-    connection: watch::Receiver<Connection>,
-    generation: u64,
     /// Messages that pulls underway may still bring.
     asked: usize,
-    /// The sequence that must come next.
-    next_seq: u64,
-    /// Came, but not yet returned: an unreadable one, or one behind a jump.
-    held: Option<IngestMessage>,
     heard_at: Instant,
-    lost: Option<&'static str>,
 }
 
 #[derive(Deserialize)]
@@ -63,42 +101,20 @@ struct ConsumerMade {
 }
 
 impl IngestReader {
-    /// `unreadable`: the message at `seq`, where the consumer must not deliver it.
+    /// Reads `stream` from `next_seq` on, over `link`, which no other stream is read over.
     pub(super) async fn open(
         link: Arc<Link>,
+        main_link: Arc<Link>,
         stream: Arc<str>,
-        seq: u64,
-        unreadable: Option<IngestMessage>,
+        next_seq: u64,
     ) -> Result<Self, Error> {
         let connection = link.connection();
         let generation = link.state().generation;
-        let inbox = link.new_inbox();
-        let subscription = link.subscribe(inbox.clone()).await?;
-        let start = if unreadable.is_some() { seq + 1 } else { seq };
-        let consumer = make_consumer(&link, &stream, start).await?;
-        let pull = json!({
-            "batch": PULL_MESSAGES,
-            "max_bytes": PULL_BYTES,
-            "expires": PULL_EXPIRES.as_nanos() as u64,
-            "idle_heartbeat": HEARTBEAT.as_nanos() as u64,
-        });
-        let mut reader = Self {
-            pull_subject: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"),
-            pull_body: pull.to_string().into(),
-            link,
-            stream,
-            inbox,
-            subscription,
-            connection,
-            generation,
-            asked: 0,
-            next_seq: seq,
-            held: unreadable,
-            heard_at: Instant::now(),
-            lost: None,
-        };
-        reader.pull();
-        Ok(reader)
+        let place = Place { link, main_link, stream };
+        let found = place.clone().look(next_seq, 1).await?;
+        let source = Source::Coming(Box::pin(async { Ok(found) }));
+        let held = VecDeque::new();
+        Ok(Self { place, connection, generation, next_seq, held, source, lost: None })
     }
 
     /// The sequence of the message that comes next.
@@ -118,12 +134,12 @@ impl IngestReader {
             if let Some(message) = self.try_next()? {
                 return Ok(message);
             }
-            match &self.held {
+            match self.held.front() {
                 Some(held) => {
                     let found = held.stream_seq;
                     self.explain_jump(found).await?;
                 }
-                None => self.wait().await,
+                None => self.wait().await?,
             }
         }
     }
@@ -134,67 +150,96 @@ impl IngestReader {
     /// [`Error::ReaderLost`], after all that had come was returned.
     pub fn try_next(&mut self) -> Result<Option<IngestMessage>, Error> {
         loop {
-            if let Some(held) = self.held.take_if(|held| held.stream_seq == self.next_seq) {
-                self.next_seq += 1;
-                return Ok(Some(held));
+            if let Some(held) = self.held.front() {
+                let is_next = held.stream_seq == self.next_seq;
+                self.next_seq += u64::from(is_next);
+                return Ok(if is_next { self.held.pop_front() } else { None });
             }
-            if self.held.is_some() {
-                return Ok(None);
+            if let Source::Consumer(consumer) = &mut self.source
+                && let Some(message) = consumer.subscription.try_next()
+            {
+                self.hear(&message);
+                continue;
             }
-            match self.subscription.try_next() {
-                Some(message) => self.hear(&message),
-                None => {
-                    return match self.lost {
-                        None => Ok(None),
-                        Some(reason) => Err(Error::ReaderLost {
-                            stream: self.stream.to_string(),
-                            next_seq: self.next_seq,
-                            reason,
-                        }),
-                    };
-                }
-            }
+            return match self.lost {
+                None => Ok(None),
+                Some(reason) => Err(Error::ReaderLost {
+                    stream: self.place.stream.to_string(),
+                    next_seq: self.next_seq,
+                    reason,
+                }),
+            };
         }
     }
 
     /// Waits until something may have changed.
-    async fn wait(&mut self) {
-        self.pull();
-        let stalled_at = self.heard_at + STALLED_AFTER;
+    async fn wait(&mut self) -> Result<(), Error> {
+        let consumer = match &mut self.source {
+            Source::Coming(coming) => {
+                let found = coming.await;
+                self.source = Source::Coming(Box::pin(std::future::pending()));
+                if found.is_err() {
+                    self.lost = Some("the log can't be asked");
+                }
+                self.take_in(found?);
+                return Ok(());
+            }
+            Source::Consumer(consumer) => consumer,
+        };
+        consumer.pull();
+        let stalled_at = consumer.heard_at + STALLED_AFTER;
         let message = tokio::select! {
             biased;
-            message = self.subscription.next() => message,
+            message = consumer.subscription.next() => message,
             // A broken connection takes its pulls with it.
             () = made_anew(&mut self.connection, self.generation) => {
                 self.lost = Some("the connection was made anew");
-                return;
+                return Ok(());
             }
             () = sleep_until(stalled_at) => {
                 self.lost = Some("the consumer is silent");
-                return;
+                return Ok(());
             }
         };
         match message {
             Some(message) => self.hear(&message),
             None => {
-                self.link.mark_dead();
+                self.place.link.mark_dead();
                 self.lost = Some("the connection is closed");
+            }
+        }
+        Ok(())
+    }
+
+    fn take_in(&mut self, found: Found) {
+        match found {
+            Found::Consumer(mut consumer) => {
+                consumer.pull();
+                self.source = Source::Consumer(consumer);
+            }
+            Found::Stretch(messages) => {
+                let behind = messages.last().map_or(self.next_seq, |last| last.stream_seq + 1);
+                self.held.extend(messages);
+                // What comes behind a bad one is read in the same way, until a whole stretch is good.
+                let coming = self.place.clone().look(behind, STRETCH.0);
+                self.source = Source::Coming(Box::pin(coming));
             }
         }
     }
 
     /// Takes in one message: of the stream, or about the pull.
     fn hear(&mut self, message: &Message) {
-        self.heard_at = Instant::now();
+        let Source::Consumer(consumer) = &mut self.source else { return };
+        consumer.heard_at = Instant::now();
         // Told apart by the reply subject, which the server writes; a status line could stand in a
         // stored message too.
         let Some(place) = message.reply().and_then(read_place) else {
-            self.hear_status(message);
+            self.lost = consumer.hear_status(message).or(self.lost);
             return;
         };
-        self.asked = self.asked.saturating_sub(1);
-        if self.asked <= PULL_MESSAGES / 2 {
-            self.pull();
+        consumer.asked = consumer.asked.saturating_sub(1);
+        if consumer.asked <= PULL_MESSAGES / 2 {
+            consumer.pull();
         }
         // Once more, after the server thought it lost: it was returned already.
         if place.0 < self.next_seq {
@@ -202,19 +247,78 @@ impl IngestReader {
         }
         let header = |name: &str| message.header(name);
         let payload = message.payload().clone();
-        self.held = Some(IngestMessage::read(place, message.subject(), Some(&header), payload));
+        let message = IngestMessage::read(place, message.subject(), Some(&header), payload);
+        self.held.push_back(message);
     }
 
-    fn hear_status(&mut self, message: &Message) {
+    /// `found` came where `next_seq` was due. A purge explains it; nothing else does.
+    async fn explain_jump(&mut self, found: u64) -> Result<(), Error> {
+        let Place { link, stream, .. } = &self.place;
+        let now = info(link, stream).await?;
+        if now.first_seq < found {
+            let stream = stream.to_string();
+            return Err(Error::Gap { stream, expected: self.next_seq, found });
+        }
+        tracing::info!(%stream, from = self.next_seq, to = found, "purged: skipped");
+        self.next_seq = found;
+        Ok(())
+    }
+}
+
+impl Place {
+    /// What is to be read from `seq` on: a stretch where one of the next `count` messages can't be
+    /// delivered, else a consumer.
+    async fn look(self, seq: u64, count: u64) -> Result<Found, Error> {
+        let (first, rest) = (count, STRETCH.0.saturating_sub(count));
+        let mut ahead = raw::stretch(&self.link, &self.stream, seq, (first, STRETCH.1)).await?;
+        if !ahead.iter().any(|message| message.unreadable().is_some()) {
+            return self.consume(seq).await.map(Found::Consumer);
+        }
+        let behind = ahead.last().map_or(seq, |last| last.seq + 1);
+        ahead.extend(raw::stretch(&self.link, &self.stream, behind, (rest, STRETCH.1)).await?);
+        tracing::warn!(
+            stream = %self.stream, from = seq, messages = ahead.len(),
+            "messages with malformed headers or subjects: read one by one"
+        );
+        Ok(Found::Stretch(ahead.into_iter().map(raw::RawMessage::into_message).collect()))
+    }
+
+    async fn consume(self, start_seq: u64) -> Result<Consumer, Error> {
+        let inbox = self.link.new_inbox();
+        let subscription = self.link.subscribe(inbox.clone()).await?;
+        let name = make_consumer(&self.link, &self.stream, start_seq).await?;
+        let pull = json!({
+            "batch": PULL_MESSAGES,
+            "max_bytes": PULL_BYTES,
+            "expires": PULL_EXPIRES.as_nanos() as u64,
+            "idle_heartbeat": HEARTBEAT.as_nanos() as u64,
+        });
+        Ok(Consumer {
+            pull_subject: format!("$JS.API.CONSUMER.MSG.NEXT.{}.{name}", self.stream),
+            pull_body: pull.to_string().into(),
+            place: self,
+            name,
+            inbox,
+            subscription,
+            asked: 0,
+            heard_at: Instant::now(),
+        })
+    }
+}
+
+impl Consumer {
+    /// Takes in a word about a pull; why the reader is lost, if it is.
+    fn hear_status(&mut self, message: &Message) -> Option<&'static str> {
         match message.status() {
             Some(100) => {}
             // A pull has ended: out of time, all delivered, or the next message is beyond its bytes.
             Some(408) => self.end_pull(message),
             Some(409) if ends_a_pull(message.description()) => self.end_pull(message),
-            Some(409) => self.lost = Some("the consumer was deleted or its leader changed"),
-            Some(503) => self.lost = Some("the consumer is gone"),
+            Some(409) => return Some("the consumer was deleted or its leader changed"),
+            Some(503) => return Some("the consumer is gone"),
             _ => tracing::debug!(status = ?message.status(), "unknown status of a pull"),
         }
+        None
     }
 
     fn end_pull(&mut self, message: &Message) {
@@ -228,24 +332,26 @@ impl IngestReader {
     fn pull(&mut self) {
         while self.asked <= PULL_MESSAGES / 2 {
             let (to, reply) = (self.pull_subject.clone(), Some(self.inbox.clone()));
-            let sent = self.link.publish(to, reply, &[], self.pull_body.clone());
+            let sent = self.place.link.publish(to, reply, &[], self.pull_body.clone());
             if !matches!(unconstrained(sent).now_or_never(), Some(Ok(()))) {
                 return;
             }
             self.asked += PULL_MESSAGES;
         }
     }
+}
 
-    /// `found` came where `next_seq` was due. A purge explains it; nothing else does.
-    async fn explain_jump(&mut self, found: u64) -> Result<(), Error> {
-        let now = info(&self.link, &self.stream).await?;
-        if now.first_seq < found {
-            let stream = self.stream.to_string();
-            return Err(Error::Gap { stream, expected: self.next_seq, found });
+impl Drop for Consumer {
+    /// The server would forget it by itself, later: whoever opens readers in a row would leave it
+    /// with more of them than it takes.
+    fn drop(&mut self) {
+        let link = &self.place.main_link;
+        let to = format!("$JS.API.CONSUMER.DELETE.{}.{}", self.place.stream, self.name);
+        // Nobody hears the answer.
+        let sent = link.publish(to, Some(link.new_inbox()), &[], Bytes::new());
+        if !matches!(unconstrained(sent).now_or_never(), Some(Ok(()))) {
+            tracing::debug!(stream = %self.place.stream, "a consumer is left behind");
         }
-        tracing::info!(stream = %self.stream, from = self.next_seq, to = found, "purged: skipped");
-        self.next_seq = found;
-        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use weft_nats::{
 };
 use weft_proto::svc::{GetKeys, Keys};
 
-use crate::common::{Fixture, node, room, soon, user};
+use crate::common::{Fixture, eventually, node, room, soon, user};
 use crate::raw::Raw;
 
 /// All that the partition's log holds.
@@ -206,6 +206,67 @@ async fn a_message_that_cannot_be_parsed_is_returned_as_such() {
     let wanted: Vec<_> = [2, 4, 6, 8].into_iter().zip(bad.map(|(_, _, problem)| problem)).collect();
     assert_eq!(problems, wanted);
     assert!(!generation.has_changed().expect("open"), "the main connection was not touched");
+}
+
+/// Reads the log as its owner does; how many times a reader had to be opened.
+async fn read_all(log: &IngestLog, count: u64) -> (Vec<IngestMessage>, usize) {
+    let (mut messages, mut opened) = (Vec::new(), 0);
+    while messages.len() as u64 != count {
+        let next_seq = messages.len() as u64 + 1;
+        let mut reader = match log.read_from(next_seq).await {
+            Ok(reader) => reader,
+            Err(error) if error.is_retryable() => continue,
+            Err(error) => panic!("{error}"),
+        };
+        opened += 1;
+        while messages.len() as u64 != count {
+            match soon("a command", reader.next()).await {
+                Ok(message) => messages.push(message),
+                Err(error) if error.is_retryable() => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    (messages, opened)
+}
+
+/// One bad message per reader would be as good as a stop: each costs a connection.
+#[tokio::test]
+async fn a_stretch_that_cannot_be_parsed_is_read_in_bulk() {
+    const BAD: u64 = 2_000;
+    let fixture = Fixture::new(2).await;
+    let core = fixture.bus("core", "c").await;
+    let mut admin = Raw::connect(fixture.port(), "admin").await;
+    admin.subscribe("_INBOX_admin.>").await;
+    for number in 0..BAD {
+        let block: &[u8] =
+            if number % 4 == 3 { b"NATS/1.0\r\nX: y\r\n\r\n" } else { b"NATS/1.0\r\nbad\r\n\r\n" };
+        admin.publish(b"weft.p.0.alice.public", "_INBOX_admin.1", block, b"x").await;
+    }
+    admin.publish(b"weft.p.0.alice.public", "_INBOX_admin.last", b"", b"end").await;
+    while admin.message().await.0 != "_INBOX_admin.last" {}
+    // The other partition's reader must not notice.
+    let mut other = IngestLog::open(&core, 1).read_from(1).await.expect("reader");
+    let log = IngestLog::open(&core, 0);
+    let (messages, opened) = read_all(&log, BAD + 1).await;
+    assert!(messages.iter().zip(1..).all(|(message, seq)| message.stream_seq == seq));
+    let bad = messages.iter().filter(|m| m.problem == Some(Problem::Headers)).count() as u64;
+    assert_eq!(bad, BAD / 4 * 3);
+    assert!(opened <= 3, "{opened} readers were opened");
+    admin.publish(b"weft.p.1.alice.public", "_INBOX_admin.2", b"", b"x").await;
+    assert_eq!(soon("a command", other.next()).await.expect("not lost").stream_seq, 1);
+    // Whoever stops reading leaves nothing behind.
+    drop(other);
+    for stream in ["WEFT_IN_0", "WEFT_IN_1"] {
+        eventually("no consumer is left", async || {
+            admin.messages.clear();
+            let names = format!("$JS.API.CONSUMER.NAMES.{stream}");
+            admin.publish(names.as_bytes(), "_INBOX_admin.names", b"", b"").await;
+            let (_, names) = admin.message().await;
+            !String::from_utf8_lossy(&names).contains("owner-")
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
