@@ -1,26 +1,39 @@
 //! After the commit: answers to senders, events to everybody. One task per partition, in commit
 //! order. It never gives up an event: what the stream did not take is sent again, so consumers see
 //! events at least once and know them by room and seq.
+//!
+//! Answers never wait for events. Where the event stream takes nothing, some commits' events are
+//! kept in memory; the others are left to the journal, which has them anyway, and are read from
+//! there when there is room again. In the same way a new owner publishes what the one before it
+//! may have left.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 use weft_nats::{EventMessage, ReplyTo, Subject};
 use weft_proto::{Entry, EventHead, Partition, Position, RoomKind, UserId};
+use weft_storage::Store;
 
 use super::ports::{EventBus, Stored};
+use super::take::{Page, unpublished};
 use crate::error::Error;
 use crate::metrics;
 
 /// Commits whose events may be underway: with 500 entries each about a second's worth.
 const UNDERWAY_MAX: usize = 32;
-/// Before an event is sent again that the stream did not take.
+/// Commits whose events wait in memory for a place underway.
+const HELD_MAX: usize = 32;
+/// While events get through, commits wait for them when no more can be held, so that live readers
+/// stay close behind. Events that the stream has not taken for so long hold up nobody.
+const STUCK_AFTER: Duration = Duration::from_secs(1);
+/// Before an event is sent again that the stream did not take, or the journal is read again.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
 
 /// What follows one commit.
@@ -66,16 +79,34 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Starts the task. It ends when the handle is dropped or told to [`stop`](Self::stop).
+    /// Starts the task. It ends when the handle is dropped. What was committed after `published`, up
+    /// to `applied`, is published first, from the journal.
     #[must_use]
-    pub fn start(bus: Arc<dyn EventBus>, published: u64) -> Self {
+    pub fn start(
+        bus: Arc<dyn EventBus>,
+        journal: JournalReader,
+        (published, applied): (u64, u64),
+    ) -> Self {
         let (acts, queue) = mpsc::channel(UNDERWAY_MAX);
-        let (mark, published) = watch::channel(published);
-        let task = tokio::spawn(run(bus, queue, mark));
-        Self { acts, published, task }
+        let (mark, published_rx) = watch::channel(published);
+        let task = Task {
+            bus,
+            journal,
+            mark,
+            underway: VecDeque::new(),
+            held: VecDeque::new(),
+            sent: published,
+            known: applied,
+            reading: None,
+            meanwhile: None,
+            waits_since: Instant::now(),
+            retry_at: Instant::now(),
+        };
+        let task = tokio::spawn(task.run(queue));
+        Self { acts, published: published_rx, task }
     }
 
-    /// Queues what follows a commit; waits while too much is underway.
+    /// Queues what follows a commit; waits while answers don't get out, or events are slow.
     ///
     /// # Errors
     /// [`Error::Stopped`]: it was not queued. Nothing may be queued behind it, else it would count
@@ -117,6 +148,14 @@ impl Drop for Publisher {
     }
 }
 
+/// Reads the events of a partition's commits again.
+pub struct JournalReader {
+    /// The truth.
+    pub store: Store,
+    /// Whose.
+    pub partition: Partition,
+}
+
 /// The events of one commit, on their way.
 struct Underway {
     stream_seq: u64,
@@ -125,31 +164,141 @@ struct Underway {
     stored: Stored,
 }
 
-async fn run(bus: Arc<dyn EventBus>, mut queue: mpsc::Receiver<Act>, mark: watch::Sender<u64>) {
-    let mut underway: VecDeque<Underway> = VecDeque::new();
-    loop {
-        tokio::select! {
-            biased;
-            result = first_stored(&mut underway) => {
-                let Some(first) = underway.pop_front() else { continue };
-                match result {
-                    Ok(()) => {
-                        metrics::PUBLISH_DURATION.record_time(first.since.elapsed());
-                        mark.send_replace(first.stream_seq);
-                    }
-                    Err(error) => {
-                        warn!(%error, events = first.events.len(), "events not stored, sending again");
-                        metrics::PUBLISHES_AGAIN.increment();
-                        let Underway { stream_seq, since, events, .. } = first;
-                        underway.push_front(send(&*bus, stream_seq, since, events).await);
-                    }
+struct Task {
+    bus: Arc<dyn EventBus>,
+    journal: JournalReader,
+    mark: watch::Sender<u64>,
+    /// In commit order, as all that follows.
+    underway: VecDeque<Underway>,
+    held: VecDeque<Act>,
+    /// The events of all commits up to this stream sequence were sent.
+    sent: u64,
+    /// The last commit that was heard of. Those between here and what is held are in the journal.
+    known: u64,
+    /// A page of the journal, and up to where it is asked for.
+    reading: Option<(u64, BoxFuture<'static, Page>)>,
+    /// What was heard of since the page was asked for, without a hole; `None`: too much.
+    meanwhile: Option<VecDeque<Act>>,
+    /// Since when the stream has taken nothing of what there is.
+    waits_since: Instant,
+    /// The bus did not take events; nothing behind them may go out before them.
+    retry_at: Instant,
+}
+
+impl Task {
+    async fn run(mut self, mut queue: mpsc::Receiver<Act>) {
+        if self.sent < self.known {
+            let (partition, after) = (self.journal.partition, self.sent);
+            info!(partition, after, "publishing what the owner before may have left");
+        }
+        loop {
+            self.send_held().await;
+            self.read_on();
+            let (stuck_at, retry_at) = (self.waits_since + STUCK_AFTER, self.retry_at);
+            let takes = self.held.len() < HELD_MAX || stuck_at <= Instant::now();
+            let retries = !self.held.is_empty() && self.underway.len() < UNDERWAY_MAX;
+            tokio::select! {
+                biased;
+                result = first_stored(&mut self.underway) => self.settle(result).await,
+                act = queue.recv(), if takes => match act {
+                    Some(act) => self.hear(act).await,
+                    None => return,
+                },
+                page = page(&mut self.reading) => self.take_in(page),
+                () = sleep_until(retry_at), if retries => {}
+                () = sleep_until(stuck_at), if !takes => {}
+            }
+        }
+    }
+
+    /// The events of all commits up to here are sent or held.
+    fn reached(&self) -> u64 {
+        self.held.back().map_or(self.sent, |act| act.stream_seq)
+    }
+
+    async fn send_held(&mut self) {
+        while self.underway.len() < UNDERWAY_MAX
+            && self.retry_at <= Instant::now()
+            && let Some(act) = self.held.front()
+        {
+            match self.bus.send(act.events.clone()).await {
+                Ok(stored) => {
+                    let Some(act) = self.held.pop_front() else { return };
+                    self.sent = act.stream_seq;
+                    let (stream_seq, events) = (act.stream_seq, act.events);
+                    let since = Instant::now();
+                    self.underway.push_back(Underway { stream_seq, since, events, stored });
+                }
+                Err(error) => {
+                    debug!(%error, "events not sent, trying again");
+                    self.retry_at = Instant::now() + RETRY_DELAY;
                 }
             }
-            act = queue.recv(), if underway.len() < UNDERWAY_MAX => {
-                let Some(act) = act else { return };
-                answer(&*bus, act.answers).await;
-                let since = Instant::now();
-                underway.push_back(send(&*bus, act.stream_seq, since, act.events).await);
+        }
+    }
+
+    /// Asks for a page of the journal where what comes next is nowhere else.
+    fn read_on(&mut self) {
+        let has_room = self.held.is_empty() && self.underway.len() < UNDERWAY_MAX;
+        if self.reading.is_some() || !has_room || self.sent >= self.known {
+            return;
+        }
+        let (after, through) = (self.sent, self.known);
+        let (store, partition) = (self.journal.store.clone(), self.journal.partition);
+        let reading = Box::pin(async move { read_page(&store, partition, after, through).await });
+        self.reading = Some((through, reading));
+        self.meanwhile = Some(VecDeque::new());
+    }
+
+    fn take_in(&mut self, (through, page): (u64, Page)) {
+        self.reading = None;
+        self.held.extend(page.acts);
+        let meanwhile = self.meanwhile.take().unwrap_or_default();
+        if !page.is_last {
+            return;
+        }
+        // Behind the last entry there may be refusals alone; they have no row, and count as
+        // published.
+        if self.reached() < through {
+            self.held.push_back(Act { stream_seq: through, ..Act::default() });
+        }
+        self.held.extend(meanwhile);
+    }
+
+    /// Takes what follows a commit. Its events are left to the journal where those before are.
+    async fn hear(&mut self, mut act: Act) {
+        answer(&*self.bus, std::mem::take(&mut act.answers)).await;
+        if act.stream_seq <= self.known {
+            return;
+        }
+        if self.underway.is_empty() && self.held.is_empty() {
+            self.waits_since = Instant::now();
+        }
+        let is_next = self.reached() == self.known;
+        self.known = act.stream_seq;
+        if self.reading.is_some() {
+            match &mut self.meanwhile {
+                Some(acts) if acts.len() < HELD_MAX => acts.push_back(act),
+                _ => self.meanwhile = None,
+            }
+        } else if is_next && self.held.len() < HELD_MAX {
+            self.held.push_back(act);
+        }
+    }
+
+    async fn settle(&mut self, result: Result<(), Error>) {
+        let Some(mut first) = self.underway.pop_front() else { return };
+        match result {
+            Ok(()) => {
+                metrics::PUBLISH_DURATION.record_time(first.since.elapsed());
+                self.waits_since = Instant::now();
+                self.mark.send_replace(first.stream_seq);
+            }
+            Err(error) => {
+                warn!(%error, events = first.events.len(), "events not stored, sending again");
+                metrics::PUBLISHES_AGAIN.increment();
+                first.stored = send_again(&*self.bus, first.events.clone()).await;
+                self.underway.push_front(first);
             }
         }
     }
@@ -162,6 +311,30 @@ async fn first_stored(underway: &mut VecDeque<Underway>) -> Result<(), Error> {
     }
 }
 
+async fn page(reading: &mut Option<(u64, BoxFuture<'static, Page>)>) -> (u64, Page) {
+    match reading {
+        Some((through, page)) => (*through, page.await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads for as long as that takes.
+async fn read_page(store: &Store, partition: Partition, after: u64, through: u64) -> Page {
+    loop {
+        let page = match store.snapshot().await {
+            Ok(snapshot) => unpublished(&*snapshot, partition, after, through).await,
+            Err(error) => Err(error.into()),
+        };
+        match page {
+            Ok(page) => return page,
+            Err(error) => {
+                warn!(partition, %error, "the journal can't be read, trying again");
+                sleep(RETRY_DELAY).await;
+            }
+        }
+    }
+}
+
 /// Answers are sent once: who misses one sends the command again and hears the same.
 async fn answer(bus: &dyn EventBus, answers: Vec<(ReplyTo, Bytes)>) {
     for (reply, frame) in answers {
@@ -171,20 +344,12 @@ async fn answer(bus: &dyn EventBus, answers: Vec<(ReplyTo, Bytes)>) {
     }
 }
 
-/// Hands events to the bus, for as long as that takes.
-async fn send(
-    bus: &dyn EventBus,
-    stream_seq: u64,
-    since: Instant,
-    events: Vec<EventMessage>,
-) -> Underway {
-    loop {
-        match bus.send(events.clone()).await {
-            Ok(stored) => return Underway { stream_seq, since, events, stored },
-            Err(error) => {
-                debug!(%error, "events not sent, trying again");
-                tokio::time::sleep(RETRY_DELAY).await;
-            }
-        }
-    }
+/// Hands events to the bus once more; where it does not take them, that is known a little later.
+async fn send_again(bus: &dyn EventBus, events: Vec<EventMessage>) -> Stored {
+    bus.send(events).await.unwrap_or_else(|error| {
+        Box::pin(async move {
+            sleep(RETRY_DELAY).await;
+            Err(error)
+        })
+    })
 }

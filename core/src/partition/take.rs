@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::warn;
 use weft_nats::LogInfo;
 use weft_proto::{Partition, RoomId};
 use weft_storage::tables::applied::{self, Applied};
@@ -187,39 +187,34 @@ fn has_changed(error: &Error) -> bool {
     matches!(error, Error::Nats(E::Gap { .. } | E::LogBehind { .. } | E::NoStream(_)))
 }
 
-/// What an earlier owner committed and may not have published, from the store as it is now.
+/// A page of what is committed, in commit order.
+pub struct Page {
+    /// What follows each commit that wrote entries.
+    pub acts: Vec<Act>,
+    /// There are no further ones.
+    pub is_last: bool,
+}
+
+/// What follows the commits after stream sequence `after`, up to `through`.
 ///
 /// # Errors
 /// Those of the store.
 pub async fn unpublished(
     snapshot: &dyn Snapshot,
     partition: Partition,
-    applied: &Applied,
-) -> Result<Vec<Act>, Error> {
-    let mut acts = Vec::new();
-    let mut range: Range<Bytes> = journal::range_after(partition, applied.published_up_to);
-    loop {
-        let rows = snapshot.scan(range.clone(), ROWS_PER_SCAN, false).await?;
-        let is_last = rows.len() < ROWS_PER_SCAN;
-        for (key, value) in rows {
-            let stream_seq = journal::stream_seq(&key)?;
-            range.start = journal::range_after(partition, stream_seq).start;
-            acts.push(
-                act_of_row(snapshot, partition, stream_seq, &Journal::decode(&value)?).await?,
-            );
-        }
-        if is_last {
-            break;
-        }
+    after: u64,
+    through: u64,
+) -> Result<Page, Error> {
+    let mut range: Range<Bytes> = journal::range_after(partition, after);
+    range.end = journal::range_after(partition, through).start;
+    let rows = snapshot.scan(range, ROWS_PER_SCAN, false).await?;
+    let is_last = rows.len() < ROWS_PER_SCAN;
+    let mut acts = Vec::with_capacity(rows.len());
+    for (key, value) in rows {
+        let (stream_seq, row) = (journal::stream_seq(&key)?, Journal::decode(&value)?);
+        acts.push(act_of_row(snapshot, partition, stream_seq, &row).await?);
     }
-    if !acts.is_empty() {
-        info!(partition, commits = acts.len(), "publishing what the owner before may have left");
-    }
-    // Behind the last entry there may be refusals alone; they have no row, and count as published.
-    if acts.last().is_none_or(|act| act.stream_seq < applied.stream_seq) {
-        acts.push(Act { stream_seq: applied.stream_seq, ..Act::default() });
-    }
-    Ok(acts)
+    Ok(Page { acts, is_last })
 }
 
 async fn act_of_row(

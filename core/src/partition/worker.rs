@@ -25,11 +25,11 @@ use super::load::load;
 use super::loss;
 use super::plan::{Guards, Plan, Sealed};
 use super::ports::{CommandLog, EventBus};
-use super::publish::{Act, Publisher, event};
+use super::publish::{Act, JournalReader, Publisher, event};
 use super::quota::{Quota, QuotaLimits};
 use super::sabotage::{self, Rule};
 use super::state::State;
-use super::take::{open_log, reopen_log, take, unpublished};
+use super::take::{open_log, reopen_log, take};
 use super::watch::{Finding, Reading, Watch};
 use crate::error::Error;
 use crate::metrics;
@@ -120,12 +120,9 @@ impl<L: CommandLog> Worker<L> {
         let row = loss::leave_behind(&self.log, &self.store, partition, row, id).await?;
         let (applied, layout_row) = (row.applied, row.layout_row);
         open_log(&mut self.log, &self.store, &applied, partition).await?;
-        let snapshot = self.store.snapshot().await?;
-        let acts = unpublished(&*snapshot, partition, &applied).await?;
-        let publisher = Publisher::start(Arc::clone(&self.bus), applied.published_up_to);
-        for act in acts {
-            publisher.act(act, &stop).await?;
-        }
+        let journal = JournalReader { store: self.store.clone(), partition };
+        let unpublished = (applied.published_up_to, applied.stream_seq);
+        let publisher = Publisher::start(Arc::clone(&self.bus), journal, unpublished);
         info!(partition, epoch = applied.epoch, applied = applied.stream_seq, "partition taken");
         metrics::TAKES.increment();
         taken();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use weft_core::partition::aside::Aside;
 use weft_core::partition::ports::{EventBus, Stored};
@@ -110,6 +110,8 @@ pub struct Bus {
     pub swallow: Arc<std::sync::atomic::AtomicBool>,
     /// The next event makes its publisher panic.
     pub panics: Arc<std::sync::atomic::AtomicBool>,
+    /// Those whose loss the stream has not told yet.
+    swallowed: Arc<Mutex<Vec<oneshot::Sender<()>>>>,
     /// Events are refused at once.
     pub away: Arc<std::sync::atomic::AtomicBool>,
 }
@@ -132,7 +134,12 @@ impl EventBus for Bus {
             return Err(weft_nats::Error::Timeout("on purpose").into());
         }
         if self.swallow.load(std::sync::atomic::Ordering::SeqCst) {
-            return Ok(Box::pin(std::future::pending()));
+            let (lost, is_lost) = oneshot::channel();
+            self.swallowed.lock().expect("swallowed").push(lost);
+            return Ok(Box::pin(async {
+                let _ = is_lost.await;
+                Err(weft_nats::Error::Timeout("on purpose").into())
+            }));
         }
         for event in events {
             let head = event.head.parse().expect("head");
@@ -150,6 +157,11 @@ impl EventBus for Bus {
 }
 
 impl Bus {
+    /// Whoever waits for the stream's word learns that events are lost.
+    pub fn fail_what_was_swallowed(&self) {
+        self.swallowed.lock().expect("swallowed").clear();
+    }
+
     /// Waits for the answer to a token, and takes it.
     pub async fn answer_to(&self, token: &str) -> serde_json::Value {
         self.until(&format!("an answer to {token}"), || {
