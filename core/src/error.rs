@@ -24,10 +24,22 @@ pub enum Error {
         /// The log's last sequence.
         last_seq: u64,
     },
+    /// The ingest log lacks commands that were not read.
+    #[error(
+        "the ingest log of partition {partition} lacks what comes after {read}, up to {through}"
+    )]
+    LogHole {
+        /// The partition.
+        partition: Partition,
+        /// The last sequence that was read.
+        read: u64,
+        /// The last sequence that is missing.
+        through: u64,
+    },
     /// The store lacks what its ingest log has trimmed already.
     #[error(
         "the store went back: partition {partition} is applied up to {applied}, but its ingest log \
-         begins at {first_seq}; entries that were acknowledged are missing from this store: put a \
+         was applied and trimmed up to {trimmed}; entries that were acknowledged are missing from this store: put a \
          newer copy back, or accept that they are lost with `weft admin accept-loss`"
     )]
     StoreBehind {
@@ -35,8 +47,8 @@ pub enum Error {
         partition: Partition,
         /// Applied according to the store.
         applied: u64,
-        /// The log's first sequence.
-        first_seq: u64,
+        /// The last sequence that was trimmed.
+        trimmed: u64,
     },
     /// One command would take the partition down. It is put aside when the partition is taken anew.
     #[error("command {stream_seq} of partition {partition} can't be applied: {reason}")]
@@ -76,9 +88,11 @@ impl Error {
         match self {
             Self::Store(error) => error.is_retryable(),
             Self::Nats(error) => error.is_retryable(),
-            Self::Lost(_) | Self::LogBack { .. } | Self::Poison { .. } | Self::TooMuch { .. } => {
-                true
-            }
+            Self::Lost(_)
+            | Self::LogBack { .. }
+            | Self::LogHole { .. }
+            | Self::Poison { .. }
+            | Self::TooMuch { .. } => true,
             Self::StoreBehind { .. } | Self::Layout(_) | Self::Stopped => false,
         }
     }

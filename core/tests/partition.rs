@@ -1,5 +1,7 @@
 //! What the owner of a partition promises, with a log, a bus and a store in memory.
 
+#[path = "partition/holes.rs"]
+mod holes;
 #[path = "partition/loss.rs"]
 mod loss;
 #[path = "partition/poison.rs"]
@@ -351,7 +353,7 @@ async fn a_store_that_went_back_is_refused() {
     let owner = world.own("n1").await;
     world.send("alice", "alice~bob", Some(id(1)), &text("x")).await;
     owner.leave().await.expect("leave");
-    weft_core::partition::ports::CommandLog::purge_below(&world.log, 9).await.expect("purge");
+    world.trim(7, 8).await;
     let owner = world.own("n2").await;
     let refused = owner.task.await.expect("join");
     let message = refused.expect_err("refused").to_string();
@@ -376,15 +378,15 @@ async fn a_changed_layout_ends_an_owner() {
 #[tokio::test]
 async fn an_owner_that_was_replaced_does_not_take_a_trimmed_log_for_an_old_store() {
     let world = World::new(&["alice", "bob"]).await;
-    let first = take(&world.store, 0, "n1", [1; 16]).await.expect("taken").applied;
+    let first = take(&world.store, 0, "n1", [1; 16]).await.expect("taken");
     let second = world.own("n2").await;
     for number in 0..3 {
         world.send("alice", "alice~bob", Some(id(number)), &text("x")).await;
     }
     let mut log = world.log.clone();
-    log.purge_below(4).await.expect("trim");
-    let opened = open_log(&mut log, &world.store, &first, 0).await;
-    assert!(matches!(opened, Err(Error::Lost(0))), "{opened:?}");
+    world.trim(7, 3).await;
+    let opened = open_log(&mut log, &world.store, first, 0, || [2; 16]).await;
+    assert!(matches!(opened, Err(Error::Lost(0))), "{:?}", opened.err());
     second.leave().await.expect("leave");
 }
 

@@ -223,7 +223,7 @@ async fn start_core(url: &str) -> Result<()> {
 }
 
 async fn work(log: IngestLog, bus: Bus) -> Result<()> {
-    let mut reader = log.read_from(1).await?;
+    let mut reader = log.read_from(1, 0).await?;
     let mut seqs = std::collections::HashMap::<String, u64>::new();
     let mut trimmed_at = Instant::now();
     loop {

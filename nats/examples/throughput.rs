@@ -76,7 +76,7 @@ async fn publish(edge: &Bus) -> Result<(), Box<dyn std::error::Error>> {
 async fn read(core: &Bus) -> Result<(), Box<dyn std::error::Error>> {
     let log = IngestLog::open(core, 0);
     let started = Instant::now();
-    let mut reader = log.read_from(1).await?;
+    let mut reader = log.read_from(1, 0).await?;
     for seq in 1..=COUNT as u64 {
         assert_eq!(reader.next().await?.stream_seq, seq);
     }
@@ -113,7 +113,7 @@ async fn send_events(core: &Bus) -> Result<(), Box<dyn std::error::Error>> {
 /// Edge → log → reader → answer → edge, at 2,000 per second.
 async fn latency(core: &Bus, edge: &Bus) -> Result<(), Box<dyn std::error::Error>> {
     let log = IngestLog::open(core, 0);
-    let mut reader = log.read_from(log.info().await?.last_seq + 1).await?;
+    let mut reader = log.read_from(log.info().await?.last_seq + 1, 0).await?;
     let answerer = core.clone();
     let owner = tokio::spawn(async move {
         while let Ok(message) = reader.next().await {

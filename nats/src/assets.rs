@@ -9,7 +9,7 @@ use weft_proto::Partition;
 use crate::bus::{Bus, Link};
 use crate::error::Error;
 use crate::jetstream::{JsError, ask};
-use crate::subject::{NODES_BUCKET, PRESENCE_BUCKET, event_stream, ingest_stream};
+use crate::subject::{NODES_BUCKET, PRESENCE_BUCKET, TRIMMED_BUCKET, event_stream, ingest_stream};
 
 /// Events stay readable in their stream for so long; who was away longer reads the journal.
 const EVENT_AGE_MAX: Duration = Duration::from_secs(3_600);
@@ -61,7 +61,7 @@ pub async fn ensure(bus: &Bus, options: &AssetOptions) -> Result<(), Error> {
     for (name, description, ttl) in buckets {
         ensure_stream(link, bucket_config(name, description, ttl, options)).await?;
     }
-    Ok(())
+    ensure_stream(link, trimmed_config(options)).await
 }
 
 /// Creates or updates one partition's ingest stream.
@@ -145,6 +145,29 @@ fn bucket_config(name: &str, description: &str, ttl: Duration, options: &AssetOp
         // Without markers an expiry reaches no watcher.
         "allow_msg_ttl": true,
         "subject_delete_marker_ttl": nanos(NODE_TTL.min(ttl)),
+    })
+}
+
+/// A bucket whose keys stay.
+fn trimmed_config(options: &AssetOptions) -> Value {
+    json!({
+        "name": format!("KV_{TRIMMED_BUCKET}"),
+        "description": "Weft: how far each ingest log was trimmed",
+        "subjects": [format!("$KV.{TRIMMED_BUCKET}.>")],
+        "storage": "file",
+        "retention": "limits",
+        "discard": "new",
+        "max_bytes": -1,
+        "max_msgs": -1,
+        "max_msgs_per_subject": 1,
+        "max_consumers": -1,
+        "max_age": 0,
+        "max_msg_size": -1,
+        "duplicate_window": nanos(DUPLICATE_WINDOW),
+        "num_replicas": options.replicas,
+        "allow_rollup_hdrs": true,
+        "deny_delete": true,
+        "allow_direct": true,
     })
 }
 

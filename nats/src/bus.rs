@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::subject::{Filter, Subject};
 
 pub use link::Connection;
-pub(crate) use link::{Link, made_anew};
+pub(crate) use link::{Link, header_map, made_anew};
 pub use subscription::{Message, Subscription};
 
 /// The longest wait for the client's queue to take a message, for a flush, or for the server to

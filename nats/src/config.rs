@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use weft_proto::{Partition, RoomId, UserId};
 
-use crate::subject::{NODES_BUCKET, PRESENCE_BUCKET};
+use crate::subject::{NODES_BUCKET, PRESENCE_BUCKET, TRIMMED_BUCKET};
 
 pub use cluster::{Cluster, Routes};
 
@@ -237,6 +237,7 @@ fn core_publish() -> Vec<String> {
         "$JS.API.CONSUMER.DELETE.*.*",
         "$JS.API.CONSUMER.MSG.NEXT.>",
     ]);
+    list.push(format!("$KV.{TRIMMED_BUCKET}.*"));
     list.extend(membership_publish("core"));
     list
 }

@@ -82,8 +82,8 @@ pub enum Error {
         /// What disagrees.
         reason: String,
     },
-    /// The log lacks sequences that nobody purged.
-    #[error("{stream} lacks sequences {expected} to {}: they were not purged", found - 1)]
+    /// The log lacks sequences.
+    #[error("{stream} lacks the sequences {expected} to {}", found - 1)]
     Gap {
         /// The stream.
         stream: String,

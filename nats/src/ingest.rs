@@ -15,8 +15,10 @@ mod message;
 mod publisher;
 mod raw;
 mod reader;
+mod trimmed;
 
 pub use log::{IngestLog, LogInfo};
 pub use message::{IngestMessage, Problem, ReplyTo};
 pub use publisher::{IngestPublisher, IngestSignals, Signal};
 pub use reader::IngestReader;
+pub use trimmed::Trimmed;

@@ -6,10 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::time::sleep;
 use weft_proto::{ApiError, ErrorCode};
 
-use crate::bus::{Link, SEND_TIMEOUT, made_anew};
+use crate::bus::{Link, SEND_TIMEOUT, header_map, made_anew};
 use crate::error::Error;
 
 /// How long a sender waits before it tries a full or busy stream again, in milliseconds.
@@ -52,8 +54,20 @@ pub(crate) async fn ask<T: DeserializeOwned>(
     body: &impl Serialize,
 ) -> Result<Result<T, JsError>, Error> {
     let body = serde_json::to_vec(body).map_err(|_| Error::Malformed("API request"))?;
-    let subject = format!("$JS.API.{verb}");
-    let request = async_nats::Request::new().payload(body.into()).timeout(Some(SEND_TIMEOUT));
+    publish(link, format!("$JS.API.{verb}"), &[], body.into()).await
+}
+
+/// Publishes a message and waits for the server's word on it.
+pub(crate) async fn publish<T: DeserializeOwned>(
+    link: &Link,
+    subject: String,
+    headers: &[(&'static str, &str)],
+    payload: Bytes,
+) -> Result<Result<T, JsError>, Error> {
+    let mut request = async_nats::Request::new().payload(payload).timeout(Some(SEND_TIMEOUT));
+    if let Some(map) = header_map(headers)? {
+        request = request.headers(map);
+    }
     let (mut connection, generation) = (link.connection(), link.state().generation);
     let asked = crate::bus::within("JetStream API", async {
         link.client().send_request(subject, request).await.map_err(|error| match error.kind() {
@@ -88,6 +102,12 @@ pub(crate) async fn request<T: DeserializeOwned>(
     body: &impl Serialize,
 ) -> Result<T, Error> {
     ask(link, verb, body).await?.map_err(|error| error.into_error(verb))
+}
+
+/// A time as the server writes it (RFC 3339), in Unix nanoseconds.
+pub(crate) fn read_time_ns(text: &str) -> Option<u64> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    u64::try_from(time.unix_timestamp_nanos()).ok()
 }
 
 /// What a stream answers to a publish that names a reply subject.

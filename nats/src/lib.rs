@@ -47,7 +47,7 @@ pub use error::Error;
 pub use events::{EventMessage, EventPublisher};
 pub use ingest::{
     IngestLog, IngestMessage, IngestPublisher, IngestReader, IngestSignals, LogInfo, Problem,
-    ReplyTo, Signal,
+    ReplyTo, Signal, Trimmed,
 };
 pub use membership::{Membership, NodeInfo, assign};
 pub use metrics::METRICS;

@@ -30,6 +30,8 @@ pub const NATS_REQUEST_INFO: &str = "Nats-Request-Info";
 pub const WEFT_PRESENCE: &str = "Weft-Presence";
 /// The bucket of live nodes.
 pub const NODES_BUCKET: &str = "WEFT_NODES";
+/// The bucket that keeps how far each ingest log was trimmed: `<partition>`.
+pub const TRIMMED_BUCKET: &str = "WEFT_TRIMMED";
 /// The bucket of users with sessions: `<user>.<edge>`.
 pub const PRESENCE_BUCKET: &str = "WEFT_PRESENCE";
 

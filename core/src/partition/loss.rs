@@ -11,7 +11,7 @@ use weft_storage::tables::layout::{self, KEY_VERSION, Layout};
 use weft_storage::{Batch, BatchId, Outcome, Store};
 
 use super::ports::CommandLog;
-use super::take::{Taken, info_or_made};
+use super::take::{Taken, info_or_made, move_on};
 use crate::error::Error;
 
 /// What accepting the loss changes.
@@ -92,18 +92,7 @@ pub async fn leave_behind(
         let applied = was.stream_seq;
         warn!(partition, applied, through = before_log, "going on behind what the store lost");
     }
-    let applied = Applied {
-        stream_seq: was.stream_seq.max(before_log),
-        batch_id: batch_id.to_vec(),
-        loss_accepted: false,
-        ..was.clone()
-    };
-    let mut batch = Batch::new(batch_id);
-    batch.guard(applied::key(partition), Some(was.encode()));
-    batch.guard(layout::key(), Some(taken.layout_row.clone()));
-    batch.set(applied::key(partition), applied.encode());
-    match store.commit(batch).await? {
-        Outcome::Committed(_) => Ok(Taken { applied, ..taken }),
-        Outcome::Rejected { .. } => Err(Error::Lost(partition)),
-    }
+    let next =
+        Applied { stream_seq: was.stream_seq.max(before_log), loss_accepted: false, ..was.clone() };
+    move_on(store, partition, taken, next, batch_id).await
 }

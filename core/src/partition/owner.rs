@@ -32,8 +32,8 @@ use crate::error::Error;
 use crate::metrics;
 use crate::store_health::StoreHealth;
 
-/// Before a partition is taken anew whose log went back. Nobody fights for it; the pause bounds what
-/// a log costs that goes back again and again.
+/// Before a partition is taken anew whose log went back, or has a hole. Nobody fights for it; the
+/// pause bounds what a log costs to which that happens again and again.
 const LOG_BACK_PAUSE: Duration = Duration::from_millis(100);
 /// Before a task begins again that panicked.
 const PANIC_PAUSE: Duration = Duration::from_secs(1);
@@ -230,7 +230,7 @@ async fn keep(
                 pause(PANIC_PAUSE, &stop).await;
             }
             Ok(()) | Err(Error::Stopped) => {}
-            Err(error @ Error::LogBack { .. }) => {
+            Err(error @ (Error::LogBack { .. } | Error::LogHole { .. })) => {
                 warn!(partition, %error, "taking the partition anew");
                 pause(LOG_BACK_PAUSE, &stop).await;
             }

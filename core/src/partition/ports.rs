@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tracing::warn;
 use weft_nats::{
     AssetOptions, Bus, EventMessage, EventPublisher, IngestLog, IngestMessage, IngestReader,
-    LogInfo, ReplyTo, Subject, assets,
+    LogInfo, ReplyTo, Subject, Trimmed, assets,
 };
 use weft_proto::{Partition, Tick};
 
@@ -31,8 +31,11 @@ pub trait CommandLog: Send + 'static {
     /// Makes a log that was deleted: it is empty then, and begins at 1.
     async fn make(&self) -> Result<(), Error>;
 
-    /// Goes on reading at `seq`.
-    async fn open(&mut self, seq: u64) -> Result<(), Error>;
+    /// The first sequence at `seq` or after it that the log still has.
+    async fn first_from(&self, seq: u64) -> Result<Option<u64>, Error>;
+
+    /// Goes on reading at `seq`; what is missing at or below `holes_through` is skipped.
+    async fn open(&mut self, seq: u64, holes_through: u64) -> Result<(), Error>;
 
     /// The next message. Cancel-safe. Only after [`open`](Self::open).
     async fn next(&mut self) -> Result<IngestMessage, Error>;
@@ -40,7 +43,14 @@ pub trait CommandLog: Send + 'static {
     /// A message that is there already.
     fn try_next(&mut self) -> Result<Option<IngestMessage>, Error>;
 
-    /// Removes everything below `seq`; a log that ends before is moved forward.
+    /// How far it was trimmed, as it is kept beside it.
+    async fn trimmed(&self) -> Result<Option<Trimmed>, Error>;
+
+    /// Keeps how far it is going to be trimmed; for one store and one log that never goes back.
+    async fn raise_trimmed(&self, to: Trimmed) -> Result<(), Error>;
+
+    /// Removes everything below `seq`; a log that ends before is moved forward. Only after
+    /// [`raise_trimmed`](Self::raise_trimmed).
     async fn purge_below(&self, seq: u64) -> Result<(), Error>;
 }
 
@@ -106,9 +116,21 @@ impl CommandLog for NatsLog {
         Ok(self.log.info().await?)
     }
 
-    async fn open(&mut self, seq: u64) -> Result<(), Error> {
+    async fn first_from(&self, seq: u64) -> Result<Option<u64>, Error> {
+        Ok(self.log.first_from(seq).await?)
+    }
+
+    async fn trimmed(&self) -> Result<Option<Trimmed>, Error> {
+        Ok(self.log.trimmed().await?)
+    }
+
+    async fn raise_trimmed(&self, to: Trimmed) -> Result<(), Error> {
+        Ok(self.log.raise_trimmed(to).await?)
+    }
+
+    async fn open(&mut self, seq: u64, holes_through: u64) -> Result<(), Error> {
         self.reader = None;
-        self.reader = Some(self.log.read_from(seq).await?);
+        self.reader = Some(self.log.read_from(seq, holes_through).await?);
         Ok(())
     }
 

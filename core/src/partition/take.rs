@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::sleep;
-use tracing::warn;
-use weft_nats::LogInfo;
+use tracing::{error, warn};
+use weft_nats::{LogInfo, Trimmed};
 use weft_proto::{Partition, RoomId};
 use weft_storage::tables::applied::{self, Applied};
 use weft_storage::tables::journal::{self, Journal};
@@ -30,6 +30,17 @@ pub struct Taken {
     pub applied: Applied,
     /// The layout row's bytes.
     pub layout_row: Bytes,
+    /// The store's id.
+    pub store_id: u64,
+    /// What the log lacks up to here is skipped.
+    pub holes_through: u64,
+}
+
+impl Taken {
+    /// What is to be kept before the log is trimmed up to `seq`.
+    fn trimmed(&self, log: LogInfo, seq: u64) -> Trimmed {
+        Trimmed { store_id: self.store_id, made_at_ns: log.made_at_ns, seq }
+    }
 }
 
 /// Makes `owner` the partition's owner.
@@ -48,7 +59,7 @@ pub async fn take(
         .map_err(|_| weft_storage::Error::Corrupt("two keys, other rows".into()))?;
     let layout_row =
         layout_row.ok_or_else(|| Error::Layout("the store has no layout row".into()))?;
-    let count = Layout::decode(&layout_row)?.partitions;
+    let Layout { partitions: count, store_id, .. } = Layout::decode(&layout_row)?;
     if u32::from(partition) >= count {
         return Err(Error::Layout(format!("the store has {count} partitions, not {partition}")));
     }
@@ -64,7 +75,7 @@ pub async fn take(
     batch.guard(layout::key(), Some(layout_row.clone()));
     batch.set(applied::key(partition), applied.encode());
     match store.commit(batch).await? {
-        Outcome::Committed(_) => Ok(Taken { applied, layout_row }),
+        Outcome::Committed(_) => Ok(Taken { applied, layout_row, store_id, holes_through: 0 }),
         Outcome::Rejected { .. } => Err(Error::Lost(partition)),
     }
 }
@@ -90,30 +101,45 @@ pub async fn read_row_of(
 }
 
 /// Opens the log behind what is applied, after the taking. A log that ends before that has lost its
-/// tail, and is moved forward: what was lost is applied, or will be sent again. Only here, so that
-/// each purge forward comes after a commit that raised the epoch.
+/// tail, and is moved forward: what was lost is applied, or will be sent again. A log that lacks what
+/// comes next has a hole, and `applied` is moved past it. Only here, so that both come after a commit
+/// that raised the epoch: an owner that was replaced does neither.
 ///
 /// # Errors
-/// [`Error::Lost`] or [`Error::StoreBehind`] where the log has trimmed what is not applied; those of
+/// [`Error::Lost`]; [`Error::StoreBehind`] where what the store has not applied was trimmed; those of
 /// the log and the store.
 pub async fn open_log(
     log: &mut impl CommandLog,
     store: &Store,
-    taken: &Applied,
+    mut taken: Taken,
     partition: Partition,
-) -> Result<(), Error> {
-    let applied = taken.stream_seq;
+    mut new_batch_id: impl FnMut() -> BatchId,
+) -> Result<Taken, Error> {
     loop {
         let found = info_or_made(log, partition).await?;
-        check_begin(found, store, taken, partition, applied).await?;
+        check_store(log, store, &taken, partition, found).await?;
+        let applied = taken.applied.stream_seq;
         let last_seq = found.last_seq;
         if last_seq < applied {
             warn!(partition, applied, last_seq, "the ingest log went back, moving it forward");
+            log.raise_trimmed(taken.trimmed(found, applied)).await?;
             log.purge_below(applied + 1).await?;
+        } else if let Some(through) = hole_after(log, found, applied).await? {
+            let from = applied + 1;
+            error!(
+                partition,
+                from,
+                through,
+                "the ingest log has a hole: what was there was not acknowledged, and is skipped"
+            );
+            let next = Applied { stream_seq: through, ..taken.applied.clone() };
+            taken = move_on(store, partition, taken, next, new_batch_id()).await?;
         }
-        match log.open(applied + 1).await {
+        // What is missing now was missing before this owner: it needs no other one.
+        taken.holes_through = last_seq;
+        match log.open(taken.applied.stream_seq + 1, last_seq).await {
             Err(error) if has_changed(&error) => sleep(CHANGED_PAUSE).await,
-            opened => return opened,
+            opened => return opened.map(|()| taken),
         }
     }
 }
@@ -121,11 +147,12 @@ pub async fn open_log(
 /// Opens the log again behind what was read.
 ///
 /// # Errors
-/// [`Error::LogBack`] where it ends before that: take the partition anew. Else as [`open_log`].
+/// [`Error::LogBack`] where it ends before that, [`Error::LogHole`] where it lacks what comes next:
+/// take the partition anew. [`Error::Lost`]; those of the log and the store.
 pub async fn reopen_log(
     log: &mut impl CommandLog,
     store: &Store,
-    taken: &Applied,
+    (taken, holes_through): (&Applied, u64),
     partition: Partition,
     read: u64,
 ) -> Result<(), Error> {
@@ -136,16 +163,36 @@ pub async fn reopen_log(
             }
             found => found?,
         };
-        check_begin(found, store, taken, partition, read).await?;
         let last_seq = found.last_seq;
         if last_seq < read {
             return Err(Error::LogBack { partition, read, last_seq });
         }
-        match log.open(read + 1).await {
+        let hole = hole_after(log, found, read).await?;
+        if let Some(through) = hole.filter(|through| *through > holes_through) {
+            // Whoever applies trims: an owner that was replaced finds holes that are none.
+            if read_row(store, partition).await?.epoch != taken.epoch {
+                return Err(Error::Lost(partition));
+            }
+            return Err(Error::LogHole { partition, read, through });
+        }
+        match log.open(read + 1, holes_through).await {
             Err(error) if has_changed(&error) => sleep(CHANGED_PAUSE).await,
             opened => return opened,
         }
     }
+}
+
+/// The last sequence that is missing, where the log lacks what comes after `seq` and has, or had,
+/// something behind it. `found` was looked at before.
+async fn hole_after(log: &impl CommandLog, found: LogInfo, seq: u64) -> Result<Option<u64>, Error> {
+    if found.last_seq <= seq {
+        return Ok(None);
+    }
+    let through = match log.first_from(seq + 1).await? {
+        Some(first) => first - 1,
+        None => found.last_seq,
+    };
+    Ok((through > seq).then_some(through))
 }
 
 /// What the log holds; where somebody deleted it, it is made anew. Only after a taking.
@@ -163,22 +210,55 @@ pub async fn info_or_made(log: &impl CommandLog, partition: Partition) -> Result
     }
 }
 
-/// The log must not begin behind `read + 1`.
-async fn check_begin(
-    found: LogInfo,
+/// The store must have applied what was trimmed. How far that is, is kept beside the log; where
+/// nothing is kept yet, the log's beginning says it, and it is kept from then on.
+async fn check_store(
+    log: &impl CommandLog,
     store: &Store,
-    taken: &Applied,
+    taken: &Taken,
     partition: Partition,
-    read: u64,
+    found: LogInfo,
 ) -> Result<(), Error> {
-    if found.first_seq <= read + 1 {
-        return Ok(());
+    let applied = taken.applied.stream_seq;
+    let by_begin = taken.trimmed(found, found.first_seq.saturating_sub(1));
+    let kept = log.trimmed().await?.filter(|kept| kept.is_same_kind(&by_begin));
+    let trimmed = kept.unwrap_or(by_begin).seq;
+    if trimmed > applied {
+        // Whoever applies trims. An owner that was replaced must not cry that the store is old.
+        if read_row(store, partition).await?.epoch != taken.applied.epoch {
+            return Err(Error::Lost(partition));
+        }
+        return Err(Error::StoreBehind { partition, applied, trimmed });
     }
-    // Whoever applies trims. An owner that was replaced must not cry that the store is old.
-    if read_row(store, partition).await?.epoch != taken.epoch {
-        return Err(Error::Lost(partition));
+    if kept.is_none()
+        && let Err(error) = log.raise_trimmed(by_begin).await
+    {
+        // Nothing is trimmed before that is possible; everything else goes on.
+        warn!(partition, %error, "how far the ingest log is trimmed can't be kept");
     }
-    Err(Error::StoreBehind { partition, applied: read, first_seq: found.first_seq })
+    Ok(())
+}
+
+/// Writes the partition's row without applying anything.
+///
+/// # Errors
+/// [`Error::Lost`] where somebody else took the partition; those of the store.
+pub(super) async fn move_on(
+    store: &Store,
+    partition: Partition,
+    taken: Taken,
+    next: Applied,
+    batch_id: BatchId,
+) -> Result<Taken, Error> {
+    let applied = Applied { batch_id: batch_id.to_vec(), ..next };
+    let mut batch = Batch::new(batch_id);
+    batch.guard(applied::key(partition), Some(taken.applied.encode()));
+    batch.guard(layout::key(), Some(taken.layout_row.clone()));
+    batch.set(applied::key(partition), applied.encode());
+    match store.commit(batch).await? {
+        Outcome::Committed(_) => Ok(Taken { applied, ..taken }),
+        Outcome::Rejected { .. } => Err(Error::Lost(partition)),
+    }
 }
 
 /// The log was trimmed, or went back, since it was looked at.

@@ -9,7 +9,8 @@
 //!   next, in a commit that raises the epoch, moves the log forward behind what is applied. No other
 //!   way leads to a purge forward: so edges hear of it by the epoch, and no tick speaks of a log
 //!   that went back.
-//! - **The reader stalls**: the log has more, the loop waits for it, and nothing comes.
+//! - **The reader stalls**: the log has more, the loop waits for it, and nothing comes. Or the log
+//!   had more, and lost it: then the loop finds a hole there.
 //! - **Another owner**: the row is of a later epoch. The loop would learn it with its next commit;
 //!   where the log is quiet that may be long, and meanwhile nobody gives the partition's sign of
 //!   life, if it has been this node's again since.
@@ -34,8 +35,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
-use tracing::debug;
-use weft_nats::LogInfo;
+use tracing::{debug, warn};
+use weft_nats::{LogInfo, Trimmed};
 use weft_proto::{Partition, Tick};
 use weft_runtime::metrics::GaugeHandle;
 use weft_storage::Store;
@@ -114,6 +115,7 @@ pub(super) enum Finding {
 pub(super) struct Watch<L> {
     pub(super) partition: Partition,
     pub(super) epoch: u64,
+    pub(super) store_id: u64,
     pub(super) store: Store,
     pub(super) health: StoreHealth,
     /// Beside the one that the loop reads.
@@ -130,6 +132,7 @@ pub(super) struct Watch<L> {
 struct Seen {
     tick_number: u64,
     trimmed: u64,
+    cannot_trim: bool,
     /// The loop waits behind this sequence for what the log has, since then.
     waiting: Option<(u64, Instant)>,
 }
@@ -184,14 +187,22 @@ impl<L: CommandLog> Watch<L> {
         if self.tick_interval.is_some() && !self.tick(info, seen).await? {
             return Ok(Some(Finding::Replaced));
         }
-        self.trim(info, seen).await?;
+        let trimmed = self.trim(info, seen).await;
+        match trimmed {
+            Ok(()) => seen.cannot_trim = false,
+            // Said once: full logs refuse, and whoever reads why has to find this.
+            Err(error) if !std::mem::replace(&mut seen.cannot_trim, true) => {
+                warn!(partition = self.partition, %error, "the ingest log can't be trimmed");
+            }
+            Err(error) => debug!(partition = self.partition, %error, "nor can it now"),
+        }
         Ok(stalled)
     }
 
     fn stalled(&self, info: LogInfo, seen: &mut Seen) -> Option<Finding> {
-        // Later than the look: what came meanwhile counts as read. What was trimmed never comes.
+        // Later than the look: what came meanwhile counts as read.
         let read = self.reading.read();
-        let has_more = info.last_seq > read && info.last_seq >= info.first_seq;
+        let has_more = info.last_seq > read;
         if !has_more || !self.reading.waits.load(Ordering::SeqCst) {
             seen.waiting = None;
             return None;
@@ -257,6 +268,8 @@ impl<L: CommandLog> Watch<L> {
     async fn trim(&self, info: LogInfo, seen: &mut Seen) -> Result<(), Error> {
         let applied = self.reading.applied.load(Ordering::SeqCst);
         if applied > seen.trimmed && info.last_seq >= applied {
+            let (store_id, made_at_ns) = (self.store_id, info.made_at_ns);
+            self.log.raise_trimmed(Trimmed { store_id, made_at_ns, seq: applied }).await?;
             self.log.purge_below(applied + 1).await?;
             seen.trimmed = applied;
         }

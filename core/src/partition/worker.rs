@@ -29,7 +29,7 @@ use super::publish::{Act, JournalReader, Publisher, event};
 use super::quota::{Quota, QuotaLimits};
 use super::sabotage::{self, Rule};
 use super::state::State;
-use super::take::{open_log, reopen_log, take};
+use super::take::{Taken, open_log, reopen_log, take};
 use super::watch::{Finding, Reading, Watch};
 use crate::error::Error;
 use crate::metrics;
@@ -83,6 +83,8 @@ struct Underway {
 struct Owned<L> {
     worker: Worker<L>,
     guards: Guards,
+    /// What the log lacks up to here is skipped.
+    holes_through: u64,
     state: State,
     quota: Quota,
     plan: Plan,
@@ -102,8 +104,9 @@ impl<L: CommandLog> Worker<L> {
     /// the partition is taken and its log open.
     ///
     /// # Errors
-    /// [`Error::Lost`]; [`Error::LogBack`]: take it anew; [`Error::StoreBehind`]; [`Error::Poison`] and
-    /// [`Error::TooMuch`], for [`Aside::run_workers`]; a store that failed for good.
+    /// [`Error::Lost`]; [`Error::LogBack`] and [`Error::LogHole`]: take it anew;
+    /// [`Error::StoreBehind`]; [`Error::Poison`] and [`Error::TooMuch`], for
+    /// [`Aside::run_workers`]; a store that failed for good.
     pub async fn run(
         mut self,
         stop: CancellationToken,
@@ -118,8 +121,9 @@ impl<L: CommandLog> Worker<L> {
         };
         let id = (self.new_batch_id)();
         let row = loss::leave_behind(&self.log, &self.store, partition, row, id).await?;
-        let (applied, layout_row) = (row.applied, row.layout_row);
-        open_log(&mut self.log, &self.store, &applied, partition).await?;
+        let row =
+            open_log(&mut self.log, &self.store, row, partition, &mut self.new_batch_id).await?;
+        let Taken { applied, layout_row, store_id, holes_through } = row;
         let journal = JournalReader { store: self.store.clone(), partition };
         let unpublished = (applied.published_up_to, applied.stream_seq);
         let publisher = Publisher::start(Arc::clone(&self.bus), journal, unpublished);
@@ -128,11 +132,12 @@ impl<L: CommandLog> Worker<L> {
         taken();
         let reading = Reading::new(applied.stream_seq);
         let (found, findings) = mpsc::channel(1);
-        let watch = self.watch(applied.epoch, &reading, found);
+        let watch = self.watch((applied.epoch, store_id), &reading, found);
         let owned = Owned {
             quota: Quota::new(self.quota),
             plan: Plan::new(1, (self.new_batch_id)(), partition, applied.floor_hour),
             guards: Guards { applied, layout_row },
+            holes_through,
             state: State::default(),
             waiting: VecDeque::new(),
             underway: None,
@@ -150,10 +155,16 @@ impl<L: CommandLog> Worker<L> {
         }
     }
 
-    fn watch(&self, epoch: u64, reading: &Arc<Reading>, found: mpsc::Sender<Finding>) -> Watch<L> {
+    fn watch(
+        &self,
+        (epoch, store_id): (u64, u64),
+        reading: &Arc<Reading>,
+        found: mpsc::Sender<Finding>,
+    ) -> Watch<L> {
         Watch {
             partition: self.partition,
             epoch,
+            store_id,
             store: self.store.clone(),
             health: self.health.clone(),
             log: self.log.beside(),
@@ -186,6 +197,7 @@ impl<L: CommandLog> Owned<L> {
             Ok(()) => self.waiting.clear(),
             // The log has lost what was read: this owner alone still has it.
             Err(Error::LogBack { .. }) => {}
+            Err(Error::LogHole { .. }) => self.waiting.clear(),
             // Of what is planned nothing is committed, and the cache may be half changed.
             Err(Error::Poison { .. } | Error::TooMuch { .. }) => {
                 self.waiting.clear();
@@ -425,12 +437,14 @@ impl<L: CommandLog> Owned<L> {
         self.reading.set_waits(false);
         warn!(partition = self.worker.partition, %why, "reading the ingest log anew");
         metrics::LOG_READS_ANEW.increment();
-        let (read, taken) = (self.reading.read(), &self.guards.applied);
+        let (read, taken) = (self.reading.read(), (&self.guards.applied, self.holes_through));
         let Worker { partition, log, store, .. } = &mut self.worker;
         let mut retry = Retry::default();
         loop {
             match reopen_log(log, store, taken, *partition, read).await {
-                Err(error @ (Error::Lost(_) | Error::LogBack { .. })) => return Err(error),
+                Err(error @ (Error::Lost(_) | Error::LogBack { .. } | Error::LogHole { .. })) => {
+                    return Err(error);
+                }
                 Err(error) if error.is_retryable() => retry.pause(&error, stop).await?,
                 reopened => return reopened,
             }

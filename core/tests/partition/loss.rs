@@ -2,7 +2,6 @@
 
 use weft_core::Error;
 use weft_core::partition::loss::Acceptance;
-use weft_core::partition::ports::CommandLog as _;
 use weft_core::partition::take::read_row;
 use weft_proto::StoreId;
 use weft_storage::tables::layout::{self, Layout};
@@ -30,9 +29,9 @@ async fn an_owner_goes_on_behind_what_is_lost_once_that_is_accepted() {
     for number in 2..=8 {
         world.publish("alice", "alice~bob", Some(id(number)), &text("lost"));
     }
-    world.log.purge_below(9).await.expect("purge");
+    world.trim(7, 8).await;
     let refused = world.own("n2").await.task.await.expect("join").expect_err("refused");
-    assert!(matches!(refused, Error::StoreBehind { applied: 1, first_seq: 9, .. }), "{refused:?}");
+    assert!(matches!(refused, Error::StoreBehind { applied: 1, trimmed: 8, .. }), "{refused:?}");
     assert!(refused.to_string().contains("`weft admin accept-loss`"), "{refused}");
 
     let acceptance = accept(&world, 42).await;
@@ -49,7 +48,7 @@ async fn an_owner_goes_on_behind_what_is_lost_once_that_is_accepted() {
     owner.leave().await.expect("leave");
     assert_eq!(world.entries("alice~bob").await.len(), 2);
     // Accepted once is not accepted for ever.
-    world.log.purge_below(99).await.expect("purge");
+    world.trim(42, 98).await;
     let refused = world.own("n4").await.task.await.expect("join").expect_err("refused");
     assert!(matches!(refused, Error::StoreBehind { .. }), "{refused:?}");
 }

@@ -16,6 +16,8 @@ pub enum Fault {
     Duel,
     /// The log loses its tail, is made anew, or comes back from an older copy.
     LogBack,
+    /// The log loses messages out of its middle.
+    LogHole,
     /// The log's reader is lost, or a request to the log fails.
     Reader,
     /// The log's reader brings nothing more, without a word.
@@ -69,12 +71,13 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Crash,
         Self::Leave,
         Self::Freeze,
         Self::Duel,
         Self::LogBack,
+        Self::LogHole,
         Self::Reader,
         Self::ReaderStalls,
         Self::PublishLost,
@@ -103,12 +106,13 @@ impl Fault {
     ];
 
     /// Those that a schedule plays at times of its own; the others happen on their occasions.
-    pub const FROM_OUTSIDE: [Self; 11] = [
+    pub const FROM_OUTSIDE: [Self; 12] = [
         Self::Crash,
         Self::Leave,
         Self::Freeze,
         Self::Duel,
         Self::LogBack,
+        Self::LogHole,
         Self::BusAway,
         Self::StoreAway,
         Self::ClockJump,

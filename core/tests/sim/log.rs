@@ -8,18 +8,20 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep_until};
 use weft_core::Error;
 use weft_core::partition::ports::CommandLog;
-use weft_nats::{IngestMessage, LogInfo};
+use weft_nats::{IngestMessage, LogInfo, Trimmed};
 
 use super::config::Fault;
 use super::life::Life;
 use super::world::World;
 
-/// A stream without holes: `messages` are those from `first_seq` to `last_seq`.
+/// A stream: `messages` are those from `first_seq` to `last_seq`; `None`: a hole.
 #[derive(Clone)]
 pub struct Stream {
     first_seq: u64,
     last_seq: u64,
-    messages: VecDeque<IngestMessage>,
+    messages: VecDeque<Option<IngestMessage>>,
+    /// Tells streams apart that were made one after the other.
+    made: u32,
     /// Grows when the stream goes back: readers of another era hear nothing more.
     era: u32,
     readers: Vec<Weak<Mutex<Reader>>>,
@@ -32,6 +34,7 @@ impl Default for Stream {
             first_seq: 1,
             last_seq: 0,
             messages: VecDeque::new(),
+            made: 0,
             era: 0,
             readers: Vec::new(),
             copy: None,
@@ -42,6 +45,7 @@ impl Default for Stream {
 #[derive(Default)]
 struct Reader {
     next_seq: u64,
+    holes_through: u64,
     era: u32,
     /// Came before the stream went back.
     held: VecDeque<IngestMessage>,
@@ -53,12 +57,18 @@ struct Reader {
 impl Stream {
     fn push(&mut self, message: IngestMessage) -> u64 {
         self.last_seq += 1;
-        self.messages.push_back(IngestMessage { stream_seq: self.last_seq, ..message });
+        self.messages.push_back(Some(IngestMessage { stream_seq: self.last_seq, ..message }));
         self.last_seq
     }
 
     fn at(&self, seq: u64) -> Option<&IngestMessage> {
-        self.messages.get(usize::try_from(seq.checked_sub(self.first_seq)?).ok()?)
+        self.messages.get(usize::try_from(seq.checked_sub(self.first_seq)?).ok()?)?.as_ref()
+    }
+
+    /// The first message at this place or behind it.
+    fn first_from(&self, seq: u64) -> Option<&IngestMessage> {
+        let index = usize::try_from(seq.saturating_sub(self.first_seq)).ok()?;
+        self.messages.iter().skip(index).find_map(Option::as_ref)
     }
 
     /// Also moves the stream forward where it ends before `seq - 1`.
@@ -103,7 +113,8 @@ impl World {
             0 => {
                 stream.end_era(self);
                 let (era, readers) = (stream.era, std::mem::take(&mut stream.readers));
-                *stream = Stream { era, readers, ..Stream::default() };
+                let made = era;
+                *stream = Stream { era, readers, made, ..Stream::default() };
             }
             1 | 2 => {
                 let Some(copy) = stream.copy.take() else {
@@ -126,6 +137,25 @@ impl World {
         drop(stream);
         self.say(format_args!("the log goes back to {first}..={last}"));
         self.grown.notify_waiters();
+    }
+}
+
+impl World {
+    /// Somebody deletes messages out of the log, or it loses a block.
+    pub fn log_loses_some(&self) {
+        let mut stream = self.stream.lock().expect("stream");
+        let count = stream.messages.len() as u64;
+        let (from, many) = (self.below(count + 1), 1 + self.below(4));
+        for index in (from..count.min(from + many)).map(|index| index as usize) {
+            stream.messages[index] = None;
+        }
+        let first = stream.first_seq;
+        while let Some(None) = stream.messages.front() {
+            stream.messages.pop_front();
+            stream.first_seq += 1;
+        }
+        drop(stream);
+        self.say(format_args!("the log loses {many} from {}", first + from));
     }
 }
 
@@ -170,13 +200,14 @@ impl SimLog {
         if reader.is_stalled || reader.era != stream.era {
             return Ok(None);
         }
-        // Purged meanwhile: the reader goes on behind that, once there is something.
-        let seq = reader.next_seq.max(stream.first_seq);
-        let message = stream.at(seq).cloned();
-        if message.is_some() {
-            reader.next_seq = seq + 1;
+        let Some(message) = stream.first_from(reader.next_seq).cloned() else { return Ok(None) };
+        let (expected, found) = (reader.next_seq, message.stream_seq);
+        if found > expected.max(reader.holes_through + 1) {
+            let stream = "WEFT_IN_0".into();
+            return Err(weft_nats::Error::Gap { stream, expected, found }.into());
         }
-        Ok(message)
+        reader.next_seq = found + 1;
+        Ok(Some(message))
     }
 }
 
@@ -190,7 +221,8 @@ impl CommandLog for SimLog {
         self.ask().await?;
         let info = {
             let stream = self.world().stream.lock().expect("stream");
-            LogInfo { first_seq: stream.first_seq, last_seq: stream.last_seq }
+            let (first_seq, last_seq) = (stream.first_seq, stream.last_seq);
+            LogInfo { first_seq, last_seq, made_at_ns: stream.made.into() }
         };
         self.life.step().await;
         Ok(info)
@@ -201,7 +233,28 @@ impl CommandLog for SimLog {
         self.ask().await
     }
 
-    async fn open(&mut self, seq: u64) -> Result<(), Error> {
+    async fn first_from(&self, seq: u64) -> Result<Option<u64>, Error> {
+        self.ask().await?;
+        let stream = self.world().stream.lock().expect("stream");
+        Ok(stream.first_from(seq).map(|message| message.stream_seq))
+    }
+
+    async fn trimmed(&self) -> Result<Option<Trimmed>, Error> {
+        self.ask().await?;
+        Ok(*self.world().trimmed.lock().expect("trimmed"))
+    }
+
+    async fn raise_trimmed(&self, to: Trimmed) -> Result<(), Error> {
+        self.ask().await?;
+        {
+            let mut trimmed = self.world().trimmed.lock().expect("trimmed");
+            let kept = trimmed.filter(|kept| kept.is_same_kind(&to) && kept.seq >= to.seq);
+            *trimmed = kept.or(Some(to));
+        }
+        self.ask().await
+    }
+
+    async fn open(&mut self, seq: u64, holes_through: u64) -> Result<(), Error> {
         self.ask().await?;
         let name = || "WEFT_IN_0".to_owned();
         let world = Arc::clone(&self.life.world);
@@ -211,12 +264,13 @@ impl CommandLog for SimLog {
             let error = weft_nats::Error::LogBehind { stream: name(), last_seq, next_seq: seq };
             return Err(error.into());
         }
-        if first_seq > seq {
+        if first_seq > seq.max(holes_through + 1) {
             let error = weft_nats::Error::Gap { stream: name(), expected: seq, found: first_seq };
             return Err(error.into());
         }
         let era = stream.era;
-        self.reader = Arc::new(Mutex::new(Reader { next_seq: seq, era, ..Reader::default() }));
+        let reader = Reader { next_seq: seq, holes_through, era, ..Reader::default() };
+        self.reader = Arc::new(Mutex::new(reader));
         stream.readers.push(Arc::downgrade(&self.reader));
         Ok(())
     }
@@ -250,7 +304,8 @@ impl CommandLog for SimLog {
     async fn purge_below(&self, seq: u64) -> Result<(), Error> {
         self.ask().await?;
         {
-            let judged = self.world().check.lock().expect("check").trims(&self.life, seq);
+            let kept = self.world().trimmed.lock().expect("trimmed").map_or(0, |kept| kept.seq);
+            let judged = self.world().check.lock().expect("check").trims(&self.life, seq, kept);
             if let Err(violation) = judged {
                 self.world().violate(violation);
             }

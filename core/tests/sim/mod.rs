@@ -192,6 +192,7 @@ fn happen(world: &Arc<World>, nodes: &[Arc<Node>], node: &Arc<Node>, fault: Faul
         Fault::Duel => nodes.iter().for_each(|node| node.assign(true)),
         Fault::Freeze => node.with_life(|life| life.freeze(world.below(8_000))),
         Fault::LogBack => world.log_goes_back(),
+        Fault::LogHole => world.log_loses_some(),
         Fault::BusAway => world.bus_goes_away(),
         Fault::EdgeDies => world.an_edge_dies(),
         Fault::WireStalls if world.config.devices > 0 => world.edge().grow_deaf(),

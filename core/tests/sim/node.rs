@@ -67,7 +67,7 @@ async fn keep(world: Arc<World>, node: Arc<Node>) {
             Ok(End::Worked(Ok(()) | Err(Error::Stopped))) => {
                 world.say(format_args!("{} has left", life.name));
             }
-            Ok(End::Worked(Err(error @ Error::LogBack { .. }))) => {
+            Ok(End::Worked(Err(error @ (Error::LogBack { .. } | Error::LogHole { .. })))) => {
                 world.say(format_args!("{} takes it anew: {error}", life.name));
                 sleep(Duration::from_millis(100)).await;
             }

@@ -46,8 +46,11 @@ impl Checker {
         }
     }
 
-    /// Everything below `seq` goes from the log.
-    pub fn trims(&self, life: &Life, seq: u64) -> Judged<()> {
+    /// Everything below `seq` goes from the log; `kept` says beside it how far it was trimmed.
+    pub fn trims(&self, life: &Life, seq: u64, kept: u64) -> Judged<()> {
+        if seq > kept + 1 {
+            return Err(format!("{} trims below {seq}, and only {kept} is kept", life.name));
+        }
         if seq > self.row.stream_seq + 1 {
             return Err(format!("{} removes what is not applied, up to {seq}", life.name));
         }

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weft_core::partition::quota::QuotaLimits;
+use weft_nats::Trimmed;
 use weft_runtime::Clock;
 use weft_storage::memory::Memory;
 
@@ -30,6 +31,8 @@ pub struct World {
     pub memory: Memory,
     pub stream: Mutex<Stream>,
     pub grown: Notify,
+    /// Beside the log: how far it was trimmed.
+    pub trimmed: Mutex<Option<Trimmed>>,
     pub check: Mutex<Checker>,
     /// What edges heard of the log.
     pub ticked: Mutex<Ticked>,
@@ -85,6 +88,7 @@ impl World {
             memory: Memory::new(),
             stream: Mutex::default(),
             grown: Notify::new(),
+            trimmed: Mutex::default(),
             check: Mutex::default(),
             ticked: Mutex::default(),
             edges: Mutex::default(),

@@ -12,11 +12,11 @@ use bytes::Bytes;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use weft_core::partition::aside::Aside;
-use weft_core::partition::ports::{EventBus, Stored};
+use weft_core::partition::ports::{CommandLog as _, EventBus, Stored};
 use weft_core::partition::quota::QuotaLimits;
 use weft_core::partition::worker::Worker;
 use weft_core::{Error, StoreHealth};
-use weft_nats::{EventMessage, IngestMessage, ReplyTo};
+use weft_nats::{EventMessage, IngestMessage, ReplyTo, Trimmed};
 use weft_proto::{Body, ClientId, EventHead, NodeId, Partition, RoomId, Tick, UserId};
 use weft_runtime::{Clock, ManualClock};
 use weft_storage::memory::Memory;
@@ -332,6 +332,13 @@ impl World {
         // An error: it ended before; the caller looks at the task.
         let _ = is_taken.await;
         Owner { stop, task }
+    }
+
+    /// The log is trimmed up to `seq`, as the store of this id has applied it.
+    pub async fn trim(&self, store_id: u64, seq: u64) {
+        let to = Trimmed { store_id, made_at_ns: 1, seq };
+        self.log.raise_trimmed(to).await.expect("kept");
+        self.log.purge_below(seq + 1).await.expect("purge");
     }
 
     /// Publishes a command; returns its token.

@@ -7,12 +7,13 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use weft_core::Error;
 use weft_core::partition::ports::CommandLog;
-use weft_nats::{IngestMessage, LogInfo};
+use weft_nats::{IngestMessage, LogInfo, Trimmed};
 
-/// Like a JetStream stream: `messages` are those from `first_seq` on.
+/// Like a JetStream stream: `messages` are those from `first_seq` on; `None`: a hole.
 struct Stream {
     first_seq: u64,
-    messages: VecDeque<IngestMessage>,
+    messages: VecDeque<Option<IngestMessage>>,
+    trimmed: Option<Trimmed>,
     /// Readers that are open bring nothing more: only those that are opened later.
     stalls: u64,
     opened: u64,
@@ -23,6 +24,12 @@ impl Stream {
     fn last_seq(&self) -> u64 {
         self.first_seq - 1 + self.messages.len() as u64
     }
+
+    /// The first message at this place or behind it.
+    fn first_from(&self, seq: u64) -> Option<&IngestMessage> {
+        let index = usize::try_from(seq.saturating_sub(self.first_seq)).expect("index");
+        self.messages.iter().skip(index).find_map(Option::as_ref)
+    }
 }
 
 /// A log that everybody shares.
@@ -32,6 +39,7 @@ pub struct Log {
     grown: Arc<Notify>,
     trimmed: Arc<Notify>,
     next_seq: u64,
+    holes_through: u64,
     /// As the stream had it when the reader was opened.
     stalls: u64,
 }
@@ -41,12 +49,20 @@ impl Default for Log {
         let stream = Stream {
             first_seq: 1,
             messages: VecDeque::new(),
+            trimmed: None,
             stalls: 0,
             opened: 0,
             is_gone: false,
         };
         let stream = Arc::new(Mutex::new(stream));
-        Self { stream, grown: Arc::default(), trimmed: Arc::default(), next_seq: 1, stalls: 0 }
+        Self {
+            stream,
+            grown: Arc::default(),
+            trimmed: Arc::default(),
+            next_seq: 1,
+            holes_through: 0,
+            stalls: 0,
+        }
     }
 }
 
@@ -58,7 +74,7 @@ impl Log {
     pub fn publish(&self, message: IngestMessage) -> u64 {
         let mut stream = self.stream();
         let stream_seq = stream.last_seq() + 1;
-        stream.messages.push_back(IngestMessage { stream_seq, ..message });
+        stream.messages.push_back(Some(IngestMessage { stream_seq, ..message }));
         self.grown.notify_waiters();
         stream_seq
     }
@@ -74,6 +90,19 @@ impl Log {
         let kept = (last_seq + 1).saturating_sub(stream.first_seq);
         stream.messages.truncate(usize::try_from(kept).expect("few"));
         assert_eq!(stream.last_seq(), last_seq, "a tail that is not there can't stay");
+    }
+
+    /// Somebody deletes these.
+    pub fn lose(&self, seqs: std::ops::RangeInclusive<u64>) {
+        let mut stream = self.stream();
+        for seq in seqs {
+            let index = usize::try_from(seq - stream.first_seq).expect("index");
+            stream.messages[index] = None;
+        }
+        while let Some(None) = stream.messages.front() {
+            stream.messages.pop_front();
+            stream.first_seq += 1;
+        }
     }
 
     pub fn first_seq(&self) -> u64 {
@@ -125,11 +154,28 @@ impl CommandLog for Log {
         if stream.is_gone {
             return Err(weft_nats::Error::NoStream("on purpose".into()).into());
         }
-        Ok(LogInfo { first_seq: stream.first_seq, last_seq: stream.last_seq() })
+        let (first_seq, last_seq) = (stream.first_seq, stream.last_seq());
+        Ok(LogInfo { first_seq, last_seq, made_at_ns: 1 })
     }
 
-    async fn open(&mut self, seq: u64) -> Result<(), Error> {
+    async fn first_from(&self, seq: u64) -> Result<Option<u64>, Error> {
+        Ok(self.stream().first_from(seq).map(|message| message.stream_seq))
+    }
+
+    async fn trimmed(&self) -> Result<Option<Trimmed>, Error> {
+        Ok(self.stream().trimmed)
+    }
+
+    async fn raise_trimmed(&self, to: Trimmed) -> Result<(), Error> {
+        let mut stream = self.stream();
+        let kept = stream.trimmed.filter(|kept| kept.is_same_kind(&to) && kept.seq >= to.seq);
+        stream.trimmed = kept.or(Some(to));
+        Ok(())
+    }
+
+    async fn open(&mut self, seq: u64, holes_through: u64) -> Result<(), Error> {
         self.next_seq = seq;
+        self.holes_through = holes_through;
         let mut stream = self.stream();
         stream.opened += 1;
         let stalls = stream.stalls;
@@ -154,12 +200,15 @@ impl CommandLog for Log {
         if stream.stalls > self.stalls {
             return Ok(None);
         }
-        let seq = self.next_seq.max(stream.first_seq);
-        let index = usize::try_from(seq - stream.first_seq).expect("index");
-        let message = stream.messages.get(index).cloned();
+        let Some(message) = stream.first_from(self.next_seq).cloned() else { return Ok(None) };
         drop(stream);
-        self.next_seq = seq + u64::from(message.is_some());
-        Ok(message)
+        let (expected, found) = (self.next_seq, message.stream_seq);
+        if found > expected.max(self.holes_through + 1) {
+            let stream = "WEFT_IN_0".into();
+            return Err(weft_nats::Error::Gap { stream, expected, found }.into());
+        }
+        self.next_seq = found + 1;
+        Ok(Some(message))
     }
 
     async fn purge_below(&self, seq: u64) -> Result<(), Error> {

@@ -150,13 +150,14 @@ async fn what_was_read_before_the_log_lost_it_is_kept() {
 #[tokio::test]
 async fn only_a_taking_moves_a_log_forward() {
     let world = World::new(&["alice", "bob"]).await;
-    let mut taken = take(&world.store, 0, "n1", [1; 16]).await.expect("taken").applied;
-    taken.stream_seq = 3;
+    let mut taken = take(&world.store, 0, "n1", [1; 16]).await.expect("taken");
+    taken.applied.stream_seq = 3;
     let mut log = world.log.clone();
-    let reopened = reopen_log(&mut log, &world.store, &taken, 0, 3).await;
+    let reopened = reopen_log(&mut log, &world.store, (&taken.applied, 0), 0, 3).await;
     assert!(matches!(reopened, Err(Error::LogBack { read: 3, last_seq: 0, .. })), "{reopened:?}");
     assert_eq!(log.last_seq(), 0);
-    open_log(&mut log, &world.store, &taken, 0).await.expect("open");
+    let opened = open_log(&mut log, &world.store, taken, 0, || [2; 16]).await;
+    assert!(opened.is_ok(), "{:?}", opened.err());
     assert_eq!(log.last_seq(), 3);
 }
 

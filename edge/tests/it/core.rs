@@ -190,7 +190,7 @@ impl Core {
         let log = IngestLog::open(&self.bus, 0);
         let mut next_seq = 1;
         loop {
-            let Ok(mut reader) = log.read_from(next_seq).await else {
+            let Ok(mut reader) = log.read_from(next_seq, 0).await else {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             };

@@ -322,7 +322,7 @@ impl Counted {
 }
 
 /// A line break in a value would let its author write headers of their own.
-fn header_map(headers: &[(&'static str, &str)]) -> Result<Option<HeaderMap>, Error> {
+pub(crate) fn header_map(headers: &[(&'static str, &str)]) -> Result<Option<HeaderMap>, Error> {
     if headers.is_empty() {
         return Ok(None);
     }

@@ -7,10 +7,12 @@ use serde_json::json;
 use tokio::sync::Mutex;
 use weft_proto::Partition;
 
+use super::raw;
 use super::reader::IngestReader;
+use super::trimmed::{self, Trimmed};
 use crate::bus::{Bus, Link};
 use crate::error::Error;
-use crate::jetstream::request;
+use crate::jetstream::{read_time_ns, request};
 use crate::subject::ingest_stream;
 
 /// What the stream holds.
@@ -20,12 +22,15 @@ pub struct LogInfo {
     pub first_seq: u64,
     /// The newest sequence that it ever gave; 0 before the first message.
     pub last_seq: u64,
+    /// When it was made, Unix nanoseconds: one that is made anew counts from 1.
+    pub made_at_ns: u64,
 }
 
 /// A handle on one partition's log.
 #[derive(Clone)]
 pub struct IngestLog {
     bus: Bus,
+    partition: Partition,
     stream: Arc<str>,
     /// A connection of its own, for reading alone; made at first use, and anew when it has died.
     ///
@@ -37,6 +42,8 @@ pub struct IngestLog {
 
 #[derive(Deserialize)]
 struct StreamInfo {
+    /// RFC 3339.
+    created: String,
     state: StreamState,
 }
 
@@ -57,7 +64,7 @@ impl IngestLog {
     #[must_use]
     pub fn open(bus: &Bus, partition: Partition) -> Self {
         let stream = ingest_stream(partition).into();
-        Self { bus: bus.clone(), stream, reader: Arc::default() }
+        Self { bus: bus.clone(), partition, stream, reader: Arc::default() }
     }
 
     /// What the stream holds at the moment.
@@ -68,13 +75,23 @@ impl IngestLog {
         info(self.bus.link(), &self.stream).await
     }
 
-    /// Reads from `seq` (at least 1) on, without end.
+    /// The first sequence at `seq` or after it that the stream still has.
     ///
     /// # Errors
-    /// [`Error::Gap`] where the stream begins after `seq`: the store is older than the log.
+    /// As [`info`](Self::info).
+    pub async fn first_from(&self, seq: u64) -> Result<Option<u64>, Error> {
+        let first = raw::first_from(self.bus.link(), &self.stream, seq.max(1)).await?;
+        Ok(first.map(|message| message.seq))
+    }
+
+    /// Reads from `seq` (at least 1) on, without end. What is missing at or below `holes_through` is
+    /// skipped, with an ERROR in the log.
+    ///
+    /// # Errors
+    /// [`Error::Gap`] where the stream begins after `seq`, and that is not to be skipped.
     /// [`Error::LogBehind`] where it ends before `seq - 1`: [`purge_below`](Self::purge_below)
     /// `seq` first, else messages up to there would be skipped. Else as [`info`](Self::info).
-    pub async fn read_from(&self, seq: u64) -> Result<IngestReader, Error> {
+    pub async fn read_from(&self, seq: u64, holes_through: u64) -> Result<IngestReader, Error> {
         let seq = seq.max(1);
         let link = self.reader_link().await?;
         let found = info(&link, &self.stream).await?;
@@ -82,12 +99,13 @@ impl IngestLog {
             let stream = self.stream.to_string();
             return Err(Error::LogBehind { stream, last_seq: found.last_seq, next_seq: seq });
         }
-        if found.first_seq > seq {
+        if found.first_seq > seq.max(holes_through.saturating_add(1)) {
             let stream = self.stream.to_string();
             return Err(Error::Gap { stream, expected: seq, found: found.first_seq });
         }
         let main_link = Arc::clone(self.bus.link());
-        IngestReader::open(link, main_link, Arc::clone(&self.stream), seq).await
+        let stream = Arc::clone(&self.stream);
+        IngestReader::open(link, main_link, stream, (seq, holes_through)).await
     }
 
     async fn reader_link(&self) -> Result<Arc<Link>, Error> {
@@ -98,6 +116,23 @@ impl IngestLog {
         let link = self.bus.another_link().await?;
         *reader = Some(Arc::clone(&link));
         Ok(link)
+    }
+
+    /// How far it was trimmed, as it is kept beside the log.
+    ///
+    /// # Errors
+    /// As [`info`](Self::info).
+    pub async fn trimmed(&self) -> Result<Option<Trimmed>, Error> {
+        let (kept, _) = trimmed::read(self.bus.link(), self.partition).await?;
+        Ok(kept)
+    }
+
+    /// Keeps how far it is going to be trimmed. For one store and one stream that never goes back.
+    ///
+    /// # Errors
+    /// As [`info`](Self::info); [`Error::Bucket`].
+    pub async fn raise_trimmed(&self, to: Trimmed) -> Result<(), Error> {
+        trimmed::raise(self.bus.link(), self.partition, to).await
     }
 
     /// Removes everything below `seq`: the trim of what is applied. Where the stream ends before
@@ -113,5 +148,7 @@ impl IngestLog {
 
 pub(super) async fn info(link: &Link, stream: &str) -> Result<LogInfo, Error> {
     let info: StreamInfo = request(link, &format!("STREAM.INFO.{stream}"), &json!({})).await?;
-    Ok(LogInfo { first_seq: info.state.first_seq, last_seq: info.state.last_seq })
+    let made_at_ns = read_time_ns(&info.created).ok_or(Error::Malformed("stream info"))?;
+    let StreamState { first_seq, last_seq } = info.state;
+    Ok(LogInfo { first_seq, last_seq, made_at_ns })
 }

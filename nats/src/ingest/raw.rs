@@ -12,13 +12,11 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::json;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::message::{IngestMessage, Problem};
 use crate::bus::Link;
 use crate::error::Error;
-use crate::jetstream::{JsError, ask};
+use crate::jetstream::{JsError, ask, read_time_ns};
 
 /// Requests underway at once. The largest message has 2 MB in this form, and the server drops a
 /// connection that has 64 MB waiting.
@@ -58,18 +56,15 @@ pub(super) struct RawMessage {
 
 impl RawMessage {
     fn read(got: GotMessage) -> Self {
-        let time = OffsetDateTime::parse(&got.time, &Rfc3339).ok();
-        let stored_at_ms = time.map(|time| time.unix_timestamp_nanos() / 1_000_000);
-        let decoded = |text: Option<String>| text.map(|text| STANDARD.decode(text));
-        let headers = match decoded(got.hdrs) {
+        let headers = match got.hdrs {
             None => Some(Vec::new()),
-            Some(block) => block.ok().and_then(|block| read_headers(&block)),
+            Some(block) => decode(&block).and_then(|block| read_headers(&block)),
         };
         Self {
             seq: got.seq,
-            stored_at_ms: stored_at_ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0),
+            stored_at_ms: read_time_ns(&got.time).unwrap_or(0) / 1_000_000,
             subject: got.subject,
-            payload: decoded(got.data).and_then(Result::ok).unwrap_or_default().into(),
+            payload: got.data.as_deref().and_then(decode).unwrap_or_default().into(),
             headers,
         }
     }
@@ -151,6 +146,11 @@ pub(super) async fn stretch(
         messages.push(message);
     }
     Ok(messages)
+}
+
+/// Reads base64.
+pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok()
 }
 
 /// The lines of a header block; `None` where it is not well-formed. Stricter than the client

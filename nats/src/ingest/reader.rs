@@ -11,14 +11,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, sleep_until};
 
-use super::log::info;
 use super::message::IngestMessage;
 use super::raw;
 use crate::bus::{Connection, Link, Message, Subscription, made_anew};
@@ -52,6 +51,9 @@ pub struct IngestReader {
     generation: u64,
     /// The sequence that must come next.
     next_seq: u64,
+    /// What is missing up to here is skipped.
+    holes_through: u64,
+    holes: u64,
     /// Came, but not yet returned.
     held: VecDeque<IngestMessage>,
     source: Source,
@@ -71,8 +73,8 @@ struct Place {
 /// Where the next messages come from.
 enum Source {
     Consumer(Consumer),
-    /// It is looked for.
-    Coming(BoxFuture<'static, Result<Found, Error>>),
+    /// It is looked for, by one task.
+    Coming(JoinSet<Result<Found, Error>>),
 }
 
 /// What a look ahead brought.
@@ -102,19 +104,30 @@ struct ConsumerMade {
 
 impl IngestReader {
     /// Reads `stream` from `next_seq` on, over `link`, which no other stream is read over.
+    /// What is missing up to `holes_through` is skipped.
     pub(super) async fn open(
         link: Arc<Link>,
         main_link: Arc<Link>,
         stream: Arc<str>,
-        next_seq: u64,
+        (next_seq, holes_through): (u64, u64),
     ) -> Result<Self, Error> {
         let connection = link.connection();
         let generation = link.state().generation;
         let place = Place { link, main_link, stream };
         let found = place.clone().look(next_seq, 1).await?;
-        let source = Source::Coming(Box::pin(async { Ok(found) }));
-        let held = VecDeque::new();
-        Ok(Self { place, connection, generation, next_seq, held, source, lost: None })
+        let mut reader = Self {
+            place,
+            connection,
+            generation,
+            next_seq,
+            holes_through,
+            holes: 0,
+            held: VecDeque::new(),
+            source: Source::Coming(JoinSet::new()),
+            lost: None,
+        };
+        reader.take_in(found);
+        Ok(reader)
     }
 
     /// The sequence of the message that comes next.
@@ -127,33 +140,27 @@ impl IngestReader {
     ///
     /// # Errors
     /// [`Error::ReaderLost`]: open another reader from [`next_seq`](Self::next_seq).
-    /// [`Error::Gap`]: sequences are missing that were not purged. [`Error::Timeout`] while asking
-    /// about a jump.
+    /// [`Error::Gap`]: sequences are missing.
     pub async fn next(&mut self) -> Result<IngestMessage, Error> {
         loop {
             if let Some(message) = self.try_next()? {
                 return Ok(message);
             }
-            match self.held.front() {
-                Some(held) => {
-                    let found = held.stream_seq;
-                    self.explain_jump(found).await?;
-                }
-                None => self.wait().await?,
-            }
+            self.wait().await?;
         }
     }
 
     /// A message that is there already; `None` says: call [`next`](Self::next).
     ///
     /// # Errors
-    /// [`Error::ReaderLost`], after all that had come was returned.
+    /// As [`next`](Self::next), after all that had come was returned.
     pub fn try_next(&mut self) -> Result<Option<IngestMessage>, Error> {
         loop {
             if let Some(held) = self.held.front() {
-                let is_next = held.stream_seq == self.next_seq;
-                self.next_seq += u64::from(is_next);
-                return Ok(if is_next { self.held.pop_front() } else { None });
+                let found = held.stream_seq;
+                self.skip_to(found)?;
+                self.next_seq = found + 1;
+                return Ok(self.held.pop_front());
             }
             if let Source::Consumer(consumer) = &mut self.source
                 && let Some(message) = consumer.subscription.try_next()
@@ -176,12 +183,10 @@ impl IngestReader {
     async fn wait(&mut self) -> Result<(), Error> {
         let consumer = match &mut self.source {
             Source::Coming(coming) => {
-                let found = coming.await;
-                self.source = Source::Coming(Box::pin(std::future::pending()));
-                if found.is_err() {
-                    self.lost = Some("the log can't be asked");
+                match coming.join_next().await {
+                    Some(Ok(found)) => self.take_in(found?),
+                    _ => self.lost = Some("the log can't be asked"),
                 }
-                self.take_in(found?);
                 return Ok(());
             }
             Source::Consumer(consumer) => consumer,
@@ -221,8 +226,9 @@ impl IngestReader {
                 let behind = messages.last().map_or(self.next_seq, |last| last.stream_seq + 1);
                 self.held.extend(messages);
                 // What comes behind a bad one is read in the same way, until a whole stretch is good.
-                let coming = self.place.clone().look(behind, STRETCH.0);
-                self.source = Source::Coming(Box::pin(coming));
+                let mut coming = JoinSet::new();
+                coming.spawn(self.place.clone().look(behind, STRETCH.0));
+                self.source = Source::Coming(coming);
             }
         }
     }
@@ -251,16 +257,24 @@ impl IngestReader {
         self.held.push_back(message);
     }
 
-    /// `found` came where `next_seq` was due. A purge explains it; nothing else does.
-    async fn explain_jump(&mut self, found: u64) -> Result<(), Error> {
-        let Place { link, stream, .. } = &self.place;
-        let now = info(link, stream).await?;
-        if now.first_seq < found {
-            let stream = stream.to_string();
-            return Err(Error::Gap { stream, expected: self.next_seq, found });
+    /// `found` came where `next_seq` was due.
+    fn skip_to(&mut self, found: u64) -> Result<(), Error> {
+        let (stream, expected) = (&self.place.stream, self.next_seq);
+        if found == expected {
+            return Ok(());
         }
-        tracing::info!(%stream, from = self.next_seq, to = found, "purged: skipped");
-        self.next_seq = found;
+        if found > self.holes_through.saturating_add(1) {
+            return Err(Error::Gap { stream: stream.to_string(), expected, found });
+        }
+        self.holes += 1;
+        // A purge by subject may leave thousands: not a line for each.
+        if self.holes.is_power_of_two() {
+            let (through, holes) = (found - 1, self.holes);
+            tracing::error!(
+                %stream, from = expected, through, holes,
+                "the ingest log has a hole: what was there was not acknowledged, and is skipped"
+            );
+        }
         Ok(())
     }
 }

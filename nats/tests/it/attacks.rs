@@ -14,7 +14,7 @@ use crate::raw::Raw;
 async fn log_of(core: &Bus, count: u64) -> Vec<IngestMessage> {
     let log = IngestLog::open(core, 0);
     assert_eq!(log.info().await.expect("info").last_seq, count, "messages in the log");
-    let mut reader = log.read_from(1).await.expect("reader");
+    let mut reader = log.read_from(1, 0).await.expect("reader");
     let mut messages = Vec::new();
     for _ in 0..count {
         messages.push(soon("a command", reader.next()).await.expect("command"));
@@ -178,7 +178,7 @@ async fn a_message_that_cannot_be_parsed_is_returned_as_such() {
     let log = IngestLog::open(&core, 0);
     let last = log.info().await.expect("info").last_seq;
     assert_eq!(last, 10);
-    let mut reader = log.read_from(1).await.expect("reader");
+    let mut reader = log.read_from(1, 0).await.expect("reader");
     let mut problems = Vec::new();
     for seq in 1..=last {
         let message = loop {
@@ -188,7 +188,7 @@ async fn a_message_that_cannot_be_parsed_is_returned_as_such() {
                     let next = reader.next_seq();
                     reader = soon("a reader", async {
                         loop {
-                            match log.read_from(next).await {
+                            match log.read_from(next, 0).await {
                                 Ok(reader) => return reader,
                                 Err(error) => assert!(error.is_retryable(), "{error}"),
                             }
@@ -213,7 +213,7 @@ async fn read_all(log: &IngestLog, count: u64) -> (Vec<IngestMessage>, usize) {
     let (mut messages, mut opened) = (Vec::new(), 0);
     while messages.len() as u64 != count {
         let next_seq = messages.len() as u64 + 1;
-        let mut reader = match log.read_from(next_seq).await {
+        let mut reader = match log.read_from(next_seq, 0).await {
             Ok(reader) => reader,
             Err(error) if error.is_retryable() => continue,
             Err(error) => panic!("{error}"),
@@ -246,7 +246,7 @@ async fn a_stretch_that_cannot_be_parsed_is_read_in_bulk() {
     admin.publish(b"weft.p.0.alice.public", "_INBOX_admin.last", b"", b"end").await;
     while admin.message().await.0 != "_INBOX_admin.last" {}
     // The other partition's reader must not notice.
-    let mut other = IngestLog::open(&core, 1).read_from(1).await.expect("reader");
+    let mut other = IngestLog::open(&core, 1).read_from(1, 0).await.expect("reader");
     let log = IngestLog::open(&core, 0);
     let (messages, opened) = read_all(&log, BAD + 1).await;
     assert!(messages.iter().zip(1..).all(|(message, seq)| message.stream_seq == seq));

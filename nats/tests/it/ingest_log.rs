@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use weft_nats::{Bus, Error, IngestLog, IngestPublisher, IngestReader, IngestSignals, Signal};
+use weft_nats::{
+    Bus, Error, IngestLog, IngestPublisher, IngestReader, IngestSignals, Signal, Trimmed,
+};
 
 use crate::common::{Fixture, eventually, node, room, soon, user};
 
@@ -55,7 +57,7 @@ async fn a_reader_is_contiguous_across_a_server_restart() {
     let core = fixture.bus("core", "c").await;
     let log = IngestLog::open(&core, 0);
     let mut sender = Sender::new(&fixture).await;
-    let mut reader = log.read_from(1).await.expect("reader");
+    let mut reader = log.read_from(1, 0).await.expect("reader");
     sender.send(5_000).await;
     read(&mut reader, 1..=3_000).await;
 
@@ -82,7 +84,7 @@ async fn a_reader_is_contiguous_across_a_server_restart() {
     if log.info().await.expect("info").last_seq + 1 < next {
         log.purge_below(next).await.expect("purge");
     }
-    let mut reader = log.read_from(next).await.expect("reader");
+    let mut reader = log.read_from(next, 0).await.expect("reader");
     let last = *sender.send(100).await.last().expect("some");
     read(&mut reader, next..=last).await;
 }
@@ -95,27 +97,30 @@ async fn a_purge_forward_gives_exactly_that_sequence() {
     let mut sender = Sender::new(&fixture).await;
     sender.send(90).await;
     // The store has applied 100: the log went back.
-    let error = log.read_from(101).await.err().expect("behind");
+    let error = log.read_from(101, 0).await.err().expect("behind");
     assert!(matches!(error, Error::LogBehind { last_seq: 90, next_seq: 101, .. }), "{error}");
     log.purge_below(101).await.expect("purge");
     let info = log.info().await.expect("info");
     assert_eq!((info.first_seq, info.last_seq), (101, 100));
-    let mut reader = log.read_from(101).await.expect("reader");
+    let mut reader = log.read_from(101, 0).await.expect("reader");
     assert_eq!(sender.send(3).await, BTreeSet::from([101, 102, 103]));
     read(&mut reader, 101..=103).await;
 }
 
 #[tokio::test]
-async fn a_purge_explains_a_jump_and_nothing_else_does() {
+async fn a_hole_is_said_and_skipped_only_where_that_is_asked_for() {
     let fixture = Fixture::new(1).await;
     let core = fixture.bus("core", "c").await;
     let log = IngestLog::open(&core, 0);
     let mut sender = Sender::new(&fixture).await;
     sender.send(10).await;
-    let mut reader = log.read_from(1).await.expect("reader");
+    let mut reader = log.read_from(1, 0).await.expect("reader");
     read(&mut reader, 1..=10).await;
     log.purge_below(51).await.expect("purge");
     sender.send(2).await;
+    let error = soon("the gap", reader.next()).await.expect_err("gap");
+    assert!(matches!(error, Error::Gap { expected: 11, found: 51, .. }), "{error}");
+    let mut reader = log.read_from(11, 50).await.expect("reader");
     read(&mut reader, 51..=52).await;
 
     // Somebody removes a message out of the middle.
@@ -126,11 +131,17 @@ async fn a_purge_explains_a_jump_and_nothing_else_does() {
     let delete = b"$JS.API.STREAM.MSG.DELETE.WEFT_IN_0";
     admin.publish(delete, "_INBOX_admin.1", b"", br#"{"seq":55}"#).await;
     admin.message().await;
-    let mut reader = log.read_from(53).await.expect("reader");
+    let mut reader = log.read_from(53, 0).await.expect("reader");
     read(&mut reader, 53..=54).await;
     let error = soon("the gap", reader.next()).await.expect_err("gap");
     assert!(matches!(error, Error::Gap { expected: 55, found: 56, .. }), "{error}");
     assert!(!error.is_retryable());
+    let mut reader = log.read_from(53, 55).await.expect("reader");
+    read(&mut reader, 53..=54).await;
+    read(&mut reader, 56..=62).await;
+    let first = async |seq| log.first_from(seq).await.expect("asked");
+    assert_eq!((first(1).await, first(55).await), (Some(51), Some(56)));
+    assert_eq!((first(62).await, first(63).await), (Some(62), None));
 }
 
 #[tokio::test]
@@ -140,9 +151,9 @@ async fn a_log_that_begins_too_late_is_a_gap() {
     let log = IngestLog::open(&core, 0);
     Sender::new(&fixture).await.send(20).await;
     log.purge_below(11).await.expect("purge");
-    let error = log.read_from(5).await.err().expect("gap");
+    let error = log.read_from(5, 0).await.err().expect("gap");
     assert!(matches!(error, Error::Gap { expected: 5, found: 11, .. }), "{error}");
-    let mut reader = log.read_from(11).await.expect("reader");
+    let mut reader = log.read_from(11, 0).await.expect("reader");
     read(&mut reader, 11..=20).await;
 }
 
@@ -153,7 +164,7 @@ async fn a_deleted_consumer_is_noticed() {
     let log = IngestLog::open(&core, 0);
     let mut sender = Sender::new(&fixture).await;
     sender.send(3).await;
-    let mut reader = log.read_from(1).await.expect("reader");
+    let mut reader = log.read_from(1, 0).await.expect("reader");
     read(&mut reader, 1..=3).await;
     let mut admin = crate::raw::Raw::connect(fixture.port(), "admin").await;
     admin.subscribe("_INBOX_admin.1").await;
@@ -165,7 +176,7 @@ async fn a_deleted_consumer_is_noticed() {
     admin.message().await;
     let error = soon("the loss", reader.next()).await.expect_err("lost");
     assert!(matches!(error, Error::ReaderLost { next_seq: 4, .. }), "{error}");
-    let mut reader = log.read_from(4).await.expect("reader");
+    let mut reader = log.read_from(4, 0).await.expect("reader");
     sender.send(1).await;
     read(&mut reader, 4..=4).await;
 }
@@ -189,7 +200,31 @@ async fn a_backlog_is_read_whole() {
     }
     let info = async || log.info().await.expect("info").last_seq;
     eventually("all stored", async || info().await == 6_020).await;
-    let mut reader = log.read_from(1).await.expect("reader");
+    let mut reader = log.read_from(1, 0).await.expect("reader");
     read(&mut reader, 1..=6_020).await;
     assert!(reader.try_next().expect("open").is_none());
+}
+
+#[tokio::test]
+async fn what_was_trimmed_is_kept_and_never_goes_back() {
+    let fixture = Fixture::new(2).await;
+    let core = fixture.bus("core", "c").await;
+    let log = IngestLog::open(&core, 1);
+    assert_eq!(log.trimmed().await.expect("read"), None);
+    let made_at_ns = log.info().await.expect("info").made_at_ns;
+    let mark = |seq| Trimmed { store_id: u64::MAX, made_at_ns, seq };
+    let raised = async |to| {
+        log.raise_trimmed(to).await.expect("raised");
+        log.trimmed().await.expect("read").expect("kept")
+    };
+    assert_eq!(raised(mark(7)).await, mark(7));
+    assert_eq!(raised(mark(5)).await, mark(7));
+    // Two owners at once: the higher one wins.
+    let (first, second) = tokio::join!(log.raise_trimmed(mark(9)), log.raise_trimmed(mark(8)));
+    assert!(first.is_ok() && second.is_ok());
+    assert_eq!(log.trimmed().await.expect("read"), Some(mark(9)));
+    // Of another store, or a stream that was made anew.
+    let other = Trimmed { store_id: 1, ..mark(3) };
+    assert_eq!(raised(other).await, other);
+    assert_eq!(IngestLog::open(&core, 0).trimmed().await.expect("read"), None);
 }

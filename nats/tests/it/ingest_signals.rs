@@ -19,7 +19,7 @@ async fn a_command_is_stored_and_then_answered() {
     let stored = soon("stored", signals.next()).await;
     assert_eq!(stored, Some(Signal::Stored { token: "t-1".into(), stream_seq: 1 }));
     // The server's mapping and this crate agree on the partition.
-    let mut reader = IngestLog::open(&core, n).read_from(1).await.expect("reader");
+    let mut reader = IngestLog::open(&core, n).read_from(1, 0).await.expect("reader");
     let message = soon("the command", reader.next()).await.expect("command");
     let answer = Bytes::from_static(b"ack");
     let address = message.reply.expect("reply").subject();

@@ -163,7 +163,7 @@ pub fn run_core(options: HopCoreOptions) -> Result<(), Error> {
 }
 
 async fn work(bus: Bus, store: Store, partition: Partition) -> Result<(), Error> {
-    let mut reader = IngestLog::open(&bus, partition).read_from(1).await?;
+    let mut reader = IngestLog::open(&bus, partition).read_from(1, 0).await?;
     loop {
         let mut messages = vec![reader.next().await?];
         while messages.len() < BATCH_MAX
