@@ -16,7 +16,6 @@ use std::time::Duration;
 use proptest::prelude::*;
 use support::{Fault, START_MS, World, grown, id, text, user_id};
 use weft_core::Error;
-use weft_core::partition::ports::CommandLog as _;
 use weft_core::partition::quota::QuotaLimits;
 use weft_core::partition::take::{open_log, read_row, take};
 use weft_proto::{Body, ClientId, History, Role};

@@ -9,7 +9,9 @@ use weft_proto::Partition;
 use crate::bus::{Bus, Link};
 use crate::error::Error;
 use crate::jetstream::{JsError, ask};
-use crate::subject::{NODES_BUCKET, PRESENCE_BUCKET, TRIMMED_BUCKET, event_stream, ingest_stream};
+use crate::subject::{
+    NODES_BUCKET, PRESENCE_BUCKET, TRIMMED_BUCKET, event_stream, ingest_stream, outside_stream,
+};
 
 /// Events stay readable in their stream for so long; who was away longer reads the journal.
 const EVENT_AGE_MAX: Duration = Duration::from_secs(3_600);
@@ -22,6 +24,12 @@ const MESSAGE_BYTES_MAX: u64 = 1_500_000;
 /// The shortest window that the server takes: Weft knows resends by their client ids.
 const DUPLICATE_WINDOW: Duration = Duration::from_millis(100);
 const GIB: u64 = 1 << 30;
+/// What other systems may have waiting, in a partition. Some seconds of work; whoever sends more is
+/// refused.
+const OUTSIDE_BYTES_MAX: u64 = 64 << 20;
+const OUTSIDE_MESSAGES_MAX: u64 = 100_000;
+/// What comes with a message when it is relayed into the ingest log.
+const RELAY_BYTES: u64 = 16_000;
 
 /// How large the streams are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +60,7 @@ pub async fn ensure(bus: &Bus, options: &AssetOptions) -> Result<(), Error> {
     refuse_other_partition_count(link, options.partitions).await?;
     for partition in 0..options.partitions {
         ensure_ingest(bus, options, partition).await?;
+        ensure_outside(bus, options, partition).await?;
         ensure_events(bus, options, partition).await?;
     }
     let buckets = [
@@ -70,6 +79,14 @@ pub async fn ensure(bus: &Bus, options: &AssetOptions) -> Result<(), Error> {
 /// As [`ensure`].
 pub async fn ensure_ingest(bus: &Bus, options: &AssetOptions, n: Partition) -> Result<(), Error> {
     ensure_stream(bus.link(), ingest_config(n, options)).await
+}
+
+/// Creates or updates one partition's stream of what other systems send.
+///
+/// # Errors
+/// As [`ensure`].
+pub async fn ensure_outside(bus: &Bus, options: &AssetOptions, n: Partition) -> Result<(), Error> {
+    ensure_stream(bus.link(), outside_config(n, options)).await
 }
 
 /// Creates or updates one partition's event stream.
@@ -98,6 +115,25 @@ fn ingest_config(n: Partition, options: &AssetOptions) -> Value {
         "max_consumers": -1,
         "max_age": 0,
         "max_msg_size": MESSAGE_BYTES_MAX,
+        "duplicate_window": nanos(DUPLICATE_WINDOW),
+        "num_replicas": options.replicas,
+    })
+}
+
+fn outside_config(n: Partition, options: &AssetOptions) -> Value {
+    json!({
+        "name": outside_stream(n),
+        "description": "Weft: what other systems send, before the ingest log takes it",
+        "subjects": [format!("weft.o.{n}.*.*")],
+        "storage": "file",
+        "retention": "limits",
+        "discard": "new",
+        "max_bytes": OUTSIDE_BYTES_MAX,
+        "max_msgs": OUTSIDE_MESSAGES_MAX,
+        "max_msgs_per_subject": -1,
+        "max_consumers": -1,
+        "max_age": 0,
+        "max_msg_size": MESSAGE_BYTES_MAX - RELAY_BYTES,
         "duplicate_window": nanos(DUPLICATE_WINDOW),
         "num_replicas": options.replicas,
     })
@@ -248,6 +284,8 @@ mod tests {
         assert_eq!(config["discard"], "new");
         assert_eq!(config["max_age"], 0);
         assert_eq!(config["subjects"], json!(["weft.p.3.*.*", "weft.x.3.*.*"]));
+        let config = outside_config(3, &AssetOptions::default());
+        assert_eq!((&config["discard"], &config["max_age"]), (&json!("new"), &json!(0)));
     }
 
     #[test]

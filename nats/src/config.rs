@@ -10,6 +10,7 @@
 //!   account. (In one shared account, JetStream's own PubAck lands on whatever reply subject a bot
 //!   named: in a stream, as somebody else's command, or on another bot's ack address.)
 //! - The mapping sends what comes from edges to `weft.p.…` and what comes from outside to
+//!   `weft.o.…`, a stream of its own. From there core alone publishes it into the ingest log, as
 //!   `weft.x.…`. So the log shows who is an outsider by the subject, which no header can hide.
 
 mod cluster;
@@ -148,7 +149,7 @@ impl ServerConfig {
         writeln!(out, "  WEFT {{")?;
         writeln!(out, "    jetstream: enabled")?;
         writeln!(out, "    mappings = {{")?;
-        for (from, to) in [("weft.in.*.*", "weft.p"), ("weft.out.*.*", "weft.x")] {
+        for (from, to) in [("weft.in.*.*", "weft.p"), ("weft.out.*.*", "weft.o")] {
             let rest = format!("{{{{partition({n},2)}}}}.{{{{wildcard(1)}}}}.{{{{wildcard(2)}}}}");
             writeln!(out, "      \"{from}\": \"{to}.{rest}\"")?;
         }
@@ -216,6 +217,8 @@ fn edge_subscribe() -> Vec<String> {
 
 fn core_publish() -> Vec<String> {
     let mut list = words(&[
+        // What other systems send, on its way into the ingest log.
+        "weft.x.*.*.*",
         "weft.ev.*.group.*",
         "weft.ev.*.direct",
         "weft.u.*",

@@ -2,6 +2,7 @@
 //! the answers to edges.
 //!
 //! ```text
+//! other systems ──▶ WEFT_OUT_<n> ──▶ OutsideLog ──▶ ┐
 //! IngestPublisher ──weft.in.<sender>.<room>──▶ WEFT_IN_<n> ──▶ IngestLog::read_from ──▶ owner
 //!  IngestSignals  ◀──PubAck: Stored/Refused──       │
 //!                 ◀──weft.ack.e.<edge>.<token>: Answered────────────────────────────────┘
@@ -12,13 +13,15 @@
 
 mod log;
 mod message;
+mod outside;
 mod publisher;
 mod raw;
 mod reader;
 mod trimmed;
 
 pub use log::{IngestLog, LogInfo};
-pub use message::{IngestMessage, Problem, ReplyTo};
+pub use message::{IngestMessage, MadeBy, Problem, ReplyTo};
+pub use outside::{OutsideLog, OutsideMessage, Relayed};
 pub use publisher::{IngestPublisher, IngestSignals, Signal};
 pub use reader::IngestReader;
 pub use trimmed::Trimmed;

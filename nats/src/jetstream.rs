@@ -141,7 +141,7 @@ impl Stored {
 }
 
 /// What a stream's error means to a sender. Numbers: nats-server's `errors.json`.
-fn refusal(error: &JsError) -> ApiError {
+pub(crate) fn refusal(error: &JsError) -> ApiError {
     match (error.code, error.err_code) {
         // The stream or the disk is full, or more came at once than the stream buffers.
         (_, 10_023 | 10_028 | 10_047 | 10_077 | 10_167) | (429, _) => {

@@ -46,8 +46,8 @@ pub use bus::{Bus, BusOptions, Connection, Message, Subscription};
 pub use error::Error;
 pub use events::{EventMessage, EventPublisher};
 pub use ingest::{
-    IngestLog, IngestMessage, IngestPublisher, IngestReader, IngestSignals, LogInfo, Problem,
-    ReplyTo, Signal, Trimmed,
+    IngestLog, IngestMessage, IngestPublisher, IngestReader, IngestSignals, LogInfo, MadeBy,
+    OutsideLog, OutsideMessage, Problem, Relayed, ReplyTo, Signal, Trimmed,
 };
 pub use membership::{Membership, NodeInfo, assign};
 pub use metrics::METRICS;

@@ -11,6 +11,8 @@ pub const WEFT_ID: &str = "Weft-Id";
 /// The client id of the sender's command to the same room before this one, while that one is
 /// unanswered. Where it is not applied, this one is answered `resend_in_order`.
 pub const WEFT_AFTER: &str = "Weft-After";
+/// Header of a command whose client id was made by a server, because its sender gave none: by whom.
+pub const WEFT_MADE: &str = "Weft-Made";
 /// Where the answer to a command goes: see [`ReplyTo`](crate::ReplyTo).
 pub const WEFT_REPLY: &str = "Weft-Reply";
 /// The head of an event ([`weft_proto::EventHead`]).
@@ -41,6 +43,18 @@ pub fn ingest_stream(partition: Partition) -> String {
     format!("WEFT_IN_{partition}")
 }
 
+/// The name of the stream of what other systems send to a partition: `weft.o.<n>.<sender>.<room>`.
+#[must_use]
+pub fn outside_stream(partition: Partition) -> String {
+    format!("WEFT_OUT_{partition}")
+}
+
+/// Where a message of [`outside_stream`] goes in the ingest log: [`Subject::Outside`] of the same
+/// partition, sender and room, whatever form these have.
+pub(crate) fn relayed_subject(subject: &str) -> Option<String> {
+    subject.strip_prefix("weft.o.").map(|rest| format!("weft.x.{rest}"))
+}
+
 /// The name of a partition's event stream.
 #[must_use]
 pub fn event_stream(partition: Partition) -> String {
@@ -51,7 +65,7 @@ pub fn event_stream(partition: Partition) -> String {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Subject {
     /// `weft.in.<sender>.<room>`: where commands are published. The server maps it to
-    /// [`Partition`](Self::Partition) (edges) or [`Outside`](Self::Outside) (other systems).
+    /// [`Partition`](Self::Partition) (edges) or into [`outside_stream`] (other systems).
     In {
         /// Who speaks.
         sender: UserId,
@@ -67,7 +81,8 @@ pub enum Subject {
         /// Where.
         room: RoomId,
     },
-    /// `weft.x.<partition>.<sender>.<room>`: a command of another system, as its stream keeps it.
+    /// `weft.x.<partition>.<sender>.<room>`: a command of another system, as the ingest log keeps it.
+    /// Core alone publishes on it, what it takes from [`outside_stream`].
     Outside {
         /// The room's partition.
         partition: Partition,

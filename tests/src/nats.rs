@@ -112,6 +112,14 @@ impl Nats {
         self.write(&bytes).await
     }
 
+    /// Writes bytes as they are.
+    ///
+    /// # Errors
+    /// Where the connection has ended.
+    pub async fn publish_raw(&mut self, bytes: &[u8]) -> Result<()> {
+        self.write(bytes).await
+    }
+
     /// Waits until the server has read everything; the errors that it had. Messages that came
     /// meanwhile are kept.
     ///

@@ -192,6 +192,7 @@ mod tests {
             sender: "alice".into(),
             room: "alice~bob".into(),
             client_id: None,
+            made_by: None,
             after: None,
             reply: None,
             is_json: false,

@@ -1,6 +1,6 @@
 //! What a message of the ingest log asks for.
 
-use weft_nats::{IngestMessage, ReplyTo};
+use weft_nats::{IngestMessage, MadeBy, ReplyTo};
 use weft_proto::limits::FRAME_BYTES_MAX;
 use weft_proto::{ApiError, Body, ClientId, ErrorCode, Partition, RoomId, UserId, partition_of};
 use weft_storage::tables::dead_letter::DeadLetter;
@@ -14,6 +14,8 @@ pub struct Command {
     pub room: RoomId,
     /// The sender's id for it; outsiders may have none.
     pub client_id: Option<ClientId>,
+    /// Who made the id, where the sender gave none: such an id never expires.
+    pub made_by: Option<MadeBy>,
     /// The sender's command to the room before this one, which was unanswered: nothing else may
     /// come first.
     pub after: Option<ClientId>,
@@ -74,6 +76,7 @@ fn decode(
     if client_id.is_none() && !message.is_outsider {
         return Err(ApiError::new(ErrorCode::BadClientId, "an edge's command has no client id"));
     }
+    let made_by = message.made_by;
     let after = message.after.as_deref().map(ClientId::parse).transpose()?;
     let body = if message.is_json {
         Body::from_json(&message.payload)?
@@ -83,7 +86,7 @@ fn decode(
         Body::message(text.to_owned())?
     };
     let content_hash = body.content_hash();
-    Ok(Command { sender, room, client_id, after, body, content_hash })
+    Ok(Command { sender, room, client_id, made_by, after, body, content_hash })
 }
 
 #[cfg(test)]
@@ -99,6 +102,7 @@ mod tests {
             sender: "bot".into(),
             room: "team".into(),
             client_id: None,
+            made_by: None,
             after: None,
             reply: None,
             is_json: false,

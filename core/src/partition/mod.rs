@@ -3,6 +3,8 @@
 //! ```text
 //! ingest log ──▶ command ──▶ load ──▶ plan ──▶ commit ──▶ publish ──▶ answers, events
 //!               (decode)   (lookups) (pure)   (store)     (after the commit)
+//!     ▲
+//!     └── relay ◀── what other systems send
 //! ```
 //!
 //! Invariants:
@@ -21,6 +23,7 @@ pub mod plan;
 pub mod ports;
 pub mod publish;
 pub mod quota;
+mod relay;
 pub mod rules;
 pub mod sabotage;
 pub mod state;

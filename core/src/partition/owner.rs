@@ -25,7 +25,7 @@ use weft_runtime::{Clock, Shutdown};
 use weft_storage::{BatchId, Store};
 
 use super::aside::Aside;
-use super::ports::{EventBus, NatsBus, NatsLog, Streams};
+use super::ports::{EventBus, NatsBus, NatsLog, NatsOutside, Streams};
 use super::quota::QuotaLimits;
 use super::worker::Worker;
 use crate::error::Error;
@@ -323,6 +323,7 @@ async fn own(
         store: owners.store.clone(),
         health: owners.health.clone(),
         log: NatsLog::new(streams.clone()),
+        outside: Some(Box::new(NatsOutside::new(streams.clone()))),
         bus: Arc::new(NatsBus::new(owners.events.clone(), streams)) as Arc<dyn EventBus>,
         clock: Arc::clone(&owners.clock),
         new_batch_id: Box::new(rand::random::<BatchId>),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
-use weft_nats::ReplyTo;
+use weft_nats::{MadeBy, ReplyTo};
 use weft_proto::limits::{CLIENT_ID_AGE_MS_MAX, CLIENT_ID_AHEAD_MS_MAX};
 use weft_proto::{
     ApiError, Body, ClientId, Entry, ErrorCode, Partition, RoomId, RoomKind, UserId, frame,
@@ -183,16 +183,19 @@ impl Plan {
         now_ms: u64,
         command: Command,
     ) -> Result<Vec<u8>, ApiError> {
-        let Command { sender, room: id, client_id, after, body, content_hash } = command;
+        let Command { sender, room: id, client_id, made_by, after, body, content_hash } = command;
+        let own_id = client_id.filter(|_| made_by.is_none());
+        // What the relay made names the message for resends, and for nothing else.
+        let given_id = client_id.filter(|_| made_by != Some(MadeBy::Relay));
         let key = client_id.map(|client_id| (id.clone(), sender.clone(), client_id));
         if sabotage::is_out(Rule::ResendsFirst) {
-            self.may_ask(quota, &sender, client_id, now_ms)?;
+            self.may_ask(quota, &sender, own_id, now_ms)?;
         }
         // Before every other check: nobody hears "no" for an entry that stands.
         if let Some(key) = &key
             && let Some(resend) = state.recent(key).or_else(|| found.resends.get(key))
         {
-            return answer_resend(&id, client_id, resend, content_hash);
+            return answer_resend(&id, given_id, resend, content_hash);
         }
         if let Some(after) = after.filter(|_| !sabotage::is_out(Rule::SessionOrder)) {
             let before = (id.clone(), sender.clone(), after);
@@ -201,21 +204,21 @@ impl Plan {
                 return Err(ApiError::new(ErrorCode::ResendInOrder, message));
             }
         }
-        self.may_ask(quota, &sender, client_id, now_ms)?;
+        self.may_ask(quota, &sender, own_id, now_ms)?;
         let room = state.rooms.get_mut(&id).ok_or_else(|| {
             // A defect of the caller: every room of a run is loaded before it is planned.
             ApiError::new(ErrorCode::Internal, "the room was not loaded")
         })?;
         let seq = room.head.seq + 1;
         let change = rules::decide(&id, room, seq, &sender, &body, &found.accounts)?;
-        self.write(&id, room, change, (sender, client_id, body), now_ms);
+        self.write(&id, room, change, (sender, given_id, body), now_ms);
         if let (Some(key), Some(client_id)) = (key, client_id) {
             let resend = Resend { seq, content_hash };
             let row = resend::key(self.partition, &id, &key.1, &client_id);
             self.batch.set(row, resend.encode());
             state.remember(self.no, key, resend);
         }
-        Ok(frame::ack_frame(&id, seq, client_id))
+        Ok(frame::ack_frame(&id, seq, given_id))
     }
 
     fn may_ask(

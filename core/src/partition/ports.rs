@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tracing::warn;
 use weft_nats::{
     AssetOptions, Bus, EventMessage, EventPublisher, IngestLog, IngestMessage, IngestReader,
-    LogInfo, ReplyTo, Subject, Trimmed, assets,
+    LogInfo, OutsideLog, OutsideMessage, Relayed, ReplyTo, Subject, Trimmed, assets,
 };
 use weft_proto::{Partition, Tick};
 
@@ -52,6 +52,28 @@ pub trait CommandLog: Send + 'static {
     /// Removes everything below `seq`; a log that ends before is moved forward. Only after
     /// [`raise_trimmed`](Self::raise_trimmed).
     async fn purge_below(&self, seq: u64) -> Result<(), Error>;
+}
+
+/// What other systems send to a partition, before it is in the ingest log.
+#[async_trait]
+pub trait Outside: Send + Sync + 'static {
+    /// Makes a stream that was deleted.
+    async fn make(&self) -> Result<(), Error>;
+
+    /// The newest sequence that it ever gave.
+    async fn last_seq(&self) -> Result<u64, Error>;
+
+    /// Some of the messages at `seq` or after it, of about `bytes_max`; none: there are none yet.
+    async fn read(&mut self, seq: u64, bytes_max: usize) -> Result<Vec<OutsideMessage>, Error>;
+
+    /// Publishes messages into the ingest log, in this order.
+    async fn relay(&self, messages: &[OutsideMessage]) -> Vec<Relayed>;
+
+    /// Removes everything below `seq`.
+    async fn trim_below(&self, seq: u64) -> Result<(), Error>;
+
+    /// Waits, not for long, until there may be a message at `seq` or after it.
+    async fn wait(&mut self, seq: u64) -> Result<(), Error>;
 }
 
 /// Resolves when all events of one [`EventBus::send`] are stored.
@@ -150,6 +172,48 @@ impl CommandLog for NatsLog {
 
     async fn purge_below(&self, seq: u64) -> Result<(), Error> {
         Ok(self.log.purge_below(seq).await?)
+    }
+}
+
+/// What other systems send, on JetStream.
+pub struct NatsOutside {
+    streams: Streams,
+    log: OutsideLog,
+}
+
+impl NatsOutside {
+    /// A stream that is not read yet.
+    #[must_use]
+    pub fn new(streams: Streams) -> Self {
+        let log = OutsideLog::open(&streams.bus, streams.partition);
+        Self { streams, log }
+    }
+}
+
+#[async_trait]
+impl Outside for NatsOutside {
+    async fn make(&self) -> Result<(), Error> {
+        Ok(self.log.make(&self.streams.assets).await?)
+    }
+
+    async fn last_seq(&self) -> Result<u64, Error> {
+        Ok(self.log.last_seq().await?)
+    }
+
+    async fn read(&mut self, seq: u64, bytes_max: usize) -> Result<Vec<OutsideMessage>, Error> {
+        Ok(self.log.read(seq, bytes_max).await?)
+    }
+
+    async fn relay(&self, messages: &[OutsideMessage]) -> Vec<Relayed> {
+        self.log.relay(messages).await
+    }
+
+    async fn trim_below(&self, seq: u64) -> Result<(), Error> {
+        Ok(self.log.trim_below(seq).await?)
+    }
+
+    async fn wait(&mut self, seq: u64) -> Result<(), Error> {
+        Ok(self.log.wait(seq).await?)
     }
 }
 

@@ -124,7 +124,7 @@ pub async fn open_log(
             warn!(partition, applied, last_seq, "the ingest log went back, moving it forward");
             log.raise_trimmed(taken.trimmed(found, applied)).await?;
             log.purge_below(applied + 1).await?;
-        } else if let Some(through) = hole_after(log, found, applied).await? {
+        } else if let Some(Hole { through, .. }) = hole_after(log, found, applied).await? {
             let from = applied + 1;
             error!(
                 partition,
@@ -168,7 +168,8 @@ pub async fn reopen_log(
             return Err(Error::LogBack { partition, read, last_seq });
         }
         let hole = hole_after(log, found, read).await?;
-        if let Some(through) = hole.filter(|through| *through > holes_through) {
+        let is_new = |hole: &Hole| hole.through > holes_through || hole.is_last;
+        if let Some(Hole { through, .. }) = hole.filter(is_new) {
             // Whoever applies trims: an owner that was replaced finds holes that are none.
             if read_row(store, partition).await?.epoch != taken.epoch {
                 return Err(Error::Lost(partition));
@@ -182,17 +183,26 @@ pub async fn reopen_log(
     }
 }
 
-/// The last sequence that is missing, where the log lacks what comes after `seq` and has, or had,
-/// something behind it. `found` was looked at before.
-async fn hole_after(log: &impl CommandLog, found: LogInfo, seq: u64) -> Result<Option<u64>, Error> {
+/// What a log lacks.
+struct Hole {
+    /// The last sequence that is missing.
+    through: u64,
+    /// Nothing is behind it that a reader would come to.
+    is_last: bool,
+}
+
+/// The hole after `seq`, if there is one. `found` was looked at before.
+async fn hole_after(
+    log: &impl CommandLog,
+    found: LogInfo,
+    seq: u64,
+) -> Result<Option<Hole>, Error> {
     if found.last_seq <= seq {
         return Ok(None);
     }
-    let through = match log.first_from(seq + 1).await? {
-        Some(first) => first - 1,
-        None => found.last_seq,
-    };
-    Ok((through > seq).then_some(through))
+    let first = log.first_from(seq + 1).await?;
+    let through = first.map_or(found.last_seq, |first| first - 1);
+    Ok((through > seq).then_some(Hole { through, is_last: first.is_none() }))
 }
 
 /// What the log holds; where somebody deleted it, it is made anew. Only after a taking.

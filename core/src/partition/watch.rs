@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::{debug, warn};
 use weft_nats::{LogInfo, Trimmed};
@@ -56,19 +56,31 @@ const STALLED_AFTER: Duration = Duration::from_millis(900);
 /// How long a store in trouble is waited for before a tick goes out without it.
 const READ_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Before a log is trimmed again that could not be: a request without an answer takes five seconds,
+/// and ticks must not wait for it.
+const TRIM_RETRY_PAUSE: Duration = Duration::from_secs(15);
+
 /// What the owner's loop lets the watch know.
 #[derive(Default)]
 pub(super) struct Reading {
     read: AtomicU64,
     applied: AtomicU64,
     waits: AtomicBool,
+    applied_more: Notify,
+    outside_since_ms: AtomicU64,
 }
 
 impl Reading {
     /// Nothing is read beyond what is applied.
     pub(super) fn new(applied: u64) -> Arc<Self> {
         let (read, applied) = (applied.into(), applied.into());
-        Arc::new(Self { read, applied, waits: false.into() })
+        Arc::new(Self {
+            read,
+            applied,
+            waits: false.into(),
+            applied_more: Notify::new(),
+            outside_since_ms: 0.into(),
+        })
     }
 
     /// The last stream sequence that came out of the reader.
@@ -84,6 +96,29 @@ impl Reading {
     /// Everything up to this stream sequence is committed, and may be trimmed.
     pub(super) fn set_applied(&self, stream_seq: u64) {
         self.applied.store(stream_seq, Ordering::SeqCst);
+        self.applied_more.notify_one();
+    }
+
+    /// Everything up to this stream sequence is committed.
+    pub(super) fn applied(&self) -> u64 {
+        self.applied.load(Ordering::SeqCst)
+    }
+
+    /// Waits until more is committed than when it was last waited for. For one task alone.
+    pub(super) async fn applied_more(&self) {
+        self.applied_more.notified().await;
+    }
+
+    /// When the oldest message of other systems came that is still in its stream, Unix milliseconds:
+    /// it may be relayed once more, so what its client id got must be known until it is gone.
+    /// `u64::MAX`: there is none; 0: that is not known yet.
+    pub(super) fn outside_since_ms(&self) -> u64 {
+        self.outside_since_ms.load(Ordering::SeqCst)
+    }
+
+    /// As [`outside_since_ms`](Self::outside_since_ms).
+    pub(super) fn set_outside_since(&self, unix_ms: u64) {
+        self.outside_since_ms.store(unix_ms, Ordering::SeqCst);
     }
 
     /// The loop waits for the log: neither the store nor a full plan holds it up.
@@ -132,7 +167,7 @@ pub(super) struct Watch<L> {
 struct Seen {
     tick_number: u64,
     trimmed: u64,
-    cannot_trim: bool,
+    trim_failed_at: Option<Instant>,
     /// The loop waits behind this sequence for what the log has, since then.
     waiting: Option<(u64, Instant)>,
 }
@@ -187,14 +222,13 @@ impl<L: CommandLog> Watch<L> {
         if self.tick_interval.is_some() && !self.tick(info, seen).await? {
             return Ok(Some(Finding::Replaced));
         }
-        let trimmed = self.trim(info, seen).await;
-        match trimmed {
-            Ok(()) => seen.cannot_trim = false,
-            // Said once: full logs refuse, and whoever reads why has to find this.
-            Err(error) if !std::mem::replace(&mut seen.cannot_trim, true) => {
+        if seen.trim_failed_at.is_none_or(|at| at.elapsed() >= TRIM_RETRY_PAUSE) {
+            let trimmed = self.trim(info, seen).await;
+            seen.trim_failed_at = trimmed.is_err().then(Instant::now);
+            if let Err(error) = trimmed {
+                // Full logs refuse: whoever looks for the reason has to find this.
                 warn!(partition = self.partition, %error, "the ingest log can't be trimmed");
             }
-            Err(error) => debug!(partition = self.partition, %error, "nor can it now"),
         }
         Ok(stalled)
     }

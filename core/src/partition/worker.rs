@@ -24,9 +24,10 @@ use super::evidence::{Evidence, evidence};
 use super::load::load;
 use super::loss;
 use super::plan::{Guards, Plan, Sealed};
-use super::ports::{CommandLog, EventBus};
+use super::ports::{CommandLog, EventBus, Outside};
 use super::publish::{Act, JournalReader, Publisher, event};
 use super::quota::{Quota, QuotaLimits};
+use super::relay;
 use super::sabotage::{self, Rule};
 use super::state::State;
 use super::take::{Taken, open_log, reopen_log, take};
@@ -37,6 +38,8 @@ use crate::store_health::StoreHealth;
 
 /// Messages taken from the log at once: one lookup serves them all.
 const RUN_MAX: usize = 512;
+/// With so many bytes of payload no further one is taken.
+const RUN_BYTES_MAX: usize = 4 << 20;
 /// Between the first two tries at a store or log that can't be reached; doubled while it stays so ...
 const RETRY_DELAY_MIN: Duration = Duration::from_millis(50);
 /// ... up to this.
@@ -70,6 +73,8 @@ pub struct Worker<L> {
     pub aside: Aside,
     /// Between two ticks; `None`: none.
     pub tick_interval: Option<Duration>,
+    /// What other systems send; `None`: none do.
+    pub outside: Option<Box<dyn Outside>>,
 }
 
 /// A commit that the store has not answered.
@@ -133,6 +138,7 @@ impl<L: CommandLog> Worker<L> {
         let reading = Reading::new(applied.stream_seq);
         let (found, findings) = mpsc::channel(1);
         let watch = self.watch((applied.epoch, store_id), &reading, found);
+        let relay = relay::start(self.outside.take(), partition, &reading);
         let owned = Owned {
             quota: Quota::new(self.quota),
             plan: Plan::new(1, (self.new_batch_id)(), partition, applied.floor_hour),
@@ -147,11 +153,12 @@ impl<L: CommandLog> Worker<L> {
             findings,
             worker: self,
         };
-        // The loop first: it ends the watch with it.
+        // The loop first: it ends the others with it.
         tokio::select! {
             biased;
             ended = owned.run(stop) => ended,
             never = watch.run() => match never {},
+            never = relay::ended(relay) => match never {},
         }
     }
 
@@ -277,10 +284,12 @@ impl<L: CommandLog> Owned<L> {
         self.reading.set_waits(false);
         let (partition, partitions) = (self.worker.partition, self.worker.partitions);
         let mut next = first.map(Some);
+        let mut run_bytes = 0;
         loop {
             match next {
                 Ok(Some(message)) => {
                     self.reading.set_read(message.stream_seq);
+                    run_bytes += message.payload.len();
                     let incoming = self.worker.aside.decode(message, partition, partitions)?;
                     self.waiting.push_back(incoming);
                 }
@@ -290,7 +299,7 @@ impl<L: CommandLog> Owned<L> {
                     break;
                 }
             }
-            if self.waiting.len() >= RUN_MAX {
+            if self.waiting.len() >= RUN_MAX || run_bytes >= RUN_BYTES_MAX {
                 break;
             }
             next = self.worker.log.try_next();

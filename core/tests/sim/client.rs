@@ -178,6 +178,7 @@ pub fn publish(
         sender: wish.sender.to_string(),
         room: wish.room.to_string(),
         client_id: wish.client_id.map(|id| id.to_string()),
+        made_by: None,
         after: after.map(|id| id.to_string()),
         reply: Some(ReplyTo::User { user: wish.sender.clone(), token: token.clone() }),
         is_json: true,

@@ -120,5 +120,6 @@ fn worker(life: &Arc<Life>) -> Worker<SimLog> {
         quota: world.quota(),
         aside: Aside::default(),
         tick_interval: Some(weft_core::TICK_INTERVAL),
+        outside: None,
     }
 }

@@ -314,6 +314,7 @@ impl World {
             quota,
             aside,
             tick_interval,
+            outside: None,
         }
     }
 
@@ -362,6 +363,7 @@ impl World {
             sender: sender.into(),
             room: room.into(),
             client_id: id.map(|id| id.to_string()),
+            made_by: None,
             after: after.map(|id| id.to_string()),
             reply: Some(ReplyTo::User { user: user_id(sender), token: token.clone() }),
             is_json: true,

@@ -141,9 +141,13 @@ impl IngestLog {
     /// # Errors
     /// As [`info`](Self::info).
     pub async fn purge_below(&self, seq: u64) -> Result<(), Error> {
-        let verb = format!("STREAM.PURGE.{}", self.stream);
-        request::<Purged>(self.bus.link(), &verb, &json!({ "seq": seq })).await.map(drop)
+        purge(self.bus.link(), &self.stream, seq).await
     }
+}
+
+pub(super) async fn purge(link: &Link, stream: &str, below: u64) -> Result<(), Error> {
+    let verb = format!("STREAM.PURGE.{stream}");
+    request::<Purged>(link, &verb, &json!({ "seq": below })).await.map(drop)
 }
 
 pub(super) async fn info(link: &Link, stream: &str) -> Result<LogInfo, Error> {

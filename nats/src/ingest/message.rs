@@ -4,7 +4,7 @@ use bytes::Bytes;
 use weft_proto::ids::is_token;
 use weft_proto::{ApiError, ErrorCode, NodeId, UserId};
 
-use crate::subject::{CONTENT_TYPE, JSON, Subject, WEFT_AFTER, WEFT_ID, WEFT_REPLY};
+use crate::subject::{CONTENT_TYPE, JSON, Subject, WEFT_AFTER, WEFT_ID, WEFT_MADE, WEFT_REPLY};
 
 /// Where the answer to a command goes.
 ///
@@ -85,6 +85,31 @@ impl Problem {
     }
 }
 
+/// Who made a command's id, where its sender gave none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MadeBy {
+    /// The edge that took the command: it publishes it again for a minute at the most.
+    Edge,
+    /// Who relays other systems' messages: from the message's place and time. It may relay the
+    /// message again for as long as that is not deleted.
+    Relay,
+}
+
+impl MadeBy {
+    /// The header's value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Edge => "edge",
+            Self::Relay => "relay",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Edge, Self::Relay].into_iter().find(|made_by| made_by.as_str() == text)
+    }
+}
+
 /// One message of an ingest log. Ids are as they came; the worker checks them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct IngestMessage {
@@ -98,6 +123,8 @@ pub struct IngestMessage {
     pub room: String,
     /// Header `Weft-Id`.
     pub client_id: Option<String>,
+    /// Header `Weft-Made`: the id is not the sender's own.
+    pub made_by: Option<MadeBy>,
     /// Header `Weft-After`.
     pub after: Option<String>,
     /// Who wants an answer.
@@ -129,6 +156,7 @@ impl IngestMessage {
             sender: String::new(),
             room: String::new(),
             client_id: None,
+            made_by: None,
             after: None,
             reply: None,
             is_json: false,
@@ -149,6 +177,7 @@ impl IngestMessage {
             return message;
         };
         message.client_id = header(WEFT_ID).map(str::to_owned);
+        message.made_by = header(WEFT_MADE).and_then(MadeBy::parse);
         message.after = header(WEFT_AFTER).map(str::to_owned);
         message.is_json = header(CONTENT_TYPE).is_some_and(is_json);
         if let Some(reply) = header(WEFT_REPLY) {

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use weft_proto::{ApiError, ClientId, Partition};
 
 use super::log::info;
-use super::message::Problem;
+use super::message::{MadeBy, Problem};
 use super::raw::{self, RawMessage};
 use super::reader::{delete_consumer, make_consumer};
 use crate::assets::{self, AssetOptions};
@@ -27,7 +27,7 @@ use crate::bus::{Bus, Link, Subscription};
 use crate::error::Error;
 use crate::jetstream::{JsError, publish, refusal};
 use crate::subject::{
-    CONTENT_TYPE, WEFT_AFTER, WEFT_ID, WEFT_ID_MADE, WEFT_REPLY, outside_stream, relayed_subject,
+    CONTENT_TYPE, WEFT_AFTER, WEFT_ID, WEFT_MADE, WEFT_REPLY, outside_stream, relayed_subject,
 };
 
 /// The headers that mean something; others stay behind.
@@ -42,7 +42,7 @@ const RING_EXPIRES: Duration = Duration::from_secs(1);
 const RING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A message of another system.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct OutsideMessage {
     /// Its place in the stream.
     pub seq: u64,
@@ -54,9 +54,12 @@ pub struct OutsideMessage {
     pub bytes: usize,
     /// It can't be read, so nobody can be answered.
     pub problem: Option<Problem>,
-    subject: String,
-    headers: Vec<(&'static str, String)>,
-    payload: Bytes,
+    /// Where the stream keeps it.
+    pub subject: String,
+    /// Those headers that mean something, and a client id where it had none.
+    pub headers: Vec<(&'static str, String)>,
+    /// The payload.
+    pub payload: Bytes,
 }
 
 /// What became of a message that was published into the ingest log.
@@ -102,9 +105,13 @@ impl OutsideMessage {
         if raw.header(WEFT_ID).is_none() {
             // The same each time that it is relayed; so a second time is a resend.
             let id = ClientId::from_parts(raw.stored_at_ms, u128::from(raw.seq));
-            headers.extend([(WEFT_ID, id.to_string()), (WEFT_ID_MADE, "1".to_owned())]);
+            headers.extend([
+                (WEFT_ID, id.to_string()),
+                (WEFT_MADE, MadeBy::Relay.as_str().to_owned()),
+            ]);
         }
-        let header_bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let header_bytes: usize =
+            headers.iter().map(|(name, value)| name.len() + value.len()).sum();
         Self {
             seq: raw.seq,
             stored_at_ms: raw.stored_at_ms,
@@ -159,8 +166,12 @@ impl OutsideLog {
 
     /// Publishes messages into the ingest log, in this order. What became of each.
     pub async fn relay(&self, messages: &[OutsideMessage]) -> Vec<Relayed> {
-        let relay_one = |message| relay_one(self.bus.link(), message);
-        stream::iter(messages).map(relay_one).buffered(RELAYS_UNDERWAY).collect().await
+        let relay_one = |message: OutsideMessage| {
+            let link = Arc::clone(self.bus.link());
+            async move { relay_one(&link, &message).await }
+        };
+        let relays = stream::iter(messages.to_vec()).map(relay_one);
+        relays.buffered(RELAYS_UNDERWAY).collect().await
     }
 
     /// Removes everything below `seq`.

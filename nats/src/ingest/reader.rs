@@ -300,7 +300,7 @@ impl Place {
     async fn consume(self, start_seq: u64) -> Result<Consumer, Error> {
         let inbox = self.link.new_inbox();
         let subscription = self.link.subscribe(inbox.clone()).await?;
-        let name = make_consumer(&self.link, &self.stream, start_seq).await?;
+        let name = make_consumer(&self.link, &self.stream, "owner", start_seq).await?;
         let pull = json!({
             "batch": PULL_MESSAGES,
             "max_bytes": PULL_BYTES,
@@ -356,16 +356,19 @@ impl Consumer {
 }
 
 impl Drop for Consumer {
-    /// The server would forget it by itself, later: whoever opens readers in a row would leave it
-    /// with more of them than it takes.
     fn drop(&mut self) {
-        let link = &self.place.main_link;
-        let to = format!("$JS.API.CONSUMER.DELETE.{}.{}", self.place.stream, self.name);
-        // Nobody hears the answer.
-        let sent = link.publish(to, Some(link.new_inbox()), &[], Bytes::new());
-        if !matches!(unconstrained(sent).now_or_never(), Some(Ok(()))) {
-            tracing::debug!(stream = %self.place.stream, "a consumer is left behind");
-        }
+        delete_consumer(&self.place.main_link, &self.place.stream, &self.name);
+    }
+}
+
+/// The server would forget it by itself, later: whoever opens readers in a row would leave it with
+/// more of them than it takes.
+pub(super) fn delete_consumer(link: &Link, stream: &str, name: &str) {
+    let to = format!("$JS.API.CONSUMER.DELETE.{stream}.{name}");
+    // Nobody hears the answer.
+    let sent = link.publish(to, Some(link.new_inbox()), &[], Bytes::new());
+    if !matches!(unconstrained(sent).now_or_never(), Some(Ok(()))) {
+        tracing::debug!(stream, name, "a consumer is left behind");
     }
 }
 
@@ -373,8 +376,13 @@ fn ends_a_pull(description: &str) -> bool {
     matches!(description, "Batch Completed" | "Message Size Exceeds MaxBytes")
 }
 
-async fn make_consumer(link: &Link, stream: &str, start_seq: u64) -> Result<String, Error> {
-    let name = format!("owner-{:016x}", rand::random::<u64>());
+pub(super) async fn make_consumer(
+    link: &Link,
+    stream: &str,
+    prefix: &str,
+    start_seq: u64,
+) -> Result<String, Error> {
+    let name = format!("{prefix}-{:016x}", rand::random::<u64>());
     let body = json!({
         "stream_name": stream,
         "action": "create",

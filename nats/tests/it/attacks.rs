@@ -8,10 +8,12 @@ use weft_nats::{
 use weft_proto::svc::{GetKeys, Keys};
 
 use crate::common::{Fixture, eventually, node, room, soon, user};
+use crate::outside::relay;
 use crate::raw::Raw;
 
-/// All that the partition's log holds.
+/// All that the partition's log holds, when what came from outside is relayed.
 async fn log_of(core: &Bus, count: u64) -> Vec<IngestMessage> {
+    relay(core).await;
     let log = IngestLog::open(core, 0);
     assert_eq!(log.info().await.expect("info").last_seq, count, "messages in the log");
     let mut reader = log.read_from(1, 0).await.expect("reader");
@@ -31,7 +33,7 @@ async fn a_bot_speaks_as_itself_and_is_known_as_an_outsider() {
     let headers = b"NATS/1.0\r\nWeft-Id: 1\r\nWeft-Reply: t1\r\n\r\n";
     bot.publish(b"weft.in.bot.public", "_INBOX_bot.1", headers, b"hello").await;
     let (_, ack) = bot.message().await;
-    assert!(String::from_utf8_lossy(&ack).contains("\"stream\":\"WEFT_IN_0\""));
+    assert!(String::from_utf8_lossy(&ack).contains("\"stream\":\"WEFT_OUT_0\""));
     let message = log_of(&core, 1).await.remove(0);
     assert_eq!((message.sender.as_str(), message.room.as_str()), ("bot", "public"));
     assert_eq!(message.client_id.as_deref(), Some("1"));
@@ -59,6 +61,7 @@ async fn a_bot_can_neither_publish_as_another_nor_name_a_partition() {
         "weft.p.0.bot.public",
         "weft.p.0.alice.public",
         "weft.x.0.alice.public",
+        "weft.o.0.bot.public",
         "weft.ev.0.group.public",
         "weft.ack.e.e1.t",
         "weft.ack.u.eve.t",
@@ -154,26 +157,26 @@ async fn no_header_makes_a_bot_an_insider_or_reaches_an_edge() {
 async fn a_message_that_cannot_be_parsed_is_returned_as_such() {
     let fixture = Fixture::new(1).await;
     let core = fixture.bus("core", "c").await;
-    let mut bot = Raw::connect(fixture.port(), "bot").await;
-    bot.subscribe("_INBOX_bot.>").await;
+    let mut bot = Raw::connect(fixture.port(), "admin").await;
+    bot.subscribe("_INBOX_admin.>").await;
     let bad: [(&[u8], &[u8], Problem); 4] = [
-        (b"weft.in.bot.public", b"NATS/1.0\r\nWeft-Id: \xff\xfe\r\n\r\n", Problem::Headers),
-        (b"weft.in.bot.public", b"NATS/1.0\r\nno colon here\r\n\r\n", Problem::Headers),
+        (b"weft.x.0.bot.public", b"NATS/1.0\r\nWeft-Id: \xff\xfe\r\n\r\n", Problem::Headers),
+        (b"weft.x.0.bot.public", b"NATS/1.0\r\nno colon here\r\n\r\n", Problem::Headers),
         // The library panics on this one.
-        (b"weft.in.bot.public", b"NATS/1.0\r\nX: a\rb\r\n\r\n", Problem::Headers),
-        (b"weft.in.bot.\xff\xfe", b"", Problem::Subject),
+        (b"weft.x.0.bot.public", b"NATS/1.0\r\nX: a\rb\r\n\r\n", Problem::Headers),
+        (b"weft.x.0.bot.\xff\xfe", b"", Problem::Subject),
     ];
     let mut generation = core.connection();
     generation.borrow_and_update();
     for (subject, headers, _) in bad {
-        bot.publish(b"weft.in.bot.public", "_INBOX_bot.1", b"", b"good").await;
+        bot.publish(b"weft.x.0.bot.public", "_INBOX_admin.1", b"", b"good").await;
         bot.message().await;
-        bot.publish(subject, "_INBOX_bot.1", headers, b"bad").await;
+        bot.publish(subject, "_INBOX_admin.1", headers, b"bad").await;
         bot.message().await;
     }
-    bot.publish(b"weft.in.bot.public", "_INBOX_bot.1", b"NATS/1.0 100 Idle\r\n\r\n", b"").await;
+    bot.publish(b"weft.x.0.bot.public", "_INBOX_admin.1", b"NATS/1.0 100 Idle\r\n\r\n", b"").await;
     bot.message().await;
-    bot.publish(b"weft.in.bot.public", "_INBOX_bot.1", b"", b"end").await;
+    bot.publish(b"weft.x.0.bot.public", "_INBOX_admin.1", b"", b"end").await;
     bot.message().await;
     let log = IngestLog::open(&core, 0);
     let last = log.info().await.expect("info").last_seq;

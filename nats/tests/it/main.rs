@@ -8,6 +8,7 @@ mod event_acks;
 mod ingest_log;
 mod ingest_signals;
 mod members;
+mod outside;
 mod presence;
 mod raw;
 mod server_process;

@@ -1,0 +1,91 @@
+//! Messages vanish out of the middle of an ingest log: an operator deletes them, or JetStream loses
+//! a block. They can only have been unacknowledged: core goes on, and their senders send them again.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use weft_tests::load::read_room;
+use weft_tests::nats::Nats;
+use weft_tests::process::Process;
+use weft_tests::session::Session;
+use weft_tests::system::{Options, START_LIMIT, System, direct};
+use weft_tests::ulid;
+use weft_tests::wait::until;
+
+const WAITING: usize = 8;
+
+async fn ask(admin: &mut Nats, verb: &str, body: &Value) -> Result<Value> {
+    let (subject, body) = (format!("$JS.API.{verb}"), body.to_string());
+    let inbox = format!("_INBOX_admin.{}", ulid::fresh());
+    let answer = admin.request(&subject, &inbox, body.as_bytes()).await?.json();
+    assert!(answer.get("error").is_none(), "{verb}: {answer}");
+    Ok(answer)
+}
+
+/// The partition whose log holds so much, and its first sequence.
+async fn full_log(admin: &mut Nats) -> Option<(u16, u64)> {
+    for partition in 0..4 {
+        let verb = format!("STREAM.INFO.WEFT_IN_{partition}");
+        let info = ask(admin, &verb, &json!({})).await.expect("info");
+        if info["state"]["messages"] == WAITING {
+            return Some((partition, info["state"]["first_seq"].as_u64()?));
+        }
+    }
+    None
+}
+
+/// Commands that wait while there is no core; the partition, its log's first sequence, and the
+/// requests.
+async fn waiting(
+    core: &Process,
+    (session, room): (&mut Session, &str),
+    admin: &mut Nats,
+) -> Result<(u16, u64, Vec<u64>)> {
+    core.signal(Signal::TERM)?;
+    assert!(core.ended(START_LIMIT).await.success());
+    let mut requests = Vec::new();
+    for number in 0..WAITING {
+        let text = format!("{number}");
+        let send =
+            json!({ "type": "send", "room": room, "client_id": ulid::fresh(), "text": text });
+        requests.push(session.begin(send).await?);
+    }
+    let found = until("the log has them", Duration::from_secs(10), async || full_log(admin).await);
+    let (partition, first) = found.await;
+    Ok((partition, first, requests))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_hole_held_is_sent_again() -> Result<()> {
+    let system = System::split(Options { edges: 1, ..Options::default() }).await?;
+    let core = system.process("core");
+    let alice = system.user("alice").await?;
+    let room = direct(&alice, &alice);
+    let mut session = system.session(&alice).await?;
+    let mut admin = system.nats_as("admin").await?;
+    // The first ones; in the middle, one by one; all.
+    let holes: [&[u64]; 3] = [&[0, 1], &[2, 4, 5], &[0, 1, 2, 3, 4, 5, 6, 7]];
+    for hole in holes {
+        let (partition, first, requests) = waiting(core, (&mut session, &room), &mut admin).await?;
+        for place in hole {
+            let verb = format!("STREAM.MSG.DELETE.WEFT_IN_{partition}");
+            ask(&mut admin, &verb, &json!({ "seq": first + place })).await?;
+        }
+        core.restart()?;
+        for request in requests {
+            let answer = session.answer(request).await?;
+            assert_eq!(answer["type"], "ack", "{hole:?}: {answer}");
+        }
+        let said = core.output();
+        let error = said.lines().find(|line| line.contains("has a hole"));
+        assert!(error.context("a word to the operator")?.contains("ERROR"), "{said}");
+        let anew = said.lines().filter(|line| line.contains("reading the ingest log anew")).count();
+        assert!(anew <= 5, "{anew} times: {said}");
+    }
+    let log = read_room(system.edge(), &alice, &room).await?;
+    let count = (holes.len() * WAITING) as u64;
+    assert!(log.iter().map(|entry| entry.seq).eq(1..=count), "{log:?}");
+    Ok(())
+}
