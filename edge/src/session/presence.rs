@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::ws::Utf8Bytes;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use weft_presence::{Visit, Watcher};
 use weft_proto::frame::Reply;
 use weft_proto::{EventHead, Kind, Presence, RoomKind, UserId};
@@ -40,6 +40,8 @@ pub(super) struct SessionPresence {
     /// The user's rooms have changed.
     moved: Notify,
     rates: Mutex<Rates>,
+    /// Resolves when the last request that changes something is over.
+    last_turn: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 /// What a client says of itself at `hello`.
@@ -86,6 +88,7 @@ impl SessionPresence {
             seen: Mutex::default(),
             moved: Notify::new(),
             rates: Mutex::default(),
+            last_turn: Mutex::default(),
         })
     }
 

@@ -161,8 +161,8 @@ impl Requests {
             Request::Ping => return Ok(Some(Reply::Pong { server_time: self.shared.now_ms() })),
             Request::Token { token } => return self.refresh(&token).await.map(Some),
             Request::Presence(request) => {
-                let presence = Arc::clone(&self.presence);
-                self.call(id, async move { Ok(presence.answer(request).await?.to_frame()) });
+                let (presence, turn) = (Arc::clone(&self.presence), self.presence.turn(&request));
+                self.call(id, async move { Ok(presence.answer(request, turn).await?.to_frame()) });
             }
             // Its answer is the session's last: see `on_request`.
             Request::Logout => return Err(ApiError::new(ErrorCode::Internal, "not handled")),

@@ -11,8 +11,8 @@ use weft_nats::subject::WEFT_ENTRY;
 use weft_nats::{Bus, IngestLog, Services, Subject};
 use weft_proto::frame::{ack_frame, error_frame};
 use weft_proto::svc::{
-    Audit, Empty, GetKeys, Groups, Keys, ListGroups, ListRooms, LogEntry, LogPage, Login, Logout,
-    ReadLog, Resync, RoomSummary, Rooms, Sync, SyncPage, Tokens, VerifyKey,
+    Audit, ChooseStatus, Empty, GetKeys, Groups, Keys, ListGroups, ListRooms, LogEntry, LogPage,
+    Login, Logout, ReadLog, Resync, RoomSummary, Rooms, Sync, SyncPage, Tokens, VerifyKey,
 };
 use weft_proto::token::Claims;
 use weft_proto::{
@@ -55,6 +55,7 @@ struct State {
     reads: usize,
     syncs: usize,
     failing: bool,
+    choices: Vec<Choice>,
 }
 
 #[derive(Clone)]
@@ -255,10 +256,36 @@ impl Core {
         // They live as long as the test.
         std::mem::forget(services);
     }
+        let core = self.clone();
+        let choose = move |request: ChooseStatus| core.clone().choose(request);
+        services.handle(8, choose).await.expect("choose");
 
     fn groups(&self, request: &ListGroups) -> Result<Groups, ApiError> {
         let me = caller(&request.token);
         let state = self.lock();
+    /// The first choice takes so long that a second one would overtake it, if it were asked for.
+    async fn choose(self, request: ChooseStatus) -> Result<Chosen, ApiError> {
+        let choices = || self.lock().choices.len();
+        if request.text == "slow" {
+            let overtaken = async {
+                while choices() == 0 {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            let _ = tokio::time::timeout(Duration::from_millis(500), overtaken).await;
+        }
+        let mut state = self.lock();
+        state.choices.push(request.choice());
+        let at_ms = state.choices.len() as u64;
+        let ChooseStatus { choice, text, text_until_ms, .. } = request;
+        Ok(Chosen { choice, text, text_until_ms, at_ms })
+    }
+
+    /// What was chosen, in the order in which it was.
+    pub fn choices(&self) -> Vec<Choice> {
+        self.lock().choices.clone()
+    }
+
         let mut rooms: Vec<String> = state
             .logs
             .iter()

@@ -7,6 +7,7 @@ use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message;
 use weft_edge::{Edge, EdgeOptions, Error, Limits, Rate};
 use weft_proto::NodeId;
+use weft_proto::presence::Choice;
 
 use crate::client::{over, raw, upgrade};
 use crate::common::{World, now_s, room, token, token_until};
@@ -216,4 +217,18 @@ async fn a_taken_port_is_named() {
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("two on one port"),
     }
+}
+
+#[tokio::test]
+async fn changes_of_the_status_are_applied_in_the_order_in_which_they_were_sent() {
+    let world = World::new().await;
+    let mut alice = world.session("alice").await;
+    let set = |status, text| json!({ "type": "presence.set", "status": status, "text": text });
+    let first = alice.begin(set("dnd", "slow")).await;
+    let second = alice.begin(set("invisible", "")).await;
+    for (id, status) in [(first, "dnd"), (second, "invisible")] {
+        let answer = alice.next().await;
+        assert_eq!((&answer["id"], &answer["status"]), (&json!(id), &json!(status)), "{answer}");
+    }
+    assert_eq!(world.core.choices(), [Choice::Dnd, Choice::Invisible]);
 }

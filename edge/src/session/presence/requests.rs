@@ -14,7 +14,26 @@ use weft_proto::{ApiError, ErrorCode, UserId};
 use super::{CHOICES, IDLES, SessionPresence};
 use crate::rate::rate_limited;
 
+/// A place in the order of a session's requests that change something: it comes when the one before
+/// it is over, and is over when it is dropped.
+pub(crate) struct Turn {
+    before: Option<oneshot::Receiver<()>>,
+    _over: oneshot::Sender<()>,
+}
+
 impl SessionPresence {
+    /// The next turn, where the request needs one. Called in the order in which requests come:
+    /// their answers are worked out side by side.
+    pub(crate) fn turn(&self, request: &PresenceRequest) -> Option<Turn> {
+        if matches!(request, PresenceRequest::Get(_) | PresenceRequest::Count { .. }) {
+            return None;
+        }
+        let (over, is_over) = oneshot::channel();
+        // Nothing panics while it is held.
+        let mut last = self.last_turn.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(Turn { before: last.replace(is_over), _over: over })
+    }
+
     /// The answer to a request.
     ///
     /// # Errors
@@ -22,7 +41,12 @@ impl SessionPresence {
     pub(crate) async fn answer(
         self: Arc<Self>,
         request: PresenceRequest,
+        mut turn: Option<Turn>,
     ) -> Result<Reply, ApiError> {
+        if let Some(before) = turn.as_mut().and_then(|turn| turn.before.take()) {
+            // An error says that it is over, as what is sent does.
+            let _ = before.await;
+        }
         match request {
             PresenceRequest::Get(users) => {
                 let users = self.visible(users).await?;
@@ -40,7 +64,7 @@ impl SessionPresence {
                 Ok(Reply::PresenceCount { present, members })
             }
             PresenceRequest::Set { choice, text, text_until_ms } => {
-                self.choose(choice, text, text_until_ms).await
+                self.choose(choice, text, text_until_ms, turn).await
             }
             PresenceRequest::Own => {
                 let token = self.token.get().to_string();
@@ -110,6 +134,7 @@ impl SessionPresence {
         choice: Choice,
         text: String,
         text_until_ms: u64,
+        turn: Option<Turn>,
     ) -> Result<Reply, ApiError> {
         let taken = {
             let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
@@ -122,6 +147,7 @@ impl SessionPresence {
         let (done, answer) = oneshot::channel();
         // Where the session ends meanwhile, what the store has taken is told all the same.
         self.shared.front.spawn("choice", async move {
+            let _turn = turn;
             let chosen = shared.bus.call(&request).await;
             if let Ok(chosen) = &chosen {
                 shared.announcer.choose(&user, chosen.clone());
