@@ -68,6 +68,9 @@ pub struct Missing {
     pub since: Since,
     /// The last seq that is missing.
     pub to: u64,
+    /// The user was no member of the group at its start: the room goes on at the next joining, which
+    /// is after this position, and what lies before that is not for the socket.
+    pub joined_after: Option<Position>,
 }
 
 /// The exclusive start of what is missing.
@@ -104,9 +107,12 @@ impl Order {
     /// An event from the wire.
     pub fn offer(&mut self, head: &EventHead) -> Verdict {
         let place = self.rooms.get(&head.room).copied();
+        let is_member = matches!(place, Some(Place::Fresh | Place::At(_)));
+        let is_foreign = !is_member && head.room.kind() == RoomKind::Group;
+        let joined_after = is_foreign.then_some(self.read);
         let missing = |since| {
             let to = head.seq - 1;
-            Verdict::Repair(Missing { room: head.room.clone(), since, to })
+            Verdict::Repair(Missing { room: head.room.clone(), since, to, joined_after })
         };
         match place {
             Some(Place::At(last)) if head.seq <= last => return Verdict::Drop,
@@ -147,6 +153,8 @@ impl Order {
     pub fn notice(&mut self, notice: &Notice) -> Option<Missing> {
         let Notice { room, seq, position, concerned } = notice;
         let is_covered = *position <= self.read;
+        let was_in = self.is_in(room) || room.kind() == RoomKind::Direct;
+        let joined_after = (!was_in).then_some(self.read);
         let since = match (self.rooms.get(room).copied(), concerned) {
             (Some(Place::At(last)), _) if *seq > last => Since::Seq(last),
             // Only an entry that concerns the user can bring them back.
@@ -163,7 +171,7 @@ impl Order {
             }
             _ => return None,
         };
-        Some(Missing { room: room.clone(), since, to: *seq })
+        Some(Missing { room: room.clone(), since, to: *seq, joined_after })
     }
 
     /// An entry of a sync's or a repair's page: true where it goes out.

@@ -122,7 +122,7 @@ redacted! {
     ListRooms { after, limit }
     GetRoom { room }
     ListMembers { room, after, limit }
-    ReadLog { room, after, before, after_position, to, limit }
+    ReadLog { room, after, before, after_position, to, limit, joined_after }
     Sync { cursor }
 }
 
@@ -470,6 +470,11 @@ pub struct ReadLog {
     /// At most so many; 0: as many as a page holds.
     #[prost(uint32, tag = "7")]
     pub limit: u32,
+    /// With `after` and `after_position`: the caller was no member of the group there, and wants its
+    /// entries from the next joining on, which is after this position (12 bytes); what lies before
+    /// it is hidden.
+    #[prost(bytes = "vec", optional, tag = "8")]
+    pub joined_after: Option<Vec<u8>>,
 }
 method!(ReadLog, "log", "read", LogPage);
 

@@ -131,6 +131,69 @@ async fn who_was_removed_may_read_what_was_before() -> Result<()> {
     Ok(())
 }
 
+/// The seqs of the room that were pushed on a session so far.
+async fn pushed(session: &mut Session, room: &str) -> Result<Vec<u64>> {
+    let pushed = session.pushed_after(room, 0).await?;
+    Ok(pushed.iter().filter_map(|entry| entry["seq"].as_u64()).collect())
+}
+
+#[tokio::test]
+async fn who_is_added_again_goes_on_at_the_joining_and_finds_the_rest_in_history() -> Result<()> {
+    let system = shared().await;
+    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
+    let mut a = system.session(&alice).await?;
+    let mut b = system.session(&bob).await?;
+    let cursor = b.cursor();
+    for (rule, first) in [("all", 1), ("joined", 9)] {
+        let group = create(&mut a, &[&bob], rule).await?;
+        for fields in [text("2"), text("3"), text("4"), remove(&bob)] {
+            a.acked(&group, fields).await?;
+        }
+        for fields in [text("6"), text("7"), text("8"), add(&bob), text("10")] {
+            a.acked(&group, fields).await?;
+        }
+        let mut resumed = Session::open(system.edge(), &bob, Some(&cursor)).await?;
+        assert_eq!(resumed.synced["recovered"], true, "{}", resumed.synced);
+        for session in [&mut b, &mut resumed] {
+            while pushed(session, &group).await?.last() != Some(&10) {}
+            assert_eq!(pushed(session, &group).await?, [1, 2, 3, 4, 5, 9, 10], "{rule}");
+            let seen = history(session, &group).await?.into_iter().map(|(seq, _)| seq);
+            assert_eq!(seen.collect::<Vec<_>>(), (first..=10).collect::<Vec<_>>(), "{rule}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_is_added_gets_the_joining_alone() -> Result<()> {
+    let system = shared().await;
+    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
+    let mut a = system.session(&alice).await?;
+    let old = create(&mut a, &[], "all").await?;
+    for _ in 0..30 {
+        a.acked(&old, text("before the session")).await?;
+    }
+    let mut b = system.session(&bob).await?;
+    let cursor = b.cursor();
+    let young = create(&mut a, &[], "all").await?;
+    for _ in 0..30 {
+        a.acked(&young, text("after the session began")).await?;
+    }
+    for group in [&old, &young] {
+        a.acked(group, add(&bob)).await?;
+        a.acked(group, text("welcome")).await?;
+    }
+    let mut resumed = Session::open(system.edge(), &bob, Some(&cursor)).await?;
+    for session in [&mut b, &mut resumed] {
+        for group in [&old, &young] {
+            while pushed(session, group).await?.last() != Some(&33) {}
+            assert_eq!(pushed(session, group).await?, [32, 33]);
+            assert_eq!(history(session, group).await?.len(), 33);
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn history_for_members_from_their_joining_on() -> Result<()> {
     let system = shared().await;

@@ -17,6 +17,8 @@ pub(super) struct Access {
     pub(super) role: Option<Role>,
     /// The seqs that the user may read: first and last.
     pub(super) visible: (u64, u64),
+    /// Seq of the entry by which the user joined last.
+    pub(super) since_seq: u64,
 }
 
 impl Access {
@@ -37,7 +39,8 @@ impl Access {
             }
             let row = snapshot.get(head::key(room)).await?.ok_or_else(no_such_room)?;
             let (position, head) = head::decode(&row)?;
-            return Ok(Self { position, head, role: Some(Role::Member), visible: (1, u64::MAX) });
+            let (role, visible, since_seq) = (Some(Role::Member), (1, u64::MAX), 1);
+            return Ok(Self { position, head, role, visible, since_seq });
         }
         let keys = vec![head::key(room), member::key(room, user)];
         let mut rows = snapshot.get_many(keys).await?.into_iter();
@@ -45,7 +48,7 @@ impl Access {
         let (position, head) = head::decode(&head_row.ok_or_else(no_such_room)?)?;
         let member = Member::decode(&member_row.ok_or_else(not_member)?)?;
         let visible = member.visible(history_of(&head));
-        Ok(Self { position, head, role: member.role(), visible })
+        Ok(Self { position, head, role: member.role(), visible, since_seq: member.since_seq })
     }
 
     /// The role of a member.

@@ -1,12 +1,16 @@
 //! A part of a room's log, for history and for repair.
 
-use weft_proto::{ErrorCode, Position, RoomId, svc};
+use weft_proto::{ErrorCode, Position, RoomId, UserId, svc};
 use weft_storage::Snapshot;
+use weft_storage::tables::inbox;
 
 use super::Context;
 use super::access::Access;
 use super::failure::Failure;
 use super::page::{Page, PageLimit, first_after};
+
+/// Pointers read at once: small rows.
+const POINTERS_PER_SCAN: usize = 1_000;
 
 /// What was asked for: exactly one of the three.
 enum Asked {
@@ -39,35 +43,65 @@ impl Context {
         let limit = PageLimit { entries_max, ..self.limits.page };
         let head_seq = access.head.seq;
         let to = if request.to == 0 { head_seq } else { request.to.min(head_seq) };
-        match asked {
-            Asked::Before(0) => back(&*snapshot, &room, access.visible, head_seq, limit).await,
-            Asked::Before(seq) => {
-                let last = (seq - 1).min(head_seq);
-                back(&*snapshot, &room, access.visible, last, limit).await
+        let first = match asked {
+            Asked::Before(before) => {
+                let last = if before == 0 { head_seq } else { (before - 1).min(head_seq) };
+                return back(&*snapshot, &room, access.visible, last, limit).await;
             }
-            Asked::After(seq) => {
-                forth(&*snapshot, &room, access.visible, seq.saturating_add(1), to, limit).await
+            Asked::After(seq) => seq.saturating_add(1),
+            // Most often nothing is behind it: the head alone tells.
+            Asked::AfterPosition(position) if access.position <= position => to.saturating_add(1),
+            Asked::AfterPosition(position) => first_after(&*snapshot, &room, to, position).await?,
+        };
+        let mut visible = access.visible;
+        if let Some(bytes) = &request.joined_after {
+            let joined_after = position(bytes)?;
+            let joined =
+                next_joining(&*snapshot, &room, &caller.user, &access, (first, joined_after));
+            visible.0 = visible.0.max(joined.await?);
+        }
+        forth(&*snapshot, &room, visible, first, to, limit).await
+    }
+}
+
+/// The seq of the next joining, from `first` on and after the position, of a user who was no member
+/// there. The member row knows the last joining alone; an earlier one, of a membership that has
+/// ended again, has left pointers. Reads the user's inbox from the position on.
+async fn next_joining(
+    snapshot: &dyn Snapshot,
+    room: &RoomId,
+    user: &UserId,
+    access: &Access,
+    (first, joined_after): (u64, Position),
+) -> Result<u64, Failure> {
+    let mut after = joined_after;
+    while access.since_seq > first {
+        let range = inbox::range(user, after, access.position);
+        let rows = snapshot.scan(range, POINTERS_PER_SCAN, false).await?;
+        for (key, value) in &rows {
+            let (position, of, seq) = inbox::decode(key, value)?;
+            if of == *room && seq >= first {
+                return Ok(seq.min(access.since_seq));
             }
-            Asked::AfterPosition(position) => {
-                // Most often nothing is behind it: the head alone tells.
-                let first = if access.position <= position {
-                    to.saturating_add(1)
-                } else {
-                    first_after(&*snapshot, &room, to, position).await?
-                };
-                forth(&*snapshot, &room, access.visible, first, to, limit).await
-            }
+            after = position;
+        }
+        if rows.len() < POINTERS_PER_SCAN {
+            return Ok(access.since_seq);
         }
     }
+    Ok(first)
+}
+
+fn position(bytes: &[u8]) -> Result<Position, Failure> {
+    Position::from_slice(bytes)
+        .ok_or_else(|| Failure::new(ErrorCode::BadRequest, "a position has 12 bytes"))
 }
 
 fn asked(request: &svc::ReadLog) -> Result<Asked, Failure> {
     match (request.after, request.before, &request.after_position) {
         (Some(seq), None, None) => Ok(Asked::After(seq)),
         (None, Some(seq), None) => Ok(Asked::Before(seq)),
-        (None, None, Some(bytes)) => Position::from_slice(bytes)
-            .map(Asked::AfterPosition)
-            .ok_or_else(|| Failure::new(ErrorCode::BadRequest, "a position has 12 bytes")),
+        (None, None, Some(bytes)) => position(bytes).map(Asked::AfterPosition),
         _ => Err(Failure::new(
             ErrorCode::BadRequest,
             "exactly one of after, before and after_position is to be given",

@@ -236,7 +236,7 @@ impl Socket {
     async fn catch_up(&mut self, room: RoomId) -> Result<(), Closed> {
         loop {
             let since = self.order.since(&room);
-            let missing = Missing { since, room: room.clone(), to: 0 };
+            let missing = Missing { since, room: room.clone(), to: 0, joined_after: None };
             let Some(page) = self.read(&missing).await? else { return Ok(()) };
             self.put_page(&room, &page)?;
             if !page.more || !self.order.is_in(&room) {
@@ -254,8 +254,16 @@ impl Socket {
         let asked = ask(self.world(), async |services| {
             let (token, room) = (services.token(&self.user), missing.room.to_string());
             let after_position = after_position.clone();
-            let to = missing.to;
-            let request = ReadLog { token, room, after, after_position, to, ..ReadLog::default() };
+            let joined_after = missing.joined_after.map(|position| position.0.to_vec());
+            let request = ReadLog {
+                token,
+                room,
+                after,
+                after_position,
+                to: missing.to,
+                joined_after,
+                ..ReadLog::default()
+            };
             services.context.log_read(request).await
         });
         match asked.await {

@@ -40,7 +40,13 @@ fn member_at(read: u64) -> Order {
 }
 
 fn repair(since: Since, to: u64) -> Verdict {
-    Verdict::Repair(Missing { room: room(), since, to })
+    Verdict::Repair(Missing { room: room(), since, to, joined_after: None })
+}
+
+/// The same of who was no member.
+fn repair_joining(since: Since, to: u64, read: u64) -> Verdict {
+    let joined_after = Some(position(read));
+    Verdict::Repair(Missing { room: room(), since, to, joined_after })
 }
 
 #[test]
@@ -79,7 +85,7 @@ fn who_joins_starts_at_the_joining() {
     order.synced(position(2));
     // Another joining and leaving may have been lost before it.
     let add = head(9, Kind::Add);
-    assert_eq!(order.offer(&add), repair(Since::Position(position(2)), 8));
+    assert_eq!(order.offer(&add), repair_joining(Since::Position(position(2)), 8, 2));
     assert!(!order.offer_stored(&message(8)));
     order.cover(&room(), 8);
     assert_eq!(order.offer(&add), Verdict::Put);
@@ -96,7 +102,7 @@ fn who_leaves_gets_nothing_until_the_next_joining() {
     assert_eq!(order.offer(&message(6)), Verdict::Drop);
     assert!(!order.offer_stored(&message(7)));
     assert_eq!(order.offer(&head(5, Kind::Remove)), Verdict::Drop);
-    assert_eq!(order.offer(&head(8, Kind::Add)), repair(Since::Seq(5), 7));
+    assert_eq!(order.offer(&head(8, Kind::Add)), repair_joining(Since::Seq(5), 7, 4));
     assert!(!order.offer_stored(&message(6)));
     order.cover(&room(), 7);
     assert_eq!(order.offer(&head(8, Kind::Add)), Verdict::Put);
@@ -142,7 +148,11 @@ fn notice(seq: u64, concerned: Option<u64>) -> Notice {
 }
 
 fn missing(since: Since, to: u64) -> Option<Missing> {
-    Some(Missing { room: room(), since, to })
+    Some(Missing { room: room(), since, to, joined_after: None })
+}
+
+fn missing_joining(since: Since, to: u64, read: u64) -> Option<Missing> {
+    Some(Missing { room: room(), since, to, joined_after: Some(position(read)) })
 }
 
 #[test]
@@ -163,12 +173,12 @@ fn a_notice_concerns_members_alone() {
     order.synced(position(4));
     assert_eq!(order.notice(&notice(9, None)), None);
     assert_eq!(order.notice(&notice(4, Some(3))), None);
-    assert_eq!(order.notice(&notice(9, Some(6))), missing(Since::Seq(5), 9));
+    assert_eq!(order.notice(&notice(9, Some(6))), missing_joining(Since::Seq(5), 9, 4));
     assert!(order.offer_stored(&head(6, Kind::Add)));
     assert!(order.offer_stored(&head(7, Kind::Remove)));
     order.cover(&room(), 9);
     assert_eq!(order.notice(&notice(12, None)), None);
-    assert_eq!(order.notice(&notice(12, Some(7))), missing(Since::Seq(9), 12));
+    assert_eq!(order.notice(&notice(12, Some(7))), missing_joining(Since::Seq(9), 12, 4));
 }
 
 #[test]
@@ -180,7 +190,7 @@ fn a_notice_brings_a_direct_rooms_first_entry() {
     assert_eq!(order.notice(&notice), None);
     let notice = Notice { position: position(5), ..notice };
     let since = Since::Position(position(4));
-    assert_eq!(order.notice(&notice), Some(Missing { room, since, to: 1 }));
+    assert_eq!(order.notice(&notice), Some(Missing { room, since, to: 1, joined_after: None }));
 }
 
 #[test]
@@ -188,7 +198,7 @@ fn what_a_sync_has_covered_is_not_put_out_by_a_repair() {
     let mut order = Order::new(me());
     order.synced(position(6));
     // Added and removed before the sync, by its own cursor on another edge.
-    assert_eq!(order.notice(&notice(9, Some(5))), missing(Since::Seq(4), 9));
+    assert_eq!(order.notice(&notice(9, Some(5))), missing_joining(Since::Seq(4), 9, 6));
     assert!(!order.offer_stored(&head(5, Kind::Add)));
     assert!(!order.offer_stored(&head(6, Kind::Remove)));
     order.cover(&room(), 9);
@@ -275,7 +285,14 @@ impl World {
             Since::Position(after) => (1..).find(|seq| position(*seq) > after).expect("endless"),
         };
         let through = missing.to.min(first + self.page_entries as u64 - 1);
-        let page = (first..=through).filter(|seq| self.is_visible(*seq)).collect();
+        let joins =
+            |seq: &u64, after| position(*seq) > after && self.kinds[*seq as usize - 1] == Kind::Add;
+        let joined = missing.joined_after.map_or(first, |after| {
+            let all = first..=self.kinds.len() as u64;
+            all.clone().find(|seq| joins(seq, after)).unwrap_or(all.end() + 1)
+        });
+        let visible = (first..=through).filter(|seq| *seq >= joined && self.is_visible(*seq));
+        let page = visible.collect();
         self.put_stored(page);
         self.order.cover(&room(), through);
     }

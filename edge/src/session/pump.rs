@@ -292,7 +292,8 @@ impl Pump {
                 // It is looked at again when that has been read.
                 self.waiting.push_front(item);
                 if frames.is_empty() {
-                    frames = self.repair(missing, through).await?;
+                    // Boxed: it is rare, and would be a part of every idle session.
+                    frames = Box::pin(self.repair(missing, through)).await?;
                 }
                 break;
             }

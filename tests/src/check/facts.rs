@@ -127,8 +127,12 @@ impl RoomFacts<'_> {
         self.members.is_empty() || times.is_some_and(|times| times.iter().any(|t| t.contains(&seq)))
     }
 
-    /// True where the device's user had left before this entry and never came back.
-    pub(super) fn is_after_leaving(&self, device: &Device, seq: u64) -> bool {
+    /// True where the device's user was no member at this entry, as far as is known: without a
+    /// whole reading of the room, where they had left before it and never came back.
+    pub(super) fn is_outside(&self, device: &Device, seq: u64) -> bool {
+        if self.last.is_some() {
+            return !self.is_for(device, seq);
+        }
         let last = self.members.get(user_of(device)).and_then(|times| times.last());
         !self.members.is_empty() && last.is_none_or(|time| *time.end() < seq)
     }

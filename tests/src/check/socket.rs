@@ -99,7 +99,7 @@ impl<'a> Replay<'a, '_> {
         }
         // One that came before may come again.
         *last = entry.seq.max(*last);
-        if facts.is_some_and(|facts| facts.is_after_leaving(device, entry.seq)) {
+        if facts.is_some_and(|facts| facts.is_outside(device, entry.seq)) {
             let (device, room) = (device.clone(), entry.room.clone());
             self.found.insert(Violation::Leaked { device, room, seq: entry.seq });
         }

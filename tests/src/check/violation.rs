@@ -117,7 +117,8 @@ pub enum Violation {
         /// Where they stand.
         seqs: (u64, u64),
     },
-    /// An entry was pushed to a user who had left before it and never came back.
+    /// An entry was pushed to a user who was no member at it: who joins finds what was before in the
+    /// room's history.
     Leaked {
         /// To whom.
         device: Device,
@@ -195,7 +196,7 @@ impl fmt::Display for Violation {
                 "session order: {session} sent {first} before {second} to {room}, they are {a} and {b}"
             ),
             Self::Leaked { device, room, seq } => {
-                write!(f, "leaked: {device} got {room} {seq} after leaving")
+                write!(f, "leaked: {device} got {room} {seq} without being a member then")
             }
             Self::CursorBack { device, session, cursors: (earlier, later) } => {
                 write!(f, "cursor back: {device} was told {later} after {earlier} on its {session}")

@@ -162,3 +162,37 @@ async fn a_page_of_large_entries_stays_under_the_message_limit() {
     }
     assert_eq!(next, 6);
 }
+
+#[tokio::test]
+async fn who_was_no_member_begins_at_the_next_joining() {
+    let mut world = World::new().await;
+    world.one("team", "alice", create(&["bob"], History::All)).await;
+    let start = world.cursor().await;
+    for body in [text("2"), add("carol"), text("4"), remove("carol"), text("6"), add("carol")] {
+        world.one("team", "alice", body).await;
+    }
+    world.one("team", "alice", text("8")).await;
+    let at = |cursor: &str| cursor.parse::<weft_proto::Cursor>().expect("a cursor").position;
+    let read = async |after, joined_after: Position| {
+        let joined_after = Some(joined_after.0.to_vec());
+        let request = svc::ReadLog { after: Some(after), joined_after, ..request(&world, "carol") };
+        told(&world, request).await
+    };
+    // A membership that has ended again has left pointers.
+    assert_eq!(read(0, at(&start)).await, (range(3, 8), 1, 8, false));
+    assert_eq!(read(5, at(&start)).await, (range(7, 8), 6, 8, false));
+    // Nothing after that position tells of it: the row knows the last joining.
+    let end = at(&world.cursor().await);
+    assert_eq!(read(0, end).await, (range(7, 8), 1, 8, false));
+    assert_eq!(read(7, end).await, (range(8, 8), 8, 8, false));
+    let to_the_joining = svc::ReadLog {
+        after: Some(0),
+        to: 6,
+        joined_after: Some(end.0.to_vec()),
+        ..request(&world, "carol")
+    };
+    assert_eq!(told(&world, to_the_joining).await, (vec![], 1, 6, false));
+    let malformed =
+        svc::ReadLog { after: Some(0), joined_after: Some(vec![1]), ..request(&world, "carol") };
+    assert_eq!(code(world.context.log_read(malformed).await), ErrorCode::BadRequest);
+}

@@ -16,7 +16,8 @@ impl Pump {
         room: RoomId,
         mut moved: Vec<RoomId>,
     ) -> Result<Frames, CloseCode> {
-        let missing = Missing { since: self.order.since(&room), room: room.clone(), to: 0 };
+        let since = self.order.since(&room);
+        let missing = Missing { since, room: room.clone(), to: 0, joined_after: None };
         let (frames, more) = match self.read(&missing).await? {
             Some(page) => (self.put_page(&room, &page)?, page.more),
             None => (Frames::new(), false),
@@ -71,6 +72,7 @@ impl Pump {
             after,
             after_position: after_position.clone(),
             to: missing.to,
+            joined_after: missing.joined_after.map(|position| position.0.to_vec()),
             ..ReadLog::default()
         };
         match self.ask.ask(request).await {
