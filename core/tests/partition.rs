@@ -49,11 +49,15 @@ async fn entries_are_numbered_without_holes_and_resends_hear_the_same() {
     let first = world.send("alice", "alice~bob", Some(id(1)), &text("one")).await;
     assert_eq!(first["type"], "ack");
     assert_eq!(first["seq"], 1);
+    assert_eq!((&first["ordinal"], &first["time"]), (&1.into(), &START_MS.into()));
+    world.clock.advance_ms(60_000);
     let second = world.send("bob", "alice~bob", Some(id(1)), &text("two")).await;
     assert_eq!(second["seq"], 2, "client ids belong to their sender");
+    assert_ne!(second["time"], first["time"]);
     assert_eq!(world.send("alice", "alice~bob", Some(id(1)), &text("one")).await, first);
     let conflict = world.send("alice", "alice~bob", Some(id(1)), &text("other")).await;
     assert_eq!(conflict["error"]["code"], "conflict");
+    assert_eq!(conflict["error"]["seq"], 1);
     owner.leave().await.expect("leave");
     // Another owner knows it from the store.
     let owner = world.own("n2").await;

@@ -25,7 +25,7 @@ use weft_nats::subject::WEFT_ENTRY;
 use weft_nats::{
     AssetOptions, Bus, BusOptions, IngestLog, NatsServer, ServerOptions, Services, Subject, assets,
 };
-use weft_proto::frame::ack_frame;
+use weft_proto::frame::Ack;
 use weft_proto::svc::{GetKeys, Groups, Keys, ListGroups, Resync, Sync, SyncPage, VerifyKey};
 use weft_proto::token::{Claims, TOKEN_AUDIENCE};
 use weft_proto::{
@@ -255,7 +255,9 @@ async fn work(log: IngestLog, bus: Bus) -> Result<()> {
             user: None,
         };
         let reply = message.reply.context("reply")?.subject();
-        bus.publish(&reply, &[], ack_frame(&room, *seq, Some(client_id)).into()).await?;
+        let (ordinal, time) = (Some(entry.ordinal), Some(entry.time_ms));
+        let ack = Ack { room: &room, seq: *seq, ordinal, time, client_id: Some(client_id) };
+        bus.publish(&reply, &[], ack.to_frame().into()).await?;
         let (frame, head): (bytes::Bytes, String) = (entry.to_frame().into(), head.to_string());
         let (a, b) = room.direct_users().context("direct")?;
         for user in [a, b] {

@@ -1,6 +1,6 @@
 //! The id that a sender gives to what it sends, and keeps over resends.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::{Serialize, Serializer};
 
@@ -8,12 +8,15 @@ use crate::error::{ApiError, ErrorCode};
 
 /// A ULID or a UUIDv7: 128 bits, the first 48 of them a time in Unix milliseconds.
 ///
-/// The form (ULID or UUID) is kept, so that a client reads back the text that it sent; case is
-/// normalised (ULID upper, UUID lower). Equality is of the bits alone.
+/// The spelling (ULID or UUID, and the case of each letter) is kept, so that a client reads back
+/// the text that it sent. Equality is of the bits alone: every spelling names the same command.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientId {
     bits: u128,
     is_uuid: bool,
+    /// Bit n: character n (from 0, without hyphens) is a letter in the other case than the
+    /// canonical one, which is upper for a ULID and lower for a UUID.
+    other_case: u32,
 }
 
 impl PartialEq for ClientId {
@@ -38,13 +41,20 @@ impl ClientId {
     pub fn parse(text: &str) -> Result<Self, ApiError> {
         let parsed = match text.len() {
             // A first digit above 7 would not fit into 128 bits; the parser cuts it off in silence.
-            26 if text.as_bytes()[0] <= b'7' => {
-                ulid::Ulid::from_string(text).ok().map(|id| Self { bits: id.0, is_uuid: false })
+            26 if text.as_bytes()[0] <= b'7' => ulid::Ulid::from_string(text).ok().map(|id| Self {
+                bits: id.0,
+                is_uuid: false,
+                other_case: letters(text, |letter| letter.is_ascii_lowercase()),
+            }),
+            36 => {
+                uuid::Uuid::try_parse(text).ok().filter(|id| id.get_version_num() == 7).map(|id| {
+                    Self {
+                        bits: id.as_u128(),
+                        is_uuid: true,
+                        other_case: letters(text, |letter| letter.is_ascii_uppercase()),
+                    }
+                })
             }
-            36 => uuid::Uuid::try_parse(text)
-                .ok()
-                .filter(|id| id.get_version_num() == 7)
-                .map(|id| Self { bits: id.as_u128(), is_uuid: true }),
             _ => None,
         };
         parsed.ok_or_else(|| {
@@ -55,7 +65,8 @@ impl ClientId {
     /// Builds a ULID from a time in Unix milliseconds and 80 random bits.
     #[must_use]
     pub fn from_parts(time_ms: u64, random: u128) -> Self {
-        Self { bits: ulid::Ulid::from_parts(time_ms, random).0, is_uuid: false }
+        let bits = ulid::Ulid::from_parts(time_ms, random).0;
+        Self { bits, is_uuid: false, other_case: 0 }
     }
 
     /// The time that the sender stamped, Unix milliseconds.
@@ -78,13 +89,34 @@ impl ClientId {
     }
 }
 
+/// Which of the characters (without hyphens) are such letters, one bit each. There are 32 at most.
+fn letters(text: &str, is_wanted: impl Fn(u8) -> bool) -> u32 {
+    let characters = text.bytes().filter(|byte| *byte != b'-');
+    characters.zip(0..).fold(0, |mask, (byte, n)| mask | u32::from(is_wanted(byte)) << n)
+}
+
 impl fmt::Display for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_uuid {
-            fmt::Display::fmt(&uuid::Uuid::from_u128(self.bits), f)
+        let (mut ulid, mut uuid) = ([0; ulid::ULID_LEN], [0; uuid::fmt::Hyphenated::LENGTH]);
+        let text = if self.is_uuid {
+            uuid::Uuid::from_u128(self.bits).hyphenated().encode_lower(&mut uuid)
         } else {
-            fmt::Display::fmt(&ulid::Ulid(self.bits), f)
+            ulid::Ulid(self.bits).array_to_str(&mut ulid)
+        };
+        if self.other_case == 0 {
+            return f.write_str(text);
         }
+        let mut n = 0;
+        for character in text.chars() {
+            let is_other = character != '-' && self.other_case >> n & 1 == 1;
+            n += u32::from(character != '-');
+            f.write_char(match (is_other, self.is_uuid) {
+                (false, _) => character,
+                (true, true) => character.to_ascii_uppercase(),
+                (true, false) => character.to_ascii_lowercase(),
+            })?;
+        }
+        Ok(())
     }
 }
 
@@ -104,9 +136,29 @@ mod tests {
         assert_eq!(ulid.to_string(), "01ARZ3NDEKTSV4RRFFQ69G5FAV");
         assert_eq!(ulid.time_ms(), 1_469_922_850_259);
         let uuid = ClientId::parse("017F22E2-79B0-7CC3-98C4-DC0C0C07398F").expect("uuid");
-        assert_eq!(uuid.to_string(), "017f22e2-79b0-7cc3-98c4-dc0c0c07398f");
+        assert_eq!(uuid.to_string(), "017F22E2-79B0-7CC3-98C4-DC0C0C07398F");
         assert_eq!(uuid.time_ms(), 0x017f_22e2_79b0);
         assert_eq!(uuid.hour(), (0x017f_22e2_79b0_u64 / 3_600_000) as u32);
+    }
+
+    #[test]
+    fn every_spelling_is_kept_and_names_the_same() {
+        for spellings in [
+            [
+                "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+                "01arz3ndektsv4rrffq69g5fav",
+                "01aRZ3ndEKTsv4rrffq69g5FAv",
+            ],
+            [
+                "017f22e2-79b0-7cc3-98c4-dc0c0c07398f",
+                "017F22E2-79B0-7CC3-98C4-DC0C0C07398F",
+                "017f22E2-79b0-7cC3-98c4-dc0c0C07398F",
+            ],
+        ] {
+            let ids = spellings.map(|text| ClientId::parse(text).expect(text));
+            assert_eq!(ids.map(|id| id.to_string()), spellings);
+            assert!(ids.iter().all(|id| *id == ids[0] && id.to_bytes() == ids[0].to_bytes()));
+        }
     }
 
     #[test]

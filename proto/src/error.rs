@@ -152,7 +152,7 @@ impl ErrorCode {
     }
 }
 
-/// An error as it stands on the wire: `{code, message, temporary, retry_after_ms?}`.
+/// An error as it stands on the wire: `{code, message, temporary, retry_after_ms?, seq?}`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ApiError {
     /// Stable, for programs.
@@ -167,10 +167,14 @@ pub struct ApiError {
 }
 
 impl ApiError {
+    /// [`ErrorCode::Conflict`]: where the entry with the client id stands.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub seq: Option<u64>,
     /// An error with its code's own `temporary`.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), temporary: code.is_temporary(), retry_after_ms: None }
+        let temporary = code.is_temporary();
+        Self { code, message: message.into(), temporary, retry_after_ms: None, seq: None }
     }
 
     /// The same error, with the time to wait.

@@ -471,20 +471,33 @@ impl Reply {
     }
 }
 
-/// The answer to a command that stands in the room: `{"type":"ack",…}`, without a request id.
-/// A resend gets the same bytes.
-#[must_use]
-pub fn ack_frame(room: &RoomId, seq: u64, client_id: Option<ClientId>) -> Vec<u8> {
-    #[derive(Serialize)]
-    struct Ack<'a> {
-        r#type: &'static str,
-        room: &'a RoomId,
-        seq: u64,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        client_id: Option<ClientId>,
+/// The answer to a command that stands in the room: `{"type":"ack",…}`, without a request id. A
+/// resend gets the same, with the client id in its own spelling.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(tag = "type", rename = "ack")]
+pub struct Ack<'a> {
+    /// The room.
+    pub room: &'a RoomId,
+    /// The entry's place in it.
+    pub seq: u64,
+    /// How many messages the room has up to the entry. It and the time are missing where the entry
+    /// of a resend is not there any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ordinal: Option<u64>,
+    /// When core took the entry, Unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<u64>,
+    /// As the request spelt it; `None`: it had none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<ClientId>,
+}
+
+impl Ack<'_> {
+    /// The frame's bytes, without a request id.
+    #[must_use]
+    pub fn to_frame(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("plain fields serialise")
     }
-    serde_json::to_vec(&Ack { r#type: "ack", room, seq, client_id })
-        .expect("plain fields serialise")
 }
 
 /// `{"type":"error",…}`, without a request id.
@@ -630,8 +643,9 @@ mod tests {
     #[test]
     fn an_id_is_spliced_into_a_ready_made_frame() {
         let room = RoomId::new("team").expect("id");
-        let frame = with_id(9, &ack_frame(&room, 4, None));
-        assert_eq!(frame, br#"{"id":9,"type":"ack","room":"team","seq":4}"#);
+        let ack = Ack { room: &room, seq: 4, ordinal: Some(0), time: Some(7), client_id: None };
+        let frame = with_id(9, &ack.to_frame());
+        assert_eq!(frame, br#"{"id":9,"type":"ack","room":"team","seq":4,"ordinal":0,"time":7}"#);
         let value: serde_json::Value = serde_json::from_slice(&frame).expect("json");
         assert_eq!(value["seq"], 4);
     }
@@ -648,7 +662,8 @@ mod tests {
         let error = ApiError::new(ErrorCode::NotMember, "x").retry_after_ms(5);
         assert_eq!(error_in(&error_frame(&error)), Some(error));
         let room = RoomId::new("a~b").expect("id");
-        assert_eq!(error_in(&ack_frame(&room, 1, None)), None);
+        let ack = Ack { room: &room, seq: 1, ordinal: None, time: None, client_id: None };
+        assert_eq!(error_in(&ack.to_frame()), None);
     }
 
     #[test]

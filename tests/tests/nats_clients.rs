@@ -69,16 +69,21 @@ async fn json_ids_and_answers() -> Result<()> {
     let mut nats = subscribed(system, BOT, &[&format!("weft.ack.u.{BOT}.*")]).await?;
     let json_type = ("Content-Type", "application/json");
     let id = ulid::fresh();
+    let mut acks = Vec::new();
     for token in ["first", "second"] {
         let token = format!("{token}-{}", ulid::fresh());
         let headers = [json_type, ("Weft-Id", &*id), ("Weft-Reply", &*token)];
         let payload = json!({ "kind": "message", "text": "as JSON" }).to_string();
         nats.publish(&subject(&group), None, &headers, payload.as_bytes()).await?;
         let ack = next_on(&mut nats, &format!("weft.ack.u.{BOT}.{token}")).await?;
-        let wanted = json!({ "type": "ack", "room": group, "seq": 3, "client_id": id });
-        assert_eq!(ack, wanted, "the {token} time");
+        acks.push(ack);
     }
     let entry = alice.expect(&group, 3).await?;
+    let wanted = json!({
+        "type": "ack", "room": group, "seq": 3, "ordinal": 1, "time": entry["time"],
+        "client_id": id,
+    });
+    assert_eq!(acks, [wanted.clone(), wanted]);
     assert_eq!((&entry["client_id"], &entry["text"]), (&json!(id), &json!("as JSON")));
     // An error comes the same way.
     let token = ulid::fresh();

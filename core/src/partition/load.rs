@@ -3,19 +3,21 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use weft_proto::{Body, Partition, Position, RoomId, RoomKind, UserId};
+use weft_proto::{Body, Entry, Partition, Position, RoomId, RoomKind, UserId};
 use weft_storage::tables::head::Head;
 use weft_storage::tables::member::Member;
 use weft_storage::tables::resend::Resend;
-use weft_storage::tables::{account, head, member, resend};
+use weft_storage::tables::{account, head, log, member, resend};
 use weft_storage::{Error, Snapshot};
 
 use super::command::{Command, Incoming};
 use super::plan::Found;
-use super::state::{Members, Place, Room, State};
+use super::state::{Answered, Members, Place, ResendKey, Room, State};
 
 /// Member rows read at once.
 const ROWS_PER_SCAN: usize = 256;
+/// Entries of resends read at once: with the largest ones 6 MB.
+const ENTRIES_AT_ONCE: usize = 16;
 
 /// Brings the commands' rooms into `state`, and looks up the rest. Rooms that are in memory are not
 /// read: the store may be older than they are.
@@ -30,6 +32,7 @@ pub async fn load(
 ) -> Result<Found, Error> {
     let commands: Vec<&Command> = run.iter().filter_map(|i| i.command.as_ref().ok()).collect();
     let resends = load_heads_and_resends(snapshot, state, partition, &commands).await?;
+    let resends = load_answered(snapshot, &commands, resends).await?;
     load_members(snapshot, state, &commands).await?;
     let accounts = load_accounts(snapshot, state, &commands).await?;
     Ok(Found { resends, accounts })
@@ -40,7 +43,7 @@ async fn load_heads_and_resends(
     state: &mut State,
     partition: Partition,
     commands: &[&Command],
-) -> Result<HashMap<super::state::ResendKey, Resend>, Error> {
+) -> Result<HashMap<ResendKey, Resend>, Error> {
     let ids: Vec<_> = commands
         .iter()
         .flat_map(|c| {
@@ -73,6 +76,38 @@ async fn load_heads_and_resends(
         state.rooms.insert(id.clone(), room);
     }
     Ok(resends)
+}
+
+/// What an `ack` says of the entries of resends: it stands in the log. Entries may be large, and
+/// few of a run are resends as a rule, so only some are read at once.
+async fn load_answered(
+    snapshot: &dyn Snapshot,
+    commands: &[&Command],
+    resends: HashMap<ResendKey, Resend>,
+) -> Result<HashMap<ResendKey, Answered>, Error> {
+    let answered = |resend: &Resend, of: Option<&Entry>| Answered {
+        seq: resend.seq,
+        content_hash: resend.content_hash,
+        ordinal: of.map(|entry| entry.ordinal),
+        time_ms: of.map(|entry| entry.time_ms),
+    };
+    // Of what a command comes after it only matters that it is there.
+    let found = resends.iter().map(|(key, resend)| (key.clone(), answered(resend, None)));
+    let mut found: HashMap<ResendKey, Answered> = found.collect();
+    if found.is_empty() {
+        return Ok(found);
+    }
+    let key = |c: &&Command| Some((c.room.clone(), c.sender.clone(), c.client_id?));
+    let again: Vec<_> = commands.iter().filter_map(key).collect();
+    let again: Vec<_> = again.iter().filter_map(|key| resends.get_key_value(key)).collect();
+    for some in again.chunks(ENTRIES_AT_ONCE) {
+        let wanted: Vec<_> = some.iter().map(|(key, row)| (key.0.clone(), row.seq)).collect();
+        for ((key, row), logged) in some.iter().zip(log::get_many(snapshot, &wanted).await?) {
+            let entry = logged.map(|logged| logged.entry);
+            found.insert(Clone::clone(*key), answered(row, entry.as_ref()));
+        }
+    }
+    Ok(found)
 }
 
 async fn read_room(

@@ -5,10 +5,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 use weft_nats::{MadeBy, ReplyTo};
+use weft_proto::frame::{self, Ack};
 use weft_proto::limits::{CLIENT_ID_AGE_MS_MAX, CLIENT_ID_AHEAD_MS_MAX};
-use weft_proto::{
-    ApiError, Body, ClientId, Entry, ErrorCode, Partition, RoomId, RoomKind, UserId, frame,
-};
+use weft_proto::{ApiError, Body, ClientId, Entry, ErrorCode, Partition, RoomId, RoomKind, UserId};
 use weft_storage::tables::applied::Applied;
 use weft_storage::tables::journal::{Journal, JournalEntry};
 use weft_storage::tables::resend::Resend;
@@ -21,7 +20,7 @@ use super::command::{Command, Incoming};
 use super::quota::Quota;
 use super::rules::{self, Change};
 use super::sabotage::{self, Rule};
-use super::state::{CommitNo, Members, Place, ResendKey, Room, State};
+use super::state::{Answered, CommitNo, Members, Place, ResendKey, Room, State};
 use crate::metrics;
 
 /// A plan with so many bytes takes nothing more. One entry more (400 kB of text, 100 inbox
@@ -39,7 +38,7 @@ const RESEND_HOURS: u64 = 25;
 #[derive(Default, Debug)]
 pub struct Found {
     /// What client ids got before.
-    pub resends: HashMap<ResendKey, Resend>,
+    pub resends: HashMap<ResendKey, Answered>,
     /// Those users that exist, of all that a command needs to know about.
     pub accounts: HashSet<UserId>,
 }
@@ -193,9 +192,9 @@ impl Plan {
         }
         // Before every other check: nobody hears "no" for an entry that stands.
         if let Some(key) = &key
-            && let Some(resend) = state.recent(key).or_else(|| found.resends.get(key))
+            && let Some(answered) = state.recent(key).or_else(|| found.resends.get(key))
         {
-            return answer_resend(&id, given_id, resend, content_hash);
+            return answer_resend(&id, given_id, answered, content_hash);
         }
         if let Some(after) = after.filter(|_| !sabotage::is_out(Rule::SessionOrder)) {
             let before = (id.clone(), sender.clone(), after);
@@ -212,13 +211,13 @@ impl Plan {
         let seq = room.head.seq + 1;
         let change = rules::decide(&id, room, seq, &sender, &body, &found.accounts)?;
         self.write(&id, room, change, (sender, given_id, body), now_ms);
+        let (ordinal, time_ms) = (Some(room.head.ordinal), Some(room.head.time_ms));
         if let (Some(key), Some(client_id)) = (key, client_id) {
-            let resend = Resend { seq, content_hash };
             let row = resend::key(self.partition, &id, &key.1, &client_id);
-            self.batch.set(row, resend.encode());
-            state.remember(self.no, key, resend);
+            self.batch.set(row, Resend { seq, content_hash }.encode());
+            state.remember(self.no, key, Answered { seq, content_hash, ordinal, time_ms });
         }
-        Ok(frame::ack_frame(&id, seq, given_id))
+        Ok(Ack { room: &id, seq, ordinal, time: time_ms, client_id: given_id }.to_frame())
     }
 
     fn may_ask(
@@ -352,14 +351,15 @@ fn journal_entry(planned: &PlannedEntry) -> JournalEntry {
 fn answer_resend(
     room: &RoomId,
     client_id: Option<ClientId>,
-    resend: &Resend,
+    answered: &Answered,
     content_hash: u64,
 ) -> Result<Vec<u8>, ApiError> {
-    if resend.content_hash == content_hash {
-        return Ok(frame::ack_frame(room, resend.seq, client_id));
+    let Answered { seq, ordinal, time_ms, .. } = *answered;
+    if answered.content_hash == content_hash {
+        return Ok(Ack { room, seq, ordinal, time: time_ms, client_id }.to_frame());
     }
-    let message = format!("the client id stands in the room at seq {} already", resend.seq);
-    Err(ApiError::new(ErrorCode::Conflict, message))
+    let message = format!("the client id stands in the room at seq {seq} already");
+    Err(ApiError { seq: Some(seq), ..ApiError::new(ErrorCode::Conflict, message) })
 }
 
 fn check_age(client_id: Option<ClientId>, floor_hour: u32, now_ms: u64) -> Result<(), ApiError> {

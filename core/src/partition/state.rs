@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use weft_proto::{ClientId, Position, Role, RoomId, UserId};
 use weft_storage::tables::head::Head;
 use weft_storage::tables::member::Member;
-use weft_storage::tables::resend::Resend;
 
 /// Rooms kept; more are forgotten, those without open writes first.
 const ROOMS_MAX: usize = 50_000;
@@ -84,12 +83,25 @@ pub struct Room {
 /// Names a command for resends.
 pub type ResendKey = (RoomId, UserId, ClientId);
 
+/// What a client id got: the answer to a resend.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Answered {
+    /// The entry's seq.
+    pub seq: u64,
+    /// [`weft_proto::Body::content_hash`] of the entry: another one is a conflict.
+    pub content_hash: u64,
+    /// The entry's ordinal; `None`, as the time: the log does not have the entry any more.
+    pub ordinal: Option<u64>,
+    /// The entry's time, Unix milliseconds.
+    pub time_ms: Option<u64>,
+}
+
 /// The owner's memory.
 #[derive(Default)]
 pub struct State {
     /// Rooms by id.
     pub rooms: HashMap<RoomId, Room>,
-    recent: HashMap<ResendKey, Resend>,
+    recent: HashMap<ResendKey, Answered>,
     recent_order: VecDeque<(CommitNo, ResendKey)>,
     positions: BTreeMap<CommitNo, Position>,
 }
@@ -97,13 +109,13 @@ pub struct State {
 impl State {
     /// What a client id got in a commit that lookups may not have seen.
     #[must_use]
-    pub fn recent(&self, key: &ResendKey) -> Option<&Resend> {
+    pub fn recent(&self, key: &ResendKey) -> Option<&Answered> {
         self.recent.get(key)
     }
 
     /// Remembers what a client id gets in this commit.
-    pub fn remember(&mut self, no: CommitNo, key: ResendKey, resend: Resend) {
-        self.recent.insert(key.clone(), resend);
+    pub fn remember(&mut self, no: CommitNo, key: ResendKey, answered: Answered) {
+        self.recent.insert(key.clone(), answered);
         self.recent_order.push_back((no, key));
     }
 

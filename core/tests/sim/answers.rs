@@ -51,14 +51,22 @@ impl Checker {
             return Err(format!("{token} is answered before its commit"));
         }
         let heard = match (code, seq) {
-            (None, Some(seq)) => self.acked(token, &asked, seq),
+            (None, Some(seq)) => {
+                let told = (seq, frame["ordinal"].as_u64(), frame["time"].as_u64());
+                self.acked(token, &asked, told)
+            }
             (Some(code), _) => self.refused(token, &asked, code),
             _ => Err(format!("{token} gets neither a seq nor an error")),
         }?;
         Ok((asked.client, Told { number: asked.number, attempt: asked.attempt, heard }))
     }
 
-    fn acked(&mut self, token: &str, asked: &Asked, seq: u64) -> Judged<Heard> {
+    fn acked(
+        &mut self,
+        token: &str,
+        asked: &Asked,
+        (seq, ordinal, time_ms): (u64, Option<u64>, Option<u64>),
+    ) -> Judged<Heard> {
         self.acks += 1;
         let room = &asked.room;
         let Some(kept) = self.entries.get(&(room.clone(), seq)) else {
@@ -70,6 +78,9 @@ impl Checker {
             && Some(&entry.body) == asked.body.as_ref();
         if !is_same {
             return Err(format!("{token} is told {room} {seq}; another entry stands there"));
+        }
+        if (ordinal, time_ms) != (Some(entry.ordinal), Some(entry.time_ms)) {
+            return Err(format!("{token} is told another ordinal or time than {room} {seq} has"));
         }
         if let Some(answers) = self.answers_of(asked) {
             let from = answers.acked_from.get_or_insert(asked.stream_seq);

@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use weft_nats::subject::WEFT_ENTRY;
 use weft_nats::{Bus, IngestLog, Services, Subject};
-use weft_proto::frame::{ack_frame, error_frame};
+use weft_proto::frame::{Ack, error_frame};
+use weft_proto::presence::{Choice, Chosen};
 use weft_proto::svc::{
     Audit, ChooseStatus, Empty, GetKeys, Groups, Keys, ListGroups, ListRooms, LogEntry, LogPage,
     Login, Logout, ReadLog, Resync, RoomSummary, Rooms, Sync, SyncPage, Tokens, VerifyKey,
@@ -54,8 +55,8 @@ struct State {
     said_after: Option<(RoomId, String)>,
     reads: usize,
     syncs: usize,
-    failing: bool,
     choices: Vec<Choice>,
+    failing: bool,
 }
 
 #[derive(Clone)]
@@ -216,7 +217,9 @@ impl Core {
                 } else {
                     let room = room(&message.room);
                     let head = self.commit_at(message.stream_seq, &room, &message.sender, body);
-                    ack_frame(&room, head.seq, None)
+                    let (seq, ordinal) = (head.seq, Some(head.seq));
+                    let time = Some(message.stored_at_ms);
+                    Ack { room: &room, seq, ordinal, time, client_id: None }.to_frame()
                 };
                 self.bus.publish(&reply.subject(), &[], answer.into()).await.expect("answer");
             }
@@ -253,16 +256,13 @@ impl Core {
         };
         services.handle(8, login).await.expect("login");
         services.handle(8, |_: Logout| async { Ok(Empty {}) }).await.expect("logout");
-        // They live as long as the test.
-        std::mem::forget(services);
-    }
         let core = self.clone();
         let choose = move |request: ChooseStatus| core.clone().choose(request);
         services.handle(8, choose).await.expect("choose");
+        // They live as long as the test.
+        std::mem::forget(services);
+    }
 
-    fn groups(&self, request: &ListGroups) -> Result<Groups, ApiError> {
-        let me = caller(&request.token);
-        let state = self.lock();
     /// The first choice takes so long that a second one would overtake it, if it were asked for.
     async fn choose(self, request: ChooseStatus) -> Result<Chosen, ApiError> {
         let choices = || self.lock().choices.len();
@@ -286,6 +286,9 @@ impl Core {
         self.lock().choices.clone()
     }
 
+    fn groups(&self, request: &ListGroups) -> Result<Groups, ApiError> {
+        let me = caller(&request.token);
+        let state = self.lock();
         let mut rooms: Vec<String> = state
             .logs
             .iter()
