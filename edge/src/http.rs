@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -65,7 +64,7 @@ async fn no_such_path() -> Refusal {
     Refusal(ApiError::new(ErrorCode::NotFound, "there is no such path"))
 }
 
-async fn no_such_method() -> Response {
-    let error = ApiError::new(ErrorCode::NotFound, "the path has no such method");
-    (StatusCode::METHOD_NOT_ALLOWED, extract::error_body(&error)).into_response()
+/// The router says in `Allow` which there are.
+async fn no_such_method() -> Refusal {
+    Refusal(ApiError::new(ErrorCode::MethodNotAllowed, "the path has no such method"))
 }

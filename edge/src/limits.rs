@@ -43,6 +43,12 @@ pub struct Limits {
     pub resend_after: Duration,
     /// A send without an answer is answered with `unknown` after so long.
     pub give_up_after: Duration,
+    /// A send over HTTP, where that is sooner: before proxies on the way give up, which would leave
+    /// the client without any answer.
+    pub http_send_timeout: Duration,
+    /// Every other request of a session is answered within so long, by `unknown` where nothing else
+    /// is known.
+    pub answer_within: Duration,
     /// A session whose entries can't be read from core for so long is closed, to try elsewhere.
     /// While NATS itself is away, sessions stay.
     pub sync_patience: Duration,
@@ -79,6 +85,8 @@ impl Default for Limits {
             outbox_bytes_max: 128 << 20,
             resend_after: Duration::from_secs(5),
             give_up_after: Duration::from_secs(60),
+            http_send_timeout: Duration::from_secs(15),
+            answer_within: Duration::from_secs(15),
             sync_patience: Duration::from_secs(60),
             sync_reads_max: 64,
             presence_reads_max: 16,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{ApiError, ErrorCode};
 use crate::ids::UserId;
+use crate::json::read_json;
 use crate::limits::{CREATE_MEMBERS_MAX, TEXT_CHARS_MAX, TITLE_CHARS_MAX};
 
 /// What an entry is.
@@ -202,7 +203,7 @@ impl Body {
     /// Reads the JSON form.
     ///
     /// # Errors
-    /// [`ErrorCode::BadJson`] or what [`RawBody::check`] says.
+    /// Those of [`read_json`], or what [`RawBody::check`] says.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ApiError> {
         read_json::<RawBody<'_>>(bytes)?.check()
     }
@@ -324,27 +325,6 @@ fn check_members(names: &[Cow<'_, str>]) -> Result<Vec<UserId>, ApiError> {
     Ok(members)
 }
 
-/// Reads JSON whose bytes may be anything.
-///
-/// # Errors
-/// [`ErrorCode::BadEncoding`] where they are not UTF-8, [`ErrorCode::BadJson`],
-/// [`ErrorCode::BadRequest`] for fields of wrong types.
-pub fn read_json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ApiError> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|_| ApiError::new(ErrorCode::BadEncoding, "the bytes are not UTF-8"))?;
-    Ok(serde_json::from_str(text)?)
-}
-
-impl From<serde_json::Error> for ApiError {
-    fn from(error: serde_json::Error) -> Self {
-        let code = match error.classify() {
-            serde_json::error::Category::Data => ErrorCode::BadRequest,
-            _ => ErrorCode::BadJson,
-        };
-        Self::new(code, error.to_string())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -359,6 +339,7 @@ mod tests {
         assert_eq!(not_utf8.code, ErrorCode::BadEncoding);
         assert_eq!(code("{"), ErrorCode::BadJson);
         assert_eq!(code("[]"), ErrorCode::BadRequest);
+        assert_eq!(code(r#"["message","hi"]"#), ErrorCode::BadRequest);
         assert_eq!(code("{}"), ErrorCode::BadRequest);
         assert_eq!(code(r#"{"text":""}"#), ErrorCode::BadRequest);
         assert_eq!(code(r#"{"text":7}"#), ErrorCode::BadRequest);

@@ -45,6 +45,8 @@ pub enum ErrorCode {
     NoSuchUser,
     /// There is no such resource.
     NotFound,
+    /// The path has no such method.
+    MethodNotAllowed,
     /// The room's id is taken.
     RoomExists,
     /// The user id is taken.
@@ -93,6 +95,7 @@ impl ErrorCode {
             Self::NoSuchRoom => "no_such_room",
             Self::NoSuchUser => "no_such_user",
             Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
             Self::RoomExists => "room_exists",
             Self::UserExists => "user_exists",
             Self::AlreadyMember => "already_member",
@@ -137,6 +140,7 @@ impl ErrorCode {
             Self::Unauthorized | Self::TokenExpired | Self::BadCredentials => 401,
             Self::Forbidden | Self::NotMember => 403,
             Self::NoSuchRoom | Self::NoSuchUser | Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
             Self::RoomExists
             | Self::UserExists
             | Self::AlreadyMember
@@ -164,12 +168,12 @@ pub struct ApiError {
     /// Wait at least so long before trying again, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub retry_after_ms: Option<u64>,
-}
-
-impl ApiError {
     /// [`ErrorCode::Conflict`]: where the entry with the client id stands.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub seq: Option<u64>,
+}
+
+impl ApiError {
     /// An error with its code's own `temporary`.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::body::{Body, History, RawBody, Role, missing};
 use crate::client_id::ClientId;
 use crate::error::{ApiError, ErrorCode};
+use crate::json::read_object;
 use crate::presence::{Choice, Presence};
 use crate::room::RoomId;
 use crate::svc;
@@ -180,13 +181,8 @@ pub struct BadFrame {
 /// # Errors
 /// [`BadFrame`] with one of the published codes.
 pub fn parse_request(text: &str) -> Result<(u64, Request), BadFrame> {
-    let raw: RawFrame<'_> = serde_json::from_str(text)
-        .map_err(|error| BadFrame { id: id_of_refused(text), error: error.into() })?;
-    // The library also reads a list of all fields in their order.
-    if !text.trim_start().starts_with('{') {
-        let error = ApiError::new(ErrorCode::BadRequest, "a frame is one JSON object");
-        return Err(BadFrame { id: None, error });
-    }
+    let raw: RawFrame<'_> =
+        read_object(text).map_err(|error| BadFrame { id: id_of_refused(text), error })?;
     let id = raw.id.filter(|id| (1..=REQUEST_ID_MAX).contains(id));
     let error = |error| BadFrame { id, error };
     let Some(number) = id else {
@@ -202,7 +198,7 @@ fn id_of_refused(text: &str) -> Option<u64> {
     struct OnlyId {
         id: u64,
     }
-    let only: OnlyId = serde_json::from_str(text).ok()?;
+    let only: OnlyId = read_object(text).ok()?;
     Some(only.id).filter(|id| (1..=REQUEST_ID_MAX).contains(id))
 }
 
@@ -211,7 +207,7 @@ fn check(mut raw: RawFrame<'_>) -> Result<Request, ApiError> {
     if let Some(request) = presence::check(&word, &mut raw) {
         return request.map(Request::Presence);
     }
-    let limit = raw.limit.unwrap_or(0);
+    let limit = page_limit(raw.limit)?;
     let room = |room: Option<Cow<'_, str>>| RoomId::new(&room.ok_or_else(|| missing("room"))?);
     match &*word {
         "hello" => Ok(Request::Hello {
@@ -256,15 +252,34 @@ fn check(mut raw: RawFrame<'_>) -> Result<Request, ApiError> {
     }
 }
 
+/// How many a page may hold; 0: nothing was asked for, so as many as it holds.
+///
+/// # Errors
+/// [`ErrorCode::BadRequest`] where none are asked for.
+pub fn page_limit(asked: Option<u32>) -> Result<u32, ApiError> {
+    match asked {
+        Some(0) => Err(not_zero("limit")),
+        asked => Ok(asked.unwrap_or(0)),
+    }
+}
+
+fn not_zero(field: &str) -> ApiError {
+    ApiError::new(
+        ErrorCode::BadRequest,
+        format!("the field {field} has to be a whole number from 1"),
+    )
+}
+
 /// `before` or `after`, or neither: the room's last entries.
 ///
 /// # Errors
-/// [`ErrorCode::BadRequest`] where both are given.
+/// [`ErrorCode::BadRequest`] where both are given, or nothing can be before.
 pub fn history_from(before: Option<u64>, after: Option<u64>) -> Result<HistoryFrom, ApiError> {
     match (before, after) {
         (Some(_), Some(_)) => {
             Err(ApiError::new(ErrorCode::BadRequest, "give before or after, not both"))
         }
+        (Some(0), None) => Err(not_zero("before")),
         (None, Some(seq)) => Ok(HistoryFrom::After(seq)),
         (before, None) => Ok(HistoryFrom::Before(before.unwrap_or(0))),
     }
@@ -275,7 +290,7 @@ fn after_seq(after: Option<After<'_>>) -> Result<Option<u64>, ApiError> {
         None => Ok(None),
         Some(After::Seq(seq)) => Ok(Some(seq)),
         Some(After::Id(_)) => {
-            Err(ApiError::new(ErrorCode::BadRequest, "the field after is a seq here"))
+            Err(ApiError::new(ErrorCode::BadRequest, "the field after has to be a whole number"))
         }
     }
 }
@@ -285,7 +300,7 @@ fn after_id(after: Option<After<'_>>) -> Result<String, ApiError> {
         None => Ok(String::new()),
         Some(After::Id(id)) => Ok(id.into_owned()),
         Some(After::Seq(_)) => {
-            Err(ApiError::new(ErrorCode::BadRequest, "the field after is an id here"))
+            Err(ApiError::new(ErrorCode::BadRequest, "the field after has to be a string"))
         }
     }
 }
@@ -582,6 +597,7 @@ mod tests {
         assert_eq!(refused("[]"), (None, ErrorCode::BadRequest));
         let list = format!(r#"[1,"ping"{}]"#, ",null".repeat(19));
         assert_eq!(refused(&list), (None, ErrorCode::BadRequest));
+        assert_eq!(refused("[7,8]"), (None, ErrorCode::BadRequest));
         assert_eq!(refused("{}"), (None, ErrorCode::BadRequest));
         assert_eq!(refused(r#"{"id":0,"type":"ping"}"#), (None, ErrorCode::BadRequest));
         assert_eq!(refused(r#"{"id":"x","type":"ping"}"#), (None, ErrorCode::BadRequest));
@@ -601,6 +617,10 @@ mod tests {
             refused(r#"{"id":1,"type":"history","room":"a","before":1,"after":2}"#),
             (Some(1), ErrorCode::BadRequest)
         );
+        for nothing in [r#""history","room":"a","before":0"#, r#""rooms","limit":0"#] {
+            let text = format!(r#"{{"id":1,"type":{nothing}}}"#);
+            assert_eq!(refused(&text), (Some(1), ErrorCode::BadRequest));
+        }
     }
 
     #[test]

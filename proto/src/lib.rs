@@ -6,6 +6,7 @@
 //! - [`body`], [`entry`]: what a sender asks for, and what the room's log holds.
 //! - [`frame`]: the WebSocket frames of `weft.v1`.
 //! - [`error`]: the published error codes.
+//! - [`json`]: reading JSON that comes from outside.
 //! - [`event`]: the header that travels beside an entry's bytes on NATS.
 //! - [`svc`]: requests and replies between edge and core.
 //! - [`tick`]: a partition owner's sign of life.
@@ -19,6 +20,7 @@ pub mod error;
 pub mod event;
 pub mod frame;
 pub mod ids;
+pub mod json;
 pub mod limits;
 pub mod partition;
 pub mod position;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
 use crate::ids::UserId;
+use crate::json::read_json;
 
 /// The version of the encoding of [`Here`] and [`PresenceTick`]. A reader refuses any other.
 const VERSION: u8 = 1;
@@ -197,9 +198,9 @@ impl Presence {
     /// Reads the bytes of `weft.status.<user>`.
     ///
     /// # Errors
-    /// [`BadJson`](crate::ErrorCode::BadJson) and [`BadRequest`](crate::ErrorCode::BadRequest).
+    /// Those of [`read_json`].
     pub fn from_json(bytes: &[u8]) -> Result<Self, ApiError> {
-        serde_json::from_slice(bytes).map_err(Into::into)
+        read_json(bytes)
     }
 }
 

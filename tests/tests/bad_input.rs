@@ -71,6 +71,8 @@ async fn frames_that_are_no_requests() -> Result<()> {
     for text in [
         r#"{"type":"send","text":"\ud800"}"#.to_owned(),
         format!("{{\"x\":{}", "[".repeat(100_000)),
+        format!("{{\"id\":1,\"role\":{}{}}}", "[".repeat(200), "]".repeat(200)),
+        format!("{{\"id\":1,\"type\":\"ping\",\"x\":{}{}}}", "[".repeat(200), "]".repeat(200)),
     ] {
         session.socket().send_text(&text).await?;
         assert_eq!(pushed_error(&mut session).await?, "bad_json");
@@ -103,6 +105,9 @@ async fn requests_with_wrong_fields() -> Result<()> {
         (json!({ "type": "history" }), "bad_request"),
         (json!({ "type": "history", "room": room, "before": 1, "after": 1 }), "bad_request"),
         (json!({ "type": "history", "room": room, "after": "x" }), "bad_request"),
+        (json!({ "type": "history", "room": room, "before": 0 }), "bad_request"),
+        (json!({ "type": "history", "room": room, "limit": 0 }), "bad_request"),
+        (json!({ "type": "rooms", "limit": 0 }), "bad_request"),
         (json!({ "type": "history", "room": room, "after": -1 }), "bad_request"),
         (json!({ "type": "rooms", "after": 7 }), "bad_request"),
         (json!({ "type": "room" }), "bad_request"),
@@ -363,7 +368,7 @@ async fn http_requests_that_are_none() -> Result<()> {
     is(&raw("GET", &format!("{entries}?after=1&before=2"), b"").await?, 400, "bad_request");
     is(&raw("GET", &format!("{entries}?after=x"), b"").await?, 400, "bad_request");
     is(&raw("GET", "/v1/nothing", b"").await?, 404, "not_found");
-    is(&raw("DELETE", &entries, b"").await?, 405, "not_found");
+    is(&raw("DELETE", &entries, b"").await?, 405, "method_not_allowed");
     is(&raw("POST", "/v1/login", b"{").await?, 400, "bad_json");
     is(&raw("POST", "/v1/login", br#"{"user":"alice"}"#).await?, 400, "bad_request");
     is(

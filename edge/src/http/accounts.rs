@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use weft_proto::svc;
@@ -68,7 +68,9 @@ fn profile_answer(profile: svc::Profile) -> Response {
 
 fn tokens_answer(tokens: svc::Tokens) -> Response {
     let svc::Tokens { user, device, token, expires_at_ms, refresh_token } = tokens;
-    json(&Tokens { user, device, token, expires_at: expires_at_ms, refresh_token })
+    let answer = json(&Tokens { user, device, token, expires_at: expires_at_ms, refresh_token });
+    // No cache on the way may keep them.
+    ([(header::CACHE_CONTROL, "no-store")], answer).into_response()
 }
 
 /// `POST /v1/accounts`

@@ -4,21 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::time::Instant;
 use weft_proto::{ApiError, ErrorCode, UserId};
 
 use super::extract::{Query, Refusal, json};
 use crate::rate::come_back_later;
 use crate::shared::Shared;
-
-#[derive(Deserialize)]
-pub(super) struct Asked {
-    #[serde(default)]
-    region: String,
-    #[serde(default)]
-    user: String,
-}
 
 /// The best edge, and those to try where it does not answer, itself first.
 #[derive(Serialize)]
@@ -31,18 +23,19 @@ struct Found<'a> {
 /// `GET /v1/connect`: only edges that say that they can serve.
 pub(super) async fn find(
     State(shared): State<Arc<Shared>>,
-    Query(Asked { region, user }): Query<Asked>,
+    query: Query,
 ) -> Result<Response, Refusal> {
-    let key = match user.is_empty() {
-        true => rand::random::<u64>().to_string(),
-        false => UserId::new(&user)?.to_string(),
+    let region = query.text("region")?.unwrap_or_default();
+    let key = match query.text("user")?.unwrap_or_default() {
+        "" => rand::random::<u64>().to_string(),
+        user => UserId::new(user)?.to_string(),
     };
     // It may be cut off from the others: what it knows of them is old.
     if let Some(reason) = shared.lacks() {
         return Err(come_back_later(ApiError::new(ErrorCode::Unavailable, reason)).into());
     }
     let edges = shared.members.edges();
-    let picked = shared.discovery.pick(&edges.borrow(), &region, &key, Instant::now());
+    let picked = shared.discovery.pick(&edges.borrow(), region, &key, Instant::now());
     let Some(best) = picked.first() else {
         let error = ApiError::new(ErrorCode::Unavailable, "no edge takes sessions at the moment");
         return Err(come_back_later(error).into());

@@ -7,41 +7,34 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
-use weft_proto::body::read_json;
 use weft_proto::frame::{history_frame, history_from};
+use weft_proto::json::read_json;
 use weft_proto::{ApiError, Body, ClientId, ErrorCode, UserId};
 
 use super::extract::{Caller, InRoom, Query, Raw, Refusal, ready_made};
 use crate::answers::{Answer, Outcome};
 use crate::metrics;
-use crate::outbox::{Command, Due, Outbox, unknown};
+use crate::outbox::{Command, Due, Outbox, Patience, unknown};
 use crate::shared::Shared;
 
 type App = State<Arc<Shared>>;
-
-#[derive(Deserialize)]
-pub(super) struct Range {
-    before: Option<u64>,
-    after: Option<u64>,
-    #[serde(default)]
-    limit: u32,
-}
 
 /// `GET /v1/rooms/{room}/entries`
 pub(super) async fn history(
     State(shared): App,
     Caller(caller): Caller,
     InRoom(room): InRoom,
-    Query(range): Query<Range>,
+    query: Query,
 ) -> Result<Response, Refusal> {
-    let from = history_from(range.before, range.after)?;
-    let page = shared.history(&caller.token, &room, from, range.limit).await?;
+    let from = history_from(query.number("before")?, query.number("after")?)?;
+    let page = shared.history(&caller.token, &room, from, query.limit()?).await?;
     Ok(ready_made(history_frame(&room, &page)))
 }
 
-/// The one field of a send that is not the entry's.
+/// The fields of a send that are not the entry's.
 #[derive(Deserialize)]
-struct Id {
+struct Envelope {
+    room: Option<String>,
     client_id: Option<String>,
 }
 
@@ -52,8 +45,12 @@ pub(super) async fn send(
     InRoom(room): InRoom,
     Raw(body): Raw,
 ) -> Result<Response, Refusal> {
-    let id: Id = read_json(&body)?;
-    let client_id = match id.client_id {
+    let envelope: Envelope = read_json(&body)?;
+    if envelope.room.is_some_and(|named| named != room.as_str()) {
+        let message = "the field room names another room than the path";
+        return Err(ApiError::new(ErrorCode::BadRequest, message).into());
+    }
+    let client_id = match envelope.client_id {
         Some(text) => ClientId::parse(&text)?,
         None => ClientId::from_parts(shared.now_ms(), rand::random()),
     };
@@ -81,7 +78,9 @@ pub(super) async fn send(
 /// Sends and waits, publishing again as a session does.
 async fn answered(shared: &Shared, sender: &UserId, command: Command) -> Result<Response, Refusal> {
     let mut answers = shared.answers.open();
-    let mut outbox = Outbox::new(shared.patience());
+    let patience = shared.patience();
+    let give_up_after = patience.give_up_after.min(shared.limits.http_send_timeout);
+    let mut outbox = Outbox::new(Patience { give_up_after, ..patience });
     let permit = shared.admit(&command, false)?;
     let attempt = outbox.add(0, command, permit, Instant::now());
     shared.publish(sender, &answers, &attempt).await?;

@@ -1,17 +1,19 @@
 //! What handlers take out of a request, and how they say no.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
-use weft_proto::body::read_json;
+use weft_proto::frame::page_limit;
+use weft_proto::json::read_json;
 use weft_proto::{ApiError, ErrorCode, RoomId};
 
 use crate::auth;
@@ -33,6 +35,14 @@ impl IntoResponse for Refusal {
         let status = StatusCode::from_u16(self.0.code.http_status());
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, error_body(&self.0)).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            let challenge = match self.0.code {
+                ErrorCode::TokenExpired => r#"Bearer realm="weft", error="invalid_token""#,
+                _ => r#"Bearer realm="weft""#,
+            };
+            let value = HeaderValue::from_static(challenge);
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+        }
         if let Some(wait_ms) = self.0.retry_after_ms {
             response.headers_mut().insert(header::RETRY_AFTER, wait_ms.div_ceil(1_000).into());
         }
@@ -125,20 +135,58 @@ fn body_refused(rejection: BytesRejection) -> ApiError {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
         return ApiError::new(ErrorCode::TooLarge, "the body is too large");
     }
-    ApiError::new(ErrorCode::BadRequest, rejection.body_text())
+    ApiError::new(ErrorCode::BadRequest, "the body can't be read")
 }
 
-/// The query's fields.
-pub(super) struct Query<T>(pub(super) T);
+/// The query's fields, in the order in which they came.
+pub(super) struct Query(Vec<(String, String)>);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+impl Query {
+    /// A field's text, where it is given.
+    ///
+    /// # Errors
+    /// [`ErrorCode::BadRequest`] where it is given twice.
+    pub(super) fn text(&self, field: &str) -> Result<Option<&str>, ApiError> {
+        let mut values = self.0.iter().filter(|(name, _)| name == field).map(|(_, value)| value);
+        match (values.next(), values.next()) {
+            (_, Some(_)) => Err(bad_field(field, "comes twice")),
+            (value, None) => Ok(value.map(String::as_str)),
+        }
+    }
+
+    /// A field's number, where it is given.
+    ///
+    /// # Errors
+    /// [`ErrorCode::BadRequest`] where it is none, or given twice.
+    pub(super) fn number<N: FromStr>(&self, field: &str) -> Result<Option<N>, ApiError> {
+        let number = |text: &str| {
+            let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+            let number = text.parse().ok().filter(|_| is_plain);
+            number.ok_or_else(|| bad_field(field, "has to be a whole number"))
+        };
+        self.text(field)?.map(number).transpose()
+    }
+
+    /// How many a page may hold, as it was asked for; 0: as many as it holds.
+    ///
+    /// # Errors
+    /// As [`number`](Self::number), and where none are asked for.
+    pub(super) fn limit(&self) -> Result<u32, ApiError> {
+        page_limit(self.number("limit")?)
+    }
+}
+
+fn bad_field(field: &str, what: &str) -> ApiError {
+    ApiError::new(ErrorCode::BadRequest, format!("the field {field} {what}"))
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Query {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        let query = axum::extract::Query::<T>::from_request_parts(parts, state).await;
-        match query {
-            Ok(axum::extract::Query(query)) => Ok(Self(query)),
-            Err(error) => Err(ApiError::new(ErrorCode::BadRequest, error.body_text()).into()),
+        match axum::extract::Query::from_request_parts(parts, state).await {
+            Ok(axum::extract::Query(fields)) => Ok(Self(fields)),
+            Err(_) => Err(ApiError::new(ErrorCode::BadRequest, "the query can't be read").into()),
         }
     }
 }
@@ -168,5 +216,6 @@ impl<S: Send + Sync> FromRequestParts<S> for OfUser {
 
 async fn path_word<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<String, ApiError> {
     let word = Path::<String>::from_request_parts(parts, state).await;
-    word.map(|Path(word)| word).map_err(|e| ApiError::new(ErrorCode::BadId, e.body_text()))
+    let bad = |_| ApiError::new(ErrorCode::BadId, "the id in the path is no text");
+    word.map(|Path(word)| word).map_err(bad)
 }

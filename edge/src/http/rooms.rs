@@ -4,29 +4,26 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use serde::Deserialize;
 use weft_proto::frame::Reply;
-use weft_proto::svc;
+use weft_proto::{ApiError, svc};
 
 use super::extract::{Caller, InRoom, Query, Refusal, ready_made};
 use crate::shared::Shared;
 
 type App = State<Arc<Shared>>;
 
-#[derive(Deserialize)]
-pub(super) struct Page {
-    #[serde(default)]
-    after: String,
-    #[serde(default)]
-    limit: u32,
+/// After which id a page begins (empty: none), and how many it may hold.
+fn page(query: &Query) -> Result<(String, u32), ApiError> {
+    Ok((query.text("after")?.unwrap_or_default().to_owned(), query.limit()?))
 }
 
 /// `GET /v1/rooms`
 pub(super) async fn list(
     State(shared): App,
     Caller(caller): Caller,
-    Query(Page { after, limit }): Query<Page>,
+    query: Query,
 ) -> Result<Response, Refusal> {
+    let (after, limit) = page(&query)?;
     let token = caller.token.to_string();
     let page = shared.bus.call(&svc::ListRooms { token, after, limit }).await?;
     let rooms = page.rooms.into_iter().map(Into::into).collect();
@@ -49,8 +46,9 @@ pub(super) async fn members(
     State(shared): App,
     Caller(caller): Caller,
     InRoom(room): InRoom,
-    Query(Page { after, limit }): Query<Page>,
+    query: Query,
 ) -> Result<Response, Refusal> {
+    let (after, limit) = page(&query)?;
     let token = caller.token.to_string();
     let room = room.to_string();
     let page = shared.bus.call(&svc::ListMembers { token, room, after, limit }).await?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use weft_proto::frame::{
     Reply, Request, error_frame, error_in, history_frame, is_resend_in_order, parse_request,
 };
@@ -28,6 +28,10 @@ use crate::shared::Shared;
 const CALLS_MAX: usize = 8;
 
 type Call = Pin<Box<dyn Future<Output = (u64, Vec<u8>)> + Send>>;
+
+fn no_answer() -> ApiError {
+    ApiError::new(ErrorCode::Unknown, "no answer in time: it may or may not have been done")
+}
 
 /// An answer that has come.
 pub(super) enum Next {
@@ -269,9 +273,13 @@ impl Requests {
     where
         F: Future<Output = Result<Vec<u8>, ApiError>> + Send + 'static,
     {
+        let answer_by = Instant::now() + self.shared.limits.answer_within;
         let call = Box::pin(async move {
-            let frame = call.await.unwrap_or_else(|error| error_frame(&error));
-            (id, frame)
+            // Where those before it took all of the time it is not begun.
+            let in_time =
+                async { if Instant::now() < answer_by { call.await } else { Err(no_answer()) } };
+            let answer = timeout_at(answer_by, in_time).await.unwrap_or_else(|_| Err(no_answer()));
+            (id, answer.unwrap_or_else(|error| error_frame(&error)))
         });
         if self.calls.len() < CALLS_MAX {
             self.calls.push(call);

@@ -159,6 +159,19 @@ pub async fn http(
     token: Option<&str>,
     body: &[u8],
 ) -> (u16, Value) {
+    let (head, body) = http_with_head(edge, method, path, token, body).await;
+    let status = head.split(' ').nth(1).and_then(|word| word.parse().ok()).expect("a status");
+    (status, body)
+}
+
+/// The same with the whole head of the answer, in lower case.
+pub async fn http_with_head(
+    edge: SocketAddr,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    body: &[u8],
+) -> (String, Value) {
     let mut tcp = TcpStream::connect(edge).await.expect("connect");
     let authorization =
         token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
@@ -174,9 +187,8 @@ pub async fn http(
     soon("an answer", tcp.read_to_end(&mut answer)).await.expect("read");
     let answer = String::from_utf8(answer).expect("text");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-    let status = head.split(' ').nth(1).and_then(|word| word.parse().ok()).expect("a status");
     let body = if body.is_empty() { Value::Null } else { serde_json::from_str(body).expect(body) };
-    (status, body)
+    (head.to_lowercase(), body)
 }
 
 /// Asks for a socket: the connection, and the head of the answer.

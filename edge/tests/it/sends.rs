@@ -87,6 +87,27 @@ async fn a_refusal_of_one_attempt_says_nothing_of_another() {
 }
 
 #[tokio::test]
+async fn over_http_the_outcome_is_unknown_before_a_proxy_gives_up() {
+    let limits = Limits {
+        give_up_after: Duration::from_secs(600),
+        http_send_timeout: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    assert!(Limits::default().http_send_timeout <= Duration::from_secs(15));
+    let world = World::with(limits).await;
+    world.core.stall(true);
+    let (edge, token) = (world.edge.local_addr(), token("alice"));
+    let body = format!(r#"{{"text":"hi","client_id":"{ID}"}}"#);
+    let send = async || {
+        http(edge, "POST", "/v1/rooms/alice~bob/entries", Some(&token), body.as_bytes()).await
+    };
+    let (status, error) = send().await;
+    assert_eq!((status, &error["error"]["code"]), (504, &json!("unknown")));
+    world.core.stall(false);
+    eventually("the same id is answered", async || send().await.0 == 201).await;
+}
+
+#[tokio::test]
 async fn in_the_end_the_outcome_is_unknown() {
     let world = World::with(impatient()).await;
     let mut alice = world.session("alice").await;

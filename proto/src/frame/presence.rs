@@ -98,11 +98,11 @@ fn set(raw: &mut RawFrame<'_>) -> Result<PresenceRequest, ApiError> {
     let choice = raw.status.ok_or_else(|| missing("status"))?;
     let text = raw.text.take().unwrap_or_default();
     if text.chars().count() > STATUS_TEXT_CHARS_MAX {
-        let message = format!("a status text has at most {STATUS_TEXT_CHARS_MAX} characters");
+        let message = format!("the field text has more than {STATUS_TEXT_CHARS_MAX} characters");
         return Err(ApiError::new(ErrorCode::TooLong, message));
     }
     if text.chars().any(char::is_control) {
-        return Err(ApiError::new(ErrorCode::BadRequest, "a status text is one line"));
+        return Err(ApiError::new(ErrorCode::BadRequest, "the field text has to be one line"));
     }
     let text_until_ms = raw.text_until.unwrap_or(0);
     Ok(PresenceRequest::Set { choice, text: text.into_owned(), text_until_ms })

@@ -1,0 +1,175 @@
+//! Reading JSON that comes from outside. What is wrong with it is said in the words of
+//! `docs/protocol.md`: which field, and what it has to be; never in those of this code.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::error::Category;
+
+use crate::error::{ApiError, ErrorCode};
+
+/// How deep lists and objects may be nested. The parser refuses no more than that where it looks,
+/// and looks at no field that it does not know.
+pub const DEPTH_MAX: usize = 128;
+
+/// Reads one JSON object whose bytes may be anything.
+///
+/// # Errors
+/// [`ErrorCode::BadEncoding`] where they are not UTF-8; those of [`read_object`].
+pub fn read_json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ApiError> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| ApiError::new(ErrorCode::BadEncoding, "the bytes are not UTF-8"))?;
+    read_object(text)
+}
+
+/// Reads one JSON object.
+///
+/// # Errors
+/// [`ErrorCode::BadJson`]; [`ErrorCode::BadRequest`] for another value than an object, and for a
+/// field that is missing, comes twice or has a wrong type: the message names it.
+pub fn read_object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ApiError> {
+    if is_too_deep(text) {
+        let message = format!("the JSON is nested more than {DEPTH_MAX} deep");
+        return Err(ApiError::new(ErrorCode::BadJson, message));
+    }
+    // The parser would also take a list of all fields in their order.
+    let is_object = text.trim_start().starts_with('{');
+    match serde_json::from_str(text) {
+        Ok(value) if is_object => Ok(value),
+        // It stops at the first field that it can't use; what follows may be no JSON.
+        _ if serde_json::from_str::<IgnoredAny>(text).is_err() => Err(not_json()),
+        // An unpaired surrogate. A list in place of a word is told the same way, but "expected".
+        Err(error)
+            if error.classify() != Category::Data && !error.to_string().starts_with("expected") =>
+        {
+            Err(not_json())
+        }
+        _ if !is_object => Err(ApiError::new(ErrorCode::BadRequest, "not one JSON object")),
+        _ => Err(name_the_field::<T>(text)),
+    }
+}
+
+fn not_json() -> ApiError {
+    ApiError::new(ErrorCode::BadJson, "not valid JSON")
+}
+
+/// Reads it once more, with an eye on where it stops. Only what is refused pays for that.
+fn name_the_field<'a, T: Deserialize<'a>>(text: &'a str) -> ApiError {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let message = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+        Ok(_) => "a field has a wrong value".to_owned(),
+        Err(error) => {
+            let path = error.path().to_string();
+            let inner = error.inner().to_string();
+            // Of the object itself serde says two things, with the field's name in backticks.
+            match (inner.split('`').nth(1), inner.split(" field ").next()) {
+                (Some(field), Some("missing")) => format!("the field {field} is missing"),
+                (Some(field), Some("duplicate")) => format!("the field {field} comes twice"),
+                _ => format!("the field {path} has to be {}", shape_of(&path)),
+            }
+        }
+    };
+    ApiError::new(ErrorCode::BadRequest, message)
+}
+
+/// What the protocol's fields are. An element of a list has a path of its own (`users[3]`).
+fn shape_of(field: &str) -> &'static str {
+    match field {
+        "id" | "text_until" => "a whole number",
+        "before" | "limit" => "a whole number from 1",
+        "after" => "a whole number or an id",
+        "members" | "users" => "a list of user ids",
+        "history" => "all or joined",
+        "role" => "member, admin or owner",
+        "status" => "online, away, dnd or invisible",
+        "idle" | "presence" => "true or false",
+        _ => "a string",
+    }
+}
+
+/// True where lists and objects are nested deeper than [`DEPTH_MAX`].
+fn is_too_deep(text: &str) -> bool {
+    let opens = |byte: &&u8| matches!(byte, b'[' | b'{');
+    // Most texts have not even so many of them.
+    if text.as_bytes().iter().filter(opens).count() <= DEPTH_MAX {
+        return false;
+    }
+    let (mut depth, mut is_string, mut is_escaped) = (0_usize, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_string => is_escaped = true,
+            b'"' => is_string = !is_string,
+            _ if is_string => {}
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEPTH_MAX {
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::Role;
+
+    #[derive(Debug, Deserialize)]
+    #[allow(dead_code, reason = "only whether it can be read matters")]
+    struct Sample {
+        user: String,
+        role: Option<Role>,
+        limit: Option<u32>,
+        members: Option<Vec<String>>,
+    }
+
+    fn refused(text: &str) -> (ErrorCode, String) {
+        let error = read_object::<Sample>(text).expect_err(text);
+        (error.code, error.message)
+    }
+
+    #[test]
+    fn the_field_is_named_and_nothing_of_this_code() {
+        for (text, message) in [
+            (r"{}", "the field user is missing"),
+            (r#"{"user":5}"#, "the field user has to be a string"),
+            (r#"{"user":null}"#, "the field user has to be a string"),
+            (r#"{"user":"a","user":"b"}"#, "the field user comes twice"),
+            (r#"{"user":"a","role":"king"}"#, "the field role has to be member, admin or owner"),
+            (r#"{"user":"a","role":["x"]}"#, "the field role has to be member, admin or owner"),
+            (r#"{"user":"a","limit":-1}"#, "the field limit has to be a whole number from 1"),
+            (r#"{"user":"a","limit":1e99}"#, "the field limit has to be a whole number from 1"),
+            (r#"{"user":"a","members":"b"}"#, "the field members has to be a list of user ids"),
+            (r#"{"user":"a","members":["b",7]}"#, "the field members[1] has to be a string"),
+            (r#"["a",null,null,null]"#, "not one JSON object"),
+            ("7", "not one JSON object"),
+        ] {
+            assert_eq!(refused(text), (ErrorCode::BadRequest, message.to_owned()), "{text}");
+        }
+        assert!(read_object::<Sample>(r#" {"user":"a","role":"owner","new":{"x":[1]}} "#).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_json_is_that_wherever_it_stops_to_be() {
+        let surrogate = r#"{"user":"\ud800"}"#;
+        for text in ["", "{", r#"{"user":5"#, r#"{"user":5} {}"#, r#"["a",]"#, "no", surrogate] {
+            assert_eq!(refused(text).0, ErrorCode::BadJson, "{text}");
+        }
+        assert_eq!(read_json::<Sample>(b"\xff").expect_err("bytes").code, ErrorCode::BadEncoding);
+    }
+
+    #[test]
+    fn deep_nesting_is_bad_json_in_any_field() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let with = |field: &str, depth| format!(r#"{{"user":"a","{field}":{}}}"#, nested(depth));
+        assert!(read_object::<Sample>(&with("new", DEPTH_MAX - 1)).is_ok());
+        assert_eq!(refused(&with("new", DEPTH_MAX)).0, ErrorCode::BadJson);
+        assert_eq!(refused(&with("role", DEPTH_MAX)).0, ErrorCode::BadJson);
+        assert_eq!(refused(&nested(DEPTH_MAX + 1)).0, ErrorCode::BadJson);
+        // In a text they are characters.
+        let text = format!(r#"{{"user":"\"{}\\","limit":1}}"#, "[{".repeat(DEPTH_MAX));
+        assert!(read_object::<Sample>(&text).is_ok());
+    }
+}
