@@ -98,6 +98,13 @@ pub(crate) static STORE_TROUBLE: Gauge = Gauge::new(
     "How long the store has taken nothing, because it is away or its disk is nearly full; 0: it is well",
 );
 
+pub(crate) static REFUSED_UNHEARD: CounterBy = CounterBy::new(
+    "weft_core_refused_unheard_total",
+    "Commands of other systems that were refused without anybody being told, by the error's code",
+    "code",
+    REFUSALS,
+);
+
 /// All of them.
 pub static METRICS: &List = &[
     &PARTITIONS,
@@ -106,6 +113,7 @@ pub static METRICS: &List = &[
     &COMMANDS,
     &ENTRIES,
     &REFUSED,
+    &REFUSED_UNHEARD,
     &COMMIT_DURATION,
     &COMMIT_COMMANDS,
     &COMMIT_BYTES,

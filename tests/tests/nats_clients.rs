@@ -1,6 +1,8 @@
 //! Other systems on plain NATS: bots publish and listen with any NATS client, and can't do what is
 //! not theirs.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use weft_tests::account::Login;
@@ -8,6 +10,7 @@ use weft_tests::nats::Nats;
 use weft_tests::session::{Session, code};
 use weft_tests::system::{BOT, OTHER_BOT, System, shared, unique};
 use weft_tests::ulid;
+use weft_tests::wait::until;
 
 /// A group of a new user and a bot; its second entry is the bot's joining.
 async fn group_with_bot(system: &System) -> Result<(Login, Session, String)> {
@@ -94,6 +97,44 @@ async fn json_ids_and_answers() -> Result<()> {
     nats.publish(&subject(&group), None, &headers, br#"{"text":"too late"}"#).await?;
     let error = next_on(&mut nats, &format!("weft.ack.u.{BOT}.{token}")).await?;
     assert_eq!(code(&error)?, "not_member");
+    Ok(())
+}
+
+#[tokio::test]
+async fn names_of_headers_have_no_case() -> Result<()> {
+    let system = shared().await;
+    let (_, mut alice, group) = group_with_bot(system).await?;
+    let mut nats = subscribed(system, BOT, &[&format!("weft.ack.u.{BOT}.*")]).await?;
+    let (id, token) = (ulid::fresh(), ulid::fresh());
+    let headers =
+        [("content-type", "application/json"), ("WEFT-ID", &*id), ("weft-reply", &*token)];
+    nats.publish(&subject(&group), None, &headers, br#"{"text":"as JSON"}"#).await?;
+    let ack = next_on(&mut nats, &format!("weft.ack.u.{BOT}.{token}")).await?;
+    assert_eq!(ack["client_id"], json!(id), "{ack}");
+    assert_eq!(alice.expect(&group, 3).await?["text"], "as JSON");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_refused_unheard_is_told_to_the_operator() -> Result<()> {
+    let system = System::dev().await?;
+    let (_, mut alice, group) = group_with_bot(&system).await?;
+    let mut nats = system.nats_as(BOT).await?;
+    nats.publish(&subject(&group), None, &[("Weft-Reply", "x.y")], b"redirected").await?;
+    nats.publish(&subject(&group), None, &[("Content-Type", "application/json")], b"{").await?;
+    // Far beyond what one sender may send at once.
+    for number in 0..500 {
+        let text = format!("burst {number}");
+        nats.publish(&subject(&group), None, &[], text.as_bytes()).await?;
+    }
+    assert!(nats.flush().await?.is_empty());
+    let told = || {
+        let output = system.process("dev").output();
+        let line = |code: &str| output.contains(&format!(" of {BOT} ({code})"));
+        ["bad_request", "bad_json", "rate_limited"].into_iter().all(line).then_some(())
+    };
+    until("the log tells", Duration::from_secs(30), async || told()).await;
+    alice.acked(&group, json!({ "text": "people go on" })).await?;
     Ok(())
 }
 

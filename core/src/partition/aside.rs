@@ -142,7 +142,7 @@ impl Incoming {
             ..ApiError::new(ErrorCode::Internal, "the command can't be applied and was put aside")
         };
         let letter = DeadLetter {
-            sender: message.sender,
+            sender: message.sender.clone(),
             room: message.room,
             client_id: message.client_id,
             is_outsider: message.is_outsider,
@@ -154,6 +154,7 @@ impl Incoming {
         Self {
             stream_seq: message.stream_seq,
             stored_at_ms: message.stored_at_ms,
+            sender: message.sender,
             reply: message.reply,
             command: Err(refusal),
             letter: Some(Box::new(letter)),

@@ -33,6 +33,8 @@ pub struct Incoming {
     /// When the stream took it. With its place it names the message, also where the log went back
     /// and the place was given again.
     pub stored_at_ms: u64,
+    /// Who sent it, as it came.
+    pub sender: String,
     /// Who wants an answer.
     pub reply: Option<ReplyTo>,
     /// The command, or why there is none.
@@ -49,6 +51,7 @@ impl Incoming {
             stream_seq: message.stream_seq,
             stored_at_ms: message.stored_at_ms,
             command: decode(&message, partition, partitions),
+            sender: message.sender,
             reply: message.reply,
             letter: None,
         }

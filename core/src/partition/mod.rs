@@ -28,5 +28,6 @@ pub mod rules;
 pub mod sabotage;
 pub mod state;
 pub mod take;
+mod unheard;
 pub mod watch;
 pub mod worker;

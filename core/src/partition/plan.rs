@@ -69,6 +69,7 @@ pub struct Plan {
     journal: Journal,
     journal_bytes: usize,
     answers: Vec<(ReplyTo, Bytes)>,
+    unheard: Vec<(String, ErrorCode)>,
     rooms: BTreeSet<RoomId>,
 }
 
@@ -89,6 +90,8 @@ pub struct Sealed {
     pub entries: Vec<PlannedEntry>,
     /// The answers, in the order of their commands: sent when the commit is done.
     pub answers: Vec<(ReplyTo, Bytes)>,
+    /// Refusals that nobody hears: who sent the command, and why.
+    pub unheard: Vec<(String, ErrorCode)>,
     /// The rooms that it writes.
     pub rooms: BTreeSet<RoomId>,
 }
@@ -117,6 +120,7 @@ impl Plan {
             journal: Journal::default(),
             journal_bytes: 0,
             answers: Vec::new(),
+            unheard: Vec::new(),
             rooms: BTreeSet::new(),
         }
     }
@@ -162,15 +166,18 @@ impl Plan {
         if let Some(letter) = &incoming.letter {
             dead_letter::put(&mut self.batch, self.partition, incoming.stream_seq, letter);
         }
-        let answer = incoming
-            .command
-            .and_then(|command| self.decide(state, quota, found, now_ms, command))
-            .unwrap_or_else(|error| {
-                metrics::REFUSED.increment(error.code.as_str());
-                frame::error_frame(&error)
-            });
-        if let Some(reply) = incoming.reply {
-            self.answers.push((reply, answer.into()));
+        let answer =
+            incoming.command.and_then(|command| self.decide(state, quota, found, now_ms, command));
+        if let Err(error) = &answer {
+            metrics::REFUSED.increment(error.code.as_str());
+        }
+        match (incoming.reply, answer) {
+            (Some(reply), Ok(ack)) => self.answers.push((reply, ack.into())),
+            (Some(reply), Err(error)) => {
+                self.answers.push((reply, frame::error_frame(&error).into()));
+            }
+            (None, Err(error)) => self.unheard.push((incoming.sender, error.code)),
+            (None, Ok(_)) => {}
         }
     }
 
@@ -333,6 +340,7 @@ impl Plan {
             stored_at_ms: self.stored_at_ms,
             entries: self.entries,
             answers: self.answers,
+            unheard: self.unheard,
             rooms: self.rooms,
         }
     }

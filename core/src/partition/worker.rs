@@ -31,6 +31,7 @@ use super::relay;
 use super::sabotage::{self, Rule};
 use super::state::State;
 use super::take::{Taken, open_log, reopen_log, take};
+use super::unheard::Unheard;
 use super::watch::{Finding, Reading, Watch};
 use crate::error::Error;
 use crate::metrics;
@@ -99,6 +100,7 @@ struct Owned<L> {
     /// The number of the last commit that is done.
     settled: u64,
     publisher: Publisher,
+    unheard: Unheard,
     /// What the watch has to know, and what it finds.
     reading: Arc<Reading>,
     findings: mpsc::Receiver<Finding>,
@@ -149,6 +151,7 @@ impl<L: CommandLog> Worker<L> {
             underway: None,
             settled: 0,
             publisher,
+            unheard: Unheard::default(),
             reading,
             findings,
             worker: self,
@@ -406,6 +409,7 @@ impl<L: CommandLog> Owned<L> {
         self.settled = sealed.no;
         self.state.settle(sealed.no, position, sealed.rooms.iter());
         self.guards.applied = sealed.applied;
+        sealed.unheard.iter().for_each(|(sender, code)| self.unheard.note(sender, *code));
         let stream_seq = self.guards.applied.stream_seq;
         let events = sealed.entries.into_iter().map(|planned| {
             let position = self.state.position(planned.place).unwrap_or(position);
@@ -419,6 +423,10 @@ impl<L: CommandLog> Owned<L> {
 
     /// Nothing to do for a second: what is published becomes known to the store.
     fn on_second(&mut self) {
+        if let Some(refused) = self.unheard.tell(Instant::now()) {
+            let partition = self.worker.partition;
+            warn!(partition, refused, "commands without Weft-Reply were refused: nobody was told");
+        }
         let is_idle = self.underway.is_none() && self.plan.is_empty();
         if is_idle && self.publisher.published() > self.guards.applied.published_up_to {
             self.commit();

@@ -58,10 +58,14 @@ impl Message {
         self.0.payload
     }
 
-    /// A header's first value.
+    /// A header's first value. Other systems write names in upper or lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.0.headers.as_ref()?.get(name).map(async_nats::HeaderValue::as_str)
+        let headers = self.0.headers.as_ref()?;
+        let is_it = |own: &str| own.eq_ignore_ascii_case(name);
+        let other = || headers.iter().find(|(own, _)| is_it(AsRef::<str>::as_ref(*own)));
+        let value = headers.get(name).or_else(|| other().and_then(|(_, values)| values.first()));
+        value.map(async_nats::HeaderValue::as_str)
     }
 
     /// The subject that its sender wants an answer on. Only for messages of the server itself:

@@ -78,10 +78,11 @@ impl RawMessage {
         self.headers.is_none().then_some(Problem::Headers)
     }
 
-    /// The value of the first header of this name.
+    /// The value of the first header of this name, in upper or lower case.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let is_it = |found: &str| found.eq_ignore_ascii_case(name);
         let headers = self.headers.as_ref()?;
-        headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+        headers.iter().find(|(found, _)| is_it(found)).map(|(_, value)| value.as_str())
     }
 
     /// As a reader returns it.
