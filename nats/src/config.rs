@@ -74,7 +74,8 @@ pub struct Bot {
     pub name: UserId,
     /// Its password on NATS.
     pub password: Secret,
-    /// The groups whose events it may read; `None`: all.
+    /// The groups whose events it may read, private ones too, and whether it is a member or not;
+    /// `None`: all.
     pub rooms: Option<Vec<RoomId>>,
 }
 
@@ -352,13 +353,13 @@ pub fn operators_file() -> String {
             admin: env("ADMIN"),
         },
         bots: UserId::new("bot")
-            .map(|name| Bot { name, password: env("BOT"), rooms: None })
+            .map(|name| Bot { name, password: env("BOT"), rooms: Some(Vec::new()) })
             .into_iter()
             .collect(),
     };
     let place = Place {
         name: "weft-1".to_owned(),
-        host: "0.0.0.0".to_owned(),
+        host: "127.0.0.1".to_owned(),
         port: 4222,
         store_dir: "/data".into(),
         log_file: None,
@@ -376,11 +377,13 @@ const OPERATORS_HEAD: &str = "\
 # begin with a letter and consist of letters, digits, - and _.
 #
 # The partition count stands in the mapping and in core's configuration; both must say the same.
-# For three servers as one cluster: weft nats-config --cluster weft --name weft-1, and weft core
-# --replicas 3.
+# It listens on this machine alone: `listen` says another address where others are to reach it.
+# For three servers as one cluster: weft nats-config --cluster weft --name weft-1 --host 0.0.0.0,
+# and weft core --replicas 3.
 #
 # To add another system, copy the account APP_bot and put its name for `bot` everywhere in it:
-# the name is the identity that it speaks with.
+# the name is the identity that it speaks with. It gets no group's events, unless they are imported
+# and allowed: see weft nats-config --bot-events.
 ";
 
 #[cfg(test)]

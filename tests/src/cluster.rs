@@ -11,7 +11,8 @@ use tokio::net::TcpStream;
 
 use crate::nats::Nats;
 use crate::system::{
-    BOT, OTHER_BOT, START_LIMIT, System, free_address, nats_server, split_password, weft,
+    BOT, OTHER_BOT, QUIET_BOT, READERS, START_LIMIT, System, free_address, nats_server,
+    split_password, weft,
 };
 use crate::wait::until;
 
@@ -52,7 +53,9 @@ impl System {
             let streams = self.streams_of(name).display().to_string();
             let mut args = vec!["nats-config", "--name", name, "--host", "127.0.0.1"];
             args.extend(["--port", &port, "--store-dir", &streams]);
-            args.extend(["--bot", BOT, "--bot", OTHER_BOT]);
+            args.extend(["--bot", BOT, "--bot", OTHER_BOT, "--bot", QUIET_BOT]);
+            let events = READERS.map(|bot| format!("{bot}=*"));
+            args.extend(events.iter().flat_map(|events| ["--bot-events", events]));
             let route_port = routes[i].port().to_string();
             if names.len() > 1 {
                 // All addresses are given to the parts, and some are those of proxies.
@@ -62,7 +65,7 @@ impl System {
             ensure!(output.status.success(), "weft nats-config: {output:?}");
             let file = self.path().join(format!("{name}.conf"));
             std::fs::write(&file, output.stdout)?;
-            let users = ["edge", "core", "presence", "admin", "route", BOT, OTHER_BOT];
+            let users = ["edge", "core", "presence", "admin", "route", BOT, OTHER_BOT, QUIET_BOT];
             let variable = |user: &str| format!("WEFT_{}_PASSWORD", user.to_uppercase());
             let mut env = users.map(|user| (variable(user), split_password(user))).to_vec();
             let others = routes.iter().filter(|other| **other != routes[i]);

@@ -38,6 +38,10 @@ pub const BOT: &str = "bot";
 const ROLES: [&str; 4] = ["dev", "core", "presence", "edge"];
 /// A second bot, for attacks of one on the other.
 pub const OTHER_BOT: &str = "otherbot";
+/// A third one, which was given nothing but its name.
+pub const QUIET_BOT: &str = "quietbot";
+/// Those who may read all groups.
+pub(crate) const READERS: [&str; 2] = [BOT, OTHER_BOT];
 
 /// A running Weft.
 #[derive(Debug)]
@@ -88,8 +92,11 @@ impl System {
             BOT,
             "--bot",
             OTHER_BOT,
+            "--bot",
+            QUIET_BOT,
         ];
-        let args = args.map(str::to_owned).into();
+        let mut args: Vec<String> = args.map(str::to_owned).into();
+        args.extend(READERS.map(|bot| format!("--bot-events={bot}=*")));
         system.add("dev", weft().await, args, Vec::new()).await?;
         system.ready().await;
         Ok(system)
@@ -211,8 +218,9 @@ impl System {
     pub fn core_args(&self, store: &str) -> Vec<String> {
         let store = format!("embedded:{}", self.folder.path().join(store).display());
         let url = self.nats_url();
-        let args = ["core", "--nats", &url, "--store", &store, "--bot", BOT, "--bot", OTHER_BOT];
-        args.map(str::to_owned).into()
+        let bots = ["--bot", BOT, "--bot", OTHER_BOT, "--bot", QUIET_BOT];
+        let args = ["core", "--nats", &url, "--store", &store].into_iter().chain(bots);
+        args.map(str::to_owned).collect()
     }
 
     /// Adds and starts a process of the weft binary or another program.

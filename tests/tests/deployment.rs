@@ -175,8 +175,12 @@ async fn passwords_are_made_once_and_others_can_not_reach_them() -> Result<()> {
 
 #[tokio::test]
 async fn the_servers_configuration_is_what_weft_prints() -> Result<()> {
-    let args = ["nats-config", "--cluster", "weft", "--no-advertise", "--partitions", PARTITIONS];
-    let printed = Command::new(weft().await).args(args).args(["--bot", "bot"]).output().await?;
+    let args = ["nats-config", "--cluster", "weft", "--host", "0.0.0.0", "--no-advertise"];
+    let printed = Command::new(weft().await)
+        .args(args)
+        .args(["--partitions", PARTITIONS, "--bot", "bot"])
+        .output()
+        .await?;
     ensure!(printed.status.success(), "{printed:?}");
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/nats.conf");
     let kept = std::fs::read_to_string(file)?;

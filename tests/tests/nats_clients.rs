@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use weft_tests::account::Login;
 use weft_tests::nats::Nats;
 use weft_tests::session::{Session, code};
-use weft_tests::system::{BOT, OTHER_BOT, System, shared, unique};
+use weft_tests::system::{BOT, OTHER_BOT, QUIET_BOT, System, shared, unique};
 use weft_tests::ulid;
 use weft_tests::wait::until;
 
@@ -366,6 +366,28 @@ async fn nobody_reads_what_is_not_theirs() -> Result<()> {
     alice.acked(&users.join("~"), json!({ "text": "secret" })).await?;
     let seen = nats.taken().await?;
     assert!(seen.is_empty(), "{seen:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_bot_reads_no_group_unless_it_was_given_one() -> Result<()> {
+    let system = shared().await;
+    let (_, mut alice, group) = group_with_bot(system).await?;
+    let own = format!("weft.u.{QUIET_BOT}");
+    let mut nats = subscribed(system, QUIET_BOT, &[&own]).await?;
+    for subject in [format!("weft.ev.*.group.{group}"), "weft.ev.*.group.*".to_owned()] {
+        nats.subscribe(&subject).await?;
+        let errors = nats.flush().await?;
+        let is_refused = errors.iter().any(|error| error.contains("Permissions Violation"));
+        assert!(is_refused, "{subject}: {errors:?}");
+    }
+    // As a member it hears of its joining, writes, and still does not read.
+    alice.acked(&group, json!({ "kind": "add", "user": QUIET_BOT })).await?;
+    assert_eq!(next_on(&mut nats, &own).await?["kind"], "add");
+    nats.publish(&format!("weft.in.{QUIET_BOT}.{group}"), None, &[], b"good evening").await?;
+    assert_eq!(alice.expect(&group, 4).await?["from"], QUIET_BOT);
+    let others = nats.taken().await?;
+    assert!(others.is_empty(), "{others:?}");
     Ok(())
 }
 

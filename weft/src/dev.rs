@@ -29,6 +29,7 @@ use self::nats::Nats;
 pub use self::nats::{cache_folder, server_config};
 pub use self::welcome::print as print_text;
 use crate::admin_listener::{AdminListen, AdminListener, EDGE_PORT};
+use crate::bots::BotEvents;
 use crate::commands::Partitions;
 use crate::error::Error;
 use crate::metrics;
@@ -62,6 +63,8 @@ pub struct DevOptions {
     /// Another system that may publish on NATS, by its user id. Can be given several times.
     #[arg(long = "bot", value_name = "NAME", env = "WEFT_BOTS", value_delimiter = ',', default_value = "bot", value_parser = bot_name)]
     pub bots: Vec<UserId>,
+    #[command(flatten)]
+    pub bot_events: BotEvents,
     #[command(flatten)]
     pub partitions: Partitions,
     #[command(flatten)]
@@ -137,7 +140,10 @@ impl Running {
         check_address(options.listen)?;
         let node = folder.node_name()?;
         let partitions = options.partitions.partitions;
-        let nats = Nats::start(&folder, options.nats_port, partitions, &options.bots).await?;
+        let config = server_config(partitions, &options.bots, &options.bot_events, |user| {
+            folder.password(user)
+        });
+        let nats = Nats::start(&folder, options.nats_port, config?).await?;
         let login = |role: &'static str| -> Result<BusOptions, Error> {
             Ok(BusOptions {
                 url: nats.url(),

@@ -6,6 +6,7 @@
 mod admin;
 mod admin_listener;
 mod bench;
+mod bots;
 mod commands;
 #[cfg(test)]
 mod compose;

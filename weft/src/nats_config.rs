@@ -6,6 +6,7 @@ use clap::Args;
 use weft_nats::config::{Bot, Cluster, Passwords, Place, Routes, Secret, ServerConfig};
 use weft_proto::UserId;
 
+use crate::bots::BotEvents;
 use crate::commands::Partitions;
 use crate::dev::{bot_name, print_text};
 use crate::error::Error;
@@ -19,8 +20,9 @@ pub struct NatsConfigOptions {
     /// The server's name: differs from server to server.
     #[arg(long, default_value = "weft-1")]
     pub name: String,
-    /// The address that it listens on.
-    #[arg(long, default_value = "0.0.0.0")]
+    /// The address that it listens on, for clients and for the other servers of its cluster. Whoever
+    /// runs it for other machines says so: 0.0.0.0, or the address of one network.
+    #[arg(long, default_value = "127.0.0.1")]
     pub host: String,
     /// The port that it listens on.
     #[arg(long, default_value_t = 4222)]
@@ -31,6 +33,8 @@ pub struct NatsConfigOptions {
     /// Another system that may publish, by its user id. Can be given several times.
     #[arg(long = "bot", value_name = "NAME", value_delimiter = ',', value_parser = bot_name)]
     pub bots: Vec<UserId>,
+    #[command(flatten)]
+    pub bot_events: BotEvents,
     #[command(flatten)]
     pub partitions: Partitions,
     /// The cluster that the server is part of: the same name on each. The others stand in its
@@ -49,9 +53,13 @@ pub struct NatsConfigOptions {
 /// Prints it.
 pub fn run(options: &NatsConfigOptions) -> Result<(), Error> {
     refuse_shared_variables(&options.bots)?;
+    options.bot_events.check(&options.bots)?;
     let secret = |user: &str| Secret::Env(variable_of(user));
-    let bot =
-        |name: &UserId| Bot { name: name.clone(), password: secret(name.as_str()), rooms: None };
+    let bot = |name: &UserId| Bot {
+        name: name.clone(),
+        password: secret(name.as_str()),
+        rooms: options.bot_events.of(name),
+    };
     let config = ServerConfig {
         partitions: options.partitions.partitions,
         passwords: Passwords {

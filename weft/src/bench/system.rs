@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use weft_nats::{Bus, BusOptions, NatsServer, ServerOptions, find_or_install};
 use weft_proto::NodeId;
 
+use crate::bots::BotEvents;
 use crate::dev::{cache_folder, new_password, server_config};
 use crate::error::Error;
 use crate::nats_login::PASSWORD_VARIABLE;
@@ -76,7 +77,7 @@ impl System {
             binary: find_or_install(&cache_folder()).await?,
             dir: folder.path().join("nats"),
             port: None,
-            config: server_config(partitions, &[], password)?,
+            config: server_config(partitions, &[], &BotEvents::default(), password)?,
         })
         .await?;
         let url = format!("--nats={}", nats.url());

@@ -10,6 +10,7 @@ use weft_nats::{NatsServer, ServerOptions, find_or_install};
 use weft_proto::UserId;
 
 use super::folder::Folder;
+use crate::bots::BotEvents;
 use crate::error::Error;
 
 /// Between a death and the next start; doubled while it keeps dying.
@@ -30,19 +31,10 @@ pub struct Nats {
 
 impl Nats {
     /// Finds or installs nats-server, and starts it. `port` 0: any.
-    pub async fn start(
-        folder: &Folder,
-        port: u16,
-        partitions: u16,
-        bots: &[UserId],
-    ) -> Result<Self, Error> {
+    pub async fn start(folder: &Folder, port: u16, config: ServerConfig) -> Result<Self, Error> {
         let binary = find_or_install(&cache_folder()).await?;
-        let mut options = ServerOptions {
-            binary,
-            dir: folder.nats(),
-            port: (port != 0).then_some(port),
-            config: server_config(partitions, bots, |user| folder.password(user))?,
-        };
+        let mut options =
+            ServerOptions { binary, dir: folder.nats(), port: (port != 0).then_some(port), config };
         let server = NatsServer::start(options.clone()).await?;
         tracing::debug!(url = server.url(), pid = server.pid(), "nats-server runs");
         // Clients know this port: the next one has it too.
@@ -80,11 +72,14 @@ impl Drop for Nats {
 pub fn server_config(
     partitions: u16,
     bots: &[UserId],
+    events: &BotEvents,
     password: impl Fn(&str) -> Result<String, Error>,
 ) -> Result<ServerConfig, Error> {
+    events.check(bots)?;
     let secret = |user: &str| password(user).map(Secret::Value);
     let bot = |name: &UserId| -> Result<Bot, Error> {
-        Ok(Bot { name: name.clone(), password: secret(name.as_str())?, rooms: None })
+        let (password, rooms) = (secret(name.as_str())?, events.of(name));
+        Ok(Bot { name: name.clone(), password, rooms })
     };
     Ok(ServerConfig {
         partitions,

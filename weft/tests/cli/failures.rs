@@ -161,7 +161,19 @@ fn the_servers_configuration_is_printed() {
         assert!(text.contains(needle), "{needle} in {text}");
     }
     assert!(!text.contains("cluster"), "{text}");
-    let clustered = ["nats-config", "--cluster", "weft", "--cluster-port", "6333"];
+    // By itself it serves this machine alone, and a bot reads no group.
+    assert!(text.contains("listen: \"127.0.0.1:4222\""), "{text}");
+    let (_, bot) = text.split_once("APP_news").expect("the bot's account");
+    assert!(!bot.contains("weft.ev"), "{text}");
+    let given = ["nats-config", "--bot", "news", "--bot-events", "news=team"];
+    let output = weft(&given).output().expect("run");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (_, bot) = text.split_once("APP_news").expect("the bot's account");
+    assert!(bot.contains("weft.ev.*.group.team") && !bot.contains("weft.ev.*.group.*"), "{text}");
+    let line = failure_line(weft(&["nats-config", "--bot", "news", "--bot-events", "nwes=*"]));
+    assert!(line.contains("nwes"), "{line}");
+    let clustered =
+        ["nats-config", "--cluster", "weft", "--cluster-port", "6333", "--host", "0.0.0.0"];
     let output = weft(&clustered).output().expect("run");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     for needle in ["name: \"weft\"", "0.0.0.0:6333", "$WEFT_ROUTE_PASSWORD", "$WEFT_ROUTES"] {
