@@ -105,12 +105,12 @@ fn each_part_is_started_with_options_that_it_has() {
     for (name, service) in parts(&file) {
         parsed(name, service);
         roles.insert(words(&service["command"])[0].clone());
-        let check = &service["healthcheck"]["test"];
-        if !check.is_null() {
-            let check = words(check);
-            assert_eq!(check[..2], ["CMD", "weft"], "{name}");
-            Cli::try_parse_from(&check[1..]).unwrap_or_else(|error| panic!("{name}: {error}"));
-        }
+        let check = words(&service["healthcheck"]["test"]);
+        assert_eq!(check[..2], ["CMD", "weft"], "{name}");
+        Cli::try_parse_from(&check[1..]).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let admin = environment(service)["WEFT_ADMIN_LISTEN"].clone();
+        let (_, port) = admin.rsplit_once(':').expect("a port");
+        assert_eq!(check[3], format!("http://127.0.0.1:{port}/readyz"), "{name}: its own port");
     }
     assert_eq!(roles, set(&["core", "edge", "presence"]), "the roles that there are");
 }

@@ -17,6 +17,7 @@ mod http;
 mod metrics;
 mod nats_config;
 mod nats_login;
+mod open_files;
 mod process;
 mod roles;
 mod store;

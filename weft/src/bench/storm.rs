@@ -4,7 +4,6 @@
 mod crowd;
 mod device;
 mod groups;
-mod open_files;
 mod outgoing;
 mod seen;
 mod tally;
@@ -107,7 +106,7 @@ pub fn run(options: &StormOptions) -> Result<(), Error> {
 
 async fn measure(options: &StormOptions) -> Result<(), Error> {
     // The processes that are started inherit it.
-    open_files::allow(u64::from(options.devices) + OTHER_FILES)?;
+    crate::open_files::allow(u64::from(options.devices) + OTHER_FILES)?;
     let mut system = System::start(&Setup {
         kind: Kind::Weft,
         partitions: options.partitions.partitions,

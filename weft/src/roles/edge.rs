@@ -15,6 +15,7 @@ use crate::commands::Partitions;
 use crate::error::Error;
 use crate::metrics;
 use crate::nats_login::NatsLogin;
+use crate::open_files;
 use crate::process::{
     PATIENCE, Signals, block_on, end_part, end_with_parent, name_the_late, new_node_name, say,
 };
@@ -134,6 +135,8 @@ async fn start(options: &EdgeOptions, login: weft_nats::BusOptions) -> Result<(E
     let mut edge_options = options.limits.edge_options(bus.clone(), options.listen, partitions);
     edge_options.url.clone_from(&options.public_url);
     edge_options.region.clone_from(&options.region);
+    let sessions_max = &mut edge_options.limits.sessions_max;
+    *sessions_max = open_files::for_sessions(*sessions_max);
     let edge = Edge::start(edge_options).await?;
     Ok((edge, bus))
 }
