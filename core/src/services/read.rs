@@ -74,8 +74,11 @@ async fn next_joining(
     access: &Access,
     (first, joined_after): (u64, Position),
 ) -> Result<u64, Failure> {
+    if access.since_seq <= first {
+        return Ok(first);
+    }
     let mut after = joined_after;
-    while access.since_seq > first {
+    loop {
         let range = inbox::range(user, after, access.position);
         let rows = snapshot.scan(range, POINTERS_PER_SCAN, false).await?;
         for (key, value) in &rows {
@@ -89,7 +92,6 @@ async fn next_joining(
             return Ok(access.since_seq);
         }
     }
-    Ok(first)
 }
 
 fn position(bytes: &[u8]) -> Result<Position, Failure> {
