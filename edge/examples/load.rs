@@ -276,6 +276,7 @@ fn token(name: &str) -> Result<String> {
         aud: audience(),
         iat: 0,
         exp: u64::from(u32::MAX),
+        login: None,
     };
     Ok(jsonwebtoken::encode(&header, &claims, &EncodingKey::from_ed_der(&PRIVATE))?)
 }

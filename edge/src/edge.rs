@@ -26,6 +26,7 @@ use crate::feeds::Feeds;
 use crate::http;
 use crate::limits::Limits;
 use crate::listener::{Listener, Peer};
+use crate::logins::Logins;
 use crate::members::{self, Members};
 use crate::rate::PerAddress;
 use crate::shared::Shared;
@@ -85,6 +86,8 @@ impl Edge {
         until_cancelled(&back, "answers", answers.clone().route(signals));
         let auth = Arc::new(Auth::new(bus.clone(), partitions));
         until_cancelled(&back, "keys", Arc::clone(&auth).keep_keys());
+        let logins = Logins::new(bus.clone());
+        until_cancelled(&back, "logins", Arc::clone(&logins).watch(limits.login_check_every));
         let feeds = Feeds::new(bus.clone(), back.clone());
         let ticks = Arc::new(Ticks::new(partitions, limits.tick_silence_max));
         let (auditor, audits) = Auditor::new(
@@ -115,6 +118,7 @@ impl Edge {
             bus,
             partitions,
             auth,
+            logins,
             answers,
             publisher,
             outbox: Arc::new(Budget::new(limits.outbox_bytes_max)),

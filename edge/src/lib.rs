@@ -41,6 +41,7 @@ mod feeds;
 mod http;
 mod limits;
 mod listener;
+mod logins;
 mod members;
 mod metrics;
 pub mod order;

@@ -19,6 +19,8 @@ pub struct Limits {
     pub requests: Rate,
     /// Sends of one session. The worker has a quota per user beside it.
     pub sends: Rate,
+    /// How often core is asked whether the logins of live sessions last.
+    pub login_check_every: Duration,
     /// Sign-ups, logins and refreshes of one client address.
     pub accounts: Rate,
     /// Most client addresses that are remembered for [`accounts`](Self::accounts).
@@ -75,6 +77,7 @@ impl Default for Limits {
             in_flight_max: 256,
             requests: Rate { per_second: 200, burst: 400 },
             sends: Rate { per_second: 1_000, burst: 2_000 },
+            login_check_every: Duration::from_secs(60),
             accounts: Rate { per_second: 10, burst: 100 },
             addresses_max: 100_000,
             sessions_max: 50_000,

@@ -24,10 +24,12 @@ use weft_proto::{ApiError, ErrorCode};
 use self::hello::Greeted;
 use self::mailbox::{End, Mailbox};
 use self::presence::{SessionPresence, Sight, presence_frame};
-use self::pump::{Frames, Pump, TokenCell};
+pub(crate) use self::pump::TokenCell;
+use self::pump::{Frames, Pump};
 use self::requests::Requests;
 use self::writer::Writer;
 use crate::drain::Leave;
+use crate::logins::LiveLogin;
 use crate::metrics;
 use crate::outbox::Due;
 use crate::shared::Shared;
@@ -120,6 +122,8 @@ struct Session {
     writer: Writer,
     end: End,
     requests: Requests,
+    /// Core is asked whether its login lasts.
+    _live: LiveLogin,
     /// Taken by [`serve`](Self::serve).
     pump: Option<Pump>,
     /// When something came last.
@@ -141,6 +145,7 @@ impl Session {
         let mailbox = Mailbox::new(bytes_max, caller.device.clone(), end.clone());
         let user = caller.user.clone();
         let token = TokenCell::new(Arc::clone(&caller.token));
+        let live = shared.logins.enter(token.clone(), end.clone());
         let presence = SessionPresence::new(shared, &caller, token.clone(), presence);
         let requests =
             Requests::new(Arc::clone(shared), caller, token.clone(), Arc::clone(&presence));
@@ -148,7 +153,17 @@ impl Session {
             Pump::new(Arc::clone(shared), user, token, cursor, mailbox, Arc::clone(&presence));
         let shared = Arc::clone(shared);
         let heard_at = Instant::now();
-        Self { shared, stream, writer, end, requests, pump: Some(pump), heard_at, leave: None }
+        Self {
+            shared,
+            stream,
+            writer,
+            end,
+            requests,
+            _live: live,
+            pump: Some(pump),
+            heard_at,
+            leave: None,
+        }
     }
 
     /// Runs until the session is over, and says why.

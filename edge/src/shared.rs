@@ -21,6 +21,7 @@ use crate::discovery::Discovery;
 use crate::drain::Drain;
 use crate::feeds::Feeds;
 use crate::limits::Limits;
+use crate::logins::Logins;
 use crate::members::Members;
 use crate::metrics;
 use crate::outbox::{Attempt, Command, Due, Outbox, Patience};
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) partitions: Partition,
     pub(crate) limits: Limits,
     pub(crate) auth: Arc<Auth>,
+    /// Knows which logins last.
+    pub(crate) logins: Arc<Logins>,
     pub(crate) feeds: Feeds,
     pub(crate) answers: Answers,
     pub(crate) publisher: IngestPublisher,

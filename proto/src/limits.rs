@@ -41,3 +41,5 @@ pub const CONTACTS_MAX: usize = 1_000;
 pub const WATCHED_USERS_MAX: usize = 1_000;
 /// Longest status text, in Unicode scalar values.
 pub const STATUS_TEXT_CHARS_MAX: usize = 100;
+/// Most tokens of one question whether their logins last.
+pub const CHECKED_LOGINS_MAX: usize = 256;

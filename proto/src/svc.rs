@@ -116,6 +116,7 @@ redacted! {
     Tokens { user, device, expires_at_ms }
     Logout {}
     ChangePassword {}
+    CheckLogins {}
     GetProfile { user }
     SetProfile { display_name, avatar }
     ListGroups { after }
@@ -210,8 +211,7 @@ pub struct Tokens {
     pub refresh_token: String,
 }
 
-/// Ends the login of the token's device: its refresh token is void. Its access token lives on
-/// until it expires.
+/// Ends the login of the token's device: its tokens are void.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct Logout {
@@ -236,6 +236,24 @@ pub struct ChangePassword {
     pub new: String,
 }
 method!(ChangePassword, "accounts", "password", Empty);
+
+/// Asks which logins last. Speaks for an edge, not for a user.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub struct CheckLogins {
+    /// Access tokens, at most [`CHECKED_LOGINS_MAX`](crate::limits::CHECKED_LOGINS_MAX).
+    #[prost(string, repeated, tag = "1")]
+    pub tokens: Vec<String>,
+}
+method!(CheckLogins, "accounts", "check", CheckedLogins);
+
+/// Which logins last.
+#[derive(Clone, PartialEq, Message)]
+pub struct CheckedLogins {
+    /// Of each token, in the order of the question. No: the login has ended for good.
+    #[prost(bool, repeated, tag = "1")]
+    pub lasts: Vec<bool>,
+}
 
 /// Reads a profile.
 #[derive(Clone, PartialEq, Message)]

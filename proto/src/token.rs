@@ -1,4 +1,5 @@
-//! What an access token says. Edges verify it without asking anybody.
+//! What an access token says. Edges verify its signature without asking anybody; whether its login
+//! still lasts, core knows.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,4 +21,8 @@ pub struct Claims {
     pub iat: u64,
     /// Expires at, Unix seconds.
     pub exp: u64,
+    /// Which login of the device: when it was made, Unix milliseconds, as in the device's row. The
+    /// token is good while that login lasts. `None`: made by a Weft that did not name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<u64>,
 }

@@ -48,7 +48,9 @@ impl Context {
     /// # Errors
     /// [`ErrorCode::NoSuchUser`], [`ErrorCode::BadId`], those of the token, or the store's.
     pub async fn profile_get(&self, request: svc::GetProfile) -> Result<svc::Profile, Failure> {
-        let caller = self.tokens.verify(&request.token)?;
+        let snapshot = self.store.snapshot().await?;
+        let caller = self.caller(&*snapshot, &request.token).await?;
+        drop(snapshot);
         let user = match request.user.as_str() {
             "" => caller.user,
             other => UserId::new(other)?,
@@ -62,7 +64,9 @@ impl Context {
     /// # Errors
     /// [`ErrorCode::TooLong`], [`ErrorCode::NoSuchUser`], those of the token, or the store's.
     pub async fn profile_set(&self, request: svc::SetProfile) -> Result<svc::Profile, Failure> {
-        let user = self.tokens.verify(&request.token)?.user;
+        let snapshot = self.store.snapshot().await?;
+        let user = self.caller(&*snapshot, &request.token).await?.user;
+        drop(snapshot);
         let name = request.display_name.map(|name| display_name(name, &user)).transpose()?;
         if request.avatar.as_ref().is_some_and(|avatar| avatar.len() > AVATAR_BYTES_MAX) {
             let message = format!("the field avatar has more than {AVATAR_BYTES_MAX} bytes");

@@ -34,8 +34,8 @@ impl Context {
     /// # Errors
     /// Those of the token, or the store's.
     pub async fn contacts(&self, request: svc::ListContacts) -> Result<svc::Contacts, Failure> {
-        let user = self.tokens.verify(&request.token)?.user;
         let snapshot = self.store.snapshot().await?;
+        let user = self.caller(&*snapshot, &request.token).await?.user;
         let mut search = Search::new(user, self.limits);
         search.add_partners(&*snapshot).await?;
         search.add_groups(&*snapshot).await?;
@@ -51,13 +51,13 @@ impl Context {
     /// [`ErrorCode::NoSuchRoom`], [`ErrorCode::NotMember`], [`ErrorCode::TooLarge`] where no group
     /// is named and all of them are too many for so many users; those of the token, or the store's.
     pub async fn visible(&self, request: svc::AreVisible) -> Result<svc::Visible, Failure> {
-        let caller = self.tokens.verify(&request.token)?.user;
+        let snapshot = self.store.snapshot().await?;
+        let caller = self.caller(&*snapshot, &request.token).await?.user;
         check_count(request.users.len())?;
         let users = request.users.iter().map(|user| UserId::new(user));
         let users = users.collect::<Result<Vec<_>, _>>()?;
         let mut hidden: BTreeSet<_> =
             users.iter().filter(|user| **user != caller).cloned().collect();
-        let snapshot = self.store.snapshot().await?;
         if request.room.is_empty() {
             self.without_companions(&*snapshot, &mut hidden, &caller).await?;
         } else {

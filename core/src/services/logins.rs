@@ -7,10 +7,10 @@ use weft_storage::{Batch, Snapshot};
 
 use super::accounts::{ATTEMPTS_MAX, check_password};
 use super::failure::Failure;
-use super::{Caller, Context, refresh_token};
+use super::{Caller, Context, Login, refresh_token};
 
-/// Most devices of which edges are told that a new password has ended their logins. The others'
-/// sessions end with their access tokens.
+/// Most devices of which edges are told that a new password has ended their logins. Of the others
+/// they hear when they ask.
 const ENDED_MAX: usize = 1_000;
 
 /// Logins that have ended, by the user's own will: edges are to be told.
@@ -32,6 +32,7 @@ impl Context {
     pub async fn login(&self, request: svc::Login) -> Result<svc::Tokens, Failure> {
         let user = UserId::new(&request.user)?;
         let device = DeviceId::new(&request.device)?;
+        let device_key = device::key(&user, &device);
         for _ in 0..ATTEMPTS_MAX {
             let found = self.account(&user).await?;
             let hash = found.as_ref().map(|(_, account)| account.password_hash.clone());
@@ -39,18 +40,24 @@ impl Context {
             let Some((account_row, _)) = found else { return Err(bad_credentials()) };
 
             let now_ms = self.clock.now_ms();
+            let before = self.store.snapshot().await?.get(device_key.clone()).await?;
+            let login_ms_before = before.as_deref().map(Device::decode).transpose()?;
+            // It names the login: no token of the one before may be good for this one.
+            let login_ms = login_ms_before.map_or(now_ms, |it| now_ms.max(it.login_ms + 1));
             let (refresh_token, hash) = refresh_token::make(&user, &device, rand::random());
             let login = Device {
                 refresh_hash: hash.to_vec(),
                 refresh_expires_ms: now_ms + refresh_token::LIFE_MS,
-                login_ms: now_ms,
+                login_ms,
             };
             let mut batch = Batch::new(rand::random());
             // Else a login with the old password could outlive a change of the password.
             batch.guard(account::key(&user), Some(account_row));
-            batch.set(device::key(&user, &device), login.encode());
+            batch.guard(device_key.clone(), before);
+            batch.set(device_key.clone(), login.encode());
             if self.commit(batch).await? {
-                return self.tokens_for(Caller { user, device }, refresh_token);
+                let caller = Caller { user, device, login: Login::MadeAt(login_ms) };
+                return self.tokens_for(caller, refresh_token);
             }
         }
         Err(Failure::contended())
@@ -84,7 +91,8 @@ impl Context {
         if !self.commit(batch).await? {
             return Err(unauthorized());
         }
-        self.tokens_for(Caller { user: used.user, device: used.device }, refresh_token)
+        let login = Login::MadeAt(login.login_ms);
+        self.tokens_for(Caller { user: used.user, device: used.device, login }, refresh_token)
     }
 
     /// Ends the login of the token's device.
@@ -92,12 +100,22 @@ impl Context {
     /// # Errors
     /// Those of the token, or the store's.
     pub async fn logout(&self, request: svc::Logout) -> Result<Ended, Failure> {
-        let Caller { user, device } = self.tokens.verify(&request.token)?;
-        let mut batch = Batch::new(rand::random());
-        batch.clear(device::key(&user, &device));
-        // Nothing to settle: it may be done again.
-        self.commit(batch).await?;
-        Ok(Ended { user, devices: vec![device] })
+        for _ in 0..ATTEMPTS_MAX {
+            let snapshot = self.store.snapshot().await?;
+            let Caller { user, device, .. } = self.caller(&*snapshot, &request.token).await?;
+            let key = device::key(&user, &device);
+            let row = snapshot.get(key.clone()).await?;
+            drop(snapshot);
+            let mut batch = Batch::new(rand::random());
+            // Not a login that was made since.
+            batch.guard(key.clone(), row);
+            batch.clear(key);
+            // Nothing to settle: it may be done again.
+            if self.commit(batch).await? {
+                return Ok(Ended { user, devices: vec![device] });
+            }
+        }
+        Err(Failure::contended())
     }
 
     /// Changes the password and ends the logins of all other devices.
@@ -106,12 +124,12 @@ impl Context {
     /// [`ErrorCode::BadCredentials`], [`ErrorCode::BadRequest`], [`ErrorCode::TooLong`],
     /// [`ErrorCode::Overloaded`], those of the token, or the store's.
     pub async fn password(&self, request: svc::ChangePassword) -> Result<Ended, Failure> {
-        let Caller { user, device } = self.tokens.verify(&request.token)?;
         check_password("new", &request.new)?;
-        let (account_key, device_key) = (account::key(&user), device::key(&user, &device));
         let mut new_hash = None;
         for _ in 0..ATTEMPTS_MAX {
             let snapshot = self.store.snapshot().await?;
+            let Caller { user, device, .. } = self.caller(&*snapshot, &request.token).await?;
+            let (account_key, device_key) = (account::key(&user), device::key(&user, &device));
             let account_row =
                 snapshot.get(account_key.clone()).await?.ok_or_else(bad_credentials)?;
             let own_login = snapshot.get(device_key.clone()).await?;

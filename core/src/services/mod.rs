@@ -5,7 +5,8 @@
 //! hangs them on NATS. A call is answered from one snapshot, so what it says is of one moment.
 //!
 //! Invariants:
-//! - Nobody is believed: every call that speaks for a user verifies the user's own token again.
+//! - Nobody is believed: every call that speaks for a user verifies the user's own token again, and
+//!   that the login which it is of lasts (`callers`).
 //! - Who may see what is decided in one place, `access`; a sync goes by the user's own inbox.
 //! - No password, token or secret key is ever logged.
 //! - Every answer is bounded, in rows and in bytes; every expensive step has a bounded queue.
@@ -14,6 +15,7 @@
 //! | --- | --- |
 //! | `layout` | what the store was made for |
 //! | `tokens`, `verified`, `passwords`, `refresh_token` | keys and proofs |
+//! | `callers` | who speaks, and whether that login lasts |
 //! | `accounts`, `logins` | sign-up and profiles; login, refresh, logout, password |
 //! | `access`, `page` | what a caller may see of a room; filling a bounded page |
 //! | `rooms`, `read`, `sync` | room lists; a part of a log; everything since a cursor |
@@ -25,6 +27,7 @@
 mod access;
 pub mod accounts;
 pub mod audit;
+mod callers;
 mod contacts;
 mod failure;
 pub mod layout;
@@ -55,7 +58,7 @@ use weft_storage::{Store, tables};
 pub use self::failure::Failure;
 pub use self::logins::Ended;
 pub use self::serve::start;
-pub use self::tokens::{Caller, Tokens};
+pub use self::tokens::{Caller, Login, Tokens};
 
 use self::page::PageLimit;
 use self::passwords::Passwords;

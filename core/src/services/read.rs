@@ -31,10 +31,10 @@ impl Context {
     /// [`ErrorCode::BadRequest`], [`ErrorCode::BadId`], [`ErrorCode::NoSuchRoom`],
     /// [`ErrorCode::NotMember`], those of the token, or the store's.
     pub async fn log_read(&self, request: svc::ReadLog) -> Result<svc::LogPage, Failure> {
-        let caller = self.tokens.verify(&request.token)?;
+        let snapshot = self.store.snapshot().await?;
+        let caller = self.caller(&*snapshot, &request.token).await?;
         let room = RoomId::new(&request.room)?;
         let asked = asked(&request)?;
-        let snapshot = self.store.snapshot().await?;
         let access = Access::of(&*snapshot, &room, &caller.user).await?;
         let entries_max = match request.limit as usize {
             0 => self.limits.page.entries_max,

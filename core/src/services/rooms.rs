@@ -19,12 +19,12 @@ impl Context {
     /// # Errors
     /// [`ErrorCode::BadId`], those of the token, or the store's.
     pub async fn groups(&self, request: svc::ListGroups) -> Result<svc::Groups, Failure> {
-        let user = self.tokens.verify(&request.token)?.user;
+        let snapshot = self.store.snapshot().await?;
+        let user = self.caller(&*snapshot, &request.token).await?.user;
         let after = room_after(&request.after)?;
         if after.as_ref().is_some_and(|room| room.kind() == RoomKind::Direct) {
             return Err(Failure::new(ErrorCode::BadId, "the field after is a group id"));
         }
-        let snapshot = self.store.snapshot().await?;
         let range = membership::groups_after(&user, after.as_ref());
         let (rooms, more) = room_page(&*snapshot, range, self.limits.rows_max).await?;
         Ok(svc::Groups { rooms: rooms.iter().map(ToString::to_string).collect(), more })
@@ -35,9 +35,9 @@ impl Context {
     /// # Errors
     /// [`ErrorCode::BadId`], those of the token, or the store's.
     pub async fn list(&self, request: svc::ListRooms) -> Result<svc::Rooms, Failure> {
-        let user = self.tokens.verify(&request.token)?.user;
-        let after = room_after(&request.after)?;
         let snapshot = self.store.snapshot().await?;
+        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let after = room_after(&request.after)?;
         let range = membership::range_after(&user, after.as_ref());
         let limit = self.rows_max(request.limit);
         let (rooms, more) = room_page(&*snapshot, range, limit).await?;
@@ -67,9 +67,9 @@ impl Context {
     /// [`ErrorCode::NoSuchRoom`], [`ErrorCode::NotMember`] (former members too),
     /// [`ErrorCode::BadId`], those of the token, or the store's.
     pub async fn get(&self, request: svc::GetRoom) -> Result<svc::RoomSummary, Failure> {
-        let user = self.tokens.verify(&request.token)?.user;
-        let room = RoomId::new(&request.room)?;
         let snapshot = self.store.snapshot().await?;
+        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let room = RoomId::new(&request.room)?;
         let access = Access::of(&*snapshot, &room, &user).await?;
         let role = access.member_role()?;
         Ok(summary(&room, access.head, role))
@@ -80,12 +80,12 @@ impl Context {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn members(&self, request: svc::ListMembers) -> Result<svc::Members, Failure> {
-        let user = self.tokens.verify(&request.token)?.user;
+        let snapshot = self.store.snapshot().await?;
+        let user = self.caller(&*snapshot, &request.token).await?.user;
         let room = RoomId::new(&request.room)?;
         if !request.after.is_empty() {
             UserId::new(&request.after)?;
         }
-        let snapshot = self.store.snapshot().await?;
         Access::of(&*snapshot, &room, &user).await?.member_role()?;
         let limit = self.rows_max(request.limit);
         if let Some((low, high)) = room.direct_users() {

@@ -62,6 +62,9 @@ pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> 
 async fn add_logins(served: &mut Served, bus: &Bus) -> Result<(), Error> {
     served.add::<svc::Login, _, _>(HASHES_MAX, |c, m| async move { c.login(m).await }).await?;
     served.add::<svc::Refresh, _, _>(WRITES_MAX, |c, m| async move { c.refresh(m).await }).await?;
+    served
+        .add::<svc::CheckLogins, _, _>(READS_MAX, |c, m| async move { c.check_logins(m).await })
+        .await?;
     let edges = bus.clone();
     let logout = move |c: Arc<Context>, m| {
         let edges = edges.clone();
@@ -77,7 +80,7 @@ async fn add_logins(served: &mut Served, bus: &Bus) -> Result<(), Error> {
 }
 
 /// Tells edges that logins have ended, so that sessions end at once. That is a courtesy and may be
-/// lost: a session ends with its access token, too.
+/// lost: edges ask every minute, too.
 async fn tell(edges: &Bus, ended: Ended) -> svc::Empty {
     let subject = Subject::User(ended.user);
     for device in &ended.devices {

@@ -23,11 +23,14 @@ impl Context {
     /// [`ErrorCode::BadRequest`], [`ErrorCode::TooLong`], [`ErrorCode::Unavailable`] (others keep
     /// changing it), those of the token, or the store's.
     pub async fn status_choose(&self, request: svc::ChooseStatus) -> Result<Chosen, Failure> {
-        let user = self.tokens.verify(&request.token)?.user;
+        let token = request.token.clone();
         let wanted = checked(request)?;
-        let key = chosen::key(&user);
         for _ in 0..ATTEMPTS_MAX {
-            let row = self.store.snapshot().await?.get(key.clone()).await?;
+            let snapshot = self.store.snapshot().await?;
+            let user = self.caller(&*snapshot, &token).await?.user;
+            let key = chosen::key(&user);
+            let row = snapshot.get(key.clone()).await?;
+            drop(snapshot);
             let before = row.as_deref().map(chosen::decode).transpose()?;
             // A clock that went back must not make a later choice an older one.
             let at_ms_min = before.as_ref().map_or(0, |before| before.at_ms.saturating_add(1));
@@ -52,8 +55,9 @@ impl Context {
     /// # Errors
     /// Those of the token, or the store's.
     pub async fn status_get(&self, request: svc::GetStatus) -> Result<Chosen, Failure> {
-        let user = self.tokens.verify(&request.token)?.user;
-        let row = self.store.snapshot().await?.get(chosen::key(&user)).await?;
+        let snapshot = self.store.snapshot().await?;
+        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let row = snapshot.get(chosen::key(&user)).await?;
         Ok(row.as_deref().map(chosen::decode).transpose()?.unwrap_or_default())
     }
 

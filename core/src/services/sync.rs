@@ -47,8 +47,8 @@ impl Context {
     /// [`ErrorCode::BadCursor`], [`ErrorCode::BadRequest`] for a page that is none of this user's,
     /// those of the token, or the store's.
     pub async fn sync(&self, request: svc::Sync) -> Result<svc::SyncPage, Failure> {
-        let user = self.tokens.verify(&request.token)?.user;
         let snapshot = self.store.snapshot().await?;
+        let user = self.caller(&*snapshot, &request.token).await?.user;
         let read_version = snapshot.read_version();
         let mut todo = if request.page.is_empty() {
             match self.begin(&*snapshot, &user, &request.cursor).await? {

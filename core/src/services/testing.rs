@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use weft_proto::{
     Body, Cursor, DeviceId, Entry, ErrorCode, EventHead, History, Role, RoomId, RoomKind, StoreId,
     UserId, svc,
 };
 use weft_runtime::{Clock, ManualClock};
 use weft_storage::memory::Memory;
+use weft_storage::tables::device::{self, Device};
 use weft_storage::tables::head::{self, Head};
 use weft_storage::tables::member::{self, Member};
 use weft_storage::tables::{inbox, log, membership};
 use weft_storage::{Batch, Store};
 
-use super::{Caller, Context, Failure, layout};
+use super::{Caller, Context, Failure, Login, layout};
 
 /// A command: room, sender, body.
 pub(super) type Command = (RoomId, UserId, Body);
@@ -90,8 +92,17 @@ impl World {
         Self { store, clock, context, fanout_limit: 100, rooms, delivered }
     }
 
+    /// A token of a login that lasts.
     pub(super) fn token(&self, name: &str) -> String {
-        let caller = Caller { user: user(name), device: DeviceId::new("d").expect("id") };
+        let (user, device) = (user(name), DeviceId::new("d").expect("id"));
+        let login = Device { refresh_hash: vec![1], login_ms: 1, ..Device::default() };
+        let mut batch = Batch::new(rand::random());
+        batch.guard(device::key(&user, &device), None);
+        batch.set(device::key(&user, &device), login.encode());
+        // Where there is one, it stays. No store of a test waits for anything but its turn.
+        let mut commit = std::pin::pin!(self.store.commit(batch));
+        while commit.as_mut().now_or_never().is_none() {}
+        let caller = Caller { user, device, login: Login::MadeAt(1) };
         self.context.tokens().issue(&caller).expect("issue").0
     }
 

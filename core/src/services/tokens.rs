@@ -1,5 +1,6 @@
 //! Access tokens: EdDSA JWTs, signed by a key that the store keeps. Edges verify them by the public
-//! keys alone; core verifies them again in every call.
+//! keys alone; core verifies them again in every call, and then looks whether the login lasts
+//! (`callers`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,22 @@ pub struct Caller {
     pub user: UserId,
     /// The device that logged in.
     pub device: DeviceId,
+    /// Which login of the device.
+    pub login: Login,
+}
+
+/// Which login of a device a token is of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Login {
+    /// The one that was made at this time, Unix milliseconds: the device's row says the same while
+    /// it lasts.
+    MadeAt(u64),
+    /// The token does not say: a Weft before this one issued it, at this time in Unix seconds. So
+    /// the login is not younger.
+    Unnamed {
+        /// When the token was issued.
+        issued_s: u64,
+    },
 }
 
 /// Issues and verifies access tokens.
@@ -77,6 +94,10 @@ impl Tokens {
     /// [`ErrorCode::Internal`].
     pub fn issue(&self, caller: &Caller) -> Result<(String, u64), ApiError> {
         let now_s = self.clock.now_ms() / 1_000;
+        let login = match caller.login {
+            Login::MadeAt(login_ms) => Some(login_ms),
+            Login::Unnamed { .. } => None,
+        };
         let claims = Claims {
             sub: caller.user.to_string(),
             dev: caller.device.to_string(),
@@ -84,19 +105,17 @@ impl Tokens {
             aud: TOKEN_AUDIENCE.into(),
             iat: now_s,
             exp: now_s + self.life_s,
+            login,
         };
         Ok((self.sign(&claims)?, claims.exp * 1_000))
     }
 
-    /// Whom the token speaks for.
+    /// Whom the token was issued for. Whether that login lasts is not looked at.
     ///
     /// # Errors
     /// [`ErrorCode::Unauthorized`] or [`ErrorCode::TokenExpired`].
     pub fn verify(&self, token: &str) -> Result<Caller, ApiError> {
-        let verified = match self.verified.get(token) {
-            Some(verified) => verified,
-            None => self.verify_signature(token).ok_or_else(unauthorized)?,
-        };
+        let verified = self.verify_signature(token).ok_or_else(unauthorized)?;
         // By our own clock, and to the millisecond: the library would add a minute.
         if self.clock.now_ms() >= verified.expires_ms {
             return Err(ApiError::new(ErrorCode::TokenExpired, "the token has expired"));
@@ -104,12 +123,18 @@ impl Tokens {
         Ok(verified.caller)
     }
 
-    fn verify_signature(&self, token: &str) -> Option<Verified> {
+    /// Whom the token was issued for, whenever it ends.
+    pub(super) fn verify_signature(&self, token: &str) -> Option<Verified> {
+        if let Some(verified) = self.verified.get(token) {
+            return Some(verified);
+        }
         let claims: Claims = self.open_signed(token, TOKEN_AUDIENCE)?;
         let user = UserId::new(&claims.sub).ok()?;
         let device = DeviceId::new(&claims.dev).ok()?;
         let expires_ms = claims.exp.saturating_mul(1_000);
-        let verified = Verified { caller: Caller { user, device }, expires_ms };
+        let unnamed = Login::Unnamed { issued_s: claims.iat };
+        let login = claims.login.map_or(unnamed, Login::MadeAt);
+        let verified = Verified { caller: Caller { user, device, login }, expires_ms };
         self.verified.put(token, verified.clone());
         Some(verified)
     }
@@ -204,7 +229,8 @@ mod tests {
     }
 
     fn caller() -> Caller {
-        Caller { user: UserId::new("alice").expect("id"), device: DeviceId::new("d").expect("id") }
+        let (user, device) = (UserId::new("alice").expect("id"), DeviceId::new("d").expect("id"));
+        Caller { user, device, login: Login::MadeAt(7) }
     }
 
     #[tokio::test]

@@ -59,6 +59,7 @@ impl Generations {
 mod tests {
     use weft_proto::{DeviceId, UserId};
 
+    use super::super::Login;
     use super::*;
 
     #[test]
@@ -68,6 +69,7 @@ mod tests {
             caller: Caller {
                 user: UserId::new("alice").expect("id"),
                 device: DeviceId::new("d").expect("id"),
+                login: Login::MadeAt(7),
             },
             expires_ms: 1,
         };

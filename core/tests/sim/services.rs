@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use weft_core::services::{Caller, Context, Failure};
+use weft_core::services::{Caller, Context, Failure, Login};
 use weft_proto::{DeviceId, ErrorCode, UserId};
 use weft_runtime::ManualClock;
 use weft_storage::memory::Memory;
+use weft_storage::tables::device::{self, Device};
 use weft_storage::tables::layout;
 use weft_storage::{Batch, Engine, Error, Outcome, Snapshot, Store};
 
@@ -69,15 +70,26 @@ fn services() -> Rc<Services> {
 impl Services {
     /// The user's access token.
     pub fn token(&self, user: &UserId) -> String {
+        let device = DeviceId::new("d").expect("device");
+        keep_login(user, &device);
         let mut tokens = self.tokens.borrow_mut();
         if let Some((_, token)) = tokens.iter().find(|(known, _)| known == user) {
             return token.clone();
         }
-        let caller = Caller { user: user.clone(), device: DeviceId::new("d").expect("device") };
+        let caller = Caller { user: user.clone(), device, login: Login::MadeAt(START_MS) };
         let token = self.context.tokens().issue(&caller).expect("a token").0;
         tokens.push((user.clone(), token.clone()));
         token
     }
+}
+
+/// The device has logged in, in the schedule's store too.
+fn keep_login(user: &UserId, device: &DeviceId) {
+    let login = Device { refresh_hash: vec![1], login_ms: START_MS, ..Device::default() };
+    let mut batch = Batch::new([0; 16]);
+    batch.guard(device::key(user, device), None);
+    batch.set(device::key(user, device), login.encode());
+    now(STORE.with_borrow(Clone::clone).commit(batch));
 }
 
 /// From now on the services of this thread speak of this store.

@@ -13,6 +13,7 @@ use weft_proto::{ApiError, Body, ClientId, ErrorCode, UserId};
 
 use super::extract::{Caller, InRoom, Query, Raw, Refusal, ready_made};
 use crate::answers::{Answer, Outcome};
+use crate::logins::ANSWER_AGE_MAX;
 use crate::metrics;
 use crate::outbox::{Command, Due, Outbox, Patience, unknown};
 use crate::shared::Shared;
@@ -45,6 +46,7 @@ pub(super) async fn send(
     InRoom(room): InRoom,
     Raw(body): Raw,
 ) -> Result<Response, Refusal> {
+    shared.logins.check(&caller, ANSWER_AGE_MAX).await?;
     let envelope: Envelope = read_json(&body)?;
     if envelope.room.is_some_and(|named| named != room.as_str()) {
         let message = "the field room names another room than the path";

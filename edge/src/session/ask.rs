@@ -42,7 +42,8 @@ impl Refused {
             Self::GaveUp => CloseCode::Unavailable,
             Self::No(error) => match error.code {
                 ErrorCode::TokenExpired => CloseCode::TokenExpired,
-                ErrorCode::Unauthorized => CloseCode::BadToken,
+                // The token was verified: so its login has ended.
+                ErrorCode::Unauthorized => CloseCode::LoggedOut,
                 _ => {
                     tracing::warn!(%error, "core refuses what a session needs");
                     CloseCode::Unavailable

@@ -1,6 +1,7 @@
 //! The first frame of a session: who it is, and where it stopped.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::ws::WebSocket;
 use futures_util::StreamExt;
@@ -63,26 +64,41 @@ async fn hear(
             (Some(id), check(shared, &token, cursor, presence).await)
         }
         Ok((id, _)) => {
-            (Some(id), Err(ApiError::new(ErrorCode::BadRequest, "the first frame is a hello")))
+            let error = ApiError::new(ErrorCode::BadRequest, "the first frame is a hello");
+            (Some(id), Err(Refused::from(error)))
         }
-        Err(bad) => (bad.id, Err(bad.error)),
+        Err(bad) => (bad.id, Err(Refused::from(bad.error))),
     };
     match (id, checked) {
         (Some(id), Ok(greeted)) => Ok((id, greeted)),
         (id, checked) => {
-            let error = checked.err().unwrap_or_else(|| ApiError::new(ErrorCode::BadRequest, "id"));
+            let no_id = || ApiError::new(ErrorCode::BadRequest, "id").into();
+            let Refused { error, close } = checked.err().unwrap_or_else(no_id);
             let frame = error_frame(&error);
             match id {
                 Some(id) => writer.answer(id, &frame).await?,
                 None => writer.feed(frame.try_into().unwrap_or_default()).await?,
             }
-            Err(Ended::Close(match error.code {
-                ErrorCode::Unauthorized => CloseCode::BadToken,
-                ErrorCode::TokenExpired => CloseCode::TokenExpired,
-                ErrorCode::Unavailable => CloseCode::Unavailable,
-                _ => CloseCode::HelloExpected,
-            }))
+            Err(Ended::Close(close))
         }
+    }
+}
+
+/// A `hello` that is refused, and how its session is closed.
+struct Refused {
+    error: ApiError,
+    close: CloseCode,
+}
+
+impl From<ApiError> for Refused {
+    fn from(error: ApiError) -> Self {
+        let close = match error.code {
+            ErrorCode::Unauthorized => CloseCode::BadToken,
+            ErrorCode::TokenExpired => CloseCode::TokenExpired,
+            ErrorCode::Unavailable => CloseCode::Unavailable,
+            _ => CloseCode::HelloExpected,
+        };
+        Self { error, close }
     }
 }
 
@@ -91,13 +107,15 @@ async fn check(
     token: &str,
     cursor: Option<String>,
     presence: Wish,
-) -> Result<Greeted, ApiError> {
+) -> Result<Greeted, Refused> {
     let caller = shared.auth.verify(token).await?;
     // An empty text is no cursor; to have none is to leave it out.
     let cursor = match cursor {
         Some(text) => text.parse::<Cursor>()?.to_string(),
         None => String::new(),
     };
+    let checked = shared.logins.check(&caller, Duration::ZERO).await;
+    checked.map_err(|error| Refused { error, close: CloseCode::LoggedOut })?;
     Ok(Greeted { caller, cursor, presence })
 }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -259,6 +260,7 @@ impl Requests {
             let message = "the token is of another user or device";
             return Err(ApiError::new(ErrorCode::Unauthorized, message));
         }
+        self.shared.logins.check(&caller, Duration::ZERO).await?;
         self.expires_at = self.shared.expiry(&caller);
         self.token.set(Arc::clone(&caller.token));
         self.caller = caller;

@@ -55,6 +55,7 @@ pub fn token_until(name: &str, device: &str, expires_at_s: u64, kid: &str) -> St
         aud: TOKEN_AUDIENCE.to_owned(),
         iat: now_s(),
         exp: expires_at_s,
+        login: None,
     };
     jsonwebtoken::encode(&header, &claims, &EncodingKey::from_ed_der(&PRIVATE)).expect("sign")
 }

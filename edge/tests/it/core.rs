@@ -2,7 +2,7 @@
 
 mod audit;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use weft_nats::{Bus, IngestLog, Services, Subject};
 use weft_proto::frame::{Ack, error_frame};
 use weft_proto::presence::{Choice, Chosen};
 use weft_proto::svc::{
-    Audit, ChooseStatus, Empty, GetKeys, Groups, Keys, ListGroups, ListRooms, LogEntry, LogPage,
+    Audit, CheckLogins, CheckedLogins, ChooseStatus, Empty, GetKeys, Groups, Keys, ListGroups, ListRooms, LogEntry, LogPage,
     Login, Logout, ReadLog, Resync, RoomSummary, Rooms, Sync, SyncPage, Tokens, VerifyKey,
 };
 use weft_proto::token::Claims;
@@ -57,6 +57,11 @@ struct State {
     syncs: usize,
     choices: Vec<Choice>,
     failing: bool,
+    /// Users whose logins have ended.
+    ended: HashSet<UserId>,
+    /// Does not say whether logins last.
+    is_silent: bool,
+    login_checks: usize,
 }
 
 #[derive(Clone)]
@@ -111,6 +116,31 @@ impl Core {
 
     pub fn fail(&self, failing: bool) {
         self.lock().failing = failing;
+    }
+
+    /// The user's logins end; nobody is told.
+    pub fn end_logins(&self, name: &str) {
+        self.lock().ended.insert(user(name));
+    }
+
+    /// Whether it is asked in vain if logins last.
+    pub fn hide_logins(&self, is_silent: bool) {
+        self.lock().is_silent = is_silent;
+    }
+
+    /// How often it was asked that.
+    pub fn login_checks(&self) -> usize {
+        self.lock().login_checks
+    }
+
+    fn check(&self, request: &CheckLogins) -> Result<CheckedLogins, ApiError> {
+        let mut state = self.lock();
+        state.login_checks += 1;
+        if state.is_silent {
+            return Err(ApiError::new(ErrorCode::Unavailable, "on purpose"));
+        }
+        let lasts = |token: &String| !state.ended.contains(&caller(token));
+        Ok(CheckedLogins { lasts: request.tokens.iter().map(lasts).collect() })
     }
 
     /// Leaves commands in the log, or goes on with them.
@@ -236,6 +266,9 @@ impl Core {
         let core = self.clone();
         let groups = move |request: ListGroups| std::future::ready(core.groups(&request));
         services.handle(8, groups).await.expect("groups");
+        let core = self.clone();
+        let check = move |request: CheckLogins| std::future::ready(core.check(&request));
+        services.handle(8, check).await.expect("check");
         let core = self.clone();
         let sync = move |request: Sync| std::future::ready(core.sync(&request));
         services.handle(8, sync).await.expect("sync");

@@ -7,6 +7,7 @@ mod delivery;
 mod draining;
 mod healing;
 mod http;
+mod logins;
 mod members;
 mod outage;
 mod sends;
