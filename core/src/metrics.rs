@@ -97,6 +97,16 @@ pub(crate) static STORE_TROUBLE: Gauge = Gauge::new(
     "weft_core_store_trouble_seconds",
     "How long the store has taken nothing, because it is away or its disk is nearly full; 0: it is well",
 );
+pub(crate) static SIGN_INS: CounterBy = CounterBy::new(
+    "weft_core_sign_ins_total",
+    "Attempts to sign in: with the right password, with a wrong one, and too many of one account",
+    "result",
+    &["ok", "wrong", "limited"],
+);
+pub(crate) static REFRESH_TOKENS_REUSED: Counter = Counter::new(
+    "weft_core_refresh_tokens_reused_total",
+    "Logins that ended because a refresh token was used again: somebody else may have it",
+);
 
 pub(crate) static REFUSED_UNHEARD: CounterBy = CounterBy::new(
     "weft_core_refused_unheard_total",
@@ -124,4 +134,6 @@ pub static METRICS: &List = &[
     &DEAD_LETTERS,
     &STORE_RETRIES,
     &STORE_TROUBLE,
+    &SIGN_INS,
+    &REFRESH_TOKENS_REUSED,
 ];

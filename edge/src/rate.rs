@@ -77,10 +77,7 @@ impl PerAddress {
     /// # Errors
     /// `rate_limited`, also for a new address where the table is full.
     pub(crate) fn take(&self, address: IpAddr, now: Instant) -> Result<(), ApiError> {
-        let address = match address.to_canonical() {
-            IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
-            v4 => v4,
-        };
+        let address = network(address);
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= self.addresses_max && !buckets.contains_key(&address) {
             buckets.retain(|_, bucket| !bucket.is_empty(now));
@@ -90,6 +87,14 @@ impl PerAddress {
         }
         let taken = buckets.entry(address).or_default().take(self.rate, now);
         taken.map_err(|wait| rate_limited("too many requests from this address", wait))
+    }
+}
+
+/// What one client owns: an IPv4 address, or the first 64 bits of an IPv6 address.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
+        v4 => v4,
     }
 }
 

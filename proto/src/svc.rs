@@ -177,6 +177,10 @@ pub struct Login {
     /// The device, named by the client. A login ends the device's earlier one.
     #[prost(string, tag = "3")]
     pub device: String,
+    /// The network that the client comes from, as its edge sees it: an IPv4 address, or the first 64
+    /// bits of an IPv6 address. Attempts are counted by it.
+    #[prost(string, tag = "4")]
+    pub network: String,
 }
 method!(Login, "accounts", "login", Tokens);
 
@@ -187,6 +191,9 @@ pub struct Refresh {
     /// From the last [`Tokens`].
     #[prost(string, tag = "1")]
     pub refresh_token: String,
+    /// As in [`Login`].
+    #[prost(string, tag = "2")]
+    pub network: String,
 }
 method!(Refresh, "accounts", "refresh", Tokens);
 
@@ -663,7 +670,8 @@ mod tests {
 
     #[test]
     fn debug_shows_no_secret() {
-        let login = Login { user: "alice".into(), password: "hunter22".into(), device: "d".into() };
+        let (user, password) = ("alice".into(), "hunter22".into());
+        let login = Login { user, password, device: "d".into(), ..Login::default() };
         let text = format!("{login:?}");
         assert!(text.contains("alice") && !text.contains("hunter22"), "{text}");
         let tokens = Tokens { token: "JWT".into(), refresh_token: "R".into(), ..Tokens::default() };

@@ -83,16 +83,23 @@ async fn a_fresh_token_on_the_socket_keeps_it() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_refresh_token_works_once() -> Result<()> {
+async fn a_refresh_token_works_once_and_once_more_where_its_answer_was_lost() -> Result<()> {
     let system = short_lived().await;
     let first = system.user("alice").await?;
+    let lost = first.refresh(system.edge()).await?;
     let second = first.refresh(system.edge()).await?;
-    assert!(first.refresh(system.edge()).await.is_err(), "used twice");
+    assert_ne!(second.refresh_token, lost.refresh_token);
     assert_ne!(first.refresh_token, second.refresh_token);
     let third = second.refresh(system.edge()).await?;
+    // Who comes with the first one now has it from somebody else: nobody goes on.
+    let mut session = system.session(&third).await?;
+    assert!(first.refresh(system.edge()).await.is_err(), "used three times");
+    assert!(third.refresh(system.edge()).await.is_err(), "the login has ended");
+    assert_eq!(session.closed_within(CLOSE_LIMIT).await?, 4103);
     // A new login of the device ends the one before.
+    let before = account::login(system.edge(), &first.user, "phone").await?;
     let again = account::login(system.edge(), &first.user, "phone").await?;
-    assert!(third.refresh(system.edge()).await.is_err(), "the login before");
+    assert!(before.refresh(system.edge()).await.is_err(), "the login before");
     // Logout voids it.
     let out = again.call(system.edge(), "POST", "/v1/logout", &Value::Null).await?;
     assert_eq!(out.status, 204, "{out:?}");

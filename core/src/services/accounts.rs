@@ -10,6 +10,7 @@ use weft_storage::{Batch, Op, Outcome, Store};
 
 use super::Context;
 use super::failure::Failure;
+use super::sign_ins::Attempt;
 use crate::Error;
 
 /// How often a call begins anew where others change the same rows.
@@ -31,7 +32,7 @@ impl Context {
             return Err(exists());
         }
         let made = Account {
-            password_hash: self.passwords.hash(request.password).await?,
+            password_hash: self.passwords.hash(request.password, Attempt::Stranger).await?,
             display_name,
             avatar: String::new(),
             is_bot: false,
@@ -300,10 +301,13 @@ mod tests {
             user: "alice".into(),
             password: "hunter22".into(),
             device: "phone".into(),
+            ..svc::Login::default()
         };
         let refresh_token = world.context.login(login).await.expect("login").refresh_token;
-        let refresh = svc::Refresh { refresh_token };
-        world.context.refresh(refresh.clone()).await.expect("refresh");
+        let refresh = svc::Refresh { refresh_token, ..svc::Refresh::default() };
+        assert!(world.context.refresh(refresh.clone()).await.is_ok(), "first");
+        assert!(world.context.refresh(refresh.clone()).await.is_ok(), "once more");
+        assert!(world.context.refresh(refresh.clone()).await.is_err(), "it ends the login");
         assert_eq!(code(world.context.refresh(refresh).await), ErrorCode::Unauthorized);
         ensure_bots(&world.store, &*world.clock, &[UserId::new("feed").expect("id")])
             .await

@@ -78,7 +78,7 @@ mod tests {
 
     async fn login(world: &World, device: &str) -> String {
         let (user, password) = ("alice".into(), "hunter22".into());
-        let login = svc::Login { user, password, device: device.into() };
+        let login = svc::Login { user, password, device: device.into(), ..svc::Login::default() };
         world.context.login(login).await.expect("login").token
     }
 

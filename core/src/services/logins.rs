@@ -7,13 +7,16 @@ use weft_storage::{Batch, Snapshot};
 
 use super::accounts::{ATTEMPTS_MAX, check_password};
 use super::failure::Failure;
+use super::refresh_token::{Family, REPEAT_MS, RefreshToken};
+use super::sign_ins::Attempt;
 use super::{Caller, Context, Login, refresh_token};
+use crate::metrics::{REFRESH_TOKENS_REUSED, SIGN_INS};
 
 /// Most devices of which edges are told that a new password has ended their logins. Of the others
 /// they hear when they ask.
 const ENDED_MAX: usize = 1_000;
 
-/// Logins that have ended, by the user's own will: edges are to be told.
+/// Logins that have ended: edges are to be told.
 #[must_use]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ended {
@@ -23,20 +26,60 @@ pub struct Ended {
     pub devices: Vec<DeviceId>,
 }
 
+/// What a refresh token was traded for.
+pub enum Refreshed {
+    /// New tokens.
+    Tokens(svc::Tokens),
+    /// Nothing: it had been traded before, so two have it, and the login has ended.
+    Ended(Ended),
+}
+
+/// How a refresh token is used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Use {
+    /// It is the newest one.
+    First,
+    /// It was traded a moment ago, and the answer may have been lost.
+    Repeated,
+    /// It was traded before, and not a moment ago, or twice.
+    Stolen,
+    /// It is too old, or was never one of this login.
+    Void,
+}
+
+fn judge(used: &RefreshToken, login: &Device, now_ms: u64) -> Use {
+    if now_ms >= login.refresh_expires_ms {
+        Use::Void
+    } else if login.refresh_hash == used.hash {
+        Use::First
+    } else if login.repeat_hash == used.hash && now_ms < login.repeat_until_ms {
+        Use::Repeated
+    } else if login.family_hash == used.family.hash() {
+        Use::Stolen
+    } else {
+        // Whoever makes a secret up ends nobody's login.
+        Use::Void
+    }
+}
+
 impl Context {
     /// Trades a password for tokens. The device's earlier login ends.
     ///
     /// # Errors
     /// [`ErrorCode::BadCredentials`] (the same, after the same time, where there is no such user),
-    /// [`ErrorCode::BadId`], [`ErrorCode::Overloaded`], or the store's.
+    /// [`ErrorCode::RateLimited`], [`ErrorCode::BadId`], [`ErrorCode::Overloaded`], or the store's.
     pub async fn login(&self, request: svc::Login) -> Result<svc::Tokens, Failure> {
         let user = UserId::new(&request.user)?;
         let device = DeviceId::new(&request.device)?;
         let device_key = device::key(&user, &device);
+        let attempt = self
+            .sign_ins
+            .admit(&user, &request.network)
+            .inspect_err(|_| SIGN_INS.increment("limited"))?;
         for _ in 0..ATTEMPTS_MAX {
             let found = self.account(&user).await?;
             let hash = found.as_ref().map(|(_, account)| account.password_hash.clone());
-            self.check_credentials(&request.password, hash).await?;
+            self.check_credentials(&request.password, hash, attempt).await?;
             let Some((account_row, _)) = found else { return Err(bad_credentials()) };
 
             let now_ms = self.clock.now_ms();
@@ -44,11 +87,15 @@ impl Context {
             let login_ms_before = before.as_deref().map(Device::decode).transpose()?;
             // It names the login: no token of the one before may be good for this one.
             let login_ms = login_ms_before.map_or(now_ms, |it| now_ms.max(it.login_ms + 1));
-            let (refresh_token, hash) = refresh_token::make(&user, &device, rand::random());
+            let family = Family::new(rand::random());
+            let (refresh_token, hash) =
+                refresh_token::make(&user, &device, &family, rand::random());
             let login = Device {
                 refresh_hash: hash.to_vec(),
                 refresh_expires_ms: now_ms + refresh_token::LIFE_MS,
                 login_ms,
+                family_hash: family.hash(),
+                ..Device::default()
             };
             let mut batch = Batch::new(rand::random());
             // Else a login with the old password could outlive a change of the password.
@@ -56,6 +103,8 @@ impl Context {
             batch.guard(device_key.clone(), before);
             batch.set(device_key.clone(), login.encode());
             if self.commit(batch).await? {
+                SIGN_INS.increment("ok");
+                self.sign_ins.proved(&user, &request.network);
                 let caller = Caller { user, device, login: Login::MadeAt(login_ms) };
                 return self.tokens_for(caller, refresh_token);
             }
@@ -63,36 +112,56 @@ impl Context {
         Err(Failure::contended())
     }
 
-    /// Trades a refresh token for new tokens. It works once: of two at the same time, one wins.
+    /// Trades a refresh token for new tokens. Where the answer was lost, the same one may be traded
+    /// once more, within a minute. One that is used after that is in two hands: the login ends.
     ///
     /// # Errors
     /// [`ErrorCode::Unauthorized`], or the store's.
-    pub async fn refresh(&self, request: svc::Refresh) -> Result<svc::Tokens, Failure> {
-        let unauthorized =
-            || Failure::new(ErrorCode::Unauthorized, "the refresh token is void: log in again");
-        let used = refresh_token::parse(&request.refresh_token).ok_or_else(unauthorized)?;
+    pub async fn refresh(&self, request: svc::Refresh) -> Result<Refreshed, Failure> {
+        let used = refresh_token::parse(&request.refresh_token).ok_or_else(void)?;
         let key = device::key(&used.user, &used.device);
-        let row = self.store.snapshot().await?.get(key.clone()).await?;
-        let row = row.ok_or_else(unauthorized)?;
-        let login = Device::decode(&row)?;
-        let now_ms = self.clock.now_ms();
-        if login.refresh_hash != used.hash || now_ms >= login.refresh_expires_ms {
-            return Err(unauthorized());
+        for _ in 0..ATTEMPTS_MAX {
+            let row = self.store.snapshot().await?.get(key.clone()).await?.ok_or_else(void)?;
+            let login = Device::decode(&row)?;
+            let mut batch = Batch::new(rand::random());
+            batch.guard(key.clone(), Some(row));
+            let now_ms = self.clock.now_ms();
+            match judge(&used, &login, now_ms) {
+                Use::Void => return Err(void()),
+                Use::Stolen => {
+                    batch.clear(key.clone());
+                    if self.commit(batch).await? {
+                        REFRESH_TOKENS_REUSED.increment();
+                        tracing::warn!(user = %used.user, device = %used.device,
+                            "a refresh token was used again: its login has ended");
+                        let (user, devices) = (used.user, vec![used.device]);
+                        return Ok(Refreshed::Ended(Ended { user, devices }));
+                    }
+                }
+                good @ (Use::First | Use::Repeated) => {
+                    let secret = rand::random();
+                    let (refresh_token, hash) =
+                        refresh_token::make(&used.user, &used.device, &used.family, secret);
+                    let may_repeat = good == Use::First;
+                    let renewed = Device {
+                        refresh_hash: hash.to_vec(),
+                        refresh_expires_ms: now_ms + refresh_token::LIFE_MS,
+                        login_ms: login.login_ms,
+                        family_hash: used.family.hash(),
+                        repeat_hash: if may_repeat { used.hash.to_vec() } else { Vec::new() },
+                        repeat_until_ms: if may_repeat { now_ms + REPEAT_MS } else { 0 },
+                    };
+                    batch.set(key.clone(), renewed.encode());
+                    if self.commit(batch).await? {
+                        self.sign_ins.proved(&used.user, &request.network);
+                        let login = Login::MadeAt(login.login_ms);
+                        let caller = Caller { user: used.user, device: used.device, login };
+                        return self.tokens_for(caller, refresh_token).map(Refreshed::Tokens);
+                    }
+                }
+            }
         }
-        let (refresh_token, hash) = refresh_token::make(&used.user, &used.device, rand::random());
-        let renewed = Device {
-            refresh_hash: hash.to_vec(),
-            refresh_expires_ms: now_ms + refresh_token::LIFE_MS,
-            login_ms: login.login_ms,
-        };
-        let mut batch = Batch::new(rand::random());
-        batch.guard(key.clone(), Some(row));
-        batch.set(key, renewed.encode());
-        if !self.commit(batch).await? {
-            return Err(unauthorized());
-        }
-        let login = Login::MadeAt(login.login_ms);
-        self.tokens_for(Caller { user: used.user, device: used.device, login }, refresh_token)
+        Err(Failure::contended())
     }
 
     /// Ends the login of the token's device.
@@ -122,10 +191,12 @@ impl Context {
     ///
     /// # Errors
     /// [`ErrorCode::BadCredentials`], [`ErrorCode::BadRequest`], [`ErrorCode::TooLong`],
-    /// [`ErrorCode::Overloaded`], those of the token, or the store's.
+    /// [`ErrorCode::RateLimited`], [`ErrorCode::Overloaded`], those of the token, or the store's.
     pub async fn password(&self, request: svc::ChangePassword) -> Result<Ended, Failure> {
         check_password("new", &request.new)?;
         let mut new_hash = None;
+        let Caller { user, device, .. } = self.tokens.verify(&request.token)?;
+        self.sign_ins.admit_device(&user, &device)?;
         for _ in 0..ATTEMPTS_MAX {
             let snapshot = self.store.snapshot().await?;
             let Caller { user, device, .. } = self.caller(&*snapshot, &request.token).await?;
@@ -137,10 +208,11 @@ impl Context {
             let devices = other_devices(&*snapshot, &user, &device).await?;
             drop(snapshot);
             let account = Account::decode(&account_row)?;
-            self.check_credentials(&request.old, Some(account.password_hash.clone())).await?;
+            let old_hash = Some(account.password_hash.clone());
+            self.check_credentials(&request.old, old_hash, Attempt::Known).await?;
             let password_hash = match new_hash {
                 Some(hash) => hash,
-                None => self.passwords.hash(request.new.clone()).await?,
+                None => self.passwords.hash(request.new.clone(), Attempt::Known).await?,
             };
             new_hash = Some(password_hash.clone());
 
@@ -161,14 +233,23 @@ impl Context {
     }
 
     /// An empty hash, a bot's, counts as none.
-    async fn check_credentials(&self, password: &str, hash: Option<String>) -> Result<(), Failure> {
+    async fn check_credentials(
+        &self,
+        password: &str,
+        hash: Option<String>,
+        attempt: Attempt,
+    ) -> Result<(), Failure> {
         // Such a password was never taken, so nobody learns anything from the quick answer.
         if check_password("password", password).is_err() {
             return Err(bad_credentials());
         }
         let hash = hash.filter(|hash| !hash.is_empty());
-        let matches = self.passwords.verify(password.to_owned(), hash).await?;
-        if matches { Ok(()) } else { Err(bad_credentials()) }
+        let matches = self.passwords.verify(password.to_owned(), hash, attempt).await?;
+        if matches {
+            return Ok(());
+        }
+        SIGN_INS.increment("wrong");
+        Err(bad_credentials())
     }
 
     fn tokens_for(&self, caller: Caller, refresh_token: String) -> Result<svc::Tokens, Failure> {
@@ -194,6 +275,10 @@ async fn other_devices(
     devices.filter(|other| !matches!(other, Ok(other) if other == device)).collect()
 }
 
+pub(super) fn void() -> Failure {
+    Failure::new(ErrorCode::Unauthorized, "the refresh token is void: log in again")
+}
+
 fn bad_credentials() -> Failure {
     Failure::new(ErrorCode::BadCredentials, "user or password is wrong")
 }
@@ -215,14 +300,30 @@ mod tests {
     }
 
     async fn login(world: &World, device: &str, password: &str) -> Result<svc::Tokens, Failure> {
-        let login =
-            svc::Login { user: "alice".into(), password: password.into(), device: device.into() };
+        let login = svc::Login {
+            user: "alice".into(),
+            password: password.into(),
+            device: device.into(),
+            ..svc::Login::default()
+        };
         world.context.login(login).await
     }
 
     async fn refresh(world: &World, tokens: &svc::Tokens) -> Result<svc::Tokens, Failure> {
         let refresh_token = tokens.refresh_token.clone();
-        world.context.refresh(svc::Refresh { refresh_token }).await
+        match world
+            .context
+            .refresh(svc::Refresh { refresh_token, ..svc::Refresh::default() })
+            .await?
+        {
+            Refreshed::Tokens(tokens) => Ok(tokens),
+            Refreshed::Ended(_) => Err(void()),
+        }
+    }
+
+    async fn lasts(world: &World, tokens: &svc::Tokens) -> bool {
+        let request = svc::CheckLogins { tokens: vec![tokens.token.clone()] };
+        world.context.check_logins(request).await.expect("check").lasts[0]
     }
 
     fn ended(devices: &[&str]) -> Ended {
@@ -239,27 +340,79 @@ mod tests {
         assert_eq!(code(login(&world, "phone", "hunter23").await), ErrorCode::BadCredentials);
         assert_eq!(code(login(&world, "phone", "x").await), ErrorCode::BadCredentials);
         assert_eq!(code(login(&world, "p.q", "hunter22").await), ErrorCode::BadId);
-        let nobody =
-            svc::Login { user: "nobody".into(), password: "hunter22".into(), device: "d".into() };
+        let nobody = svc::Login {
+            user: "nobody".into(),
+            password: "hunter22".into(),
+            device: "d".into(),
+            ..svc::Login::default()
+        };
         assert_eq!(code(world.context.login(nobody).await), ErrorCode::BadCredentials);
     }
 
     #[tokio::test]
-    async fn a_refresh_token_works_once() {
+    async fn a_refresh_may_be_repeated_once_within_a_minute() {
         let world = with_alice().await;
         let first = login(&world, "phone", "hunter22").await.expect("login");
-        let (one, two) = tokio::join!(refresh(&world, &first), refresh(&world, &first));
-        let (won, lost) = if one.is_ok() { (one, two) } else { (two, one) };
-        assert_eq!(code(lost), ErrorCode::Unauthorized);
-        let second = won.expect("one won");
-        assert_eq!(code(refresh(&world, &first).await), ErrorCode::Unauthorized);
-        let third = refresh(&world, &second).await.expect("the new one works");
+        // Its answer is lost, so the client never has what it brought.
+        refresh(&world, &first).await.expect("refresh");
+        world.clock.advance_ms(REPEAT_MS - 1);
+        let third = refresh(&world, &first).await.expect("once more");
+        let fourth = refresh(&world, &third).await.expect("the new one works");
+        assert!(lasts(&world, &first).await, "the login is the same");
         world.clock.advance_ms(refresh_token::LIFE_MS);
-        assert_eq!(code(refresh(&world, &third).await), ErrorCode::Unauthorized);
+        assert_eq!(code(refresh(&world, &fourth).await), ErrorCode::Unauthorized);
+    }
+
+    #[tokio::test]
+    async fn a_refresh_token_in_two_hands_ends_the_login() {
+        for (late_ms, uses) in [(REPEAT_MS, 1), (0, 2)] {
+            let world = with_alice().await;
+            let other = login(&world, "laptop", "hunter22").await.expect("login");
+            let first = login(&world, "phone", "hunter22").await.expect("login");
+            let mut newest = first.clone();
+            for _ in 0..uses {
+                newest = refresh(&world, &first).await.expect("in time");
+            }
+            world.clock.advance_ms(late_ms);
+            assert!(lasts(&world, &newest).await);
+            let again = svc::Refresh {
+                refresh_token: first.refresh_token.clone(),
+                ..svc::Refresh::default()
+            };
+            let Refreshed::Ended(told) = world.context.refresh(again).await.expect("ended") else {
+                panic!("it brought tokens");
+            };
+            assert_eq!(told, ended(&["phone"]));
+            assert_eq!(code(refresh(&world, &newest).await), ErrorCode::Unauthorized);
+            assert!(!lasts(&world, &newest).await && lasts(&world, &other).await);
+            // The next login is another one.
+            let next = login(&world, "phone", "hunter22").await.expect("login");
+            assert_eq!(code(refresh(&world, &newest).await), ErrorCode::Unauthorized);
+            assert!(lasts(&world, &next).await);
+        }
+    }
+
+    /// A thief repeats in time; then the owner comes with what they got.
+    #[tokio::test]
+    async fn what_a_repeat_replaced_is_in_two_hands_too() {
+        let world = with_alice().await;
+        let first = login(&world, "phone", "hunter22").await.expect("login");
+        let owners = refresh(&world, &first).await.expect("the owner");
+        let thiefs = refresh(&world, &first).await.expect("the thief");
+        assert_eq!(code(refresh(&world, &owners).await), ErrorCode::Unauthorized);
+        assert_eq!(code(refresh(&world, &thiefs).await), ErrorCode::Unauthorized);
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_is_made_up_ends_nothing() {
+        let world = with_alice().await;
+        let tokens = login(&world, "phone", "hunter22").await.expect("login");
         for forged in ["", "alice.phone", &format!("alice.phone.{}", "0".repeat(64))] {
-            let forged = svc::Refresh { refresh_token: forged.into() };
+            let forged = svc::Refresh { refresh_token: forged.into(), ..svc::Refresh::default() };
             assert_eq!(code(world.context.refresh(forged).await), ErrorCode::Unauthorized);
         }
+        let (one, two) = tokio::join!(refresh(&world, &tokens), refresh(&world, &tokens));
+        assert!(one.is_ok() && two.is_ok(), "two at once are a repeat");
     }
 
     #[tokio::test]
@@ -296,5 +449,45 @@ mod tests {
         refresh(&world, &phone).await.expect("the own device stays");
         assert_eq!(code(login(&world, "laptop", "hunter22").await), ErrorCode::BadCredentials);
         login(&world, "laptop", "hunter33").await.expect("login");
+    }
+
+    #[tokio::test]
+    async fn passwords_are_tried_slowly_and_the_owner_is_not_kept_out() {
+        let world = with_alice().await;
+        let from = async |user: &str, password: &str, network: &str| {
+            let (user, password, network) = (user.into(), password.into(), network.into());
+            let login = svc::Login { user, password, device: "phone".into(), network };
+            world.context.login(login).await
+        };
+        from("alice", "hunter22", "198.51.100.7").await.expect("at home");
+        // Somebody from elsewhere, whether the user exists or not.
+        for user in ["alice", "nobody"] {
+            let mut wrong = 0;
+            while code(from(user, "hunter23", "192.0.2.1").await) == ErrorCode::BadCredentials {
+                wrong += 1;
+            }
+            assert_eq!(wrong, 20, "{user}");
+            // The right one tells nothing then.
+            let refused = from(user, "hunter22", "192.0.2.1").await;
+            assert_eq!(code(refused), ErrorCode::RateLimited, "{user}");
+        }
+        from("alice", "hunter22", "198.51.100.7").await.expect("at home");
+        from("alice", "hunter22", "203.0.113.5").await.expect("elsewhere");
+    }
+
+    #[tokio::test]
+    async fn who_is_signed_in_tries_the_password_slowly_too() {
+        let world = with_alice().await;
+        let token = login(&world, "phone", "hunter22").await.expect("login").token;
+        let change = async |old: &str| {
+            let (token, old, new) = (token.clone(), old.into(), "hunter33".into());
+            world.context.password(svc::ChangePassword { token, old, new }).await
+        };
+        let mut wrong = 0;
+        while code(change("hunter23").await) == ErrorCode::BadCredentials {
+            wrong += 1;
+        }
+        assert_eq!(wrong, 20);
+        assert_eq!(code(change("hunter22").await), ErrorCode::RateLimited);
     }
 }

@@ -17,6 +17,7 @@
 //! | `tokens`, `verified`, `passwords`, `refresh_token` | keys and proofs |
 //! | `callers` | who speaks, and whether that login lasts |
 //! | `accounts`, `logins` | sign-up and profiles; login, refresh, logout, password |
+//! | `sign_ins` | how fast passwords may be tried |
 //! | `access`, `page` | what a caller may see of a room; filling a bounded page |
 //! | `rooms`, `read`, `sync` | room lists; a part of a log; everything since a cursor |
 //! | `contacts` | whom a user may see |
@@ -38,6 +39,7 @@ mod read;
 mod refresh_token;
 mod rooms;
 mod serve;
+mod sign_ins;
 mod status;
 mod sync;
 #[cfg(test)]
@@ -56,12 +58,13 @@ use weft_runtime::Clock;
 use weft_storage::{Store, tables};
 
 pub use self::failure::Failure;
-pub use self::logins::Ended;
+pub use self::logins::{Ended, Refreshed};
 pub use self::serve::start;
 pub use self::tokens::{Caller, Login, Tokens};
 
 use self::page::PageLimit;
 use self::passwords::Passwords;
+use self::sign_ins::SignIns;
 use crate::Error;
 
 /// How much one answer carries. Tests make it small.
@@ -94,6 +97,7 @@ pub struct Context {
     partitions: u32,
     tokens: Tokens,
     passwords: Passwords,
+    sign_ins: SignIns,
     limits: Limits,
 }
 
@@ -113,8 +117,16 @@ impl Context {
         let layout = tables::layout::Layout::decode(&row)?;
         let (store_id, partitions) = (StoreId(layout.store_id), layout.partitions);
         let tokens = Tokens::open(&store, store_id, Arc::clone(&clock), token_life).await?;
-        let (passwords, limits) = (Passwords::new(), Limits::default());
-        Ok(Self { store, clock, store_id, partitions, tokens, passwords, limits })
+        Ok(Self {
+            store,
+            clock,
+            store_id,
+            partitions,
+            tokens,
+            passwords: Passwords::new(),
+            sign_ins: SignIns::new(),
+            limits: Limits::default(),
+        })
     }
 
     /// Issues and verifies access tokens.

@@ -1,4 +1,5 @@
-//! Password hashing: argon2id, off the reactor, few at a time, with a bounded queue.
+//! Password hashing: argon2id, off the reactor, few at a time, with bounded queues: one for strangers,
+//! and one for who is known. So a flood of strangers does not keep the others out.
 
 use std::sync::Arc;
 
@@ -7,9 +8,11 @@ use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use weft_proto::{ApiError, ErrorCode};
 
+use super::sign_ins::Attempt;
+
 /// Most hashes that are computed at once: each takes a core for some 20 ms, and 19 MiB.
 const RUNNING_MAX: usize = 8;
-/// Most calls that wait for one that runs.
+/// Most calls in each queue that wait for one that runs.
 const WAITING_PER_RUNNING: usize = 32;
 /// When a refused caller should try again, in milliseconds.
 const RETRY_AFTER_MS: u64 = 1_000;
@@ -21,7 +24,8 @@ const NOBODYS_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAA
 
 /// Hashes and verifies passwords.
 pub(super) struct Passwords {
-    admitted: Arc<Semaphore>,
+    known: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
     running: Arc<Semaphore>,
 }
 
@@ -35,7 +39,8 @@ impl Passwords {
 
     fn with_bounds(running_max: usize, waiting_max: usize) -> Self {
         Self {
-            admitted: Arc::new(Semaphore::new(running_max + waiting_max)),
+            known: Arc::new(Semaphore::new(running_max + waiting_max)),
+            strangers: Arc::new(Semaphore::new(running_max + waiting_max)),
             running: Arc::new(Semaphore::new(running_max)),
         }
     }
@@ -44,12 +49,15 @@ impl Passwords {
     ///
     /// # Errors
     /// [`ErrorCode::Overloaded`], [`ErrorCode::Internal`].
-    pub(super) async fn hash(&self, password: String) -> Result<String, ApiError> {
-        let hashed = self
-            .run(move || {
-                Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string())
-            })
-            .await?;
+    pub(super) async fn hash(
+        &self,
+        password: String,
+        attempt: Attempt,
+    ) -> Result<String, ApiError> {
+        let hash = move || {
+            Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string())
+        };
+        let hashed = self.run(attempt, hash).await?;
         hashed.map_err(|error| {
             tracing::error!(%error, "a password could not be hashed");
             ApiError::new(ErrorCode::Internal, "a defect in the service")
@@ -65,8 +73,9 @@ impl Passwords {
         &self,
         password: String,
         hash: Option<String>,
+        attempt: Attempt,
     ) -> Result<bool, ApiError> {
-        self.run(move || {
+        self.run(attempt, move || {
             let stored = hash.as_deref().unwrap_or(NOBODYS_HASH);
             let matches = PasswordHash::new(stored).is_ok_and(|stored| {
                 Argon2::default().verify_password(password.as_bytes(), &stored).is_ok()
@@ -76,12 +85,12 @@ impl Passwords {
         .await
     }
 
-    async fn run<T, F>(&self, work: F) -> Result<T, ApiError>
+    async fn run<T, F>(&self, attempt: Attempt, work: F) -> Result<T, ApiError>
     where
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        let permits = self.enter().await?;
+        let permits = self.enter(attempt).await?;
         // The permits live as long as the work, also where the caller is dropped meanwhile.
         let done = tokio::task::spawn_blocking(move || {
             let _permits = permits;
@@ -93,12 +102,16 @@ impl Passwords {
         })
     }
 
-    async fn enter(&self) -> Result<[OwnedSemaphorePermit; 2], ApiError> {
+    async fn enter(&self, attempt: Attempt) -> Result<[OwnedSemaphorePermit; 2], ApiError> {
         let overloaded = || {
             ApiError::new(ErrorCode::Overloaded, "too many logins at once")
                 .retry_after_ms(RETRY_AFTER_MS)
         };
-        let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| overloaded())?;
+        let queue = match attempt {
+            Attempt::Known => &self.known,
+            Attempt::Stranger => &self.strangers,
+        };
+        let admitted = Arc::clone(queue).try_acquire_owned().map_err(|_| overloaded())?;
         let running = Arc::clone(&self.running).acquire_owned().await.map_err(|_| overloaded())?;
         Ok([admitted, running])
     }
@@ -111,9 +124,9 @@ mod tests {
     #[tokio::test]
     async fn a_password_verifies_against_its_own_hash_alone() {
         let passwords = Passwords::new();
-        let hash = passwords.hash("hunter22".into()).await.expect("hash");
+        let hash = passwords.hash("hunter22".into(), Attempt::Known).await.expect("hash");
         let verify = |password: &str, hash: Option<&String>| {
-            passwords.verify(password.to_owned(), hash.cloned())
+            passwords.verify(password.to_owned(), hash.cloned(), Attempt::Known)
         };
         assert!(verify("hunter22", Some(&hash)).await.expect("verify"));
         assert!(!verify("hunter23", Some(&hash)).await.expect("verify"));
@@ -122,7 +135,7 @@ mod tests {
 
     #[tokio::test]
     async fn nobodys_hash_costs_what_a_real_one_costs() {
-        let hash = Passwords::new().hash("hunter22".into()).await.expect("hash");
+        let hash = Passwords::new().hash("hunter22".into(), Attempt::Known).await.expect("hash");
         let parameters = |hash: &str| hash.split('$').take(4).collect::<Vec<_>>().join("$");
         assert_eq!(parameters(&hash), parameters(NOBODYS_HASH));
         assert!(PasswordHash::new(NOBODYS_HASH).is_ok_and(|hash| hash.hash.is_some()));
@@ -131,18 +144,24 @@ mod tests {
     #[tokio::test]
     async fn what_exceeds_the_queue_is_refused_at_once() {
         let passwords = Arc::new(Passwords::with_bounds(1, 1));
-        let running = passwords.enter().await.expect("first");
+        let running = passwords.enter(Attempt::Stranger).await.expect("first");
         let waiting = tokio::spawn({
             let passwords = Arc::clone(&passwords);
-            async move { passwords.enter().await.map(drop) }
+            async move { passwords.enter(Attempt::Stranger).await.map(drop) }
         });
-        while passwords.admitted.available_permits() > 0 {
+        while passwords.strangers.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
-        let refused = passwords.enter().await.expect_err("third");
+        let refused = passwords.enter(Attempt::Stranger).await.expect_err("third");
         assert_eq!(refused.code, ErrorCode::Overloaded);
         assert!(refused.temporary && refused.retry_after_ms.is_some());
+        // Who is known waits in a queue of their own.
+        let known = tokio::spawn({
+            let passwords = Arc::clone(&passwords);
+            async move { passwords.enter(Attempt::Known).await.map(drop) }
+        });
         drop(running);
         waiting.await.expect("join").expect("second");
+        known.await.expect("join").expect("known");
     }
 }

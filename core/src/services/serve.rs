@@ -10,7 +10,7 @@ use weft_proto::svc::{self, Method};
 
 use super::Context;
 use super::failure::Failure;
-use super::logins::Ended;
+use super::logins::{Ended, Refreshed, void};
 use crate::Error;
 
 /// Most calls of one method that run at once; more wait, and still more are refused.
@@ -61,7 +61,20 @@ pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> 
 
 async fn add_logins(served: &mut Served, bus: &Bus) -> Result<(), Error> {
     served.add::<svc::Login, _, _>(HASHES_MAX, |c, m| async move { c.login(m).await }).await?;
-    served.add::<svc::Refresh, _, _>(WRITES_MAX, |c, m| async move { c.refresh(m).await }).await?;
+    let edges = bus.clone();
+    let refresh = move |c: Arc<Context>, m| {
+        let edges = edges.clone();
+        async move {
+            match c.refresh(m).await? {
+                Refreshed::Tokens(tokens) => Ok(tokens),
+                Refreshed::Ended(ended) => {
+                    tell(&edges, ended).await;
+                    Err(void())
+                }
+            }
+        }
+    };
+    served.add::<svc::Refresh, _, _>(WRITES_MAX, refresh).await?;
     served
         .add::<svc::CheckLogins, _, _>(READS_MAX, |c, m| async move { c.check_logins(m).await })
         .await?;
@@ -177,7 +190,8 @@ mod tests {
         edge.flush().await.expect("flush");
         let login = async |device: &str| {
             let (user, password) = ("alice".into(), "hunter22".into());
-            let login = svc::Login { user, password, device: device.into() };
+            let login =
+                svc::Login { user, password, device: device.into(), ..svc::Login::default() };
             edge.call(&login).await.expect("login").token
         };
         login("tablet").await;
@@ -226,6 +240,7 @@ mod tests {
             user: "alice".into(),
             password: "hunter22".into(),
             device: "phone".into(),
+            ..svc::Login::default()
         };
         let token = edge.call(&login).await.expect("login").token;
         assert_eq!(edge.call(&svc::GetKeys {}).await.expect("keys").keys.len(), 1);

@@ -88,21 +88,22 @@ pub(super) async fn signup(
 /// `POST /v1/login`
 pub(super) async fn login(
     State(shared): App,
-    _rate: AccountRate,
+    AccountRate(network): AccountRate,
     Json(body): Json<Login>,
 ) -> Result<Response, Refusal> {
     let Login { user, password, device } = body;
-    Ok(tokens_answer(shared.bus.call(&svc::Login { user, password, device }).await?))
+    let request = svc::Login { user, password, device, network };
+    Ok(tokens_answer(shared.bus.call(&request).await?))
 }
 
 /// `POST /v1/refresh`
 pub(super) async fn refresh(
     State(shared): App,
-    _rate: AccountRate,
+    AccountRate(network): AccountRate,
     Json(body): Json<Refresh>,
 ) -> Result<Response, Refusal> {
     let Refresh { refresh_token } = body;
-    Ok(tokens_answer(shared.bus.call(&svc::Refresh { refresh_token }).await?))
+    Ok(tokens_answer(shared.bus.call(&svc::Refresh { refresh_token, network }).await?))
 }
 
 /// `POST /v1/logout`

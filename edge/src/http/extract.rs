@@ -18,6 +18,7 @@ use weft_proto::{ApiError, ErrorCode, RoomId};
 
 use crate::auth;
 use crate::listener::Peer;
+use crate::rate::network;
 use crate::shared::Shared;
 
 /// An error answer.
@@ -93,17 +94,19 @@ impl FromRequestParts<Arc<Shared>> for Caller {
     }
 }
 
-/// The caller's address may do one more of what costs core a password hash.
-pub(super) struct AccountRate;
+/// The caller's address may do one more of what costs core a password hash. With the network that it
+/// belongs to.
+pub(super) struct AccountRate(pub(super) String);
 
 impl FromRequestParts<Arc<Shared>> for AccountRate {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Refusal> {
-        if let Some(ConnectInfo(Peer(peer))) = parts.extensions.get::<ConnectInfo<Peer>>() {
-            shared.account_rate.take(peer.ip(), Instant::now())?;
-        }
-        Ok(Self)
+        let Some(ConnectInfo(Peer(peer))) = parts.extensions.get::<ConnectInfo<Peer>>() else {
+            return Ok(Self(String::new()));
+        };
+        shared.account_rate.take(peer.ip(), Instant::now())?;
+        Ok(Self(network(peer.ip()).to_string()))
     }
 }
 

@@ -19,9 +19,20 @@ pub struct Device {
     /// When the refresh token ends, Unix milliseconds.
     #[prost(uint64, tag = "2")]
     pub refresh_expires_ms: u64,
-    /// When it logged in last, Unix milliseconds.
+    /// When it logged in last, Unix milliseconds. Access tokens name it: it tells the device's logins
+    /// apart.
     #[prost(uint64, tag = "3")]
     pub login_ms: u64,
+    /// SHA-256 of the part that all refresh secrets of this login have in common, 32 bytes; empty:
+    /// written by a Weft that did not know of it.
+    #[prost(bytes = "vec", tag = "4")]
+    pub family_hash: Vec<u8>,
+    /// SHA-256 of the refresh secret before this one, where that may be used once more.
+    #[prost(bytes = "vec", tag = "5")]
+    pub repeat_hash: Vec<u8>,
+    /// Until when, Unix milliseconds.
+    #[prost(uint64, tag = "6")]
+    pub repeat_until_ms: u64,
 }
 
 /// The row's key.

@@ -80,17 +80,27 @@ pub struct DeviceLine {
     refresh_hash: Vec<u8>,
     refresh_expires_at: u64,
     login_at: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "hex")]
+    family_hash: Vec<u8>,
+    /// Not there: only the newest refresh token is good.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "hex")]
+    repeat_hash: Vec<u8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    repeat_until: Option<u64>,
 }
 
 impl From<((UserId, DeviceId), Device)> for DeviceLine {
     fn from(((user, device), row): ((UserId, DeviceId), Device)) -> Self {
-        let Device { refresh_hash, refresh_expires_ms, login_ms } = row;
+        let Device { refresh_hash, refresh_expires_ms, login_ms, .. } = row;
         Self {
             user,
             device,
             refresh_hash,
             refresh_expires_at: refresh_expires_ms,
             login_at: login_ms,
+            family_hash: row.family_hash,
+            repeat_hash: row.repeat_hash,
+            repeat_until: (row.repeat_until_ms != 0).then_some(row.repeat_until_ms),
         }
     }
 }
@@ -102,6 +112,9 @@ impl DeviceLine {
             refresh_hash: self.refresh_hash.clone(),
             refresh_expires_ms: self.refresh_expires_at,
             login_ms: self.login_at,
+            family_hash: self.family_hash.clone(),
+            repeat_hash: self.repeat_hash.clone(),
+            repeat_until_ms: self.repeat_until.unwrap_or(0),
         }
     }
 }

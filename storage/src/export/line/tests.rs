@@ -57,7 +57,7 @@ fn journal() -> Line {
 fn all() -> Vec<(Line, &'static str)> {
     let header = Header {
         format: "weft-export".into(),
-        version: 2,
+        version: 3,
         weft: "0.1.0".into(),
         time: 7,
         store: 0xab,
@@ -68,8 +68,10 @@ fn all() -> Vec<(Line, &'static str)> {
     let bot = Account { is_bot: true, created_ms: 7, ..Account::default() };
     let person = Account { password_hash: "$x".into(), avatar: "y".into(), ..Account::default() };
     let device = (user("alice"), DeviceId::new("Phone").expect("id"));
-    let gone = Device { refresh_hash: vec![], refresh_expires_ms: 8, login_ms: 7 };
+    let gone = Device { refresh_expires_ms: 8, login_ms: 7, ..Device::default() };
     let here = Device { refresh_hash: vec![1], ..gone.clone() };
+    let repeats =
+        Device { family_hash: vec![2], repeat_hash: vec![3], repeat_until_ms: 9, ..here.clone() };
     let dnd =
         Chosen { choice: Choice::Dnd.into(), text: "lunch".into(), text_until_ms: 9, at_ms: 7 };
     let head = Head {
@@ -91,7 +93,7 @@ fn all() -> Vec<(Line, &'static str)> {
     vec![
         (
             Line::Header(header),
-            r#"{"type":"header","format":"weft-export","version":2,"weft":"0.1.0","time":7,"store":"00000000000000ab","partitions":4}"#,
+            r#"{"type":"header","format":"weft-export","version":3,"weft":"0.1.0","time":7,"store":"00000000000000ab","partitions":4}"#,
         ),
         (
             Line::SigningKey(("k".into(), key).into()),
@@ -110,8 +112,12 @@ fn all() -> Vec<(Line, &'static str)> {
             r#"{"type":"device","user":"alice","device":"Phone","refresh_expires_at":8,"login_at":7}"#,
         ),
         (
-            Line::Device((device, here).into()),
+            Line::Device((device.clone(), here).into()),
             r#"{"type":"device","user":"alice","device":"Phone","refresh_hash":"01","refresh_expires_at":8,"login_at":7}"#,
+        ),
+        (
+            Line::Device((device, repeats).into()),
+            r#"{"type":"device","user":"alice","device":"Phone","refresh_hash":"01","refresh_expires_at":8,"login_at":7,"family_hash":"02","repeat_hash":"03","repeat_until":9}"#,
         ),
         (
             Line::Chosen(ChosenLine::new(user("alice"), dnd).expect("line")),

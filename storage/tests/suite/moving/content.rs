@@ -107,6 +107,9 @@ impl Content {
                     refresh_hash: if n == 0 { refresh_hash } else { Vec::new() },
                     refresh_expires_ms: self.rng.random_range(0..1 << 50),
                     login_ms: self.rng.random_range(0..1 << 50),
+                    family_hash: self.rng.random::<[u8; 32]>().to_vec(),
+                    repeat_hash: vec![n; 32],
+                    repeat_until_ms: self.rng.random_range(0..1 << 50),
                 };
                 let id = DeviceId::new(&format!("Device_{n}")).expect("a device id");
                 batch.set(device::key(&user, &id), row.encode());
