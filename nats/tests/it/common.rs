@@ -47,7 +47,11 @@ pub fn server_config(partitions: Partition) -> ServerConfig {
             presence: secret("presence"),
             admin: secret("admin"),
         },
-        bots: vec![bot("bot", Some(vec![room("public")])), bot("eve", None)],
+        bots: vec![
+            bot("bot", Some(vec![room("public")])),
+            bot("eve", None),
+            bot("cron", Some(Vec::new())),
+        ],
     }
 }
 

@@ -9,6 +9,7 @@ mod ingest_log;
 mod ingest_signals;
 mod members;
 mod outside;
+mod permissions;
 mod presence;
 mod raw;
 mod server_process;

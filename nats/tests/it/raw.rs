@@ -18,6 +18,7 @@ pub struct Raw {
 impl Raw {
     pub async fn connect(port: u16, user: &str) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).await.expect("connect");
+        stream.set_nodelay(true).expect("nodelay");
         let mut raw = Self {
             stream: BufReader::new(stream),
             next_sid: 1,
@@ -40,6 +41,10 @@ impl Raw {
     pub async fn subscribe(&mut self, subject: &str) {
         self.send(format!("SUB {subject} {}\r\n", self.next_sid).as_bytes()).await;
         self.next_sid += 1;
+    }
+
+    pub async fn unsubscribe_last(&mut self) {
+        self.send(format!("UNSUB {}\r\n", self.next_sid - 1).as_bytes()).await;
     }
 
     /// `headers` is the block as it goes out, nothing added.
