@@ -2,6 +2,7 @@
 //! again now and then.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -26,13 +27,24 @@ const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(3);
 const UNKNOWN_KEY_WAIT: Duration = Duration::from_secs(2);
 
 /// Who is calling, proven by a token.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Caller {
     pub(crate) user: UserId,
     pub(crate) device: DeviceId,
     /// The token itself: calls to core carry it.
     pub(crate) token: Arc<str>,
     pub(crate) expires_at_ms: u64,
+}
+
+/// Without the token.
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller")
+            .field("user", &self.user)
+            .field("device", &self.device)
+            .field("expires_at_ms", &self.expires_at_ms)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The keys and what is checked with them.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::body::{Body, History, RawBody, Role, missing};
 use crate::client_id::ClientId;
 use crate::error::{ApiError, ErrorCode};
+use crate::hidden::Hidden;
 use crate::json::read_object;
 use crate::presence::{Choice, Presence};
 use crate::room::RoomId;
@@ -52,7 +53,7 @@ pub enum Request {
     /// The first frame: who it is and where it stopped.
     Hello {
         /// The access token.
-        token: String,
+        token: Hidden<String>,
         /// The device's cursor; `None` on its first connect.
         cursor: Option<String>,
         /// It wants to see the presence of its contacts, and its user is to be seen.
@@ -102,7 +103,7 @@ pub enum Request {
     /// A fresh token for the live session.
     Token {
         /// The access token.
-        token: String,
+        token: Hidden<String>,
     },
     /// About presence.
     Presence(PresenceRequest),
@@ -211,7 +212,7 @@ fn check(mut raw: RawFrame<'_>) -> Result<Request, ApiError> {
     let room = |room: Option<Cow<'_, str>>| RoomId::new(&room.ok_or_else(|| missing("room"))?);
     match &*word {
         "hello" => Ok(Request::Hello {
-            token: raw.token.ok_or_else(|| missing("token"))?.into_owned(),
+            token: Hidden(raw.token.ok_or_else(|| missing("token"))?.into_owned()),
             cursor: raw.cursor.map(Cow::into_owned),
             presence: raw.presence.unwrap_or(true),
             idle: raw.idle.unwrap_or(false),
@@ -241,7 +242,8 @@ fn check(mut raw: RawFrame<'_>) -> Result<Request, ApiError> {
             Ok(Request::Members { room: room(raw.room)?, after: after_id(raw.after)?, limit })
         }
         "token" => {
-            Ok(Request::Token { token: raw.token.ok_or_else(|| missing("token"))?.into_owned() })
+            let token = raw.token.ok_or_else(|| missing("token"))?.into_owned();
+            Ok(Request::Token { token: Hidden(token) })
         }
         "logout" => Ok(Request::Logout),
         "ping" => Ok(Request::Ping),

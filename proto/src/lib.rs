@@ -11,6 +11,7 @@
 //! - [`svc`]: requests and replies between edge and core.
 //! - [`tick`]: a partition owner's sign of life.
 //! - [`presence`]: who is here.
+//! - [`hidden`]: what must not be logged.
 //! - [`position`], [`partition`], [`limits`], [`token`].
 
 pub mod body;
@@ -19,6 +20,7 @@ pub mod entry;
 pub mod error;
 pub mod event;
 pub mod frame;
+pub mod hidden;
 pub mod ids;
 pub mod json;
 pub mod limits;
@@ -35,6 +37,7 @@ pub use client_id::ClientId;
 pub use entry::Entry;
 pub use error::{ApiError, ErrorCode};
 pub use event::EventHead;
+pub use hidden::Hidden;
 pub use ids::{DeviceId, NodeId, UserId};
 pub use partition::{Partition, partition_of};
 pub use position::{Cursor, Position, StoreId};

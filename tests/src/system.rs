@@ -138,7 +138,7 @@ impl System {
             let args = ["edge", "--nats", &url, "--listen", &listen, "--node", &name];
             let mut args: Vec<String> = args.map(str::to_owned).into();
             args.extend(options.edge_args.clone());
-            system.add(&name, weft().await, args, role_env("edge")).await?;
+            system.add(&name, weft().await, args, options.env("edge")).await?;
         }
         system.ready().await;
         Ok(system)
@@ -161,7 +161,7 @@ impl System {
             args.extend(options.core_args.clone());
             let weft = weft_on(options.store).await;
             let Some(mb) = options.core_disk_mb else {
-                self.add(&name, weft, args, role_env("core")).await?;
+                self.add(&name, weft, args, options.env("core")).await?;
                 continue;
             };
             let store = self.path().join("store");
@@ -169,7 +169,7 @@ impl System {
             let mut wrapped = own_disk(&store, mb);
             wrapped.push(weft.to_string_lossy().into_owned());
             wrapped.extend(args);
-            self.add(&name, Path::new("unshare"), wrapped, role_env("core")).await?;
+            self.add(&name, Path::new("unshare"), wrapped, options.env("core")).await?;
         }
         Ok(())
     }
@@ -180,7 +180,7 @@ impl System {
             let mut args =
                 ["presence", "--nats", &url, "--node", &name].map(str::to_owned).to_vec();
             args.extend(options.presence_args.clone());
-            self.add(&name, weft().await, args, role_env("presence")).await?;
+            self.add(&name, weft().await, args, options.env("presence")).await?;
         }
         Ok(())
     }
@@ -467,7 +467,9 @@ fn urls(addresses: impl Iterator<Item = SocketAddr>) -> String {
     addresses.map(|address| format!("nats://{address}")).collect::<Vec<_>>().join(",")
 }
 
-pub(crate) fn split_password(user: &str) -> String {
+/// The password of a NATS user of [`System::split`].
+#[must_use]
+pub fn split_password(user: &str) -> String {
     format!("w-{user}-of-the-tests")
 }
 

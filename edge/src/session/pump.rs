@@ -36,8 +36,15 @@ use crate::shared::Shared;
 const TURN_ITEMS_MAX: usize = 64;
 
 /// The session's token as of now: a `token` frame replaces it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct TokenCell(Arc<Mutex<Arc<str>>>);
+
+/// Without the token.
+impl std::fmt::Debug for TokenCell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TokenCell(…)")
+    }
+}
 
 impl TokenCell {
     pub(crate) fn new(token: Arc<str>) -> Self {

@@ -12,8 +12,9 @@ use weft_nats::{Bus, IngestLog, Services, Subject};
 use weft_proto::frame::{Ack, error_frame};
 use weft_proto::presence::{Choice, Chosen};
 use weft_proto::svc::{
-    Audit, CheckLogins, CheckedLogins, ChooseStatus, Empty, GetKeys, Groups, Keys, ListGroups, ListRooms, LogEntry, LogPage,
-    Login, Logout, ReadLog, Resync, RoomSummary, Rooms, Sync, SyncPage, Tokens, VerifyKey,
+    Audit, CheckLogins, CheckedLogins, ChooseStatus, Empty, GetKeys, Groups, Keys, ListGroups,
+    ListRooms, LogEntry, LogPage, Login, Logout, ReadLog, Resync, RoomSummary, Rooms, Sync,
+    SyncPage, Tokens, VerifyKey,
 };
 use weft_proto::token::Claims;
 use weft_proto::{

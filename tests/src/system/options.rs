@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use super::role_env;
+
 /// What differs from the defaults.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -27,6 +29,8 @@ pub struct Options {
     pub edge_args: Vec<String>,
     /// Further options of `weft presence`.
     pub presence_args: Vec<String>,
+    /// What the processes of Weft log, as `RUST_LOG`; empty: what they log by default.
+    pub log: String,
 }
 
 impl Default for Options {
@@ -45,6 +49,7 @@ impl Default for Options {
             core_args: quota.map(str::to_owned).into(),
             edge_args: Vec::new(),
             presence_args: Vec::new(),
+            log: String::new(),
         }
     }
 }
@@ -55,6 +60,16 @@ impl Options {
     pub fn core(mut self, args: &[&str]) -> Self {
         self.core_args.extend(args.iter().map(|arg| (*arg).to_owned()));
         self
+    }
+
+    /// The environment of a role's process.
+    #[must_use]
+    pub fn env(&self, role: &str) -> Vec<(String, String)> {
+        let mut env = role_env(role);
+        if !self.log.is_empty() {
+            env.push(("RUST_LOG".to_owned(), self.log.clone()));
+        }
+        env
     }
 
     /// Adds options of `weft edge`.
