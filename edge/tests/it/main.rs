@@ -5,6 +5,7 @@ mod common;
 mod core;
 mod delivery;
 mod draining;
+mod fuzz;
 mod healing;
 mod http;
 mod logins;

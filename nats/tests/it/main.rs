@@ -5,6 +5,7 @@ mod attacks;
 mod common;
 mod connection;
 mod event_acks;
+mod fuzz;
 mod ingest_log;
 mod ingest_signals;
 mod members;

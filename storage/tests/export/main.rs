@@ -1,6 +1,7 @@
 //! What is exported is imported whole, between the engines of this build, and nothing else is.
 
 mod damaged;
+mod fuzz;
 #[path = "../suite/mod.rs"]
 mod suite;
 
