@@ -24,27 +24,27 @@ async fn ask(admin: &mut Nats, verb: &str, body: &Value) -> Result<Value> {
     Ok(answer)
 }
 
-/// The partition whose log holds so much, and its first sequence.
-async fn full_log(admin: &mut Nats) -> Option<(u16, u64)> {
+/// The last sequence of each partition's log.
+async fn last_seqs(admin: &mut Nats) -> Result<Vec<u64>> {
+    let mut seqs = Vec::new();
     for partition in 0..4 {
         let verb = format!("STREAM.INFO.WEFT_IN_{partition}");
-        let info = ask(admin, &verb, &json!({})).await.expect("info");
-        if info["state"]["messages"] == WAITING {
-            return Some((partition, info["state"]["first_seq"].as_u64()?));
-        }
+        let info = ask(admin, &verb, &json!({})).await?;
+        seqs.push(info["state"]["last_seq"].as_u64().context("last_seq")?);
     }
-    None
+    Ok(seqs)
 }
 
-/// Commands that wait while there is no core; the partition, its log's first sequence, and the
-/// requests.
+/// Commands that wait while there is no core; the partition, the sequence of the first of them, and
+/// the requests.
 async fn waiting(
     core: &Process,
     (session, room): (&mut Session, &str),
     admin: &mut Nats,
-) -> Result<(u16, u64, Vec<u64>)> {
+) -> Result<(usize, u64, Vec<u64>)> {
     core.signal(Signal::TERM)?;
     assert!(core.ended(START_LIMIT).await.success());
+    let before = last_seqs(admin).await?;
     let mut requests = Vec::new();
     for number in 0..WAITING {
         let text = format!("{number}");
@@ -52,9 +52,12 @@ async fn waiting(
             json!({ "type": "send", "room": room, "client_id": ulid::fresh(), "text": text });
         requests.push(session.begin(send).await?);
     }
-    let found = until("the log has them", Duration::from_secs(10), async || full_log(admin).await);
-    let (partition, first) = found.await;
-    Ok((partition, first, requests))
+    let grown = async || {
+        let now = last_seqs(admin).await.expect("info");
+        (0..now.len()).find(|n| now[*n] == before[*n] + WAITING as u64)
+    };
+    let partition = until("the log has them", Duration::from_secs(10), grown).await;
+    Ok((partition, before[partition] + 1, requests))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
