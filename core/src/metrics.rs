@@ -83,6 +83,19 @@ pub(crate) static LOG_READS_ANEW: Counter = Counter::new(
     "weft_core_log_reads_anew_total",
     "How often an ingest log's reader had to be opened anew",
 );
+pub(crate) static LOG_HOLES: Counter = Counter::new(
+    "weft_core_log_holes_total",
+    "How often an ingest log lacked what came next, and it was skipped",
+);
+pub(crate) static RELAYED: Counter = Counter::new(
+    "weft_core_relayed_commands_total",
+    "Commands of other systems that were taken into an ingest log, repetitions included",
+);
+pub(crate) static RELAY_BACKLOG: GaugeBy = GaugeBy::new(
+    "weft_core_relay_backlog_commands",
+    "Commands of other systems that were read from their stream and are not applied",
+    "partition",
+);
 pub(crate) static DEAD_LETTERS: Counter = Counter::new(
     "weft_core_dead_letters_total",
     "Commands that were put aside because they could not be planned or committed",
@@ -131,6 +144,9 @@ pub static METRICS: &List = &[
     &PUBLISH_DURATION,
     &PUBLISHES_AGAIN,
     &LOG_READS_ANEW,
+    &LOG_HOLES,
+    &RELAYED,
+    &RELAY_BACKLOG,
     &DEAD_LETTERS,
     &STORE_RETRIES,
     &STORE_TROUBLE,

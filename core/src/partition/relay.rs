@@ -15,11 +15,14 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, error, warn};
 use weft_nats::{OutsideMessage, Relayed};
-use weft_proto::Partition;
+use weft_proto::{ErrorCode, Partition};
+use weft_runtime::metrics::GaugeHandle;
 
 use super::ports::Outside;
+use super::unheard::Unheard;
 use super::watch::Reading;
 use crate::error::Error;
+use crate::metrics;
 
 /// Messages that are read ahead, so that a sender does not wait behind another one's flood.
 const WINDOW_BYTES: usize = 4 << 20;
@@ -67,9 +70,16 @@ pub(super) async fn ended(task: Option<AbortOnDropHandle<Infallible>>) -> Infall
 }
 
 async fn run(outside: Box<dyn Outside>, partition: Partition, reading: Arc<Reading>) -> Infallible {
-    let window = Window::new(1);
-    let trimmed_at = Instant::now();
-    let mut relay = Relay { outside, partition, reading, window, trimmed_below: 1, trimmed_at };
+    let mut relay = Relay {
+        outside,
+        partition,
+        reading,
+        window: Window::new(1),
+        trimmed_below: 1,
+        trimmed_at: Instant::now(),
+        unheard: Unheard::default(),
+        backlog: metrics::RELAY_BACKLOG.of(partition),
+    };
     let mut is_told = false;
     loop {
         match relay.turn().await {
@@ -96,6 +106,8 @@ struct Relay {
     window: Window,
     trimmed_below: u64,
     trimmed_at: Instant,
+    unheard: Unheard,
+    backlog: GaugeHandle,
 }
 
 impl Relay {
@@ -108,6 +120,7 @@ impl Relay {
         // What is not trimmed may be relayed once more, by somebody else.
         let known_ms = if is_trimmed { u64::MAX } else { self.reading.outside_since_ms() };
         self.reading.set_outside_since(oldest_ms.min(known_ms));
+        self.backlog.set(self.window.open.len() as f64);
         let batch = self.window.take();
         if batch.is_empty() {
             return self.wait().await;
@@ -120,11 +133,14 @@ impl Relay {
     async fn fill(&mut self) -> Result<(), Error> {
         let Some(bytes_max) = self.window.room() else { return Ok(()) };
         let messages = self.outside.read(self.window.next_seq, bytes_max).await?;
-        let bad = messages.iter().filter(|message| message.problem.is_some());
-        let (unreadable, sender) = (bad.clone().count(), bad.last().map(|bad| bad.sender.clone()));
-        if let Some(sender) = sender {
-            let partition = self.partition;
-            warn!(partition, unreadable, sender, "malformed headers or subjects: not applied");
+        for bad in messages.iter().filter(|message| message.problem.is_some()) {
+            self.unheard.note(&bad.sender, ErrorCode::BadRequest);
+        }
+        if let Some(refused) = self.unheard.tell(Instant::now()) {
+            warn!(
+                partition = self.partition,
+                refused, "malformed headers or subjects: not applied"
+            );
         }
         messages.into_iter().for_each(|message| self.window.push(message));
         Ok(())
@@ -167,7 +183,10 @@ impl Relay {
         let mut again = Vec::new();
         for (message, relayed) in batch.into_iter().zip(relayed) {
             match relayed {
-                Relayed::At(stream_seq) => self.window.relayed(&message, stream_seq),
+                Relayed::At(stream_seq) => {
+                    metrics::RELAYED.increment();
+                    self.window.relayed(&message, stream_seq);
+                }
                 Relayed::Later(error) => {
                     trouble.get_or_insert(error);
                     again.push(message);

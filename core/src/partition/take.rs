@@ -18,6 +18,7 @@ use weft_storage::{Batch, BatchId, Outcome, Snapshot, Store};
 use super::ports::CommandLog;
 use super::publish::{Act, event};
 use crate::error::Error;
+use crate::metrics;
 
 /// Journal rows read at once.
 const ROWS_PER_SCAN: usize = 16;
@@ -126,6 +127,7 @@ pub async fn open_log(
             log.purge_below(applied + 1).await?;
         } else if let Some(Hole { through, .. }) = hole_after(log, found, applied).await? {
             let from = applied + 1;
+            metrics::LOG_HOLES.increment();
             error!(
                 partition,
                 from,
