@@ -70,7 +70,15 @@ pub async fn ensure(bus: &Bus, options: &AssetOptions) -> Result<(), Error> {
     for (name, description, ttl) in buckets {
         ensure_stream(link, bucket_config(name, description, ttl, options)).await?;
     }
-    ensure_stream(link, trimmed_config(options)).await
+    ensure_trimmed(bus, options).await
+}
+
+/// Creates or updates the bucket that keeps how far ingest logs are trimmed.
+///
+/// # Errors
+/// As [`ensure`].
+pub async fn ensure_trimmed(bus: &Bus, options: &AssetOptions) -> Result<(), Error> {
+    ensure_stream(bus.link(), trimmed_config(options)).await
 }
 
 /// Creates or updates one partition's ingest stream.

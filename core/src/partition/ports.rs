@@ -147,7 +147,15 @@ impl CommandLog for NatsLog {
     }
 
     async fn raise_trimmed(&self, to: Trimmed) -> Result<(), Error> {
-        Ok(self.log.raise_trimmed(to).await?)
+        match self.log.raise_trimmed(to).await {
+            // Somebody deleted the bucket.
+            Err(weft_nats::Error::NoResponders(_)) => {
+                let Streams { bus, assets, .. } = &self.streams;
+                assets::ensure_trimmed(bus, assets).await?;
+                Ok(self.log.raise_trimmed(to).await?)
+            }
+            raised => Ok(raised?),
+        }
     }
 
     async fn open(&mut self, seq: u64, holes_through: u64) -> Result<(), Error> {
