@@ -1,11 +1,10 @@
 //! Starts an edge, and ends it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -17,18 +16,21 @@ use weft_runtime::Shutdown;
 use crate::answers::Answers;
 use crate::audits::Auditor;
 use crate::auth::Auth;
-use crate::budget::Budget;
+use crate::budget::Shares;
+use crate::connections::Connections;
 use crate::counts::Counts;
 use crate::discovery::Discovery;
 use crate::drain::Drain;
 use crate::error::Error;
 use crate::feeds::Feeds;
 use crate::http;
+use crate::limited::Limited;
 use crate::limits::Limits;
-use crate::listener::{Listener, Peer};
+use crate::listener;
 use crate::logins::Logins;
 use crate::members::{self, Members};
-use crate::rate::PerAddress;
+use crate::proxies::Proxies;
+use crate::rate::{Bucket, PerCaller};
 use crate::shared::Shared;
 use crate::ticks::Ticks;
 
@@ -73,7 +75,7 @@ impl Edge {
     /// [`Error::PortTaken`], [`Error::Listen`], [`Error::Nats`].
     pub async fn start(options: EdgeOptions) -> Result<Self, Error> {
         let EdgeOptions { bus, node, listen, url, region, partitions, limits } = options;
-        let tcp = TcpListener::bind(listen).await.map_err(|source| match source.kind() {
+        let tcp = listener::bind(listen).map_err(|source| match source.kind() {
             std::io::ErrorKind::AddrInUse => Error::PortTaken(listen),
             _ => Error::Listen { addr: listen, source },
         })?;
@@ -105,6 +107,7 @@ impl Edge {
         let statuses = Statuses::new(bus.clone());
         until_cancelled(&back, "statuses", statuses.clone().run());
 
+        let limited = Arc::new(Limited::default());
         let shared = Arc::new(Shared {
             connection: bus.connection(),
             feeds,
@@ -121,12 +124,20 @@ impl Edge {
             logins,
             answers,
             publisher,
-            outbox: Arc::new(Budget::new(limits.outbox_bytes_max)),
-            account_rate: PerAddress::new(limits.accounts, limits.addresses_max),
-            connects: Mutex::default(),
+            outbox: Arc::new(Shares::new(limits.outbox_bytes_max, limits.outbox_user_bytes_max)),
+            connections: Arc::new(Connections::new(&limits, Arc::clone(&limited))),
+            proxies: Proxies::new(&limits.trusted_proxies),
+            limited,
+            account_rate: PerCaller::new(limits.accounts, limits.callers_max),
+            connects: Bucket::new(limits.connects),
+            address_connects: PerCaller::new(limits.address_connects, limits.callers_max),
+            http_sends: PerCaller::new(limits.sends, limits.callers_max),
+            http_requests: PerCaller::new(limits.requests, limits.callers_max),
             sync_reads: Semaphore::new(limits.sync_reads_max),
             presence_reads: Semaphore::new(limits.presence_reads_max),
             http_in_flight: Semaphore::new(limits.http_in_flight_max),
+            http_users: Arc::new(Shares::new(usize::MAX, limits.http_user_in_flight_max)),
+            http_strangers_in_flight: Semaphore::new(limits.http_strangers_in_flight_max),
             sessions: AtomicUsize::new(0),
             drain: Drain::default(),
             front: front.clone(),
@@ -141,7 +152,7 @@ impl Edge {
         let announce =
             members::announce(Arc::clone(&shared), node.clone(), info, back.token().clone());
         back.spawn("members", announce);
-        front.spawn("http", serve(tcp, Arc::clone(&shared)));
+        front.spawn("http", http::serve(tcp, Arc::clone(&shared)));
         tracing::info!(%node, %local_addr, "edge serves");
         Ok(Self { local_addr, shared, front, back })
     }
@@ -178,15 +189,6 @@ impl Edge {
         let mut late = self.front.finish(patience).await;
         late.extend(self.back.finish(BACK_PATIENCE).await);
         late
-    }
-}
-
-async fn serve(tcp: TcpListener, shared: Arc<Shared>) {
-    let stop = shared.front.token().clone().cancelled_owned();
-    let listener = Listener::new(tcp, shared.front.clone());
-    let service = http::router(shared).into_make_service_with_connect_info::<Peer>();
-    if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stop).await {
-        tracing::error!(%error, "HTTP ended");
     }
 }
 

@@ -2,32 +2,37 @@
 //! in the form of `docs/protocol.md` included.
 
 mod accounts;
+mod admit;
 mod connect;
 mod entries;
 mod extract;
 mod health;
 mod rooms;
+mod serve;
 mod socket;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use weft_proto::limits::FRAME_BYTES_MAX;
 use weft_proto::{ApiError, ErrorCode};
 
 use self::extract::Refusal;
+pub(crate) use self::serve::serve;
 use crate::shared::Shared;
 
 /// All routes.
-pub(crate) fn router(shared: Arc<Shared>) -> Router {
-    let v1 = Router::new()
+fn router(shared: Arc<Shared>) -> Router {
+    // Core hears of these from anybody.
+    let strangers = Router::new()
         .route("/accounts", post(accounts::signup))
         .route("/login", post(accounts::login))
         .route("/refresh", post(accounts::refresh))
+        .route_layer(from_fn_with_state(Arc::clone(&shared), admit::stranger));
+    let known = Router::new()
         .route("/logout", post(accounts::logout))
         .route("/password", post(accounts::change_password))
         .route("/profile", get(accounts::own_profile).patch(accounts::set_profile))
@@ -36,28 +41,17 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/rooms/{room}", get(rooms::get))
         .route("/rooms/{room}/members", get(rooms::members))
         .route("/rooms/{room}/entries", get(entries::history).post(entries::send))
-        .route("/connect", get(connect::find))
-        .route("/ws", get(socket::open))
-        .layer(from_fn_with_state(Arc::clone(&shared), admit));
+        .route_layer(from_fn_with_state(Arc::clone(&shared), admit::known));
+    // These wait for nobody, so they need no permit.
+    let free = Router::new().route("/connect", get(connect::find)).route("/ws", get(socket::open));
     Router::new()
-        .nest("/v1", v1)
+        .nest("/v1", strangers.merge(known).merge(free))
         .route("/healthz", get(health::lives))
         .route("/readyz", get(health::serves))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(FRAME_BYTES_MAX))
         .with_state(shared)
-}
-
-/// Bounds how many requests are underway.
-async fn admit(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    match shared.http_in_flight.try_acquire() {
-        Ok(_permit) => next.run(request).await,
-        Err(_) => {
-            let error = ApiError::new(ErrorCode::Overloaded, "too many requests are underway");
-            Refusal(error.retry_after_ms(250)).into_response()
-        }
-    }
 }
 
 async fn no_such_path() -> Refusal {

@@ -26,12 +26,16 @@
 //! | `members`, `discovery` | this edge among the live nodes; which of them a client is to take |
 //! | `metrics` | what it counts, in one list |
 //! | `drain` | how sessions leave an edge that is to end |
+//! | `connections`, `proxies` | who is connected, and who has to make way; for whom a request counts |
+//! | `rate`, `cost`, `budget`, `limited` | what one caller may take, and a word where that is too much |
 //! | `listener` | the socket: no Nagle, and a close that the peer can still read |
 
 mod answers;
 pub mod audits;
 mod auth;
 mod budget;
+mod connections;
+mod cost;
 mod counts;
 mod discovery;
 mod drain;
@@ -39,6 +43,7 @@ mod edge;
 mod error;
 mod feeds;
 mod http;
+mod limited;
 mod limits;
 mod listener;
 mod logins;
@@ -46,6 +51,7 @@ mod members;
 mod metrics;
 pub mod order;
 mod outbox;
+mod proxies;
 mod rate;
 mod session;
 mod shared;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::rate::Rate;
 
 /// The limits of an edge.
@@ -15,31 +17,56 @@ pub struct Limits {
     pub hello_timeout: Duration,
     /// Most unanswered requests of one session. Told at `welcome`.
     pub in_flight_max: u32,
-    /// Requests of one session, sends aside.
+    /// What the requests of one session cost, sends aside; and those of one user by HTTP.
     pub requests: Rate,
-    /// Sends of one session. The worker has a quota per user beside it.
+    /// Sends of one session; and those of one user by HTTP. Core has a quota per user beside it.
     pub sends: Rate,
     /// How often core is asked whether the logins of live sessions last.
     pub login_check_every: Duration,
     /// Sign-ups, logins and refreshes of one client address.
     pub accounts: Rate,
-    /// Most client addresses that are remembered for [`accounts`](Self::accounts).
-    pub addresses_max: usize,
+    /// Most addresses, or users, of which a rate is remembered. Others share one.
+    pub callers_max: usize,
+    /// Proxies whose `X-Forwarded-For` is believed, and which no limit of one address is for.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Most connections of callers who have shown a valid token.
+    pub connections_max: usize,
+    /// Most connections of others. Where one more comes, the oldest is closed.
+    pub strangers_max: usize,
+    /// Most connections of one client address (IPv6: of one /64).
+    pub address_connections_max: usize,
+    /// How long a request's head may take; and how long a connection may be without a request.
+    pub header_timeout: Duration,
+    /// How long a request's body may take.
+    pub body_timeout: Duration,
     /// Most live sessions.
     pub sessions_max: usize,
     /// New sessions of all clients together. When an edge dies its clients come to the others in one
     /// instant; each costs a sync, and who is refused for a moment is served sooner than who waits
     /// in a queue.
     pub connects: Rate,
-    /// Most HTTP requests underway.
+    /// New sessions of one client address.
+    pub address_connects: Rate,
+    /// Most HTTP requests underway of callers with a valid token.
     pub http_in_flight_max: usize,
+    /// Of those, the share of one user.
+    pub http_user_in_flight_max: usize,
+    /// Most HTTP requests underway of others.
+    pub http_strangers_in_flight_max: usize,
     /// Most bytes of entries that wait for one session. Past it, it is a slow reader.
     pub mailbox_bytes_max: usize,
     /// How long a client may take nothing of what is written to it. Past it, it is a slow reader.
     pub write_stall: Duration,
+    /// How long a client that is closed may take to read what was written before the close frame.
+    pub goodbye: Duration,
     /// Most bytes of sends that wait for their answers, all sessions together. Past it, sends are
     /// refused with `overloaded`.
     pub outbox_bytes_max: usize,
+    /// The share of one session in that. Past it, its sends are refused with `rate_limited`, so that
+    /// nobody else's are.
+    pub outbox_session_bytes_max: usize,
+    /// The share of one user, all sessions and HTTP requests together.
+    pub outbox_user_bytes_max: usize,
     /// A send of which nothing is heard is published again after so long, then after twice as long,
     /// and so on. Of what the log has taken, the ticks of its partition tell.
     pub resend_after: Duration,
@@ -79,13 +106,25 @@ impl Default for Limits {
             sends: Rate { per_second: 1_000, burst: 2_000 },
             login_check_every: Duration::from_secs(60),
             accounts: Rate { per_second: 10, burst: 100 },
-            addresses_max: 100_000,
+            callers_max: 100_000,
+            trusted_proxies: Vec::new(),
+            connections_max: 54_096,
+            strangers_max: 4_096,
+            address_connections_max: 1_000,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
             sessions_max: 50_000,
             connects: Rate { per_second: 1_000, burst: 5_000 },
+            address_connects: Rate { per_second: 100, burst: 1_000 },
             http_in_flight_max: 1_024,
+            http_user_in_flight_max: 64,
+            http_strangers_in_flight_max: 256,
             mailbox_bytes_max: 4 << 20,
             write_stall: Duration::from_secs(10),
+            goodbye: Duration::from_secs(15),
             outbox_bytes_max: 128 << 20,
+            outbox_session_bytes_max: 8 << 20,
+            outbox_user_bytes_max: 16 << 20,
             resend_after: Duration::from_secs(5),
             give_up_after: Duration::from_secs(60),
             http_send_timeout: Duration::from_secs(15),
@@ -96,5 +135,88 @@ impl Default for Limits {
             audit_every: Some(Duration::from_secs(15)),
             tick_silence_max: Some(Duration::from_secs(20)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weft_proto::limits as sizes;
+
+    use super::*;
+
+    /// With commas, as people write numbers.
+    fn number(value: impl TryInto<u64>) -> String {
+        let digits = value.try_into().ok().expect("a number").to_string();
+        let mut text = String::new();
+        for (index, digit) in digits.chars().enumerate() {
+            if index > 0 && (digits.len() - index).is_multiple_of(3) {
+                text.push(',');
+            }
+            text.push(digit);
+        }
+        text
+    }
+
+    fn rate(rate: Rate) -> String {
+        format!("{} per second, {} at once", number(rate.per_second), number(rate.burst))
+    }
+
+    #[test]
+    fn the_protocol_names_the_limits_that_are_kept() {
+        let text = include_str!("../../docs/protocol.md");
+        let (_, section) = text.split_once("\n## 11. Limits\n").expect("the section");
+        let limits = Limits::default();
+        let seconds = |time: Duration| format!("{} s", time.as_secs());
+        let megabytes = |bytes: usize| format!("{} MB", bytes >> 20);
+        for phrase in [
+            format!(
+                "| a frame; the body of an HTTP request with a valid token | {} bytes |",
+                number(sizes::FRAME_BYTES_MAX)
+            ),
+            format!(
+                "| {} entries; it ends after the entry that passes {} bytes |",
+                sizes::PAGE_ENTRIES_MAX,
+                number(sizes::PAGE_BYTES_MAX)
+            ),
+            format!("| a page of `rooms`, of `members` | {} |", sizes::PAGE_ROWS_MAX),
+            format!("| sends of a session; of a user by HTTP \\* | {} |", rate(limits.sends)),
+            format!("of a user by HTTP \\* | {} |", rate(limits.requests)),
+            format!("from one address \\* | {} |", rate(limits.accounts)),
+            format!("| {}; {} |", rate(limits.address_connects), rate(limits.connects)),
+            format!("| {} (`in_flight_max`) |", limits.in_flight_max),
+            format!(
+                "| {}; {}; {} |",
+                megabytes(limits.outbox_session_bytes_max),
+                megabytes(limits.outbox_user_bytes_max),
+                megabytes(limits.outbox_bytes_max)
+            ),
+            format!(
+                "| {}; {}; {} |",
+                limits.http_user_in_flight_max,
+                number(limits.http_in_flight_max),
+                limits.http_strangers_in_flight_max
+            ),
+            format!(
+                "| connections from one address \\* | {} |",
+                number(limits.address_connections_max)
+            ),
+            format!("not shown a valid token \\* | {} |", number(limits.strangers_max)),
+            format!("| live sessions at one edge \\* | {} |", number(limits.sessions_max)),
+            format!(
+                "| entries that wait for a session to take them | {} |",
+                megabytes(limits.mailbox_bytes_max)
+            ),
+            format!("a connection without a request | {} |", seconds(limits.header_timeout)),
+            format!("| the body of an HTTP request | {};", seconds(limits.body_timeout)),
+            format!("| `hello` after the upgrade | {} |", seconds(limits.hello_timeout)),
+            format!("| silence of a client | {} (`silence_ms`) |", seconds(limits.silence)),
+            format!(
+                "| a client takes nothing of what is written to it | {},",
+                seconds(limits.write_stall)
+            ),
+        ] {
+            assert!(section.contains(&phrase), "docs/protocol.md, section 11, lacks: {phrase}");
+        }
+        assert!(text.contains(&format!("does not take that within {}", seconds(limits.goodbye))));
     }
 }

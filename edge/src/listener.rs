@@ -9,26 +9,42 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::extract::connect_info::Connected;
-use axum::serve::IncomingStream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
 use weft_runtime::Shutdown;
 
 /// How long a closed connection is still read from.
 const LINGER: Duration = Duration::from_secs(2);
 /// Most connections that linger; others are closed at once.
 const LINGERING_MAX: usize = 1_024;
+/// Most refused connections that do.
+const REFUSED_LINGERING_MAX: usize = 128;
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1_024;
+/// What the kernel keeps of what a peer does not read. Its own choice would be up to 4 MB for each, and
+/// a slow reader would hear why it is closed only after all of that.
+const SEND_BUFFER_BYTES: u32 = 256 << 10;
+/// How long a peer may take nothing of what is written to it. Sessions have a shorter time of their
+/// own, and say why they end.
+const WRITE_STALL: Duration = Duration::from_secs(30);
+/// A peer that takes this much per second is never too slow.
+const BYTES_PER_SECOND_MIN: u32 = 16_384;
+/// Said to who is refused before anything was read.
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
+    retry-after: 5\r\nconnection: close\r\ncontent-length: 103\r\n\r\n\
+    {\"error\":{\"code\":\"overloaded\",\"message\":\"too many connections\",\
+    \"temporary\":true,\"retry_after_ms\":5000}}";
 
 /// Accepts connections.
 pub(crate) struct Listener {
     tcp: TcpListener,
     linger: Linger,
+    refused: Linger,
 }
 
 #[derive(Clone)]
@@ -37,41 +53,64 @@ struct Linger {
     places: Arc<Semaphore>,
 }
 
+impl Linger {
+    fn new(tasks: Shutdown, places: usize) -> Self {
+        Self { tasks, places: Arc::new(Semaphore::new(places)) }
+    }
+}
+
+/// Listens.
+///
+/// # Errors
+/// Where the address can't be listened on.
+pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    // Connections inherit it.
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
 impl Listener {
-    pub(crate) fn new(tcp: TcpListener, tasks: Shutdown) -> Self {
-        let places = Arc::new(Semaphore::new(LINGERING_MAX));
-        Self { tcp, linger: Linger { tasks, places } }
+    pub(crate) fn new(tcp: TcpListener, tasks: &Shutdown) -> Self {
+        let linger = Linger::new(tasks.clone(), LINGERING_MAX);
+        Self { tcp, linger, refused: Linger::new(tasks.clone(), REFUSED_LINGERING_MAX) }
     }
-}
 
-impl axum::serve::Listener for Listener {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        // The library's own accept retries and waits where there are too many open files.
-        let (stream, peer) = axum::serve::Listener::accept(&mut self.tcp).await;
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "can't set TCP_NODELAY");
+    /// The next connection. Cancel-safe.
+    ///
+    /// # Errors
+    /// Where none can be accepted at the moment, as with too many open files.
+    pub(crate) async fn accept(&self) -> io::Result<(Connection, SocketAddr)> {
+        loop {
+            match self.tcp.accept().await {
+                Ok((stream, peer)) => {
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(%error, "can't set TCP_NODELAY");
+                    }
+                    return Ok((Connection::new(stream, self.linger.clone()), peer));
+                }
+                // The peer has gone before it was accepted.
+                Err(error) if is_the_peers(&error) => {}
+                Err(error) => return Err(error),
+            }
         }
-        let linger = self.linger.clone();
-        let connection = Connection { stream: Some(stream), has_ended: false, linger };
-        (connection, peer)
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.tcp.local_addr()
+    /// Closes a connection that there is no place for.
+    pub(crate) fn refuse(&self, mut connection: Connection) {
+        connection.linger = self.refused.clone();
+        if let Some(stream) = &connection.stream {
+            // It fits into the empty buffer, or the peer has gone.
+            let _ = stream.try_write(REFUSAL);
+        }
     }
 }
 
-/// The client's address.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
-
-impl Connected<IncomingStream<'_, Listener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
-        Self(*stream.remote_addr())
-    }
+fn is_the_peers(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 /// A connection that lingers when it is dropped.
@@ -81,9 +120,36 @@ pub(crate) struct Connection {
     /// The peer has closed, or the connection broke: nothing to linger for.
     has_ended: bool,
     linger: Linger,
+    /// The peer takes nothing at the moment: when it is given up. Boxed, since it is rare.
+    given_up: Option<Pin<Box<Sleep>>>,
 }
 
 impl Connection {
+    fn new(stream: TcpStream, linger: Linger) -> Self {
+        Self { stream: Some(stream), has_ended: false, linger, given_up: None }
+    }
+
+    /// Bounds how long a write may take: each byte that is taken buys time.
+    fn in_time(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(written) = written {
+            if let (Ok(bytes), Some(given_up)) = (&written, &mut self.given_up) {
+                let bought = Duration::from_secs(1) * u32::try_from(*bytes).unwrap_or(u32::MAX)
+                    / BYTES_PER_SECOND_MIN;
+                let deadline = given_up.deadline() + bought;
+                given_up.as_mut().reset(deadline);
+            }
+            return Poll::Ready(written);
+        }
+        let given_up = self.given_up.get_or_insert_with(|| Box::pin(sleep(WRITE_STALL)));
+        ready!(given_up.as_mut().poll(cx));
+        self.has_ended = true;
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
     fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
         self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
@@ -118,7 +184,7 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let filled = buffer.filled().len();
-        let done = std::task::ready!(self.stream()?.poll_read(cx, buffer));
+        let done = ready!(self.stream()?.poll_read(cx, buffer));
         if done.is_err() || (buffer.filled().len() == filled && buffer.remaining() > 0) {
             self.has_ended = true;
         }
@@ -132,7 +198,8 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write(cx, bytes)
+        let written = self.stream()?.poll_write(cx, bytes);
+        self.in_time(cx, written)
     }
 
     fn poll_write_vectored(
@@ -140,7 +207,8 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write_vectored(cx, parts)
+        let written = self.stream()?.poll_write_vectored(cx, parts);
+        self.in_time(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -148,10 +216,25 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Who flushes has written everything.
+        self.given_up = None;
         self.stream()?.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream()?.poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refusal_is_as_long_as_it_says() {
+        let text = std::str::from_utf8(REFUSAL).expect("text");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        assert!(head.ends_with(&format!("content-length: {}", body.len())), "{}", body.len());
+        serde_json::from_str::<serde_json::Value>(body).expect("json");
     }
 }

@@ -35,6 +35,15 @@ const CLOSE_CODES: &[&str] = &[
 
 pub(crate) static SESSIONS: Gauge =
     Gauge::new("weft_edge_sessions", "Live WebSocket sessions, those without a hello included");
+pub(crate) static CONNECTIONS: Gauge =
+    Gauge::new("weft_edge_connections", "Open connections of clients, sessions included");
+pub(crate) static LIMITED: CounterBy = CounterBy::new(
+    "weft_edge_limited_total",
+    "How often a limit of the edge was reached, so that somebody was refused or closed",
+    "limit",
+    crate::limited::NAMES,
+);
+
 pub(crate) static CONNECTS: Counter =
     Counter::new("weft_edge_connects_total", "WebSockets that were opened");
 pub(crate) static CLOSES: CounterBy = CounterBy::new(
@@ -105,6 +114,8 @@ pub(crate) static PRESENCE_TOLD: Counter = Counter::new(
 /// All of them.
 pub static METRICS: &List = &[
     &SESSIONS,
+    &CONNECTIONS,
+    &LIMITED,
     &CONNECTS,
     &CLOSES,
     &FRAMES_RECEIVED,

@@ -5,15 +5,21 @@
 //! the partition's ticks tell what became of it: the log has lost it, or it is applied and the
 //! answer is lost. A slow core is neither, and more of the same would make it slower. Without that
 //! sequence there are only timers, which double.
+//!
+//! How many commands to one room are underway at once depends on how the last ones were answered
+//! (`windows`); the others are held.
+
+mod windows;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use weft_proto::{ApiError, ClientId, ErrorCode, RoomId};
+use weft_proto::{ApiError, ClientId, ErrorCode, RoomId, UserId};
 
-use crate::budget::Permit;
+use self::windows::Windows;
+use crate::budget::Share;
 use crate::ticks::{Seen, Ticks};
 
 /// How often evidence is looked for (or NATS, while that is away).
@@ -89,16 +95,16 @@ struct Pending {
     /// Attempts of which nothing was heard: any of them may come to stand.
     open: Vec<u32>,
     published_at: Instant,
-    /// The place of its last attempt among all that the outbox published.
+    /// The place of its last attempt among all that the outbox published; 0: there was none yet.
     published: u64,
-    /// Core wants the one before it first, which is on its way again: it is published again when
-    /// that one is answered.
+    /// It waits for the room's window, or for the one before it, which core wants first and which is
+    /// on its way again. See [`Outbox::may_go`].
     is_held: bool,
     evidence: Evidence,
     given_up_at: Instant,
     /// When it is looked at again, or given up.
     due_at: Instant,
-    _permit: Permit,
+    _share: Share<UserId>,
 }
 
 impl Pending {
@@ -139,6 +145,7 @@ pub(crate) struct Outbox {
     next_number: u64,
     /// Acknowledged of late.
     acked: VecDeque<(RoomId, ClientId)>,
+    windows: Windows,
     /// How many attempts were made.
     published: u64,
     patience: Patience,
@@ -152,6 +159,7 @@ impl Outbox {
             pending: VecDeque::new(),
             next_number: 0,
             acked: VecDeque::new(),
+            windows: Windows::default(),
             published: 0,
             patience,
             due_at: None,
@@ -167,38 +175,42 @@ impl Outbox {
         self.pending.iter().any(|pending| pending.is_same(command))
     }
 
-    /// Takes a command in; publish what is returned.
+    /// What they take of the edge's outbox.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.pending.iter().map(|pending| pending.last.command.cost()).sum()
+    }
+
+    /// Takes a command in; publish what is returned. `None`: it has to wait for those before it, and
+    /// [`due`](Self::due) brings it.
     pub(crate) fn add(
         &mut self,
         request_id: u64,
         command: Command,
-        permit: Permit,
+        share: Share<UserId>,
         now: Instant,
-    ) -> Attempt {
+    ) -> Option<Attempt> {
         let number = self.next_number;
         self.next_number += 1;
         let is_resend =
             self.acked.iter().any(|(room, id)| command.is(room, id)) || self.has(&command);
         let due_at = now + self.patience.look_pause();
-        self.published += 1;
         self.pending.push_back(Pending {
             request_id,
             added_at: now,
             last: Attempt { number, attempt: 0, after: None, command },
             is_resend,
-            open: vec![0],
+            open: Vec::new(),
             published_at: now,
-            published: self.published,
-            is_held: false,
+            published: 0,
+            is_held: true,
             evidence: Evidence::default(),
             given_up_at: now + self.patience.give_up_after,
             due_at,
-            _permit: permit,
+            _share: share,
         });
         self.due_at = Some(self.due_at.map_or(due_at, |at| at.min(due_at)));
         let index = self.pending.len() - 1;
-        self.pending[index].last.after = self.after(index);
-        self.pending[index].last.clone()
+        self.may_go(index).then(|| self.next_attempt(index, now))
     }
 
     /// The log has an attempt, under this sequence.
@@ -214,8 +226,11 @@ impl Outbox {
     /// where it was answered before.
     pub(crate) fn settle(&mut self, number: u64) -> Option<(u64, Instant)> {
         let pending = self.remove(number)?;
+        let Command { room, client_id, .. } = pending.last.command;
+        self.windows.widen(&room);
+        self.wake(&room);
         self.acked.truncate(ACKED_MAX - 1);
-        self.acked.push_front((pending.last.command.room, pending.last.command.client_id));
+        self.acked.push_front((room, client_id));
         Some((pending.request_id, pending.added_at))
     }
 
@@ -228,6 +243,8 @@ impl Outbox {
         error: ApiError,
     ) -> Option<(u64, ApiError)> {
         let mut pending = self.remove(number)?;
+        self.windows.narrow(&pending.last.command.room);
+        self.wake(&pending.last.command.room);
         pending.open.retain(|open| *open != attempt);
         if pending.open.is_empty() {
             return Some((pending.request_id, error));
@@ -283,13 +300,40 @@ impl Outbox {
         self.before(index).map(|index| self.pending[index].last.command.client_id)
     }
 
+    /// True where a held command may be published: nothing of the room is before it, or that is
+    /// published and the room's window has a place.
+    fn may_go(&self, index: usize) -> bool {
+        let Some(before) = self.before(index) else { return true };
+        let room = &self.pending[index].last.command.room;
+        !self.pending[before].is_held && self.underway(room) < self.windows.of(room)
+    }
+
+    /// How many commands to a room are published and unanswered.
+    fn underway(&self, room: &RoomId) -> usize {
+        let is_underway =
+            |pending: &&Pending| !pending.is_held && pending.last.command.room == *room;
+        self.pending.iter().filter(is_underway).count()
+    }
+
+    /// Has [`due`](Self::due) look at once at those whose turn it may be, now that one before them
+    /// is answered.
+    fn wake(&mut self, room: &RoomId) {
+        let places = self.windows.of(room).saturating_sub(self.underway(room)).max(1);
+        let held = |next: &&mut Pending| next.is_held && next.last.command.room == *room;
+        for next in self.pending.iter_mut().filter(held).take(places) {
+            next.due_at = next.published_at;
+            self.due_at = self.due_at.map(|due_at| due_at.min(next.due_at));
+        }
+    }
+
     fn next_attempt(&mut self, index: usize, now: Instant) -> Attempt {
         let after = self.after(index);
         self.published += 1;
         let pending = &mut self.pending[index];
+        let is_first = pending.published == 0;
         (pending.published, pending.is_held) = (self.published, false);
         (pending.published_at, pending.evidence) = (now, Evidence::default());
-        pending.last.attempt += 1;
+        pending.last.attempt += u32::from(!is_first);
         pending.open.push(pending.last.attempt);
         pending.last.after = after;
         pending.last.clone()
@@ -319,7 +363,7 @@ impl Outbox {
             }
             pending.due_at = (now + self.patience.look_pause()).min(pending.given_up_at);
             let is_to_publish = if pending.is_held {
-                self.before(index).is_none()
+                self.may_go(index)
             } else {
                 pending.is_lost(now, self.patience, ticks)
             };
@@ -338,13 +382,6 @@ impl Outbox {
     fn remove(&mut self, number: u64) -> Option<Pending> {
         let index = self.index(number)?;
         let removed = self.pending.remove(index)?;
-        let room = &removed.last.command.room;
-        let mut behind = self.pending.range_mut(index..);
-        if let Some(next) = behind.find(|next| next.is_held && next.last.command.room == *room) {
-            // At once.
-            next.due_at = next.published_at;
-            self.due_at = self.due_at.map(|due_at| due_at.min(next.due_at));
-        }
         if self.pending.is_empty() {
             self.due_at = None;
         }

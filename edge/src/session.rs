@@ -28,6 +28,7 @@ pub(crate) use self::pump::TokenCell;
 use self::pump::{Frames, Pump};
 use self::requests::Requests;
 use self::writer::Writer;
+use crate::connections::Place;
 use crate::drain::Leave;
 use crate::logins::LiveLogin;
 use crate::metrics;
@@ -49,7 +50,9 @@ pub(crate) enum Ended {
     Unreadable(u16, &'static str),
     /// The client has logged out.
     LoggedOut,
-    /// The client has closed, or the connection broke.
+    /// The client has closed, and waits for the answer to that.
+    Closed,
+    /// The connection broke.
     Gone,
 }
 
@@ -70,17 +73,17 @@ impl Ended {
             Self::Unreadable(CLOSE_TOO_BIG, _) => "1009",
             Self::Unreadable(..) => "other",
             Self::LoggedOut => "1000",
-            Self::Gone => "gone",
+            Self::Closed | Self::Gone => "gone",
         }
     }
 }
 
 /// Serves a socket until it ends.
-pub(crate) async fn run(shared: Arc<Shared>, socket: WebSocket) {
+pub(crate) async fn run(shared: Arc<Shared>, socket: WebSocket, place: Arc<Place>) {
     let end = End::new(shared.front.token());
     let (sink, mut stream) = socket.split();
     let mut writer = Writer::new(sink, end.clone(), shared.limits.write_stall);
-    let ended = match hello::greet(&shared, &mut stream, &mut writer, &end).await {
+    let ended = match hello::greet(&shared, &place, &mut stream, &mut writer, &end).await {
         Ok(greeted) => {
             let mut session = Session::new(&shared, greeted, stream, writer, end);
             let ended = session.serve().await;
@@ -94,10 +97,12 @@ pub(crate) async fn run(shared: Arc<Shared>, socket: WebSocket) {
         Err(ended) => ended,
     };
     metrics::CLOSES.increment(ended.word());
+    let patience = shared.limits.goodbye;
     match ended {
-        Ended::Close(code) => writer.close(code as u16, reason(code)).await,
-        Ended::Unreadable(code, reason) => writer.close(code, reason).await,
-        Ended::LoggedOut => writer.close(CLOSE_NORMAL, "logged out").await,
+        Ended::Close(code) => writer.close(code as u16, reason(code), patience).await,
+        Ended::Unreadable(code, reason) => writer.close(code, reason, patience).await,
+        Ended::LoggedOut => writer.close(CLOSE_NORMAL, "logged out", patience).await,
+        Ended::Closed => writer.answer_close(patience).await,
         Ended::Gone => {}
     }
 }
@@ -299,7 +304,8 @@ enum Inbound {
 fn read(frame: Option<Result<Message, axum::Error>>) -> Result<Inbound, Ended> {
     metrics::FRAMES_RECEIVED.add(u64::from(matches!(frame, Some(Ok(_)))));
     match frame {
-        None | Some(Ok(Message::Close(_))) => Err(Ended::Gone),
+        None => Err(Ended::Gone),
+        Some(Ok(Message::Close(_))) => Err(Ended::Closed),
         Some(Ok(Message::Text(text))) => {
             metrics::BYTES_RECEIVED.add(text.len() as u64);
             Ok(Inbound::Request(text))
@@ -338,10 +344,10 @@ mod tests {
     /// An idle session is little more than its future.
     #[test]
     fn a_session_is_small() {
-        fn size<F>(_: impl FnOnce(Arc<Shared>, WebSocket) -> F) -> usize {
+        fn size<F>(_: impl FnOnce(Arc<Shared>, WebSocket, Arc<Place>) -> F) -> usize {
             std::mem::size_of::<F>()
         }
         let bytes = size(run);
-        assert!(bytes <= 8_192, "{bytes} bytes");
+        assert!(bytes <= 8_320, "{bytes} bytes");
     }
 }

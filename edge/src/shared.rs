@@ -1,7 +1,8 @@
 //! What all sessions and requests of an edge use.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
@@ -15,17 +16,20 @@ use weft_runtime::{Clock, Shutdown, SystemClock};
 use crate::answers::{AnswerBox, Answers, Stored};
 use crate::audits::Audits;
 use crate::auth::{Auth, Caller};
-use crate::budget::{Budget, Permit};
+use crate::budget::{Over, Share, Shares};
+use crate::connections::Connections;
 use crate::counts::Counts;
 use crate::discovery::Discovery;
 use crate::drain::Drain;
 use crate::feeds::Feeds;
+use crate::limited::{Limit, Limited};
 use crate::limits::Limits;
 use crate::logins::Logins;
 use crate::members::Members;
 use crate::metrics;
 use crate::outbox::{Attempt, Command, Due, Outbox, Patience};
-use crate::rate::{Bucket, PerAddress};
+use crate::proxies::Proxies;
+use crate::rate::{Bucket, PerCaller};
 use crate::ticks::Ticks;
 
 /// When a sender may try again after the outbox was full, in milliseconds.
@@ -46,16 +50,31 @@ pub(crate) struct Shared {
     pub(crate) feeds: Feeds,
     pub(crate) answers: Answers,
     pub(crate) publisher: IngestPublisher,
-    /// Bytes of all unanswered sends.
-    pub(crate) outbox: Arc<Budget>,
-    pub(crate) account_rate: PerAddress,
-    /// Of new sessions.
-    pub(crate) connects: Mutex<Bucket>,
+    /// Bytes of all unanswered sends, by user.
+    pub(crate) outbox: Arc<Shares<UserId>>,
+    /// Who is connected.
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) proxies: Proxies,
+    /// Tells where a limit was reached.
+    pub(crate) limited: Arc<Limited>,
+    /// Sign-ups, logins and refreshes, by network.
+    pub(crate) account_rate: PerCaller<IpAddr>,
+    /// New sessions, of all clients and by network.
+    pub(crate) connects: Bucket,
+    pub(crate) address_connects: PerCaller<IpAddr>,
+    /// HTTP requests of users: sends, and others at their cost.
+    pub(crate) http_sends: PerCaller<UserId>,
+    pub(crate) http_requests: PerCaller<UserId>,
     /// Permits for reads of syncs and repairs.
     pub(crate) sync_reads: Semaphore,
     /// Permits for reads of whom sessions may see.
     pub(crate) presence_reads: Semaphore,
+    /// Permits for HTTP requests of callers with a token.
     pub(crate) http_in_flight: Semaphore,
+    /// Of whom each has a share.
+    pub(crate) http_users: Arc<Shares<UserId>>,
+    /// Permits for HTTP requests of the others.
+    pub(crate) http_strangers_in_flight: Semaphore,
     pub(crate) sessions: AtomicUsize,
     pub(crate) drain: Drain,
     pub(crate) members: Members,
@@ -123,13 +142,21 @@ impl Shared {
         Patience { resend_after: limits.resend_after, give_up_after: limits.give_up_after }
     }
 
-    /// A place in the outbox for a new command.
+    /// A place in the outbox for a new command, beside those that its session has there.
     ///
     /// # Errors
-    /// `overloaded` where it is full or the partition's owner can commit nothing, `unavailable` while NATS is away or nobody owns the partition:
-    /// then it would only wait in the log. `is_resend`: what is unanswered may be there already.
-    pub(crate) fn admit(&self, command: &Command, is_resend: bool) -> Result<Permit, ApiError> {
+    /// `overloaded` where it is full or the partition's owner can commit nothing, `rate_limited`
+    /// where the session's or the user's share of it is full, `unavailable` while NATS is away or
+    /// nobody owns the partition: then it would only wait in the log. What is unanswered may be there
+    /// already.
+    pub(crate) fn admit(
+        &self,
+        sender: &UserId,
+        outbox: &Outbox,
+        command: &Command,
+    ) -> Result<Share<UserId>, ApiError> {
         let unavailable = |why| ApiError::new(ErrorCode::Unavailable, why).retry_after_ms(1_000);
+        let is_resend = outbox.has(command);
         if !self.is_connected() {
             return Err(unavailable("NATS is away"));
         }
@@ -141,10 +168,25 @@ impl Shared {
                 ApiError::new(ErrorCode::Overloaded, "the store takes nothing at the moment");
             return Err(error.retry_after_ms(STALLED_RETRY_MS));
         }
-        self.outbox.permit(command.cost()).ok_or_else(|| {
-            let error = ApiError::new(ErrorCode::Overloaded, "too many sends are unanswered");
-            error.retry_after_ms(OUTBOX_FULL_RETRY_MS)
-        })
+        let is_over = outbox.queued_bytes() + command.cost() > self.limits.outbox_session_bytes_max;
+        let taken = match is_over {
+            true => Err(Over::Share),
+            false => self.outbox.take(sender, command.cost()),
+        };
+        taken.map_err(|over| self.outbox_full(over))
+    }
+
+    /// The error where the outbox has no place.
+    pub(crate) fn outbox_full(&self, over: Over) -> ApiError {
+        let (code, message, limit) = match over {
+            Over::Share => {
+                let message = "too many bytes of sends are unanswered";
+                (ErrorCode::RateLimited, message, Limit::OutboxShare)
+            }
+            Over::Total => (ErrorCode::Overloaded, "the edge's outbox is full", Limit::Outbox),
+        };
+        self.limited.note(limit);
+        ApiError::new(code, message).retry_after_ms(OUTBOX_FULL_RETRY_MS)
     }
 
     /// What has come due in an outbox, by what its box and the ticks tell.

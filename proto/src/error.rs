@@ -59,6 +59,8 @@ pub enum ErrorCode {
     Conflict,
     /// A quota or rate limit of the caller is used up.
     RateLimited,
+    /// The body came too slowly.
+    TooSlow,
     /// A queue of the service is full.
     Overloaded,
     /// A part of the service can't be reached at the moment. Nothing was done.
@@ -87,6 +89,7 @@ impl ErrorCode {
             Self::ExpiredId => "expired_id",
             Self::TooLong => "too_long",
             Self::TooLarge => "too_large",
+            Self::TooSlow => "too_slow",
             Self::Unauthorized => "unauthorized",
             Self::TokenExpired => "token_expired",
             Self::BadCredentials => "bad_credentials",
@@ -116,6 +119,7 @@ impl ErrorCode {
         matches!(
             self,
             Self::RateLimited
+                | Self::TooSlow
                 | Self::Overloaded
                 | Self::Unavailable
                 | Self::Unknown
@@ -147,6 +151,7 @@ impl ErrorCode {
             | Self::RoomFull
             | Self::Conflict
             | Self::ResendInOrder => 409,
+            Self::TooSlow => 408,
             Self::TooLarge => 413,
             Self::RateLimited => 429,
             Self::Internal => 500,

@@ -83,9 +83,10 @@ async fn answered(shared: &Shared, sender: &UserId, command: Command) -> Result<
     let patience = shared.patience();
     let give_up_after = patience.give_up_after.min(shared.limits.http_send_timeout);
     let mut outbox = Outbox::new(Patience { give_up_after, ..patience });
-    let permit = shared.admit(&command, false)?;
-    let attempt = outbox.add(0, command, permit, Instant::now());
-    shared.publish(sender, &answers, &attempt).await?;
+    let share = shared.admit(sender, &outbox, &command)?;
+    if let Some(attempt) = outbox.add(0, command, share, Instant::now()) {
+        shared.publish(sender, &answers, &attempt).await?;
+    }
     while let Some(due_at) = outbox.due_at() {
         tokio::select! {
             biased; // an answer before its time-out

@@ -5,20 +5,20 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Path, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::Instant;
 use weft_proto::frame::page_limit;
 use weft_proto::json::read_json;
 use weft_proto::{ApiError, ErrorCode, RoomId};
 
+use super::serve::Peer;
 use crate::auth;
-use crate::listener::Peer;
-use crate::rate::network;
+use crate::limited::Limit;
+use crate::rate::{network, rate_limited};
 use crate::shared::Shared;
 
 /// An error answer.
@@ -83,6 +83,10 @@ impl FromRequestParts<Arc<Shared>> for Caller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Refusal> {
+        // Checked before the body was read (`admit`).
+        if let Some(caller) = parts.extensions.get::<auth::Caller>() {
+            return Ok(Self(caller.clone()));
+        }
         let value = parts.headers.get(header::AUTHORIZATION);
         let token = value
             .and_then(|value| value.to_str().ok())
@@ -102,11 +106,16 @@ impl FromRequestParts<Arc<Shared>> for AccountRate {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Refusal> {
-        let Some(ConnectInfo(Peer(peer))) = parts.extensions.get::<ConnectInfo<Peer>>() else {
+        let Peer { address, .. } = Peer::from_request_parts(parts, shared).await?;
+        let Some(client) = shared.proxies.client(address, &parts.headers) else {
             return Ok(Self(String::new()));
         };
-        shared.account_rate.take(peer.ip(), Instant::now())?;
-        Ok(Self(network(peer.ip()).to_string()))
+        let client = network(client);
+        shared.account_rate.take(&client, 1).map_err(|wait| {
+            shared.limited.note(Limit::Accounts);
+            rate_limited("too many requests from this address", wait)
+        })?;
+        Ok(Self(client.to_string()))
     }
 }
 

@@ -1,20 +1,24 @@
 //! The way from HTTP into a session.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::http::HeaderMap;
 use axum::response::Response;
-use tokio::time::Instant;
 use weft_proto::frame::SUBPROTOCOL;
 use weft_proto::limits::FRAME_BYTES_MAX;
 use weft_proto::{ApiError, ErrorCode};
 
 use super::extract::Refusal;
+use super::serve::Peer;
+use crate::budget::Share;
+use crate::limited::Limit;
 use crate::metrics;
-use crate::rate::come_back_later;
+use crate::rate::{come_back_later, network};
 use crate::session;
 use crate::shared::Shared;
 
@@ -26,6 +30,8 @@ const WRITE_BUFFER_BYTES_MAX: usize = 4 << 20;
 /// `GET /v1/ws`
 pub(super) async fn open(
     State(shared): State<Arc<Shared>>,
+    peer: Peer,
+    headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
     let upgrade = upgrade
@@ -41,8 +47,8 @@ pub(super) async fn open(
         let error = ApiError::new(ErrorCode::Unavailable, "the edge is draining");
         return Err(come_back_later(error).into());
     }
-    check_rate(&shared)?;
-    let place = Place::take(&shared)?;
+    check_rate(&shared, &peer, &headers)?;
+    let place = Place::take(&shared, &peer, &headers)?;
     let upgrade = upgrade
         .read_buffer_size(BUFFER_BYTES)
         .write_buffer_size(BUFFER_BYTES)
@@ -53,7 +59,7 @@ pub(super) async fn open(
         metrics::CONNECTS.increment();
         let front = shared.front.clone();
         // Boxed: every wrapper around a future holds it twice.
-        let session = Box::pin(session::run(shared, socket));
+        let session = Box::pin(session::run(shared, socket, peer.place));
         front.spawn("session", async move {
             session.await;
             drop(place);
@@ -62,24 +68,43 @@ pub(super) async fn open(
 }
 
 /// Takes one of the new sessions that there may be at the moment.
-fn check_rate(shared: &Shared) -> Result<(), ApiError> {
-    let mut connects = shared.connects.lock().unwrap_or_else(PoisonError::into_inner);
-    connects.take(shared.limits.connects, Instant::now()).map_err(|_| {
-        come_back_later(ApiError::new(ErrorCode::Overloaded, "too many come to this edge at once"))
-    })
+fn check_rate(shared: &Shared, peer: &Peer, headers: &HeaderMap) -> Result<(), ApiError> {
+    let refused = |limit: Limit, message: &str| {
+        shared.limited.note(limit);
+        come_back_later(ApiError::new(ErrorCode::Overloaded, message))
+    };
+    // First, so that one address can't use up what is there for all.
+    if let Some(client) = shared.proxies.client(peer.address, headers) {
+        let taken = shared.address_connects.take(&network(client), 1);
+        taken.map_err(|_| refused(Limit::AddressConnects, "too many connects of this address"))?;
+    }
+    let taken = shared.connects.take(1);
+    taken.map_err(|_| refused(Limit::Connects, "too many come to this edge at once"))
 }
 
 /// One of the places for sessions, given back on drop.
-struct Place(Arc<Shared>);
+struct Place {
+    shared: Arc<Shared>,
+    /// Behind a trusted proxy the connection itself counts for nobody.
+    _address: Option<Share<IpAddr>>,
+}
 
 impl Place {
-    fn take(shared: &Arc<Shared>) -> Result<Self, ApiError> {
+    fn take(shared: &Arc<Shared>, peer: &Peer, headers: &HeaderMap) -> Result<Self, ApiError> {
+        let refused = |limit: Limit, message: &str| {
+            shared.limited.note(limit);
+            come_back_later(ApiError::new(ErrorCode::Overloaded, message))
+        };
+        let client = shared.proxies.client(peer.address, headers);
+        let client = client.filter(|client| *client != peer.address);
+        let address = client.map(|client| shared.connections.share_of(client)).transpose();
+        let address =
+            address.map_err(|limit| refused(limit, "too many connections of this address"))?;
         let before = shared.sessions.fetch_add(1, Ordering::SeqCst);
         metrics::SESSIONS.increment();
-        let place = Self(Arc::clone(shared));
+        let place = Self { shared: Arc::clone(shared), _address: address };
         if before >= shared.limits.sessions_max {
-            let error = ApiError::new(ErrorCode::Overloaded, "this edge has no place left");
-            return Err(come_back_later(error));
+            return Err(refused(Limit::Sessions, "this edge has no place left"));
         }
         Ok(place)
     }
@@ -88,8 +113,8 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         metrics::SESSIONS.decrement();
-        if self.0.sessions.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.0.drain.emptied();
+        if self.shared.sessions.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.shared.drain.emptied();
         }
     }
 }

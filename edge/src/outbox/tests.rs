@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::budget::Budget;
+use crate::budget::Shares;
 use weft_proto::Tick;
 
 const PATIENCE: Patience =
@@ -17,14 +17,32 @@ fn command() -> Command {
     }
 }
 
-fn outbox(count: u64, now: Instant) -> (Outbox, Arc<Budget>) {
-    let budget = Arc::new(Budget::new(count as usize * command().cost()));
+fn user() -> UserId {
+    UserId::new("alice").expect("id")
+}
+
+/// Room for so many of [`command`].
+fn shares(count: u64) -> Arc<Shares<UserId>> {
+    let bytes = count as usize * command().cost();
+    Arc::new(Shares::new(bytes, bytes))
+}
+
+/// Has a window for so many commands to the room.
+fn open_outbox(count: u64) -> Outbox {
     let mut outbox = Outbox::new(PATIENCE);
+    (0..count).for_each(|_| outbox.windows.widen(&command().room));
+    outbox
+}
+
+fn outbox(count: u64, now: Instant) -> (Outbox, Arc<Shares<UserId>>) {
+    let shares = shares(count);
+    let mut outbox = open_outbox(count);
     for request_id in 0..count {
-        let permit = budget.permit(command().cost()).expect("permit");
-        assert_eq!(outbox.add(request_id + 100, command(), permit, now).number, request_id);
+        let share = shares.take(&user(), command().cost()).expect("a share");
+        let attempt = outbox.add(request_id + 100, command(), share, now).expect("a window");
+        assert_eq!(attempt.number, request_id);
     }
-    (outbox, budget)
+    (outbox, shares)
 }
 
 /// Of one partition that has not ticked.
@@ -56,7 +74,7 @@ fn looks(outbox: &mut Outbox, ticks: &Ticks, said: &[(u64, u64)]) -> Vec<Vec<u32
 
 #[tokio::test(start_paused = true)]
 async fn what_the_log_has_lost_is_published_again() {
-    let (mut outbox, _budget) = outbox(1, Instant::now());
+    let (mut outbox, _shares) = outbox(1, Instant::now());
     let ticks = ticks();
     outbox.stored(0, 0, 40);
     // The first tick may have been made before the log had it.
@@ -69,7 +87,7 @@ async fn what_the_log_has_lost_is_published_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_is_asked_for_again() {
-    let (mut outbox, _budget) = outbox(1, Instant::now());
+    let (mut outbox, _shares) = outbox(1, Instant::now());
     outbox.stored(0, 0, 40);
     let made = looks(&mut outbox, &ticks(), &[(39, 50), (40, 50), (45, 51), (46, 52)]);
     assert_eq!(made, [vec![], vec![], vec![1], vec![]]);
@@ -78,14 +96,14 @@ async fn a_lost_answer_is_asked_for_again() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_core_gets_nothing_twice() {
     let start = Instant::now();
-    let (mut outbox, _budget) = outbox(3, start);
+    let (mut outbox, _shares) = outbox(3, start);
     for number in 0..3 {
         outbox.stored(number, 0, 40 + number);
     }
     let made = looks(&mut outbox, &ticks(), &[(1, 99); 58]);
     assert_eq!(made, vec![Vec::<u32>::new(); 58]);
     // Neither does one that is away: no tick, no evidence.
-    let (mut outbox, _budget) = self::outbox(1, start);
+    let (mut outbox, _shares) = self::outbox(1, start);
     outbox.stored(0, 0, 40);
     for _ in 0..58 {
         let at = outbox.due_at().expect("pending");
@@ -95,7 +113,7 @@ async fn a_slow_core_gets_nothing_twice() {
 
 #[tokio::test(start_paused = true)]
 async fn evidence_of_the_last_attempt_counts_alone() {
-    let (mut outbox, _budget) = outbox(1, Instant::now());
+    let (mut outbox, _shares) = outbox(1, Instant::now());
     let ticks = ticks();
     outbox.stored(0, 0, 40);
     assert_eq!(looks(&mut outbox, &ticks, &[(40, 40), (40, 40)]), [vec![], vec![1]]);
@@ -113,7 +131,7 @@ async fn evidence_of_the_last_attempt_counts_alone() {
 #[tokio::test(start_paused = true)]
 async fn resends_double_and_end_after_a_minute() {
     let start = Instant::now();
-    let (mut outbox, budget) = outbox(1, start);
+    let (mut outbox, shares) = outbox(1, start);
     let mut seen = Vec::new();
     while let Some(at) = outbox.due_at() {
         assert!(outbox.due(at - Duration::from_millis(1), true, &ticks()).is_empty());
@@ -126,13 +144,13 @@ async fn resends_double_and_end_after_a_minute() {
         }
     }
     assert_eq!(seen, [5, 15, 35, 60]);
-    assert!(budget.permit(command().cost()).is_some());
+    assert!(shares.take(&user(), command().cost()).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_uses_up_no_attempts() {
     let start = Instant::now();
-    let (mut outbox, _budget) = outbox(1, start);
+    let (mut outbox, _shares) = outbox(1, start);
     let mut now = start;
     while now - start < Duration::from_secs(40) {
         now = outbox.due_at().expect("pending");
@@ -147,7 +165,7 @@ async fn an_outage_uses_up_no_attempts() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_settles_once_and_order_is_kept() {
     let start = Instant::now();
-    let (mut outbox, _budget) = outbox(5, start);
+    let (mut outbox, _shares) = outbox(5, start);
     assert_eq!(outbox.settle(1).map(|(id, _)| id), Some(101));
     assert_eq!(outbox.settle(1), None);
     assert_eq!(outbox.settle(77), None);
@@ -169,14 +187,13 @@ async fn an_answer_settles_once_and_order_is_kept() {
 #[tokio::test(start_paused = true)]
 async fn a_command_names_the_one_before_it_until_that_is_answered() {
     let start = Instant::now();
-    let budget = Arc::new(Budget::new(10 * command().cost()));
-    let mut outbox = Outbox::new(PATIENCE);
+    let (shares, mut outbox) = (shares(10), open_outbox(10));
     let mut add = |number: u64, room: &str| {
         let room = RoomId::new(room).expect("id");
         let client_id = ClientId::from_parts(1, number.into());
         let command = Command { room, client_id, ..command() };
-        let permit = budget.permit(command.cost()).expect("permit");
-        outbox.add(number, command, permit, start).after
+        let share = shares.take(&user(), command.cost()).expect("a share");
+        outbox.add(number, command, share, start).expect("a window").after
     };
     let id = |number: u64| Some(ClientId::from_parts(1, number.into()));
     assert_eq!(add(0, "team"), None);
@@ -204,31 +221,41 @@ async fn a_command_names_the_one_before_it_until_that_is_answered() {
     assert_eq!(numbers(outbox.in_order(2, 2, start)), []);
 }
 
-/// Answers what is in the log as core does: nothing before what it comes after is applied. `may`:
-/// whether the sender may write. How many attempts were made until all was answered.
-fn attempts_of_a_row(len: u64, lost: u64, may: bool) -> u64 {
+/// Answers what is in the log as core does: nothing before what it comes after is applied. `lost`:
+/// how many of the first never reach the log; `is_refused`: whose content core does not take. How
+/// many attempts were made until all was answered; those that stand do so in order.
+fn attempts_of_a_row(
+    mut outbox: Outbox,
+    len: u64,
+    lost: u64,
+    is_refused: impl Fn(u64) -> bool,
+) -> u64 {
     let start = Instant::now();
-    let budget = Arc::new(Budget::new(len as usize * command().cost()));
-    let mut outbox = Outbox::new(PATIENCE);
-    let mut log = VecDeque::new();
+    let shares = shares(len);
+    let (mut log, mut made) = (VecDeque::new(), 0);
     for number in 0..len {
         let client_id = ClientId::from_parts(1, number.into());
-        let permit = budget.permit(command().cost()).expect("permit");
-        let attempt = outbox.add(number, Command { client_id, ..command() }, permit, start);
-        if number >= lost {
-            log.push_back(attempt);
-        }
+        let share = shares.take(&user(), command().cost()).expect("a share");
+        let attempt = outbox.add(number, Command { client_id, ..command() }, share, start);
+        made += u64::from(attempt.is_some());
+        log.extend(attempt.filter(|_| number >= lost));
     }
-    let (mut now, mut made) = (start, len);
-    let mut applied = Vec::new();
+    let (mut now, mut applied) = (start, Vec::new());
     while outbox.len() > 0 {
         let again = match log.pop_front() {
             Some(attempt) if attempt.after.is_some_and(|after| !applied.contains(&after)) => {
                 outbox.in_order(attempt.number, attempt.attempt, now)
             }
+            Some(attempt) if is_refused(attempt.number) => {
+                let error = ApiError::new(ErrorCode::NotMember, "no");
+                outbox.refuse((attempt.number, attempt.attempt), error);
+                Vec::new()
+            }
             Some(attempt) => {
-                if may {
-                    applied.push(attempt.command.client_id);
+                // A resend of what stands is answered as the first.
+                let id = attempt.command.client_id;
+                if !applied.contains(&id) {
+                    applied.push(id);
                 }
                 outbox.settle(attempt.number);
                 Vec::new()
@@ -247,18 +274,21 @@ fn attempts_of_a_row(len: u64, lost: u64, may: bool) -> u64 {
         assert!(made < 100_000, "a storm");
         log.extend(again);
     }
+    let taken = (0..len).filter(|number| !is_refused(*number));
+    let taken: Vec<ClientId> = taken.map(|number| ClientId::from_parts(1, number.into())).collect();
+    assert_eq!(applied, taken);
     made
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_comes_after_a_resend_comes_after_what_was_sent_first() {
     let start = Instant::now();
-    let budget = Arc::new(Budget::new(10 * command().cost()));
-    let mut outbox = Outbox::new(PATIENCE);
+    let (shares, mut outbox) = (shares(10), open_outbox(10));
     let id = |number: u128| ClientId::from_parts(1, number);
     let send = |outbox: &mut Outbox, number: u128| {
-        let permit = budget.permit(command().cost()).expect("permit");
-        outbox.add(0, Command { client_id: id(number), ..command() }, permit, start).after
+        let share = shares.take(&user(), command().cost()).expect("a share");
+        let command = Command { client_id: id(number), ..command() };
+        outbox.add(0, command, share, start).expect("a window").after
     };
     assert_eq!(send(&mut outbox, 1), None);
     assert_eq!(send(&mut outbox, 2), Some(id(1)));
@@ -276,19 +306,64 @@ async fn what_comes_after_a_resend_comes_after_what_was_sent_first() {
 
 #[tokio::test(start_paused = true)]
 async fn a_row_is_not_published_more_often_than_it_has_to_be() {
-    assert_eq!(attempts_of_a_row(256, 0, true), 256);
-    // Each but the first comes after one that was refused.
-    assert_eq!(attempts_of_a_row(256, 0, false), 511);
+    let all_stand = |_| false;
+    for window in [0, 256] {
+        assert_eq!(attempts_of_a_row(open_outbox(window), 256, 0, all_stand), 256);
+    }
     for lost in [1, 2, 255] {
-        let made = attempts_of_a_row(256, lost, true);
+        let made = attempts_of_a_row(open_outbox(256), 256, lost, all_stand);
         assert!(made < 4 * 256, "{lost} lost: {made}");
     }
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_refused_in_a_row_is_published_once() {
+    assert_eq!(attempts_of_a_row(open_outbox(0), 256, 0, |_| true), 256);
+    // Where it was well until now, what is underway comes back once.
+    assert_eq!(attempts_of_a_row(open_outbox(255), 256, 0, |_| true), 511);
+    for every in [2, 3, 5, 17, 100] {
+        let made = attempts_of_a_row(open_outbox(0), 256, 0, |number| number % every == every - 1);
+        assert!(made <= 2 * 256, "each {every}th is refused: {made}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_window_of_a_room_grows_with_acks_alone() {
+    let start = Instant::now();
+    let (shares, mut outbox) = (shares(20), open_outbox(0));
+    let add = |outbox: &mut Outbox, number: u64, room: &str| {
+        let (room, client_id) =
+            (RoomId::new(room).expect("id"), ClientId::from_parts(1, number.into()));
+        let command = Command { room, client_id, ..command() };
+        let share = shares.take(&user(), command.cost()).expect("a share");
+        outbox.add(number, command, share, start).is_some()
+    };
+    let published = |outbox: &mut Outbox| {
+        let numbers = outbox.due(start, true, &ticks()).into_iter().map(|due| match due {
+            Due::Publish(attempt) => (attempt.number, attempt.attempt),
+            Due::GiveUp { .. } => panic!("too soon"),
+        });
+        numbers.collect::<Vec<_>>()
+    };
+    assert!(add(&mut outbox, 0, "team"));
+    assert!((1..6).all(|number| !add(&mut outbox, number, "team")));
+    assert!(add(&mut outbox, 6, "other"), "another room's window is its own");
+    assert!(published(&mut outbox).is_empty());
+    outbox.settle(0);
+    // A new one does not overtake those that are held.
+    assert!(!add(&mut outbox, 7, "team"));
+    assert_eq!(published(&mut outbox), [(1, 0), (2, 0)]);
+    outbox.settle(1);
+    assert_eq!(published(&mut outbox), [(3, 0), (4, 0)]);
+    let error = ApiError::new(ErrorCode::TooLong, "no");
+    outbox.refuse((2, 0), error);
+    assert!(published(&mut outbox).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_is_a_no_where_no_other_attempt_is_open() {
     let start = Instant::now();
-    let (mut outbox, _budget) = outbox(3, start);
+    let (mut outbox, _shares) = outbox(3, start);
     let full = ApiError::new(ErrorCode::Overloaded, "full").retry_after_ms(250);
     let (id, error) = outbox.refuse((0, 0), full.clone()).expect("pending");
     assert_eq!((id, error.code), (100, ErrorCode::Overloaded));

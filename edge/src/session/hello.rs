@@ -15,6 +15,7 @@ use super::presence::Wish;
 use super::writer::Writer;
 use super::{Ended, Inbound, binary_refused, read};
 use crate::auth::Caller;
+use crate::connections::Place;
 use crate::shared::Shared;
 
 /// A session that may begin.
@@ -28,6 +29,7 @@ pub(crate) struct Greeted {
 /// Waits for `hello` and answers it.
 pub(super) async fn greet(
     shared: &Arc<Shared>,
+    place: &Place,
     stream: &mut SplitStream<WebSocket>,
     writer: &mut Writer,
     end: &End,
@@ -36,7 +38,8 @@ pub(super) async fn greet(
     let greeted = tokio::select! {
         biased; // the end first
         code = end.ended() => return Err(Ended::Close(code)),
-        greeted = timeout_at(late_at, hear(shared, stream, writer)) => greeted,
+        () = place.evicted() => return Err(Ended::Gone),
+        greeted = timeout_at(late_at, hear(shared, place, stream, writer)) => greeted,
     };
     let (id, greeted) = greeted.unwrap_or(Err(Ended::Close(CloseCode::HelloExpected)))?;
     writer.answer(id, &welcome(shared, &greeted.caller)).await?;
@@ -45,6 +48,7 @@ pub(super) async fn greet(
 
 async fn hear(
     shared: &Shared,
+    place: &Place,
     stream: &mut SplitStream<WebSocket>,
     writer: &mut Writer,
 ) -> Result<(u64, Greeted), Ended> {
@@ -61,7 +65,7 @@ async fn hear(
     let (id, checked) = match parse_request(&text) {
         Ok((id, Request::Hello { token, cursor, presence, idle })) => {
             let presence = Wish { is_on: presence, is_idle: idle };
-            (Some(id), check(shared, &token, cursor, presence).await)
+            (Some(id), check(shared, place, &token, cursor, presence).await)
         }
         Ok((id, _)) => {
             let error = ApiError::new(ErrorCode::BadRequest, "the first frame is a hello");
@@ -95,7 +99,7 @@ impl From<ApiError> for Refused {
         let close = match error.code {
             ErrorCode::Unauthorized => CloseCode::BadToken,
             ErrorCode::TokenExpired => CloseCode::TokenExpired,
-            ErrorCode::Unavailable => CloseCode::Unavailable,
+            ErrorCode::Unavailable | ErrorCode::Overloaded => CloseCode::Unavailable,
             _ => CloseCode::HelloExpected,
         };
         Self { error, close }
@@ -104,6 +108,7 @@ impl From<ApiError> for Refused {
 
 async fn check(
     shared: &Shared,
+    place: &Place,
     token: &str,
     cursor: Option<String>,
     presence: Wish,
@@ -116,6 +121,7 @@ async fn check(
     };
     let checked = shared.logins.check(&caller, Duration::ZERO).await;
     checked.map_err(|error| Refused { error, close: CloseCode::LoggedOut })?;
+    place.know()?;
     Ok(Greeted { caller, cursor, presence })
 }
 

@@ -39,7 +39,7 @@ pub(super) struct SessionPresence {
     seen: Mutex<Seen>,
     /// The user's rooms have changed.
     moved: Notify,
-    rates: Mutex<Rates>,
+    rates: Rates,
     /// Resolves when the last request that changes something is over.
     last_turn: Mutex<Option<oneshot::Receiver<()>>>,
 }
@@ -64,7 +64,6 @@ struct Seen {
     unwanted: HashSet<UserId>,
 }
 
-#[derive(Default)]
 struct Rates {
     choices: Bucket,
     idles: Bucket,
@@ -87,7 +86,7 @@ impl SessionPresence {
             watcher: shared.statuses.watcher(),
             seen: Mutex::default(),
             moved: Notify::new(),
-            rates: Mutex::default(),
+            rates: Rates { choices: Bucket::new(CHOICES), idles: Bucket::new(IDLES) },
             last_turn: Mutex::default(),
         })
     }

@@ -20,6 +20,7 @@ use super::pump::TokenCell;
 use super::writer::Writer;
 use crate::answers::{Answer, AnswerBox, Outcome};
 use crate::auth::Caller;
+use crate::cost;
 use crate::metrics;
 use crate::outbox::{Attempt, Command, Due, Outbox};
 use crate::rate::{Bucket, rate_limited};
@@ -53,7 +54,8 @@ pub(super) struct Requests {
     calls: FuturesUnordered<Call>,
     calls_waiting: VecDeque<Call>,
     sends: Bucket,
-    others: Bucket,
+    /// Of all other requests, by cost. Calls that wait for it have it too.
+    others: Arc<Bucket>,
     presence: Arc<SessionPresence>,
 }
 
@@ -72,8 +74,8 @@ impl Requests {
             outbox: Outbox::new(shared.patience()),
             calls: FuturesUnordered::new(),
             calls_waiting: VecDeque::new(),
-            sends: Bucket::default(),
-            others: Bucket::default(),
+            sends: Bucket::new(shared.limits.sends),
+            others: Arc::new(Bucket::new(shared.limits.requests)),
             shared,
             caller,
         }
@@ -125,6 +127,8 @@ impl Requests {
                 (id, taken)
             }
             Err(bad) => {
+                // A flood of them is read as slowly as it may come.
+                Box::pin(self.others.pay(1)).await;
                 let frame = error_frame(&bad.error);
                 return match bad.id {
                     Some(id) => writer.answer(id, &frame).await,
@@ -142,7 +146,7 @@ impl Requests {
     /// Ends the device's login and, where that is done, the session.
     async fn log_out(&mut self, id: u64, writer: &mut Writer) -> Result<(), Ended> {
         let done = match self.check_limits(&Request::Logout) {
-            Ok(()) => {
+            Ok(_) => {
                 let token = self.caller.token.to_string();
                 self.shared.bus.call(&Logout { token }).await
             }
@@ -158,16 +162,29 @@ impl Requests {
     }
 
     async fn take(&mut self, id: u64, request: Request) -> Result<Option<Reply>, ApiError> {
-        self.check_limits(&request)?;
+        let unpaid = self.check_limits(&request)?;
         match request {
             Request::Send { room, client_id, body } => {
                 self.send(id, room, client_id, &body).await?;
             }
-            Request::Ping => return Ok(Some(Reply::Pong { server_time: self.shared.now_ms() })),
+            Request::Ping if unpaid == 0 => {
+                return Ok(Some(Reply::Pong { server_time: self.shared.now_ms() }));
+            }
+            Request::Ping => {
+                let shared = Arc::clone(&self.shared);
+                self.call(id, unpaid, async move {
+                    Ok(Reply::Pong { server_time: shared.now_ms() }.to_frame())
+                });
+            }
+            Request::Token { .. } if unpaid > 0 => {
+                return Err(limited(Duration::from_millis(100)));
+            }
             Request::Token { token } => return self.refresh(&token).await.map(Some),
             Request::Presence(request) => {
                 let (presence, turn) = (Arc::clone(&self.presence), self.presence.turn(&request));
-                self.call(id, async move { Ok(presence.answer(request, turn).await?.to_frame()) });
+                self.call(id, unpaid, async move {
+                    Ok(presence.answer(request, turn).await?.to_frame())
+                });
             }
             // Its answer is the session's last: see `on_request`.
             Request::Logout => return Err(ApiError::new(ErrorCode::Internal, "not handled")),
@@ -176,14 +193,14 @@ impl Requests {
             }
             Request::History { room, from, limit } => {
                 let (shared, token) = self.for_call();
-                self.call(id, async move {
+                self.call(id, unpaid, async move {
                     let page = shared.history(&token, &room, from, limit).await?;
                     Ok(history_frame(&room, &page))
                 });
             }
             Request::Rooms { after, limit } => {
                 let (shared, token) = self.for_call();
-                self.call(id, async move {
+                self.call(id, unpaid, async move {
                     let page = shared.bus.call(&ListRooms { token, after, limit }).await?;
                     let rooms = page.rooms.into_iter().map(Into::into).collect();
                     Ok(Reply::Rooms { rooms, more: page.more }.to_frame())
@@ -191,14 +208,14 @@ impl Requests {
             }
             Request::Room { room } => {
                 let (shared, token) = self.for_call();
-                self.call(id, async move {
+                self.call(id, unpaid, async move {
                     let room = shared.bus.call(&GetRoom { token, room: room.to_string() }).await?;
                     Ok(Reply::Room { room: room.into() }.to_frame())
                 });
             }
             Request::Members { room, after, limit } => {
                 let (shared, token) = self.for_call();
-                self.call(id, async move {
+                self.call(id, unpaid, async move {
                     let request = ListMembers { token, room: room.to_string(), after, limit };
                     let page = shared.bus.call(&request).await?;
                     let members = page.members.into_iter().map(Into::into).collect();
@@ -209,20 +226,26 @@ impl Requests {
         Ok(None)
     }
 
-    fn check_limits(&mut self, request: &Request) -> Result<(), ApiError> {
+    /// What the request still has to pay: 0 where that is done.
+    ///
+    /// Sends beyond their rate are refused. Other requests wait for theirs where few are unanswered:
+    /// so who asks for one page after the other is never refused, and gets them as fast as it may.
+    fn check_limits(&mut self, request: &Request) -> Result<u32, ApiError> {
         let limits = &self.shared.limits;
-        let now = Instant::now();
-        match request {
-            Request::Send { .. } => self.sends.take(limits.sends, now),
-            _ => self.others.take(limits.requests, now),
-        }
-        .map_err(|wait| rate_limited("too many requests on this session", wait))?;
-        let unanswered = self.outbox.len() + self.calls.len() + self.calls_waiting.len();
-        if unanswered >= limits.in_flight_max as usize {
+        let calls = self.calls.len() + self.calls_waiting.len();
+        if self.outbox.len() + calls >= limits.in_flight_max as usize {
             let message = format!("more than {} requests are unanswered", limits.in_flight_max);
             return Err(ApiError::new(ErrorCode::RateLimited, message).retry_after_ms(100));
         }
-        Ok(())
+        if let Request::Send { .. } = request {
+            return self.sends.take(1).map(|()| 0).map_err(limited);
+        }
+        let cost = cost::of_request(request);
+        match self.others.take(cost) {
+            Ok(()) => Ok(0),
+            Err(wait) if calls >= CALLS_MAX => Err(limited(wait)),
+            Err(_) => Ok(cost),
+        }
     }
 
     async fn send(
@@ -233,8 +256,10 @@ impl Requests {
         body: &Body,
     ) -> Result<(), ApiError> {
         let command = Command { room, client_id, payload: body.to_json().into() };
-        let permit = self.shared.admit(&command, self.outbox.has(&command))?;
-        let attempt = self.outbox.add(id, command, permit, Instant::now());
+        let share = self.shared.admit(&self.caller.user, &self.outbox, &command)?;
+        let Some(attempt) = self.outbox.add(id, command, share, Instant::now()) else {
+            return Ok(());
+        };
         let sent = self.shared.publish(&self.caller.user, &self.answers, &attempt).await;
         sent.map_err(|error| {
             let refused = self.outbox.refuse((attempt.number, attempt.attempt), error.clone());
@@ -271,17 +296,23 @@ impl Requests {
         (Arc::clone(&self.shared), self.caller.token.to_string())
     }
 
-    fn call<F>(&mut self, id: u64, call: F)
+    /// Has a call made, when what is unpaid of it is paid. Its answer is paid by its length.
+    fn call<F>(&mut self, id: u64, unpaid: u32, call: F)
     where
         F: Future<Output = Result<Vec<u8>, ApiError>> + Send + 'static,
     {
+        let rate = Arc::clone(&self.others);
         let answer_by = Instant::now() + self.shared.limits.answer_within;
         let call = Box::pin(async move {
             // Where those before it took all of the time it is not begun.
-            let in_time =
-                async { if Instant::now() < answer_by { call.await } else { Err(no_answer()) } };
+            let in_time = async {
+                rate.pay(unpaid).await;
+                if Instant::now() < answer_by { call.await } else { Err(no_answer()) }
+            };
             let answer = timeout_at(answer_by, in_time).await.unwrap_or_else(|_| Err(no_answer()));
-            (id, answer.unwrap_or_else(|error| error_frame(&error)))
+            let frame = answer.unwrap_or_else(|error| error_frame(&error));
+            rate.pay(cost::of_answer(frame.len())).await;
+            (id, frame)
         });
         if self.calls.len() < CALLS_MAX {
             self.calls.push(call);
@@ -351,4 +382,8 @@ impl Requests {
 /// Counts the refusal of a send.
 fn count(error: &ApiError) {
     metrics::ACKS.increment(error.code.as_str());
+}
+
+fn limited(wait: Duration) -> ApiError {
+    rate_limited("too many requests on this session", wait)
 }

@@ -13,9 +13,7 @@ use super::Ended;
 use super::mailbox::End;
 use crate::metrics;
 
-/// How long a client that is behind may take to read what is before the close frame.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The same where the edge itself is ending.
+/// How long a client may take to read what is before the close frame, where the edge itself ends.
 const CLOSE_TIMEOUT_ENDING: Duration = Duration::from_secs(1);
 /// A client that takes this much per second is never too slow for one large frame.
 const BYTES_PER_SECOND_MIN: usize = 16_384;
@@ -102,19 +100,34 @@ impl Writer {
         slow_at(self.unflushed, self.stall)
     }
 
-    /// Says goodbye, where the client takes it in time.
-    pub(crate) async fn close(mut self, code: u16, reason: &'static str) {
+    /// Says goodbye, where the client takes it in time, after what was written before.
+    pub(crate) async fn close(mut self, code: u16, reason: &'static str, patience: Duration) {
         let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
-        let ending = async {
-            self.end.shutdown().await;
-            sleep(CLOSE_TIMEOUT_ENDING).await;
+        let close = async {
+            let _ = self.sink.send(Message::Close(Some(frame))).await;
         };
-        let close = timeout(CLOSE_TIMEOUT, self.sink.send(Message::Close(Some(frame))));
-        tokio::select! {
-            biased; // the frame before its time
-            _ = close => {}
-            () = ending => {}
-        }
+        in_time(close, patience, &self.end).await;
+    }
+
+    /// Sends the answer to the client's own goodbye, which the library has ready.
+    pub(crate) async fn answer_close(mut self, patience: Duration) {
+        let flush = async {
+            let _ = self.sink.flush().await;
+        };
+        in_time(flush, patience, &self.end).await;
+    }
+}
+
+/// Waits for a goodbye to be written, for so long, and not for long where the edge itself ends.
+async fn in_time(goodbye: impl Future<Output = ()>, patience: Duration, end: &End) {
+    let ending = async {
+        end.shutdown().await;
+        sleep(CLOSE_TIMEOUT_ENDING).await;
+    };
+    tokio::select! {
+        biased; // the frame before its time
+        _ = timeout(patience, goodbye) => {}
+        () = ending => {}
     }
 }
 

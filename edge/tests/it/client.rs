@@ -193,10 +193,16 @@ pub async fn http_with_head(
 
 /// Asks for a socket: the connection, and the head of the answer.
 pub async fn upgrade(edge: SocketAddr) -> (TcpStream, String) {
+    upgrade_as(edge, None).await
+}
+
+/// The same, as a proxy asks for a client.
+pub async fn upgrade_as(edge: SocketAddr, client: Option<&str>) -> (TcpStream, String) {
+    let client = client.map(|client| format!("X-Forwarded-For: {client}\r\n")).unwrap_or_default();
     let mut tcp = TcpStream::connect(edge).await.expect("connect");
     let head = format!(
         "GET /v1/ws HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {}\r\n\r\n",
+         {client}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {}\r\n\r\n",
         generate_key()
     );
     tcp.write_all(head.as_bytes()).await.expect("write");

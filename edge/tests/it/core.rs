@@ -50,6 +50,8 @@ struct State {
     /// How many of the next commands are read and never answered.
     commands_ignored: usize,
     commands: Vec<(String, String)>,
+    /// Client ids of what was applied.
+    applied_ids: HashSet<String>,
     /// How many of the next syncs can't bring everything.
     syncs_unrecovered: usize,
     /// Said right after such an answer, where anything is.
@@ -236,18 +238,22 @@ impl Core {
                 let ignored = {
                     let mut state = self.lock();
                     state.applied = state.applied.max(message.stream_seq);
-                    state.commands.push((message.room.clone(), id));
+                    state.commands.push((message.room.clone(), id.clone()));
                     let ignored = state.commands_ignored > 0;
                     state.commands_ignored = state.commands_ignored.saturating_sub(1);
                     ignored
                 };
                 let Some(reply) = message.reply.filter(|_| !ignored) else { continue };
                 let body = Body::from_json(&message.payload).expect("body");
-                let answer = if message.room == "full" {
+                let is_early = |after: String| !self.lock().applied_ids.contains(&after);
+                let answer = if message.after.is_some_and(is_early) {
+                    error_frame(&ApiError::new(ErrorCode::ResendInOrder, "not yet"))
+                } else if message.room == "full" {
                     error_frame(&ApiError::new(ErrorCode::RoomFull, "full"))
                 } else {
                     let room = room(&message.room);
                     let head = self.commit_at(message.stream_seq, &room, &message.sender, body);
+                    self.lock().applied_ids.insert(id);
                     let (seq, ordinal) = (head.seq, Some(head.seq));
                     let time = Some(message.stored_at_ms);
                     Ack { room: &room, seq, ordinal, time, client_id: None }.to_frame()

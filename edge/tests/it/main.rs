@@ -13,3 +13,4 @@ mod members;
 mod outage;
 mod sends;
 mod sessions;
+mod strangers;

@@ -15,6 +15,12 @@ fn send(room: &str, text: &str) -> Value {
     json!({ "type": "send", "room": room, "client_id": ID, "text": text })
 }
 
+/// One of many different sends.
+fn numbered(room: &str, number: usize, text: &str) -> Value {
+    let client_id = format!("{}{number:04}", &ID[..22]);
+    json!({ "type": "send", "room": room, "client_id": client_id, "text": text })
+}
+
 fn impatient() -> Limits {
     Limits {
         resend_after: Duration::from_millis(100),
@@ -187,4 +193,72 @@ async fn what_is_too_much_is_refused_at_once() {
     assert_eq!(refused["error"]["code"], "rate_limited", "{refused}");
     assert!(refused["error"]["retry_after_ms"].as_u64() > Some(0));
     assert_eq!(alice.request(json!({ "type": "ping" })).await["type"], "pong");
+}
+
+#[tokio::test]
+async fn what_a_room_refuses_in_a_row_is_published_once() {
+    const COUNT: usize = 200;
+    let world = World::new().await;
+    let mut alice = world.session("alice").await;
+    for number in 0..COUNT {
+        alice.begin(numbered("full", number, "hi")).await;
+    }
+    for _ in 0..COUNT {
+        assert_eq!(alice.next().await["error"]["code"], "room_full");
+    }
+    assert_eq!(world.core.commands().len(), COUNT);
+    // A row that is taken is published once too, and in order.
+    for number in 0..COUNT {
+        alice.begin(numbered("alice~bob", number, "hi")).await;
+    }
+    for seq in 1..=COUNT {
+        assert_eq!(alice.next().await["seq"], json!(seq));
+    }
+    assert_eq!(world.core.commands().len(), 2 * COUNT);
+}
+
+#[tokio::test]
+async fn one_user_cannot_fill_the_outbox() {
+    let limits = Limits {
+        outbox_bytes_max: 1_000_000,
+        outbox_session_bytes_max: 150_000,
+        outbox_user_bytes_max: 250_000,
+        ..Limits::default()
+    };
+    let world = World::with(limits).await;
+    world.core.stall(true);
+    let text = "x".repeat(45_000);
+    let (mut phone, mut desk) = (world.session("alice").await, world.session("alice").await);
+    let mut refused = Vec::new();
+    for (session, client) in [&mut phone, &mut desk].into_iter().enumerate() {
+        for number in 0..20 {
+            client.begin(numbered("full", session * 100 + number, &text)).await;
+        }
+        // Three fit into a session's share; of the other session's, two into what the user has left.
+        let fitting = 3 - session;
+        for _ in fitting..20 {
+            refused.push(client.next().await["error"].clone());
+        }
+    }
+    for error in refused {
+        assert_eq!(error["code"], "rate_limited", "{error}");
+        assert_eq!(error["temporary"], true);
+    }
+    let path = "/v1/rooms/full/entries";
+    let body = json!({ "text": text }).to_string();
+    let answer =
+        http(world.edge.local_addr(), "POST", path, Some(&token("alice")), body.as_bytes()).await;
+    assert_eq!((answer.0, &answer.1["error"]["code"]), (429, &json!("rate_limited")));
+    // Nobody else is refused.
+    let mut bob = world.session("bob").await;
+    let id = bob.begin(numbered("alice~bob", 500, &text)).await;
+    world.core.stall(false);
+    let ack = bob.next().await;
+    assert_eq!((&ack["type"], &ack["id"]), (&json!("ack"), &json!(id)), "{ack}");
+    // What was given back may be used again.
+    for _ in 0..3 {
+        assert_eq!(phone.next().await["error"]["code"], "room_full");
+    }
+    let again = phone.request(numbered("alice~bob", 501, &text)).await;
+    assert_eq!(again["type"], "ack", "{again}");
 }

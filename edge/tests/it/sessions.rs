@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use weft_edge::{Edge, EdgeOptions, Error, Limits, Rate};
 use weft_proto::NodeId;
 use weft_proto::presence::Choice;
 
 use crate::client::{over, raw, upgrade};
-use crate::common::{World, now_s, room, token, token_until};
+use crate::common::{World, now_s, room, soon, token, token_until};
 
 #[tokio::test]
 async fn a_hello_that_fails_is_answered_and_closed() {
@@ -231,4 +233,61 @@ async fn changes_of_the_status_are_applied_in_the_order_in_which_they_were_sent(
         assert_eq!((&answer["id"], &answer["status"]), (&json!(id), &json!(status)), "{answer}");
     }
     assert_eq!(world.core.choices(), [Choice::Dnd, Choice::Invisible]);
+}
+
+#[tokio::test]
+async fn a_goodbye_is_answered_with_the_same_code() {
+    let world = World::new().await;
+    for code in [1000, 1001, 4999] {
+        for mut client in [world.socket().await, world.session("alice").await] {
+            let frame = CloseFrame { code: code.into(), reason: "bye".into() };
+            client.socket.close(Some(frame)).await.expect("sent");
+            assert_eq!(client.close_code().await, code);
+            assert!(soon("the end", client.socket.next()).await.is_none(), "a clean end");
+        }
+    }
+    // Also behind answers that the client has not read yet.
+    let mut client = world.session("alice").await;
+    for _ in 0..50 {
+        client.begin(json!({ "type": "rooms" })).await;
+    }
+    client.socket.close(None).await.expect("sent");
+    let last = async {
+        let mut last = None;
+        while let Some(message) = client.socket.next().await {
+            last = Some(message.expect("a clean end"));
+        }
+        last
+    };
+    assert!(matches!(soon("the end", last).await, Some(Message::Close(_))));
+}
+
+#[tokio::test]
+async fn a_slow_reader_gets_its_code_for_a_bounded_time() {
+    let limits = Limits {
+        mailbox_bytes_max: 1 << 20,
+        write_stall: Duration::from_millis(300),
+        goodbye: Duration::from_millis(1_500),
+        ..Limits::default()
+    };
+    let world = World::with(limits).await;
+    let room = room("alice~bob");
+    // One begins to read within the time, the other after it.
+    let (mut late, mut too_late) = (world.session("alice").await, world.session("alice").await);
+    let mut other = world.session("alice").await;
+    let text = "x".repeat(100_000);
+    for seq in 1..=100 {
+        world.core.say(&room, &text).await;
+        assert_eq!(other.seqs(1).await, [seq]);
+    }
+    assert_eq!(late.close_code().await, 4001);
+    drop(late);
+    // The edge's end waits for who is left, and has nobody.
+    drop(other);
+    world.edge.drain(Duration::from_secs(20)).await;
+    let mut frames = 0;
+    while let Some(Ok(Message::Text(_))) = soon("the end", too_late.socket.next()).await {
+        frames += 1;
+    }
+    assert!(frames < 100, "everything fitted: the test is too small");
 }

@@ -204,6 +204,7 @@ impl Setup {
                 "--sends-burst=1000000",
                 "--accounts-per-s=1000000",
                 "--accounts-burst=1000000",
+                "--address-connections-max=1000000",
                 "--drain-s=0",
             ]),
             Kind::Hops => Vec::new(),

@@ -1,9 +1,10 @@
 //! `weft edge`: takes WebSockets and HTTP. It keeps no data and has no store.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use clap::Args;
+use ipnet::IpNet;
 use weft_edge::{Edge, Limits, Rate};
 use weft_nats::{Bus, Subject};
 use weft_proto::NodeId;
@@ -141,33 +142,68 @@ async fn start(options: &EdgeOptions, login: weft_nats::BusOptions) -> Result<(E
     Ok((edge, bus))
 }
 
-/// What an edge allows. Without an option: the edge's own default.
-#[derive(Args, Clone, Debug, Default)]
+/// What an edge allows. The defaults are the edge's own.
+#[derive(Args, Clone, Debug)]
 pub struct EdgeLimits {
-    /// Sends of one session per second, in the long run.
-    #[arg(long, env = "WEFT_SENDS_PER_S")]
-    pub sends_per_s: Option<u32>,
-    /// Sends of one session at once.
-    #[arg(long, env = "WEFT_SENDS_BURST")]
-    pub sends_burst: Option<u32>,
+    /// Sends of one session per second, in the long run; and of one user by HTTP.
+    #[arg(long, env = "WEFT_SENDS_PER_S", default_value_t = Limits::default().sends.per_second, value_parser = at_least_one())]
+    pub sends_per_s: u32,
+    /// Sends of one session at once; and of one user by HTTP.
+    #[arg(long, env = "WEFT_SENDS_BURST", default_value_t = Limits::default().sends.burst, value_parser = at_least_one())]
+    pub sends_burst: u32,
+    /// Other requests of one session per second, in the long run, each at its cost (docs/protocol.md, section
+    /// 11); and of one user by HTTP.
+    #[arg(long, env = "WEFT_REQUESTS_PER_S", default_value_t = Limits::default().requests.per_second, value_parser = at_least_one())]
+    pub requests_per_s: u32,
+    /// The same at once.
+    #[arg(long, env = "WEFT_REQUESTS_BURST", default_value_t = Limits::default().requests.burst, value_parser = at_least_one())]
+    pub requests_burst: u32,
     /// Sign-ups, logins and refreshes of one client address per second, in the long run.
-    #[arg(long, env = "WEFT_ACCOUNTS_PER_S")]
-    pub accounts_per_s: Option<u32>,
+    #[arg(long, env = "WEFT_ACCOUNTS_PER_S", default_value_t = Limits::default().accounts.per_second, value_parser = at_least_one())]
+    pub accounts_per_s: u32,
     /// Sign-ups, logins and refreshes of one client address at once.
-    #[arg(long, env = "WEFT_ACCOUNTS_BURST")]
-    pub accounts_burst: Option<u32>,
+    #[arg(long, env = "WEFT_ACCOUNTS_BURST", default_value_t = Limits::default().accounts.burst, value_parser = at_least_one())]
+    pub accounts_burst: u32,
     /// Most live sessions.
-    #[arg(long, env = "WEFT_SESSIONS_MAX")]
-    pub sessions_max: Option<usize>,
+    #[arg(long, env = "WEFT_SESSIONS_MAX", default_value_t = Limits::default().sessions_max)]
+    pub sessions_max: usize,
     /// New sessions per second, of all clients together, in the long run.
-    #[arg(long, env = "WEFT_CONNECTS_PER_S")]
-    pub connects_per_s: Option<u32>,
+    #[arg(long, env = "WEFT_CONNECTS_PER_S", default_value_t = Limits::default().connects.per_second, value_parser = at_least_one())]
+    pub connects_per_s: u32,
     /// New sessions at once, of all clients together.
-    #[arg(long, env = "WEFT_CONNECTS_BURST")]
-    pub connects_burst: Option<u32>,
+    #[arg(long, env = "WEFT_CONNECTS_BURST", default_value_t = Limits::default().connects.burst, value_parser = at_least_one())]
+    pub connects_burst: u32,
+    /// Most connections of one client address (of IPv6: of one /64); so many new sessions of it may come
+    /// at once, and a tenth of that per second in the long run.
+    #[arg(long, env = "WEFT_ADDRESS_CONNECTIONS_MAX", default_value_t = address_connections_max(), value_parser = at_least_one())]
+    pub address_connections_max: u32,
+    /// Most connections of callers who have not shown a token yet. Where one more comes, the one that
+    /// has waited longest is closed.
+    #[arg(long, env = "WEFT_STRANGERS_MAX", default_value_t = Limits::default().strangers_max)]
+    pub strangers_max: usize,
+    /// A load balancer in front of this edge, by address or network (10.0.0.0/8): it is no client, so what one
+    /// address may do is not for it but for the address that it names last in X-Forwarded-For. Several
+    /// are separated by commas. Name none that clients can come from themselves.
+    #[arg(long = "trusted-proxy", value_name = "ADDRESS", env = "WEFT_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
+    pub trusted_proxies: Vec<IpNet>,
     /// Ask for no audits, so that what is lost is not healed: to measure what healing costs.
     #[arg(long, hide = true)]
     pub without_audits: bool,
+}
+
+fn at_least_one() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..)
+}
+
+fn address_connections_max() -> u32 {
+    u32::try_from(Limits::default().address_connections_max).unwrap_or(u32::MAX)
+}
+
+/// Reads a network, or the one address that it is.
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
+    let read = text.parse().ok().or_else(address);
+    read.ok_or_else(|| "an address or a network, as 192.0.2.7 or 10.0.0.0/8".to_owned())
 }
 
 impl EdgeLimits {
@@ -179,15 +215,20 @@ impl EdgeLimits {
         partitions: u16,
     ) -> weft_edge::EdgeOptions {
         let default = Limits::default();
-        let rate = |default: Rate, per_second: Option<u32>, burst: Option<u32>| Rate {
-            per_second: per_second.unwrap_or(default.per_second),
-            burst: burst.unwrap_or(default.burst),
-        };
+        let rate = |per_second: u32, burst: u32| Rate { per_second, burst };
+        let address_connections_max = self.address_connections_max;
         let limits = Limits {
-            sends: rate(default.sends, self.sends_per_s, self.sends_burst),
-            accounts: rate(default.accounts, self.accounts_per_s, self.accounts_burst),
-            connects: rate(default.connects, self.connects_per_s, self.connects_burst),
-            sessions_max: self.sessions_max.unwrap_or(default.sessions_max),
+            sends: rate(self.sends_per_s, self.sends_burst),
+            requests: rate(self.requests_per_s, self.requests_burst),
+            accounts: rate(self.accounts_per_s, self.accounts_burst),
+            connects: rate(self.connects_per_s, self.connects_burst),
+            address_connects: rate((address_connections_max / 10).max(1), address_connections_max),
+            sessions_max: self.sessions_max,
+            // What is no session asks by HTTP.
+            connections_max: self.sessions_max.saturating_add(default.strangers_max),
+            address_connections_max: address_connections_max as usize,
+            strangers_max: self.strangers_max,
+            trusted_proxies: self.trusted_proxies.clone(),
             audit_every: default.audit_every.filter(|_| !self.without_audits),
             // Beside it core is measured without ticks.
             tick_silence_max: default.tick_silence_max.filter(|_| !self.without_audits),
@@ -221,5 +262,38 @@ mod tests {
         for text in ["edge-1.example.org", "wss://", "nats://edge", "ws://edge 1"] {
             assert!(url(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_proxy_is_an_address_or_a_network() {
+        for (text, read) in [
+            ("10.0.0.0/8", "10.0.0.0/8"),
+            ("192.0.2.7", "192.0.2.7/32"),
+            ("2001:db8::/32", "2001:db8::/32"),
+        ] {
+            assert_eq!(network(text).map(|network| network.to_string()).as_deref(), Ok(read));
+        }
+        for text in ["", "balancer", "10.0.0.0/33"] {
+            assert!(network(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_help_shows_the_defaults_and_they_are_the_edges_own() {
+        let mut command = EdgeLimits::augment_args(clap::Command::new("edge"));
+        let help = command.render_long_help().to_string();
+        let shown = help.matches("[default: ").count();
+        assert_eq!(shown, 11, "{help}");
+        let matches = command.get_matches_from(["edge"]);
+        let limits = <EdgeLimits as clap::FromArgMatches>::from_arg_matches(&matches);
+        let EdgeLimits { sends_burst, requests_per_s, address_connections_max, .. } =
+            limits.expect("the defaults");
+        let default = Limits::default();
+        assert_eq!(
+            (sends_burst, requests_per_s),
+            (default.sends.burst, default.requests.per_second)
+        );
+        assert_eq!(address_connections_max as usize, default.address_connections_max);
+        assert_eq!(default.connections_max, default.sessions_max + default.strangers_max);
     }
 }

@@ -4,14 +4,13 @@ use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 use weft_proto::frame::{PresenceRequest, Reply, Users};
 use weft_proto::limits::WATCHED_USERS_MAX;
 use weft_proto::presence::{Choice, Chosen};
 use weft_proto::svc::{AreVisible, ChooseStatus, GetStatus};
 use weft_proto::{ApiError, ErrorCode, UserId};
 
-use super::{CHOICES, IDLES, SessionPresence};
+use super::SessionPresence;
 use crate::rate::rate_limited;
 
 /// A place in the order of a session's requests that change something: it comes when the one before
@@ -136,10 +135,7 @@ impl SessionPresence {
         text_until_ms: u64,
         turn: Option<Turn>,
     ) -> Result<Reply, ApiError> {
-        let taken = {
-            let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-            rates.choices.take(CHOICES, Instant::now())
-        };
+        let taken = self.rates.choices.take(1);
         taken.map_err(|wait| rate_limited("too many changes of the status", wait))?;
         let token = self.token.get().to_string();
         let request = ChooseStatus { token, choice: choice.into(), text, text_until_ms };
@@ -159,10 +155,7 @@ impl SessionPresence {
     }
 
     fn idle(&self, idle: bool) -> Result<Reply, ApiError> {
-        let taken = {
-            let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-            rates.idles.take(IDLES, Instant::now())
-        };
+        let taken = self.rates.idles.take(1);
         taken.map_err(|wait| rate_limited("too many changes of the device", wait))?;
         if let Some(visit) = &self.visit {
             visit.set_idle(idle);

@@ -1,0 +1,79 @@
+//! What requests cost of a rate: 1 where core reads a row or nothing, more where it reads many.
+//! `docs/protocol.md` (section 11) says the same.
+
+use weft_proto::frame::{PresenceRequest, Request};
+use weft_proto::limits::{PAGE_ENTRIES_MAX, PAGE_ROWS_MAX};
+
+/// Entries of a page for which one is charged.
+const ENTRIES: u32 = 50;
+/// Rows of a list for which one is charged.
+const ROWS: u32 = 100;
+/// Users of a request about presence for which one is charged.
+const USERS: usize = 50;
+/// A count of who is here may read all members of a group.
+const COUNT: u32 = 20;
+/// Bytes of an answer for which one is charged.
+const ANSWER_BYTES: usize = 16_384;
+
+/// What a session's request costs before it is answered. Sends have a rate of their own.
+pub(crate) fn of_request(request: &Request) -> u32 {
+    match request {
+        Request::History { limit, .. } => of_history(*limit),
+        Request::Rooms { limit, .. } | Request::Members { limit, .. } => of_list(*limit),
+        Request::Presence(PresenceRequest::Get(users) | PresenceRequest::Watch(users)) => {
+            1 + u32::try_from(users.users.len() / USERS).unwrap_or(u32::MAX)
+        }
+        Request::Presence(PresenceRequest::Count { .. }) => COUNT,
+        _ => 1,
+    }
+}
+
+/// What an HTTP request costs before it is answered.
+pub(crate) fn of_http(path: &str, query: &str) -> u32 {
+    let limit = query.split('&').find_map(|field| field.strip_prefix("limit="));
+    let limit = limit.and_then(|limit| limit.parse().ok()).unwrap_or(0);
+    match path.rsplit('/').next() {
+        Some("entries") => of_history(limit),
+        Some("rooms" | "members") => of_list(limit),
+        _ => 1,
+    }
+}
+
+/// What is charged when the answer is there.
+pub(crate) fn of_answer(bytes: usize) -> u32 {
+    u32::try_from(bytes / ANSWER_BYTES).unwrap_or(u32::MAX)
+}
+
+fn of_history(limit: u32) -> u32 {
+    1 + asked(limit, PAGE_ENTRIES_MAX) / ENTRIES
+}
+
+fn of_list(limit: u32) -> u32 {
+    1 + asked(limit, PAGE_ROWS_MAX) / ROWS
+}
+
+/// 0 asks for a full page.
+fn asked(limit: u32, max: u32) -> u32 {
+    if limit == 0 { max } else { limit.min(max) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_costs_what_it_may_hold() {
+        for (path, query, cost) in [
+            ("/v1/rooms/team/entries", "", 5),
+            ("/v1/rooms/team/entries", "before=7&limit=10", 1),
+            ("/v1/rooms/team/entries", "limit=4000000000", 5),
+            ("/v1/rooms/team/members", "limit=0", 6),
+            ("/v1/rooms", "limit=100&after=x", 2),
+            ("/v1/rooms/team", "", 1),
+            ("/v1/profile", "limit=x", 1),
+        ] {
+            assert_eq!(of_http(path, query), cost, "{path}?{query}");
+        }
+        assert_eq!((of_answer(100), of_answer(400_000)), (0, 24));
+    }
+}

@@ -1,0 +1,91 @@
+//! Tells whoever runs an edge that one of its limits was reached: a counter, and a line of the log
+//! that comes at most now and then, whatever strangers do.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::metrics::LIMITED;
+
+/// Between two lines about one limit.
+const LINE_PAUSE: Duration = Duration::from_secs(10);
+
+/// A limit of the edge. Those of one session are its client's own affair.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Limit {
+    /// Connections of one address.
+    AddressConnections,
+    /// Connections without a token: the oldest was closed.
+    Strangers,
+    /// Connections of callers with a token.
+    Connections,
+    /// Open files of the process.
+    OpenFiles,
+    /// A body came too slowly.
+    SlowBody,
+    /// HTTP requests of callers without a token.
+    StrangersRequests,
+    /// HTTP requests of callers with a token.
+    Requests,
+    /// HTTP requests of one user.
+    UserRequests,
+    /// New sessions of one address.
+    AddressConnects,
+    /// New sessions.
+    Connects,
+    /// Live sessions.
+    Sessions,
+    /// Sign-ups, logins and refreshes of one address.
+    Accounts,
+    /// Bytes of unanswered sends of one session or user.
+    OutboxShare,
+    /// Bytes of unanswered sends.
+    Outbox,
+}
+
+/// As the metric names them.
+pub(crate) const NAMES: &[&str] = &[
+    "address_connections",
+    "strangers",
+    "connections",
+    "open_files",
+    "slow_body",
+    "strangers_requests",
+    "requests",
+    "user_requests",
+    "address_connects",
+    "connects",
+    "sessions",
+    "accounts",
+    "outbox_share",
+    "outbox",
+];
+
+/// What was not said yet.
+#[derive(Clone, Copy, Default, Debug)]
+struct Unsaid {
+    said_at: Option<Instant>,
+    count: u64,
+}
+
+/// How often limits were reached.
+#[derive(Debug, Default)]
+pub(crate) struct Limited([Mutex<Unsaid>; NAMES.len()]);
+
+impl Limited {
+    /// A limit was reached.
+    pub(crate) fn note(&self, limit: Limit) {
+        let (index, name) = (limit as usize, NAMES[limit as usize]);
+        LIMITED.increment(name);
+        let mut unsaid = self.0[index].lock().unwrap_or_else(PoisonError::into_inner);
+        unsaid.count += 1;
+        let now = Instant::now();
+        if unsaid.said_at.is_none_or(|at| now >= at + LINE_PAUSE) {
+            let count = unsaid.count;
+            *unsaid = Unsaid { said_at: Some(now), count: 0 };
+            drop(unsaid);
+            tracing::warn!(limit = name, count, "a limit of this edge was reached");
+        }
+    }
+}
