@@ -29,6 +29,7 @@ fn ingest_payloads_and_ids() {
             is_json: false,
             is_outsider: true,
             payload: Bytes::copy_from_slice(bytes),
+            made_by: None,
             problem: None,
         };
         let messages = [
