@@ -244,7 +244,7 @@ pub struct ChangePassword {
 }
 method!(ChangePassword, "accounts", "password", Empty);
 
-/// Asks which logins last. Speaks for an edge, not for a user.
+/// Asks which logins last. Speaks for an edge, which has verified the tokens, not for a user.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct CheckLogins {
