@@ -291,3 +291,20 @@ async fn a_slow_reader_gets_its_code_for_a_bounded_time() {
     }
     assert!(frames < 100, "everything fitted: the test is too small");
 }
+
+#[tokio::test]
+async fn a_request_without_an_answer_is_unknown_in_the_end() {
+    let limits = Limits { answer_within: Duration::from_millis(200), ..Limits::default() };
+    let world = World::with(limits).await;
+    let mut alice = world.session("alice").await;
+    let set = |text| json!({ "type": "presence.set", "status": "dnd", "text": text });
+    // The second one waits for the first, which takes longer than both may.
+    let (first, second) = (alice.begin(set("slow")).await, alice.begin(set("")).await);
+    for id in [first, second] {
+        let answer = alice.next().await;
+        let (code, temporary) = (&answer["error"]["code"], &answer["error"]["temporary"]);
+        assert_eq!((&answer["id"], code, temporary), (&json!(id), &json!("unknown"), &json!(true)));
+    }
+    // What core has begun is done all the same, and the session goes on.
+    assert_eq!(alice.request(json!({ "type": "ping" })).await["type"], "pong");
+}
