@@ -178,7 +178,7 @@ pub struct Login {
     #[prost(string, tag = "3")]
     pub device: String,
     /// The network that the client comes from, as its edge sees it: an IPv4 address, or the first 64
-    /// bits of an IPv6 address. Attempts are counted by it.
+    /// bits of an IPv6 address; empty: it does not know. Attempts are counted by it.
     #[prost(string, tag = "4")]
     pub network: String,
 }

@@ -90,10 +90,11 @@ impl SignIns {
     /// # Errors
     /// [`ErrorCode::RateLimited`]: the password is not looked at.
     pub(super) fn admit(&self, user: &UserId, network: &str) -> Result<Attempt, ApiError> {
-        let here = place(user, network);
-        self.take_one_of(&here)?;
-        if self.known.contains_key(&here) {
-            return Ok(Attempt::Known);
+        if let Some(here) = place(user, network) {
+            self.take_one_of(&here)?;
+            if self.known.contains_key(&here) {
+                return Ok(Attempt::Known);
+            }
         }
         let limiter = || Arc::new(self.limiter(STRANGERS_EVERY, STRANGERS_BURST));
         self.take(&self.strangers.get_with(user.clone(), limiter))?;
@@ -106,12 +107,14 @@ impl SignIns {
     /// [`ErrorCode::RateLimited`]: the password is not looked at.
     pub(super) fn admit_device(&self, user: &UserId, device: &DeviceId) -> Result<(), ApiError> {
         // No network has a blank in it.
-        self.take_one_of(&place(user, &format!("device {device}")))
+        self.take_one_of(&(user.clone(), format!("device {device}").into()))
     }
 
     /// The account was used from there with the right password, or a good refresh token.
     pub(super) fn proved(&self, user: &UserId, network: &str) {
-        self.known.insert(place(user, network), ());
+        if let Some(here) = place(user, network) {
+            self.known.insert(here, ());
+        }
     }
 
     fn take_one_of(&self, here: &Where) -> Result<(), ApiError> {
@@ -135,9 +138,9 @@ impl SignIns {
     }
 }
 
-fn place(user: &UserId, network: &str) -> Where {
-    let network = if network.len() > NETWORK_BYTES_MAX { "" } else { network };
-    (user.clone(), network.into())
+/// `None`: the edge does not know where the client is. Everybody is there, so nothing is counted by it.
+fn place(user: &UserId, network: &str) -> Option<Where> {
+    (1..=NETWORK_BYTES_MAX).contains(&network.len()).then(|| (user.clone(), network.into()))
 }
 
 #[cfg(test)]
@@ -189,6 +192,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_comes_from_nowhere_is_counted_as_a_stranger() {
+        let sign_ins = SignIns::new();
+        sign_ins.proved(&alice(), "");
+        for _ in 0..STRANGERS_BURST.get() {
+            assert_eq!(sign_ins.admit(&alice(), ""), Ok(Attempt::Stranger));
+        }
+        assert!(is_refused(sign_ins.admit(&alice(), "")));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_tables_are_bounded() {
         let sign_ins = SignIns::new();
         for n in 0..2 * ENTRIES_MAX {
@@ -201,6 +214,6 @@ mod tests {
         assert!(sign_ins.strangers.entry_count() <= ENTRIES_MAX);
         let long = "x".repeat(10_000);
         sign_ins.proved(&alice(), &long);
-        assert_eq!(sign_ins.admit(&alice(), ""), Ok(Attempt::Known), "cut, not kept");
+        assert_eq!(sign_ins.admit(&alice(), &long), Ok(Attempt::Stranger), "not kept");
     }
 }
