@@ -5,6 +5,7 @@
 //! for ten minutes. What it finds is made smaller and printed, with the seed to run it again by
 //! (`PROPTEST_RNG_SEED`).
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -144,17 +145,24 @@ pub fn run(name: &str, seeds: &[&[u8]], target: impl Fn(&[u8])) {
     let until = Instant::now() + duration();
     let (before, mut tried) = (peak_bytes(), 0_u64);
     let config = Config { cases: ROUND, failure_persistence: None, ..Config::default() };
-    let mut runner = TestRunner::new(config);
     let inputs = inputs(seeds);
+    let called = Cell::new(0_u64);
     while tried == 0 || Instant::now() < until {
-        let result = runner.run(&inputs, |bytes| {
+        // A runner counts over all its runs, and does nothing when it has done enough.
+        let result = TestRunner::new(config.clone()).run(&inputs, |bytes| {
+            called.set(called.get() + 1);
             target(&bytes);
             Ok(())
         });
         if let Err(error) = result {
             panic!("{name}: {error}");
         }
-        tried += u64::from(ROUND);
+        assert_eq!(
+            called.get(),
+            tried + u64::from(ROUND),
+            "{name}: the target is called each time"
+        );
+        tried = called.get();
     }
     let growth = peak_bytes().saturating_sub(before);
     println!("{name}: {tried} inputs, {growth} bytes more at the peak");
