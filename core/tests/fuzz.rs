@@ -20,7 +20,6 @@ fn ingest_payloads_and_ids() {
         let good = IngestMessage {
             stream_seq: 1,
             stored_at_ms: 1,
-            made_by: None,
             sender: "bot".into(),
             room: "team".into(),
             client_id: None,
