@@ -96,6 +96,30 @@ async fn a_deleted_event_stream_is_made_anew_and_gets_what_it_lacks() {
     fixture.end().await;
 }
 
+/// As where the stream has no leader: nothing is stored, for as long as it takes.
+#[tokio::test]
+async fn events_that_nobody_stores_hold_up_no_answer_and_are_stored_later() {
+    const MANY: u64 = 150;
+    let fixture = Fixture::new().await;
+    let mut sender = fixture.sender().await;
+    sender.send(2).await;
+    fixture.order("STREAM.DELETE.WEFT_EV_0", "").await;
+    let refuses = r#"{"name":"X","subjects":["weft.ev.0.>"],"max_msg_size":1,"storage":"memory"}"#;
+    fixture.order("STREAM.CREATE.X", refuses).await;
+    let began = Instant::now();
+    sender.send(MANY).await;
+    eprintln!("{MANY} sends without an event stream: {:?}", began.elapsed());
+    assert!(fixture.ask("STREAM.INFO.WEFT_EV_0", "").await.contains("not found"));
+    fixture.order("STREAM.DELETE.X", "").await;
+    eventually("all of their events", async || {
+        let info = fixture.ask("STREAM.INFO.WEFT_EV_0", "").await;
+        let info: serde_json::Value = serde_json::from_str(&info).expect("json");
+        info["state"]["messages"].as_u64() >= Some(MANY)
+    })
+    .await;
+    fixture.end().await;
+}
+
 #[tokio::test]
 async fn a_consumer_that_delivers_nothing_is_replaced_within_seconds() {
     let fixture = Fixture::new().await;
