@@ -7,7 +7,8 @@
 //! A message is what a direct message writes: log entry (300 B), head, two inbox pointers, resend
 //! record. Latencies count from the scheduled moment, so a stall is seen by everybody whom it
 //! would have held up. Beside the commits, a reader takes 50 entries and 10 points, 100 times a
-//! second. At the end: how fast commits go when nothing limits them.
+//! second. At the end: how fast commits go when nothing limits them, and how long one takes alone:
+//! of a partition, which a log has, and of an account, which waits for a second sync.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use weft_storage::{Batch, Outcome, Store};
 const ROOMS: u64 = 10_000;
 const UNLIMITED_SECONDS: u64 = 10;
 const UNLIMITED_IN_FLIGHT: usize = 64;
+const ALONE: u64 = 500;
 
 struct Settings {
     folder: PathBuf,
@@ -71,6 +73,7 @@ fn batch(number: u64, messages: u64, random: &mut SmallRng) -> Batch {
         batch.set(key(b'r', &[0, room, random.random(), random.random()]), key(0, &[sequence]));
     }
     batch.set(key(b'a', &[0]), key(0, &[number]));
+    batch.set_replayable(true);
     batch
 }
 
@@ -144,6 +147,20 @@ async fn reads(store: Store, histograms: Arc<std::sync::Mutex<[Histogram<u64>; 2
     }
 }
 
+/// Latencies of commits of one key, one after the other.
+async fn alone(store: &Store, is_replayable: bool) -> Histogram<u64> {
+    let mut latencies = histogram();
+    for number in 0..ALONE {
+        let mut batch = Batch::new(rand::random());
+        batch.set(key(b'u', &[number]), vec![7; 100]);
+        batch.set_replayable(is_replayable);
+        let began = Instant::now();
+        commit(store, batch).await;
+        record(&mut latencies, began);
+    }
+    latencies
+}
+
 /// Commits as fast as they go; commits per second.
 async fn unlimited(store: &Store, settings: &Settings) -> u64 {
     let start = Instant::now();
@@ -186,6 +203,7 @@ async fn main() {
     let latencies = scheduled(&store, &settings).await;
     reader.abort();
     let unlimited = unlimited(&store, &settings).await;
+    let (of_log, of_account) = (alone(&store, true).await, alone(&store, false).await);
     let reading = histograms.lock().expect("lock");
     let line = json!({
         "scenario": "commit_latency",
@@ -196,6 +214,8 @@ async fn main() {
         "scan_50_ms": percentiles(&reading[0]),
         "get_10_ms": percentiles(&reading[1]),
         "unlimited_commits_per_s": unlimited,
+        "alone_ms": percentiles(&of_log),
+        "alone_of_no_log_ms": percentiles(&of_account),
         "open_ms": open_ms,
     });
     println!("{line}");

@@ -81,13 +81,35 @@ pub struct Batch {
     ops: Vec<Op>,
     size_bytes: usize,
     transaction_bytes: usize,
+    is_replayable: bool,
 }
 
 impl Batch {
     /// An empty batch.
     #[must_use]
     pub fn new(id: BatchId) -> Self {
-        Self { id, guards: Vec::new(), ops: Vec::new(), size_bytes: 0, transaction_bytes: 0 }
+        Self {
+            id,
+            guards: Vec::new(),
+            ops: Vec::new(),
+            size_bytes: 0,
+            transaction_bytes: 0,
+            is_replayable: false,
+        }
+    }
+
+    /// Says that a log still has what this is made of, until a later commit of the same writer was
+    /// answered: so a store that loses it makes it again. The embedded engine answers such a commit
+    /// after one sync. Any other is answered after a second one: damage in the last group that was
+    /// synced can't be told from a group that was never synced, and is dropped.
+    pub fn set_replayable(&mut self, is_replayable: bool) {
+        self.is_replayable = is_replayable;
+    }
+
+    /// See [`set_replayable`](Self::set_replayable).
+    #[must_use]
+    pub fn is_replayable(&self) -> bool {
+        self.is_replayable
     }
 
     /// Its id.

@@ -9,13 +9,14 @@ mod import;
 mod nodes;
 mod presence;
 mod progress;
+mod repair;
 
 use std::any::Any;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use weft_storage::Store;
-use weft_storage::embedded::Embedded;
+use weft_storage::embedded::{Damage, Embedded};
 
 use crate::dev::Folder;
 use crate::error::Error;
@@ -36,6 +37,9 @@ enum AdminCommand {
     /// Lets a store be served again that was replaced by an older copy, and lacks what was
     /// acknowledged since.
     AcceptLoss(accept_loss::AcceptLossOptions),
+    /// Says what an embedded store whose journal is damaged would lose, and leaves that out where it
+    /// is told to.
+    Repair(repair::RepairOptions),
     /// Writes everything in a store to a file, from which any store can be filled: a backup, or the
     /// way to another engine.
     Export(export::ExportOptions),
@@ -85,18 +89,40 @@ impl StoreOptions {
         self.open_when_free(Embedded::open, Folder::open)
     }
 
-    fn open_when_free(&self, store: StoreOpener, folder: FolderOpener) -> Result<Opened, Error> {
-        let is_held = |error: &Error| {
-            matches!(error, Error::InUse { .. } | Error::Store(weft_storage::Error::Locked(_)))
-        };
-        until_free(|| self.try_open(store, folder), is_held).map_err(|error| {
-            if is_held(&error) {
-                return Error::Failed(format!("stop what runs on the store first: {error}"));
+    /// The damage in an embedded store, which is not opened: beside it what keeps others away.
+    fn damage(&self) -> Result<Option<(Damage, Option<Folder>)>, Error> {
+        let find = || match &self.store {
+            Some(StorePlace::Embedded(path)) => Ok(Damage::find(path)?.map(|found| (found, None))),
+            Some(StorePlace::Fdb { .. }) => {
+                Err(Error::Failed("FoundationDB repairs its files itself".to_owned()))
             }
-            error
-        })
+            None => {
+                let folder = Folder::open_existing(&self.data)?;
+                Ok(Damage::find(&folder.store())?.map(|found| (found, Some(folder))))
+            }
+        };
+        when_free(find)
     }
 
+    fn open_when_free(&self, store: StoreOpener, folder: FolderOpener) -> Result<Opened, Error> {
+        when_free(|| self.try_open(store, folder))
+    }
+}
+
+/// Waits a moment for who is about to end; an error says that somebody works on it.
+fn when_free<T>(attempt: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+    let is_held = |error: &Error| {
+        matches!(error, Error::InUse { .. } | Error::Store(weft_storage::Error::Locked(_)))
+    };
+    until_free(attempt, is_held).map_err(|error| {
+        if is_held(&error) {
+            return Error::Failed(format!("stop what runs on the store first: {error}"));
+        }
+        error
+    })
+}
+
+impl StoreOptions {
     fn try_open(&self, store: StoreOpener, folder: FolderOpener) -> Result<Opened, Error> {
         match &self.store {
             Some(StorePlace::Embedded(path)) => open_embedded(store, path, None),
@@ -128,6 +154,7 @@ pub fn run(options: AdminOptions) -> Result<(), Error> {
         match options.command {
             AdminCommand::DeadLetters(place) => dead_letters::list(&place.open()?.store).await,
             AdminCommand::AcceptLoss(options) => accept_loss::run(options).await,
+            AdminCommand::Repair(options) => repair::run(&options),
             AdminCommand::Export(options) => export::run(options).await,
             AdminCommand::Import(options) => import::run(options).await,
             AdminCommand::Presence(options) => presence::run(&options).await,

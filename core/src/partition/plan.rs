@@ -108,9 +108,12 @@ impl Plan {
     /// An empty plan for the partition's commit `no`.
     #[must_use]
     pub fn new(no: CommitNo, id: BatchId, partition: Partition, floor_hour: u32) -> Self {
+        let mut batch = Batch::new(id);
+        // The ingest log is trimmed one commit later: see `Owned::act`.
+        batch.set_replayable(true);
         Self {
             no,
-            batch: Batch::new(id),
+            batch,
             partition,
             floor_hour,
             commands: 0,

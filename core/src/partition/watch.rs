@@ -65,6 +65,7 @@ const TRIM_RETRY_PAUSE: Duration = Duration::from_secs(15);
 pub(super) struct Reading {
     read: AtomicU64,
     applied: AtomicU64,
+    trimmable: AtomicU64,
     waits: AtomicBool,
     applied_more: Notify,
     outside_since_ms: AtomicU64,
@@ -73,10 +74,10 @@ pub(super) struct Reading {
 impl Reading {
     /// Nothing is read beyond what is applied.
     pub(super) fn new(applied: u64) -> Arc<Self> {
-        let (read, applied) = (applied.into(), applied.into());
         Arc::new(Self {
-            read,
-            applied,
+            read: applied.into(),
+            applied: applied.into(),
+            trimmable: applied.into(),
             waits: false.into(),
             applied_more: Notify::new(),
             outside_since_ms: 0.into(),
@@ -93,13 +94,18 @@ impl Reading {
         self.read.store(stream_seq, Ordering::SeqCst);
     }
 
-    /// Everything up to this stream sequence is committed, and may be trimmed.
+    /// Nothing up to this stream sequence is needed again: it may be trimmed.
+    pub(super) fn set_trimmable(&self, stream_seq: u64) {
+        self.trimmable.store(stream_seq, Ordering::SeqCst);
+    }
+
+    /// Everything up to this stream sequence is committed.
     pub(super) fn set_applied(&self, stream_seq: u64) {
         self.applied.store(stream_seq, Ordering::SeqCst);
         self.applied_more.notify_one();
     }
 
-    /// Everything up to this stream sequence is committed.
+    /// As [`set_applied`](Self::set_applied).
     pub(super) fn applied(&self) -> u64 {
         self.applied.load(Ordering::SeqCst)
     }
@@ -297,15 +303,15 @@ impl<L: CommandLog> Watch<L> {
         }
     }
 
-    /// Removes from the log what is applied. A log that ends before that is left alone: a purge
-    /// would move it forward.
+    /// Removes from the log what is applied and was followed by a later commit. A log that ends
+    /// before that is left alone: a purge would move it forward.
     async fn trim(&self, info: LogInfo, seen: &mut Seen) -> Result<(), Error> {
-        let applied = self.reading.applied.load(Ordering::SeqCst);
-        if applied > seen.trimmed && info.last_seq >= applied {
+        let trimmable = self.reading.trimmable.load(Ordering::SeqCst);
+        if trimmable > seen.trimmed && info.last_seq >= trimmable {
             let (store_id, made_at_ns) = (self.store_id, info.made_at_ns);
-            self.log.raise_trimmed(Trimmed { store_id, made_at_ns, seq: applied }).await?;
-            self.log.purge_below(applied + 1).await?;
-            seen.trimmed = applied;
+            self.log.raise_trimmed(Trimmed { store_id, made_at_ns, seq: trimmable }).await?;
+            self.log.purge_below(trimmable + 1).await?;
+            seen.trimmed = trimmable;
         }
         Ok(())
     }

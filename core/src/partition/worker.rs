@@ -408,6 +408,10 @@ impl<L: CommandLog> Owned<L> {
     ) -> Result<(), Error> {
         self.settled = sealed.no;
         self.state.settle(sealed.no, position, sealed.rooms.iter());
+        // A store may lose its newest sync group to a power cut, and begins each commit of a
+        // partition after the one before it was answered: so what the one before has applied is
+        // kept for good, and what this one has, the log may have to give once more.
+        self.reading.set_trimmable(self.guards.applied.stream_seq);
         self.guards.applied = sealed.applied;
         sealed.unheard.iter().for_each(|(sender, code)| self.unheard.note(sender, *code));
         let stream_seq = self.guards.applied.stream_seq;

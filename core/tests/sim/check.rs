@@ -35,6 +35,8 @@ pub type IdKey = (RoomId, UserId, [u8; 16]);
 pub struct Checker {
     pub entries: BTreeMap<Place, Kept>,
     pub row: Applied,
+    /// What the commit before the newest one had applied: a store may lose the newest.
+    pub settled_seq: u64,
     by_position: BTreeMap<Position, Place>,
     pub ids: BTreeMap<IdKey, u64>,
     pub asked: BTreeMap<String, Asked>,
@@ -115,6 +117,7 @@ impl Checker {
             life.name, row.epoch, row.stream_seq, row.published_up_to, row.floor_hour
         ));
         self.watched.commits(life, row.epoch);
+        self.settled_seq = before.stream_seq;
         self.row = row;
         if let Some((stream_seq, journal)) = written {
             self.kept(life, stream_seq, &journal, position, snapshot)?;

@@ -51,8 +51,9 @@ impl Checker {
         if seq > kept + 1 {
             return Err(format!("{} trims below {seq}, and only {kept} is kept", life.name));
         }
-        if seq > self.row.stream_seq + 1 {
-            return Err(format!("{} removes what is not applied, up to {seq}", life.name));
+        if seq > self.settled_seq + 1 {
+            let what = "what a store may lose with its newest commit";
+            return Err(format!("{} removes {what}, below {seq}", life.name));
         }
         Ok(())
     }

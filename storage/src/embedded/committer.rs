@@ -10,6 +10,8 @@ use weft_proto::Position;
 
 use super::cleared::{Cleared, Rows};
 use super::files::{self, Files};
+use super::keys::State;
+use super::power::repair;
 use super::view::{Published, View};
 use super::writes::{Newest, Writes, insert_rows};
 use super::{Options, keys};
@@ -17,6 +19,7 @@ use crate::batch::Batch;
 use crate::engine::Outcome;
 use crate::error::Error;
 use crate::metrics;
+use crate::tables::layout;
 
 /// A group ends here, so that the first of it does not wait for too many others ...
 const GROUP_BATCHES_MAX: usize = 512;
@@ -54,6 +57,10 @@ pub struct Committer {
     cleared: Cleared,
     /// The last commit's version.
     version: u64,
+    /// The version that the last sync covered.
+    synced: u64,
+    /// Commits of the newest group that are answered after the sync of a later one.
+    unsettled: Vec<(Answer, Outcome)>,
     /// Set once the queue is empty and closed; a drop before that is a failure.
     is_done: bool,
 }
@@ -80,8 +87,11 @@ impl Committer {
         let damaged = |error| failed(files::describe(&error, &files.path));
         let version = match files.data.get(keys::STATE).map_err(damaged)? {
             None => 0,
-            Some(state) => keys::state_version(&state)
-                .ok_or_else(|| failed("written by another version of Weft".to_owned()))?,
+            Some(state) => {
+                State::decode(&state)
+                    .ok_or_else(|| failed("written by another version of Weft".to_owned()))?
+                    .version
+            }
         };
         let mut ranges = Vec::new();
         for row in files.data.range(keys::CLEARED..keys::CLEARED_END) {
@@ -99,16 +109,40 @@ impl Committer {
             version,
             _lock: Arc::clone(&files.lock),
         }));
-        let committer = Self {
+        let mut committer = Self {
             files,
             options,
             requests,
             published: Arc::clone(&published),
             cleared,
             version,
+            synced: version,
+            unsettled: Vec::new(),
             is_done: false,
         };
+        if let Err(Failure(reason)) = committer.begin() {
+            committer.is_done = true;
+            return Err(Error::Open(format!("{}: {reason}", committer.files.path.display())));
+        }
         Ok((committer, published))
+    }
+
+    /// The store gets its new id where it has to; and all that was found is of a group that is not
+    /// the newest any more.
+    fn begin(&mut self) -> Result<(), Failure> {
+        if let Some(left_out) = self.files.left_out.take() {
+            let newest = Newest { data: &self.files.data, cleared: &self.cleared };
+            let row = newest.get(&layout::key()).map_err(|error| self.failure(&error))?;
+            let row = row.map(|row| repair::with_new_id(&row, &left_out));
+            if let Some(batch) = row.transpose().map_err(|error| Failure(error.to_string()))? {
+                self.write(&batch)?;
+                self.sync_and_publish()?;
+            }
+            tracing::warn!(store_id = left_out.store_id, "the store has a new id");
+        }
+        self.settle()?;
+        repair::done(&self.files.path, self.files.mark)
+            .map_err(|error| Failure(files::reason(&error)))
     }
 
     /// Runs until every sender is gone and the queue is empty, or until the store fails.
@@ -126,11 +160,15 @@ impl Committer {
     fn serve(&mut self) -> Result<(), Failure> {
         let mut steps = 0;
         loop {
-            let first = if self.cleared.is_empty() {
+            let first = if self.cleared.is_empty() && self.unsettled.is_empty() {
                 self.requests.blocking_recv()
             } else {
                 match self.requests.try_recv() {
                     Ok(first) => Some(first),
+                    Err(_) if !self.unsettled.is_empty() => {
+                        self.settle()?;
+                        continue;
+                    }
                     Err(TryRecvError::Disconnected) => None,
                     Err(TryRecvError::Empty) => {
                         self.sweep_step()?;
@@ -151,6 +189,23 @@ impl Committer {
             while self.cleared.len() > CLEARED_RANGES_MAX {
                 self.sweep_step()?;
             }
+        }
+    }
+
+    /// Nobody else commits: a batch of the state row alone is the next group. Its sync makes the
+    /// one before it one that is never dropped.
+    fn settle(&mut self) -> Result<(), Failure> {
+        self.commit(fjall::OwnedWriteBatch::with_capacity(self.files.database.clone(), 1))?;
+        self.sync_and_publish()?;
+        self.answer_settled();
+        Ok(())
+    }
+
+    /// Answers what waited for the sync of a later group.
+    fn answer_settled(&mut self) {
+        for (answer, outcome) in self.unsettled.drain(..) {
+            // Who does not wait any more is not told.
+            let _ = answer.send(Ok(outcome));
         }
     }
 
@@ -175,16 +230,27 @@ impl Committer {
             return Ok(());
         }
         metrics::GROUP_BATCHES.record(group.len() as f64);
+        let version_before = self.version;
         match self.write_group(&group) {
             Ok(outcomes) => {
+                if self.version != version_before {
+                    self.answer_settled();
+                }
                 for (request, outcome) in group.into_iter().zip(outcomes) {
-                    // Who does not wait any more is not told.
-                    let _ = request.answer.send(Ok(outcome));
+                    let is_written = matches!(outcome, Outcome::Committed(_));
+                    if is_written && !request.batch.is_replayable() {
+                        self.unsettled.push((request.answer, outcome));
+                    } else {
+                        let _ = request.answer.send(Ok(outcome));
+                    }
                 }
                 Ok(())
             }
             Err(Failure(reason)) => {
                 self.published.fail(&reason);
+                for (answer, _) in self.unsettled.drain(..) {
+                    let _ = answer.send(Err(Error::Failed(reason.clone())));
+                }
                 for request in group {
                     let _ = request.answer.send(Err(Error::Failed(reason.clone())));
                 }
@@ -231,9 +297,10 @@ impl Committer {
         let writes = Writes::of(batch.ops(), position, &newest, self.options.clear_now_keys_max)
             .map_err(|error| self.failure(&error))?;
         let cleared = writes.cleared.clone();
-        self.commit(writes.into_batch(&self.files.database, &self.files.data, version))?;
-        self.cleared = cleared;
+        let batch = writes.into_batch(&self.files.database, &self.files.data);
         self.version = version;
+        self.commit(batch)?;
+        self.cleared = cleared;
         Ok(Outcome::Committed(position))
     }
 
@@ -267,7 +334,11 @@ impl Committer {
         Ok(())
     }
 
-    fn commit(&self, batch: fjall::OwnedWriteBatch) -> Result<(), Failure> {
+    /// Every batch says what was synced before it.
+    fn commit(&self, mut batch: fjall::OwnedWriteBatch) -> Result<(), Failure> {
+        let Self { version, synced, .. } = *self;
+        let state = State { version, synced, mark: self.files.mark };
+        batch.insert(&self.files.data, keys::STATE, state.encode());
         self.wait_for_background()?;
         batch.commit().map_err(|error| self.failure(&error))
     }
@@ -285,11 +356,12 @@ impl Committer {
         Ok(())
     }
 
-    fn sync_and_publish(&self) -> Result<(), Failure> {
+    fn sync_and_publish(&mut self) -> Result<(), Failure> {
         let began = Instant::now();
         let synced = self.files.database.persist(PersistMode::SyncData);
         metrics::SYNC_DURATION.record_time(began.elapsed());
         synced.map_err(|error| self.failure(&error))?;
+        self.synced = self.version;
         self.published.publish(View {
             data: self.files.data.clone(),
             snapshot: self.files.database.snapshot(),

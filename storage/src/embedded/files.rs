@@ -8,6 +8,8 @@ use std::sync::Arc;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 
 use super::Options;
+use super::power::life::sync_folder;
+use super::power::repair::{self, LeftOut};
 use crate::error::Error;
 
 /// Blocks of tables that stay in memory, decompressed. The hot set (heads, members, the newest
@@ -30,7 +32,7 @@ pub const DISK_RESERVE_BYTES: u64 = 256 * 1024 * 1024;
 /// Holds our lock; the database's own folder is below, so that a first creation that was cut off
 /// can be told from damage.
 const LOCK_FILE: &str = "weft.lock";
-const DATABASE_FOLDER: &str = "db";
+pub const DATABASE_FOLDER: &str = "db";
 /// fjall writes it last when it creates a database.
 const DATABASE_MARKER: &str = "version";
 
@@ -39,6 +41,10 @@ pub struct Files {
     pub data: Keyspace,
     pub database: Database,
     pub path: PathBuf,
+    /// See [`State::mark`](super::keys::State::mark).
+    pub mark: u64,
+    /// What was left out at this start, or at one that did not get so far as to give the store its new id.
+    pub left_out: Option<LeftOut>,
     /// Every view holds it too: the library's files are in use until the last one is gone.
     pub lock: Arc<File>,
 }
@@ -54,22 +60,22 @@ pub fn open(path: &Path, options: &Options) -> Result<Files, Error> {
     fs::create_dir_all(path).map_err(failed)?;
     let lock = lock(path)?;
     let folder = path.join(DATABASE_FOLDER);
-    if folder.exists() && !folder.join(DATABASE_MARKER).exists() {
-        // The marker is written before the first commit: nothing can be in here.
-        fs::remove_dir_all(&folder).map_err(failed)?;
-    }
+    let repair::Mended { mark, left_out } = repair::mend(path)?;
     let (database, data) = open_database(&folder, options).map_err(|error| match error {
         fjall::Error::Locked => Error::Locked(path.display().to_string()),
         error => Error::Open(format!("{}: {}", path.display(), describe(&error, path))),
     })?;
+    // The library does not sync the folder that names its keyspaces.
+    sync_folder(&folder.join("keyspaces")).map_err(failed)?;
     sync_folder(path).map_err(failed)?;
     if is_new && let Some(parent) = path.canonicalize().map_err(failed)?.parent() {
         sync_folder(parent).map_err(failed)?;
     }
-    Ok(Files { data, database, path: path.to_owned(), lock })
+    Ok(Files { data, database, path: path.to_owned(), mark, left_out, lock })
 }
 
-fn lock(path: &Path) -> Result<Arc<File>, Error> {
+/// Keeps every other process away from the store.
+pub fn lock(path: &Path) -> Result<Arc<File>, Error> {
     let failed = |error: io::Error| Error::Open(format!("{}: {}", path.display(), reason(&error)));
     let file = File::options()
         .create(true)
@@ -82,11 +88,6 @@ fn lock(path: &Path) -> Result<Arc<File>, Error> {
         Err(fs::TryLockError::WouldBlock) => Err(Error::Locked(path.display().to_string())),
         Err(fs::TryLockError::Error(error)) => Err(failed(error)),
     }
-}
-
-/// A new file or folder is durable only when the folder that names it is.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
 }
 
 pub fn open_database(folder: &Path, options: &Options) -> fjall::Result<(Database, Keyspace)> {
@@ -129,7 +130,7 @@ pub fn describe(error: &fjall::Error, path: &Path) -> String {
     }
 }
 
-fn reason(error: &io::Error) -> String {
+pub fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::StorageFull => "the disk is full".to_owned(),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {

@@ -12,6 +12,10 @@
 //!   [`Error::Unknown`], because this process can't read evidence any more: the kernel may have
 //!   dropped the pages, and the last view is older than the group. The caller has to stop
 //!   answering, open the store again, and look there.
+//! - A power cut may damage what was being synced, and nobody can tell that from a group that was
+//!   synced last and was damaged since. So damage in the newest group is left out when the store is
+//!   opened, and what no log has any more is answered only after the sync of a later group; damage
+//!   before it is refused: see [`power`].
 //! - Large ranges are cleared in constant time and swept later: see [`cleared`].
 //!
 //! Snapshots are cheap, but hold old versions on disk and the folder's lock: keep them short.
@@ -22,6 +26,7 @@ mod cleared;
 mod committer;
 mod files;
 mod keys;
+mod power;
 mod view;
 mod writes;
 
@@ -32,6 +37,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+
+pub use self::power::by_hand::Damage;
+pub use self::power::repair::LeftOut;
 
 use self::committer::{Answer, Committer, Request};
 use self::view::{Published, View};
@@ -82,6 +90,7 @@ pub struct Embedded {
     queue: tokio::sync::Mutex<Option<mpsc::Sender<Request>>>,
     room: Arc<Semaphore>,
     committer: Mutex<Option<JoinHandle<()>>>,
+    left_out: Option<LeftOut>,
 }
 
 impl Embedded {
@@ -113,6 +122,7 @@ impl Embedded {
         let files = files::open(path, &options)?;
         let capacity = QUEUED_BYTES_MAX / QUEUED_BATCH_BYTES_MIN;
         let (sender, requests) = mpsc::channel(capacity);
+        let left_out = files.left_out.clone();
         let (committer, published) = Committer::new(files, options, requests)?;
         let thread = std::thread::Builder::new()
             .name("weft-committer".to_owned())
@@ -123,7 +133,14 @@ impl Embedded {
             queue: tokio::sync::Mutex::new(Some(sender)),
             room: Arc::new(Semaphore::new(QUEUED_BYTES_MAX)),
             committer: Mutex::new(Some(thread)),
+            left_out,
         })
+    }
+
+    /// What this start left out though it may have been acknowledged; the store has a new id since.
+    #[must_use]
+    pub fn left_out(&self) -> Option<&LeftOut> {
+        self.left_out.as_ref()
     }
 }
 

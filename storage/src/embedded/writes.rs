@@ -119,13 +119,8 @@ impl Writes {
         Ok(())
     }
 
-    /// As one atomic batch of the library.
-    pub fn into_batch(
-        self,
-        database: &Database,
-        data: &Keyspace,
-        version: u64,
-    ) -> fjall::OwnedWriteBatch {
+    /// As one atomic batch of the library, still without the state row.
+    pub fn into_batch(self, database: &Database, data: &Keyspace) -> fjall::OwnedWriteBatch {
         let count = self.keys.len() + self.rows.len() + 1;
         let mut batch = fjall::OwnedWriteBatch::with_capacity(database.clone(), count);
         for (key, value) in &self.keys {
@@ -135,7 +130,6 @@ impl Writes {
             }
         }
         insert_rows(&mut batch, data, &self.rows);
-        batch.insert(data, keys::STATE, keys::state(version));
         batch
     }
 }

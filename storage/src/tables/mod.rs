@@ -43,6 +43,7 @@ pub mod layout;
 pub mod log;
 pub mod member;
 pub mod membership;
+pub mod named;
 mod record;
 pub mod resend;
 pub mod signing_key;

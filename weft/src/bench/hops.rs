@@ -172,6 +172,7 @@ async fn work(bus: Bus, store: Store, partition: Partition) -> Result<(), Error>
             messages.push(message);
         }
         let mut batch = Batch::new(rand::random());
+        batch.set_replayable(true);
         for message in &messages {
             batch.set(key(partition, message), message.payload.clone());
         }

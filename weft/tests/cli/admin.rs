@@ -63,7 +63,7 @@ async fn what_was_put_aside_is_listed() {
 fn a_mistyped_folder_is_no_new_store() {
     let folder = tempdir().expect("folder");
     let path = folder.path().display().to_string();
-    for command in [&["dead-letters"][..], &["accept-loss"], &["export", "-"]] {
+    for command in [&["dead-letters"][..], &["accept-loss"], &["repair"], &["export", "-"]] {
         let refused = |place: [&str; 2]| {
             failure_line({
                 let mut weft = weft(&["admin"]);
@@ -77,6 +77,37 @@ fn a_mistyped_folder_is_no_new_store() {
         assert!(line.contains("there is no store"), "{line}");
     }
     assert_eq!(folder.path().read_dir().expect("folder").count(), 0, "nothing was made");
+}
+
+#[tokio::test]
+async fn a_damaged_journal_is_cut_only_when_that_is_said() {
+    let folder = tempdir().expect("folder");
+    let store = folder.path().join("store");
+    one_account(&store).await;
+    put_aside(&store, &[(0, 3, "one")]).await;
+    let place = format!("embedded:{}", store.display());
+    let run = |args: &[&str]| weft(&["admin"]).args(args).args(["--store", &place]).output();
+    let whole = run(&["repair"]).expect("run");
+    assert!(whole.status.success(), "{whole:?}");
+    assert!(String::from_utf8_lossy(&whole.stdout).contains("nothing to do"), "{whole:?}");
+
+    let journal = store.join("db/0.jnl");
+    let mut bytes = std::fs::read(&journal).expect("read");
+    // In the first commit of somebody: the store's own at its start has 74 bytes.
+    bytes[74 + 60] ^= 1;
+    std::fs::write(&journal, bytes).expect("write");
+    let refused = run(&["dead-letters"]).expect("run");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("`weft admin repair`"), "{said}");
+    let looked = run(&["repair"]).expect("run");
+    assert_eq!(looked.status.code(), Some(1), "{looked:?}");
+    let said = String::from_utf8_lossy(&looked.stdout).into_owned();
+    assert!(said.contains("dead letter: 1 rows"), "{said}");
+    assert!(!run(&["dead-letters"]).expect("run").status.success(), "nothing was changed");
+    let done = run(&["repair", "--yes"]).expect("run");
+    assert!(done.status.success(), "{done:?}");
+    let listed = run(&["dead-letters"]).expect("run");
+    assert!(listed.status.success() && listed.stdout.is_empty(), "{listed:?}");
 }
 
 #[tokio::test]

@@ -102,12 +102,16 @@ impl Filling {
         batch.guard(import::key(), self.row);
         batch.clear(import::key());
         batch.set(layout::key(), row.clone());
+        batch.set_replayable(false);
         settle(&self.store, batch, layout::key(), &row).await
     }
 }
 
+/// The file still has what goes into it.
 fn new_batch() -> Batch {
-    Batch::new(rand::random())
+    let mut batch = Batch::new(rand::random());
+    batch.set_replayable(true);
+    batch
 }
 
 /// Commits until it has happened. `evidence` stands at `key` then, and no other way leads to it.

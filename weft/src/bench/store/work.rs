@@ -123,6 +123,8 @@ impl Partition {
 
     fn commit_of(&mut self, rooms: &[usize]) -> Batch {
         let mut batch = Batch::new(self.random.random());
+        // As a partition's commits are.
+        batch.set_replayable(true);
         let mut journal = Journal::default();
         for (order, room) in (0..).zip(rooms) {
             self.message(&mut batch, order, *room);

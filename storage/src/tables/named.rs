@@ -1,0 +1,91 @@
+//! What a key stands for, told to people.
+
+use super::key::{KeyReader, Tag};
+
+/// A key in the words of its table.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Named {
+    /// A part of an entry.
+    Entry {
+        /// Its room.
+        room: String,
+        /// Its place there.
+        seq: u64,
+    },
+    /// A row that has one name: table and name.
+    Row(&'static str, String),
+    /// A row of this table.
+    Other(&'static str),
+}
+
+/// What this key stands for.
+#[must_use]
+pub fn named(key: &[u8]) -> Named {
+    let Some(tag) =
+        key.first().and_then(|first| Tag::ALL.into_iter().find(|tag| *tag as u8 == *first))
+    else {
+        return Named::Other("unknown");
+    };
+    let table = table(tag);
+    let row = || {
+        let mut reader = KeyReader::new(tag, key).ok()?;
+        Some(match tag {
+            Tag::Log => {
+                Named::Entry { room: reader.name().ok()?.to_owned(), seq: reader.u64().ok()? }
+            }
+            Tag::Account | Tag::Chosen => Named::Row(table, reader.name().ok()?.to_owned()),
+            Tag::Device => Named::Row(table, format!("of {}", reader.name().ok()?)),
+            Tag::Applied => {
+                let partition = u16::from_be_bytes(reader.array().ok()?);
+                Named::Row(table, format!("of partition {partition}"))
+            }
+            _ => return None,
+        })
+    };
+    row().unwrap_or(Named::Other(table))
+}
+
+fn table(tag: Tag) -> &'static str {
+    match tag {
+        Tag::Layout => "layout",
+        Tag::Applied => "progress",
+        Tag::Journal => "journal",
+        Tag::DeadLetter => "dead letter",
+        Tag::Import => "import",
+        Tag::Log => "entry",
+        Tag::Head => "head of a room",
+        Tag::Member => "member of a room",
+        Tag::Membership => "room of a user",
+        Tag::Inbox => "inbox pointer",
+        Tag::Resend => "resend record",
+        Tag::Account => "account",
+        Tag::Device => "device",
+        Tag::SigningKey => "signing key",
+        Tag::Chosen => "chosen status",
+        Tag::LastActive => "last-seen time",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weft_proto::{RoomId, UserId};
+
+    use super::*;
+
+    #[test]
+    fn entries_and_accounts_are_named() {
+        let room = RoomId::new("alice~bob").expect("room");
+        let entry = named(&super::super::log::range(&room, 7..8).start);
+        assert_eq!(entry, Named::Entry { room: "alice~bob".into(), seq: 7 });
+        let alice = UserId::new("alice").expect("user");
+        let account = named(&super::super::account::key(&alice));
+        assert_eq!(account, Named::Row("account", "alice".into()));
+        assert_eq!(
+            named(&super::super::applied::key(3)),
+            Named::Row("progress", "of partition 3".into())
+        );
+        assert_eq!(named(&super::super::layout::key()), Named::Other("layout"));
+        assert_eq!(named(&[0xfe]), Named::Other("unknown"));
+        assert_eq!(named(&[]), Named::Other("unknown"));
+    }
+}
