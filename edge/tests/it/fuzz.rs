@@ -18,7 +18,13 @@ const END_LIMIT: Duration = Duration::from_secs(20);
 
 fn generous() -> Limits {
     let plenty = Rate { per_second: 1_000_000, burst: 1_000_000 };
-    Limits { accounts: plenty, connects: plenty, ..Limits::default() }
+    Limits {
+        accounts: plenty,
+        connects: plenty,
+        address_connects: plenty,
+        address_connections_max: 100_000,
+        ..Limits::default()
+    }
 }
 
 /// Sends the bytes and no more, and reads until the edge closes.
