@@ -34,6 +34,9 @@ const UNAPPLIED_MESSAGES: usize = 256;
 const TRIM_PAUSE: Duration = Duration::from_millis(250);
 /// Between two looks while there may be more, and something is still to be trimmed.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
+/// An owner that was replaced and stood still may relay once more what it had read before: for so
+/// long at the most, its connection does not outlive that.
+const REPLACED_FOR_MS: u64 = 3_600_000;
 /// Before another look after trouble.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
 /// Without news from the owner's loop.
@@ -115,11 +118,11 @@ impl Relay {
         self.window.applied(self.reading.applied());
         self.trim().await?;
         self.fill().await?;
-        let oldest_ms = self.window.oldest_ms().unwrap_or(u64::MAX);
+        let since_ms = self.window.since_ms();
         let is_trimmed = self.window.done_below() <= self.trimmed_below;
         // What is not trimmed may be relayed once more, by somebody else.
         let known_ms = if is_trimmed { u64::MAX } else { self.reading.outside_since_ms() };
-        self.reading.set_outside_since(oldest_ms.min(known_ms));
+        self.reading.set_outside_since(since_ms.min(known_ms));
         self.backlog.set(self.window.open.len() as f64);
         let batch = self.window.take();
         if batch.is_empty() {
@@ -216,6 +219,8 @@ struct Window {
     unapplied_bytes: usize,
     /// Read, and neither applied nor given up: when the stream took them.
     open: BTreeMap<u64, u64>,
+    /// When the stream took the newest that was read.
+    newest_ms: u64,
 }
 
 impl Window {
@@ -228,6 +233,7 @@ impl Window {
             unapplied: BTreeMap::new(),
             unapplied_bytes: 0,
             open: BTreeMap::new(),
+            newest_ms: 0,
         }
     }
 
@@ -239,6 +245,7 @@ impl Window {
 
     fn push(&mut self, message: OutsideMessage) {
         self.next_seq = self.next_seq.max(message.seq + 1);
+        self.newest_ms = self.newest_ms.max(message.stored_at_ms);
         if message.problem.is_some() {
             return;
         }
@@ -308,10 +315,10 @@ impl Window {
         self.open.first_key_value().map_or(self.next_seq, |(seq, _)| *seq)
     }
 
-    /// When the oldest message came that may be relayed, or may have been and may be once more;
-    /// `None`: there is none.
-    fn oldest_ms(&self) -> Option<u64> {
-        self.open.values().copied().min()
+    /// What came before this, Unix milliseconds by the server's clock, is not relayed any more.
+    fn since_ms(&self) -> u64 {
+        let of_others_ms = self.newest_ms.saturating_sub(REPLACED_FOR_MS);
+        self.open.values().copied().min().unwrap_or(u64::MAX).min(of_others_ms)
     }
 
     /// Only a new message can change something.
@@ -386,6 +393,24 @@ mod tests {
         window.done(9);
         window.applied(30);
         assert_eq!((window.done_below(), window.is_idle()), (10, true));
+    }
+
+    #[test]
+    fn what_may_be_relayed_again_is_not_forgotten() {
+        const HOUR_MS: u64 = 3_600_000;
+        let mut window = Window::new(1);
+        assert_eq!(window.since_ms(), 0, "nothing is known yet");
+        let came = |seq, hours| OutsideMessage {
+            stored_at_ms: hours * HOUR_MS,
+            ..message(seq, "bot", 10)
+        };
+        window.push(came(1, 30));
+        window.push(came(2, 60));
+        assert_eq!(window.since_ms(), 30 * HOUR_MS);
+        window.done(1);
+        assert_eq!(window.since_ms(), 59 * HOUR_MS, "another owner may have read it");
+        window.done(2);
+        assert_eq!(window.since_ms(), 59 * HOUR_MS);
     }
 
     #[test]

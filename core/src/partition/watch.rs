@@ -115,9 +115,9 @@ impl Reading {
         self.applied_more.notified().await;
     }
 
-    /// When the oldest message of other systems came that is still in its stream, Unix milliseconds:
-    /// it may be relayed once more, so what its client id got must be known until it is gone.
-    /// `u64::MAX`: there is none; 0: that is not known yet.
+    /// What came of other systems before this, Unix milliseconds by the server's clock, is out of its
+    /// stream and is not relayed once more: what its client ids got need not be known. 0: that is
+    /// not known yet.
     pub(super) fn outside_since_ms(&self) -> u64 {
         self.outside_since_ms.load(Ordering::SeqCst)
     }
