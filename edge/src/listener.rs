@@ -228,6 +228,8 @@ impl AsyncWrite for Connection {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
 
     #[test]
@@ -236,5 +238,23 @@ mod tests {
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
         assert!(head.ends_with(&format!("content-length: {}", body.len())), "{}", body.len());
         serde_json::from_str::<serde_json::Value>(body).expect("json");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_nothing_is_given_up() {
+        let tcp = bind(([127, 0, 0, 1], 0).into()).expect("listen");
+        let addr = tcp.local_addr().expect("an address");
+        let listener = Listener::new(tcp, &Shutdown::new());
+        let (peer, accepted) = tokio::join!(TcpStream::connect(addr), listener.accept());
+        let (mut connection, _) = accepted.expect("accepted");
+        let (began, block) = (Instant::now(), vec![0; 1 << 20]);
+        let error = loop {
+            if let Err(error) = connection.write_all(&block).await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed() >= WRITE_STALL);
+        drop(peer);
     }
 }
