@@ -35,7 +35,7 @@ pub type IdKey = (RoomId, UserId, [u8; 16]);
 pub struct Checker {
     pub entries: BTreeMap<Place, Kept>,
     pub row: Applied,
-    /// What the commit before the newest one had applied: a store may lose the newest.
+    /// What is applied whatever a store may lose: the newest commit, where a log still has it.
     pub settled_seq: u64,
     by_position: BTreeMap<Position, Place>,
     pub ids: BTreeMap<IdKey, u64>,
@@ -117,7 +117,9 @@ impl Checker {
             life.name, row.epoch, row.stream_seq, row.published_up_to, row.floor_hour
         ));
         self.watched.commits(life, row.epoch);
-        self.settled_seq = before.stream_seq;
+        // One that no log has is answered when a store can't lose it any more.
+        let settled = if batch.is_replayable() { before } else { after };
+        self.settled_seq = settled.stream_seq;
         self.row = row;
         if let Some((stream_seq, journal)) = written {
             self.kept(life, stream_seq, &journal, position, snapshot)?;
