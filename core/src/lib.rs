@@ -22,12 +22,13 @@ use tokio_util::sync::DropGuard;
 use weft_nats::membership::Nodes;
 use weft_nats::{AssetOptions, Bus, Connection, EventPublisher, Membership, NodeInfo, assets};
 use weft_proto::{NodeId, Partition, UserId};
-use weft_runtime::{Clock, Shutdown, SystemClock};
+use weft_runtime::{Clock, Shutdown};
 use weft_storage::Store;
 
 pub use error::Error;
 pub use metrics::METRICS;
 use partition::owner::{Owners, Progress, partitions_of};
+use partition::quota::Quota;
 pub use partition::quota::QuotaLimits;
 pub use partition::watch::TICK_INTERVAL;
 use start::Start;
@@ -54,7 +55,7 @@ pub struct CoreOptions {
     pub assets: AssetOptions,
     /// Outside systems: accounts without a password, made at start.
     pub bots: Vec<UserId>,
-    /// How much one sender may ask of a partition.
+    /// How much one sender may ask, of all partitions together.
     pub quota: QuotaLimits,
     /// How long an access token lives.
     pub token_life: Duration,
@@ -65,6 +66,8 @@ pub struct CoreOptions {
     pub assignment: Assignment,
     /// For how long a store in trouble is borne.
     pub store_patience: StorePatience,
+    /// Tells the time: the machine's clock, but for tests.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// By which nodes the partitions are shared out.
@@ -112,7 +115,7 @@ impl Core {
         let (tick_interval, assignment) = (options.tick_interval, options.assignment);
         let health = StoreHealth::new(options.store_patience);
         let store = health.watched(store);
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock = options.clock;
         let partitions = assets.partitions;
         let mut start = Start::begin();
         start
@@ -148,7 +151,8 @@ impl Core {
             clock,
             node: node.clone(),
             partitions,
-            quota,
+            quota: Arc::new(Quota::new(quota)),
+            groups: Arc::default(),
             assets: Arc::new(assets),
             tick_interval,
         };

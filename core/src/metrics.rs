@@ -26,6 +26,7 @@ const REFUSALS: &[&str] = &[
     "room_exists",
     "already_member",
     "room_full",
+    "too_many_groups",
     "conflict",
     "rate_limited",
     "overloaded",
@@ -128,6 +129,25 @@ pub(crate) static REFUSED_UNHEARD: CounterBy = CounterBy::new(
     REFUSALS,
 );
 
+/// How far this machine's clock is off.
+pub(crate) static CLOCK_AHEAD: Gauge = Gauge::new(
+    "weft_core_clock_ahead_seconds",
+    "By how much this machine's clock is ahead of nats-server's; below 0 it is behind it. Beyond 120 nothing is committed",
+);
+
+/// What a partition's rooms take in memory.
+pub(crate) static ROOMS: GaugeBy = GaugeBy::new(
+    "weft_core_rooms_bytes",
+    "What a partition's rooms take in memory, about",
+    "partition",
+);
+
+/// Rooms that were forgotten to make room.
+pub(crate) static ROOMS_FORGOTTEN: Counter = Counter::new(
+    "weft_core_rooms_forgotten_total",
+    "Rooms that were forgotten because all of them took too much memory, and are read again when they are used",
+);
+
 /// All of them.
 pub static METRICS: &List = &[
     &PARTITIONS,
@@ -152,4 +172,7 @@ pub static METRICS: &List = &[
     &STORE_TROUBLE,
     &SIGN_INS,
     &REFRESH_TOKENS_REUSED,
+    &CLOCK_AHEAD,
+    &ROOMS,
+    &ROOMS_FORGOTTEN,
 ];

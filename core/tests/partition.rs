@@ -1,5 +1,9 @@
 //! What the owner of a partition promises, with a log, a bus and a store in memory.
 
+#[path = "partition/clocks.rs"]
+mod clocks;
+#[path = "partition/groups.rs"]
+mod groups;
 #[path = "partition/holes.rs"]
 mod holes;
 #[path = "partition/loss.rs"]
@@ -260,7 +264,7 @@ async fn large_fan_out_is_split_into_commits() {
     owner.leave().await.expect("leave");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn old_and_early_client_ids_are_refused_and_resends_are_not() {
     let world = World::new(&["alice", "bob"]).await;
     let owner = world.own("n1").await;
@@ -311,7 +315,7 @@ async fn a_command_waits_for_the_one_before_it() {
     owner.leave().await.expect("leave");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_clock_that_goes_back_does_not_let_a_forgotten_id_in_again() {
     let world = World::new(&["alice", "bob"]).await;
     let owner = world.own("n1").await;

@@ -173,6 +173,11 @@ fn the_session_order_is_missed() {
 }
 
 #[test]
+fn commits_while_clocks_differ_are_noticed() {
+    notices(Removed::Core(Rule::ClocksAgree), "is of the future");
+}
+
+#[test]
 fn a_cursor_before_its_audit_is_noticed() {
     notices(Removed::AuditBeforeCursor, "has a cursor beyond");
 }

@@ -5,6 +5,7 @@
 mod lost_store;
 mod wire;
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -26,6 +27,30 @@ async fn ticks_reach_an_edge() {
             break;
         }
     }
+    fixture.end().await;
+}
+
+#[tokio::test]
+async fn a_core_whose_clock_is_a_day_ahead_waits_until_it_is_set() {
+    let fixture = Fixture::new().await;
+    let mut sender = fixture.sender().await;
+    sender.send(1).await;
+    let floor_hour = fixture.floor_hour().await;
+    let hour_ms = 3_600_000;
+    fixture.clock.0.store(26 * hour_ms, Ordering::SeqCst);
+    let mut ticks = fixture.ticks().await;
+    let waits = async {
+        // The log has it, and its owner is alive.
+        while ticks.next().await.last_seq < 2 {}
+        // New commands are refused by the edges meanwhile.
+        let told = ticks.next().await;
+        assert_eq!((told.epoch, told.stalled), (1, true));
+        assert_eq!(fixture.floor_hour().await, floor_hour);
+        fixture.clock.0.store(0, Ordering::SeqCst);
+    };
+    tokio::join!(sender.send(1), waits);
+    sender.send(1).await;
+    assert!(fixture.floor_hour().await <= floor_hour + 1);
     fixture.end().await;
 }
 

@@ -19,6 +19,7 @@ const RESULTS: &[&str] = &[
     "room_exists",
     "already_member",
     "room_full",
+    "too_many_groups",
     "conflict",
     "rate_limited",
     "overloaded",

@@ -33,6 +33,8 @@ const ACKED_MAX: usize = 32;
 pub(crate) struct Command {
     pub(crate) room: RoomId,
     pub(crate) client_id: ClientId,
+    /// The sender gave no id: it is this edge's.
+    pub(crate) is_made: bool,
     /// The body in its JSON form.
     pub(crate) payload: Bytes,
 }

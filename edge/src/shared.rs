@@ -216,12 +216,16 @@ impl Shared {
         if attempt.attempt > 0 {
             metrics::RESENDS.increment();
         }
-        let Command { room, client_id, payload } = &attempt.command;
+        let Command { room, client_id, is_made, payload } = &attempt.command;
         let token = answers.token(attempt.number, attempt.attempt);
         let client_id = client_id.to_string();
         let after = attempt.after.map(|after| after.to_string());
-        let ids = (client_id.as_str(), after.as_deref());
-        let sent = self.publisher.publish(&token, sender, room, ids, payload.clone()).await;
+        let (id, payload, publisher) = (client_id.as_str(), payload.clone(), &self.publisher);
+        let sent = if *is_made {
+            publisher.publish_without_id(&token, sender, room, id, payload).await
+        } else {
+            publisher.publish(&token, sender, room, (id, after.as_deref()), payload).await
+        };
         sent.or_else(|error| match error {
             weft_nats::Error::Timeout(_) => Ok(()),
             weft_nats::Error::TooLarge { .. } => {

@@ -55,6 +55,8 @@ pub enum ErrorCode {
     AlreadyMember,
     /// The room has as many members as it may have.
     RoomFull,
+    /// A user who is to be put into a group is in as many as one may be.
+    TooManyGroups,
     /// The same client id was used with another content.
     Conflict,
     /// A quota or rate limit of the caller is used up.
@@ -103,6 +105,7 @@ impl ErrorCode {
             Self::UserExists => "user_exists",
             Self::AlreadyMember => "already_member",
             Self::RoomFull => "room_full",
+            Self::TooManyGroups => "too_many_groups",
             Self::Conflict => "conflict",
             Self::RateLimited => "rate_limited",
             Self::Overloaded => "overloaded",
@@ -149,6 +152,7 @@ impl ErrorCode {
             | Self::UserExists
             | Self::AlreadyMember
             | Self::RoomFull
+            | Self::TooManyGroups
             | Self::Conflict
             | Self::ResendInOrder => 409,
             Self::TooSlow => 408,

@@ -20,6 +20,10 @@ pub const FANOUT_LIMIT: usize = 100;
 pub const CREATE_MEMBERS_MAX: usize = 99;
 /// Most members of a group.
 pub const GROUP_MEMBERS_MAX: usize = 100_000;
+/// Whoever is in so many groups is put into no more. Counted now and then, so some more may be.
+pub const GROUPS_PER_USER_MAX: usize = 10_000;
+/// Groups that one session follows; more than [`GROUPS_PER_USER_MAX`], which is no exact limit.
+pub const FEEDS_PER_SESSION_MAX: usize = 12_000;
 /// Most entries that one page of history or sync carries.
 pub const PAGE_ENTRIES_MAX: u32 = 200;
 /// A page of history or sync ends after the entry that passes this size, in bytes.

@@ -6,6 +6,7 @@ mod dead_letters;
 mod drain;
 mod export;
 mod import;
+mod lower_floor;
 mod nodes;
 mod presence;
 mod progress;
@@ -40,6 +41,9 @@ enum AdminCommand {
     /// Says what an embedded store whose journal is damaged would lose, and leaves that out where it
     /// is told to.
     Repair(repair::RepairOptions),
+    /// Lets fresh client ids in again that are all refused as `expired_id`, since a clock was ahead
+    /// once.
+    LowerFloor(lower_floor::LowerFloorOptions),
     /// Writes everything in a store to a file, from which any store can be filled: a backup, or the
     /// way to another engine.
     Export(export::ExportOptions),
@@ -155,6 +159,7 @@ pub fn run(options: AdminOptions) -> Result<(), Error> {
             AdminCommand::DeadLetters(place) => dead_letters::list(&place.open()?.store).await,
             AdminCommand::AcceptLoss(options) => accept_loss::run(options).await,
             AdminCommand::Repair(options) => repair::run(&options),
+            AdminCommand::LowerFloor(options) => lower_floor::run(options).await,
             AdminCommand::Export(options) => export::run(options).await,
             AdminCommand::Import(options) => import::run(options).await,
             AdminCommand::Presence(options) => presence::run(&options).await,

@@ -1,9 +1,11 @@
 //! What a message of the ingest log asks for.
 
+use bytes::Bytes;
 use weft_nats::{IngestMessage, MadeBy, ReplyTo};
 use weft_proto::limits::FRAME_BYTES_MAX;
 use weft_proto::{ApiError, Body, ClientId, ErrorCode, Partition, RoomId, UserId, partition_of};
 use weft_storage::tables::dead_letter::DeadLetter;
+use weft_storage::tables::resend;
 
 /// A well-formed command.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,8 +23,47 @@ pub struct Command {
     pub after: Option<ClientId>,
     /// What the room shall take.
     pub body: Body,
+    /// How large that came.
+    pub bytes: usize,
     /// Tells a resend from another content under the same client id.
     pub content_hash: u64,
+}
+
+const HOUR_MS: u64 = 3_600_000;
+/// An id that an edge made is kept by its own hour where that is no further from the log's.
+const EDGE_HOURS_OFF_MAX: u32 = 24;
+
+/// Hours since the Unix epoch.
+#[must_use]
+pub fn hour_of(time_ms: u64) -> u32 {
+    u32::try_from(time_ms / HOUR_MS).unwrap_or(u32::MAX)
+}
+
+impl Command {
+    /// The rows that may hold what its client id got: where it is kept first. `stored_at_ms`: when
+    /// the log took this command.
+    #[must_use]
+    pub fn resend_rows(&self, partition: Partition, stored_at_ms: u64) -> Vec<Bytes> {
+        let Some(id) = &self.client_id else { return Vec::new() };
+        let whose = (&self.room, &self.sender);
+        match self.made_by {
+            None => vec![resend::key(partition, whose.0, whose.1, id)],
+            Some(MadeBy::Relay) => vec![resend::relayed_key(partition, whose, id)],
+            Some(MadeBy::Edge) => {
+                // An edge publishes again for a minute at the most. Where its clock is wrong by a
+                // day, the id's hour says nothing: the log's does, or the next one.
+                let (hour, hour_of_log) = (id.hour(), hour_of(stored_at_ms));
+                let mut hours = vec![hour, hour_of_log, hour_of_log.saturating_sub(1)];
+                if hour.abs_diff(hour_of_log) > EDGE_HOURS_OFF_MAX {
+                    hours.rotate_left(1);
+                }
+                let kept = hours.into_iter();
+                let kept = kept.map(|hour| resend::edge_made_key(partition, hour, whose, id));
+                // A core of before kept it as if it were the sender's own.
+                kept.chain([resend::key(partition, whose.0, whose.1, id)]).collect()
+            }
+        }
+    }
 }
 
 /// One message of the ingest log, decoded.
@@ -89,13 +130,12 @@ fn decode(
         Body::message(text.to_owned())?
     };
     let content_hash = body.content_hash();
-    Ok(Command { sender, room, client_id, made_by, after, body, content_hash })
+    let bytes = message.payload.len();
+    Ok(Command { sender, room, client_id, made_by, after, body, bytes, content_hash })
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
 
     fn message(payload: &'static [u8]) -> IngestMessage {

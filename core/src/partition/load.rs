@@ -1,9 +1,12 @@
 //! Reads what a run of commands needs before it can be planned: one round for resends and heads,
 //! a second one where groups or users are not known yet.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use weft_proto::{Body, Entry, Partition, Position, RoomId, RoomKind, UserId};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, future, stream};
+use weft_proto::{Body, Entry, Partition, RoomId, RoomKind, UserId};
 use weft_storage::tables::head::Head;
 use weft_storage::tables::member::Member;
 use weft_storage::tables::resend::Resend;
@@ -11,9 +14,13 @@ use weft_storage::tables::{account, head, log, member, resend};
 use weft_storage::{Error, Snapshot};
 
 use super::command::{Command, Incoming};
+use super::groups::GroupCounts;
 use super::plan::Found;
-use super::state::{Answered, Members, Place, ResendKey, Room, State};
+use super::rooms::{LookedUp, Members, Room};
+use super::state::{Answered, Place, ResendKey, State};
 
+/// Groups whose members are read at once.
+const GROUPS_AT_ONCE: usize = 32;
 /// Member rows read at once.
 const ROWS_PER_SCAN: usize = 256;
 /// Entries of resends read at once: with the largest ones 6 MB.
@@ -29,51 +36,66 @@ pub async fn load(
     state: &mut State,
     partition: Partition,
     run: &[Incoming],
+    (counts, now_ms): (&GroupCounts, u64),
 ) -> Result<Found, Error> {
     let commands: Vec<&Command> = run.iter().filter_map(|i| i.command.as_ref().ok()).collect();
-    let resends = load_heads_and_resends(snapshot, state, partition, &commands).await?;
+    let records = resend_rows(state, partition, run);
+    let resends = load_heads_and_resends(snapshot, state, records, &commands).await?;
     let resends = load_answered(snapshot, &commands, resends).await?;
-    load_members(snapshot, state, &commands).await?;
-    let accounts = load_accounts(snapshot, state, &commands).await?;
-    Ok(Found { resends, accounts })
+    let accounts = load_accounts(snapshot, named(state, &commands));
+    let groups = counts.of(snapshot, joining(&commands), now_ms);
+    let members = load_members(snapshot, state, &commands);
+    let ((), accounts, groups) = future::try_join3(members, accounts, groups).await?;
+    Ok(Found { resends, accounts, groups })
+}
+
+/// The rows that hold what the run's client ids got, and of the ids that they come after.
+fn resend_rows(state: &State, partition: Partition, run: &[Incoming]) -> Vec<(ResendKey, Bytes)> {
+    let mut rows = Vec::new();
+    for incoming in run {
+        let Ok(command) = &incoming.command else { continue };
+        let key = |id| (command.room.clone(), command.sender.clone(), id);
+        if let Some(id) = command.client_id {
+            let own = command.resend_rows(partition, incoming.stored_at_ms);
+            rows.extend(own.into_iter().map(|row| (key(id), row)));
+        }
+        // What it comes after is in memory, as a rule.
+        if let Some(after) = command.after.filter(|id| state.recent(&key(*id)).is_none()) {
+            let row = resend::key(partition, &command.room, &command.sender, &after);
+            rows.push((key(after), row));
+        }
+    }
+    rows
 }
 
 async fn load_heads_and_resends(
     snapshot: &dyn Snapshot,
     state: &mut State,
-    partition: Partition,
+    records: Vec<(ResendKey, Bytes)>,
     commands: &[&Command],
 ) -> Result<HashMap<ResendKey, Resend>, Error> {
-    let ids: Vec<_> = commands
-        .iter()
-        .flat_map(|c| {
-            let id = |id| (c.room.clone(), c.sender.clone(), id);
-            // What it comes after is in memory, as a rule.
-            let after = c.after.map(id).filter(|key| state.recent(key).is_none());
-            c.client_id.map(id).into_iter().chain(after)
-        })
-        .collect();
     let unknown: BTreeSet<&RoomId> =
-        commands.iter().map(|c| &c.room).filter(|room| !state.rooms.contains_key(room)).collect();
-    let keys = ids
-        .iter()
-        .map(|(room, sender, id)| resend::key(partition, room, sender, id))
-        .chain(unknown.iter().map(|room| head::key(room)))
-        .collect();
+        commands.iter().map(|c| &c.room).filter(|room| !state.rooms.knows(room)).collect();
+    let (names, mut keys): (Vec<ResendKey>, Vec<Bytes>) = records.into_iter().unzip();
+    keys.extend(unknown.iter().map(|room| head::key(room)));
     let mut rows = snapshot.get_many(keys).await?.into_iter();
     let mut resends = HashMap::new();
-    for (key, row) in ids.into_iter().zip(rows.by_ref()) {
+    for (key, row) in names.into_iter().zip(rows.by_ref()) {
         if let Some(row) = row {
             resends.insert(key, Resend::decode(&row)?);
         }
     }
-    for (id, row) in unknown.into_iter().zip(rows) {
-        let (position, head) = match row {
-            Some(row) => head::decode(&row).map(|(position, head)| (Some(position), head))?,
-            None => (None, Head::default()),
-        };
-        let room = read_room(snapshot, id, position, head).await?;
-        state.rooms.insert(id.clone(), room);
+    // Each group's members are a scan of their own: on the way to a store that is elsewhere, many at
+    // once. All from the one snapshot.
+    let reads: Vec<BoxFuture<'_, _>> = unknown
+        .into_iter()
+        .zip(rows)
+        .map(|(id, row)| read_room(snapshot, id, row).boxed())
+        .collect();
+    let rooms: Vec<(RoomId, Room)> =
+        stream::iter(reads).buffered(GROUPS_AT_ONCE).try_collect().await?;
+    for (id, room) in rooms {
+        state.rooms.insert(id, room);
     }
     Ok(resends)
 }
@@ -113,17 +135,20 @@ async fn load_answered(
 async fn read_room(
     snapshot: &dyn Snapshot,
     id: &RoomId,
-    position: Option<Position>,
-    head: Head,
-) -> Result<Room, Error> {
+    row: Option<Bytes>,
+) -> Result<(RoomId, Room), Error> {
+    let (place, head) = match row {
+        Some(row) => head::decode(&row).map(|(position, head)| (Place::At(position), head))?,
+        None => (Place::Nowhere, Head::default()),
+    };
     let members = if head.large {
-        Members::Some(HashMap::new())
+        Members::Some(LookedUp::default())
     } else if id.kind() == RoomKind::Group && head.seq > 0 {
         Members::All(read_members(snapshot, id).await?)
     } else {
         Members::All(BTreeMap::new())
     };
-    Ok(Room { head, place: position.map_or(Place::Nowhere, Place::At), members, touched: 0 })
+    Ok((id.clone(), Room { head, place, members, touched: 0 }))
 }
 
 async fn read_members(
@@ -157,13 +182,15 @@ async fn load_members(
     commands: &[&Command],
 ) -> Result<(), Error> {
     let mut wanted: BTreeSet<(&RoomId, &UserId)> = BTreeSet::new();
+    let settled = state.settled;
     for command in commands {
-        if let Some(Room { members: Members::Some(known), .. }) = state.rooms.get(&command.room) {
+        state.rooms.change(&command.room, |room| {
+            let Members::Some(known) = &mut room.members else { return };
             let users = std::iter::once(&command.sender).chain(command.body.user());
-            wanted.extend(
-                users.filter(|user| !known.contains_key(*user)).map(|user| (&command.room, user)),
-            );
-        }
+            wanted
+                .extend(users.filter(|user| !known.knows(user)).map(|user| (&command.room, user)));
+            known.forget(settled);
+        });
     }
     if wanted.is_empty() {
         return Ok(());
@@ -172,18 +199,46 @@ async fn load_members(
     for ((room, user), row) in wanted.into_iter().zip(snapshot.get_many(keys).await?) {
         let row = row.map(|row| Member::decode(&row)).transpose()?;
         let row = row.filter(|row| row.role().is_some());
-        if let Some(Room { members: Members::Some(known), .. }) = state.rooms.get_mut(room) {
-            known.insert(user.clone(), row);
-        }
+        state.rooms.change(room, |room| {
+            if let Members::Some(known) = &mut room.members {
+                known.insert(user.clone(), row);
+            }
+        });
     }
     Ok(())
 }
 
+/// Those users that exist, of all that the commands need to know about.
 async fn load_accounts(
     snapshot: &dyn Snapshot,
-    state: &State,
-    commands: &[&Command],
-) -> Result<std::collections::HashSet<UserId>, Error> {
+    wanted: BTreeSet<UserId>,
+) -> Result<HashSet<UserId>, Error> {
+    if wanted.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let rows = snapshot.get_many(wanted.iter().map(account::key).collect()).await?;
+    let exist = wanted.into_iter().zip(rows).filter(|(_, row)| row.is_some());
+    Ok(exist.map(|(user, _)| user).collect())
+}
+
+/// The users whom the commands put into groups.
+fn joining(commands: &[&Command]) -> BTreeSet<UserId> {
+    let mut joining = BTreeSet::new();
+    for command in commands {
+        match &command.body {
+            Body::Create { members, .. } => {
+                joining.insert(command.sender.clone());
+                joining.extend(members.iter().cloned());
+            }
+            Body::Add { user, .. } => drop(joining.insert(user.clone())),
+            _ => {}
+        }
+    }
+    joining
+}
+
+/// The users whose accounts the commands need.
+fn named(state: &State, commands: &[&Command]) -> BTreeSet<UserId> {
     let mut wanted: BTreeSet<UserId> = BTreeSet::new();
     for command in commands {
         let is_new = state.rooms.get(&command.room).is_none_or(|room| room.head.seq == 0);
@@ -201,14 +256,95 @@ async fn load_accounts(
             _ => {}
         }
     }
-    if wanted.is_empty() {
-        return Ok(std::collections::HashSet::new());
+    wanted
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use tokio::time::{Instant, sleep};
+    use weft_proto::{ClientId, Role};
+    use weft_storage::engine::Pair;
+    use weft_storage::memory::Memory;
+    use weft_storage::{Batch, Store};
+
+    use super::*;
+
+    /// A store that is elsewhere.
+    struct Far(Arc<dyn Snapshot>);
+
+    const WAY: Duration = Duration::from_millis(10);
+
+    #[async_trait]
+    impl Snapshot for Far {
+        fn read_version(&self) -> weft_proto::Position {
+            self.0.read_version()
+        }
+
+        async fn get(&self, key: Bytes) -> Result<Option<Bytes>, Error> {
+            sleep(WAY).await;
+            self.0.get(key).await
+        }
+
+        async fn get_many(&self, keys: Vec<Bytes>) -> Result<Vec<Option<Bytes>>, Error> {
+            sleep(WAY).await;
+            self.0.get_many(keys).await
+        }
+
+        async fn scan(
+            &self,
+            range: std::ops::Range<Bytes>,
+            limit: usize,
+            reverse: bool,
+        ) -> Result<Vec<Pair>, Error> {
+            sleep(WAY).await;
+            self.0.scan(range, limit, reverse).await
+        }
     }
-    let rows = snapshot.get_many(wanted.iter().map(account::key).collect()).await?;
-    Ok(wanted
-        .into_iter()
-        .zip(rows)
-        .filter(|(_, row)| row.is_some())
-        .map(|(user, _)| user)
-        .collect())
+
+    fn group(number: usize) -> RoomId {
+        RoomId::new(&format!("g{number}")).expect("id")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_groups_are_read_at_once() {
+        const GROUPS: usize = 300;
+        let (store, alice) = (Store::new(Memory::new()), UserId::new("alice").expect("id"));
+        let mut batch = Batch::new([1; 16]);
+        for room in (0..GROUPS).map(group) {
+            let head = Head { seq: 1, member_count: 1, ..Head::default() };
+            head::put(&mut batch, &room, 0, &head);
+            batch.set(member::key(&room, &alice), Member::joined(Role::Owner, 1).encode());
+        }
+        store.commit(batch).await.expect("commit");
+        let incoming = |number| {
+            let body = Body::Message { text: "x".into() };
+            let command = Command {
+                sender: alice.clone(),
+                room: group(number),
+                client_id: Some(ClientId::from_parts(1, 1)),
+                made_by: None,
+                after: None,
+                content_hash: body.content_hash(),
+                body,
+                bytes: 1,
+            };
+            let (stream_seq, stored_at_ms) = (1, 1);
+            let (sender, reply) = (alice.to_string(), None);
+            Incoming { stream_seq, stored_at_ms, sender, reply, command: Ok(command), letter: None }
+        };
+        let run: Vec<Incoming> = (0..GROUPS).map(incoming).collect();
+        let snapshot = Far(store.snapshot().await.expect("snapshot"));
+        let (mut state, counts) = (State::new(usize::MAX), GroupCounts::default());
+        let began = Instant::now();
+        load(&snapshot, &mut state, 0, &run, (&counts, 1)).await.expect("loaded");
+        assert!(began.elapsed() < 15 * WAY, "{:?}", began.elapsed());
+        for room in (0..GROUPS).map(group) {
+            let known = state.rooms.get(&room).expect("loaded");
+            assert_eq!((known.head.seq, known.members.role(&alice)), (1, Some(Role::Owner)));
+        }
+    }
 }

@@ -14,8 +14,11 @@
 //! - A command is planned exactly once per owner; one that was answered before gets that answer.
 
 pub mod aside;
+pub mod clocks;
 pub mod command;
 pub mod evidence;
+pub mod floor;
+pub mod groups;
 pub mod load;
 pub mod loss;
 pub mod owner;
@@ -24,6 +27,7 @@ pub mod ports;
 pub mod publish;
 pub mod quota;
 mod relay;
+pub mod rooms;
 pub mod rules;
 pub mod sabotage;
 pub mod state;

@@ -25,8 +25,9 @@ use weft_runtime::{Clock, Shutdown};
 use weft_storage::{BatchId, Store};
 
 use super::aside::Aside;
+use super::groups::GroupCounts;
 use super::ports::{EventBus, NatsBus, NatsLog, NatsOutside, Streams};
-use super::quota::QuotaLimits;
+use super::quota::Quota;
 use super::worker::Worker;
 use crate::error::Error;
 use crate::metrics;
@@ -48,6 +49,11 @@ const BEAT: Duration = Duration::from_secs(1);
 /// A task that gives none for so long stands still.
 const BEAT_SILENCE_MAX: Duration = Duration::from_secs(15);
 
+/// What rooms in memory may take in a process that owns all partitions.
+const ROOMS_BYTES_MAX: usize = 256 << 20;
+/// The least for one partition.
+const ROOMS_BYTES_MIN: usize = 4 << 20;
+
 /// What every worker of this node shares.
 #[derive(Clone)]
 pub struct Owners {
@@ -66,7 +72,9 @@ pub struct Owners {
     /// How many partitions there are.
     pub partitions: Partition,
     /// How much one sender may ask.
-    pub quota: QuotaLimits,
+    pub quota: Arc<Quota>,
+    /// In how many groups users are.
+    pub groups: Arc<GroupCounts>,
     /// The streams, should one have to be made again.
     pub assets: Arc<AssetOptions>,
     /// Between two ticks of a partition; `None`: none.
@@ -153,6 +161,11 @@ impl Owners {
     /// Starts a task for each partition.
     #[must_use]
     pub fn start(self, nodes: &watch::Receiver<Nodes>, shutdown: &Shutdown) -> Progress {
+        let share = share_quota(self.clone(), nodes.clone());
+        let stop = shutdown.token().clone();
+        shutdown.spawn("quota", async move {
+            stop.run_until_cancelled(share).await;
+        });
         let (taken, taken_rx) = watch::channel(BTreeSet::new());
         let (failed, failed_rx) = watch::channel(None);
         let tell = Arc::new(Tell { taken, failed, beats: Mutex::default() });
@@ -187,6 +200,18 @@ async fn keep_on(
         error!(partition, "the partition's task panicked: it begins again");
         tell.left(partition);
         pause(PANIC_PAUSE, &stop).await;
+    }
+}
+
+/// Gives senders this node's share, as the partitions are shared out.
+async fn share_quota(owners: Owners, mut nodes: watch::Receiver<Nodes>) {
+    let partitions = owners.partitions;
+    loop {
+        let owned = partitions_of(&nodes.borrow_and_update(), partitions, &owners.node).len();
+        owners.quota.set_share(owned, partitions.into());
+        if nodes.changed().await.is_err() {
+            return;
+        }
     }
 }
 
@@ -327,7 +352,9 @@ async fn own(
         bus: Arc::new(NatsBus::new(owners.events.clone(), streams)) as Arc<dyn EventBus>,
         clock: Arc::clone(&owners.clock),
         new_batch_id: Box::new(rand::random::<BatchId>),
-        quota: owners.quota,
+        quota: Arc::clone(&owners.quota),
+        groups: Arc::clone(&owners.groups),
+        rooms_bytes_max: (ROOMS_BYTES_MAX / usize::from(owners.partitions)).max(ROOMS_BYTES_MIN),
         aside,
         tick_interval: owners.tick_interval,
     };

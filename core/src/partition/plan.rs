@@ -16,11 +16,12 @@ use weft_storage::tables::{
 };
 use weft_storage::{Batch, BatchId};
 
-use super::command::{Command, Incoming};
-use super::quota::Quota;
+use super::command::{Command, Incoming, hour_of};
+use super::quota::{Cost, Quota};
+use super::rooms::{Members, Room};
 use super::rules::{self, Change};
 use super::sabotage::{self, Rule};
-use super::state::{Answered, CommitNo, Members, Place, ResendKey, Room, State};
+use super::state::{Answered, CommitNo, Place, ResendKey, State};
 use crate::metrics;
 
 /// A plan with so many bytes takes nothing more. One entry more (400 kB of text, 100 inbox
@@ -32,7 +33,7 @@ const FULL_COMMANDS: usize = 512;
 /// 6.6 kB of users) keeps it under the limit for values, 100 kB.
 const FULL_JOURNAL_BYTES: usize = 80_000;
 /// Resend records older than this many hours are removed, and their ids refused from then on.
-const RESEND_HOURS: u64 = 25;
+const RESEND_HOURS: u32 = 25;
 
 /// What the store says about a run of commands; see [`load`](super::load).
 #[derive(Default, Debug)]
@@ -41,6 +42,8 @@ pub struct Found {
     pub resends: HashMap<ResendKey, Answered>,
     /// Those users that exist, of all that a command needs to know about.
     pub accounts: HashSet<UserId>,
+    /// In how many groups those are whom a command puts into one, about.
+    pub groups: HashMap<UserId, usize>,
 }
 
 /// An entry that a commit writes.
@@ -65,6 +68,8 @@ pub struct Plan {
     commands: usize,
     stream_seq: u64,
     stored_at_ms: u64,
+    /// When the log took the oldest of its commands.
+    oldest_ms: u64,
     entries: Vec<PlannedEntry>,
     journal: Journal,
     journal_bytes: usize,
@@ -104,6 +109,18 @@ pub struct Guards {
     pub layout_row: Bytes,
 }
 
+/// What is known beside the plan when it is closed.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Closing {
+    /// The stream sequence up to which events are known to be published.
+    pub published: u64,
+    /// The owner's time, Unix milliseconds.
+    pub now_ms: u64,
+    /// Every message of another system that came before this is deleted: its command does not come
+    /// again. Unix milliseconds, by the clock that the made ids carry.
+    pub relayed_before_ms: u64,
+}
+
 impl Plan {
     /// An empty plan for the partition's commit `no`.
     #[must_use]
@@ -119,6 +136,7 @@ impl Plan {
             commands: 0,
             stream_seq: 0,
             stored_at_ms: 0,
+            oldest_ms: u64::MAX,
             entries: Vec::new(),
             journal: Journal::default(),
             journal_bytes: 0,
@@ -158,7 +176,7 @@ impl Plan {
     pub fn take(
         &mut self,
         state: &mut State,
-        quota: &mut Quota,
+        quota: &Quota,
         found: &Found,
         now_ms: u64,
         incoming: Incoming,
@@ -166,11 +184,15 @@ impl Plan {
         self.commands += 1;
         self.stream_seq = incoming.stream_seq;
         self.stored_at_ms = incoming.stored_at_ms;
+        let times = Times { now_ms, stored_at_ms: incoming.stored_at_ms };
+        if incoming.command.is_ok() {
+            self.oldest_ms = self.oldest_ms.min(times.stored_at_ms);
+        }
         if let Some(letter) = &incoming.letter {
             dead_letter::put(&mut self.batch, self.partition, incoming.stream_seq, letter);
         }
         let answer =
-            incoming.command.and_then(|command| self.decide(state, quota, found, now_ms, command));
+            incoming.command.and_then(|command| self.decide(state, quota, found, times, command));
         if let Err(error) = &answer {
             metrics::REFUSED.increment(error.code.as_str());
         }
@@ -187,18 +209,21 @@ impl Plan {
     fn decide(
         &mut self,
         state: &mut State,
-        quota: &mut Quota,
+        quota: &Quota,
         found: &Found,
-        now_ms: u64,
+        times: Times,
         command: Command,
     ) -> Result<Vec<u8>, ApiError> {
-        let Command { sender, room: id, client_id, made_by, after, body, content_hash } = command;
+        let row = command.resend_rows(self.partition, times.stored_at_ms).into_iter().next();
+        let Command { sender, room: id, client_id, made_by, after, body, bytes, content_hash } =
+            command;
         let own_id = client_id.filter(|_| made_by.is_none());
         // What the relay made names the message for resends, and for nothing else.
         let given_id = client_id.filter(|_| made_by != Some(MadeBy::Relay));
+        let cost = Cost::of(state.rooms.get(&id).ok_or_else(not_loaded)?, &body, bytes);
         let key = client_id.map(|client_id| (id.clone(), sender.clone(), client_id));
         if sabotage::is_out(Rule::ResendsFirst) {
-            self.may_ask(quota, &sender, own_id, now_ms)?;
+            self.may_ask(quota, (&sender, cost), own_id, times)?;
         }
         // Before every other check: nobody hears "no" for an entry that stands.
         if let Some(key) = &key
@@ -213,17 +238,17 @@ impl Plan {
                 return Err(ApiError::new(ErrorCode::ResendInOrder, message));
             }
         }
-        self.may_ask(quota, &sender, own_id, now_ms)?;
-        let room = state.rooms.get_mut(&id).ok_or_else(|| {
-            // A defect of the caller: every room of a run is loaded before it is planned.
-            ApiError::new(ErrorCode::Internal, "the room was not loaded")
-        })?;
+        self.may_ask(quota, (&sender, cost), own_id, times)?;
+        let room = state.rooms.get(&id).ok_or_else(not_loaded)?;
         let seq = room.head.seq + 1;
         let change = rules::decide(&id, room, seq, &sender, &body, &found.accounts)?;
-        self.write(&id, room, change, (sender, given_id, body), now_ms);
-        let (ordinal, time_ms) = (Some(room.head.ordinal), Some(room.head.time_ms));
-        if let (Some(key), Some(client_id)) = (key, client_id) {
-            let row = resend::key(self.partition, &id, &key.1, &client_id);
+        rules::may_join(&change, room, &found.groups)?;
+        let written = state.rooms.change(&id, |room| {
+            self.write(&id, room, change, (sender, given_id, body), times.now_ms);
+            (room.head.ordinal, room.head.time_ms)
+        });
+        let (ordinal, time_ms) = written.unzip();
+        if let (Some(key), Some(row)) = (key, row) {
             self.batch.set(row, Resend { seq, content_hash }.encode());
             state.remember(self.no, key, Answered { seq, content_hash, ordinal, time_ms });
         }
@@ -232,13 +257,13 @@ impl Plan {
 
     fn may_ask(
         &self,
-        quota: &mut Quota,
-        sender: &UserId,
-        client_id: Option<ClientId>,
-        now_ms: u64,
+        quota: &Quota,
+        (sender, cost): (&UserId, Cost),
+        own_id: Option<ClientId>,
+        times: Times,
     ) -> Result<(), ApiError> {
-        check_age(client_id, self.floor_hour, now_ms)?;
-        quota.take(sender, now_ms).map_err(|wait_ms| {
+        check_age(own_id, self.floor_hour, times)?;
+        quota.take(sender, cost, times.now_ms).map_err(|wait_ms| {
             ApiError::new(ErrorCode::RateLimited, "the sender's quota is used up")
                 .retry_after_ms(wait_ms)
         })
@@ -254,6 +279,7 @@ impl Plan {
         now_ms: u64,
     ) {
         let is_first = room.head.seq == 0;
+        room.touched = self.no;
         rules::apply(room, &change);
         let head = &mut room.head;
         head.seq += 1;
@@ -278,7 +304,6 @@ impl Plan {
         }
         let place = Place::In(self.no, order);
         let place_before = std::mem::replace(&mut room.place, place);
-        room.touched = self.no;
         self.rooms.insert(id.clone());
         let planned = PlannedEntry { entry, place, place_before, concerned: change.concerned };
         let row = journal_entry(&planned);
@@ -303,10 +328,9 @@ impl Plan {
         }
     }
 
-    /// Closes the plan: heads, journal, the partition's row and the guards come in. `published` is
-    /// the stream sequence up to which events are known to be published.
+    /// Closes the plan: heads, journal, the partition's row and the guards come in.
     #[must_use]
-    pub fn seal(mut self, state: &State, guards: &Guards, published: u64, now_ms: u64) -> Sealed {
+    pub fn seal(mut self, state: &State, guards: &Guards, closing: Closing) -> Sealed {
         for id in &self.rooms {
             if let Some(room) = state.rooms.get(id)
                 && let Place::In(_, order) = room.place
@@ -318,20 +342,14 @@ impl Plan {
         let mut applied = Applied {
             stream_seq: before.stream_seq.max(self.stream_seq),
             batch_id: self.batch.id().to_vec(),
-            published_up_to: before.published_up_to.max(published),
+            published_up_to: before.published_up_to.max(closing.published),
             ..before.clone()
         };
         if !self.entries.is_empty() {
             let key = journal::key(self.partition, applied.stream_seq);
             self.batch.set(key, self.journal.encode());
         }
-        let floor_hour = (now_ms / 3_600_000).saturating_sub(RESEND_HOURS);
-        let floor_hour = u32::try_from(floor_hour).unwrap_or(0);
-        if floor_hour > before.floor_hour {
-            let old = resend::range_below(self.partition, floor_hour);
-            self.batch.clear_range(old.start, old.end);
-            applied.floor_hour = floor_hour;
-        }
+        self.raise_stored_floor(&mut applied, closing);
         self.batch.guard(applied::key(self.partition), Some(before.encode()));
         self.batch.guard(layout::key(), Some(guards.layout_row.clone()));
         self.batch.set(applied::key(self.partition), applied.encode());
@@ -347,6 +365,43 @@ impl Plan {
             rooms: self.rooms,
         }
     }
+
+    /// Removes the resend records that nobody asks for any more.
+    ///
+    /// No clock alone raises the floor: it stays behind this owner's time and behind the log's own.
+    /// A commit without a command has no time of the log.
+    fn raise_stored_floor(&mut self, applied: &mut Applied, closing: Closing) {
+        if self.oldest_ms == u64::MAX {
+            return;
+        }
+        let hour = hour_of(self.oldest_ms.min(closing.now_ms));
+        let floor_hour = hour.saturating_sub(RESEND_HOURS);
+        if floor_hour <= applied.floor_hour {
+            return;
+        }
+        applied.floor_hour = floor_hour;
+        for old in [
+            resend::range_below(self.partition, floor_hour),
+            resend::edge_made_below(self.partition, floor_hour),
+            resend::relayed_below(self.partition, hour_of(closing.relayed_before_ms)),
+        ] {
+            self.batch.clear_range(old.start, old.end);
+        }
+    }
+}
+
+/// A command's times, Unix milliseconds, of two clocks.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    /// The owner's, when it plans.
+    now_ms: u64,
+    /// The server's, when the log took it.
+    stored_at_ms: u64,
+}
+
+/// A defect of the caller: every room of a run is loaded before it is planned.
+fn not_loaded() -> ApiError {
+    ApiError::new(ErrorCode::Internal, "the room was not loaded")
 }
 
 fn journal_entry(planned: &PlannedEntry) -> JournalEntry {
@@ -373,17 +428,21 @@ fn answer_resend(
     Err(ApiError { seq: Some(seq), ..ApiError::new(ErrorCode::Conflict, message) })
 }
 
-fn check_age(client_id: Option<ClientId>, floor_hour: u32, now_ms: u64) -> Result<(), ApiError> {
-    let Some(client_id) = client_id else { return Ok(()) };
+/// Looks at the age of a sender's own id. A command may have waited for hours, and a clock may be
+/// wrong: the times that are kinder to the sender count.
+fn check_age(own_id: Option<ClientId>, floor_hour: u32, times: Times) -> Result<(), ApiError> {
+    let Some(client_id) = own_id else { return Ok(()) };
     let stamped_ms = client_id.time_ms();
-    // Below the floor there are no resend records any more, whatever the clock says now.
-    let is_old =
-        client_id.hour() < floor_hour || stamped_ms.saturating_add(CLIENT_ID_AGE_MS_MAX) < now_ms;
+    let (earlier_ms, later_ms) =
+        (times.now_ms.min(times.stored_at_ms), times.now_ms.max(times.stored_at_ms));
+    // Below the floor there are no resend records any more, whatever the clocks say now.
+    let is_old = client_id.hour() < floor_hour
+        || stamped_ms.saturating_add(CLIENT_ID_AGE_MS_MAX) < earlier_ms;
     if is_old {
         let message = "the client id is more than 24 h old: look in the room before sending again";
         return Err(ApiError::new(ErrorCode::ExpiredId, message));
     }
-    if stamped_ms > now_ms.saturating_add(CLIENT_ID_AHEAD_MS_MAX) {
+    if stamped_ms > later_ms.saturating_add(CLIENT_ID_AHEAD_MS_MAX) {
         let message = "the client id is more than 1 h ahead: stamp it by the server's time";
         return Err(ApiError::new(ErrorCode::ExpiredId, message));
     }

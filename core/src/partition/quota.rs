@@ -1,11 +1,28 @@
-//! How much one sender may ask of a partition: a flood is refused cheaply.
+//! How much one sender may ask of this process: a flood is refused cheaply. All partitions of a
+//! process draw on one allowance, so that whoever sends to many rooms has no more than who sends to
+//! one. Several processes can't ask each other: each gives its share.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use weft_proto::UserId;
+use weft_proto::limits::FANOUT_LIMIT;
+use weft_proto::{Body, UserId};
+
+use super::rooms::Room;
 
 /// Senders kept; those with a full bucket are forgotten first.
 const SENDERS_MAX: usize = 100_000;
+/// A bucket's unit: millionths of a command. One command per second is a thousand per millisecond.
+const MICRO: u64 = 1_000_000;
+/// What a member adds who gets the entry: a pointer and an event. A hundred are a command more.
+const PER_RECEIVER: u64 = MICRO / 100;
+/// What a user adds who is put into a group: as much as if each were added alone.
+const PER_ADDED: u64 = MICRO;
+/// What an ordinary text has costs nothing beside the command...
+const BYTES_FREE: usize = 4_096;
+/// ...and so many bytes beyond it are a command more.
+const BYTES_OF_A_COMMAND: u64 = 65_536;
 
 /// Commands per sender.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,80 +33,192 @@ pub struct QuotaLimits {
     pub burst: u32,
 }
 
+/// What a command costs: how often it is written and handed on, and how many bytes it has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cost(u64);
+
+impl Cost {
+    /// Of a command of so many bytes to this room. A text to another person costs one command.
+    #[must_use]
+    pub fn of(room: &Room, body: &Body, bytes: usize) -> Self {
+        let (receivers, added) = match body {
+            Body::Create { members, .. } => (members.len(), members.len()),
+            // Of a large group it is the sessions that hear it.
+            _ => ((room.head.member_count as usize).min(FANOUT_LIMIT), 0),
+        };
+        let count = |count: usize| count as u64;
+        Self(
+            MICRO
+                + count(receivers) * PER_RECEIVER
+                + count(added) * PER_ADDED
+                + count(bytes.saturating_sub(BYTES_FREE)) * MICRO / BYTES_OF_A_COMMAND,
+        )
+    }
+}
+
 struct Bucket {
-    /// In thousandths of a command.
-    left_milli: u64,
+    /// Below 0: it paid for something larger than a full bucket.
+    left: i64,
     filled_ms: u64,
 }
 
-/// A token bucket for each sender.
+/// How full each sender's bucket is.
 pub struct Quota {
     limits: QuotaLimits,
-    buckets: HashMap<UserId, Bucket>,
+    /// This process's share, in millionths.
+    share: AtomicU64,
+    buckets: Mutex<HashMap<UserId, Bucket>>,
 }
 
 impl Quota {
-    /// Full buckets for everybody.
+    /// Full buckets for everybody, and the whole of the limits.
     #[must_use]
     pub fn new(limits: QuotaLimits) -> Self {
-        Self { limits, buckets: HashMap::new() }
+        Self { limits, share: MICRO.into(), buckets: Mutex::default() }
     }
 
-    /// Takes one command from the sender's bucket.
+    /// This process owns so many of all partitions, and gives as much of the limits.
+    pub fn set_share(&self, owned: usize, partitions: usize) {
+        let share = (owned as u64 * MICRO).checked_div(partitions as u64).unwrap_or(MICRO);
+        self.share.store(share, Ordering::Relaxed);
+    }
+
+    /// A full bucket, and what flows into it per millisecond.
+    fn full_and_rate(&self) -> (i64, u64) {
+        let share = self.share.load(Ordering::Relaxed);
+        let full = (u64::from(self.limits.burst) * share).max(MICRO);
+        let rate = (u64::from(self.limits.rate_per_s) * share / 1_000).max(1);
+        (i64::try_from(full).unwrap_or(i64::MAX), rate)
+    }
+
+    /// Takes what a command costs from the sender's bucket. What costs more than a full bucket needs
+    /// a full one, and is paid for later.
     ///
     /// # Errors
-    /// How long to wait for the next one, in milliseconds.
-    pub fn take(&mut self, sender: &UserId, now_ms: u64) -> Result<(), u64> {
-        if self.buckets.len() >= SENDERS_MAX && !self.buckets.contains_key(sender) {
-            self.forget_idle(now_ms);
+    /// How long to wait until it may come, in milliseconds.
+    pub fn take(&self, sender: &UserId, cost: Cost, now_ms: u64) -> Result<(), u64> {
+        let (full, rate) = self.full_and_rate();
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= SENDERS_MAX && !buckets.contains_key(sender) {
+            forget_idle(&mut buckets, full, rate, now_ms);
         }
-        let full_milli = u64::from(self.limits.burst) * 1000;
-        let rate = u64::from(self.limits.rate_per_s).max(1);
-        let bucket = match self.buckets.get_mut(sender) {
+        let bucket = match buckets.get_mut(sender) {
             Some(bucket) => bucket,
-            None => self
-                .buckets
-                .entry(sender.clone())
-                .or_insert(Bucket { left_milli: full_milli, filled_ms: now_ms }),
+            None => {
+                buckets.entry(sender.clone()).or_insert(Bucket { left: full, filled_ms: now_ms })
+            }
         };
-        // One command per second is a thousandth per millisecond.
-        let earned = now_ms.saturating_sub(bucket.filled_ms).saturating_mul(rate);
-        bucket.left_milli = bucket.left_milli.saturating_add(earned).min(full_milli);
-        bucket.filled_ms = bucket.filled_ms.max(now_ms);
-        if bucket.left_milli >= 1000 {
-            bucket.left_milli -= 1000;
-            return Ok(());
+        bucket.fill(full, rate, now_ms);
+        let cost = i64::try_from(cost.0).unwrap_or(i64::MAX);
+        let missing = cost.min(full).saturating_sub(bucket.left);
+        if missing > 0 {
+            return Err(missing.unsigned_abs().div_ceil(rate));
         }
-        Err((1000 - bucket.left_milli).div_ceil(rate))
+        bucket.left = bucket.left.saturating_sub(cost);
+        Ok(())
     }
+}
 
-    fn forget_idle(&mut self, now_ms: u64) {
-        let (rate, burst) =
-            (u64::from(self.limits.rate_per_s).max(1), u64::from(self.limits.burst));
-        let refill_ms = (burst * 1000).div_ceil(rate);
-        self.buckets.retain(|_, bucket| bucket.filled_ms.saturating_add(refill_ms) > now_ms);
-        if self.buckets.len() >= SENDERS_MAX {
-            // Everybody is busy: all start anew rather than one more sender being refused.
-            self.buckets.clear();
-        }
+impl Bucket {
+    fn fill(&mut self, full: i64, rate: u64, now_ms: u64) {
+        let earned = now_ms.saturating_sub(self.filled_ms).saturating_mul(rate);
+        self.left = self.left.saturating_add_unsigned(earned).min(full);
+        self.filled_ms = self.filled_ms.max(now_ms);
+    }
+}
+
+fn forget_idle(buckets: &mut HashMap<UserId, Bucket>, full: i64, rate: u64, now_ms: u64) {
+    buckets.retain(|_, bucket| {
+        bucket.fill(full, rate, now_ms);
+        bucket.left < full
+    });
+    if buckets.len() >= SENDERS_MAX {
+        // Everybody is busy: all start anew rather than one more sender being refused.
+        buckets.clear();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use weft_proto::History;
+    use weft_storage::tables::head::Head;
+
     use super::*;
+    use crate::partition::rooms::Members;
+    use crate::partition::state::Place;
+
+    fn user(name: &str) -> UserId {
+        UserId::new(name).expect("id")
+    }
+
+    fn room(member_count: u32) -> Room {
+        let head = Head { member_count, ..Head::default() };
+        let members = Members::All(BTreeMap::new());
+        Room { head, place: Place::Nowhere, members, touched: 0 }
+    }
+
+    fn text() -> Body {
+        Body::Message { text: "x".into() }
+    }
+
+    fn create(members: usize) -> Body {
+        let members = (0..members).map(|n| user(&format!("u{n}"))).collect();
+        Body::Create { title: "t".into(), members, history: History::All }
+    }
 
     #[test]
     fn a_flood_waits_and_others_do_not() {
-        let mut quota = Quota::new(QuotaLimits { rate_per_s: 10, burst: 3 });
-        let (flood, calm) = (UserId::new("flood").expect("id"), UserId::new("calm").expect("id"));
-        assert!((0..3).all(|_| quota.take(&flood, 1_000).is_ok()));
-        assert_eq!(quota.take(&flood, 1_000), Err(100));
-        assert_eq!(quota.take(&flood, 1_040), Err(60));
-        assert_eq!(quota.take(&calm, 1_040), Ok(()));
-        assert_eq!(quota.take(&flood, 1_100), Ok(()));
-        assert_eq!(quota.take(&flood, 1_100), Err(100));
+        let quota = Quota::new(QuotaLimits { rate_per_s: 10, burst: 3 });
+        let (flood, calm) = (user("flood"), user("calm"));
+        let one = Cost::of(&room(0), &text(), 0);
+        assert!((0..3).all(|_| quota.take(&flood, one, 1_000).is_ok()));
+        assert_eq!(quota.take(&flood, one, 1_000), Err(100));
+        assert_eq!(quota.take(&flood, one, 1_040), Err(60));
+        assert_eq!(quota.take(&calm, one, 1_040), Ok(()));
+        assert_eq!(quota.take(&flood, one, 1_100), Ok(()));
+        assert_eq!(quota.take(&flood, one, 1_100), Err(100));
         // A clock that goes back gives nothing.
-        assert_eq!(quota.take(&flood, 500), Err(100));
+        assert_eq!(quota.take(&flood, one, 500), Err(100));
+    }
+
+    #[test]
+    fn who_puts_many_into_groups_pays_for_each_of_them() {
+        let quota = Quota::new(QuotaLimits { rate_per_s: 50, burst: 200 });
+        let (mallory, crowd) = (user("mallory"), Cost::of(&room(0), &create(99), 2_000));
+        assert_eq!(quota.take(&mallory, crowd, 0), Ok(()));
+        let wait_ms = quota.take(&mallory, crowd, 0).expect_err("a second one at once");
+        assert!((20..100).contains(&wait_ms), "{wait_ms}");
+        // In the long run one in two seconds.
+        let taken = (0..60_000).filter(|ms| quota.take(&mallory, crowd, *ms).is_ok()).count();
+        assert!((28..33).contains(&taken), "{taken}");
+    }
+
+    #[test]
+    fn what_is_large_is_paid_for_and_never_impossible() {
+        let cost = |members, bytes| Cost::of(&room(members), &text(), bytes).0;
+        assert_eq!(cost(0, 0), MICRO);
+        assert_eq!(cost(100, 0), 2 * MICRO);
+        assert_eq!(cost(100_000, 0), 2 * MICRO, "a large group is handed on as one");
+        assert_eq!(cost(0, 4_096 + 655_360), 11 * MICRO);
+        // More than a full bucket: passes where it is full, and the next one waits for long.
+        let quota = Quota::new(QuotaLimits { rate_per_s: 10, burst: 20 });
+        let (sender, crowd) = (user("alice"), Cost::of(&room(0), &create(99), 0));
+        assert_eq!(quota.take(&sender, crowd, 0), Ok(()));
+        let wait_ms = quota.take(&sender, Cost(MICRO), 0).expect_err("it owes");
+        assert_eq!(wait_ms, (100_990 - 20_000 + 1_000) / 10);
+        assert_eq!(quota.take(&sender, Cost(MICRO), wait_ms), Ok(()));
+    }
+
+    #[test]
+    fn several_processes_share() {
+        let quota = Quota::new(QuotaLimits { rate_per_s: 40, burst: 40 });
+        quota.set_share(4, 16);
+        let (sender, one) = (user("alice"), Cost(MICRO));
+        assert_eq!((0..100).filter(|_| quota.take(&sender, one, 0).is_ok()).count(), 10);
+        assert_eq!((0..100).filter(|_| quota.take(&sender, one, 1_000).is_ok()).count(), 10);
+        quota.set_share(16, 16);
+        assert_eq!((0..100).filter(|_| quota.take(&sender, one, 60_000).is_ok()).count(), 40);
     }
 }

@@ -49,10 +49,7 @@ pub(super) fn start(
     partition: Partition,
     reading: &Arc<Reading>,
 ) -> Option<AbortOnDropHandle<Infallible>> {
-    let Some(outside) = outside else {
-        reading.set_outside_since(u64::MAX);
-        return None;
-    };
+    let outside = outside?;
     let task = tokio::spawn(run(outside, partition, Arc::clone(reading)));
     Some(AbortOnDropHandle::new(task))
 }

@@ -1,13 +1,13 @@
 //! What a room takes from whom: pure decisions about one command.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use weft_proto::limits::{FANOUT_LIMIT, GROUP_MEMBERS_MAX};
+use weft_proto::limits::{FANOUT_LIMIT, GROUP_MEMBERS_MAX, GROUPS_PER_USER_MAX};
 use weft_proto::{ApiError, Body, ErrorCode, Role, RoomId, UserId};
 use weft_storage::tables::head::Head;
 use weft_storage::tables::member::Member;
 
-use super::state::{Members, Room};
+use super::rooms::{Members, Room};
 
 /// What an allowed command changes beside adding its entry.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -208,6 +208,28 @@ fn known(user: &UserId, accounts: &HashSet<UserId>) -> Result<(), ApiError> {
     Err(no(ErrorCode::NoSuchUser, &format!("there is no user {user}")))
 }
 
+/// Nobody is put into more groups than a session can follow. `groups`: in how many they are.
+///
+/// # Errors
+/// The refusal.
+pub fn may_join(
+    change: &Change,
+    room: &Room,
+    groups: &HashMap<UserId, usize>,
+) -> Result<(), ApiError> {
+    let joins =
+        |user: &UserId, row: &Member| row.role().is_some() && room.members.role(user).is_none();
+    let is_full =
+        |user: &UserId| groups.get(user).is_some_and(|count| *count >= GROUPS_PER_USER_MAX);
+    match change.members.iter().find(|(user, row)| joins(user, row) && is_full(user)) {
+        Some((user, _)) => {
+            let message = format!("{user} is in as many groups as one may be");
+            Err(no(ErrorCode::TooManyGroups, &message))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Takes a change over into the room: its members and the head's counts. The head's `seq`, time and
 /// ordinal are the caller's.
 pub fn apply(room: &mut Room, change: &Change) {
@@ -219,7 +241,7 @@ pub fn apply(room: &mut Room, change: &Change) {
             head.member_count + u32::from(after.is_some()) - u32::from(before.is_some());
         let is_owner = |role| u32::from(role == Some(Role::Owner));
         head.owner_count = head.owner_count + is_owner(after) - is_owner(before);
-        room.members.set(user.clone(), member.clone());
+        room.members.set(user.clone(), member.clone(), room.touched);
     }
     // A group that was large once stays so: its entries stopped going to inboxes.
     room.head.large |= room.head.member_count as usize > FANOUT_LIMIT;

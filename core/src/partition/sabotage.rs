@@ -12,6 +12,8 @@ pub enum Rule {
     Pipelining,
     /// What a session sent after another command is not applied before it.
     SessionOrder,
+    /// Nothing is committed while the clocks differ by minutes.
+    ClocksAgree,
     /// Planning does not panic: taken out, it does so on the text [`POISON`].
     PlanningHolds,
 }

@@ -4,12 +4,9 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use weft_proto::{ClientId, Position, Role, RoomId, UserId};
-use weft_storage::tables::head::Head;
-use weft_storage::tables::member::Member;
+use weft_proto::{ClientId, Position, RoomId, UserId};
 
-/// Rooms kept; more are forgotten, those without open writes first.
-const ROOMS_MAX: usize = 50_000;
+use super::rooms::Rooms;
 
 /// The number of a commit of one owner: grows by one, from 1.
 pub type CommitNo = u64;
@@ -23,61 +20,6 @@ pub enum Place {
     At(Position),
     /// Planned: the entry with this order in this commit.
     In(CommitNo, u16),
-}
-
-/// A group's members, as far as they are in memory.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Members {
-    /// All who are members now.
-    All(BTreeMap<UserId, Member>),
-    /// Of a large group: those who were looked up (`None`: not a member).
-    Some(HashMap<UserId, Option<Member>>),
-}
-
-impl Members {
-    /// The user's row; `None`: not a member.
-    #[must_use]
-    pub fn get(&self, user: &UserId) -> Option<&Member> {
-        match self {
-            Self::All(all) => all.get(user),
-            Self::Some(known) => known.get(user).and_then(Option::as_ref),
-        }
-    }
-
-    /// The user's role; `None`: not a member.
-    #[must_use]
-    pub fn role(&self, user: &UserId) -> Option<Role> {
-        self.get(user).and_then(Member::role)
-    }
-
-    /// Takes over a changed row.
-    pub fn set(&mut self, user: UserId, member: Member) {
-        let is_member = member.role().is_some();
-        match self {
-            Self::All(all) if is_member => {
-                all.insert(user, member);
-            }
-            Self::All(all) => {
-                all.remove(&user);
-            }
-            Self::Some(known) => {
-                known.insert(user, is_member.then_some(member));
-            }
-        }
-    }
-}
-
-/// A room in memory.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Room {
-    /// As the last planned entry leaves it; `seq` 0: there is no such room.
-    pub head: Head,
-    /// Where that entry stands.
-    pub place: Place,
-    /// Groups only.
-    pub members: Members,
-    /// The last commit that writes it; 0: none since it was read.
-    pub touched: CommitNo,
 }
 
 /// Names a command for resends.
@@ -97,16 +39,29 @@ pub struct Answered {
 }
 
 /// The owner's memory.
-#[derive(Default)]
 pub struct State {
     /// Rooms by id.
-    pub rooms: HashMap<RoomId, Room>,
+    pub rooms: Rooms,
+    /// Commits up to this one were done when the last lookup began.
+    pub settled: CommitNo,
     recent: HashMap<ResendKey, Answered>,
     recent_order: VecDeque<(CommitNo, ResendKey)>,
     positions: BTreeMap<CommitNo, Position>,
 }
 
 impl State {
+    /// Nothing yet. `rooms_bytes_max`: what rooms in memory may take, about.
+    #[must_use]
+    pub fn new(rooms_bytes_max: usize) -> Self {
+        Self {
+            rooms: Rooms::new(rooms_bytes_max),
+            settled: 0,
+            recent: HashMap::new(),
+            recent_order: VecDeque::new(),
+            positions: BTreeMap::new(),
+        }
+    }
+
     /// What a client id got in a commit that lookups may not have seen.
     #[must_use]
     pub fn recent(&self, key: &ResendKey) -> Option<&Answered> {
@@ -128,9 +83,8 @@ impl State {
                 self.recent.remove(&key);
             }
         }
-        if self.rooms.len() > ROOMS_MAX {
-            self.rooms.retain(|_, room| room.touched > settled);
-        }
+        self.settled = settled;
+        self.rooms.forget(settled);
     }
 
     /// Called when a commit is done: the places of what it wrote are known now.
@@ -141,12 +95,12 @@ impl State {
         rooms: impl Iterator<Item = &'a RoomId>,
     ) {
         for id in rooms {
-            if let Some(room) = self.rooms.get_mut(id)
-                && let Place::In(commit, order) = room.place
-                && commit == no
-            {
-                room.place = Place::At(position.with_order(order));
-            }
+            self.rooms.change(id, |room| match room.place {
+                Place::In(commit, order) if commit == no => {
+                    room.place = Place::At(position.with_order(order));
+                }
+                _ => {}
+            });
         }
         self.positions.insert(no, position);
         // An entry of the commit that is planned now can follow one of this commit, not older ones.

@@ -41,6 +41,7 @@ use weft_proto::{Partition, Tick};
 use weft_runtime::metrics::GaugeHandle;
 use weft_storage::Store;
 
+use super::clocks::Clocks;
 use super::ports::{CommandLog, EventBus};
 use super::take::read_row_of;
 use crate::error::Error;
@@ -161,6 +162,7 @@ pub(super) struct Watch<L> {
     pub(super) health: StoreHealth,
     /// Beside the one that the loop reads.
     pub(super) log: L,
+    pub(super) clocks: Clocks,
     pub(super) bus: Arc<dyn EventBus>,
     /// `None`: no ticks.
     pub(super) tick_interval: Option<Duration>,
@@ -213,7 +215,7 @@ impl<L: CommandLog> Watch<L> {
     async fn look(&self, seen: &mut Seen, backlog: &GaugeHandle) -> Result<Option<Finding>, Error> {
         // In this order: what was read before the look must be in what the look shows.
         let read = self.reading.read();
-        let info = match self.log.info().await {
+        let info = match self.clocks.look(&self.log).await {
             Err(Error::Nats(weft_nats::Error::NoStream(_))) => {
                 return Ok(Some(Finding::Back { read, last_seq: 0 }));
             }
@@ -292,7 +294,8 @@ impl<L: CommandLog> Watch<L> {
             true => timeout(READ_PATIENCE, read).await.ok(),
             false => Some(read.await),
         };
-        let stalled = self.health.is_stalled();
+        // Nothing is committed then either.
+        let stalled = self.health.is_stalled() || self.clocks.differ();
         match read {
             Some(Ok((row, _))) if row.epoch != self.epoch => Ok(None),
             Some(Ok((row, read_version))) if !stalled => {

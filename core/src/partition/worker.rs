@@ -14,19 +14,21 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
-use weft_proto::{NodeId, Partition, Position};
+use weft_proto::{Body, NodeId, Partition, Position};
 use weft_runtime::Clock;
 use weft_storage::{BatchId, Outcome, Store};
 
 use super::aside::{self, Aside};
+use super::clocks::{Agreement, Clocks, warn_of_floor};
 use super::command::Incoming;
 use super::evidence::{Evidence, evidence};
+use super::groups::GroupCounts;
 use super::load::load;
 use super::loss;
-use super::plan::{Guards, Plan, Sealed};
+use super::plan::{Closing, Guards, Plan, PlannedEntry, Sealed};
 use super::ports::{CommandLog, EventBus, Outside};
 use super::publish::{Act, JournalReader, Publisher, event};
-use super::quota::{Quota, QuotaLimits};
+use super::quota::Quota;
 use super::relay;
 use super::sabotage::{self, Rule};
 use super::state::State;
@@ -68,8 +70,12 @@ pub struct Worker<L> {
     pub clock: Arc<dyn Clock>,
     /// Gives batch ids.
     pub new_batch_id: Box<dyn FnMut() -> BatchId + Send>,
-    /// How much one sender may ask.
-    pub quota: QuotaLimits,
+    /// How much one sender may ask: of all workers of this process.
+    pub quota: Arc<Quota>,
+    /// In how many groups users are: for all workers of this process.
+    pub groups: Arc<GroupCounts>,
+    /// What its rooms in memory may take, about.
+    pub rooms_bytes_max: usize,
     /// What earlier workers learned about single commands.
     pub aside: Aside,
     /// Between two ticks; `None`: none.
@@ -92,7 +98,6 @@ struct Owned<L> {
     /// What the log lacks up to here is skipped.
     holes_through: u64,
     state: State,
-    quota: Quota,
     plan: Plan,
     /// Read from the log, not planned yet.
     waiting: VecDeque<Incoming>,
@@ -104,6 +109,7 @@ struct Owned<L> {
     /// What the watch has to know, and what it finds.
     reading: Arc<Reading>,
     findings: mpsc::Receiver<Finding>,
+    agreement: Agreement,
 }
 
 impl<L: CommandLog> Worker<L> {
@@ -131,6 +137,9 @@ impl<L: CommandLog> Worker<L> {
         let row =
             open_log(&mut self.log, &self.store, row, partition, &mut self.new_batch_id).await?;
         let Taken { applied, layout_row, store_id, holes_through } = row;
+        let clocks = Clocks::new(Arc::clone(&self.clock));
+        clocks.look(&self.log).await?;
+        warn_of_floor(partition, applied.floor_hour, &clocks);
         let journal = JournalReader { store: self.store.clone(), partition };
         let unpublished = (applied.published_up_to, applied.stream_seq);
         let publisher = Publisher::start(Arc::clone(&self.bus), journal, unpublished);
@@ -139,14 +148,13 @@ impl<L: CommandLog> Worker<L> {
         taken();
         let reading = Reading::new(applied.stream_seq);
         let (found, findings) = mpsc::channel(1);
-        let watch = self.watch((applied.epoch, store_id), &reading, found);
+        let watch = self.watch((applied.epoch, store_id), &clocks, &reading, found);
         let relay = relay::start(self.outside.take(), partition, &reading);
         let owned = Owned {
-            quota: Quota::new(self.quota),
             plan: Plan::new(1, (self.new_batch_id)(), partition, applied.floor_hour),
             guards: Guards { applied, layout_row },
             holes_through,
-            state: State::default(),
+            state: State::new(self.rooms_bytes_max),
             waiting: VecDeque::new(),
             underway: None,
             settled: 0,
@@ -154,6 +162,7 @@ impl<L: CommandLog> Worker<L> {
             unheard: Unheard::default(),
             reading,
             findings,
+            agreement: Agreement::new(partition, clocks),
             worker: self,
         };
         // The loop first: it ends the others with it.
@@ -168,6 +177,7 @@ impl<L: CommandLog> Worker<L> {
     fn watch(
         &self,
         (epoch, store_id): (u64, u64),
+        clocks: &Clocks,
         reading: &Arc<Reading>,
         found: mpsc::Sender<Finding>,
     ) -> Watch<L> {
@@ -178,10 +188,22 @@ impl<L: CommandLog> Worker<L> {
             store: self.store.clone(),
             health: self.health.clone(),
             log: self.log.beside(),
+            clocks: clocks.clone(),
             bus: Arc::clone(&self.bus),
             tick_interval: self.tick_interval,
             reading: Arc::clone(reading),
             findings: found,
+        }
+    }
+}
+
+/// Takes note of who was put into a group, and of who is out of one.
+fn count_groups(groups: &GroupCounts, entries: &[PlannedEntry]) {
+    for PlannedEntry { entry, concerned, .. } in entries {
+        match &entry.body {
+            Body::Create { .. } | Body::Add { .. } => concerned.iter().for_each(|u| groups.add(u)),
+            Body::Remove { .. } | Body::Leave => concerned.iter().for_each(|u| groups.remove(u)),
+            _ => {}
         }
     }
 }
@@ -197,6 +219,7 @@ async fn outcome(underway: &mut Option<Underway>) -> Result<Outcome, weft_storag
 impl<L: CommandLog> Owned<L> {
     async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
         let mut ended = self.work(&stop).await;
+        metrics::ROOMS.of(self.worker.partition).set(0.0);
         if matches!(ended, Err(Error::LogBack { .. }))
             && let Err(error) = self.plan_waiting(&stop).await
         {
@@ -235,7 +258,7 @@ impl<L: CommandLog> Owned<L> {
                 Some(finding) = self.findings.recv() => self.heed(finding, stop).await?,
                 message = self.worker.log.next(), if reads => self.hear(message, stop).await?,
                 () = self.publisher.ended() => return Err(Error::Stopped),
-                _ = seconds.tick() => self.on_second(),
+                _ = seconds.tick() => self.on_second(stop).await?,
             }
         }
     }
@@ -256,7 +279,7 @@ impl<L: CommandLog> Owned<L> {
 
     /// Sends the plan to the store where nothing is underway.
     fn commit_if_ready(&mut self) {
-        if self.underway.is_none() && !self.plan.is_empty() {
+        if self.underway.is_none() && !self.plan.is_empty() && self.agreement.holds() {
             self.commit();
         }
     }
@@ -267,8 +290,12 @@ impl<L: CommandLog> Owned<L> {
         let id = (self.worker.new_batch_id)();
         let next = Plan::new(next_no, id, self.worker.partition, floor_hour);
         let plan = std::mem::replace(&mut self.plan, next);
-        let (published, now_ms) = (self.publisher.published(), self.worker.clock.now_ms());
-        let mut sealed = plan.seal(&self.state, &self.guards, published, now_ms);
+        let closing = Closing {
+            published: self.publisher.published(),
+            now_ms: self.worker.clock.now_ms(),
+            relayed_before_ms: self.reading.outside_since_ms(),
+        };
+        let mut sealed = plan.seal(&self.state, &self.guards, closing);
         self.plan.raise_floor(sealed.applied.floor_hour);
         if sabotage::is_out(Rule::AnswersAfterCommit) {
             self.publisher.answer_now(std::mem::take(&mut sealed.answers));
@@ -312,16 +339,21 @@ impl<L: CommandLog> Owned<L> {
 
     /// Looks the waiting commands up and plans as many as fit.
     async fn plan_waiting(&mut self, stop: &CancellationToken) -> Result<(), Error> {
-        if self.waiting.is_empty() {
+        // Entries carry this owner's time.
+        if self.waiting.is_empty() || !self.agreement.holds() {
             return Ok(());
         }
         let settled = self.settled + u64::from(sabotage::is_out(Rule::Pipelining));
         self.state.forget_settled(settled);
+        let (partition, groups) = (self.worker.partition, Arc::clone(&self.worker.groups));
         let run = self.waiting.make_contiguous();
         let mut retry = Retry::default();
+        let now_ms = self.worker.clock.now_ms();
         let found = loop {
             let looked_up = match self.worker.store.snapshot().await {
-                Ok(snapshot) => load(&*snapshot, &mut self.state, self.worker.partition, run).await,
+                Ok(snapshot) => {
+                    load(&*snapshot, &mut self.state, partition, run, (&groups, now_ms)).await
+                }
                 Err(error) => Err(error),
             };
             match looked_up {
@@ -334,10 +366,10 @@ impl<L: CommandLog> Owned<L> {
         while self.takes_more()
             && let Some(incoming) = self.waiting.pop_front()
         {
-            let Self { plan, state, quota, worker, .. } = self;
+            let Self { plan, state, worker, .. } = self;
             let message = (incoming.stream_seq, incoming.stored_at_ms);
             aside::caught(worker.partition, message, || {
-                plan.take(state, quota, &found, now_ms, incoming);
+                plan.take(state, &worker.quota, &found, now_ms, incoming);
             })?;
         }
         Ok(())
@@ -415,6 +447,7 @@ impl<L: CommandLog> Owned<L> {
         self.guards.applied = sealed.applied;
         sealed.unheard.iter().for_each(|(sender, code)| self.unheard.note(sender, *code));
         let stream_seq = self.guards.applied.stream_seq;
+        count_groups(&self.worker.groups, &sealed.entries);
         let events = sealed.entries.into_iter().map(|planned| {
             let position = self.state.position(planned.place).unwrap_or(position);
             let before = self.state.position(planned.place_before);
@@ -425,16 +458,22 @@ impl<L: CommandLog> Owned<L> {
         self.publisher.act(act, stop).await
     }
 
-    /// Nothing to do for a second: what is published becomes known to the store.
-    fn on_second(&mut self) {
+    /// Nothing to do for a second: what is published becomes known to the store. What waits for
+    /// clocks that agree is tried again.
+    async fn on_second(&mut self, stop: &CancellationToken) -> Result<(), Error> {
+        metrics::ROOMS.of(self.worker.partition).set(self.state.rooms.bytes() as f64);
         if let Some(refused) = self.unheard.tell(Instant::now()) {
             let partition = self.worker.partition;
             warn!(partition, refused, "commands without Weft-Reply were refused: nobody was told");
+        }
+        if !self.waiting.is_empty() && self.takes_more() {
+            return self.plan_waiting(stop).await;
         }
         let is_idle = self.underway.is_none() && self.plan.is_empty();
         if is_idle && self.publisher.published() > self.guards.applied.published_up_to {
             self.commit();
         }
+        Ok(())
     }
 
     /// Does what the watch asks for.
@@ -478,6 +517,11 @@ impl<L: CommandLog> Owned<L> {
         let patience = CancellationToken::new();
         while self.underway.is_some() || !self.plan.is_empty() {
             self.commit_if_ready();
+            if self.underway.is_none() {
+                // The clocks differ: what is planned stays in the log for the next owner.
+                self.drop_plan();
+                break;
+            }
             let done = outcome(&mut self.underway).await;
             match timeout(LEAVE_PATIENCE, self.settle(done, &patience)).await {
                 Ok(settled) => settled?,

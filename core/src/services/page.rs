@@ -8,6 +8,11 @@ use weft_storage::{Error, Snapshot};
 /// Entries read at once. An entry may have 400 kB, and compressed much less: so a page that ends
 /// after a few large ones must not have read all.
 pub(super) const READ_AT_ONCE: usize = 32;
+/// Entries of different rooms that are read at once in the beginning: nobody knows how large they
+/// are.
+const READ_FIRST: usize = 4;
+/// Where those that were read together had less, twice as many come next.
+const READ_MORE_BYTES: usize = 64_000;
 
 /// How much a page carries. It ends after the entry that passes `bytes_max`.
 #[derive(Clone, Copy)]
@@ -21,17 +26,45 @@ pub(super) struct Page {
     limit: PageLimit,
     entries: Vec<LogEntry>,
     bytes: usize,
+    /// Entries of different rooms to read next.
+    at_once: usize,
 }
 
 impl Page {
     /// An empty page; it takes at least one entry.
     pub(super) fn new(limit: PageLimit) -> Self {
-        Self { limit, entries: Vec::new(), bytes: 0 }
+        Self { limit, entries: Vec::new(), bytes: 0, at_once: READ_FIRST }
     }
 
     pub(super) fn is_full(&self) -> bool {
         !self.entries.is_empty()
             && (self.entries.len() >= self.limit.entries_max || self.bytes >= self.limit.bytes_max)
+    }
+
+    /// Adds entries of any rooms, in their order, until the page is full; how many it added. Large
+    /// ones are read few at once.
+    pub(super) async fn add_each(
+        &mut self,
+        snapshot: &dyn Snapshot,
+        wanted: &[(RoomId, u64)],
+    ) -> Result<usize, Error> {
+        let mut added = 0;
+        while added < wanted.len() && !self.is_full() {
+            let through = wanted.len().min(added + self.at_once.min(self.wanted()));
+            let before = self.bytes;
+            let some = &wanted[added..through];
+            for (logged, (room, seq)) in log::get_many(snapshot, some).await?.into_iter().zip(some)
+            {
+                if self.is_full() {
+                    return Ok(added);
+                }
+                self.push(logged.ok_or_else(|| missing(room, *seq))?);
+                added += 1;
+            }
+            let is_small = self.bytes - before < READ_MORE_BYTES;
+            self.at_once = if is_small { self.at_once * 2 } else { READ_FIRST }.min(READ_AT_ONCE);
+        }
+        Ok(added)
     }
 
     /// How many entries to read next.

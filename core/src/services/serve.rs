@@ -19,7 +19,7 @@ const READS_MAX: usize = 64;
 const HASHES_MAX: usize = 64;
 /// The same for other writes.
 const WRITES_MAX: usize = 64;
-/// The same for syncs and reads of logs: each may hold some 13 MB for a moment.
+/// The same for syncs and reads of logs: each may hold some 3 MB for a moment.
 const PAGES_MAX: usize = 16;
 /// The same for what looks at up to 20,000 rows, page by page.
 const SEARCHES_MAX: usize = 16;

@@ -25,12 +25,12 @@ mod todo;
 use weft_proto::svc::Resync;
 use weft_proto::{Cursor, ErrorCode, Position, UserId, svc};
 use weft_storage::Snapshot;
-use weft_storage::tables::{inbox, log};
+use weft_storage::tables::inbox;
 
 use self::todo::Todo;
 use super::Context;
 use super::failure::Failure;
-use super::page::{Page, READ_AT_ONCE, missing};
+use super::page::{Page, READ_AT_ONCE};
 
 /// How a sync begins.
 enum Begin {
@@ -134,13 +134,12 @@ async fn add_from_inbox(
                 wanted.push((room, seq));
             }
         }
-        let found = log::get_many(snapshot, &wanted).await?;
-        for ((position, (room, seq)), logged) in positions.into_iter().zip(&wanted).zip(found) {
-            if page.is_full() {
-                return Ok(());
+        let added = page.add_each(snapshot, &wanted).await?;
+        if added < wanted.len() {
+            if let Some(last) = added.checked_sub(1) {
+                todo.inbox_after = Some(positions[last]);
             }
-            page.push(logged.ok_or_else(|| missing(room, *seq))?);
-            todo.inbox_after = Some(position);
+            return Ok(());
         }
         todo.inbox_after = if is_last { None } else { Some(reached) };
     }

@@ -1,5 +1,7 @@
 //! Decides about answers: each is behind its commit, and says what stands.
 
+use weft_nats::MadeBy;
+use weft_proto::limits::{CLIENT_ID_AGE_MS_MAX, CLIENT_ID_AHEAD_MS_MAX};
 use weft_proto::{Body, ClientId, ErrorCode, RoomId, UserId};
 
 use super::check::{Checker, IdKey, Judged, Kept};
@@ -15,16 +17,34 @@ pub struct Asked {
     pub room: RoomId,
     pub sender: UserId,
     pub client_id: Option<ClientId>,
+    /// Who made it, where that was not the sender.
+    pub made_by: Option<MadeBy>,
     /// The session's command before it, which was unanswered.
     pub after: Option<ClientId>,
     /// `None`: malformed on purpose.
     pub body: Option<Body>,
     /// Its place in the log.
     pub stream_seq: u64,
+    /// When the log took it.
+    pub stored_at_ms: u64,
 }
 
 impl Asked {
-    fn key(&self) -> Option<IdKey> {
+    /// The id that its entry carries.
+    fn given_id(&self) -> Option<ClientId> {
+        self.client_id.filter(|_| self.made_by != Some(MadeBy::Relay))
+    }
+
+    /// No rule about the age of ids is against it.
+    fn is_fresh(&self, floor_hour: u32) -> bool {
+        let Some(id) = self.client_id else { return true };
+        let (stamp_ms, at_ms) = (id.time_ms(), self.stored_at_ms);
+        let is_near =
+            stamp_ms + CLIENT_ID_AGE_MS_MAX >= at_ms && stamp_ms <= at_ms + CLIENT_ID_AHEAD_MS_MAX;
+        self.made_by.is_some() || is_near && id.hour() >= floor_hour
+    }
+
+    pub fn key(&self) -> Option<IdKey> {
         Some((self.room.clone(), self.sender.clone(), self.client_id?.to_bytes()))
     }
 }
@@ -74,13 +94,20 @@ impl Checker {
         };
         let entry = &kept.entry;
         let is_same = entry.from == asked.sender
-            && entry.client_id == asked.client_id
+            && entry.client_id == asked.given_id()
             && Some(&entry.body) == asked.body.as_ref();
         if !is_same {
             return Err(format!("{token} is told {room} {seq}; another entry stands there"));
         }
         if (ordinal, time_ms) != (Some(entry.ordinal), Some(entry.time_ms)) {
             return Err(format!("{token} is told another ordinal or time than {room} {seq} has"));
+        }
+        // The entry does not tell whom a relay's id belongs to; the answers do.
+        if let Some(key) = asked.key().filter(|_| asked.made_by == Some(MadeBy::Relay)) {
+            let first = *self.relayed.entry(key).or_insert(seq);
+            if first != seq {
+                return Err(format!("{room} holds one message twice: at {first} and {seq}"));
+            }
         }
         if let Some(answers) = self.answers_of(asked) {
             let from = answers.acked_from.get_or_insert(asked.stream_seq);
@@ -99,6 +126,9 @@ impl Checker {
         }
         let stands = self.standing(asked);
         let is_same = stands.map(|kept| Some(&kept.entry.body) == asked.body.as_ref());
+        if code == ErrorCode::Conflict && asked.made_by == Some(MadeBy::Relay) {
+            return Ok(Heard::No);
+        }
         if code == ErrorCode::Conflict {
             return match is_same {
                 Some(false) => Ok(Heard::No),
@@ -106,8 +136,12 @@ impl Checker {
                 None => Err(format!("{token} conflicts with nothing")),
             };
         }
+        if code == ErrorCode::ExpiredId && asked.is_fresh(self.row.floor_hour) {
+            return Err(format!("{token} is told that its fresh id is old"));
+        }
         // Below the floor there is no record; who asks has to look in the room.
         let is_forgotten = matches!(code, ErrorCode::ExpiredId | ErrorCode::ResendInOrder)
+            && asked.made_by.is_none()
             && asked.client_id.is_some_and(|id| id.hour() < self.row.floor_hour);
         if is_forgotten {
             return Ok(match code {

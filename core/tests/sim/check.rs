@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weft_nats::EventMessage;
+use weft_nats::{EventMessage, MadeBy};
 use weft_proto::{Entry, EventHead, Position, RoomId, UserId};
 use weft_storage::tables::applied::{self, Applied};
 use weft_storage::tables::journal::{self, Journal};
@@ -16,6 +16,9 @@ use super::due::Due;
 use super::life::Life;
 use super::store::now;
 use super::ticks::Watched;
+
+/// No owner commits while its clock differs by so much; a second passes between two steps.
+const CLOCKS_DIFFER_MS: u64 = 121_000;
 
 /// A violation, in words.
 pub type Judged<T> = Result<T, String>;
@@ -40,6 +43,10 @@ pub struct Checker {
     by_position: BTreeMap<Position, Place>,
     pub ids: BTreeMap<IdKey, u64>,
     pub asked: BTreeMap<String, Asked>,
+    /// Ids that are not the sender's own.
+    pub made: BTreeMap<IdKey, MadeBy>,
+    /// The seqs that relays were told.
+    pub relayed: BTreeMap<IdKey, u64>,
     /// What sessions sent: which session, and its place in the order of all.
     sessions: BTreeMap<IdKey, (usize, u64)>,
     /// The last place of a session that stands in a room.
@@ -71,6 +78,9 @@ impl Checker {
     }
 
     pub fn asks(&mut self, token: String, asked: Asked) {
+        if let (Some(key), Some(made_by)) = (asked.key(), asked.made_by) {
+            self.made.insert(key, made_by);
+        }
         self.asked.insert(token, asked);
     }
 
@@ -111,6 +121,10 @@ impl Checker {
             || after.floor_hour < before.floor_hour
         {
             return Err(format!("the partition's row goes back: {before:?} to {after:?}"));
+        }
+        let latest_ms = life.world.latest_ms();
+        if u64::from(row.floor_hour) + 25 > latest_ms / 3_600_000 {
+            return Err(format!("{} has the floor run away to {}", life.name, row.floor_hour));
         }
         life.world.say(format_args!(
             "{} commits: epoch {}, applied {}, published {}, floor {}",
@@ -166,6 +180,9 @@ impl Checker {
             life.world.say(format_args!("  {room} {seq} {} {:?}", entry.from, entry.body.kind()));
             if logged.position != position.with_order(order) {
                 return Err(format!("{room} {seq} does not stand at its position"));
+            }
+            if entry.time_ms > life.world.latest_ms() + CLOCKS_DIFFER_MS {
+                return Err(format!("{room} {seq} is of the future"));
             }
             if self.entries.contains_key(&place) {
                 return Err(format!("{room} {seq} is written a second time"));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
-use weft_nats::{IngestMessage, ReplyTo};
+use weft_nats::{IngestMessage, MadeBy, ReplyTo};
 use weft_proto::{Body, ClientId, History, Role, RoomId, UserId};
 
 use super::answers::Asked;
@@ -23,6 +23,7 @@ pub struct Wish {
     pub room: RoomId,
     pub sender: UserId,
     pub client_id: Option<ClientId>,
+    pub made_by: Option<MadeBy>,
     pub body: Option<Body>,
 }
 
@@ -75,6 +76,7 @@ pub fn wish(world: &World, at_ms: u64, room: &str, sender: &str, body: Body) -> 
         room: RoomId::new(room).expect("room"),
         sender: user(sender),
         client_id: Some(ClientId::from_parts(stamp_ms, u128::from(world.below(u64::MAX)))),
+        made_by: None,
         body: Some(body),
     }
 }
@@ -101,6 +103,15 @@ fn any_wish(world: &World, at_ms: u64) -> Wish {
         // Without an id: of another system, and sent once.
         0 => wish.client_id = None,
         1 => wish.body = None,
+        // A server made the id: its clock may be wrong by weeks. An edge sends again for a minute,
+        // a relay whenever it likes.
+        2 => {
+            let stamp_ms = START_MS + world.below(1_000 * HOUR_MS) - 500 * HOUR_MS;
+            let number = u128::from(world.below(u64::MAX));
+            wish.client_id = Some(ClientId::from_parts(stamp_ms, number));
+            let is_edge = !world.has(Fault::ClockJump) && world.below(2) == 0;
+            wish.made_by = Some(if is_edge { MadeBy::Edge } else { MadeBy::Relay });
+        }
         _ => {}
     }
     wish
@@ -178,7 +189,7 @@ pub fn publish(
         sender: wish.sender.to_string(),
         room: wish.room.to_string(),
         client_id: wish.client_id.map(|id| id.to_string()),
-        made_by: None,
+        made_by: wish.made_by,
         after: after.map(|id| id.to_string()),
         reply: Some(ReplyTo::User { user: wish.sender.clone(), token: token.clone() }),
         is_json: true,
@@ -188,9 +199,20 @@ pub fn publish(
     });
     world.say(format_args!("{token} at {stream_seq}: {} in {}", wish.sender, wish.room));
     let (client, number, attempt) = of;
-    let Wish { room, sender, client_id, body, .. } = wish.clone();
-    Some((
-        token,
-        Asked { client, number, attempt, room, sender, client_id, after, body, stream_seq },
-    ))
+    let stored_at_ms = world.server_ms();
+    let Wish { room, sender, client_id, made_by, body, .. } = wish.clone();
+    let asked = Asked {
+        client,
+        number,
+        attempt,
+        room,
+        sender,
+        client_id,
+        made_by,
+        after,
+        body,
+        stream_seq,
+        stored_at_ms,
+    };
+    Some((token, asked))
 }

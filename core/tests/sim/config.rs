@@ -38,7 +38,7 @@ pub enum Fault {
     Slow,
     /// The clock jumps by hours.
     ClockJump,
-    /// Each owner has a clock of its own.
+    /// Each owner has a clock of its own, and somebody sets it.
     ClockSkew,
     /// Client ids from hours ago, or ahead.
     OldIds,
@@ -106,7 +106,7 @@ impl Fault {
     ];
 
     /// Those that a schedule plays at times of its own; the others happen on their occasions.
-    pub const FROM_OUTSIDE: [Self; 12] = [
+    pub const FROM_OUTSIDE: [Self; 13] = [
         Self::Crash,
         Self::Leave,
         Self::Freeze,
@@ -119,6 +119,7 @@ impl Fault {
         Self::Layout,
         Self::EdgeDies,
         Self::WireStalls,
+        Self::ClockSkew,
     ];
 
     fn bit(self) -> u32 {
@@ -156,6 +157,8 @@ pub struct Config {
     pub span_ms: u64,
     /// Commits in one page of an audit.
     pub audit_rows: usize,
+    /// What rooms may take in an owner's memory.
+    pub rooms_bytes_max: usize,
     /// Once in so many occasions.
     pub rate: u64,
     faults: u32,
@@ -181,6 +184,7 @@ impl Config {
             devices: rng.below(5).saturating_sub(1),
             span_ms: 500 + rng.below(8_000),
             audit_rows: [1, 3, 512][rng.below(3) as usize],
+            rooms_bytes_max: [0, 1_500, usize::MAX][rng.below(3) as usize],
             rate: [4, 12, 30, 80][rng.below(4) as usize],
             faults,
             removed: None,

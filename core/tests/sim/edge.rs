@@ -187,7 +187,7 @@ impl Edge {
 
     pub fn hear_tick(&self, tick: &Tick) {
         self.audits.on_tick(tick);
-        if self.world.config.removed == Some(Removed::AppliedIsAudited) {
+        if self.world.config.removed == Some(Removed::AppliedIsAudited) && !tick.stalled {
             self.mark(Position::from_slice(&tick.read_version).expect("a position"));
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use weft_nats::MadeBy;
 use weft_proto::limits::FANOUT_LIMIT;
 use weft_proto::{Body, Position, RoomId, RoomKind, UserId};
 use weft_storage::tables::log::{self, Limit};
@@ -36,7 +37,7 @@ fn judge_all(world: &World, check: &Checker) -> Judged<()> {
         let kept: Vec<&Kept> = check.entries.range(range).map(|(_, kept)| kept).collect();
         judge_log(&*snapshot, room, &kept)?;
         judge_head(&*snapshot, room, &kept)?;
-        judge_resends(&*snapshot, check.row.floor_hour, &kept)?;
+        judge_resends(&*snapshot, check, &kept)?;
         point(&mut pointers, room, &kept);
     }
     judge_inboxes(&*snapshot, &pointers)
@@ -76,10 +77,17 @@ fn judge_head(snapshot: &dyn Snapshot, room: &RoomId, kept: &[&Kept]) -> Judged<
 }
 
 /// Whoever still sends one of them again gets its seq.
-fn judge_resends(snapshot: &dyn Snapshot, floor_hour: u32, kept: &[&Kept]) -> Judged<()> {
+fn judge_resends(snapshot: &dyn Snapshot, check: &Checker, kept: &[&Kept]) -> Judged<()> {
     for Kept { entry, .. } in kept {
-        let Some(id) = entry.client_id.filter(|id| id.hour() >= floor_hour) else { continue };
-        let row = now(snapshot.get(resend::key(0, &entry.room, &entry.from, &id)));
+        let Some(id) = entry.client_id else { continue };
+        let (room, from) = (&entry.room, &entry.from);
+        let key = match check.made.get(&(room.clone(), from.clone(), id.to_bytes())) {
+            // No edge sends it again after so long, and entries don't carry a relay's.
+            Some(MadeBy::Edge | MadeBy::Relay) => continue,
+            None if id.hour() < check.row.floor_hour => continue,
+            None => resend::key(0, room, from, &id),
+        };
+        let row = now(snapshot.get(key));
         let seq = row.and_then(|row| resend::Resend::decode(&row).ok()).map(|row| row.seq);
         if seq != Some(entry.seq) {
             return Err(format!("a resend of {} {} gets {seq:?}", entry.room, entry.seq));

@@ -1,7 +1,7 @@
 //! One life of a node: from its start to its crash or end. Everything that its worker asks of the
 //! world passes [`Life::step`], where it can be slow, stand still, or die.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ pub struct Life {
     pub dead: CancellationToken,
     /// Steps until it dies.
     steps_left: AtomicU64,
+    /// How far its clock is ahead of everybody's.
+    pub skew_ms: AtomicI64,
     frozen_until: Mutex<Instant>,
 }
 
@@ -28,12 +30,14 @@ impl Life {
     pub fn new(world: &Arc<World>, name: &str) -> Arc<Self> {
         let number = world.check.lock().expect("check").new_life();
         let steps_left = if world.hit(Fault::Crash) { 1 + world.below(120) } else { u64::MAX };
+        let skew_ms = if world.has(Fault::ClockSkew) { world.some_skew_ms() } else { 0 };
         Arc::new(Self {
             world: Arc::clone(world),
             number,
             name: format!("{name}.{number}"),
             dead: CancellationToken::new(),
             steps_left: AtomicU64::new(steps_left),
+            skew_ms: AtomicI64::new(skew_ms),
             frozen_until: Mutex::new(Instant::now()),
         })
     }
@@ -41,6 +45,13 @@ impl Life {
     /// It dies at one of its next steps.
     pub fn doom(&self) {
         self.steps_left.fetch_min(self.world.below(12), Ordering::SeqCst);
+    }
+
+    /// Somebody sets its clock.
+    pub fn set_clock(&self) {
+        let skew_ms = self.world.some_skew_ms();
+        self.skew_ms.store(skew_ms, Ordering::SeqCst);
+        self.world.say(format_args!("the clock of {} is {skew_ms} ms ahead", self.name));
     }
 
     pub fn freeze(&self, for_ms: u64) {

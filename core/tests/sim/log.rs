@@ -101,6 +101,7 @@ impl Stream {
 impl World {
     /// Stores a command; its place.
     pub fn publish(&self, message: IngestMessage) -> u64 {
+        let message = IngestMessage { stored_at_ms: self.server_ms(), ..message };
         let seq = self.stream.lock().expect("stream").push(message);
         self.grown.notify_waiters();
         seq
@@ -227,7 +228,8 @@ impl CommandLog for SimLog {
         let info = {
             let stream = self.world().stream.lock().expect("stream");
             let (first_seq, last_seq) = (stream.first_seq, stream.last_seq);
-            LogInfo { first_seq, last_seq, made_at_ns: stream.made.into() }
+            let (made_at_ns, answered_at_ms) = (stream.made.into(), Some(self.world().server_ms()));
+            LogInfo { first_seq, last_seq, made_at_ns, answered_at_ms }
         };
         self.life.step().await;
         Ok(info)

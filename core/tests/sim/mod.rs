@@ -202,6 +202,7 @@ fn happen(world: &Arc<World>, nodes: &[Arc<Node>], node: &Arc<Node>, fault: Faul
             let sign = if world.below(4) == 0 { -1 } else { 1 };
             world.jump(sign * minutes * 60_000);
         }
+        Fault::ClockSkew => node.with_life(|life| life.set_clock()),
         Fault::Layout => {
             let mut batch = Batch::new([0xff; 16]);
             batch.set(layout::key(), layout_row(2 + world.below(1 << 20)));

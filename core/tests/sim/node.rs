@@ -15,7 +15,6 @@ use weft_runtime::Clock;
 use weft_storage::Store;
 
 use super::bus::SimBus;
-use super::config::Fault;
 use super::life::Life;
 use super::log::SimLog;
 use super::store::SimStore;
@@ -105,8 +104,6 @@ async fn live(life: Arc<Life>, mut mine: watch::Receiver<bool>) -> End {
 
 fn worker(life: &Arc<Life>) -> Worker<SimLog> {
     let world = &life.world;
-    let skew_ms =
-        if world.has(Fault::ClockSkew) { (world.below(14_400_000) as i64) - 7_200_000 } else { 0 };
     Worker {
         partition: 0,
         partitions: 1,
@@ -115,9 +112,11 @@ fn worker(life: &Arc<Life>) -> Worker<SimLog> {
         health: StoreHealth::default(),
         log: SimLog::new(life),
         bus: Arc::new(SimBus { life: Arc::clone(life) }) as Arc<dyn EventBus>,
-        clock: Arc::new(SkewedClock { world: Arc::clone(world), skew_ms }) as Arc<dyn Clock>,
+        clock: Arc::new(SkewedClock(Arc::clone(life))) as Arc<dyn Clock>,
         new_batch_id: life.batch_ids(),
         quota: world.quota(),
+        groups: Arc::default(),
+        rooms_bytes_max: world.config.rooms_bytes_max,
         aside: Aside::default(),
         tick_interval: Some(weft_core::TICK_INTERVAL),
         outside: None,

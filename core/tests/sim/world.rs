@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use weft_core::partition::quota::QuotaLimits;
+use weft_core::partition::quota::{Quota, QuotaLimits};
 use weft_nats::Trimmed;
 use weft_runtime::Clock;
 use weft_storage::memory::Memory;
@@ -16,6 +16,7 @@ use weft_storage::memory::Memory;
 use super::check::Checker;
 use super::config::{Config, Fault};
 use super::edge::Edge;
+use super::life::Life;
 use super::log::Stream;
 use super::rng::Rng;
 use super::session::Ticked;
@@ -44,6 +45,8 @@ pub struct World {
     pub broken: CancellationToken,
     calm: AtomicBool,
     jumped_ms: AtomicI64,
+    /// The latest time that the server's clock has shown.
+    latest_ms: AtomicU64,
     sessions: AtomicU64,
     bus_back_at: Mutex<Instant>,
     store_back_at: Mutex<Instant>,
@@ -96,6 +99,7 @@ impl World {
             broken: CancellationToken::new(),
             calm: AtomicBool::new(false),
             jumped_ms: AtomicI64::new(0),
+            latest_ms: AtomicU64::new(START_MS),
             sessions: AtomicU64::new(0),
             bus_back_at: Mutex::new(Instant::now()),
             store_back_at: Mutex::new(Instant::now()),
@@ -242,23 +246,40 @@ impl World {
         (START_MS + elapsed_ms).saturating_add_signed(self.jumped_ms.load(Ordering::SeqCst))
     }
 
-    pub fn quota(&self) -> QuotaLimits {
-        if self.has(Fault::Quota) {
+    /// The time that nats-server stamps messages with. It jumps with everybody's.
+    pub fn server_ms(&self) -> u64 {
+        let now_ms = self.now_ms();
+        self.latest_ms.fetch_max(now_ms, Ordering::SeqCst);
+        now_ms
+    }
+
+    /// The latest time that the server's clock has shown.
+    pub fn latest_ms(&self) -> u64 {
+        self.server_ms();
+        self.latest_ms.load(Ordering::SeqCst)
+    }
+
+    /// How far an owner's clock is off, for now: by a minute, or by hours.
+    pub fn some_skew_ms(&self) -> i64 {
+        let most_ms = if self.below(4) == 0 { 27 * 3_600_000 } else { 60_000 };
+        self.below(2 * most_ms) as i64 - most_ms as i64
+    }
+
+    pub fn quota(&self) -> Arc<Quota> {
+        Arc::new(Quota::new(if self.has(Fault::Quota) {
             QuotaLimits { rate_per_s: 1, burst: 3 }
         } else {
             QuotaLimits { rate_per_s: 1_000_000, burst: 1_000_000 }
-        }
+        }))
     }
 }
 
 /// An owner's clock.
-pub struct SkewedClock {
-    pub world: Arc<World>,
-    pub skew_ms: i64,
-}
+pub struct SkewedClock(pub Arc<Life>);
 
 impl Clock for SkewedClock {
     fn now_ms(&self) -> u64 {
-        self.world.now_ms().saturating_add_signed(self.skew_ms)
+        let skew_ms = self.0.skew_ms.load(Ordering::SeqCst);
+        self.0.world.now_ms().saturating_add_signed(skew_ms)
     }
 }

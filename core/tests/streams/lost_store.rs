@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use weft_core::partition::owner::Owners;
+use weft_core::partition::quota::Quota;
 use weft_core::partition::take::read_row;
 use weft_core::{Core, QuotaLimits, StoreHealth, StorePatience, TICK_INTERVAL};
 use weft_nats::EventPublisher;
@@ -186,7 +187,8 @@ async fn a_partitions_task_that_panics_begins_again() {
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
         node: node.clone(),
         partitions: 1,
-        quota: QuotaLimits { rate_per_s: 1_000, burst: 1_000 },
+        quota: Arc::new(Quota::new(QuotaLimits { rate_per_s: 1_000, burst: 1_000 })),
+        groups: Arc::default(),
         assets: Arc::new(fixture.assets.clone()),
         tick_interval: Some(TICK_INTERVAL),
     };

@@ -4,6 +4,7 @@
 mod stream;
 
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,10 +14,10 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use weft_core::partition::aside::Aside;
 use weft_core::partition::ports::{CommandLog as _, EventBus, Stored};
-use weft_core::partition::quota::QuotaLimits;
+use weft_core::partition::quota::{Quota, QuotaLimits};
 use weft_core::partition::worker::Worker;
 use weft_core::{Error, StoreHealth};
-use weft_nats::{EventMessage, IngestMessage, ReplyTo, Trimmed};
+use weft_nats::{EventMessage, IngestMessage, MadeBy, ReplyTo, Trimmed};
 use weft_proto::{Body, ClientId, EventHead, NodeId, Partition, RoomId, Tick, UserId};
 use weft_runtime::{Clock, ManualClock};
 use weft_storage::memory::Memory;
@@ -215,6 +216,19 @@ impl Bus {
     }
 }
 
+/// The clock that owners have.
+struct OwnersClock {
+    clock: Arc<ManualClock>,
+    ahead_ms: Arc<AtomicI64>,
+}
+
+impl Clock for OwnersClock {
+    fn now_ms(&self) -> u64 {
+        let ahead_ms = self.ahead_ms.load(std::sync::atomic::Ordering::SeqCst);
+        self.clock.now_ms().saturating_add_signed(ahead_ms)
+    }
+}
+
 /// One partition, and those who may own it.
 pub struct World {
     pub store: Store,
@@ -222,7 +236,10 @@ pub struct World {
     pub engine: Faulty,
     pub log: Log,
     pub bus: Bus,
+    /// Everybody's clock...
     pub clock: Arc<ManualClock>,
+    /// ...but for the owners', by so much ahead.
+    pub ahead_ms: Arc<AtomicI64>,
     pub quota: QuotaLimits,
     pub tick_interval: Option<Duration>,
     next_token: std::sync::atomic::AtomicU64,
@@ -261,13 +278,15 @@ impl World {
             batch.set(account::key(&user_id(user)), Account::default().encode());
         }
         store.commit(batch).await.expect("commit");
+        let clock = Arc::new(ManualClock::new(START_MS));
         Self {
             store,
             health: StoreHealth::default(),
             engine,
-            log: Log::default(),
+            log: Log::new(Arc::clone(&clock)),
             bus: Bus::default(),
-            clock: Arc::new(ManualClock::new(START_MS)),
+            clock,
+            ahead_ms: Arc::default(),
             quota: QuotaLimits { rate_per_s: 1_000_000, burst: 1_000_000 },
             tick_interval: Some(weft_core::TICK_INTERVAL),
             next_token: 1.into(),
@@ -299,8 +318,11 @@ impl World {
     fn workers(&self, name: &str) -> impl Fn(Aside) -> Worker<Log> + Send + use<> {
         let (owner, health) = (NodeId::new(name).expect("id"), self.health.clone());
         let store = health.watched(self.store.clone());
-        let (log, bus, quota) = (self.log.clone(), Arc::new(self.bus.clone()), self.quota);
-        let (clock, tick_interval) = (Arc::clone(&self.clock), self.tick_interval);
+        let (log, bus) = (self.log.clone(), Arc::new(self.bus.clone()));
+        let quota = Arc::new(Quota::new(self.quota));
+        let tick_interval = self.tick_interval;
+        let (clock, ahead_ms) = (Arc::clone(&self.clock), Arc::clone(&self.ahead_ms));
+        let clock = Arc::new(OwnersClock { clock, ahead_ms });
         move |aside| Worker {
             partition: 0,
             partitions: 1,
@@ -311,7 +333,9 @@ impl World {
             bus: Arc::clone(&bus) as Arc<dyn EventBus>,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             new_batch_id: Box::new(rand::random),
-            quota,
+            quota: Arc::clone(&quota),
+            groups: Arc::default(),
+            rooms_bytes_max: 64 << 20,
             aside,
             tick_interval,
             outside: None,
@@ -357,21 +381,47 @@ impl World {
     ) -> String {
         let number = self.next_token.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let token = format!("t{number}");
-        self.log.publish(IngestMessage {
+        let after = after.map(|id| id.to_string());
+        let message = Self::message(sender, room, id, body, &token);
+        self.log.publish(IngestMessage { after, ..message });
+        token
+    }
+
+    /// Publishes a command whose id a server made, and waits for its answer.
+    pub async fn send_made(
+        &self,
+        (sender, room): (&str, &str),
+        (id, made_by): (ClientId, MadeBy),
+        body: &Body,
+    ) -> serde_json::Value {
+        let number = self.next_token.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let token = format!("t{number}");
+        let message = Self::message(sender, room, Some(id), body, &token);
+        self.log.publish(IngestMessage { made_by: Some(made_by), ..message });
+        self.bus.answer_to(&token).await
+    }
+
+    fn message(
+        sender: &str,
+        room: &str,
+        id: Option<ClientId>,
+        body: &Body,
+        token: &str,
+    ) -> IngestMessage {
+        IngestMessage {
             stream_seq: 0,
             stored_at_ms: 0,
             sender: sender.into(),
             room: room.into(),
             client_id: id.map(|id| id.to_string()),
             made_by: None,
-            after: after.map(|id| id.to_string()),
-            reply: Some(ReplyTo::User { user: user_id(sender), token: token.clone() }),
+            after: None,
+            reply: Some(ReplyTo::User { user: user_id(sender), token: token.to_owned() }),
             is_json: true,
             is_outsider: true,
             payload: body.to_json().into(),
             problem: None,
-        });
-        token
+        }
     }
 
     /// Publishes a command and waits for its answer.

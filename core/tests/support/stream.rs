@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use weft_core::Error;
 use weft_core::partition::ports::CommandLog;
 use weft_nats::{IngestMessage, LogInfo, Trimmed};
+use weft_runtime::{Clock as _, ManualClock};
 
 /// Like a JetStream stream: `messages` are those from `first_seq` on; `None`: a hole.
 struct Stream {
@@ -36,6 +37,8 @@ impl Stream {
 #[derive(Clone)]
 pub struct Log {
     stream: Arc<Mutex<Stream>>,
+    /// The server's, which stamps the messages.
+    clock: Arc<ManualClock>,
     grown: Arc<Notify>,
     trimmed: Arc<Notify>,
     next_seq: u64,
@@ -44,8 +47,8 @@ pub struct Log {
     stalls: u64,
 }
 
-impl Default for Log {
-    fn default() -> Self {
+impl Log {
+    pub fn new(clock: Arc<ManualClock>) -> Self {
         let stream = Stream {
             first_seq: 1,
             messages: VecDeque::new(),
@@ -57,6 +60,7 @@ impl Default for Log {
         let stream = Arc::new(Mutex::new(stream));
         Self {
             stream,
+            clock,
             grown: Arc::default(),
             trimmed: Arc::default(),
             next_seq: 1,
@@ -64,9 +68,7 @@ impl Default for Log {
             stalls: 0,
         }
     }
-}
 
-impl Log {
     fn stream(&self) -> MutexGuard<'_, Stream> {
         self.stream.lock().expect("stream")
     }
@@ -74,7 +76,8 @@ impl Log {
     pub fn publish(&self, message: IngestMessage) -> u64 {
         let mut stream = self.stream();
         let stream_seq = stream.last_seq() + 1;
-        stream.messages.push_back(Some(IngestMessage { stream_seq, ..message }));
+        let stored_at_ms = self.clock.now_ms();
+        stream.messages.push_back(Some(IngestMessage { stream_seq, stored_at_ms, ..message }));
         self.grown.notify_waiters();
         stream_seq
     }
@@ -155,7 +158,8 @@ impl CommandLog for Log {
             return Err(weft_nats::Error::NoStream("on purpose".into()).into());
         }
         let (first_seq, last_seq) = (stream.first_seq, stream.last_seq());
-        Ok(LogInfo { first_seq, last_seq, made_at_ns: 1 })
+        let answered_at_ms = Some(self.clock.now_ms());
+        Ok(LogInfo { first_seq, last_seq, made_at_ns: 1, answered_at_ms })
     }
 
     async fn first_from(&self, seq: u64) -> Result<Option<u64>, Error> {

@@ -1,6 +1,8 @@
 //! A nats-server, one core node on a store in memory, and a sender that behaves as an edge does.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -13,8 +15,10 @@ use weft_nats::{
     NatsServer, ServerOptions, Signal, Subscription, find_or_install,
 };
 use weft_proto::{Body, ClientId, NodeId, RoomId, Tick, UserId};
+use weft_runtime::{Clock, SystemClock};
 use weft_storage::memory::Memory;
 use weft_storage::tables::account::{self, Account};
+use weft_storage::tables::applied::{self, Applied};
 use weft_storage::tables::log::{self, Limit};
 use weft_storage::{Batch, Store};
 
@@ -46,12 +50,24 @@ pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     soon(what, wait).await;
 }
 
+/// The machine's clock, and by how much it is off.
+#[derive(Default)]
+pub struct OffClock(pub AtomicI64);
+
+impl Clock for OffClock {
+    fn now_ms(&self) -> u64 {
+        SystemClock.now_ms().saturating_add_signed(self.0.load(Ordering::SeqCst))
+    }
+}
+
 pub struct Fixture {
     pub core_bus: Bus,
     pub assets: AssetOptions,
     edge_bus: Bus,
     core: Option<Core>,
     pub store: Store,
+    /// Core's.
+    pub clock: Arc<OffClock>,
     server: Option<NatsServer>,
     options: ServerOptions,
     // Last, so that the server is gone before its folder.
@@ -60,6 +76,7 @@ pub struct Fixture {
 
 impl Fixture {
     pub async fn new() -> Self {
+        let clock = Arc::new(OffClock::default());
         let dir = tempfile::tempdir().expect("a folder");
         let secret = |role: &str| Secret::Value(format!("{role}-password"));
         let passwords = Passwords {
@@ -79,7 +96,8 @@ impl Fixture {
         let store = Store::new(Memory::new());
         let assets = AssetOptions { partitions: 1, ..AssetOptions::default() };
         let core =
-            start_core(&core_bus, "c1", store.clone(), &assets, StorePatience::default()).await;
+            start_core(&core_bus, ("c1", &clock), store.clone(), &assets, StorePatience::default())
+                .await;
         let mut batch = Batch::new([9; 16]);
         for name in ["alice", "bob"] {
             batch.set(account::key(&user(name)), Account::default().encode());
@@ -87,7 +105,7 @@ impl Fixture {
         store.commit(batch).await.expect("commit");
         soon("the partition", core.ready()).await.expect("ready");
         let (core, server) = (Some(core), Some(server));
-        Self { core_bus, assets, edge_bus, core, store, server, options, dir }
+        Self { core_bus, assets, edge_bus, core, store, clock, server, options, dir }
     }
 
     pub async fn end(mut self) {
@@ -103,7 +121,7 @@ impl Fixture {
 
     /// Another core, with a handle of its own on the store.
     pub async fn add_core(&self, name: &str, store: Store, patience: StorePatience) -> Core {
-        start_core(&self.core_bus, name, store, &self.assets, patience).await
+        start_core(&self.core_bus, (name, &self.clock), store, &self.assets, patience).await
     }
 
     /// A connection of another part.
@@ -158,6 +176,13 @@ impl Fixture {
         let (publisher, signals) =
             IngestPublisher::start(&self.edge_bus, &node).await.expect("publisher");
         Sender { publisher, signals, sent: 0, attempts: 0 }
+    }
+
+    /// The first hour whose client ids are taken.
+    pub async fn floor_hour(&self) -> u64 {
+        let snapshot = self.store.snapshot().await.expect("snapshot");
+        let row = snapshot.get(applied::key(0)).await.expect("read").expect("a row");
+        Applied::decode(&row).expect("a row").floor_hour.into()
     }
 
     /// The seqs that the room's log holds.
@@ -234,7 +259,7 @@ impl Sender {
 
 async fn start_core(
     bus: &Bus,
-    name: &str,
+    (name, clock): (&str, &Arc<OffClock>),
     store: Store,
     assets: &AssetOptions,
     store_patience: StorePatience,
@@ -250,6 +275,7 @@ async fn start_core(
         tick_interval: Some(TICK_INTERVAL),
         assignment: Assignment::Live,
         store_patience,
+        clock: Arc::clone(clock) as Arc<dyn Clock>,
     });
     core.await.expect("core")
 }

@@ -52,12 +52,11 @@ pub(super) async fn send(
         let message = "the field room names another room than the path";
         return Err(ApiError::new(ErrorCode::BadRequest, message).into());
     }
-    let client_id = match envelope.client_id {
-        Some(text) => ClientId::parse(&text)?,
-        None => ClientId::from_parts(shared.now_ms(), rand::random()),
-    };
+    let given = envelope.client_id.map(|text| ClientId::parse(&text)).transpose()?;
+    let made = || ClientId::from_parts(shared.now_ms(), rand::random());
     let payload = Body::from_json(&body)?.to_json().into();
-    let command = Command { room, client_id, payload };
+    let (client_id, is_made) = (given.unwrap_or_else(made), given.is_none());
+    let command = Command { room, client_id, is_made, payload };
     let token = shared.front.token().clone();
     let began = Instant::now();
     metrics::SENDS.increment("http");

@@ -12,6 +12,7 @@ const PATIENCE: Patience =
 fn command() -> Command {
     Command {
         room: RoomId::new("team").expect("id"),
+        is_made: false,
         client_id: ClientId::from_parts(1, 2),
         payload: Bytes::from_static(b"{}"),
     }

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use weft_nats::Subject;
 use weft_proto::frame::{CloseCode, Reply};
+use weft_proto::limits::FEEDS_PER_SESSION_MAX;
 use weft_proto::svc::{ListGroups, Resync, Sync, SyncPage};
 use weft_proto::{Cursor, RoomId, RoomKind, UserId, partition_of};
 
@@ -181,6 +182,7 @@ impl Pump {
             let more = page.more;
             after = page.rooms.last().cloned().unwrap_or_default();
             listed.extend(page.rooms.iter().filter_map(|room| RoomId::new(room).ok()));
+            self.may_follow(listed.len())?;
             if !more || after.is_empty() {
                 break;
             }
@@ -194,6 +196,15 @@ impl Pump {
         self.follow().await?;
         self.phase = Phase::Sync { page: Vec::new(), resync };
         Ok(Frames::new())
+    }
+
+    /// Core puts nobody into so many groups; where it did, no session takes the memory of an edge.
+    fn may_follow(&self, groups: usize) -> Result<(), CloseCode> {
+        if groups <= FEEDS_PER_SESSION_MAX {
+            return Ok(());
+        }
+        tracing::error!(user = %self.user, groups, "too many groups to follow: the session is closed");
+        Err(CloseCode::Unavailable)
     }
 
     fn join(&self, room: &RoomId) -> FeedMember {
@@ -274,6 +285,7 @@ impl Pump {
         } else if room.kind() == RoomKind::Direct || self.groups.contains_key(&room) {
             self.phase = Phase::Settle { moved };
         } else {
+            self.may_follow(self.groups.len() + 1)?;
             let member = self.join(&room);
             member.live().await;
             self.groups.insert(room.clone(), member);

@@ -255,7 +255,7 @@ impl Requests {
         client_id: ClientId,
         body: &Body,
     ) -> Result<(), ApiError> {
-        let command = Command { room, client_id, payload: body.to_json().into() };
+        let command = Command { room, client_id, is_made: false, payload: body.to_json().into() };
         let share = self.shared.admit(&self.caller.user, &self.outbox, &command)?;
         let Some(attempt) = self.outbox.add(id, command, share, Instant::now()) else {
             return Ok(());

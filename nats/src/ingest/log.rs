@@ -24,6 +24,9 @@ pub struct LogInfo {
     pub last_seq: u64,
     /// When it was made, Unix nanoseconds: one that is made anew counts from 1.
     pub made_at_ns: u64,
+    /// The server's clock when it answered, Unix milliseconds: the clock that stamps the messages.
+    /// `None` where the answer does not say it.
+    pub answered_at_ms: Option<u64>,
 }
 
 /// A handle on one partition's log.
@@ -45,6 +48,7 @@ struct StreamInfo {
     /// RFC 3339.
     created: String,
     state: StreamState,
+    ts: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -153,6 +157,7 @@ pub(super) async fn purge(link: &Link, stream: &str, below: u64) -> Result<(), E
 pub(super) async fn info(link: &Link, stream: &str) -> Result<LogInfo, Error> {
     let info: StreamInfo = request(link, &format!("STREAM.INFO.{stream}"), &json!({})).await?;
     let made_at_ns = read_time_ns(&info.created).ok_or(Error::Malformed("stream info"))?;
+    let answered_at_ms = info.ts.as_deref().and_then(read_time_ns).map(|ns| ns / 1_000_000);
     let StreamState { first_seq, last_seq } = info.state;
-    Ok(LogInfo { first_seq, last_seq, made_at_ns })
+    Ok(LogInfo { first_seq, last_seq, made_at_ns, answered_at_ms })
 }

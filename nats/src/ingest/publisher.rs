@@ -7,11 +7,13 @@ use bytes::Bytes;
 use weft_proto::ids::is_token;
 use weft_proto::{ApiError, NodeId, RoomId, UserId};
 
-use super::message::ReplyTo;
+use super::message::{MadeBy, ReplyTo};
 use crate::bus::{Bus, Link, Message, Subscription};
 use crate::error::Error;
 use crate::jetstream::Stored;
-use crate::subject::{CONTENT_TYPE, Filter, JSON, Subject, WEFT_AFTER, WEFT_ID, WEFT_REPLY};
+use crate::subject::{
+    CONTENT_TYPE, Filter, JSON, Subject, WEFT_AFTER, WEFT_ID, WEFT_MADE, WEFT_REPLY,
+};
 
 /// Publishes commands. Cheap to clone.
 #[derive(Clone)]
@@ -86,6 +88,34 @@ impl IngestPublisher {
         (client_id, after): (&str, Option<&str>),
         payload: Bytes,
     ) -> Result<(), Error> {
+        let after = after.map(|after| (WEFT_AFTER, after));
+        self.publish_with(token, sender, room, (client_id, after), payload).await
+    }
+
+    /// As [`publish`](Self::publish), for a sender who gave no client id: `made_id` is the edge's.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    pub async fn publish_without_id(
+        &self,
+        token: &str,
+        sender: &UserId,
+        room: &RoomId,
+        made_id: &str,
+        payload: Bytes,
+    ) -> Result<(), Error> {
+        let made = Some((WEFT_MADE, MadeBy::Edge.as_str()));
+        self.publish_with(token, sender, room, (made_id, made), payload).await
+    }
+
+    async fn publish_with(
+        &self,
+        token: &str,
+        sender: &UserId,
+        room: &RoomId,
+        (client_id, header): (&str, Option<(&'static str, &str)>),
+        payload: Bytes,
+    ) -> Result<(), Error> {
         if !is_token(token) {
             return Err(Error::Malformed("token"));
         }
@@ -95,9 +125,9 @@ impl IngestPublisher {
             (WEFT_ID, client_id),
             (WEFT_REPLY, &reply_to),
             (CONTENT_TYPE, JSON),
-            (WEFT_AFTER, after.unwrap_or_default()),
+            header.unwrap_or_default(),
         ];
-        let headers = &headers[..if after.is_some() { 4 } else { 3 }];
+        let headers = &headers[..if header.is_some() { 4 } else { 3 }];
         let reply = format!("{}.{token}", self.inbox);
         self.link.publish(subject.to_wire()?, Some(reply), headers, payload).await
     }

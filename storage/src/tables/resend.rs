@@ -1,5 +1,6 @@
 //! The seq that a client id got: so that a resend gets the same answer. Kept by the hour of the
-//! client id, so that old ones go by one range clear.
+//! client id, so that old ones go by one range clear. Ids that a server made for a sender who gave
+//! none are kept apart: they are good for as long as what they were made for can come again.
 
 use std::ops::Range;
 
@@ -24,20 +25,71 @@ pub struct Resend {
 /// The row's key.
 #[must_use]
 pub fn key(partition: Partition, room: &RoomId, sender: &UserId, id: &ClientId) -> Bytes {
+    key_in(partition, id.hour(), (room, sender), id)
+}
+
+/// Rows of ids that an edge made are kept beside those of clients.
+const EDGE_MADE: u32 = 0x8000_0000;
+/// Rows of ids that were made from a message of another system are kept by that message's hour.
+const RELAYED: u32 = 0xc000_0000;
+
+/// The row's key where an edge made the id, with the hour that it is kept by.
+#[must_use]
+pub fn edge_made_key(
+    partition: Partition,
+    hour: u32,
+    (room, sender): (&RoomId, &UserId),
+    id: &ClientId,
+) -> Bytes {
+    key_in(partition, EDGE_MADE | hour, (room, sender), id)
+}
+
+/// The row's key where the id was made from a message of another system.
+#[must_use]
+pub fn relayed_key(
+    partition: Partition,
+    (room, sender): (&RoomId, &UserId),
+    id: &ClientId,
+) -> Bytes {
+    key_in(partition, RELAYED | id.hour(), (room, sender), id)
+}
+
+fn key_in(
+    partition: Partition,
+    hour: u32,
+    (room, sender): (&RoomId, &UserId),
+    id: &ClientId,
+) -> Bytes {
     Key::new(Tag::Resend)
         .u16(partition)
-        .u32(id.hour())
+        .u32(hour)
         .name(room.as_str())
         .name(sender.as_str())
         .raw(&id.to_bytes())
         .build()
 }
 
-/// All rows of the partition with an hour (since the Unix epoch) before `floor_hour`.
+/// All rows of [`edge_made_key`] with an earlier hour.
+#[must_use]
+pub fn edge_made_below(partition: Partition, hour: u32) -> Range<Bytes> {
+    hours(partition, EDGE_MADE..EDGE_MADE | hour)
+}
+
+/// All rows of [`relayed_key`] whose message is of an earlier hour.
+#[must_use]
+pub fn relayed_below(partition: Partition, hour: u32) -> Range<Bytes> {
+    hours(partition, RELAYED..RELAYED | hour)
+}
+
+fn hours(partition: Partition, hours: Range<u32>) -> Range<Bytes> {
+    let of = |hour| Key::new(Tag::Resend).u16(partition).u32(hour).build();
+    of(hours.start)..of(hours.end)
+}
+
+/// All rows of clients' ids with an hour (since the Unix epoch) before `floor_hour`.
 #[must_use]
 pub fn range_below(partition: Partition, floor_hour: u32) -> Range<Bytes> {
-    let of = |hour| Key::new(Tag::Resend).u16(partition).u32(hour).build();
-    of(0)..of(floor_hour)
+    hours(partition, 0..floor_hour.min(EDGE_MADE))
 }
 
 impl Resend {

@@ -9,6 +9,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -18,7 +19,7 @@ use weft_core::{Assignment, Core, CoreOptions, QuotaLimits, StorePatience};
 use weft_nats::membership::Nodes;
 use weft_nats::{AssetOptions, Bus, BusOptions, NodeInfo};
 use weft_proto::NodeId;
-use weft_runtime::{LogFormat, init_telemetry};
+use weft_runtime::{LogFormat, SystemClock, init_telemetry};
 use weft_storage::Store;
 use weft_storage::embedded::Embedded;
 
@@ -125,6 +126,7 @@ impl Twin {
             tick_interval: Some(weft_core::TICK_INTERVAL),
             assignment: if told { watched } else { Assignment::Live },
             store_patience: StorePatience::default(),
+            clock: Arc::new(SystemClock),
         })
         .await?;
         Ok(Self { node, nodes, core })

@@ -1,13 +1,14 @@
 //! `weft core`: orders and keeps what is sent.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use weft_core::{Assignment, Core, QuotaLimits, StorePatience};
 use weft_nats::{AssetOptions, Bus};
 use weft_proto::{NodeId, UserId};
-use weft_runtime::Readiness;
+use weft_runtime::{Readiness, SystemClock};
 use weft_storage::Store;
 
 use crate::admin_listener::{AdminListen, AdminListener, CORE_PORT};
@@ -57,10 +58,12 @@ pub struct CoreOptions {
 /// What core allows.
 #[derive(Args, Clone, Debug)]
 pub struct CoreLimits {
-    /// Commands that one sender may have applied per second, in the long run.
+    /// Commands that one sender may have applied per second, in the long run, in all rooms together.
+    /// What costs more counts as several: each user who is put into a group, each 64 kB, 100
+    /// receivers. Several cores share it, as they share the partitions.
     #[arg(long, env = "WEFT_SENDER_RATE_PER_S", default_value_t = 50)]
     pub sender_rate_per_s: u32,
-    /// Commands that one sender may have applied at once.
+    /// Commands that one sender may have applied at once, counted in the same way.
     #[arg(long, env = "WEFT_SENDER_BURST", default_value_t = 200)]
     pub sender_burst: u32,
     /// How long an access token lives, in seconds.
@@ -161,6 +164,7 @@ impl CoreLimits {
             tick_interval: (!self.without_ticks).then_some(weft_core::TICK_INTERVAL),
             assignment: Assignment::Live,
             store_patience: StorePatience::default(),
+            clock: Arc::new(SystemClock),
         }
     }
 }

@@ -63,7 +63,9 @@ async fn what_was_put_aside_is_listed() {
 fn a_mistyped_folder_is_no_new_store() {
     let folder = tempdir().expect("folder");
     let path = folder.path().display().to_string();
-    for command in [&["dead-letters"][..], &["accept-loss"], &["repair"], &["export", "-"]] {
+    for command in
+        [&["dead-letters"][..], &["accept-loss"], &["lower-floor"], &["repair"], &["export", "-"]]
+    {
         let refused = |place: [&str; 2]| {
             failure_line({
                 let mut weft = weft(&["admin"]);

@@ -27,15 +27,11 @@ pub(super) async fn plan(
     through: Position,
     entries_max: usize,
 ) -> Result<Option<Vec<Span>>, Error> {
-    let rows = snapshot.scan(inbox::range(user, after, through), entries_max + 1, false).await?;
-    if rows.len() > entries_max {
+    let Some((pointers, pointer_count)) =
+        read_pointers(snapshot, user, (after, through), entries_max).await?
+    else {
         return Ok(None);
-    }
-    let mut pointers = Pointers::new();
-    for (key, value) in &rows {
-        let (_, room, seq) = inbox::decode(key, value)?;
-        pointers.entry(room).or_default().push(seq);
-    }
+    };
     // Groups that the user has left since have a pointer at least to the leaving.
     let mut groups = current_groups(snapshot, user).await?;
     groups.extend(pointers.keys().filter(|room| room.kind() == RoomKind::Group).cloned());
@@ -54,8 +50,33 @@ pub(super) async fn plan(
         }
         spans.extend(found);
     }
-    let entries = entries + (rows.len() - replaced) as u64;
+    let entries = entries + (pointer_count - replaced) as u64;
     Ok((entries <= entries_max as u64).then_some(spans))
+}
+
+/// The pointers, and how many they are; `None`: more than `entries_max`.
+async fn read_pointers(
+    snapshot: &dyn Snapshot,
+    user: &UserId,
+    (mut after, through): (Position, Position),
+    entries_max: usize,
+) -> Result<Option<(Pointers, usize)>, Error> {
+    let (mut pointers, mut count) = (Pointers::new(), 0);
+    loop {
+        let rows = snapshot.scan(inbox::range(user, after, through), ROWS_PER_READ, false).await?;
+        count += rows.len();
+        if count > entries_max {
+            return Ok(None);
+        }
+        for (key, value) in &rows {
+            let (position, room, seq) = inbox::decode(key, value)?;
+            pointers.entry(room).or_default().push(seq);
+            after = position;
+        }
+        if rows.len() < ROWS_PER_READ {
+            return Ok(Some((pointers, count)));
+        }
+    }
 }
 
 async fn current_groups(snapshot: &dyn Snapshot, user: &UserId) -> Result<BTreeSet<RoomId>, Error> {

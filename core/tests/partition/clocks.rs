@@ -1,0 +1,125 @@
+//! Clocks that are wrong: nothing is refused for good, nothing stands twice, and nobody ends.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use weft_core::partition::floor::Lowering;
+use weft_core::partition::take::read_row;
+use weft_nats::MadeBy;
+use weft_proto::ClientId;
+
+use crate::support::{START_MS, World, id, text};
+
+const HOUR_MS: u64 = 3_600_000;
+const START_HOUR: u64 = START_MS / HOUR_MS;
+
+fn at(time_ms: u64) -> ClientId {
+    ClientId::from_parts(time_ms, 7)
+}
+
+async fn floor_hour(world: &World) -> u64 {
+    read_row(&world.store, 0).await.expect("row").floor_hour.into()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_whose_clock_is_a_day_ahead_waits_and_raises_no_floor() {
+    let world = World::new(&["alice", "bob"]).await;
+    let owner = world.own("n1").await;
+    world.send("alice", "alice~bob", Some(id(1)), &text("one")).await;
+    assert_eq!(floor_hour(&world).await, START_HOUR - 25);
+    world.ahead_ms.store(26 * HOUR_MS as i64, Ordering::SeqCst);
+    let token = world.publish("alice", "alice~bob", Some(id(2)), &text("two"));
+    let waits = timeout(Duration::from_secs(15), world.bus.answer_to(&token)).await;
+    assert!(waits.is_err(), "{waits:?}");
+    assert!(!owner.task.is_finished());
+    assert_eq!(floor_hour(&world).await, START_HOUR - 25);
+    // The clock is set right: what waited is applied, with a time that nobody doubts.
+    world.ahead_ms.store(0, Ordering::SeqCst);
+    assert_eq!(world.bus.answer_to(&token).await["seq"], 2);
+    assert_eq!(world.entries("alice~bob").await[1].time_ms, START_MS);
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_starts_with_a_wrong_clock_waits_too_and_leaves_in_order() {
+    let world = World::new(&["alice", "bob"]).await;
+    world.ahead_ms.store(-(5 * HOUR_MS as i64), Ordering::SeqCst);
+    let token = world.publish("alice", "alice~bob", Some(id(1)), &text("one"));
+    let owner = world.own("n1").await;
+    sleep(Duration::from_secs(10)).await;
+    assert!(world.entries("alice~bob").await.is_empty());
+    owner.leave().await.expect("leave");
+    // Somebody whose clock is right.
+    world.ahead_ms.store(0, Ordering::SeqCst);
+    let owner = world.own("n2").await;
+    assert_eq!(world.bus.answer_to(&token).await["seq"], 1);
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_waited_for_two_days_is_neither_old_nor_a_sign_of_a_wrong_clock() {
+    let world = World::new(&["alice", "bob"]).await;
+    let token = world.publish("alice", "alice~bob", Some(id(1)), &text("one"));
+    world.clock.advance_ms(48 * HOUR_MS);
+    let late = world.publish("alice", "alice~bob", Some(at(START_MS + 48 * HOUR_MS)), &text("2"));
+    let owner = world.own("n1").await;
+    assert_eq!(world.bus.answer_to(&token).await["seq"], 1);
+    assert_eq!(world.bus.answer_to(&late).await["seq"], 2);
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_a_server_made_never_expires_and_stands_once() {
+    let world = World::new(&["alice", "bot"]).await;
+    let owner = world.own("n1").await;
+    let body = text("x");
+    let whose = ("bot", "alice~bot");
+    // The edge's clock is a month behind, or ahead.
+    let month_ms = 30 * 24 * HOUR_MS;
+    for (stamp_ms, seq) in [(START_MS - month_ms, 1), (START_MS + month_ms, 2)] {
+        let made = (at(stamp_ms), MadeBy::Edge);
+        assert_eq!(world.send_made(whose, made, &body).await["seq"], seq);
+        // Published again in the next hour, and by then the floor has risen.
+        world.clock.advance_ms(HOUR_MS);
+        world.send("alice", "alice~alice", Some(at(START_MS + seq * HOUR_MS)), &body).await;
+        assert_eq!(world.send_made(whose, made, &body).await["seq"], seq);
+    }
+    // A message of another system that its relay did not delete: it comes again days later.
+    let relayed = (at(START_MS), MadeBy::Relay);
+    assert_eq!(world.send_made(whose, relayed, &body).await["seq"], 3);
+    for day in 1..4 {
+        world.clock.advance_ms(24 * HOUR_MS);
+        let fresh = at(START_MS + (2 + 24 * day) * HOUR_MS);
+        world.send("alice", "alice~alice", Some(fresh), &body).await;
+        assert_eq!(world.send_made(whose, relayed, &body).await["seq"], 3, "day {day}");
+    }
+    assert!(floor_hour(&world).await > START_HOUR + 24);
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_floor_that_ran_away_is_lowered_to_the_hour_that_it_is() {
+    let world = World::new(&["alice", "bob"]).await;
+    // All clocks were ahead by 60 hours, and then set right.
+    world.clock.advance_ms(60 * HOUR_MS);
+    let owner = world.own("n1").await;
+    let ahead = at(START_MS + 60 * HOUR_MS);
+    assert_eq!(world.send("alice", "alice~bob", Some(ahead), &text("x")).await["seq"], 1);
+    world.clock.advance_ms(0_u64.wrapping_sub(60 * HOUR_MS));
+    let refused = world.send("alice", "alice~bob", Some(id(1)), &text("x")).await;
+    assert_eq!(refused["error"]["code"], "expired_id");
+    let lowering = Lowering::prepare(&world.store, START_MS, [7; 16]).await.expect("prepared");
+    assert_eq!(lowering.ahead, [(0, START_HOUR as u32 + 35)]);
+    lowering.commit(&world.store).await.expect("done");
+    assert_eq!(floor_hour(&world).await, START_HOUR);
+    // Whoever owns the partition loses it with the next commit.
+    drop(owner);
+    let owner = world.own("n2").await;
+    let earlier = world.send("alice", "alice~bob", Some(at(START_MS - HOUR_MS)), &text("x")).await;
+    assert_eq!(earlier["error"]["code"], "expired_id");
+    assert_eq!(world.send("alice", "alice~bob", Some(id(1)), &text("x")).await["seq"], 2);
+    let again = Lowering::prepare(&world.store, START_MS, [8; 16]).await.expect("prepared");
+    assert!(again.ahead.is_empty());
+    owner.leave().await.expect("leave");
+}
