@@ -44,7 +44,7 @@ impl Layout {
     /// # Errors
     /// [`Error::Corrupt`].
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        record::decode("layout", bytes)
+        record::decode("layout", bytes).and_then(Self::checked)
     }
 
     /// As [`decode`](Self::decode), and refuses what this Weft knows only a part of.
@@ -52,6 +52,27 @@ impl Layout {
     /// # Errors
     /// [`Error::Corrupt`].
     pub fn decode_whole(bytes: &[u8]) -> Result<Self, Error> {
-        record::decode_whole("layout", bytes)
+        record::decode_whole("layout", bytes).and_then(Self::checked)
+    }
+
+    /// Rooms are spread over at least one partition.
+    fn checked(self) -> Result<Self, Error> {
+        if self.partitions == 0 {
+            return Err(Error::Corrupt("layout: no partitions".into()));
+        }
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layout_without_partitions_is_corrupt() {
+        let layout = Layout { partitions: 1, epoch: 4, ..Layout::default() };
+        assert_eq!(Layout::decode(&layout.encode()).expect("layout"), layout);
+        let none = Layout { partitions: 0, ..layout }.encode();
+        assert!(Layout::decode(&none).is_err() && Layout::decode_whole(&none).is_err());
     }
 }
