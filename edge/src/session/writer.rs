@@ -60,16 +60,23 @@ impl Writer {
         };
         let mut feed = std::pin::pin!(feed);
         // Nearly always there is room: no timer then.
-        if let Some(fed) = feed.as_mut().now_or_never() {
-            return fed.map_err(|_| Ended::Gone);
+        let fed = match feed.as_mut().now_or_never() {
+            Some(fed) => fed,
+            None => {
+                let slow_at = slow_at(self.unflushed, self.stall);
+                tokio::select! {
+                    biased; // the end, then the write, then its time
+                    code = end.ended() => return Err(Ended::Close(code)),
+                    fed = feed => fed,
+                    () = until(slow_at) => return Err(Ended::Close(CloseCode::SlowReader)),
+                }
+            }
+        };
+        fed.map_err(|_| Ended::Gone)?;
+        if must_flush {
+            self.unflushed = None;
         }
-        let slow_at = slow_at(self.unflushed, self.stall);
-        tokio::select! {
-            biased; // the end, then the write, then its time
-            code = end.ended() => Err(Ended::Close(code)),
-            fed = feed => fed.map_err(|_| Ended::Gone),
-            () = until(slow_at) => Err(Ended::Close(CloseCode::SlowReader)),
-        }
+        Ok(())
     }
 
     /// Takes the answer to a request, made without its id.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message;
@@ -307,4 +307,37 @@ async fn a_request_without_an_answer_is_unknown_in_the_end() {
     }
     // What core has begun is done all the same, and the session goes on.
     assert_eq!(alice.request(json!({ "type": "ping" })).await["type"], "pong");
+}
+
+#[tokio::test]
+async fn who_says_much_and_reads_the_answers_is_no_slow_reader() {
+    const LAST: u64 = 1 << 40;
+    let limits = Limits {
+        write_stall: Duration::from_millis(300),
+        requests: Rate { per_second: 1_000_000, burst: 1_000_000 },
+        ..Limits::default()
+    };
+    let world = World::with(limits).await;
+    let (mut sink, mut stream) = world.session("alice").await.socket.split();
+    let ping = |id: u64| Message::text(json!({ "id": id, "type": "ping" }).to_string());
+    let say = async {
+        let began = std::time::Instant::now();
+        let mut ids = 1..LAST;
+        while began.elapsed() < Duration::from_millis(1_500) {
+            for id in ids.by_ref().take(200) {
+                sink.feed(ping(id)).await.expect("taken");
+            }
+        }
+        sink.send(ping(LAST)).await.expect("taken");
+    };
+    let read = async {
+        loop {
+            match stream.next().await {
+                Some(Ok(Message::Text(text))) if text.contains(&LAST.to_string()) => break,
+                Some(Ok(Message::Text(_))) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    soon("the last answer", async { tokio::join!(say, read) }).await;
 }
