@@ -31,6 +31,9 @@ enum Command {
         /// programs.
         #[arg(long, value_enum, default_value_t = Engine::Embedded)]
         store: Engine,
+        /// Hostile clients beside the people, whose acks must not become slow by them.
+        #[arg(long)]
+        hostile: bool,
         /// How many cores; an embedded store belongs to one.
         #[arg(long, default_value_t = 1)]
         cores: usize,
@@ -46,13 +49,14 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let Command::Torture { minutes, seed, cluster, store, cores, core_args, edge_args } =
+    let Command::Torture { minutes, seed, cluster, store, cores, hostile, core_args, edge_args } =
         Cli::parse().command;
     let seed = seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     anyhow::ensure!(
         cores == 1 || cores > 1 && store == Engine::Fdb,
         "an embedded store has exactly one core: --store fdb for more"
     );
-    let options = torture::Options { minutes, seed, cluster, store, cores, core_args, edge_args };
+    let options =
+        torture::Options { minutes, seed, cluster, store, cores, hostile, core_args, edge_args };
     Ok(if torture::run(options).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

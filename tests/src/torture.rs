@@ -7,6 +7,7 @@
 //! | `faults` | how it is broken, and mended |
 //! | `world` | the processes, the links between them, and whoever ends by itself |
 //! | `people`, `talk` | users, devices and rooms of a round; senders of all kinds |
+//! | `hostile` | strangers who mean harm, and what they do to everybody else |
 //! | `round` | talk while things break, silence, comparison |
 //! | `outage` | the longest time without an ack |
 //! | `report` | the stories of violations, and the line of numbers |
@@ -14,6 +15,7 @@
 //! The faults of a seed are always the same; what they hit is not: time is real.
 
 mod faults;
+mod hostile;
 pub mod outage;
 mod people;
 mod report;
@@ -26,7 +28,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use tokio::time::Instant;
 
 use self::outage::{all_cut_off, longest};
 use self::report::{LogReader, Totals, explain_some, fault_line};
@@ -52,6 +53,8 @@ pub struct Options {
     pub store: Engine,
     /// How many cores.
     pub cores: usize,
+    /// Hostile clients beside the people.
+    pub hostile: bool,
     /// Further options of `weft core`.
     pub core_args: Vec<String>,
     /// Further options of `weft edge`.
@@ -97,7 +100,7 @@ async fn rounds(world: &Arc<World>, options: &Options) -> Result<Totals> {
         // Each round has a schedule of its own, so that how long the one before took does not
         // matter.
         let mut schedule = Schedule::new(options.seed.wrapping_mul(1_000) + number, world.shape);
-        let judged = round::run(world, &crowd, &mut schedule, (Instant::now(), lasts)).await?;
+        let judged = round::run(world, &crowd, &mut schedule, lasts, options.hostile).await?;
         totals.take(world, &judged);
         let mut findings = world.take_findings();
         findings.extend(logs.findings(world, &mut totals.error_lines));
@@ -141,6 +144,9 @@ impl Totals {
             .collect();
         let cut_off = all_cut_off(&world.cut_offs(), (1 << world.shape.edges) - 1);
         self.raw = self.raw.max(longest(judged.talked, &acks, &[]));
+        if let Some(compared) = judged.compared {
+            self.compared.push(compared.line());
+        }
         self.unexplained = self.unexplained.max(longest(judged.talked, &acks, &cut_off));
     }
 }

@@ -121,6 +121,8 @@ pub(super) struct Totals {
     pub(super) raw: Duration,
     /// The same, where no fault explains it.
     pub(super) unexplained: Duration,
+    /// With hostile clients: how soon sends were acknowledged, by round.
+    pub(super) compared: Vec<Value>,
 }
 
 impl Totals {
@@ -138,6 +140,7 @@ impl Totals {
             "mode": if options.cluster { "cluster" } else { "single" },
             "store": format!("{:?}", options.store).to_lowercase(),
             "cores": options.cores,
+            "hostile_clients": self.compared,
             "faults": faults.len(),
             "faults_by_kind": kinds,
             "sends": counts.sends,

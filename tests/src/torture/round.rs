@@ -12,12 +12,14 @@ use tokio::time::{Instant, sleep, timeout};
 use super::people::{People, Person, Place, PlaceKind};
 use super::schedule::Schedule;
 use super::world::World;
-use super::{faults, talk};
+use super::{faults, hostile, talk};
 use crate::check::{Violation, check, visible};
 use crate::history::{Change, ClientId, Entry, Event, History, Room};
 use crate::http;
 use crate::load::read_room;
 
+/// How long sends are measured, without and with hostile clients.
+const HOSTILE_PHASE_MAX: Duration = Duration::from_secs(30);
 /// The silence after the last fault.
 const QUIET: Duration = Duration::from_secs(20);
 /// How long parts may take to serve again after the last fault.
@@ -35,23 +37,34 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 pub(super) struct Judged {
     pub(super) history: History,
     pub(super) violations: Vec<Violation>,
+    /// With hostile clients: how soon sends were acknowledged.
+    pub(super) compared: Option<hostile::Compared>,
     /// When people talked.
     pub(super) talked: super::outage::Span,
 }
 
-/// Lets everybody talk for `lasts`, while the schedule's faults are made.
+/// Lets everybody talk for `lasts`, while the schedule's faults are made. With `has_hostile` some of
+/// that time is without faults, and hostile clients stay until the end of it.
 pub(super) async fn run(
     world: &Arc<World>,
     crowd: &[String],
     schedule: &mut Schedule,
-    (began, lasts): (Instant, Duration),
+    lasts: Duration,
+    has_hostile: bool,
 ) -> Result<Judged> {
+    let end = Instant::now() + lasts;
     ready(world).await;
     let mut people = People::arrive(world, crowd).await?;
     let stop = talk::Stop::default();
     let from = world.recorder.now();
     let talkers = talk::start(world, &people, &stop);
-    faults::run(world, schedule, began, began + lasts).await;
+    let mut joined = None;
+    if has_hostile {
+        let phase = (lasts / 6).min(HOSTILE_PHASE_MAX);
+        joined = Some(hostile::join(world, &people, phase).await?);
+    }
+    faults::run(world, schedule, Instant::now(), end).await;
+    let compared = joined.map(|(_, compared)| compared);
     let talked = super::outage::Span { from, to: world.recorder.now() };
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     eprintln!("{:9.3} the faults are over", talked.to.as_secs_f64());
@@ -69,7 +82,7 @@ pub(super) async fn run(
     }
     let history = world.recorder.take();
     let violations = check(&history);
-    Ok(Judged { history, violations, talked })
+    Ok(Judged { history, violations, compared, talked })
 }
 
 /// Waits until every edge can serve.
