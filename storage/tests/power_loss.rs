@@ -56,7 +56,7 @@ fn both(number: u32) -> Batch {
     both.set(numbered("a/", number), payload(number));
     both.set(numbered("b/", number), payload(number));
     // Others wait for the sync of a later group.
-    both.set_replayable(number % 2 == 0);
+    both.set_replayable(number.is_multiple_of(2));
     both
 }
 
