@@ -363,6 +363,10 @@ impl<L: CommandLog> Owned<L> {
             }
         };
         let now_ms = self.worker.clock.now_ms();
+        // The clock may have been set while the store was read.
+        if !self.agreement.holds() {
+            return Ok(());
+        }
         while self.takes_more()
             && let Some(incoming) = self.waiting.pop_front()
         {
