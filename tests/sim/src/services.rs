@@ -53,7 +53,7 @@ fn services() -> Rc<Services> {
             // The signing key does not go into the schedule's store: the next one would lack it.
             let memory = Memory::new();
             let mut batch = Batch::new([0; 16]);
-            batch.set(layout::key(), super::layout_row(1));
+            batch.set(layout::key(), super::schedule::layout_row(1));
             now(memory.commit(batch));
             let of_schedule = STORE.replace(memory);
             let clock = Arc::new(ManualClock::new(START_MS));

@@ -1,19 +1,53 @@
-//! The simulation of core: see `sim/mod.rs`.
+//! A deterministic simulation of core, and of what edges make of it: planning and commit loop,
+//! ticks, audits, syncs and reads of core, order and audit book of edges, with a log, a bus, a wire
+//! and a store in memory that fail in each way that real ones do. A seed decides everything: who
+//! lives when, what gets lost, in which order steps interleave. Nothing depends on the wall clock,
+//! on threads, or on the order of a hash map; so the same seed gives the same bytes.
 //!
 //! ```text
-//! cargo test -p weft-core --test simulation                1,000 schedules, and each rule taken out
-//! WEFT_SIM_SEED=<seed> cargo test -p weft-core --test simulation replay -- --nocapture
-//! WEFT_SIM_SEEDS=0..20000 cargo test --release -p weft-core --test simulation schedules -- --nocapture
+//! clients and ──▶ log ──▶ owners (two or three, each may think it is the only one) ──▶ store
+//! sessions                  │    │                                                       │
+//!    ▲                      │    └─ wire (events, ticks) ──▶ edges ◀── audits, syncs, reads ──┤
+//!    └───── answers ◀───────┘                              │                             │
+//! the checker sees commits, answers, events, ticks ◀───────┼─────────────────────────────┘
+//!            and what goes out on sockets ◀── devices ◀────┘
+//! ```
+//!
+//! ```text
+//! cargo test -p weft-sim                                  1,000 schedules, and each rule taken out
+//! WEFT_SIM_SEED=<seed> cargo test -p weft-sim replay -- --nocapture
+//! WEFT_SIM_SEEDS=0..20000 cargo test --release -p weft-sim schedules -- --nocapture
 //! ```
 
-mod sim;
+mod answers;
+mod audits;
+mod bus;
+mod check;
+mod client;
+mod config;
+mod device;
+mod due;
+mod edge;
+mod end;
+mod life;
+mod log;
+mod node;
+mod rng;
+mod schedule;
+mod services;
+mod session;
+mod socket;
+mod store;
+mod ticks;
+mod wire;
+mod world;
 
 use std::hash::{DefaultHasher, Hasher as _};
 use std::ops::Range;
 use std::time::Instant;
 
-use sim::config::{Config, Removed};
-use sim::{Report, run};
+use config::{Config, Removed};
+use schedule::{Report, run};
 use weft_core::partition::sabotage::Rule;
 
 /// What runs without being asked for more: a few seconds in the dev profile.
@@ -56,7 +90,7 @@ fn explain(config: &Config, report: &Report) -> String {
     let shown = lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n");
     format!(
         "{shown}\n{} nodes, {} commands, {} sessions, {} devices, faults {:?}\n{}\nreplay: \
-         WEFT_SIM_SEED={} cargo test -p weft-core --test simulation replay -- --nocapture",
+         WEFT_SIM_SEED={} cargo test -p weft-sim replay -- --nocapture",
         config.nodes,
         config.commands,
         config.sessions,

@@ -1,39 +1,4 @@
-//! A deterministic simulation of core, and of what edges make of it: planning and commit loop,
-//! ticks, audits, syncs and reads of core, order and audit book of edges, with a log, a bus, a wire
-//! and a store in memory that fail in each way that real ones do. A seed decides everything: who
-//! lives when, what gets lost, in which order steps interleave. Nothing depends on the wall clock,
-//! on threads, or on the order of a hash map; so the same seed gives the same bytes.
-//!
-//! ```text
-//! clients and ──▶ log ──▶ owners (two or three, each may think it is the only one) ──▶ store
-//! sessions                  │    │                                                       │
-//!    ▲                      │    └─ wire (events, ticks) ──▶ edges ◀── audits, syncs, reads ──┤
-//!    └───── answers ◀───────┘                              │                             │
-//! the checker sees commits, answers, events, ticks ◀───────┼─────────────────────────────┘
-//!            and what goes out on sockets ◀── devices ◀────┘
-//! ```
-
-pub mod answers;
-pub mod audits;
-pub mod bus;
-pub mod check;
-pub mod client;
-pub mod config;
-pub mod device;
-pub mod due;
-pub mod edge;
-pub mod end;
-pub mod life;
-pub mod log;
-pub mod node;
-pub mod rng;
-pub mod services;
-pub mod session;
-pub mod socket;
-pub mod store;
-pub mod ticks;
-pub mod wire;
-pub mod world;
+//! One schedule: who takes part, what disturbs them, and how it ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,15 +10,15 @@ use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::layout::{self, KEY_VERSION, Layout};
 use weft_storage::{Batch, Engine};
 
-use client::{USERS, client, crowd, user, wishes};
-use config::{Config, Fault, Removed};
-use device::device;
-use edge::Edge;
-use node::Node;
-use session::session;
-use world::World;
+use super::client::{USERS, client, crowd, user, wishes};
+use super::config::{Config, Fault, Removed};
+use super::device::device;
+use super::edge::Edge;
+use super::node::Node;
+use super::session::session;
+use super::world::World;
 
-const STORE_ID: u64 = 7;
+pub const STORE_ID: u64 = 7;
 
 /// How a schedule went.
 pub struct Report {
@@ -103,7 +68,7 @@ pub fn run(config: Config) -> Report {
 
 async fn schedule(world: &Arc<World>) {
     set_up(world);
-    services::speak_of(&world.memory);
+    super::services::speak_of(&world.memory);
     let is_duel = world.has(Fault::Duel);
     let nodes: Vec<Arc<Node>> = (0..world.config.nodes)
         .map(|number| Node::start(world, &format!("n{number}"), number == 0 || is_duel))
@@ -118,7 +83,12 @@ async fn schedule(world: &Arc<World>) {
         let (mouth, ear) = mpsc::unbounded_channel();
         let mut mouths = world.clients.lock().expect("clients");
         mouths.push(mouth);
-        clients.spawn(session(Arc::clone(world), mouths.len() - 1, session::wishes(world), ear));
+        clients.spawn(session(
+            Arc::clone(world),
+            mouths.len() - 1,
+            super::session::wishes(world),
+            ear,
+        ));
     }
     let edges = world.config.devices.min(1 + world.below(2));
     for number in 0..edges {
@@ -147,7 +117,7 @@ async fn schedule(world: &Arc<World>) {
     sleep(Duration::from_secs(30)).await;
     last.assign(false);
     sleep(Duration::from_secs(8)).await;
-    end::judge(world);
+    super::end::judge(world);
 }
 
 fn set_up(world: &World) {
@@ -158,10 +128,10 @@ fn set_up(world: &World) {
     for user in accounts.chain(crowd) {
         batch.set(account::key(&user), Account::default().encode());
     }
-    store::now(world.memory.commit(batch));
+    super::store::now(world.memory.commit(batch));
 }
 
-fn layout_row(epoch: u64) -> bytes::Bytes {
+pub fn layout_row(epoch: u64) -> bytes::Bytes {
     Layout { partitions: 1, epoch, key_version: KEY_VERSION, store_id: STORE_ID }.encode()
 }
 
@@ -206,7 +176,7 @@ fn happen(world: &Arc<World>, nodes: &[Arc<Node>], node: &Arc<Node>, fault: Faul
         Fault::Layout => {
             let mut batch = Batch::new([0xff; 16]);
             batch.set(layout::key(), layout_row(2 + world.below(1 << 20)));
-            store::now(world.memory.commit(batch));
+            super::store::now(world.memory.commit(batch));
             world.say(format_args!("the layout changes"));
         }
         _ => {}

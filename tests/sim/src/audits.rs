@@ -10,9 +10,9 @@ use weft_edge::audits::{Ask, Book, Found, Pace};
 use weft_proto::{Position, StoreId, Tick};
 use weft_storage::Engine;
 
-use super::STORE_ID;
 use super::config::Removed;
 use super::edge::Edge;
+use super::schedule::STORE_ID;
 use super::services::{Unanswered, try_ask};
 
 /// As real edges audit without a reason.
