@@ -161,7 +161,7 @@ impl Outbox {
             pending: VecDeque::new(),
             next_number: 0,
             acked: VecDeque::new(),
-            windows: Windows::default(),
+            windows: Windows::new(),
             published: 0,
             patience,
             due_at: None,
