@@ -1,10 +1,11 @@
 //! The long trials, from a command line. Tests are in `tests/`.
 
+mod torture;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use weft_tests::system::Engine;
-use weft_tests::torture;
+use weft_harness::system::Engine;
 
 /// Long trials of Weft as a whole.
 #[derive(Parser, Debug)]
@@ -29,7 +30,7 @@ enum Command {
         cluster: bool,
         /// What keeps everything. With `fdb`, WEFT_FDB_BIN names the folder with FoundationDB's
         /// programs.
-        #[arg(long, value_enum, default_value_t = Engine::Embedded)]
+        #[arg(long, default_value = "embedded")]
         store: Engine,
         /// Hostile clients beside the people, whose acks must not become slow by them.
         #[arg(long)]
@@ -37,7 +38,7 @@ enum Command {
         /// How many cores; an embedded store belongs to one.
         #[arg(long, default_value_t = 1)]
         cores: usize,
-        /// A further option of `weft core`, as `--core-arg=--without-ticks`. Can be given several
+        /// A further option of `weft core`, as `--core-arg=--sender-burst=10`. Can be given several
         /// times.
         #[arg(long = "core-arg", value_name = "OPTION")]
         core_args: Vec<String>,

@@ -34,24 +34,20 @@ use self::report::{LogReader, Totals, explain_some, fault_line};
 use self::round::Judged;
 use self::schedule::Schedule;
 use self::world::World;
-use crate::history::{Event, Recorder};
-use crate::system::Engine;
+use weft_harness::history::{Event, Recorder};
+use weft_harness::system::Engine;
 
 /// The longest time before everything is compared, and forgotten.
 const ROUND_MAX: Duration = Duration::from_secs(300);
 
-/// A run.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// How long things are broken.
     pub minutes: u64,
-    /// Which faults.
     pub seed: u64,
     /// Three nats-servers instead of one.
     pub cluster: bool,
-    /// What keeps everything.
     pub store: Engine,
-    /// How many cores.
     pub cores: usize,
     /// Hostile clients beside the people.
     pub hostile: bool,
@@ -63,12 +59,6 @@ pub struct Options {
 
 /// Runs it, and says what was found: the stories on standard error, numbers as one line of JSON on
 /// standard output. True where every promise was kept.
-///
-/// # Errors
-/// Where the system can't be started, or people can't arrive while nothing is broken.
-///
-/// # Panics
-/// Where the system does not become ready at the start.
 pub async fn run(options: Options) -> Result<bool> {
     eprintln!("seed {}", options.seed);
     let recorder = Recorder::default();

@@ -7,10 +7,10 @@ use anyhow::Result;
 use rand::RngExt;
 use rustix::process::Signal;
 use tokio::sync::Mutex;
-use weft_tests::load::{Load, LoadOptions};
-use weft_tests::process::send_signal;
-use weft_tests::system::{Options, System};
-use weft_tests::wait::until;
+use weft_harness::load::{Load, LoadOptions};
+use weft_harness::process::send_signal;
+use weft_harness::system::{Options, System};
+use weft_harness::wait::until;
 
 /// On two cores, one load at a time.
 static TURN: Mutex<()> = Mutex::const_new(());

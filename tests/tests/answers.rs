@@ -3,9 +3,9 @@
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use weft_tests::session::{Session, code};
-use weft_tests::system::{Options, System, direct, shared};
-use weft_tests::ulid;
+use weft_harness::session::{Session, code};
+use weft_harness::system::{Options, System, direct, shared};
+use weft_harness::ulid;
 
 /// The answer without its request's id, which differs from time to time.
 fn bare(mut answer: Value) -> Value {
@@ -15,7 +15,7 @@ fn bare(mut answer: Value) -> Value {
 
 /// A UUIDv7 of the same time and the last bits of a fresh ULID, in capitals.
 fn uuid() -> String {
-    let now_ms = weft_tests::socket::now_ms();
+    let now_ms = weft_harness::socket::now_ms();
     let random: u64 = rand::random();
     let (high, low) = (now_ms >> 16, now_ms & 0xffff);
     let (a, b) = (random >> 48 & 0xfff, random & 0xffff_ffff_ffff);

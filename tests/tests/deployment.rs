@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tokio::process::Command;
-use weft_tests::http;
-use weft_tests::process::{Process, Spec};
-use weft_tests::system::{Folder, START_LIMIT, free_address, nats_server, weft};
-use weft_tests::wait::until;
+use weft_harness::http;
+use weft_harness::process::{Process, Spec};
+use weft_harness::system::{Folder, START_LIMIT, free_address, nats_server, weft};
+use weft_harness::wait::until;
 
 /// As in `docker-compose.yml`.
 const PARTITIONS: &str = "16";

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 use serde_json::json;
-use weft_tests::load::{Load, LoadOptions, read_room};
-use weft_tests::process::lives;
-use weft_tests::session::Session;
-use weft_tests::system::{System, direct, free_address, weft};
-use weft_tests::wait::until;
+use weft_harness::load::{Load, LoadOptions, read_room};
+use weft_harness::process::lives;
+use weft_harness::session::Session;
+use weft_harness::system::{System, direct, free_address, weft};
+use weft_harness::wait::until;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_and_started_again_it_has_everything() -> Result<()> {
@@ -24,7 +24,7 @@ async fn killed_and_started_again_it_has_everything() -> Result<()> {
     let cursor = session.cursor();
     // Some more that may or may not get their acks before the kill.
     for number in 51..=60 {
-        let id = weft_tests::ulid::fresh();
+        let id = weft_harness::ulid::fresh();
         let text = format!("{number}");
         let send = json!({ "type": "send", "room": room, "client_id": id, "text": text });
         session.begin(send).await?;
@@ -95,7 +95,7 @@ async fn it_ends_in_order_within_five_seconds() -> Result<()> {
 async fn refused_start(args: &[&str]) -> Result<String> {
     let mut command = tokio::process::Command::new(weft().await);
     command.arg("dev").args(args).kill_on_drop(true);
-    command.env("WEFT_NATS_SERVER", weft_tests::system::nats_server().await);
+    command.env("WEFT_NATS_SERVER", weft_harness::system::nats_server().await);
     let output = tokio::time::timeout(Duration::from_secs(20), command.output());
     let output = output.await.context("it neither runs nor ends")??;
     assert_eq!(output.status.code(), Some(1), "{output:?}");

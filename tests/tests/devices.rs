@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use weft_tests::session::Session;
-use weft_tests::socket::now_ms;
-use weft_tests::system::{Options, System, direct, shared};
-use weft_tests::ulid;
+use weft_harness::session::Session;
+use weft_harness::socket::now_ms;
+use weft_harness::system::{Options, System, direct, shared};
+use weft_harness::ulid;
 
 #[tokio::test]
 async fn own_sends_reach_all_own_devices() -> Result<()> {

@@ -12,14 +12,14 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_tungstenite::tungstenite::Error as WsError;
-use weft_tests::account::Login;
-use weft_tests::http;
-use weft_tests::load::{Load, LoadOptions, read_room};
-use weft_tests::onlooker::Onlooker;
-use weft_tests::session::{LIMIT, Session};
-use weft_tests::socket::{Closed, Socket};
-use weft_tests::system::{Engine, Options, System, direct, role_env, weft};
-use weft_tests::wait::until;
+use weft_harness::account::Login;
+use weft_harness::http;
+use weft_harness::load::{Load, LoadOptions, read_room};
+use weft_harness::onlooker::Onlooker;
+use weft_harness::session::{LIMIT, Session};
+use weft_harness::socket::{Closed, Socket};
+use weft_harness::system::{Engine, Options, System, direct, role_env, weft};
+use weft_harness::wait::until;
 
 /// What a busy machine may add to a time.
 const SLACK: Duration = Duration::from_secs(5);
@@ -71,7 +71,7 @@ async fn send_until_closed(mut session: Session, login: Login) -> Result<Left> {
     let room = direct(&login, &login);
     let mut acked = Vec::new();
     loop {
-        let id = weft_tests::ulid::fresh();
+        let id = weft_harness::ulid::fresh();
         let sent = session.acked(&room, json!({ "text": "on the way", "client_id": id })).await;
         match sent {
             Ok(seq) => acked.push((id, seq)),

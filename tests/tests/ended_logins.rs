@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use weft_tests::account::{Login, PASSWORD};
-use weft_tests::session::code;
-use weft_tests::socket::Socket;
-use weft_tests::system::{System, direct, shared};
-use weft_tests::wait::until;
+use weft_harness::account::{Login, PASSWORD};
+use weft_harness::session::code;
+use weft_harness::socket::Socket;
+use weft_harness::system::{System, direct, shared};
+use weft_harness::wait::until;
 
 const CLOSE_LIMIT: Duration = Duration::from_secs(15);
 /// An edge keeps an answer for 5 s.

@@ -10,8 +10,8 @@ use anyhow::Result;
 use rustix::process::Signal;
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
-use weft_tests::load::{Load, LoadOptions};
-use weft_tests::system::{Engine, Options, System, Twin};
+use weft_harness::load::{Load, LoadOptions};
+use weft_harness::system::{Engine, Options, System, Twin};
 
 /// On two cores, one load at a time.
 static TURN: Mutex<()> = Mutex::const_new(());

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use weft_tests::http;
-use weft_tests::process::Process;
-use weft_tests::session::Session;
-use weft_tests::system::{Options, System, allows_own_disk, direct, free_address};
-use weft_tests::wait::until;
+use weft_harness::http;
+use weft_harness::process::Process;
+use weft_harness::session::Session;
+use weft_harness::system::{Options, System, allows_own_disk, direct, free_address};
+use weft_harness::wait::until;
 
 /// The store commits while 256 MB are free.
 const DISK_MB: u32 = 330;
@@ -41,7 +41,7 @@ fn cpu_time(process: &Process) -> Result<Duration> {
 
 /// Sends, without a look at the answer.
 async fn begin(session: &mut Session, room: &str) -> Result<u64> {
-    let id = weft_tests::ulid::fresh();
+    let id = weft_harness::ulid::fresh();
     session.begin(json!({ "type": "send", "room": room, "client_id": id, "text": "x" })).await
 }
 
@@ -92,7 +92,7 @@ async fn a_nearly_full_disk_is_waited_out() -> Result<()> {
     assert_eq!(answer.status, 503);
     assert!(answer.body.to_string().contains("nearly full"), "{}", answer.body);
     // What is there can be read.
-    assert_eq!(weft_tests::load::read_room(system.edge(), &alice, &room).await?.len(), 1);
+    assert_eq!(weft_harness::load::read_room(system.edge(), &alice, &room).await?.len(), 1);
     std::fs::remove_file(filling(&system)?)?;
     let mut seqs = Vec::new();
     for request in waiting {

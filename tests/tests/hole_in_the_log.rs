@@ -6,13 +6,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use weft_tests::load::read_room;
-use weft_tests::nats::Nats;
-use weft_tests::process::Process;
-use weft_tests::session::Session;
-use weft_tests::system::{Options, START_LIMIT, System, direct};
-use weft_tests::ulid;
-use weft_tests::wait::until;
+use weft_harness::load::read_room;
+use weft_harness::nats::Nats;
+use weft_harness::process::Process;
+use weft_harness::session::Session;
+use weft_harness::system::{Options, START_LIMIT, System, direct};
+use weft_harness::ulid;
+use weft_harness::wait::until;
 
 const WAITING: usize = 8;
 

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde_json::{Value, json};
 use tokio::time::timeout;
-use weft_tests::nats::Nats;
-use weft_tests::session::Session;
-use weft_tests::system::{BOT, OTHER_BOT, System, unique};
-use weft_tests::ulid;
-use weft_tests::wait::until;
+use weft_harness::nats::Nats;
+use weft_harness::session::Session;
+use weft_harness::system::{BOT, OTHER_BOT, System, unique};
+use weft_harness::ulid;
+use weft_harness::wait::until;
 
 /// Groups of alice and both bots: several, so that they are in several partitions.
 async fn groups(alice: &mut Session, count: usize) -> Result<Vec<String>> {

@@ -4,9 +4,9 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use weft_tests::account::sign_up;
-use weft_tests::session::Session;
-use weft_tests::system::{Options, System, unique};
+use weft_harness::account::sign_up;
+use weft_harness::session::Session;
+use weft_harness::system::{Options, System, unique};
 
 /// Users without a session.
 async fn crowd(system: &System, count: usize) -> Result<Vec<String>> {

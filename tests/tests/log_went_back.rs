@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use weft_tests::load::{Load, LoadOptions};
-use weft_tests::system::{Options, System};
+use weft_harness::load::{Load, LoadOptions};
+use weft_harness::system::{Options, System};
 
 /// A talker waits for its ack before it goes on, so this is how long nobody may be stuck.
 const STUCK_LIMIT: Duration = Duration::from_secs(30);

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use weft_tests::http;
-use weft_tests::metrics::Metrics;
-use weft_tests::session::Session;
-use weft_tests::system::{Options, System, direct};
-use weft_tests::wait::until;
+use weft_harness::http;
+use weft_harness::metrics::Metrics;
+use weft_harness::session::Session;
+use weft_harness::system::{Options, System, direct};
+use weft_harness::wait::until;
 
 /// Of docs/metrics.md: names and kinds by the part that tells them.
 fn documented() -> Result<BTreeMap<String, BTreeMap<String, String>>> {

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use weft_tests::account::Login;
-use weft_tests::history::Entry;
-use weft_tests::load::read_room;
-use weft_tests::session::Session;
-use weft_tests::system::{BOT, Options, System, direct, role_env, unique, weft};
-use weft_tests::ulid;
-use weft_tests::wait::until;
+use weft_harness::account::Login;
+use weft_harness::history::Entry;
+use weft_harness::load::read_room;
+use weft_harness::session::Session;
+use weft_harness::system::{BOT, Options, System, direct, role_env, unique, weft};
+use weft_harness::ulid;
+use weft_harness::wait::until;
 
 const PARTITIONS: u16 = 4;
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use weft_tests::account::Login;
-use weft_tests::nats::Nats;
-use weft_tests::session::{Session, code};
-use weft_tests::system::{BOT, OTHER_BOT, QUIET_BOT, System, shared, unique};
-use weft_tests::ulid;
-use weft_tests::wait::until;
+use weft_harness::account::Login;
+use weft_harness::nats::Nats;
+use weft_harness::session::{Session, code};
+use weft_harness::system::{BOT, OTHER_BOT, QUIET_BOT, System, shared, unique};
+use weft_harness::ulid;
+use weft_harness::wait::until;
 
 /// A group of a new user and a bot; its second entry is the bot's joining.
 async fn group_with_bot(system: &System) -> Result<(Login, Session, String)> {

@@ -8,15 +8,15 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
-use weft_tests::account::Login;
-use weft_tests::check::check;
-use weft_tests::client::{Client, ClientOptions};
-use weft_tests::history::{Event, Recorder};
-use weft_tests::load::read_room;
-use weft_tests::proxy::{Fault, Towards};
-use weft_tests::session::Session;
-use weft_tests::system::{Options, System, direct, unique};
-use weft_tests::wait::{until, within};
+use weft_harness::account::Login;
+use weft_harness::check::check;
+use weft_harness::client::{Client, ClientOptions};
+use weft_harness::history::{Event, Recorder};
+use weft_harness::load::read_room;
+use weft_harness::proxy::{Fault, Towards};
+use weft_harness::session::Session;
+use weft_harness::system::{Options, System, direct, unique};
+use weft_harness::wait::{until, within};
 
 /// Within this time after it was lost, an entry is on the socket: edges look every 15 s.
 const HEAL_LIMIT: Duration = Duration::from_secs(20);

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::json;
-use weft_tests::session::Session;
-use weft_tests::socket::now_ms;
-use weft_tests::system::{Options, System, direct};
-use weft_tests::ulid;
+use weft_harness::session::Session;
+use weft_harness::socket::now_ms;
+use weft_harness::system::{Options, System, direct};
+use weft_harness::ulid;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const MINUTE: Duration = Duration::from_secs(60);

@@ -3,9 +3,9 @@
 
 use anyhow::Result;
 use rustix::process::Signal;
-use weft_tests::load::{Load, LoadOptions};
-use weft_tests::system::{Options, START_LIMIT, System};
-use weft_tests::wait::until;
+use weft_harness::load::{Load, LoadOptions};
+use weft_harness::system::{Options, START_LIMIT, System};
+use weft_harness::wait::until;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_server_of_three_may_fail() -> Result<()> {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::time::{Instant, sleep_until};
+use weft_harness::load::{Load, LoadOptions};
+use weft_harness::proxy::{Fault, Proxy, Towards};
+use weft_harness::system::{Options, System, Twin};
+use weft_harness::wait::until;
 use weft_proto::Tick;
-use weft_tests::load::{Load, LoadOptions};
-use weft_tests::proxy::{Fault, Proxy, Towards};
-use weft_tests::system::{Options, System, Twin};
-use weft_tests::wait::until;
 
 /// All nodes' keys expire at once after 10 s.
 const AWAY: Duration = Duration::from_secs(13);

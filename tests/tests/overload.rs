@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use weft_tests::session::{Session, code};
-use weft_tests::socket::{Closed, Socket};
-use weft_tests::system::{BOT, Options, System, direct, unique};
-use weft_tests::ulid;
-use weft_tests::wait::until;
+use weft_harness::session::{Session, code};
+use weft_harness::socket::{Closed, Socket};
+use weft_harness::system::{BOT, Options, System, direct, unique};
+use weft_harness::ulid;
+use weft_harness::wait::until;
 
 /// 100 kB.
 fn large_text() -> String {

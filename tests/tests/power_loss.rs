@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use weft_tests::account::Login;
-use weft_tests::session::Session;
-use weft_tests::system::{Options, START_LIMIT, System, direct};
-use weft_tests::wait::until;
+use weft_harness::account::Login;
+use weft_harness::session::Session;
+use weft_harness::system::{Options, START_LIMIT, System, direct};
+use weft_harness::wait::until;
 
 /// Ends each batch of the journal.
 const BATCH_END: &[u8] = b"FJL\x03";

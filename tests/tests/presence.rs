@@ -7,13 +7,13 @@ use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, sleep_until};
-use weft_tests::account::Login;
-use weft_tests::onlooker::Onlooker;
-use weft_tests::proxy::{Fault, Kind, Proxy, Towards};
-use weft_tests::session::LIMIT;
-use weft_tests::socket::{Socket, now_ms};
-use weft_tests::system::{Options, System, direct};
-use weft_tests::wait::until;
+use weft_harness::account::Login;
+use weft_harness::onlooker::Onlooker;
+use weft_harness::proxy::{Fault, Kind, Proxy, Towards};
+use weft_harness::session::LIMIT;
+use weft_harness::socket::{Socket, now_ms};
+use weft_harness::system::{Options, System, direct};
+use weft_harness::wait::until;
 
 /// Shorter than the default, so that tests are.
 const GRACE: Duration = Duration::from_secs(3);
@@ -190,7 +190,7 @@ async fn whom_a_session_sees_follows_its_rooms() -> Result<()> {
     c.sees(&carol.user, "online", LIMIT).await;
     assert_eq!(watcher.words(&bob.user).len(), 0);
     // A group brings its members, a direct room its other side.
-    let room = weft_tests::system::unique("team");
+    let room = weft_harness::system::unique("team");
     let create = json!({ "kind": "create", "title": "Team", "members": [alice.user, carol.user] });
     let path = format!("/v1/rooms/{room}/entries");
     let made = bob.call(system.edge(), "POST", &path, &create).await?;
@@ -280,7 +280,7 @@ impl Crowd {
         for members in logins.chunks(99) {
             let members: Vec<&str> = members.iter().map(|login| login.user.as_str()).collect();
             let create = json!({ "kind": "create", "title": "Crowd", "members": members });
-            let path = format!("/v1/rooms/{}/entries", weft_tests::system::unique("crowd"));
+            let path = format!("/v1/rooms/{}/entries", weft_harness::system::unique("crowd"));
             let made = alice.call(system.edge(), "POST", &path, &create).await?;
             ensure!(made.status == 201, "{made:?}");
         }

@@ -3,9 +3,9 @@
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use weft_tests::account::Login;
-use weft_tests::session::{Session, code};
-use weft_tests::system::{Options, System, direct, shared, unique};
+use weft_harness::account::Login;
+use weft_harness::session::{Session, code};
+use weft_harness::system::{Options, System, direct, shared, unique};
 
 /// Makes a group over a session; its id.
 async fn create(owner: &mut Session, members: &[&Login], history: &str) -> Result<String> {
@@ -414,7 +414,7 @@ async fn removal_stops_delivery_at_exactly_that_entry_everywhere() -> Result<()>
             let mut fields = fields;
             fields["type"] = "send".into();
             fields["room"] = group.as_str().into();
-            fields["client_id"] = weft_tests::ulid::fresh().into();
+            fields["client_id"] = weft_harness::ulid::fresh().into();
             requests.push(a.begin(fields).await?);
         }
         for request in requests {

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use weft_tests::account::PASSWORD;
-use weft_tests::http;
-use weft_tests::socket::Socket;
-use weft_tests::system::{Options, System, direct, split_password, unique};
+use weft_harness::account::PASSWORD;
+use weft_harness::http;
+use weft_harness::socket::Socket;
+use weft_harness::system::{Options, System, direct, split_password, unique};
 
 const NEW_PASSWORD: &str = "another horse of mine";
 const WRONG_PASSWORD: &str = "a wrong horse of mine";

@@ -5,11 +5,11 @@ use std::time::Duration;
 use anyhow::Result;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use weft_tests::account;
-use weft_tests::http;
-use weft_tests::session::Session;
-use weft_tests::system::{Options, System, direct, role_env, weft};
-use weft_tests::wait::until;
+use weft_harness::account;
+use weft_harness::http;
+use weft_harness::session::Session;
+use weft_harness::system::{Options, System, direct, role_env, weft};
+use weft_harness::wait::until;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_core_on_one_store_is_refused() -> Result<()> {
@@ -95,7 +95,7 @@ async fn an_edge_without_core_says_that_it_can_not_serve() -> Result<()> {
     let refused = account::login(system.edge(), &alice.user, "tablet").await;
     let text = format!("{:#}", refused.expect_err("core is away"));
     assert!(text.contains("unavailable") || text.contains("unknown"), "{text}");
-    let id = weft_tests::ulid::fresh();
+    let id = weft_harness::ulid::fresh();
     let send = json!({ "type": "send", "room": room, "client_id": id, "text": "patience" });
     let request = session.begin(send).await?;
     // After longer than a take-over takes it says so, and takes nothing new.

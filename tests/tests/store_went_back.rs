@@ -9,11 +9,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use serde_json::json;
-use weft_tests::load::read_room;
-use weft_tests::process::Process;
-use weft_tests::session::{LIMIT, Session};
-use weft_tests::system::{Options, START_LIMIT, System, direct, weft};
-use weft_tests::wait::until;
+use weft_harness::load::read_room;
+use weft_harness::process::Process;
+use weft_harness::session::{LIMIT, Session};
+use weft_harness::system::{Options, START_LIMIT, System, direct, weft};
+use weft_harness::wait::until;
 
 const PARTITIONS: u16 = 4;
 

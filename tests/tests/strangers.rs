@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use weft_tests::account::{Login, login, sign_up};
-use weft_tests::http;
-use weft_tests::session::{Session, code};
-use weft_tests::system::{Options, System, direct, unique};
-use weft_tests::ulid;
+use weft_harness::account::{Login, login, sign_up};
+use weft_harness::http;
+use weft_harness::session::{Session, code};
+use weft_harness::system::{Options, System, direct, unique};
+use weft_harness::ulid;
 
 /// Sign-ups and logins of a whole crowd.
 const RATES: [&str; 4] = ["--accounts-per-s", "1000", "--accounts-burst", "1000"];

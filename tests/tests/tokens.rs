@@ -5,12 +5,12 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
-use weft_tests::account::{self, Login, PASSWORD};
-use weft_tests::http;
-use weft_tests::session::{Session, code};
-use weft_tests::socket::{Socket, now_ms};
-use weft_tests::system::{Options, System, direct};
-use weft_tests::wait::until;
+use weft_harness::account::{self, Login, PASSWORD};
+use weft_harness::http;
+use weft_harness::session::{Session, code};
+use weft_harness::socket::{Socket, now_ms};
+use weft_harness::system::{Options, System, direct};
+use weft_harness::wait::until;
 
 /// Tokens that live for so long.
 const LIFE: Duration = Duration::from_secs(6);

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use tokio::time::sleep;
-use weft_tests::load::{Load, LoadOptions};
-use weft_tests::system::{Options, System, Twin};
+use weft_harness::load::{Load, LoadOptions};
+use weft_harness::system::{Options, System, Twin};
 
 /// How long the duel lasts.
 fn duel() -> Duration {

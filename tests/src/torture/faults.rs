@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::schedule::{Act, Planned, Schedule, Target};
 use super::world::World;
-use crate::proxy::{Fault, Proxy};
+use weft_harness::proxy::{Fault, Proxy};
 
 /// How long an orderly end may take, on a busy machine.
 const END_LIMIT: Duration = Duration::from_secs(30);

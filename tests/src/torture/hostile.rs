@@ -18,9 +18,9 @@ use tokio::time::{sleep, timeout};
 
 use super::people::People;
 use super::world::World;
-use crate::history::{ClientId, Device, Event, History};
-use crate::session::Session;
-use crate::ulid;
+use weft_harness::history::{ClientId, Device, Event, History};
+use weft_harness::session::Session;
+use weft_harness::ulid;
 
 /// Connections at once that send a head and no body, for each edge.
 const SLOW_BODIES: u64 = 1_100;
@@ -289,7 +289,7 @@ async fn until_closed(stream: &mut TcpStream) -> Result<()> {
 }
 
 /// Sends without waiting for answers, to a room of others, until the socket ends.
-async fn flood(edge: SocketAddr, login: &crate::account::Login, room: &str) -> Result<()> {
+async fn flood(edge: SocketAddr, login: &weft_harness::account::Login, room: &str) -> Result<()> {
     let mut session = Session::open(edge, login, None).await?;
     loop {
         let mut last = 0;
@@ -318,14 +318,14 @@ mod tests {
         };
         let sent = |name: &str, id: &str| Event::Sent {
             device: device(name),
-            session: crate::history::SessionId(1),
+            session: weft_harness::history::SessionId(1),
             room: "r".into(),
             client_id: id.into(),
             text: 0,
         };
         let acked = |name: &str, id: &str| Event::Acked {
             device: device(name),
-            session: crate::history::SessionId(1),
+            session: weft_harness::history::SessionId(1),
             room: "r".into(),
             client_id: id.into(),
             seq: 1,

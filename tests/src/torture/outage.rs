@@ -5,23 +5,19 @@ use std::time::Duration;
 /// A span of time, in the recorder's time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Span {
-    /// Its begin.
     pub from: Duration,
-    /// Its end.
     pub to: Duration,
 }
 
 /// A fault that kept the senders of some edges from being answered.
 #[derive(Clone, Copy, Debug)]
 pub struct CutOff {
-    /// When.
     pub span: Span,
     /// Which edges, a bit each.
     pub edges: u32,
 }
 
 /// When no sender of any edge could be answered.
-#[must_use]
 pub fn all_cut_off(faults: &[CutOff], all: u32) -> Vec<Span> {
     let mut times: Vec<Duration> =
         faults.iter().flat_map(|fault| [fault.span.from, fault.span.to]).collect();
@@ -36,7 +32,6 @@ pub fn all_cut_off(faults: &[CutOff], all: u32) -> Vec<Span> {
 }
 
 /// The longest piece of `within` that has no ack in it and none of the spans in `without`.
-#[must_use]
 pub fn longest(within: Span, acks: &[Duration], without: &[Span]) -> Duration {
     let acks = acks.iter().map(|at| Span { from: *at, to: *at });
     let mut ends: Vec<Span> = acks.chain(without.iter().copied()).collect();

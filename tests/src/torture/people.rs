@@ -9,11 +9,10 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::world::World;
-use crate::account::{self, Login};
-use crate::client::{Client, ClientOptions};
-use crate::system::{BOT, direct, unique};
+use weft_harness::account::{self, Login};
+use weft_harness::client::{Client, ClientOptions};
+use weft_harness::system::{BOT, direct, unique};
 
-/// Users with devices.
 const USERS: usize = 10;
 /// Members without a session: with them a group is large.
 const CROWD: usize = 98;
@@ -22,7 +21,6 @@ const CROWD: usize = 98;
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) room: String,
-    /// Numbers of users.
     pub(super) users: Vec<usize>,
     pub(super) kind: PlaceKind,
 }
@@ -38,7 +36,6 @@ pub(super) enum PlaceKind {
     Large,
 }
 
-/// A connected device.
 #[derive(Clone, Debug)]
 pub(super) struct Person {
     pub(super) user: usize,
@@ -46,7 +43,6 @@ pub(super) struct Person {
     pub(super) client: Arc<Client>,
 }
 
-/// All of a round.
 #[derive(Debug)]
 pub(super) struct People {
     /// By user: the first device's login.
@@ -118,7 +114,6 @@ impl People {
         self.persons.iter().find(|person| person.user == user)
     }
 
-    /// Places by room.
     pub(super) fn by_room(&self) -> BTreeMap<&str, &Place> {
         self.places.iter().map(|place| (place.room.as_str(), place)).collect()
     }

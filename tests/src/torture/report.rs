@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::round::Judged;
 use super::world::{Done, World};
-use crate::check::Violation;
+use weft_harness::check::Violation;
 
 /// Most lines of a story.
 const STORY_LINES: usize = 40;
@@ -126,7 +126,6 @@ pub(super) struct Totals {
 }
 
 impl Totals {
-    /// The last line.
     pub(super) fn line(&self, world: &World, options: &super::Options) -> Value {
         let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
         let faults = world.faults();

@@ -13,10 +13,10 @@ use super::people::{People, Person, Place, PlaceKind};
 use super::schedule::Schedule;
 use super::world::World;
 use super::{faults, hostile, talk};
-use crate::check::{Violation, check, visible};
-use crate::history::{Change, ClientId, Entry, Event, History, Room};
-use crate::http;
-use crate::load::read_room;
+use weft_harness::check::{Violation, check, visible};
+use weft_harness::history::{Change, ClientId, Entry, Event, History, Room};
+use weft_harness::http;
+use weft_harness::load::read_room;
 
 /// How long sends are measured, without and with hostile clients.
 const HOSTILE_PHASE_MAX: Duration = Duration::from_secs(30);
@@ -39,7 +39,6 @@ pub(super) struct Judged {
     pub(super) violations: Vec<Violation>,
     /// With hostile clients: how soon sends were acknowledged.
     pub(super) compared: Option<hostile::Compared>,
-    /// When people talked.
     pub(super) talked: super::outage::Span,
 }
 

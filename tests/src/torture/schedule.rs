@@ -8,7 +8,6 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
-/// Most faults at once.
 const ACTIVE_MAX: usize = 3;
 /// Messages that are worth losing one at a time: what edges publish, what core answers and says,
 /// the log as core reads it, who is here, JetStream's answers.
@@ -25,16 +24,11 @@ const SUBJECTS: [&str; 10] = [
     "_INBOX",
 ];
 
-/// What can be broken.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Target {
-    /// A nats-server.
     Nats(usize),
-    /// A core process.
     Core(usize),
-    /// The FoundationDB server.
     Fdb,
-    /// An edge process.
     Edge(usize),
     /// What lies between clients and an edge.
     ClientLink(usize),
@@ -42,13 +36,11 @@ pub enum Target {
     EdgeLink(usize),
     /// What lies between a core and NATS.
     CoreLink(usize),
-    /// A presence process.
     Presence(usize),
     /// What lies between a presence process and NATS.
     PresenceLink(usize),
 }
 
-/// How it is broken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Act {
     /// `kill -9`; started again at the end.
@@ -59,15 +51,12 @@ pub enum Act {
     Restart,
     /// A nats-server's data is replaced by an older copy.
     OlderCopy,
-    /// Everything passes later.
     Delay(Duration),
     /// Nothing passes until the end.
     Stall,
     /// All connections are cut, and no new one is let through until the end.
     Refuse,
-    /// All connections are cut.
     Cut,
-    /// All NATS messages vanish.
     Swallow,
     /// One of so many vanishes.
     SwallowSome(u64),
@@ -75,31 +64,24 @@ pub enum Act {
     SwallowOne(&'static str),
 }
 
-/// One fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Planned {
     /// When it begins, since the schedule's start.
     pub at: Duration,
-    /// How long it lasts.
     pub lasts: Duration,
-    /// What is broken.
     pub target: Target,
-    /// How.
     pub act: Act,
 }
 
 /// How many there are of each.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
-    /// Edges.
     pub edges: usize,
-    /// Cores.
     pub cores: usize,
     /// Presence nodes; at least two.
     pub presences: usize,
     /// There is a FoundationDB server.
     pub fdb: bool,
-    /// nats-servers.
     pub servers: usize,
 }
 
@@ -115,7 +97,6 @@ pub struct Schedule {
 
 impl Schedule {
     /// The faults of a seed.
-    #[must_use]
     pub fn new(seed: u64, shape: Shape) -> Self {
         let rng = StdRng::seed_from_u64(seed);
         Self { rng, shape, now: Duration::ZERO, active: BTreeMap::new() }
@@ -223,7 +204,6 @@ impl Iterator for Schedule {
 
 impl Target {
     /// The name of its process, or of the part whose link it is.
-    #[must_use]
     pub fn part(self, shape: Shape) -> String {
         match self {
             Self::Nats(_) if shape.servers == 1 => "nats".to_owned(),
@@ -241,7 +221,6 @@ impl Target {
 
 impl Planned {
     /// Which edges' senders get no answers while it lasts, a bit for each edge.
-    #[must_use]
     pub fn cuts_off(&self, shape: Shape) -> u32 {
         let all = (1 << shape.edges) - 1;
         match (self.act, self.target) {

@@ -12,11 +12,11 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::people::{People, Person, Place, PlaceKind};
 use super::world::World;
-use crate::client::Client;
-use crate::history::{Device, Entry, Event, Room, SessionId, hash};
-use crate::nats::{Message, Nats};
-use crate::system::BOT;
-use crate::ulid;
+use weft_harness::client::Client;
+use weft_harness::history::{Device, Entry, Event, Room, SessionId, hash};
+use weft_harness::nats::{Message, Nats};
+use weft_harness::system::BOT;
+use weft_harness::ulid;
 
 /// Texts of one device to one room without an answer.
 const IN_FLIGHT: usize = 3;

@@ -10,10 +10,10 @@ use tokio::time::sleep;
 
 use super::outage::{CutOff, Span};
 use super::schedule::{Planned, Shape};
-use crate::cluster::OlderCopy;
-use crate::history::Recorder;
-use crate::proxy::{Kind, Proxy};
-use crate::system::{Engine, Options, System};
+use weft_harness::cluster::OlderCopy;
+use weft_harness::history::Recorder;
+use weft_harness::proxy::{Kind, Proxy};
+use weft_harness::system::{Engine, Options, System};
 
 /// One may be away while the other has to do its duty.
 const PRESENCES: usize = 2;
@@ -28,7 +28,6 @@ pub(super) struct World {
     pub(super) system: System,
     pub(super) shape: Shape,
     pub(super) recorder: Recorder,
-    /// Before each edge.
     pub(super) client_links: Vec<Proxy>,
     /// An orderly end may take longer than planned: one fault of a process at a time.
     turns: BTreeMap<String, tokio::sync::Mutex<()>>,
@@ -41,7 +40,6 @@ struct State {
     down: BTreeSet<String>,
     faults: Vec<Done>,
     exits: Vec<String>,
-    /// What no schedule explains.
     findings: Vec<String>,
     copies: BTreeMap<String, OlderCopy>,
 }

@@ -1,0 +1,39 @@
+//! The judge: a pure function from a [`History`] to what is wrong with it.
+//!
+//! It knows nothing of Weft but the promises of `docs/protocol.md` (and, of a cursor, how two of
+//! them compare), and believes no component: an ack is compared with what readers saw, a reader
+//! with all others.
+//!
+//! | module | promises |
+//! | --- | --- |
+//! | `room` | a room's log: kept, once, dense, the same for all |
+//! | `order` | what one session sends keeps its order, and nothing stands before what was acked earlier |
+//! | `socket` | a socket and a device: no hole, no cursor ahead of an entry, everything in the end |
+
+mod facts;
+mod order;
+mod room;
+mod seqs;
+mod socket;
+mod violation;
+
+use std::collections::BTreeSet;
+
+pub use facts::visible;
+pub use violation::Violation;
+
+use crate::history::History;
+use facts::Facts;
+
+/// Everything that is wrong with a run, each thing once; empty where every promise was kept.
+pub fn check(history: &History) -> Vec<Violation> {
+    let facts = Facts::gather(history);
+    let mut found = BTreeSet::new();
+    room::check(&facts, &mut found);
+    order::check(&facts, &mut found);
+    socket::check(history, &facts, &mut found);
+    found.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests;

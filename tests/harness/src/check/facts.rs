@@ -1,0 +1,175 @@
+//! What a run says about each room and each client id, gathered once.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::RangeInclusive;
+
+use crate::history::{Change, ClientId, Device, Entry, Event, History, Room, SessionId};
+
+/// What the events say about each room and each client id.
+pub(super) struct Facts<'a> {
+    pub(super) rooms: BTreeMap<&'a Room, RoomFacts<'a>>,
+    pub(super) sends: HashMap<&'a ClientId, SendFacts<'a>>,
+    /// What each session sent to each room, by first attempts.
+    pub(super) sessions: BTreeMap<(SessionId, &'a Room), Vec<&'a ClientId>>,
+}
+
+#[derive(Default)]
+pub(super) struct RoomFacts<'a> {
+    /// Every different thing that anybody saw at a place.
+    pub(super) seen: BTreeMap<u64, Vec<&'a Entry>>,
+    pub(super) last: Option<&'a [Entry]>,
+    /// What stands in the end; without a whole reading: what was seen first.
+    pub(super) standing: BTreeMap<u64, &'a Entry>,
+    /// Where each client id stands first.
+    pub(super) places: HashMap<&'a ClientId, u64>,
+    /// From when to when each user was a member; empty where the room's members never change.
+    members: HashMap<&'a str, Vec<RangeInclusive<u64>>>,
+    /// (index of an event, highest seq that was known then), where it grew.
+    heads: Vec<(usize, u64)>,
+}
+
+#[derive(Default)]
+pub(super) struct SendFacts<'a> {
+    /// Index of its first `Sent`.
+    pub(super) first_sent_at: Option<usize>,
+    pub(super) attempts: u32,
+    pub(super) text: u64,
+    /// (index of the event, room, seq) of each ack.
+    pub(super) acks: Vec<(usize, &'a Room, u64)>,
+    /// There was an error, temporary or not.
+    pub(super) refused: bool,
+    pub(super) refused_for_good: bool,
+}
+
+impl<'a> Facts<'a> {
+    pub(super) fn gather(history: &'a History) -> Self {
+        let mut facts =
+            Self { rooms: BTreeMap::new(), sends: HashMap::new(), sessions: BTreeMap::new() };
+        let mut once = HashSet::new();
+        for (at, event) in history.events.iter().enumerate() {
+            match event {
+                Event::Sent { client_id, text, session, room, .. } => {
+                    let sent = facts.sessions.entry((*session, room)).or_default();
+                    if once.insert((session, client_id)) {
+                        sent.push(client_id);
+                    }
+                    let send = facts.sends.entry(client_id).or_default();
+                    send.first_sent_at.get_or_insert(at);
+                    send.attempts += 1;
+                    send.text = *text;
+                }
+                Event::Acked { room, client_id, seq, .. } => {
+                    facts.rooms.entry(room).or_default().knows(at, *seq);
+                    facts.sends.entry(client_id).or_default().acks.push((at, room, *seq));
+                }
+                Event::Refused { client_id, temporary, .. } => {
+                    let send = facts.sends.entry(client_id).or_default();
+                    send.refused = true;
+                    send.refused_for_good |= !temporary;
+                }
+                Event::Received { entry, .. } | Event::Loaded { entry, .. } => {
+                    facts.rooms.entry(&entry.room).or_default().knows(at, entry.seq);
+                    facts.see(entry);
+                }
+                Event::Final { room, entries } => {
+                    facts.rooms.entry(room).or_default().last = Some(entries);
+                    entries.iter().for_each(|entry| facts.see(entry));
+                }
+                _ => {}
+            }
+        }
+        for room in facts.rooms.values_mut() {
+            room.standing = match room.last {
+                Some(entries) => entries.iter().map(|entry| (entry.seq, entry)).collect(),
+                None => room.seen.iter().map(|(seq, entries)| (*seq, entries[0])).collect(),
+            };
+            for (seq, entry) in &room.standing {
+                if let Some(client_id) = &entry.client_id {
+                    room.places.entry(client_id).or_insert(*seq);
+                }
+            }
+            room.members = memberships(&room.standing);
+        }
+        facts
+    }
+
+    fn see(&mut self, entry: &'a Entry) {
+        let at = self.rooms.entry(&entry.room).or_default().seen.entry(entry.seq).or_default();
+        if !at.contains(&entry) {
+            at.push(entry);
+        }
+    }
+}
+
+impl RoomFacts<'_> {
+    fn knows(&mut self, at: usize, seq: u64) {
+        if self.heads.last().is_none_or(|(_, head)| *head < seq) {
+            self.heads.push((at, seq));
+        }
+    }
+
+    /// True where the user may have been no member at some time between this event and this entry.
+    pub(super) fn was_outside(&self, user: &str, at: usize, seq: u64) -> bool {
+        if self.members.is_empty() {
+            return false;
+        }
+        let known = self.heads.partition_point(|(index, _)| *index < at);
+        let head = known.checked_sub(1).map_or(0, |last| self.heads[last].1);
+        let times = self.members.get(user).map_or(&[][..], Vec::as_slice);
+        let is_in = times.iter().any(|time| (*time.start()..*time.end()).contains(&head));
+        !is_in || times.iter().any(|time| (head..seq).contains(time.end()))
+    }
+
+    /// True where the device's user was a member at this entry.
+    pub(super) fn is_for(&self, device: &Device, seq: u64) -> bool {
+        let times = self.members.get(user_of(device));
+        self.members.is_empty() || times.is_some_and(|times| times.iter().any(|t| t.contains(&seq)))
+    }
+
+    /// True where the device's user was no member at this entry, as far as is known: without a
+    /// whole reading of the room, where they had left before it and never came back.
+    pub(super) fn is_outside(&self, device: &Device, seq: u64) -> bool {
+        if self.last.is_some() {
+            return !self.is_for(device, seq);
+        }
+        let last = self.members.get(user_of(device)).and_then(|times| times.last());
+        !self.members.is_empty() && last.is_none_or(|time| *time.end() < seq)
+    }
+}
+
+/// The seqs of a whole log that a user is to get: those of the times as a member.
+pub fn visible(log: &[Entry], user: &str) -> Vec<u64> {
+    let standing = log.iter().map(|entry| (entry.seq, entry)).collect();
+    let members = memberships(&standing);
+    let times = members.get(user);
+    let is_for = |seq: &u64| {
+        members.is_empty() || times.is_some_and(|times| times.iter().any(|t| t.contains(seq)))
+    };
+    standing.keys().copied().filter(is_for).collect()
+}
+
+fn user_of(device: &Device) -> &str {
+    device.split_once('/').map_or(device, |(user, _)| user)
+}
+
+fn memberships<'a>(
+    entries: &BTreeMap<u64, &'a Entry>,
+) -> HashMap<&'a str, Vec<RangeInclusive<u64>>> {
+    let mut members: HashMap<&str, Vec<RangeInclusive<u64>>> = HashMap::new();
+    for (seq, entry) in entries {
+        match entry.change.as_deref() {
+            Some(Change::Joined(users)) => {
+                for user in users {
+                    members.entry(user).or_default().push(*seq..=u64::MAX);
+                }
+            }
+            Some(Change::Left(user)) => {
+                if let Some(time) = members.get_mut(&**user).and_then(|times| times.last_mut()) {
+                    *time = *time.start()..=*seq;
+                }
+            }
+            None => {}
+        }
+    }
+    members
+}

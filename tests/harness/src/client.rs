@@ -1,0 +1,290 @@
+//! A device that does the protocol's whole duty: it keeps its cursor and its entries, reconnects to
+//! any edge with a jittered back-off, resumes, loads anew where it is told to, and sends each text
+//! with one client id until that is answered. Everything that it sees goes into a history.
+
+mod live;
+mod shelf;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use rand::RngExt;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use self::shelf::Shelf;
+use crate::account::Login;
+use crate::history::{Device, Recorder, Room};
+use crate::socket::Closed;
+use crate::ulid;
+use crate::wait::until;
+
+/// The longest back-off. The protocol allows up to 30 s; a test has less time.
+const BACK_OFF_MAX: Duration = Duration::from_secs(2);
+/// Entries that may wait for their ack in one client.
+const PENDING_MAX: usize = 64;
+
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    pub login: Login,
+    /// Where it may connect; it begins with the first.
+    pub edges: Vec<SocketAddr>,
+    /// Where it writes down what it sees.
+    pub recorder: Recorder,
+    /// From an earlier life of the device.
+    pub cursor: Option<String>,
+}
+
+#[derive(Debug)]
+pub struct Client {
+    name: Device,
+    orders: mpsc::Sender<Order>,
+    shared: Arc<Mutex<Shared>>,
+    task: JoinHandle<()>,
+}
+
+/// What is looked at from outside.
+#[derive(Default, Debug)]
+struct Shared {
+    shelf: Shelf,
+    /// What `synced` said, one after the other: `None` for recovered, else why not.
+    syncs: Vec<Option<String>>,
+    /// The close codes of ended sockets.
+    closes: Vec<Option<u16>>,
+    /// What the live socket has said of others: user and status.
+    statuses: BTreeMap<String, String>,
+    /// When the last socket ended, until the next `welcome`.
+    away_since: Option<Instant>,
+    longest_away: Duration,
+}
+
+impl Shared {
+    fn gone(&mut self, code: Option<u16>) {
+        self.closes.push(code);
+        self.away_since = Some(Instant::now());
+    }
+
+    fn back(&mut self) {
+        if let Some(since) = self.away_since.take() {
+            self.longest_away = self.longest_away.max(since.elapsed());
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Order {
+    Send { room: Room, fields: Value, done: oneshot::Sender<Result<u64>> },
+    Away { time: Duration, back: usize },
+}
+
+/// An entry without its final answer.
+#[derive(Debug)]
+struct Pending {
+    room: Room,
+    client_id: Arc<str>,
+    /// Its kind and the kind's fields.
+    fields: Value,
+    done: Option<oneshot::Sender<Result<u64>>>,
+    /// Its request on the live socket.
+    request: Option<u64>,
+    /// When it is sent (again).
+    due: Instant,
+}
+
+/// The order to go away has ended a socket.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("told to be away for {time:?}")]
+struct WentAway {
+    time: Duration,
+    back: usize,
+}
+
+impl Client {
+    pub fn start(options: ClientOptions) -> Self {
+        let (orders, taken) = mpsc::channel(1);
+        let shared = Arc::<Mutex<Shared>>::default();
+        if let Ok(mut shared) = shared.lock() {
+            shared.shelf = Shelf::from_cursor(options.cursor);
+        }
+        let name = options.login.name();
+        let task = Task {
+            name: name.clone(),
+            edges: options.edges.into(),
+            login: options.login,
+            recorder: options.recorder,
+            pending: BTreeMap::new(),
+            sent: 0,
+            orders: taken,
+            stopping: false,
+            shared: Arc::clone(&shared),
+        };
+        Self { name, orders, shared, task: tokio::spawn(task.run()) }
+    }
+
+    /// The device's name in the history.
+    pub fn name(&self) -> &Device {
+        &self.name
+    }
+
+    /// Sends a text until it is acknowledged; its seq.
+    pub async fn send(&self, room: &str, text: &str) -> Result<u64> {
+        self.entry(room, json!({ "text": text })).await
+    }
+
+    /// Sends an entry of any kind until it is acknowledged; its seq.
+    pub async fn entry(&self, room: &str, fields: Value) -> Result<u64> {
+        let (done, answer) = oneshot::channel();
+        self.order(Order::Send { room: room.into(), fields, done }).await?;
+        answer.await.with_context(|| format!("{} has stopped", self.name))?
+    }
+
+    /// Ends the socket without a word, and stays away for a time. `back` is how many of its newest
+    /// cursors it then forgets, with all that came after the one before them.
+    pub async fn away(&self, time: Duration, back: usize) -> Result<()> {
+        self.order(Order::Away { time, back }).await
+    }
+
+    async fn order(&self, order: Order) -> Result<()> {
+        self.orders.send(order).await.map_err(|_| anyhow!("{} has stopped", self.name))
+    }
+
+    /// Up to which seq it has the room without a hole, from the first entry.
+    pub fn has(&self, room: &str) -> u64 {
+        self.shared().shelf.contiguous(room)
+    }
+
+    /// True where it has each of these entries of the room.
+    pub fn has_all(&self, room: &str, seqs: impl IntoIterator<Item = u64>) -> bool {
+        let shared = self.shared();
+        seqs.into_iter().all(|seq| shared.shelf.has(room, seq))
+    }
+
+    /// Waits until it has the room up to a seq without a hole, from the first entry.
+    pub async fn wait_for(&self, room: &str, seq: u64, limit: Duration) {
+        let what = format!("{} has {room} up to {seq}", self.name);
+        until(&what, limit, async || (self.has(room) >= seq).then_some(())).await;
+    }
+
+    pub fn cursor(&self) -> Option<String> {
+        self.shared().shelf.cursor()
+    }
+
+    /// What each `synced` said: `None` for recovered, else why not.
+    pub fn syncs(&self) -> Vec<Option<String>> {
+        self.shared().syncs.clone()
+    }
+
+    /// The close codes of its ended sockets; `None` where one was cut.
+    pub fn closes(&self) -> Vec<Option<u16>> {
+        self.shared().closes.clone()
+    }
+
+    /// The longest time from a socket's end to the next `welcome`.
+    pub fn longest_away(&self) -> Duration {
+        let shared = self.shared();
+        let away = shared.away_since.map_or(Duration::ZERO, |since| since.elapsed());
+        shared.longest_away.max(away)
+    }
+
+    /// How it sees another user; `None`: nothing was said, so they are offline.
+    pub fn status_of(&self, user: &str) -> Option<String> {
+        self.shared().statuses.get(user).cloned()
+    }
+
+    /// Ends it, after the answers that it still waits for.
+    pub async fn stop(self) -> Result<()> {
+        drop(self.orders);
+        Ok(self.task.await?)
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Task {
+    name: Device,
+    edges: VecDeque<SocketAddr>,
+    login: Login,
+    recorder: Recorder,
+    /// By the order in which they were given.
+    pending: BTreeMap<u64, Pending>,
+    sent: u64,
+    orders: mpsc::Receiver<Order>,
+    stopping: bool,
+    shared: Arc<Mutex<Shared>>,
+}
+
+impl Task {
+    async fn run(mut self) {
+        let mut back_off = Duration::ZERO;
+        while !self.is_finished() {
+            let mut welcomed = false;
+            let ended = self.live(&mut welcomed).await;
+            if self.is_finished() {
+                return;
+            }
+            let ended = ended.as_ref().err();
+            let went = ended.and_then(|error| error.downcast_ref::<WentAway>());
+            // It keeps what it had when its cursor came: the resume has to bring the rest.
+            self.shared().shelf.forget(went.map_or(0, |went| went.back));
+            if let Some(went) = went {
+                sleep(went.time).await;
+            }
+            let code = ended.and_then(Closed::code_in);
+            if matches!(code, Some(4100..=4199)) {
+                // Where this fails too, the next round tries again.
+                if let Ok(login) = self.login.refresh(self.edges[0]).await {
+                    self.login = login;
+                }
+            }
+            // The next edge of the list.
+            self.edges.rotate_left(1);
+            for pending in self.pending.values_mut() {
+                (pending.request, pending.due) = (None, Instant::now());
+            }
+            back_off = match welcomed {
+                true => Duration::from_millis(500),
+                false => (back_off * 2).clamp(Duration::from_millis(500), BACK_OFF_MAX),
+            };
+            let jitter = rand::rng().random_range(0.0..1.0);
+            sleep(back_off.mul_f64(jitter)).await;
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        self.stopping && self.pending.is_empty()
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes an order; `None`: there will be no more.
+    fn take(&mut self, order: Option<Order>) -> Result<(), WentAway> {
+        let (room, fields, done) = match order {
+            Some(Order::Send { room, fields, done }) => (room, fields, done),
+            Some(Order::Away { time, back }) => return Err(WentAway { time, back }),
+            None => {
+                self.stopping = true;
+                return Ok(());
+            }
+        };
+        self.sent += 1;
+        let pending = Pending {
+            room,
+            client_id: ulid::fresh().into(),
+            fields,
+            done: Some(done),
+            request: None,
+            due: Instant::now(),
+        };
+        self.pending.insert(self.sent, pending);
+        Ok(())
+    }
+}

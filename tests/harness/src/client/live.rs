@@ -1,0 +1,383 @@
+//! One socket of the device, from `hello` to its end.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use serde_json::{Value, json};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use super::{PENDING_MAX, Task};
+use crate::history::{self, Entry, Event, Room, SessionId};
+use crate::socket::Socket;
+
+/// After so long without an answer a text is sent again on the same socket.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// How often overdue texts and the heartbeat are looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// How long to wait after a temporary error that names no time.
+const RETRY_AFTER: Duration = Duration::from_millis(250);
+/// A socket that brings nothing, not even a `pong`, for so many heartbeats is dead.
+const SILENT_HEARTBEATS: u32 = 3;
+
+/// What an unanswered request was about.
+#[derive(Debug)]
+enum Asked {
+    Text(u64),
+    Rooms,
+    History(Room),
+    Ping,
+}
+
+/// Loading anew: the cursor counts when everything is there.
+#[derive(Debug)]
+struct Resync {
+    cursor: String,
+    open: usize,
+}
+
+struct Live {
+    socket: Socket,
+    session: SessionId,
+    request_id: u64,
+    asked: HashMap<u64, Asked>,
+    /// Requests for texts that were sent again since.
+    given_up: HashMap<u64, Arc<str>>,
+    in_flight_max: usize,
+    heartbeat: Duration,
+    wrote_at: Instant,
+    heard_at: Instant,
+    resync: Option<Resync>,
+}
+
+impl Task {
+    /// Runs a session to its end.
+    pub(super) async fn live(&mut self, welcomed: &mut bool) -> Result<()> {
+        let mut live = self.open().await?;
+        *welcomed = true;
+        self.shared().back();
+        let ended = self.run_live(&mut live).await;
+        let code = ended.as_ref().err().and_then(crate::socket::Closed::code_in);
+        self.shared().gone(code);
+        let (device, session) = (self.name.clone(), live.session);
+        self.recorder.record(Event::Closed { device, session, code });
+        ended
+    }
+
+    async fn open(&mut self) -> Result<Live> {
+        let mut socket = Socket::open(self.edges[0]).await?;
+        let mut hello = json!({ "id": 1, "type": "hello", "token": self.login.token });
+        let cursor = self.shared().shelf.cursor();
+        if let Some(cursor) = &cursor {
+            hello["cursor"] = cursor.as_str().into();
+        }
+        socket.send(&hello).await?;
+        let welcome = timeout(ANSWER_LIMIT, socket.next()).await.context("no welcome")??;
+        ensure!(welcome["type"] == "welcome", "no welcome: {welcome}");
+        let number = |name: &str| welcome[name].as_u64().with_context(|| format!("no {name}"));
+        let live = Live {
+            socket,
+            session: self.recorder.session(),
+            request_id: 1,
+            asked: HashMap::new(),
+            given_up: HashMap::new(),
+            in_flight_max: usize::try_from(number("in_flight_max")?)?,
+            heartbeat: Duration::from_millis(number("heartbeat_ms")?),
+            wrote_at: Instant::now(),
+            heard_at: Instant::now(),
+            resync: None,
+        };
+        // A session begins with everybody offline.
+        self.shared().statuses.clear();
+        self.recorder.record(Event::Opened {
+            device: self.name.clone(),
+            session: live.session,
+            cursor: cursor.map(Into::into),
+        });
+        Ok(live)
+    }
+
+    async fn run_live(&mut self, live: &mut Live) -> Result<()> {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !self.is_finished() {
+            let has_room = self.pending.len() < PENDING_MAX && !self.stopping;
+            // All three are cancel-safe.
+            tokio::select! {
+                frame = live.socket.next() => self.hear(live, frame?).await?,
+                order = self.orders.recv(), if has_room => self.take(order)?,
+                _ = tick.tick() => self.look_at_time(live).await?,
+            }
+            self.send_due(live).await?;
+        }
+        Ok(())
+    }
+
+    async fn look_at_time(&mut self, live: &mut Live) -> Result<()> {
+        let now = Instant::now();
+        if now - live.heard_at > live.heartbeat * SILENT_HEARTBEATS {
+            bail!("the edge is silent");
+        }
+        if now - live.wrote_at > live.heartbeat.mul_f64(0.8) {
+            live.ask(Asked::Ping, json!({ "type": "ping" })).await?;
+        }
+        for pending in self.pending.values_mut() {
+            if now < pending.due {
+                continue;
+            }
+            if let Some(request) = pending.request.take() {
+                live.asked.remove(&request);
+                live.given_up.insert(request, pending.client_id.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is due, oldest first.
+    async fn send_due(&mut self, live: &mut Live) -> Result<()> {
+        let now = Instant::now();
+        for (number, pending) in &mut self.pending {
+            // Room is left for pings and the loading of rooms.
+            if live.asked.len() + 8 > live.in_flight_max {
+                break;
+            }
+            if pending.request.is_some() || pending.due > now {
+                continue;
+            }
+            // Before the bytes leave: nobody must have an entry that was not yet sent.
+            self.recorder.record(Event::Sent {
+                device: self.name.clone(),
+                session: live.session,
+                room: pending.room.clone(),
+                client_id: pending.client_id.clone(),
+                text: pending.fields["text"].as_str().map_or(0, history::hash),
+            });
+            let mut frame = pending.fields.clone();
+            frame["type"] = "send".into();
+            frame["room"] = (*pending.room).into();
+            frame["client_id"] = (*pending.client_id).into();
+            pending.request = Some(live.ask(Asked::Text(*number), frame).await?);
+            pending.due = now + ANSWER_LIMIT;
+        }
+        Ok(())
+    }
+
+    async fn hear(&mut self, live: &mut Live, frame: Value) -> Result<()> {
+        live.heard_at = Instant::now();
+        if let Some(id) = frame["id"].as_u64() {
+            // A late answer to a text that was sent again still counts, if it is an ack.
+            return match live.asked.remove(&id) {
+                Some(asked) => self.hear_answer(live, asked, &frame).await,
+                None if frame["type"] == "ack" => self.hear_late_ack(live, &frame),
+                None => {
+                    self.hear_late_error(live.given_up.remove(&id), &frame);
+                    Ok(())
+                }
+            };
+        }
+        match frame["type"].as_str() {
+            Some("entry") => {
+                let entry = read_entry(&frame)?;
+                let (device, session) = (self.name.clone(), live.session);
+                self.shared().shelf.keep(&entry.room, entry.seq);
+                self.recorder.record(Event::Received { device, session, entry });
+                Ok(())
+            }
+            Some("cursor") => self.hear_cursor(live, &frame),
+            Some("presence") => {
+                for one in frame["users"].as_array().into_iter().flatten() {
+                    let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
+                    self.shared().statuses.insert(text("user"), text("status"));
+                }
+                Ok(())
+            }
+            Some("synced") => self.hear_synced(live, &frame).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn hear_synced(&mut self, live: &mut Live, frame: &Value) -> Result<()> {
+        let recovered = frame["recovered"].as_bool().context("synced without recovered")?;
+        let cursor = frame["cursor"].as_str().context("synced without cursor")?.to_owned();
+        let (device, session) = (self.name.clone(), live.session);
+        let told = cursor.as_str().into();
+        self.recorder.record(Event::Synced { device, session, recovered, cursor: told });
+        self.shared().syncs.push(frame["resync"].as_str().map(str::to_owned));
+        match &mut live.resync {
+            None if recovered => self.keep_cursor(cursor),
+            Some(resync) if recovered => resync.cursor = cursor,
+            _ => {
+                live.resync = Some(Resync { cursor, open: 1 });
+                live.ask(Asked::Rooms, json!({ "type": "rooms" })).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn hear_cursor(&mut self, live: &mut Live, frame: &Value) -> Result<()> {
+        let cursor = frame["cursor"].as_str().context("cursor without cursor")?.to_owned();
+        let (device, session) = (self.name.clone(), live.session);
+        let told = cursor.as_str().into();
+        self.recorder.record(Event::Cursor { device, session, cursor: told });
+        match &mut live.resync {
+            None => self.keep_cursor(cursor),
+            Some(resync) => resync.cursor = cursor,
+        }
+        Ok(())
+    }
+
+    fn keep_cursor(&self, cursor: String) {
+        self.shared().shelf.keep_cursor(cursor);
+    }
+
+    async fn hear_answer(&mut self, live: &mut Live, asked: Asked, frame: &Value) -> Result<()> {
+        match asked {
+            Asked::Text(number) => self.hear_text_answer(live, number, frame),
+            Asked::Rooms => {
+                let rooms = frame["rooms"].as_array().with_context(|| format!("{frame}"))?;
+                for room in rooms {
+                    let room = Room::from(room["room"].as_str().context("a room without id")?);
+                    let have = self.shared().shelf.contiguous(&room);
+                    live.load(room, have).await?;
+                }
+                if let (Some(last), true) = (rooms.last(), frame["more"] == true) {
+                    live.load_rooms(&last["room"]).await?;
+                }
+                self.loaded(live);
+                Ok(())
+            }
+            Asked::History(room) => {
+                for frame in frame["entries"].as_array().unwrap_or(&Vec::new()) {
+                    let entry = read_entry(frame)?;
+                    let device = self.name.clone();
+                    self.shared().shelf.keep(&entry.room, entry.seq);
+                    self.recorder.record(Event::Loaded { device, entry });
+                }
+                if frame["type"] == "error" && frame["error"]["temporary"] == true {
+                    bail!("loading {room} failed: {frame}");
+                }
+                if frame["more"] == true {
+                    let through = frame["through"].as_u64().context("history without through")?;
+                    live.load(room, through).await?;
+                }
+                self.loaded(live);
+                Ok(())
+            }
+            Asked::Ping => Ok(()),
+        }
+    }
+
+    /// One request of the resync was answered.
+    fn loaded(&mut self, live: &mut Live) {
+        let Some(resync) = &mut live.resync else { return };
+        resync.open -= 1;
+        if resync.open == 0 {
+            let cursor = std::mem::take(&mut resync.cursor);
+            live.resync = None;
+            let (device, told) = (self.name.clone(), cursor.as_str().into());
+            self.recorder.record(Event::LoadedAll { device, cursor: told });
+            self.keep_cursor(cursor);
+        }
+    }
+
+    fn hear_text_answer(&mut self, live: &Live, number: u64, frame: &Value) -> Result<()> {
+        let Some(pending) = self.pending.get_mut(&number) else { return Ok(()) };
+        if frame["type"] == "ack" {
+            let answer = self.record_ack(live, frame);
+            if let Some(done) = self.pending.remove(&number).and_then(|pending| pending.done) {
+                let _ = done.send(answer);
+            }
+            return Ok(());
+        }
+        let error = &frame["error"];
+        let code = error["code"].as_str().with_context(|| format!("no answer: {frame}"))?;
+        let temporary = error["temporary"].as_bool().context("an error without temporary")?;
+        self.recorder.record(Event::Refused {
+            device: self.name.clone(),
+            client_id: pending.client_id.clone(),
+            code: code.into(),
+            temporary,
+        });
+        if temporary {
+            let wait = error["retry_after_ms"].as_u64().map_or(RETRY_AFTER, Duration::from_millis);
+            (pending.request, pending.due) = (None, Instant::now() + wait);
+            return Ok(());
+        }
+        if let Some(done) = self.pending.remove(&number).and_then(|pending| pending.done) {
+            let _ = done.send(Err(anyhow!("refused: {error}")));
+        }
+        Ok(())
+    }
+
+    fn hear_late_ack(&mut self, live: &Live, frame: &Value) -> Result<()> {
+        let answer = self.record_ack(live, frame)?;
+        let number = self.pending.iter().find_map(|(number, pending)| {
+            (frame["client_id"] == *pending.client_id).then_some(*number)
+        });
+        let pending = number.and_then(|number| self.pending.remove(&number));
+        if let Some(done) = pending.and_then(|pending| pending.done) {
+            let _ = done.send(Ok(answer));
+        }
+        Ok(())
+    }
+
+    /// It speaks of an attempt that another one has followed already; that one may stand behind what
+    /// was sent between the two.
+    fn hear_late_error(&self, client_id: Option<Arc<str>>, frame: &Value) {
+        let code = frame["error"]["code"].as_str();
+        if let (Some(client_id), Some(code)) = (client_id, code) {
+            let (device, code) = (self.name.clone(), code.into());
+            self.recorder.record(Event::Refused { device, client_id, code, temporary: true });
+        }
+    }
+
+    fn record_ack(&self, live: &Live, frame: &Value) -> Result<u64> {
+        let text = |name: &str| {
+            frame[name].as_str().with_context(|| format!("an ack without {name}: {frame}"))
+        };
+        let seq = frame["seq"].as_u64().context("an ack without seq")?;
+        self.recorder.record(Event::Acked {
+            device: self.name.clone(),
+            session: live.session,
+            room: text("room")?.into(),
+            client_id: text("client_id")?.into(),
+            seq,
+        });
+        Ok(seq)
+    }
+}
+
+impl Live {
+    async fn ask(&mut self, asked: Asked, mut frame: Value) -> Result<u64> {
+        self.request_id += 1;
+        frame["id"] = self.request_id.into();
+        self.asked.insert(self.request_id, asked);
+        self.wrote_at = Instant::now();
+        self.socket.send(&frame).await?;
+        Ok(self.request_id)
+    }
+
+    async fn load(&mut self, room: Room, after: u64) -> Result<()> {
+        let frame = json!({ "type": "history", "room": &*room, "after": after });
+        self.count_open();
+        self.ask(Asked::History(room), frame).await?;
+        Ok(())
+    }
+
+    async fn load_rooms(&mut self, after: &Value) -> Result<()> {
+        self.count_open();
+        self.ask(Asked::Rooms, json!({ "type": "rooms", "after": after })).await?;
+        Ok(())
+    }
+
+    fn count_open(&mut self) {
+        if let Some(resync) = &mut self.resync {
+            resync.open += 1;
+        }
+    }
+}
+
+fn read_entry(frame: &Value) -> Result<Entry> {
+    Entry::read(frame).with_context(|| format!("not an entry: {frame}"))
+}

@@ -1,0 +1,121 @@
+//! One WebSocket to an edge, frame by frame.
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail, ensure};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+pub const SUBPROTOCOL: &str = "weft.v1";
+/// How long a socket may take to open, or a frame to be written.
+const LIMIT: Duration = Duration::from_secs(10);
+
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the socket was closed with {code:?}")]
+pub struct Closed {
+    /// The close code; `None`: it was cut without one.
+    pub code: Option<u16>,
+}
+
+impl Closed {
+    /// The close code in an error, where it says that the socket has ended.
+    pub fn code_in(error: &anyhow::Error) -> Option<u16> {
+        error.downcast_ref::<Self>().and_then(|closed| closed.code)
+    }
+}
+
+#[derive(Debug)]
+pub struct Socket {
+    stream: WebSocketStream<TcpStream>,
+}
+
+impl Socket {
+    pub async fn open(edge: SocketAddr) -> Result<Self> {
+        Self::open_with(edge, None).await
+    }
+
+    /// Connects, with a receive buffer of so many bytes: a reader that stops is noticed sooner.
+    pub async fn open_with(edge: SocketAddr, receive_buffer: Option<u32>) -> Result<Self> {
+        let open = async {
+            let socket = TcpSocket::new_v4()?;
+            if let Some(bytes) = receive_buffer {
+                socket.set_recv_buffer_size(bytes)?;
+            }
+            let stream = socket.connect(edge).await?;
+            stream.set_nodelay(true)?;
+            let mut request = format!("ws://{edge}/v1/ws").into_client_request()?;
+            let wanted = HeaderValue::from_static(SUBPROTOCOL);
+            request.headers_mut().insert("sec-websocket-protocol", wanted);
+            let (stream, answer) = client_async(request, stream).await?;
+            let spoken = answer.headers().get("sec-websocket-protocol");
+            ensure!(spoken.is_some_and(|v| v == SUBPROTOCOL), "the edge speaks {spoken:?}");
+            Ok(Self { stream })
+        };
+        timeout(LIMIT, open).await.context("opening a socket took too long")?
+    }
+
+    pub async fn send(&mut self, frame: &Value) -> Result<()> {
+        self.send_text(&frame.to_string()).await
+    }
+
+    pub async fn send_text(&mut self, text: &str) -> Result<()> {
+        self.send_message(Message::text(text)).await
+    }
+
+    pub async fn send_message(&mut self, message: Message) -> Result<()> {
+        timeout(LIMIT, self.stream.send(message)).await.context("the socket takes nothing")??;
+        Ok(())
+    }
+
+    /// The TCP stream below, for bytes that are no WebSocket frames.
+    pub fn tcp(&mut self) -> &mut TcpStream {
+        self.stream.get_mut()
+    }
+
+    /// The next frame. Safe to cancel.
+    pub async fn next(&mut self) -> Result<Value> {
+        loop {
+            match self.stream.next().await {
+                Some(Ok(Message::Text(text))) => {
+                    return serde_json::from_str(&text)
+                        .with_context(|| format!("the edge sent no JSON: {text}"));
+                }
+                Some(Ok(Message::Close(close))) => {
+                    bail!(Closed { code: close.map(|close| close.code.into()) });
+                }
+                Some(Ok(Message::Binary(bytes))) => bail!("a binary frame: {bytes:?}"),
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+                None | Some(Err(WsError::ConnectionClosed | WsError::AlreadyClosed)) => {
+                    bail!(Closed { code: None });
+                }
+                Some(Err(WsError::Io(_) | WsError::Protocol(_))) => bail!(Closed { code: None }),
+                Some(Err(error)) => bail!("the socket failed: {error}"),
+            }
+        }
+    }
+
+    /// Reads on until the socket ends; its close code.
+    pub async fn closed_within(&mut self, limit: Duration) -> Result<u16> {
+        let ended = async {
+            loop {
+                if let Err(error) = self.next().await {
+                    return error;
+                }
+            }
+        };
+        let error = timeout(limit, ended).await.context("the socket stays open")?;
+        Closed::code_in(&error).with_context(|| format!("no close code: {error}"))
+    }
+}

@@ -1,0 +1,93 @@
+//! The folder of a running system: logs, configuration, data.
+
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use anyhow::Result;
+
+use crate::process::lives;
+
+/// A folder. It goes with this value, but stays where the test is failing, or where the value is
+/// never dropped because several tests share it: then the next run clears it.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    stays: AtomicBool,
+}
+
+impl Folder {
+    pub fn new() -> Result<Self> {
+        static CLEARED: Once = Once::new();
+        static NUMBER: AtomicU32 = AtomicU32::new(1);
+        let root = target().join("weft-tests");
+        CLEARED.call_once(|| clear(&root));
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}.{}.{number}", test_name(), std::process::id());
+        let path = root.join(name);
+        std::fs::create_dir_all(&path)?;
+        // Shown with a failing test's output.
+        eprintln!("logs and data: {}", path.display());
+        Ok(Self { path, stays: AtomicBool::new(false) })
+    }
+
+    /// It stays, until the next run clears it.
+    pub fn keep(&self) {
+        self.stays.store(true, Ordering::Relaxed);
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.stays.load(Ordering::Relaxed) || std::thread::panicking() {
+            eprintln!("kept: {}", self.path.display());
+        } else {
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// The target folder that this test was built into.
+pub(super) fn target() -> PathBuf {
+    profile_folder().parent().map_or_else(std::env::temp_dir, Path::to_owned)
+}
+
+/// `<target>/<profile>`: programs are there, tests in its `deps`.
+pub(super) fn profile_folder() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    let folder = program.parent().unwrap_or(Path::new(""));
+    match folder.parent() {
+        Some(profile) if folder.ends_with("deps") => profile.to_owned(),
+        _ => folder.to_owned(),
+    }
+}
+
+/// The test file's name, without cargo's hash; a program's name as it is.
+fn test_name() -> String {
+    let program = std::env::current_exe().unwrap_or_default();
+    let is_test = program.parent().is_some_and(|folder| folder.ends_with("deps"));
+    let stem = program.file_stem().and_then(|stem| stem.to_str()).unwrap_or("test");
+    match stem.rsplit_once('-') {
+        Some((name, _)) if is_test => name.to_owned(),
+        _ => stem.to_owned(),
+    }
+}
+
+/// Removes what earlier runs of the same test file left.
+fn clear(root: &Path) {
+    let prefix = format!("{}.", test_name());
+    for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(&prefix)) else {
+            continue;
+        };
+        let pid = rest.split('.').next().and_then(|pid| pid.parse().ok());
+        if pid.is_some_and(|pid| !lives(pid)) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
