@@ -7,6 +7,7 @@
 use weft_proto::Partition;
 use weft_storage::tables::applied::{self, Applied};
 use weft_storage::tables::layout::{self, Layout};
+use weft_storage::tables::minute;
 use weft_storage::{Batch, BatchId, Outcome, Store};
 
 use super::command::hour_of;
@@ -44,6 +45,9 @@ impl Lowering {
             // Another batch id: an owner that works with the old row loses the partition, and takes
             // it again with the new one.
             let lowered = Applied { floor_hour: hour, batch_id: batch_id.to_vec(), ..was };
+            // Minutes only grow: nobody would note one before that time has come.
+            let later = minute::range_after(partition, minute::of_ms(now_ms));
+            batch.clear_range(later.start, later.end);
             batch.guard(applied::key(partition), Some(row));
             batch.set(applied::key(partition), lowered.encode());
         }

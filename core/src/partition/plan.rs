@@ -10,6 +10,7 @@ use weft_proto::limits::{CLIENT_ID_AGE_MS_MAX, CLIENT_ID_AHEAD_MS_MAX};
 use weft_proto::{ApiError, Body, ClientId, Entry, ErrorCode, Partition, RoomId, RoomKind, UserId};
 use weft_storage::tables::applied::Applied;
 use weft_storage::tables::journal::{Journal, JournalEntry};
+use weft_storage::tables::minute::{self, Minute};
 use weft_storage::tables::resend::Resend;
 use weft_storage::tables::{
     applied, dead_letter, head, inbox, journal, layout, log, member, membership, resend,
@@ -87,6 +88,8 @@ pub struct Sealed {
     pub batch: Batch,
     /// The partition's row as this commit writes it.
     pub applied: Applied,
+    /// The last minute that has a row then.
+    pub minute: Minute,
     /// How many commands it covers.
     pub commands: usize,
     /// When the log took the last one.
@@ -107,6 +110,8 @@ pub struct Guards {
     pub applied: Applied,
     /// The layout row's bytes.
     pub layout_row: Bytes,
+    /// The last minute that has a row.
+    pub minute: Minute,
 }
 
 /// What is known beside the plan when it is closed.
@@ -350,6 +355,10 @@ impl Plan {
             self.batch.set(key, self.journal.encode());
         }
         self.raise_stored_floor(&mut applied, closing);
+        let minute = guards.minute.max(minute::of_ms(closing.now_ms));
+        if minute > guards.minute {
+            minute::put(&mut self.batch, self.partition, minute, applied.stream_seq);
+        }
         self.batch.guard(applied::key(self.partition), Some(before.encode()));
         self.batch.guard(layout::key(), Some(guards.layout_row.clone()));
         self.batch.set(applied::key(self.partition), applied.encode());
@@ -357,6 +366,7 @@ impl Plan {
             no: self.no,
             batch: self.batch,
             applied,
+            minute,
             commands: self.commands,
             stored_at_ms: self.stored_at_ms,
             entries: self.entries,

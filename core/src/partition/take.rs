@@ -13,6 +13,7 @@ use weft_storage::tables::applied::{self, Applied};
 use weft_storage::tables::journal::{self, Journal};
 use weft_storage::tables::layout::{self, Layout};
 use weft_storage::tables::log;
+use weft_storage::tables::minute::{self, Minute};
 use weft_storage::{Batch, BatchId, Outcome, Snapshot, Store};
 
 use super::ports::CommandLog;
@@ -31,6 +32,8 @@ pub struct Taken {
     pub applied: Applied,
     /// The layout row's bytes.
     pub layout_row: Bytes,
+    /// The last minute that has a row.
+    pub minute: Minute,
     /// The store's id.
     pub store_id: u64,
     /// What the log lacks up to here is skipped.
@@ -71,12 +74,16 @@ pub async fn take(
         batch_id: batch_id.to_vec(),
         ..before
     };
+    let newest = minute::newest_until(&*snapshot, partition, Minute::MAX).await?;
+    let minute = newest.map_or(0, |first| first.minute);
     let mut batch = Batch::new(batch_id);
     batch.guard(applied::key(partition), applied_row);
     batch.guard(layout::key(), Some(layout_row.clone()));
     batch.set(applied::key(partition), applied.encode());
     match store.commit(batch).await? {
-        Outcome::Committed(_) => Ok(Taken { applied, layout_row, store_id, holes_through: 0 }),
+        Outcome::Committed(_) => {
+            Ok(Taken { applied, layout_row, minute, store_id, holes_through: 0 })
+        }
         Outcome::Rejected { .. } => Err(Error::Lost(partition)),
     }
 }

@@ -136,7 +136,7 @@ impl<L: CommandLog> Worker<L> {
         let row = loss::leave_behind(&self.log, &self.store, partition, row, id).await?;
         let row =
             open_log(&mut self.log, &self.store, row, partition, &mut self.new_batch_id).await?;
-        let Taken { applied, layout_row, store_id, holes_through } = row;
+        let Taken { applied, layout_row, minute, store_id, holes_through } = row;
         let clocks = Clocks::new(Arc::clone(&self.clock));
         clocks.look(&self.log).await?;
         warn_of_floor(partition, applied.floor_hour, &clocks);
@@ -152,7 +152,7 @@ impl<L: CommandLog> Worker<L> {
         let relay = relay::start(self.outside.take(), partition, &reading);
         let owned = Owned {
             plan: Plan::new(1, (self.new_batch_id)(), partition, applied.floor_hour),
-            guards: Guards { applied, layout_row },
+            guards: Guards { applied, layout_row, minute },
             holes_through,
             state: State::new(self.rooms_bytes_max),
             waiting: VecDeque::new(),
@@ -448,7 +448,7 @@ impl<L: CommandLog> Owned<L> {
         // partition after the one before it was answered: so what the one before has applied is
         // kept for good, and what this one has, the log may have to give once more.
         self.reading.set_trimmable(self.guards.applied.stream_seq);
-        self.guards.applied = sealed.applied;
+        (self.guards.applied, self.guards.minute) = (sealed.applied, sealed.minute);
         sealed.unheard.iter().for_each(|(sender, code)| self.unheard.note(sender, *code));
         let stream_seq = self.guards.applied.stream_seq;
         count_groups(&self.worker.groups, &sealed.entries);

@@ -7,12 +7,15 @@ use tokio::time::{sleep, timeout};
 use weft_core::partition::floor::Lowering;
 use weft_core::partition::take::read_row;
 use weft_nats::MadeBy;
-use weft_proto::ClientId;
+use weft_proto::{ClientId, RoomId};
+use weft_storage::tables::log;
+use weft_storage::tables::minute::{self, Minute};
 
 use crate::support::{START_MS, World, id, text};
 
 const HOUR_MS: u64 = 3_600_000;
 const START_HOUR: u64 = START_MS / HOUR_MS;
+const START_MINUTE: Minute = (START_MS / 60_000) as Minute;
 
 fn at(time_ms: u64) -> ClientId {
     ClientId::from_parts(time_ms, 7)
@@ -113,6 +116,7 @@ async fn a_floor_that_ran_away_is_lowered_to_the_hour_that_it_is() {
     assert_eq!(lowering.ahead, [(0, START_HOUR as u32 + 35)]);
     lowering.commit(&world.store).await.expect("done");
     assert_eq!(floor_hour(&world).await, START_HOUR);
+    assert_eq!(minutes(&world, 0).await, [], "nothing is of a time that has not come");
     // Whoever owns the partition loses it with the next commit.
     drop(owner);
     let owner = world.own("n2").await;
@@ -122,4 +126,39 @@ async fn a_floor_that_ran_away_is_lowered_to_the_hour_that_it_is() {
     let again = Lowering::prepare(&world.store, START_MS, [8; 16]).await.expect("prepared");
     assert!(again.ahead.is_empty());
     owner.leave().await.expect("leave");
+    assert_eq!(minutes(&world, 0).await, [(START_MINUTE, 3)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_commit_of_a_minute_is_noted_whoever_makes_it_and_no_minute_twice() {
+    let world = World::new(&["alice", "bob"]).await;
+    // By how much the clock is set forward before the next command, in milliseconds.
+    let (back, far) = (0_u64.wrapping_sub(100_000), 3 * HOUR_MS + 60_000);
+    let steps = [0, 1_000, 38_000, 2_000, back, 10_000, far];
+    for (number, step_ms) in (1..).zip(steps) {
+        let owner = world.own(&format!("n{}", number % 2)).await;
+        world.clock.advance_ms(step_ms);
+        world.send("alice", "alice~bob", Some(id(number)), &text("x")).await;
+        owner.leave().await.expect("leave");
+    }
+    assert_eq!(START_MS % 60_000, 20_000, "the first minute takes three commands");
+    let noted = [(START_MINUTE, 1), (START_MINUTE + 1, 4), (START_MINUTE + 180, 7)];
+    assert_eq!(minutes(&world, 0).await, noted);
+    // What a row says is of its commit: the first entry of the minute has that position.
+    let snapshot = world.store.snapshot().await.expect("snapshot");
+    let wanted = [(RoomId::new("alice~bob").expect("id"), 4)];
+    let entry = log::get_many(&*snapshot, &wanted).await.expect("read").pop().flatten();
+    let row = minute::newest_until(&*snapshot, 0, START_MINUTE + 179).await.expect("scan");
+    assert_eq!(row.map(|row| row.position), entry.map(|entry| entry.position));
+}
+
+/// The minutes that are noted for a partition, each with its stream sequence.
+async fn minutes(world: &World, partition: u16) -> Vec<(Minute, u64)> {
+    let snapshot = world.store.snapshot().await.expect("snapshot");
+    let (mut noted, mut until) = (Vec::new(), Minute::MAX);
+    while let Some(row) = minute::newest_until(&*snapshot, partition, until).await.expect("scan") {
+        noted.insert(0, (row.minute, row.stream_seq));
+        until = row.minute - 1;
+    }
+    noted
 }

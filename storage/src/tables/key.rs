@@ -16,6 +16,7 @@ pub(super) enum Tag {
     Journal = 0x03,
     DeadLetter = 0x04,
     Import = 0x05,
+    Minute = 0x06,
     Log = 0x10,
     Head = 0x11,
     Member = 0x12,
@@ -31,12 +32,13 @@ pub(super) enum Tag {
 
 impl Tag {
     /// Every one, ascending. Whoever adds a table sees to it that an export carries it.
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Layout,
         Self::Applied,
         Self::Journal,
         Self::DeadLetter,
         Self::Import,
+        Self::Minute,
         Self::Log,
         Self::Head,
         Self::Member,

@@ -6,6 +6,7 @@
 //! 03 partition, stream seq               journal     which entries one commit wrote
 //! 04 partition, stream seq, part         dead letter a command that was put aside
 //! 05                                     import      how far an unfinished import is
+//! 06 partition, minute                   minute      the first commit of a minute
 //! 10 room, seq, part                     log         an entry with its position
 //! 11 room                                head        a room's last entry, and what the room is
 //! 12 room, user                          member      a user's role in a room
@@ -19,10 +20,10 @@
 //! 34 user                                last active when a user was last seen
 //! ```
 //!
-//! Numbers are big-endian (partition 2 bytes, hour 4, seq 8, part 1, position 12, client id 16);
-//! names end with a zero byte, which none of their alphabets has. Tags are never reused. Records
-//! are a version byte and prost, so that a field can be added; `head` and `log` have the commit's
-//! position before that.
+//! Numbers are big-endian (partition 2 bytes, hour and minute 4, seq 8, part 1, position 12, client
+//! id 16); names end with a zero byte, which none of their alphabets has. Tags are never reused. Records
+//! are a version byte and prost, so that a field can be added; `head`, `log` and `minute` have the
+//! commit's position before that.
 
 use std::ops::Range;
 
@@ -43,6 +44,7 @@ pub mod layout;
 pub mod log;
 pub mod member;
 pub mod membership;
+pub mod minute;
 pub mod named;
 mod record;
 pub mod resend;

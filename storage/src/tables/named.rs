@@ -52,6 +52,7 @@ fn table(tag: Tag) -> &'static str {
         Tag::Journal => "journal",
         Tag::DeadLetter => "dead letter",
         Tag::Import => "import",
+        Tag::Minute => "minute",
         Tag::Log => "entry",
         Tag::Head => "head of a room",
         Tag::Member => "member of a room",

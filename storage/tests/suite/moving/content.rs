@@ -17,6 +17,7 @@ use weft_storage::tables::device::{self, Device};
 use weft_storage::tables::journal::{self, Journal, JournalEntry};
 use weft_storage::tables::last_active;
 use weft_storage::tables::layout::{self, KEY_VERSION, Layout};
+use weft_storage::tables::minute;
 use weft_storage::tables::resend::{self, Resend};
 use weft_storage::tables::signing_key::{self, SigningKey};
 use weft_storage::{Batch, Store};
@@ -187,6 +188,7 @@ impl Content {
         if !journal.entries.is_empty() {
             batch.set(journal::key(partition, self.stream_seq), journal.encode());
         }
+        minute::put(&mut batch, partition, FLOOR_HOUR * 60, self.stream_seq);
         self.move_applied(&mut batch, partition);
         commit(&self.store, batch).await;
     }

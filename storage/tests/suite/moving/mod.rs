@@ -30,6 +30,7 @@ pub const SMALL: Size = Size { users: 2, rooms: 2, entries: 3, large_one_in: 0 }
 mod tag {
     pub const LAYOUT: u8 = 0x01;
     pub const APPLIED: u8 = 0x02;
+    pub const MINUTE: u8 = 0x06;
     pub const LOG: u8 = 0x10;
     pub const HEAD: u8 = 0x11;
     pub const INBOX: u8 = 0x20;
@@ -72,14 +73,14 @@ pub fn content_of(file: &[u8]) -> Vec<String> {
 }
 
 /// Every row, but for what an import makes new: positions, the store's id, who owned a partition
-/// last, inboxes; and for journal rows that are published.
+/// last, inboxes and minutes; and for journal rows that are published.
 pub async fn rows(store: &Store) -> BTreeMap<Bytes, Bytes> {
     let snapshot = store.snapshot().await.expect("snapshot");
     let rows = snapshot.scan(everything(), usize::MAX, false).await.expect("scan");
     let mut kept = BTreeMap::new();
     for (key, value) in rows {
         let value = match (key[0], key.last()) {
-            (tag::INBOX, _) => continue,
+            (tag::INBOX | tag::MINUTE, _) => continue,
             (tag::LAYOUT, _) => {
                 let row = Layout::decode(&value).expect("layout");
                 assert!(row.epoch > 0);
