@@ -12,6 +12,7 @@
 //! - [`tick`]: a partition owner's sign of life.
 //! - [`presence`]: who is here.
 //! - [`hidden`]: what must not be logged.
+//! - [`word`]: enumerations as words, for files.
 //! - [`position`], [`partition`], [`limits`], [`token`].
 
 pub mod body;
@@ -31,6 +32,7 @@ pub mod room;
 pub mod svc;
 pub mod tick;
 pub mod token;
+pub mod word;
 
 pub use body::{Body, History, Kind, RawBody, Role};
 pub use client_id::ClientId;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::ApiError;
 use crate::ids::UserId;
 use crate::json::read_json;
+use crate::word;
 
 /// The version of the encoding of [`Here`] and [`PresenceTick`]. A reader refuses any other.
 const VERSION: u8 = 1;
@@ -44,10 +45,13 @@ pub enum Status {
 }
 
 /// A user's own choice, the same for all devices; kept in the store.
-#[derive(Clone, PartialEq, Eq, Message)]
+#[derive(Clone, PartialEq, Eq, Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Chosen {
     /// How the user wants to be seen.
     #[prost(enumeration = "Choice", tag = "1")]
+    #[serde(serialize_with = "word::write::<Choice, _>")]
+    #[serde(deserialize_with = "word::read::<Choice, _>")]
     pub choice: i32,
     /// A line of the user's own words; empty: none.
     #[prost(string, tag = "2")]

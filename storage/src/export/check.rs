@@ -1,10 +1,14 @@
 //! What the lines of an export must be, taken together: pure, and the same when it is verified and
 //! when a store is filled from it.
 
+use bytes::Bytes;
 use weft_proto::{ClientId, RoomId, RoomKind, UserId};
 
-use super::line::{Header, Line, ResendLine, RoomLine, Trailer};
-use super::{Counts, count};
+use super::line::{Header, Line, ResendLine, Trailer};
+use super::{Counts, VERSION, count, older};
+use crate::tables::Tag;
+use crate::tables::head::Head;
+use crate::tables::table::{Keyed, Row};
 
 /// What the lines so far have said.
 #[derive(Default)]
@@ -13,6 +17,9 @@ pub struct Check {
     header: Option<Header>,
     trailer: Option<Trailer>,
     room: Option<OpenRoom>,
+    /// The key of the row before; and the tables whose rows have ended.
+    last_key: Bytes,
+    ended: Vec<u8>,
     /// How many partitions had their line.
     partitions: u16,
     counts: Counts,
@@ -20,30 +27,30 @@ pub struct Check {
 
 /// The room whose lines come now.
 pub struct OpenRoom {
-    /// Its line.
-    pub line: RoomLine,
+    /// Its id.
+    id: RoomId,
+    /// As its last entry leaves it.
+    pub head: Head,
     /// The entry that came last; its `seq` 0: none yet.
     seq: u64,
     last: Option<(UserId, Option<ClientId>)>,
 }
 
 /// The place of rooms and of what belongs to them.
-const ROOMS: u8 = 7;
+const ROOMS: u8 = 3;
 
-/// A line's place: none comes behind one of a later stage.
-fn stage(line: &Line) -> u8 {
+/// A line's place: none comes after one of a later stage.
+fn stage(line: &Line, version: u32) -> u8 {
     match line {
         Line::Header(_) => 1,
-        Line::SigningKey(_) => 2,
-        Line::Account(_) => 3,
-        Line::Device(_) => 4,
-        Line::Chosen(_) => 5,
-        Line::LastActive(_) => 6,
         Line::Room(_) | Line::Member(_) | Line::Entry(_) | Line::Resend(_) => ROOMS,
-        Line::DeadLetter(_) => 8,
-        Line::Partition(_) => 9,
-        Line::Journal(_) => 10,
-        Line::Trailer(_) => 11,
+        Line::Row(row) => match row.tag {
+            Tag::Applied => 5,
+            Tag::Journal => 6,
+            Tag::DeadLetter if version <= older::VERSION => 4,
+            _ => 2,
+        },
+        Line::Trailer(_) => 7,
     }
 }
 
@@ -54,7 +61,8 @@ fn must(holds: bool, what: &str) -> Result<(), String> {
 impl Check {
     /// Takes the next line; else says what is wrong with it.
     pub fn take(&mut self, line: &Line) -> Result<(), String> {
-        let stage = stage(line);
+        let version = self.header.as_ref().map_or(VERSION, |header| header.version);
+        let stage = stage(line, version);
         must(stage >= self.stage, "it stands behind what comes later")?;
         must(self.header.is_some() || stage == 1, "there is no header before it")?;
         if stage != ROOMS {
@@ -63,7 +71,7 @@ impl Check {
         self.stage = stage;
         self.take_known(line)?;
         if !matches!(line, Line::Trailer(_)) {
-            count(&mut self.counts, line.name());
+            count(&mut self.counts, older::counted_as(line.name(), version));
         }
         Ok(())
     }
@@ -75,12 +83,12 @@ impl Check {
                 must(header.partitions > 0, "a store has at least one partition")?;
                 self.header = Some(header.clone());
             }
-            Line::SigningKey(line) => must(!line.key.contains('\0'), "a bad key id")?,
-            Line::Account(_) | Line::Device(_) | Line::Chosen(_) | Line::LastActive(_) => {}
+            Line::Row(row) => self.take_row(row)?,
             Line::Room(line) => self.open_room(line)?,
             Line::Member(line) => {
-                let room = self.open(&line.room)?;
-                must(line.room.kind() == RoomKind::Group, "a direct room has no members")?;
+                let (id, _) = &line.key;
+                let room = self.open(id)?;
+                must(id.kind() == RoomKind::Group, "a direct room has no members")?;
                 must(room.seq == 0, "members stand before entries")?;
             }
             Line::Entry(entry) => {
@@ -90,34 +98,42 @@ impl Check {
                 room.last = Some((entry.from.clone(), entry.client_id));
             }
             Line::Resend(line) => self.open(&line.room)?.check_resend(line)?,
-            Line::DeadLetter(line) => self.check_partition(line.partition)?,
-            Line::Partition(line) => {
-                must(line.partition == self.partitions, "not the next partition")?;
-                self.check_partition(line.partition)?;
-                self.partitions += 1;
-            }
-            Line::Journal(line) => self.check_partition(line.partition)?,
             Line::Trailer(trailer) => self.check_end(trailer)?,
         }
         Ok(())
     }
 
-    fn check_partition(&self, partition: u16) -> Result<(), String> {
-        let count = self.header.as_ref().map_or(0, |header| header.partitions);
-        must(partition < count, "there is no such partition")
+    fn take_row(&mut self, row: &Row) -> Result<(), String> {
+        if row.key.first() == self.last_key.first() {
+            must(row.key > self.last_key, "rows do not ascend")?;
+        } else {
+            self.ended.extend(self.last_key.first());
+            must(!self.ended.contains(&(row.tag as u8)), "its table has ended before")?;
+        }
+        self.last_key = row.key.clone();
+        if let Some(partition) = row.partition {
+            let count = self.header.as_ref().map_or(0, |header| header.partitions);
+            must(partition < count, "there is no such partition")?;
+        }
+        if row.tag == Tag::Applied {
+            must(row.partition == Some(self.partitions), "not the next partition")?;
+            self.partitions += 1;
+        }
+        Ok(())
     }
 
-    fn open_room(&mut self, line: &RoomLine) -> Result<(), String> {
-        let is_next = self.room.as_ref().is_none_or(|before| before.line.room < line.room);
+    fn open_room(&mut self, line: &Keyed<RoomId, Head>) -> Result<(), String> {
+        let is_next = self.room.as_ref().is_none_or(|before| before.id < line.key);
         must(is_next, "rooms do not ascend")?;
-        must(line.seq > 0, "a room has an entry")?;
+        must(line.row.seq > 0, "a room has an entry")?;
         self.close_room()?;
-        self.room = Some(OpenRoom { line: line.clone(), seq: 0, last: None });
+        let (id, head) = (line.key.clone(), line.row.clone());
+        self.room = Some(OpenRoom { id, head, seq: 0, last: None });
         Ok(())
     }
 
     fn open(&mut self, id: &RoomId) -> Result<&mut OpenRoom, String> {
-        let room = self.room.as_mut().filter(|room| room.line.room == *id);
+        let room = self.room.as_mut().filter(|room| room.id == *id);
         room.ok_or_else(|| "its room's line is not before it".to_owned())
     }
 
@@ -159,7 +175,7 @@ impl Check {
 impl OpenRoom {
     /// True behind its last entry.
     pub fn is_at_end(&self) -> bool {
-        self.seq == self.line.seq
+        self.seq == self.head.seq
     }
 
     /// A record for another entry than the one before it would acknowledge what is not there.

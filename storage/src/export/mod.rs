@@ -15,9 +15,9 @@
 mod check;
 mod error;
 mod from_store;
-mod hex;
 mod into_store;
 mod line;
+mod older;
 mod reader;
 mod snapshots;
 mod writer;
@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
 const FORMAT: &str = "weft-export";
 /// The format's version. It grows with every type of line and every field that is added: an older
 /// Weft must not leave them out.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// How many lines there are of each type.
 pub type Counts = BTreeMap<String, u64>;

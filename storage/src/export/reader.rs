@@ -22,6 +22,8 @@ pub struct Reader<R: Read> {
     sha256: Sha256,
     text: Vec<u8>,
     lines: u64,
+    /// Of the format: the header says it.
+    version: u32,
     has_ended: bool,
 }
 
@@ -37,7 +39,7 @@ impl<R: Read> Reader<R> {
         let mut unpacked = Decoder::new(file).map_err(Error::damaged)?;
         unpacked.window_log_max(WINDOW_LOG_MAX).map_err(Error::damaged)?;
         let (input, sha256) = (BufReader::new(unpacked), Sha256::new());
-        Ok(Self { input, sha256, text: Vec::new(), lines: 0, has_ended: false })
+        Ok(Self { input, sha256, text: Vec::new(), lines: 0, version: VERSION, has_ended: false })
     }
 
     /// The next line; `None` behind the trailer, when that has told that the lines before it are
@@ -56,9 +58,9 @@ impl<R: Read> Reader<R> {
         };
         let text = std::str::from_utf8(text).map_err(|error| self.damaged(error))?;
         if self.lines == 1 {
-            check_format(text)?;
+            self.version = version(text)?;
         }
-        let line = Line::parse(text).map_err(|error| self.damaged(error))?;
+        let line = Line::parse(text, self.version).map_err(|error| self.damaged(error))?;
         if let Line::Trailer(trailer) = &line {
             self.has_ended = true;
             let sha256 = self.sha256.finalize_reset();
@@ -76,7 +78,7 @@ impl<R: Read> Reader<R> {
 }
 
 /// An older Weft can't read a newer header, but say so.
-fn check_format(text: &str) -> Result<(), Error> {
+fn version(text: &str) -> Result<u32, Error> {
     let header: AnyHeader =
         serde_json::from_str(text).map_err(|_| Error::damaged("it has no header"))?;
     if header.format != FORMAT {
@@ -85,5 +87,5 @@ fn check_format(text: &str) -> Result<(), Error> {
     if header.version > VERSION {
         return Err(Error::NewerFormat(header.version));
     }
-    Ok(())
+    Ok(header.version)
 }

@@ -3,11 +3,10 @@
 use std::io::{self, Write};
 
 use sha2::{Digest, Sha256};
-use weft_proto::Entry;
 use zstd::stream::write::Encoder;
 
 use super::error::Error;
-use super::line::{Line, Trailer};
+use super::line::{Plain, Trailer};
 use super::{Counts, Progress, count};
 
 /// zstd's own default: about as fast as a store can be read.
@@ -32,15 +31,8 @@ impl<'a, W: Write> Writer<'a, W> {
         Ok(Self { out, sha256, counts, lines: 0, bytes: 0, progress })
     }
 
-    pub fn line(&mut self, line: &Line) -> Result<(), Error> {
-        self.put(line.name(), line.text())
-    }
-
-    pub fn entry(&mut self, entry: &Entry) -> Result<(), Error> {
-        self.put("entry", entry.to_frame())
-    }
-
-    fn put(&mut self, name: &str, mut text: Vec<u8>) -> Result<(), Error> {
+    /// Writes a line of this type.
+    pub fn line(&mut self, name: &str, mut text: Vec<u8>) -> Result<(), Error> {
         text.push(b'\n');
         self.sha256.update(&text);
         self.out.write_all(&text).map_err(failed)?;
@@ -55,7 +47,7 @@ impl<'a, W: Write> Writer<'a, W> {
     pub fn finish(mut self, whole: bool) -> Result<(Counts, u64), Error> {
         let sha256 = self.sha256.finalize().to_vec();
         let trailer = Trailer { whole, counts: self.counts, sha256 };
-        let mut text = Line::Trailer(trailer.clone()).text();
+        let mut text = Plain::Trailer(trailer.clone()).text();
         text.push(b'\n');
         self.out.write_all(&text).map_err(failed)?;
         self.out.finish().and_then(|mut sink| sink.flush()).map_err(failed)?;

@@ -3,15 +3,17 @@
 use std::fmt;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use weft_proto::UserId;
 
-use super::key::{Key, KeyReader, Tag, behind};
-use super::record::{self, decode_whole};
-use crate::engine::Snapshot;
+use super::key::Key;
+use super::table::Table;
+use super::{Tag, record};
 use crate::error::Error;
 
 /// An account.
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[prost(skip_debug)]
 pub struct Account {
     /// A PHC string (argon2id); empty: nobody can log in by password (a bot).
@@ -37,27 +39,11 @@ pub fn key(user: &UserId) -> Bytes {
     Key::new(Tag::Account).name(user.as_str()).build()
 }
 
-/// At most `limit` accounts behind a user (`None`: from the first), by id.
-///
-/// # Errors
-/// Those of the snapshot, or [`Error::Corrupt`].
-pub async fn page_after(
-    snapshot: &dyn Snapshot,
-    after: Option<&UserId>,
-    limit: usize,
-) -> Result<Vec<(UserId, Account)>, Error> {
-    let mut range = Key::new(Tag::Account).prefix_range();
-    if let Some(user) = after {
-        range.start = behind(&key(user));
-    }
-    let rows = snapshot.scan(range, limit, false).await?;
-    let read = |(key, value): &(Bytes, Bytes)| Ok((user(key)?, decode_whole("account", value)?));
-    rows.iter().map(read).collect()
-}
-
-fn user(key: &[u8]) -> Result<UserId, Error> {
-    UserId::new(KeyReader::new(Tag::Account, key)?.name()?)
-        .map_err(|error| Error::Corrupt(format!("account: {error}")))
+impl Table for Account {
+    const TAG: Tag = Tag::Account;
+    const NAME: &str = "account";
+    type Key = UserId;
+    type Row = Self;
 }
 
 impl Account {

@@ -2,14 +2,17 @@
 //! commit of the partition: whoever holds an older one commits nothing.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use weft_proto::Partition;
 
-use super::key::{Key, Tag};
-use super::record;
+use super::key::Key;
+use super::table::Table;
+use super::{Tag, hex, record};
 use crate::error::Error;
 
 /// A partition's progress.
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Applied {
     /// Every command up to this stream sequence is applied.
     #[prost(uint64, tag = "1")]
@@ -22,6 +25,7 @@ pub struct Applied {
     pub epoch: u64,
     /// The id of the batch that wrote the row: evidence for an unknown outcome.
     #[prost(bytes = "vec", tag = "4")]
+    #[serde(with = "hex")]
     pub batch_id: Vec<u8>,
     /// The events of every journal row up to this stream sequence are published.
     #[prost(uint64, tag = "5")]
@@ -40,6 +44,17 @@ pub struct Applied {
 #[must_use]
 pub fn key(partition: Partition) -> Bytes {
     Key::new(Tag::Applied).u16(partition).build()
+}
+
+impl Table for Applied {
+    const TAG: Tag = Tag::Applied;
+    const NAME: &str = "applied";
+    type Key = Partition;
+    type Row = Self;
+
+    fn partition(partition: &Partition) -> Option<Partition> {
+        Some(*partition)
+    }
 }
 
 impl Applied {

@@ -4,11 +4,13 @@
 //! Row of part 0: the record with the payload's first chunk. Rows of further parts: their chunk.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use weft_proto::Partition;
 
-use super::key::{Key, KeyReader, Tag};
+use super::key::{Key, KeyReader};
 use super::log::CHUNK_BYTES_MAX;
-use super::record;
+use super::table::{Page, Stored, Table};
+use super::{Tag, hex, record};
 use crate::batch::Batch;
 use crate::engine::Snapshot;
 use crate::error::Error;
@@ -17,7 +19,8 @@ use crate::error::Error;
 const TEXT_BYTES_MAX: usize = 1_000;
 
 /// A command that was put aside.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct DeadLetter {
     /// Who sent it, as it came.
     pub sender: String,
@@ -34,6 +37,7 @@ pub struct DeadLetter {
     /// When the ingest log took it, Unix milliseconds.
     pub time_ms: u64,
     /// The payload.
+    #[serde(with = "hex::or_text")]
     pub payload: Bytes,
 }
 
@@ -78,25 +82,77 @@ fn key(partition: Partition, stream_seq: u64, part: u8) -> Bytes {
 
 /// Keeps a command. It fits whatever it is; only names and reasons are cut.
 pub fn put(batch: &mut Batch, partition: Partition, stream_seq: u64, letter: &DeadLetter) {
-    let payload = &letter.payload;
-    let first = payload.slice(..payload.len().min(CHUNK_BYTES_MAX));
-    let rest = payload.slice(first.len()..);
-    // The server takes 2 MB at the most: 23 parts.
-    let parts = 1 + u8::try_from(rest.len().div_ceil(CHUNK_BYTES_MAX)).expect("a few parts");
-    let record = Record {
-        sender: cut(&letter.sender),
-        room: cut(&letter.room),
-        client_id: letter.client_id.as_deref().map(cut),
-        is_outsider: letter.is_outsider,
-        is_json: letter.is_json,
-        reason: cut(&letter.reason),
-        time_ms: letter.time_ms,
-        parts: parts.into(),
-        chunk: first,
-    };
-    batch.set(key(partition, stream_seq, 0), record::encode(&record));
-    for (chunk, part) in rest.chunks(CHUNK_BYTES_MAX).zip(1..) {
-        batch.set(key(partition, stream_seq, part), rest.slice_ref(chunk));
+    for (key, value) in DeadLetter::pairs(&(partition, stream_seq), letter) {
+        batch.set(key, value);
+    }
+}
+
+impl Table for DeadLetter {
+    const TAG: Tag = Tag::DeadLetter;
+    const NAME: &str = "dead_letter";
+    type Key = (Partition, u64);
+    type Row = Self;
+
+    async fn page(snapshot: &dyn Snapshot, after: Option<&Self::Key>) -> Result<Page<Self>, Error> {
+        let kept = first_after(snapshot, after.copied()).await?;
+        Ok(kept.map(|kept| ((kept.partition, kept.stream_seq), kept.letter)).into_iter().collect())
+    }
+
+    fn pairs((partition, stream_seq): &Self::Key, letter: &Self) -> Vec<(Bytes, Bytes)> {
+        let rest = letter.payload.slice(letter.first_chunk().len()..);
+        let chunks = rest.chunks(CHUNK_BYTES_MAX).map(|chunk| rest.slice_ref(chunk));
+        let values = std::iter::once(letter.to_stored()).chain(chunks);
+        (0..).map(|part| key(*partition, *stream_seq, part)).zip(values).collect()
+    }
+
+    fn partition((partition, _): &Self::Key) -> Option<Partition> {
+        Some(*partition)
+    }
+}
+
+impl DeadLetter {
+    fn first_chunk(&self) -> Bytes {
+        self.payload.slice(..self.payload.len().min(CHUNK_BYTES_MAX))
+    }
+}
+
+/// Of the first part: the record with the payload's first chunk.
+impl Stored for DeadLetter {
+    fn to_stored(&self) -> Bytes {
+        let further = (self.payload.len() - self.first_chunk().len()).div_ceil(CHUNK_BYTES_MAX);
+        let record = Record {
+            sender: cut(&self.sender),
+            room: cut(&self.room),
+            client_id: self.client_id.as_deref().map(cut),
+            is_outsider: self.is_outsider,
+            is_json: self.is_json,
+            reason: cut(&self.reason),
+            time_ms: self.time_ms,
+            // The server takes 2 MB at the most: 23 parts.
+            parts: 1 + u32::from(u8::try_from(further).expect("a few parts")),
+            chunk: self.first_chunk(),
+        };
+        record::encode(&record).into()
+    }
+
+    fn from_stored(table: &str, bytes: &[u8]) -> Result<Self, Error> {
+        let record: Record = record::decode_whole(table, bytes)?;
+        Ok(record.into())
+    }
+}
+
+impl From<Record> for DeadLetter {
+    fn from(record: Record) -> Self {
+        Self {
+            sender: record.sender,
+            room: record.room,
+            client_id: record.client_id,
+            is_outsider: record.is_outsider,
+            is_json: record.is_json,
+            reason: record.reason,
+            time_ms: record.time_ms,
+            payload: record.chunk,
+        }
     }
 }
 
@@ -128,21 +184,13 @@ pub async fn first_after(
     }
     let record: Record = record::decode_whole("dead letter", &value)?;
     let parts = u8::try_from(record.parts).map_err(|_| corrupt("too many parts"))?;
-    let mut payload = record.chunk.to_vec();
+    let mut letter = DeadLetter::from(record);
+    let mut payload = letter.payload.to_vec();
     let rest = (1..parts).map(|part| key(partition, stream_seq, part)).collect();
     for row in snapshot.get_many(rest).await? {
         payload.extend_from_slice(&row.ok_or_else(|| corrupt("a part is missing"))?);
     }
-    let letter = DeadLetter {
-        sender: record.sender,
-        room: record.room,
-        client_id: record.client_id,
-        is_outsider: record.is_outsider,
-        is_json: record.is_json,
-        reason: record.reason,
-        time_ms: record.time_ms,
-        payload: payload.into(),
-    };
+    letter.payload = payload.into();
     Ok(Some(Kept { partition, stream_seq, letter }))
 }
 

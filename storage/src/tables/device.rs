@@ -3,18 +3,21 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use weft_proto::{DeviceId, UserId};
 
-use super::key::{Key, KeyReader, Tag, behind};
-use super::record::{self, decode_whole};
-use crate::engine::Snapshot;
+use super::key::Key;
+use super::table::Table;
+use super::{Tag, hex, record};
 use crate::error::Error;
 
 /// The login of one device.
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Device {
     /// SHA-256 of the refresh token's secret, 32 bytes; empty: logged out.
     #[prost(bytes = "vec", tag = "1")]
+    #[serde(with = "hex")]
     pub refresh_hash: Vec<u8>,
     /// When the refresh token ends, Unix milliseconds.
     #[prost(uint64, tag = "2")]
@@ -26,9 +29,11 @@ pub struct Device {
     /// SHA-256 of the part that all refresh secrets of this login have in common, 32 bytes; empty:
     /// written by a Weft that did not know of it.
     #[prost(bytes = "vec", tag = "4")]
+    #[serde(with = "hex")]
     pub family_hash: Vec<u8>,
     /// SHA-256 of the refresh secret before this one, where that may be used once more.
     #[prost(bytes = "vec", tag = "5")]
+    #[serde(with = "hex")]
     pub repeat_hash: Vec<u8>,
     /// Until when, Unix milliseconds.
     #[prost(uint64, tag = "6")]
@@ -52,32 +57,14 @@ pub fn range(user: &UserId) -> Range<Bytes> {
 /// # Errors
 /// [`Error::Corrupt`].
 pub fn device(key: &[u8]) -> Result<DeviceId, Error> {
-    read_key(key).map(|(_, device)| device)
+    Device::read_key(key).map(|(_, device)| device)
 }
 
-fn read_key(key: &[u8]) -> Result<(UserId, DeviceId), Error> {
-    let corrupt = |error| Error::Corrupt(format!("device: {error}"));
-    let mut reader = KeyReader::new(Tag::Device, key)?;
-    let user = UserId::new(reader.name()?).map_err(corrupt)?;
-    Ok((user, DeviceId::new(reader.name()?).map_err(corrupt)?))
-}
-
-/// At most `limit` devices of all users behind one (`None`: from the first), by user and device.
-///
-/// # Errors
-/// Those of the snapshot, or [`Error::Corrupt`].
-pub async fn page_after(
-    snapshot: &dyn Snapshot,
-    after: Option<&(UserId, DeviceId)>,
-    limit: usize,
-) -> Result<Vec<((UserId, DeviceId), Device)>, Error> {
-    let mut range = Key::new(Tag::Device).prefix_range();
-    if let Some((user, device)) = after {
-        range.start = behind(&key(user, device));
-    }
-    let rows = snapshot.scan(range, limit, false).await?;
-    let read = |(key, value): &(Bytes, Bytes)| Ok((read_key(key)?, decode_whole("device", value)?));
-    rows.iter().map(read).collect()
+impl Table for Device {
+    const TAG: Tag = Tag::Device;
+    const NAME: &str = "device";
+    type Key = (UserId, DeviceId);
+    type Row = Self;
 }
 
 impl Device {

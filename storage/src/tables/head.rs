@@ -1,16 +1,19 @@
 //! A room's last entry, and what the room is. Stored behind the position of that entry.
 
 use bytes::Bytes;
-use weft_proto::{History, Position, RoomId};
+use serde::{Deserialize, Serialize};
+use weft_proto::{History, Position, RoomId, word};
 
-use super::key::{Key, KeyReader, Tag, behind};
+use super::Tag;
+use super::key::{Key, KeyReader, behind};
 use super::record::{self, decode_whole};
 use crate::batch::{Batch, POSITION_BYTES};
 use crate::engine::Snapshot;
 use crate::error::Error;
 
 /// A room as its last entry left it.
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Head {
     /// Seq of the last entry.
     #[prost(uint64, tag = "1")]
@@ -26,6 +29,8 @@ pub struct Head {
     pub title: String,
     /// From where on members see it.
     #[prost(enumeration = "History", tag = "5")]
+    #[serde(serialize_with = "word::write::<History, _>")]
+    #[serde(deserialize_with = "word::read::<History, _>")]
     pub history: i32,
     /// How many members a group has.
     #[prost(uint32, tag = "6")]

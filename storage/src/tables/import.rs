@@ -4,7 +4,8 @@
 
 use bytes::Bytes;
 
-use super::key::{Key, Tag};
+use super::Tag;
+use super::key::Key;
 use super::record;
 use crate::error::Error;
 

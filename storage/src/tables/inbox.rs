@@ -5,7 +5,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use weft_proto::{Position, RoomId, UserId};
 
-use super::key::{Key, KeyReader, Tag};
+use super::Tag;
+use super::key::{Key, KeyReader};
 use super::record;
 use crate::batch::Batch;
 use crate::error::Error;

@@ -4,14 +4,17 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use weft_proto::Partition;
 
-use super::key::{Key, KeyReader, Tag};
-use super::record;
+use super::key::{Key, KeyReader};
+use super::table::Table;
+use super::{Tag, record};
 use crate::error::Error;
 
 /// The entries of one commit.
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Journal {
     /// In the order in which they were applied.
     #[prost(message, repeated, tag = "1")]
@@ -19,7 +22,8 @@ pub struct Journal {
 }
 
 /// One entry of a commit.
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct JournalEntry {
     /// The room.
     #[prost(string, tag = "1")]
@@ -55,6 +59,20 @@ pub fn stream_seq(key: &[u8]) -> Result<u64, Error> {
     reader.u64()
 }
 
+/// An export carries the rows whose events may not be published.
+impl Table for Journal {
+    const TAG: Tag = Tag::Journal;
+    const NAME: &str = "journal";
+    /// A row has at most 100 kB.
+    const ROWS_AT_ONCE: usize = 16;
+    type Key = (Partition, u64);
+    type Row = Self;
+
+    fn partition((partition, _): &Self::Key) -> Option<Partition> {
+        Some(*partition)
+    }
+}
+
 impl JournalEntry {
     /// What it takes of its row, in bytes.
     #[must_use]
@@ -77,13 +95,5 @@ impl Journal {
     /// [`Error::Corrupt`].
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
         record::decode("journal", bytes)
-    }
-
-    /// As [`decode`](Self::decode), and refuses what this Weft knows only a part of.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`].
-    pub fn decode_whole(bytes: &[u8]) -> Result<Self, Error> {
-        record::decode_whole("journal", bytes)
     }
 }

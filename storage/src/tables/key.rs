@@ -5,57 +5,12 @@ use std::ops::Range;
 use bytes::Bytes;
 use weft_proto::Position;
 
+use super::Tag;
 use crate::error::Error;
-
-/// The first byte of every key. Never reused.
-#[derive(Clone, Copy)]
-#[repr(u8)]
-pub(super) enum Tag {
-    Layout = 0x01,
-    Applied = 0x02,
-    Journal = 0x03,
-    DeadLetter = 0x04,
-    Import = 0x05,
-    Minute = 0x06,
-    Log = 0x10,
-    Head = 0x11,
-    Member = 0x12,
-    Membership = 0x13,
-    Inbox = 0x20,
-    Resend = 0x21,
-    Account = 0x30,
-    Device = 0x31,
-    SigningKey = 0x32,
-    Chosen = 0x33,
-    LastActive = 0x34,
-}
-
-impl Tag {
-    /// Every one, ascending. Whoever adds a table sees to it that an export carries it.
-    pub(super) const ALL: [Self; 17] = [
-        Self::Layout,
-        Self::Applied,
-        Self::Journal,
-        Self::DeadLetter,
-        Self::Import,
-        Self::Minute,
-        Self::Log,
-        Self::Head,
-        Self::Member,
-        Self::Membership,
-        Self::Inbox,
-        Self::Resend,
-        Self::Account,
-        Self::Device,
-        Self::SigningKey,
-        Self::Chosen,
-        Self::LastActive,
-    ];
-}
 
 /// A key under construction.
 #[derive(Clone)]
-pub(super) struct Key(Vec<u8>);
+pub struct Key(Vec<u8>);
 
 impl Key {
     pub(super) fn new(tag: Tag) -> Self {
@@ -122,7 +77,7 @@ pub(super) fn behind(key: &[u8]) -> Bytes {
 }
 
 /// Reads a key from its front.
-pub(super) struct KeyReader<'a>(&'a [u8]);
+pub struct KeyReader<'a>(&'a [u8]);
 
 impl<'a> KeyReader<'a> {
     pub(super) fn new(tag: Tag, key: &'a [u8]) -> Result<Self, Error> {

@@ -2,11 +2,13 @@
 //! writes it needs neither to read it first nor a guard, and may write it twice.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use weft_proto::UserId;
 
-use super::key::{Key, KeyReader, Tag, behind};
+use super::Tag;
+use super::key::Key;
+use super::table::{Stored, Table};
 use crate::batch::Batch;
-use crate::engine::Snapshot;
 use crate::error::Error;
 
 /// The row's key.
@@ -30,26 +32,25 @@ pub fn decode(bytes: &[u8]) -> Result<u64, Error> {
     Ok(u64::from_be_bytes(array))
 }
 
-/// When at most `limit` users behind a user (`None`: from the first) were last seen, by id.
-///
-/// # Errors
-/// Those of the snapshot, or [`Error::Corrupt`].
-pub async fn page_after(
-    snapshot: &dyn Snapshot,
-    after: Option<&UserId>,
-    limit: usize,
-) -> Result<Vec<(UserId, u64)>, Error> {
-    let mut range = Key::new(Tag::LastActive).prefix_range();
-    if let Some(user) = after {
-        range.start = behind(&key(user));
-    }
-    let rows = snapshot.scan(range, limit, false).await?;
-    rows.iter().map(|(key, value)| Ok((user(key)?, decode(value)?))).collect()
+/// A row, as an export reads it: Unix milliseconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LastActive(pub u64);
+
+impl Table for LastActive {
+    const TAG: Tag = Tag::LastActive;
+    const NAME: &str = "last_active";
+    type Key = UserId;
+    type Row = Self;
 }
 
-fn user(key: &[u8]) -> Result<UserId, Error> {
-    UserId::new(KeyReader::new(Tag::LastActive, key)?.name()?)
-        .map_err(|error| Error::Corrupt(format!("last active: {error}")))
+impl Stored for LastActive {
+    fn to_stored(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.0.to_be_bytes())
+    }
+
+    fn from_stored(_table: &str, bytes: &[u8]) -> Result<Self, Error> {
+        decode(bytes).map(Self)
+    }
 }
 
 #[cfg(test)]
@@ -70,9 +71,10 @@ mod tests {
             store.commit(batch).await.expect("commit");
         }
         let snapshot = store.snapshot().await.expect("snapshot");
-        let all = page_after(&*snapshot, None, 9).await.expect("page");
-        assert_eq!(all, [(a.clone(), 0x0200), (b.clone(), 0x0100)]);
-        assert_eq!(page_after(&*snapshot, Some(&a), 9).await.expect("page"), [(b, 0x0100)]);
+        let all = LastActive::page(&*snapshot, None).await.expect("page");
+        let (a, b) = ((a, LastActive(0x0200)), (b, LastActive(0x0100)));
+        assert_eq!(all, [a.clone(), b.clone()]);
+        assert_eq!(LastActive::page(&*snapshot, Some(&a.0)).await.expect("page"), [b]);
         assert!(decode(b"1234567").is_err());
     }
 }

@@ -9,7 +9,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use weft_proto::{Entry, Position, RoomId};
 
-use super::key::{Key, KeyReader, Tag};
+use super::Tag;
+use super::key::{Key, KeyReader};
 use crate::batch::{Batch, POSITION_BYTES};
 use crate::engine::{Pair, Snapshot};
 use crate::error::Error;

@@ -3,9 +3,11 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use weft_proto::{History, Role, RoomId, UserId};
+use serde::{Deserialize, Serialize};
+use weft_proto::{History, Role, RoomId, UserId, word};
 
-use super::key::{Key, KeyReader, Tag};
+use super::Tag;
+use super::key::{Key, KeyReader};
 use super::record::{self, decode_whole};
 use crate::engine::Snapshot;
 use crate::error::Error;
@@ -15,10 +17,13 @@ const ROWS_PER_SCAN: usize = 1_000;
 
 /// A user in a group. The row stays after the user left, without a role: it says up to where the
 /// user may read.
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Member {
     /// 0: not a member any more.
     #[prost(int32, tag = "1")]
+    #[serde(serialize_with = "word::write::<Role, _>")]
+    #[serde(deserialize_with = "word::read::<Role, _>")]
     role: i32,
     /// Seq of the entry by which the user joined last.
     #[prost(uint64, tag = "2")]

@@ -5,7 +5,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use weft_proto::{RoomId, RoomKind, UserId};
 
-use super::key::{Key, KeyReader, Tag};
+use super::Tag;
+use super::key::{Key, KeyReader};
 use crate::error::Error;
 
 fn kind_byte(kind: RoomKind) -> u8 {

@@ -9,8 +9,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use weft_proto::{Partition, Position};
 
-use super::key::{Key, KeyReader, Tag};
-use super::record;
+use super::key::{Key, KeyReader};
+use super::{Tag, record};
 use crate::batch::{Batch, POSITION_BYTES};
 use crate::engine::{Pair, Snapshot};
 use crate::error::Error;

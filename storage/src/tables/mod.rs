@@ -35,6 +35,7 @@ pub mod chosen;
 pub mod dead_letter;
 pub mod device;
 pub mod head;
+pub mod hex;
 pub mod import;
 pub mod inbox;
 pub mod journal;
@@ -49,10 +50,91 @@ pub mod named;
 mod record;
 pub mod resend;
 pub mod signing_key;
+pub mod table;
 pub mod unknown;
+
+use weft_proto::presence::Chosen;
+
+use self::table::{AnyTable, Of};
 
 /// Every key of a store: no tag is 0xff.
 #[must_use]
 pub fn all() -> Range<Bytes> {
     Bytes::new()..Bytes::from_static(&[0xff])
+}
+
+/// The first byte of every key. Never reused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, prost::Enumeration)]
+#[repr(i32)]
+pub enum Tag {
+    Layout = 0x01,
+    Applied = 0x02,
+    Journal = 0x03,
+    DeadLetter = 0x04,
+    Import = 0x05,
+    Minute = 0x06,
+    Log = 0x10,
+    Head = 0x11,
+    Member = 0x12,
+    Membership = 0x13,
+    Inbox = 0x20,
+    Resend = 0x21,
+    Account = 0x30,
+    Device = 0x31,
+    SigningKey = 0x32,
+    Chosen = 0x33,
+    LastActive = 0x34,
+}
+
+/// What an export does with a table.
+pub enum Carried {
+    /// A line for each row.
+    Rows(&'static dyn AnyTable),
+    /// A line for each row that `export/from_store/partitions.rs` picks, at the end.
+    Partitions(&'static dyn AnyTable),
+    /// Lines of its own: `export/from_store/rooms.rs`.
+    Rooms(&'static str),
+    /// Nothing, for this reason.
+    Not(&'static str, &'static str),
+}
+
+impl Tag {
+    /// Every one, ascending.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..i32::from(u8::MAX)).filter_map(|byte| Self::try_from(byte).ok())
+    }
+
+    /// How an export carries the table, or why it does not. There is no other way to add one.
+    #[must_use]
+    pub fn carried(self) -> Carried {
+        use Carried::{Not, Partitions, Rooms, Rows};
+        match self {
+            Self::Layout => Not("layout", "an import makes a new one"),
+            Self::Applied => Partitions(&Of::<applied::Applied>::NEW),
+            Self::Journal => Partitions(&Of::<journal::Journal>::NEW),
+            Self::DeadLetter => Rows(&Of::<dead_letter::DeadLetter>::NEW),
+            Self::Import => Not("import", "a store with it is not exported"),
+            Self::Minute => Not("minute", "it names positions, which an import makes new"),
+            Self::Log => Rooms("entry"),
+            Self::Head => Rooms("room"),
+            Self::Member => Rooms("member"),
+            Self::Membership => Not("membership", "it follows from members and direct rooms' ids"),
+            Self::Inbox => Not("inbox", "every cursor of the new store is newer than its rows"),
+            Self::Resend => Rooms("resend"),
+            Self::Account => Rows(&Of::<account::Account>::NEW),
+            Self::Device => Rows(&Of::<device::Device>::NEW),
+            Self::SigningKey => Rows(&Of::<signing_key::SigningKey>::NEW),
+            Self::Chosen => Rows(&Of::<Chosen>::NEW),
+            Self::LastActive => Rows(&Of::<last_active::LastActive>::NEW),
+        }
+    }
+
+    /// Its table's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self.carried() {
+            Carried::Rows(table) | Carried::Partitions(table) => table.name(),
+            Carried::Rooms(name) | Carried::Not(name, _) => name,
+        }
+    }
 }

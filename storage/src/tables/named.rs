@@ -1,6 +1,7 @@
 //! What a key stands for, told to people.
 
-use super::key::{KeyReader, Tag};
+use super::Tag;
+use super::key::KeyReader;
 
 /// A key in the words of its table.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -21,12 +22,10 @@ pub enum Named {
 /// What this key stands for.
 #[must_use]
 pub fn named(key: &[u8]) -> Named {
-    let Some(tag) =
-        key.first().and_then(|first| Tag::ALL.into_iter().find(|tag| *tag as u8 == *first))
-    else {
+    let Some(tag) = key.first().and_then(|first| Tag::try_from(i32::from(*first)).ok()) else {
         return Named::Other("unknown");
     };
-    let table = table(tag);
+    let table = tag.name();
     let row = || {
         let mut reader = KeyReader::new(tag, key).ok()?;
         Some(match tag {
@@ -45,28 +44,6 @@ pub fn named(key: &[u8]) -> Named {
     row().unwrap_or(Named::Other(table))
 }
 
-fn table(tag: Tag) -> &'static str {
-    match tag {
-        Tag::Layout => "layout",
-        Tag::Applied => "progress",
-        Tag::Journal => "journal",
-        Tag::DeadLetter => "dead letter",
-        Tag::Import => "import",
-        Tag::Minute => "minute",
-        Tag::Log => "entry",
-        Tag::Head => "head of a room",
-        Tag::Member => "member of a room",
-        Tag::Membership => "room of a user",
-        Tag::Inbox => "inbox pointer",
-        Tag::Resend => "resend record",
-        Tag::Account => "account",
-        Tag::Device => "device",
-        Tag::SigningKey => "signing key",
-        Tag::Chosen => "chosen status",
-        Tag::LastActive => "last-seen time",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use weft_proto::{RoomId, UserId};
@@ -83,7 +60,7 @@ mod tests {
         assert_eq!(account, Named::Row("account", "alice".into()));
         assert_eq!(
             named(&super::super::applied::key(3)),
-            Named::Row("progress", "of partition 3".into())
+            Named::Row("applied", "of partition 3".into())
         );
         assert_eq!(named(&super::super::layout::key()), Named::Other("layout"));
         assert_eq!(named(&[0xfe]), Named::Other("unknown"));

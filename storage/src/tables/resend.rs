@@ -7,7 +7,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use weft_proto::{ClientId, Partition, RoomId, UserId};
 
-use super::key::{Key, Tag};
+use super::Tag;
+use super::key::Key;
 use super::record;
 use crate::error::Error;
 

@@ -4,18 +4,21 @@ use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
-use super::key::{Key, KeyReader, Tag};
-use super::record::{self, decode_whole};
-use crate::engine::Snapshot;
+use super::key::{Key, KeyReader};
+use super::table::{Name, Table};
+use super::{Tag, hex, record};
 use crate::error::Error;
 
 /// A key pair.
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[prost(skip_debug)]
 pub struct SigningKey {
     /// The Ed25519 secret key (seed), 32 bytes.
     #[prost(bytes = "vec", tag = "1")]
+    #[serde(with = "hex")]
     pub secret: Vec<u8>,
     /// When it was made, Unix milliseconds. The newest signs, all verify.
     #[prost(uint64, tag = "2")]
@@ -42,17 +45,11 @@ pub fn kid(key: &[u8]) -> Result<String, Error> {
     Ok(KeyReader::new(Tag::SigningKey, key)?.name()?.to_owned())
 }
 
-/// At most `limit` keys with their ids. There are a few.
-///
-/// # Errors
-/// Those of the snapshot, or [`Error::Corrupt`].
-pub async fn read(
-    snapshot: &dyn Snapshot,
-    limit: usize,
-) -> Result<Vec<(String, SigningKey)>, Error> {
-    let rows = snapshot.scan(range(), limit, false).await?;
-    let read = |(key, value): &(Bytes, Bytes)| Ok((kid(key)?, decode_whole("signing key", value)?));
-    rows.iter().map(read).collect()
+impl Table for SigningKey {
+    const TAG: Tag = Tag::SigningKey;
+    const NAME: &str = "signing_key";
+    type Key = Name;
+    type Row = Self;
 }
 
 impl SigningKey {

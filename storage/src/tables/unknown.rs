@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::key::Tag;
+use super::Tag;
 use crate::engine::Snapshot;
 use crate::error::Error;
 
@@ -13,7 +13,7 @@ use crate::error::Error;
 /// # Errors
 /// Those of the snapshot.
 pub async fn first_tag(snapshot: &dyn Snapshot) -> Result<Option<u8>, Error> {
-    for range in between(&Tag::ALL.map(|tag| tag as u8)) {
+    for range in between(&tags()) {
         if let Some((key, _)) = snapshot.scan(range, 1, false).await?.first() {
             return Ok(key.first().copied());
         }
@@ -32,6 +32,10 @@ pub async fn is_empty(snapshot: &dyn Snapshot) -> Result<bool, Error> {
         }
     }
     Ok(true)
+}
+
+fn tags() -> Vec<u8> {
+    Tag::all().map(|tag| tag as u8).collect()
 }
 
 /// The ranges of keys with none of these tags, which ascend. 0xff is never a tag.
@@ -61,7 +65,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_table_of_a_newer_weft_is_seen() {
-        let known = Tag::ALL.map(|tag| tag as u8);
+        let known = tags();
         assert!(known.is_sorted());
         let snapshot = with_tags(&known).await.snapshot().await.expect("snapshot");
         assert_eq!(first_tag(&*snapshot).await.expect("scan"), None);

@@ -93,8 +93,6 @@ async fn read_all(store: &Store) {
         let room = RoomId::new(name).expect("room");
         let _ = log::read(&*snapshot, &room, 0..u64::MAX, limit).await;
     }
-    let _ = account::page_after(&*snapshot, None, 100).await;
-    let _ = device::page_after(&*snapshot, None, 100).await;
     let _ = head::page_after(&*snapshot, None, 100).await;
     let user = UserId::new("a").expect("user");
     let _ = snapshot.get(account::key(&user)).await;

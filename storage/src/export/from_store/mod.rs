@@ -12,7 +12,6 @@
 //!   have trimmed it, and asks for `accept-loss`, as with any copy that is older than they are.
 
 mod partitions;
-mod people;
 mod rooms;
 
 use std::io::Write;
@@ -20,14 +19,15 @@ use std::io::Write;
 use weft_proto::Partition;
 
 use super::error::Error;
-use super::line::{Header, Line};
+use super::line::{Header, Plain};
 use super::snapshots::Snapshots;
 use super::writer::Writer;
 use super::{Counts, FORMAT, Progress, VERSION};
 use crate::engine::{Snapshot, Store};
 use crate::tables::applied::{self, Applied};
 use crate::tables::layout::{self, KEY_VERSION, Layout};
-use crate::tables::{import, unknown};
+use crate::tables::table::AnyTable;
+use crate::tables::{Carried, Tag, import, unknown};
 
 /// What an export came to.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -54,19 +54,41 @@ pub async fn export<W: Write>(
     let mut snapshots = Snapshots::new(store);
     let begin = begin(&mut snapshots).await?;
     let mut out = Writer::new(sink, progress)?;
-    out.line(&Line::Header(Header {
+    let header = Plain::Header(Header {
         format: FORMAT.to_owned(),
         version: VERSION,
         weft: env!("CARGO_PKG_VERSION").to_owned(),
         time: now_ms,
         store: begin.layout.store_id,
         partitions: begin.partitions(),
-    }))?;
-    people::write(&mut snapshots, &mut out).await?;
+    });
+    out.line("header", header.text())?;
+    for tag in Tag::all() {
+        if let Carried::Rows(table) = tag.carried() {
+            rows(&mut snapshots, &mut out, table).await?;
+        }
+    }
     rooms::write(&mut snapshots, &mut out, &begin).await?;
     let whole = partitions::write(&mut snapshots, &mut out, &begin).await?;
     let (counts, bytes) = out.finish(whole)?;
     Ok(Exported { counts, whole, bytes })
+}
+
+/// Writes a line for each row of a table, by its keys.
+async fn rows<W: Write>(
+    snapshots: &mut Snapshots,
+    out: &mut Writer<'_, W>,
+    table: &dyn AnyTable,
+) -> Result<(), Error> {
+    let mut after = None;
+    loop {
+        let read = async |snapshot: &dyn Snapshot| table.lines(snapshot, after.as_ref()).await;
+        let Some((lines, last)) = snapshots.read(read).await? else { return Ok(()) };
+        for line in lines {
+            out.line(table.name(), line)?;
+        }
+        after = Some(last);
+    }
 }
 
 /// What the store said when the export began.

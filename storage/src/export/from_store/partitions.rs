@@ -1,21 +1,17 @@
-//! Dead letters, and how far the partitions are.
+//! How far the partitions are, and what is still to be done.
 
 use std::io::Write;
 
 use weft_proto::Partition;
 
 use super::super::error::Error;
-use super::super::line::{JournalLine, Line, PartitionLine};
 use super::super::snapshots::Snapshots;
 use super::super::writer::Writer;
 use super::{Begin, partitions_of};
-use crate::engine::{Pair, Snapshot};
+use crate::engine::Snapshot;
 use crate::tables::applied::Applied;
-use crate::tables::dead_letter;
-use crate::tables::journal::{self, Journal};
-
-/// Journal rows read at once. A row has at most 100 kB.
-const ROWS_AT_ONCE: usize = 16;
+use crate::tables::journal::Journal;
+use crate::tables::table::{Table, line};
 
 /// Writes them; true where nothing was committed since the export began.
 pub async fn write<W: Write>(
@@ -23,17 +19,17 @@ pub async fn write<W: Write>(
     out: &mut Writer<'_, W>,
     begin: &Begin,
 ) -> Result<bool, Error> {
-    dead_letters(snapshots, out).await?;
-    // Behind everything else that was read.
+    // After everything else that was read.
     let end = snapshots.read(partitions_of).await?;
     let whole = end == *begin;
     let rows: Vec<(Partition, Applied)> = (0..)
         .zip(&begin.applied)
         .zip(end.applied)
         .map(|((n, begin), end)| (n, if whole { end } else { at_least(begin, end) }))
+        .map(|(n, row)| (n, without_owner(row)))
         .collect();
     for (partition, row) in &rows {
-        out.line(&Line::Partition(PartitionLine::new(*partition, row)))?;
+        out.line(Applied::NAME, line(Applied::NAME, partition, row))?;
     }
     for (partition, row) in rows {
         unpublished(snapshots, out, partition, &row).await?;
@@ -48,17 +44,9 @@ fn at_least(begin: &Applied, end: Applied) -> Applied {
     Applied { stream_seq, published_up_to: stream_seq, ..end }
 }
 
-async fn dead_letters<W: Write>(
-    snapshots: &mut Snapshots,
-    out: &mut Writer<'_, W>,
-) -> Result<(), Error> {
-    let mut after = None;
-    loop {
-        let read = async |snapshot: &dyn Snapshot| dead_letter::first_after(snapshot, after).await;
-        let Some(kept) = snapshots.read(read).await? else { return Ok(()) };
-        after = Some((kept.partition, kept.stream_seq));
-        out.line(&Line::DeadLetter(kept.into()))?;
-    }
+/// Nobody owns the partition in a new store.
+fn without_owner(row: Applied) -> Applied {
+    Applied { owner: String::new(), batch_id: Vec::new(), ..row }
 }
 
 /// The commits whose events may not be published.
@@ -68,19 +56,15 @@ async fn unpublished<W: Write>(
     partition: Partition,
     row: &Applied,
 ) -> Result<(), Error> {
-    let mut range = journal::range_after(partition, row.published_up_to);
-    // What comes behind it belongs to a commit that came after the row was read.
-    range.end = journal::range_after(partition, row.stream_seq).start.min(range.end);
-    while range.start < range.end {
-        let read =
-            async |snapshot: &dyn Snapshot| snapshot.scan(range.clone(), ROWS_AT_ONCE, false).await;
-        let page: Vec<Pair> = snapshots.read(read).await?;
-        let Some((last, _)) = page.last() else { return Ok(()) };
-        range.start = journal::range_after(partition, journal::stream_seq(last)?).start;
-        for (key, value) in page {
-            let (stream_seq, row) = (journal::stream_seq(&key)?, Journal::decode_whole(&value)?);
-            let line = JournalLine::new(partition, stream_seq, &row)?;
-            out.line(&Line::Journal(line))?;
+    let mut after = (partition, row.published_up_to);
+    // What comes after it belongs to a commit that came after the row was read.
+    let last = (partition, row.stream_seq);
+    while after < last {
+        let read = async |snapshot: &dyn Snapshot| Journal::page(snapshot, Some(&after)).await;
+        let page = snapshots.read(read).await?;
+        after = page.last().map_or(last, |(key, _)| *key);
+        for (key, row) in page.iter().filter(|(key, _)| *key <= last) {
+            out.line(Journal::NAME, line(Journal::NAME, key, row))?;
         }
     }
     Ok(())

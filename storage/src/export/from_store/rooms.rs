@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use weft_proto::{ClientId, RoomId, RoomKind, UserId, partition_of};
+use weft_proto::{ClientId, Entry, RoomId, RoomKind, UserId, partition_of};
 
 use super::super::error::Error;
-use super::super::line::{Line, MemberLine, ResendLine, RoomLine};
+use super::super::line::{Plain, ResendLine};
 use super::super::snapshots::Snapshots;
 use super::super::writer::Writer;
 use super::Begin;
@@ -14,6 +14,7 @@ use crate::tables::head::{self, Head};
 use crate::tables::log::{self, Limit, Logged};
 use crate::tables::member::{self, Member};
 use crate::tables::resend::{self, Resend};
+use crate::tables::table::line;
 
 /// Rooms whose heads are read at once.
 const HEADS_AT_ONCE: usize = 1_000;
@@ -57,9 +58,9 @@ async fn room_lines<W: Write>(
         }
     };
     let last = head.seq;
-    out.line(&Line::Room(RoomLine::new(room.clone(), head)?))?;
+    out.line("room", line("room", &room, &head))?;
     for (user, member) in members {
-        out.line(&Line::Member(MemberLine::new(room.clone(), user, &member)))?;
+        out.line("member", line("member", &(&room, user), &member))?;
     }
     let mut next = 1;
     while next <= last {
@@ -68,14 +69,20 @@ async fn room_lines<W: Write>(
         for (logged, record) in snapshots.read(read).await? {
             let entry = &logged.entry;
             check(&logged, &room, next)?;
-            out.entry(entry)?;
+            out.line("entry", entry.to_frame())?;
             if let Some((id, row)) = record {
-                out.line(&Line::Resend(ResendLine::new(entry, &id, &row)))?;
+                out.line("resend", resend_line(entry, &id, &row))?;
             }
             next += 1;
         }
     }
     Ok(())
+}
+
+fn resend_line(entry: &Entry, id: &ClientId, row: &Resend) -> Vec<u8> {
+    let (room, from) = (entry.room.clone(), entry.from.clone());
+    let (client_id, Resend { seq, content_hash }) = (id.to_string(), row.clone());
+    Plain::Resend(ResendLine { room, from, client_id, seq, content_hash }).text()
 }
 
 /// A group's head and members, of one moment.

@@ -1,4 +1,4 @@
-//! Bytes in lines: hexadecimal, in lower case only. For serde's `with`.
+//! Bytes in an export: hexadecimal, in lower case only. For serde's `with`.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serializer};
@@ -34,6 +34,36 @@ pub mod number {
             .and_then(|bytes| bytes.try_into().ok())
             .map(u64::from_be_bytes)
             .ok_or_else(|| D::Error::custom("not 16 hexadecimal digits"))
+    }
+}
+
+/// Bytes that are mostly text: `{"text": …}` where they are, else `{"hex": …}`.
+pub mod or_text {
+    use bytes::Bytes;
+
+    use super::{Deserialize, Deserializer, Serializer};
+
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Form {
+        Text(String),
+        #[serde(with = "super")]
+        Hex(Vec<u8>),
+    }
+
+    pub fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+        let form = match std::str::from_utf8(bytes) {
+            Ok(text) => Form::Text(text.to_owned()),
+            Err(_) => Form::Hex(bytes.to_vec()),
+        };
+        serde::Serialize::serialize(&form, serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        Ok(match Form::deserialize(deserializer)? {
+            Form::Text(text) => text.into(),
+            Form::Hex(bytes) => bytes.into(),
+        })
     }
 }
 

@@ -1,0 +1,228 @@
+use bytes::Bytes;
+use weft_proto::presence::{Choice, Chosen};
+use weft_proto::{Body, ClientId, DeviceId, History, Role};
+
+use super::*;
+use crate::tables::account::Account;
+use crate::tables::applied::Applied;
+use crate::tables::dead_letter::DeadLetter;
+use crate::tables::device::Device;
+use crate::tables::journal::{Journal, JournalEntry};
+use crate::tables::last_active::LastActive;
+use crate::tables::signing_key::SigningKey;
+use crate::tables::table::{Table, line};
+
+fn user(name: &str) -> UserId {
+    UserId::new(name).expect("id")
+}
+
+fn team() -> RoomId {
+    RoomId::new("team").expect("id")
+}
+
+fn read(text: &str) -> Line {
+    Line::parse(text, VERSION).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// The bytes of a line are fixed, and what is stored for it is what is read from it.
+fn row<T: Table>(key: T::Key, row: T::Row, text: &str) {
+    assert_eq!(String::from_utf8(line(T::NAME, &key, &row)).expect("text"), text);
+    let Line::Row(read) = read(text) else { panic!("{text}") };
+    assert_eq!((read.tag, read.pairs), (T::TAG, T::pairs(&key, &row)), "{text}");
+    assert_eq!(read.key, T::key(&key), "{text}");
+    is_refused_with_more_or_less(text);
+}
+
+fn is_refused_with_more_or_less(text: &str) {
+    for more in [
+        text.replacen("{\"type\"", "{\"mood\":\"sad\",\"type\"", 1),
+        text.replacen("\"row\":{", "\"row\":{\"mood\":\"sad\",", 1),
+    ] {
+        assert!(more == text || Line::parse(&more, VERSION).is_err(), "{more}");
+    }
+    let value: serde_json::Value = serde_json::from_str(text).expect("json");
+    for name in value.as_object().expect("object").keys().filter(|name| *name != "client_id") {
+        let mut less = value.clone();
+        less.as_object_mut().expect("object").remove(name);
+        assert!(Line::parse(&less.to_string(), VERSION).is_err(), "{less}");
+    }
+}
+
+#[test]
+fn lines_of_people() {
+    row::<Account>(
+        user("alice"),
+        Account { password_hash: "$x".into(), created_ms: 7, ..Account::default() },
+        r#"{"type":"account","key":"alice","row":{"password_hash":"$x","display_name":"","avatar":"","is_bot":false,"created_ms":7}}"#,
+    );
+    row::<Device>(
+        (user("alice"), DeviceId::new("Phone").expect("id")),
+        Device { refresh_hash: vec![1, 0xff], login_ms: 7, ..Device::default() },
+        r#"{"type":"device","key":["alice","Phone"],"row":{"refresh_hash":"01ff","refresh_expires_ms":0,"login_ms":7,"family_hash":"","repeat_hash":"","repeat_until_ms":0}}"#,
+    );
+    row::<SigningKey>(
+        "k".to_owned().try_into().expect("name"),
+        SigningKey { secret: vec![0, 255], created_ms: 7 },
+        r#"{"type":"signing_key","key":"k","row":{"secret":"00ff","created_ms":7}}"#,
+    );
+    row::<Chosen>(
+        user("alice"),
+        Chosen { choice: Choice::Dnd.into(), text: "lunch".into(), text_until_ms: 9, at_ms: 7 },
+        r#"{"type":"chosen","key":"alice","row":{"choice":"dnd","text":"lunch","text_until_ms":9,"at_ms":7}}"#,
+    );
+    row::<LastActive>(
+        user("alice"),
+        LastActive(7),
+        r#"{"type":"last_active","key":"alice","row":7}"#,
+    );
+}
+
+#[test]
+fn lines_of_partitions() {
+    let letter = DeadLetter { reason: "a \"defect\"".into(), is_json: true, ..Default::default() };
+    row::<DeadLetter>(
+        (1, 9),
+        DeadLetter { payload: Bytes::from_static(b"{}"), ..letter.clone() },
+        r#"{"type":"dead_letter","key":[1,9],"row":{"sender":"","room":"","client_id":null,"is_outsider":false,"is_json":true,"reason":"a \"defect\"","time_ms":0,"payload":{"text":"{}"}}}"#,
+    );
+    row::<DeadLetter>(
+        (1, 9),
+        DeadLetter { payload: Bytes::from_static(b"\xff\n"), ..letter },
+        r#"{"type":"dead_letter","key":[1,9],"row":{"sender":"","room":"","client_id":null,"is_outsider":false,"is_json":true,"reason":"a \"defect\"","time_ms":0,"payload":{"hex":"ff0a"}}}"#,
+    );
+    row::<Applied>(
+        1,
+        Applied { stream_seq: 9, published_up_to: 8, epoch: 3, ..Applied::default() },
+        r#"{"type":"applied","key":1,"row":{"stream_seq":9,"owner":"","epoch":3,"batch_id":"","published_up_to":8,"floor_hour":0,"loss_accepted":false}}"#,
+    );
+    let entry = JournalEntry { room: "team".into(), seq: 2, users: vec!["bob".into()] };
+    row::<Journal>(
+        (1, 9),
+        Journal { entries: vec![entry] },
+        r#"{"type":"journal","key":[1,9],"row":{"entries":[{"room":"team","seq":2,"users":["bob"]}]}}"#,
+    );
+}
+
+#[test]
+fn lines_of_rooms() {
+    let head = Head {
+        seq: 2,
+        ordinal: 1,
+        time_ms: 7,
+        title: "T".into(),
+        history: History::Joined.into(),
+        member_count: 1,
+        owner_count: 1,
+        large: true,
+    };
+    let text = r#"{"type":"room","key":"team","row":{"seq":2,"ordinal":1,"time_ms":7,"title":"T","history":"joined","member_count":1,"owner_count":1,"large":true}}"#;
+    assert_eq!(line("room", &team(), &head), text.as_bytes());
+    let Line::Room(room) = read(text) else { panic!("{text}") };
+    assert_eq!((room.key, room.row), (team(), head));
+    is_refused_with_more_or_less(text);
+
+    let member = Member::joined(Role::Owner, 1);
+    let key = (team(), user("alice"));
+    for (member, text) in [
+        (
+            member.clone(),
+            r#"{"type":"member","key":["team","alice"],"row":{"role":"owner","since_seq":1,"until_seq":0}}"#,
+        ),
+        (
+            member.left(2),
+            r#"{"type":"member","key":["team","alice"],"row":{"role":0,"since_seq":1,"until_seq":2}}"#,
+        ),
+    ] {
+        assert_eq!(String::from_utf8(line("member", &key, &member)).expect("text"), text);
+        let Line::Member(line) = read(text) else { panic!("{text}") };
+        assert_eq!((line.key, line.row), (key.clone(), member));
+        is_refused_with_more_or_less(text);
+    }
+
+    let entry = Entry {
+        room: team(),
+        seq: 2,
+        ordinal: 1,
+        from: user("alice"),
+        client_id: Some(ClientId::parse("01ARZ3NDEKTSV4RRFFQ69G5FAV").expect("id")),
+        time_ms: 7,
+        body: Body::Message { text: "hi".into() },
+    };
+    let text = r#"{"type":"entry","room":"team","seq":2,"ordinal":1,"from":"alice","client_id":"01ARZ3NDEKTSV4RRFFQ69G5FAV","time":7,"kind":"message","text":"hi"}"#;
+    assert_eq!(entry.to_frame(), text.as_bytes());
+    let Line::Entry(line) = read(text) else { panic!("{text}") };
+    assert_eq!(*line, entry);
+    is_refused_with_more_or_less(text);
+}
+
+#[test]
+fn lines_of_their_own_form() {
+    let header = Header {
+        format: "weft-export".into(),
+        version: VERSION,
+        weft: "0.1.0".into(),
+        time: 7,
+        store: 0xab,
+        partitions: 4,
+    };
+    let resend = ResendLine {
+        room: team(),
+        from: user("alice"),
+        client_id: "01ARZ3NDEKTSV4RRFFQ69G5FAV".into(),
+        seq: 2,
+        content_hash: 0xab,
+    };
+    let trailer = Trailer { whole: true, counts: [("room".into(), 2)].into(), sha256: vec![1, 2] };
+    for (plain, text) in [
+        (
+            Plain::Header(header),
+            r#"{"type":"header","format":"weft-export","version":4,"weft":"0.1.0","time":7,"store":"00000000000000ab","partitions":4}"#,
+        ),
+        (
+            Plain::Resend(resend),
+            r#"{"type":"resend","room":"team","from":"alice","client_id":"01ARZ3NDEKTSV4RRFFQ69G5FAV","seq":2,"content_hash":"00000000000000ab"}"#,
+        ),
+        (
+            Plain::Trailer(trailer),
+            r#"{"type":"trailer","whole":true,"counts":{"room":2},"sha256":"0102"}"#,
+        ),
+    ] {
+        assert_eq!(String::from_utf8(plain.text()).expect("text"), text);
+        assert!(text.starts_with(&format!("{{\"type\":\"{}\"", read(text).name())), "{text}");
+        let value: serde_json::Value = serde_json::from_str(text).expect("json");
+        for name in value.as_object().expect("object").keys() {
+            let mut less = value.clone();
+            less.as_object_mut().expect("object").remove(name);
+            assert!(Line::parse(&less.to_string(), VERSION).is_err(), "{less}");
+        }
+        let more = text.replacen("{\"type\"", "{\"mood\":\"sad\",\"type\"", 1);
+        assert!(Line::parse(&more, VERSION).is_err(), "{more}");
+    }
+}
+
+#[test]
+fn a_name_with_a_zero_byte_is_refused() {
+    let text = r#"{"type":"signing_key","key":"k\u0000","row":{"secret":"00ff","created_ms":7}}"#;
+    assert!(Line::parse(text, VERSION).is_err());
+}
+
+#[test]
+fn each_table_has_a_name_of_its_own_and_is_in_the_docs() {
+    let docs = include_str!("../../../docs/export.md");
+    let mut names: Vec<&str> = Tag::all().map(Tag::name).collect();
+    names.extend(["header", "trailer"]);
+    names.sort_unstable();
+    let all = names.len();
+    names.dedup();
+    assert_eq!(names.len(), all, "two tables with one name");
+    for tag in Tag::all() {
+        let line = match tag.carried() {
+            Carried::Not(name, why) => {
+                assert!(!why.is_empty());
+                format!("{name}: {why}")
+            }
+            _ => format!("| `{}` |", tag.name()),
+        };
+        assert!(docs.contains(&line), "docs/export.md does not say {line:?}");
+    }
+}
