@@ -22,14 +22,15 @@ use support::{Fault, START_MS, World, grown, id, text, user_id};
 use weft_core::Error;
 use weft_core::partition::quota::QuotaLimits;
 use weft_core::partition::take::{open_log, read_row, take};
+use weft_proto::kind::{Add, ChangeRole, Create, Leave, Remove};
 use weft_proto::{Body, ClientId, History, Role};
 
 fn create(members: &[&str]) -> Body {
-    Body::Create {
+    Body::Create(Create {
         title: "Team".into(),
         members: members.iter().map(|name| user_id(name)).collect(),
         history: History::All,
-    }
+    })
 }
 
 #[tokio::test]
@@ -190,7 +191,7 @@ async fn groups_have_members_roles_and_an_end_for_who_is_removed() {
     assert_eq!(code(send("ben", 4, create(&[])).await).as_deref(), Some("room_exists"));
     let (event, _) = world.bus.event("team", 1).await;
     assert_eq!(event.also, [user_id("ann"), user_id("ben")]);
-    let add = |name: &str, role| Body::Add { user: user_id(name), role };
+    let add = |name: &str, role| Body::Add(Add { user: user_id(name), role });
     assert_eq!(code(send("ben", 5, add("cem", Role::Member)).await).as_deref(), Some("forbidden"));
     assert_eq!(code(send("cem", 6, text("x")).await).as_deref(), Some("not_member"));
     assert_eq!(send("ann", 7, add("cem", Role::Admin)).await["seq"], 2);
@@ -198,16 +199,16 @@ async fn groups_have_members_roles_and_an_end_for_who_is_removed() {
         code(send("ann", 8, add("cem", Role::Admin)).await).as_deref(),
         Some("already_member")
     );
-    assert_eq!(code(send("ann", 9, Body::Leave).await).as_deref(), Some("forbidden"));
-    let remove = |name: &str| Body::Remove { user: user_id(name) };
+    assert_eq!(code(send("ann", 9, Body::Leave(Leave {})).await).as_deref(), Some("forbidden"));
+    let remove = |name: &str| Body::Remove(Remove { user: user_id(name) });
     assert_eq!(code(send("cem", 10, remove("ann")).await).as_deref(), Some("forbidden"));
     assert_eq!(send("cem", 11, remove("ben")).await["seq"], 3);
     let (event, head) = world.bus.event("team", 3).await;
     assert_eq!((event.also, head.user), (vec![user_id("ben")], Some(user_id("ben"))));
     assert_eq!(code(send("ben", 12, text("x")).await).as_deref(), Some("not_member"));
-    let role = Body::Role { user: user_id("cem"), role: Role::Owner };
+    let role = Body::ChangeRole(ChangeRole { user: user_id("cem"), role: Role::Owner });
     assert_eq!(send("ann", 13, role).await["seq"], 4);
-    assert_eq!(send("ann", 14, Body::Leave).await["seq"], 5);
+    assert_eq!(send("ann", 14, Body::Leave(Leave {})).await["seq"], 5);
     assert_eq!(send("cem", 15, text("alone")).await["seq"], 6);
     let last = world.entries("team").await.pop().expect("entry");
     assert_eq!((last.seq, last.ordinal), (6, 1), "messages alone are counted");
@@ -224,7 +225,7 @@ async fn a_group_with_many_members_becomes_large_and_stays_in_order() {
     assert_eq!(answer["seq"], 1, "{answer}");
     let tokens: Vec<String> = (100..130)
         .map(|number| {
-            let body = Body::Add { user: user_id(users[number]), role: Role::Member };
+            let body = Body::Add(Add { user: user_id(users[number]), role: Role::Member });
             world.publish("u000", "crowd", Some(id(number as u128)), &body)
         })
         .collect();

@@ -246,14 +246,7 @@ async fn work(log: IngestLog, bus: Bus) -> Result<()> {
             time_ms: message.stored_at_ms,
             body: Body::from_json(&message.payload)?,
         };
-        let head = EventHead {
-            room: room.clone(),
-            seq: *seq,
-            kind: entry.body.kind(),
-            position,
-            position_before: None,
-            user: None,
-        };
+        let head = EventHead::of(&entry, position, None);
         let reply = message.reply.context("reply")?.subject();
         let (ordinal, time) = (Some(entry.ordinal), Some(entry.time_ms));
         let ack = Ack { room: &room, seq: *seq, ordinal, time, client_id: Some(client_id) };

@@ -336,7 +336,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use weft_proto::Kind;
+    use weft_proto::Membership;
 
     use super::*;
 
@@ -344,10 +344,12 @@ pub(crate) mod tests {
         let head = EventHead {
             room: RoomId::new("team").expect("id"),
             seq,
-            kind: Kind::Message,
+            kind: "message".into(),
             position: Position::new(seq, 0),
             position_before: None,
             user: None,
+            membership: Membership::Stays,
+            is_unread: true,
         };
         Event { head, frame: frame.into(), arrived_at: Instant::now() }
     }

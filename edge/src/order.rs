@@ -10,7 +10,7 @@
 
 use std::collections::HashMap;
 
-use weft_proto::{EventHead, Kind, Position, RoomId, RoomKind, UserId};
+use weft_proto::{EventHead, Position, RoomId, RoomKind, UserId};
 
 /// The delivery state of one session.
 #[derive(Debug)]
@@ -230,7 +230,7 @@ impl Order {
     }
 
     fn put(&mut self, head: &EventHead) {
-        let leaves = matches!(head.kind, Kind::Remove | Kind::Leave) && self.is_me(head);
+        let leaves = head.leaves(&self.user);
         let place = if leaves { Place::Left(head.seq) } else { Place::At(head.seq) };
         if leaves || self.joins(head) {
             self.moved.push(head.room.clone());
@@ -243,13 +243,9 @@ impl Order {
         }
     }
 
-    /// The entry makes the user a member. A `create` reaches only those whom it names.
+    /// The entry makes the user a member.
     fn joins(&self, head: &EventHead) -> bool {
-        head.kind == Kind::Create || (head.kind == Kind::Add && self.is_me(head))
-    }
-
-    fn is_me(&self, head: &EventHead) -> bool {
-        head.user.as_ref() == Some(&self.user)
+        head.joins(&self.user)
     }
 }
 

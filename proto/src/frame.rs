@@ -1,22 +1,33 @@
 //! The frames of `weft.v1`: JSON objects in WebSocket text messages. `docs/protocol.md` is the
 //! normative description.
+//!
+//! A request is read as `{id, type}` first, and then as what its type says: one file for each.
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer};
 
-use crate::body::{Body, History, RawBody, Role, missing};
+use crate::check::missing;
 use crate::client_id::ClientId;
 use crate::error::{ApiError, ErrorCode};
 use crate::hidden::Hidden;
 use crate::json::read_object;
-use crate::presence::{Choice, Presence};
+use crate::kind::Body;
 use crate::room::RoomId;
-use crate::svc;
 
+mod hello;
+mod history;
 mod presence;
+mod reply;
+mod rooms;
+mod send;
+mod token;
 
+pub use history::{HistoryFrom, history_from};
 pub use presence::{PresenceRequest, Users};
+pub use reply::{
+    Ack, Member, Reply, Room, error_frame, error_in, history_frame, is_resend_in_order, with_id,
+};
 
 /// The WebSocket subprotocol.
 pub const SUBPROTOCOL: &str = "weft.v1";
@@ -113,61 +124,6 @@ pub enum Request {
     Ping,
 }
 
-/// Which end of a room's log a page starts from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum HistoryFrom {
-    /// The first entries with a greater seq.
-    After(u64),
-    /// The last entries with a smaller seq; 0: the room's last entries.
-    Before(u64),
-}
-
-/// A frame as it came: flat, nothing checked, so that the error can name its `id`.
-#[derive(Deserialize)]
-struct RawFrame<'a> {
-    id: Option<u64>,
-    #[serde(borrow)]
-    r#type: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    token: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    cursor: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    room: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    client_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    kind: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    text: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    title: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    members: Option<Vec<Cow<'a, str>>>,
-    history: Option<History>,
-    #[serde(borrow)]
-    user: Option<Cow<'a, str>>,
-    role: Option<Role>,
-    before: Option<u64>,
-    after: Option<After<'a>>,
-    limit: Option<u32>,
-    #[serde(borrow)]
-    users: Option<Vec<Cow<'a, str>>>,
-    status: Option<Choice>,
-    text_until: Option<u64>,
-    idle: Option<bool>,
-    presence: Option<bool>,
-}
-
-/// `after` is a seq in `history` and an id in `rooms` and `members`.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum After<'a> {
-    Seq(u64),
-    #[serde(borrow)]
-    Id(Cow<'a, str>),
-}
-
 /// A frame that was refused, with its `id` where that could be read.
 #[derive(Debug)]
 pub struct BadFrame {
@@ -177,23 +133,32 @@ pub struct BadFrame {
     pub error: ApiError,
 }
 
+/// What every request has.
+#[derive(Deserialize)]
+struct Head<'a> {
+    id: Option<u64>,
+    #[serde(borrow)]
+    r#type: Option<Cow<'a, str>>,
+}
+
 /// Reads a client's frame: its id and the request.
 ///
 /// # Errors
 /// [`BadFrame`] with one of the published codes.
 pub fn parse_request(text: &str) -> Result<(u64, Request), BadFrame> {
-    let raw: RawFrame<'_> =
+    let head: Head<'_> =
         read_object(text).map_err(|error| BadFrame { id: id_of_refused(text), error })?;
-    let id = raw.id.filter(|id| (1..=REQUEST_ID_MAX).contains(id));
+    let id = head.id.filter(|id| (1..=REQUEST_ID_MAX).contains(id));
     let error = |error| BadFrame { id, error };
     let Some(number) = id else {
         let message = format!("the field id is a whole number from 1 to {REQUEST_ID_MAX}");
         return Err(error(ApiError::new(ErrorCode::BadRequest, message)));
     };
-    check(raw).map(|request| (number, request)).map_err(error)
+    let word = head.r#type.ok_or_else(|| error(missing("type")))?;
+    read(&word, text).map(|request| (number, request)).map_err(error)
 }
 
-/// The id of a frame whose other fields have wrong types, so that the client can match the error.
+/// The id of a frame whose type is no text, so that the client can match the error.
 fn id_of_refused(text: &str) -> Option<u64> {
     #[derive(Deserialize)]
     struct OnlyId {
@@ -203,48 +168,23 @@ fn id_of_refused(text: &str) -> Option<u64> {
     Some(only.id).filter(|id| (1..=REQUEST_ID_MAX).contains(id))
 }
 
-fn check(mut raw: RawFrame<'_>) -> Result<Request, ApiError> {
-    let word = raw.r#type.take().ok_or_else(|| missing("type"))?;
-    if let Some(request) = presence::check(&word, &mut raw) {
-        return request.map(Request::Presence);
-    }
-    let limit = page_limit(raw.limit)?;
-    let room = |room: Option<Cow<'_, str>>| RoomId::new(&room.ok_or_else(|| missing("room"))?);
-    match &*word {
-        "hello" => Ok(Request::Hello {
-            token: Hidden(raw.token.ok_or_else(|| missing("token"))?.into_owned()),
-            cursor: raw.cursor.map(Cow::into_owned),
-            presence: raw.presence.unwrap_or(true),
-            idle: raw.idle.unwrap_or(false),
-        }),
-        "send" => Ok(Request::Send {
-            room: room(raw.room)?,
-            client_id: ClientId::parse(&raw.client_id.ok_or_else(|| missing("client_id"))?)?,
-            body: RawBody {
-                kind: raw.kind,
-                text: raw.text,
-                title: raw.title,
-                members: raw.members,
-                history: raw.history,
-                user: raw.user,
-                role: raw.role,
-            }
-            .check()?,
-        }),
-        "history" => Ok(Request::History {
-            room: room(raw.room)?,
-            from: history_from(raw.before, after_seq(raw.after)?)?,
-            limit,
-        }),
-        "rooms" => Ok(Request::Rooms { after: after_id(raw.after)?, limit }),
-        "room" => Ok(Request::Room { room: room(raw.room)? }),
-        "members" => {
-            Ok(Request::Members { room: room(raw.room)?, after: after_id(raw.after)?, limit })
-        }
-        "token" => {
-            let token = raw.token.ok_or_else(|| missing("token"))?.into_owned();
-            Ok(Request::Token { token: Hidden(token) })
-        }
+/// The only list of all requests.
+fn read(word: &str, text: &str) -> Result<Request, ApiError> {
+    match word {
+        "hello" => hello::read(text),
+        "send" => send::read(text),
+        "history" => history::read(text),
+        "rooms" => rooms::read_rooms(text),
+        "room" => rooms::read_room(text),
+        "members" => rooms::read_members(text),
+        "token" => token::read(text),
+        "presence.get" => presence::read_get(text),
+        "presence.watch" => presence::read_watch(text),
+        "presence.unwatch" => presence::read_unwatch(text),
+        "presence.count" => presence::read_count(text),
+        "presence.set" => presence::read_set(text),
+        "presence.own" => Ok(Request::Presence(PresenceRequest::Own)),
+        "presence.idle" => presence::read_idle(text),
         "logout" => Ok(Request::Logout),
         "ping" => Ok(Request::Ping),
         other => Err(ApiError::new(
@@ -272,311 +212,21 @@ fn not_zero(field: &str) -> ApiError {
     )
 }
 
-/// `before` or `after`, or neither: the room's last entries.
-///
-/// # Errors
-/// [`ErrorCode::BadRequest`] where both are given, or nothing can be before.
-pub fn history_from(before: Option<u64>, after: Option<u64>) -> Result<HistoryFrom, ApiError> {
-    match (before, after) {
-        (Some(_), Some(_)) => {
-            Err(ApiError::new(ErrorCode::BadRequest, "give before or after, not both"))
-        }
-        (Some(0), None) => Err(not_zero("before")),
-        (None, Some(seq)) => Ok(HistoryFrom::After(seq)),
-        (before, None) => Ok(HistoryFrom::Before(before.unwrap_or(0))),
-    }
-}
-
-fn after_seq(after: Option<After<'_>>) -> Result<Option<u64>, ApiError> {
-    match after {
-        None => Ok(None),
-        Some(After::Seq(seq)) => Ok(Some(seq)),
-        Some(After::Id(_)) => {
-            Err(ApiError::new(ErrorCode::BadRequest, "the field after has to be a whole number"))
-        }
-    }
-}
-
-fn after_id(after: Option<After<'_>>) -> Result<String, ApiError> {
-    match after {
-        None => Ok(String::new()),
-        Some(After::Id(id)) => Ok(id.into_owned()),
-        Some(After::Seq(_)) => {
-            Err(ApiError::new(ErrorCode::BadRequest, "the field after has to be a string"))
-        }
-    }
-}
-
-/// What the server says: every frame but entries, acks and errors that come ready made from core.
-#[derive(Clone, PartialEq, Debug, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Reply {
-    /// Answers `hello`.
-    Welcome {
-        /// Names the session in logs.
-        session: String,
-        /// Who the token says it is.
-        user: String,
-        /// The device that the token was given to.
-        device: String,
-        /// Unix milliseconds: stamp client ids by it.
-        server_time: u64,
-        /// Send something at least so often, in milliseconds.
-        heartbeat_ms: u64,
-        /// A session that is silent for so long is closed, in milliseconds.
-        silence_ms: u64,
-        /// When the token ends, Unix milliseconds.
-        token_expires_at: u64,
-        /// Most requests that may be unanswered.
-        in_flight_max: u32,
-    },
-    /// The end of a sync.
-    Synced {
-        /// Everything since the cursor given is on this socket.
-        recovered: bool,
-        /// Why not: the client loads its rooms anew.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        resync: Option<&'static str>,
-        /// To be given with the next `hello`.
-        cursor: String,
-    },
-    /// Everything up to this cursor is on this socket.
-    Cursor {
-        /// To be given with the next `hello`.
-        cursor: String,
-    },
-    /// Answers `rooms`.
-    Rooms {
-        /// Ascending by id.
-        rooms: Vec<Room>,
-        /// There are more.
-        more: bool,
-    },
-    /// Answers `room`.
-    Room {
-        /// The room.
-        #[serde(flatten)]
-        room: Room,
-    },
-    /// Answers `members`.
-    Members {
-        /// Ascending by user id.
-        members: Vec<Member>,
-        /// There are more.
-        more: bool,
-    },
-    /// Answers `token`.
-    Token {
-        /// When the new token ends, Unix milliseconds.
-        expires_at: u64,
-    },
-    /// Answers `ping`.
-    Pong {
-        /// Unix milliseconds.
-        server_time: u64,
-    },
-    /// Answers `presence.get` and `presence.watch`; and tells by itself of users whom the session
-    /// watches.
-    Presence {
-        /// The users as they are now.
-        users: Vec<Presence>,
-    },
-    /// Answers `presence.count`.
-    PresenceCount {
-        /// How many of the group's members are here.
-        present: u32,
-        /// How many members it has.
-        members: u32,
-    },
-    /// Answers `presence.set` and `presence.own`.
-    Status {
-        /// How the user wants to be seen.
-        status: Choice,
-        /// The user's own words.
-        #[serde(skip_serializing_if = "String::is_empty")]
-        text: String,
-        /// When the text ends, Unix milliseconds.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        text_until: Option<u64>,
-    },
-    /// Answers `presence.unwatch`, `presence.idle` and `logout`.
-    Done {},
-    /// The edge is going away: it closes this session (4000) in so many milliseconds. The client
-    /// may reconnect elsewhere before that.
-    Draining {
-        /// Milliseconds.
-        close_in_ms: u64,
-    },
-    /// Says no.
-    Error {
-        /// Why.
-        error: ApiError,
-    },
-}
-
-/// A room in a list.
-#[derive(Clone, PartialEq, Debug, Serialize)]
-pub struct Room {
-    /// The room.
-    pub room: String,
-    /// `direct` or `group`.
-    pub room_kind: crate::room::RoomKind,
-    /// Groups only.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub title: String,
-    /// Seq of the last entry.
-    pub seq: u64,
-    /// How many messages it has.
-    pub ordinal: u64,
-    /// When the last entry was taken, Unix milliseconds.
-    pub time: u64,
-    /// How many members.
-    pub member_count: u32,
-    /// The caller's own role.
-    pub role: Role,
-    /// Too many members for inboxes.
-    pub large: bool,
-    /// From where on members see it.
-    pub history: History,
-}
-
-/// A member in a list.
-#[derive(Clone, PartialEq, Debug, Serialize)]
-pub struct Member {
-    /// The user.
-    pub user: String,
-    /// What the user may do.
-    pub role: Role,
-    /// Seq of the entry by which the user joined.
-    pub since: u64,
-}
-
-impl From<svc::RoomSummary> for Room {
-    fn from(summary: svc::RoomSummary) -> Self {
-        let room_kind =
-            RoomId::new(&summary.room).map_or(crate::RoomKind::Group, |room| room.kind());
-        Self {
-            room_kind,
-            role: Role::try_from(summary.role).unwrap_or(Role::Member),
-            history: History::try_from(summary.history).unwrap_or_default(),
-            room: summary.room,
-            title: summary.title,
-            seq: summary.seq,
-            ordinal: summary.ordinal,
-            time: summary.time_ms,
-            member_count: summary.member_count,
-            large: summary.large,
-        }
-    }
-}
-
-impl From<svc::Member> for Member {
-    fn from(member: svc::Member) -> Self {
-        Self {
-            role: Role::try_from(member.role).unwrap_or(Role::Member),
-            user: member.user,
-            since: member.since_seq,
-        }
-    }
-}
-
-impl Reply {
-    /// The frame's bytes, without a request id.
-    #[must_use]
-    pub fn to_frame(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("plain fields serialise")
-    }
-}
-
-/// The answer to a command that stands in the room: `{"type":"ack",…}`, without a request id. A
-/// resend gets the same, with the client id in its own spelling.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[serde(tag = "type", rename = "ack")]
-pub struct Ack<'a> {
-    /// The room.
-    pub room: &'a RoomId,
-    /// The entry's place in it.
-    pub seq: u64,
-    /// How many messages the room has up to the entry. It and the time are missing where the entry
-    /// of a resend is not there any more.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ordinal: Option<u64>,
-    /// When core took the entry, Unix milliseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub time: Option<u64>,
-    /// As the request spelt it; `None`: it had none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub client_id: Option<ClientId>,
-}
-
-impl Ack<'_> {
-    /// The frame's bytes, without a request id.
-    #[must_use]
-    pub fn to_frame(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("plain fields serialise")
-    }
-}
-
-/// `{"type":"error",…}`, without a request id.
-#[must_use]
-pub fn error_frame(error: &ApiError) -> Vec<u8> {
-    Reply::Error { error: error.clone() }.to_frame()
-}
-
-/// True for the error frame of [`ErrorCode::ResendInOrder`], told by its first bytes.
-#[must_use]
-pub fn is_resend_in_order(frame: &[u8]) -> bool {
-    frame.starts_with(br#"{"type":"error","error":{"code":"resend_in_order""#)
-}
-
-/// The error in an error frame; `None` for any other frame.
-#[must_use]
-pub fn error_in(frame: &[u8]) -> Option<ApiError> {
-    #[derive(Deserialize)]
-    struct Framed {
-        error: ApiError,
-    }
-    if !frame.starts_with(br#"{"type":"error","#) {
-        return None;
-    }
-    serde_json::from_slice::<Framed>(frame).ok().map(|framed| framed.error)
-}
-
-/// `{"type":"history",…}`, without a request id; the entries' bytes are put in as they are.
-#[must_use]
-pub fn history_frame(room: &RoomId, page: &svc::LogPage) -> Vec<u8> {
-    let bytes = page.entries.iter().map(|entry| entry.frame.len() + 1).sum::<usize>();
-    let mut frame = format!(
-        r#"{{"type":"history","room":"{room}","from":{},"through":{},"more":{},"entries":["#,
-        page.from, page.through, page.more
-    )
-    .into_bytes();
-    frame.reserve(bytes + 2);
-    for (i, entry) in page.entries.iter().enumerate() {
-        if i > 0 {
-            frame.push(b',');
-        }
-        frame.extend_from_slice(&entry.frame);
-    }
-    frame.extend_from_slice(b"]}");
-    frame
-}
-
-/// Puts a request id into a frame made without one. `frame` is a JSON object with a field.
-#[must_use]
-pub fn with_id(id: u64, frame: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(frame.len() + 26);
-    bytes.extend_from_slice(br#"{"id":"#);
-    bytes.extend_from_slice(id.to_string().as_bytes());
-    bytes.push(b',');
-    bytes.extend_from_slice(frame.strip_prefix(b"{").unwrap_or(frame));
-    bytes
+/// A field that holds for nothing where it is null.
+fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ids::UserId;
+    use crate::presence::Choice;
+    use crate::svc;
 
     fn refused(text: &str) -> (Option<u64>, ErrorCode) {
         let bad = parse_request(text).expect_err(text);
@@ -590,7 +240,7 @@ mod tests {
         assert_eq!(id, 3);
         let Request::Send { room, body, .. } = request else { panic!("not a send") };
         assert_eq!(room.as_str(), "alice~bob");
-        assert_eq!(body, Body::Message { text: "hé".into() });
+        assert_eq!(body, Body::message("hé".into()).expect("text"));
     }
 
     #[test]

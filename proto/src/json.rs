@@ -16,9 +16,16 @@ pub const DEPTH_MAX: usize = 128;
 /// # Errors
 /// [`ErrorCode::BadEncoding`] where they are not UTF-8; those of [`read_object`].
 pub fn read_json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ApiError> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|_| ApiError::new(ErrorCode::BadEncoding, "the bytes are not UTF-8"))?;
-    read_object(text)
+    read_object(text_of(bytes)?)
+}
+
+/// The text of bytes that may be anything.
+///
+/// # Errors
+/// [`ErrorCode::BadEncoding`].
+pub(crate) fn text_of(bytes: &[u8]) -> Result<&str, ApiError> {
+    std::str::from_utf8(bytes)
+        .map_err(|_| ApiError::new(ErrorCode::BadEncoding, "the bytes are not UTF-8"))
 }
 
 /// Reads one JSON object.
@@ -37,13 +44,13 @@ pub fn read_object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ApiError>
         Ok(value) if is_object => Ok(value),
         // It stops at the first field that it can't use; what follows may be no JSON.
         _ if serde_json::from_str::<IgnoredAny>(text).is_err() => Err(not_json()),
+        _ if !is_object => Err(ApiError::new(ErrorCode::BadRequest, "not one JSON object")),
         // An unpaired surrogate. A list in place of a word is told the same way, but "expected".
         Err(error)
             if error.classify() != Category::Data && !error.to_string().starts_with("expected") =>
         {
             Err(not_json())
         }
-        _ if !is_object => Err(ApiError::new(ErrorCode::BadRequest, "not one JSON object")),
         _ => Err(name_the_field::<T>(text)),
     }
 }
@@ -114,7 +121,7 @@ fn is_too_deep(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::body::Role;
+    use crate::role::Role;
 
     #[derive(Debug, Deserialize)]
     #[allow(dead_code, reason = "only whether it can be read matters")]

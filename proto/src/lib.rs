@@ -3,10 +3,11 @@
 //!
 //! What is here is the contract between parts (and, through `docs/protocol.md`, with clients):
 //! - [`ids`], [`room`], [`client_id`]: validated names; a value of such a type is well-formed.
-//! - [`body`], [`entry`]: what a sender asks for, and what the room's log holds.
+//! - [`kind`], [`entry`]: the kinds of entries, and what the room's log holds.
+//! - [`role`]: the roles of members.
 //! - [`frame`]: the WebSocket frames of `weft.v1`.
 //! - [`error`]: the published error codes.
-//! - [`json`]: reading JSON that comes from outside.
+//! - [`json`], [`check`]: reading JSON that comes from outside, and what is wrong with a field.
 //! - [`event`]: the header that travels beside an entry's bytes on NATS.
 //! - [`svc`]: requests and replies between edge and core.
 //! - [`tick`]: a partition owner's sign of life.
@@ -15,7 +16,7 @@
 //! - [`word`]: enumerations as words, for files.
 //! - [`position`], [`partition`], [`limits`], [`token`].
 
-pub mod body;
+pub mod check;
 pub mod client_id;
 pub mod entry;
 pub mod error;
@@ -24,25 +25,28 @@ pub mod frame;
 pub mod hidden;
 pub mod ids;
 pub mod json;
+pub mod kind;
 pub mod limits;
 pub mod partition;
 pub mod position;
 pub mod presence;
+pub mod role;
 pub mod room;
 pub mod svc;
 pub mod tick;
 pub mod token;
 pub mod word;
 
-pub use body::{Body, History, Kind, RawBody, Role};
 pub use client_id::ClientId;
 pub use entry::Entry;
 pub use error::{ApiError, ErrorCode};
 pub use event::EventHead;
 pub use hidden::Hidden;
 pub use ids::{DeviceId, NodeId, UserId};
+pub use kind::{Body, Kind, Membership};
 pub use partition::{Partition, partition_of};
 pub use position::{Cursor, Position, StoreId};
 pub use presence::Presence;
-pub use room::{RoomId, RoomKind};
+pub use role::Role;
+pub use room::{History, RoomId, RoomKind};
 pub use tick::Tick;

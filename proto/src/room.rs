@@ -1,4 +1,4 @@
-//! Room ids. Who may write to a direct room is read off its id.
+//! Room ids, and what a room is. Who may write to a direct room is read off its id.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +19,17 @@ pub enum RoomKind {
     Direct,
     /// Many users; it exists from its `create` entry on.
     Group,
+}
+
+/// From where on a member sees a group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, prost::Enumeration)]
+#[serde(rename_all = "snake_case")]
+#[repr(i32)]
+pub enum History {
+    /// From the first entry: the default.
+    All = 1,
+    /// From the member's own joining.
+    Joined = 2,
 }
 
 /// The id of a room: a group's name, or two user ids, sorted and joined by `~`.

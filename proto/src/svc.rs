@@ -392,13 +392,13 @@ pub struct RoomSummary {
     #[prost(uint32, tag = "6")]
     pub member_count: u32,
     /// The caller's own role.
-    #[prost(enumeration = "crate::body::Role", tag = "7")]
+    #[prost(enumeration = "crate::role::Role", tag = "7")]
     pub role: i32,
     /// It once had more members than `fanout_limit`.
     #[prost(bool, tag = "8")]
     pub large: bool,
     /// From where on members see it.
-    #[prost(enumeration = "crate::body::History", tag = "9")]
+    #[prost(enumeration = "crate::room::History", tag = "9")]
     pub history: i32,
 }
 
@@ -452,7 +452,7 @@ pub struct Member {
     #[prost(string, tag = "1")]
     pub user: String,
     /// What the user may do.
-    #[prost(enumeration = "crate::body::Role", tag = "2")]
+    #[prost(enumeration = "crate::role::Role", tag = "2")]
     pub role: i32,
     /// Seq of the entry by which the user joined.
     #[prost(uint64, tag = "3")]

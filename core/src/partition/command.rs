@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn plain_text_is_a_message() {
         let command = Incoming::decode(message("héllo".as_bytes()), 0, 1).command.expect("command");
-        assert_eq!(command.body, Body::Message { text: "héllo".into() });
+        assert_eq!(command.body, Body::message("héllo".into()).expect("text"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, future, stream};
-use weft_proto::{Body, Entry, Partition, RoomId, RoomKind, UserId};
+use weft_proto::{Entry, Membership, Partition, RoomId, RoomKind, UserId};
 use weft_storage::tables::head::Head;
 use weft_storage::tables::member::Member;
 use weft_storage::tables::resend::Resend;
@@ -186,7 +186,7 @@ async fn load_members(
     for command in commands {
         state.rooms.change(&command.room, |room| {
             let Members::Some(known) = &mut room.members else { return };
-            let users = std::iter::once(&command.sender).chain(command.body.user());
+            let users = std::iter::once(&command.sender).chain(command.body.user(&command.sender));
             wanted
                 .extend(users.filter(|user| !known.knows(user)).map(|user| (&command.room, user)));
             known.forget(settled);
@@ -224,14 +224,9 @@ async fn load_accounts(
 /// The users whom the commands put into groups.
 fn joining(commands: &[&Command]) -> BTreeSet<UserId> {
     let mut joining = BTreeSet::new();
-    for command in commands {
-        match &command.body {
-            Body::Create { members, .. } => {
-                joining.insert(command.sender.clone());
-                joining.extend(members.iter().cloned());
-            }
-            Body::Add { user, .. } => drop(joining.insert(user.clone())),
-            _ => {}
+    for Command { body, sender, .. } in commands {
+        if body.kind().membership == Membership::Joins {
+            joining.extend(body.users(sender).into_iter().cloned());
         }
     }
     joining
@@ -239,21 +234,11 @@ fn joining(commands: &[&Command]) -> BTreeSet<UserId> {
 
 /// The users whose accounts the commands need.
 fn named(state: &State, commands: &[&Command]) -> BTreeSet<UserId> {
-    let mut wanted: BTreeSet<UserId> = BTreeSet::new();
+    let mut wanted = joining(commands);
     for command in commands {
         let is_new = state.rooms.get(&command.room).is_none_or(|room| room.head.seq == 0);
-        match &command.body {
-            Body::Create { members, .. } => {
-                wanted.insert(command.sender.clone());
-                wanted.extend(members.iter().cloned());
-            }
-            Body::Add { user, .. } => {
-                wanted.insert(user.clone());
-            }
-            _ if is_new => {
-                wanted.extend(command.room.direct_users().into_iter().flat_map(|(a, b)| [a, b]));
-            }
-            _ => {}
+        if is_new {
+            wanted.extend(command.room.direct_users().into_iter().flat_map(|(a, b)| [a, b]));
         }
     }
     wanted
@@ -266,7 +251,7 @@ mod tests {
 
     use async_trait::async_trait;
     use tokio::time::{Instant, sleep};
-    use weft_proto::{ClientId, Role};
+    use weft_proto::{Body, ClientId, Role};
     use weft_storage::engine::Pair;
     use weft_storage::memory::Memory;
     use weft_storage::{Batch, Store};
@@ -321,7 +306,7 @@ mod tests {
         }
         store.commit(batch).await.expect("commit");
         let incoming = |number| {
-            let body = Body::Message { text: "x".into() };
+            let body = Body::message("x".into()).expect("text");
             let command = Command {
                 sender: alice.clone(),
                 room: group(number),

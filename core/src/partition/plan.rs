@@ -225,7 +225,7 @@ impl Plan {
         let own_id = client_id.filter(|_| made_by.is_none());
         // What the relay made names the message for resends, and for nothing else.
         let given_id = client_id.filter(|_| made_by != Some(MadeBy::Relay));
-        let cost = Cost::of(state.rooms.get(&id).ok_or_else(not_loaded)?, &body, bytes);
+        let cost = Cost::of(state.rooms.get(&id).ok_or_else(not_loaded)?, &sender, &body, bytes);
         let key = client_id.map(|client_id| (id.clone(), sender.clone(), client_id));
         if sabotage::is_out(Rule::ResendsFirst) {
             self.may_ask(quota, (&sender, cost), own_id, times)?;
@@ -288,7 +288,7 @@ impl Plan {
         rules::apply(room, &change);
         let head = &mut room.head;
         head.seq += 1;
-        head.ordinal += u64::from(matches!(body, Body::Message { .. }));
+        head.ordinal += u64::from(body.kind().is_unread);
         head.time_ms = head.time_ms.max(now_ms);
         sabotage::panic_on(&body);
         let entry = Entry {

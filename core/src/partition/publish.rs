@@ -60,14 +60,7 @@ pub fn event(
         RoomKind::Direct => Subject::EventDirect { partition },
         RoomKind::Group => Subject::EventGroup { partition, room: entry.room.clone() },
     };
-    let head = EventHead {
-        room: entry.room.clone(),
-        seq: entry.seq,
-        kind: entry.body.kind(),
-        position,
-        position_before,
-        user: entry.user().cloned(),
-    };
+    let head = EventHead::of(entry, position, position_before);
     EventMessage { subject, head: head.to_string(), frame: entry.to_frame().into(), also }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use weft_proto::limits::FANOUT_LIMIT;
-use weft_proto::{Body, UserId};
+use weft_proto::{Body, Membership, UserId};
 
 use super::rooms::Room;
 
@@ -40,12 +40,14 @@ pub struct Cost(u64);
 impl Cost {
     /// Of a command of so many bytes to this room. A text to another person costs one command.
     #[must_use]
-    pub fn of(room: &Room, body: &Body, bytes: usize) -> Self {
-        let (receivers, added) = match body {
-            Body::Create { members, .. } => (members.len(), members.len()),
-            // Of a large group it is the sessions that hear it.
-            _ => ((room.head.member_count as usize).min(FANOUT_LIMIT), 0),
+    pub fn of(room: &Room, sender: &UserId, body: &Body, bytes: usize) -> Self {
+        // One is what the command itself costs.
+        let added = match body.kind().membership {
+            Membership::Joins => body.users(sender).len().saturating_sub(1),
+            Membership::Stays | Membership::Leaves => 0,
         };
+        // Of a large group it is the sessions that hear it.
+        let receivers = (room.head.member_count as usize).min(FANOUT_LIMIT).max(added);
         let count = |count: usize| count as u64;
         Self(
             MICRO
@@ -143,6 +145,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use weft_proto::History;
+    use weft_proto::kind::Create;
     use weft_storage::tables::head::Head;
 
     use super::*;
@@ -160,19 +163,19 @@ mod tests {
     }
 
     fn text() -> Body {
-        Body::Message { text: "x".into() }
+        Body::message("x".into()).expect("text")
     }
 
     fn create(members: usize) -> Body {
         let members = (0..members).map(|n| user(&format!("u{n}"))).collect();
-        Body::Create { title: "t".into(), members, history: History::All }
+        Body::Create(Create { title: "t".into(), members, history: History::All })
     }
 
     #[test]
     fn a_flood_waits_and_others_do_not() {
         let quota = Quota::new(QuotaLimits { rate_per_s: 10, burst: 3 });
         let (flood, calm) = (user("flood"), user("calm"));
-        let one = Cost::of(&room(0), &text(), 0);
+        let one = Cost::of(&room(0), &user("alice"), &text(), 0);
         assert!((0..3).all(|_| quota.take(&flood, one, 1_000).is_ok()));
         assert_eq!(quota.take(&flood, one, 1_000), Err(100));
         assert_eq!(quota.take(&flood, one, 1_040), Err(60));
@@ -186,7 +189,8 @@ mod tests {
     #[test]
     fn who_puts_many_into_groups_pays_for_each_of_them() {
         let quota = Quota::new(QuotaLimits { rate_per_s: 50, burst: 200 });
-        let (mallory, crowd) = (user("mallory"), Cost::of(&room(0), &create(99), 2_000));
+        let (mallory, crowd) =
+            (user("mallory"), Cost::of(&room(0), &user("alice"), &create(99), 2_000));
         assert_eq!(quota.take(&mallory, crowd, 0), Ok(()));
         let wait_ms = quota.take(&mallory, crowd, 0).expect_err("a second one at once");
         assert!((20..100).contains(&wait_ms), "{wait_ms}");
@@ -197,14 +201,14 @@ mod tests {
 
     #[test]
     fn what_is_large_is_paid_for_and_never_impossible() {
-        let cost = |members, bytes| Cost::of(&room(members), &text(), bytes).0;
+        let cost = |members, bytes| Cost::of(&room(members), &user("alice"), &text(), bytes).0;
         assert_eq!(cost(0, 0), MICRO);
         assert_eq!(cost(100, 0), 2 * MICRO);
         assert_eq!(cost(100_000, 0), 2 * MICRO, "a large group is handed on as one");
         assert_eq!(cost(0, 4_096 + 655_360), 11 * MICRO);
         // More than a full bucket: passes where it is full, and the next one waits for long.
         let quota = Quota::new(QuotaLimits { rate_per_s: 10, burst: 20 });
-        let (sender, crowd) = (user("alice"), Cost::of(&room(0), &create(99), 0));
+        let (sender, crowd) = (user("alice"), Cost::of(&room(0), &user("alice"), &create(99), 0));
         assert_eq!(quota.take(&sender, crowd, 0), Ok(()));
         let wait_ms = quota.take(&sender, Cost(MICRO), 0).expect_err("it owes");
         assert_eq!(wait_ms, (100_990 - 20_000 + 1_000) / 10);

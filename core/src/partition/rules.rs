@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use weft_proto::kind::{Add, ChangeRole, Create, Leave, Remove, Rename};
 use weft_proto::limits::{FANOUT_LIMIT, GROUP_MEMBERS_MAX, GROUPS_PER_USER_MAX};
 use weft_proto::{ApiError, Body, ErrorCode, Role, RoomId, UserId};
 use weft_storage::tables::head::Head;
@@ -41,7 +42,7 @@ pub fn decide(
 ) -> Result<Change, ApiError> {
     match id.direct_users() {
         Some(users) => decide_direct(&users, &room.head, sender, body, accounts),
-        None if matches!(body, Body::Create { .. }) => create(&room.head, sender, body, accounts),
+        None if matches!(body, Body::Create(_)) => create(&room.head, sender, body, accounts),
         None => decide_group(room, seq, sender, body, accounts),
     }
 }
@@ -56,7 +57,7 @@ fn decide_direct(
     if sender != a && sender != b {
         return Err(no(ErrorCode::NotMember, "a direct room belongs to its two users"));
     }
-    if !matches!(body, Body::Message { .. }) {
+    if !body.kind().is_for_direct {
         return Err(no(ErrorCode::BadRequest, "a direct room takes messages only"));
     }
     if head.seq == 0 {
@@ -76,7 +77,9 @@ fn create(
     body: &Body,
     accounts: &HashSet<UserId>,
 ) -> Result<Change, ApiError> {
-    let Body::Create { title, members, history } = body else { return Ok(Change::default()) };
+    let Body::Create(Create { title, members, history }) = body else {
+        return Ok(Change::default());
+    };
     if head.seq != 0 {
         return Err(no(ErrorCode::RoomExists, "the room's id is taken"));
     }
@@ -109,15 +112,15 @@ fn decide_group(
         .role(sender)
         .ok_or_else(|| no(ErrorCode::NotMember, "the sender is not a member of the room"))?;
     match body {
-        Body::Message { .. } | Body::Create { .. } => Ok(Change::default()),
-        Body::Rename { title } => {
+        Body::Text(_) | Body::Create(_) => Ok(Change::default()),
+        Body::Rename(Rename { title }) => {
             at_least(role, Role::Admin)?;
             Ok(Change { title: Some(title.clone()), ..Change::default() })
         }
-        Body::Add { user, role: given } => add(room, seq, role, user, *given, accounts),
-        Body::Remove { user } => remove(room, seq, sender, role, user),
-        Body::Leave => leave(room, seq, sender, role),
-        Body::Role { user, role: given } => change_role(room, role, user, *given),
+        Body::Add(Add { user, role: given }) => add(room, seq, role, user, *given, accounts),
+        Body::Remove(Remove { user }) => remove(room, seq, sender, role, user),
+        Body::Leave(Leave {}) => leave(room, seq, sender, role),
+        Body::ChangeRole(ChangeRole { user, role: given }) => change_role(room, role, user, *given),
     }
 }
 
@@ -259,11 +262,5 @@ pub fn concerned(entry: &weft_proto::Entry) -> Vec<UserId> {
     if let Some((a, b)) = entry.room.direct_users() {
         return if a == b { vec![a] } else { vec![a, b] };
     }
-    match &entry.body {
-        Body::Create { members, .. } => {
-            let others = members.iter().filter(|user| **user != entry.from).cloned();
-            std::iter::once(entry.from.clone()).chain(others).collect()
-        }
-        _ => entry.user().cloned().into_iter().collect(),
-    }
+    entry.body.users(&entry.from).into_iter().cloned().collect()
 }

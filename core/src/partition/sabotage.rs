@@ -45,7 +45,8 @@ pub const POISON: &str = "poison";
 
 #[cfg(feature = "sabotage")]
 pub(super) fn panic_on(body: &weft_proto::Body) {
-    let is_poison = matches!(body, weft_proto::Body::Message { text } if text == POISON);
+    let is_poison =
+        matches!(body, weft_proto::Body::Text(weft_proto::kind::Text { text }) if text == POISON);
     assert!(!is_poison || !is_out(Rule::PlanningHolds), "poison, on purpose");
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
-use weft_proto::{Body, NodeId, Partition, Position};
+use weft_proto::{Membership, NodeId, Partition, Position};
 use weft_runtime::Clock;
 use weft_storage::{BatchId, Outcome, Store};
 
@@ -200,10 +200,10 @@ impl<L: CommandLog> Worker<L> {
 /// Takes note of who was put into a group, and of who is out of one.
 fn count_groups(groups: &GroupCounts, entries: &[PlannedEntry]) {
     for PlannedEntry { entry, concerned, .. } in entries {
-        match &entry.body {
-            Body::Create { .. } | Body::Add { .. } => concerned.iter().for_each(|u| groups.add(u)),
-            Body::Remove { .. } | Body::Leave => concerned.iter().for_each(|u| groups.remove(u)),
-            _ => {}
+        match entry.body.kind().membership {
+            Membership::Stays => {}
+            Membership::Joins => concerned.iter().for_each(|user| groups.add(user)),
+            Membership::Leaves => concerned.iter().for_each(|user| groups.remove(user)),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Accounts of people and bots, and what others see of them.
 
 use bytes::Bytes;
-use weft_proto::body::check_chars;
+use weft_proto::check::check_chars;
 use weft_proto::limits::{AVATAR_BYTES_MAX, PASSWORD_BYTES, TITLE_CHARS_MAX};
 use weft_proto::{ApiError, ErrorCode, UserId, svc};
 use weft_runtime::Clock;

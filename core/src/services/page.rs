@@ -75,14 +75,7 @@ impl Page {
     pub(super) fn push(&mut self, logged: Logged) {
         let Logged { position, entry, .. } = logged;
         let frame = entry.to_frame().into();
-        let head = EventHead {
-            seq: entry.seq,
-            kind: entry.body.kind(),
-            position,
-            position_before: None,
-            user: entry.user().cloned(),
-            room: entry.room,
-        };
+        let head = EventHead::of(&entry, position, None);
         let entry = LogEntry { head: head.to_string(), frame };
         self.bytes += entry.head.len() + entry.frame.len();
         self.entries.push(entry);

@@ -1,6 +1,6 @@
 //! What is kept of a user's presence: what the user chose, and when they were last seen.
 
-use weft_proto::body::check_chars;
+use weft_proto::check::check_chars;
 use weft_proto::limits::{PRESENCE_USERS_MAX, STATUS_TEXT_CHARS_MAX};
 use weft_proto::presence::{Choice, Chosen};
 use weft_proto::{ApiError, ErrorCode, UserId, svc};

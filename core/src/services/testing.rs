@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use weft_proto::kind::{Add, Create, Leave, Remove, Text};
 use weft_proto::{
     Body, Cursor, DeviceId, Entry, ErrorCode, EventHead, History, Role, RoomId, RoomKind, StoreId,
     UserId, svc,
@@ -48,20 +49,20 @@ pub(super) fn room(name: &str) -> RoomId {
 }
 
 pub(super) fn text(text: &str) -> Body {
-    Body::Message { text: text.into() }
+    Body::Text(Text { text: text.into() })
 }
 
 pub(super) fn create(members: &[&str], history: History) -> Body {
     let members = members.iter().map(|name| user(name)).collect();
-    Body::Create { title: "T".into(), members, history }
+    Body::Create(Create { title: "T".into(), members, history })
 }
 
 pub(super) fn add(name: &str) -> Body {
-    Body::Add { user: user(name), role: Role::Member }
+    Body::Add(Add { user: user(name), role: Role::Member })
 }
 
 pub(super) fn remove(name: &str) -> Body {
-    Body::Remove { user: user(name) }
+    Body::Remove(Remove { user: user(name) })
 }
 
 pub(super) fn code<T>(answer: Result<T, Failure>) -> ErrorCode {
@@ -149,13 +150,13 @@ impl World {
 
     fn is_allowed(&self, id: &RoomId, from: &UserId, body: &Body) -> bool {
         if let Some((a, b)) = id.direct_users() {
-            return (*from == a || *from == b) && matches!(body, Body::Message { .. });
+            return (*from == a || *from == b) && matches!(body, Body::Text(_));
         }
         let members = self.members(id);
         match body {
-            Body::Create { .. } => !self.rooms.contains_key(id),
-            Body::Add { user, .. } => members.contains(from) && !members.contains(user),
-            Body::Remove { user } => {
+            Body::Create(_) => !self.rooms.contains_key(id),
+            Body::Add(Add { user, .. }) => members.contains(from) && !members.contains(user),
+            Body::Remove(Remove { user }) => {
                 members.contains(from) && members.contains(user) && from != user
             }
             _ => members.contains(from),
@@ -166,20 +167,24 @@ impl World {
     fn apply(&mut self, batch: &mut Batch, id: &RoomId, from: UserId, body: Body) -> Entry {
         let room = self.rooms.entry(id.clone()).or_default();
         room.head.seq += 1;
-        room.head.ordinal += u64::from(matches!(body, Body::Message { .. }));
+        room.head.ordinal += u64::from(matches!(body, Body::Text(_)));
         let seq = room.head.seq;
         let mut changed = Vec::new();
         match &body {
-            Body::Create { title, members, history } => {
+            Body::Create(Create { title, members, history }) => {
                 room.head.title.clone_from(title);
                 room.head.history = (*history).into();
                 changed.push((from.clone(), Member::joined(Role::Owner, seq)));
                 changed
                     .extend(members.iter().map(|m| (m.clone(), Member::joined(Role::Member, seq))));
             }
-            Body::Add { user, role } => changed.push((user.clone(), Member::joined(*role, seq))),
-            Body::Remove { user } => changed.push((user.clone(), room.members[user].left(seq))),
-            Body::Leave => changed.push((from.clone(), room.members[&from].left(seq))),
+            Body::Add(Add { user, role }) => {
+                changed.push((user.clone(), Member::joined(*role, seq)))
+            }
+            Body::Remove(Remove { user }) => {
+                changed.push((user.clone(), room.members[user].left(seq)))
+            }
+            Body::Leave(Leave {}) => changed.push((from.clone(), room.members[&from].left(seq))),
             _ => {}
         }
         for (user, row) in changed {

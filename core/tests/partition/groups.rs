@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use weft_core::partition::quota::QuotaLimits;
+use weft_proto::kind::{Add, Leave};
 use weft_proto::limits::GROUPS_PER_USER_MAX;
 use weft_proto::{Body, Role, RoomId};
 use weft_storage::Batch;
@@ -28,10 +29,10 @@ async fn who_is_in_as_many_groups_as_one_may_be_is_put_into_no_more() {
     let refused = Some("too_many_groups".to_owned());
     assert_eq!(send(2, "more", create(&["victim", "bob"])).await, refused);
     assert_eq!(send(3, "more", create(&["bob"])).await, None);
-    let add = |name: &str| Body::Add { user: user_id(name), role: Role::Member };
+    let add = |name: &str| Body::Add(Add { user: user_id(name), role: Role::Member });
     assert_eq!(send(4, "more", add("victim")).await, refused);
     // Whoever leaves one makes room.
-    world.send("victim", "last", Some(id(5)), &Body::Leave).await;
+    world.send("victim", "last", Some(id(5)), &Body::Leave(Leave {})).await;
     assert_eq!(send(6, "more", add("victim")).await, None);
     assert_eq!(send(7, "more", text("welcome")).await, None);
     owner.leave().await.expect("leave");

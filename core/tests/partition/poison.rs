@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use weft_core::partition::sabotage::{POISON, Rule, take_out};
 use weft_core::partition::take::read_row;
+use weft_proto::kind::{ChangeRole, Create};
 use weft_proto::{Body, Role};
 use weft_storage::tables::dead_letter::Kept;
 
@@ -72,11 +73,11 @@ async fn what_a_panic_left_half_changed_is_dropped_and_what_was_underway_is_answ
     take_out(Some(Rule::PlanningHolds));
     let world = World::new(&["alice", "bob"]).await;
     let owner = world.own("n1").await;
-    let create = Body::Create {
+    let create = Body::Create(Create {
         title: "Team".into(),
         members: vec![user_id("bob")],
         history: weft_proto::History::All,
-    };
+    });
     assert_eq!(world.send("alice", "team", Some(id(1)), &create).await["seq"], 1);
     world.gate(false);
     let before = *world.engine.commits.borrow();
@@ -84,7 +85,7 @@ async fn what_a_panic_left_half_changed_is_dropped_and_what_was_underway_is_answ
     grown(&world.engine.commits, before).await;
     let before = *world.engine.snapshots.borrow();
     let poison = world.publish("alice", "team", Some(id(3)), &text(POISON));
-    let role = Body::Role { user: user_id("bob"), role: Role::Admin };
+    let role = Body::ChangeRole(ChangeRole { user: user_id("bob"), role: Role::Admin });
     let behind = world.publish("alice", "team", Some(id(4)), &role);
     grown(&world.engine.snapshots, before).await;
     world.gate(true);

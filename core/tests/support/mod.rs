@@ -18,6 +18,7 @@ use weft_core::partition::quota::{Quota, QuotaLimits};
 use weft_core::partition::worker::Worker;
 use weft_core::{Error, StoreHealth};
 use weft_nats::{EventMessage, IngestMessage, MadeBy, ReplyTo, Trimmed};
+use weft_proto::kind::Text;
 use weft_proto::{Body, ClientId, EventHead, NodeId, Partition, RoomId, Tick, UserId};
 use weft_runtime::{Clock, ManualClock};
 use weft_storage::memory::Memory;
@@ -464,7 +465,7 @@ pub fn user_id(name: &str) -> UserId {
 }
 
 pub fn text(text: &str) -> Body {
-    Body::Message { text: text.into() }
+    Body::Text(Text { text: text.into() })
 }
 
 /// Waits until a counter has grown beyond a value.

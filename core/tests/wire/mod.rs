@@ -14,6 +14,7 @@ use weft_nats::{
     AssetOptions, Bus, BusOptions, Filter, IngestLog, IngestPublisher, IngestSignals, LogInfo,
     NatsServer, ServerOptions, Signal, Subscription, find_or_install,
 };
+use weft_proto::kind::Text;
 use weft_proto::{Body, ClientId, NodeId, RoomId, Tick, UserId};
 use weft_runtime::{Clock, SystemClock};
 use weft_storage::memory::Memory;
@@ -225,7 +226,7 @@ impl Sender {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let now_ms = u64::try_from(now.expect("after 1970").as_millis()).expect("fits");
         let id = ClientId::from_parts(now_ms, u128::from(self.sent)).to_string();
-        let body = Body::Message { text: "x".into() }.to_json();
+        let body = Body::Text(Text { text: "x".into() }).to_json();
         let (alice, room) = (user("alice"), room());
         loop {
             self.attempts += 1;

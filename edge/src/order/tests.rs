@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use weft_proto::Membership;
+
 use super::*;
 
 fn me() -> UserId {
@@ -17,19 +19,21 @@ fn position(seq: u64) -> Position {
     Position::new(seq * 10, 0)
 }
 
-fn head(seq: u64, kind: Kind) -> EventHead {
+fn head(seq: u64, membership: Membership) -> EventHead {
     EventHead {
         room: room(),
         seq,
-        kind,
+        kind: "any".into(),
         position: position(seq),
         position_before: (seq > 1).then(|| position(seq - 1)),
-        user: matches!(kind, Kind::Add | Kind::Remove | Kind::Leave).then(me),
+        user: (membership != Membership::Stays).then(me),
+        membership,
+        is_unread: membership == Membership::Stays,
     }
 }
 
 fn message(seq: u64) -> EventHead {
-    head(seq, Kind::Message)
+    head(seq, Membership::Stays)
 }
 
 fn member_at(read: u64) -> Order {
@@ -84,7 +88,7 @@ fn who_joins_starts_at_the_joining() {
     let mut order = Order::new(me());
     order.synced(position(2));
     // Another joining and leaving may have been lost before it.
-    let add = head(9, Kind::Add);
+    let add = head(9, Membership::Joins);
     assert_eq!(order.offer(&add), repair_joining(Since::Position(position(2)), 8, 2));
     assert!(!order.offer_stored(&message(8)));
     order.cover(&room(), 8);
@@ -97,15 +101,15 @@ fn who_joins_starts_at_the_joining() {
 #[test]
 fn who_leaves_gets_nothing_until_the_next_joining() {
     let mut order = member_at(4);
-    assert_eq!(order.offer(&head(5, Kind::Remove)), Verdict::Put);
+    assert_eq!(order.offer(&head(5, Membership::Leaves)), Verdict::Put);
     assert!(!order.is_in(&room()));
     assert_eq!(order.offer(&message(6)), Verdict::Drop);
     assert!(!order.offer_stored(&message(7)));
-    assert_eq!(order.offer(&head(5, Kind::Remove)), Verdict::Drop);
-    assert_eq!(order.offer(&head(8, Kind::Add)), repair_joining(Since::Seq(5), 7, 4));
+    assert_eq!(order.offer(&head(5, Membership::Leaves)), Verdict::Drop);
+    assert_eq!(order.offer(&head(8, Membership::Joins)), repair_joining(Since::Seq(5), 7, 4));
     assert!(!order.offer_stored(&message(6)));
     order.cover(&room(), 7);
-    assert_eq!(order.offer(&head(8, Kind::Add)), Verdict::Put);
+    assert_eq!(order.offer(&head(8, Membership::Joins)), Verdict::Put);
     assert_eq!(order.offer(&message(9)), Verdict::Put);
 }
 
@@ -113,10 +117,10 @@ fn who_leaves_gets_nothing_until_the_next_joining() {
 fn a_removal_that_was_missed_is_found_by_the_repair() {
     let mut order = member_at(4);
     assert_eq!(order.offer(&message(5)), Verdict::Put);
-    let add = head(9, Kind::Add);
+    let add = head(9, Membership::Joins);
     assert_eq!(order.offer(&add), repair(Since::Seq(5), 8));
     assert!(order.offer_stored(&message(6)));
-    assert!(order.offer_stored(&head(7, Kind::Remove)));
+    assert!(order.offer_stored(&head(7, Membership::Leaves)));
     // A group whose history is open shows its members what was said while they were away.
     assert!(!order.offer_stored(&message(8)));
     order.cover(&room(), 8);
@@ -138,8 +142,8 @@ fn what_the_store_refuses_does_not_go_out() {
 #[test]
 fn an_old_joining_that_comes_again_changes_nothing() {
     let mut order = member_at(9);
-    assert_eq!(order.offer(&head(3, Kind::Add)), Verdict::Drop);
-    assert_eq!(order.offer(&head(4, Kind::Remove)), Verdict::Drop);
+    assert_eq!(order.offer(&head(3, Membership::Joins)), Verdict::Drop);
+    assert_eq!(order.offer(&head(4, Membership::Leaves)), Verdict::Drop);
     assert!(order.is_in(&room()));
 }
 
@@ -174,8 +178,8 @@ fn a_notice_concerns_members_alone() {
     assert_eq!(order.notice(&notice(9, None)), None);
     assert_eq!(order.notice(&notice(4, Some(3))), None);
     assert_eq!(order.notice(&notice(9, Some(6))), missing_joining(Since::Seq(5), 9, 4));
-    assert!(order.offer_stored(&head(6, Kind::Add)));
-    assert!(order.offer_stored(&head(7, Kind::Remove)));
+    assert!(order.offer_stored(&head(6, Membership::Joins)));
+    assert!(order.offer_stored(&head(7, Membership::Leaves)));
     order.cover(&room(), 9);
     assert_eq!(order.notice(&notice(12, None)), None);
     assert_eq!(order.notice(&notice(12, Some(7))), missing_joining(Since::Seq(9), 12, 4));
@@ -199,8 +203,8 @@ fn what_a_sync_has_covered_is_not_put_out_by_a_repair() {
     order.synced(position(6));
     // Added and removed before the sync, by its own cursor on another edge.
     assert_eq!(order.notice(&notice(9, Some(5))), missing_joining(Since::Seq(4), 9, 6));
-    assert!(!order.offer_stored(&head(5, Kind::Add)));
-    assert!(!order.offer_stored(&head(6, Kind::Remove)));
+    assert!(!order.offer_stored(&head(5, Membership::Joins)));
+    assert!(!order.offer_stored(&head(6, Membership::Leaves)));
     order.cover(&room(), 9);
     assert!(!order.is_in(&room()));
 }
@@ -215,7 +219,7 @@ fn another_stores_positions_start_anew() {
 
 /// The store and the wire of one room, and a session that listens.
 struct World {
-    kinds: Vec<Kind>,
+    kinds: Vec<Membership>,
     order: Order,
     out: Vec<u64>,
     page_entries: usize,
@@ -233,14 +237,14 @@ impl World {
 
     fn is_member_before(&self, seq: u64) -> bool {
         let before = &self.kinds[..seq as usize - 1];
-        let last = before.iter().rev().find(|kind| **kind != Kind::Message);
+        let last = before.iter().rev().find(|kind| **kind != Membership::Stays);
         // Who is neither added nor removed here was a member from the start.
-        !matches!(last, Some(Kind::Remove | Kind::Leave))
+        !matches!(last, Some(Membership::Leaves))
     }
 
     /// Entry `seq` concerns the user: a member then, joining or leaving by it.
     fn was_member_at(&self, seq: u64) -> bool {
-        self.is_member_before(seq) || self.kinds[seq as usize - 1] == Kind::Add
+        self.is_member_before(seq) || self.kinds[seq as usize - 1] == Membership::Joins
     }
 
     fn put_stored(&mut self, seqs: Vec<u64>) {
@@ -266,7 +270,7 @@ impl World {
 
     /// An audit of the entries after `since` says where the room's head is.
     fn audit(&mut self, since: u64, to: u64) {
-        let concerns = |seq: &u64| self.kinds[*seq as usize - 1] != Kind::Message;
+        let concerns = |seq: &u64| self.kinds[*seq as usize - 1] != Membership::Stays;
         let concerned = (since + 1..=to).find(concerns);
         // Nobody tells who is no member, unless it concerns them.
         if since == to || (concerned.is_none() && !self.order.is_in(&room())) {
@@ -285,8 +289,9 @@ impl World {
             Since::Position(after) => (1..).find(|seq| position(*seq) > after).expect("endless"),
         };
         let through = missing.to.min(first + self.page_entries as u64 - 1);
-        let joins =
-            |seq: &u64, after| position(*seq) > after && self.kinds[*seq as usize - 1] == Kind::Add;
+        let joins = |seq: &u64, after| {
+            position(*seq) > after && self.kinds[*seq as usize - 1] == Membership::Joins
+        };
         let joined = missing.joined_after.map_or(first, |after| {
             let all = first..=self.kinds.len() as u64;
             all.clone().find(|seq| joins(seq, after)).unwrap_or(all.end() + 1)
@@ -305,16 +310,16 @@ impl World {
     }
 }
 
-fn kinds() -> impl Strategy<Value = Vec<Kind>> {
+fn kinds() -> impl Strategy<Value = Vec<Membership>> {
     prop::collection::vec(prop_oneof![6 => Just(true), 1 => Just(false)], 3..60).prop_map(|list| {
         let mut member = true;
         list.into_iter()
             .map(|is_message| {
                 if is_message {
-                    return Kind::Message;
+                    return Membership::Stays;
                 }
                 member = !member;
-                if member { Kind::Add } else { Kind::Remove }
+                if member { Membership::Joins } else { Membership::Leaves }
             })
             .collect()
     })

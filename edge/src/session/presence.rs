@@ -14,7 +14,7 @@ use axum::extract::ws::Utf8Bytes;
 use tokio::sync::{Notify, oneshot};
 use weft_presence::{Visit, Watcher};
 use weft_proto::frame::Reply;
-use weft_proto::{EventHead, Kind, Presence, RoomKind, UserId};
+use weft_proto::{EventHead, Membership, Presence, RoomKind, UserId};
 
 use super::pump::TokenCell;
 use crate::auth::Caller;
@@ -107,10 +107,7 @@ impl SessionPresence {
 
     /// An entry was put out: it may be one by which the user's rooms change.
     pub(super) fn on_entry(&self, head: &EventHead) {
-        let changes_members = match head.kind {
-            Kind::Create | Kind::Add | Kind::Remove | Kind::Leave => true,
-            Kind::Message | Kind::Rename | Kind::Role => false,
-        };
+        let changes_members = head.membership != Membership::Stays;
         let is_new = head.seq == 1 && head.room.kind() == RoomKind::Direct;
         let sees_somebody = self.visit.is_some() || self.with_seen(|seen| !seen.asked.is_empty());
         if (changes_members || is_new) && sees_somebody {

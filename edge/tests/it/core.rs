@@ -10,6 +10,7 @@ use bytes::Bytes;
 use weft_nats::subject::WEFT_ENTRY;
 use weft_nats::{Bus, IngestLog, Services, Subject};
 use weft_proto::frame::{Ack, error_frame};
+use weft_proto::kind::Create;
 use weft_proto::presence::{Choice, Chosen};
 use weft_proto::svc::{
     Audit, CheckLogins, CheckedLogins, ChooseStatus, Empty, GetKeys, Groups, Keys, ListGroups,
@@ -18,7 +19,8 @@ use weft_proto::svc::{
 };
 use weft_proto::token::Claims;
 use weft_proto::{
-    ApiError, Body, Cursor, Entry, ErrorCode, EventHead, Kind, Position, RoomId, StoreId, UserId,
+    ApiError, Body, Cursor, Entry, ErrorCode, EventHead, Membership, Position, RoomId, StoreId,
+    UserId,
 };
 
 use crate::common::{KID, PUBLIC, room, user};
@@ -163,7 +165,7 @@ impl Core {
         let stream_seq = state.applied;
         let position = Position::new(state.last_position, 0);
         let mut users = match &body {
-            Body::Create { members, .. } => members.clone(),
+            Body::Create(Create { members, .. }) => members.clone(),
             _ => Vec::new(),
         };
         let log = state.logs.entry(room.clone()).or_default();
@@ -177,14 +179,8 @@ impl Core {
             time_ms: 1,
             body,
         };
-        let head = EventHead {
-            room: room.clone(),
-            seq,
-            kind: entry.body.kind(),
-            position,
-            position_before: log.last().map(|before| before.head.position),
-            user: entry.user().cloned(),
-        };
+        let before = log.last().map(|before| before.head.position);
+        let head = EventHead::of(&entry, position, before);
         users.extend(head.user.clone());
         let frame = entry.to_frame().into();
         log.push(Logged { head: head.clone(), frame, users, stream_seq });
@@ -435,7 +431,7 @@ fn caller(token: &str) -> UserId {
 fn is_member(me: &UserId, log: &[Logged], before: u64) -> bool {
     let mine = |entry: &&Logged| entry.head.seq < before && entry.users.contains(me);
     let last = log.iter().rev().find(mine);
-    last.is_some_and(|entry| matches!(entry.head.kind, Kind::Add | Kind::Create))
+    last.is_some_and(|entry| entry.head.membership == Membership::Joins)
 }
 
 /// A member at that entry, or joining by it.

@@ -1,13 +1,14 @@
 //! What goes out on a socket, whatever the wire does.
 
 use serde_json::json;
+use weft_proto::kind::{Add, Remove};
 use weft_proto::{Body, Role};
 
 use crate::client::Client;
 use crate::common::{World, eventually, room, user};
 
 fn add(name: &str) -> Body {
-    Body::Add { user: user(name), role: Role::Member }
+    Body::Add(Add { user: user(name), role: Role::Member })
 }
 
 /// Nothing came but the answer.
@@ -152,7 +153,7 @@ async fn a_joined_group_starts_at_the_joining_and_ends_at_the_leaving() {
     world.core.say(&group, "live").await;
     assert_eq!(alice.seqs(1).await, [8]);
 
-    let leaving = world.core.commit(&group, "bob", Body::Remove { user: user("alice") });
+    let leaving = world.core.commit(&group, "bob", Body::Remove(Remove { user: user("alice") }));
     world.core.publish(&leaving, &["alice"]).await;
     assert_eq!(alice.seqs(1).await, [9]);
     world.core.say(&group, "secret").await;
@@ -173,7 +174,7 @@ async fn a_leaving_during_an_outage_ends_the_group() {
     assert_eq!(alice.seqs(1).await, [2]);
     world.kill_nats().await;
     // The event of the leaving never comes.
-    world.core.commit(&group, "bob", Body::Remove { user: user("alice") });
+    world.core.commit(&group, "bob", Body::Remove(Remove { user: user("alice") }));
     world.restart_nats().await;
     let removed = alice.next().await;
     assert_eq!(removed["kind"], "remove", "{removed}");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use weft_edge::Limits;
+use weft_proto::kind::{Add, Create, Remove};
 use weft_proto::{Body, Role};
 
 use crate::client::Client;
@@ -16,7 +17,7 @@ async fn world() -> World {
 }
 
 fn add(name: &str) -> Body {
-    Body::Add { user: user(name), role: Role::Member }
+    Body::Add(Add { user: user(name), role: Role::Member })
 }
 
 /// Nothing is missing: a new session from the newest cursor gets these alone.
@@ -79,24 +80,24 @@ async fn memberships_are_found() {
     // All of it is lost: added, removed and added again, and what was said between.
     world.core.commit(&team, "bob", add("alice"));
     world.core.text(&team, "3");
-    world.core.commit(&team, "bob", Body::Remove { user: user("alice") });
+    world.core.commit(&team, "bob", Body::Remove(Remove { user: user("alice") }));
     world.core.text(&team, "secret");
     world.core.commit(&team, "bob", add("alice"));
     world.core.text(&team, "7");
     assert_eq!(alice.seqs(5).await, [2, 3, 4, 6, 7]);
     world.core.say(&team, "live").await;
     assert_eq!(alice.seqs(1).await, [8]);
-    let create = Body::Create {
+    let create = Body::Create(Create {
         title: "Club".into(),
         members: vec![user("alice")],
         history: weft_proto::History::All,
-    };
+    });
     world.core.commit(&club, "bob", create);
     assert_eq!(alice.seqs(1).await, [1]);
     world.core.say(&club, "live").await;
     assert_eq!(alice.seqs(1).await, [2]);
     // Removed: the last that comes.
-    world.core.commit(&team, "bob", Body::Remove { user: user("alice") });
+    world.core.commit(&team, "bob", Body::Remove(Remove { user: user("alice") }));
     let removed = alice.next().await;
     assert_eq!((&removed["kind"], &removed["seq"]), (&json!("remove"), &json!(9)));
     world.core.say(&team, "secret").await;

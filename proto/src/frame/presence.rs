@@ -1,9 +1,14 @@
 //! Requests about presence.
 
-use super::RawFrame;
-use crate::body::missing;
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use super::{Request, or_default};
+use crate::check::{check_chars, empty};
 use crate::error::{ApiError, ErrorCode};
 use crate::ids::UserId;
+use crate::json::read_object;
 use crate::limits::{PRESENCE_USERS_MAX, STATUS_TEXT_CHARS_MAX};
 use crate::presence::Choice;
 use crate::room::RoomId;
@@ -52,58 +57,78 @@ pub struct Users {
     pub room: Option<RoomId>,
 }
 
-/// `None` where `word` is not about presence.
-pub(super) fn check(
-    word: &str,
-    raw: &mut RawFrame<'_>,
-) -> Option<Result<PresenceRequest, ApiError>> {
-    let request = match word {
-        "presence.get" => named(raw).map(PresenceRequest::Get),
-        "presence.watch" => named(raw).map(PresenceRequest::Watch),
-        "presence.unwatch" => users(raw).map(|users| PresenceRequest::Unwatch { users }),
-        "presence.count" => room(raw)
-            .and_then(|room| room.ok_or_else(|| missing("room")))
-            .map(|room| PresenceRequest::Count { room }),
-        "presence.set" => set(raw),
-        "presence.own" => Ok(PresenceRequest::Own),
-        "presence.idle" => {
-            raw.idle.map(|idle| PresenceRequest::Idle { idle }).ok_or_else(|| missing("idle"))
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    users: Vec<Cow<'a, str>>,
+    #[serde(borrow)]
+    room: Option<Cow<'a, str>>,
+}
+
+impl Named<'_> {
+    fn check(self) -> Result<Users, ApiError> {
+        if self.users.is_empty() {
+            return Err(empty("users"));
         }
-        _ => return None,
-    };
-    Some(request)
-}
-
-fn named(raw: &mut RawFrame<'_>) -> Result<Users, ApiError> {
-    Ok(Users { users: users(raw)?, room: room(raw)? })
-}
-
-fn users(raw: &mut RawFrame<'_>) -> Result<Vec<UserId>, ApiError> {
-    let users = raw.users.take().ok_or_else(|| missing("users"))?;
-    if users.is_empty() {
-        return Err(ApiError::new(ErrorCode::BadRequest, "the field users is empty"));
+        if self.users.len() > PRESENCE_USERS_MAX {
+            let message = format!("the field users has at most {PRESENCE_USERS_MAX} users");
+            return Err(ApiError::new(ErrorCode::TooLong, message));
+        }
+        let users = self.users.iter().map(|user| UserId::new(user)).collect::<Result<_, _>>()?;
+        Ok(Users { users, room: self.room.map(|room| RoomId::new(&room)).transpose()? })
     }
-    if users.len() > PRESENCE_USERS_MAX {
-        let message = format!("the field users has at most {PRESENCE_USERS_MAX} users");
-        return Err(ApiError::new(ErrorCode::TooLong, message));
-    }
-    users.iter().map(|user| UserId::new(user)).collect()
 }
 
-fn room(raw: &mut RawFrame<'_>) -> Result<Option<RoomId>, ApiError> {
-    raw.room.take().map(|room| RoomId::new(&room)).transpose()
+pub(super) fn read_get(text: &str) -> Result<Request, ApiError> {
+    let users = read_object::<Named<'_>>(text)?.check()?;
+    Ok(Request::Presence(PresenceRequest::Get(users)))
 }
 
-fn set(raw: &mut RawFrame<'_>) -> Result<PresenceRequest, ApiError> {
-    let choice = raw.status.ok_or_else(|| missing("status"))?;
-    let text = raw.text.take().unwrap_or_default();
-    if text.chars().count() > STATUS_TEXT_CHARS_MAX {
-        let message = format!("the field text has more than {STATUS_TEXT_CHARS_MAX} characters");
-        return Err(ApiError::new(ErrorCode::TooLong, message));
-    }
+pub(super) fn read_watch(text: &str) -> Result<Request, ApiError> {
+    let users = read_object::<Named<'_>>(text)?.check()?;
+    Ok(Request::Presence(PresenceRequest::Watch(users)))
+}
+
+pub(super) fn read_unwatch(text: &str) -> Result<Request, ApiError> {
+    let Users { users, .. } = read_object::<Named<'_>>(text)?.check()?;
+    Ok(Request::Presence(PresenceRequest::Unwatch { users }))
+}
+
+#[derive(Deserialize)]
+struct Count<'a> {
+    #[serde(borrow)]
+    room: Cow<'a, str>,
+}
+
+pub(super) fn read_count(text: &str) -> Result<Request, ApiError> {
+    let Count { room } = read_object(text)?;
+    Ok(Request::Presence(PresenceRequest::Count { room: RoomId::new(&room)? }))
+}
+
+#[derive(Deserialize)]
+struct Set {
+    status: Choice,
+    #[serde(default, deserialize_with = "or_default")]
+    text: String,
+    #[serde(default, deserialize_with = "or_default")]
+    text_until: u64,
+}
+
+pub(super) fn read_set(text: &str) -> Result<Request, ApiError> {
+    let Set { status: choice, text, text_until: text_until_ms } = read_object(text)?;
+    check_chars("text", &text, STATUS_TEXT_CHARS_MAX)?;
     if text.chars().any(char::is_control) {
         return Err(ApiError::new(ErrorCode::BadRequest, "the field text has to be one line"));
     }
-    let text_until_ms = raw.text_until.unwrap_or(0);
-    Ok(PresenceRequest::Set { choice, text: text.into_owned(), text_until_ms })
+    Ok(Request::Presence(PresenceRequest::Set { choice, text, text_until_ms }))
+}
+
+#[derive(Deserialize)]
+struct Idle {
+    idle: bool,
+}
+
+pub(super) fn read_idle(text: &str) -> Result<Request, ApiError> {
+    let Idle { idle } = read_object(text)?;
+    Ok(Request::Presence(PresenceRequest::Idle { idle }))
 }

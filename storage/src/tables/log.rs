@@ -32,9 +32,6 @@ pub struct Logged {
     pub position: Position,
     /// The entry.
     pub entry: Entry,
-    /// How long its stored form is. Longer than [`Entry::to_stored`] makes it: it has a field that
-    /// this Weft does not know.
-    pub stored_bytes: usize,
 }
 
 /// How much one read gives at the most; it ends after the entry that passes `bytes_max`.
@@ -76,17 +73,6 @@ pub fn put(batch: &mut Batch, order: u16, entry: &Entry) {
     for (chunk, part) in rest.chunks(CHUNK_BYTES_MAX).zip(1..) {
         batch.set(key(&entry.room, entry.seq, part), chunk.to_vec());
     }
-}
-
-/// About how many bytes [`put`] adds to a batch.
-#[must_use]
-pub fn size_bytes(entry: &Entry) -> usize {
-    let body = match &entry.body {
-        weft_proto::Body::Message { text } => text.len(),
-        weft_proto::Body::Create { members, .. } => 66 * members.len() + 800,
-        _ => 800,
-    };
-    body + 2 * entry.room.as_str().len() + 200
 }
 
 /// The first entries with a seq in `seqs`, oldest first.
@@ -242,7 +228,7 @@ fn assemble(room: &RoomId, seq: u64, rows: &[Bytes]) -> Result<Logged, Error> {
     };
     let entry = Entry::from_stored(room.clone(), plain)
         .map_err(|error| corrupt(room, seq, &error.to_string()))?;
-    Ok(Logged { position, entry, stored_bytes: plain.len() })
+    Ok(Logged { position, entry })
 }
 
 fn corrupt(room: &RoomId, seq: u64, what: &str) -> Error {
@@ -251,6 +237,7 @@ fn corrupt(room: &RoomId, seq: u64, what: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use weft_proto::kind::Text;
     use weft_proto::{Body, UserId};
 
     use super::*;
@@ -265,7 +252,7 @@ mod tests {
             from: UserId::new("alice").expect("id"),
             client_id: None,
             time_ms: seq,
-            body: Body::Message { text },
+            body: Body::Text(Text { text }),
         }
     }
 

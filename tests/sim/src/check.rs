@@ -229,7 +229,7 @@ impl Checker {
         if head.position != kept.position || head.position_before != before {
             return Err(format!("the event of {room} {seq} has a wrong position"));
         }
-        if event.frame != kept.entry.to_frame() || head.kind != kept.entry.body.kind() {
+        if event.frame != kept.entry.to_frame() || head.kind != kept.entry.body.kind().word {
             return Err(format!("the event of {room} {seq} has other bytes"));
         }
         if event.also != weft_core::partition::rules::concerned(&kept.entry) {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use weft_nats::{IngestMessage, MadeBy, ReplyTo};
+use weft_proto::kind::{Add, ChangeRole, Create, Leave, Remove, Rename, Text};
 use weft_proto::{Body, ClientId, History, Role, RoomId, UserId};
 
 use super::answers::Asked;
@@ -45,7 +46,7 @@ pub fn wishes(world: &World) -> Vec<Wish> {
         let all = crowd();
         wishes.push(wish(world, 1, "crowd", "ann", create(all[..98].to_vec())));
         for joins in &all[98..] {
-            let body = Body::Add { user: joins.clone(), role: Role::Member };
+            let body = Body::Add(Add { user: joins.clone(), role: Role::Member });
             wishes.push(wish(world, world.below(3_000), "crowd", "ann", body));
         }
     }
@@ -53,7 +54,7 @@ pub fn wishes(world: &World) -> Vec<Wish> {
         let at_ms = world.below(world.config.span_ms);
         let next = any_wish(world, at_ms);
         if world.has(Fault::Conflict) && world.below(4) == 0 {
-            let body = Some(Body::Message { text: "something else".into() });
+            let body = Some(Body::Text(Text { text: "something else".into() }));
             let at_ms = at_ms + world.below(400);
             wishes.push(Wish { body, at_ms, ..next.clone() });
         }
@@ -63,7 +64,7 @@ pub fn wishes(world: &World) -> Vec<Wish> {
 }
 
 fn create(members: Vec<UserId>) -> Body {
-    Body::Create { title: "t".into(), members, history: History::All }
+    Body::Create(Create { title: "t".into(), members, history: History::All })
 }
 
 pub fn wish(world: &World, at_ms: u64, room: &str, sender: &str, body: Body) -> Wish {
@@ -94,7 +95,7 @@ fn any_wish(world: &World, at_ms: u64) -> Wish {
     let known = if world.below(8) == 0 { 4 } else { members };
     let sender = USERS[world.below(known) as usize];
     let text = format!("{}", world.below(1_000));
-    let mut body = Body::Message { text };
+    let mut body = Body::Text(Text { text });
     if room == "team" && world.below(4) == 0 {
         body = membership(world);
     }
@@ -121,12 +122,12 @@ fn membership(world: &World) -> Body {
     let user = user(USERS[world.below(4) as usize]);
     let role = [Role::Member, Role::Admin, Role::Owner][world.below(3) as usize];
     match world.below(7) {
-        0..2 => Body::Add { user, role },
-        2 => Body::Remove { user },
-        3 => Body::Leave,
-        4 => Body::Role { user, role },
+        0..2 => Body::Add(Add { user, role }),
+        2 => Body::Remove(Remove { user }),
+        3 => Body::Leave(Leave {}),
+        4 => Body::ChangeRole(ChangeRole { user, role }),
         5 => create(vec![user]),
-        _ => Body::Rename { title: format!("{}", world.below(1_000)) },
+        _ => Body::Rename(Rename { title: format!("{}", world.below(1_000)) }),
     }
 }
 

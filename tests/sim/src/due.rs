@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use weft_proto::kind::{Add, Leave, Remove};
 use weft_proto::{Body, EventHead, Position, RoomId, UserId};
 
 use super::check::{Judged, Kept};
@@ -53,14 +54,14 @@ impl Due {
         let concerned = weft_core::partition::rules::concerned(entry);
         let members = self.members.entry(entry.room.clone()).or_default();
         match &entry.body {
-            Body::Create { .. } => members.extend(concerned.iter().cloned()),
-            Body::Add { user, .. } => {
+            Body::Create(_) => members.extend(concerned.iter().cloned()),
+            Body::Add(Add { user, .. }) => {
                 members.insert(user.clone());
             }
-            Body::Remove { user } => {
+            Body::Remove(Remove { user }) => {
                 members.remove(user);
             }
-            Body::Leave => {
+            Body::Leave(Leave {}) => {
                 members.remove(&entry.from);
             }
             _ => {}

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weft_nats::MadeBy;
+use weft_proto::kind::{Add, Leave, Remove};
 use weft_proto::limits::FANOUT_LIMIT;
 use weft_proto::{Body, Position, RoomId, RoomKind, UserId};
 use weft_storage::tables::log::{self, Limit};
@@ -53,7 +54,7 @@ fn judge_log(snapshot: &dyn Snapshot, room: &RoomId, kept: &[&Kept]) -> Judged<(
     let mut messages = 0;
     for ((logged, kept), seq) in logged.iter().zip(kept).zip(1..) {
         let entry = &logged.entry;
-        messages += u64::from(matches!(entry.body, Body::Message { .. }));
+        messages += u64::from(matches!(entry.body, Body::Text(_)));
         if entry.seq != seq || entry.ordinal != messages {
             return Err(format!("{room} has {} where {seq} is due", entry.seq));
         }
@@ -106,14 +107,14 @@ fn point(pointers: &mut Pointers, room: &RoomId, kept: &[&Kept]) {
     for Kept { entry, position, .. } in kept {
         let concerned = weft_core::partition::rules::concerned(entry);
         match &entry.body {
-            Body::Create { .. } => members.extend(concerned.iter().cloned()),
-            Body::Add { user, .. } => {
+            Body::Create(_) => members.extend(concerned.iter().cloned()),
+            Body::Add(Add { user, .. }) => {
                 members.insert(user.clone());
             }
-            Body::Remove { user } => {
+            Body::Remove(Remove { user }) => {
                 members.remove(user);
             }
-            Body::Leave => {
+            Body::Leave(Leave {}) => {
                 members.remove(&entry.from);
             }
             _ => {}

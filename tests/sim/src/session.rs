@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
+use weft_proto::kind::Text;
 use weft_proto::{Body, RoomId, Tick};
 
 use super::client::{Ear, USERS, Wish, publish, wish};
@@ -90,7 +91,7 @@ pub fn wishes(world: &World) -> Vec<Wish> {
         .map(|number| {
             at_ms += if world.below(4) == 0 { world.below(2_000) } else { world.below(4) };
             let room = rooms[world.below(rooms.len() as u64) as usize];
-            let body = Body::Message { text: format!("{number}") };
+            let body = Body::Text(Text { text: format!("{number}") });
             wish(world, at_ms, room, sender, body)
         })
         .collect()

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use weft_proto::{Body, Position, RoomId, RoomKind, UserId};
+use weft_proto::{Membership, Position, RoomId, RoomKind, UserId};
 use weft_storage::tables::head::{self, Head};
 use weft_storage::tables::member::{self, Member};
 use weft_storage::tables::{inbox, log, membership};
@@ -167,15 +167,14 @@ async fn earlier_spans(
         let wanted: Vec<(RoomId, u64)> = some.iter().map(|seq| (room.clone(), *seq)).collect();
         for (logged, seq) in log::get_many(snapshot, &wanted).await?.into_iter().zip(some) {
             let entry = logged.ok_or_else(|| missing(room, *seq))?.entry;
-            let concerns_user = entry.user() == Some(user);
-            match &entry.body {
-                Body::Create { .. } => joined_at = Some(*seq),
-                Body::Add { .. } if concerns_user => joined_at = Some(*seq),
-                Body::Remove { .. } | Body::Leave if concerns_user => {
-                    spans.push((joined_at.take().unwrap_or(first), *seq));
-                }
-                // Any other pointer went to somebody who was a member all along.
-                _ => {}
+            // Any other pointer went to somebody who was a member all along.
+            if !entry.body.users(&entry.from).contains(&user) {
+                continue;
+            }
+            match entry.body.kind().membership {
+                Membership::Stays => {}
+                Membership::Joins => joined_at = Some(*seq),
+                Membership::Leaves => spans.push((joined_at.take().unwrap_or(first), *seq)),
             }
         }
     }

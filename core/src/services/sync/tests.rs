@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use weft_proto::kind::{Create, Leave};
 use weft_proto::{Body, History, RoomId, StoreId};
 
 use super::super::testing::{Command, World, add, code, create, remove, room, seqs, text, user};
@@ -125,7 +126,7 @@ async fn who_joined_again_gets_both_memberships_and_nothing_between() {
         world.one("g", "alice", create(&["bob", "carol"], history)).await;
         let cursor = world.cursor().await;
         world.one("g", "alice", text("two")).await;
-        world.one("g", "bob", Body::Leave).await;
+        world.one("g", "bob", Body::Leave(Leave {})).await;
         world.one("g", "alice", text("not for bob")).await;
         world.one("g", "alice", add("bob")).await;
         world.one("g", "alice", text("six")).await;
@@ -165,14 +166,14 @@ fn any_command() -> impl Strategy<Value = Command> {
         6 => Just(text("x")),
         2 => one_of(&USERS).prop_map(add),
         2 => one_of(&USERS).prop_map(remove),
-        1 => Just(Body::Leave),
+        1 => Just(Body::Leave(Leave {})),
         2 => (prop::bool::ANY, one_of(&USERS)).prop_map(|(all, other)| {
             create(&[other], if all { History::All } else { History::Joined })
         }),
     ];
     let command = (one_of(&ROOMS), one_of(&USERS), body);
     command.prop_filter_map("a create names others", |(id, from, body)| match &body {
-        Body::Create { members, .. } if members.contains(&user(from)) => None,
+        Body::Create(Create { members, .. }) if members.contains(&user(from)) => None,
         _ => Some((room(id), user(from), body)),
     })
 }

@@ -4,6 +4,7 @@
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
+use weft_proto::kind::{Add, ChangeRole, Create, Leave, Remove, Rename, Text};
 use weft_proto::presence::{Choice, Chosen};
 use weft_proto::{
     Body, ClientId, DeviceId, Entry, History, Partition, Role, RoomId, RoomKind, UserId,
@@ -216,8 +217,8 @@ impl Content {
             let seq = room.head.seq + 1;
             let user = name(&format!("late{seq}"));
             let body = match room.id.kind() {
-                RoomKind::Group if seq > 1 => Body::Add { user, role: Role::Member },
-                _ => Body::Message { text: "later".into() },
+                RoomKind::Group if seq > 1 => Body::Add(Add { user, role: Role::Member }),
+                _ => Body::Text(Text { text: "later".into() }),
             };
             let id = ClientId::from_parts(u64::from(FLOOR_HOUR + 1) * HOUR_MS, seq.into());
             let entry = room.next(name("somebody"), Some(id), body);
@@ -238,17 +239,19 @@ impl Content {
             _ if is_group && room.head.seq == 0 => {
                 let members = if from == user { Vec::new() } else { vec![user] };
                 let history = *[History::All, History::Joined].choose(&mut self.rng).expect("one");
-                Body::Create { title: self.text(30), members, history }
+                Body::Create(Create { title: self.text(30), members, history })
             }
-            0 | 1 if is_group && !room.is_member(&user) => Body::Add {
+            0 | 1 if is_group && !room.is_member(&user) => Body::Add(Add {
                 user,
                 role: *[Role::Member, Role::Admin].choose(&mut self.rng).expect("one"),
-            },
-            2 if is_group && room.is_member(&user) => Body::Remove { user },
-            3 if is_group && room.is_member(&from) => Body::Leave,
-            4 if is_group && room.is_member(&user) => Body::Role { user, role: Role::Owner },
-            5 if is_group => Body::Rename { title: self.text(30) },
-            _ => Body::Message { text: self.body() },
+            }),
+            2 if is_group && room.is_member(&user) => Body::Remove(Remove { user }),
+            3 if is_group && room.is_member(&from) => Body::Leave(Leave {}),
+            4 if is_group && room.is_member(&user) => {
+                Body::ChangeRole(ChangeRole { user, role: Role::Owner })
+            }
+            5 if is_group => Body::Rename(Rename { title: self.text(30) }),
+            _ => Body::Text(Text { text: self.body() }),
         };
         let id = self.client_id();
         room.next(from, id, body)

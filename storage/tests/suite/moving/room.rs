@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use weft_proto::kind::{Add, ChangeRole, Create, Leave, Remove, Rename};
 use weft_proto::{Body, ClientId, Entry, Role, RoomId, RoomKind, UserId};
 use weft_storage::Batch;
 use weft_storage::tables::head::{self, Head};
@@ -31,37 +32,33 @@ impl Room {
     /// The next entry; head and members are as it leaves them.
     pub fn next(&mut self, from: UserId, client_id: Option<ClientId>, body: Body) -> Entry {
         self.head.seq += 1;
-        self.head.ordinal += u64::from(matches!(body, Body::Message { .. }));
+        self.head.ordinal += u64::from(body.kind().is_unread);
         self.head.time_ms += 1_000;
         let seq = self.head.seq;
-        self.changed = match &body {
-            Body::Create { members, .. } => members.iter().chain([&from]).cloned().collect(),
-            Body::Leave => vec![from.clone()],
-            body => body.user().into_iter().cloned().collect(),
-        };
+        self.changed = body.users(&from).into_iter().cloned().collect();
         let head = &mut self.head;
         match &body {
-            Body::Create { title, members, history } => {
+            Body::Create(Create { title, members, history }) => {
                 (head.title, head.history) = (title.clone(), (*history).into());
                 self.members.insert(from.clone(), Member::joined(Role::Owner, seq));
                 for user in members {
                     self.members.insert(user.clone(), Member::joined(Role::Member, seq));
                 }
             }
-            Body::Rename { title } => head.title.clone_from(title),
-            Body::Add { user, role } => {
+            Body::Rename(Rename { title }) => head.title.clone_from(title),
+            Body::Add(Add { user, role }) => {
                 self.members.insert(user.clone(), Member::joined(*role, seq));
             }
-            Body::Role { user, role } => {
+            Body::ChangeRole(ChangeRole { user, role }) => {
                 self.members.entry(user.clone()).and_modify(|row| *row = row.with_role(*role));
             }
-            Body::Remove { user } => {
+            Body::Remove(Remove { user }) => {
                 self.members.entry(user.clone()).and_modify(|row| *row = row.left(seq));
             }
-            Body::Leave => {
+            Body::Leave(Leave {}) => {
                 self.members.entry(from.clone()).and_modify(|row| *row = row.left(seq));
             }
-            Body::Message { .. } => {}
+            Body::Text(_) => {}
         }
         let count = |role: fn(Role) -> bool| {
             self.members.values().filter(|row| row.role().is_some_and(role)).count() as u32

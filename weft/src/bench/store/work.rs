@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
+use weft_proto::kind::Text;
 use weft_proto::{Body, ClientId, Entry, RoomId, UserId};
 use weft_storage::tables::applied::Applied;
 use weft_storage::tables::head::Head;
@@ -157,7 +158,7 @@ impl Partition {
         head.seq += 1;
         head.ordinal += 1;
         head.time_ms = time_ms;
-        let body = Body::Message { text };
+        let body = Body::Text(Text { text });
         let content_hash = body.content_hash();
         let entry = Entry {
             room: id.clone(),

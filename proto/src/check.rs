@@ -1,0 +1,30 @@
+//! What is wrong with a field, in the words of `docs/protocol.md`.
+
+use crate::error::{ApiError, ErrorCode};
+
+/// The error for a field that is not there.
+#[must_use]
+pub fn missing(field: &str) -> ApiError {
+    ApiError::new(ErrorCode::BadRequest, format!("the field {field} is missing"))
+}
+
+/// The error for a field with nothing in it.
+#[must_use]
+pub fn empty(field: &str) -> ApiError {
+    ApiError::new(ErrorCode::BadRequest, format!("the field {field} is empty"))
+}
+
+/// The error for a text field of more than `chars_max` Unicode scalar values.
+///
+/// # Errors
+/// [`ErrorCode::TooLong`].
+pub fn check_chars(field: &str, text: &str, chars_max: usize) -> Result<(), ApiError> {
+    // Bytes are never fewer than characters, so most texts need no counting.
+    if text.len() > chars_max && text.chars().count() > chars_max {
+        return Err(ApiError::new(
+            ErrorCode::TooLong,
+            format!("the field {field} has more than {chars_max} characters"),
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,276 @@
+//! What the server says.
+
+use serde::{Deserialize, Serialize};
+
+use crate::client_id::ClientId;
+use crate::error::ApiError;
+use crate::presence::{Choice, Presence};
+use crate::role::Role;
+use crate::room::{History, RoomId};
+use crate::svc;
+
+/// What the server says: every frame but entries, acks and errors that come ready made from core.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Reply {
+    /// Answers `hello`.
+    Welcome {
+        /// Names the session in logs.
+        session: String,
+        /// Who the token says it is.
+        user: String,
+        /// The device that the token was given to.
+        device: String,
+        /// Unix milliseconds: stamp client ids by it.
+        server_time: u64,
+        /// Send something at least so often, in milliseconds.
+        heartbeat_ms: u64,
+        /// A session that is silent for so long is closed, in milliseconds.
+        silence_ms: u64,
+        /// When the token ends, Unix milliseconds.
+        token_expires_at: u64,
+        /// Most requests that may be unanswered.
+        in_flight_max: u32,
+    },
+    /// The end of a sync.
+    Synced {
+        /// Everything since the cursor given is on this socket.
+        recovered: bool,
+        /// Why not: the client loads its rooms anew.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        resync: Option<&'static str>,
+        /// To be given with the next `hello`.
+        cursor: String,
+    },
+    /// Everything up to this cursor is on this socket.
+    Cursor {
+        /// To be given with the next `hello`.
+        cursor: String,
+    },
+    /// Answers `rooms`.
+    Rooms {
+        /// Ascending by id.
+        rooms: Vec<Room>,
+        /// There are more.
+        more: bool,
+    },
+    /// Answers `room`.
+    Room {
+        /// The room.
+        #[serde(flatten)]
+        room: Room,
+    },
+    /// Answers `members`.
+    Members {
+        /// Ascending by user id.
+        members: Vec<Member>,
+        /// There are more.
+        more: bool,
+    },
+    /// Answers `token`.
+    Token {
+        /// When the new token ends, Unix milliseconds.
+        expires_at: u64,
+    },
+    /// Answers `ping`.
+    Pong {
+        /// Unix milliseconds.
+        server_time: u64,
+    },
+    /// Answers `presence.get` and `presence.watch`; and tells by itself of users whom the session
+    /// watches.
+    Presence {
+        /// The users as they are now.
+        users: Vec<Presence>,
+    },
+    /// Answers `presence.count`.
+    PresenceCount {
+        /// How many of the group's members are here.
+        present: u32,
+        /// How many members it has.
+        members: u32,
+    },
+    /// Answers `presence.set` and `presence.own`.
+    Status {
+        /// How the user wants to be seen.
+        status: Choice,
+        /// The user's own words.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        text: String,
+        /// When the text ends, Unix milliseconds.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        text_until: Option<u64>,
+    },
+    /// Answers `presence.unwatch`, `presence.idle` and `logout`.
+    Done {},
+    /// The edge is going away: it closes this session (4000) in so many milliseconds. The client
+    /// may reconnect elsewhere before that.
+    Draining {
+        /// Milliseconds.
+        close_in_ms: u64,
+    },
+    /// Says no.
+    Error {
+        /// Why.
+        error: ApiError,
+    },
+}
+
+/// A room in a list.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Room {
+    /// The room.
+    pub room: String,
+    /// `direct` or `group`.
+    pub room_kind: crate::room::RoomKind,
+    /// Groups only.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub title: String,
+    /// Seq of the last entry.
+    pub seq: u64,
+    /// How many messages it has.
+    pub ordinal: u64,
+    /// When the last entry was taken, Unix milliseconds.
+    pub time: u64,
+    /// How many members.
+    pub member_count: u32,
+    /// The caller's own role.
+    pub role: Role,
+    /// Too many members for inboxes.
+    pub large: bool,
+    /// From where on members see it.
+    pub history: History,
+}
+
+/// A member in a list.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Member {
+    /// The user.
+    pub user: String,
+    /// What the user may do.
+    pub role: Role,
+    /// Seq of the entry by which the user joined.
+    pub since: u64,
+}
+
+impl From<svc::RoomSummary> for Room {
+    fn from(summary: svc::RoomSummary) -> Self {
+        let room_kind =
+            RoomId::new(&summary.room).map_or(crate::RoomKind::Group, |room| room.kind());
+        Self {
+            room_kind,
+            role: Role::try_from(summary.role).unwrap_or(Role::Member),
+            history: History::try_from(summary.history).unwrap_or_default(),
+            room: summary.room,
+            title: summary.title,
+            seq: summary.seq,
+            ordinal: summary.ordinal,
+            time: summary.time_ms,
+            member_count: summary.member_count,
+            large: summary.large,
+        }
+    }
+}
+
+impl From<svc::Member> for Member {
+    fn from(member: svc::Member) -> Self {
+        Self {
+            role: Role::try_from(member.role).unwrap_or(Role::Member),
+            user: member.user,
+            since: member.since_seq,
+        }
+    }
+}
+
+impl Reply {
+    /// The frame's bytes, without a request id.
+    #[must_use]
+    pub fn to_frame(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("plain fields serialise")
+    }
+}
+
+/// The answer to a command that stands in the room: `{"type":"ack",…}`, without a request id. A
+/// resend gets the same, with the client id in its own spelling.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(tag = "type", rename = "ack")]
+pub struct Ack<'a> {
+    /// The room.
+    pub room: &'a RoomId,
+    /// The entry's place in it.
+    pub seq: u64,
+    /// How many messages the room has up to the entry. It and the time are missing where the entry
+    /// of a resend is not there any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ordinal: Option<u64>,
+    /// When core took the entry, Unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<u64>,
+    /// As the request spelt it; `None`: it had none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<ClientId>,
+}
+
+impl Ack<'_> {
+    /// The frame's bytes, without a request id.
+    #[must_use]
+    pub fn to_frame(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("plain fields serialise")
+    }
+}
+
+/// `{"type":"error",…}`, without a request id.
+#[must_use]
+pub fn error_frame(error: &ApiError) -> Vec<u8> {
+    Reply::Error { error: error.clone() }.to_frame()
+}
+
+/// True for the error frame of [`ErrorCode::ResendInOrder`], told by its first bytes.
+#[must_use]
+pub fn is_resend_in_order(frame: &[u8]) -> bool {
+    frame.starts_with(br#"{"type":"error","error":{"code":"resend_in_order""#)
+}
+
+/// The error in an error frame; `None` for any other frame.
+#[must_use]
+pub fn error_in(frame: &[u8]) -> Option<ApiError> {
+    #[derive(Deserialize)]
+    struct Framed {
+        error: ApiError,
+    }
+    if !frame.starts_with(br#"{"type":"error","#) {
+        return None;
+    }
+    serde_json::from_slice::<Framed>(frame).ok().map(|framed| framed.error)
+}
+
+/// `{"type":"history",…}`, without a request id; the entries' bytes are put in as they are.
+#[must_use]
+pub fn history_frame(room: &RoomId, page: &svc::LogPage) -> Vec<u8> {
+    let bytes = page.entries.iter().map(|entry| entry.frame.len() + 1).sum::<usize>();
+    let mut frame = format!(
+        r#"{{"type":"history","room":"{room}","from":{},"through":{},"more":{},"entries":["#,
+        page.from, page.through, page.more
+    )
+    .into_bytes();
+    frame.reserve(bytes + 2);
+    for (i, entry) in page.entries.iter().enumerate() {
+        if i > 0 {
+            frame.push(b',');
+        }
+        frame.extend_from_slice(&entry.frame);
+    }
+    frame.extend_from_slice(b"]}");
+    frame
+}
+
+/// Puts a request id into a frame made without one. `frame` is a JSON object with a field.
+#[must_use]
+pub fn with_id(id: u64, frame: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(frame.len() + 26);
+    bytes.extend_from_slice(br#"{"id":"#);
+    bytes.extend_from_slice(id.to_string().as_bytes());
+    bytes.push(b',');
+    bytes.extend_from_slice(frame.strip_prefix(b"{").unwrap_or(frame));
+    bytes
+}

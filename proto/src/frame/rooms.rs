@@ -1,0 +1,38 @@
+//! `rooms`, `room` and `members`: the caller's rooms, one of them, and who is in it.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use super::{Request, or_default, page_limit};
+use crate::error::ApiError;
+use crate::json::read_object;
+use crate::room::RoomId;
+
+#[derive(Deserialize)]
+struct Rooms {
+    #[serde(default, deserialize_with = "or_default")]
+    after: String,
+    limit: Option<u32>,
+}
+
+pub(super) fn read_rooms(text: &str) -> Result<Request, ApiError> {
+    let Rooms { after, limit } = read_object(text)?;
+    Ok(Request::Rooms { after, limit: page_limit(limit)? })
+}
+
+#[derive(Deserialize)]
+struct Room<'a> {
+    #[serde(borrow)]
+    room: Cow<'a, str>,
+}
+
+pub(super) fn read_room(text: &str) -> Result<Request, ApiError> {
+    let Room { room } = read_object(text)?;
+    Ok(Request::Room { room: RoomId::new(&room)? })
+}
+
+pub(super) fn read_members(text: &str) -> Result<Request, ApiError> {
+    let (Room { room }, Rooms { after, limit }) = (read_object(text)?, read_object(text)?);
+    Ok(Request::Members { room: RoomId::new(&room)?, after, limit: page_limit(limit)? })
+}

@@ -1,0 +1,241 @@
+//! The kinds of entries. A kind is one file in this folder and one line of the list below. Its file
+//! has its fields, how they are checked, and what others have to know of it without knowing which
+//! kind it is ([`Kind`]).
+//!
+//! A body travels in two forms. In frames and in the ingest log it is a flat JSON object: `kind` and
+//! the kind's fields. In the store its fields are a part of the entry's message ([`Entry`]): tags are
+//! never reused, and no two kinds use one tag for different things. A new kind is a sub-message under
+//! a tag of its own.
+//!
+//! [`Entry`]: crate::Entry
+
+use std::borrow::Cow;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::error::{ApiError, ErrorCode};
+use crate::ids::UserId;
+use crate::json::{read_object, text_of};
+
+mod add;
+mod create;
+mod leave;
+mod remove;
+mod rename;
+mod role;
+mod text;
+
+/// The only list of all kinds: makes [`Body`] of them.
+macro_rules! kinds {
+    ($($Kind:ident in $file:ident,)+) => {
+        $(pub use $file::$Kind;)+
+
+        /// The content of an entry, checked.
+        #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+        #[serde(untagged)]
+        pub enum Body {
+            $(#[doc = concat!("See [`", stringify!($Kind), "`].")] $Kind($Kind),)+
+        }
+
+        impl Body {
+            /// What it is.
+            #[must_use]
+            pub fn kind(&self) -> &'static Kind {
+                match self { $(Self::$Kind(_) => &$Kind::KIND,)+ }
+            }
+
+            /// The one user whom an entry of this body concerns beside all members: who joins, leaves
+            /// or gets a role. `from` sends it.
+            #[must_use]
+            pub fn user<'a>(&'a self, from: &'a UserId) -> Option<&'a UserId> {
+                match self { $(Self::$Kind(it) => it.user(from),)+ }
+            }
+
+            /// All whom it concerns, each once: [`user`](Self::user), or several.
+            #[must_use]
+            pub fn users<'a>(&'a self, from: &'a UserId) -> Vec<&'a UserId> {
+                match self { $(Self::$Kind(it) => it.users(from),)+ }
+            }
+
+            /// Reads the JSON form.
+            ///
+            /// # Errors
+            /// Those of [`read_object`]; [`ErrorCode::UnknownType`]; what the kind's check says.
+            pub fn from_text(json: &str) -> Result<Self, ApiError> {
+                #[derive(Deserialize)]
+                struct Head<'a> {
+                    #[serde(borrow)]
+                    kind: Option<Cow<'a, str>>,
+                }
+                let head: Head<'_> = read_object(json)?;
+                let word = head.kind.as_deref().unwrap_or(Text::KIND.word);
+                $(if word == $Kind::KIND.word {
+                    return $Kind::check(read_object(json)?).map(Self::$Kind);
+                })+
+                let shown: String = word.chars().take(32).collect();
+                Err(ApiError::new(ErrorCode::UnknownType, format!("unknown kind {shown:?}")))
+            }
+
+            /// Adds the stored form of its fields.
+            pub(crate) fn store(&self, entry: &mut Vec<u8>) {
+                match self { $(Self::$Kind(it) => add(entry, &it.fields()),)+ }
+            }
+
+            /// Reads the fields of a stored entry, and how many of its bytes they are. `None`: of a
+            /// kind that this Weft does not know.
+            pub(crate) fn from_stored(
+                number: i32,
+                entry: &[u8],
+            ) -> Option<Result<(Self, usize), String>> {
+                $(if number == $Kind::KIND.number {
+                    return Some(take::<$Kind>(entry).map(|(it, len)| (Self::$Kind(it), len)));
+                })+
+                None
+            }
+        }
+
+        #[cfg(test)]
+        const ALL: &[&Kind] = &[$(&$Kind::KIND,)+];
+    };
+}
+
+kinds! {
+    Text in text,
+    Create in create,
+    Rename in rename,
+    Add in add,
+    Remove in remove,
+    Leave in leave,
+    ChangeRole in role,
+}
+
+/// What everybody has to know of a kind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Kind {
+    /// The word on the wire.
+    pub word: &'static str,
+    /// The number in the store. Never reused.
+    pub number: i32,
+    /// The feature level that a store needs before it takes entries of the kind.
+    pub level: u32,
+    /// What becomes of the users whom an entry concerns.
+    pub membership: Membership,
+    /// Counted by unread counts.
+    pub is_unread: bool,
+    /// A direct room takes it, too.
+    pub is_for_direct: bool,
+}
+
+impl Kind {
+    /// A kind that changes no membership, is not counted, and is for groups alone.
+    const fn new(word: &'static str, number: i32, level: u32) -> Self {
+        let membership = Membership::Stays;
+        Self { word, number, level, membership, is_unread: false, is_for_direct: false }
+    }
+
+    const fn with(self, membership: Membership) -> Self {
+        Self { membership, ..self }
+    }
+}
+
+/// What an entry does to the memberships of those whom it concerns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Membership {
+    /// Nothing.
+    Stays,
+    /// They are members from this entry on.
+    Joins,
+    /// They are members up to this entry.
+    Leaves,
+}
+
+/// The feature level of a store that was never raised.
+const FIRST_LEVEL: u32 = 1;
+
+/// What a kind's file says.
+trait EntryKind: Sized {
+    /// Its fields as they travel: by serde in JSON, by prost in the store. Nothing is checked.
+    type Fields: prost::Message + Default + DeserializeOwned;
+    const KIND: Kind;
+
+    /// Checks form and lengths. What was taken once passes again: limits are only ever raised.
+    fn check(fields: Self::Fields) -> Result<Self, ApiError>;
+
+    fn fields(&self) -> Self::Fields;
+
+    fn user<'a>(&'a self, _from: &'a UserId) -> Option<&'a UserId> {
+        None
+    }
+
+    fn users<'a>(&'a self, from: &'a UserId) -> Vec<&'a UserId> {
+        self.user(from).into_iter().collect()
+    }
+}
+
+fn add(entry: &mut Vec<u8>, fields: &impl prost::Message) {
+    fields.encode(entry).expect("a vector grows");
+}
+
+/// A kind's fields are read from the bytes of the whole entry: what is not theirs is passed over.
+fn take<K: EntryKind>(entry: &[u8]) -> Result<(K, usize), String> {
+    let fields = <K::Fields as prost::Message>::decode(entry).map_err(|error| error.to_string())?;
+    let len = prost::Message::encoded_len(&fields);
+    K::check(fields).map(|it| (it, len)).map_err(|error| error.message)
+}
+
+impl Body {
+    /// A text message, checked.
+    ///
+    /// # Errors
+    /// [`ErrorCode::BadRequest`] for an empty text, [`ErrorCode::TooLong`] past the limit.
+    pub fn message(text: String) -> Result<Self, ApiError> {
+        Text::new(text).map(Self::Text)
+    }
+
+    /// The JSON form, as the ingest log carries it.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Flat<'a> {
+            kind: &'static str,
+            #[serde(flatten)]
+            body: &'a Body,
+        }
+        let flat = Flat { kind: self.kind().word, body: self };
+        serde_json::to_vec(&flat).expect("plain fields serialise")
+    }
+
+    /// Reads the JSON form from bytes that may be anything.
+    ///
+    /// # Errors
+    /// [`ErrorCode::BadEncoding`] where they are not UTF-8; those of
+    /// [`from_text`](Self::from_text).
+    pub fn from_json(bytes: &[u8]) -> Result<Self, ApiError> {
+        Self::from_text(text_of(bytes)?)
+    }
+
+    /// A hash of the content: tells a resend from another content under the same client id.
+    #[must_use]
+    pub fn content_hash(&self) -> u64 {
+        crate::partition::fnv1a_64(&self.to_json())
+    }
+}
+
+/// A field of a fixed set of words, of which the store keeps the number.
+fn number_of_word<'de, D, W>(deserializer: D) -> Result<Option<i32>, D::Error>
+where
+    D: Deserializer<'de>,
+    W: Deserialize<'de> + Into<i32>,
+{
+    Ok(Option::<W>::deserialize(deserializer)?.map(Into::into))
+}
+
+/// The word of a kept number. One that this Weft does not know is an error: never a guess.
+fn word_of_number<W: TryFrom<i32>>(field: &str, number: i32) -> Result<W, ApiError> {
+    let unknown = || format!("the field {field} has the unknown number {number}");
+    W::try_from(number).map_err(|_| ApiError::new(ErrorCode::BadRequest, unknown()))
+}
+
+#[cfg(test)]
+mod tests;

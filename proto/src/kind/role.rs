@@ -1,0 +1,37 @@
+//! `role`: a member has another role.
+
+use serde::Serialize;
+
+use super::add::Fields;
+use super::{EntryKind, FIRST_LEVEL, Kind};
+use crate::check::missing;
+use crate::error::ApiError;
+use crate::ids::UserId;
+use crate::role::Role;
+
+/// Gives a member another role.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ChangeRole {
+    /// Whose.
+    pub user: UserId,
+    /// The new role.
+    pub role: Role,
+}
+
+impl EntryKind for ChangeRole {
+    type Fields = Fields;
+    const KIND: Kind = Kind::new("role", 7, FIRST_LEVEL);
+
+    fn check(fields: Fields) -> Result<Self, ApiError> {
+        let (user, role) = fields.check()?;
+        Ok(Self { user, role: role.ok_or_else(|| missing("role"))? })
+    }
+
+    fn fields(&self) -> Fields {
+        Fields::new(&self.user, self.role)
+    }
+
+    fn user<'a>(&'a self, _from: &'a UserId) -> Option<&'a UserId> {
+        Some(&self.user)
+    }
+}

@@ -1,0 +1,154 @@
+use super::*;
+use crate::limits::TEXT_CHARS_MAX;
+use crate::role::Role;
+use crate::room::{History, RoomId};
+use crate::{ClientId, Entry};
+
+fn code(json: &str) -> ErrorCode {
+    Body::from_json(json.as_bytes()).expect_err(json).code
+}
+
+fn user(name: &str) -> UserId {
+    UserId::new(name).expect("id")
+}
+
+/// Each kind as a store of the first release has it, as clients see it, and what tells its resends:
+/// none of them may ever change.
+fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
+    let bob = || user("bob");
+    let create = |members, history| Body::Create(Create { title: "T".into(), members, history });
+    vec![
+        (
+            Body::Text(Text { text: "hé \"you\"\n".into() }),
+            "30013a0a68c3a92022796f75220a",
+            r#""kind":"message","text":"hé \"you\"\n""#,
+            0xceddbfbfae594834,
+        ),
+        (
+            create(vec![bob()], History::Joined),
+            "30024201544a03626f625002",
+            r#""kind":"create","title":"T","members":["bob"],"history":"joined""#,
+            0xd7fe2892100fbce0,
+        ),
+        (
+            create(vec![], History::All),
+            "30024201545001",
+            r#""kind":"create","title":"T","members":[],"history":"all""#,
+            0xa844585bd5e0e4e7,
+        ),
+        (
+            Body::Rename(Rename { title: "N".into() }),
+            "300342014e",
+            r#""kind":"rename","title":"N""#,
+            0x1635301560ad6a65,
+        ),
+        (
+            Body::Add(Add { user: bob(), role: Role::Admin }),
+            "30045a03626f626002",
+            r#""kind":"add","user":"bob","role":"admin""#,
+            0x9030d53487430911,
+        ),
+        (
+            Body::Remove(Remove { user: bob() }),
+            "30055a03626f62",
+            r#""kind":"remove","user":"bob""#,
+            0x0bef63b1a72b846f,
+        ),
+        (Body::Leave(Leave {}), "3006", r#""kind":"leave""#, 0xd23c81e7e023a8ca),
+        (
+            Body::ChangeRole(ChangeRole { user: bob(), role: Role::Owner }),
+            "30075a03626f626003",
+            r#""kind":"role","user":"bob","role":"owner""#,
+            0x147d5b958715dcea,
+        ),
+    ]
+}
+
+const STORED: &str =
+    "080710051a05616c696365221a303141525a334e44454b545356345252464651363947354641562880d095ffbc31";
+const FRAME: &str = r#"{"type":"entry","room":"team","seq":7,"ordinal":5,"from":"alice","client_id":"01ARZ3NDEKTSV4RRFFQ69G5FAV","time":1700000000000,"#;
+
+#[test]
+fn stored_bytes_frames_and_hashes_stay_what_they_were() {
+    for (body, stored, json, hash) in kept() {
+        let entry = Entry {
+            room: RoomId::new("team").expect("id"),
+            seq: 7,
+            ordinal: 5,
+            from: user("alice"),
+            client_id: Some(ClientId::parse("01ARZ3NDEKTSV4RRFFQ69G5FAV").expect("id")),
+            time_ms: 1_700_000_000_000,
+            body,
+        };
+        let bytes = entry.to_stored();
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, format!("{STORED}{stored}"));
+        assert_eq!(Entry::from_stored(entry.room.clone(), &bytes).expect("stored"), entry);
+        let frame = String::from_utf8(entry.to_frame()).expect("utf8");
+        assert_eq!(frame, format!("{FRAME}{json}}}"));
+        assert_eq!(Entry::from_frame(&frame).expect("frame"), entry);
+        let body = entry.body;
+        assert_eq!(String::from_utf8(body.to_json()).expect("utf8"), format!("{{{json}}}"));
+        assert_eq!(Body::from_json(&body.to_json()).expect("json"), body);
+        assert_eq!(body.content_hash(), hash, "{json}");
+    }
+}
+
+#[test]
+fn each_kind_has_a_word_and_a_number_of_its_own() {
+    for (at, kind) in ALL.iter().enumerate() {
+        let others = || ALL.iter().skip(at + 1);
+        assert!(others().all(|other| other.word != kind.word && other.number != kind.number));
+        assert!(kept().iter().any(|(body, ..)| body.kind() == *kind), "{kind:?} is not pinned");
+    }
+}
+
+#[test]
+fn whom_an_entry_concerns() {
+    let (alice, bob, cem) = (user("alice"), user("bob"), user("cem"));
+    let create = Create {
+        title: "T".into(),
+        members: vec![alice.clone(), bob.clone(), cem.clone()],
+        history: History::All,
+    };
+    let create = Body::Create(create);
+    assert_eq!(create.users(&bob), [&bob, &alice, &cem]);
+    assert_eq!(create.user(&bob), None);
+    let leave = Body::Leave(Leave {});
+    assert_eq!((leave.user(&bob), leave.users(&bob)), (Some(&bob), vec![&bob]));
+    let remove = Body::Remove(Remove { user: cem.clone() });
+    assert_eq!(remove.user(&bob), Some(&cem));
+    assert_eq!(Body::message("x".into()).expect("text").users(&bob), Vec::<&UserId>::new());
+}
+
+#[test]
+fn bad_bodies_have_stable_codes() {
+    let not_utf8 = Body::from_json(b"{\"text\":\"\xc3\x28\"}").expect_err("not UTF-8");
+    assert_eq!(not_utf8.code, ErrorCode::BadEncoding);
+    assert_eq!(code("{"), ErrorCode::BadJson);
+    assert_eq!(code("[]"), ErrorCode::BadRequest);
+    assert_eq!(code(r#"["message","hi"]"#), ErrorCode::BadRequest);
+    assert_eq!(code("{}"), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"text":""}"#), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"text":7}"#), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"kind":"dance"}"#), ErrorCode::UnknownType);
+    assert_eq!(code(r#"{"kind":"add","user":"a.b"}"#), ErrorCode::BadId);
+    assert_eq!(code(r#"{"kind":"add","user":"bob","role":"king"}"#), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"kind":"rename","title":"  "}"#), ErrorCode::BadRequest);
+}
+
+#[test]
+fn a_field_without_a_value_is_not_there() {
+    let read = |json: &str| Body::from_json(json.as_bytes()).expect(json);
+    let create = r#"{"kind":"create","title":"T","members":null,"history":null}"#;
+    assert_eq!(read(create), read(r#"{"kind":"create","title":"T"}"#));
+    let add = Body::Add(Add { user: user("bob"), role: Role::Member });
+    assert_eq!(read(r#"{"kind":"add","user":"bob","role":null,"text":7}"#), add);
+}
+
+#[test]
+fn length_is_counted_in_characters() {
+    assert!(Body::message("한".repeat(TEXT_CHARS_MAX)).is_ok());
+    let error = Body::message("한".repeat(TEXT_CHARS_MAX + 1)).expect_err("too long");
+    assert_eq!(error.code, ErrorCode::TooLong);
+}
