@@ -1,6 +1,7 @@
 //! What can go wrong in core. Each message is one line that an operator can act on.
 
 use weft_proto::Partition;
+use weft_storage::tables::layout::NotServed;
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +15,12 @@ pub enum Error {
     /// Another owner has taken the partition.
     #[error("partition {0} was taken by another owner")]
     Lost(Partition),
+    /// The store's layout has changed: the partition is still this owner's to take.
+    #[error("the layout of the store changed while partition {0} was owned")]
+    LayoutChanged(Partition),
+    /// The store is of a version that this Weft does not serve.
+    #[error(transparent)]
+    NotServed(#[from] NotServed),
     /// The ingest log lost what this owner has read and not yet applied.
     #[error("the ingest log of partition {partition} went back to {last_seq}; {read} was read")]
     LogBack {
@@ -73,7 +80,7 @@ pub enum Error {
         /// Why.
         reason: String,
     },
-    /// The store was made with other settings, or by another version.
+    /// The store was made with other settings.
     #[error("{0}")]
     Layout(String),
     /// Stopped on request.
@@ -89,11 +96,14 @@ impl Error {
             Self::Store(error) => error.is_retryable(),
             Self::Nats(error) => error.is_retryable(),
             Self::Lost(_)
+            | Self::LayoutChanged(_)
             | Self::LogBack { .. }
             | Self::LogHole { .. }
             | Self::Poison { .. }
             | Self::TooMuch { .. } => true,
-            Self::StoreBehind { .. } | Self::Layout(_) | Self::Stopped => false,
+            Self::StoreBehind { .. } | Self::NotServed(_) | Self::Layout(_) | Self::Stopped => {
+                false
+            }
         }
     }
 }

@@ -24,6 +24,7 @@ use weft_nats::{AssetOptions, Bus, Connection, EventPublisher, Membership, NodeI
 use weft_proto::{NodeId, Partition, UserId};
 use weft_runtime::{Clock, Shutdown};
 use weft_storage::Store;
+pub use weft_storage::tables::layout::FEATURE_LEVEL;
 
 pub use error::Error;
 pub use metrics::METRICS;
@@ -31,6 +32,7 @@ use partition::owner::{Owners, Progress, partitions_of};
 use partition::quota::Quota;
 pub use partition::quota::QuotaLimits;
 pub use partition::watch::TICK_INTERVAL;
+pub use services::layout::Upgrade;
 use start::Start;
 pub use store_health::{StoreHealth, StorePatience, Trouble};
 use working::{Serving, say_whether_it_works};
@@ -68,6 +70,8 @@ pub struct CoreOptions {
     pub store_patience: StorePatience,
     /// Tells the time: the machine's clock, but for tests.
     pub clock: Arc<dyn Clock>,
+    /// The newest feature level of a store that it serves: [`FEATURE_LEVEL`], but for tests.
+    pub feature_level: u32,
 }
 
 /// By which nodes the partitions are shared out.
@@ -115,11 +119,13 @@ impl Core {
         let (tick_interval, assignment) = (options.tick_interval, options.assignment);
         let health = StoreHealth::new(options.store_patience);
         let store = health.watched(store);
-        let clock = options.clock;
+        let (clock, feature_level) = (options.clock, options.feature_level);
         let partitions = assets.partitions;
         let mut start = Start::begin();
         start
-            .step("the store's layout", async || services::layout::open(&store, partitions).await)
+            .step("the store's layout", async || {
+                services::layout::open(&store, partitions, feature_level).await
+            })
             .await?;
         start.step("the streams", async || assets::ensure(&bus, &assets).await).await?;
         let bots = async || services::accounts::ensure_bots(&store, &*clock, &bots).await;
@@ -146,11 +152,12 @@ impl Core {
         let owners = Owners {
             bus,
             events,
-            store,
+            store: store.clone(),
             health: health.clone(),
             clock,
             node: node.clone(),
             partitions,
+            feature_level,
             quota: Arc::new(Quota::new(quota)),
             groups: Arc::default(),
             assets: Arc::new(assets),
@@ -159,6 +166,10 @@ impl Core {
         let progress = owners.start(&nodes, &shutdown);
         let says = say_whether_it_works(Arc::clone(&membership), health.clone(), progress.clone());
         until_cancelled(&saying, "whether it works", says);
+        let fails = progress.clone();
+        until_cancelled(&saying, "feature level", async move {
+            fails.fail(services::layout::outgrown(&store, feature_level).await);
+        });
         let health = Health { node, partitions, connection, nodes, store: health, progress };
         let _stop_saying = saying.token().clone().drop_guard();
         Ok(Self { membership, health, serving, shutdown, saying, _stop_saying })

@@ -19,9 +19,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use support::{Fault, START_MS, World, grown, id, text, user_id};
-use weft_core::Error;
 use weft_core::partition::quota::QuotaLimits;
 use weft_core::partition::take::{open_log, read_row, take};
+use weft_core::{Error, FEATURE_LEVEL};
 use weft_proto::kind::{Add, ChangeRole, Create, Leave, Remove};
 use weft_proto::{Body, ClientId, History, Role};
 
@@ -379,14 +379,14 @@ async fn a_changed_layout_ends_an_owner() {
     world.change_layout().await;
     world.gate(true);
     let lost = owner.task.await.expect("join");
-    assert!(matches!(lost, Err(Error::Lost(0))), "{lost:?}");
+    assert!(matches!(lost, Err(Error::LayoutChanged(0))), "{lost:?}");
     assert!(world.entries("alice~bob").await.is_empty());
 }
 
 #[tokio::test]
 async fn an_owner_that_was_replaced_does_not_take_a_trimmed_log_for_an_old_store() {
     let world = World::new(&["alice", "bob"]).await;
-    let first = take(&world.store, 0, "n1", [1; 16]).await.expect("taken");
+    let first = take(&world.store, 0, ("n1", FEATURE_LEVEL), [1; 16]).await.expect("taken");
     let second = world.own("n2").await;
     for number in 0..3 {
         world.send("alice", "alice~bob", Some(id(number)), &text("x")).await;

@@ -1,6 +1,8 @@
 //! What becomes of a partition when its streams on a real nats-server are deleted, made anew, put
 //! back to an older copy, or stop to deliver: nothing acknowledged is lost, no number is given twice.
 
+#[path = "streams/levels.rs"]
+mod levels;
 #[path = "streams/lost_store.rs"]
 mod lost_store;
 mod wire;

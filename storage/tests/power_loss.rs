@@ -61,7 +61,7 @@ fn both(number: u32) -> Batch {
 }
 
 async fn make_layout(store: &Store) {
-    let first = Layout { partitions: 4, epoch: 1, key_version: 1, store_id: FIRST_ID };
+    let first = Layout::new(4, FIRST_ID);
     let mut batch = batch();
     batch.set(layout::key(), first.encode());
     commit(store, batch).await;

@@ -11,6 +11,7 @@ mod nodes;
 mod presence;
 mod progress;
 mod repair;
+mod upgrade;
 
 use std::any::Any;
 use std::path::{Path, PathBuf};
@@ -44,6 +45,9 @@ enum AdminCommand {
     /// Lets fresh client ids in again that are all refused as `expired_id`, since a clock was ahead
     /// once.
     LowerFloor(lower_floor::LowerFloorOptions),
+    /// Raises what the store may contain to what this Weft knows: a core of an earlier version does not
+    /// serve it any more.
+    Upgrade(upgrade::UpgradeOptions),
     /// Writes everything in a store to a file, from which any store can be filled: a backup, or the
     /// way to another engine.
     Export(export::ExportOptions),
@@ -160,6 +164,7 @@ pub fn run(options: AdminOptions) -> Result<(), Error> {
             AdminCommand::AcceptLoss(options) => accept_loss::run(options).await,
             AdminCommand::Repair(options) => repair::run(&options),
             AdminCommand::LowerFloor(options) => lower_floor::run(options).await,
+            AdminCommand::Upgrade(options) => upgrade::run(options).await,
             AdminCommand::Export(options) => export::run(options).await,
             AdminCommand::Import(options) => import::run(options).await,
             AdminCommand::Presence(options) => presence::run(&options).await,

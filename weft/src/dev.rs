@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::time::timeout;
-use weft_core::Core;
+use weft_core::{Core, FEATURE_LEVEL, Upgrade};
 use weft_edge::Edge;
 use weft_nats::{Bus, BusOptions};
 use weft_presence::PresenceNode;
@@ -23,6 +23,7 @@ use weft_proto::UserId;
 use weft_runtime::Readiness;
 use weft_storage::Store;
 use weft_storage::embedded::Embedded;
+use weft_storage::tables::layout;
 
 pub use self::folder::{Folder, kept, new_password};
 use self::nats::Nats;
@@ -154,6 +155,7 @@ impl Running {
             })
         };
         let store = Store::new(Embedded::open(&folder.store())?);
+        upgrade(&store).await?;
         let core_bus = Bus::connect(&login("core")?).await?;
         let bots = options.bots.clone();
         let core_options =
@@ -209,6 +211,19 @@ impl Running {
         drop(self.folder);
         late
     }
+}
+
+/// Nobody else uses the store, so there is nobody to be asked whether it may be upgraded.
+async fn upgrade(store: &Store) -> Result<(), Error> {
+    if store.snapshot().await?.get(layout::key()).await?.is_none() {
+        return Ok(());
+    }
+    if let Some(upgrade) = Upgrade::prepare(store, FEATURE_LEVEL, rand::random()).await? {
+        let (from, to) = (upgrade.from, upgrade.to);
+        upgrade.commit(store).await?;
+        tracing::warn!(from, to, "the store was upgraded: an earlier Weft does not serve it");
+    }
+    Ok(())
 }
 
 fn check_address(address: SocketAddr) -> Result<(), Error> {

@@ -6,7 +6,7 @@
 
 use weft_proto::Partition;
 use weft_storage::tables::applied::{self, Applied};
-use weft_storage::tables::layout::{self, Layout};
+use weft_storage::tables::layout::{self, FEATURE_LEVEL, Layout};
 use weft_storage::tables::minute;
 use weft_storage::{Batch, BatchId, Outcome, Store};
 
@@ -31,7 +31,9 @@ impl Lowering {
         let snapshot = store.snapshot().await?;
         let layout_row = snapshot.get(layout::key()).await?;
         let layout_row = layout_row.ok_or_else(|| Error::Layout("the store is empty".into()))?;
-        let count = Layout::decode(&layout_row)?.partitions;
+        let layout = Layout::decode(&layout_row)?;
+        layout.check(FEATURE_LEVEL)?;
+        let count = layout.partitions;
         let mut batch = Batch::new(batch_id);
         batch.guard(layout::key(), Some(layout_row));
         let (mut ahead, hour) = (Vec::new(), hour_of(now_ms));

@@ -7,7 +7,7 @@
 use tracing::warn;
 use weft_proto::{Partition, StoreId};
 use weft_storage::tables::applied::{self, Applied};
-use weft_storage::tables::layout::{self, KEY_VERSION, Layout};
+use weft_storage::tables::layout::{self, FEATURE_LEVEL, Layout};
 use weft_storage::{Batch, BatchId, Outcome, Store};
 
 use super::ports::CommandLog;
@@ -35,12 +35,7 @@ impl Acceptance {
         let layout_row = snapshot.get(layout::key()).await?;
         let layout_row = layout_row.ok_or_else(|| Error::Layout("the store is empty".into()))?;
         let before = Layout::decode(&layout_row)?;
-        if before.key_version != KEY_VERSION {
-            let version = before.key_version;
-            return Err(Error::Layout(format!(
-                "this store has key version {version}, but this Weft writes {KEY_VERSION}"
-            )));
-        }
+        before.check(FEATURE_LEVEL)?;
         let after = Layout { store_id: id.0, epoch: before.epoch + 1, ..before };
         let mut batch = Batch::new(batch_id);
         batch.guard(layout::key(), Some(layout_row));

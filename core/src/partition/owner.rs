@@ -33,9 +33,9 @@ use crate::error::Error;
 use crate::metrics;
 use crate::store_health::StoreHealth;
 
-/// Before a partition is taken anew whose log went back, or has a hole. Nobody fights for it; the
-/// pause bounds what a log costs to which that happens again and again.
-const LOG_BACK_PAUSE: Duration = Duration::from_millis(100);
+/// Before a partition is taken anew whose log went back or has a hole, or whose store has another
+/// layout. Nobody fights for it; the pause bounds what it costs where that happens again and again.
+const TAKE_ANEW_PAUSE: Duration = Duration::from_millis(100);
 /// Before a task begins again that panicked.
 const PANIC_PAUSE: Duration = Duration::from_secs(1);
 /// What a node has to give up because it does not work, it keeps for so long, and nobody takes it: where
@@ -71,6 +71,8 @@ pub struct Owners {
     pub node: NodeId,
     /// How many partitions there are.
     pub partitions: Partition,
+    /// The newest feature level of a store that this node serves.
+    pub feature_level: u32,
     /// How much one sender may ask.
     pub quota: Arc<Quota>,
     /// In how many groups users are.
@@ -92,6 +94,11 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Nothing can be served any more until a person has looked.
+    pub fn fail(&self, error: Error) {
+        self.tell.failed.send_replace(Some(Arc::new(error)));
+    }
+
     /// A partition of this node whose task stands still, where there is one.
     #[must_use]
     pub fn stuck(&self) -> Option<Partition> {
@@ -255,9 +262,11 @@ async fn keep(
                 pause(PANIC_PAUSE, &stop).await;
             }
             Ok(()) | Err(Error::Stopped) => {}
-            Err(error @ (Error::LogBack { .. } | Error::LogHole { .. })) => {
+            Err(
+                error @ (Error::LogBack { .. } | Error::LogHole { .. } | Error::LayoutChanged(_)),
+            ) => {
                 warn!(partition, %error, "taking the partition anew");
-                pause(LOG_BACK_PAUSE, &stop).await;
+                pause(TAKE_ANEW_PAUSE, &stop).await;
             }
             Err(error) if error.is_retryable() => {
                 // That the store is away, the node says, once for all partitions.
@@ -344,6 +353,7 @@ async fn own(
     let worker = Worker {
         partition,
         partitions: owners.partitions,
+        feature_level: owners.feature_level,
         owner: owners.node.clone(),
         store: owners.store.clone(),
         health: owners.health.clone(),

@@ -47,14 +47,15 @@ impl Taken {
     }
 }
 
-/// Makes `owner` the partition's owner.
+/// Makes `owner` the partition's owner, where it knows what the store may contain.
 ///
 /// # Errors
+/// [`Error::NotServed`] where the store's feature level is not among those up to `known_level`;
 /// [`Error::Lost`] where somebody else took it at the same time; those of the store.
 pub async fn take(
     store: &Store,
     partition: Partition,
-    owner: &str,
+    (owner, known_level): (&str, u32),
     batch_id: BatchId,
 ) -> Result<Taken, Error> {
     let snapshot = store.snapshot().await?;
@@ -63,7 +64,9 @@ pub async fn take(
         .map_err(|_| weft_storage::Error::Corrupt("two keys, other rows".into()))?;
     let layout_row =
         layout_row.ok_or_else(|| Error::Layout("the store has no layout row".into()))?;
-    let Layout { partitions: count, store_id, .. } = Layout::decode(&layout_row)?;
+    let layout = Layout::decode(&layout_row)?;
+    layout.check(known_level)?;
+    let Layout { partitions: count, store_id, .. } = layout;
     if u32::from(partition) >= count {
         return Err(Error::Layout(format!("the store has {count} partitions, not {partition}")));
     }

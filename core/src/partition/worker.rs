@@ -56,6 +56,8 @@ pub struct Worker<L> {
     pub partition: Partition,
     /// How many there are.
     pub partitions: Partition,
+    /// The newest feature level of a store that it serves.
+    pub feature_level: u32,
     /// Who it is.
     pub owner: NodeId,
     /// The truth.
@@ -117,8 +119,8 @@ impl<L: CommandLog> Worker<L> {
     /// the partition is taken and its log open.
     ///
     /// # Errors
-    /// [`Error::Lost`]; [`Error::LogBack`] and [`Error::LogHole`]: take it anew;
-    /// [`Error::StoreBehind`]; [`Error::Poison`] and [`Error::TooMuch`], for
+    /// [`Error::Lost`]; [`Error::LogBack`], [`Error::LogHole`] and [`Error::LayoutChanged`]: take it
+    /// anew; [`Error::NotServed`]; [`Error::StoreBehind`]; [`Error::Poison`] and [`Error::TooMuch`], for
     /// [`Aside::run_workers`]; a store that failed for good.
     pub async fn run(
         mut self,
@@ -126,7 +128,8 @@ impl<L: CommandLog> Worker<L> {
         taken: impl FnOnce() + Send,
     ) -> Result<(), Error> {
         let partition = self.partition;
-        let taking = take(&self.store, partition, self.owner.as_str(), (self.new_batch_id)());
+        let owner = (self.owner.as_str(), self.feature_level);
+        let taking = take(&self.store, partition, owner, (self.new_batch_id)());
         let row = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
@@ -404,7 +407,7 @@ impl<L: CommandLog> Owned<L> {
                 Ok(Evidence::Done(position)) => break position,
                 // The row is as it was: so it was the other guard, and the layout has changed.
                 Ok(Evidence::Undone) if error.is_none() => {
-                    return Err(Error::Lost(self.worker.partition));
+                    return Err(Error::LayoutChanged(self.worker.partition));
                 }
                 Ok(Evidence::Undone) => {
                     retry.pause(&"the commit was not taken", stop).await?;

@@ -1,19 +1,107 @@
-//! What the store was made for: checked before anything else reads or writes it.
+//! What the store was made for: checked before anything else reads or writes it, and as long as it
+//! is served. Raising its feature level.
 
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
 use weft_proto::{Partition, StoreId};
 use weft_storage::tables::layout::{self, KEY_VERSION, Layout};
 use weft_storage::tables::{self, import};
-use weft_storage::{Batch, Outcome, Snapshot, Store};
+use weft_storage::{Batch, BatchId, Outcome, Snapshot, Store};
 
 use crate::Error;
+
+/// Between two looks at the layout of a store that is served.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Reads the store's layout; on the first start, writes it, with a random store id. Of several
 /// processes that start at once, one writes, and all read the same.
 ///
 /// # Errors
-/// [`Error::Layout`] where the store was made for another configuration, or those of the store.
-pub async fn open(store: &Store, partitions: Partition) -> Result<Layout, Error> {
-    open_as(store, partitions, StoreId(rand::random())).await
+/// [`Error::NotServed`] where its feature level is not among those up to `known_level`;
+/// [`Error::Layout`] where it was made for another configuration; those of the store.
+pub async fn open(store: &Store, partitions: Partition, known_level: u32) -> Result<Layout, Error> {
+    let layout = open_as(store, partitions, StoreId(rand::random())).await?;
+    layout.check(known_level)?;
+    if layout.partitions != u32::from(partitions) {
+        return Err(Error::Layout(format!(
+            "this store was made with {0} partitions, but {partitions} are configured: set them to \
+             {0}",
+            layout.partitions
+        )));
+    }
+    Ok(layout)
+}
+
+/// Waits until a store that is served is not to be served any more: its feature level was raised
+/// beyond those that are known. Partitions learn it when they are taken; this is for the calls, and for
+/// a node that has no partition.
+pub async fn outgrown(store: &Store, known_level: u32) -> Error {
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        let looked = async {
+            let row = store.snapshot().await?.get(layout::key()).await?;
+            row.as_deref().map(Layout::decode).transpose()
+        };
+        let refused = match looked.await {
+            Ok(Some(layout)) => layout.check(known_level).err().map(Error::from),
+            // The row has a form that only a later Weft knows.
+            Err(error @ weft_storage::Error::Corrupt(_)) => Some(error.into()),
+            // That the store is away, the node says.
+            Ok(None) | Err(_) => None,
+        };
+        if let Some(refused) = refused {
+            return refused;
+        }
+    }
+}
+
+/// Raises a store's feature level.
+pub struct Upgrade {
+    /// The level that it has.
+    pub from: u32,
+    /// The level that it gets.
+    pub to: u32,
+    batch: Batch,
+}
+
+impl Upgrade {
+    /// Looks at the store; changes nothing yet. `None`: it is at level `to`.
+    ///
+    /// # Errors
+    /// [`Error::NotServed`] where it is at a later level; [`Error::Layout`] where it is not a store of
+    /// Weft; those of the store.
+    pub async fn prepare(store: &Store, to: u32, batch_id: BatchId) -> Result<Option<Self>, Error> {
+        let row = store.snapshot().await?.get(layout::key()).await?;
+        let row = row.ok_or_else(|| Error::Layout("the store is empty".into()))?;
+        let before = Layout::decode_whole(&row)?;
+        match before.check(to) {
+            Ok(()) if before.feature_level == to => return Ok(None),
+            Ok(()) | Err(layout::NotServed::TooOld) => {}
+            Err(refused) => return Err(refused.into()),
+        }
+        let (from, epoch) = (before.feature_level, before.epoch + 1);
+        let after = Layout { epoch, key_version: KEY_VERSION, feature_level: to, ..before };
+        let mut batch = Batch::new(batch_id);
+        batch.guard(layout::key(), Some(row));
+        batch.set(layout::key(), after.encode());
+        Ok(Some(Self { from, to, batch }))
+    }
+
+    /// Does it, in one commit. Whoever owns a partition takes it anew with the next one.
+    ///
+    /// # Errors
+    /// Those of the store; [`Error::Layout`] where somebody else changed the layout.
+    pub async fn commit(self, store: &Store) -> Result<(), Error> {
+        match store.commit(self.batch).await? {
+            Outcome::Committed(_) => Ok(()),
+            Outcome::Rejected { .. } => {
+                Err(Error::Layout("the store was changed meanwhile: nothing was done".into()))
+            }
+        }
+    }
 }
 
 async fn open_as(store: &Store, partitions: Partition, new_id: StoreId) -> Result<Layout, Error> {
@@ -25,12 +113,7 @@ async fn open_as(store: &Store, partitions: Partition, new_id: StoreId) -> Resul
         row
     } else {
         refuse_foreign(&*snapshot).await?;
-        let first = Layout {
-            partitions: partitions.into(),
-            epoch: 1,
-            key_version: KEY_VERSION,
-            store_id: new_id.0,
-        };
+        let first = Layout::new(partitions.into(), new_id.0);
         let mut batch = Batch::new(rand::random());
         batch.guard(layout::key(), None);
         // A store that is being filled is not a new one.
@@ -46,22 +129,7 @@ async fn open_as(store: &Store, partitions: Partition, new_id: StoreId) -> Resul
             weft_storage::Error::Unavailable("the layout row could not be written".into())
         })?
     };
-    let found = Layout::decode(&row)?;
-    if found.key_version != KEY_VERSION {
-        return Err(Error::Layout(format!(
-            "this store has key version {}, but this Weft reads {KEY_VERSION}: run the Weft that \
-             made it",
-            found.key_version
-        )));
-    }
-    if found.partitions != u32::from(partitions) {
-        return Err(Error::Layout(format!(
-            "this store was made with {0} partitions, but {partitions} are configured: set them to \
-             {0}",
-            found.partitions
-        )));
-    }
-    Ok(found)
+    Ok(Layout::decode(&row)?)
 }
 
 /// Without a layout row a store is empty, half imported, or not for us: FoundationDB serves others
@@ -84,9 +152,13 @@ fn half_imported() -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use bytes::Bytes;
+    use tokio::time::timeout;
     use weft_storage::memory::Memory;
     use weft_storage::tables::import::Import;
+    use weft_storage::tables::layout::FEATURE_LEVEL;
 
     use super::*;
 
@@ -107,27 +179,63 @@ mod tests {
         let mut batch = Batch::new([1; 16]);
         batch.set(import::key(), Import::default().encode());
         store.commit(batch).await.expect("commit");
-        let refused = open(&store, 4).await.expect_err("half").to_string();
+        let refused = open(&store, 4, FEATURE_LEVEL).await.expect_err("half").to_string();
         assert!(refused.contains("`weft admin import` again"), "{refused}");
         let mut batch = Batch::new([2; 16]);
         batch.clear(import::key());
         store.commit(batch).await.expect("commit");
-        open(&store, 4).await.expect("a new store");
+        open(&store, 4, FEATURE_LEVEL).await.expect("a new store");
     }
 
     #[tokio::test]
     async fn another_configuration_is_refused_with_both_numbers() {
         let store = Store::new(Memory::new());
-        assert!(matches!(open(&store, 0).await, Err(Error::Layout(_))));
-        let made = open_as(&store, 4, StoreId(7)).await.expect("first");
-        let refused = open_as(&store, 16, StoreId(7)).await.expect_err("16").to_string();
+        assert!(matches!(open(&store, 0, FEATURE_LEVEL).await, Err(Error::Layout(_))));
+        open(&store, 4, FEATURE_LEVEL).await.expect("first");
+        let refused = open(&store, 16, FEATURE_LEVEL).await.expect_err("16").to_string();
         assert!(refused.contains('4') && refused.contains("16"), "{refused}");
+    }
 
+    /// A store of the Weft that had no levels.
+    async fn store_of_level_0() -> Store {
+        let store = Store::new(Memory::new());
+        let row = Layout { key_version: 1, feature_level: 0, ..Layout::new(4, 7) };
         let mut batch = Batch::new([1; 16]);
-        batch.set(layout::key(), Layout { key_version: 99, ..made }.encode());
+        batch.set(layout::key(), row.encode());
         store.commit(batch).await.expect("commit");
-        let refused = open_as(&store, 4, StoreId(7)).await.expect_err("99").to_string();
-        assert!(refused.contains("99") && !refused.contains('\n'), "{refused}");
+        store
+    }
+
+    #[tokio::test]
+    async fn a_store_without_levels_is_upgraded_in_place() {
+        let store = store_of_level_0().await;
+        let refused = open(&store, 4, FEATURE_LEVEL).await.expect_err("level 0").to_string();
+        assert!(refused.contains("`weft admin upgrade`") && !refused.contains('\n'), "{refused}");
+        let upgrade = Upgrade::prepare(&store, FEATURE_LEVEL, [2; 16]).await.expect("prepare");
+        let upgrade = upgrade.expect("something to do");
+        assert_eq!((upgrade.from, upgrade.to), (0, FEATURE_LEVEL));
+        upgrade.commit(&store).await.expect("commit");
+        let layout = open(&store, 4, FEATURE_LEVEL).await.expect("served");
+        assert_eq!(layout, Layout { epoch: 2, ..Layout::new(4, 7) });
+        let again = Upgrade::prepare(&store, FEATURE_LEVEL, [3; 16]).await.expect("prepare");
+        assert!(again.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_level_that_is_not_known_is_noticed_while_it_is_served() {
+        let store = Store::new(Memory::new());
+        open(&store, 4, FEATURE_LEVEL).await.expect("served");
+        let mut outgrown = pin!(outgrown(&store, FEATURE_LEVEL));
+        assert!(timeout(LOOK * 3, &mut outgrown).await.is_err());
+        let next = FEATURE_LEVEL + 1;
+        let upgrade = Upgrade::prepare(&store, next, [2; 16]).await.expect("prepare");
+        upgrade.expect("something to do").commit(&store).await.expect("commit");
+        let refused = timeout(LOOK * 2, &mut outgrown).await.expect("noticed").to_string();
+        assert!(refused.contains(&format!("feature level {next}")), "{refused}");
+        open(&store, 4, next).await.expect("served by who knows it");
+        // Nobody lowers it.
+        assert!(open(&store, 4, FEATURE_LEVEL).await.is_err());
+        assert!(Upgrade::prepare(&store, FEATURE_LEVEL, [3; 16]).await.is_err());
     }
 
     #[tokio::test]
@@ -136,7 +244,7 @@ mod tests {
         let mut batch = Batch::new([1; 16]);
         batch.set(Bytes::from_static(b"users/1"), "somebody's");
         store.commit(batch).await.expect("commit");
-        let refused = open(&store, 4).await.expect_err("foreign").to_string();
+        let refused = open(&store, 4, FEATURE_LEVEL).await.expect_err("foreign").to_string();
         assert!(refused.contains("something else") && !refused.contains('\n'), "{refused}");
         let row = store.snapshot().await.expect("snapshot").get(layout::key()).await;
         assert_eq!(row.expect("get"), None);

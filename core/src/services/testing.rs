@@ -85,7 +85,7 @@ impl World {
 
     pub(super) async fn on(store: Store) -> Self {
         let clock = Arc::new(ManualClock::new(1_700_000_000_000));
-        layout::open(&store, 4).await.expect("layout");
+        layout::open(&store, 4, crate::FEATURE_LEVEL).await.expect("layout");
         let shared = Arc::clone(&clock) as Arc<dyn Clock>;
         let life = std::time::Duration::from_secs(100 * 24 * 3_600);
         let context = Context::open(store.clone(), shared, life).await.expect("open");

@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use weft_core::partition::owner::Owners;
 use weft_core::partition::quota::Quota;
 use weft_core::partition::take::read_row;
-use weft_core::{Core, QuotaLimits, StoreHealth, StorePatience, TICK_INTERVAL};
+use weft_core::{
+    Core, CoreOptions, FEATURE_LEVEL, QuotaLimits, StoreHealth, StorePatience, TICK_INTERVAL,
+};
 use weft_nats::EventPublisher;
 use weft_nats::membership::{Nodes, live_nodes};
 use weft_proto::{NodeId, svc};
@@ -65,7 +67,9 @@ impl Two {
         for name in ["c2", "c3"] {
             let is_cut = Arc::new(AtomicBool::new(false));
             let way = Way { store: fixture.store.clone(), is_cut: Arc::clone(&is_cut) };
-            let core = fixture.add_core(name, Store::new(way), patience).await;
+            let options = fixture.core_options(name, Store::new(way));
+            let core = Core::start(CoreOptions { store_patience: patience, ..options }).await;
+            let core = core.expect("core");
             soon("the partition", core.ready()).await.expect("ready");
             cores.push((NodeId::new(name).expect("id"), core, is_cut));
         }
@@ -187,6 +191,7 @@ async fn a_partitions_task_that_panics_begins_again() {
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
         node: node.clone(),
         partitions: 1,
+        feature_level: FEATURE_LEVEL,
         quota: Arc::new(Quota::new(QuotaLimits { rate_per_s: 1_000, burst: 1_000 })),
         groups: Arc::default(),
         assets: Arc::new(fixture.assets.clone()),

@@ -24,7 +24,7 @@ use weft_runtime::{Clock, ManualClock};
 use weft_storage::memory::Memory;
 use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::dead_letter::{self, Kept};
-use weft_storage::tables::layout::{self, KEY_VERSION, Layout};
+use weft_storage::tables::layout::{self, FEATURE_LEVEL, Layout};
 use weft_storage::tables::log::{self, Limit};
 use weft_storage::{Batch, Engine, Op, Outcome, Snapshot, Store};
 
@@ -273,7 +273,7 @@ impl World {
         let engine = Faulty { inner, faults: Arc::default(), gate, commits, snapshots };
         let store = Store::new(engine.clone());
         let mut batch = Batch::new([9; 16]);
-        let row = Layout { partitions: 1, epoch: 1, key_version: KEY_VERSION, store_id: 7 };
+        let row = Layout::new(1, 7);
         batch.set(layout::key(), row.encode());
         for user in users {
             batch.set(account::key(&user_id(user)), Account::default().encode());
@@ -305,7 +305,7 @@ impl World {
 
     /// Changes the layout row, past the gate.
     pub async fn change_layout(&self) {
-        let row = Layout { partitions: 1, epoch: 2, key_version: KEY_VERSION, store_id: 7 };
+        let row = Layout { epoch: 2, ..Layout::new(1, 7) };
         let mut batch = Batch::new([8; 16]);
         batch.set(layout::key(), row.encode());
         self.engine.inner.commit(batch).await.expect("commit");
@@ -327,6 +327,7 @@ impl World {
         move |aside| Worker {
             partition: 0,
             partitions: 1,
+            feature_level: FEATURE_LEVEL,
             owner: owner.clone(),
             store: store.clone(),
             health: health.clone(),

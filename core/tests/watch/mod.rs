@@ -151,7 +151,8 @@ async fn what_was_read_before_the_log_lost_it_is_kept() {
 #[tokio::test]
 async fn only_a_taking_moves_a_log_forward() {
     let world = World::new(&["alice", "bob"]).await;
-    let mut taken = take(&world.store, 0, "n1", [1; 16]).await.expect("taken");
+    let mut taken =
+        take(&world.store, 0, ("n1", weft_core::FEATURE_LEVEL), [1; 16]).await.expect("taken");
     taken.applied.stream_seq = 3;
     let mut log = world.log.clone();
     let reopened = reopen_log(&mut log, &world.store, (&taken.applied, 0), 0, 3).await;

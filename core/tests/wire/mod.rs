@@ -96,9 +96,8 @@ impl Fixture {
         let (core_bus, edge_bus) = (bus(&server, "core").await, bus(&server, "edge").await);
         let store = Store::new(Memory::new());
         let assets = AssetOptions { partitions: 1, ..AssetOptions::default() };
-        let core =
-            start_core(&core_bus, ("c1", &clock), store.clone(), &assets, StorePatience::default())
-                .await;
+        let first = core_options(&core_bus, ("c1", &clock), store.clone(), &assets);
+        let core = Core::start(first).await.expect("core");
         let mut batch = Batch::new([9; 16]);
         for name in ["alice", "bob"] {
             batch.set(account::key(&user(name)), Account::default().encode());
@@ -113,6 +112,11 @@ impl Fixture {
         self.end_core().await;
     }
 
+    /// Its own core.
+    pub fn core(&self) -> &Core {
+        self.core.as_ref().expect("running")
+    }
+
     /// Its core leaves.
     pub async fn end_core(&mut self) {
         if let Some(core) = self.core.take() {
@@ -120,9 +124,9 @@ impl Fixture {
         }
     }
 
-    /// Another core, with a handle of its own on the store.
-    pub async fn add_core(&self, name: &str, store: Store, patience: StorePatience) -> Core {
-        start_core(&self.core_bus, (name, &self.clock), store, &self.assets, patience).await
+    /// Those of another core, with a handle of its own on the store.
+    pub fn core_options(&self, name: &str, store: Store) -> CoreOptions {
+        core_options(&self.core_bus, (name, &self.clock), store, &self.assets)
     }
 
     /// A connection of another part.
@@ -258,14 +262,13 @@ impl Sender {
     }
 }
 
-async fn start_core(
+fn core_options(
     bus: &Bus,
     (name, clock): (&str, &Arc<OffClock>),
     store: Store,
     assets: &AssetOptions,
-    store_patience: StorePatience,
-) -> Core {
-    let core = Core::start(CoreOptions {
+) -> CoreOptions {
+    CoreOptions {
         store,
         bus: bus.clone(),
         node: NodeId::new(name).expect("id"),
@@ -275,10 +278,10 @@ async fn start_core(
         token_life: Duration::from_secs(60),
         tick_interval: Some(TICK_INTERVAL),
         assignment: Assignment::Live,
-        store_patience,
+        store_patience: StorePatience::default(),
         clock: Arc::clone(clock) as Arc<dyn Clock>,
-    });
-    core.await.expect("core")
+        feature_level: weft_core::FEATURE_LEVEL,
+    }
 }
 
 fn user(name: &str) -> UserId {

@@ -1,7 +1,7 @@
 //! What can go wrong with an export. Each message is one line that an operator can act on.
 
 use super::VERSION;
-use crate::tables::layout::KEY_VERSION;
+use crate::tables::layout::NotServed;
 
 /// An error of an export or import.
 #[derive(Debug, thiserror::Error)]
@@ -27,9 +27,9 @@ pub enum Error {
     /// The store is half filled.
     #[error("an import into this store is not finished: run `weft admin import` again")]
     Unfinished,
-    /// The store's keys have another form.
-    #[error("this store has key version {0}, but this Weft reads {KEY_VERSION}")]
-    KeyVersion(u32),
+    /// The store is of another version.
+    #[error(transparent)]
+    NotServed(#[from] NotServed),
     /// The store holds what only a newer Weft knows.
     #[error(
         "this store has a table ({0:#04x}) that this Weft does not know: export it with the newer \

@@ -6,7 +6,7 @@ use crate::error::Error;
 
 /// The version of every record's encoding. Fields are added under new tags; this changes only
 /// where an old reader would be wrong about a new record.
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 
 pub(super) fn encode(record: &impl Message) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(1 + record.encoded_len());

@@ -13,6 +13,7 @@ use weft_core::{Error, StoreHealth};
 use weft_proto::NodeId;
 use weft_runtime::Clock;
 use weft_storage::Store;
+use weft_storage::tables::layout::FEATURE_LEVEL;
 
 use super::bus::SimBus;
 use super::life::Life;
@@ -107,6 +108,7 @@ fn worker(life: &Arc<Life>) -> Worker<SimLog> {
     Worker {
         partition: 0,
         partitions: 1,
+        feature_level: FEATURE_LEVEL,
         owner: NodeId::new(&life.name.replace('.', "-")).expect("node"),
         store: Store::new(SimStore { life: Arc::clone(life) }),
         health: StoreHealth::default(),

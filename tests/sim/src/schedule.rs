@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use weft_core::partition::sabotage;
 use weft_storage::tables::account::{self, Account};
-use weft_storage::tables::layout::{self, KEY_VERSION, Layout};
+use weft_storage::tables::layout::{self, Layout};
 use weft_storage::{Batch, Engine};
 
 use super::client::{USERS, client, crowd, user, wishes};
@@ -132,7 +132,7 @@ fn set_up(world: &World) {
 }
 
 pub fn layout_row(epoch: u64) -> bytes::Bytes {
-    Layout { partitions: 1, epoch, key_version: KEY_VERSION, store_id: STORE_ID }.encode()
+    Layout { epoch, ..Layout::new(1, STORE_ID) }.encode()
 }
 
 /// Plays the faults that come from outside of an owner.

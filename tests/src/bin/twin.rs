@@ -127,6 +127,7 @@ impl Twin {
             assignment: if told { watched } else { Assignment::Live },
             store_patience: StorePatience::default(),
             clock: Arc::new(SystemClock),
+            feature_level: weft_core::FEATURE_LEVEL,
         })
         .await?;
         Ok(Self { node, nodes, core })

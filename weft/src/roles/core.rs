@@ -165,6 +165,7 @@ impl CoreLimits {
             assignment: Assignment::Live,
             store_patience: StorePatience::default(),
             clock: Arc::new(SystemClock),
+            feature_level: weft_core::FEATURE_LEVEL,
         }
     }
 }

@@ -9,7 +9,7 @@ use weft_proto::UserId;
 use weft_storage::embedded::Embedded;
 use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::dead_letter::{self, DeadLetter};
-use weft_storage::tables::layout::{self, KEY_VERSION, Layout};
+use weft_storage::tables::layout::{self, Layout};
 use weft_storage::{Batch, Store};
 
 use crate::support::{Running, failure_line, wait_until, weft};
@@ -18,7 +18,7 @@ use crate::support::{Running, failure_line, wait_until, weft};
 async fn one_account(folder: &Path) {
     let store = Store::new(Embedded::open(folder).expect("open"));
     let mut batch = Batch::new([1; 16]);
-    let row = Layout { partitions: 1, epoch: 1, key_version: KEY_VERSION, store_id: 7 };
+    let row = Layout::new(1, 7);
     batch.set(layout::key(), row.encode());
     let alice = UserId::new("alice").expect("id");
     batch.set(account::key(&alice), Account { created_ms: 7, ..Account::default() }.encode());
@@ -63,9 +63,14 @@ async fn what_was_put_aside_is_listed() {
 fn a_mistyped_folder_is_no_new_store() {
     let folder = tempdir().expect("folder");
     let path = folder.path().display().to_string();
-    for command in
-        [&["dead-letters"][..], &["accept-loss"], &["lower-floor"], &["repair"], &["export", "-"]]
-    {
+    for command in [
+        &["dead-letters"][..],
+        &["accept-loss"],
+        &["lower-floor"],
+        &["upgrade"],
+        &["repair"],
+        &["export", "-"],
+    ] {
         let refused = |place: [&str; 2]| {
             failure_line({
                 let mut weft = weft(&["admin"]);
@@ -110,6 +115,43 @@ async fn a_damaged_journal_is_cut_only_when_that_is_said() {
     assert!(done.status.success(), "{done:?}");
     let listed = run(&["dead-letters"]).expect("run");
     assert!(listed.status.success() && listed.stdout.is_empty(), "{listed:?}");
+}
+
+#[tokio::test]
+async fn a_store_of_an_earlier_weft_is_upgraded_when_that_is_said() {
+    let folder = tempdir().expect("folder");
+    let store = folder.path().join("store");
+    let earlier = async || {
+        let store = Store::new(Embedded::open(&store).expect("open"));
+        let row = Layout { key_version: 1, feature_level: 0, ..Layout::new(4, 7) };
+        let mut batch = Batch::new(rand::random());
+        batch.set(layout::key(), row.encode());
+        store.commit(batch).await.expect("commit");
+    };
+    earlier().await;
+    let place = format!("embedded:{}", store.display());
+    let run = |args: &[&str]| weft(&["admin"]).args(args).args(["--store", &place]).output();
+    let refused = run(&["export", "-"]).expect("run");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("`weft admin upgrade`"), "{said}");
+    let looked = run(&["upgrade"]).expect("run");
+    assert_eq!(looked.status.code(), Some(1), "{looked:?}");
+    let said = String::from_utf8_lossy(&looked.stdout).into_owned();
+    assert!(said.contains("from 0 to 1") && said.contains("must be stopped"), "{said}");
+    assert!(!run(&["export", "-"]).expect("run").status.success(), "nothing was changed");
+    let done = run(&["upgrade", "--yes"]).expect("run");
+    assert!(done.status.success(), "{done:?}");
+    assert!(run(&["export", "-"]).expect("run").status.success(), "it is served");
+    let again = run(&["upgrade", "--yes"]).expect("run");
+    assert!(again.status.success(), "{again:?}");
+    assert!(String::from_utf8_lossy(&again.stdout).contains("nothing to do"), "{again:?}");
+
+    // A `weft dev` has its store alone.
+    earlier().await;
+    let (dev, _) = Running::dev(folder.path());
+    drop(dev);
+    let done = run(&["upgrade"]).expect("run");
+    assert!(String::from_utf8_lossy(&done.stdout).contains("nothing to do"), "{done:?}");
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ use super::writer::Writer;
 use super::{Counts, FORMAT, Progress, VERSION};
 use crate::engine::{Snapshot, Store};
 use crate::tables::applied::{self, Applied};
-use crate::tables::layout::{self, KEY_VERSION, Layout};
+use crate::tables::layout::{self, FEATURE_LEVEL, Layout};
 use crate::tables::table::AnyTable;
 use crate::tables::{Carried, Tag, import, unknown};
 
@@ -118,10 +118,7 @@ async fn begin(snapshots: &mut Snapshots) -> Result<Begin, Error> {
     match rows.as_slice() {
         [_, Some(_)] => return Err(Error::Unfinished),
         [Some(row), None] => {
-            let version = Layout::decode(row)?.key_version;
-            if version != KEY_VERSION {
-                return Err(Error::KeyVersion(version));
-            }
+            Layout::decode(row)?.check(FEATURE_LEVEL)?;
         }
         _ => return Err(Error::NoStore),
     }

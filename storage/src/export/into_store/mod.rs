@@ -25,7 +25,7 @@ use super::error::Error;
 use super::line::{Header, Trailer};
 use super::reader::Reader;
 use crate::engine::Store;
-use crate::tables::layout::{KEY_VERSION, Layout};
+use crate::tables::layout::Layout;
 
 /// An export that was read through, and is as it was written.
 #[derive(Clone, Debug)]
@@ -94,12 +94,7 @@ pub async fn import(
     store_id: StoreId,
     progress: Progress<'_>,
 ) -> Result<(), Error> {
-    let layout = Layout {
-        partitions: verified.header.partitions.into(),
-        epoch: 1,
-        key_version: KEY_VERSION,
-        store_id: store_id.0,
-    };
+    let layout = Layout::new(verified.header.partitions.into(), store_id.0);
     let mut filling = Filling::begin(store, &verified.trailer.sha256).await?;
     let mut reader = Reader::new(file)?;
     let mut check = Check::default();

@@ -17,7 +17,7 @@ use weft_storage::tables::dead_letter::{self, DeadLetter};
 use weft_storage::tables::device::{self, Device};
 use weft_storage::tables::journal::{self, Journal, JournalEntry};
 use weft_storage::tables::last_active;
-use weft_storage::tables::layout::{self, KEY_VERSION, Layout};
+use weft_storage::tables::layout::{self, Layout};
 use weft_storage::tables::minute;
 use weft_storage::tables::resend::{self, Resend};
 use weft_storage::tables::signing_key::{self, SigningKey};
@@ -81,12 +81,8 @@ impl Content {
 
     async fn people(&mut self) {
         let mut batch = batch();
-        let row = Layout {
-            partitions: self.partitions.into(),
-            epoch: self.rng.random_range(1..5),
-            key_version: KEY_VERSION,
-            store_id: self.rng.random(),
-        };
+        let epoch = self.rng.random_range(1..5);
+        let row = Layout { epoch, ..Layout::new(self.partitions.into(), self.rng.random()) };
         batch.set(layout::key(), row.encode());
         for n in 0..self.rng.random_range(0..3) {
             let secret = self.rng.random::<[u8; 32]>().to_vec();

@@ -52,7 +52,7 @@ pub async fn prepare(rivals: &Rivals, count: usize) -> Result<Vec<Partition>, Er
         ));
     }
     let partitions = u32::try_from(count).unwrap_or(u32::MAX);
-    let made = Layout { partitions, epoch: 1, key_version: layout::KEY_VERSION, store_id: 1 };
+    let made = Layout::new(partitions, 1);
     let layout_row = made.encode();
     let mut batch = Batch::new(rand::random());
     batch.guard(layout::key(), None);
