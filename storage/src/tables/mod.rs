@@ -18,7 +18,6 @@
 //! 32 key id                              signing key
 //! 33 user                                chosen      how a user wants to be seen
 //! 34 user                                last active when a user was last seen
-//! 35 user, room                          bookmark    a place that a user wants to find again
 //! ```
 //!
 //! Numbers are big-endian (partition 2 bytes, hour and minute 4, seq 8, part 1, position 12, client
@@ -32,7 +31,6 @@ use bytes::Bytes;
 
 pub mod account;
 pub mod applied;
-pub mod bookmark;
 pub mod chosen;
 pub mod dead_letter;
 pub mod device;
@@ -86,7 +84,6 @@ pub enum Tag {
     SigningKey = 0x32,
     Chosen = 0x33,
     LastActive = 0x34,
-    Bookmark = 0x35,
 }
 
 /// What an export does with a table.
@@ -129,7 +126,6 @@ impl Tag {
             Self::SigningKey => Rows(&Of::<signing_key::SigningKey>::NEW),
             Self::Chosen => Rows(&Of::<Chosen>::NEW),
             Self::LastActive => Rows(&Of::<last_active::LastActive>::NEW),
-            Self::Bookmark => Rows(&Of::<bookmark::Bookmark>::NEW),
         }
     }
 

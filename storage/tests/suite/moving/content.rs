@@ -12,7 +12,6 @@ use weft_proto::{
 };
 use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::applied::{self, Applied};
-use weft_storage::tables::bookmark::Bookmark;
 use weft_storage::tables::chosen;
 use weft_storage::tables::dead_letter::{self, DeadLetter};
 use weft_storage::tables::device::{self, Device};
@@ -22,7 +21,6 @@ use weft_storage::tables::layout::{self, Layout};
 use weft_storage::tables::minute;
 use weft_storage::tables::resend::{self, Resend};
 use weft_storage::tables::signing_key::{self, SigningKey};
-use weft_storage::tables::table::{Stored as _, Table as _};
 use weft_storage::{Batch, Store};
 
 use super::super::{batch, commit};
@@ -134,9 +132,6 @@ impl Content {
                 };
                 batch.set(chosen::key(&user), chosen::encode(&row));
             }
-            let row = Bookmark { seq: 1, set_ms: self.rng.random_range(0..1 << 50) };
-            let room = RoomId::new("team").expect("a room id");
-            batch.set(Bookmark::key(&(user.clone(), room)), row.to_stored());
             if self.rng.random() {
                 last_active::note(batch, &user, self.rng.random_range(0..1 << 50));
             }
