@@ -73,6 +73,23 @@ async fn positions_grow_over_restarts_and_clocks_that_go_back() {
     assert_eq!(last, Position::new(5_000_011, 0), "three restarts with an earlier clock");
 }
 
+/// The violation is planted by a clock at the end of all time: nothing is after that.
+#[tokio::test]
+async fn a_commit_whose_version_would_not_grow_ends_the_store() {
+    let folder = TempDir::new().expect("folder");
+    let options = Options { clock_us: Arc::new(|| u64::MAX), ..Options::default() };
+    let store = Store::new(Embedded::open_with(folder.path(), options).expect("open"));
+    put(&store, "first").await;
+    let mut second = batch();
+    second.set(b("second"), "");
+    let error = store.commit(second).await.expect_err("no version is left");
+    assert!(!error.is_retryable(), "{error}");
+    // Who waited is told a moment before everybody else.
+    while store.snapshot().await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn a_store_that_is_open_is_refused_in_one_line() {
     let folder = TempDir::new().expect("folder");

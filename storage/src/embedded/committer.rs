@@ -292,7 +292,9 @@ impl Committer {
                 return Ok(Outcome::Rejected { guard: index });
             }
         }
-        let version = (self.options.clock_us)().max(self.version + 1);
+        let version = (self.options.clock_us)().max(self.version.saturating_add(1));
+        // Two commits with one position would be one to whoever resumes after it.
+        assert!(version > self.version, "a commit's version must be after the last one's");
         let position = Position::new(version, 0);
         let writes = Writes::of(batch.ops(), position, &newest, self.options.clear_now_keys_max)
             .map_err(|error| self.failure(&error))?;
