@@ -586,14 +586,14 @@ pub struct SyncPage {
     pub next: Vec<u8>,
 }
 
-/// Asks what a partition has committed behind a place in its ingest log. Any core node answers it,
+/// Asks what a partition has committed after a commit number. Any core node answers it,
 /// from one snapshot of the store. Speaks for an edge, not for a user.
 #[derive(Clone, PartialEq, Message)]
 pub struct Audit {
     /// The partition.
     #[prost(uint32, tag = "1")]
     pub partition: u32,
-    /// Commits that applied the log beyond this stream sequence; none: only where it stands.
+    /// Commits after this number; none: only the number of the newest one.
     #[prost(uint64, optional, tag = "2")]
     pub since: Option<u64>,
 }
@@ -605,10 +605,10 @@ pub struct AuditPage {
     /// The store's id: 8 bytes, big-endian.
     #[prost(bytes = "vec", tag = "1")]
     pub store: Vec<u8>,
-    /// The page speaks of all commits up to this stream sequence: ask on from here.
+    /// The page speaks of all commits up to this number: ask on from here.
     #[prost(uint64, tag = "2")]
     pub through: u64,
-    /// There is more behind `through`.
+    /// There is more after `through`.
     #[prost(bool, tag = "3")]
     pub more: bool,
     /// The snapshot's read version, 12 bytes: without `more`, everything at or before it is in what

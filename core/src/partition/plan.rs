@@ -22,7 +22,7 @@ use super::quota::{Cost, Quota};
 use super::rooms::{Members, Room};
 use super::rules::{self, Change};
 use super::sabotage::{self, Rule};
-use super::state::{Answered, CommitNo, Place, ResendKey, State};
+use super::state::{Answered, Place, PlanNo, ResendKey, State};
 use crate::metrics;
 
 /// A plan with so many bytes takes nothing more. One entry more (400 kB of text, 100 inbox
@@ -62,7 +62,7 @@ pub struct PlannedEntry {
 
 /// What one commit will hold, while it is planned.
 pub struct Plan {
-    no: CommitNo,
+    no: PlanNo,
     batch: Batch,
     partition: Partition,
     floor_hour: u32,
@@ -72,7 +72,7 @@ pub struct Plan {
     /// When the log took the oldest of its commands.
     oldest_ms: u64,
     entries: Vec<PlannedEntry>,
-    journal: Journal,
+    journal: Vec<JournalEntry>,
     journal_bytes: usize,
     answers: Vec<(ReplyTo, Bytes)>,
     unheard: Vec<(String, ErrorCode)>,
@@ -83,7 +83,7 @@ pub struct Plan {
 #[derive(Clone)]
 pub struct Sealed {
     /// Its number.
-    pub no: CommitNo,
+    pub no: PlanNo,
     /// Guards and operations.
     pub batch: Batch,
     /// The partition's row as this commit writes it.
@@ -117,7 +117,7 @@ pub struct Guards {
 /// What is known beside the plan when it is closed.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Closing {
-    /// The stream sequence up to which events are known to be published.
+    /// The commit number up to which events are known to be published.
     pub published: u64,
     /// The owner's time, Unix milliseconds.
     pub now_ms: u64,
@@ -127,9 +127,9 @@ pub struct Closing {
 }
 
 impl Plan {
-    /// An empty plan for the partition's commit `no`.
+    /// An empty plan, the owner's number `no`.
     #[must_use]
-    pub fn new(no: CommitNo, id: BatchId, partition: Partition, floor_hour: u32) -> Self {
+    pub fn new(no: PlanNo, id: BatchId, partition: Partition, floor_hour: u32) -> Self {
         let mut batch = Batch::new(id);
         // The ingest log is trimmed one commit later: see `Owned::act`.
         batch.set_replayable(true);
@@ -143,7 +143,7 @@ impl Plan {
             stored_at_ms: 0,
             oldest_ms: u64::MAX,
             entries: Vec::new(),
-            journal: Journal::default(),
+            journal: Vec::new(),
             journal_bytes: 0,
             answers: Vec::new(),
             unheard: Vec::new(),
@@ -313,7 +313,7 @@ impl Plan {
         let planned = PlannedEntry { entry, place, place_before, concerned: change.concerned };
         let row = journal_entry(&planned);
         self.journal_bytes += row.size_bytes();
-        self.journal.entries.push(row);
+        self.journal.push(row);
         self.entries.push(planned);
     }
 
@@ -344,20 +344,26 @@ impl Plan {
             }
         }
         let before = &guards.applied;
+        let commit_no = before.last_commit_no() + u64::from(!self.entries.is_empty());
         let mut applied = Applied {
             stream_seq: before.stream_seq.max(self.stream_seq),
+            commit_no: Some(commit_no),
             batch_id: self.batch.id().to_vec(),
             published_up_to: before.published_up_to.max(closing.published),
             ..before.clone()
         };
         if !self.entries.is_empty() {
-            let key = journal::key(self.partition, applied.stream_seq);
-            self.batch.set(key, self.journal.encode());
+            let journal = Journal {
+                entries: std::mem::take(&mut self.journal),
+                stream_seq: applied.stream_seq,
+                time_ms: closing.now_ms,
+            };
+            self.batch.set(journal::key(self.partition, commit_no), journal.encode());
         }
         self.raise_stored_floor(&mut applied, closing);
         let minute = guards.minute.max(minute::of_ms(closing.now_ms));
         if minute > guards.minute {
-            minute::put(&mut self.batch, self.partition, minute, applied.stream_seq);
+            minute::put(&mut self.batch, self.partition, minute, &applied);
         }
         self.batch.guard(applied::key(self.partition), Some(before.encode()));
         self.batch.guard(layout::key(), Some(guards.layout_row.clone()));
@@ -421,7 +427,9 @@ fn journal_entry(planned: &PlannedEntry) -> JournalEntry {
         RoomKind::Direct => Vec::new(),
         RoomKind::Group => concerned.iter().map(ToString::to_string).collect(),
     };
-    JournalEntry { room: entry.room.to_string(), seq: entry.seq, users }
+    let (room, from) = (entry.room.to_string(), entry.from.to_string());
+    let kind = entry.body.kind().word.to_string();
+    JournalEntry { room, seq: entry.seq, users, kind, from }
 }
 
 fn answer_resend(

@@ -39,8 +39,8 @@ const RETRY_DELAY: Duration = Duration::from_millis(250);
 /// What follows one commit.
 #[derive(Default, Debug)]
 pub struct Act {
-    /// The commit applied the log up to here.
-    pub stream_seq: u64,
+    /// The number of the partition's newest commit: this one where it has events.
+    pub commit_no: u64,
     /// Answers, in order.
     pub answers: Vec<(ReplyTo, Bytes)>,
     /// Events, in order.
@@ -73,12 +73,12 @@ pub struct Publisher {
 
 impl Publisher {
     /// Starts the task. It ends when the handle is dropped. What was committed after `published`, up
-    /// to `applied`, is published first, from the journal.
+    /// to `known`, is published first, from the journal.
     #[must_use]
     pub fn start(
         bus: Arc<dyn EventBus>,
         journal: JournalReader,
-        (published, applied): (u64, u64),
+        (published, known): (u64, u64),
     ) -> Self {
         let (acts, queue) = mpsc::channel(UNDERWAY_MAX);
         let (mark, published_rx) = watch::channel(published);
@@ -89,7 +89,7 @@ impl Publisher {
             underway: VecDeque::new(),
             held: VecDeque::new(),
             sent: published,
-            known: applied,
+            known,
             reading: None,
             meanwhile: None,
             waits_since: Instant::now(),
@@ -114,19 +114,19 @@ impl Publisher {
 
     /// Answers before their commit: see [`sabotage`](super::sabotage).
     pub(super) fn answer_now(&self, answers: Vec<(ReplyTo, Bytes)>) {
-        let _ = self.acts.try_send(Act { stream_seq: self.published(), answers, events: vec![] });
+        let _ = self.acts.try_send(Act { commit_no: self.published(), answers, events: vec![] });
     }
 
-    /// The events of all commits up to this stream sequence are stored.
+    /// The events of all commits up to this commit number are stored.
     #[must_use]
     pub fn published(&self) -> u64 {
         *self.published.borrow()
     }
 
-    /// Waits until everything up to this stream sequence is published.
-    pub async fn published_up_to(&mut self, stream_seq: u64) {
+    /// Waits until everything up to this commit number is published.
+    pub async fn published_up_to(&mut self, commit_no: u64) {
         // An error means that the task is gone; then nothing more will come.
-        let _ = self.published.wait_for(|published| *published >= stream_seq).await;
+        let _ = self.published.wait_for(|published| *published >= commit_no).await;
     }
 
     /// Waits until the task has ended by itself: it panicked.
@@ -151,7 +151,7 @@ pub struct JournalReader {
 
 /// The events of one commit, on their way.
 struct Underway {
-    stream_seq: u64,
+    commit_no: u64,
     since: Instant,
     events: Vec<EventMessage>,
     stored: Stored,
@@ -164,7 +164,7 @@ struct Task {
     /// In commit order, as all that follows.
     underway: VecDeque<Underway>,
     held: VecDeque<Act>,
-    /// The events of all commits up to this stream sequence were sent.
+    /// The events of all commits up to this commit number were sent.
     sent: u64,
     /// The last commit that was heard of. Those between here and what is held are in the journal.
     known: u64,
@@ -206,7 +206,7 @@ impl Task {
 
     /// The events of all commits up to here are sent or held.
     fn reached(&self) -> u64 {
-        self.held.back().map_or(self.sent, |act| act.stream_seq)
+        self.held.back().map_or(self.sent, |act| act.commit_no)
     }
 
     async fn send_held(&mut self) {
@@ -217,10 +217,10 @@ impl Task {
             match self.bus.send(act.events.clone()).await {
                 Ok(stored) => {
                     let Some(act) = self.held.pop_front() else { return };
-                    self.sent = act.stream_seq;
-                    let (stream_seq, events) = (act.stream_seq, act.events);
+                    self.sent = act.commit_no;
+                    let (commit_no, events) = (act.commit_no, act.events);
                     let since = Instant::now();
-                    self.underway.push_back(Underway { stream_seq, since, events, stored });
+                    self.underway.push_back(Underway { commit_no, since, events, stored });
                 }
                 Err(error) => {
                     debug!(%error, "events not sent, trying again");
@@ -250,10 +250,9 @@ impl Task {
         if !page.is_last {
             return;
         }
-        // Behind the last entry there may be refusals alone; they have no row, and count as
-        // published.
+        // Before commits were numbered, refusals alone moved the place too, without a row.
         if self.reached() < through {
-            self.held.push_back(Act { stream_seq: through, ..Act::default() });
+            self.held.push_back(Act { commit_no: through, ..Act::default() });
         }
         self.held.extend(meanwhile);
     }
@@ -261,14 +260,14 @@ impl Task {
     /// Takes what follows a commit. Its events are left to the journal where those before are.
     async fn hear(&mut self, mut act: Act) {
         answer(&*self.bus, std::mem::take(&mut act.answers)).await;
-        if act.stream_seq <= self.known {
+        if act.commit_no <= self.known {
             return;
         }
         if self.underway.is_empty() && self.held.is_empty() {
             self.waits_since = Instant::now();
         }
         let is_next = self.reached() == self.known;
-        self.known = act.stream_seq;
+        self.known = act.commit_no;
         if self.reading.is_some() {
             match &mut self.meanwhile {
                 Some(acts) if acts.len() < HELD_MAX => acts.push_back(act),
@@ -285,7 +284,7 @@ impl Task {
             Ok(()) => {
                 metrics::PUBLISH_DURATION.record_time(first.since.elapsed());
                 self.waits_since = Instant::now();
-                self.mark.send_replace(first.stream_seq);
+                self.mark.send_replace(first.commit_no);
             }
             Err(error) => {
                 warn!(%error, events = first.events.len(), "events not stored, sending again");

@@ -8,7 +8,7 @@ use weft_proto::{Role, RoomId, UserId};
 use weft_storage::tables::head::Head;
 use weft_storage::tables::member::Member;
 
-use super::state::{CommitNo, Place};
+use super::state::{Place, PlanNo};
 use crate::metrics;
 
 /// What a room takes beside its names: about as much as its maps and counters do.
@@ -36,7 +36,7 @@ struct Looked {
     /// `None`: not a member.
     member: Option<Member>,
     /// The last commit that writes it; 0: none since it was read.
-    touched: CommitNo,
+    touched: PlanNo,
 }
 
 impl Default for LookedUp {
@@ -57,7 +57,7 @@ impl LookedUp {
     }
 
     /// Forgets the least used ones, where there are too many.
-    pub fn forget(&mut self, settled: CommitNo) {
+    pub fn forget(&mut self, settled: PlanNo) {
         while self.0.len() > LOOKED_UP_MAX
             && self.0.peek_lru().is_some_and(|(_, looked)| looked.touched <= settled)
         {
@@ -83,7 +83,7 @@ impl Members {
     }
 
     /// Takes over a row that the commit `touched` changes.
-    pub fn set(&mut self, user: UserId, member: Member, touched: CommitNo) {
+    pub fn set(&mut self, user: UserId, member: Member, touched: PlanNo) {
         let is_member = member.role().is_some();
         match self {
             Self::All(all) if is_member => {
@@ -116,7 +116,7 @@ pub struct Room {
     /// Groups only.
     pub members: Members,
     /// The last commit that writes it; 0: none since it was read.
-    pub touched: CommitNo,
+    pub touched: PlanNo,
 }
 
 impl Room {
@@ -184,7 +184,7 @@ impl Rooms {
 
     /// Forgets what was not used for longest, where there is too much. Commits up to `settled` are
     /// done: what they wrote can be read again.
-    pub fn forget(&mut self, settled: CommitNo) {
+    pub fn forget(&mut self, settled: PlanNo) {
         while self.bytes > self.bytes_max
             && self.rooms.peek_lru().is_some_and(|(_, counted)| counted.room.touched <= settled)
         {
@@ -208,7 +208,7 @@ mod tests {
         UserId::new(&format!("user-{number:06}")).expect("id")
     }
 
-    fn room(members: usize, touched: CommitNo) -> Room {
+    fn room(members: usize, touched: PlanNo) -> Room {
         let all = (0..members).map(|n| (user(n), Member::joined(Role::Member, 1)));
         let members = Members::All(all.collect());
         Room { head: Head::default(), place: Place::Nowhere, members, touched }

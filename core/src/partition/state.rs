@@ -8,8 +8,8 @@ use weft_proto::{ClientId, Position, RoomId, UserId};
 
 use super::rooms::Rooms;
 
-/// The number of a commit of one owner: grows by one, from 1.
-pub type CommitNo = u64;
+/// The number of a plan, and of its commit, of one owner: grows by one, from 1.
+pub type PlanNo = u64;
 
 /// Where an entry stands in commit order, as far as that is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,7 +19,7 @@ pub enum Place {
     /// Committed.
     At(Position),
     /// Planned: the entry with this order in this commit.
-    In(CommitNo, u16),
+    In(PlanNo, u16),
 }
 
 /// Names a command for resends.
@@ -43,10 +43,10 @@ pub struct State {
     /// Rooms by id.
     pub rooms: Rooms,
     /// Commits up to this one were done when the last lookup began.
-    pub settled: CommitNo,
+    pub settled: PlanNo,
     recent: HashMap<ResendKey, Answered>,
-    recent_order: VecDeque<(CommitNo, ResendKey)>,
-    positions: BTreeMap<CommitNo, Position>,
+    recent_order: VecDeque<(PlanNo, ResendKey)>,
+    positions: BTreeMap<PlanNo, Position>,
 }
 
 impl State {
@@ -69,7 +69,7 @@ impl State {
     }
 
     /// Remembers what a client id gets in this commit.
-    pub fn remember(&mut self, no: CommitNo, key: ResendKey, answered: Answered) {
+    pub fn remember(&mut self, no: PlanNo, key: ResendKey, answered: Answered) {
         self.recent.insert(key.clone(), answered);
         self.recent_order.push_back((no, key));
     }
@@ -77,7 +77,7 @@ impl State {
     /// Called as a lookup begins, when every earlier one was planned: what is committed by now is
     /// seen by it and by all later ones, so it need not be remembered; and rooms that no open
     /// commit writes can be read again.
-    pub fn forget_settled(&mut self, settled: CommitNo) {
+    pub fn forget_settled(&mut self, settled: PlanNo) {
         while self.recent_order.front().is_some_and(|(no, _)| *no <= settled) {
             if let Some((_, key)) = self.recent_order.pop_front() {
                 self.recent.remove(&key);
@@ -90,7 +90,7 @@ impl State {
     /// Called when a commit is done: the places of what it wrote are known now.
     pub fn settle<'a>(
         &mut self,
-        no: CommitNo,
+        no: PlanNo,
         position: Position,
         rooms: impl Iterator<Item = &'a RoomId>,
     ) {

@@ -74,6 +74,7 @@ pub async fn take(
     let applied = Applied {
         owner: owner.to_owned(),
         epoch: before.epoch + 1,
+        commit_no: Some(before.last_commit_no()),
         batch_id: batch_id.to_vec(),
         ..before
     };
@@ -297,7 +298,7 @@ pub struct Page {
     pub is_last: bool,
 }
 
-/// What follows the commits after stream sequence `after`, up to `through`.
+/// What follows the commits after number `after`, up to `through`.
 ///
 /// # Errors
 /// Those of the store.
@@ -313,8 +314,8 @@ pub async fn unpublished(
     let is_last = rows.len() < ROWS_PER_SCAN;
     let mut acts = Vec::with_capacity(rows.len());
     for (key, value) in rows {
-        let (stream_seq, row) = (journal::stream_seq(&key)?, Journal::decode(&value)?);
-        acts.push(act_of_row(snapshot, partition, stream_seq, &row).await?);
+        let (commit_no, row) = (journal::commit_no(&key)?, Journal::decode(&value)?);
+        acts.push(act_of_row(snapshot, partition, commit_no, &row).await?);
     }
     Ok(Page { acts, is_last })
 }
@@ -322,7 +323,7 @@ pub async fn unpublished(
 async fn act_of_row(
     snapshot: &dyn Snapshot,
     partition: Partition,
-    stream_seq: u64,
+    commit_no: u64,
     row: &Journal,
 ) -> Result<Act, Error> {
     let mut wanted = Vec::with_capacity(2 * row.entries.len());
@@ -334,7 +335,7 @@ async fn act_of_row(
         wanted.push((room, entry.seq.saturating_sub(1)));
     }
     let found = log::get_many(snapshot, &wanted).await?;
-    let mut act = Act { stream_seq, ..Act::default() };
+    let mut act = Act { commit_no, ..Act::default() };
     for pair in found.chunks(2) {
         let [Some(logged), before] = pair else {
             return Err(

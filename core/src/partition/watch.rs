@@ -100,6 +100,11 @@ impl Reading {
         self.trimmable.store(stream_seq, Ordering::SeqCst);
     }
 
+    /// As [`set_trimmable`](Self::set_trimmable).
+    pub(super) fn trimmable(&self) -> u64 {
+        self.trimmable.load(Ordering::SeqCst)
+    }
+
     /// Everything up to this stream sequence is committed.
     pub(super) fn set_applied(&self, stream_seq: u64) {
         self.applied.store(stream_seq, Ordering::SeqCst);
@@ -184,6 +189,7 @@ struct Seen {
 #[derive(Default)]
 struct Place {
     applied: u64,
+    commit_no: u64,
     read_version: Vec<u8>,
     stalled: bool,
 }
@@ -273,6 +279,7 @@ impl<L: CommandLog> Watch<L> {
             epoch: self.epoch,
             number: seen.tick_number,
             applied: place.applied,
+            commit_no: place.commit_no,
             last_seq: info.last_seq,
             read_version: place.read_version,
             stalled: place.stalled,
@@ -299,7 +306,8 @@ impl<L: CommandLog> Watch<L> {
         match read {
             Some(Ok((row, _))) if row.epoch != self.epoch => Ok(None),
             Some(Ok((row, read_version))) if !stalled => {
-                Ok(Some(Place { applied: row.stream_seq, read_version, stalled }))
+                let (applied, commit_no) = (row.stream_seq, row.last_commit_no());
+                Ok(Some(Place { applied, commit_no, read_version, stalled }))
             }
             Some(Err(error)) if !is_in_trouble || !error.is_retryable() => Err(error.into()),
             _ => Ok(Some(Place { stalled, ..Place::default() })),
@@ -309,7 +317,7 @@ impl<L: CommandLog> Watch<L> {
     /// Removes from the log what is applied and was followed by a later commit. A log that ends
     /// before that is left alone: a purge would move it forward.
     async fn trim(&self, info: LogInfo, seen: &mut Seen) -> Result<(), Error> {
-        let trimmable = self.reading.trimmable.load(Ordering::SeqCst);
+        let trimmable = self.reading.trimmable();
         if trimmable > seen.trimmed && info.last_seq >= trimmable {
             let (store_id, made_at_ns) = (self.store_id, info.made_at_ns);
             self.log.raise_trimmed(Trimmed { store_id, made_at_ns, seq: trimmable }).await?;

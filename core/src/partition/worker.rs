@@ -144,7 +144,7 @@ impl<L: CommandLog> Worker<L> {
         clocks.look(&self.log).await?;
         warn_of_floor(partition, applied.floor_hour, &clocks);
         let journal = JournalReader { store: self.store.clone(), partition };
-        let unpublished = (applied.published_up_to, applied.stream_seq);
+        let unpublished = (applied.published_up_to, applied.last_commit_no());
         let publisher = Publisher::start(Arc::clone(&self.bus), journal, unpublished);
         info!(partition, epoch = applied.epoch, applied = applied.stream_seq, "partition taken");
         metrics::TAKES.increment();
@@ -454,19 +454,21 @@ impl<L: CommandLog> Owned<L> {
         (self.guards.applied, self.guards.minute) = (sealed.applied, sealed.minute);
         sealed.unheard.iter().for_each(|(sender, code)| self.unheard.note(sender, *code));
         let stream_seq = self.guards.applied.stream_seq;
+        let commit_no = self.guards.applied.last_commit_no();
         count_groups(&self.worker.groups, &sealed.entries);
         let events = sealed.entries.into_iter().map(|planned| {
             let position = self.state.position(planned.place).unwrap_or(position);
             let before = self.state.position(planned.place_before);
             event(self.worker.partition, &planned.entry, position, before, planned.concerned)
         });
-        let act = Act { stream_seq, events: events.collect(), answers: sealed.answers };
+        let act = Act { commit_no, events: events.collect(), answers: sealed.answers };
         self.reading.set_applied(stream_seq);
         self.publisher.act(act, stop).await
     }
 
-    /// Nothing to do for a second: what is published becomes known to the store. What waits for
-    /// clocks that agree is tried again.
+    /// Nothing to do for a second: what is published becomes known to the store, and what is applied
+    /// is followed by a commit, so that the log can be trimmed. What waits for clocks that agree is
+    /// tried again.
     async fn on_second(&mut self, stop: &CancellationToken) -> Result<(), Error> {
         metrics::ROOMS.of(self.worker.partition).set(self.state.rooms.bytes() as f64);
         if let Some(refused) = self.unheard.tell(Instant::now()) {
@@ -477,7 +479,10 @@ impl<L: CommandLog> Owned<L> {
             return self.plan_waiting(stop).await;
         }
         let is_idle = self.underway.is_none() && self.plan.is_empty();
-        if is_idle && self.publisher.published() > self.guards.applied.published_up_to {
+        let applied = &self.guards.applied;
+        let is_behind = self.publisher.published() > applied.published_up_to
+            || self.reading.trimmable() < applied.stream_seq;
+        if is_idle && is_behind {
             self.commit();
         }
         Ok(())
@@ -536,7 +541,8 @@ impl<L: CommandLog> Owned<L> {
             }
         }
         let applied = self.guards.applied.stream_seq;
-        if timeout(LEAVE_PATIENCE, self.publisher.published_up_to(applied)).await.is_err() {
+        let committed = self.guards.applied.last_commit_no();
+        if timeout(LEAVE_PATIENCE, self.publisher.published_up_to(committed)).await.is_err() {
             debug!(partition = self.worker.partition, "left before every event was published");
         }
         if self.publisher.published() > self.guards.applied.published_up_to {

@@ -40,7 +40,7 @@ impl Default for AuditLimit {
 }
 
 impl Context {
-    /// What a partition has committed behind a place in its ingest log. It names rooms and users
+    /// What a partition has committed after a commit number. It names rooms and users
     /// alone, and is for edges: no user's token goes with it.
     ///
     /// # Errors
@@ -56,8 +56,8 @@ impl Context {
     }
 }
 
-/// What `partition` has committed behind stream sequence `since`, as of `snapshot`; with `None`
-/// only where it stands.
+/// What `partition` has committed after number `since`, as of `snapshot`; with `None` only the number of
+/// its newest commit.
 ///
 /// A room is named with its **head**: seq and position as they are in the snapshot. Without `more`
 /// that is the room's last entry among those that were read, since every entry up to the snapshot
@@ -79,12 +79,12 @@ pub async fn audit(
     let row = row.as_deref().map(Applied::decode).transpose()?.unwrap_or_default();
     let mut page = svc::AuditPage {
         store: store.0.to_be_bytes().to_vec(),
-        through: row.stream_seq,
+        through: row.last_commit_no(),
         read_version: snapshot.read_version().0.to_vec(),
         ..svc::AuditPage::default()
     };
     let Some(since) = since else { return Ok(page) };
-    if since > row.stream_seq {
+    if since > page.through {
         // The store went back, or is another one.
         page.unknown = true;
         return Ok(page);
@@ -110,8 +110,8 @@ struct Changes {
 }
 
 impl Changes {
-    /// Reads rows behind `since` to their end, or until a limit is reached: then the last row's
-    /// stream sequence is the answer.
+    /// Reads rows after `since` to their end, or until a limit is reached: then the last row's
+    /// number is the answer.
     async fn read(
         &mut self,
         snapshot: &dyn Snapshot,
@@ -124,13 +124,13 @@ impl Changes {
             let rows = snapshot.scan(range.clone(), ROWS_AT_ONCE, false).await?;
             let is_last = rows.len() < ROWS_AT_ONCE;
             for (key, value) in rows {
-                let stream_seq = journal::stream_seq(&key)?;
+                let commit_no = journal::commit_no(&key)?;
                 self.rows += 1;
                 Journal::decode(&value)?.entries.into_iter().for_each(|entry| self.add(entry));
                 if self.is_full(limit) {
-                    return Ok(Some(stream_seq));
+                    return Ok(Some(commit_no));
                 }
-                range.start = journal::range_after(partition, stream_seq).start;
+                range.start = journal::range_after(partition, commit_no).start;
             }
             if is_last {
                 return Ok(None);
@@ -142,7 +142,7 @@ impl Changes {
         /// Of a room or a user, beside the name: seq, position, tags and lengths.
         const BESIDE_NAME: usize = 32;
         self.entries += 1;
-        let JournalEntry { room, seq, users } = entry;
+        let JournalEntry { room, seq, users, .. } = entry;
         if !self.rooms.contains_key(&room) {
             self.bytes += room.len() + BESIDE_NAME;
         }

@@ -176,8 +176,7 @@ mod tests {
         let start = Instant::now();
         let mut book = ready(start);
         let read_version = Position::new(300, 0).0.to_vec();
-        let tick =
-            Tick { epoch: 1, number: 1, applied: 5, last_seq: 5, read_version, stalled: false };
+        let tick = Tick { epoch: 1, number: 1, commit_no: 5, read_version, ..Tick::default() };
         book.on_tick(0, &tick, start);
         book.on_tick(7, &tick, start);
         assert_eq!(book.cursor(), cursor(1, 101));

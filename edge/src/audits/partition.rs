@@ -1,6 +1,6 @@
 //! What an edge has audited of one partition, and when it asks again. Pure: time is handed in.
 //!
-//! Two places are kept. Everything that the partition's log up to `audited` brought about is in the
+//! Two places are kept. Everything of the partition's commits up to number `audited` is in the
 //! mailboxes of those whom it concerns (or was covered by their sync); and everything of the
 //! partition at or before the position `safe` is so. `safe` never goes back.
 
@@ -123,8 +123,8 @@ impl PartitionAudit {
         }
         self.tick = Some(newest);
         self.idle_until = None;
-        // Without a read version it says nothing of what is applied.
-        if self.audited != Some(tick.applied) {
+        // Without a read version it says nothing of what is committed.
+        if self.audited != Some(tick.commit_no) {
             return;
         }
         // Nothing was committed since what was audited.
@@ -180,7 +180,7 @@ impl PartitionAudit {
         Some(self.retry_at.map_or(at, |retry_at| retry_at.max(at)))
     }
 
-    /// Begins a question, where it is time: since which stream sequence. `None` inside: where the
+    /// Begins a question, where it is time: since which commit number. `None` inside: where the
     /// partition stands.
     pub(super) fn due(&mut self, number: u64, now: Instant) -> Option<Option<u64>> {
         if self.due_at().is_none_or(|at| at > now) {
@@ -234,9 +234,11 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn tick(epoch: u64, number: u64, applied: u64, version: u64) -> Tick {
+    fn tick(epoch: u64, number: u64, commit_no: u64, version: u64) -> Tick {
         let read_version = Position::new(version, 0).0.to_vec();
-        Tick { epoch, number, applied, last_seq: applied, read_version, ..Tick::default() }
+        // More is applied than committed: there are refusals too.
+        let (applied, last_seq) = (commit_no + 50, commit_no + 60);
+        Tick { epoch, number, applied, last_seq, read_version, commit_no, ..Tick::default() }
     }
 
     fn page(through: u64, version: u64) -> AuditPage {
@@ -248,7 +250,7 @@ mod tests {
         Some(Position::new(version, 0))
     }
 
-    /// With a baseline at stream sequence 10, version 100, and a first tick of epoch 1.
+    /// With a baseline at commit 10, version 100, and a first tick of epoch 1.
     fn audited(now: Instant) -> PartitionAudit {
         let mut audit = PartitionAudit::new(Pace::every(Duration::from_secs(15)), now);
         assert_eq!(audit.safe(), None);
@@ -286,7 +288,7 @@ mod tests {
             audit.on_tick(&tick(1, number.into(), 10, 100 + u64::from(number)), now);
             assert_eq!(audit.safe(), safe(100 + u64::from(number)));
         }
-        // Something else was applied: no word about what.
+        // Something else was committed: no word about what.
         let now = start + 100 * SECOND;
         audit.on_tick(&tick(1, 100, 11, 999), now);
         assert_eq!(audit.safe(), safe(199));

@@ -91,16 +91,18 @@ fn lines_of_partitions() {
         DeadLetter { payload: Bytes::from_static(b"\xff\n"), ..letter },
         r#"{"type":"dead_letter","key":[1,9],"row":{"sender":"","room":"","client_id":null,"is_outsider":false,"is_json":true,"reason":"a \"defect\"","time_ms":0,"payload":{"hex":"ff0a"}}}"#,
     );
+    let applied = Applied::default();
     row::<Applied>(
         1,
-        Applied { stream_seq: 9, published_up_to: 8, epoch: 3, ..Applied::default() },
-        r#"{"type":"applied","key":1,"row":{"stream_seq":9,"owner":"","epoch":3,"batch_id":"","published_up_to":8,"floor_hour":0,"loss_accepted":false}}"#,
+        Applied { stream_seq: 9, published_up_to: 8, epoch: 3, commit_no: Some(7), ..applied },
+        r#"{"type":"applied","key":1,"row":{"stream_seq":9,"owner":"","epoch":3,"batch_id":"","published_up_to":8,"floor_hour":0,"loss_accepted":false,"commit_no":7}}"#,
     );
-    let entry = JournalEntry { room: "team".into(), seq: 2, users: vec!["bob".into()] };
+    let (users, kind, from) = (vec!["bob".into()], "add".into(), "alice".into());
+    let entry = JournalEntry { room: "team".into(), seq: 2, users, kind, from };
     row::<Journal>(
         (1, 9),
-        Journal { entries: vec![entry] },
-        r#"{"type":"journal","key":[1,9],"row":{"entries":[{"room":"team","seq":2,"users":["bob"]}]}}"#,
+        Journal { entries: vec![entry], stream_seq: 8, time_ms: 7 },
+        r#"{"type":"journal","key":[1,9],"row":{"entries":[{"room":"team","seq":2,"users":["bob"],"kind":"add","from":"alice"}],"stream_seq":8,"time_ms":7}}"#,
     );
 }
 

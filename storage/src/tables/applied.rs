@@ -27,7 +27,7 @@ pub struct Applied {
     #[prost(bytes = "vec", tag = "4")]
     #[serde(with = "hex")]
     pub batch_id: Vec<u8>,
-    /// The events of every journal row up to this stream sequence are published.
+    /// The events of every journal row up to this commit number are published.
     #[prost(uint64, tag = "5")]
     pub published_up_to: u64,
     /// Client ids of an earlier hour (since the Unix epoch) are refused: their resend records are
@@ -38,6 +38,10 @@ pub struct Applied {
     /// owner goes on behind it.
     #[prost(bool, tag = "7")]
     pub loss_accepted: bool,
+    /// See [`last_commit_no`](Self::last_commit_no). None before a Weft that numbers commits has
+    /// taken the partition.
+    #[prost(uint64, optional, tag = "8")]
+    pub commit_no: Option<u64>,
 }
 
 /// The row's key.
@@ -58,6 +62,13 @@ impl Table for Applied {
 }
 
 impl Applied {
+    /// The number of the partition's newest commit that has a journal row. Numbers begin after the
+    /// stream sequence that was applied then, since rows had that as their key before.
+    #[must_use]
+    pub fn last_commit_no(&self) -> u64 {
+        self.commit_no.unwrap_or(self.stream_seq)
+    }
+
     /// The stored form.
     #[must_use]
     pub fn encode(&self) -> Bytes {

@@ -12,13 +12,20 @@ use super::table::Table;
 use super::{Tag, record};
 use crate::error::Error;
 
-/// The entries of one commit.
+/// One commit.
 #[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Journal {
-    /// In the order in which they were applied.
+    /// Its entries, in the order in which they were applied.
     #[prost(message, repeated, tag = "1")]
     pub entries: Vec<JournalEntry>,
+    /// Every command up to this stream sequence was applied with it. 0 in rows of Wefts that did not
+    /// number commits: the key says it.
+    #[prost(uint64, tag = "2")]
+    pub stream_seq: u64,
+    /// When its owner sent it to the store, Unix milliseconds; 0: not known.
+    #[prost(uint64, tag = "3")]
+    pub time_ms: u64,
 }
 
 /// One entry of a commit.
@@ -34,26 +41,32 @@ pub struct JournalEntry {
     /// Groups: the users whom the entry concerns.
     #[prost(string, repeated, tag = "3")]
     pub users: Vec<String>,
+    /// The word of its kind, perhaps one that this Weft does not know; empty: not known.
+    #[prost(string, tag = "4")]
+    pub kind: String,
+    /// Who sent it; empty: not known.
+    #[prost(string, tag = "5")]
+    pub from: String,
 }
 
-/// The key of the commit that applied the log up to `stream_seq`.
+/// The key of a commit.
 #[must_use]
-pub fn key(partition: Partition, stream_seq: u64) -> Bytes {
-    Key::new(Tag::Journal).u16(partition).u64(stream_seq).build()
+pub fn key(partition: Partition, commit_no: u64) -> Bytes {
+    Key::new(Tag::Journal).u16(partition).u64(commit_no).build()
 }
 
-/// All rows of the partition after `stream_seq`.
+/// All rows of the partition after `commit_no`.
 #[must_use]
-pub fn range_after(partition: Partition, stream_seq: u64) -> Range<Bytes> {
+pub fn range_after(partition: Partition, commit_no: u64) -> Range<Bytes> {
     let all = Key::new(Tag::Journal).u16(partition).prefix_range();
-    key(partition, stream_seq.saturating_add(1))..all.end
+    key(partition, commit_no.saturating_add(1))..all.end
 }
 
-/// The stream sequence in a row's key.
+/// The commit number in a row's key.
 ///
 /// # Errors
 /// [`Error::Corrupt`].
-pub fn stream_seq(key: &[u8]) -> Result<u64, Error> {
+pub fn commit_no(key: &[u8]) -> Result<u64, Error> {
     let mut reader = KeyReader::new(Tag::Journal, key)?;
     reader.array::<2>()?;
     reader.u64()

@@ -9,6 +9,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use weft_proto::{Partition, Position};
 
+use super::applied::Applied;
 use super::key::{Key, KeyReader};
 use super::{Tag, record};
 use crate::batch::{Batch, POSITION_BYTES};
@@ -27,12 +28,16 @@ pub struct FirstCommit {
     pub position: Position,
     /// Every command of the partition up to this stream sequence was applied with it.
     pub stream_seq: u64,
+    /// The number of the partition's newest commit then.
+    pub commit_no: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Record {
     #[prost(uint64, tag = "1")]
     stream_seq: u64,
+    #[prost(uint64, tag = "2")]
+    commit_no: u64,
 }
 
 /// The minute of a time, Unix milliseconds.
@@ -45,9 +50,11 @@ fn key(partition: Partition, minute: Minute) -> Bytes {
     Key::new(Tag::Minute).u16(partition).u32(minute).build()
 }
 
-/// Notes a commit as the first one of its minute.
-pub fn put(batch: &mut Batch, partition: Partition, minute: Minute, stream_seq: u64) {
-    batch.set_positioned(key(partition, minute), 0, record::encode(&Record { stream_seq }));
+/// Notes a commit, which leaves the partition's row as `applied`, as the first one of its minute.
+pub fn put(batch: &mut Batch, partition: Partition, minute: Minute, applied: &Applied) {
+    let (stream_seq, commit_no) = (applied.stream_seq, applied.last_commit_no());
+    let record = Record { stream_seq, commit_no };
+    batch.set_positioned(key(partition, minute), 0, record::encode(&record));
 }
 
 /// The partition's rows before `minute`.
@@ -84,8 +91,8 @@ fn decode((key, value): &Pair) -> Result<FirstCommit, Error> {
         .split_at_checked(POSITION_BYTES)
         .and_then(|(position, rest)| Some((Position::from_slice(position)?, rest)))
         .ok_or_else(|| Error::Corrupt("minute: too short".into()))?;
-    let Record { stream_seq } = record::decode("minute", record)?;
-    Ok(FirstCommit { minute, position, stream_seq })
+    let Record { stream_seq, commit_no } = record::decode("minute", record)?;
+    Ok(FirstCommit { minute, position, stream_seq, commit_no })
 }
 
 #[cfg(test)]
@@ -107,13 +114,14 @@ mod tests {
     async fn the_newest_commit_that_is_old_enough_is_found() {
         let store = Store::new(Memory::new());
         let mut rows = Vec::new();
-        for (minute, stream_seq) in [(10, 5), (11, 9), (15, 12)] {
-            let position = commit(&store, |batch| put(batch, 3, minute, stream_seq)).await;
-            rows.push(FirstCommit { minute, position, stream_seq });
+        for (minute, stream_seq, commit_no) in [(10, 5, 5), (11, 9, 6), (15, 12, 9)] {
+            let row = Applied { stream_seq, commit_no: Some(commit_no), ..Applied::default() };
+            let position = commit(&store, |batch| put(batch, 3, minute, &row)).await;
+            rows.push(FirstCommit { minute, position, stream_seq, commit_no });
         }
         // Neighbours have nothing to do with it.
-        commit(&store, |batch| put(batch, 2, 14, 1)).await;
-        commit(&store, |batch| put(batch, 4, 1, 1)).await;
+        commit(&store, |batch| put(batch, 2, 14, &Applied::default())).await;
+        commit(&store, |batch| put(batch, 4, 1, &Applied::default())).await;
         let newest = async |minute| {
             let snapshot = store.snapshot().await.expect("snapshot");
             newest_until(&*snapshot, 3, minute).await.expect("scan")

@@ -3,7 +3,7 @@
 //! ```text
 //! 01                                     layout      partition count, epoch, key version, store id
 //! 02 partition                           applied     how far a partition's ingest log is applied
-//! 03 partition, stream seq               journal     which entries one commit wrote
+//! 03 partition, commit no                journal     which entries one commit wrote
 //! 04 partition, stream seq, part         dead letter a command that was put aside
 //! 05                                     import      how far an unfinished import is
 //! 06 partition, minute                   minute      the first commit of a minute

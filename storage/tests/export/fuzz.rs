@@ -80,7 +80,7 @@ fn decode_all(bytes: &[u8]) {
     // As keys, too.
     let _ = device::device(bytes);
     let _ = inbox::decode(bytes, bytes);
-    let _ = journal::stream_seq(bytes);
+    let _ = journal::commit_no(bytes);
     let _ = member::user(bytes);
     let _ = membership::room(bytes);
     let _ = signing_key::kid(bytes);

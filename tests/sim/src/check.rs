@@ -29,6 +29,8 @@ pub struct Kept {
     pub entry: Entry,
     /// The place in the log up to which its commit applied.
     pub stream_seq: u64,
+    /// The number of its commit.
+    pub commit_no: u64,
 }
 
 pub type Place = (RoomId, u64);
@@ -52,7 +54,7 @@ pub struct Checker {
     /// The last place of a session that stands in a room.
     in_room: BTreeMap<(usize, RoomId), u64>,
     pub answers: BTreeMap<(IdKey, u64), Answers>,
-    /// Journal row and place of each entry whose event is not stored.
+    /// Commit number and place of each entry whose event is not stored.
     unstored: BTreeSet<(u64, Place)>,
     /// The last event that each life sent first.
     sent_up_to: BTreeMap<u32, Position>,
@@ -107,9 +109,9 @@ impl Checker {
             let Op::Set { key, value } = op else { continue };
             if *key == applied::key(0) {
                 row = Some(Applied::decode(value).map_err(|error| error.to_string())?);
-            } else if let Ok(stream_seq) = journal::stream_seq(key) {
+            } else if let Ok(commit_no) = journal::commit_no(key) {
                 let journal = Journal::decode(value).map_err(|error| error.to_string())?;
-                written = Some((stream_seq, journal));
+                written = Some((commit_no, journal));
             }
         }
         let row = row.ok_or("a commit without the partition's row")?;
@@ -122,12 +124,17 @@ impl Checker {
         {
             return Err(format!("the partition's row goes back: {before:?} to {after:?}"));
         }
+        let due_no = before.last_commit_no() + u64::from(written.is_some());
+        let written_no = written.as_ref().map_or(due_no, |(commit_no, _)| *commit_no);
+        if (after.commit_no, written_no) != (Some(due_no), due_no) {
+            return Err(format!("commit {written_no} where {due_no} is due: {after:?}"));
+        }
         let latest_ms = life.world.latest_ms();
         if u64::from(row.floor_hour) + 25 > latest_ms / 3_600_000 {
             return Err(format!("{} has the floor run away to {}", life.name, row.floor_hour));
         }
         life.world.say(format_args!(
-            "{} commits: epoch {}, applied {}, published {}, floor {}",
+            "{} commits {due_no}: epoch {}, applied {}, published {}, floor {}",
             life.name, row.epoch, row.stream_seq, row.published_up_to, row.floor_hour
         ));
         self.watched.commits(life, row.epoch);
@@ -135,11 +142,17 @@ impl Checker {
         let settled = if batch.is_replayable() { before } else { after };
         self.settled_seq = settled.stream_seq;
         self.row = row;
-        if let Some((stream_seq, journal)) = written {
-            self.kept(life, stream_seq, &journal, position, snapshot)?;
+        if let Some((commit_no, journal)) = written {
+            if journal.stream_seq != self.row.stream_seq {
+                return Err(format!(
+                    "commit {commit_no} says that {} is applied",
+                    journal.stream_seq
+                ));
+            }
+            self.kept(life, commit_no, &journal, position, snapshot)?;
         }
         match self.unstored.first() {
-            Some((stream_seq, (room, seq))) if *stream_seq <= self.row.published_up_to => {
+            Some((commit_no, (room, seq))) if *commit_no <= self.row.published_up_to => {
                 Err(format!("the row says that the event of {room} {seq} is stored; it is not"))
             }
             _ => Ok(()),
@@ -162,7 +175,7 @@ impl Checker {
     fn kept(
         &mut self,
         life: &Life,
-        stream_seq: u64,
+        commit_no: u64,
         journal: &Journal,
         position: Position,
         snapshot: &dyn Snapshot,
@@ -198,8 +211,9 @@ impl Checker {
                 }
             }
             self.by_position.insert(logged.position, place.clone());
-            self.unstored.insert((stream_seq, place.clone()));
-            let kept = Kept { position: logged.position, entry, stream_seq };
+            self.unstored.insert((commit_no, place.clone()));
+            let stream_seq = journal.stream_seq;
+            let kept = Kept { position: logged.position, entry, stream_seq, commit_no };
             self.due.commits(&kept);
             self.entries.insert(place, kept);
         }
@@ -263,7 +277,7 @@ impl Checker {
     pub fn stored(&mut self, places: Vec<Place>) {
         for place in places {
             if let Some(kept) = self.entries.get(&place) {
-                self.unstored.remove(&(kept.stream_seq, place));
+                self.unstored.remove(&(kept.commit_no, place));
             }
         }
     }

@@ -27,7 +27,7 @@ pub fn judge(world: &World) {
 fn judge_all(world: &World, check: &Checker) -> Judged<()> {
     check.all_stored()?;
     check.due.all_out(world.config.devices)?;
-    if check.row.published_up_to < check.row.stream_seq {
+    if check.row.published_up_to < check.row.last_commit_no() {
         return Err(format!("left without saying that all is published: {:?}", check.row));
     }
     let snapshot = now(world.memory.snapshot());

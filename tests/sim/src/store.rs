@@ -180,7 +180,7 @@ impl Snapshot for View {
         reverse: bool,
     ) -> Result<Vec<Pair>, Error> {
         self.ask().await?;
-        let is_journal = journal::stream_seq(&range.start).is_ok();
+        let is_journal = journal::commit_no(&range.start).is_ok();
         if is_journal && self.world().config.removed == Some(Removed::Republish) {
             return Ok(Vec::new());
         }

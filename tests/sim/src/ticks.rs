@@ -42,9 +42,9 @@ impl Checker {
         }
         let read_version = Position::from_slice(&tick.read_version).ok_or("not a position")?;
         match self.last_at(read_version) {
-            Some(kept) if kept.stream_seq > tick.applied => {
+            Some(kept) if kept.commit_no > tick.commit_no || kept.stream_seq > tick.applied => {
                 let (room, seq) = (&kept.entry.room, kept.entry.seq);
-                Err(format!("{name} ticks {}, and {room} {seq} is behind that", tick.applied))
+                Err(format!("{name} ticks {tick:?}, and {room} {seq} is after that"))
             }
             _ => Ok(()),
         }

@@ -72,6 +72,8 @@ impl Core {
                     epoch: 1,
                     number: state.ticks.count,
                     applied: if stalled { 0 } else { state.applied },
+                    // Each commit is of one command, and has its number.
+                    commit_no: if stalled { 0 } else { state.applied },
                     last_seq: state.ticks.last_seq.unwrap_or(info.last_seq),
                     read_version: if stalled { Vec::new() } else { state.read_version() },
                     stalled,

@@ -40,8 +40,8 @@ pub async fn write<W: Write>(
 /// The row of a partition that went on meanwhile: what was applied when the export began is in it
 /// for certain, and published by whoever went on. Epoch and floor never go back.
 fn at_least(begin: &Applied, end: Applied) -> Applied {
-    let stream_seq = begin.stream_seq;
-    Applied { stream_seq, published_up_to: stream_seq, ..end }
+    let (stream_seq, commit_no) = (begin.stream_seq, begin.last_commit_no());
+    Applied { stream_seq, published_up_to: commit_no, commit_no: Some(commit_no), ..end }
 }
 
 /// Nobody owns the partition in a new store.
@@ -58,7 +58,7 @@ async fn unpublished<W: Write>(
 ) -> Result<(), Error> {
     let mut after = (partition, row.published_up_to);
     // What comes after it belongs to a commit that came after the row was read.
-    let last = (partition, row.stream_seq);
+    let last = (partition, row.last_commit_no());
     while after < last {
         let read = async |snapshot: &dyn Snapshot| Journal::page(snapshot, Some(&after)).await;
         let page = snapshots.read(read).await?;

@@ -174,7 +174,9 @@ impl Content {
                 room.write(&mut batch, order, &entry);
                 self.remember(&mut batch, &entry);
                 let users = entry.user().map(ToString::to_string).into_iter().collect();
-                let row = JournalEntry { room: room.id.to_string(), seq: entry.seq, users };
+                let (room, from) = (room.id.to_string(), entry.from.to_string());
+                let kind = entry.body.kind().word.to_string();
+                let row = JournalEntry { room, seq: entry.seq, users, kind, from };
                 journal.entries.push(row);
                 order += 1;
             }
@@ -182,18 +184,26 @@ impl Content {
         }
         self.rooms = rooms;
         self.stream_seq += self.rng.random_range(1..9);
+        self.move_applied(&mut batch, partition, !journal.entries.is_empty());
+        let row = &self.applied[usize::from(partition)];
         if !journal.entries.is_empty() {
-            batch.set(journal::key(partition, self.stream_seq), journal.encode());
+            // As rows were before commits were numbered, and since.
+            if row.commit_no.is_some() {
+                (journal.stream_seq, journal.time_ms) = (row.stream_seq, 7);
+            }
+            batch.set(journal::key(partition, row.last_commit_no()), journal.encode());
         }
-        minute::put(&mut batch, partition, FLOOR_HOUR * 60, self.stream_seq);
-        self.move_applied(&mut batch, partition);
+        minute::put(&mut batch, partition, FLOOR_HOUR * 60, row);
         commit(&self.store, batch).await;
     }
 
-    fn move_applied(&mut self, batch: &mut Batch, partition: Partition) {
+    fn move_applied(&mut self, batch: &mut Batch, partition: Partition, has_entries: bool) {
         let row = &mut self.applied[usize::from(partition)];
         if self.rng.random() {
-            row.published_up_to = row.stream_seq;
+            row.published_up_to = row.last_commit_no();
+        }
+        if row.commit_no.is_some() || self.rng.random_bool(0.2) {
+            row.commit_no = Some(row.last_commit_no() + u64::from(has_entries));
         }
         row.stream_seq = self.stream_seq;
         row.epoch += u64::from(row.epoch == 0 || self.rng.random_bool(0.1));
@@ -222,7 +232,7 @@ impl Content {
             room.write_head(&mut batch, 0);
             self.remember(&mut batch, &entry);
             self.stream_seq += 1;
-            self.move_applied(&mut batch, partition);
+            self.move_applied(&mut batch, partition, false);
             commit(&self.store, batch).await;
         }
     }

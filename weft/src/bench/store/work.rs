@@ -129,9 +129,10 @@ impl Partition {
         let mut journal = Journal::default();
         for (order, room) in (0..).zip(rooms) {
             self.message(&mut batch, order, *room);
-            let Room { id, head, .. } = &self.rooms[*room];
-            let (room, seq) = (id.to_string(), head.seq);
-            journal.entries.push(JournalEntry { room, seq, users: Vec::new() });
+            let Room { id, head, users } = &self.rooms[*room];
+            let (room, from) = (id.to_string(), users[0].to_string());
+            let (seq, kind, users) = (head.seq, "message".to_owned(), Vec::new());
+            journal.entries.push(JournalEntry { room, seq, users, kind, from });
         }
         let last: std::collections::BTreeMap<usize, u16> = rooms.iter().copied().zip(0..).collect();
         for (room, order) in last {
@@ -139,9 +140,13 @@ impl Partition {
             head::put(&mut batch, id, order, head);
         }
         let before = self.applied.encode();
+        let before_no = self.applied.last_commit_no();
         self.applied.stream_seq += rooms.len() as u64;
         self.applied.batch_id = batch.id().to_vec();
-        batch.set(journal::key(self.number, self.applied.stream_seq), journal.encode());
+        let commit_no = before_no + 1;
+        (journal.stream_seq, journal.time_ms) = (self.applied.stream_seq, TIME_MS);
+        batch.set(journal::key(self.number, commit_no), journal.encode());
+        self.applied.commit_no = Some(commit_no);
         batch.guard(applied::key(self.number), Some(before));
         batch.guard(layout::key(), Some(self.layout_row.clone()));
         batch.set(applied::key(self.number), self.applied.encode());
