@@ -10,7 +10,7 @@ use futures_util::{FutureExt, StreamExt};
 use serde::Deserialize;
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, timeout_at};
-use weft_proto::presence::Here;
+use weft_proto::presence::EdgePresence;
 use weft_proto::{NodeId, UserId};
 
 use crate::acks::Acks;
@@ -48,7 +48,7 @@ impl UserKeys {
     /// # Errors
     /// [`Error::NotStored`] with the indices of those that the bucket has not taken; any other
     /// error: it may lack all of them.
-    pub async fn put(&self, keys: &[(UserId, Here)]) -> Result<(), Error> {
+    pub async fn put(&self, keys: &[(UserId, EdgePresence)]) -> Result<(), Error> {
         let batch = self.acks.batch(keys.len());
         let ttl = format!("{LEFT_TTL_S}s");
         for (index, (user, here)) in keys.iter().enumerate() {
@@ -71,7 +71,7 @@ pub struct UserChange {
     /// The edge that speaks of them.
     pub edge: NodeId,
     /// What it says; `None`: the bucket has forgotten it.
-    pub here: Option<Here>,
+    pub here: Option<EdgePresence>,
 }
 
 /// The bucket's changes, in order.
@@ -190,7 +190,7 @@ pub async fn probe(bus: &Bus) -> Result<Probe, Error> {
 ///
 /// # Errors
 /// As [`UserWatch::open`].
-pub async fn keys_of(bus: &Bus, user: &UserId) -> Result<Vec<(NodeId, Here)>, Error> {
+pub async fn keys_of(bus: &Bus, user: &UserId) -> Result<Vec<(NodeId, EdgePresence)>, Error> {
     let link = Arc::clone(bus.link());
     let watch = open(&link, &format!("{user}.*")).await?;
     let mut own = UserWatch { link, watch, seen: 0 };
@@ -224,8 +224,8 @@ async fn info(link: &Link) -> Result<StreamInfo, Error> {
     crate::jetstream::request(link, &verb, &serde_json::json!({})).await
 }
 
-fn decode(key: &str, value: &Bytes) -> Option<Here> {
-    let here = Here::decode(value);
+fn decode(key: &str, value: &Bytes) -> Option<EdgePresence> {
+    let here = EdgePresence::decode(value);
     if here.is_none() {
         tracing::warn!(key, "a user's key can't be read");
     }

@@ -1,4 +1,4 @@
-//! An edge's word on its users: one key per user with sessions here, written when the first session
+//! What an edge says of its users: one key per user with sessions here, written when the first session
 //! opens, the last one ends, or what is to be seen changes, and again now and then, so that it does
 //! not expire.
 //!
@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use weft_nats::{Bus, Error, UserKeys};
-use weft_proto::presence::{Chosen, DeviceHere, Here};
+use weft_proto::presence::{Chosen, DevicePresence, EdgePresence};
 use weft_proto::{DeviceId, NodeId, UserId};
 use weft_runtime::{Clock, SystemClock};
 
@@ -57,7 +57,7 @@ struct Local {
     last_active_ms: u64,
     is_dirty: bool,
     /// What the bucket has; `None`: nothing, or it is not known.
-    written: Option<Word>,
+    written: Option<Announced>,
     refresh_at: Instant,
 }
 
@@ -70,7 +70,7 @@ struct Visitor {
 
 /// What others could tell from a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Word {
+struct Announced {
     is_here: bool,
     is_idle: bool,
     chosen_at_ms: u64,
@@ -90,8 +90,8 @@ impl Local {
         }
     }
 
-    fn word(&self) -> Word {
-        Word {
+    fn announced(&self) -> Announced {
+        Announced {
             is_here: !self.visitors.is_empty(),
             is_idle: self.visitors.iter().all(|visitor| visitor.is_idle),
             chosen_at_ms: self.chosen.as_ref().map_or(0, |chosen| chosen.at_ms),
@@ -99,18 +99,18 @@ impl Local {
         }
     }
 
-    fn here(&self, boot: &str, number: u64) -> Here {
-        let mut devices: Vec<DeviceHere> = Vec::with_capacity(self.visitors.len());
+    fn presence(&self, boot: &str, number: u64) -> EdgePresence {
+        let mut devices: Vec<DevicePresence> = Vec::with_capacity(self.visitors.len());
         for visitor in &self.visitors {
             let device = visitor.device.to_string();
             match devices.iter_mut().find(|known| known.device == device) {
                 Some(known) => known.idle &= visitor.is_idle,
-                None => devices.push(DeviceHere { device, idle: visitor.is_idle }),
+                None => devices.push(DevicePresence { device, idle: visitor.is_idle }),
             }
         }
         devices.sort_unstable_by(|a, b| a.device.cmp(&b.device));
         let used = self.visitors.iter().map(|visitor| visitor.used_ms.load(Ordering::Relaxed));
-        Here {
+        EdgePresence {
             boot: boot.to_owned(),
             number,
             devices,
@@ -166,7 +166,7 @@ impl Announcer {
     fn tell(&self, table: &mut Table, user: &UserId) {
         let Table { users, dirty, .. } = table;
         let Some(local) = users.get_mut(user) else { return };
-        if !local.is_dirty && local.written != Some(local.word()) {
+        if !local.is_dirty && local.written != Some(local.announced()) {
             local.is_dirty = true;
             dirty.push_back(user.clone());
             self.0.wake.notify_one();
@@ -219,7 +219,7 @@ impl Announcer {
     /// Writes what is to be written; false where some of it failed.
     async fn write(&self, keys: &UserKeys) -> bool {
         loop {
-            let (batch, words) = self.take();
+            let (batch, announced) = self.take();
             if batch.is_empty() {
                 return true;
             }
@@ -235,47 +235,47 @@ impl Announcer {
                 }
             };
             let has_all = missing.is_empty();
-            self.settle(&batch, &words, &missing);
+            self.settle(&batch, &announced, &missing);
             if !has_all {
                 return false;
             }
         }
     }
 
-    fn take(&self) -> (Vec<(UserId, Here)>, Vec<Word>) {
+    fn take(&self) -> (Vec<(UserId, EdgePresence)>, Vec<Announced>) {
         let mut guard = self.lock();
         let Table { users, dirty, number, .. } = &mut *guard;
-        let (mut batch, mut words) = (Vec::new(), Vec::new());
+        let (mut batch, mut announced) = (Vec::new(), Vec::new());
         while batch.len() < BATCH_MAX
             && let Some(user) = dirty.pop_front()
         {
             let Some(local) = users.get_mut(&user) else { continue };
             local.is_dirty = false;
-            let word = local.word();
-            if local.written == Some(word) {
+            let now = local.announced();
+            if local.written == Some(now) {
                 if local.visitors.is_empty() {
                     users.remove(&user);
                 }
                 continue;
             }
             *number += 1;
-            batch.push((user, local.here(&self.0.boot, *number)));
-            words.push(word);
+            batch.push((user, local.presence(&self.0.boot, *number)));
+            announced.push(now);
         }
-        (batch, words)
+        (batch, announced)
     }
 
-    fn settle(&self, batch: &[(UserId, Here)], words: &[Word], missing: &[usize]) {
+    fn settle(&self, batch: &[(UserId, EdgePresence)], announced: &[Announced], missing: &[usize]) {
         let mut table = self.lock();
-        for (i, ((user, _), word)) in batch.iter().zip(words).enumerate() {
+        for (i, ((user, _), now)) in batch.iter().zip(announced).enumerate() {
             let Some(local) = table.users.get_mut(user) else { continue };
             if missing.contains(&i) {
                 local.written = None;
             } else {
-                local.written = Some(*word);
+                local.written = Some(*now);
                 let jitter = 0.8 + 0.4 * rand::random::<f64>();
                 local.refresh_at = Instant::now() + REFRESH_AFTER.mul_f64(jitter);
-                if !word.is_here && local.visitors.is_empty() {
+                if !now.is_here && local.visitors.is_empty() {
                     table.users.remove(user);
                     continue;
                 }
@@ -357,10 +357,12 @@ mod tests {
 
     /// What would be written now: the devices of each user, an idle one with a `-`.
     fn written(announcer: &Announcer) -> Vec<String> {
-        let (batch, words) = announcer.take();
-        announcer.settle(&batch, &words, &[]);
-        let device = |it: &DeviceHere| format!("{}{}", it.device, if it.idle { "-" } else { "" });
-        let devices = |here: &Here| here.devices.iter().map(device).collect::<Vec<_>>().join(" ");
+        let (batch, announced) = announcer.take();
+        announcer.settle(&batch, &announced, &[]);
+        let device =
+            |it: &DevicePresence| format!("{}{}", it.device, if it.idle { "-" } else { "" });
+        let devices =
+            |here: &EdgePresence| here.devices.iter().map(device).collect::<Vec<_>>().join(" ");
         batch.iter().map(|(user, here)| format!("{user}: {}", devices(here))).collect()
     }
 
@@ -392,10 +394,10 @@ mod tests {
         let announcer = announcer();
         let user = UserId::new("alice").expect("id");
         announcer.choose(&user, Chosen { at_ms: 7, ..Chosen::default() });
-        let (batch, words) = announcer.take();
+        let (batch, announced) = announcer.take();
         assert_eq!(batch[0].1.chosen.as_ref().map(|chosen| chosen.at_ms), Some(7));
         assert!(batch[0].1.devices.is_empty() && !batch[0].1.logged_out);
-        announcer.settle(&batch, &words, &[]);
+        announcer.settle(&batch, &announced, &[]);
         assert!(announcer.lock().users.is_empty());
     }
 
@@ -403,13 +405,13 @@ mod tests {
     async fn what_the_bucket_did_not_take_is_written_again() {
         let announcer = announcer();
         let phone = enter(&announcer, "phone");
-        let (batch, words) = announcer.take();
-        announcer.settle(&batch, &words, &[0]);
-        let (again, words) = announcer.take();
+        let (batch, announced) = announcer.take();
+        announcer.settle(&batch, &announced, &[0]);
+        let (again, announced) = announcer.take();
         assert_eq!((again.len(), again[0].1.number), (1, 2));
         // The session ends while the write is underway.
         drop(phone);
-        announcer.settle(&again, &words, &[]);
+        announcer.settle(&again, &announced, &[]);
         assert_eq!(written(&announcer), ["alice: "]);
     }
 

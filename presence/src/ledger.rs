@@ -17,7 +17,7 @@ use weft_proto::presence::Status;
 use weft_proto::{Presence, UserId};
 
 use crate::merge::{FORGET_AFTER, Now};
-use crate::shown::Shown;
+use crate::visible_status::VisibleStatus;
 
 /// Users are spread over presence nodes in so many shares.
 pub const SHARES: u16 = 64;
@@ -35,7 +35,7 @@ pub fn share_of(user: &UserId) -> u16 {
 
 #[derive(Clone, Debug)]
 struct Published {
-    shown: Shown,
+    shown: VisibleStatus,
     version: u64,
 }
 
@@ -47,7 +47,7 @@ pub struct Ledger {
     published: HashMap<UserId, Published>,
     /// What this node knows and has not heard of whose duty it is, and since when: the other is about
     /// to publish it, its word was lost, or it is dead.
-    unpublished: HashMap<UserId, (Shown, Instant)>,
+    unpublished: HashMap<UserId, (VisibleStatus, Instant)>,
     /// Who was shown offline, and when. Whoever stays so is forgotten, connected or not: else an
     /// invisible user could be told from an absent one by what is remembered.
     offline: VecDeque<(Instant, UserId)>,
@@ -55,7 +55,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// A user as found at the start: watchers who ask get it, nobody is told.
-    pub fn found(&mut self, user: &UserId, shown: Shown, now: Now) {
+    pub fn found(&mut self, user: &UserId, shown: VisibleStatus, now: Now) {
         if shown.status == Status::Offline {
             return;
         }
@@ -65,7 +65,12 @@ impl Ledger {
     }
 
     /// A user is to be seen otherwise. What is to be published, where that is this node's duty.
-    pub fn on_change(&mut self, user: &UserId, shown: &Shown, now: Now) -> Option<Presence> {
+    pub fn on_change(
+        &mut self,
+        user: &UserId,
+        shown: &VisibleStatus,
+        now: Now,
+    ) -> Option<Presence> {
         if self.says(user, shown) {
             self.unpublished.remove(user);
             return None;
@@ -79,12 +84,12 @@ impl Ledger {
     }
 
     /// Another node has published something of a user; `own`: what this one would say.
-    pub fn on_heard(&mut self, presence: &Presence, own: Option<&Shown>, now: Now) {
+    pub fn on_heard(&mut self, presence: &Presence, own: Option<&VisibleStatus>, now: Now) {
         let user = &presence.user;
         if self.published.get(user).is_some_and(|known| known.version >= presence.version) {
             return;
         }
-        let shown = Shown::of(presence);
+        let shown = VisibleStatus::of(presence);
         self.unpublished.remove(user);
         if let Some(own) = own.filter(|own| **own != shown) {
             // The other is ahead, or wrong: time will tell.
@@ -100,7 +105,7 @@ impl Ledger {
     pub fn set_duties<'a>(
         &mut self,
         duties: BTreeSet<u16>,
-        known: impl Iterator<Item = (&'a UserId, &'a Shown)>,
+        known: impl Iterator<Item = (&'a UserId, &'a VisibleStatus)>,
         now: Now,
     ) -> Vec<Presence> {
         let new: BTreeSet<u16> = duties.difference(&self.duties).copied().collect();
@@ -122,7 +127,7 @@ impl Ledger {
             && at + FORGET_AFTER <= now.at
         {
             self.offline.pop_front();
-            let is_offline = |shown: &Shown| shown.status == Status::Offline;
+            let is_offline = |shown: &VisibleStatus| shown.status == Status::Offline;
             if self.unpublished.get(&user).is_none_or(|(shown, _)| is_offline(shown))
                 && self.published.get(&user).is_none_or(|known| is_offline(&known.shown))
             {
@@ -162,20 +167,20 @@ impl Ledger {
     }
 
     /// Others were told just this; nothing: that is as good as offline.
-    fn says(&self, user: &UserId, shown: &Shown) -> bool {
+    fn says(&self, user: &UserId, shown: &VisibleStatus) -> bool {
         match self.published.get(user) {
             Some(known) => known.shown == *shown,
             None => shown.status == Status::Offline,
         }
     }
 
-    fn note_offline(&mut self, user: &UserId, shown: &Shown, now: Now) {
+    fn note_offline(&mut self, user: &UserId, shown: &VisibleStatus, now: Now) {
         if shown.status == Status::Offline {
             self.offline.push_back((now.at, user.clone()));
         }
     }
 
-    fn publish(&mut self, user: &UserId, shown: Shown, now: Now) -> Presence {
+    fn publish(&mut self, user: &UserId, shown: VisibleStatus, now: Now) -> Presence {
         let before = self.published.get(user).map_or(0, |known| known.version);
         let version = now.wall_ms.max(before + 1);
         let presence = shown.presence(user, version);
@@ -198,18 +203,18 @@ mod tests {
         UserId::new("bob").expect("id")
     }
 
-    fn online() -> Shown {
-        Shown { status: Status::Online, ..Shown::offline(0) }
+    fn online() -> VisibleStatus {
+        VisibleStatus { status: Status::Online, ..VisibleStatus::offline(0) }
     }
 
     /// All duties are taken, by one who would say this of Bob.
-    fn takes_all(ledger: &mut Ledger, own: &Shown, wall_ms: u64) -> Vec<Presence> {
+    fn takes_all(ledger: &mut Ledger, own: &VisibleStatus, wall_ms: u64) -> Vec<Presence> {
         ledger.set_duties((0..SHARES).collect(), [(&bob(), own)].into_iter(), now(wall_ms))
     }
 
     fn owner() -> Ledger {
         let mut ledger = Ledger::default();
-        assert!(takes_all(&mut ledger, &Shown::offline(0), 1).is_empty());
+        assert!(takes_all(&mut ledger, &VisibleStatus::offline(0), 1).is_empty());
         ledger
     }
 
@@ -220,7 +225,8 @@ mod tests {
         assert_eq!((first.version, first.status), (1_000, Status::Online));
         assert_eq!(ledger.on_change(&bob(), &online(), now(1_500)), None);
         // Clocks go back, and two changes may fall into one millisecond.
-        let second = ledger.on_change(&bob(), &Shown::offline(900), now(900)).expect("published");
+        let second =
+            ledger.on_change(&bob(), &VisibleStatus::offline(900), now(900)).expect("published");
         assert_eq!((second.version, second.last_active), (1_001, Some(900)));
         assert_eq!(ledger.get(&bob(), now(0)), Some(second));
     }
@@ -234,7 +240,7 @@ mod tests {
         second.on_heard(&told, Some(&online()), now(1_003));
         assert_eq!(second.get(&bob(), now(0)), Some(told.clone()));
         // The first dies before it says that Bob is gone: the second says it, with a later version.
-        let gone = Shown::offline(7);
+        let gone = VisibleStatus::offline(7);
         assert_eq!(second.on_change(&bob(), &gone, now(500)), None);
         let taken_over = takes_all(&mut second, &gone, 600);
         assert_eq!(taken_over.len(), 1);
@@ -250,14 +256,14 @@ mod tests {
         // Bob is here and has not changed; a node that was paused says that he is gone, and dies.
         let mut ledger = Ledger::default();
         ledger.on_heard(&online().presence(&bob(), 40), Some(&online()), now(40));
-        let wrong = Shown::offline(7).presence(&bob(), 50);
+        let wrong = VisibleStatus::offline(7).presence(&bob(), 50);
         ledger.on_heard(&wrong, Some(&online()), now(51));
         let taken_over = takes_all(&mut ledger, &online(), 60);
         assert_eq!(taken_over.len(), 1);
         assert_eq!((taken_over[0].version, taken_over[0].status), (60, Status::Online));
         // It is not dead, and says so again: the answer comes some seconds later, since it is this
         // node that may be behind.
-        let wrong = Shown::offline(7).presence(&bob(), 70);
+        let wrong = VisibleStatus::offline(7).presence(&bob(), 70);
         ledger.on_heard(&wrong, Some(&online()), now(71));
         assert!(ledger.on_time(now(72)).is_empty());
         tokio::time::advance(BELIEVED_AFTER).await;
@@ -268,7 +274,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_published_unheard_is_known_all_the_same() {
         let mut other = Ledger::default();
-        let gone = Shown::offline(7);
+        let gone = VisibleStatus::offline(7);
         other.on_heard(&online().presence(&bob(), 40), Some(&online()), now(41));
         other.on_change(&bob(), &gone, now(50));
         // At first it may be this node that is ahead or wrong. A later version is never claimed: it
@@ -293,16 +299,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn whoever_stays_offline_is_forgotten() {
         let mut ledger = owner();
-        ledger.found(&bob(), Shown::offline(7), now(5_000));
+        ledger.found(&bob(), VisibleStatus::offline(7), now(5_000));
         assert_eq!(ledger.get(&bob(), now(0)), None);
         ledger.on_change(&bob(), &online(), now(6_000));
-        ledger.on_change(&bob(), &Shown::offline(8), now(7_000));
+        ledger.on_change(&bob(), &VisibleStatus::offline(8), now(7_000));
         tokio::time::advance(FORGET_AFTER / 2).await;
         ledger.on_change(&bob(), &online(), now(8_000));
         tokio::time::advance(FORGET_AFTER).await;
         ledger.on_time(now(9_000));
         assert!(ledger.get(&bob(), now(0)).is_some(), "he came back");
-        ledger.on_change(&bob(), &Shown::offline(9), now(10_000));
+        ledger.on_change(&bob(), &VisibleStatus::offline(9), now(10_000));
         tokio::time::advance(FORGET_AFTER).await;
         ledger.on_time(now(11_000));
         assert_eq!(ledger.get(&bob(), now(0)), None);

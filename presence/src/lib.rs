@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`merge`] | the keys of all edges come to one status per user: pure |
 //! | [`ledger`] | what was published, with versions, and whose duty that is: pure |
-//! | [`shown`] | what others see |
+//! | [`visible_status`] | what others see |
 //! | [`node`] | a presence node: the service around them |
 //! | [`announcer`] | an edge's side: says who is here |
 //! | [`statuses`] | an edge's side: knows the users whom its sessions watch |
@@ -15,8 +15,8 @@ pub mod ledger;
 pub mod merge;
 mod metrics;
 pub mod node;
-pub mod shown;
 pub mod statuses;
+pub mod visible_status;
 
 pub use announcer::{Announcer, Visit};
 pub use error::Error;

@@ -18,13 +18,13 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use weft_proto::presence::{Choice, Here};
+use weft_proto::presence::{Choice, EdgePresence};
 use weft_proto::svc::KeptStatus;
 use weft_proto::{NodeId, UserId};
 
 use self::lives::Lives;
 use self::user::{Key, User};
-use crate::shown::Shown;
+use crate::visible_status::VisibleStatus;
 
 /// Who is offline is remembered for so long.
 pub const FORGET_AFTER: Duration = Duration::from_secs(120);
@@ -77,7 +77,7 @@ impl Merge {
     }
 
     /// An edge says something of a user.
-    pub fn on_key(&mut self, user: &UserId, edge: &NodeId, here: &Here, now: Now) {
+    pub fn on_key(&mut self, user: &UserId, edge: &NodeId, here: &EdgePresence, now: Now) {
         let presumed_until = now.at + self.patience.presumed;
         let life = self.lives.of_key(edge, &here.boot, presumed_until);
         if !self.users.contains_key(user) {
@@ -179,12 +179,12 @@ impl Merge {
 
     /// What others are to see of a user; `None`: nothing is known.
     #[must_use]
-    pub fn shown(&self, user: &UserId) -> Option<&Shown> {
+    pub fn shown(&self, user: &UserId) -> Option<&VisibleStatus> {
         self.users.get(user).map(|known| &known.shown)
     }
 
     /// Everybody of whom something is known.
-    pub fn users(&self) -> impl Iterator<Item = (&UserId, &Shown)> {
+    pub fn users(&self) -> impl Iterator<Item = (&UserId, &VisibleStatus)> {
         self.users.iter().map(|(user, known)| (user, &known.shown))
     }
 

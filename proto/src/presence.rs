@@ -1,6 +1,6 @@
 //! Who is here: what a user chose, what an edge says of its users, and what others see.
 //!
-//! An edge keeps one key per user with sessions there (`<user>.<edge>`, a [`Here`]); presence nodes
+//! An edge keeps one key per user with sessions there (`<user>.<edge>`, a [`EdgePresence`]); presence nodes
 //! merge the keys of a user into one [`Presence`] and publish its changes on `weft.status.<user>`.
 
 use prost::Message;
@@ -11,7 +11,7 @@ use crate::ids::UserId;
 use crate::json::read_json;
 use crate::word;
 
-/// The version of the encoding of [`Here`] and [`PresenceTick`]. A reader refuses any other.
+/// The version of the encoding of [`EdgePresence`] and [`PresenceTick`]. A reader refuses any other.
 const VERSION: u8 = 1;
 
 /// What a user wants to be seen as while a device is connected.
@@ -67,7 +67,7 @@ pub struct Chosen {
 
 /// A device with a live session.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
-pub struct DeviceHere {
+pub struct DevicePresence {
     /// The device.
     #[prost(string, tag = "1")]
     pub device: String,
@@ -78,7 +78,7 @@ pub struct DeviceHere {
 
 /// What an edge says of one of its users: the value of the key `<user>.<edge>`.
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct Here {
+pub struct EdgePresence {
     /// The edge's [`boot`](../weft_nats/membership/struct.NodeInfo.html): a key of another life of
     /// the edge says nothing.
     #[prost(string, tag = "1")]
@@ -88,7 +88,7 @@ pub struct Here {
     pub number: u64,
     /// Ascending by device. Empty: the user's last session here has ended.
     #[prost(message, repeated, tag = "3")]
-    pub devices: Vec<DeviceHere>,
+    pub devices: Vec<DevicePresence>,
     /// The last session ended because the user logged out: offline at once, without grace.
     #[prost(bool, tag = "4")]
     pub logged_out: bool,
@@ -126,7 +126,7 @@ fn decode<M: Message + Default>(bytes: &[u8]) -> Option<M> {
     }
 }
 
-impl Here {
+impl EdgePresence {
     /// The form in the bucket.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -216,17 +216,17 @@ mod tests {
     fn what_an_edge_says_round_trips() {
         let chosen =
             Chosen { choice: Choice::Dnd.into(), text: "é".into(), text_until_ms: 9, at_ms: 7 };
-        let here = Here {
+        let here = EdgePresence {
             boot: "b1".into(),
             number: 3,
-            devices: vec![DeviceHere { device: "phone".into(), idle: true }],
+            devices: vec![DevicePresence { device: "phone".into(), idle: true }],
             logged_out: false,
             chosen: Some(chosen),
             last_active_ms: 5,
         };
-        assert_eq!(Here::decode(&here.encode()), Some(here));
-        assert_eq!(Here::decode(b""), None);
-        assert_eq!(Here::decode(&[9, 8]), None);
+        assert_eq!(EdgePresence::decode(&here.encode()), Some(here));
+        assert_eq!(EdgePresence::decode(b""), None);
+        assert_eq!(EdgePresence::decode(&[9, 8]), None);
         let tick = PresenceTick { boot: "b1".into(), number: 4 };
         assert_eq!(PresenceTick::decode(&tick.encode()), Some(tick));
     }

@@ -5,13 +5,13 @@ use std::time::Duration;
 use tokio::time::timeout;
 use weft_nats::presence::{keys_of, probe};
 use weft_nats::{Error, UserChange, UserKeys, UserWatch};
-use weft_proto::presence::{DeviceHere, Here};
+use weft_proto::presence::{DevicePresence, EdgePresence};
 
 use crate::common::{Fixture, PATIENCE, node, user};
 
-fn here(number: u64, device: &str) -> Here {
-    let devices = vec![DeviceHere { device: device.into(), idle: false }];
-    Here { boot: "b".into(), number, devices, ..Here::default() }
+fn here(number: u64, device: &str) -> EdgePresence {
+    let devices = vec![DevicePresence { device: device.into(), idle: false }];
+    EdgePresence { boot: "b".into(), number, devices, ..EdgePresence::default() }
 }
 
 async fn take(watch: &mut UserWatch, count: usize) -> Vec<UserChange> {
@@ -33,13 +33,14 @@ async fn what_edges_write_presence_nodes_see() {
     let (alice, bob) = (user("alice"), user("bob"));
     let all = [(alice.clone(), here(1, "phone")), (bob.clone(), here(2, "desk"))];
     keys.put(&all).await.expect("stored");
-    let change = |(user, here): (_, Here)| UserChange { user, edge: node("e1"), here: Some(here) };
+    let change =
+        |(user, here): (_, EdgePresence)| UserChange { user, edge: node("e1"), here: Some(here) };
     assert_eq!(take(&mut early, 2).await, all.clone().map(change));
     let seen = early.probe().await.expect("probe");
     assert!(early.has_shown(seen) && seen.last_seq() == 2);
 
     // Whoever comes later sees what stands, and that somebody has left.
-    let left = Here { boot: "b".into(), number: 3, ..Here::default() };
+    let left = EdgePresence { boot: "b".into(), number: 3, ..EdgePresence::default() };
     keys.put(&[(bob.clone(), left.clone())]).await.expect("stored");
     let (late, mut present) = UserWatch::open(&presence).await.expect("watch");
     present.sort_by(|a, b| a.user.cmp(&b.user));

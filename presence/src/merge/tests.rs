@@ -1,4 +1,4 @@
-use weft_proto::presence::{Chosen, DeviceHere, Status};
+use weft_proto::presence::{Chosen, DevicePresence, Status};
 
 use super::*;
 
@@ -51,20 +51,20 @@ impl World {
         edge: &str,
         boot: &str,
         devices: &[(&str, bool)],
-        change: impl FnOnce(&mut Here),
+        change: impl FnOnce(&mut EdgePresence),
     ) {
         self.number += 1;
         let now = self.now();
-        let device = |(device, idle): &(&str, bool)| DeviceHere {
+        let device = |(device, idle): &(&str, bool)| DevicePresence {
             device: (*device).to_owned(),
             idle: *idle,
         };
-        let mut here = Here {
+        let mut here = EdgePresence {
             boot: boot.to_owned(),
             number: self.number,
             devices: devices.iter().map(device).collect(),
             last_active_ms: now.wall_ms,
-            ..Here::default()
+            ..EdgePresence::default()
         };
         change(&mut here);
         self.merge.on_key(&user("bob"), &node(edge), &here, now);
@@ -143,7 +143,7 @@ async fn whoever_logs_out_is_gone_at_once() {
     world.key_with("a", "1", &[], |here| here.logged_out = true);
     assert_eq!(world.seen(), (Status::Offline, true));
     let shown = world.merge.shown(&user("bob")).expect("known").clone();
-    assert_eq!(shown, Shown::offline(EPOCH_MS + 5_000));
+    assert_eq!(shown, VisibleStatus::offline(EPOCH_MS + 5_000));
 }
 
 #[tokio::test(start_paused = true)]
@@ -179,7 +179,7 @@ async fn another_life_of_an_edge_is_another_edge() {
     world.key("a", "2", &[("phone", false)]);
     assert_eq!(world.seen(), (Status::Online, true));
     // An older word of the same life comes late.
-    let late = Here { boot: "2".into(), number: 1, ..Here::default() };
+    let late = EdgePresence { boot: "2".into(), number: 1, ..EdgePresence::default() };
     world.merge.on_key(&user("bob"), &node("a"), &late, world.now());
     world.pass(GRACE).await;
     assert_eq!(world.seen(), (Status::Online, false));
@@ -256,7 +256,7 @@ async fn an_invisible_user_looks_as_one_who_has_left() {
     let invisible = Some(chosen(Choice::Invisible, 1));
     world.key_with("a", "1", &[("phone", false)], |it| it.chosen = invisible);
     assert_eq!(world.seen(), (Status::Offline, true));
-    let left = Shown::offline(EPOCH_MS + 30_000);
+    let left = VisibleStatus::offline(EPOCH_MS + 30_000);
     assert_eq!(world.merge.shown(&user("bob")), Some(&left));
     assert_eq!(world.merge.take_seen(), [(user("bob"), EPOCH_MS + 30_000)]);
     // Whatever happens then, nobody sees anything.
@@ -290,18 +290,18 @@ async fn a_node_that_ends_knows_when_it_saw_whoever_may_come_back() {
 #[tokio::test(start_paused = true)]
 async fn nobody_is_shown_before_their_choice_is_known() {
     let mut world = World::new();
-    let here = Here {
+    let here = EdgePresence {
         boot: "1".into(),
         number: 1,
-        devices: vec![DeviceHere { device: "phone".into(), idle: false }],
-        ..Here::default()
+        devices: vec![DevicePresence { device: "phone".into(), idle: false }],
+        ..EdgePresence::default()
     };
     world.merge.on_key(&user("bob"), &node("a"), &here, world.now());
     assert_eq!(world.seen(), (Status::Offline, false));
     let kept = KeptStatus { chosen: Some(chosen(Choice::Invisible, 5)), last_active_ms: 77 };
     world.load(kept);
     assert_eq!(world.seen(), (Status::Offline, false));
-    assert_eq!(world.merge.shown(&user("bob")), Some(&Shown::offline(77)));
+    assert_eq!(world.merge.shown(&user("bob")), Some(&VisibleStatus::offline(77)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use weft_proto::NodeId;
-use weft_proto::presence::{Choice, Chosen, Here, Status};
+use weft_proto::presence::{Choice, Chosen, EdgePresence, Status};
 use weft_proto::svc::KeptStatus;
 
 use super::lives::{LifeId, Lives};
 use super::{FORGET_AFTER, Now, choice};
-use crate::shown::Shown;
+use crate::visible_status::VisibleStatus;
 
 /// A key that the bucket has lost is written again by its edge before that, where the user is still
 /// there: edges refresh keys after twelve minutes at the latest.
@@ -32,7 +32,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    pub(super) fn read(life: LifeId, here: &Here) -> Self {
+    pub(super) fn read(life: LifeId, here: &EdgePresence) -> Self {
         Self {
             life,
             number: here.number,
@@ -76,7 +76,7 @@ pub(super) struct User {
     used_ms: u64,
     /// When others last saw the user, Unix milliseconds.
     last_active_ms: u64,
-    pub(super) shown: Shown,
+    pub(super) shown: VisibleStatus,
     pub(super) due_at: Option<Instant>,
 }
 
@@ -90,7 +90,7 @@ impl Default for User {
             is_idle: false,
             used_ms: 0,
             last_active_ms: 0,
-            shown: Shown::offline(0),
+            shown: VisibleStatus::offline(0),
             due_at: None,
         }
     }
@@ -212,7 +212,7 @@ impl User {
     }
 
     /// What others are to see.
-    pub(super) fn show(&mut self, now: Now) -> Shown {
+    pub(super) fn show(&mut self, now: Now) -> VisibleStatus {
         let choice = self.choosing.as_ref().map_or(Choice::Online, |it| it.choice);
         let is_gone = !matches!(self.connection, Some(Connection::Here | Connection::Lost { .. }));
         let was_seen = self.shown.status != Status::Offline;
@@ -225,7 +225,7 @@ impl User {
                 // It left while no presence node looked.
                 self.last_active_ms = self.last_active_ms.max(self.used_ms);
             }
-            return Shown::offline(self.last_active_ms);
+            return VisibleStatus::offline(self.last_active_ms);
         }
         let status = match choice {
             Choice::Dnd => Status::Dnd,
@@ -234,7 +234,7 @@ impl User {
             Choice::Online | Choice::Invisible => Status::Online,
         };
         let text = self.choosing.as_ref().filter(|it| it.is_worded(now.wall_ms));
-        Shown {
+        VisibleStatus {
             status,
             text: text.and_then(|it| it.text.clone()),
             text_until_ms: text.map_or(0, |it| it.text_until_ms),

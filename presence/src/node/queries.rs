@@ -10,7 +10,7 @@ use weft_proto::svc::{CountPresent, GetPresence, LoadStatuses, Presences, Presen
 use weft_proto::{ApiError, ErrorCode, Presence, UserId};
 
 use super::{Shared, lock, now};
-use crate::shown::Shown;
+use crate::visible_status::VisibleStatus;
 
 /// How long the store may take to say when somebody was last seen.
 const STORE_PATIENCE: Duration = Duration::from_secs(1);
@@ -40,7 +40,7 @@ pub(super) async fn get(
         let asked = timeout(STORE_PATIENCE, bus.call(&LoadStatuses { users })).await;
         if let Ok(Ok(kept)) = asked {
             for (i, kept) in unknown.into_iter().zip(kept.users) {
-                found[i] = Shown::offline(kept.last_active_ms).presence(&found[i].user, 0);
+                found[i] = VisibleStatus::offline(kept.last_active_ms).presence(&found[i].user, 0);
             }
         }
     }

@@ -53,16 +53,16 @@ impl Losses {
         let source = source.and_then(|source| source.split_once(' '));
         let number = source.and_then(|(boot, number)| Some((boot, number.parse::<u64>().ok()?)));
         let Some((boot, number)) = number else { return self.lost(now) };
-        self.hear(boot, number, number.saturating_sub(1), now);
+        self.on_number(boot, number, number.saturating_sub(1), now);
     }
 
     /// A presence node says how far it is.
     pub(super) fn on_tick(&mut self, tick: &PresenceTick, now: Instant) {
-        self.hear(&tick.boot, tick.number, tick.number, now);
+        self.on_number(&tick.boot, tick.number, tick.number, now);
     }
 
     /// `before`: everything up to it should have come by now.
-    fn hear(&mut self, boot: &str, number: u64, before: u64, now: Instant) {
+    fn on_number(&mut self, boot: &str, number: u64, before: u64, now: Instant) {
         match self.sources.get_mut(boot) {
             Some((last, heard_at)) => {
                 let is_missing = *last < before;

@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Serialize;
 use weft_nats::membership::live_nodes;
 use weft_nats::presence::keys_of;
-use weft_proto::presence::{Choice, Here};
+use weft_proto::presence::{Choice, EdgePresence};
 use weft_proto::svc::{GetPresence, LoadStatuses, UserPresence};
 use weft_proto::{NodeId, Presence, UserId};
 
@@ -61,7 +61,7 @@ pub async fn run(options: &PresenceOptions) -> Result<(), Error> {
     let chosen = kept.users.into_iter().next().and_then(|kept| kept.chosen);
     let chosen = chosen.and_then(|chosen| Choice::try_from(chosen.choice).ok());
     let nodes = live_nodes(&bus).await?;
-    let lives = |edge: &NodeId, here: &Here| {
+    let lives = |edge: &NodeId, here: &EdgePresence| {
         nodes.get("edge").and_then(|edges| edges.get(edge)).is_some_and(|it| it.boot == here.boot)
     };
     let edges = keys_of(&bus, user).await?.into_iter();
@@ -75,9 +75,9 @@ pub async fn run(options: &PresenceOptions) -> Result<(), Error> {
 }
 
 impl EdgeLine {
-    fn of(alive: bool, edge: NodeId, here: Here) -> Self {
+    fn of(alive: bool, edge: NodeId, here: EdgePresence) -> Self {
         let (idle, devices) = here.devices.into_iter().partition::<Vec<_>, _>(|it| it.idle);
-        let names = |of: Vec<weft_proto::presence::DeviceHere>| {
+        let names = |of: Vec<weft_proto::presence::DevicePresence>| {
             of.into_iter().map(|it| it.device).collect()
         };
         let (devices, idle) = (names(devices), names(idle));

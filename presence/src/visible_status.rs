@@ -7,7 +7,7 @@ use weft_proto::{Presence, UserId};
 
 /// What others see. Two that are equal need no word in between.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Shown {
+pub struct VisibleStatus {
     /// How.
     pub status: Status,
     /// The user's own words.
@@ -18,7 +18,7 @@ pub struct Shown {
     pub last_active_ms: u64,
 }
 
-impl Shown {
+impl VisibleStatus {
     /// Offline.
     #[must_use]
     pub fn offline(last_active_ms: u64) -> Self {
