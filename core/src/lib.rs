@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::DropGuard;
-use weft_nats::membership::Nodes;
-use weft_nats::{AssetOptions, Bus, Connection, EventPublisher, Membership, NodeInfo, assets};
+use weft_nats::nodes::Nodes;
+use weft_nats::{AssetOptions, Bus, Connection, EventPublisher, NodeInfo, Registration, assets};
 use weft_proto::{NodeId, Partition, UserId};
 use weft_runtime::{Clock, Shutdown};
 use weft_storage::Store;
@@ -37,7 +37,7 @@ use start::Start;
 pub use store_health::{StoreHealth, StorePatience, Trouble};
 use working::{Serving, say_whether_it_works};
 
-/// The membership role of core nodes.
+/// The registration role of core nodes.
 pub const ROLE: &str = "core";
 
 /// How long the tasks may take to end that only look and say.
@@ -87,7 +87,7 @@ pub enum Assignment {
 
 /// A running core node.
 pub struct Core {
-    membership: Arc<Membership>,
+    registration: Arc<Registration>,
     health: Health,
     serving: Serving,
     shutdown: Shutdown,
@@ -137,10 +137,10 @@ impl Core {
         let serve = async || services::start(Arc::clone(&context), &bus).await;
         let services = start.step("the services", serve).await?;
         let info = NodeInfo { works: Some(true), ..NodeInfo::default() };
-        let join = async || Membership::join(&bus, ROLE, &node, info.clone()).await;
-        let membership = Arc::new(start.step("the live nodes", join).await?);
+        let join = async || Registration::join(&bus, ROLE, &node, info.clone()).await;
+        let registration = Arc::new(start.step("the live nodes", join).await?);
         let nodes = match assignment {
-            Assignment::Live => membership.live(ROLE),
+            Assignment::Live => registration.live(ROLE),
             Assignment::Watch(nodes) => nodes,
         };
         let publish = async || EventPublisher::start(&bus).await;
@@ -164,7 +164,8 @@ impl Core {
             tick_interval,
         };
         let progress = owners.start(&nodes, &shutdown);
-        let says = say_whether_it_works(Arc::clone(&membership), health.clone(), progress.clone());
+        let says =
+            say_whether_it_works(Arc::clone(&registration), health.clone(), progress.clone());
         until_cancelled(&saying, "whether it works", says);
         let fails = progress.clone();
         until_cancelled(&saying, "feature level", async move {
@@ -172,7 +173,7 @@ impl Core {
         });
         let health = Health { node, partitions, connection, nodes, store: health, progress };
         let _stop_saying = saying.token().clone().drop_guard();
-        Ok(Self { membership, health, serving, shutdown, saying, _stop_saying })
+        Ok(Self { registration, health, serving, shutdown, saying, _stop_saying })
     }
 
     /// Waits until every partition that is this node's is taken.
@@ -208,8 +209,8 @@ impl Core {
     pub async fn shutdown(self, patience: Duration) -> Vec<&'static str> {
         let mut late = self.shutdown.finish(patience).await;
         late.extend(self.saying.finish(SAYING_PATIENCE).await);
-        if let Some(membership) = Arc::into_inner(self.membership) {
-            membership.leave().await;
+        if let Some(registration) = Arc::into_inner(self.registration) {
+            registration.leave().await;
         }
         self.serving.shutdown().await;
         late

@@ -9,8 +9,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use weft_nats::membership::Nodes;
-use weft_nats::{Bus, Membership, Services};
+use weft_nats::nodes::Nodes;
+use weft_nats::{Bus, Registration, Services};
 use weft_proto::NodeId;
 
 use crate::partition::owner::{Progress, is_passed_over, passed_over};
@@ -26,7 +26,7 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Says in this node's key whether it works. Never ends.
 pub async fn say_whether_it_works(
-    membership: Arc<Membership>,
+    registration: Arc<Registration>,
     health: StoreHealth,
     progress: Progress,
 ) {
@@ -59,7 +59,7 @@ pub async fn say_whether_it_works(
                                         whose store is well may take over"
                 ),
             }
-            membership.update(|info| info.works = Some(works));
+            registration.update(|info| info.works = Some(works));
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use weft_nats::NodeInfo;
-use weft_nats::membership::{Nodes, score};
+use weft_nats::nodes::{Nodes, score};
 use weft_proto::NodeId;
 
 /// Most edges that a client is told of.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use weft_nats::membership::{Nodes, new_boot};
-use weft_nats::{Bus, Membership, NodeInfo};
+use weft_nats::nodes::{Nodes, new_boot};
+use weft_nats::{Bus, NodeInfo, Registration};
 use weft_proto::NodeId;
 
 use crate::shared::Shared;
@@ -88,14 +88,14 @@ pub(crate) async fn announce(
     let info = NodeInfo { boot, url: String::new(), unready: true, ..info };
     let join = Box::pin(join(&shared.bus, &node, &info));
     let joined = stop.run_until_cancelled(join).await;
-    let Some(membership) = joined.flatten() else { return };
-    let joined = Joined { node: node.clone(), url: url.clone(), edges: membership.live(ROLE) };
+    let Some(registration) = joined.flatten() else { return };
+    let joined = Joined { node: node.clone(), url: url.clone(), edges: registration.live(ROLE) };
     let _ = shared.members.joined.set(joined);
     let mut ticks = interval(SAY_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_leaving = false;
     loop {
-        membership.update(|info| {
+        registration.update(|info| {
             // While NATS is away nobody can be told; at its return the edge serves at once.
             if shared.is_connected() {
                 info.unready = shared.lacks().is_some();
@@ -114,7 +114,7 @@ pub(crate) async fn announce(
             _ = ticks.tick() => {}
         }
     }
-    if timeout(LEAVE_TIMEOUT, membership.leave()).await.is_err() {
+    if timeout(LEAVE_TIMEOUT, registration.leave()).await.is_err() {
         tracing::warn!(%node, "could not leave in order: the others will miss it");
     }
 }
@@ -128,11 +128,11 @@ async fn leaving(shared: &Shared) {
 }
 
 /// `None`: it will never succeed.
-async fn join(bus: &Bus, node: &NodeId, info: &NodeInfo) -> Option<Membership> {
+async fn join(bus: &Bus, node: &NodeId, info: &NodeInfo) -> Option<Registration> {
     let mut was_told = false;
     loop {
-        match Membership::join(bus, ROLE, node, info.clone()).await {
-            Ok(membership) => return Some(membership),
+        match Registration::join(bus, ROLE, node, info.clone()).await {
+            Ok(registration) => return Some(registration),
             Err(error) if error.is_retryable() => {
                 if !std::mem::replace(&mut was_told, true) {
                     tracing::info!(%error, "the other nodes can't be joined yet: trying again");

@@ -18,7 +18,7 @@
 //! | [`assets`] | makes the streams and buckets |
 //! | [`ingest`] | commands on their way to the partition's owner, and its answers |
 //! | [`events`] | committed entries on their way to everybody |
-//! | [`membership`] | which nodes live, and which partitions are whose |
+//! | [`nodes`] | which nodes live, and which partitions are whose |
 //! | [`presence`] | the bucket of users with sessions |
 //! | [`meter`] | counts what healing costs, for measurements |
 //! | [`config`], [`server`] | nats-server's configuration; its process for `weft dev` and tests |
@@ -32,9 +32,9 @@ mod error;
 pub mod events;
 pub mod ingest;
 mod jetstream;
-pub mod membership;
 pub mod meter;
 mod metrics;
+pub mod nodes;
 pub mod presence;
 pub mod serve;
 pub mod server;
@@ -49,8 +49,8 @@ pub use ingest::{
     IngestLog, IngestMessage, IngestPublisher, IngestReader, IngestSignals, LogInfo, MadeBy,
     OutsideLog, OutsideMessage, Problem, Relayed, ReplyTo, Signal, Trimmed,
 };
-pub use membership::{Membership, NodeInfo, assign};
 pub use metrics::METRICS;
+pub use nodes::{NodeInfo, Registration, assign};
 pub use presence::{UserChange, UserKeys, UserWatch};
 pub use serve::Services;
 pub use server::{NatsServer, ServerOptions, find_or_install};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use weft_nats::{Bus, Connection, Filter, Membership, NodeInfo, Services};
+use weft_nats::{Bus, Connection, Filter, NodeInfo, Registration, Services};
 use weft_proto::NodeId;
 use weft_proto::svc::{CountPresent, GetPresence};
 use weft_runtime::{Clock, Shutdown, SystemClock};
@@ -50,7 +50,7 @@ pub struct PresenceNode {
     shutdown: Shutdown,
     services: Services,
     /// Left last: then others take over.
-    membership: Arc<Membership>,
+    registration: Arc<Registration>,
 }
 
 /// What the task and the queries share.
@@ -72,15 +72,15 @@ impl PresenceNode {
         let boot = format!("{:016x}", rand::random::<u64>());
         // Until it knows everything the others go on with all duties.
         let info = NodeInfo { boot: boot.clone(), draining: true, ..NodeInfo::default() };
-        let join = async || Membership::join(&bus, ROLE, &node, info.clone()).await;
-        let membership = Arc::new(patiently("the live nodes", join).await?);
+        let join = async || Registration::join(&bus, ROLE, &node, info.clone()).await;
+        let registration = Arc::new(patiently("the live nodes", join).await?);
         // Before anything is read: nothing that is published from now on is missed.
         let statuses =
             patiently("statuses", async || bus.subscribe_wildcard(&Filter::Statuses).await).await?;
         let patience = Patience { grace, presumed: PRESUMED };
         let state =
             Arc::new(Mutex::new(State { merge: Merge::new(patience), ledger: Ledger::default() }));
-        let mut task = Task::new(bus.clone(), &membership, boot, Arc::clone(&state), statuses);
+        let mut task = Task::new(bus.clone(), &registration, boot, Arc::clone(&state), statuses);
         patiently("the users", async || task.read_all().await).await?;
         task.load_all().await;
         task.take_up_duties();
@@ -97,12 +97,12 @@ impl PresenceNode {
         };
         services.handle::<CountPresent, _, _>(QUERIES_MAX, count).await?;
         bus.flush().await?;
-        membership.update(|info| info.draining = false);
+        registration.update(|info| info.draining = false);
         let shutdown = Shutdown::new();
         let stop = shutdown.token().clone();
         shutdown.spawn("presence", task.run(stop));
         tracing::info!(%node, "presence serves");
-        Ok(Self { connection: bus.connection(), shutdown, services, membership })
+        Ok(Self { connection: bus.connection(), shutdown, services, registration })
     }
 
     /// Tells why it can't do its part, in words; `None`: it can.
@@ -115,8 +115,8 @@ impl PresenceNode {
     /// the tasks that were late.
     pub async fn shutdown(self, patience: Duration) -> Vec<&'static str> {
         let late = self.shutdown.finish(patience).await;
-        if let Some(membership) = Arc::into_inner(self.membership) {
-            membership.leave().await;
+        if let Some(registration) = Arc::into_inner(self.registration) {
+            registration.leave().await;
         }
         self.services.shutdown().await;
         late

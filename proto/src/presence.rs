@@ -79,7 +79,7 @@ pub struct DevicePresence {
 /// What an edge says of one of its users: the value of the key `<user>.<edge>`.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct EdgePresence {
-    /// The edge's [`boot`](../weft_nats/membership/struct.NodeInfo.html): a key of another life of
+    /// The edge's [`boot`](../weft_nats/nodes/struct.NodeInfo.html): a key of another life of
     /// the edge says nothing.
     #[prost(string, tag = "1")]
     pub boot: String,

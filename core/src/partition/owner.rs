@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
-use weft_nats::membership::Nodes;
+use weft_nats::nodes::Nodes;
 use weft_nats::{AssetOptions, Bus, EventPublisher, NodeInfo, assign};
 use weft_proto::{NodeId, Partition};
 use weft_runtime::{Clock, Shutdown};

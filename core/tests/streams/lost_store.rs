@@ -13,7 +13,7 @@ use weft_core::{
     Core, CoreOptions, FEATURE_LEVEL, QuotaLimits, StoreHealth, StorePatience, TICK_INTERVAL,
 };
 use weft_nats::EventPublisher;
-use weft_nats::membership::{Nodes, live_nodes};
+use weft_nats::nodes::{Nodes, live_nodes};
 use weft_proto::{NodeId, svc};
 use weft_runtime::{Clock, Shutdown, SystemClock};
 use weft_storage::{Batch, Engine, Error, Outcome, Snapshot, Store};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use weft_edge::Limits;
 use weft_nats::NodeInfo;
-use weft_nats::membership::live_nodes;
+use weft_nats::nodes::live_nodes;
 use weft_proto::NodeId;
 
 use crate::common::{World, eventually};

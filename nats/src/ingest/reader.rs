@@ -165,7 +165,7 @@ impl IngestReader {
             if let Source::Consumer(consumer) = &mut self.source
                 && let Some(message) = consumer.subscription.try_next()
             {
-                self.hear(&message);
+                self.on_message(&message);
                 continue;
             }
             return match self.lost {
@@ -207,7 +207,7 @@ impl IngestReader {
             }
         };
         match message {
-            Some(message) => self.hear(&message),
+            Some(message) => self.on_message(&message),
             None => {
                 self.place.link.mark_dead();
                 self.lost = Some("the connection is closed");
@@ -234,7 +234,7 @@ impl IngestReader {
     }
 
     /// Takes in one message: of the stream, or about the pull.
-    fn hear(&mut self, message: &Message) {
+    fn on_message(&mut self, message: &Message) {
         let Source::Consumer(consumer) = &mut self.source else { return };
         consumer.heard_at = Instant::now();
         // Told apart by the reply subject, which the server writes; a status line could stand in a

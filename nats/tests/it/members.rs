@@ -2,23 +2,23 @@
 
 use std::time::{Duration, Instant};
 
-use weft_nats::membership::live_nodes;
-use weft_nats::{Bus, Membership, NodeInfo};
+use weft_nats::nodes::live_nodes;
+use weft_nats::{Bus, NodeInfo, Registration};
 
 use crate::common::{Fixture, PATIENCE, node};
 
-async fn join(bus: &Bus, name: &str) -> Membership {
+async fn join(bus: &Bus, name: &str) -> Registration {
     let info = NodeInfo { boot: format!("boot-{name}"), ..NodeInfo::default() };
-    Membership::join(bus, "core", &node(name), info).await.expect("join")
+    Registration::join(bus, "core", &node(name), info).await.expect("join")
 }
 
-/// Waits until `membership` sees exactly these cores.
-async fn sees(membership: &Membership, names: &[&str]) {
+/// Waits until `registration` sees exactly these cores.
+async fn sees(registration: &Registration, names: &[&str]) {
     let wanted: Vec<_> = names.iter().map(|name| node(name)).collect();
-    let mut live = membership.live("core");
+    let mut live = registration.live("core");
     let seen = live.wait_for(|nodes| nodes.keys().eq(wanted.iter()));
     if tokio::time::timeout(PATIENCE, seen).await.is_err() {
-        panic!("wanted {names:?}, saw {:?}", *membership.live("core").borrow());
+        panic!("wanted {names:?}, saw {:?}", *registration.live("core").borrow());
     }
 }
 
@@ -49,9 +49,9 @@ async fn nodes_are_read_without_joining() {
     assert!(live_nodes(&admin).await.expect("read").is_empty());
     let (a, b) = (fixture.bus("core", "a").await, fixture.bus("edge", "b").await);
     let core =
-        Membership::join(&a, "core", &node("a"), NodeInfo::default()).await.expect("join a core");
+        Registration::join(&a, "core", &node("a"), NodeInfo::default()).await.expect("join a core");
     let info = NodeInfo { url: "ws://b".into(), sessions: 7, ..NodeInfo::default() };
-    let edge = Membership::join(&b, "edge", &node("b"), info).await.expect("join an edge");
+    let edge = Registration::join(&b, "edge", &node("b"), info).await.expect("join an edge");
     assert!(core.boot().len() == 16 && core.boot() != edge.boot(), "{}", core.boot());
     let nodes = live_nodes(&admin).await.expect("read");
     assert_eq!(nodes.keys().collect::<Vec<_>>(), ["core", "edge"]);

@@ -8,11 +8,11 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
-use weft_nats::membership::Nodes;
+use weft_nats::nodes::Nodes;
 use weft_nats::presence::{Probe, probe};
 use weft_nats::subject::WEFT_PRESENCE;
 use weft_nats::{
-    Bus, Connection, Membership, Message, Subject, Subscription, UserChange, UserWatch, assign,
+    Bus, Connection, Message, Registration, Subject, Subscription, UserChange, UserWatch, assign,
 };
 use weft_proto::presence::PresenceTick;
 use weft_proto::svc::KeptStatus;
@@ -59,7 +59,7 @@ type Opening = BoxFuture<'static, Result<(UserWatch, Vec<UserChange>), weft_nats
 impl Task {
     pub(super) fn new(
         bus: Bus,
-        membership: &Arc<Membership>,
+        registration: &Arc<Registration>,
         boot: String,
         state: Shared,
         statuses: Subscription,
@@ -75,8 +75,8 @@ impl Task {
             statuses,
             watch: None,
             opening: None,
-            edges: membership.live("edge"),
-            peers: membership.live(ROLE),
+            edges: registration.live("edge"),
+            peers: registration.live(ROLE),
             connection,
             generation,
             number: 0,

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use futures_util::future::{join_all, select_all, try_join_all};
 use tokio::sync::{mpsc, watch};
 use weft_core::{Assignment, Core, CoreOptions, QuotaLimits, StorePatience};
-use weft_nats::membership::Nodes;
+use weft_nats::nodes::Nodes;
 use weft_nats::{AssetOptions, Bus, BusOptions, NodeInfo};
 use weft_proto::NodeId;
 use weft_runtime::{LogFormat, SystemClock, init_telemetry};

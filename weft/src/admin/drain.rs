@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Args;
 use tokio::time::{Instant, sleep};
-use weft_nats::membership::live_nodes;
+use weft_nats::nodes::live_nodes;
 use weft_nats::{Bus, NodeInfo, Subject};
 use weft_proto::NodeId;
 

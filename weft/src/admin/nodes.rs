@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
-use weft_nats::membership::{Nodes, live_nodes};
+use weft_nats::nodes::{Nodes, live_nodes};
 use weft_nats::{Bus, BusOptions, NodeInfo, server};
 use weft_proto::NodeId;
 

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde::Serialize;
-use weft_nats::membership::live_nodes;
+use weft_nats::nodes::live_nodes;
 use weft_nats::presence::keys_of;
 use weft_proto::presence::{Choice, EdgePresence};
 use weft_proto::svc::{GetPresence, LoadStatuses, UserPresence};

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use weft_nats::presence::probe;
-use weft_nats::{Bus, Membership, NodeInfo};
+use weft_nats::{Bus, NodeInfo, Registration};
 use weft_presence::{Announcer, Statuses, Visit, Watcher};
 use weft_proto::limits::PRESENCE_USERS_MAX;
 use weft_proto::presence::Status;
@@ -90,7 +90,7 @@ struct Report {
 struct SimulatedEdge {
     announcer: Announcer,
     statuses: Statuses,
-    _membership: Membership,
+    _membership: Registration,
     _bus: Bus,
 }
 
@@ -186,12 +186,12 @@ async fn simulate_edge(
     let bus = system.connect("edge", &name).await?;
     let boot = format!("{:016x}", rand::random::<u64>());
     let info = NodeInfo { boot: boot.clone(), ..NodeInfo::default() };
-    let membership = Membership::join(&bus, "edge", &node, info).await?;
+    let registration = Registration::join(&bus, "edge", &node, info).await?;
     let announcer = Announcer::new(node, boot);
     tasks.spawn(announcer.clone().run(bus.clone(), stop.clone()));
     let statuses = Statuses::new(bus.clone());
     tasks.spawn(statuses.clone().run());
-    Ok(SimulatedEdge { announcer, statuses, _membership: membership, _bus: bus })
+    Ok(SimulatedEdge { announcer, statuses, _membership: registration, _bus: bus })
 }
 
 fn users(count: u32) -> Result<Vec<UserId>, Error> {

@@ -32,7 +32,7 @@ pub type Nodes = BTreeMap<NodeId, NodeInfo>;
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NodeInfo {
-    /// Differs from start to start: 16 hexadecimal digits. [`Membership::join`] makes one where it
+    /// Differs from start to start: 16 hexadecimal digits. [`Registration::join`] makes one where it
     /// is empty.
     pub boot: String,
     /// Where clients reach it; empty where they don't.
@@ -51,8 +51,8 @@ pub struct NodeInfo {
     pub works: Option<bool>,
 }
 
-/// This node's membership. Dropping it stops the heartbeats: the key then expires.
-pub struct Membership {
+/// This node's registration. Dropping it stops the heartbeats: the key then expires.
+pub struct Registration {
     boot: String,
     info: watch::Sender<NodeInfo>,
     lives: Arc<Lives>,
@@ -101,7 +101,7 @@ pub fn new_boot() -> String {
     format!("{:016x}", rand::random::<u64>())
 }
 
-impl Membership {
+impl Registration {
     /// Announces the node, and watches the others. Returns after the first heartbeat was accepted
     /// and the nodes that are known at that moment were read.
     ///
@@ -156,7 +156,7 @@ impl Membership {
     }
 }
 
-impl Drop for Membership {
+impl Drop for Registration {
     fn drop(&mut self) {
         if let Some(task) = &self.task {
             task.abort();

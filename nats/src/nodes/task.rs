@@ -1,4 +1,4 @@
-//! The task behind a [`Membership`](super::Membership): heartbeats out, the bucket's changes in.
+//! The task behind a [`Registration`](super::Registration): heartbeats out, the bucket's changes in.
 //!
 //! Heartbeats wait for nothing but the bucket's own answer to them. A watch is opened beside them:
 //! where JetStream is slow, that takes longer than a node lives without a heartbeat.
@@ -98,12 +98,12 @@ impl Task {
                 _ = ticks.tick() => self.beat().await,
                 changed = self.info.changed() => match changed {
                     Ok(()) => self.beat().await,
-                    // The membership was dropped: its key expires.
+                    // The registration was dropped: its key expires.
                     Err(_) => return,
                 },
                 () = made_anew(&mut self.connection, self.generation) => self.beat().await,
                 opened = outcome(&mut self.opening) => self.opened(opened),
-                entry = next_entry(self.watch.as_mut()) => self.hear(entry),
+                entry = next_entry(self.watch.as_mut()) => self.on_entry(entry),
             }
         }
         if let Err(error) = self.key.delete().await {
@@ -169,7 +169,7 @@ impl Task {
         self.key.put(&info).await
     }
 
-    fn hear(&mut self, entry: Option<Entry>) {
+    fn on_entry(&mut self, entry: Option<Entry>) {
         self.watch_heard_at = Instant::now();
         match entry {
             Some(entry) => {
@@ -233,7 +233,7 @@ async fn outcome(opening: &mut Option<Opening>) -> Result<Opened, Error> {
 /// of late is still among them.
 ///
 /// # Errors
-/// As [`Membership::join`](super::Membership::join).
+/// As [`Registration::join`](super::Registration::join).
 pub async fn live_nodes(bus: &crate::Bus) -> Result<BTreeMap<String, Nodes>, Error> {
     let bucket = open_bucket(&context(bus.link())).await?;
     let read = async {
