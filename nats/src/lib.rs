@@ -52,6 +52,6 @@ pub use ingest::{
 pub use metrics::METRICS;
 pub use nodes::{NodeInfo, Registration, assign};
 pub use presence::{UserChange, UserKeys, UserWatch};
-pub use serve::Services;
+pub use serve::{HELD_BYTES_MAX, Services};
 pub use server::{NatsServer, ServerOptions, find_or_install};
 pub use subject::{Filter, Subject};

@@ -12,6 +12,10 @@ pub(crate) static DROPPED: Counter = Counter::new(
     "weft_nats_dropped_messages_total",
     "Messages that a full subscription dropped, at least",
 );
+pub(crate) static HELD_BYTES: Gauge = Gauge::new(
+    "weft_nats_held_bytes",
+    "Bytes that calls with large answers may hold, until an answer is written to the connection",
+);
 
 /// All of them.
-pub static METRICS: &List = &[&CONNECTED, &RECONNECTS, &DROPPED];
+pub static METRICS: &List = &[&CONNECTED, &RECONNECTS, &DROPPED, &HELD_BYTES];

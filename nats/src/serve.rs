@@ -3,6 +3,11 @@
 //! Each method has a bound on how many requests run and a small bound on how many wait; what comes
 //! beyond is refused at once with `overloaded`, so a slow method delays nobody else. A panic costs
 //! its own request alone.
+//!
+//! Methods whose answers are large share a budget of bytes. A call takes the most that it may hold
+//! before it runs, keeps the size of its answer until that is written to the connection, and waits
+//! while there is not enough: so a slow connection fills no memory, and those that wait are bounded
+//! as ever.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -11,7 +16,7 @@ use std::sync::Arc;
 use async_nats::service::endpoint::Endpoint;
 use async_nats::service::{Request, Service, ServiceExt};
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -21,10 +26,13 @@ use weft_proto::{ApiError, ErrorCode};
 use crate::bus::{Bus, SEND_TIMEOUT};
 use crate::call::CALL_TIMEOUT;
 use crate::error::Error;
+use crate::metrics::HELD_BYTES;
 use crate::subject::Subject;
 
 /// Requests that may wait for each one that may run.
 const WAITING_PER_RUNNING: usize = 4;
+/// Most bytes that calls with large answers may hold at once, all methods together.
+pub const HELD_BYTES_MAX: u32 = 64 << 20;
 /// When a refused caller should ask again, in milliseconds.
 const RETRY_AFTER_MS: u64 = 250;
 
@@ -38,6 +46,8 @@ pub struct Services {
     /// Dropped without a shutdown, it serves no more either.
     _stop_on_drop: DropGuard,
     tasks: TaskTracker,
+    /// Of [`HELD_BYTES_MAX`].
+    held: Arc<Semaphore>,
 }
 
 impl Services {
@@ -52,6 +62,7 @@ impl Services {
             _stop_on_drop: stop.clone().drop_guard(),
             stop,
             tasks: TaskTracker::new(),
+            held: Arc::new(Semaphore::new(HELD_BYTES_MAX as usize)),
         }
     }
 
@@ -63,6 +74,25 @@ impl Services {
     pub async fn handle<M, F, Fut>(
         &mut self,
         concurrency_max: usize,
+        handler: F,
+    ) -> Result<(), Error>
+    where
+        M: Method + 'static,
+        F: Fn(M) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<M::Reply, ApiError>> + Send + 'static,
+    {
+        self.handle_large(concurrency_max, 0, handler).await
+    }
+
+    /// The same for a method whose answers are large: a call holds at most `call_bytes_max`, of a
+    /// budget that all such methods share, [`HELD_BYTES_MAX`].
+    ///
+    /// # Errors
+    /// Those of [`handle`](Self::handle).
+    pub async fn handle_large<M, F, Fut>(
+        &mut self,
+        concurrency_max: usize,
+        call_bytes_max: u32,
         handler: F,
     ) -> Result<(), Error>
     where
@@ -89,6 +119,9 @@ impl Services {
         let bounds = Bounds {
             admitted: Arc::new(Semaphore::new(concurrency_max * (1 + WAITING_PER_RUNNING))),
             running: Arc::new(Semaphore::new(concurrency_max)),
+            held: Arc::clone(&self.held),
+            call_bytes_max,
+            bus: self.bus.clone(),
         };
         let (stop, tasks) = (self.stop.clone(), self.tasks.clone());
         self.tasks.spawn(serve(endpoint, bounds, Arc::new(handler), stop, tasks));
@@ -115,6 +148,38 @@ impl Services {
 struct Bounds {
     admitted: Arc<Semaphore>,
     running: Arc<Semaphore>,
+    held: Arc<Semaphore>,
+    call_bytes_max: u32,
+    bus: Bus,
+}
+
+/// What a call holds of the budget, given back on drop.
+struct Held(OwnedSemaphorePermit);
+
+impl Held {
+    /// `None` where the call's answers are small.
+    async fn take(bounds: &Bounds) -> Option<Self> {
+        if bounds.call_bytes_max == 0 {
+            return None;
+        }
+        let held = Arc::clone(&bounds.held).acquire_many_owned(bounds.call_bytes_max).await.ok()?;
+        HELD_BYTES.add(f64::from(bounds.call_bytes_max));
+        Some(Self(held))
+    }
+
+    /// From here on it is the answer alone.
+    fn shrink(&mut self, bytes: usize) {
+        let rest = self.0.num_permits().saturating_sub(bytes);
+        if let Some(rest) = self.0.split(rest) {
+            drop(Self(rest));
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        HELD_BYTES.add(-(self.0.num_permits() as f64));
+    }
 }
 
 async fn serve<M, F, Fut>(
@@ -152,18 +217,27 @@ where
 {
     let Ok(admitted) = Arc::clone(&bounds.admitted).try_acquire_owned() else {
         let error = ApiError::new(ErrorCode::Overloaded, "too many requests of this kind");
-        respond::<M>(&request, Err(error.retry_after_ms(RETRY_AFTER_MS))).await;
+        let reply = encode_reply::<M::Reply>(&Err(error.retry_after_ms(RETRY_AFTER_MS)));
+        respond::<M>(&request, reply).await;
         return;
     };
-    let (running, handler) = (Arc::clone(&bounds.running), Arc::clone(handler));
+    let (bounds, handler) = (bounds.clone(), Arc::clone(handler));
     let taken_at = Instant::now();
     tasks.spawn(async move {
         let _admitted = admitted;
-        let Ok(_running) = running.acquire().await else { return };
+        let Ok(_running) = bounds.running.acquire().await else { return };
+        let mut held = Held::take(&bounds).await;
         // Its caller has given up: doing it now would surprise them.
-        if taken_at.elapsed() < CALL_TIMEOUT {
-            let reply = run(&request, handler.as_ref()).await;
-            respond::<M>(&request, reply).await;
+        if taken_at.elapsed() >= CALL_TIMEOUT {
+            return;
+        }
+        let reply = encode_reply(&run(&request, handler.as_ref()).await);
+        held.iter_mut().for_each(|held| held.shrink(reply.len()));
+        respond::<M>(&request, reply).await;
+        if held.is_some() {
+            // Until then it waits in the client's queue. An error says that the connection ended, and
+            // the queue with it, or that nothing moves: then the next call finds that out.
+            let _ = timeout(SEND_TIMEOUT, bounds.bus.link().client().flush()).await;
         }
     });
 }
@@ -182,9 +256,8 @@ where
     })
 }
 
-async fn respond<M: Method>(request: &Request, reply: Result<M::Reply, ApiError>) {
-    let payload = encode_reply(&reply).into();
-    match timeout(SEND_TIMEOUT, request.respond(Ok(payload))).await {
+async fn respond<M: Method>(request: &Request, reply: Vec<u8>) {
+    match timeout(SEND_TIMEOUT, request.respond(Ok(reply.into()))).await {
         Ok(Ok(())) => {}
         // Too large, or no reply subject: the caller's time-out says the rest.
         Ok(Err(error)) => {

@@ -174,12 +174,17 @@ impl Gauge {
 
     /// One more.
     pub fn increment(&self) {
-        self.handle().increment(1.0);
+        self.add(1.0);
     }
 
     /// One fewer.
     pub fn decrement(&self) {
-        self.handle().decrement(1.0);
+        self.add(-1.0);
+    }
+
+    /// So many more, or fewer.
+    pub fn add(&self, value: f64) {
+        self.handle().increment(value);
     }
 }
 

@@ -19,12 +19,17 @@ const READS_MAX: usize = 64;
 const HASHES_MAX: usize = 64;
 /// The same for other writes.
 const WRITES_MAX: usize = 64;
-/// The same for syncs and reads of logs: each may hold some 3 MB for a moment.
-const PAGES_MAX: usize = 16;
+/// The same for syncs and reads of logs. Beside it there is a budget of bytes, see [`PAGE_HELD_BYTES`].
+const PAGES_MAX: usize = 64;
+/// What a call with a page of entries holds at most, while it reads: the page, which ends after the
+/// entry that passes its size, four large entries that were read together, and the answer's bytes.
+const PAGE_HELD_BYTES: u32 = 3 << 20;
 /// The same for what looks at up to 20,000 rows, page by page.
 const SEARCHES_MAX: usize = 16;
-/// The same for audits: each holds up to some 10 MB of rows and heads for a moment.
+/// The same for audits.
 const AUDITS_MAX: usize = 8;
+/// What an audit holds at most: rows and heads.
+const AUDIT_HELD_BYTES: u32 = 10 << 20;
 
 /// Serves all methods, from the moment it returns to the answer's `shutdown`, which still answers
 /// what was taken.
@@ -49,9 +54,13 @@ pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> 
     served
         .add::<svc::ListMembers, _, _>(READS_MAX, |c, m| async move { c.members(m).await })
         .await?;
-    served.add::<svc::ReadLog, _, _>(PAGES_MAX, |c, m| async move { c.log_read(m).await }).await?;
-    served.add::<svc::Sync, _, _>(PAGES_MAX, |c, m| async move { c.sync(m).await }).await?;
-    served.add::<svc::Audit, _, _>(AUDITS_MAX, |c, m| async move { c.audit(m).await }).await?;
+    let pages = (PAGES_MAX, PAGE_HELD_BYTES);
+    served
+        .add_large::<svc::ReadLog, _, _>(pages, |c, m| async move { c.log_read(m).await })
+        .await?;
+    served.add_large::<svc::Sync, _, _>(pages, |c, m| async move { c.sync(m).await }).await?;
+    let audits = (AUDITS_MAX, AUDIT_HELD_BYTES);
+    served.add_large::<svc::Audit, _, _>(audits, |c, m| async move { c.audit(m).await }).await?;
     add_contacts(&mut served).await?;
     add_status(&mut served).await?;
     // The server knows of all of them, before anybody hears that this node is there.
@@ -143,12 +152,26 @@ impl Served {
         F: Fn(Arc<Context>, M) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<M::Reply, Failure>> + Send + 'static,
     {
+        self.add_large::<M, F, Fut>((concurrency_max, 0), call).await
+    }
+
+    /// With the most bytes that a call holds.
+    async fn add_large<M, F, Fut>(
+        &mut self,
+        (concurrency_max, call_bytes_max): (usize, u32),
+        call: F,
+    ) -> Result<(), Error>
+    where
+        M: Method + 'static,
+        F: Fn(Arc<Context>, M) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<M::Reply, Failure>> + Send + 'static,
+    {
         let context = Arc::clone(&self.context);
         let handler = move |request: M| {
             let answer = call(Arc::clone(&context), request);
             async move { answer.await.map_err(|failure| failure.answer(M::METHOD)) }
         };
-        Ok(self.services.handle::<M, _, _>(concurrency_max, handler).await?)
+        Ok(self.services.handle_large::<M, _, _>(concurrency_max, call_bytes_max, handler).await?)
     }
 }
 

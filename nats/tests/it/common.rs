@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::OnceCell;
 use weft_nats::config::{Bot, Passwords, Secret, ServerConfig};
 use weft_nats::{AssetOptions, Bus, BusOptions, NatsServer, ServerOptions, assets};
@@ -112,6 +113,13 @@ impl Fixture {
     /// kill -9
     pub async fn kill(&mut self) {
         self.server.take().expect("running").kill().await;
+    }
+
+    /// Stops the server for a moment, or lets it go on.
+    pub fn signal(&self, signal: Signal) {
+        let pid = self.server.as_ref().expect("running").pid();
+        let pid = Pid::from_raw(pid.cast_signed()).expect("a process");
+        kill_process(pid, signal).expect("a signal");
     }
 
     /// Starts it again, on the same port and files.

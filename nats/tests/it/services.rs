@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use tokio::sync::Semaphore;
-use weft_nats::Services;
+use weft_nats::{HELD_BYTES_MAX, Services};
 use weft_proto::svc::{Empty, GetKeys, GetProfile, Keys, Login, Logout, Profile, Tokens};
 use weft_proto::{ApiError, ErrorCode};
 
@@ -112,4 +114,66 @@ async fn without_nats_a_call_fails_at_once() {
     soon("a disconnect", connection.wait_for(|now| !now.connected)).await.expect("open");
     let error = edge.call(&GetKeys {}).await.expect_err("away");
     assert_eq!(error.code, ErrorCode::Unavailable);
+}
+
+/// Answers of 800 kB over a connection on which nothing moves: what is made and can't be written stays
+/// within the budget, and once the connection moves all goes on.
+#[tokio::test]
+async fn large_answers_that_can_not_be_written_stay_within_the_budget() {
+    const CALLS: usize = 250;
+    const ANSWER_BYTES: usize = 800_000;
+    const CALL_BYTES: u32 = 3 << 20;
+    let fixture = Fixture::bare(1).await;
+    let (core, edge) = (fixture.bus("core", "c").await, fixture.bus("edge", "e").await);
+    let mut services = Services::start(&core, "0.1.0");
+    let gate = Arc::new(Semaphore::new(0));
+    let made = Arc::new(AtomicUsize::new(0));
+    let handler = {
+        let (gate, made) = (Arc::clone(&gate), Arc::clone(&made));
+        move |_: GetProfile| {
+            let (gate, made) = (Arc::clone(&gate), Arc::clone(&made));
+            async move {
+                drop(gate.acquire().await.expect("open"));
+                made.fetch_add(1, Ordering::SeqCst);
+                Ok(Profile { display_name: "x".repeat(ANSWER_BYTES), ..Profile::default() })
+            }
+        }
+    };
+    services.handle_large(CALLS, CALL_BYTES, handler).await.expect("handle");
+    core.flush().await.expect("flush");
+    let calls: Vec<_> = (0..CALLS)
+        .map(|_| {
+            let edge = edge.clone();
+            tokio::spawn(async move { edge.call(&GetProfile::default()).await })
+        })
+        .collect();
+    edge.flush().await.expect("flush");
+    core.flush().await.expect("flush");
+    fixture.signal(Signal::STOP);
+    gate.add_permits(1);
+    // What fits is made; then nothing more, however long it takes.
+    let mut last = (0, Instant::now());
+    eventually("no more answers are made", async || {
+        let now = made.load(Ordering::SeqCst);
+        if now != last.0 {
+            last = (now, Instant::now());
+        }
+        now > 0 && last.1.elapsed() > Duration::from_secs(1)
+    })
+    .await;
+    let (made, budget) = (last.0, HELD_BYTES_MAX as usize);
+    eprintln!("{made} answers of 800 kB waited for the connection, at most");
+    // Beside the budget the kernel's buffers take some.
+    assert!((budget / ANSWER_BYTES / 2..budget / ANSWER_BYTES + 16).contains(&made), "{made}");
+    fixture.signal(Signal::CONT);
+    // Who has waited for too long may have given up.
+    for call in calls {
+        match call.await.expect("joined") {
+            Ok(profile) => assert_eq!(profile.display_name.len(), ANSWER_BYTES),
+            Err(error) => assert_eq!(error.code, ErrorCode::Unknown),
+        }
+    }
+    let profile = edge.call(&GetProfile::default()).await.expect("an answer");
+    assert_eq!(profile.display_name.len(), ANSWER_BYTES);
+    services.shutdown().await;
 }
