@@ -20,7 +20,6 @@
 //! | [`events`] | committed entries on their way to everybody |
 //! | [`nodes`] | which nodes live, and which partitions are whose |
 //! | [`presence`] | the bucket of users with sessions |
-//! | [`meter`] | counts what healing costs, for measurements |
 //! | [`config`], [`server`] | nats-server's configuration; its process for `weft dev` and tests |
 
 mod acks;
@@ -32,7 +31,6 @@ mod error;
 pub mod events;
 pub mod ingest;
 mod jetstream;
-pub mod meter;
 mod metrics;
 pub mod nodes;
 pub mod presence;

@@ -24,9 +24,11 @@ pub mod fdb;
 pub mod limits;
 pub mod memory;
 mod metrics;
+mod place;
 pub mod tables;
 
 pub use batch::{Batch, BatchId, Guard, Op};
 pub use engine::{Engine, Outcome, Snapshot, Store};
 pub use error::Error;
 pub use metrics::METRICS;
+pub use place::{OpenStore, StorePlace};

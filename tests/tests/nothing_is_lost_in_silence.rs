@@ -149,7 +149,7 @@ async fn an_edge_hears_nothing_for_a_while_and_does_not_know() -> Result<()> {
     let recorder = Recorder::default();
     let client = |login: &Login, edge: usize| {
         let (login, edges) = (login.clone(), vec![system.edges()[edge]]);
-        let options = ClientOptions { login, edges, recorder: recorder.clone(), cursor: None };
+        let options = ClientOptions::new(login, edges, recorder.clone());
         Arc::new(Client::start(options))
     };
     let (speaker, deaf) = (client(&alice, 0), client(&bob, 1));
@@ -200,7 +200,7 @@ async fn who_connects_or_joins_while_others_talk_misses_nothing() -> Result<()> 
     let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
     let room = direct(&alice, &bob);
     let (recorder, edges) = (Recorder::default(), vec![system.edges()[0]]);
-    let options = ClientOptions { login: alice.clone(), edges, recorder, cursor: None };
+    let options = ClientOptions::new(alice.clone(), edges, recorder);
     let speaker = Arc::new(Client::start(options));
     let stop = Arc::new(AtomicBool::new(false));
     let talkers = talk(&speaker, std::slice::from_ref(&room), &stop);

@@ -17,13 +17,12 @@ use std::any::Any;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use weft_storage::Store;
 use weft_storage::embedded::{Damage, Embedded};
+use weft_storage::{Store, StorePlace};
 
 use crate::dev::Folder;
 use crate::error::Error;
 use crate::process::{block_on, until_free};
-use crate::store::{StorePlace, store_place};
 
 /// What to do.
 #[derive(Args, Clone, Debug)]
@@ -69,7 +68,7 @@ struct StoreOptions {
     data: PathBuf,
     /// The store of a `weft core`, instead of a data folder: `embedded:<folder>` or
     /// `fdb:<cluster file>`.
-    #[arg(long, value_parser = store_place)]
+    #[arg(long)]
     store: Option<StorePlace>,
 }
 

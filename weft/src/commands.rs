@@ -4,7 +4,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use weft_runtime::LogFormat;
 
 use crate::admin::AdminOptions;
-use crate::bench::BenchOptions;
 use crate::dev::DevOptions;
 use crate::health::HealthOptions;
 use crate::nats_config::NatsConfigOptions;
@@ -41,8 +40,6 @@ pub enum Command {
     NatsConfig(NatsConfigOptions),
     /// Asks an edge whether it can serve: exit code 0 if so, else 1 and the reason.
     Health(HealthOptions),
-    /// Measures.
-    Bench(BenchOptions),
     /// Looks into a store, or mends it, while no core runs on it; looks at the nodes that run.
     Admin(AdminOptions),
 }

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Parser};
 use serde_json::{Map, Value};
+use weft_storage::StorePlace;
 
 use crate::commands::{Cli, Command};
 use crate::nats_login::PASSWORD_VARIABLE;
-use crate::store::StorePlace;
 
 type Text = BTreeMap<String, String>;
 

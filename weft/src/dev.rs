@@ -25,9 +25,9 @@ use weft_storage::Store;
 use weft_storage::embedded::Embedded;
 use weft_storage::tables::layout;
 
-pub use self::folder::{Folder, kept, new_password};
+pub use self::folder::{Folder, kept};
 use self::nats::Nats;
-pub use self::nats::{cache_folder, server_config};
+pub use self::nats::server_config;
 pub use self::welcome::print as print_text;
 use crate::admin_listener::{AdminListen, AdminListener, EDGE_PORT};
 use crate::bots::BotEvents;

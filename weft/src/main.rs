@@ -1,11 +1,9 @@
-//! The one binary: every role of Weft, the whole of it on one machine (`weft dev`), and its
-//! measurements.
+//! The one binary: every role of Weft, and the whole of it on one machine (`weft dev`).
 //!
 //! Expected failures are one line on standard error and exit code 1; a wrong command line is 2.
 
 mod admin;
 mod admin_listener;
-mod bench;
 mod bots;
 mod commands;
 #[cfg(test)]
@@ -20,7 +18,6 @@ mod nats_login;
 mod open_files;
 mod process;
 mod roles;
-mod store;
 
 use std::process::ExitCode;
 
@@ -29,7 +26,7 @@ use clap::Parser;
 use crate::commands::{Cli, Command};
 use crate::error::Error;
 
-/// With glibc's allocator a quarter of core's CPU time in `weft bench send` went into it.
+/// With glibc's allocator a quarter of core's CPU time in `weft-bench send` went into it.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -49,9 +46,7 @@ fn main() -> ExitCode {
 fn log_filter(command: Option<&Command>) -> &'static str {
     match command {
         Some(Command::Edge(_) | Command::Core(_) | Command::Presence(_)) => "warn,weft=info",
-        Some(
-            Command::Bench(_) | Command::NatsConfig(_) | Command::Health(_) | Command::Admin(_),
-        ) => "warn",
+        Some(Command::NatsConfig(_) | Command::Health(_) | Command::Admin(_)) => "warn",
         // A terminal with a person before it.
         None | Some(Command::Dev(_)) => "warn,weft::dev=info,weft_nats::server=info",
     }
@@ -66,7 +61,6 @@ fn run(cli: Cli) -> Result<(), Error> {
         Some(Command::Presence(options)) => roles::presence::run(options),
         Some(Command::NatsConfig(options)) => nats_config::run(&options),
         Some(Command::Health(options)) => health::run(&options),
-        Some(Command::Bench(options)) => bench::run(options),
         Some(Command::Admin(options)) => admin::run(options),
     }
 }

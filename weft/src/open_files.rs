@@ -2,8 +2,6 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::error::Error;
-
 /// Beside the sockets of sessions: HTTP requests, NATS, a service's files.
 const OTHER_FILES: u64 = 1_024;
 
@@ -33,24 +31,6 @@ pub fn for_sessions(wanted: usize) -> usize {
 /// How many sessions so many open files are enough for. A small edge keeps half of them.
 fn sessions_of(files: u64) -> u64 {
     files.saturating_sub(OTHER_FILES.min(files / 2))
-}
-
-/// Lets this process, and those that it starts, have so many files open.
-pub fn allow(count: u64) -> Result<(), Error> {
-    let limits = getrlimit(Resource::Nofile);
-    // `None`: no limit.
-    if limits.current.is_none_or(|current| current >= count) {
-        return Ok(());
-    }
-    if limits.maximum.is_some_and(|maximum| maximum < count) {
-        let maximum = limits.maximum.unwrap_or_default();
-        return Err(Error::Failed(format!(
-            "a process may have {maximum} open files here, {count} are needed: raise the hard limit \
-             (ulimit -Hn), or take fewer --devices"
-        )));
-    }
-    setrlimit(Resource::Nofile, Rlimit { current: Some(count), ..limits })
-        .map_err(|error| Error::Failed(format!("can't have {count} open files: {error}")))
 }
 
 #[cfg(test)]

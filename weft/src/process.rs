@@ -1,9 +1,8 @@
-//! This process among others: signals, its parent, names, its runtime.
+//! This process among others: signals, names, its runtime.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tokio::signal::unix::{SignalKind, signal};
 use weft_proto::NodeId;
 
@@ -63,25 +62,6 @@ impl Signals {
             _ = self.terminate.recv() => "SIGTERM",
         }
     }
-}
-
-/// Has this process killed when the one that started it ends (Linux).
-#[cfg(target_os = "linux")]
-pub fn end_with_parent() -> Result<(), Error> {
-    let parent = getppid();
-    set_parent_process_death_signal(Some(Signal::KILL))
-        .map_err(|error| Error::Failed(format!("can't be tied to the parent process: {error}")))?;
-    // It ended before the line above.
-    if parent.is_none() || getppid() != parent {
-        return Err(Error::Failed("the parent process has ended".to_owned()));
-    }
-    Ok(())
-}
-
-/// Has this process killed when the one that started it ends (Linux).
-#[cfg(not(target_os = "linux"))]
-pub fn end_with_parent() -> Result<(), Error> {
-    Ok(())
 }
 
 /// A name for a node that nobody named.

@@ -2,8 +2,6 @@
 
 #[path = "cli/admin.rs"]
 mod admin;
-#[path = "cli/bench.rs"]
-mod bench;
 #[path = "cli/failures.rs"]
 mod failures;
 #[path = "cli/life.rs"]

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Result, ensure};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
 use crate::history;
@@ -52,6 +53,17 @@ pub async fn sign_up(edge: SocketAddr, user: &str) -> Result<()> {
     ensure!(answer.status == 201, "sign-up of {user}: {answer:?}");
     ensure!(answer.body["user"] == user, "sign-up of {user}: {answer:?}");
     Ok(())
+}
+
+/// Makes users, each with a device that is logged in, in the order of their names. `at_once`: each
+/// costs its edge two password hashes.
+pub async fn sign_up_all(edge: SocketAddr, names: &[String], at_once: usize) -> Result<Vec<Login>> {
+    stream::iter(names).map(|name| new_device(edge, name)).buffered(at_once).try_collect().await
+}
+
+async fn new_device(edge: SocketAddr, name: &str) -> Result<Login> {
+    sign_up(edge, name).await?;
+    login(edge, name, "device").await
 }
 
 pub async fn login(edge: SocketAddr, user: &str, device: &str) -> Result<Login> {

@@ -24,8 +24,6 @@ use crate::socket::Closed;
 use crate::ulid;
 use crate::wait::until;
 
-/// The longest back-off. The protocol allows up to 30 s; a test has less time.
-const BACK_OFF_MAX: Duration = Duration::from_secs(2);
 /// Entries that may wait for their ack in one client.
 const PENDING_MAX: usize = 64;
 
@@ -38,6 +36,16 @@ pub struct ClientOptions {
     pub recorder: Recorder,
     /// From an earlier life of the device.
     pub cursor: Option<String>,
+    /// How long it waits before it connects again: the first time, and at most.
+    pub back_off: (Duration, Duration),
+}
+
+impl ClientOptions {
+    /// A new device. The protocol allows a back-off of up to 30 s; a test has less time.
+    pub fn new(login: Login, edges: Vec<SocketAddr>, recorder: Recorder) -> Self {
+        let back_off = (Duration::from_millis(500), Duration::from_secs(2));
+        Self { login, edges, recorder, cursor: None, back_off }
+    }
 }
 
 #[derive(Debug)]
@@ -52,6 +60,16 @@ pub struct Client {
 #[derive(Default, Debug)]
 struct Shared {
     shelf: Shelf,
+    /// The next one is tried first.
+    edges: VecDeque<SocketAddr>,
+    /// The live socket has been synced, and all is loaded.
+    is_synced: bool,
+    /// Attempts to connect that brought no `welcome`.
+    failed: u64,
+    /// What no edge may say.
+    defects: Vec<String>,
+    /// How often somebody was said to be offline.
+    offline: u64,
     /// What `synced` said, one after the other: `None` for recovered, else why not.
     syncs: Vec<Option<String>>,
     /// The close codes of ended sockets.
@@ -66,6 +84,7 @@ struct Shared {
 impl Shared {
     fn gone(&mut self, code: Option<u16>) {
         self.closes.push(code);
+        self.is_synced = false;
         self.away_since = Some(Instant::now());
     }
 
@@ -110,11 +129,12 @@ impl Client {
         let shared = Arc::<Mutex<Shared>>::default();
         if let Ok(mut shared) = shared.lock() {
             shared.shelf = Shelf::from_cursor(options.cursor);
+            shared.edges = options.edges.into();
         }
         let name = options.login.name();
         let task = Task {
             name: name.clone(),
-            edges: options.edges.into(),
+            back_off: options.back_off,
             login: options.login,
             recorder: options.recorder,
             pending: BTreeMap::new(),
@@ -191,6 +211,38 @@ impl Client {
         shared.longest_away.max(away)
     }
 
+    /// From now on it connects to these alone.
+    pub fn go_to(&self, edges: impl IntoIterator<Item = SocketAddr>) {
+        self.shared().edges = edges.into_iter().collect();
+    }
+
+    /// True where its socket lives and has brought all that it missed.
+    pub fn is_synced(&self) -> bool {
+        self.shared().is_synced
+    }
+
+    /// How often it has tried to connect in vain.
+    pub fn failed(&self) -> u64 {
+        self.shared().failed
+    }
+
+    /// What came that no edge may send.
+    pub fn defects(&self) -> Vec<String> {
+        self.shared().defects.clone()
+    }
+
+    /// How many others it sees as anything but offline.
+    pub fn seen(&self) -> usize {
+        let me = self.name.split('/').next().unwrap_or_default();
+        let is_seen = |(user, status): &(&String, &String)| *user != me && *status != "offline";
+        self.shared().statuses.iter().filter(is_seen).count()
+    }
+
+    /// How often it was told that somebody else is offline.
+    pub fn told_offline(&self) -> u64 {
+        self.shared().offline
+    }
+
     /// How it sees another user; `None`: nothing was said, so they are offline.
     pub fn status_of(&self, user: &str) -> Option<String> {
         self.shared().statuses.get(user).cloned()
@@ -209,7 +261,7 @@ impl Client {
 
 struct Task {
     name: Device,
-    edges: VecDeque<SocketAddr>,
+    back_off: (Duration, Duration),
     login: Login,
     recorder: Recorder,
     /// By the order in which they were given.
@@ -230,6 +282,7 @@ impl Task {
                 return;
             }
             let ended = ended.as_ref().err();
+            self.note(ended, welcomed);
             let went = ended.and_then(|error| error.downcast_ref::<WentAway>());
             // It keeps what it had when its cursor came: the resume has to bring the rest.
             self.shared().shelf.forget(went.map_or(0, |went| went.back));
@@ -239,22 +292,38 @@ impl Task {
             let code = ended.and_then(Closed::code_in);
             if matches!(code, Some(4100..=4199)) {
                 // Where this fails too, the next round tries again.
-                if let Ok(login) = self.login.refresh(self.edges[0]).await {
+                if let Ok(login) = self.login.refresh(self.edge()).await {
                     self.login = login;
                 }
             }
             // The next edge of the list.
-            self.edges.rotate_left(1);
+            self.shared().edges.rotate_left(1);
             for pending in self.pending.values_mut() {
                 (pending.request, pending.due) = (None, Instant::now());
             }
             back_off = match welcomed {
-                true => Duration::from_millis(500),
-                false => (back_off * 2).clamp(Duration::from_millis(500), BACK_OFF_MAX),
+                true => self.back_off.0,
+                false => (back_off * 2).clamp(self.back_off.0, self.back_off.1),
             };
             let jitter = rand::rng().random_range(0.0..1.0);
             sleep(back_off.mul_f64(jitter)).await;
         }
+    }
+
+    /// Why there is no socket, or no longer one.
+    fn note(&self, ended: Option<&anyhow::Error>, welcomed: bool) {
+        let mut shared = self.shared();
+        match ended {
+            Some(_) if !welcomed => shared.failed += 1,
+            Some(error) if !error.is::<Closed>() && !error.is::<WentAway>() => {
+                shared.defects.push(format!("{error:#}"));
+            }
+            _ => {}
+        }
+    }
+
+    fn edge(&self) -> SocketAddr {
+        self.shared().edges[0]
     }
 
     fn is_finished(&self) -> bool {

@@ -39,7 +39,7 @@ impl System {
     }
 
     /// Starts them all and waits until they serve.
-    pub(crate) async fn start_servers(&mut self) -> Result<()> {
+    pub(crate) async fn start_servers(&mut self, partitions: u16) -> Result<()> {
         let names = self.server_names();
         let routes = names.iter().map(|_| free_address()).collect::<Result<Vec<_>>>()?;
         let password = split_password("route");
@@ -56,7 +56,11 @@ impl System {
                 // All addresses are given to the parts, and some are those of proxies.
                 args.extend(["--cluster", "weft", "--cluster-port", &route_port, "--no-advertise"]);
             }
-            let output = tokio::process::Command::new(weft().await).args(args).output().await?;
+            let output = {
+                let mut command = tokio::process::Command::new(weft().await);
+                command.args(args).env("WEFT_PARTITIONS", partitions.to_string());
+                command.output().await?
+            };
             ensure!(output.status.success(), "weft nats-config: {output:?}");
             let file = self.path().join(format!("{name}.conf"));
             std::fs::write(&file, output.stdout)?;

@@ -62,7 +62,10 @@ impl Entry {
             seq: frame["seq"].as_u64()?,
             from: frame["from"].as_str()?.into(),
             client_id: frame["client_id"].as_str().map(Into::into),
-            digest: hash(&without_request_id(frame).to_string()),
+            digest: hash(&match frame.get("id") {
+                Some(_) => without_request_id(frame).to_string(),
+                None => frame.to_string(),
+            }),
             text: frame["text"].as_str().map_or(0, hash),
             change: Change::read(frame).map(Box::new),
         })

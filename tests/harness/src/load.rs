@@ -90,7 +90,7 @@ impl Load {
         };
         for login in load.logins.clone() {
             let recorder = load.recorder.clone();
-            let options = ClientOptions { login, edges: edges.clone(), recorder, cursor: None };
+            let options = ClientOptions::new(login, edges.clone(), recorder);
             load.clients.push(Arc::new(Client::start(options)));
             edges.rotate_left(1);
         }
@@ -211,12 +211,8 @@ impl Load {
         users.dedup();
         for user in users {
             let login = system.device(&user, "fresh").await?;
-            let options = ClientOptions {
-                login: login.clone(),
-                edges: system.edges().to_vec(),
-                recorder: self.recorder.clone(),
-                cursor: None,
-            };
+            let (edges, recorder) = (system.edges().to_vec(), self.recorder.clone());
+            let options = ClientOptions::new(login.clone(), edges, recorder);
             self.clients.push(Arc::new(Client::start(options)));
             logins.push(login);
         }

@@ -16,12 +16,23 @@ const LIMIT: Duration = Duration::from_secs(10);
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Message {
     pub subject: String,
+    /// Where its sender waits for an answer.
+    pub reply: Option<String>,
     /// The header block, as it came; empty: none.
     pub headers: String,
     pub payload: Vec<u8>,
 }
 
 impl Message {
+    fn new(subject: &str, reply: &[&str], headers: &[u8], payload: Vec<u8>) -> Self {
+        Self {
+            subject: subject.to_owned(),
+            reply: reply.first().map(|reply| (*reply).to_owned()),
+            headers: String::from_utf8_lossy(headers).into_owned(),
+            payload,
+        }
+    }
+
     /// The payload as JSON; `Null` where it is none.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.payload).unwrap_or_default()
@@ -174,17 +185,14 @@ impl Nats {
                     let text = line.trim_start_matches("-ERR").trim().trim_matches('\'');
                     return Ok(Said::Error(text.to_owned()));
                 }
-                ["MSG", subject, .., size] => {
+                ["MSG", subject, _, reply @ .., size] => {
                     let payload = self.bytes(size.parse()?).await?;
-                    let subject = (*subject).to_owned();
-                    return Ok(Said::Message(Message { subject, headers: String::new(), payload }));
+                    return Ok(Said::Message(Message::new(subject, reply, &[], payload)));
                 }
-                ["HMSG", subject, .., head, size] => {
+                ["HMSG", subject, _, reply @ .., head, size] => {
                     let mut bytes = self.bytes(size.parse()?).await?;
                     let payload = bytes.split_off(head.parse()?);
-                    let headers = String::from_utf8_lossy(&bytes).into_owned();
-                    let subject = (*subject).to_owned();
-                    return Ok(Said::Message(Message { subject, headers, payload }));
+                    return Ok(Said::Message(Message::new(subject, reply, &bytes, payload)));
                 }
                 // INFO again, +OK.
                 _ => {}

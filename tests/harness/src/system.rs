@@ -98,7 +98,10 @@ impl System {
     /// `nats` (or `nats-0`, … of a cluster), `core` (or `core-0`, …, or `twin`), `presence` (or
     /// `presence-0`, …), `edge-0`, `edge-1`, … and perhaps `fdb` as processes of these names, ready.
     pub async fn split(options: Options) -> Result<Self> {
-        let folder = Folder::new()?;
+        let folder = match &options.folder {
+            Some(parent) => Folder::new_in(parent)?,
+            None => Folder::new()?,
+        };
         let free = |count| (0..count).map(|_| free_address()).collect::<Result<Vec<_>>>();
         let (edges, servers) = (free(options.edges)?, free(options.nats_servers)?);
         let (processes, proxies) = (BTreeMap::new(), BTreeMap::new());
@@ -112,7 +115,7 @@ impl System {
                 system.add_proxies(&part).await?;
             }
         }
-        system.start_servers().await?;
+        system.start_servers(options.partitions).await?;
         if options.store == Engine::Fdb {
             system.start_fdb().await?;
         }

@@ -6,9 +6,7 @@
 //! the partitions as all cores do. `told`: after the line `duel on` on standard input both believe that
 //! they own every partition; after `duel off`, and at start, they share them. It ends with its input.
 
-use std::any::Any;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +18,7 @@ use weft_nats::nodes::Nodes;
 use weft_nats::{AssetOptions, Bus, BusOptions, NodeInfo};
 use weft_proto::NodeId;
 use weft_runtime::{LogFormat, SystemClock, init_telemetry};
-use weft_storage::Store;
-use weft_storage::embedded::Embedded;
+use weft_storage::{Store, StorePlace};
 
 const NAMES: [&str; 2] = ["twin-a", "twin-b"];
 /// How long each may take to leave.
@@ -36,8 +33,8 @@ fn main() -> Result<()> {
     let password = std::env::var("WEFT_NATS_PASSWORD").context("WEFT_NATS_PASSWORD")?;
     let names = NAMES.into_iter().filter(|name| only.is_empty() || only.iter().any(|o| o == name));
     // What must outlive the runtime comes before it.
-    let (store, _kept) = open(place)?;
-    let starts = names.map(|name| Twin::start(name, &store, url, &password, kind == "told"));
+    let opened = place.parse::<StorePlace>().map_err(|error| anyhow!(error))?.open()?;
+    let starts = names.map(|name| Twin::start(name, &opened.store, url, &password, kind == "told"));
     tokio::runtime::Runtime::new()?.block_on(run(try_join_all(starts)))
 }
 
@@ -60,21 +57,6 @@ async fn run(starts: impl Future<Output = Result<Vec<Twin>>>) -> Result<()> {
     drop(failed);
     join_all(twins.into_iter().map(|twin| twin.core.shutdown(PATIENCE))).await;
     Ok(())
-}
-
-/// The store, and what must live for as long as it.
-fn open(place: &str) -> Result<(Store, Option<Box<dyn Any>>)> {
-    match place.split_once(':') {
-        Some(("embedded", folder)) => Ok((Store::new(Embedded::open(Path::new(folder))?), None)),
-        #[cfg(feature = "fdb")]
-        Some(("fdb", file)) => {
-            use weft_storage::fdb::{Fdb, Namespace, Network};
-            let network = Network::start()?;
-            let engine = Fdb::open(&network, Path::new(file), Namespace::default())?;
-            Ok((Store::new(engine), Some(Box::new(network))))
-        }
-        _ => bail!("not a store that this build has: {place}"),
-    }
 }
 
 /// Standard input can only be read by a thread that blocks.

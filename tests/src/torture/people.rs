@@ -99,12 +99,8 @@ impl People {
 
     /// Connects a device, and waits for nothing.
     pub(super) fn connect(&mut self, world: &World, user: usize, login: Login) {
-        let options = ClientOptions {
-            login: login.clone(),
-            edges: world.doors(self.persons.len()),
-            recorder: world.recorder.clone(),
-            cursor: None,
-        };
+        let (edges, recorder) = (world.doors(self.persons.len()), world.recorder.clone());
+        let options = ClientOptions::new(login.clone(), edges, recorder);
         let client = Arc::new(Client::start(options));
         self.persons.push(Person { user, login, client });
     }

@@ -9,7 +9,7 @@ use weft_core::{Assignment, Core, QuotaLimits, StorePatience};
 use weft_nats::{AssetOptions, Bus};
 use weft_proto::{NodeId, UserId};
 use weft_runtime::{Readiness, SystemClock};
-use weft_storage::Store;
+use weft_storage::{Store, StorePlace};
 
 use crate::admin_listener::{AdminListen, AdminListener, CORE_PORT};
 use crate::commands::Partitions;
@@ -18,10 +18,9 @@ use crate::error::Error;
 use crate::metrics;
 use crate::nats_login::NatsLogin;
 use crate::process::{
-    PATIENCE, Signals, block_on, end_part, end_with_parent, host_name, name_the_late,
-    new_node_name, node_name, say,
+    PATIENCE, Signals, block_on, end_part, host_name, name_the_late, new_node_name, node_name, say,
+    until_free,
 };
-use crate::store::{StorePlace, store_place};
 
 /// One core process.
 #[derive(Args, Clone, Debug)]
@@ -30,7 +29,7 @@ pub struct CoreOptions {
     pub nats: NatsLogin,
     /// Where everything is kept: `embedded:<folder>`, a store that belongs to this one process, or
     /// `fdb:<cluster file>`, FoundationDB, for many (a build with the feature `fdb`).
-    #[arg(long, env = "WEFT_STORE", default_value = "embedded:weft-store", value_parser = store_place)]
+    #[arg(long, env = "WEFT_STORE", default_value = "embedded:weft-store")]
     pub store: StorePlace,
     /// This process's name; `{hostname}` in it stands for the machine's or container's. By default
     /// it is kept in the store's folder, so that a restart takes over at once; with FoundationDB
@@ -50,9 +49,6 @@ pub struct CoreOptions {
     pub limits: CoreLimits,
     #[command(flatten)]
     pub admin: AdminListen,
-    /// End when the process that started this one ends.
-    #[arg(long, hide = true)]
-    pub with_parent: bool,
 }
 
 /// What core allows.
@@ -69,9 +65,6 @@ pub struct CoreLimits {
     /// How long an access token lives, in seconds.
     #[arg(long, env = "WEFT_TOKEN_LIFE_S", default_value_t = 3_600)]
     pub token_life_s: u32,
-    /// Give no sign of life, so that what is lost is not healed: to measure what healing costs.
-    #[arg(long, hide = true)]
-    pub without_ticks: bool,
 }
 
 /// Reads a node's name of the command line. `{hostname}` lets processes that have the same options,
@@ -82,9 +75,6 @@ pub fn node(text: &str) -> Result<NodeId, String> {
 
 /// Runs until a signal comes.
 pub fn run(options: CoreOptions) -> Result<(), Error> {
-    if options.with_parent {
-        end_with_parent()?;
-    }
     block_on(async move {
         let mut signals = Signals::listen()?;
         let readiness = Readiness::new();
@@ -93,7 +83,8 @@ pub fn run(options: CoreOptions) -> Result<(), Error> {
         let _admin =
             AdminListener::start(&options.admin, CORE_PORT, exporter, readiness.clone()).await?;
         // The store's lock comes first: the node's name belongs to whoever holds it.
-        let opened = options.store.open()?;
+        let in_use = |error: &weft_storage::Error| matches!(error, weft_storage::Error::Locked(_));
+        let opened = until_free(|| options.store.open(), in_use)?;
         let store = opened.store.clone();
         let node = match (&options.node, options.store.folder()) {
             (Some(node), _) => node.clone(),
@@ -161,7 +152,7 @@ impl CoreLimits {
             bots,
             quota: QuotaLimits { rate_per_s: self.sender_rate_per_s, burst: self.sender_burst },
             token_life: Duration::from_secs(self.token_life_s.into()),
-            tick_interval: (!self.without_ticks).then_some(weft_core::TICK_INTERVAL),
+            tick_interval: Some(weft_core::TICK_INTERVAL),
             assignment: Assignment::Live,
             store_patience: StorePatience::default(),
             clock: Arc::new(SystemClock),

@@ -17,9 +17,7 @@ use crate::error::Error;
 use crate::metrics;
 use crate::nats_login::NatsLogin;
 use crate::open_files;
-use crate::process::{
-    PATIENCE, Signals, block_on, end_part, end_with_parent, name_the_late, new_node_name, say,
-};
+use crate::process::{PATIENCE, Signals, block_on, end_part, name_the_late, new_node_name, say};
 
 /// One edge process.
 #[derive(Args, Clone, Debug)]
@@ -51,9 +49,6 @@ pub struct EdgeOptions {
     pub limits: EdgeLimits,
     #[command(flatten)]
     pub admin: AdminListen,
-    /// End when the process that started this one ends.
-    #[arg(long, hide = true)]
-    pub with_parent: bool,
 }
 
 /// Reads an edge's address of the command line. Paths are put behind it as it stands.
@@ -70,9 +65,6 @@ fn url(text: &str) -> Result<String, String> {
 
 /// Runs until a signal or an operator's word comes. A second one ends it at once.
 pub fn run(options: EdgeOptions) -> Result<(), Error> {
-    if options.with_parent {
-        end_with_parent()?;
-    }
     block_on(async move {
         let mut signals = Signals::listen()?;
         let readiness = Readiness::new();
@@ -186,9 +178,6 @@ pub struct EdgeLimits {
     /// are separated by commas. Name none that clients can come from themselves.
     #[arg(long = "trusted-proxy", value_name = "ADDRESS", env = "WEFT_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
     pub trusted_proxies: Vec<IpNet>,
-    /// Ask for no audits, so that what is lost is not healed: to measure what healing costs.
-    #[arg(long, hide = true)]
-    pub without_audits: bool,
 }
 
 fn at_least_one() -> clap::builder::RangedI64ValueParser<u32> {
@@ -229,9 +218,6 @@ impl EdgeLimits {
             address_connections_max: address_connections_max as usize,
             strangers_max: self.strangers_max,
             trusted_proxies: self.trusted_proxies.clone(),
-            audit_every: default.audit_every.filter(|_| !self.without_audits),
-            // Beside it core is measured without ticks.
-            tick_silence_max: default.tick_silence_max.filter(|_| !self.without_audits),
             ..default
         };
         weft_edge::EdgeOptions {

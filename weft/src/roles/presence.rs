@@ -13,9 +13,7 @@ use crate::admin_listener::{AdminListen, AdminListener, PRESENCE_PORT};
 use crate::error::Error;
 use crate::metrics;
 use crate::nats_login::NatsLogin;
-use crate::process::{
-    PATIENCE, Signals, block_on, end_part, end_with_parent, name_the_late, new_node_name, say,
-};
+use crate::process::{PATIENCE, Signals, block_on, end_part, name_the_late, new_node_name, say};
 
 /// One presence process.
 #[derive(Args, Clone, Debug)]
@@ -29,9 +27,6 @@ pub struct PresenceOptions {
     pub limits: PresenceLimits,
     #[command(flatten)]
     pub admin: AdminListen,
-    /// End when the process that started this one ends.
-    #[arg(long, hide = true)]
-    pub with_parent: bool,
 }
 
 /// How patient presence is.
@@ -53,9 +48,6 @@ impl PresenceLimits {
 
 /// Runs until a signal comes.
 pub fn run(options: PresenceOptions) -> Result<(), Error> {
-    if options.with_parent {
-        end_with_parent()?;
-    }
     block_on(async move {
         let mut signals = Signals::listen()?;
         let readiness = Readiness::new();

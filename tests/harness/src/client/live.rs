@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{PENDING_MAX, Task};
 use crate::history::{self, Entry, Event, Room, SessionId};
@@ -14,8 +14,6 @@ use crate::socket::Socket;
 
 /// After so long without an answer a text is sent again on the same socket.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
-/// How often overdue texts and the heartbeat are looked at.
-const TICK: Duration = Duration::from_millis(100);
 /// How long to wait after a temporary error that names no time.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 /// A socket that brings nothing, not even a `pong`, for so many heartbeats is dead.
@@ -66,7 +64,7 @@ impl Task {
     }
 
     async fn open(&mut self) -> Result<Live> {
-        let mut socket = Socket::open(self.edges[0]).await?;
+        let mut socket = Socket::open(self.edge()).await?;
         let mut hello = json!({ "id": 1, "type": "hello", "token": self.login.token });
         let cursor = self.shared().shelf.cursor();
         if let Some(cursor) = &cursor {
@@ -99,27 +97,34 @@ impl Task {
     }
 
     async fn run_live(&mut self, live: &mut Live) -> Result<()> {
-        let mut tick = interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.is_finished() {
             let has_room = self.pending.len() < PENDING_MAX && !self.stopping;
+            let wake_at = self.wake_at(live);
             // All three are cancel-safe.
             tokio::select! {
                 frame = live.socket.next() => self.hear(live, frame?).await?,
                 order = self.orders.recv(), if has_room => self.take(order)?,
-                _ = tick.tick() => self.look_at_time(live).await?,
+                () = sleep_until(wake_at) => self.look_at_time(live).await?,
             }
             self.send_due(live).await?;
         }
         Ok(())
     }
 
+    /// What can't be sent because too much is unanswered waits for a frame, not for a time.
+    fn wake_at(&self, live: &Live) -> Instant {
+        let now = Instant::now();
+        let waits = self.pending.values().filter(|it| it.request.is_some() || it.due > now);
+        let texts = waits.map(|pending| pending.due);
+        texts.chain([live.silent_at(), live.ping_at()]).min().unwrap_or(now)
+    }
+
     async fn look_at_time(&mut self, live: &mut Live) -> Result<()> {
         let now = Instant::now();
-        if now - live.heard_at > live.heartbeat * SILENT_HEARTBEATS {
+        if now >= live.silent_at() {
             bail!("the edge is silent");
         }
-        if now - live.wrote_at > live.heartbeat.mul_f64(0.8) {
+        if now >= live.ping_at() {
             live.ask(Asked::Ping, json!({ "type": "ping" })).await?;
         }
         for pending in self.pending.values_mut() {
@@ -188,7 +193,11 @@ impl Task {
             Some("presence") => {
                 for one in frame["users"].as_array().into_iter().flatten() {
                     let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
-                    self.shared().statuses.insert(text("user"), text("status"));
+                    let (user, status) = (text("user"), text("status"));
+                    let is_offline = user != self.login.user && status == "offline";
+                    let mut shared = self.shared();
+                    shared.offline += u64::from(is_offline);
+                    shared.statuses.insert(user, status);
                 }
                 Ok(())
             }
@@ -205,7 +214,10 @@ impl Task {
         self.recorder.record(Event::Synced { device, session, recovered, cursor: told });
         self.shared().syncs.push(frame["resync"].as_str().map(str::to_owned));
         match &mut live.resync {
-            None if recovered => self.keep_cursor(cursor),
+            None if recovered => {
+                self.keep_cursor(cursor);
+                self.shared().is_synced = true;
+            }
             Some(resync) if recovered => resync.cursor = cursor,
             _ => {
                 live.resync = Some(Resync { cursor, open: 1 });
@@ -278,6 +290,7 @@ impl Task {
             let (device, told) = (self.name.clone(), cursor.as_str().into());
             self.recorder.record(Event::LoadedAll { device, cursor: told });
             self.keep_cursor(cursor);
+            self.shared().is_synced = true;
         }
     }
 
@@ -349,6 +362,15 @@ impl Task {
 }
 
 impl Live {
+    /// When it is given up.
+    fn silent_at(&self) -> Instant {
+        self.heard_at + self.heartbeat * SILENT_HEARTBEATS
+    }
+
+    fn ping_at(&self) -> Instant {
+        self.wrote_at + self.heartbeat.mul_f64(0.8)
+    }
+
     async fn ask(&mut self, asked: Asked, mut frame: Value) -> Result<u64> {
         self.request_id += 1;
         frame["id"] = self.request_id.into();

@@ -18,10 +18,14 @@ pub struct Folder {
 
 impl Folder {
     pub fn new() -> Result<Self> {
+        Self::new_in(&target().join("weft-tests"))
+    }
+
+    /// Makes one in another folder.
+    pub fn new_in(root: &Path) -> Result<Self> {
         static CLEARED: Once = Once::new();
         static NUMBER: AtomicU32 = AtomicU32::new(1);
-        let root = target().join("weft-tests");
-        CLEARED.call_once(|| clear(&root));
+        CLEARED.call_once(|| clear(root));
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}.{}.{number}", test_name(), std::process::id());
         let path = root.join(name);

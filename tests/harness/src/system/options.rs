@@ -1,6 +1,6 @@
 //! How a system of separate processes is to be.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::role_env;
@@ -28,6 +28,10 @@ pub struct Options {
     pub edge_args: Vec<String>,
     /// Further options of `weft presence`.
     pub presence_args: Vec<String>,
+    /// How many partitions rooms are spread over.
+    pub partitions: u16,
+    /// Where the folder is made; `None`: `<target>/weft-tests`.
+    pub folder: Option<PathBuf>,
     /// What the processes of Weft log, as `RUST_LOG`; empty: what they log by default.
     pub log: String,
 }
@@ -48,6 +52,8 @@ impl Default for Options {
             core_args: quota.map(str::to_owned).into(),
             edge_args: Vec::new(),
             presence_args: Vec::new(),
+            partitions: 4,
+            folder: None,
             log: String::new(),
         }
     }
@@ -63,6 +69,7 @@ impl Options {
     /// The environment of a role's process.
     pub fn env(&self, role: &str) -> Vec<(String, String)> {
         let mut env = role_env(role);
+        env.push(("WEFT_PARTITIONS".to_owned(), self.partitions.to_string()));
         if !self.log.is_empty() {
             env.push(("RUST_LOG".to_owned(), self.log.clone()));
         }

@@ -1,18 +1,20 @@
 //! The measurement says what it promises to say, as its last line.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::weft;
+fn bench(arguments: &[&str]) -> (Value, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weft-bench"));
+    let output = command.args(arguments).stderr(Stdio::inherit()).output().expect("run");
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).expect("text");
+    (serde_json::from_str(text.lines().last().expect("a line")).expect("JSON"), text)
+}
 
 #[test]
 fn the_report_is_one_json_object_and_nothing_is_lost() {
-    let mut command = weft(&["bench", "send", "--pairs=4", "--seconds=1", "--rate=50"]);
-    let output = command.stderr(Stdio::inherit()).output().expect("run");
-    assert!(output.status.success());
-    let text = String::from_utf8(output.stdout).expect("text");
-    let report: Value = serde_json::from_str(text.lines().last().expect("a line")).expect("JSON");
+    let (report, text) = bench(&["send", "--pairs=4", "--seconds=1", "--rate=50"]);
     assert_eq!(report["scenario"], "send");
     for fault in ["lost", "duplicated", "reordered"] {
         assert_eq!(report[fault], 0, "{fault}");
@@ -42,11 +44,7 @@ fn the_report_is_one_json_object_and_nothing_is_lost() {
 
 #[test]
 fn the_store_is_measured_beside_its_library() {
-    let mut command = weft(&["bench", "store", "--rounds=1"]);
-    let output = command.stderr(Stdio::inherit()).output().expect("run");
-    assert!(output.status.success());
-    let text = String::from_utf8(output.stdout).expect("text");
-    let report: Value = serde_json::from_str(text.lines().last().expect("a line")).expect("JSON");
+    let (report, _) = bench(&["store", "--rounds=1"]);
     assert_eq!((&report["scenario"], &report["store"]), (&"store".into(), &"embedded".into()));
     let commits = report["commits"].as_array().expect("commits");
     let scenarios: Vec<_> =
@@ -73,4 +71,37 @@ fn the_store_is_measured_beside_its_library() {
         }
     }
     positive(&report, "/ratio_min");
+}
+
+#[test]
+fn a_storm_is_survived() {
+    let (report, text) = bench(&["storm", "--devices=30", "--talk-every-s=1", "--talk-s=3"]);
+    assert_eq!(report["scenario"], "storm");
+    for fault in ["missed", "status_flaps", "not_resumed", "unanswered", "doubled", "faults"] {
+        assert_eq!(report[fault], 0, "{fault} in {text}");
+    }
+    for number in ["/seconds_until_last_resumed", "/resumed_after_s/p50", "/answered"] {
+        let value = report.pointer(number).and_then(Value::as_f64);
+        assert!(value.is_some_and(|value| value > 0.0), "{number} in {text}");
+    }
+}
+
+#[test]
+fn what_healing_brings_on_the_wire_is_counted() {
+    let options = ["healing", "--rooms=6", "--rate=50", "--seconds=3", "--runs=1"];
+    let (report, text) = bench(&options);
+    for number in ["/with/edge", "/without/core", "/wire/tick_bytes_per_s", "/wire/ticks_per_s"] {
+        let value = report.pointer(number).and_then(Value::as_f64);
+        assert!(value.is_some_and(|value| value > 0.0), "{number} in {text}");
+    }
+    assert_eq!((&report["lost"], &report["faults"]), (&0.into(), &0.into()), "{text}");
+}
+
+#[test]
+fn presence_is_seen_by_all_who_watch() {
+    let options = ["--users=200", "--edges=2", "--watched=20", "--watchers=2", "--seconds=2"];
+    let (report, text) = bench(&[&["presence", "--idle-seconds=1"], &options[..]].concat());
+    assert_eq!(report["changes_seen"], report["changes_expected"], "{text}");
+    assert_eq!(report["kv_writes_idle"], 0, "{text}");
+    assert!(report["bytes_per_online_user"].is_f64(), "{text}");
 }

@@ -13,14 +13,16 @@ const LATENCY_NS_MAX: u64 = 60_000_000_000;
 #[derive(Clone)]
 pub struct Latencies(Arc<Mutex<Histogram<u64>>>);
 
-impl Latencies {
-    pub fn new() -> Self {
+impl Default for Latencies {
+    fn default() -> Self {
         let mut histogram = Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3)
             .unwrap_or_else(|error| unreachable!("fixed bounds: {error:?}"));
         histogram.auto(true);
         Self(Arc::new(Mutex::new(histogram)))
     }
+}
 
+impl Latencies {
     pub fn record_us(&self, latency_us: u64) {
         self.record_ns(latency_us.saturating_mul(1_000));
     }
@@ -50,7 +52,7 @@ impl Latencies {
 }
 
 /// Of latencies; in ms, where their name says nothing else.
-#[derive(Serialize, Clone, Copy, Debug)]
+#[derive(Serialize, Clone, Copy, Default, Debug)]
 pub struct Quantiles {
     pub p50: f64,
     pub p99: f64,
@@ -66,23 +68,21 @@ pub struct CpuPerMessage {
     pub bench: f64,
 }
 
-/// The last line.
-#[derive(Serialize, Clone, Debug)]
-pub struct Report {
-    pub scenario: &'static str,
-    pub seconds: f64,
-    pub sends_per_s: f64,
-    pub ack_ms: Quantiles,
-    pub send_to_receive_ms: Quantiles,
-    pub lost: u64,
-    pub duplicated: u64,
-    pub reordered: u64,
-    pub cpu_us_per_message: CpuPerMessage,
-    pub limit_per_s: f64,
-    pub ratio_to_limit: f64,
+impl CpuPerMessage {
+    /// Of processor time in µs: edges, core, nats-server, this process.
+    pub fn new(cpu_us: [u64; 4], messages: u64) -> Self {
+        let [edge, core, nats, bench] = cpu_us.map(|us| round(us as f64 / messages.max(1) as f64));
+        Self { edge, core, nats, bench }
+    }
 }
 
-/// To three digits behind the point.
+/// Prints the report: the last line.
+pub fn print(report: &impl Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string(report)?);
+    Ok(())
+}
+
+/// To three digits after the point.
 pub fn round(value: f64) -> f64 {
     (value * 1_000.0).round() / 1_000.0
 }
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn quantiles_are_milliseconds() {
-        let latencies = Latencies::new();
+        let latencies = Latencies::default();
         for latency_us in 1..=1_000 {
             latencies.record_us(latency_us);
         }

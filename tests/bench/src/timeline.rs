@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::report::Latencies;
+use crate::report::Latencies;
 
 /// What is sent before counts for the checks, but not for the numbers: queues and caches fill.
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -40,8 +40,15 @@ impl Timeline {
         (self.measure_from..self.measure_to).contains(&at)
     }
 
+    /// A latency until now. It belongs to the time at which the message was due.
+    pub fn record(&self, latencies: &Latencies, scheduled_us: u64, now: Instant) {
+        if self.is_measured_us(scheduled_us) {
+            latencies.record_us(self.since_start_us(now).saturating_sub(scheduled_us));
+        }
+    }
+
     /// As [`is_measured`](Self::is_measured), for a time in µs since the start.
-    pub fn is_measured_us(&self, at_us: u64) -> bool {
+    fn is_measured_us(&self, at_us: u64) -> bool {
         self.is_measured(self.start + Duration::from_micros(at_us))
     }
 }
@@ -69,26 +76,36 @@ impl Pace {
     }
 }
 
-/// The numbers of all connections.
+/// What all workers count.
+#[derive(Default)]
 pub struct Tally {
     /// From the scheduled time to the `ack`.
     pub ack: Latencies,
     /// From the scheduled time to the entry at the receiver.
     pub receive: Latencies,
+    pub sent: AtomicU64,
     /// Acks that came while it was measured.
     pub acked: AtomicU64,
+    /// Entries, each once at each end.
+    pub received: AtomicU64,
+    /// Entries that came twice.
+    pub duplicated: AtomicU64,
+    /// Entries that came before one that is before them in the room.
+    pub reordered: AtomicU64,
+    pub unanswered: AtomicU64,
 }
 
 impl Tally {
-    pub fn new() -> Self {
-        Self { ack: Latencies::new(), receive: Latencies::new(), acked: AtomicU64::new(0) }
+    /// Entries that did not come: each has two ends.
+    pub fn lost(&self) -> u64 {
+        (2 * get(&self.sent)).saturating_sub(get(&self.received))
     }
+}
 
-    pub fn count_ack(&self) {
-        self.acked.fetch_add(1, Ordering::Relaxed);
-    }
+pub fn get(count: &AtomicU64) -> u64 {
+    count.load(Ordering::Relaxed)
+}
 
-    pub fn acked(&self) -> u64 {
-        self.acked.load(Ordering::Relaxed)
-    }
+pub fn add(count: &AtomicU64, number: u64) {
+    count.fetch_add(number, Ordering::Relaxed);
 }

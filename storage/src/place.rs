@@ -1,18 +1,16 @@
-//! Which store a process uses: `--store`.
+//! A store by its name on a command line.
 
 use std::any::Any;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use weft_storage::Store;
-use weft_storage::embedded::Embedded;
-
-use crate::error::Error;
-use crate::process::until_free;
+use crate::embedded::Embedded;
+use crate::{Error, Store};
 
 /// What FoundationDB's part of the keyspace is called where nobody says.
 const NAMESPACE: &str = "weft";
 
-/// Which store.
+/// Which store: `embedded:<folder>` or `fdb:<cluster file>[#<namespace>]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StorePlace {
     /// On disk, for one process.
@@ -26,17 +24,20 @@ pub enum StorePlace {
     },
 }
 
-/// Reads `embedded:<folder>` or `fdb:<cluster file>[#<namespace>]`.
-pub fn store_place(text: &str) -> Result<StorePlace, String> {
-    match text.split_once(':') {
-        Some(("embedded", folder)) if !folder.is_empty() => {
-            Ok(StorePlace::Embedded(PathBuf::from(folder)))
+impl FromStr for StorePlace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("embedded", folder)) if !folder.is_empty() => {
+                Ok(Self::Embedded(PathBuf::from(folder)))
+            }
+            Some(("fdb", place)) if !place.is_empty() => {
+                let (cluster, namespace) = place.rsplit_once('#').unwrap_or((place, NAMESPACE));
+                Ok(Self::Fdb { cluster: cluster.into(), namespace: namespace.to_owned() })
+            }
+            _ => Err("a store is embedded:<folder> or fdb:<cluster file>".to_owned()),
         }
-        Some(("fdb", place)) if !place.is_empty() => {
-            let (cluster, namespace) = place.rsplit_once('#').unwrap_or((place, NAMESPACE));
-            Ok(StorePlace::Fdb { cluster: cluster.into(), namespace: namespace.to_owned() })
-        }
-        _ => Err("a store is embedded:<folder> or fdb:<cluster file>".to_owned()),
     }
 }
 
@@ -49,20 +50,22 @@ pub struct OpenStore {
 }
 
 impl StorePlace {
-    /// Opens it. An embedded store that another process holds is waited for, for a second.
+    /// Opens it.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] where another process has an embedded store open; [`Error::Open`], also
+    /// where this build has no FoundationDB.
     pub fn open(&self) -> Result<OpenStore, Error> {
         match self {
             Self::Embedded(folder) => {
-                let in_use =
-                    |error: &weft_storage::Error| matches!(error, weft_storage::Error::Locked(_));
-                let store = Store::new(until_free(|| Embedded::open(folder), in_use)?);
-                Ok(OpenStore { store, _kept: None })
+                Ok(OpenStore { store: Store::new(Embedded::open(folder)?), _kept: None })
             }
             Self::Fdb { cluster, namespace } => open_fdb(cluster, namespace),
         }
     }
 
     /// A folder of this store's own on this machine.
+    #[must_use]
     pub fn folder(&self) -> Option<&Path> {
         match self {
             Self::Embedded(folder) => Some(folder),
@@ -73,7 +76,7 @@ impl StorePlace {
 
 #[cfg(feature = "fdb")]
 fn open_fdb(cluster: &Path, namespace: &str) -> Result<OpenStore, Error> {
-    use weft_storage::fdb::{Fdb, Namespace, Network};
+    use crate::fdb::{Fdb, Namespace, Network};
 
     let namespace = Namespace::new(namespace)?;
     let network = Network::start()?;
@@ -82,10 +85,12 @@ fn open_fdb(cluster: &Path, namespace: &str) -> Result<OpenStore, Error> {
 }
 
 #[cfg(not(feature = "fdb"))]
-fn open_fdb(_cluster: &Path, _namespace: &str) -> Result<OpenStore, Error> {
-    let how = "this weft was built without FoundationDB; build it with `cargo build --release -p \
-               weft --features fdb` (needs libclang and FoundationDB's client library, 7.3)";
-    Err(Error::Failed(how.to_owned()))
+fn open_fdb(cluster: &Path, _namespace: &str) -> Result<OpenStore, Error> {
+    Err(Error::Open(format!(
+        "{}: this weft was built without FoundationDB; build it with `cargo build --release -p weft \
+         --features fdb` (needs libclang and FoundationDB's client library, 7.3)",
+        cluster.display()
+    )))
 }
 
 #[cfg(test)]
@@ -94,17 +99,17 @@ mod tests {
 
     #[test]
     fn a_store_is_named_by_engine_and_place() {
-        assert_eq!(store_place("embedded:/x/y"), Ok(StorePlace::Embedded("/x/y".into())));
-        for bad in ["", "embedded:", "/x/y", "redis:x"] {
-            assert!(store_place(bad).is_err(), "{bad}");
+        assert_eq!("embedded:/x/y".parse(), Ok(StorePlace::Embedded("/x/y".into())));
+        for bad in ["", "embedded:", "/x/y", "redis:x", "fdb:"] {
+            assert!(bad.parse::<StorePlace>().is_err(), "{bad}");
         }
     }
 
     #[cfg(not(feature = "fdb"))]
     #[test]
     fn without_foundationdb_it_is_said_how_to_build_it() {
-        let place = store_place("fdb:/etc/fdb.cluster").expect("a place");
-        let error = place.open().map(|_| ()).expect_err("not built in").one_line();
+        let place: StorePlace = "fdb:/etc/fdb.cluster".parse().expect("a place");
+        let error = place.open().map(|_| ()).expect_err("not built in").to_string();
         assert!(error.contains("--features fdb"), "{error}");
     }
 
@@ -114,8 +119,7 @@ mod tests {
             let cluster = PathBuf::from("/etc/fdb.cluster");
             Ok(StorePlace::Fdb { cluster, namespace: namespace.to_owned() })
         };
-        assert_eq!(store_place("fdb:/etc/fdb.cluster"), place("weft"));
-        assert_eq!(store_place("fdb:/etc/fdb.cluster#two"), place("two"));
-        assert!(store_place("fdb:").is_err());
+        assert_eq!("fdb:/etc/fdb.cluster".parse(), place("weft"));
+        assert_eq!("fdb:/etc/fdb.cluster#two".parse(), place("two"));
     }
 }

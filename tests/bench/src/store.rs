@@ -1,4 +1,4 @@
-//! `weft bench store`: the store's interface alone, and what its library does bare.
+//! `weft-bench store`: the store's interface alone, and what its library does bare.
 
 mod commits;
 mod reads;
@@ -7,21 +7,22 @@ mod work;
 
 use std::path::PathBuf;
 
+use anyhow::{Result, anyhow, ensure};
 use clap::Args;
 use serde::Serialize;
-use weft_storage::Store;
 use weft_storage::embedded::Embedded;
 use weft_storage::embedded::bare::Bare;
+use weft_storage::{Store, StorePlace};
 
 use self::commits::Commits;
 use self::reads::Reads;
 use self::rivals::Rivals;
 use self::work::TEXT_BYTES;
-use super::send::{block_on_one, progress};
-use super::system::temporary_folder;
-use crate::error::Error;
-use crate::process::say;
-use crate::store::{OpenStore, StorePlace, store_place};
+use crate::progress;
+use crate::report::print;
+use crate::system::warn_of_memory;
+
+const EMBEDDED: &str = "embedded";
 
 /// Partitions that commit at once, in a process that owns several.
 const PARTITIONS: usize = 4;
@@ -31,8 +32,8 @@ const PARTITIONS: usize = 4;
 pub struct StoreOptions {
     /// `embedded`, in a temporary folder, or `fdb:<cluster file>#<namespace>` with a namespace that
     /// is empty, and will be again.
-    #[arg(long, default_value = "embedded", value_parser = subject)]
-    store: Subject,
+    #[arg(long, default_value = EMBEDDED)]
+    store: String,
     /// How often each scenario is measured, by the store and by its library in turn.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
@@ -41,22 +42,6 @@ pub struct StoreOptions {
     folder: Option<PathBuf>,
 }
 
-/// What is measured.
-#[derive(Clone, Debug)]
-enum Subject {
-    Embedded,
-    Cluster(StorePlace),
-}
-
-fn subject(text: &str) -> Result<Subject, String> {
-    match text {
-        "embedded" => Ok(Subject::Embedded),
-        cluster if cluster.starts_with("fdb:") => store_place(cluster).map(Subject::Cluster),
-        _ => Err("what is measured is embedded or fdb:<cluster file>#<namespace>".to_owned()),
-    }
-}
-
-/// The last line.
 #[derive(Serialize)]
 struct Report {
     scenario: &'static str,
@@ -71,27 +56,25 @@ struct Report {
 }
 
 /// Measures, and prints the report.
-pub fn run(options: &StoreOptions) -> Result<(), Error> {
-    match &options.store {
-        Subject::Embedded => {
-            let folder = temporary_folder(options.folder.as_deref())?;
-            let store = Store::new(Embedded::open(&folder.path().join("store"))?);
-            let bare = Bare::open(&folder.path().join("bare"))?;
-            block_on_one(measure(Rivals { store, bare: Some(bare) }, "embedded", options.rounds))
-        }
-        Subject::Cluster(place) => {
-            let OpenStore { store, .. } = &place.open()?;
-            let rivals = Rivals { store: store.clone(), bare: None };
-            block_on_one(async {
-                let measured = measure(rivals, "fdb", options.rounds).await;
-                work::clear(store).await?;
-                measured
-            })
-        }
+pub async fn measure(options: &StoreOptions) -> Result<()> {
+    if options.store == EMBEDDED {
+        let parent = options.folder.clone().unwrap_or_else(std::env::temp_dir);
+        warn_of_memory(&parent);
+        let folder = tempfile::Builder::new().prefix("weft-bench-").tempdir_in(parent)?;
+        let store = Store::new(Embedded::open(&folder.path().join("store"))?);
+        let bare = Bare::open(&folder.path().join("bare"))?;
+        return measure_both(Rivals { store, bare: Some(bare) }, EMBEDDED, options.rounds).await;
     }
+    let place: StorePlace = options.store.parse().map_err(|error: String| anyhow!(error))?;
+    ensure!(matches!(place, StorePlace::Fdb { .. }), "what is measured is embedded or fdb:…");
+    let opened = place.open()?;
+    let rivals = Rivals { store: opened.store.clone(), bare: None };
+    let measured = measure_both(rivals, "fdb", options.rounds).await;
+    work::clear(&opened.store).await?;
+    measured
 }
 
-async fn measure(rivals: Rivals, store: &'static str, rounds: u32) -> Result<(), Error> {
+async fn measure_both(rivals: Rivals, store: &'static str, rounds: u32) -> Result<()> {
     let mut partitions = work::prepare(&rivals, PARTITIONS).await?;
     let commits = commits::measure(&rivals, &mut partitions, rounds).await?;
     let reads = reads::measure(&rivals, &partitions, rounds).await?;
@@ -109,6 +92,5 @@ async fn measure(rivals: Rivals, store: &'static str, rounds: u32) -> Result<(),
         reads,
         ratio_min,
     };
-    say(&serde_json::to_string(&report).map_err(|error| Error::Failed(error.to_string()))?);
-    Ok(())
+    print(&report)
 }

@@ -1,19 +1,20 @@
-//! `weft bench presence`: how fast a change of a user's presence reaches those who watch, and what
+//! `weft-bench presence`: how fast a change of a user's presence reaches those who watch, and what
 //! it costs. The edges are simulated: their sessions have no sockets, but all that an edge does for
 //! presence is the edge's own code, each over a connection of its own.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 use rand::seq::SliceRandom;
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use weft_harness::system::System;
 use weft_nats::presence::probe;
 use weft_nats::{Bus, NodeInfo, Registration};
 use weft_presence::{Announcer, Statuses, Visit, Watcher};
@@ -22,13 +23,10 @@ use weft_proto::presence::Status;
 use weft_proto::svc::CountPresent;
 use weft_proto::{DeviceId, NodeId, UserId};
 
-use super::cpu::resident_bytes;
-use super::report::{Latencies, Quantiles, round};
-use super::send::progress;
-use super::system::{Kind, Setup, System};
-use crate::commands::Partitions;
-use crate::error::Error;
-use crate::process::{block_on, say};
+use crate::cpu::resident_bytes;
+use crate::progress;
+use crate::report::{Latencies, Quantiles, print, round};
+use crate::system::{Place, connect, end, ready};
 
 /// Changes are made in groups, so often per second.
 const GROUPS_PER_S: u32 = 50;
@@ -61,14 +59,10 @@ pub struct PresenceOptions {
     /// How long before that nothing changes, and no key may be written.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=540))]
     idle_seconds: u32,
-    /// Where the temporary folder is made.
-    #[arg(long)]
-    folder: Option<PathBuf>,
     #[command(flatten)]
-    partitions: Partitions,
+    place: Place,
 }
 
-/// The last line.
 #[derive(Serialize)]
 struct Report {
     scenario: &'static str,
@@ -95,34 +89,42 @@ struct SimulatedEdge {
 }
 
 /// Measures, and prints the report.
-pub fn run(options: &PresenceOptions) -> Result<(), Error> {
-    let options = options.clone();
-    block_on(async move { measure(&options).await })
+pub async fn measure(options: &PresenceOptions) -> Result<()> {
+    ensure!(options.watched <= options.users, "more users are watched than there are");
+    let system = options.place.weft(0, 1).await?;
+    for part in ["core", "presence"] {
+        ready(&system, part).await;
+    }
+    let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
+    let measured = run(options, &system, &stop, &mut tasks).await;
+    stop.cancel();
+    tasks.abort_all();
+    let report = end(system, measured)?;
+    print(&report)?;
+    let Report { changes_seen, changes_expected, kv_writes_idle, .. } = report;
+    ensure!(
+        changes_seen == changes_expected && kv_writes_idle == 0,
+        "{changes_seen} of {changes_expected} changes were seen, {kv_writes_idle} keys were written while \
+         nothing changed"
+    );
+    Ok(())
 }
 
-async fn measure(options: &PresenceOptions) -> Result<(), Error> {
-    if options.watched > options.users {
-        return Err(Error::Failed("more users are watched than there are".to_owned()));
-    }
-    let system = System::start(&Setup {
-        kind: Kind::Weft,
-        partitions: options.partitions.partitions,
-        folder: options.folder.clone(),
-        healing: true,
-        edges: 0,
-        presence: true,
-    })
-    .await?;
-    let admin = system.admin().await?;
-    let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
+async fn run(
+    options: &PresenceOptions,
+    system: &System,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) -> Result<Report> {
+    let admin = connect(system, "admin", "bench").await?;
     let mut edges = Vec::new();
     for number in 0..options.edges {
-        edges.push(simulate_edge(&system, number, &stop, &mut tasks).await?);
+        edges.push(simulate_edge(system, number, stop, tasks).await?);
     }
     let users = users(options.users)?;
-    let memory = || -> Result<(u64, u64), Error> {
-        let pids = system.pids();
-        Ok((resident_bytes(&pids.presence)?, resident_bytes(&pids.nats)?))
+    let memory = || -> Result<(u64, u64)> {
+        let presence = system.process("presence").pid()?;
+        Ok((resident_bytes(presence)?, resident_bytes(system.nats_pid()?)?))
     };
     let before = memory()?;
     let began = Instant::now();
@@ -135,7 +137,7 @@ async fn measure(options: &PresenceOptions) -> Result<(), Error> {
         round(after.saturating_sub(before) as f64 / f64::from(options.users))
     };
 
-    let watching = Watching::start(options, &users, &edges, &mut tasks);
+    let watching = Watching::start(options, &users, &edges, tasks);
     sleep(Duration::from_secs(1)).await;
     let idle_from = last_seq(&admin).await?;
     sleep(Duration::from_secs(options.idle_seconds.into())).await;
@@ -150,7 +152,7 @@ async fn measure(options: &PresenceOptions) -> Result<(), Error> {
         sleep(Duration::from_millis(20)).await;
     }
     let written = last_seq(&admin).await? - idle_to;
-    let report = Report {
+    Ok(Report {
         scenario: "presence",
         users: options.users,
         change_to_watcher_ms: watching.latencies.quantiles(),
@@ -161,18 +163,7 @@ async fn measure(options: &PresenceOptions) -> Result<(), Error> {
         bytes_per_online_user: per_user(before.0, after.0),
         nats_bytes_per_online_user: per_user(before.1, after.1),
         seconds_until_all_online: round(online_after.as_secs_f64()),
-    };
-    stop.cancel();
-    tasks.abort_all();
-    system.finish().await;
-    say(&serde_json::to_string(&report).map_err(|error| Error::Failed(error.to_string()))?);
-    if report.changes_seen == expected && report.kv_writes_idle == 0 {
-        return Ok(());
-    }
-    Err(Error::Failed(format!(
-        "{} of {expected} changes were seen, {} keys were written while nothing changed",
-        report.changes_seen, report.kv_writes_idle
-    )))
+    })
 }
 
 async fn simulate_edge(
@@ -180,10 +171,10 @@ async fn simulate_edge(
     number: u32,
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
-) -> Result<SimulatedEdge, Error> {
+) -> Result<SimulatedEdge> {
     let name = format!("edge-{number}");
-    let node = NodeId::new(&name).map_err(|error| Error::Failed(error.message))?;
-    let bus = system.connect("edge", &name).await?;
+    let node = NodeId::new(&name).map_err(|error| anyhow!(error.message))?;
+    let bus = connect(system, "edge", &name).await?;
     let boot = format!("{:016x}", rand::random::<u64>());
     let info = NodeInfo { boot: boot.clone(), ..NodeInfo::default() };
     let registration = Registration::join(&bus, "edge", &node, info).await?;
@@ -194,19 +185,19 @@ async fn simulate_edge(
     Ok(SimulatedEdge { announcer, statuses, _membership: registration, _bus: bus })
 }
 
-fn users(count: u32) -> Result<Vec<UserId>, Error> {
+fn users(count: u32) -> Result<Vec<UserId>> {
     let user = |number| UserId::new(&format!("bench-{number:07}"));
     let users: Result<_, _> = (0..count).map(user).collect();
-    users.map_err(|error| Error::Failed(error.message))
+    users.map_err(|error| anyhow!(error.message))
 }
 
-fn enter(users: &[UserId], edges: &[SimulatedEdge]) -> Result<Vec<Visit>, Error> {
-    let device = DeviceId::new("bench").map_err(|error| Error::Failed(error.message))?;
+fn enter(users: &[UserId], edges: &[SimulatedEdge]) -> Result<Vec<Visit>> {
+    let device = DeviceId::new("bench").map_err(|error| anyhow!(error.message))?;
     let at = users.iter().zip(edges.iter().cycle());
     Ok(at.map(|(user, edge)| edge.announcer.enter(user.clone(), device.clone(), false)).collect())
 }
 
-async fn all_online(admin: &Bus, users: &[UserId]) -> Result<(), Error> {
+async fn all_online(admin: &Bus, users: &[UserId]) -> Result<()> {
     let all = async {
         for some in users.chunks(PRESENCE_USERS_MAX) {
             let users: Vec<String> = some.iter().map(UserId::to_string).collect();
@@ -219,11 +210,10 @@ async fn all_online(admin: &Bus, users: &[UserId]) -> Result<(), Error> {
             }
         }
     };
-    let late = || Error::Failed("not all users are known in time".to_owned());
-    timeout(ENTER_TIMEOUT, all).await.map_err(|_| late())
+    timeout(ENTER_TIMEOUT, all).await.context("not all users are known in time")
 }
 
-async fn last_seq(admin: &Bus) -> Result<u64, Error> {
+async fn last_seq(admin: &Bus) -> Result<u64> {
     Ok(probe(admin).await?.last_seq())
 }
 
@@ -248,7 +238,7 @@ impl Watching {
         let watched = &users[..options.watched as usize];
         let watching = Arc::new(Self {
             changed_at: Mutex::default(),
-            latencies: Latencies::new(),
+            latencies: Latencies::default(),
             expected: AtomicU64::new(0),
             seen: AtomicU64::new(0),
             watchers: options.watchers,

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use anyhow::Result;
 use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -13,9 +14,8 @@ use weft_storage::tables::{head, log};
 
 use super::rivals::{Keys, Measured, Rivals, found, median_ratio};
 use super::work::Partition;
-use crate::bench::report::Quantiles;
-use crate::bench::send::progress;
-use crate::error::Error;
+use crate::progress;
+use crate::report::Quantiles;
 
 /// Entries of a scan.
 const SCAN_ENTRIES: usize = 50;
@@ -47,11 +47,7 @@ enum Read {
 }
 
 /// Measures all of them.
-pub async fn measure(
-    rivals: &Rivals,
-    partitions: &[Partition],
-    rounds: u32,
-) -> Result<Vec<Reads>, Error> {
+pub async fn measure(rivals: &Rivals, partitions: &[Partition], rounds: u32) -> Result<Vec<Reads>> {
     let mut random = SmallRng::seed_from_u64(1);
     let mut at = 0;
     let mut room = || {
@@ -80,7 +76,7 @@ async fn scenario(
     name: &'static str,
     reads: &[Read],
     rounds: u32,
-) -> Result<Reads, Error> {
+) -> Result<Reads> {
     let (mut store, mut library) = (Measured::new(), Measured::new());
     let mut ratios = Vec::new();
     for _ in 0..rounds {
@@ -101,7 +97,7 @@ async fn scenario(
     })
 }
 
-async fn by_store(store: &Store, read: &Read) -> Result<(), Error> {
+async fn by_store(store: &Store, read: &Read) -> Result<()> {
     let snapshot = store.snapshot().await?;
     match read {
         Read::Scan(range) => {
@@ -113,7 +109,7 @@ async fn by_store(store: &Store, read: &Read) -> Result<(), Error> {
     }
 }
 
-fn by_library(bare: &Bare, read: &Read) -> Result<(), Error> {
+fn by_library(bare: &Bare, read: &Read) -> Result<()> {
     match read {
         Read::Scan(range) => {
             let count = bare.scan_back(&range.start, &range.end, SCAN_ENTRIES)?;

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use weft_storage::embedded::bare::{Bare, Pairs};
 use weft_storage::{Batch, Outcome, Store};
 
-use crate::bench::report::{Latencies, round};
-use crate::bench::send::join_all;
-use crate::error::Error;
+use crate::report::{Latencies, round};
 
 /// Both, on the same disk.
 pub struct Rivals {
@@ -25,7 +25,7 @@ pub struct Measured {
 
 impl Measured {
     pub fn new() -> Self {
-        Self { latencies: Latencies::new(), count: 0, took: Duration::ZERO }
+        Self { latencies: Latencies::default(), count: 0, took: Duration::ZERO }
     }
 
     pub fn per_s(&self) -> f64 {
@@ -40,11 +40,7 @@ impl Measured {
 
     /// The store commits what each writer has, one after another, all writers at once. Commits per
     /// second.
-    pub async fn store_commits(
-        &mut self,
-        store: &Store,
-        of: Vec<Vec<Batch>>,
-    ) -> Result<f64, Error> {
+    pub async fn store_commits(&mut self, store: &Store, of: Vec<Vec<Batch>>) -> Result<f64> {
         let count = of.iter().map(Vec::len).sum();
         let began = Instant::now();
         let writers = of.into_iter().map(|batches| {
@@ -58,12 +54,12 @@ impl Measured {
                 Ok(())
             }
         });
-        join_all(writers).await?;
+        try_join_all(writers.map(tokio::spawn)).await?.into_iter().collect::<Result<Vec<()>>>()?;
         Ok(self.add(count, began.elapsed()))
     }
 
     /// The same by the library: a thread for each writer.
-    pub fn bare_commits(&mut self, bare: &Bare, of: Vec<Vec<Pairs>>) -> Result<f64, Error> {
+    pub fn bare_commits(&mut self, bare: &Bare, of: Vec<Vec<Pairs>>) -> Result<f64> {
         let count = of.iter().map(Vec::len).sum();
         let began = Instant::now();
         let latencies = &self.latencies;
@@ -80,7 +76,7 @@ impl Measured {
             };
             let writers: Vec<_> = of.into_iter().map(writer).collect();
             writers.into_iter().try_for_each(|writer| {
-                writer.join().unwrap_or_else(|_| Err(Error::Failed("a writer panicked".to_owned())))
+                writer.join().unwrap_or_else(|_| Err(anyhow!("a writer panicked")))
             })
         })?;
         Ok(self.add(count, began.elapsed()))
@@ -90,8 +86,8 @@ impl Measured {
     pub async fn reads<R>(
         &mut self,
         of: &[R],
-        read: impl AsyncFn(&R) -> Result<(), Error>,
-    ) -> Result<f64, Error> {
+        read: impl AsyncFn(&R) -> Result<()>,
+    ) -> Result<f64> {
         let began = Instant::now();
         for what in of {
             let began = Instant::now();
@@ -103,18 +99,18 @@ impl Measured {
 }
 
 /// Commits what has to be committed.
-pub async fn commit(store: &Store, batch: Batch) -> Result<(), Error> {
+pub async fn commit(store: &Store, batch: Batch) -> Result<()> {
     match store.commit(batch).await? {
         Outcome::Committed(_) => Ok(()),
         Outcome::Rejected { guard } => {
-            Err(Error::Failed(format!("guard {guard} failed: somebody else uses this store")))
+            bail!("guard {guard} failed: somebody else uses this store")
         }
     }
 }
 
 /// Fails where a read that must find something found nothing.
-pub fn found(what: Option<impl Sized>) -> Result<(), Error> {
-    what.map(drop).ok_or_else(|| Error::Failed("what was committed is not there".to_owned()))
+pub fn found(what: Option<impl Sized>) -> Result<()> {
+    what.map(drop).context("what was committed is not there")
 }
 
 /// How often the one is as fast as the other: the middle of all rounds.

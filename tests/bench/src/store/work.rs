@@ -1,5 +1,6 @@
 //! What core commits for messages in direct rooms: the same rows, guards and order.
 
+use anyhow::{Result, anyhow, bail};
 use bytes::Bytes;
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
@@ -14,7 +15,6 @@ use weft_storage::tables::{all, applied, head, inbox, journal, layout, log, rese
 use weft_storage::{Batch, Store, embedded::bare};
 
 use super::rivals::{Rivals, commit};
-use crate::error::Error;
 
 /// Bytes of a message's text.
 pub const TEXT_BYTES: usize = 200;
@@ -44,12 +44,10 @@ pub struct Room {
 }
 
 /// Makes the layout and the partitions, each with its rooms and their first messages.
-pub async fn prepare(rivals: &Rivals, count: usize) -> Result<Vec<Partition>, Error> {
+pub async fn prepare(rivals: &Rivals, count: usize) -> Result<Vec<Partition>> {
     let store = &rivals.store;
     if !store.snapshot().await?.scan(all(), 1, false).await?.is_empty() {
-        return Err(Error::Failed(
-            "there is something in this store: name an empty one".to_owned(),
-        ));
+        bail!("there is something in this store: name an empty one");
     }
     let partitions = u32::try_from(count).unwrap_or(u32::MAX);
     let made = Layout::new(partitions, 1);
@@ -75,22 +73,22 @@ pub async fn prepare(rivals: &Rivals, count: usize) -> Result<Vec<Partition>, Er
 }
 
 /// Empties the store.
-pub async fn clear(store: &Store) -> Result<(), Error> {
+pub async fn clear(store: &Store) -> Result<()> {
     let mut batch = Batch::new(rand::random());
     batch.clear_range(all().start, all().end);
     commit(store, batch).await
 }
 
 impl Partition {
-    fn new(number: u16, layout_row: Bytes) -> Result<Self, Error> {
-        let bad = |error: weft_proto::ApiError| Error::Failed(error.message);
+    fn new(number: u16, layout_row: Bytes) -> Result<Self> {
+        let bad = |error: weft_proto::ApiError| anyhow!(error.message);
         let user = |room, end| UserId::new(&format!("bench-{number}-{room}-{end}")).map_err(bad);
         let room = |index| {
             let users = [user(index, "a")?, user(index, "b")?];
             let id = RoomId::direct(&users[0], &users[1]);
             Ok(Room { id, users, head: Head::default() })
         };
-        let rooms = (0..ROOMS).map(room).collect::<Result<_, Error>>()?;
+        let rooms = (0..ROOMS).map(room).collect::<Result<_>>()?;
         let applied = Applied { owner: "bench".to_owned(), epoch: 1, ..Applied::default() };
         let random = SmallRng::seed_from_u64(number.into());
         Ok(Self { number, rooms, applied, layout_row, random })

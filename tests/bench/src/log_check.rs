@@ -14,8 +14,8 @@ pub struct LogCheck {
 }
 
 impl LogCheck {
-    /// An entry came; `number` is the sender's own count, from 0.
-    pub fn saw(&mut self, seq: u64, number: u64) {
+    /// An entry came; `number` is the sender's own count, from 0. True where it had not come before.
+    pub fn saw(&mut self, seq: u64, number: u64) -> bool {
         // The room has one sender, so its count and the log's must agree.
         if number + 1 != seq {
             self.reordered += 1;
@@ -29,7 +29,9 @@ impl LogCheck {
             self.reordered += 1;
         } else {
             self.duplicated += 1;
+            return false;
         }
+        true
     }
 
     /// How many different entries came.

@@ -1,12 +1,12 @@
 //! Guarded commits of 1, 32 and 512 entries: by one partition, and by several at once.
 
+use anyhow::Result;
 use serde::Serialize;
 
 use super::rivals::{Measured, Rivals, median_ratio};
 use super::work::Partition;
-use crate::bench::report::{Quantiles, round};
-use crate::bench::send::progress;
-use crate::error::Error;
+use crate::progress;
+use crate::report::{Quantiles, round};
 
 /// Entries of a commit, and commits of one partition in a round: some tenths of a second.
 const SCENARIOS: [(usize, usize); 3] = [(1, 100), (32, 30), (512, 4)];
@@ -38,7 +38,7 @@ pub async fn measure(
     rivals: &Rivals,
     partitions: &mut [Partition],
     rounds: u32,
-) -> Result<Vec<Commits>, Error> {
+) -> Result<Vec<Commits>> {
     let mut measured = Vec::new();
     for (entries, commits) in SCENARIOS {
         for writers in [1, partitions.len()] {
@@ -56,7 +56,7 @@ async fn scenario(
     partitions: &mut [Partition],
     (entries, commits): (usize, usize),
     rounds: u32,
-) -> Result<Commits, Error> {
+) -> Result<Commits> {
     let (mut store, mut library) = (Measured::new(), Measured::new());
     let mut ratios = Vec::new();
     for round in 0..rounds {

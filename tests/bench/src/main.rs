@@ -1,0 +1,141 @@
+//! `weft-bench`: measures a whole system of separate processes on this machine.
+//!
+//! Each run has a temporary folder, a nats-server, a core and its edges of its own, all gone at its
+//! end. What is expected of them is checked while it is measured. `WEFT_BIN` names the `weft` binary
+//! that is measured; else the workspace's own is built, with this binary's profile.
+
+mod cpu;
+mod healing;
+mod hops;
+mod limit;
+mod log_check;
+mod parts;
+mod presence;
+mod report;
+mod scan;
+mod send;
+mod store;
+mod storm;
+mod system;
+mod timeline;
+mod worker;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use weft_runtime::LogFormat;
+
+/// With glibc's allocator a quarter of core's CPU time went into it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measures Weft.
+#[derive(Parser, Debug)]
+#[command(name = "weft-bench", version)]
+struct Cli {
+    #[command(subcommand)]
+    scenario: Scenario,
+}
+
+#[derive(Subcommand, Debug)]
+enum Scenario {
+    /// Pairs of users on two edges send each other 200-byte messages.
+    ///
+    /// Checks that nothing is lost, doubled or reordered (else exit code 1) and prints one JSON
+    /// object as its last line. Before, it measures the limit: the same hops with nothing but bytes
+    /// in them.
+    Send(send::SendOptions),
+    /// What ticks and audits cost: runs with and without them in turn.
+    ///
+    /// Users send in many direct rooms at a steady rate. Checks that nothing is lost, doubled or
+    /// reordered, and prints one JSON object as its last line, with medians over the runs.
+    Healing(healing::HealingOptions),
+    /// Presence: how fast a change reaches those who watch, and what it costs.
+    ///
+    /// Simulated edges with users; some of the users change. Checks that each watcher sees each
+    /// change and that nothing is written for users who merely stay online (else exit code 1), and
+    /// prints one JSON object as its last line.
+    Presence(presence::PresenceOptions),
+    /// The store alone, without NATS: guarded commits like core's, scans and points.
+    ///
+    /// For the embedded store each is also done by its library bare, with the same keys, values and
+    /// fsyncs, in turn. Prints one JSON object as its last line.
+    Store(store::StoreOptions),
+    /// Devices lose their edge at once, and reconnect to the others.
+    ///
+    /// Three edges; all devices are at the first one, which is killed while they talk in small
+    /// groups. Checks that nobody misses an entry and nobody is seen offline meanwhile (else exit
+    /// code 1), and prints one JSON object as its last line.
+    Storm(storm::StormOptions),
+    /// A part of a measured system that no `weft` has.
+    #[command(hide = true)]
+    Part {
+        #[command(subcommand)]
+        part: Part,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+enum Part {
+    /// The limit's edge.
+    HopEdge(parts::EdgeOptions),
+    /// The limit's core.
+    HopCore(parts::CoreOptions),
+    /// An edge with or without audits.
+    Edge(parts::EdgeOptions),
+    /// A core with or without ticks.
+    Core(parts::CoreOptions),
+}
+
+fn main() -> ExitCode {
+    weft_runtime::init_telemetry("warn", LogFormat::Text);
+    match run(Cli::parse().scenario) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("weft-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(scenario: Scenario) -> Result<()> {
+    let mut one = tokio::runtime::Builder::new_current_thread();
+    let mut many = tokio::runtime::Builder::new_multi_thread();
+    // The client must leave the processor to what it measures.
+    let one = one.enable_all().build()?;
+    match scenario {
+        Scenario::Send(options) => one.block_on(until_signal(send::measure(&options))),
+        Scenario::Healing(options) => one.block_on(until_signal(healing::measure(&options))),
+        Scenario::Store(options) => one.block_on(until_signal(store::measure(&options))),
+        Scenario::Storm(options) => one.block_on(until_signal(storm::measure(&options))),
+        Scenario::Presence(options) => {
+            many.enable_all().build()?.block_on(until_signal(presence::measure(&options)))
+        }
+        Scenario::Part { part } => many.enable_all().build()?.block_on(async {
+            match part {
+                Part::HopEdge(options) => hops::run_edge(options).await,
+                Part::HopCore(options) => hops::run_core(options).await,
+                Part::Edge(options) => parts::run_edge(options).await,
+                Part::Core(options) => parts::run_core(options).await,
+            }
+        }),
+    }
+}
+
+/// Runs a measurement until it is done or a signal comes: then too its processes and its folder go.
+async fn until_signal(measure: impl Future<Output = Result<()>>) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        biased;
+        _ = tokio::signal::ctrl_c() => bail!("ended by SIGINT"),
+        _ = terminate.recv() => bail!("ended by SIGTERM"),
+        result = measure => result,
+    }
+}
+
+/// Says on standard error what is done now.
+fn progress(text: &str) {
+    eprintln!("weft-bench: {text}");
+}
