@@ -2,16 +2,14 @@
 //!
 //! One server, one connection per role, 200-byte payloads. Prints one line per hop.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use weft_nats::config::{Passwords, Secret, ServerConfig};
+use weft_harness::server::Server;
 use weft_nats::{
-    AssetOptions, Bus, BusOptions, Error, EventMessage, EventPublisher, IngestLog, IngestPublisher,
-    NatsServer, ServerOptions, Signal, Subject, assets, find_or_install,
+    Bus, Error, EventMessage, EventPublisher, IngestLog, IngestPublisher, Signal, Subject,
 };
-use weft_proto::{NodeId, RoomId, UserId};
+use weft_proto::{RoomId, UserId};
 
 const COUNT: usize = 200_000;
 const WINDOW: usize = 4_096;
@@ -22,25 +20,10 @@ fn report(what: &str, count: usize, started: Instant) {
     println!("{what}: {count} in {took:.2?} = {rate:.0}/s");
 }
 
-async fn connect(server: &NatsServer, role: &'static str) -> Result<Bus, Error> {
-    let node = NodeId::new("bench").map_err(|_| Error::Malformed("node"))?;
-    let (user, password) = (role.to_owned(), "p".to_owned());
-    Bus::connect(&BusOptions { url: server.url(), user, password, role, node }).await
-}
-
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let cache = std::env::var_os("WEFT_CACHE").map_or_else(std::env::temp_dir, PathBuf::from);
-    let dir = tempfile::tempdir()?;
-    let secret = || Secret::Value("p".to_owned());
-    let passwords =
-        Passwords { edge: secret(), core: secret(), presence: secret(), admin: secret() };
-    let config = ServerConfig { partitions: 1, passwords, bots: Vec::new() };
-    let binary = find_or_install(&cache).await?;
-    let dir = dir.path().to_owned();
-    let server = NatsServer::start(ServerOptions { binary, dir, port: None, config }).await?;
-    let (core, edge) = (connect(&server, "core").await?, connect(&server, "edge").await?);
-    assets::ensure(&core, &AssetOptions { partitions: 1, ..AssetOptions::default() }).await?;
+    let mut server = Server::new(1).await;
+    let (core, edge) = (server.bus("core", "bench").await, server.bus("edge", "bench").await);
 
     publish(&edge).await?;
     read(&core).await?;

@@ -177,33 +177,11 @@ impl Served {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
-    use weft_nats::config::{Passwords, Secret, ServerConfig};
-    use weft_nats::{BusOptions, NatsServer, ServerOptions, find_or_install};
-    use weft_proto::{ErrorCode, NodeId};
+    use weft_harness::server::Server;
+    use weft_proto::ErrorCode;
 
     use super::super::testing::World;
     use super::*;
-
-    fn cache_dir() -> PathBuf {
-        let named = std::env::var_os("WEFT_CACHE").map(PathBuf::from);
-        let cache = || std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        let home = || std::env::home_dir().map(|home| home.join(".cache"));
-        let folder = named.or_else(|| cache().or_else(home).map(|cache| cache.join("weft")));
-        folder.expect("a cache folder")
-    }
-
-    async fn bus(server: &NatsServer, role: &'static str) -> Bus {
-        let options = BusOptions {
-            url: server.url(),
-            user: role.into(),
-            role,
-            node: NodeId::new("n").expect("id"),
-            password: format!("{role}-password"),
-        };
-        Bus::connect(&options).await.expect("connect")
-    }
 
     /// Logs alice in twice on the phone, and on a tablet, which the new password ends, then out:
     /// the devices that edges hear of.
@@ -235,19 +213,8 @@ mod tests {
 
     #[tokio::test]
     async fn edges_and_presence_nodes_get_answers_over_nats() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let secret = |role: &str| Secret::Value(format!("{role}-password"));
-        let passwords = Passwords {
-            edge: secret("edge"),
-            core: secret("core"),
-            presence: secret("presence"),
-            admin: secret("admin"),
-        };
-        let binary = find_or_install(&cache_dir()).await.expect("nats-server");
-        let config = ServerConfig { partitions: 1, passwords, bots: Vec::new() };
-        let options = ServerOptions { binary, dir: dir.path().into(), port: None, config };
-        let server = NatsServer::start(options).await.expect("start");
-        let (core, edge) = (bus(&server, "core").await, bus(&server, "edge").await);
+        let mut server = Server::bare(1).await;
+        let (core, edge) = (server.bus("core", "n").await, server.bus("edge", "n").await);
         let context = World::new().await.context;
         let services = super::start(Arc::new(context), &core).await.expect("start");
 
@@ -279,7 +246,7 @@ mod tests {
         let get = svc::GetStatus { token: token.clone() };
         assert_eq!(edge.call(&get).await.expect("get"), chosen);
         let active = svc::Active { user: "alice".into(), last_active_ms: 7 };
-        let presence = bus(&server, "presence").await;
+        let presence = server.bus("presence", "n").await;
         presence.call(&svc::NoteActive { users: vec![active] }).await.expect("active");
         let kept = presence.call(&svc::LoadStatuses { users }).await.expect("load").users;
         assert_eq!(kept, [svc::KeptStatus { chosen: Some(chosen), last_active_ms: 7 }]);

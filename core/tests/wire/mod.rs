@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use weft_core::{Assignment, Core, CoreOptions, QuotaLimits, StorePatience, TICK_INTERVAL};
-use weft_nats::config::{Passwords, Secret, ServerConfig};
+use weft_harness::server::{Server, user};
+use weft_harness::system::copy_folder;
+pub use weft_harness::wait::{eventually, soon};
 use weft_nats::{
-    AssetOptions, Bus, BusOptions, Filter, IngestLog, IngestPublisher, IngestSignals, LogInfo,
-    NatsServer, ServerOptions, Signal, Subscription, find_or_install,
+    AssetOptions, Bus, Filter, IngestLog, IngestPublisher, IngestSignals, LogInfo, Signal,
+    Subscription,
 };
 use weft_proto::kind::Text;
-use weft_proto::{Body, ClientId, NodeId, RoomId, Tick, UserId};
+use weft_proto::{Body, ClientId, NodeId, RoomId, Tick};
 use weft_runtime::{Clock, SystemClock};
 use weft_storage::memory::Memory;
 use weft_storage::tables::account::{self, Account};
@@ -24,32 +24,8 @@ use weft_storage::tables::log::{self, Limit};
 use weft_storage::{Batch, Store};
 
 const ROOM: &str = "alice~bob";
-/// Longer than anything should take: a test that waits so long has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// After so long without an answer a command is sent again.
 const RESEND_AFTER: Duration = Duration::from_secs(2);
-
-fn cache_dir() -> PathBuf {
-    let named = std::env::var_os("WEFT_CACHE").map(PathBuf::from);
-    let cache = || std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || std::env::home_dir().map(|home| home.join(".cache"));
-    let folder = named.or_else(|| cache().or_else(home).map(|cache| cache.join("weft")));
-    folder.expect("a cache folder")
-}
-
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("never: {what}"))
-}
-
-/// Waits for a condition.
-pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let wait = async {
-        while !condition().await {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    soon(what, wait).await;
-}
 
 /// The machine's clock, and by how much it is off.
 #[derive(Default)]
@@ -69,31 +45,15 @@ pub struct Fixture {
     pub store: Store,
     /// Core's.
     pub clock: Arc<OffClock>,
-    server: Option<NatsServer>,
-    options: ServerOptions,
-    // Last, so that the server is gone before its folder.
-    dir: tempfile::TempDir,
+    // Last, so that its users are gone before it.
+    server: Server,
 }
 
 impl Fixture {
     pub async fn new() -> Self {
         let clock = Arc::new(OffClock::default());
-        let dir = tempfile::tempdir().expect("a folder");
-        let secret = |role: &str| Secret::Value(format!("{role}-password"));
-        let passwords = Passwords {
-            edge: secret("edge"),
-            core: secret("core"),
-            presence: secret("presence"),
-            admin: secret("admin"),
-        };
-        let binary = find_or_install(&cache_dir()).await.expect("nats-server");
-        let config = ServerConfig { partitions: 1, passwords, bots: Vec::new() };
-        let nats_dir = dir.path().join("nats");
-        std::fs::create_dir(&nats_dir).expect("a folder");
-        let mut options = ServerOptions { binary, dir: nats_dir, port: None, config };
-        let server = NatsServer::start(options.clone()).await.expect("start");
-        options.port = Some(server.port());
-        let (core_bus, edge_bus) = (bus(&server, "core").await, bus(&server, "edge").await);
+        let server = Server::bare(1).await;
+        let (core_bus, edge_bus) = (server.bus("core", "n").await, server.bus("edge", "n").await);
         let store = Store::new(Memory::new());
         let assets = AssetOptions { partitions: 1, ..AssetOptions::default() };
         let first = core_options(&core_bus, ("c1", &clock), store.clone(), &assets);
@@ -104,8 +64,7 @@ impl Fixture {
         }
         store.commit(batch).await.expect("commit");
         soon("the partition", core.ready()).await.expect("ready");
-        let (core, server) = (Some(core), Some(server));
-        Self { core_bus, assets, edge_bus, core, store, clock, server, options, dir }
+        Self { core_bus, assets, edge_bus, core: Some(core), store, clock, server }
     }
 
     pub async fn end(mut self) {
@@ -131,32 +90,32 @@ impl Fixture {
 
     /// A connection of another part.
     pub async fn bus(&self, role: &'static str) -> Bus {
-        bus(self.server.as_ref().expect("running"), role).await
+        self.server.bus(role, "n").await
     }
 
     pub async fn stop_server(&mut self) {
-        self.server.take().expect("running").stop().await;
+        self.server.stop().await;
     }
 
     pub async fn start_server(&mut self) {
-        self.server = Some(NatsServer::start(self.options.clone()).await.expect("start"));
+        self.server.restart().await;
     }
 
     /// Copies the server's files.
     pub fn copy_files(&self) -> PathBuf {
-        let copy = self.dir.path().join("copy");
-        copy_folder(&self.options.dir, &copy);
+        let copy = self.server.folder().path().join("copy");
+        copy_folder(&self.server.options.dir, &copy).expect("copy");
         copy
     }
 
     pub fn put_back(&self, copy: &Path) {
-        std::fs::remove_dir_all(&self.options.dir).expect("remove");
-        copy_folder(copy, &self.options.dir);
+        std::fs::remove_dir_all(&self.server.options.dir).expect("remove");
+        copy_folder(copy, &self.server.options.dir).expect("copy");
     }
 
     /// Asks JetStream as the admin; its answer.
     pub async fn ask(&self, verb: &str, body: &str) -> String {
-        soon(verb, ask(self.options.port.expect("a port"), verb, body)).await
+        self.server.ask(verb, body).await
     }
 
     /// As [`ask`](Self::ask), where the answer has to be a yes.
@@ -284,57 +243,6 @@ fn core_options(
     }
 }
 
-fn user(name: &str) -> UserId {
-    UserId::new(name).expect("id")
-}
-
 fn room() -> RoomId {
     RoomId::new(ROOM).expect("id")
-}
-
-async fn bus(server: &NatsServer, role: &'static str) -> Bus {
-    let options = BusOptions {
-        url: server.url(),
-        user: role.into(),
-        role,
-        node: NodeId::new("n").expect("id"),
-        password: format!("{role}-password"),
-    };
-    Bus::connect(&options).await.expect("connect")
-}
-
-/// By hand: no part of Weft may delete a stream.
-async fn ask(port: u16, verb: &str, body: &str) -> String {
-    let mut stream =
-        BufReader::new(TcpStream::connect(("127.0.0.1", port)).await.expect("connect"));
-    let request = format!(
-        "CONNECT {{\"verbose\":false,\"user\":\"admin\",\"pass\":\"admin-password\"}}\r\n\
-         SUB _INBOX_admin.1 1\r\nPUB $JS.API.{verb} _INBOX_admin.1 {}\r\n{body}\r\n",
-        body.len()
-    );
-    stream.get_mut().write_all(request.as_bytes()).await.expect("write");
-    loop {
-        let mut line = String::new();
-        assert_ne!(stream.read_line(&mut line).await.expect("read"), 0, "the server hung up");
-        assert!(!line.starts_with("-ERR"), "{line}");
-        if line.starts_with("MSG ") {
-            let length = line.trim_end().rsplit(' ').next().expect("a length");
-            let mut answer = vec![0; length.parse().expect("a number")];
-            stream.read_exact(&mut answer).await.expect("read");
-            return String::from_utf8(answer).expect("text");
-        }
-    }
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for entry in std::fs::read_dir(from).expect("a folder") {
-        let entry = entry.expect("an entry");
-        let target = to.join(entry.file_name());
-        if entry.file_type().expect("a type").is_dir() {
-            copy_folder(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).expect("copy");
-        }
-    }
 }

@@ -2,19 +2,17 @@
 
 use std::net::SocketAddr;
 
-use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::protocol::Role;
-use tokio_tungstenite::tungstenite::{Message, handshake::client::generate_key};
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use weft_harness::http::{Answer, call_raw};
+use weft_harness::socket::{Closed, Socket};
 
 use crate::common::soon;
 
 pub struct Client {
-    pub socket: WebSocketStream<TcpStream>,
+    pub socket: Socket,
     /// The newest that came by itself or with a sync.
     pub cursor: String,
     last_id: u64,
@@ -22,14 +20,10 @@ pub struct Client {
 
 impl Client {
     pub async fn connect(edge: SocketAddr) -> Self {
-        let mut request = format!("ws://{edge}/v1/ws").into_client_request().expect("request");
-        let protocol = "weft.v1".parse().expect("header");
-        request.headers_mut().insert("Sec-WebSocket-Protocol", protocol);
-        let tcp = TcpStream::connect(edge).await.expect("connect");
-        tcp.set_nodelay(true).expect("nodelay");
-        let (socket, answer) =
-            tokio_tungstenite::client_async(request, tcp).await.expect("upgrade");
-        assert_eq!(answer.headers()["Sec-WebSocket-Protocol"], "weft.v1");
+        Self::over(Socket::open(edge).await.expect("a socket"))
+    }
+
+    fn over(socket: Socket) -> Self {
         Self { socket, cursor: String::new(), last_id: 100 }
     }
 
@@ -38,7 +32,7 @@ impl Client {
     }
 
     pub async fn send_text(&mut self, text: &str) {
-        self.socket.send(Message::text(text)).await.expect("send");
+        self.socket.send_text(text).await.expect("send");
     }
 
     /// The next frame that is no `cursor`, or the code with which the socket was closed.
@@ -72,16 +66,8 @@ impl Client {
 
     /// The next frame, or the code with which the socket was closed.
     async fn any_or_close(&mut self) -> Result<Value, u16> {
-        loop {
-            match soon("a frame", self.socket.next()).await {
-                Some(Ok(Message::Text(text))) => {
-                    return Ok(serde_json::from_str(&text).expect("json"));
-                }
-                Some(Ok(Message::Close(Some(frame)))) => return Err(frame.code.into()),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                other => panic!("{other:?}"),
-            }
-        }
+        let frame = soon("a frame", self.socket.next()).await;
+        frame.map_err(|error| Closed::code_in(&error).unwrap_or_else(|| panic!("{error:#}")))
     }
 
     pub async fn next(&mut self) -> Value {
@@ -159,8 +145,7 @@ pub async fn http(
     token: Option<&str>,
     body: &[u8],
 ) -> (u16, Value) {
-    let (head, body) = http_with_head(edge, method, path, token, body).await;
-    let status = head.split(' ').nth(1).and_then(|word| word.parse().ok()).expect("a status");
+    let Answer { status, body, .. } = answer(edge, method, path, token, body).await;
     (status, body)
 }
 
@@ -172,23 +157,18 @@ pub async fn http_with_head(
     token: Option<&str>,
     body: &[u8],
 ) -> (String, Value) {
-    let mut tcp = TcpStream::connect(edge).await.expect("connect");
-    let authorization =
-        token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{authorization}\
-         Content-Length: {}\r\n\r\n",
-        body.len()
-    );
-    tcp.write_all(head.as_bytes()).await.expect("write");
-    // The edge may answer and shut its side before it has read everything.
-    let _ = tcp.write_all(body).await;
-    let mut answer = Vec::new();
-    soon("an answer", tcp.read_to_end(&mut answer)).await.expect("read");
-    let answer = String::from_utf8(answer).expect("text");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-    let body = if body.is_empty() { Value::Null } else { serde_json::from_str(body).expect(body) };
-    (head.to_lowercase(), body)
+    let Answer { head, body, .. } = answer(edge, method, path, token, body).await;
+    (head, body)
+}
+
+async fn answer(
+    edge: SocketAddr,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    body: &[u8],
+) -> Answer {
+    call_raw(edge, method, path, token, body).await.expect("an answer")
 }
 
 /// Asks for a socket: the connection, and the head of the answer.
@@ -222,6 +202,5 @@ pub async fn raw(edge: SocketAddr) -> TcpStream {
 
 /// Takes a raw socket over as a client.
 pub async fn over(tcp: TcpStream) -> Client {
-    let socket = WebSocketStream::from_raw_socket(tcp, Role::Client, None).await;
-    Client { socket, cursor: String::new(), last_id: 100 }
+    Client::over(Socket::over(tcp).await)
 }

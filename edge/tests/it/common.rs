@@ -1,21 +1,18 @@
 //! A server, a fake core and an edge, each test its own.
 
-use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use tokio::sync::OnceCell;
 use weft_edge::{Edge, EdgeOptions, Limits};
-use weft_nats::config::{Passwords, Secret, ServerConfig};
-use weft_nats::{AssetOptions, Bus, BusOptions, NatsServer, ServerOptions, assets};
+use weft_harness::server::Server;
+pub use weft_harness::server::{room, user};
+pub use weft_harness::wait::{PATIENCE, eventually, soon};
+use weft_nats::Bus;
+use weft_proto::NodeId;
 use weft_proto::token::{Claims, TOKEN_AUDIENCE};
-use weft_proto::{NodeId, RoomId, UserId};
 
 use crate::client::{Client, http};
 use crate::core::Core;
-
-/// Longer than anything should take: a test that waits so long has failed.
-pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A key pair for tests alone: PKCS#8, and the public half.
 const PRIVATE: [u8; 48] = [
@@ -28,14 +25,6 @@ pub const PUBLIC: [u8; 32] = [
     0xe8, 0x07, 0x85, 0x20, 0x8c, 0xc3, 0xfd, 0x37, 0x95, 0xbe, 0xe5, 0xab, 0xf9, 0xf7, 0x1e, 0xd3,
 ];
 pub const KID: &str = "k1";
-
-pub fn user(name: &str) -> UserId {
-    UserId::new(name).expect("user id")
-}
-
-pub fn room(name: &str) -> RoomId {
-    RoomId::new(name).expect("room id")
-}
 
 pub fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
@@ -60,28 +49,13 @@ pub fn token_until(name: &str, device: &str, expires_at_s: u64, kid: &str) -> St
     jsonwebtoken::encode(&header, &claims, &EncodingKey::from_ed_der(&PRIVATE)).expect("sign")
 }
 
-fn cache_dir() -> PathBuf {
-    let named = std::env::var_os("WEFT_CACHE").map(PathBuf::from);
-    let cache = || std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || std::env::home_dir().map(|home| home.join(".cache"));
-    named.or_else(|| cache().or_else(home).map(|cache| cache.join("weft"))).expect("a cache folder")
-}
-
-async fn binary() -> PathBuf {
-    static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
-    let find = || async { weft_nats::find_or_install(&cache_dir()).await.expect("nats-server") };
-    BINARY.get_or_init(find).await.clone()
-}
-
 /// nats-server, core and one edge.
 pub struct World {
     pub edge: Edge,
     pub core: Core,
     pub edge_bus: Bus,
-    server: Option<NatsServer>,
-    options: ServerOptions,
-    // Last, so that the server is gone before its folder.
-    _dir: tempfile::TempDir,
+    // Last, so that its users are gone before it.
+    server: Server,
 }
 
 impl World {
@@ -101,25 +75,11 @@ impl World {
 
     /// Prepares core before the edge starts, and does not wait for it.
     pub async fn begin(limits: Limits, prepare: impl FnOnce(&Core)) -> Self {
-        let dir = tempfile::tempdir().expect("a folder");
-        let secret = |role: &str| Secret::Value(format!("{role}-password"));
-        let passwords = Passwords {
-            edge: secret("edge"),
-            core: secret("core"),
-            presence: secret("presence"),
-            admin: secret("admin"),
-        };
-        let config = ServerConfig { partitions: 1, passwords, bots: Vec::new() };
-        let mut options =
-            ServerOptions { binary: binary().await, dir: dir.path().into(), port: None, config };
-        let server = NatsServer::start(options.clone()).await.expect("start");
-        options.port = Some(server.port());
-        let core_bus = bus(&server, "core").await;
-        let asset_options = AssetOptions { partitions: 1, ..AssetOptions::default() };
-        assets::ensure(&core_bus, &asset_options).await.expect("assets");
+        let server = Server::new(1).await;
+        let core_bus = server.bus("core", "core-1").await;
         let core = Core::start(core_bus).await;
         prepare(&core);
-        let edge_bus = bus(&server, "edge").await;
+        let edge_bus = server.bus("edge", "edge-1").await;
         let edge = Edge::start(EdgeOptions {
             bus: edge_bus.clone(),
             node: NodeId::new("edge-1").expect("node"),
@@ -131,7 +91,7 @@ impl World {
         })
         .await
         .expect("edge");
-        Self { edge, core, edge_bus, server: Some(server), options, _dir: dir }
+        Self { edge, core, edge_bus, server }
     }
 
     pub async fn get(&self, path: &str, token: Option<&str>) -> (u16, serde_json::Value) {
@@ -167,40 +127,14 @@ impl World {
 
     /// A connection of another part.
     pub async fn bus(&self, role: &'static str) -> Bus {
-        bus(self.server.as_ref().expect("running"), role).await
+        self.server.bus(role, &format!("{role}-1")).await
     }
 
     pub async fn kill_nats(&mut self) {
-        self.server.take().expect("running").kill().await;
+        self.server.kill().await;
     }
 
     pub async fn restart_nats(&mut self) {
-        self.server = Some(NatsServer::start(self.options.clone()).await.expect("restart"));
+        self.server.restart().await;
     }
-}
-
-async fn bus(server: &NatsServer, role: &'static str) -> Bus {
-    let options = BusOptions {
-        url: server.url(),
-        user: role.to_owned(),
-        password: format!("{role}-password"),
-        role,
-        node: NodeId::new(&format!("{role}-1")).expect("node"),
-    };
-    Bus::connect(&options).await.expect("connect")
-}
-
-/// Waits for a condition.
-pub async fn eventually<F: AsyncFnMut() -> bool>(what: &str, mut condition: F) {
-    let wait = async {
-        while !condition().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never: {what}"));
-}
-
-/// Waits for a future.
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("never: {what}"))
 }

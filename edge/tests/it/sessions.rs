@@ -48,7 +48,7 @@ async fn bad_requests_are_answered_and_the_socket_stays() {
         let answer = client.next().await;
         assert_eq!((&answer["id"], &answer["error"]["code"]), (&Value::Null, &json!(code)));
     }
-    client.socket.send_binary().await;
+    client.socket.send_message(Message::binary(b"{}".to_vec())).await.expect("send");
     assert_eq!(client.next().await["error"]["code"], "bad_encoding");
     let again = client.request(json!({ "type": "hello", "token": token("alice") })).await;
     assert_eq!(again["error"]["code"], "bad_request");
@@ -57,17 +57,6 @@ async fn bad_requests_are_answered_and_the_socket_stays() {
     let nowhere = client.request(json!({ "type": "history", "room": "nowhere" })).await;
     assert_eq!(nowhere["error"]["code"], "no_such_room");
     assert_eq!(client.request(json!({ "type": "ping" })).await["type"], "pong");
-}
-
-trait SendBinary {
-    async fn send_binary(&mut self);
-}
-
-impl SendBinary for tokio_tungstenite::WebSocketStream<tokio::net::TcpStream> {
-    async fn send_binary(&mut self) {
-        let frame = Message::binary(b"{}".to_vec());
-        futures_util::SinkExt::send(self, frame).await.expect("send");
-    }
 }
 
 #[tokio::test]
@@ -241,9 +230,9 @@ async fn a_goodbye_is_answered_with_the_same_code() {
     for code in [1000, 1001, 4999] {
         for mut client in [world.socket().await, world.session("alice").await] {
             let frame = CloseFrame { code: code.into(), reason: "bye".into() };
-            client.socket.close(Some(frame)).await.expect("sent");
+            client.socket.stream().close(Some(frame)).await.expect("sent");
             assert_eq!(client.close_code().await, code);
-            assert!(soon("the end", client.socket.next()).await.is_none(), "a clean end");
+            assert!(soon("the end", client.socket.stream().next()).await.is_none(), "a clean end");
         }
     }
     // Also behind answers that the client has not read yet.
@@ -251,10 +240,10 @@ async fn a_goodbye_is_answered_with_the_same_code() {
     for _ in 0..50 {
         client.begin(json!({ "type": "rooms" })).await;
     }
-    client.socket.close(None).await.expect("sent");
+    client.socket.stream().close(None).await.expect("sent");
     let last = async {
         let mut last = None;
-        while let Some(message) = client.socket.next().await {
+        while let Some(message) = client.socket.stream().next().await {
             last = Some(message.expect("a clean end"));
         }
         last
@@ -286,7 +275,7 @@ async fn a_slow_reader_gets_its_code_for_a_bounded_time() {
     drop(other);
     world.edge.drain(Duration::from_secs(20)).await;
     let mut frames = 0;
-    while let Some(Ok(Message::Text(_))) = soon("the end", too_late.socket.next()).await {
+    while let Some(Ok(Message::Text(_))) = soon("the end", too_late.socket.stream().next()).await {
         frames += 1;
     }
     assert!(frames < 100, "everything fitted: the test is too small");
@@ -318,7 +307,8 @@ async fn who_says_much_and_reads_the_answers_is_no_slow_reader() {
         ..Limits::default()
     };
     let world = World::with(limits).await;
-    let (mut sink, mut stream) = world.session("alice").await.socket.split();
+    let mut alice = world.session("alice").await;
+    let (mut sink, mut stream) = alice.socket.stream().split();
     let ping = |id: u64| Message::text(json!({ "id": id, "type": "ping" }).to_string());
     let say = async {
         let began = std::time::Instant::now();

@@ -98,7 +98,7 @@ async fn the_oldest_stranger_makes_way() {
     assert_eq!(alice.request(json!({ "type": "ping" })).await["type"], "pong");
     // Those who waited longest are gone, long before their time.
     assert_eq!(rest(idle.remove(0)).await, "");
-    let ended = soon("the end", futures_util::StreamExt::next(&mut mute[0].socket)).await;
+    let ended = soon("the end", futures_util::StreamExt::next(mute[0].socket.stream())).await;
     assert!(!matches!(ended, Some(Ok(_))), "{ended:?}");
 }
 

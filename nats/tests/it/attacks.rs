@@ -28,7 +28,7 @@ async fn log_of(core: &Bus, count: u64) -> Vec<IngestMessage> {
 async fn a_bot_speaks_as_itself_and_is_known_as_an_outsider() {
     let fixture = Fixture::new(1).await;
     let core = fixture.bus("core", "c").await;
-    let mut bot = Raw::connect(fixture.port(), "bot").await;
+    let mut bot = Raw::connect(&fixture, "bot").await;
     bot.subscribe("_INBOX_bot.>").await;
     let headers = b"NATS/1.0\r\nWeft-Id: 1\r\nWeft-Reply: t1\r\n\r\n";
     bot.publish(b"weft.in.bot.public", "_INBOX_bot.1", headers, b"hello").await;
@@ -52,7 +52,7 @@ async fn a_bot_speaks_as_itself_and_is_known_as_an_outsider() {
 async fn a_bot_can_neither_publish_as_another_nor_name_a_partition() {
     let fixture = Fixture::new(1).await;
     let core = fixture.bus("core", "c").await;
-    let mut bot = Raw::connect(fixture.port(), "bot").await;
+    let mut bot = Raw::connect(&fixture, "bot").await;
     for subject in [
         "weft.in.alice.public",
         "weft.in.eve.public",
@@ -93,12 +93,12 @@ async fn a_reply_subject_reaches_nobody_else() {
     let mut events = admin.subscribe_wildcard(&Filter::AllEvents).await.expect("subscribe");
     edge.flush().await.expect("flush");
     admin.flush().await.expect("flush");
-    let mut eve = Raw::connect(fixture.port(), "eve").await;
+    let mut eve = Raw::connect(&fixture, "eve").await;
     for subject in ["weft.ack.u.eve.*", "weft.u.eve", "weft.ev.*.group.*", "_INBOX_eve.>"] {
         eve.subscribe(subject).await;
     }
     eve.sync().await;
-    let mut bot = Raw::connect(fixture.port(), "bot").await;
+    let mut bot = Raw::connect(&fixture, "bot").await;
     let replies = [
         "weft.p.0.alice.public",
         "weft.x.0.alice.public",
@@ -131,7 +131,7 @@ async fn a_reply_subject_reaches_nobody_else() {
 async fn no_header_makes_a_bot_an_insider_or_reaches_an_edge() {
     let fixture = Fixture::new(1).await;
     let core = fixture.bus("core", "c").await;
-    let mut bot = Raw::connect(fixture.port(), "bot").await;
+    let mut bot = Raw::connect(&fixture, "bot").await;
     let blocks: [&[u8]; 5] = [
         b"NATS/1.0\r\nWeft-Reply: e1.t1\r\n\r\n",
         // Without its end, the line that the server appends becomes part of the last value.
@@ -157,7 +157,7 @@ async fn no_header_makes_a_bot_an_insider_or_reaches_an_edge() {
 async fn a_message_that_cannot_be_parsed_is_returned_as_such() {
     let fixture = Fixture::new(1).await;
     let core = fixture.bus("core", "c").await;
-    let mut bot = Raw::connect(fixture.port(), "admin").await;
+    let mut bot = Raw::connect(&fixture, "admin").await;
     bot.subscribe("_INBOX_admin.>").await;
     let bad: [(&[u8], &[u8], Problem); 4] = [
         (b"weft.x.0.bot.public", b"NATS/1.0\r\nWeft-Id: \xff\xfe\r\n\r\n", Problem::Headers),
@@ -189,15 +189,15 @@ async fn a_message_that_cannot_be_parsed_is_returned_as_such() {
                 Ok(message) => break message,
                 Err(error) if error.is_retryable() => {
                     let next = reader.next_seq();
-                    reader = soon("a reader", async {
+                    let reading = Box::pin(async {
                         loop {
                             match log.read_from(next, 0).await {
                                 Ok(reader) => return reader,
                                 Err(error) => assert!(error.is_retryable(), "{error}"),
                             }
                         }
-                    })
-                    .await;
+                    });
+                    reader = soon("a reader", reading).await;
                 }
                 Err(error) => panic!("{error}"),
             }
@@ -239,7 +239,7 @@ async fn a_stretch_that_cannot_be_parsed_is_read_in_bulk() {
     const BAD: u64 = 2_000;
     let fixture = Fixture::new(2).await;
     let core = fixture.bus("core", "c").await;
-    let mut admin = Raw::connect(fixture.port(), "admin").await;
+    let mut admin = Raw::connect(&fixture, "admin").await;
     admin.subscribe("_INBOX_admin.>").await;
     for number in 0..BAD {
         let block: &[u8] =
@@ -315,7 +315,7 @@ async fn nobody_reads_what_is_not_theirs() {
         ("core", &["_INBOX_edge.>", "_INBOX.>", ">", "$SYS.>"][..]),
     ];
     for (name, subjects) in forbidden {
-        let mut raw = Raw::connect(fixture.port(), name).await;
+        let mut raw = Raw::connect(&fixture, name).await;
         for subject in subjects {
             raw.errors.clear();
             raw.subscribe(subject).await;
@@ -336,7 +336,7 @@ async fn a_service_reply_reaches_its_caller_alone() {
     services.handle(1, async |_: GetKeys| Ok(Keys::default())).await.expect("handle");
     core.flush().await.expect("flush");
     // On NATS's default inbox, as far as anybody may listen there.
-    let mut eve = Raw::connect(fixture.port(), "eve").await;
+    let mut eve = Raw::connect(&fixture, "eve").await;
     eve.subscribe("_INBOX_eve.>").await;
     eve.sync().await;
     assert_eq!(edge.call(&GetKeys {}).await, Ok(Keys::default()));
@@ -348,7 +348,7 @@ async fn a_service_reply_reaches_its_caller_alone() {
 #[tokio::test]
 async fn an_edge_has_no_rights_of_core() {
     let fixture = Fixture::new(1).await;
-    let mut edge = Raw::connect(fixture.port(), "edge").await;
+    let mut edge = Raw::connect(&fixture, "edge").await;
     for subject in [
         "weft.x.0.bot.public",
         "weft.ev.0.group.public",

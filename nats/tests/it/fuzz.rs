@@ -31,7 +31,7 @@ async fn header_blocks_of_a_bot() {
     let until = Instant::now() + duration();
     let (mut tried, mut next_outside, mut next_inside) = (0, 1, 1);
     while tried == 0 || Instant::now() < until {
-        let mut bot = Raw::connect(fixture.port(), "bot").await;
+        let mut bot = Raw::connect(&fixture, "bot").await;
         bot.subscribe("_INBOX_bot.>").await;
         for block in sample(&BLOCKS, ROUND) {
             bot.publish(b"weft.in.bot.public", "_INBOX_bot.1", &block, b"x").await;

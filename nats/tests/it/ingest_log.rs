@@ -125,7 +125,7 @@ async fn a_hole_is_said_and_skipped_only_where_that_is_asked_for() {
 
     // Somebody removes a message out of the middle.
     sender.send(10).await;
-    let admin = crate::raw::Raw::connect(fixture.port(), "admin");
+    let admin = crate::raw::Raw::connect(&fixture, "admin");
     let mut admin = admin.await;
     admin.subscribe("_INBOX_admin.1").await;
     let delete = b"$JS.API.STREAM.MSG.DELETE.WEFT_IN_0";
@@ -166,7 +166,7 @@ async fn a_deleted_consumer_is_noticed() {
     sender.send(3).await;
     let mut reader = log.read_from(1, 0).await.expect("reader");
     read(&mut reader, 1..=3).await;
-    let mut admin = crate::raw::Raw::connect(fixture.port(), "admin").await;
+    let mut admin = crate::raw::Raw::connect(&fixture, "admin").await;
     admin.subscribe("_INBOX_admin.1").await;
     admin.publish(b"$JS.API.CONSUMER.NAMES.WEFT_IN_0", "_INBOX_admin.1", b"", b"").await;
     let names = String::from_utf8(admin.message().await.1).expect("text");

@@ -46,7 +46,7 @@ async fn publish(bot: &mut Raw, headers: &[u8], payload: &[u8]) {
 async fn a_message_that_is_relayed_twice_has_the_same_id_twice() {
     let fixture = Fixture::new(1).await;
     let core = fixture.bus("core", "c").await;
-    let mut bot = Raw::connect(fixture.port(), "bot").await;
+    let mut bot = Raw::connect(&fixture, "bot").await;
     bot.subscribe("_INBOX_bot.>").await;
     let id = b"NATS/1.0\r\nWeft-Id: 01ARZ3NDEKTSV4RRFFQ69G5FAV\r\nX: y\r\n\r\n";
     // Nobody makes core think that it made an id.
@@ -71,7 +71,7 @@ async fn a_message_that_is_relayed_twice_has_the_same_id_twice() {
 async fn the_bell_rings_for_a_message_and_does_not_bring_it() {
     let fixture = Fixture::new(1).await;
     let core = fixture.bus("core", "c").await;
-    let mut bot = Raw::connect(fixture.port(), "bot").await;
+    let mut bot = Raw::connect(&fixture, "bot").await;
     bot.subscribe("_INBOX_bot.>").await;
     let mut outside = OutsideLog::open(&core, 0);
     // Nothing there: it comes back by itself.
@@ -92,7 +92,7 @@ async fn the_bell_rings_for_a_message_and_does_not_bring_it() {
 #[tokio::test]
 async fn a_full_stream_refuses_other_systems_alone() {
     let fixture = Fixture::new(1).await;
-    let mut bot = Raw::connect(fixture.port(), "bot").await;
+    let mut bot = Raw::connect(&fixture, "bot").await;
     bot.subscribe("_INBOX_bot.>").await;
     let large = vec![b'x'; 1_400_000];
     let mut refused = false;
@@ -103,7 +103,7 @@ async fn a_full_stream_refuses_other_systems_alone() {
         assert!(refused || answer.contains("WEFT_OUT_0"), "{answer}");
     }
     assert!(refused, "64 MiB are enough");
-    let mut edge = Raw::connect(fixture.port(), "edge").await;
+    let mut edge = Raw::connect(&fixture, "edge").await;
     edge.subscribe("_INBOX_edge.>").await;
     edge.publish(b"weft.in.alice.public", "_INBOX_edge.1", b"", b"x").await;
     assert!(String::from_utf8_lossy(&edge.message().await.1).contains("WEFT_IN_0"));

@@ -189,7 +189,7 @@ async fn everybody_may_do_what_the_page_says() {
     let fixture = Fixture::new(1).await;
     let mut users = Vec::new();
     for (name, _) in USERS {
-        users.push(Raw::connect(fixture.port(), name).await);
+        users.push(Raw::connect(&fixture, name).await);
     }
     let mut page = HEAD.to_owned();
     for (name, what) in USERS {

@@ -24,6 +24,7 @@ use weft_nats::{Bus, Filter};
 
 use self::crowd::Crowd;
 use self::groups::{Groups, room};
+use crate::cpu::resident_bytes;
 use crate::log_check::LogCheck;
 use crate::progress;
 use crate::report::{Latencies, Quantiles, print, round};
@@ -72,6 +73,8 @@ struct Report {
     presence_messages_per_user: f64,
     /// Keys of users that the edges wrote.
     presence_writes_per_user: f64,
+    /// Memory of their edge, before the kill.
+    edge_bytes_per_session: f64,
     /// Until each device's first `synced`.
     resumed_after_s: Quantiles,
     /// Devices that did not come back.
@@ -115,7 +118,10 @@ pub async fn measure(options: &StormOptions) -> Result<()> {
 async fn storm(options: &StormOptions, system: &System) -> Result<Report> {
     let admin = connect(system, "admin", "bench").await?;
     let groups = Groups { devices: options.devices as usize };
+    let resident = || resident_bytes(system.process("edge-0").pid()?);
+    let empty_bytes = resident()?;
     let mut crowd = Crowd::gather(groups, system.edges()).await?;
+    let session_bytes = resident()?.saturating_sub(empty_bytes);
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
     crowd.talk_for(seconds(options.talk_every_s), seconds(options.talk_s)).await;
     let published = Published::count(&admin).await?;
@@ -136,6 +142,7 @@ async fn storm(options: &StormOptions, system: &System) -> Result<Report> {
         devices: options.devices,
         presence_messages_per_user: per_user(published.end()),
         presence_writes_per_user: per_user(probe(&admin).await?.last_seq() - written),
+        edge_bytes_per_session: per_user(session_bytes),
         doubled: logs.iter().map(|log| doubled(log)).sum(),
         ..before.report(&crowd)
     };

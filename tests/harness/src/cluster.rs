@@ -1,7 +1,7 @@
 //! The nats-servers of a system of separate processes: `nats`, or `nats-0`, `nats-1`, `nats-2` as
 //! one cluster; and older copies of their data.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
@@ -11,8 +11,8 @@ use tokio::net::TcpStream;
 
 use crate::nats::Nats;
 use crate::system::{
-    BOT, OTHER_BOT, QUIET_BOT, READERS, START_LIMIT, System, free_address, nats_server,
-    split_password, weft,
+    BOT, OTHER_BOT, QUIET_BOT, READERS, START_LIMIT, System, copy_folder, free_address,
+    nats_server, split_password, weft,
 };
 use crate::wait::until;
 
@@ -148,20 +148,4 @@ impl System {
     fn streams_of(&self, server: &str) -> PathBuf {
         self.path().join(format!("{server}.streams"))
     }
-}
-
-/// Copies a folder that nobody writes.
-fn copy_folder(from: &Path, to: &Path) -> Result<()> {
-    std::fs::create_dir_all(to).with_context(|| to.display().to_string())?;
-    for entry in std::fs::read_dir(from).with_context(|| from.display().to_string())? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_folder(&entry.path(), &target)?;
-        } else {
-            std::fs::copy(entry.path(), &target)
-                .with_context(|| entry.path().display().to_string())?;
-        }
-    }
-    Ok(())
 }

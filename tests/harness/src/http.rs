@@ -16,6 +16,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
+    /// The whole head, in lower case.
+    pub head: String,
     /// The body as JSON; `Null` where it is empty, a string where it is not JSON.
     pub body: Value,
 }
@@ -103,7 +105,7 @@ fn read_answer(bytes: &[u8]) -> Result<Answer> {
         "" => Value::Null,
         _ => serde_json::from_str(&text).unwrap_or(Value::String(text)),
     };
-    Ok(Answer { status: status.parse()?, body })
+    Ok(Answer { status: status.parse()?, head: head.to_lowercase(), body })
 }
 
 fn unchunk(mut bytes: &[u8]) -> Result<Vec<u8>> {

@@ -6,6 +6,7 @@
 //! | [`system`], [`process`] | `weft dev`, or nats-server, core and edges apart; kill, freeze, restart |
 //! | [`cluster`] | one nats-server, or three as a cluster; older copies of their data |
 //! | [`mod@fdb`] | a FoundationDB server, where the store is one |
+//! | [`server`] | a nats-server for the tests of single crates |
 //! | [`proxy`] | faults of the wire between any two parts |
 //! | [`http`], [`account`] | the HTTP front door; users and their devices' tokens |
 //! | [`socket`], [`session`] | one WebSocket: raw, and with requests matched to answers |
@@ -44,6 +45,7 @@ pub mod nats;
 pub mod onlooker;
 pub mod process;
 pub mod proxy;
+pub mod server;
 pub mod session;
 pub mod socket;
 pub mod system;

@@ -89,22 +89,33 @@ impl Nats {
         headers: &[(&str, &str)],
         payload: &[u8],
     ) -> Result<()> {
-        let reply = reply.map(|reply| format!("{reply} ")).unwrap_or_default();
-        let mut bytes;
-        if headers.is_empty() {
-            bytes = format!("PUB {subject} {reply}{}\r\n", payload.len()).into_bytes();
-        } else {
-            let mut block = "NATS/1.0\r\n".to_owned();
+        let mut block = String::new();
+        if !headers.is_empty() {
+            block.push_str("NATS/1.0\r\n");
             for (name, value) in headers {
                 block.push_str(&format!("{name}: {value}\r\n"));
             }
             block.push_str("\r\n");
-            let (head, all) = (block.len(), block.len() + payload.len());
-            bytes = format!("HPUB {subject} {reply}{head} {all}\r\n{block}").into_bytes();
         }
-        bytes.extend_from_slice(payload);
-        bytes.extend_from_slice(b"\r\n");
-        self.write(&bytes).await
+        let reply = reply.unwrap_or_default();
+        self.publish_block(subject.as_bytes(), reply, block.as_bytes(), payload).await
+    }
+
+    /// As [`publish`](Self::publish), with the header block as it goes out, nothing added.
+    pub async fn publish_block(
+        &mut self,
+        subject: &[u8],
+        reply: &str,
+        headers: &[u8],
+        payload: &[u8],
+    ) -> Result<()> {
+        let (verb, head) = match headers.len() {
+            0 => ("PUB ", String::new()),
+            head => ("HPUB ", format!("{head} ")),
+        };
+        let rest = format!(" {reply} {head}{}\r\n", headers.len() + payload.len());
+        let parts = [verb.as_bytes(), subject, rest.as_bytes(), headers, payload, b"\r\n"];
+        self.write(&parts.concat()).await
     }
 
     /// Writes bytes as they are.
@@ -174,7 +185,8 @@ impl Nats {
         Ok(line.trim_end().to_owned())
     }
 
-    async fn said(&mut self) -> Result<Said> {
+    /// What the server says next.
+    pub async fn said(&mut self) -> Result<Said> {
         loop {
             let line = self.line().await?;
             let words: Vec<&str> = line.split_whitespace().collect();

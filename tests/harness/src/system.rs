@@ -26,7 +26,7 @@ use crate::session::Session;
 use crate::wait::until;
 
 pub use binary::{nats_server, twin, weft, weft_on};
-pub use folder::Folder;
+pub use folder::{Folder, copy_folder};
 use options::own_disk;
 pub use options::{Engine, Options, Twin, allows_own_disk};
 

@@ -19,6 +19,18 @@ pub async fn until<T>(what: &str, limit: Duration, mut look: impl AsyncFnMut() -
     }
 }
 
+/// Longer than anything should take in the test of a single crate.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits for a condition.
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    until(what, PATIENCE, async || condition().await.then_some(())).await;
+}
+
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    within(what, PATIENCE, future).await
+}
+
 pub async fn within<T>(what: &str, limit: Duration, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(limit, future).await {
         Ok(value) => value,
