@@ -14,7 +14,6 @@ use weft_proto::{NodeId, Partition};
 use weft_runtime::Shutdown;
 
 use crate::answers::Answers;
-use crate::audits::Auditor;
 use crate::auth::Auth;
 use crate::budget::Shares;
 use crate::connections::Connections;
@@ -22,7 +21,6 @@ use crate::counts::Counts;
 use crate::discovery::Discovery;
 use crate::drain::Drain;
 use crate::error::Error;
-use crate::feeds::Feeds;
 use crate::http;
 use crate::limited::Limited;
 use crate::limits::Limits;
@@ -31,6 +29,7 @@ use crate::logins::Logins;
 use crate::members::{self, Members};
 use crate::proxies::Proxies;
 use crate::rate::{Bucket, PerCaller};
+use crate::reading::Reading;
 use crate::shared::Shared;
 use crate::ticks::Ticks;
 
@@ -90,16 +89,8 @@ impl Edge {
         until_cancelled(&back, "keys", Arc::clone(&auth).keep_keys());
         let logins = Logins::new(bus.clone());
         until_cancelled(&back, "logins", Arc::clone(&logins).watch(limits.login_check_every));
-        let feeds = Feeds::new(bus.clone(), back.clone());
         let ticks = Arc::new(Ticks::new(partitions, limits.tick_silence_max));
-        let (auditor, audits) = Auditor::new(
-            bus.clone(),
-            feeds.clone(),
-            Arc::clone(&ticks),
-            partitions,
-            limits.audit_every,
-        );
-        until_cancelled(&back, "audits", auditor.run());
+        let reading = Reading::start(bus.clone(), partitions, &limits, Arc::clone(&ticks), &back);
 
         let members = Members::new();
         let announcer = Announcer::new(node.clone(), members.boot().to_owned());
@@ -110,8 +101,7 @@ impl Edge {
         let limited = Arc::new(Limited::default());
         let shared = Arc::new(Shared {
             connection: bus.connection(),
-            feeds,
-            audits,
+            reading,
             members,
             announcer,
             statuses,
@@ -119,7 +109,6 @@ impl Edge {
             discovery: Discovery::default(),
             ticks,
             bus,
-            partitions,
             auth,
             logins,
             answers,
@@ -133,7 +122,6 @@ impl Edge {
             address_connects: PerCaller::new(limits.address_connects, limits.callers_max),
             http_sends: PerCaller::new(limits.sends, limits.callers_max),
             http_requests: PerCaller::new(limits.requests, limits.callers_max),
-            sync_reads: Semaphore::new(limits.sync_reads_max),
             presence_reads: Semaphore::new(limits.presence_reads_max),
             http_in_flight: Semaphore::new(limits.http_in_flight_max),
             http_users: Arc::new(Shares::new(usize::MAX, limits.http_user_in_flight_max)),

@@ -8,8 +8,8 @@
 
 mod seen;
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,13 +19,14 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weft_nats::subject::{WEFT_ENTRY, WEFT_LOGOUT};
-use weft_nats::{Bus, Message, Subject, Subscription};
+use weft_nats::{Bus, Message, Subject};
 use weft_proto::{Cursor, DeviceId, EventHead, Partition, Position, RoomId, UserId};
 use weft_runtime::Shutdown;
 
 use self::seen::Seen;
+use crate::delivery::mailbox::{Item, MailboxHandle};
 use crate::order::Notice;
-use crate::session::mailbox::{Item, MailboxHandle};
+use crate::ports::{Messages, Wire};
 
 /// Most events that are handed on at once.
 const BATCH_EVENTS_MAX: usize = 256;
@@ -43,10 +44,10 @@ pub(crate) struct Event {
 
 /// All feeds of an edge. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Feeds(Arc<Inner>);
+pub(crate) struct Feeds<W: Wire = Bus>(Arc<Inner<W>>);
 
-struct Inner {
-    bus: Bus,
+struct Inner<W> {
+    wire: W,
     shutdown: Shutdown,
     table: Mutex<Table>,
     /// Which generation feeds remember what they hand on in.
@@ -58,11 +59,13 @@ struct Inner {
 
 #[derive(Default)]
 struct Table {
-    feeds: HashMap<Subject, Arc<Feed>>,
+    /// In order, so that sessions hear of a marker in the same order each time.
+    feeds: BTreeMap<Subject, Arc<Feed>>,
     next_member: u64,
 }
 
 struct Feed {
+    subject: Subject,
     members: Mutex<Members>,
     /// The subscription is made.
     live: watch::Sender<bool>,
@@ -74,10 +77,10 @@ struct Members {
     seen: Seen,
 }
 
-impl Feeds {
-    pub(crate) fn new(bus: Bus, shutdown: Shutdown) -> Self {
+impl<W: Wire> Feeds<W> {
+    pub(crate) fn new(wire: W, shutdown: Shutdown) -> Self {
         Self(Arc::new(Inner {
-            bus,
+            wire,
             shutdown,
             table: Mutex::default(),
             generation: AtomicU64::new(0),
@@ -88,38 +91,37 @@ impl Feeds {
 
     /// Joins a feed, starting it where this is its first session. Events may come at once; all
     /// events from now on come only after [`FeedMember::live`] and a flush of the bus.
-    pub(crate) fn join(&self, subject: Subject, mailbox: MailboxHandle) -> FeedMember {
+    pub(crate) fn join(&self, subject: Subject, mailbox: MailboxHandle) -> FeedMember<W> {
         let mut table = lock(&self.0.table);
         let number = table.next_member;
         table.next_member += 1;
-        let feed = match table.feeds.entry(subject.clone()) {
+        let feed = match table.feeds.entry(subject) {
             Entry::Occupied(known) => Arc::clone(known.get()),
             Entry::Vacant(vacant) => {
+                let (subject, seen) = (vacant.key().clone(), Seen::of(vacant.key()));
                 let feed = Arc::new(Feed {
-                    members: Mutex::new(Members {
-                        mailboxes: Vec::new(),
-                        seen: Seen::of(&subject),
-                    }),
+                    subject,
+                    members: Mutex::new(Members { mailboxes: Vec::new(), seen }),
                     live: watch::Sender::new(false),
                     stop: CancellationToken::new(),
                 });
                 vacant.insert(Arc::clone(&feed));
-                let task = Arc::clone(&feed).run(self.clone(), subject.clone());
+                let task = Arc::clone(&feed).run(self.clone());
                 self.0.shutdown.spawn("feed", task);
                 feed
             }
         };
         lock(&feed.members).mailboxes.push((number, mailbox));
         drop(table);
-        FeedMember { feeds: self.clone(), subject, feed, number }
+        FeedMember { feeds: self.clone(), feed, number }
     }
 
-    fn leave(&self, member: &FeedMember) {
+    fn leave(&self, member: &FeedMember<W>) {
         let mut table = lock(&self.0.table);
         let mut members = lock(&member.feed.members);
         members.mailboxes.retain(|(number, _)| *number != member.number);
         if members.mailboxes.is_empty() {
-            table.feeds.remove(&member.subject);
+            table.feeds.remove(&member.feed.subject);
             member.feed.stop.cancel();
         }
     }
@@ -207,14 +209,13 @@ pub(crate) struct Audited {
 }
 
 /// A session's place in a feed. Dropping it leaves.
-pub(crate) struct FeedMember {
-    feeds: Feeds,
-    subject: Subject,
+pub(crate) struct FeedMember<W: Wire = Bus> {
+    feeds: Feeds<W>,
     feed: Arc<Feed>,
     number: u64,
 }
 
-impl FeedMember {
+impl<W: Wire> FeedMember<W> {
     /// Waits until the subscription is on its way to the server.
     pub(crate) async fn live(&self) {
         // The sender lives in the feed, which lives here.
@@ -222,21 +223,21 @@ impl FeedMember {
     }
 }
 
-impl Drop for FeedMember {
+impl<W: Wire> Drop for FeedMember<W> {
     fn drop(&mut self) {
         self.feeds.clone().leave(self);
     }
 }
 
 impl Feed {
-    async fn run(self: Arc<Self>, feeds: Feeds, subject: Subject) {
+    async fn run<W: Wire>(self: Arc<Self>, feeds: Feeds<W>) {
         let stop = self.stop.clone();
         let serve = async {
-            let Some(mut subscription) = subscribe(&feeds.0.bus, &subject).await else { return };
+            let Some(mut messages) = subscribe(&feeds.0.wire, &self.subject).await else { return };
             self.live.send_replace(true);
-            feeds.has_subscribed(&subject);
+            feeds.has_subscribed(&self.subject);
             let mut batch = Vec::new();
-            while self.next_batch(&mut subscription, &mut batch).await {
+            while self.next_batch(&mut messages, &mut batch).await {
                 self.deliver(&mut batch, feeds.0.generation.load(Ordering::Relaxed));
             }
         };
@@ -248,15 +249,11 @@ impl Feed {
     }
 
     /// False: the connection is closed for good.
-    async fn next_batch(
-        &self,
-        subscription: &mut Subscription,
-        batch: &mut Vec<Arc<Event>>,
-    ) -> bool {
-        let Some(first) = subscription.next().await else { return false };
+    async fn next_batch(&self, messages: &mut impl Messages, batch: &mut Vec<Arc<Event>>) -> bool {
+        let Some(first) = messages.next().await else { return false };
         batch.extend(self.read(first));
         while batch.len() < BATCH_EVENTS_MAX {
-            let Some(message) = subscription.try_next() else { break };
+            let Some(message) = messages.try_next() else { break };
             batch.extend(self.read(message));
         }
         true
@@ -303,10 +300,10 @@ impl Members {
 }
 
 /// `None`: the connection is closed for good.
-async fn subscribe(bus: &Bus, subject: &Subject) -> Option<Subscription> {
+async fn subscribe<W: Wire>(wire: &W, subject: &Subject) -> Option<W::Messages> {
     loop {
-        match bus.subscribe(subject).await {
-            Ok(subscription) => return Some(subscription),
+        match wire.subscribe(subject).await {
+            Ok(messages) => return Some(messages),
             Err(error) if error.is_retryable() => tokio::time::sleep(SUBSCRIBE_PAUSE).await,
             Err(error) => {
                 tracing::debug!(%subject, %error, "can't subscribe");

@@ -16,7 +16,10 @@
 //! | --- | --- |
 //! | `edge` | starts and ends it all |
 //! | `http` | the routes: one file per resource |
-//! | `session` | one live WebSocket: requests, delivery, close |
+//! | `session` | one live WebSocket: requests, close |
+//! | `delivery` | what goes out on a session by itself: the sync, then live entries in order |
+//! | `reading` | what delivery stands on: feeds, audits, calls to core |
+//! | [`ports`] | the wire, as a trait |
 //! | `feeds` | one subscription per online user and per group with local sessions |
 //! | [`order`] | which entry may go out, and what must be read first |
 //! | [`audits`] | finds what the wire lost, and how far a cursor may go |
@@ -37,6 +40,7 @@ mod budget;
 mod connections;
 mod cost;
 mod counts;
+pub mod delivery;
 mod discovery;
 mod drain;
 mod edge;
@@ -51,11 +55,13 @@ mod members;
 mod metrics;
 pub mod order;
 mod outbox;
+pub mod ports;
 mod proxies;
 mod rate;
+pub mod reading;
 mod session;
 mod shared;
-mod ticks;
+pub mod ticks;
 
 pub use edge::{Edge, EdgeOptions};
 pub use error::Error;

@@ -23,8 +23,8 @@ use weft_proto::svc::CheckLogins;
 use weft_proto::{ApiError, ErrorCode};
 
 use crate::auth::Caller;
-use crate::session::TokenCell;
-use crate::session::mailbox::End;
+use crate::delivery::TokenCell;
+use crate::delivery::mailbox::End;
 
 /// How long an answer is kept for what is published over HTTP.
 pub(crate) const ANSWER_AGE_MAX: Duration = Duration::from_secs(5);

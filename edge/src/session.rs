@@ -1,12 +1,8 @@
-//! One live WebSocket. One task owns all of it: it reads requests, writes what its pump and core
+//! One live WebSocket. One task owns all of it: it reads requests, writes what delivery and core
 //! have for it, and knows when it is time to end.
 
-mod ask;
 mod hello;
-pub(crate) mod mailbox;
-mod owed;
 mod presence;
-mod pump;
 mod requests;
 mod writer;
 
@@ -23,13 +19,12 @@ use weft_proto::frame::{CloseCode, Reply, error_frame};
 use weft_proto::{ApiError, ErrorCode};
 
 use self::hello::Greeted;
-use self::mailbox::{End, Mailbox};
 use self::presence::{SessionPresence, Sight, presence_frame};
-pub(crate) use self::pump::TokenCell;
-use self::pump::{Frames, Pump};
 use self::requests::Requests;
 use self::writer::Writer;
 use crate::connections::Place;
+use crate::delivery::mailbox::{End, Mailbox};
+use crate::delivery::{Delivery, Frames, OnEntry, TokenCell};
 use crate::drain::Leave;
 use crate::logins::LiveLogin;
 use crate::metrics;
@@ -136,7 +131,7 @@ struct Session {
     /// Core is asked whether its login lasts.
     _live: LiveLogin,
     /// Taken by [`serve`](Self::serve).
-    pump: Option<Pump>,
+    delivery: Option<Delivery>,
     /// When something came last.
     heard_at: Instant,
     /// When it leaves a draining edge. Boxed, as is what waits for that: it is rare.
@@ -160,8 +155,9 @@ impl Session {
         let presence = SessionPresence::new(shared, &caller, token.clone(), presence);
         let requests =
             Requests::new(Arc::clone(shared), caller, token.clone(), Arc::clone(&presence));
-        let pump =
-            Pump::new(Arc::clone(shared), user, token, cursor, mailbox, Arc::clone(&presence));
+        let reading = Arc::clone(&shared.reading);
+        let on_entry = Arc::clone(&presence) as Arc<dyn OnEntry>;
+        let delivery = Delivery::new(reading, user, token, cursor, mailbox, on_entry);
         let shared = Arc::clone(shared);
         let heard_at = Instant::now();
         Self {
@@ -171,7 +167,7 @@ impl Session {
             end,
             requests,
             _live: live,
-            pump: Some(pump),
+            delivery: Some(delivery),
             heard_at,
             leave: None,
         }
@@ -186,11 +182,11 @@ impl Session {
     }
 
     async fn run(&mut self) -> Result<std::convert::Infallible, Ended> {
-        let Some(pump) = self.pump.take() else { return Err(Ended::Gone) };
+        let Some(delivery) = self.delivery.take() else { return Err(Ended::Gone) };
         let (end, shared) = (self.end.clone(), Arc::clone(&self.shared));
         let mut ended = std::pin::pin!(end.ended());
         let mut draining = Box::pin(shared.drain.begun());
-        let mut turn = std::pin::pin!(pump.turn());
+        let mut turn = std::pin::pin!(delivery.turn());
         // Boxed: it waits most of the time, and would be a part of every idle session.
         let mut sight = Box::pin(Sight::new(Arc::clone(self.requests.presence())).turn());
         let mut timer = std::pin::pin!(sleep_until(self.due_at()));
@@ -208,8 +204,8 @@ impl Session {
                 answer = self.requests.next_answer() => {
                     self.requests.on_answer(answer, &mut self.writer).await?;
                 }
-                (pump, frames) = &mut turn => {
-                    turn.set(pump.turn());
+                (delivery, frames) = &mut turn => {
+                    turn.set(delivery.turn());
                     self.put_out(frames).await?;
                 }
                 (seeing, told) = &mut sight => {

@@ -8,20 +8,16 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use weft_nats::{Bus, Connection, IngestPublisher};
 use weft_presence::{Announcer, Statuses};
-use weft_proto::frame::HistoryFrom;
-use weft_proto::svc::{LogPage, ReadLog};
-use weft_proto::{ApiError, ErrorCode, Partition, RoomId, UserId};
+use weft_proto::{ApiError, ErrorCode, UserId};
 use weft_runtime::{Clock, Shutdown, SystemClock};
 
 use crate::answers::{AnswerBox, Answers, Stored};
-use crate::audits::Audits;
 use crate::auth::{Auth, Caller};
 use crate::budget::{Over, Share, Shares};
 use crate::connections::Connections;
 use crate::counts::Counts;
 use crate::discovery::Discovery;
 use crate::drain::Drain;
-use crate::feeds::Feeds;
 use crate::limited::{Limit, Limited};
 use crate::limits::Limits;
 use crate::logins::Logins;
@@ -30,6 +26,7 @@ use crate::metrics;
 use crate::outbox::{Attempt, Command, Due, Outbox, Patience};
 use crate::proxies::Proxies;
 use crate::rate::{Bucket, PerCaller};
+use crate::reading::Reading;
 use crate::ticks::Ticks;
 
 /// When a sender may try again after the outbox was full, in milliseconds.
@@ -42,12 +39,11 @@ const STALLED_RETRY_MS: u64 = 2_000;
 pub(crate) struct Shared {
     pub(crate) bus: Bus,
     pub(crate) connection: watch::Receiver<Connection>,
-    pub(crate) partitions: Partition,
     pub(crate) limits: Limits,
     pub(crate) auth: Arc<Auth>,
     /// Knows which logins last.
     pub(crate) logins: Arc<Logins>,
-    pub(crate) feeds: Feeds,
+    pub(crate) reading: Arc<Reading>,
     pub(crate) answers: Answers,
     pub(crate) publisher: IngestPublisher,
     /// Bytes of all unanswered sends, by user.
@@ -65,8 +61,6 @@ pub(crate) struct Shared {
     /// HTTP requests of users: sends, and others at their cost.
     pub(crate) http_sends: PerCaller<UserId>,
     pub(crate) http_requests: PerCaller<UserId>,
-    /// Permits for reads of syncs and repairs.
-    pub(crate) sync_reads: Semaphore,
     /// Permits for reads of whom sessions may see.
     pub(crate) presence_reads: Semaphore,
     /// Permits for HTTP requests of callers with a token.
@@ -84,7 +78,6 @@ pub(crate) struct Shared {
     pub(crate) statuses: Statuses,
     pub(crate) counts: Counts,
     pub(crate) discovery: Discovery,
-    pub(crate) audits: Audits,
     pub(crate) ticks: Arc<Ticks>,
     /// Sessions and requests: what ends first.
     pub(crate) front: Shutdown,
@@ -112,7 +105,7 @@ impl Shared {
             Some("NATS is away")
         } else if !self.auth.is_ready() {
             Some("no keys to verify tokens with: core has not answered yet")
-        } else if !*self.audits.is_ready.borrow() {
+        } else if !*self.reading.audits.is_ready.borrow() {
             Some("core has not told yet where the partitions stand")
         } else if self.ticks.are_all_silent() {
             Some("core is away: no partition has given a sign of life for a while")
@@ -239,31 +232,5 @@ impl Shared {
                 Err(ApiError::new(ErrorCode::Internal, "the entry can't be published"))
             }
         })
-    }
-
-    /// A page of a room's history, for a client.
-    ///
-    /// # Errors
-    /// What core answers.
-    pub(crate) async fn history(
-        &self,
-        token: &str,
-        room: &RoomId,
-        from: HistoryFrom,
-        limit: u32,
-    ) -> Result<LogPage, ApiError> {
-        let (after, before) = match from {
-            HistoryFrom::After(seq) => (Some(seq), None),
-            HistoryFrom::Before(seq) => (None, Some(seq)),
-        };
-        let request = ReadLog {
-            token: token.to_owned(),
-            room: room.to_string(),
-            after,
-            before,
-            limit,
-            ..ReadLog::default()
-        };
-        self.bus.call(&request).await
     }
 }

@@ -21,7 +21,7 @@ pub(crate) struct Seen {
 }
 
 /// The newest ticks of all partitions.
-pub(crate) struct Ticks {
+pub struct Ticks {
     /// A partition without a tick for so long has no owner; `None`: nobody is to tick.
     silence_max: Option<Duration>,
     state: RwLock<State>,
@@ -41,7 +41,9 @@ struct Newest {
 }
 
 impl Ticks {
-    pub(crate) fn new(partitions: Partition, silence_max: Option<Duration>) -> Self {
+    /// No tick has come yet.
+    #[must_use]
+    pub fn new(partitions: Partition, silence_max: Option<Duration>) -> Self {
         let newest = (0..partitions).map(|_| None).collect();
         let state = State { newest, listening_since: Instant::now() };
         Self { silence_max, state: RwLock::new(state) }

@@ -62,7 +62,7 @@ pub fn event_stream(partition: Partition) -> String {
 }
 
 /// A literal subject.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Subject {
     /// `weft.in.<sender>.<room>`: where commands are published. The server maps it to
     /// [`Partition`](Self::Partition) (edges) or into [`outside_stream`] (other systems).

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use weft_nats::{Bus, Filter, Message, Subject, Subscription};
+use weft_nats::{Bus, Message, Subject};
 use weft_proto::svc::{self, AuditPage, ChangedRoom};
 use weft_proto::{ApiError, Cursor, ErrorCode, Partition, Position, RoomId, Tick, UserId};
 
@@ -16,6 +16,7 @@ use super::book::{Ask, Book, Found};
 use super::partition::Pace;
 use crate::feeds::{Audited, Feeds};
 use crate::metrics;
+use crate::ports::{Messages, Wire};
 use crate::ticks::Ticks;
 
 /// What was published before an answer was made has arrived after so long, or is lost.
@@ -36,9 +37,9 @@ const SUBSCRIBE_PAUSE: Duration = Duration::from_millis(200);
 type Answer = (Ask, Result<AuditPage, ApiError>);
 
 /// Audits the partitions for one edge.
-pub(crate) struct Auditor {
-    bus: Bus,
-    feeds: Feeds,
+pub(crate) struct Auditor<W: Wire = Bus> {
+    wire: W,
+    feeds: Feeds<W>,
     ticks: Arc<Ticks>,
     /// `None`: nothing is audited.
     book: Option<Book>,
@@ -67,12 +68,12 @@ pub(crate) struct Audits {
     pub(crate) marked: watch::Receiver<Option<Arc<Cursor>>>,
 }
 
-impl Auditor {
+impl<W: Wire> Auditor<W> {
     /// `every`: how often to ask without a reason; `None`: never, and sessions sync again after
     /// each loss.
     pub(crate) fn new(
-        bus: Bus,
-        feeds: Feeds,
+        wire: W,
+        feeds: Feeds<W>,
         ticks: Arc<Ticks>,
         partitions: Partition,
         every: Option<Duration>,
@@ -84,7 +85,7 @@ impl Auditor {
         let (marked, marked_receiver) = watch::channel(None);
         let generation = every.map_or(MARK_ALL_PAUSE, |every| every * 2);
         let auditor = Self {
-            bus,
+            wire,
             feeds,
             ticks,
             book,
@@ -106,8 +107,8 @@ impl Auditor {
 
     /// Runs until the connection is closed for good.
     pub(crate) async fn run(mut self) {
-        let Some(mut ticks) = subscribe(&self.bus).await else { return };
-        let (mut connection, mut losses) = (self.bus.connection(), self.bus.losses());
+        let Some(mut ticks) = subscribe(&self.wire).await else { return };
+        let (mut connection, mut losses) = (self.wire.connection(), self.wire.losses());
         let mut generation = connection.borrow_and_update().generation;
         loop {
             let due_at = self.due_at();
@@ -152,7 +153,7 @@ impl Auditor {
         let now = Instant::now();
         if let Some(book) = &mut self.book {
             for ask in book.due(now) {
-                self.asked.push(Box::pin(ask_core(self.bus.clone(), ask)));
+                self.asked.push(Box::pin(ask_core(self.wire.clone(), ask)));
             }
         }
         if let Some(cursor) = self.unmarked().filter(|_| self.mark_at <= now) {
@@ -256,10 +257,10 @@ impl Auditor {
     }
 }
 
-async fn subscribe(bus: &Bus) -> Option<Subscription> {
+async fn subscribe<W: Wire>(wire: &W) -> Option<W::Messages> {
     loop {
-        match bus.subscribe_wildcard(&Filter::Ticks).await {
-            Ok(subscription) => return Some(subscription),
+        match wire.subscribe_ticks().await {
+            Ok(ticks) => return Some(ticks),
             Err(error) if error.is_retryable() => sleep(SUBSCRIBE_PAUSE).await,
             Err(_) => return None,
         }
@@ -267,10 +268,10 @@ async fn subscribe(bus: &Bus) -> Option<Subscription> {
 }
 
 /// The answer, when what it speaks of has arrived.
-async fn ask_core(bus: Bus, ask: Ask) -> Answer {
+async fn ask_core(wire: impl Wire, ask: Ask) -> Answer {
     let Ask { partition, since, .. } = ask;
     let request = svc::Audit { partition: partition.into(), since };
-    let page = match timeout(ANSWER_PATIENCE, bus.call(&request)).await {
+    let page = match timeout(ANSWER_PATIENCE, wire.call(&request)).await {
         Ok(page) => page,
         Err(_) => Err(ApiError::new(ErrorCode::Unknown, "no answer in time")),
     };

@@ -28,7 +28,7 @@ pub(super) async fn history(
     query: Query,
 ) -> Result<Response, Refusal> {
     let from = history_from(query.number("before")?, query.number("after")?)?;
-    let page = shared.history(&caller.token, &room, from, query.limit()?).await?;
+    let page = shared.reading.history(&caller.token, &room, from, query.limit()?).await?;
     Ok(ready_made(history_frame(&room, &page)))
 }
 

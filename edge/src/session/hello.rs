@@ -10,12 +10,12 @@ use tokio::time::{Instant, timeout_at};
 use weft_proto::frame::{CloseCode, Reply, Request, error_frame, parse_request};
 use weft_proto::{ApiError, Cursor, ErrorCode};
 
-use super::mailbox::End;
 use super::presence::Wish;
 use super::writer::Writer;
 use super::{Ended, Inbound, binary_refused, read};
 use crate::auth::Caller;
 use crate::connections::Place;
+use crate::delivery::mailbox::End;
 use crate::shared::Shared;
 
 /// A session that may begin.

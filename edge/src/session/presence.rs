@@ -16,8 +16,8 @@ use weft_presence::{Visit, Watcher};
 use weft_proto::frame::Reply;
 use weft_proto::{EventHead, Membership, Presence, RoomKind, UserId};
 
-use super::pump::TokenCell;
 use crate::auth::Caller;
+use crate::delivery::{OnEntry, TokenCell};
 use crate::rate::{Bucket, Rate};
 use crate::shared::Shared;
 
@@ -105,19 +105,21 @@ impl SessionPresence {
         }
     }
 
-    /// An entry was put out: it may be one by which the user's rooms change.
-    pub(super) fn on_entry(&self, head: &EventHead) {
+    fn with_seen<T>(&self, look: impl FnOnce(&mut Seen) -> T) -> T {
+        // Nothing panics while it is held.
+        look(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl OnEntry for SessionPresence {
+    /// It may be one by which the user's rooms change.
+    fn on_entry(&self, head: &EventHead) {
         let changes_members = head.membership != Membership::Stays;
         let is_new = head.seq == 1 && head.room.kind() == RoomKind::Direct;
         let sees_somebody = self.visit.is_some() || self.with_seen(|seen| !seen.asked.is_empty());
         if (changes_members || is_new) && sees_somebody {
             self.moved.notify_one();
         }
-    }
-
-    fn with_seen<T>(&self, look: impl FnOnce(&mut Seen) -> T) -> T {
-        // Nothing panics while it is held.
-        look(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

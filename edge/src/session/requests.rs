@@ -16,11 +16,11 @@ use weft_proto::{ApiError, Body, ClientId, ErrorCode, RoomId};
 
 use super::Ended;
 use super::presence::SessionPresence;
-use super::pump::TokenCell;
 use super::writer::Writer;
 use crate::answers::{Answer, AnswerBox, Outcome};
 use crate::auth::Caller;
 use crate::cost;
+use crate::delivery::TokenCell;
 use crate::metrics;
 use crate::outbox::{Attempt, Command, Due, Outbox};
 use crate::rate::{Bucket, rate_limited};
@@ -194,7 +194,7 @@ impl Requests {
             Request::History { room, from, limit } => {
                 let (shared, token) = self.for_call();
                 self.call(id, unpaid, async move {
-                    let page = shared.history(&token, &room, from, limit).await?;
+                    let page = shared.reading.history(&token, &room, from, limit).await?;
                     Ok(history_frame(&room, &page))
                 });
             }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use weft_proto::frame::{CloseCode, with_id};
 
 use super::Ended;
-use super::mailbox::End;
+use crate::delivery::mailbox::End;
 use crate::metrics;
 
 /// How long a client may take to read what is before the close frame, where the edge itself ends.

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use weft_nats::Connection;
+use weft_nats::{Bus, Connection};
 use weft_proto::frame::CloseCode;
 use weft_proto::svc::Method;
 use weft_proto::{ApiError, ErrorCode};
 
-use super::pump::TokenCell;
-use crate::shared::Shared;
+use super::token::TokenCell;
+use crate::ports::Wire;
+use crate::reading::Reading;
 
 /// The first pause after a failure; it doubles.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -20,8 +21,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Asks on behalf of one session.
-pub(crate) struct Ask {
-    shared: Arc<Shared>,
+pub(crate) struct Ask<W: Wire = Bus> {
+    reading: Arc<Reading<W>>,
     token: TokenCell,
     connection: watch::Receiver<Connection>,
 }
@@ -60,31 +61,29 @@ pub(crate) struct Tries {
     patience: Duration,
 }
 
-impl Tries {
+impl<W: Wire> Ask<W> {
+    pub(crate) fn new(reading: Arc<Reading<W>>, token: TokenCell) -> Self {
+        let connection = reading.wire.connection();
+        Self { reading, token, connection }
+    }
+
+    pub(crate) fn tries(&self) -> Tries {
+        Tries { since: None, pause: PAUSE, patience: self.reading.patience }
+    }
+
     /// Waits before the next try.
     ///
     /// # Errors
     /// [`Refused::GaveUp`] where the first failure is too long ago.
-    pub(crate) async fn failed(&mut self) -> Result<(), Refused> {
-        let since = *self.since.get_or_insert_with(Instant::now);
-        if since.elapsed() >= self.patience {
+    pub(crate) async fn failed(&self, tries: &mut Tries) -> Result<(), Refused> {
+        let since = *tries.since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= tries.patience {
             return Err(Refused::GaveUp);
         }
         // With jitter: all sessions fail in the same instant.
-        sleep(self.pause.mul_f64(0.5 + rand::random::<f64>())).await;
-        self.pause = (self.pause * 2).min(PAUSE_MAX);
+        sleep(tries.pause.mul_f64(0.5 + self.reading.wire.chance())).await;
+        tries.pause = (tries.pause * 2).min(PAUSE_MAX);
         Ok(())
-    }
-}
-
-impl Ask {
-    pub(crate) fn new(shared: Arc<Shared>, token: TokenCell) -> Self {
-        let connection = shared.connection.clone();
-        Self { shared, token, connection }
-    }
-
-    pub(crate) fn tries(&self) -> Tries {
-        Tries { since: None, pause: PAUSE, patience: self.shared.limits.sync_patience }
     }
 
     /// Asks until there is an answer. `build` gets the token.
@@ -100,15 +99,15 @@ impl Ask {
             self.connected(&mut tries).await;
             let request = build(self.token.get().to_string());
             // What all sessions ask for at once is bounded; nobody waits for a slow client here.
-            let permit = self.shared.sync_reads.acquire().await;
+            let permit = self.reading.permits.acquire().await;
             // Boxed: it would be a large part of every idle session.
-            let reply = Box::pin(self.shared.bus.call(&request)).await;
+            let reply = Box::pin(self.reading.wire.call(&request)).await;
             drop(permit);
             match reply {
                 Ok(reply) => return Ok(reply),
                 Err(error) if error.temporary => {
                     tracing::debug!(%error, service = M::SERVICE, method = M::METHOD, "ask again");
-                    tries.failed().await?;
+                    self.failed(&mut tries).await?;
                 }
                 Err(error) => return Err(Refused::No(error)),
             }
@@ -123,10 +122,10 @@ impl Ask {
         let mut tries = self.tries();
         loop {
             self.connected(&mut tries).await;
-            if Box::pin(self.shared.bus.flush()).await.is_ok() {
+            if Box::pin(self.reading.wire.flush()).await.is_ok() {
                 return Ok(());
             }
-            tries.failed().await?;
+            self.failed(&mut tries).await?;
         }
     }
 

@@ -1,18 +1,18 @@
-//! Whether a new cursor says anything to a session: one is owed for what was put out since the
+//! Whether a new cursor says anything to a session: one is due for what was put out since the
 //! last.
 
 use weft_proto::Position;
 
 /// What the session's cursor does not speak of yet.
 #[derive(Debug)]
-pub(super) struct Owed {
+pub(super) struct CursorDue {
     /// The next cursor is worth telling from here on; `None`: the last one speaks of everything.
     from: Option<Position>,
     /// The last position that was put out.
     last: Position,
 }
 
-impl Owed {
+impl CursorDue {
     pub(super) fn new() -> Self {
         Self { from: None, last: Position::MIN }
     }
@@ -51,21 +51,21 @@ mod tests {
     #[test]
     fn a_cursor_is_told_where_it_speaks_of_something() {
         let at = |version| Position::new(version, 0);
-        let mut owed = Owed::new();
-        assert!(!owed.tell(at(9)));
+        let mut due = CursorDue::new();
+        assert!(!due.tell(at(9)));
         for version in [11, 12, 13] {
-            owed.put(at(version));
+            due.put(at(version));
         }
-        assert!(!owed.tell(at(10)));
-        assert!(owed.tell(at(11)));
+        assert!(!due.tell(at(10)));
+        assert!(due.tell(at(11)));
         // One more for all the rest.
-        assert!(!owed.tell(at(12)));
-        owed.put(at(14));
-        assert!(owed.tell(at(13)));
-        assert!(owed.tell(at(14)));
-        assert!(!owed.tell(at(15)));
-        owed.put(at(16));
-        owed.settle();
-        assert_eq!(owed.from(), None);
+        assert!(!due.tell(at(12)));
+        due.put(at(14));
+        assert!(due.tell(at(13)));
+        assert!(due.tell(at(14)));
+        assert!(!due.tell(at(15)));
+        due.put(at(16));
+        due.settle();
+        assert_eq!(due.from(), None);
     }
 }

@@ -1,15 +1,16 @@
 //! What a session reads from the store: what was missed before it listened, and what the wire lost.
 
+use weft_proto::frame::CloseCode;
 use weft_proto::svc::{LogEntry, LogPage, ReadLog};
 use weft_proto::{ErrorCode, EventHead, RoomId};
 
-use super::super::ask::Refused;
-use super::{Frames, Phase, Pump, malformed};
+use super::ask::Refused;
+use super::{Delivery, Frames, Phase, malformed};
 use crate::metrics;
 use crate::order::{Missing, Since};
-use weft_proto::frame::CloseCode;
+use crate::ports::Wire;
 
-impl Pump {
+impl<W: Wire> Delivery<W> {
     /// Reads what was published in a room before its subscription stood.
     pub(super) async fn catch_up(
         &mut self,
@@ -51,7 +52,7 @@ impl Pump {
                 break self.put_page(&missing.room, &page)?;
             }
             // Somebody says that there is more than core can see: a moment behind, at the best.
-            tries.failed().await.map_err(Refused::close)?;
+            self.ask.failed(&mut tries).await.map_err(Refused::close)?;
         };
         let moved = self.order.take_moved();
         if !moved.is_empty() {
@@ -100,8 +101,7 @@ impl Pump {
         for entry in entries {
             let head: EventHead = entry.head.parse().map_err(|_| malformed())?;
             if self.order.offer_stored(&head) {
-                self.owed.put(head.position);
-                self.presence.on_entry(&head);
+                self.note(&head);
                 frames.push(entry.frame.try_into().map_err(|_| malformed())?);
             }
         }

@@ -15,8 +15,8 @@ use crate::order::Notice;
 
 /// Counted for each item beside its bytes, so that the bound on bytes is one on items too.
 const ITEM_OVERHEAD_BYTES: usize = 256;
-/// No cursor is owed.
-const NOTHING_OWED: u64 = u64::MAX;
+/// No cursor is due.
+const NOTHING_DUE: u64 = u64::MAX;
 
 /// What waits for a session, in the order in which it has to look at it.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ impl Item {
 
 /// Tells a session to end, once, with a reason. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct End {
+pub struct End {
     shutdown: CancellationToken,
     token: CancellationToken,
     code: Arc<OnceLock<CloseCode>>,
@@ -49,7 +49,8 @@ pub(crate) struct End {
 
 impl End {
     /// Ends also when `shutdown` is cancelled, with [`CloseCode::GoingAway`].
-    pub(crate) fn new(shutdown: &CancellationToken) -> Self {
+    #[must_use]
+    pub fn new(shutdown: &CancellationToken) -> Self {
         let (shutdown, token) = (shutdown.clone(), shutdown.child_token());
         Self { shutdown, token, code: Arc::default() }
     }
@@ -66,7 +67,7 @@ impl End {
     }
 
     /// Resolves with the reason.
-    pub(crate) async fn ended(&self) -> CloseCode {
+    pub async fn ended(&self) -> CloseCode {
         self.token.cancelled().await;
         self.code.get().copied().unwrap_or(CloseCode::GoingAway)
     }
@@ -77,8 +78,8 @@ struct Shared {
     items: mpsc::UnboundedSender<Item>,
     waiting: Budget,
     /// The front of the position from which on a marker says something to the session; else
-    /// [`NOTHING_OWED`].
-    owed: AtomicU64,
+    /// [`NOTHING_DUE`].
+    due: AtomicU64,
     /// A sync runs, which covers what does not fit here; its client is not to blame.
     is_syncing: AtomicBool,
     /// Something did not fit meanwhile: sync again.
@@ -93,7 +94,7 @@ pub(crate) struct MailboxHandle(Arc<Shared>);
 
 /// The session's end.
 #[derive(Debug)]
-pub(crate) struct Mailbox {
+pub struct Mailbox {
     // Its bound is `waiting`: a permit is taken before anything is queued.
     items: mpsc::UnboundedReceiver<Item>,
     handle: MailboxHandle,
@@ -129,22 +130,24 @@ impl MailboxHandle {
     /// Queues a marker where it says something to the session (or to `anyone`). Where it does not
     /// fit it is left out: the next one says more.
     pub(crate) fn mark(&self, cursor: &Arc<Cursor>, anyone: bool) {
-        let is_owed = front(cursor.position) >= self.0.owed.load(Ordering::Relaxed);
+        let is_due = front(cursor.position) >= self.0.due.load(Ordering::Relaxed);
         let marker = Item::Marker(Arc::clone(cursor));
-        if (is_owed || anyone) && self.0.waiting.try_take(marker.cost()) {
+        if (is_due || anyone) && self.0.waiting.try_take(marker.cost()) {
             let _ = self.0.items.send(marker);
         }
     }
 }
 
 impl Mailbox {
-    pub(crate) fn new(bytes_max: usize, device: DeviceId, end: End) -> Self {
+    /// `end`: how its session ends where it reads too slowly.
+    #[must_use]
+    pub fn new(bytes_max: usize, device: DeviceId, end: End) -> Self {
         let (sender, items) = mpsc::unbounded_channel();
         let waiting = Budget::new(bytes_max);
         let handle = MailboxHandle(Arc::new(Shared {
             items: sender,
             waiting,
-            owed: AtomicU64::new(NOTHING_OWED),
+            due: AtomicU64::new(NOTHING_DUE),
             is_syncing: AtomicBool::new(true),
             has_overflowed: AtomicBool::new(false),
             end,
@@ -164,9 +167,9 @@ impl Mailbox {
     }
 
     /// From which position on a marker says something to the session; `None`: none does.
-    pub(crate) fn owe(&self, position: Option<Position>) {
-        let owed = position.map_or(NOTHING_OWED, front);
-        self.handle.0.owed.store(owed, Ordering::Relaxed);
+    pub(crate) fn marker_due(&self, position: Option<Position>) {
+        let due = position.map_or(NOTHING_DUE, front);
+        self.handle.0.due.store(due, Ordering::Relaxed);
     }
 
     /// A sync begins: until [`end_sync`](Self::end_sync) an overflow is no slow reader's fault. A
@@ -268,17 +271,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_marker_comes_where_one_is_owed_and_fits() {
+    async fn a_marker_comes_where_one_is_due_and_fits() {
         let end = End::new(&CancellationToken::new());
         let mut mailbox = Mailbox::new(2 * ITEM_OVERHEAD_BYTES, device(), end.clone());
         let handle = mailbox.handle();
         let position = |version| Position::new(version, 0);
         let marker = |version| Arc::new(Cursor { store: StoreId(1), position: position(version) });
         handle.mark(&marker(9), false);
-        mailbox.owe(Some(position(5)));
+        mailbox.marker_due(Some(position(5)));
         handle.mark(&marker(4), false);
         handle.mark(&marker(5), false);
-        mailbox.owe(None);
+        mailbox.marker_due(None);
         handle.mark(&marker(6), false);
         handle.mark(&marker(7), true);
         handle.mark(&marker(8), true);

@@ -10,62 +10,48 @@
 //! is read. A marker behind them says how far everything is out: that makes a new cursor. Where no
 //! audit can tell, a sync is done again from the last cursor.
 
+mod ask;
+mod cursor_due;
+pub mod mailbox;
 mod repair;
+mod token;
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use axum::extract::ws::Utf8Bytes;
 use tokio::sync::watch;
 use tokio::time::timeout;
-use weft_nats::Subject;
+use weft_nats::{Bus, Subject};
 use weft_proto::frame::{CloseCode, Reply};
 use weft_proto::limits::FEEDS_PER_SESSION_MAX;
-use weft_proto::svc::{ListGroups, Resync, Sync, SyncPage};
-use weft_proto::{Cursor, RoomId, RoomKind, UserId, partition_of};
+use weft_proto::svc::{self, ListGroups, Resync, SyncPage};
+use weft_proto::{Cursor, EventHead, RoomId, RoomKind, UserId, partition_of};
 
-use super::ask::{Ask, Refused};
-use super::mailbox::{Item, Mailbox};
-use super::owed::Owed;
-use super::presence::SessionPresence;
+use self::ask::{Ask, Refused};
+use self::cursor_due::CursorDue;
+use self::mailbox::{Item, Mailbox};
+pub use self::token::TokenCell;
 use crate::feeds::FeedMember;
 use crate::metrics;
 use crate::order::{Missing, Order, Verdict};
-use crate::shared::Shared;
+use crate::ports::Wire;
+use crate::reading::Reading;
 
 /// Most items that are looked at in one turn.
 const TURN_ITEMS_MAX: usize = 64;
 
-/// The session's token as of now: a `token` frame replaces it.
-#[derive(Clone)]
-pub(crate) struct TokenCell(Arc<Mutex<Arc<str>>>);
-
-/// Without the token.
-impl std::fmt::Debug for TokenCell {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("TokenCell(…)")
-    }
-}
-
-impl TokenCell {
-    pub(crate) fn new(token: Arc<str>) -> Self {
-        Self(Arc::new(Mutex::new(token)))
-    }
-
-    pub(crate) fn get(&self) -> Arc<str> {
-        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(crate) fn set(&self, token: Arc<str>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = token;
-    }
+/// Hears of each entry that goes out on a session.
+pub trait OnEntry: Send + Sync {
+    /// An entry goes out.
+    fn on_entry(&self, head: &EventHead);
 }
 
 /// Makes the pushes of one session.
-pub(crate) struct Pump {
-    shared: Arc<Shared>,
+pub struct Delivery<W: Wire = Bus> {
+    reading: Arc<Reading<W>>,
     user: UserId,
-    ask: Ask,
+    ask: Ask<W>,
     mailbox: Mailbox,
     order: Order,
     /// Taken from the mailbox, not yet looked at. The order within is that of arrival.
@@ -75,11 +61,11 @@ pub(crate) struct Pump {
     cursor: String,
     /// It came with a cursor, and has not synced from there yet.
     resumes: bool,
-    owed: Owed,
-    presence: Arc<SessionPresence>,
+    cursor_due: CursorDue,
+    on_entry: Arc<dyn OnEntry>,
     lost: watch::Receiver<u64>,
-    groups: HashMap<RoomId, FeedMember>,
-    user_feed: FeedMember,
+    groups: BTreeMap<RoomId, FeedMember<W>>,
+    user_feed: FeedMember<W>,
 }
 
 /// What the next turn does.
@@ -97,66 +83,67 @@ enum Phase {
 }
 
 /// What a turn puts out.
-pub(crate) type Frames = Vec<Utf8Bytes>;
+pub type Frames = Vec<Utf8Bytes>;
 
-impl Pump {
+impl<W: Wire> Delivery<W> {
     /// `cursor`: from where on the device wants everything; empty: from now on.
-    pub(crate) fn new(
-        shared: Arc<Shared>,
+    #[must_use]
+    pub fn new(
+        reading: Arc<Reading<W>>,
         user: UserId,
         token: TokenCell,
         cursor: String,
         mailbox: Mailbox,
-        presence: Arc<SessionPresence>,
+        on_entry: Arc<dyn OnEntry>,
     ) -> Self {
-        let user_feed = shared.feeds.join(Subject::User(user.clone()), mailbox.handle());
+        let user_feed = reading.feeds.join(Subject::User(user.clone()), mailbox.handle());
         let phase = if cursor.is_empty() {
             Phase::Sync { page: Vec::new(), resync: Resync::None }
         } else {
             Phase::List { resync: Resync::None }
         };
-        let mut lost = shared.audits.lost.clone();
+        let mut lost = reading.audits.lost.clone();
         lost.mark_unchanged();
         Self {
-            ask: Ask::new(Arc::clone(&shared), token),
+            ask: Ask::new(Arc::clone(&reading), token),
             order: Order::new(user.clone()),
             waiting: VecDeque::new(),
-            groups: HashMap::new(),
+            groups: BTreeMap::new(),
             user_feed,
-            shared,
+            reading,
             user,
             mailbox,
             phase,
             resumes: !cursor.is_empty(),
             cursor,
-            owed: Owed::new(),
-            presence,
+            cursor_due: CursorDue::new(),
+            on_entry,
             lost,
         }
     }
 
     /// Does the next step and returns itself with what is to be put out, which may be nothing. Not
     /// cancel-safe: it is kept over the waits of its session.
-    pub(crate) async fn turn(mut self) -> (Self, Result<Frames, CloseCode>) {
-        let owed = self.owed.from();
+    pub async fn turn(mut self) -> (Self, Result<Frames, CloseCode>) {
+        let from = self.cursor_due.from();
         let frames = self.step().await;
-        if self.owed.from() != owed {
-            self.owe();
+        if self.cursor_due.from() != from {
+            self.ask_for_marker();
         }
         (self, frames)
     }
 
     /// Asks for a marker. Where the newest one was told too early to say something to this session,
     /// it comes once more, behind all that waits by now.
-    fn owe(&self) {
+    fn ask_for_marker(&self) {
         let from = match self.phase {
             // Its end says more.
             Phase::Sync { .. } => None,
-            _ => self.owed.from(),
+            _ => self.cursor_due.from(),
         };
         // In this order, so that a marker that is just being told is not missed.
-        self.mailbox.owe(from);
-        let newest = self.shared.audits.marked.borrow().clone();
+        self.mailbox.marker_due(from);
+        let newest = self.reading.audits.marked.borrow().clone();
         if let Some(cursor) = newest {
             self.mailbox.handle().mark(&cursor, false);
         }
@@ -207,10 +194,10 @@ impl Pump {
         Err(CloseCode::Unavailable)
     }
 
-    fn join(&self, room: &RoomId) -> FeedMember {
-        let partition = partition_of(room, self.shared.partitions);
+    fn join(&self, room: &RoomId) -> FeedMember<W> {
+        let partition = partition_of(room, self.reading.partitions);
         let subject = Subject::EventGroup { partition, room: room.clone() };
-        self.shared.feeds.join(subject, self.mailbox.handle())
+        self.reading.feeds.join(subject, self.mailbox.handle())
     }
 
     /// Waits until the server knows all subscriptions, and until what a sync does not cover will be
@@ -221,9 +208,9 @@ impl Pump {
             member.live().await;
         }
         self.ask.flush().await.map_err(Refused::close)?;
-        let mut is_audited = self.shared.audits.is_ready.clone();
+        let mut is_audited = self.reading.audits.is_ready.clone();
         let wait = is_audited.wait_for(|is_ready| *is_ready);
-        match timeout(self.shared.limits.sync_patience, wait).await {
+        match timeout(self.reading.patience, wait).await {
             Ok(Ok(_)) => {}
             Ok(Err(_)) | Err(_) => return Err(CloseCode::Unavailable),
         }
@@ -234,7 +221,7 @@ impl Pump {
     /// One page of the sync. `resync`: why it can't bring everything, as an earlier one found.
     async fn sync(&mut self, page: Vec<u8>, resync: Resync) -> Result<Frames, CloseCode> {
         let cursor = self.cursor.clone();
-        let request = |token| Sync { token, cursor: cursor.clone(), page: page.clone() };
+        let request = |token| svc::Sync { token, cursor: cursor.clone(), page: page.clone() };
         let answer: SyncPage = self.ask.ask(request).await.map_err(Refused::close)?;
         let covered: Cursor = answer.cursor.parse().map_err(|_| {
             tracing::error!(user = %self.user, "core answered a sync without a cursor");
@@ -263,7 +250,7 @@ impl Pump {
             return Ok(frames);
         }
         self.order.synced(covered.position);
-        self.owed.settle();
+        self.cursor_due.settle();
         self.cursor = answer.cursor;
         frames.push(synced_frame(resync, &self.cursor)?);
         self.phase = if self.mailbox.end_sync() {
@@ -338,8 +325,7 @@ impl Pump {
             Item::Event(event) => match self.order.offer(&event.head) {
                 Verdict::Drop => {}
                 Verdict::Put => {
-                    self.owed.put(event.head.position);
-                    self.presence.on_entry(&event.head);
+                    self.note(&event.head);
                     metrics::DELIVERY_DURATION.record_time(event.arrived_at.elapsed());
                     frames.push(event.frame.clone());
                 }
@@ -353,7 +339,13 @@ impl Pump {
         Ok(None)
     }
 
-    /// Everything at or before the cursor is out. The frame that says so, where one is owed.
+    /// An entry goes out.
+    fn note(&mut self, head: &EventHead) {
+        self.cursor_due.put(head.position);
+        self.on_entry.on_entry(head);
+    }
+
+    /// Everything at or before the cursor is out. The frame that says so, where one is due.
     fn on_marker(&mut self, cursor: Cursor) -> Result<Option<Utf8Bytes>, CloseCode> {
         // After a loss that no audit can tell of, a marker speaks of what came since alone.
         let is_lost = self.lost.has_changed().unwrap_or(true);
@@ -363,7 +355,7 @@ impl Pump {
         }
         self.order.synced(cursor.position);
         self.cursor = cursor.to_string();
-        if !self.owed.tell(cursor.position) {
+        if !self.cursor_due.tell(cursor.position) {
             return Ok(None);
         }
         let frame = Reply::Cursor { cursor: self.cursor.clone() }.to_frame();

@@ -1,0 +1,83 @@
+//! What sessions read by: feeds of live events, audits of what the wire lost, and calls to core.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use weft_nats::Bus;
+use weft_proto::Partition;
+use weft_proto::frame::HistoryFrom;
+use weft_proto::svc::{LogPage, ReadLog};
+use weft_proto::{ApiError, RoomId};
+use weft_runtime::Shutdown;
+
+use crate::audits::{Auditor, Audits};
+use crate::feeds::Feeds;
+use crate::limits::Limits;
+use crate::ports::Wire;
+use crate::ticks::Ticks;
+
+/// The reading side of an edge.
+pub struct Reading<W: Wire = Bus> {
+    pub(crate) wire: W,
+    pub(crate) partitions: Partition,
+    pub(crate) feeds: Feeds<W>,
+    pub(crate) audits: Audits,
+    /// How long a session's own question is asked again.
+    pub(crate) patience: Duration,
+    /// Permits for reads of syncs and repairs.
+    pub(crate) permits: Semaphore,
+}
+
+impl<W: Wire> Reading<W> {
+    /// Audits from now on, until `tasks` end.
+    pub fn start(
+        wire: W,
+        partitions: Partition,
+        limits: &Limits,
+        ticks: Arc<Ticks>,
+        tasks: &Shutdown,
+    ) -> Arc<Self> {
+        let feeds = Feeds::new(wire.clone(), tasks.clone());
+        let every = limits.audit_every;
+        let (auditor, audits) = Auditor::new(wire.clone(), feeds.clone(), ticks, partitions, every);
+        let token = tasks.token().clone();
+        tasks.spawn("audits", async move {
+            let _ = token.run_until_cancelled(auditor.run()).await;
+        });
+        Arc::new(Self {
+            wire,
+            partitions,
+            feeds,
+            audits,
+            patience: limits.sync_patience,
+            permits: Semaphore::new(limits.sync_reads_max),
+        })
+    }
+
+    /// A page of a room's history, for a client.
+    ///
+    /// # Errors
+    /// What core answers.
+    pub(crate) async fn history(
+        &self,
+        token: &str,
+        room: &RoomId,
+        from: HistoryFrom,
+        limit: u32,
+    ) -> Result<LogPage, ApiError> {
+        let (after, before) = match from {
+            HistoryFrom::After(seq) => (Some(seq), None),
+            HistoryFrom::Before(seq) => (None, Some(seq)),
+        };
+        let request = ReadLog {
+            token: token.to_owned(),
+            room: room.to_string(),
+            after,
+            before,
+            limit,
+            ..ReadLog::default()
+        };
+        self.wire.call(&request).await
+    }
+}
