@@ -1,7 +1,6 @@
 //! Brings what became of a command to the session or request that sent it.
 //!
-//! The token of an attempt is `<box>-<command>-<attempt>`, in hexadecimal. Box numbers start at
-//! random, so an answer to an earlier life of this node finds no box.
+//! The token of an attempt is `<box>-<command>-<attempt>`, in hexadecimal.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +12,7 @@ use weft_proto::ApiError;
 
 /// All boxes of an edge. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Answers(Arc<Mutex<Table>>);
+pub struct Answers(Arc<Mutex<Table>>);
 
 struct Table {
     boxes: HashMap<u64, Entry>,
@@ -39,7 +38,7 @@ pub(crate) struct Stored {
 
 /// What became of one attempt.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub struct Answer {
     /// The command's number in its outbox.
     pub(crate) command: u64,
     pub(crate) attempt: u32,
@@ -63,8 +62,11 @@ pub(crate) struct AnswerBox {
 }
 
 impl Answers {
-    pub(crate) fn new() -> Self {
-        let table = Table { boxes: HashMap::new(), next_number: rand::random() };
+    /// `first`: the number of the first box, by chance; so an answer to an earlier life of this node
+    /// finds no box.
+    #[must_use]
+    pub fn new(first: u64) -> Self {
+        let table = Table { boxes: HashMap::new(), next_number: first };
         Self(Arc::new(Mutex::new(table)))
     }
 
@@ -88,6 +90,11 @@ impl Answers {
                 table.hand_on(signal);
             }
         }
+    }
+
+    /// Hands on one signal.
+    pub fn hand_on(&self, signal: Signal) {
+        self.lock().hand_on(signal);
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -165,17 +172,17 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_finds_its_box_alone() {
-        let answers = Answers::new();
+        let answers = Answers::new(rand::random());
         let (mut first, second) = (answers.open(), answers.open());
         let token = first.token(0xab, 2);
         assert!(weft_proto::ids::is_token(&token));
         let stale = second.token(1, 0);
         drop(second);
         for token in [stale, String::new(), "x-y-z".into(), "1".into(), token] {
-            answers.lock().hand_on(answered(token));
+            answers.hand_on(answered(token));
         }
         assert_eq!(first.next().await.command, 0xab);
-        answers.lock().hand_on(Signal::Stored { token: first.token(7, 1), stream_seq: 40 });
+        answers.hand_on(Signal::Stored { token: first.token(7, 1), stream_seq: 40 });
         let stored = Stored { command: 7, attempt: 1, stream_seq: 40 };
         assert_eq!((first.take_stored(), first.take_stored()), (vec![stored], vec![]));
         assert!(first.answers.try_recv().is_err());

@@ -37,6 +37,7 @@ use crate::metrics;
 use crate::order::{Missing, Order, Verdict};
 use crate::ports::Wire;
 use crate::reading::Reading;
+use crate::sabotage::{self, Rule};
 
 /// Most items that are looked at in one turn.
 const TURN_ITEMS_MAX: usize = 64;
@@ -327,6 +328,9 @@ impl<W: Wire> Delivery<W> {
                 Verdict::Put => {
                     self.note(&event.head);
                     metrics::DELIVERY_DURATION.record_time(event.arrived_at.elapsed());
+                    frames.push(event.frame.clone());
+                }
+                Verdict::Repair(_) if sabotage::is_out(Rule::RepairFirst) => {
                     frames.push(event.frame.clone());
                 }
                 Verdict::Repair(missing) => return Ok(Some((missing, event.head.seq))),

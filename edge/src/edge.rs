@@ -30,6 +30,7 @@ use crate::members::{self, Members};
 use crate::proxies::Proxies;
 use crate::rate::{Bucket, PerCaller};
 use crate::reading::Reading;
+use crate::sending::Sending;
 use crate::shared::Shared;
 use crate::ticks::Ticks;
 
@@ -83,7 +84,7 @@ impl Edge {
         let (publisher, signals) = IngestPublisher::start(&bus, &node).await?;
 
         let (front, back) = (Shutdown::new(), Shutdown::new());
-        let answers = Answers::new();
+        let answers = Answers::new(rand::random());
         until_cancelled(&back, "answers", answers.clone().route(signals));
         let auth = Arc::new(Auth::new(bus.clone(), partitions));
         until_cancelled(&back, "keys", Arc::clone(&auth).keep_keys());
@@ -99,6 +100,14 @@ impl Edge {
         until_cancelled(&back, "statuses", statuses.clone().run());
 
         let limited = Arc::new(Limited::default());
+        let sending = Sending::new(
+            publisher,
+            bus.connection(),
+            answers,
+            Arc::clone(&ticks),
+            Arc::clone(&limited),
+            &limits,
+        );
         let shared = Arc::new(Shared {
             connection: bus.connection(),
             reading,
@@ -111,9 +120,7 @@ impl Edge {
             bus,
             auth,
             logins,
-            answers,
-            publisher,
-            outbox: Arc::new(Shares::new(limits.outbox_bytes_max, limits.outbox_user_bytes_max)),
+            sending,
             connections: Arc::new(Connections::new(&limits, Arc::clone(&limited))),
             proxies: Proxies::new(&limits.trusted_proxies),
             limited,

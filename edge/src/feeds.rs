@@ -27,6 +27,7 @@ use self::seen::Seen;
 use crate::delivery::mailbox::{Item, MailboxHandle};
 use crate::order::Notice;
 use crate::ports::{Messages, Wire};
+use crate::sabotage::{self, Rule};
 
 /// Most events that are handed on at once.
 const BATCH_EVENTS_MAX: usize = 256;
@@ -280,6 +281,9 @@ impl Feed {
 
     /// Hands a notice on where not everything that it speaks of was.
     fn notice(&self, room: &Audited, notice: impl FnOnce() -> Item) {
+        if sabotage::is_out(Rule::NoticesHandedOn) {
+            return;
+        }
         let members = lock(&self.members);
         if members.seen.seq(&room.room) < room.seq {
             members.hand_on(&notice());

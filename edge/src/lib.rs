@@ -17,13 +17,14 @@
 //! | `edge` | starts and ends it all |
 //! | `http` | the routes: one file per resource |
 //! | `session` | one live WebSocket: requests, close |
-//! | `delivery` | what goes out on a session by itself: the sync, then live entries in order |
-//! | `reading` | what delivery stands on: feeds, audits, calls to core |
-//! | [`ports`] | the wire, as a trait |
+//! | [`delivery`] | what goes out on a session by itself: the sync, then live entries in order |
+//! | [`reading`] | what delivery stands on: feeds, audits, calls to core |
+//! | [`ports`] | the wire and the ingest log, as traits |
+//! | [`sabotage`] | takes rules out, for the simulation |
 //! | `feeds` | one subscription per online user and per group with local sessions |
 //! | [`order`] | which entry may go out, and what must be read first |
 //! | [`audits`] | finds what the wire lost, and how far a cursor may go |
-//! | `answers`, `outbox`, `ticks` | what was sent and is not answered yet |
+//! | [`sending`], [`outbox`], [`answers`], [`ticks`] | what was sent and is not answered yet |
 //! | `auth` | verifies tokens, keeps the keys |
 //! | `counts` | how many members of a large group are here |
 //! | `members`, `discovery` | this edge among the live nodes; which of them a client is to take |
@@ -33,7 +34,7 @@
 //! | `rate`, `cost`, `budget`, `limited` | what one caller may take, and a word where that is too much |
 //! | `listener` | the socket: no Nagle, and a close that the peer can still read |
 
-mod answers;
+pub mod answers;
 pub mod audits;
 mod auth;
 mod budget;
@@ -54,11 +55,13 @@ mod logins;
 mod members;
 mod metrics;
 pub mod order;
-mod outbox;
+pub mod outbox;
 pub mod ports;
 mod proxies;
 mod rate;
 pub mod reading;
+pub mod sabotage;
+pub mod sending;
 mod session;
 mod shared;
 pub mod ticks;

@@ -71,7 +71,7 @@ struct Unsaid {
 
 /// How often limits were reached.
 #[derive(Debug, Default)]
-pub(crate) struct Limited([Mutex<Unsaid>; NAMES.len()]);
+pub struct Limited([Mutex<Unsaid>; NAMES.len()]);
 
 impl Limited {
     /// A limit was reached.

@@ -20,6 +20,7 @@ use weft_proto::{ApiError, ClientId, ErrorCode, RoomId, UserId};
 
 use self::windows::Windows;
 use crate::budget::Share;
+use crate::sabotage::{self, Rule};
 use crate::ticks::{Seen, Ticks};
 
 /// How often evidence is looked for (or NATS, while that is away).
@@ -30,13 +31,15 @@ const ACKED_MAX: usize = 32;
 
 /// A command for a room's log.
 #[derive(Clone, Debug)]
-pub(crate) struct Command {
-    pub(crate) room: RoomId,
-    pub(crate) client_id: ClientId,
+pub struct Command {
+    /// Where.
+    pub room: RoomId,
+    /// Whoever sends it again names it by this.
+    pub client_id: ClientId,
     /// The sender gave no id: it is this edge's.
-    pub(crate) is_made: bool,
+    pub is_made: bool,
     /// The body in its JSON form.
-    pub(crate) payload: Bytes,
+    pub payload: Bytes,
 }
 
 impl Command {
@@ -52,14 +55,15 @@ impl Command {
 
 /// One publication of a command.
 #[derive(Clone, Debug)]
-pub(crate) struct Attempt {
+pub struct Attempt {
     /// The command's number in the outbox.
-    pub(crate) number: u64,
+    pub number: u64,
     /// From 0.
-    pub(crate) attempt: u32,
+    pub attempt: u32,
     /// The command to the same room before it, where that one is unanswered.
-    pub(crate) after: Option<ClientId>,
-    pub(crate) command: Command,
+    pub after: Option<ClientId>,
+    /// What is published.
+    pub command: Command,
 }
 
 /// What has to be done about a command at its time.
@@ -299,7 +303,8 @@ impl Outbox {
 
     /// The client id of the command before an index.
     fn after(&self, index: usize) -> Option<ClientId> {
-        self.before(index).map(|index| self.pending[index].last.command.client_id)
+        let before = self.before(index).filter(|_| !sabotage::is_out(Rule::PredecessorNamed));
+        before.map(|index| self.pending[index].last.command.client_id)
     }
 
     /// True where a held command may be published: nothing of the room is before it, or that is
@@ -394,6 +399,9 @@ impl Outbox {
 impl Pending {
     /// True where the last attempt, or its answer, counts as lost.
     fn is_lost(&mut self, now: Instant, patience: Patience, ticks: &Ticks) -> bool {
+        if sabotage::is_out(Rule::EvidenceFirst) {
+            return true;
+        }
         if let Some(stream_seq) = self.evidence.stream_seq {
             return self.evidence.is_against(stream_seq, ticks.of(&self.last.command.room));
         }

@@ -1,11 +1,13 @@
-//! What delivery, feeds, audits and sends need from outside: the wire to core. Traits, so that a
-//! simulation can stand in for it. Generic, not boxed: nothing is paid for it on the way of a
+//! What delivery, feeds, audits and sends need from outside: the wire to core, and the ingest log.
+//! Traits, so that a simulation can stand in for both. Generic, not boxed: nothing is paid for it on the way of a
 //! message.
 
 use tokio::sync::watch;
-use weft_nats::{Bus, Connection, Error, Filter, Message, Subject, Subscription};
-use weft_proto::ApiError;
+use weft_nats::{Bus, Connection, Error, Filter, IngestPublisher, Message, Subject, Subscription};
 use weft_proto::svc::Method;
+use weft_proto::{ApiError, UserId};
+
+use crate::outbox::{Attempt, Command};
 
 /// Subscriptions, and calls to core. Cheap to clone.
 pub trait Wire: Clone + Send + Sync + 'static {
@@ -49,6 +51,30 @@ pub trait Messages: Send {
 
     /// A message that is there already.
     fn try_next(&mut self) -> Option<Message>;
+}
+
+/// The ingest log.
+pub trait Ingest: Send + Sync + 'static {
+    /// Publishes an attempt of a sender. What becomes of it comes back under the token, which is
+    /// used once. [`Error::Timeout`]: whether it goes out later is unknown.
+    fn publish(
+        &self,
+        token: &str,
+        sender: &UserId,
+        attempt: &Attempt,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+impl Ingest for IngestPublisher {
+    async fn publish(&self, token: &str, sender: &UserId, attempt: &Attempt) -> Result<(), Error> {
+        let Command { room, client_id, is_made, payload } = &attempt.command;
+        let (id, payload) = (client_id.to_string(), payload.clone());
+        if *is_made {
+            return self.publish_without_id(token, sender, room, &id, payload).await;
+        }
+        let after = attempt.after.map(|after| after.to_string());
+        Self::publish(self, token, sender, room, (&id, after.as_deref()), payload).await
+    }
 }
 
 impl Wire for Bus {

@@ -28,7 +28,6 @@ use crate::delivery::{Delivery, Frames, OnEntry, TokenCell};
 use crate::drain::Leave;
 use crate::logins::LiveLogin;
 use crate::metrics;
-use crate::outbox::Due;
 use crate::shared::Shared;
 
 /// WebSocket's own codes.
@@ -281,17 +280,7 @@ impl Session {
             let frame = unread.ok_or(Ended::Close(CloseCode::Silent))?;
             self.on_frame(frame).await?;
         }
-        for due in self.requests.due(now) {
-            match due {
-                Due::Publish(attempt) => self.requests.publish(&attempt, &mut self.writer).await?,
-                Due::GiveUp { request_id } => {
-                    let error = crate::outbox::unknown();
-                    metrics::ACKS.increment(error.code.as_str());
-                    let frame = error_frame(&error);
-                    self.writer.answer(request_id, &frame).await?;
-                }
-            }
-        }
+        self.requests.on_time(now, &mut self.writer).await?;
         timer.reset(self.due_at());
         Ok(())
     }

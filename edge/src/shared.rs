@@ -6,34 +6,26 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
-use weft_nats::{Bus, Connection, IngestPublisher};
+use weft_nats::{Bus, Connection};
 use weft_presence::{Announcer, Statuses};
-use weft_proto::{ApiError, ErrorCode, UserId};
+use weft_proto::UserId;
 use weft_runtime::{Clock, Shutdown, SystemClock};
 
-use crate::answers::{AnswerBox, Answers, Stored};
 use crate::auth::{Auth, Caller};
-use crate::budget::{Over, Share, Shares};
+use crate::budget::Shares;
 use crate::connections::Connections;
 use crate::counts::Counts;
 use crate::discovery::Discovery;
 use crate::drain::Drain;
-use crate::limited::{Limit, Limited};
+use crate::limited::Limited;
 use crate::limits::Limits;
 use crate::logins::Logins;
 use crate::members::Members;
-use crate::metrics;
-use crate::outbox::{Attempt, Command, Due, Outbox, Patience};
 use crate::proxies::Proxies;
 use crate::rate::{Bucket, PerCaller};
 use crate::reading::Reading;
+use crate::sending::Sending;
 use crate::ticks::Ticks;
-
-/// When a sender may try again after the outbox was full, in milliseconds.
-const OUTBOX_FULL_RETRY_MS: u64 = 250;
-
-/// The same while the store takes nothing.
-const STALLED_RETRY_MS: u64 = 2_000;
 
 /// The parts of a running edge.
 pub(crate) struct Shared {
@@ -44,10 +36,7 @@ pub(crate) struct Shared {
     /// Knows which logins last.
     pub(crate) logins: Arc<Logins>,
     pub(crate) reading: Arc<Reading>,
-    pub(crate) answers: Answers,
-    pub(crate) publisher: IngestPublisher,
-    /// Bytes of all unanswered sends, by user.
-    pub(crate) outbox: Arc<Shares<UserId>>,
+    pub(crate) sending: Arc<Sending>,
     /// Who is connected.
     pub(crate) connections: Arc<Connections>,
     pub(crate) proxies: Proxies,
@@ -128,109 +117,5 @@ impl Shared {
         } else {
             None
         }
-    }
-
-    pub(crate) fn patience(&self) -> Patience {
-        let limits = &self.limits;
-        Patience { resend_after: limits.resend_after, give_up_after: limits.give_up_after }
-    }
-
-    /// A place in the outbox for a new command, beside those that its session has there.
-    ///
-    /// # Errors
-    /// `overloaded` where it is full or the partition's owner can commit nothing, `rate_limited`
-    /// where the session's or the user's share of it is full, `unavailable` while NATS is away or
-    /// nobody owns the partition: then it would only wait in the log. What is unanswered may be there
-    /// already.
-    pub(crate) fn admit(
-        &self,
-        sender: &UserId,
-        outbox: &Outbox,
-        command: &Command,
-    ) -> Result<Share<UserId>, ApiError> {
-        let unavailable = |why| ApiError::new(ErrorCode::Unavailable, why).retry_after_ms(1_000);
-        let is_resend = outbox.has(command);
-        if !self.is_connected() {
-            return Err(unavailable("NATS is away"));
-        }
-        if !is_resend && self.ticks.is_silent(&command.room) {
-            return Err(unavailable("core is away: the room's partition gives no sign of life"));
-        }
-        if !is_resend && self.ticks.of(&command.room).is_some_and(|seen| seen.stalled) {
-            let error =
-                ApiError::new(ErrorCode::Overloaded, "the store takes nothing at the moment");
-            return Err(error.retry_after_ms(STALLED_RETRY_MS));
-        }
-        let is_over = outbox.queued_bytes() + command.cost() > self.limits.outbox_session_bytes_max;
-        let taken = match is_over {
-            true => Err(Over::Share),
-            false => self.outbox.take(sender, command.cost()),
-        };
-        taken.map_err(|over| self.outbox_full(over))
-    }
-
-    /// The error where the outbox has no place.
-    pub(crate) fn outbox_full(&self, over: Over) -> ApiError {
-        let (code, message, limit) = match over {
-            Over::Share => {
-                let message = "too many bytes of sends are unanswered";
-                (ErrorCode::RateLimited, message, Limit::OutboxShare)
-            }
-            Over::Total => (ErrorCode::Overloaded, "the edge's outbox is full", Limit::Outbox),
-        };
-        self.limited.note(limit);
-        ApiError::new(code, message).retry_after_ms(OUTBOX_FULL_RETRY_MS)
-    }
-
-    /// What has come due in an outbox, by what its box and the ticks tell.
-    pub(crate) fn look_at(
-        &self,
-        outbox: &mut Outbox,
-        answers: &AnswerBox,
-        now: Instant,
-    ) -> Vec<Due> {
-        for Stored { command, attempt, stream_seq } in answers.take_stored() {
-            outbox.stored(command, attempt, stream_seq);
-        }
-        outbox.due(now, self.is_connected(), &self.ticks)
-    }
-
-    /// Publishes an attempt. What may still have gone out is no error: it is published again where
-    /// no answer comes.
-    ///
-    /// # Errors
-    /// Where it surely did not go out.
-    pub(crate) async fn publish(
-        &self,
-        sender: &UserId,
-        answers: &AnswerBox,
-        attempt: &Attempt,
-    ) -> Result<(), ApiError> {
-        if attempt.attempt > 0 {
-            metrics::RESENDS.increment();
-        }
-        let Command { room, client_id, is_made, payload } = &attempt.command;
-        let token = answers.token(attempt.number, attempt.attempt);
-        let client_id = client_id.to_string();
-        let after = attempt.after.map(|after| after.to_string());
-        let (id, payload, publisher) = (client_id.as_str(), payload.clone(), &self.publisher);
-        let sent = if *is_made {
-            publisher.publish_without_id(&token, sender, room, id, payload).await
-        } else {
-            publisher.publish(&token, sender, room, (id, after.as_deref()), payload).await
-        };
-        sent.or_else(|error| match error {
-            weft_nats::Error::Timeout(_) => Ok(()),
-            weft_nats::Error::TooLarge { .. } => {
-                Err(ApiError::new(ErrorCode::TooLarge, "the entry is too large"))
-            }
-            weft_nats::Error::Closed => {
-                Err(ApiError::new(ErrorCode::Unavailable, "the edge is shutting down"))
-            }
-            other => {
-                tracing::error!(error = %other, "a command can't be published");
-                Err(ApiError::new(ErrorCode::Internal, "the entry can't be published"))
-            }
-        })
     }
 }

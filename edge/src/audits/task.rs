@@ -17,6 +17,7 @@ use super::partition::Pace;
 use crate::feeds::{Audited, Feeds};
 use crate::metrics;
 use crate::ports::{Messages, Wire};
+use crate::sabotage::{self, Rule};
 use crate::ticks::Ticks;
 
 /// What was published before an answer was made has arrived after so long, or is lost.
@@ -156,7 +157,22 @@ impl<W: Wire> Auditor<W> {
                 self.asked.push(Box::pin(ask_core(self.wire.clone(), ask)));
             }
         }
-        if let Some(cursor) = self.unmarked().filter(|_| self.mark_at <= now) {
+        if self.mark_at <= now {
+            self.mark(now);
+        }
+        if self.tell_at.is_some_and(|at| at <= now) {
+            (self.tell_at, self.told_at) = (None, Some(now));
+            self.sync_again();
+        }
+        if self.turn_over_at <= now {
+            self.feeds.turn_over();
+            self.turn_over_at = now + self.generation;
+        }
+    }
+
+    /// Tells the sessions how far all is in their mailboxes.
+    fn mark(&mut self, now: Instant) {
+        if let Some(cursor) = self.unmarked() {
             let is_for_all = self.mark_all_at <= now;
             if is_for_all {
                 self.mark_all_at = now + MARK_ALL_PAUSE;
@@ -166,14 +182,6 @@ impl<W: Wire> Auditor<W> {
             self.marked.send_replace(Some(Arc::clone(&cursor)));
             self.feeds.mark(&cursor, is_for_all);
             self.mark_at = now + MARK_PAUSE;
-        }
-        if self.tell_at.is_some_and(|at| at <= now) {
-            (self.tell_at, self.told_at) = (None, Some(now));
-            self.sync_again();
-        }
-        if self.turn_over_at <= now {
-            self.feeds.turn_over();
-            self.turn_over_at = now + self.generation;
         }
     }
 
@@ -237,7 +245,12 @@ impl<W: Wire> Auditor<W> {
         });
         match found {
             Found::Nothing => {}
-            Found::Rooms => rooms.iter().for_each(|room| self.feeds.notice(ask.partition, room)),
+            Found::Rooms => {
+                if sabotage::is_out(Rule::NoticesBeforeCursor) {
+                    self.mark(now);
+                }
+                rooms.iter().for_each(|room| self.feeds.notice(ask.partition, room));
+            }
             Found::Anew => {
                 tracing::warn!(partition = ask.partition, "what was lost can't be told");
                 self.is_ready.send_replace(false);

@@ -12,6 +12,7 @@ use weft_proto::{Cursor, DeviceId, Position};
 use crate::budget::Budget;
 use crate::feeds::Event;
 use crate::order::Notice;
+use crate::sabotage::{self, Rule};
 
 /// Counted for each item beside its bytes, so that the bound on bytes is one on items too.
 const ITEM_OVERHEAD_BYTES: usize = 256;
@@ -117,7 +118,9 @@ impl MailboxHandle {
             }
             // The sync ended in this instant, and may not have seen it.
         }
-        shared.end.end(CloseCode::SlowReader);
+        if !sabotage::is_out(Rule::FullMailboxEnds) {
+            shared.end.end(CloseCode::SlowReader);
+        }
     }
 
     /// Ends the session where it is this device's: its login has ended.

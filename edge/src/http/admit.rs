@@ -172,9 +172,9 @@ fn charge(
 ) -> Result<(), ApiError> {
     let taken = match share {
         Some(share) => share.grow(bytes),
-        None => shared.outbox.take(user, bytes).map(|taken| *share = Some(taken)),
+        None => shared.sending.budget.take(user, bytes).map(|taken| *share = Some(taken)),
     };
-    taken.map_err(|over: Over| shared.outbox_full(over))
+    taken.map_err(|over: Over| shared.sending.outbox_full(over))
 }
 
 fn too_large() -> ApiError {

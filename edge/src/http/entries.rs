@@ -12,10 +12,9 @@ use weft_proto::json::read_json;
 use weft_proto::{ApiError, Body, ClientId, ErrorCode, UserId};
 
 use super::extract::{Caller, InRoom, Query, Raw, Refusal, ready_made};
-use crate::answers::{Answer, Outcome};
 use crate::logins::ANSWER_AGE_MAX;
 use crate::metrics;
-use crate::outbox::{Command, Due, Outbox, Patience, unknown};
+use crate::outbox::{Command, unknown};
 use crate::shared::Shared;
 
 type App = State<Arc<Shared>>;
@@ -78,54 +77,18 @@ pub(super) async fn send(
 
 /// Sends and waits, publishing again as a session does.
 async fn answered(shared: &Shared, sender: &UserId, command: Command) -> Result<Response, Refusal> {
-    let mut answers = shared.answers.open();
-    let patience = shared.patience();
-    let give_up_after = patience.give_up_after.min(shared.limits.http_send_timeout);
-    let mut outbox = Outbox::new(Patience { give_up_after, ..patience });
-    let share = shared.admit(sender, &outbox, &command)?;
-    if let Some(attempt) = outbox.add(0, command, share, Instant::now()) {
-        shared.publish(sender, &answers, &attempt).await?;
-    }
-    while let Some(due_at) = outbox.due_at() {
-        tokio::select! {
+    let mut sends = shared.sending.open_for(sender.clone(), shared.limits.http_send_timeout);
+    sends.send(0, command).await?;
+    while let Some(due_at) = sends.due_at() {
+        let told = tokio::select! {
             biased; // an answer before its time-out
-            Answer { outcome, command, attempt } = answers.next() => {
-                let mut refused = |error| refused(&mut outbox, (command, attempt), error);
-                match outcome {
-                    Outcome::Frame(frame) => return framed(frame).map_err(refused),
-                    Outcome::Refused(error) => return Err(refused(error)),
-                }
-            },
-            () = sleep_until(due_at) => {
-                for due in shared.look_at(&mut outbox, &answers, Instant::now()) {
-                    let Due::Publish(attempt) = due else { continue };
-                    let sent = shared.publish(sender, &answers, &attempt).await;
-                    let number = (attempt.number, attempt.attempt);
-                    sent.map_err(|error| refused(&mut outbox, number, error))?;
-                }
-            }
+            answer = sends.next_answer() => sends.on_answer(answer).await,
+            () = sleep_until(due_at) => sends.on_time(Instant::now()).await,
+        };
+        if let Some(told) = told.into_iter().next() {
+            let (frame, _) = told.outcome?;
+            return Ok((StatusCode::CREATED, ready_made(frame)).into_response());
         }
     }
     Err(unknown().into())
-}
-
-fn refused(outbox: &mut Outbox, attempt: (u64, u32), error: ApiError) -> Refusal {
-    let refused = outbox.refuse(attempt, error);
-    refused.map_or_else(unknown, |(_, error)| error).into()
-}
-
-/// Core's frame as an HTTP answer.
-fn framed(frame: bytes::Bytes) -> Result<Response, ApiError> {
-    #[derive(Deserialize)]
-    struct Framed {
-        error: Option<ApiError>,
-    }
-    let framed: Framed = serde_json::from_slice(&frame).map_err(|error| {
-        tracing::error!(%error, "core's answer can't be read");
-        ApiError::new(ErrorCode::Unknown, "the answer can't be read")
-    })?;
-    match framed.error {
-        Some(error) => Err(error),
-        None => Ok((StatusCode::CREATED, ready_made(frame)).into_response()),
-    }
 }

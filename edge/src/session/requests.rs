@@ -8,22 +8,21 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, timeout_at};
-use weft_proto::frame::{
-    Reply, Request, error_frame, error_in, history_frame, is_resend_in_order, parse_request,
-};
+use weft_proto::frame::{Reply, Request, error_frame, history_frame, parse_request};
 use weft_proto::svc::{GetRoom, ListMembers, ListRooms, Logout};
-use weft_proto::{ApiError, Body, ClientId, ErrorCode, RoomId};
+use weft_proto::{ApiError, ErrorCode};
 
 use super::Ended;
 use super::presence::SessionPresence;
 use super::writer::Writer;
-use crate::answers::{Answer, AnswerBox, Outcome};
+use crate::answers::Answer;
 use crate::auth::Caller;
 use crate::cost;
 use crate::delivery::TokenCell;
 use crate::metrics;
-use crate::outbox::{Attempt, Command, Due, Outbox};
+use crate::outbox::Command;
 use crate::rate::{Bucket, rate_limited};
+use crate::sending::{Sends, Told};
 use crate::shared::Shared;
 
 /// Calls of one session that core answers at once; others wait. It bounds what their answers take.
@@ -49,8 +48,7 @@ pub(super) struct Requests {
     caller: Caller,
     token: TokenCell,
     expires_at: Instant,
-    answers: AnswerBox,
-    outbox: Outbox,
+    outbox: Sends,
     calls: FuturesUnordered<Call>,
     calls_waiting: VecDeque<Call>,
     sends: Bucket,
@@ -70,8 +68,7 @@ impl Requests {
             token,
             presence,
             expires_at: shared.expiry(&caller),
-            answers: shared.answers.open(),
-            outbox: Outbox::new(shared.patience()),
+            outbox: shared.sending.open(caller.user.clone()),
             calls: FuturesUnordered::new(),
             calls_waiting: VecDeque::new(),
             sends: Bucket::new(shared.limits.sends),
@@ -96,7 +93,7 @@ impl Requests {
 
     /// How many sends have no answer yet.
     pub(super) fn unanswered_sends(&self) -> usize {
-        self.outbox.len()
+        self.outbox.unanswered()
     }
 
     /// When [`due`](Self::due) has to be called, at the latest.
@@ -104,9 +101,10 @@ impl Requests {
         self.outbox.due_at()
     }
 
-    /// Sends to publish again, or to give up.
-    pub(super) fn due(&mut self, now: Instant) -> Vec<Due> {
-        self.shared.look_at(&mut self.outbox, &self.answers, now)
+    /// Publishes sends again, or gives them up.
+    pub(super) async fn on_time(&mut self, now: Instant, writer: &mut Writer) -> Result<(), Ended> {
+        let told = self.outbox.on_time(now).await;
+        answer(told, writer).await
     }
 
     /// Takes a request, and answers it where that needs nobody else.
@@ -165,7 +163,9 @@ impl Requests {
         let unpaid = self.check_limits(&request)?;
         match request {
             Request::Send { room, client_id, body } => {
-                self.send(id, room, client_id, &body).await?;
+                let payload = body.to_json().into();
+                let command = Command { room, client_id, is_made: false, payload };
+                self.outbox.send(id, command).await?;
             }
             Request::Ping if unpaid == 0 => {
                 return Ok(Some(Reply::Pong { server_time: self.shared.now_ms() }));
@@ -233,7 +233,7 @@ impl Requests {
     fn check_limits(&mut self, request: &Request) -> Result<u32, ApiError> {
         let limits = &self.shared.limits;
         let calls = self.calls.len() + self.calls_waiting.len();
-        if self.outbox.len() + calls >= limits.in_flight_max as usize {
+        if self.outbox.unanswered() + calls >= limits.in_flight_max as usize {
             let message = format!("more than {} requests are unanswered", limits.in_flight_max);
             return Err(ApiError::new(ErrorCode::RateLimited, message).retry_after_ms(100));
         }
@@ -245,37 +245,6 @@ impl Requests {
             Ok(()) => Ok(0),
             Err(wait) if calls >= CALLS_MAX => Err(limited(wait)),
             Err(_) => Ok(cost),
-        }
-    }
-
-    async fn send(
-        &mut self,
-        id: u64,
-        room: RoomId,
-        client_id: ClientId,
-        body: &Body,
-    ) -> Result<(), ApiError> {
-        let command = Command { room, client_id, is_made: false, payload: body.to_json().into() };
-        let share = self.shared.admit(&self.caller.user, &self.outbox, &command)?;
-        let Some(attempt) = self.outbox.add(id, command, share, Instant::now()) else {
-            return Ok(());
-        };
-        let sent = self.shared.publish(&self.caller.user, &self.answers, &attempt).await;
-        sent.map_err(|error| {
-            let refused = self.outbox.refuse((attempt.number, attempt.attempt), error.clone());
-            refused.map_or(error, |(_, error)| error)
-        })
-    }
-
-    /// Publishes a send again.
-    pub(super) async fn publish(
-        &mut self,
-        attempt: &Attempt,
-        writer: &mut Writer,
-    ) -> Result<(), Ended> {
-        match self.shared.publish(&self.caller.user, &self.answers, attempt).await {
-            Ok(()) => Ok(()),
-            Err(error) => self.refused((attempt.number, attempt.attempt), error, writer).await,
         }
     }
 
@@ -325,7 +294,7 @@ impl Requests {
     pub(super) async fn next_answer(&mut self) -> Next {
         tokio::select! {
             biased; // acks are what most clients wait for
-            answer = self.answers.next() => Next::Sent(answer),
+            answer = self.outbox.next_answer() => Next::Sent(answer),
             Some((id, frame)) = self.calls.next(), if !self.calls.is_empty() => {
                 Next::Called(id, frame)
             }
@@ -339,44 +308,24 @@ impl Requests {
                 self.calls.extend(self.calls_waiting.pop_front());
                 writer.answer(id, &frame).await
             }
-            Next::Sent(Answer { command, attempt, outcome: Outcome::Refused(error) }) => {
-                self.refused((command, attempt), error, writer).await
-            }
-            Next::Sent(Answer { command, attempt, outcome: Outcome::Frame(frame) })
-                if is_resend_in_order(&frame) =>
-            {
-                for attempt in self.outbox.in_order(command, attempt, Instant::now()) {
-                    self.publish(&attempt, writer).await?;
-                }
-                Ok(())
-            }
-            Next::Sent(Answer { command, attempt, outcome: Outcome::Frame(frame) }) => {
-                if let Some(error) = error_in(&frame) {
-                    return self.refused((command, attempt), error, writer).await;
-                }
-                // The answer to a resend, after that to the first attempt: nothing is open.
-                let Some((id, added_at)) = self.outbox.settle(command) else { return Ok(()) };
-                metrics::ACKS.increment("ok");
-                metrics::ACK_DURATION.record_time(added_at.elapsed());
-                writer.answer(id, &frame).await
+            Next::Sent(sent) => {
+                let told = self.outbox.on_answer(sent).await;
+                answer(told, writer).await
             }
         }
     }
+}
 
-    async fn refused(
-        &mut self,
-        attempt: (u64, u32),
-        error: ApiError,
-        writer: &mut Writer,
-    ) -> Result<(), Ended> {
-        match self.outbox.refuse(attempt, error) {
-            Some((id, error)) => {
-                count(&error);
-                writer.answer(id, &error_frame(&error)).await
-            }
-            None => Ok(()),
+/// Hands the last words on sends to the client.
+async fn answer(told: Vec<Told>, writer: &mut Writer) -> Result<(), Ended> {
+    for told in told {
+        told.count();
+        match told.outcome {
+            Ok((frame, _)) => writer.answer(told.request_id, &frame).await?,
+            Err(error) => writer.answer(told.request_id, &error_frame(&error)).await?,
         }
     }
+    Ok(())
 }
 
 /// Counts the refusal of a send.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use tokio::task::coop::unconstrained;
 
+use crate::error::Error;
 use crate::subject::Subject;
 
 /// Messages of one subscription, in the order in which the server sent them. It survives
@@ -34,6 +35,24 @@ impl Subscription {
 pub struct Message(async_nats::Message);
 
 impl Message {
+    /// As it would arrive: for whoever stands in for the wire.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where the subject has no form on the wire.
+    pub fn new(subject: &Subject, headers: &[(&str, &str)], payload: Bytes) -> Result<Self, Error> {
+        let mut map = async_nats::HeaderMap::new();
+        headers.iter().for_each(|(name, value)| map.insert(*name, *value));
+        Ok(Self(async_nats::Message {
+            subject: subject.to_wire()?.into(),
+            reply: None,
+            length: payload.len(),
+            payload,
+            headers: (!headers.is_empty()).then_some(map),
+            status: None,
+            description: None,
+        }))
+    }
+
     /// Where it was published.
     #[must_use]
     pub fn subject(&self) -> &str {

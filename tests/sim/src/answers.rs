@@ -2,7 +2,7 @@
 
 use weft_nats::MadeBy;
 use weft_proto::limits::{CLIENT_ID_AGE_MS_MAX, CLIENT_ID_AHEAD_MS_MAX};
-use weft_proto::{Body, ClientId, ErrorCode, RoomId, UserId};
+use weft_proto::{Body, ClientId, ErrorCode, RoomId, Tick, UserId};
 
 use super::check::{Checker, IdKey, Judged, Kept};
 use super::world::{Heard, Told, World};
@@ -10,10 +10,8 @@ use super::world::{Heard, Told, World};
 /// A command as its sender knows it.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    pub client: usize,
-    /// Which of its client's commands it is.
-    pub number: u64,
-    pub attempt: u32,
+    /// `None`: an edge's session, whose answers are its outbox's.
+    pub client: Option<usize>,
     pub room: RoomId,
     pub sender: UserId,
     pub client_id: Option<ClientId>,
@@ -58,9 +56,61 @@ pub struct Answers {
     refused_up_to: u64,
 }
 
+/// The last attempt of an edge's command.
+pub struct Attempted {
+    /// Where the log has it, if the outbox heard of that.
+    heard_at: Option<u64>,
+    /// Of the log then.
+    era: u32,
+    /// How many answers had told its box to send in order.
+    in_order: u64,
+    /// A tick has come since that says that the log lacks it: a late one, or the truth.
+    is_missed: bool,
+}
+
+fn box_of(token: &str) -> &str {
+    token.split_once('-').map_or(token, |(of, _)| of)
+}
+
 impl Checker {
+    /// An edge publishes an attempt. It publishes none again while it knows that the log has the last
+    /// one, which is not applied, unless it was told to send in order, or that the log lost it.
+    pub fn publishes(
+        &mut self,
+        world: &World,
+        token: &str,
+        heard_at: Option<u64>,
+        era: u32,
+    ) -> Judged<()> {
+        let command = token.rsplit_once('-').map_or(token, |(of, _)| of);
+        let in_order = self.in_order.get(box_of(token)).copied().unwrap_or(0);
+        let attempted = Attempted { heard_at, era, in_order, is_missed: false };
+        let Some(last) = self.attempts.insert(command.to_owned(), attempted) else {
+            return Ok(());
+        };
+        let waits = last.heard_at.is_some_and(|seq| {
+            seq > self.row.stream_seq && world.stream.lock().expect("stream").has(seq)
+        });
+        if waits && last.era == era && last.in_order == in_order && !last.is_missed {
+            return Err(format!("{token} is published again; the log has it"));
+        }
+        Ok(())
+    }
+
+    /// A tick arrives at an edge.
+    pub fn arrives(&mut self, tick: &Tick) {
+        for attempted in self.attempts.values_mut() {
+            attempted.is_missed |= attempted.heard_at.is_some_and(|seq| tick.last_seq < seq);
+        }
+    }
+
     /// An answer is on its way: to which client, and what it says.
-    pub fn answered(&mut self, world: &World, token: &str, frame: &[u8]) -> Judged<(usize, Told)> {
+    pub fn answered(
+        &mut self,
+        world: &World,
+        token: &str,
+        frame: &[u8],
+    ) -> Judged<Option<(usize, Told)>> {
         let asked = self.asked.get(token).ok_or("an answer to nobody")?.clone();
         let frame: serde_json::Value =
             serde_json::from_slice(frame).map_err(|error| error.to_string())?;
@@ -78,7 +128,10 @@ impl Checker {
             (Some(code), _) => self.refused(token, &asked, code),
             _ => Err(format!("{token} gets neither a seq nor an error")),
         }?;
-        Ok((asked.client, Told { number: asked.number, attempt: asked.attempt, heard }))
+        if heard == Heard::InOrder && asked.client.is_none() {
+            *self.in_order.entry(box_of(token).to_owned()).or_default() += 1;
+        }
+        Ok(asked.client.map(|client| (client, Told { heard })))
     }
 
     fn acked(

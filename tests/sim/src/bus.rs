@@ -34,15 +34,19 @@ impl SimBus {
 impl EventBus for SimBus {
     async fn answer(&self, to: &ReplyTo, frame: Bytes) -> Result<(), Error> {
         self.life.step().await;
-        let world = self.world();
-        let (ReplyTo::Edge { token, .. } | ReplyTo::User { token, .. }) = to;
+        let (world, to) = (self.world(), to.clone());
+        let (ReplyTo::Edge { token, .. } | ReplyTo::User { token, .. }) = &to;
         let judged = world.check.lock().expect("check").answered(world, token, &frame);
-        let (client, told) = match judged {
-            Ok(answer) => answer,
+        let told = match judged {
+            Ok(told) => told,
             Err(violation) => {
                 world.violate(violation);
                 return Ok(());
             }
+        };
+        let answer = move |world: &World| match told {
+            Some((client, told)) => world.tell(client, told),
+            None => world.tell_edge(&to, frame),
         };
         if world.hit(Fault::AnswerLost) {
             if world.below(2) == 0 {
@@ -51,10 +55,10 @@ impl EventBus for SimBus {
             let (world, delay) = (Arc::clone(world), Duration::from_millis(world.below(6_000)));
             tokio::spawn(async move {
                 sleep(delay).await;
-                world.tell(client, told);
+                answer(&world);
             });
         } else {
-            world.tell(client, told);
+            answer(world);
         }
         Ok(())
     }

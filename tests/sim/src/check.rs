@@ -10,7 +10,7 @@ use weft_storage::tables::journal::{self, Journal};
 use weft_storage::tables::log;
 use weft_storage::{Batch, Op, Snapshot};
 
-use super::answers::{Answers, Asked};
+use super::answers::{Answers, Asked, Attempted};
 use super::client::Wish;
 use super::due::Due;
 use super::life::Life;
@@ -54,6 +54,10 @@ pub struct Checker {
     /// The last place of a session that stands in a room.
     in_room: BTreeMap<(usize, RoomId), u64>,
     pub answers: BTreeMap<(IdKey, u64), Answers>,
+    /// The last attempts of edges' commands, by their tokens without the attempt.
+    pub attempts: BTreeMap<String, Attempted>,
+    /// How many answers told each box of an edge to send in order.
+    pub in_order: BTreeMap<String, u64>,
     /// Commit number and place of each entry whose event is not stored.
     unstored: BTreeSet<(u64, Place)>,
     /// The last event that each life sent first.
@@ -86,12 +90,12 @@ impl Checker {
         self.asked.insert(token, asked);
     }
 
-    /// A session sends this for the first time: it comes after all that it sent before.
+    /// A session sends this: what it sends for the first time comes after all that it sent before.
     pub fn sends(&mut self, session: usize, wish: &Wish) {
         if let Some(id) = wish.client_id {
             let key = (wish.room.clone(), wish.sender.clone(), id.to_bytes());
             let place = self.sessions.len() as u64 + 1;
-            self.sessions.insert(key, (session, place));
+            self.sessions.entry(key).or_insert((session, place));
         }
     }
 

@@ -146,8 +146,7 @@ pub async fn client(world: Arc<World>, number: usize, wish: Wish, mut ear: Ear) 
             }
             attempt += 1;
             let token = format!("c{number}-{attempt}");
-            if let Some((token, asked)) = publish(&world, token, (number, 0, attempt), &wish, None)
-            {
+            if let Some((token, asked)) = publish(&world, token, number, &wish) {
                 world.check.lock().expect("check").asks(token, asked);
             }
         }
@@ -171,14 +170,8 @@ pub async fn client(world: Arc<World>, number: usize, wish: Wish, mut ear: Ear) 
 /// Where a client hears its answers.
 pub type Ear = mpsc::UnboundedReceiver<Told>;
 
-/// Publishes a command. `of`: whose it is, which of theirs, and which attempt. `None`: it got lost.
-pub fn publish(
-    world: &World,
-    token: String,
-    of: (usize, u64, u32),
-    wish: &Wish,
-    after: Option<ClientId>,
-) -> Option<(String, Asked)> {
+/// Publishes a client's command. `None`: it got lost.
+fn publish(world: &World, token: String, client: usize, wish: &Wish) -> Option<(String, Asked)> {
     if world.hit(Fault::PublishLost) {
         world.say(format_args!("{token} is lost"));
         return None;
@@ -191,7 +184,7 @@ pub fn publish(
         room: wish.room.to_string(),
         client_id: wish.client_id.map(|id| id.to_string()),
         made_by: wish.made_by,
-        after: after.map(|id| id.to_string()),
+        after: None,
         reply: Some(ReplyTo::User { user: wish.sender.clone(), token: token.clone() }),
         is_json: true,
         is_outsider: wish.client_id.is_none(),
@@ -199,18 +192,15 @@ pub fn publish(
         problem: None,
     });
     world.say(format_args!("{token} at {stream_seq}: {} in {}", wish.sender, wish.room));
-    let (client, number, attempt) = of;
     let stored_at_ms = world.server_ms();
     let Wish { room, sender, client_id, made_by, body, .. } = wish.clone();
     let asked = Asked {
-        client,
-        number,
-        attempt,
+        client: Some(client),
         room,
         sender,
         client_id,
         made_by,
-        after,
+        after: None,
         body,
         stream_seq,
         stored_at_ms,

@@ -136,12 +136,20 @@ pub enum Removed {
     BatchId,
     /// The journal reads as empty.
     Republish,
-    /// A cursor goes out before what its audit found.
-    AuditBeforeCursor,
-    /// What is applied counts as audited.
-    AppliedIsAudited,
     /// A rule of core itself.
     Core(weft_core::partition::sabotage::Rule),
+    /// A rule of the edge itself.
+    Edge(weft_edge::sabotage::Rule),
+}
+
+impl Removed {
+    pub fn of_core(self) -> Option<weft_core::partition::sabotage::Rule> {
+        if let Self::Core(rule) = self { Some(rule) } else { None }
+    }
+
+    pub fn of_edge(self) -> Option<weft_edge::sabotage::Rule> {
+        if let Self::Edge(rule) = self { Some(rule) } else { None }
+    }
 }
 
 /// One schedule before it runs.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
+use weft_proto::frame::CloseCode;
 
 use super::client::{USERS, user};
 use super::socket::{Out, Socket};
@@ -17,18 +18,19 @@ pub async fn device(world: Arc<World>, number: u64) {
     world.sleep_below(world.config.span_ms).await;
     loop {
         let edge = world.edge();
-        let session = world.new_session();
+        let session = world.new_number();
         let mut socket = Socket::open(&edge, session, &user, &cursor);
         world.say(format_args!("device {number} opens {} at {}", socket.name, edge.name));
-        let full = socket.mailbox.full.clone();
-        tokio::select! {
+        let end = socket.end.clone();
+        let code = tokio::select! {
             biased;
-            () = edge.dead.cancelled() => {}
-            () = full.cancelled() => {}
-            () = leaves(&world) => {}
-            closed = socket.run() => {
-                let Err(_violated) = closed;
-            }
+            code = end.ended() => Some(code),
+            () = leaves(&world) => None,
+            code = socket.run() => Some(code),
+        };
+        // Its edge has died, or it reads too slowly; core refuses it nothing.
+        if !matches!(code, None | Some(CloseCode::GoingAway | CloseCode::SlowReader)) {
+            world.violate(format!("{} is closed with {code:?}", socket.name));
         }
         let kept = kept(&world, &socket.out).unwrap_or(cursor);
         world.say(format_args!("{} ends; device {number} has {kept}", socket.name));

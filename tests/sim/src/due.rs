@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weft_proto::kind::{Add, Leave, Remove};
-use weft_proto::{Body, EventHead, Position, RoomId, UserId};
+use weft_proto::{Body, Position, RoomId, UserId};
 
 use super::check::{Judged, Kept};
 
@@ -76,10 +76,10 @@ impl Due {
     }
 
     /// An entry goes out on a socket.
-    pub fn puts(&mut self, session: u64, head: &EventHead) -> Judged<()> {
+    pub fn puts(&mut self, session: u64, room: &RoomId, seq: u64) -> Judged<()> {
         self.puts += 1;
         let seen = self.open.get_mut(&session).expect("open");
-        let (room, seq, name) = (&head.room, head.seq, &seen.name);
+        let name = &seen.name;
         let none = BTreeMap::new();
         let due = self.by_room.get(&(seen.user.clone(), room.clone())).unwrap_or(&none);
         // Who joins sees in history what was said before; the socket begins at the joining.

@@ -61,6 +61,14 @@ impl Stream {
         self.last_seq
     }
 
+    pub fn era(&self) -> u32 {
+        self.era
+    }
+
+    pub fn has(&self, seq: u64) -> bool {
+        self.at(seq).is_some()
+    }
+
     fn at(&self, seq: u64) -> Option<&IngestMessage> {
         self.messages.get(usize::try_from(seq.checked_sub(self.first_seq)?).ok()?)?.as_ref()
     }

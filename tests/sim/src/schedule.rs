@@ -1,11 +1,11 @@
 //! One schedule: who takes part, what disturbs them, and how it ends.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
-use weft_core::partition::sabotage;
 use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::layout::{self, Layout};
 use weft_storage::{Batch, Engine};
@@ -14,6 +14,7 @@ use super::client::{USERS, client, crowd, user, wishes};
 use super::config::{Config, Fault, Removed};
 use super::device::device;
 use super::edge::Edge;
+use super::in_order::InOrder;
 use super::node::Node;
 use super::session::session;
 use super::world::World;
@@ -38,10 +39,9 @@ pub struct Report {
 
 /// Runs one schedule.
 pub fn run(config: Config) -> Report {
-    sabotage::take_out(match config.removed {
-        Some(Removed::Core(rule)) => Some(rule),
-        _ => None,
-    });
+    let removed = config.removed;
+    weft_core::partition::sabotage::take_out(removed.and_then(Removed::of_core));
+    weft_edge::sabotage::take_out(removed.and_then(Removed::of_edge));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -62,7 +62,8 @@ pub fn run(config: Config) -> Report {
         world.edges.lock().expect("edges").clear();
         Report { trace, violation, acks, refusals, lives, puts, cursors, ticks }
     });
-    sabotage::take_out(None);
+    weft_core::partition::sabotage::take_out(None);
+    weft_edge::sabotage::take_out(None);
     report
 }
 
@@ -79,25 +80,18 @@ async fn schedule(world: &Arc<World>) {
         world.clients.lock().expect("clients").push(mouth);
         clients.spawn(client(Arc::clone(world), number, wish, ear));
     }
-    for _ in 0..world.config.sessions {
-        let (mouth, ear) = mpsc::unbounded_channel();
-        let mut mouths = world.clients.lock().expect("clients");
-        mouths.push(mouth);
-        clients.spawn(session(
-            Arc::clone(world),
-            mouths.len() - 1,
-            super::session::wishes(world),
-            ear,
-        ));
-    }
-    let edges = world.config.devices.min(1 + world.below(2));
+    let edges = (world.config.devices + world.config.sessions).min(1 + world.below(2));
     for number in 0..edges {
         let edge = Edge::start(world, format!("e{number}"));
         world.edges.lock().expect("edges").push(edge);
     }
-    for number in 0..world.config.devices {
-        tokio::spawn(device(Arc::clone(world), number));
+    for number in 0..world.config.sessions {
+        clients.spawn(session(Arc::clone(world), number, super::session::wishes(world)));
     }
+    let devices = (0..world.config.devices).map(|number| {
+        Box::pin(device(Arc::clone(world), number)) as Pin<Box<dyn Future<Output = ()> + Send>>
+    });
+    tokio::spawn(InOrder::new(devices.collect()));
     disturb(world, &nodes).await;
     world.say(format_args!("calm"));
     world.calm_down();
@@ -165,7 +159,7 @@ fn happen(world: &Arc<World>, nodes: &[Arc<Node>], node: &Arc<Node>, fault: Faul
         Fault::LogHole => world.log_loses_some(),
         Fault::BusAway => world.bus_goes_away(),
         Fault::EdgeDies => world.an_edge_dies(),
-        Fault::WireStalls if world.config.devices > 0 => world.edge().grow_deaf(),
+        Fault::WireStalls if world.has_edges() => world.edge().wire.grow_deaf(),
         Fault::StoreAway => world.store_goes_away(),
         Fault::ClockJump => {
             let minutes = world.below(27 * 60) as i64;

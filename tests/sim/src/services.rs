@@ -7,15 +7,20 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
+use weft_core::services::audit::{self, AuditLimit};
 use weft_core::services::{Caller, Context, Failure, Login};
-use weft_proto::{DeviceId, ErrorCode, UserId};
+use weft_proto::svc::{
+    Audit, AuditPage, ListGroups, Method, ReadLog, Sync, decode_reply, decode_request,
+    encode_reply, encode_request,
+};
+use weft_proto::{ApiError, DeviceId, ErrorCode, StoreId, UserId};
 use weft_runtime::ManualClock;
 use weft_storage::memory::Memory;
 use weft_storage::tables::device::{self, Device};
 use weft_storage::tables::layout;
 use weft_storage::{Batch, Engine, Error, Outcome, Snapshot, Store};
 
-use super::config::Fault;
+use super::schedule::{STORE_ID, layout_row};
 use super::store::now;
 use super::world::{START_MS, World};
 
@@ -53,7 +58,7 @@ fn services() -> Rc<Services> {
             // The signing key does not go into the schedule's store: the next one would lack it.
             let memory = Memory::new();
             let mut batch = Batch::new([0; 16]);
-            batch.set(layout::key(), super::schedule::layout_row(1));
+            batch.set(layout::key(), layout_row(1));
             now(memory.commit(batch));
             let of_schedule = STORE.replace(memory);
             let clock = Arc::new(ManualClock::new(START_MS));
@@ -97,46 +102,49 @@ pub fn speak_of(memory: &Memory) {
     STORE.set(memory.clone());
 }
 
-/// A call that was not answered.
-pub enum Unanswered {
-    /// The request or the answer is lost, or the store is away.
-    Lost,
-    /// Core says no.
-    Refused(ErrorCode),
+/// The user's access token.
+pub fn token(user: &UserId) -> String {
+    services().token(user)
 }
 
-/// Asks once.
-pub async fn try_ask<T>(
-    world: &World,
-    call: impl AsyncFn(&Services) -> Result<T, Failure>,
-) -> Result<T, Unanswered> {
-    world.take_time().await;
-    if world.is_store_away() || world.hit(Fault::AskLost) {
-        return Err(Unanswered::Lost);
-    }
-    let answer = call(&services()).now_or_never().expect("the model never waits");
-    world.take_time().await;
-    if world.hit(Fault::AskLost) {
-        return Err(Unanswered::Lost);
-    }
-    answer.map_err(|failure| match failure {
-        Failure::Refused(error) if error.code != ErrorCode::Unavailable => {
-            Unanswered::Refused(error.code)
-        }
-        _ => Unanswered::Lost,
-    })
+/// Codes by which core says no to somebody.
+pub fn is_no(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::NotMember | ErrorCode::NoSuchRoom | ErrorCode::Forbidden)
 }
 
-/// Asks until there is an answer. `Err`: core says no.
-pub async fn ask<T>(
-    world: &World,
-    call: impl AsyncFn(&Services) -> Result<T, Failure>,
-) -> Result<T, ErrorCode> {
-    loop {
-        match try_ask(world, &call).await {
-            Ok(answer) => return Ok(answer),
-            Err(Unanswered::Refused(code)) => return Err(code),
-            Err(Unanswered::Lost) => world.sleep_below(1_000).await,
-        }
+/// What core answers an edge.
+pub fn answer<M: Method>(world: &World, request: &M) -> Result<M::Reply, ApiError> {
+    let (context, request) = (&services().context, encode_request(request));
+    let reply = match M::METHOD {
+        ListGroups::METHOD => reply(&request, |ask| context.groups(ask)),
+        Sync::METHOD => reply(&request, |ask| context.sync(ask)),
+        ReadLog::METHOD => reply(&request, |ask| context.log_read(ask)),
+        Audit::METHOD => reply(&request, |ask| audit(world, ask)),
+        other => unreachable!("nobody asks for {other}"),
+    };
+    decode_reply(&reply)
+}
+
+fn reply<M: Method, F>(request: &[u8], call: impl FnOnce(M) -> F) -> Vec<u8>
+where
+    F: Future<Output = Result<M::Reply, Failure>>,
+{
+    let request = decode_request(request).expect("a request");
+    let answer = call(request).now_or_never().expect("the model never waits");
+    encode_reply(&answer.map_err(|failure| match failure {
+        Failure::Refused(error) => error,
+        Failure::Store(error) => ApiError::new(ErrorCode::Unavailable, error.to_string()),
+    }))
+}
+
+/// In small pages: what is audited in several answers counts with the last one.
+async fn audit(world: &World, ask: Audit) -> Result<AuditPage, Failure> {
+    let limit = AuditLimit { rows_max: world.config.audit_rows, ..AuditLimit::default() };
+    let partition = ask.partition.try_into().expect("a partition");
+    let snapshot = world.memory.snapshot().await?;
+    let page = audit::audit(&*snapshot, StoreId(STORE_ID), partition, ask.since, limit).await?;
+    if page.unknown {
+        world.violate("core can't tell what changed".into());
     }
+    Ok(page)
 }

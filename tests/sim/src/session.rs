@@ -1,89 +1,92 @@
-//! Sessions that send several commands without waiting for answers, as an edge's outbox does: what
-//! goes to a room while its predecessor there is unanswered names that one (`Weft-After`).
+//! Sessions that send several commands without waiting for answers: the edge's own outbox, on the
+//! simulated log.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
+use weft_edge::answers::Answers;
+use weft_edge::outbox::{Attempt, Command};
+use weft_edge::ports::Ingest;
+use weft_edge::sending::{Sends, Told};
+use weft_nats::{Error, IngestMessage, MadeBy, ReplyTo, Signal};
 use weft_proto::kind::Text;
-use weft_proto::{Body, RoomId, Tick};
+use weft_proto::{Body, NodeId, UserId};
 
-use super::client::{Ear, USERS, Wish, publish, wish};
+use super::answers::Asked;
+use super::client::{USERS, Wish, wish};
 use super::config::Fault;
-use super::world::{Heard, Told, World};
+use super::edge::{Edge, EdgeWire};
+use super::world::World;
 
-/// Without the log's word an edge publishes again after so long, then doubles.
-const RESEND_AFTER: Duration = Duration::from_secs(5);
-/// How often an edge looks for evidence.
-const LOOK_PAUSE: Duration = Duration::from_secs(1);
-
-/// What ticks have said of the log, as far as they came.
-#[derive(Clone, Copy, Default)]
-pub struct Ticked {
-    epoch: u64,
-    number: u64,
-    /// Grows with each tick that came.
-    count: u64,
-    applied: u64,
-    last_seq: u64,
+/// The log as an edge sees it.
+pub struct EdgeIngest {
+    pub wire: EdgeWire,
+    pub edge: NodeId,
+    pub answers: Answers,
 }
 
-impl Ticked {
-    /// A tick has come; late ones, and those of an owner that was replaced, say nothing.
-    pub fn note(&mut self, tick: &Tick) {
-        let Tick { epoch, number, applied, last_seq, .. } = *tick;
-        if (epoch, number) > (self.epoch, self.number) {
-            *self = Self { epoch, number, count: self.count + 1, applied, last_seq };
+impl Ingest for EdgeIngest {
+    async fn publish(&self, token: &str, sender: &UserId, attempt: &Attempt) -> Result<(), Error> {
+        let world = self.wire.world();
+        let is_lost = !self.wire.is_connected() || world.hit(Fault::PublishLost);
+        let stream_seq = (!is_lost).then(|| self.store(token, sender, attempt));
+        // The log's word on it comes, or is lost.
+        let is_heard = stream_seq.is_some() && !world.hit(Fault::AnswerLost);
+        let era = world.stream.lock().expect("stream").era();
+        let mut check = world.check.lock().expect("check");
+        let judged = check.publishes(world, token, stream_seq.filter(|_| is_heard), era);
+        drop(check);
+        if let Err(violation) = judged {
+            world.violate(violation);
         }
+        if let Some(stream_seq) = stream_seq.filter(|_| is_heard) {
+            self.answers.hand_on(Signal::Stored { token: token.to_owned(), stream_seq });
+        }
+        Ok(())
     }
 }
 
-/// What is known of a command's last attempt, as edges count it.
-#[derive(Default)]
-struct Evidence {
-    stream_seq: Option<u64>,
-    looked_at: Option<u64>,
-    applied_at: Option<u64>,
-}
-
-impl Evidence {
-    /// The log has lost the command, or it was applied and its answer must have come.
-    fn is_against(&mut self, stream_seq: u64, tick: Ticked) -> bool {
-        let looked_at = *self.looked_at.get_or_insert(tick.count);
-        if tick.count > 0 && tick.applied >= stream_seq {
-            return tick.count > *self.applied_at.get_or_insert(tick.count);
-        }
-        tick.count > looked_at && tick.last_seq < stream_seq
+impl EdgeIngest {
+    /// Where the log has it.
+    fn store(&self, token: &str, sender: &UserId, attempt: &Attempt) -> u64 {
+        let world = self.wire.world();
+        let Command { room, client_id, is_made, payload } = attempt.command.clone();
+        let made_by = is_made.then_some(MadeBy::Edge);
+        let stream_seq = world.publish(IngestMessage {
+            stream_seq: 0,
+            stored_at_ms: 0,
+            sender: sender.to_string(),
+            room: room.to_string(),
+            client_id: Some(client_id.to_string()),
+            made_by,
+            after: attempt.after.map(|after| after.to_string()),
+            reply: Some(ReplyTo::Edge { edge: self.edge.clone(), token: token.to_owned() }),
+            is_json: true,
+            is_outsider: false,
+            payload: payload.clone(),
+            problem: None,
+        });
+        world.say(format_args!("{token} at {stream_seq}: {sender} in {room}"));
+        let asked = Asked {
+            client: None,
+            room,
+            sender: sender.clone(),
+            client_id: Some(client_id),
+            made_by,
+            after: attempt.after,
+            body: Body::from_json(&payload).ok(),
+            stream_seq,
+            stored_at_ms: world.server_ms(),
+        };
+        world.check.lock().expect("check").asks(token.to_owned(), asked);
+        stream_seq
     }
-}
-
-struct Pending {
-    number: u64,
-    wish: Wish,
-    attempt: u32,
-    /// The place of its last attempt among all that the session published.
-    published: u64,
-    /// It is published again when the one before it has its answer.
-    is_held: bool,
-    published_at: Instant,
-    evidence: Evidence,
-    due_at: Instant,
-}
-
-struct Session {
-    world: Arc<World>,
-    client: usize,
-    /// Unanswered, in the order in which they were sent.
-    pending: VecDeque<Pending>,
-    next_number: u64,
-    published: u64,
-    /// How many more edges may die.
-    moves_left: u32,
 }
 
 /// What a session sends, in bursts.
-pub fn wishes(world: &World) -> Vec<Wish> {
+pub fn wishes(world: &World) -> VecDeque<Wish> {
     let rooms: &[&str] = if world.below(3) == 0 { &["team", "ann~ben"] } else { &["team"] };
     let sender = USERS[world.below(2) as usize];
     let mut at_ms = world.below(world.config.span_ms);
@@ -97,155 +100,112 @@ pub fn wishes(world: &World) -> Vec<Wish> {
         .collect()
 }
 
-/// Sends all of it, and ends when each has its answer.
-pub async fn session(world: Arc<World>, client: usize, wishes: Vec<Wish>, mut ear: Ear) {
-    let started = Instant::now();
-    let mut wishes = VecDeque::from(wishes);
-    let pending = VecDeque::new();
+/// Sends all of it, on one edge after the other, and ends when each has its answer.
+pub async fn session(world: Arc<World>, number: u64, wishes: VecDeque<Wish>) {
+    let Some(first) = wishes.front() else { return };
+    let sender = first.sender.clone();
+    let (started, unanswered) = (Instant::now(), BTreeMap::new());
     let mut session =
-        Session { world, client, pending, next_number: 0, published: 0, moves_left: 3 };
-    loop {
-        let next_at = wishes.front().map(|wish| started + Duration::from_millis(wish.at_ms));
-        let due_at = session.pending.iter().map(|pending| pending.due_at);
-        let Some(wake_at) = due_at.chain(next_at).min() else { return };
-        tokio::select! {
-            biased;
-            Some(told) = ear.recv() => session.hear(told),
-            () = sleep_until(wake_at) => {
-                session.send_due();
-                if next_at.is_some_and(|at| at <= Instant::now())
-                    && let Some(wish) = wishes.pop_front()
-                {
-                    session.add(wish);
-                }
-            }
-        }
-        if session.moves_left > 0 && session.world.hit(Fault::EdgeDies) {
-            session.move_on();
-        }
+        Session { world, number, started, wishes, unanswered, next_id: 0, moves_left: 3 };
+    while !session.is_done() {
+        let edge = session.world.edge();
+        let mut sends = edge.sending.open(sender.clone());
+        session.stay(&edge, &mut sends).await;
+        session.move_on();
     }
 }
 
+struct Session {
+    world: Arc<World>,
+    number: u64,
+    started: Instant,
+    /// Not sent yet.
+    wishes: VecDeque<Wish>,
+    /// By request id, in the order in which they were sent.
+    unanswered: BTreeMap<u64, Wish>,
+    next_id: u64,
+    /// How many more times it goes to another edge though its own lives.
+    moves_left: u32,
+}
+
 impl Session {
-    fn add(&mut self, wish: Wish) {
-        let number = self.next_number;
-        self.next_number += 1;
-        let now = Instant::now();
-        self.world.check.lock().expect("check").sends(self.client, &wish);
-        self.pending.push_back(Pending {
-            number,
-            wish,
-            attempt: 0,
-            published: 0,
-            is_held: false,
-            published_at: now,
-            evidence: Evidence::default(),
-            due_at: now + LOOK_PAUSE,
-        });
-        self.publish(self.pending.len() - 1);
+    fn is_done(&self) -> bool {
+        self.wishes.is_empty() && self.unanswered.is_empty()
     }
 
-    /// Publishes the command at an index, naming the one to the same room before it.
-    fn publish(&mut self, index: usize) {
-        let after = self.before(index).and_then(|before| self.pending[before].wish.client_id);
-        self.published += 1;
-        let pending = &mut self.pending[index];
-        (pending.published, pending.is_held) = (self.published, false);
-        (pending.published_at, pending.evidence) = (Instant::now(), Evidence::default());
-        let Pending { number, wish, attempt, .. } = &*pending;
-        let token = format!("s{}-{number}-{attempt}", self.client);
-        let of = (self.client, *number, *attempt);
-        if let Some((token, asked)) = publish(&self.world, token, of, wish, after) {
-            // The log's word on it comes, or is lost.
-            let is_heard = !self.world.hit(Fault::AnswerLost);
-            pending.evidence.stream_seq = is_heard.then_some(asked.stream_seq);
-            self.world.check.lock().expect("check").asks(token, asked);
+    /// Sends and hears, until all is answered, the edge dies, or the device goes to another one.
+    async fn stay(&mut self, edge: &Edge, sends: &mut Sends<EdgeIngest>) {
+        while !self.is_done() {
+            let next = self.wishes.front();
+            let next_at = next.map(|wish| self.started + Duration::from_millis(wish.at_ms));
+            let Some(wake_at) = sends.due_at().into_iter().chain(next_at).min() else { return };
+            let told = tokio::select! {
+                biased;
+                () = edge.tasks.token().cancelled() => return,
+                answer = sends.next_answer() => sends.on_answer(answer).await,
+                () = sleep_until(wake_at) => {
+                    let now = Instant::now();
+                    if next_at.is_some_and(|at| at <= now)
+                        && let Some(wish) = self.wishes.pop_front()
+                    {
+                        self.add(sends, wish).await;
+                    }
+                    sends.on_time(now).await
+                }
+            };
+            told.into_iter().for_each(|told| self.hear(told));
+            if self.moves_left > 0 && self.world.hit(Fault::EdgeDies) {
+                self.moves_left -= 1;
+                return;
+            }
         }
     }
 
-    fn before(&self, index: usize) -> Option<usize> {
-        let room: &RoomId = &self.pending[index].wish.room;
-        self.pending.range(..index).rposition(|pending| pending.wish.room == *room)
+    /// What has no answer goes to the next edge, before all else and in order.
+    fn move_on(&mut self) {
+        self.world.say(format_args!("session {} moves on", self.number));
+        let unanswered = std::mem::take(&mut self.unanswered).into_values();
+        self.wishes = unanswered.chain(std::mem::take(&mut self.wishes)).collect();
     }
 
-    fn publish_again(&mut self, index: usize) {
-        self.pending[index].attempt += 1;
-        self.publish(index);
+    async fn add(&mut self, sends: &mut Sends<EdgeIngest>, wish: Wish) {
+        let command = Command {
+            room: wish.room.clone(),
+            client_id: wish.client_id.expect("an id"),
+            is_made: false,
+            payload: wish.body.as_ref().expect("a body").to_json().into(),
+        };
+        let id = self.next_id;
+        self.next_id += 1;
+        match sends.send(id, command).await {
+            Ok(()) => {
+                self.world.check.lock().expect("check").sends(self.number as usize, &wish);
+                self.unanswered.insert(id, wish);
+            }
+            // Nothing was published: it is tried again, and nothing overtakes it.
+            Err(error) => {
+                let name = self.number;
+                self.world.say(format_args!("session {name} is refused: {error}"));
+                self.wishes.push_front(wish);
+                sleep(Duration::from_millis(1_000)).await;
+            }
+        }
     }
 
     fn hear(&mut self, told: Told) {
-        let found = self.pending.binary_search_by_key(&told.number, |pending| pending.number);
-        let Ok(index) = found else { return };
-        match told.heard {
-            Heard::InOrder => self.put_in_order(index, told.attempt),
-            // An answer to an attempt before the last one is as good.
-            Heard::Ack | Heard::No | Heard::Later => {
-                let room = self.pending.remove(index).expect("found").wish.room;
-                let next = self.pending.iter().position(|pending| pending.wish.room == room);
-                if let Some(next) = next.filter(|next| self.pending[*next].is_held) {
-                    self.publish_again(next);
-                }
-            }
-        }
-    }
-
-    /// What the command comes after is not applied. Where that one is on its way again already,
-    /// or waits itself, the command waits for its answer: if each were published at once, their
-    /// numbers would double with each round.
-    fn put_in_order(&mut self, index: usize, attempt: u32) {
-        // A later attempt is on its way, or it waits already.
-        if self.pending[index].attempt != attempt || self.pending[index].is_held {
-            return;
-        }
-        if let Some(before) = self.before(index) {
-            let (first, second) = (&self.pending[before], &self.pending[index]);
-            if first.is_held || first.published > second.published {
-                self.pending[index].is_held = true;
-                return;
-            }
-            self.publish_again(before);
-        }
-        self.publish_again(index);
-    }
-
-    fn send_due(&mut self) {
-        let now = Instant::now();
-        for index in 0..self.pending.len() {
-            if self.pending[index].due_at > now {
-                continue;
-            }
-            self.pending[index].due_at = now + LOOK_PAUSE;
-            if !self.pending[index].is_held && self.is_lost(index) {
-                self.publish_again(index);
-            }
-        }
-    }
-
-    /// The last attempt, or its answer, counts as lost.
-    fn is_lost(&mut self, index: usize) -> bool {
-        let tick = *self.world.ticked.lock().expect("ticked");
-        let pending = &mut self.pending[index];
-        match pending.evidence.stream_seq {
-            Some(stream_seq) => pending.evidence.is_against(stream_seq, tick),
-            None => {
-                let wait = RESEND_AFTER * 2_u32.pow(pending.attempt.min(3));
-                pending.published_at + wait <= Instant::now()
-            }
-        }
-    }
-
-    /// The edge dies: the device sends what has no answer to the next one, in order.
-    fn move_on(&mut self) {
-        self.moves_left -= 1;
-        self.world.say(format_args!("session {} moves on", self.client));
-        for index in 0..self.pending.len() {
-            let pending = &mut self.pending[index];
-            // What the dead edge hears is not for the next one.
-            pending.number = self.next_number;
-            self.next_number += 1;
-            pending.attempt = 0;
-            pending.due_at = Instant::now() + LOOK_PAUSE;
-            self.publish(index);
+        let Some(wish) = self.unanswered.remove(&told.request_id) else {
+            return self.world.violate(format!("{} is answered twice", told.request_id));
+        };
+        let Ok((frame, _)) = told.outcome else { return };
+        let ack: serde_json::Value = serde_json::from_slice(&frame).expect("json");
+        let place = (wish.room, ack["seq"].as_u64().expect("a seq"));
+        let check = self.world.check.lock().expect("check");
+        let is_it =
+            check.entries.get(&place).is_some_and(|it| it.entry.client_id == wish.client_id);
+        drop(check);
+        if !is_it {
+            self.world
+                .violate(format!("a session hears that its command is {} {}", place.0, place.1));
         }
     }
 }

@@ -20,7 +20,6 @@
 //! ```
 
 mod answers;
-mod audits;
 mod bus;
 mod check;
 mod client;
@@ -29,6 +28,7 @@ mod device;
 mod due;
 mod edge;
 mod end;
+mod in_order;
 mod life;
 mod log;
 mod node;
@@ -48,7 +48,8 @@ use std::time::Instant;
 
 use config::{Config, Removed};
 use schedule::{Report, run};
-use weft_core::partition::sabotage::Rule;
+use weft_core::partition::sabotage::Rule as CoreRule;
+use weft_edge::sabotage::Rule as EdgeRule;
 
 /// What runs without being asked for more: a few seconds in the dev profile.
 const SEEDS: Range<u64> = 0..1_000;
@@ -188,37 +189,62 @@ fn the_journal_is_missed() {
 
 #[test]
 fn answers_before_their_commit_are_noticed() {
-    notices(Removed::Core(Rule::AnswersAfterCommit), "is answered before its commit");
+    notices(Removed::Core(CoreRule::AnswersAfterCommit), "is answered before its commit");
 }
 
 #[test]
 fn resends_behind_other_checks_are_noticed() {
-    notices(Removed::Core(Rule::ResendsFirst), "its entry stands at");
+    notices(Removed::Core(CoreRule::ResendsFirst), "its entry stands at");
 }
 
 #[test]
 fn the_resend_race_is_noticed() {
-    notices(Removed::Core(Rule::Pipelining), "holds one client id twice");
+    notices(Removed::Core(CoreRule::Pipelining), "holds one client id twice");
 }
 
 #[test]
 fn the_session_order_is_missed() {
-    notices(Removed::Core(Rule::SessionOrder), "behind what its session sent after it");
+    notices(Removed::Core(CoreRule::SessionOrder), "behind what its session sent after it");
 }
 
 #[test]
 fn commits_while_clocks_differ_are_noticed() {
-    notices(Removed::Core(Rule::ClocksAgree), "is of the future");
+    notices(Removed::Core(CoreRule::ClocksAgree), "is of the future");
+}
+
+#[test]
+fn a_notice_that_a_feed_forgets_is_noticed() {
+    notices(Removed::Edge(EdgeRule::NoticesHandedOn), "has a cursor beyond");
+}
+
+#[test]
+fn what_a_full_mailbox_drops_is_noticed() {
+    notices(Removed::Edge(EdgeRule::FullMailboxEnds), "has a cursor beyond");
+}
+
+#[test]
+fn an_entry_before_its_repair_is_noticed() {
+    notices(Removed::Edge(EdgeRule::RepairFirst), "puts out");
 }
 
 #[test]
 fn a_cursor_before_its_audit_is_noticed() {
-    notices(Removed::AuditBeforeCursor, "has a cursor beyond");
+    notices(Removed::Edge(EdgeRule::NoticesBeforeCursor), "has a cursor beyond");
 }
 
 #[test]
 fn what_is_applied_and_not_audited_is_noticed() {
-    notices(Removed::AppliedIsAudited, "has a cursor beyond");
+    notices(Removed::Edge(EdgeRule::AuditedIsSafe), "has a cursor beyond");
+}
+
+#[test]
+fn a_command_that_is_published_twice_without_evidence_is_noticed() {
+    notices(Removed::Edge(EdgeRule::EvidenceFirst), "is published again; the log has it");
+}
+
+#[test]
+fn a_command_that_does_not_name_the_one_before_it_is_noticed() {
+    notices(Removed::Edge(EdgeRule::PredecessorNamed), "behind what its session sent after it");
 }
 
 /// Lists what is broken, each kind with a seed: for work on the simulation itself.

@@ -1,87 +1,69 @@
 //! The wire from core to edges. What goes over it is stored nowhere: it gets lost, comes twice, or
-//! late, behind what was sent after it; and nobody is told.
+//! late, after what was sent later; and nobody is told.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
-use weft_nats::{EventMessage, Subject};
-use weft_proto::{EventHead, RoomId, Tick, UserId};
+use weft_nats::subject::WEFT_ENTRY;
+use weft_nats::{EventMessage, Message, Subject};
+use weft_proto::Tick;
 
 use super::config::Fault;
-use super::edge::Edge;
+use super::edge::{Subscribed, Topic};
 use super::world::World;
-
-/// What an edge subscribes to. Ticks it always hears.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Topic {
-    User(UserId),
-    Group(RoomId),
-}
-
-#[derive(Clone)]
-enum Parcel {
-    Event(Topic, Arc<EventHead>),
-    Tick(Tick),
-}
 
 impl World {
     /// Brings an event to the edges that listen.
     pub fn put_on_wire(self: &Arc<Self>, event: &EventMessage) {
-        let edges = self.edges.lock().expect("edges").clone();
-        if edges.is_empty() {
-            return;
-        }
-        let head: Arc<EventHead> = Arc::new(event.head.parse().expect("judged"));
         let group = match &event.subject {
-            Subject::EventGroup { room, .. } => Some(Topic::Group(room.clone())),
+            Subject::EventGroup { .. } => Some(event.subject.clone()),
             _ => None,
         };
-        let topics = group.into_iter().chain(event.also.iter().cloned().map(Topic::User));
-        for topic in topics {
-            for edge in edges.iter().filter(|edge| edge.listens(&topic)) {
-                self.carry(edge, &Parcel::Event(topic.clone(), Arc::clone(&head)));
+        let users = event.also.iter().cloned().map(Subject::User);
+        for subject in group.into_iter().chain(users) {
+            let headers = [(WEFT_ENTRY, event.head.as_str())];
+            let made = Message::new(&subject, &headers, event.frame.clone());
+            self.carry_to_all(&Topic::Subject(subject), &made.expect("a subject"));
+        }
+    }
+
+    /// Brings a tick to all edges.
+    pub fn put_tick_on_wire(self: &Arc<Self>, tick: &Tick) {
+        let subject = Subject::Tick { partition: 0 };
+        let message = Message::new(&subject, &[], tick.encode().into()).expect("a subject");
+        self.carry_to_all(&Topic::Ticks, &message);
+    }
+
+    fn carry_to_all(self: &Arc<Self>, topic: &Topic, message: &Message) {
+        let edges = self.edges.lock().expect("edges").clone();
+        for edge in edges.iter().filter(|edge| !edge.wire.is_deaf()) {
+            for listener in edge.wire.listeners(topic) {
+                self.carry(&listener, message);
             }
         }
     }
 
-    /// Brings a tick to all edges, and to those of the sessions that send.
-    pub fn put_tick_on_wire(self: &Arc<Self>, tick: &Tick) {
-        let edges = self.edges.lock().expect("edges").clone();
-        for edge in &edges {
-            self.carry(edge, &Parcel::Tick(tick.clone()));
-        }
-        if !self.hit(Fault::WireLost) {
-            self.ticked.lock().expect("ticked").note(tick);
-        }
-    }
-
-    fn carry(self: &Arc<Self>, edge: &Arc<Edge>, parcel: &Parcel) {
-        if edge.is_deaf() || self.hit(Fault::WireLost) {
+    fn carry(self: &Arc<Self>, to: &Arc<Subscribed>, message: &Message) {
+        if self.hit(Fault::WireLost) {
             return;
         }
         if self.hit(Fault::WireTwice) {
-            self.carry_later(edge, parcel.clone());
+            self.carry_later(to, message);
         }
         if self.hit(Fault::WireLate) {
-            self.carry_later(edge, parcel.clone());
+            self.carry_later(to, message);
         } else {
-            arrive(edge, parcel.clone());
+            to.arrive(self, message.clone());
         }
     }
 
-    fn carry_later(&self, edge: &Arc<Edge>, parcel: Parcel) {
-        let (edge, delay) = (Arc::clone(edge), Duration::from_millis(self.below(3_000)));
+    fn carry_later(self: &Arc<Self>, to: &Arc<Subscribed>, message: &Message) {
+        let (world, to, message) = (Arc::clone(self), Arc::clone(to), message.clone());
+        let delay = Duration::from_millis(self.below(3_000));
         tokio::spawn(async move {
             sleep(delay).await;
-            arrive(&edge, parcel);
+            to.arrive(&world, message);
         });
-    }
-}
-
-fn arrive(edge: &Edge, parcel: Parcel) {
-    match parcel {
-        Parcel::Event(topic, head) => edge.hear(&topic, &head),
-        Parcel::Tick(tick) => edge.hear_tick(&tick),
     }
 }

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weft_core::partition::quota::{Quota, QuotaLimits};
-use weft_nats::Trimmed;
+use weft_nats::{ReplyTo, Signal, Trimmed};
 use weft_runtime::Clock;
 use weft_storage::memory::Memory;
 
@@ -19,7 +20,6 @@ use super::edge::Edge;
 use super::life::Life;
 use super::log::Stream;
 use super::rng::Rng;
-use super::session::Ticked;
 
 pub const START_MS: u64 = 1_790_000_000_000;
 
@@ -35,8 +35,6 @@ pub struct World {
     /// Beside the log: how far it was trimmed.
     pub trimmed: Mutex<Option<Trimmed>>,
     pub check: Mutex<Checker>,
-    /// What edges heard of the log.
-    pub ticked: Mutex<Ticked>,
     /// Those that are alive.
     pub edges: Mutex<Vec<Arc<Edge>>>,
     /// Where each client hears its answers.
@@ -47,7 +45,7 @@ pub struct World {
     jumped_ms: AtomicI64,
     /// The latest time that the server's clock has shown.
     latest_ms: AtomicU64,
-    sessions: AtomicU64,
+    numbers: AtomicU64,
     bus_back_at: Mutex<Instant>,
     store_back_at: Mutex<Instant>,
     started: Instant,
@@ -70,9 +68,6 @@ pub enum Heard {
 /// An answer as it reaches its client.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Told {
-    /// Which of the client's commands it is about.
-    pub number: u64,
-    pub attempt: u32,
     pub heard: Heard,
 }
 
@@ -93,14 +88,13 @@ impl World {
             grown: Notify::new(),
             trimmed: Mutex::default(),
             check: Mutex::default(),
-            ticked: Mutex::default(),
             edges: Mutex::default(),
             clients: Mutex::default(),
             broken: CancellationToken::new(),
             calm: AtomicBool::new(false),
             jumped_ms: AtomicI64::new(0),
             latest_ms: AtomicU64::new(START_MS),
-            sessions: AtomicU64::new(0),
+            numbers: AtomicU64::new(0),
             bus_back_at: Mutex::new(Instant::now()),
             store_back_at: Mutex::new(Instant::now()),
             started: Instant::now(),
@@ -205,6 +199,10 @@ impl World {
         !self.is_calm() && *self.store_back_at.lock().expect("store") > Instant::now()
     }
 
+    pub fn has_edges(&self) -> bool {
+        !self.edges.lock().expect("edges").is_empty()
+    }
+
     /// One of the edges.
     pub fn edge(&self) -> Arc<Edge> {
         let edges = self.edges.lock().expect("edges");
@@ -219,13 +217,23 @@ impl World {
         }
         let place = self.below(edges.len() as u64) as usize;
         self.say(format_args!("{} dies", edges[place].name));
-        edges[place].dead.cancel();
-        edges[place] = Edge::start(self, format!("{}'", edges[place].name));
+        edges[place].tasks.token().cancel();
+        edges[place] = Edge::start(self, format!("{}x", edges[place].name));
     }
 
-    /// The number of a new session.
-    pub fn new_session(&self) -> u64 {
-        self.sessions.fetch_add(1, Ordering::SeqCst)
+    /// A number that nobody else has.
+    pub fn new_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::SeqCst)
+    }
+
+    /// An edge's session hears an answer, if the edge still lives.
+    pub fn tell_edge(&self, to: &ReplyTo, payload: Bytes) {
+        let ReplyTo::Edge { edge, token } = to else { return };
+        let edges = self.edges.lock().expect("edges").clone();
+        if let Some(edge) = edges.iter().find(|it| it.name == edge.as_str()) {
+            let token = token.clone();
+            edge.sending.answers.hand_on(Signal::Answered { token, payload });
+        }
     }
 
     /// A client hears an answer.
