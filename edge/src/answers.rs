@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 use weft_nats::{IngestSignals, Signal};
 use weft_proto::ApiError;
@@ -47,8 +46,8 @@ pub struct Answer {
 
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// Core's own words: the frame of an `ack` or an `error`, without a request id.
-    Frame(Bytes),
+    /// Core has answered it.
+    Answered(weft_nats::Answer),
     /// The log did not take this attempt.
     Refused(ApiError),
 }
@@ -119,7 +118,7 @@ impl Table {
                 return entry.stored.push(Stored { command, attempt, stream_seq });
             }
             Signal::Refused { error, .. } => Outcome::Refused(error),
-            Signal::Answered { payload, .. } => Outcome::Frame(payload),
+            Signal::Answered { answer, .. } => Outcome::Answered(answer),
         };
         let _ = entry.sender.send(Answer { command, attempt, outcome });
     }
@@ -167,7 +166,7 @@ mod tests {
     use super::*;
 
     fn answered(token: String) -> Signal {
-        Signal::Answered { token, payload: Bytes::from_static(b"{}") }
+        Signal::Answered { token, answer: weft_nats::Answer::ack(b"{}".to_vec()) }
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use weft_nats::{Connection, IngestPublisher};
-use weft_proto::frame::{error_in, is_resend_in_order};
+use weft_proto::frame::error_in;
 use weft_proto::{ApiError, ErrorCode, UserId};
 
 use crate::answers::{Answer, AnswerBox, Answers, Outcome, Stored};
@@ -191,19 +191,19 @@ impl<I: Ingest> Sends<I> {
         let Answer { command, attempt, outcome } = answer;
         let told = match outcome {
             Outcome::Refused(error) => self.refused((command, attempt), error),
-            Outcome::Frame(frame) if is_resend_in_order(&frame) => {
+            Outcome::Answered(answer) if answer.error == Some(ErrorCode::ResendInOrder) => {
                 let mut told = Vec::new();
                 for attempt in self.outbox.in_order(command, attempt, Instant::now()) {
                     told.extend(self.publish(&attempt).await);
                 }
                 return told;
             }
-            Outcome::Frame(frame) => match error_in(&frame) {
+            Outcome::Answered(answer) => match error_in(&answer.frame) {
                 Some(error) => self.refused((command, attempt), error),
                 // The answer to a resend, after that to the first attempt: nothing is open.
                 None => self.outbox.settle(command).map(|(request_id, added_at)| Told {
                     request_id,
-                    outcome: Ok((frame, added_at)),
+                    outcome: Ok((answer.frame, added_at)),
                 }),
             },
         };

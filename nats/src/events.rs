@@ -9,6 +9,7 @@ use weft_proto::UserId;
 use crate::acks::{Acks, PendingAcks};
 use crate::bus::Bus;
 use crate::error::Error;
+use crate::ingest::{Answer, ReplyTo};
 use crate::subject::{Subject, WEFT_ENTRY};
 
 /// An event.
@@ -60,7 +61,17 @@ impl EventPublisher {
         Ok(batch)
     }
 
-    /// Publishes what is not stored (an answer to a sender, a tick), in order with the events.
+    /// Publishes the answer to a command, in order with the events. It is not stored.
+    ///
+    /// # Errors
+    /// As [`Bus::publish`].
+    pub async fn answer(&self, to: &ReplyTo, answer: Answer) -> Result<(), Error> {
+        let headers = answer.headers();
+        let subject = to.subject().to_wire()?;
+        self.0.link().publish(subject, None, headers.as_slice(), answer.frame).await
+    }
+
+    /// Publishes what is not stored (a tick), in order with the events.
     ///
     /// # Errors
     /// As [`Bus::publish`].

@@ -11,6 +11,7 @@
 //! The log speaks of sequences of its stream. A reader returns them without a hole or says which
 //! one it is.
 
+mod answer;
 mod log;
 mod message;
 mod outside;
@@ -19,6 +20,7 @@ mod raw;
 mod reader;
 mod trimmed;
 
+pub use answer::Answer;
 pub use log::{IngestLog, LogInfo};
 pub use message::{IngestMessage, MadeBy, Problem, ReplyTo};
 pub use outside::{OutsideLog, OutsideMessage, Relayed};

@@ -44,8 +44,8 @@ pub use bus::{Bus, BusOptions, Connection, Message, Subscription};
 pub use error::Error;
 pub use events::{EventMessage, EventPublisher};
 pub use ingest::{
-    IngestLog, IngestMessage, IngestPublisher, IngestReader, IngestSignals, LogInfo, MadeBy,
-    OutsideLog, OutsideMessage, Problem, Relayed, ReplyTo, Signal, Trimmed,
+    Answer, IngestLog, IngestMessage, IngestPublisher, IngestReader, IngestSignals, LogInfo,
+    MadeBy, OutsideLog, OutsideMessage, Problem, Relayed, ReplyTo, Signal, Trimmed,
 };
 pub use metrics::METRICS;
 pub use nodes::{NodeInfo, Registration, assign};

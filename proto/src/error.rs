@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use serde::de::IntoDeserializer;
 use serde::{Deserialize, Serialize};
 
 /// Why a request was refused.
@@ -77,6 +78,14 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// A code by its name; `None`: this version does not know it.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        let name: serde::de::value::StrDeserializer<'_, serde::de::value::Error> =
+            name.into_deserializer();
+        Self::deserialize(name).ok()
+    }
+
     /// The code as it stands on the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {

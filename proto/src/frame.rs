@@ -25,9 +25,7 @@ mod token;
 
 pub use history::{HistoryFrom, history_from};
 pub use presence::{PresenceRequest, Users};
-pub use reply::{
-    Ack, Member, Reply, Room, error_frame, error_in, history_frame, is_resend_in_order, with_id,
-};
+pub use reply::{Ack, Member, Reply, Room, error_frame, error_in, history_frame, with_id};
 
 /// The WebSocket subprotocol.
 pub const SUBPROTOCOL: &str = "weft.v1";
@@ -320,13 +318,6 @@ mod tests {
         assert_eq!(frame, br#"{"id":9,"type":"ack","room":"team","seq":4,"ordinal":0,"time":7}"#);
         let value: serde_json::Value = serde_json::from_slice(&frame).expect("json");
         assert_eq!(value["seq"], 4);
-    }
-
-    #[test]
-    fn a_resend_in_order_is_known_by_its_first_bytes() {
-        let frame = |code| error_frame(&ApiError::new(code, "x"));
-        assert!(is_resend_in_order(&frame(ErrorCode::ResendInOrder)));
-        assert!(!is_resend_in_order(&frame(ErrorCode::Conflict)));
     }
 
     #[test]

@@ -4,8 +4,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
-use weft_nats::{MadeBy, ReplyTo};
-use weft_proto::frame::{self, Ack};
+use weft_nats::{Answer, MadeBy, ReplyTo};
+use weft_proto::frame::Ack;
 use weft_proto::limits::{CLIENT_ID_AGE_MS_MAX, CLIENT_ID_AHEAD_MS_MAX};
 use weft_proto::{ApiError, Body, ClientId, Entry, ErrorCode, Partition, RoomId, RoomKind, UserId};
 use weft_storage::tables::applied::Applied;
@@ -74,7 +74,7 @@ pub struct Plan {
     entries: Vec<PlannedEntry>,
     journal: Vec<JournalEntry>,
     journal_bytes: usize,
-    answers: Vec<(ReplyTo, Bytes)>,
+    answers: Vec<(ReplyTo, Answer)>,
     unheard: Vec<(String, ErrorCode)>,
     rooms: BTreeSet<RoomId>,
 }
@@ -97,7 +97,7 @@ pub struct Sealed {
     /// The entries, in order.
     pub entries: Vec<PlannedEntry>,
     /// The answers, in the order of their commands: sent when the commit is done.
-    pub answers: Vec<(ReplyTo, Bytes)>,
+    pub answers: Vec<(ReplyTo, Answer)>,
     /// Refusals that nobody hears: who sent the command, and why.
     pub unheard: Vec<(String, ErrorCode)>,
     /// The rooms that it writes.
@@ -202,10 +202,8 @@ impl Plan {
             metrics::REFUSED.increment(error.code.as_str());
         }
         match (incoming.reply, answer) {
-            (Some(reply), Ok(ack)) => self.answers.push((reply, ack.into())),
-            (Some(reply), Err(error)) => {
-                self.answers.push((reply, frame::error_frame(&error).into()));
-            }
+            (Some(reply), Ok(ack)) => self.answers.push((reply, Answer::ack(ack))),
+            (Some(reply), Err(error)) => self.answers.push((reply, Answer::error(&error))),
             (None, Err(error)) => self.unheard.push((incoming.sender, error.code)),
             (None, Ok(_)) => {}
         }

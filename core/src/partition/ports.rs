@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 use tracing::warn;
 use weft_nats::{
-    AssetOptions, Bus, EventMessage, EventPublisher, IngestLog, IngestMessage, IngestReader,
-    LogInfo, OutsideLog, OutsideMessage, Relayed, ReplyTo, Subject, Trimmed, assets,
+    Answer, AssetOptions, Bus, EventMessage, EventPublisher, IngestLog, IngestMessage,
+    IngestReader, LogInfo, OutsideLog, OutsideMessage, Relayed, ReplyTo, Subject, Trimmed, assets,
 };
 use weft_proto::{Partition, Tick};
 
@@ -83,7 +82,7 @@ pub type Stored = BoxFuture<'static, Result<(), Error>>;
 #[async_trait]
 pub trait EventBus: Send + Sync + 'static {
     /// Sends an answer. It may be lost on the way.
-    async fn answer(&self, to: &ReplyTo, frame: Bytes) -> Result<(), Error>;
+    async fn answer(&self, to: &ReplyTo, answer: Answer) -> Result<(), Error>;
 
     /// Publishes events in order.
     async fn send(&self, events: Vec<EventMessage>) -> Result<Stored, Error>;
@@ -241,8 +240,8 @@ impl NatsBus {
 
 #[async_trait]
 impl EventBus for NatsBus {
-    async fn answer(&self, to: &ReplyTo, frame: Bytes) -> Result<(), Error> {
-        Ok(self.publisher.plain(&to.subject(), frame).await?)
+    async fn answer(&self, to: &ReplyTo, answer: Answer) -> Result<(), Error> {
+        Ok(self.publisher.answer(to, answer).await?)
     }
 
     async fn send(&self, events: Vec<EventMessage>) -> Result<Stored, Error> {

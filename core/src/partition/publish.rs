@@ -11,13 +11,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
-use weft_nats::{EventMessage, ReplyTo, Subject};
+use weft_nats::{Answer, EventMessage, ReplyTo, Subject};
 use weft_proto::{Entry, EventHead, Partition, Position, RoomKind, UserId};
 use weft_storage::Store;
 
@@ -42,7 +41,7 @@ pub struct Act {
     /// The number of the partition's newest commit: this one where it has events.
     pub commit_no: u64,
     /// Answers, in order.
-    pub answers: Vec<(ReplyTo, Bytes)>,
+    pub answers: Vec<(ReplyTo, Answer)>,
     /// Events, in order.
     pub events: Vec<EventMessage>,
 }
@@ -113,7 +112,7 @@ impl Publisher {
     }
 
     /// Answers before their commit: see [`sabotage`](super::sabotage).
-    pub(super) fn answer_now(&self, answers: Vec<(ReplyTo, Bytes)>) {
+    pub(super) fn answer_now(&self, answers: Vec<(ReplyTo, Answer)>) {
         let _ = self.acts.try_send(Act { commit_no: self.published(), answers, events: vec![] });
     }
 
@@ -328,9 +327,9 @@ async fn read_page(store: &Store, partition: Partition, after: u64, through: u64
 }
 
 /// Answers are sent once: who misses one sends the command again and hears the same.
-async fn answer(bus: &dyn EventBus, answers: Vec<(ReplyTo, Bytes)>) {
-    for (reply, frame) in answers {
-        if let Err(error) = bus.answer(&reply, frame).await {
+async fn answer(bus: &dyn EventBus, answers: Vec<(ReplyTo, Answer)>) {
+    for (reply, answer) in answers {
+        if let Err(error) = bus.answer(&reply, answer).await {
             debug!(%error, "an answer was not sent");
         }
     }

@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use weft_core::partition::aside::Aside;
@@ -17,7 +16,7 @@ use weft_core::partition::ports::{CommandLog as _, EventBus, Stored};
 use weft_core::partition::quota::{Quota, QuotaLimits};
 use weft_core::partition::worker::Worker;
 use weft_core::{Error, StoreHealth};
-use weft_nats::{EventMessage, IngestMessage, MadeBy, ReplyTo, Trimmed};
+use weft_nats::{Answer, EventMessage, IngestMessage, MadeBy, ReplyTo, Trimmed};
 use weft_proto::kind::Text;
 use weft_proto::{Body, ClientId, EventHead, NodeId, Partition, RoomId, Tick, UserId};
 use weft_runtime::{Clock, ManualClock};
@@ -120,9 +119,9 @@ pub struct Bus {
 
 #[async_trait]
 impl EventBus for Bus {
-    async fn answer(&self, to: &ReplyTo, frame: Bytes) -> Result<(), Error> {
+    async fn answer(&self, to: &ReplyTo, answer: Answer) -> Result<(), Error> {
         let (ReplyTo::Edge { token, .. } | ReplyTo::User { token, .. }) = to;
-        let frame = serde_json::from_slice(&frame).expect("json");
+        let frame = serde_json::from_slice(&answer.frame).expect("json");
         self.answers.lock().expect("answers").push((token.clone(), frame));
         self.heard.notify_waiters();
         Ok(())

@@ -209,8 +209,9 @@ impl Sender {
     async fn answer(&mut self, token: &str) -> Option<u64> {
         loop {
             match self.signals.next().await.expect("open") {
-                Signal::Answered { token: answered, payload } if answered == token => {
-                    let answer: serde_json::Value = serde_json::from_slice(&payload).expect("json");
+                Signal::Answered { token: answered, answer } if answered == token => {
+                    let answer: serde_json::Value =
+                        serde_json::from_slice(&answer.frame).expect("json");
                     assert_eq!(answer["type"], "ack", "{answer}");
                     return answer["seq"].as_u64();
                 }

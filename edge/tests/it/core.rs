@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use weft_nats::subject::WEFT_ENTRY;
-use weft_nats::{Bus, IngestLog, Services, Subject};
-use weft_proto::frame::{Ack, error_frame};
+use weft_nats::{Answer, Bus, EventPublisher, IngestLog, Services, Subject};
+use weft_proto::frame::Ack;
 use weft_proto::kind::Create;
 use weft_proto::presence::{Choice, Chosen};
 use weft_proto::svc::{
@@ -219,6 +219,7 @@ impl Core {
 
     async fn work(&self) {
         let log = IngestLog::open(&self.bus, 0);
+        let events = EventPublisher::start(&self.bus).await.expect("events");
         let mut next_seq = 1;
         loop {
             let Ok(mut reader) = log.read_from(next_seq, 0).await else {
@@ -243,18 +244,18 @@ impl Core {
                 let body = Body::from_json(&message.payload).expect("body");
                 let is_early = |after: String| !self.lock().applied_ids.contains(&after);
                 let answer = if message.after.is_some_and(is_early) {
-                    error_frame(&ApiError::new(ErrorCode::ResendInOrder, "not yet"))
+                    Answer::error(&ApiError::new(ErrorCode::ResendInOrder, "not yet"))
                 } else if message.room == "full" {
-                    error_frame(&ApiError::new(ErrorCode::RoomFull, "full"))
+                    Answer::error(&ApiError::new(ErrorCode::RoomFull, "full"))
                 } else {
                     let room = room(&message.room);
                     let head = self.commit_at(message.stream_seq, &room, &message.sender, body);
                     self.lock().applied_ids.insert(id);
                     let (seq, ordinal) = (head.seq, Some(head.seq));
                     let time = Some(message.stored_at_ms);
-                    Ack { room: &room, seq, ordinal, time, client_id: None }.to_frame()
+                    Answer::ack(Ack { room: &room, seq, ordinal, time, client_id: None }.to_frame())
                 };
-                self.bus.publish(&reply.subject(), &[], answer.into()).await.expect("answer");
+                events.answer(&reply, answer).await.expect("answer");
             }
         }
     }

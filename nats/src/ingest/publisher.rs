@@ -7,6 +7,7 @@ use bytes::Bytes;
 use weft_proto::ids::is_token;
 use weft_proto::{ApiError, NodeId, RoomId, UserId};
 
+use super::answer::Answer;
 use super::message::{MadeBy, ReplyTo};
 use crate::bus::{Bus, Link, Message, Subscription};
 use crate::error::Error;
@@ -44,8 +45,8 @@ pub enum Signal {
     Answered {
         /// Which command.
         token: String,
-        /// The answer's bytes.
-        payload: Bytes,
+        /// What core says.
+        answer: Answer,
     },
 }
 
@@ -172,5 +173,5 @@ fn read_stored(message: Message) -> Signal {
 }
 
 fn read_answer(message: Message) -> Signal {
-    Signal::Answered { token: token_of(&message), payload: message.into_payload() }
+    Signal::Answered { token: token_of(&message), answer: Answer::read(message) }
 }

@@ -1,8 +1,8 @@
 //! An edge hears what became of each of its commands.
 
 use bytes::Bytes;
-use weft_nats::{AssetOptions, IngestLog, IngestPublisher, Signal, assets};
-use weft_proto::ErrorCode;
+use weft_nats::{Answer, AssetOptions, EventPublisher, IngestLog, IngestPublisher, Signal, assets};
+use weft_proto::{ApiError, ErrorCode};
 
 use crate::common::{Fixture, node, room, soon, user};
 
@@ -21,11 +21,14 @@ async fn a_command_is_stored_and_then_answered() {
     // The server's mapping and this crate agree on the partition.
     let mut reader = IngestLog::open(&core, n).read_from(1, 0).await.expect("reader");
     let message = soon("the command", reader.next()).await.expect("command");
-    let answer = Bytes::from_static(b"ack");
-    let address = message.reply.expect("reply").subject();
-    core.publish(&address, &[], answer.clone()).await.expect("publish");
-    let answered = soon("answered", signals.next()).await;
-    assert_eq!(answered, Some(Signal::Answered { token: "t-1".into(), payload: answer }));
+    let (to, events) = (message.reply.expect("reply"), EventPublisher::start(&core).await);
+    let events = events.expect("publisher");
+    let refused = Answer::error(&ApiError::new(ErrorCode::ResendInOrder, "not yet"));
+    for answer in [Answer::ack(b"ack".to_vec()), refused] {
+        events.answer(&to, answer.clone()).await.expect("publish");
+        let answered = soon("answered", signals.next()).await;
+        assert_eq!(answered, Some(Signal::Answered { token: "t-1".into(), answer }));
+    }
     assert_eq!(signals.try_next(), None);
 }
 

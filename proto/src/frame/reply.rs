@@ -225,12 +225,6 @@ pub fn error_frame(error: &ApiError) -> Vec<u8> {
     Reply::Error { error: error.clone() }.to_frame()
 }
 
-/// True for the error frame of [`ErrorCode::ResendInOrder`], told by its first bytes.
-#[must_use]
-pub fn is_resend_in_order(frame: &[u8]) -> bool {
-    frame.starts_with(br#"{"type":"error","error":{"code":"resend_in_order""#)
-}
-
 /// The error in an error frame; `None` for any other frame.
 #[must_use]
 pub fn error_in(frame: &[u8]) -> Option<ApiError> {

@@ -1,6 +1,6 @@
 //! Decides about answers: each is behind its commit, and says what stands.
 
-use weft_nats::MadeBy;
+use weft_nats::{Answer, MadeBy};
 use weft_proto::limits::{CLIENT_ID_AGE_MS_MAX, CLIENT_ID_AHEAD_MS_MAX};
 use weft_proto::{Body, ClientId, ErrorCode, RoomId, Tick, UserId};
 
@@ -109,12 +109,15 @@ impl Checker {
         &mut self,
         world: &World,
         token: &str,
-        frame: &[u8],
+        answer: &Answer,
     ) -> Judged<Option<(usize, Told)>> {
         let asked = self.asked.get(token).ok_or("an answer to nobody")?.clone();
         let frame: serde_json::Value =
-            serde_json::from_slice(frame).map_err(|error| error.to_string())?;
+            serde_json::from_slice(&answer.frame).map_err(|error| error.to_string())?;
         let code = frame["error"]["code"].as_str();
+        if code != answer.error.map(ErrorCode::as_str) {
+            return Err(format!("{token} is told {code:?} beside {:?}", answer.error));
+        }
         let seq = frame["seq"].as_u64();
         world.say(format_args!("answer to {token}: {}", code.unwrap_or("ack")));
         if self.row.stream_seq < asked.stream_seq {

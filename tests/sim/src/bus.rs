@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 use weft_core::Error;
 use weft_core::partition::ports::{EventBus, Stored};
-use weft_nats::{EventMessage, ReplyTo};
+use weft_nats::{Answer, EventMessage, ReplyTo};
 use weft_proto::{Partition, Tick};
 
 use super::config::Fault;
@@ -32,11 +31,11 @@ impl SimBus {
 
 #[async_trait]
 impl EventBus for SimBus {
-    async fn answer(&self, to: &ReplyTo, frame: Bytes) -> Result<(), Error> {
+    async fn answer(&self, to: &ReplyTo, answer: Answer) -> Result<(), Error> {
         self.life.step().await;
         let (world, to) = (self.world(), to.clone());
         let (ReplyTo::Edge { token, .. } | ReplyTo::User { token, .. }) = &to;
-        let judged = world.check.lock().expect("check").answered(world, token, &frame);
+        let judged = world.check.lock().expect("check").answered(world, token, &answer);
         let told = match judged {
             Ok(told) => told,
             Err(violation) => {
@@ -44,9 +43,9 @@ impl EventBus for SimBus {
                 return Ok(());
             }
         };
-        let answer = move |world: &World| match told {
+        let bring = move |world: &World| match told {
             Some((client, told)) => world.tell(client, told),
-            None => world.tell_edge(&to, frame),
+            None => world.tell_edge(&to, answer),
         };
         if world.hit(Fault::AnswerLost) {
             if world.below(2) == 0 {
@@ -55,10 +54,10 @@ impl EventBus for SimBus {
             let (world, delay) = (Arc::clone(world), Duration::from_millis(world.below(6_000)));
             tokio::spawn(async move {
                 sleep(delay).await;
-                answer(&world);
+                bring(&world);
             });
         } else {
-            answer(world);
+            bring(world);
         }
         Ok(())
     }

@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weft_core::partition::quota::{Quota, QuotaLimits};
-use weft_nats::{ReplyTo, Signal, Trimmed};
+use weft_nats::{Answer, ReplyTo, Signal, Trimmed};
 use weft_runtime::Clock;
 use weft_storage::memory::Memory;
 
@@ -227,12 +226,12 @@ impl World {
     }
 
     /// An edge's session hears an answer, if the edge still lives.
-    pub fn tell_edge(&self, to: &ReplyTo, payload: Bytes) {
+    pub fn tell_edge(&self, to: &ReplyTo, answer: Answer) {
         let ReplyTo::Edge { edge, token } = to else { return };
         let edges = self.edges.lock().expect("edges").clone();
         if let Some(edge) = edges.iter().find(|it| it.name == edge.as_str()) {
             let token = token.clone();
-            edge.sending.answers.hand_on(Signal::Answered { token, payload });
+            edge.sending.answers.hand_on(Signal::Answered { token, answer });
         }
     }
 
