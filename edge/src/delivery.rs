@@ -251,7 +251,7 @@ impl<W: Wire> Delivery<W> {
             return Ok(frames);
         }
         self.order.synced(covered.position);
-        self.cursor_due.settle();
+        self.cursor_due.settle(covered.position);
         self.cursor = answer.cursor;
         frames.push(synced_frame(resync, &self.cursor)?);
         self.phase = if self.mailbox.end_sync() {

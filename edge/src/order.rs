@@ -145,7 +145,7 @@ impl Order {
                 }
             }
         }
-        self.put(head);
+        self.put(head, false);
         Verdict::Put
     }
 
@@ -184,7 +184,7 @@ impl Order {
             _ if head.position <= self.read => return false,
             _ => {}
         }
-        self.put(head);
+        self.put(head, true);
         true
     }
 
@@ -229,7 +229,13 @@ impl Order {
         }
     }
 
-    fn put(&mut self, head: &EventHead) {
+    /// What comes after the last entry goes out. What the store leaves out between is hidden from the
+    /// user; what the wire leaves out is lost.
+    fn put(&mut self, head: &EventHead, is_stored: bool) {
+        if let Some(Place::At(last) | Place::Left(last)) = self.rooms.get(&head.room) {
+            let follows = head.seq == last + 1 || is_stored && head.seq > *last;
+            assert!(follows, "{} {} goes out after {last}", head.room, head.seq);
+        }
         let leaves = head.leaves(&self.user);
         let place = if leaves { Place::Left(head.seq) } else { Place::At(head.seq) };
         if leaves || self.joins(head) {

@@ -177,6 +177,7 @@ impl<W: Wire> Auditor<W> {
             if is_for_all {
                 self.mark_all_at = now + MARK_ALL_PAUSE;
             }
+            assert_never_back(self.marked.borrow().as_deref(), &cursor);
             let cursor = Arc::new(cursor);
             // First: a session that gets none of these looks here.
             self.marked.send_replace(Some(Arc::clone(&cursor)));
@@ -270,6 +271,13 @@ impl<W: Wire> Auditor<W> {
     }
 }
 
+/// What was told to be in the mailboxes stays there: a marker at an earlier position would say nothing
+/// true of what came since.
+fn assert_never_back(before: Option<&Cursor>, next: &Cursor) {
+    let Some(before) = before.filter(|before| before.store == next.store) else { return };
+    assert!(next.position >= before.position, "{next} is marked after {before}");
+}
+
 async fn subscribe<W: Wire>(wire: &W) -> Option<W::Messages> {
     loop {
         match wire.subscribe_ticks().await {
@@ -304,4 +312,28 @@ fn read(room: &ChangedRoom) -> Option<Audited> {
         position: Position::from_slice(&room.position)?,
         concerned: concerned.collect::<Option<_>>()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use weft_proto::StoreId;
+
+    use super::*;
+
+    fn cursor(store: u64, version: u64) -> Cursor {
+        Cursor { store: StoreId(store), position: Position::new(version, 0) }
+    }
+
+    #[test]
+    fn another_store_has_other_positions() {
+        assert_never_back(None, &cursor(1, 5));
+        assert_never_back(Some(&cursor(1, 5)), &cursor(1, 5));
+        assert_never_back(Some(&cursor(1, 5)), &cursor(2, 4));
+    }
+
+    #[test]
+    #[should_panic(expected = "is marked after")]
+    fn a_marker_never_goes_back() {
+        assert_never_back(Some(&cursor(1, 5)), &cursor(1, 4));
+    }
 }

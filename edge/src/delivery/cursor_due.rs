@@ -10,11 +10,13 @@ pub(super) struct CursorDue {
     from: Option<Position>,
     /// The last position that was put out.
     last: Position,
+    /// The last cursor that was told.
+    told: Position,
 }
 
 impl CursorDue {
     pub(super) fn new() -> Self {
-        Self { from: None, last: Position::MIN }
+        Self { from: None, last: Position::MIN, told: Position::MIN }
     }
 
     /// An entry was put out.
@@ -23,18 +25,21 @@ impl CursorDue {
         self.from.get_or_insert(position);
     }
 
-    /// A cursor is told that speaks of everything.
-    pub(super) fn settle(&mut self) {
-        self.from = None;
+    /// A sync's cursor is told, which speaks of everything. The store may be another one now, whose
+    /// positions say nothing to those of the old one.
+    pub(super) fn settle(&mut self, position: Position) {
+        (self.from, self.told) = (None, position);
     }
 
     /// True where a cursor at this position is worth telling: then it counts as told.
     pub(super) fn tell(&mut self, position: Position) -> bool {
+        assert!(position >= self.told, "a cursor at {position} after {}", self.told);
         if self.from.is_none_or(|from| position < from) {
             return false;
         }
         // One that speaks of a part is followed by one for the rest, not by one for each entry.
         self.from = (position < self.last).then_some(self.last);
+        self.told = position;
         true
     }
 
@@ -65,7 +70,15 @@ mod tests {
         assert!(due.tell(at(14)));
         assert!(!due.tell(at(15)));
         due.put(at(16));
-        due.settle();
+        due.settle(at(17));
         assert_eq!(due.from(), None);
+    }
+
+    #[test]
+    #[should_panic(expected = "a cursor at")]
+    fn a_cursor_never_goes_back() {
+        let mut due = CursorDue::new();
+        due.settle(Position::new(9, 0));
+        due.tell(Position::new(8, 0));
     }
 }

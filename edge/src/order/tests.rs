@@ -54,6 +54,22 @@ fn repair_joining(since: Since, to: u64, read: u64) -> Verdict {
 }
 
 #[test]
+#[should_panic(expected = "team 7 goes out after 5")]
+fn an_entry_after_a_hole_never_goes_out() {
+    let mut order = member_at(40);
+    order.put(&message(5), false);
+    order.put(&message(7), false);
+}
+
+#[test]
+#[should_panic(expected = "team 5 goes out after 5")]
+fn an_entry_never_goes_out_twice() {
+    let mut order = member_at(40);
+    order.put(&message(5), true);
+    order.put(&message(5), true);
+}
+
+#[test]
 fn what_follows_goes_out_and_repeats_do_not() {
     let mut order = member_at(4);
     assert_eq!(order.offer(&message(4)), Verdict::Drop);
