@@ -22,6 +22,7 @@ use crate::discovery::Discovery;
 use crate::drain::Drain;
 use crate::error::Error;
 use crate::http;
+use crate::life::{self, Life};
 use crate::limited::Limited;
 use crate::limits::Limits;
 use crate::listener;
@@ -108,16 +109,24 @@ impl Edge {
             Arc::clone(&limited),
             &limits,
         );
-        let shared = Arc::new(Shared {
+        let life = Arc::new(Life {
             connection: bus.connection(),
-            reading,
+            auth: Arc::clone(&auth),
+            is_audited: reading.audits.is_ready.clone(),
+            ticks,
             members,
+            drain: Drain::default(),
+            sessions: AtomicUsize::new(0),
+            front: front.clone(),
+        });
+        let shared = Arc::new(Shared {
+            life: Arc::clone(&life),
+            reading,
             announcer,
             statuses,
             counts: Counts::default(),
             discovery: Discovery::default(),
-            ticks,
-            bus,
+            bus: bus.clone(),
             auth,
             logins,
             sending,
@@ -133,9 +142,6 @@ impl Edge {
             http_in_flight: Semaphore::new(limits.http_in_flight_max),
             http_users: Arc::new(Shares::new(usize::MAX, limits.http_user_in_flight_max)),
             http_strangers_in_flight: Semaphore::new(limits.http_strangers_in_flight_max),
-            sessions: AtomicUsize::new(0),
-            drain: Drain::default(),
-            front: front.clone(),
             limits,
         });
         let info = NodeInfo {
@@ -144,8 +150,7 @@ impl Edge {
             sessions_max: u32::try_from(shared.limits.sessions_max).unwrap_or(u32::MAX),
             ..NodeInfo::default()
         };
-        let announce =
-            members::announce(Arc::clone(&shared), node.clone(), info, back.token().clone());
+        let announce = life::announce(life, bus, node.clone(), info, back.token().clone());
         back.spawn("members", announce);
         front.spawn("http", http::serve(tcp, Arc::clone(&shared)));
         tracing::info!(%node, %local_addr, "edge serves");
@@ -161,7 +166,7 @@ impl Edge {
     /// Tells why it is not ready for clients, in words; `None`: it is. As `GET /readyz`.
     pub fn readiness(&self) -> impl Fn() -> Option<String> + Send + Sync + use<> {
         let shared = Arc::clone(&self.shared);
-        move || shared.unready()
+        move || shared.life.unready()
     }
 
     /// Takes no new sessions, is not named to clients any more, and sends its sessions away: each is told at
@@ -170,10 +175,10 @@ impl Edge {
     /// session is left, or the window is over. HTTP is served on, until [`shutdown`](Self::shutdown).
     pub async fn drain(&self, window: Duration) {
         let shared = &self.shared;
-        let count = || shared.sessions.load(Ordering::SeqCst);
+        let count = || shared.life.sessions.load(Ordering::SeqCst);
         tracing::info!(sessions = count(), ?window, "edge drains");
-        shared.drain.begin(window);
-        if timeout(window, shared.drain.empty(count)).await.is_err() {
+        shared.life.drain.begin(window);
+        if timeout(window, shared.life.drain.empty(count)).await.is_err() {
             tracing::warn!(sessions = count(), "sessions are left at the end of the drain");
         }
     }

@@ -29,7 +29,7 @@
 //! | `counts` | how many members of a large group are here |
 //! | `members`, `discovery` | this edge among the live nodes; which of them a client is to take |
 //! | `metrics` | what it counts, in one list |
-//! | `drain` | how sessions leave an edge that is to end |
+//! | `life`, `drain` | whether the edge can serve, and how sessions leave one that is to end |
 //! | `connections`, `proxies` | who is connected, and who has to make way; for whom a request counts |
 //! | `rate`, `cost`, `budget`, `limited` | what one caller may take, and a word where that is too much |
 //! | `listener` | the socket: no Nagle, and a close that the peer can still read |
@@ -48,6 +48,7 @@ mod edge;
 mod error;
 mod feeds;
 mod http;
+mod life;
 mod limited;
 mod limits;
 mod listener;

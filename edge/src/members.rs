@@ -1,28 +1,19 @@
-//! This edge among the live nodes: it says what it is and how many sessions it has, and knows the
-//! other edges.
+//! This edge among the live nodes: it joins them, and knows the other edges.
 
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::sleep;
 use weft_nats::nodes::{Nodes, new_boot};
 use weft_nats::{Bus, NodeInfo, Registration};
 use weft_proto::NodeId;
-
-use crate::shared::Shared;
 
 /// The role of all edges.
 const ROLE: &str = "edge";
 /// Between two attempts to join: core, which makes the bucket, may start after the edge.
 const JOIN_PAUSE: Duration = Duration::from_millis(500);
-/// How often a new number of sessions is said, at most.
-const SAY_EVERY: Duration = Duration::from_secs(1);
-/// How long it may take to leave; NATS may be away.
-const LEAVE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What is known of this edge and of the others.
 #[derive(Debug)]
@@ -50,6 +41,11 @@ impl Members {
         &self.boot
     }
 
+    /// It has joined: what it is to be found by, once it can serve.
+    pub(crate) fn joined(&self, node: NodeId, url: String, registration: &Registration) {
+        let _ = self.joined.set(Joined { node, url, edges: registration.live(ROLE) });
+    }
+
     /// True where the others know that this edge can serve, as far as it is to be found at all.
     pub(crate) fn is_known(&self) -> bool {
         let Some(Joined { node, url, edges }) = self.joined.get() else { return false };
@@ -74,61 +70,8 @@ pub(crate) fn url(given: Option<String>, listens: SocketAddr) -> String {
     })
 }
 
-/// Joins, says how many sessions there are and whether it can serve while that changes, and leaves in
-/// the end.
-pub(crate) async fn announce(
-    shared: Arc<Shared>,
-    node: NodeId,
-    info: NodeInfo,
-    stop: CancellationToken,
-) {
-    let NodeInfo { url, .. } = info.clone();
-    let boot = shared.members.boot().to_owned();
-    // Edges of an earlier version do not know `unready`.
-    let info = NodeInfo { boot, url: String::new(), unready: true, ..info };
-    let join = Box::pin(join(&shared.bus, &node, &info));
-    let joined = stop.run_until_cancelled(join).await;
-    let Some(registration) = joined.flatten() else { return };
-    let joined = Joined { node: node.clone(), url: url.clone(), edges: registration.live(ROLE) };
-    let _ = shared.members.joined.set(joined);
-    let mut ticks = interval(SAY_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut is_leaving = false;
-    loop {
-        registration.update(|info| {
-            // While NATS is away nobody can be told; at its return the edge serves at once.
-            if shared.is_connected() {
-                info.unready = shared.lacks().is_some();
-            }
-            if !info.unready {
-                info.url.clone_from(&url);
-            }
-            let sessions = shared.sessions.load(Ordering::Relaxed);
-            info.sessions = u32::try_from(sessions).unwrap_or(u32::MAX);
-            info.draining = is_leaving;
-        });
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => break,
-            () = leaving(&shared), if !is_leaving => is_leaving = true,
-            _ = ticks.tick() => {}
-        }
-    }
-    if timeout(LEAVE_TIMEOUT, registration.leave()).await.is_err() {
-        tracing::warn!(%node, "could not leave in order: the others will miss it");
-    }
-}
-
-/// Resolves when nothing new is to come to this edge.
-async fn leaving(shared: &Shared) {
-    tokio::select! {
-        () = shared.drain.begun() => {}
-        () = shared.front.token().cancelled() => {}
-    }
-}
-
 /// `None`: it will never succeed.
-async fn join(bus: &Bus, node: &NodeId, info: &NodeInfo) -> Option<Registration> {
+pub(crate) async fn join(bus: &Bus, node: &NodeId, info: &NodeInfo) -> Option<Registration> {
     let mut was_told = false;
     loop {
         match Registration::join(bus, ROLE, node, info.clone()).await {

@@ -19,7 +19,7 @@ use weft_proto::frame::{CloseCode, Reply, error_frame};
 use weft_proto::{ApiError, ErrorCode};
 
 use self::hello::Greeted;
-use self::presence::{SessionPresence, Sight, presence_frame};
+use self::presence::{ContactWatch, SessionPresence, presence_frame};
 use self::requests::Requests;
 use self::writer::Writer;
 use crate::connections::Place;
@@ -75,7 +75,7 @@ impl Ended {
 
 /// Serves a socket until it ends.
 pub(crate) async fn run(shared: Arc<Shared>, socket: WebSocket, place: Arc<Place>) {
-    let end = End::new(shared.front.token());
+    let end = End::new(shared.life.front.token());
     let (sink, mut stream) = socket.split();
     let mut writer = Writer::new(sink, end.clone(), shared.limits.write_stall);
     // Boxed, as the end is: neither is a part of the time between them.
@@ -184,10 +184,10 @@ impl Session {
         let Some(delivery) = self.delivery.take() else { return Err(Ended::Gone) };
         let (end, shared) = (self.end.clone(), Arc::clone(&self.shared));
         let mut ended = std::pin::pin!(end.ended());
-        let mut draining = Box::pin(shared.drain.begun());
+        let mut draining = Box::pin(shared.life.drain.begun());
         let mut turn = std::pin::pin!(delivery.turn());
         // Boxed: it waits most of the time, and would be a part of every idle session.
-        let mut sight = Box::pin(Sight::new(Arc::clone(self.requests.presence())).turn());
+        let mut contacts = Box::pin(ContactWatch::new(Arc::clone(self.requests.presence())).turn());
         let mut timer = std::pin::pin!(sleep_until(self.due_at()));
         loop {
             // The end, time, what the client says, what it waits for, what it gets by itself. What
@@ -207,8 +207,8 @@ impl Session {
                     turn.set(delivery.turn());
                     self.put_out(frames).await?;
                 }
-                (seeing, told) = &mut sight => {
-                    sight.set(seeing.turn());
+                (watch, told) = &mut contacts => {
+                    contacts.set(watch.turn());
                     metrics::PRESENCE_TOLD.add(told.len() as u64);
                     self.writer.feed(presence_frame(told)).await?;
                 }
@@ -230,7 +230,7 @@ impl Session {
 
     /// The client may go at once, or goes when it is closed.
     async fn on_drain(&mut self) -> Result<(), Ended> {
-        let leave = self.shared.drain.leave(rand::random());
+        let leave = self.shared.life.drain.leave(rand::random());
         self.leave = Some(Box::new(leave));
         let frame = Reply::Draining { close_in_ms: leave.close_in_ms(Instant::now()) }.to_frame();
         self.writer.feed(frame.try_into().unwrap_or_default()).await

@@ -31,10 +31,10 @@ pub(super) async fn find(
         user => UserId::new(user)?.to_string(),
     };
     // It may be cut off from the others: what it knows of them is old.
-    if let Some(reason) = shared.lacks() {
+    if let Some(reason) = shared.life.lacks() {
         return Err(come_back_later(ApiError::new(ErrorCode::Unavailable, reason)).into());
     }
-    let edges = shared.members.edges();
+    let edges = shared.life.members.edges();
     let picked = shared.discovery.pick(&edges.borrow(), region, &key, Instant::now());
     let Some(best) = picked.first() else {
         let error = ApiError::new(ErrorCode::Unavailable, "no edge takes sessions at the moment");

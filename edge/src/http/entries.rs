@@ -56,7 +56,7 @@ pub(super) async fn send(
     let payload = Body::from_json(&body)?.to_json().into();
     let (client_id, is_made) = (given.unwrap_or_else(made), given.is_none());
     let command = Command { room, client_id, is_made, payload };
-    let token = shared.front.token().clone();
+    let token = shared.life.front.token().clone();
     let began = Instant::now();
     metrics::SENDS.increment("http");
     let answer = tokio::select! {

@@ -23,7 +23,7 @@ pub(super) async fn lives() -> axum::response::Response {
 pub(super) async fn serves(
     State(shared): State<Arc<Shared>>,
 ) -> Result<axum::response::Response, Refusal> {
-    match shared.unready() {
+    match shared.life.unready() {
         None => Ok(json(&Fine { status: "ok" })),
         Some(reason) => Err(ApiError::new(ErrorCode::Unavailable, reason).into()),
     }

@@ -49,9 +49,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Peer {
 
 /// Accepts connections until the edge ends.
 pub(crate) async fn serve(tcp: TcpListener, shared: Arc<Shared>) {
-    let listener = Listener::new(tcp, &shared.front);
+    let listener = Listener::new(tcp, &shared.life.front);
     let router = super::router(Arc::clone(&shared));
-    let stop = shared.front.token().clone();
+    let stop = shared.life.front.token().clone();
     loop {
         let accepted = tokio::select! {
             biased; // the end first
@@ -81,10 +81,10 @@ fn admit(
     match shared.connections.enter(counted) {
         Ok(place) => {
             let peer = Peer { address: peer.ip(), place };
-            let stop = shared.front.token().clone();
+            let stop = shared.life.front.token().clone();
             let header_timeout = shared.limits.header_timeout;
             let served = one(connection, router.clone(), peer, header_timeout, stop);
-            shared.front.spawn("connection", served);
+            shared.life.front.spawn("connection", served);
         }
         Err(limit) => {
             shared.limited.note(limit);

@@ -43,7 +43,7 @@ pub(super) async fn open(
         let message = format!("the subprotocol is {SUBPROTOCOL}");
         return Err(ApiError::new(ErrorCode::BadRequest, message).into());
     }
-    if shared.drain.has_begun() {
+    if shared.life.drain.has_begun() {
         let error = ApiError::new(ErrorCode::Unavailable, "the edge is draining");
         return Err(come_back_later(error).into());
     }
@@ -57,7 +57,7 @@ pub(super) async fn open(
         .max_message_size(FRAME_BYTES_MAX);
     Ok(upgrade.on_upgrade(async move |socket| {
         metrics::CONNECTS.increment();
-        let front = shared.front.clone();
+        let front = shared.life.front.clone();
         // Boxed: every wrapper around a future holds it twice.
         let session = Box::pin(session::run(shared, socket, peer.place));
         front.spawn("session", async move {
@@ -100,7 +100,7 @@ impl Place {
         let address = client.map(|client| shared.connections.share_of(client)).transpose();
         let address =
             address.map_err(|limit| refused(limit, "too many connections of this address"))?;
-        let before = shared.sessions.fetch_add(1, Ordering::SeqCst);
+        let before = shared.life.sessions.fetch_add(1, Ordering::SeqCst);
         metrics::SESSIONS.increment();
         let place = Self { shared: Arc::clone(shared), _address: address };
         if before >= shared.limits.sessions_max {
@@ -113,8 +113,8 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         metrics::SESSIONS.decrement();
-        if self.shared.sessions.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.shared.drain.emptied();
+        if self.shared.life.sessions.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.shared.life.drain.emptied();
         }
     }
 }

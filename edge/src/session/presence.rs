@@ -21,7 +21,7 @@ use crate::delivery::{OnEntry, TokenCell};
 use crate::rate::{Bucket, Rate};
 use crate::shared::Shared;
 
-pub(super) use self::contacts::Sight;
+pub(super) use self::contacts::ContactWatch;
 
 /// Choices of one session: each is a commit in the store.
 const CHOICES: Rate = Rate { per_second: 1, burst: 10 };

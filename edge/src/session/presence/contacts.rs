@@ -23,7 +23,7 @@ const LOOK_USERS_MAX: usize = 100;
 const RETRY_AFTER: Duration = Duration::from_secs(4);
 
 /// Tells what the session sees. One task owns it.
-pub(crate) struct Sight {
+pub(crate) struct ContactWatch {
     presence: Arc<SessionPresence>,
     /// When core is to be asked; `None`: nothing has changed.
     look_at: Option<Instant>,
@@ -40,7 +40,7 @@ struct Look {
     out_of_sight: HashSet<UserId>,
 }
 
-impl Sight {
+impl ContactWatch {
     pub(crate) fn new(presence: Arc<SessionPresence>) -> Box<Self> {
         let look_at = presence.visit.is_some().then(Instant::now);
         Box::new(Self { presence, look_at, looked_at: None, pause: LOOK_AFTER, looking: None })

@@ -142,7 +142,7 @@ impl SessionPresence {
         let (shared, user) = (Arc::clone(&self.shared), self.user.clone());
         let (done, answer) = oneshot::channel();
         // Where the session ends meanwhile, what the store has taken is told all the same.
-        self.shared.front.spawn("choice", async move {
+        self.shared.life.front.spawn("choice", async move {
             let _turn = turn;
             let chosen = shared.bus.call(&request).await;
             if let Ok(chosen) = &chosen {
