@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use weft_nats::{Bus, Error, UserKeys};
-use weft_proto::presence::{Chosen, DevicePresence, EdgePresence};
+use weft_proto::presence::{DevicePresence, EdgePresence, PresenceSettings};
 use weft_proto::{DeviceId, NodeId, UserId};
 use weft_runtime::{Clock, SystemClock};
 
@@ -52,7 +52,7 @@ struct Table {
 /// A user with sessions here, or whose end is not written yet.
 struct Local {
     visitors: Vec<Visitor>,
-    chosen: Option<Chosen>,
+    chosen: Option<PresenceSettings>,
     logged_out: bool,
     last_active_ms: u64,
     is_dirty: bool,
@@ -148,7 +148,7 @@ impl Announcer {
 
     /// A user has chosen how to be seen; the store has it. They may have no session here that shows
     /// them.
-    pub fn choose(&self, user: &UserId, chosen: Chosen) {
+    pub fn choose(&self, user: &UserId, chosen: PresenceSettings) {
         let mut table = self.lock();
         let local = table.users.entry(user.clone()).or_insert_with(Local::new);
         if local.chosen.as_ref().is_none_or(|known| known.at_ms < chosen.at_ms) {
@@ -393,7 +393,7 @@ mod tests {
     async fn a_choice_is_told_without_a_session_too() {
         let announcer = announcer();
         let user = UserId::new("alice").expect("id");
-        announcer.choose(&user, Chosen { at_ms: 7, ..Chosen::default() });
+        announcer.choose(&user, PresenceSettings { at_ms: 7, ..PresenceSettings::default() });
         let (batch, announced) = announcer.take();
         assert_eq!(batch[0].1.chosen.as_ref().map(|chosen| chosen.at_ms), Some(7));
         assert!(batch[0].1.devices.is_empty() && !batch[0].1.logged_out);

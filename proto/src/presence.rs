@@ -47,7 +47,7 @@ pub enum Status {
 /// A user's own choice, the same for all devices; kept in the store.
 #[derive(Clone, PartialEq, Eq, Message, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Chosen {
+pub struct PresenceSettings {
     /// How the user wants to be seen.
     #[prost(enumeration = "Choice", tag = "1")]
     #[serde(serialize_with = "word::write::<Choice, _>")]
@@ -94,7 +94,7 @@ pub struct EdgePresence {
     pub logged_out: bool,
     /// What the user chose at this edge in its present life; none: nothing.
     #[prost(message, optional, tag = "5")]
-    pub chosen: Option<Chosen>,
+    pub chosen: Option<PresenceSettings>,
     /// When a device here was last used, Unix milliseconds, as of this write.
     #[prost(uint64, tag = "6")]
     pub last_active_ms: u64,
@@ -214,8 +214,12 @@ mod tests {
 
     #[test]
     fn what_an_edge_says_round_trips() {
-        let chosen =
-            Chosen { choice: Choice::Dnd.into(), text: "é".into(), text_until_ms: 9, at_ms: 7 };
+        let chosen = PresenceSettings {
+            choice: Choice::Dnd.into(),
+            text: "é".into(),
+            text_until_ms: 9,
+            at_ms: 7,
+        };
         let here = EdgePresence {
             boot: "b1".into(),
             number: 3,

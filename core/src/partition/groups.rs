@@ -13,7 +13,7 @@ use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use lru::LruCache;
 use weft_proto::UserId;
 use weft_proto::limits::GROUPS_PER_USER_MAX;
-use weft_storage::tables::membership;
+use weft_storage::tables::user_room;
 use weft_storage::{Error, Snapshot};
 
 /// Users whose number is kept: some 150 bytes each.
@@ -97,12 +97,12 @@ impl GroupCounts {
 async fn count(snapshot: &dyn Snapshot, user: UserId) -> Result<(UserId, usize), Error> {
     let (mut groups, mut after) = (0, None);
     loop {
-        let range = membership::groups_after(&user, after.as_ref());
+        let range = user_room::groups_after(&user, after.as_ref());
         let rows = snapshot.scan(range, ROWS_PER_SCAN, false).await?;
         groups += rows.len();
         match rows.last() {
             Some((key, _)) if rows.len() == ROWS_PER_SCAN && groups < GROUPS_PER_USER_MAX => {
-                after = Some(membership::room(key)?);
+                after = Some(user_room::room(key)?);
             }
             _ => return Ok((user, groups)),
         }
@@ -126,7 +126,7 @@ mod tests {
             let mut batch = Batch::new([batch_id; 16]);
             for number in numbers {
                 let room = RoomId::new(&format!("g{number}")).expect("id");
-                batch.set(membership::key(&user, &room), Bytes::new());
+                batch.set(user_room::key(&user, &room), Bytes::new());
             }
             store.commit(batch).await.expect("commit");
         };

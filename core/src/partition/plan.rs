@@ -13,7 +13,7 @@ use weft_storage::tables::journal::{Journal, JournalEntry};
 use weft_storage::tables::minute::{self, Minute};
 use weft_storage::tables::resend::Resend;
 use weft_storage::tables::{
-    applied, dead_letter, head, inbox, journal, layout, log, member, membership, resend,
+    applied, dead_letter, head, inbox, journal, layout, log, member, resend, user_room,
 };
 use weft_storage::{Batch, BatchId};
 
@@ -318,15 +318,15 @@ impl Plan {
     fn write_members(&mut self, id: &RoomId, is_first: bool, change: &Change) {
         if id.kind() == RoomKind::Direct && is_first {
             for user in &change.concerned {
-                self.batch.set(membership::key(user, id), Bytes::new());
+                self.batch.set(user_room::key(user, id), Bytes::new());
             }
         }
         for (user, row) in &change.members {
             self.batch.set(member::key(id, user), row.encode());
             if row.role().is_some() {
-                self.batch.set(membership::key(user, id), Bytes::new());
+                self.batch.set(user_room::key(user, id), Bytes::new());
             } else {
-                self.batch.clear(membership::key(user, id));
+                self.batch.clear(user_room::key(user, id));
             }
         }
     }

@@ -10,7 +10,7 @@ use weft_proto::{ErrorCode, RoomId, RoomKind, UserId, svc};
 use weft_storage::engine::Pair;
 use weft_storage::tables::head;
 use weft_storage::tables::member::{self, Member};
-use weft_storage::tables::membership;
+use weft_storage::tables::user_room;
 use weft_storage::{Error, Snapshot};
 
 use super::access::Access;
@@ -84,7 +84,7 @@ impl Context {
             return Ok(());
         }
         let groups_max = self.limits.lookups_max / hidden.len();
-        let range = membership::groups_after(caller, None);
+        let range = user_room::groups_after(caller, None);
         let (groups, more) = room_page(snapshot, range, groups_max).await?;
         if more {
             let message = "too many users for as many groups: name the room";
@@ -191,10 +191,10 @@ impl Search {
     async fn add_partners(&mut self, snapshot: &dyn Snapshot) -> Result<(), Error> {
         let mut after = None;
         while !self.more {
-            let range = membership::directs_after(&self.user, after.as_ref());
+            let range = user_room::directs_after(&self.user, after.as_ref());
             let rows = self.scan(snapshot, range).await?;
             for (key, _) in &rows {
-                let room = membership::room(key)?;
+                let room = user_room::room(key)?;
                 if let Some((low, high)) = room.direct_users() {
                     // One of them is the user, both where it is a notebook.
                     self.add(low);
@@ -212,9 +212,9 @@ impl Search {
     async fn add_groups(&mut self, snapshot: &dyn Snapshot) -> Result<(), Error> {
         let mut after = None;
         while !self.more {
-            let range = membership::groups_after(&self.user, after.as_ref());
+            let range = user_room::groups_after(&self.user, after.as_ref());
             let rows = self.scan(snapshot, range).await?;
-            let rooms = rows.iter().map(|(key, _)| membership::room(key));
+            let rooms = rows.iter().map(|(key, _)| user_room::room(key));
             let rooms = rooms.collect::<Result<Vec<_>, _>>()?;
             let heads = snapshot.get_many(rooms.iter().map(head::key).collect()).await?;
             for (room, row) in rooms.iter().zip(heads) {

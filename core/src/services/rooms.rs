@@ -7,7 +7,7 @@ use weft_proto::{ErrorCode, History, Role, RoomId, RoomKind, UserId, svc};
 use weft_storage::Snapshot;
 use weft_storage::tables::head::{self, Head};
 use weft_storage::tables::member::{self, Member};
-use weft_storage::tables::membership;
+use weft_storage::tables::user_room;
 
 use super::Context;
 use super::access::{Access, history_of};
@@ -25,7 +25,7 @@ impl Context {
         if after.as_ref().is_some_and(|room| room.kind() == RoomKind::Direct) {
             return Err(Failure::new(ErrorCode::BadId, "the field after is a group id"));
         }
-        let range = membership::groups_after(&user, after.as_ref());
+        let range = user_room::groups_after(&user, after.as_ref());
         let (rooms, more) = room_page(&*snapshot, range, self.limits.rows_max).await?;
         Ok(svc::Groups { rooms: rooms.iter().map(ToString::to_string).collect(), more })
     }
@@ -38,7 +38,7 @@ impl Context {
         let snapshot = self.store.snapshot().await?;
         let user = self.caller(&*snapshot, &request.token).await?.user;
         let after = room_after(&request.after)?;
-        let range = membership::range_after(&user, after.as_ref());
+        let range = user_room::range_after(&user, after.as_ref());
         let limit = self.rows_max(request.limit);
         let (rooms, more) = room_page(&*snapshot, range, limit).await?;
         // Head and member row of each; a direct room has no member row.
@@ -106,7 +106,7 @@ pub(super) async fn room_page(
     limit: usize,
 ) -> Result<(Vec<RoomId>, bool), weft_storage::Error> {
     let rows = snapshot.scan(range, limit + 1, false).await?;
-    let rooms = rows.iter().take(limit).map(|(key, _)| membership::room(key));
+    let rooms = rows.iter().take(limit).map(|(key, _)| user_room::room(key));
     Ok((rooms.collect::<Result<_, _>>()?, rows.len() > limit))
 }
 

@@ -2,10 +2,10 @@
 
 use weft_proto::check::check_chars;
 use weft_proto::limits::{PRESENCE_USERS_MAX, STATUS_TEXT_CHARS_MAX};
-use weft_proto::presence::{Choice, Chosen};
+use weft_proto::presence::{Choice, PresenceSettings};
 use weft_proto::{ApiError, ErrorCode, UserId, svc};
 use weft_storage::Batch;
-use weft_storage::tables::{chosen, last_active};
+use weft_storage::tables::{last_active, presence_settings};
 
 use super::Context;
 use super::accounts::ATTEMPTS_MAX;
@@ -22,23 +22,27 @@ impl Context {
     /// # Errors
     /// [`ErrorCode::BadRequest`], [`ErrorCode::TooLong`], [`ErrorCode::Unavailable`] (others keep
     /// changing it), those of the token, or the store's.
-    pub async fn status_choose(&self, request: svc::ChooseStatus) -> Result<Chosen, Failure> {
+    pub async fn status_choose(
+        &self,
+        request: svc::ChooseStatus,
+    ) -> Result<PresenceSettings, Failure> {
         let token = request.token.clone();
         let wanted = checked(request)?;
         for _ in 0..ATTEMPTS_MAX {
             let snapshot = self.store.snapshot().await?;
             let user = self.caller(&*snapshot, &token).await?.user;
-            let key = chosen::key(&user);
+            let key = presence_settings::key(&user);
             let row = snapshot.get(key.clone()).await?;
             drop(snapshot);
-            let before = row.as_deref().map(chosen::decode).transpose()?;
+            let before = row.as_deref().map(presence_settings::decode).transpose()?;
             // A clock that went back must not make a later choice an older one.
             let at_ms_min = before.as_ref().map_or(0, |before| before.at_ms.saturating_add(1));
-            let next = Chosen { at_ms: self.clock.now_ms().max(at_ms_min), ..wanted.clone() };
+            let next =
+                PresenceSettings { at_ms: self.clock.now_ms().max(at_ms_min), ..wanted.clone() };
             let mut batch = Batch::new(rand::random());
             batch.guard(key.clone(), row);
-            batch.set(key.clone(), chosen::encode(&next));
-            let is_invisible = |it: &Chosen| it.choice == i32::from(Choice::Invisible);
+            batch.set(key.clone(), presence_settings::encode(&next));
+            let is_invisible = |it: &PresenceSettings| it.choice == i32::from(Choice::Invisible);
             if is_invisible(&next) && !before.as_ref().is_some_and(is_invisible) {
                 // Others see the user leave now, whether or not a presence node looks.
                 last_active::note(&mut batch, &user, self.clock.now_ms());
@@ -54,11 +58,11 @@ impl Context {
     ///
     /// # Errors
     /// Those of the token, or the store's.
-    pub async fn status_get(&self, request: svc::GetStatus) -> Result<Chosen, Failure> {
+    pub async fn status_get(&self, request: svc::GetStatus) -> Result<PresenceSettings, Failure> {
         let snapshot = self.store.snapshot().await?;
         let user = self.caller(&*snapshot, &request.token).await?.user;
-        let row = snapshot.get(chosen::key(&user)).await?;
-        Ok(row.as_deref().map(chosen::decode).transpose()?.unwrap_or_default())
+        let row = snapshot.get(presence_settings::key(&user)).await?;
+        Ok(row.as_deref().map(presence_settings::decode).transpose()?.unwrap_or_default())
     }
 
     /// What is kept of users, in the order of the request; nothing of what is no user id.
@@ -71,15 +75,17 @@ impl Context {
     ) -> Result<svc::KeptStatuses, Failure> {
         check_count(request.users.len())?;
         let users: Vec<_> = request.users.iter().map(|user| UserId::new(user).ok()).collect();
-        let keys =
-            users.iter().flatten().flat_map(|user| [chosen::key(user), last_active::key(user)]);
+        let keys = users
+            .iter()
+            .flatten()
+            .flat_map(|user| [presence_settings::key(user), last_active::key(user)]);
         let rows = self.store.snapshot().await?.get_many(keys.collect()).await?;
         let mut rows = rows.chunks(2);
         let kept = |user: &Option<UserId>| {
             let rows = user.as_ref().and_then(|_| rows.next());
             let Some([chosen, seen]) = rows else { return Ok(svc::KeptStatus::default()) };
             Ok(svc::KeptStatus {
-                chosen: chosen.as_deref().map(chosen::decode).transpose()?,
+                chosen: chosen.as_deref().map(presence_settings::decode).transpose()?,
                 last_active_ms: seen.as_deref().map_or(Ok(0), last_active::decode)?,
             })
         };
@@ -114,7 +120,7 @@ impl Context {
     }
 }
 
-fn checked(request: svc::ChooseStatus) -> Result<Chosen, ApiError> {
+fn checked(request: svc::ChooseStatus) -> Result<PresenceSettings, ApiError> {
     let bad = |what: &str| ApiError::new(ErrorCode::BadRequest, what);
     let svc::ChooseStatus { choice, text, text_until_ms, .. } = request;
     Choice::try_from(choice).map_err(|_| bad("there is no such status to choose"))?;
@@ -123,7 +129,7 @@ fn checked(request: svc::ChooseStatus) -> Result<Chosen, ApiError> {
         return Err(bad("a status text is one line"));
     }
     let text_until_ms = if text.is_empty() { 0 } else { text_until_ms };
-    Ok(Chosen { choice, text, text_until_ms, at_ms: 0 })
+    Ok(PresenceSettings { choice, text, text_until_ms, at_ms: 0 })
 }
 
 /// How many users a request names.

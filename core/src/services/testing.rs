@@ -15,7 +15,7 @@ use weft_storage::memory::Memory;
 use weft_storage::tables::device::{self, Device};
 use weft_storage::tables::head::{self, Head};
 use weft_storage::tables::member::{self, Member};
-use weft_storage::tables::{inbox, log, membership};
+use weft_storage::tables::{inbox, log, user_room};
 use weft_storage::{Batch, Store};
 
 use super::{Caller, Context, Failure, Login, layout};
@@ -190,15 +190,15 @@ impl World {
         for (user, row) in changed {
             batch.set(member::key(id, &user), row.encode());
             if row.role().is_some() {
-                batch.set(membership::key(&user, id), Bytes::new());
+                batch.set(user_room::key(&user, id), Bytes::new());
             } else {
-                batch.clear(membership::key(&user, id));
+                batch.clear(user_room::key(&user, id));
             }
             room.members.insert(user, row);
         }
         if let Some((a, b)) = id.direct_users() {
-            batch.set(membership::key(&a, id), Bytes::new());
-            batch.set(membership::key(&b, id), Bytes::new());
+            batch.set(user_room::key(&a, id), Bytes::new());
+            batch.set(user_room::key(&b, id), Bytes::new());
         }
         let present = room.members.values().filter(|member| member.role().is_some()).count();
         room.head.member_count = u32::try_from(present).expect("few");

@@ -6,7 +6,7 @@ use weft_proto::kind::{Add, Leave};
 use weft_proto::limits::GROUPS_PER_USER_MAX;
 use weft_proto::{Body, Role, RoomId};
 use weft_storage::Batch;
-use weft_storage::tables::membership;
+use weft_storage::tables::user_room;
 
 use crate::create;
 use crate::support::{World, id, text, user_id};
@@ -17,7 +17,7 @@ async fn who_is_in_as_many_groups_as_one_may_be_is_put_into_no_more() {
     let mut batch = Batch::new([7; 16]);
     for number in 0..GROUPS_PER_USER_MAX - 1 {
         let room = RoomId::new(&format!("g{number}")).expect("id");
-        batch.set(membership::key(&user_id("victim"), &room), Bytes::new());
+        batch.set(user_room::key(&user_id("victim"), &room), Bytes::new());
     }
     world.store.commit(batch).await.expect("commit");
     let owner = world.own("n1").await;

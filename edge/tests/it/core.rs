@@ -11,7 +11,7 @@ use weft_nats::subject::WEFT_ENTRY;
 use weft_nats::{Answer, Bus, EventPublisher, IngestLog, Services, Subject};
 use weft_proto::frame::Ack;
 use weft_proto::kind::Create;
-use weft_proto::presence::{Choice, Chosen};
+use weft_proto::presence::{Choice, PresenceSettings};
 use weft_proto::svc::{
     Audit, CheckLogins, CheckedLogins, ChooseStatus, Empty, GetKeys, Groups, Keys, ListGroups,
     ListRooms, LogEntry, LogPage, Login, Logout, ReadLog, Resync, RoomSummary, Rooms, Sync,
@@ -301,7 +301,7 @@ impl Core {
     }
 
     /// The first choice takes so long that a second one would overtake it, if it were asked for.
-    async fn choose(self, request: ChooseStatus) -> Result<Chosen, ApiError> {
+    async fn choose(self, request: ChooseStatus) -> Result<PresenceSettings, ApiError> {
         let choices = || self.lock().choices.len();
         if request.text == "slow" {
             let overtaken = async {
@@ -315,7 +315,7 @@ impl Core {
         state.choices.push(request.choice());
         let at_ms = state.choices.len() as u64;
         let ChooseStatus { choice, text, text_until_ms, .. } = request;
-        Ok(Chosen { choice, text, text_until_ms, at_ms })
+        Ok(PresenceSettings { choice, text, text_until_ms, at_ms })
     }
 
     /// What was chosen, in the order in which it was.

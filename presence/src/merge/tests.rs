@@ -1,4 +1,4 @@
-use weft_proto::presence::{Chosen, DevicePresence, Status};
+use weft_proto::presence::{DevicePresence, PresenceSettings, Status};
 
 use super::*;
 
@@ -96,8 +96,8 @@ impl World {
     }
 }
 
-fn chosen(choice: Choice, at_ms: u64) -> Chosen {
-    Chosen { choice: choice.into(), at_ms, ..Chosen::default() }
+fn chosen(choice: Choice, at_ms: u64) -> PresenceSettings {
+    PresenceSettings { choice: choice.into(), at_ms, ..PresenceSettings::default() }
 }
 
 #[tokio::test(start_paused = true)]
@@ -230,7 +230,7 @@ async fn the_newest_choice_holds_wherever_it_was_made() {
 async fn a_text_ends_by_itself() {
     let mut world = World::new();
     world.key_with("a", "1", &[("phone", false)], |it| {
-        it.chosen = Some(Chosen {
+        it.chosen = Some(PresenceSettings {
             text: "lunch".into(),
             text_until_ms: EPOCH_MS + 60_000,
             ..chosen(Choice::Online, 1)

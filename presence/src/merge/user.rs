@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use weft_proto::NodeId;
-use weft_proto::presence::{Choice, Chosen, EdgePresence, Status};
+use weft_proto::presence::{Choice, EdgePresence, PresenceSettings, Status};
 use weft_proto::svc::KeptStatus;
 
 use super::lives::{LifeId, Lives};
@@ -118,7 +118,7 @@ impl User {
     }
 
     /// Takes a choice, where it is newer than what is known.
-    pub(super) fn choose(&mut self, chosen: &Chosen) {
+    pub(super) fn choose(&mut self, chosen: &PresenceSettings) {
         if self.choosing.as_ref().is_none_or(|known| known.at_ms < chosen.at_ms) {
             self.choosing = Some(Box::new(Choosing {
                 choice: choice(chosen.choice),

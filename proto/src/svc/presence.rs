@@ -7,7 +7,7 @@ use prost::Message;
 
 use super::{Empty, Method};
 use crate::ids::UserId;
-use crate::presence::{Chosen, Presence, Status};
+use crate::presence::{Presence, PresenceSettings, Status};
 
 redacted! {
     ChooseStatus { choice, text, text_until_ms }
@@ -121,7 +121,7 @@ pub struct ChooseStatus {
     #[prost(uint64, tag = "4")]
     pub text_until_ms: u64,
 }
-method!(ChooseStatus, "status", "choose", Chosen);
+method!(ChooseStatus, "status", "choose", PresenceSettings);
 
 /// What the caller chose.
 #[derive(Clone, PartialEq, Message)]
@@ -131,7 +131,7 @@ pub struct GetStatus {
     #[prost(string, tag = "1")]
     pub token: String,
 }
-method!(GetStatus, "status", "get", Chosen);
+method!(GetStatus, "status", "get", PresenceSettings);
 
 /// What is kept of users: at most [`PRESENCE_USERS_MAX`](crate::limits::PRESENCE_USERS_MAX). Speaks
 /// for a presence node.
@@ -156,7 +156,7 @@ pub struct KeptStatuses {
 pub struct KeptStatus {
     /// What the user chose; none: nothing yet.
     #[prost(message, optional, tag = "1")]
-    pub chosen: Option<Chosen>,
+    pub chosen: Option<PresenceSettings>,
     /// When the user was last seen, Unix milliseconds; 0: never.
     #[prost(uint64, tag = "2")]
     pub last_active_ms: u64,

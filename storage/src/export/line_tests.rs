@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use weft_proto::kind::Text;
-use weft_proto::presence::{Choice, Chosen};
+use weft_proto::presence::{Choice, PresenceSettings};
 use weft_proto::{Body, ClientId, DeviceId, History, Role};
 
 use super::*;
@@ -66,10 +66,15 @@ fn lines_of_people() {
         SigningKey { secret: vec![0, 255], created_ms: 7 },
         r#"{"type":"signing_key","key":"k","row":{"secret":"00ff","created_ms":7}}"#,
     );
-    row::<Chosen>(
+    row::<PresenceSettings>(
         user("alice"),
-        Chosen { choice: Choice::Dnd.into(), text: "lunch".into(), text_until_ms: 9, at_ms: 7 },
-        r#"{"type":"chosen","key":"alice","row":{"choice":"dnd","text":"lunch","text_until_ms":9,"at_ms":7}}"#,
+        PresenceSettings {
+            choice: Choice::Dnd.into(),
+            text: "lunch".into(),
+            text_until_ms: 9,
+            at_ms: 7,
+        },
+        r#"{"type":"presence_settings","key":"alice","row":{"choice":"dnd","text":"lunch","text_until_ms":9,"at_ms":7}}"#,
     );
     row::<LastActive>(
         user("alice"),

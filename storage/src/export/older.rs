@@ -8,7 +8,11 @@ pub const VERSION: u32 = 3;
 
 /// Under which name the trailer of a file of this version counts these lines.
 pub fn counted_as(name: &'static str, version: u32) -> &'static str {
-    if version <= VERSION && name == "applied" { "partition" } else { name }
+    match name {
+        "applied" if version <= VERSION => "partition",
+        "presence_settings" if version <= VERSION => "chosen",
+        name => name,
+    }
 }
 
 /// The line of this version for one of these; else why there is none.
@@ -17,7 +21,8 @@ pub fn upgraded(name: &str, text: &str) -> Result<String, String> {
         serde_json::from_str(text).map_err(|error| error.to_string())?;
     fields.remove("type");
     let (name, keys): (&str, &[&str]) = match name {
-        "account" | "chosen" | "last_active" => (name, &["user"]),
+        "account" | "last_active" => (name, &["user"]),
+        "chosen" => ("presence_settings", &["user"]),
         "device" => (name, &["user", "device"]),
         "signing_key" => (name, &["key"]),
         "room" => (name, &["room"]),
@@ -62,8 +67,8 @@ fn field<'a>(name: &str, old: &'a str) -> &'a str {
         ("device", "refresh_expires_at") => "refresh_expires_ms",
         ("device", "login_at") => "login_ms",
         ("device", "repeat_until") => "repeat_until_ms",
-        ("chosen", "text_until") => "text_until_ms",
-        ("chosen", "chosen_at") => "at_ms",
+        ("presence_settings", "text_until") => "text_until_ms",
+        ("presence_settings", "chosen_at") => "at_ms",
         ("member", "since") => "since_seq",
         ("member", "until") => "until_seq",
         ("dead_letter", "outside") => "is_outsider",

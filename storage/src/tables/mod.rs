@@ -10,13 +10,13 @@
 //! 10 room, seq, part                     log         an entry with its position
 //! 11 room                                head        a room's last entry, and what the room is
 //! 12 room, user                          member      a user's role in a room
-//! 13 user, room kind, room               membership  a user's rooms, groups first
+//! 13 user, room kind, room               user room   a user's rooms, groups first
 //! 20 user, position                      inbox       an entry of interest to the user
 //! 21 partition, hour, room, sender, id   resend      the seq that a client id got
 //! 30 user                                account
 //! 31 user, device                        device
 //! 32 key id                              signing key
-//! 33 user                                chosen      how a user wants to be seen
+//! 33 user                                settings    how a user wants to be seen
 //! 34 user                                last active when a user was last seen
 //! ```
 //!
@@ -31,7 +31,6 @@ use bytes::Bytes;
 
 pub mod account;
 pub mod applied;
-pub mod chosen;
 pub mod dead_letter;
 pub mod device;
 pub mod head;
@@ -44,16 +43,17 @@ pub mod last_active;
 pub mod layout;
 pub mod log;
 pub mod member;
-pub mod membership;
 pub mod minute;
 pub mod named;
+pub mod presence_settings;
 mod record;
 pub mod resend;
 pub mod signing_key;
 pub mod table;
 pub mod unknown;
+pub mod user_room;
 
-use weft_proto::presence::Chosen;
+use weft_proto::presence::PresenceSettings;
 
 use self::table::{AnyTable, Of};
 
@@ -76,13 +76,13 @@ pub enum Tag {
     Log = 0x10,
     Head = 0x11,
     Member = 0x12,
-    Membership = 0x13,
+    UserRoom = 0x13,
     Inbox = 0x20,
     Resend = 0x21,
     Account = 0x30,
     Device = 0x31,
     SigningKey = 0x32,
-    Chosen = 0x33,
+    PresenceSettings = 0x33,
     LastActive = 0x34,
 }
 
@@ -118,13 +118,13 @@ impl Tag {
             Self::Log => Rooms("entry"),
             Self::Head => Rooms("room"),
             Self::Member => Rooms("member"),
-            Self::Membership => Not("membership", "it follows from members and direct rooms' ids"),
+            Self::UserRoom => Not("user_room", "it follows from members and direct rooms' ids"),
             Self::Inbox => Not("inbox", "every cursor of the new store is newer than its rows"),
             Self::Resend => Rooms("resend"),
             Self::Account => Rows(&Of::<account::Account>::NEW),
             Self::Device => Rows(&Of::<device::Device>::NEW),
             Self::SigningKey => Rows(&Of::<signing_key::SigningKey>::NEW),
-            Self::Chosen => Rows(&Of::<Chosen>::NEW),
+            Self::PresenceSettings => Rows(&Of::<PresenceSettings>::NEW),
             Self::LastActive => Rows(&Of::<last_active::LastActive>::NEW),
         }
     }

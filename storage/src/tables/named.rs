@@ -32,7 +32,9 @@ pub fn named(key: &[u8]) -> Named {
             Tag::Log => {
                 Named::Entry { room: reader.name().ok()?.to_owned(), seq: reader.u64().ok()? }
             }
-            Tag::Account | Tag::Chosen => Named::Row(table, reader.name().ok()?.to_owned()),
+            Tag::Account | Tag::PresenceSettings => {
+                Named::Row(table, reader.name().ok()?.to_owned())
+            }
             Tag::Device => Named::Row(table, format!("of {}", reader.name().ok()?)),
             Tag::Applied => {
                 let partition = u16::from_be_bytes(reader.array().ok()?);

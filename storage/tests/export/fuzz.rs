@@ -7,8 +7,8 @@ use tokio::runtime::{Builder, Runtime};
 use weft_fuzz::run;
 use weft_proto::{RoomId, UserId};
 use weft_storage::tables::{
-    account, applied, chosen, device, head, import, inbox, journal, last_active, layout, log,
-    member, membership, resend, signing_key,
+    account, applied, device, head, import, inbox, journal, last_active, layout, log, member,
+    presence_settings, resend, signing_key, user_room,
 };
 use weft_storage::{Store, export};
 
@@ -67,7 +67,7 @@ fn stored_rows() {
 fn decode_all(bytes: &[u8]) {
     let _ = account::Account::decode(bytes);
     let _ = applied::Applied::decode(bytes);
-    let _ = chosen::decode(bytes);
+    let _ = presence_settings::decode(bytes);
     let _ = device::Device::decode(bytes);
     let _ = head::decode(bytes);
     let _ = import::Import::decode(bytes);
@@ -82,7 +82,7 @@ fn decode_all(bytes: &[u8]) {
     let _ = inbox::decode(bytes, bytes);
     let _ = journal::commit_no(bytes);
     let _ = member::user(bytes);
-    let _ = membership::room(bytes);
+    let _ = user_room::room(bytes);
     let _ = signing_key::kid(bytes);
 }
 

@@ -21,7 +21,7 @@ fn choose(world: &World, who: &str, choice: Choice, text: &str) -> svc::ChooseSt
     }
 }
 
-async fn own(world: &World, who: &str) -> Chosen {
+async fn own(world: &World, who: &str) -> PresenceSettings {
     let request = svc::GetStatus { token: world.token(who) };
     world.context.status_get(request).await.expect("own")
 }
@@ -43,7 +43,7 @@ async fn note(world: &World, users: &[(&str, u64)]) {
 #[tokio::test]
 async fn a_choice_stands_for_all_devices_until_the_next() {
     let world = World::new().await;
-    assert_eq!(own(&world, "alice").await, Chosen::default());
+    assert_eq!(own(&world, "alice").await, PresenceSettings::default());
     let request = choose(&world, "alice", Choice::Dnd, "점심");
     let first = world.context.status_choose(request).await.expect("choose");
     assert_eq!((first.choice(), first.text.as_str()), (Choice::Dnd, "점심"));
@@ -54,7 +54,7 @@ async fn a_choice_stands_for_all_devices_until_the_next() {
     let second = world.context.status_choose(request).await.expect("choose");
     assert_eq!((second.at_ms, second.text_until_ms), (first.at_ms + 1, 0));
     assert_eq!(own(&world, "alice").await, second);
-    assert_eq!(own(&world, "bob").await, Chosen::default());
+    assert_eq!(own(&world, "bob").await, PresenceSettings::default());
 }
 
 /// As if the user had left in that moment; a later choice of it tells nothing.
@@ -91,7 +91,7 @@ async fn bad_choices_have_stable_codes() {
     ] {
         assert_eq!(code(world.context.status_choose(request).await), expected);
     }
-    assert_eq!(own(&world, "alice").await, Chosen::default());
+    assert_eq!(own(&world, "alice").await, PresenceSettings::default());
     world.context.status_choose(of(&longest)).await.expect("the longest");
 }
 
@@ -116,7 +116,8 @@ async fn choices_at_the_same_time_are_all_kept_one_after_the_other() {
     let choice =
         |text: &str| world.context.status_choose(choose(&world, "alice", Choice::Online, text));
     let (a, b, c) = tokio::join!(choice("a"), choice("b"), choice("c"));
-    let mut all: Vec<Chosen> = [a, b, c].into_iter().map(|chosen| chosen.expect("kept")).collect();
+    let mut all: Vec<PresenceSettings> =
+        [a, b, c].into_iter().map(|chosen| chosen.expect("kept")).collect();
     all.sort_by_key(|chosen| chosen.at_ms);
     let now_ms = world.clock.now_ms();
     let at = all.iter().map(|chosen| chosen.at_ms).collect::<Vec<_>>();
@@ -131,7 +132,7 @@ async fn what_is_kept_is_loaded_in_the_order_of_the_request() {
     let chosen = world.context.status_choose(request).await.expect("choose");
     note(&world, &[("bob", 5), ("alice", 7)]).await;
     let loaded = load(&world, &["carol", "bob", "Not.An.Id", "alice", "bob"]).await;
-    let kept = |chosen: Option<&Chosen>, last_active_ms| svc::KeptStatus {
+    let kept = |chosen: Option<&PresenceSettings>, last_active_ms| svc::KeptStatus {
         chosen: chosen.cloned(),
         last_active_ms,
     };

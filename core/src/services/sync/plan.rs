@@ -6,7 +6,7 @@ use bytes::Bytes;
 use weft_proto::{Membership, Position, RoomId, RoomKind, UserId};
 use weft_storage::tables::head::{self, Head};
 use weft_storage::tables::member::{self, Member};
-use weft_storage::tables::{inbox, log, membership};
+use weft_storage::tables::{inbox, log, user_room};
 use weft_storage::{Error, Snapshot};
 
 use super::super::page::{READ_AT_ONCE, first_after, missing};
@@ -81,15 +81,15 @@ async fn read_pointers(
 
 async fn current_groups(snapshot: &dyn Snapshot, user: &UserId) -> Result<BTreeSet<RoomId>, Error> {
     let mut groups = BTreeSet::new();
-    let mut range = membership::groups_after(user, None);
+    let mut range = user_room::groups_after(user, None);
     loop {
         let rows = snapshot.scan(range.clone(), ROWS_PER_READ, false).await?;
         for (key, _) in &rows {
-            groups.insert(membership::room(key)?);
+            groups.insert(user_room::room(key)?);
         }
         match rows.last() {
             Some((key, _)) if rows.len() == ROWS_PER_READ => {
-                range.start = membership::groups_after(user, Some(&membership::room(key)?)).start;
+                range.start = user_room::groups_after(user, Some(&user_room::room(key)?)).start;
             }
             _ => return Ok(groups),
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::oneshot;
 use weft_proto::frame::{PresenceRequest, Reply, Users};
 use weft_proto::limits::WATCHED_USERS_MAX;
-use weft_proto::presence::{Choice, Chosen};
+use weft_proto::presence::{Choice, PresenceSettings};
 use weft_proto::svc::{AreVisible, ChooseStatus, GetStatus};
 use weft_proto::{ApiError, ErrorCode, UserId};
 
@@ -164,7 +164,7 @@ impl SessionPresence {
     }
 }
 
-fn status(chosen: Chosen) -> Reply {
+fn status(chosen: PresenceSettings) -> Reply {
     Reply::Status {
         status: Choice::try_from(chosen.choice).unwrap_or(Choice::Online),
         text: chosen.text,

@@ -10,7 +10,7 @@ use crate::batch::Batch;
 use crate::tables::member::{self, Member};
 use crate::tables::resend::{self, Resend};
 use crate::tables::table::Keyed;
-use crate::tables::{head, log, membership};
+use crate::tables::{head, log, user_room};
 
 /// Adds a line's rows. `order` is the place of the next entry inside of the batch; `room` is the
 /// one that the line belongs to.
@@ -45,7 +45,7 @@ pub fn add(
 
 fn add_direct_users(batch: &mut Batch, room: &RoomId) {
     let set = |batch: &mut Batch, user: &UserId| {
-        batch.set(membership::key(user, room), Bytes::new());
+        batch.set(user_room::key(user, room), Bytes::new());
     };
     if let Some((a, b)) = room.direct_users() {
         set(batch, &a);
@@ -59,7 +59,7 @@ fn add_member(batch: &mut Batch, line: &Keyed<(RoomId, UserId), Member>) {
     let (room, user) = &line.key;
     batch.set(member::key(room, user), line.row.encode());
     if line.row.role().is_some() {
-        batch.set(membership::key(user, room), Bytes::new());
+        batch.set(user_room::key(user, room), Bytes::new());
     }
 }
 

@@ -5,20 +5,20 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use weft_proto::kind::{Add, ChangeRole, Create, Leave, Remove, Rename, Text};
-use weft_proto::presence::{Choice, Chosen};
+use weft_proto::presence::{Choice, PresenceSettings};
 use weft_proto::{
     Body, ClientId, DeviceId, Entry, History, Partition, Role, RoomId, RoomKind, UserId,
     partition_of,
 };
 use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::applied::{self, Applied};
-use weft_storage::tables::chosen;
 use weft_storage::tables::dead_letter::{self, DeadLetter};
 use weft_storage::tables::device::{self, Device};
 use weft_storage::tables::journal::{self, Journal, JournalEntry};
 use weft_storage::tables::last_active;
 use weft_storage::tables::layout::{self, Layout};
 use weft_storage::tables::minute;
+use weft_storage::tables::presence_settings;
 use weft_storage::tables::resend::{self, Resend};
 use weft_storage::tables::signing_key::{self, SigningKey};
 use weft_storage::{Batch, Store};
@@ -124,13 +124,13 @@ impl Content {
             if self.rng.random() {
                 let choice = *CHOICES.choose(&mut self.rng).expect("one");
                 let has_text = self.rng.random();
-                let row = Chosen {
+                let row = PresenceSettings {
                     choice: choice.into(),
                     text: if has_text { self.text(30) } else { String::new() },
                     text_until_ms: if has_text { self.rng.random_range(0..1 << 50) } else { 0 },
                     at_ms: self.rng.random_range(0..1 << 50),
                 };
-                batch.set(chosen::key(&user), chosen::encode(&row));
+                batch.set(presence_settings::key(&user), presence_settings::encode(&row));
             }
             if self.rng.random() {
                 last_active::note(batch, &user, self.rng.random_range(0..1 << 50));

@@ -8,7 +8,7 @@ use weft_proto::{Body, ClientId, Entry, Role, RoomId, RoomKind, UserId};
 use weft_storage::Batch;
 use weft_storage::tables::head::{self, Head};
 use weft_storage::tables::member::{self, Member};
-use weft_storage::tables::{inbox, log, membership};
+use weft_storage::tables::{inbox, log, user_room};
 
 pub struct Room {
     pub id: RoomId,
@@ -76,13 +76,13 @@ impl Room {
         inbox::put(batch, &entry.from, order, &self.id, entry.seq);
         if let Some((a, b)) = self.id.direct_users() {
             for user in [a, b] {
-                batch.set(membership::key(&user, &self.id), Bytes::new());
+                batch.set(user_room::key(&user, &self.id), Bytes::new());
             }
         }
         let changed = self.changed.iter().filter_map(|user| Some((user, self.members.get(user)?)));
         for (user, row) in changed {
             batch.set(member::key(&self.id, user), row.encode());
-            let membership = membership::key(user, &self.id);
+            let membership = user_room::key(user, &self.id);
             if row.role().is_some() {
                 batch.set(membership, Bytes::new());
             } else {

@@ -19,7 +19,7 @@ fn kind_byte(kind: RoomKind) -> u8 {
 /// The row's key. Its value is empty.
 #[must_use]
 pub fn key(user: &UserId, room: &RoomId) -> Bytes {
-    Key::new(Tag::Membership)
+    Key::new(Tag::UserRoom)
         .name(user.as_str())
         .u8(kind_byte(room.kind()))
         .name(room.as_str())
@@ -29,7 +29,7 @@ pub fn key(user: &UserId, room: &RoomId) -> Bytes {
 /// A user's rooms after a room (`None`: from the first), groups first.
 #[must_use]
 pub fn range_after(user: &UserId, after: Option<&RoomId>) -> Range<Bytes> {
-    let all = Key::new(Tag::Membership).name(user.as_str()).prefix_range();
+    let all = Key::new(Tag::UserRoom).name(user.as_str()).prefix_range();
     match after {
         None => all,
         Some(room) => after_key(user, room)..all.end,
@@ -49,7 +49,7 @@ pub fn directs_after(user: &UserId, after: Option<&RoomId>) -> Range<Bytes> {
 }
 
 fn kind_after(user: &UserId, kind: RoomKind, after: Option<&RoomId>) -> Range<Bytes> {
-    let all = Key::new(Tag::Membership).name(user.as_str()).u8(kind_byte(kind)).prefix_range();
+    let all = Key::new(Tag::UserRoom).name(user.as_str()).u8(kind_byte(kind)).prefix_range();
     match after {
         None => all,
         Some(room) => after_key(user, room)..all.end,
@@ -57,7 +57,7 @@ fn kind_after(user: &UserId, kind: RoomKind, after: Option<&RoomId>) -> Range<By
 }
 
 fn after_key(user: &UserId, room: &RoomId) -> Bytes {
-    Key::new(Tag::Membership)
+    Key::new(Tag::UserRoom)
         .name(user.as_str())
         .u8(kind_byte(room.kind()))
         .name(room.as_str())
@@ -70,8 +70,8 @@ fn after_key(user: &UserId, room: &RoomId) -> Bytes {
 /// # Errors
 /// [`Error::Corrupt`].
 pub fn room(key: &[u8]) -> Result<RoomId, Error> {
-    let mut reader = KeyReader::new(Tag::Membership, key)?;
+    let mut reader = KeyReader::new(Tag::UserRoom, key)?;
     reader.name()?;
     reader.u8()?;
-    RoomId::new(reader.name()?).map_err(|error| Error::Corrupt(format!("membership: {error}")))
+    RoomId::new(reader.name()?).map_err(|error| Error::Corrupt(format!("user room: {error}")))
 }
