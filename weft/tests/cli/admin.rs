@@ -109,7 +109,7 @@ async fn a_damaged_journal_is_cut_only_when_that_is_said() {
     let looked = run(&["repair"]).expect("run");
     assert_eq!(looked.status.code(), Some(1), "{looked:?}");
     let said = String::from_utf8_lossy(&looked.stdout).into_owned();
-    assert!(said.contains("dead letter: 1 rows"), "{said}");
+    assert!(said.contains("dead_letter: 1 rows"), "{said}");
     assert!(!run(&["dead-letters"]).expect("run").status.success(), "nothing was changed");
     let done = run(&["repair", "--yes"]).expect("run");
     assert!(done.status.success(), "{done:?}");
