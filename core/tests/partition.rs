@@ -22,10 +22,12 @@ use std::time::Duration;
 use proptest::prelude::*;
 use support::{Fault, START_MS, World, grown, id, text, user_id};
 use weft_core::partition::quota::QuotaLimits;
-use weft_core::partition::take::{open_log, read_row, take};
+use weft_core::partition::take::{open_log, read_row, take, unpublished};
 use weft_core::{Error, FEATURE_LEVEL};
 use weft_proto::kind::{Add, ChangeRole, Create, Leave, Remove};
-use weft_proto::{Body, ClientId, History, Role};
+use weft_proto::{Body, ClientId, EventHead, History, Role, RoomId};
+use weft_storage::Batch;
+use weft_storage::tables::log;
 
 fn create(members: &[&str]) -> Body {
     Body::Create(Create {
@@ -46,6 +48,32 @@ async fn an_owner_whose_publisher_panics_ends_and_the_next_one_publishes() {
     assert!(matches!(ended, Err(Error::Stopped)), "{ended:?}");
     let owner = world.own("n2").await;
     world.bus.event("alice~bob", 1).await;
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test]
+async fn what_was_removed_before_it_was_published_is_passed_over() {
+    let world = World::new(&["alice", "bob"]).await;
+    let owner = world.own("n1").await;
+    world.bus.panics.store(true, Ordering::SeqCst);
+    let answer = world.send("alice", "alice~bob", Some(id(1)), &text("one")).await;
+    assert_eq!(answer["seq"], 1);
+    assert!(matches!(owner.task.await.expect("join"), Err(Error::Stopped)));
+    let mut batch = Batch::new([5; 16]);
+    let first = log::range(&RoomId::new("alice~bob").expect("id"), 1..2);
+    batch.clear_range(first.start, first.end);
+    world.store.commit(batch).await.expect("commit");
+    let owner = world.own("n2").await;
+    assert_eq!(world.send("alice", "alice~bob", Some(id(2)), &text("two")).await["seq"], 2);
+    world.bus.event("alice~bob", 2).await;
+    // Published anew, the second one can't say where the first one stood: whoever lacks what was
+    // before it has to look.
+    let snapshot = world.store.snapshot().await.expect("snapshot");
+    let page = unpublished(&*snapshot, 0, 0, 2).await.expect("read");
+    let heads = page.acts.iter().flat_map(|act| &act.events);
+    let heads: Vec<EventHead> = heads.map(|event| event.head.parse().expect("a head")).collect();
+    assert_eq!(heads.iter().map(|head| head.seq).collect::<Vec<_>>(), [2]);
+    assert_eq!(heads[0].position_before, Some(heads[0].position));
     owner.leave().await.expect("leave");
 }
 

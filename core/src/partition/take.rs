@@ -337,12 +337,13 @@ async fn act_of_row(
     let found = log::get_many(snapshot, &wanted).await?;
     let mut act = Act { commit_no, ..Act::default() };
     for pair in found.chunks(2) {
-        let [Some(logged), before] = pair else {
-            return Err(
-                weft_storage::Error::Corrupt("a journal row without its entry".into()).into()
-            );
-        };
-        let before = before.as_ref().map(|before| before.position);
+        // Removed since: it is hidden, and nobody waits for it.
+        let [Some(logged), before] = pair else { continue };
+        // Where the one before it was removed, nothing says that a session has what was before that:
+        // it has to look.
+        let is_first = logged.entry.seq == 1;
+        let before = before.as_ref().or((!is_first).then_some(logged));
+        let before = before.map(|before| before.position);
         let also = super::rules::concerned(&logged.entry);
         act.events.push(event(partition, &logged.entry, logged.position, before, also));
     }

@@ -39,7 +39,8 @@ impl Access {
             }
             let row = snapshot.get(head::key(room)).await?.ok_or_else(no_such_room)?;
             let (position, head) = head::decode(&row)?;
-            let (role, visible, since_seq) = (Some(Role::Member), (1, u64::MAX), 1);
+            let (role, since_seq) = (Some(Role::Member), 1);
+            let visible = (head.first_seq.max(1), u64::MAX);
             return Ok(Self { position, head, role, visible, since_seq });
         }
         let keys = vec![head::key(room), member::key(room, user)];
@@ -47,7 +48,8 @@ impl Access {
         let (head_row, member_row) = (rows.next().flatten(), rows.next().flatten());
         let (position, head) = head::decode(&head_row.ok_or_else(no_such_room)?)?;
         let member = Member::decode(&member_row.ok_or_else(not_member)?)?;
-        let visible = member.visible(history_of(&head));
+        let (first, last) = member.visible(history_of(&head));
+        let visible = (first.max(head.first_seq), last);
         Ok(Self { position, head, role: member.role(), visible, since_seq: member.since_seq })
     }
 

@@ -1,5 +1,7 @@
 //! Filling a page of entries, and finding where a position stands in a room.
 
+use std::ops::Range;
+
 use weft_proto::svc::LogEntry;
 use weft_proto::{EventHead, Position, RoomId};
 use weft_storage::tables::log::{self, Limit, Logged};
@@ -41,8 +43,8 @@ impl Page {
             && (self.entries.len() >= self.limit.entries_max || self.bytes >= self.limit.bytes_max)
     }
 
-    /// Adds entries of any rooms, in their order, until the page is full; how many it added. Large
-    /// ones are read few at once.
+    /// Adds entries of any rooms, in their order, until the page is full; how many are done, those
+    /// among them that were removed. Large ones are read few at once.
     pub(super) async fn add_each(
         &mut self,
         snapshot: &dyn Snapshot,
@@ -53,12 +55,14 @@ impl Page {
             let through = wanted.len().min(added + self.at_once.min(self.wanted()));
             let before = self.bytes;
             let some = &wanted[added..through];
-            for (logged, (room, seq)) in log::get_many(snapshot, some).await?.into_iter().zip(some)
-            {
+            for logged in log::get_many(snapshot, some).await? {
                 if self.is_full() {
                     return Ok(added);
                 }
-                self.push(logged.ok_or_else(|| missing(room, *seq))?);
+                // What was removed is hidden, here as in history.
+                if let Some(logged) = logged {
+                    self.push(logged);
+                }
                 added += 1;
             }
             let is_small = self.bytes - before < READ_MORE_BYTES;
@@ -81,8 +85,8 @@ impl Page {
         self.entries.push(entry);
     }
 
-    /// Adds `first..=last` of a room, oldest first, until the page is full. The first seq that it
-    /// did not add: `last + 1` where all are in.
+    /// Adds what there is of `first..=last` of a room, oldest first, until the page is full. The first
+    /// seq that it does not speak of: `last + 1` where it speaks of all.
     pub(super) async fn add(
         &mut self,
         snapshot: &dyn Snapshot,
@@ -94,21 +98,22 @@ impl Page {
         while next <= last && !self.is_full() {
             let limit = Limit { entries_max: self.wanted(), bytes_max: self.limit.bytes_max };
             let read = log::read(snapshot, room, next..last.saturating_add(1), limit).await?;
-            check_dense(room, next, read.first())?;
+            if read.is_empty() {
+                return Ok(last.saturating_add(1));
+            }
             for logged in read {
                 if self.is_full() {
                     break;
                 }
-                check_dense(room, next, Some(&logged))?;
+                next = logged.entry.seq + 1;
                 self.push(logged);
-                next += 1;
             }
         }
         Ok(next)
     }
 
-    /// Adds the last ones of `first..=last`, until the page is full; the page was empty. The first
-    /// seq that it added: `last + 1` where there is none.
+    /// Adds the last ones of what there is of `first..=last`, until the page is full; the page was
+    /// empty. The first seq that it speaks of: `first` where it speaks of all.
     pub(super) async fn add_back(
         &mut self,
         snapshot: &dyn Snapshot,
@@ -120,14 +125,15 @@ impl Page {
         while lowest > first && !self.is_full() {
             let limit = Limit { entries_max: self.wanted(), bytes_max: self.limit.bytes_max };
             let read = log::read_back(snapshot, room, first..lowest, limit).await?;
-            check_dense(room, lowest - 1, read.first())?;
+            if read.is_empty() {
+                lowest = first;
+            }
             for logged in read {
                 if self.is_full() {
                     break;
                 }
-                check_dense(room, lowest - 1, Some(&logged))?;
+                lowest = logged.entry.seq;
                 self.push(logged);
-                lowest -= 1;
             }
         }
         self.entries.reverse();
@@ -139,54 +145,49 @@ impl Page {
     }
 }
 
-/// A log is dense: a page that skipped something would be taken for the truth.
-fn check_dense(room: &RoomId, seq: u64, found: Option<&Logged>) -> Result<(), Error> {
-    match found {
-        Some(logged) if logged.entry.seq == seq => Ok(()),
-        _ => Err(missing(room, seq)),
-    }
-}
-
-pub(super) fn missing(room: &RoomId, seq: u64) -> Error {
-    Error::Corrupt(format!("log: entry {seq} of room {room} is missing"))
-}
-
-/// The first seq of `1..=last` whose entry stands behind `after` in commit order; `last + 1` where
-/// none does. Reads about 2 log2(n) entries, n = how many stand behind it: positions grow with seqs.
+/// The seq from which on a room has nothing at or before `after` in commit order: of `first..=last`;
+/// `last + 1` where all that there is stands at or before it. Reads about 2 log2(n) entries, n = how many
+/// stand after it: positions grow with seqs.
 pub(super) async fn first_after(
     snapshot: &dyn Snapshot,
     room: &RoomId,
-    last: u64,
+    (first, last): (u64, u64),
     after: Position,
 ) -> Result<u64, Error> {
-    // The entry at `low` stands at or before it (or `low` is 0), the one at `high` behind it (or
-    // `high` is last + 1).
-    let (mut low, mut high) = (0, last.saturating_add(1));
-    let mut step = 1;
-    while high > step {
-        let probe = high - step;
-        if position_of(snapshot, room, probe).await? <= after {
-            low = probe;
-            break;
+    // Up to `low` everything stands at or before it, from `high` on everything after it.
+    let (mut low, mut high) = (first.saturating_sub(1).min(last), last.saturating_add(1));
+    // In growing steps back from the end, then by halves.
+    let mut step = 1_u64;
+    while high - low > 1 {
+        let probe = high.saturating_sub(step).max(low + 1);
+        match first_if_before(snapshot, room, probe..high, after).await? {
+            Some(seq) => {
+                low = seq;
+                break;
+            }
+            None => high = probe,
         }
-        high = probe;
         step = step.saturating_mul(2);
     }
     while high - low > 1 {
         let middle = low + (high - low) / 2;
-        if position_of(snapshot, room, middle).await? <= after {
-            low = middle;
-        } else {
-            high = middle;
+        match first_if_before(snapshot, room, middle..high, after).await? {
+            Some(seq) => low = seq,
+            None => high = middle,
         }
     }
     Ok(high)
 }
 
-async fn position_of(snapshot: &dyn Snapshot, room: &RoomId, seq: u64) -> Result<Position, Error> {
-    let found = log::get_many(snapshot, &[(room.clone(), seq)]).await?;
-    match found.into_iter().next().flatten() {
-        Some(logged) => Ok(logged.position),
-        None => Err(missing(room, seq)),
-    }
+/// The seq of the first entry that there is in `seqs`, where it stands at or before `after`. What was
+/// removed has no position: the next one speaks for it.
+async fn first_if_before(
+    snapshot: &dyn Snapshot,
+    room: &RoomId,
+    seqs: Range<u64>,
+    after: Position,
+) -> Result<Option<u64>, Error> {
+    let limit = Limit { entries_max: 1, bytes_max: 0 };
+    let found = log::read(snapshot, room, seqs, limit).await?.pop();
+    Ok(found.filter(|found| found.position <= after).map(|found| found.entry.seq))
 }

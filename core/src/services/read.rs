@@ -51,7 +51,10 @@ impl Context {
             Asked::After(seq) => seq.saturating_add(1),
             // Most often nothing is behind it: the head alone tells.
             Asked::AfterPosition(position) if access.position <= position => to.saturating_add(1),
-            Asked::AfterPosition(position) => first_after(&*snapshot, &room, to, position).await?,
+            Asked::AfterPosition(position) => {
+                let seqs = (access.head.first_seq, to);
+                first_after(&*snapshot, &room, seqs, position).await?
+            }
         };
         let mut visible = access.visible;
         if let Some(bytes) = &request.joined_after {

@@ -148,6 +148,28 @@ impl World {
         self.store.commit(batch).await.expect("commit");
     }
 
+    /// Removes entries of a room.
+    pub(super) async fn remove_entries(&self, name: &str, seqs: &[u64]) {
+        let mut batch = Batch::new(rand::random());
+        for seq in seqs {
+            let range = log::range(&room(name), *seq..seq + 1);
+            batch.clear_range(range.start, range.end);
+        }
+        self.store.commit(batch).await.expect("commit");
+    }
+
+    /// Removes what a room has below a seq.
+    pub(super) async fn remove_below(&mut self, name: &str, first_seq: u64) {
+        let id = room(name);
+        let head = &mut self.rooms.get_mut(&id).expect("a room").head;
+        head.first_seq = first_seq;
+        let mut batch = Batch::new(rand::random());
+        let range = log::range(&id, 0..first_seq);
+        batch.clear_range(range.start, range.end);
+        head::put(&mut batch, &id, 0, head);
+        self.store.commit(batch).await.expect("commit");
+    }
+
     fn is_allowed(&self, id: &RoomId, from: &UserId, body: &Body) -> bool {
         if let Some((a, b)) = id.direct_users() {
             return (*from == a || *from == b) && matches!(body, Body::Text(_));

@@ -41,6 +41,9 @@ pub struct Head {
     /// It once had more members than are fanned out to.
     #[prost(bool, tag = "8")]
     pub large: bool,
+    /// Entries with a smaller seq were removed; 0: none were.
+    #[prost(uint64, tag = "9")]
+    pub first_seq: u64,
 }
 
 /// The row's key.

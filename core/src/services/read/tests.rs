@@ -164,6 +164,49 @@ async fn a_page_of_large_entries_stays_under_the_message_limit() {
 }
 
 #[tokio::test]
+async fn what_was_removed_is_hidden() {
+    let mut world = world(History::All).await;
+    // One by one, and all below the room's first.
+    world.remove_entries("team", &[6, 9, 10]).await;
+    assert_eq!(after(&world, "alice", 4, 0, 3).await, (vec![5, 7, 8], 5, 8, true));
+    assert_eq!(after(&world, "alice", 8, 0, 0).await, (vec![11, 12], 9, 12, false));
+    assert_eq!(after(&world, "alice", 8, 10, 0).await, (vec![], 9, 10, false));
+    assert_eq!(before(&world, "alice", 11, 2).await, (vec![7, 8], 7, 10, true));
+    assert_eq!(before(&world, "alice", 7, 0).await, (range(1, 5), 1, 6, false));
+    world.remove_below("team", 8).await;
+    assert_eq!(after(&world, "alice", 0, 0, 2).await, (vec![8, 11], 1, 11, true));
+    assert_eq!(before(&world, "alice", 0, 9).await, (vec![8, 11, 12], 1, 12, false));
+    assert_eq!(before(&world, "alice", 5, 0).await, (vec![], 1, 4, false));
+}
+
+/// From every position of a room, whatever was removed: as if it had been hidden.
+#[tokio::test]
+async fn a_room_is_read_from_a_position_whatever_was_removed() {
+    for removed in 0_u32..1 << 8 {
+        let mut world = World::new().await;
+        let mut cursors = vec![world.cursor().await];
+        for _ in 1..=9 {
+            world.one("alice~bob", "alice", text("hi")).await;
+            cursors.push(world.cursor().await);
+        }
+        let seqs: Vec<u64> = (1..=8).filter(|seq| removed & 1 << (seq - 1) != 0).collect();
+        world.remove_entries("alice~bob", &seqs).await;
+        for (seq, cursor) in (0..).zip(&cursors) {
+            let position = cursor.parse::<weft_proto::Cursor>().expect("a cursor").position;
+            let request = svc::ReadLog {
+                room: "alice~bob".into(),
+                after_position: Some(position.0.to_vec()),
+                ..request(&world, "alice")
+            };
+            let left: Vec<u64> = (seq + 1..=9).filter(|seq| !seqs.contains(seq)).collect();
+            let (read, from, through, more) = told(&world, request).await;
+            assert_eq!((read, through, more), (left, 9, false), "{seqs:?} after {seq}");
+            assert!(from <= seq + 1, "{seqs:?}: {from} after {seq}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn who_was_no_member_begins_at_the_next_joining() {
     let mut world = World::new().await;
     world.one("team", "alice", create(&["bob"], History::All)).await;

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use weft_proto::{Membership, Position, RoomId, RoomKind, UserId};
 use weft_storage::tables::head::{self, Head};
+use weft_storage::tables::log::{self, Logged};
 use weft_storage::tables::member::{self, Member};
-use weft_storage::tables::{inbox, log, user_room};
+use weft_storage::tables::{inbox, user_room};
 use weft_storage::{Error, Snapshot};
 
-use super::super::page::{READ_AT_ONCE, first_after, missing};
+use super::super::page::{READ_AT_ONCE, first_after};
 use super::todo::Span;
 
 /// Rows read at once: small ones.
@@ -134,7 +135,7 @@ async fn spans_of(
     })?;
     let member = Member::decode(&row)?;
     let last = if member.role().is_some() { head.seq } else { member.until_seq.min(head.seq) };
-    let first = first_after(snapshot, room, head.seq, after).await?;
+    let first = first_after(snapshot, room, (head.first_seq, head.seq), after).await?;
     let span = |from, through| Span { room: room.clone(), from, through };
     let mut spans = Vec::new();
     if member.since_seq > first {
@@ -166,7 +167,8 @@ async fn earlier_spans(
     for some in pointed.chunks(READ_AT_ONCE) {
         let wanted: Vec<(RoomId, u64)> = some.iter().map(|seq| (room.clone(), *seq)).collect();
         for (logged, seq) in log::get_many(snapshot, &wanted).await?.into_iter().zip(some) {
-            let entry = logged.ok_or_else(|| missing(room, *seq))?.entry;
+            // Removed with all that was before it.
+            let Some(Logged { entry, .. }) = logged else { continue };
             // Any other pointer went to somebody who was a member all along.
             if !entry.body.users(&entry.from).contains(&user) {
                 continue;

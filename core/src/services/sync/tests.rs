@@ -117,6 +117,28 @@ async fn who_was_removed_gets_everything_up_to_the_removal() {
 }
 
 #[tokio::test]
+async fn what_was_removed_is_left_out() {
+    for (fanout_limit, entries_max) in [(2, 1), (2, 100), (100, 1), (100, 2), (100, 100)] {
+        let mut world = World::new().await;
+        world.fanout_limit = fanout_limit;
+        small_pages(&mut world, entries_max);
+        let cursor = world.cursor().await;
+        world.one("g", "alice", create(&["bob", "carol"], History::All)).await;
+        for _ in 2..=9 {
+            world.one("g", "alice", text("x")).await;
+        }
+        world.remove_entries("g", &[3, 4, 8]).await;
+        let got = async |world: &World| {
+            let (got, _) = all(world, "bob", &cursor).await;
+            got.into_iter().map(|(_, seq)| seq).collect::<Vec<_>>()
+        };
+        assert_eq!(got(&world).await, [1, 2, 5, 6, 7, 9], "{fanout_limit}, {entries_max}");
+        world.remove_below("g", 6).await;
+        assert_eq!(got(&world).await, [6, 7, 9], "{fanout_limit}, {entries_max}");
+    }
+}
+
+#[tokio::test]
 async fn who_joined_again_gets_both_memberships_and_nothing_between() {
     for (history, fanout_limit) in
         [(History::Joined, 2), (History::Joined, 100), (History::All, 2), (History::All, 100)]
