@@ -31,6 +31,7 @@ pub use metrics::METRICS;
 use partition::owner::{Owners, Progress, partitions_of};
 use partition::quota::Quota;
 pub use partition::quota::QuotaLimits;
+pub use partition::retention::Retention;
 pub use partition::watch::TICK_INTERVAL;
 pub use services::layout::Upgrade;
 use start::Start;
@@ -64,6 +65,8 @@ pub struct CoreOptions {
     /// Between two ticks of a partition: [`TICK_INTERVAL`]. `None`: none, so edges heal less; only
     /// for measuring what they cost.
     pub tick_interval: Option<Duration>,
+    /// How long things are kept that are not kept for ever.
+    pub retention: Retention,
     /// By which nodes the partitions are shared out.
     pub assignment: Assignment,
     /// For how long a store in trouble is borne.
@@ -117,6 +120,7 @@ impl Core {
     pub async fn start(options: CoreOptions) -> Result<Self, Error> {
         let CoreOptions { store, bus, node, assets, bots, quota, token_life, .. } = options;
         let (tick_interval, assignment) = (options.tick_interval, options.assignment);
+        let retention = options.retention;
         let health = StoreHealth::new(options.store_patience);
         let store = health.watched(store);
         let (clock, feature_level) = (options.clock, options.feature_level);
@@ -162,6 +166,7 @@ impl Core {
             groups: Arc::default(),
             assets: Arc::new(assets),
             tick_interval,
+            retention,
         };
         let progress = owners.start(&nodes, &shutdown);
         let says =

@@ -101,6 +101,12 @@ pub(crate) static DEAD_LETTERS: Counter = Counter::new(
     "weft_core_dead_letters_total",
     "Commands that were put aside because they could not be planned or committed",
 );
+pub(crate) static TRIMMED: CounterBy = CounterBy::new(
+    "weft_core_trimmed_total",
+    "What was removed because it is older than it is kept: inboxes (each at most once a day), logins, dead letters, minutes (a partition's, once a day)",
+    "what",
+    &["inbox", "login", "dead_letter", "minute"],
+);
 pub(crate) static STORE_RETRIES: Counter = Counter::new(
     "weft_core_store_retries_total",
     "Waits before the store or the log was tried again",
@@ -168,6 +174,7 @@ pub static METRICS: &List = &[
     &RELAYED,
     &RELAY_BACKLOG,
     &DEAD_LETTERS,
+    &TRIMMED,
     &STORE_RETRIES,
     &STORE_TROUBLE,
     &SIGN_INS,

@@ -27,6 +27,7 @@ pub mod ports;
 pub mod publish;
 pub mod quota;
 mod relay;
+pub mod retention;
 pub mod rooms;
 pub mod rules;
 pub mod sabotage;

@@ -28,6 +28,7 @@ use super::aside::Aside;
 use super::groups::GroupCounts;
 use super::ports::{EventBus, NatsBus, NatsLog, NatsOutside, Streams};
 use super::quota::Quota;
+use super::retention::{Keeper, Retention};
 use super::worker::Worker;
 use crate::error::Error;
 use crate::metrics;
@@ -81,6 +82,8 @@ pub struct Owners {
     pub assets: Arc<AssetOptions>,
     /// Between two ticks of a partition; `None`: none.
     pub tick_interval: Option<Duration>,
+    /// How long things are kept.
+    pub retention: Retention,
 }
 
 /// What the owners tell.
@@ -374,7 +377,19 @@ async fn own(
             metrics::PARTITIONS.set(taken.len() as f64);
         })
     };
-    worker.run(stop, taken).await
+    let keeper = Keeper {
+        store: owners.store.clone(),
+        clock: Arc::clone(&owners.clock),
+        partition,
+        partitions: owners.partitions,
+        retention: owners.retention,
+    };
+    // The worker first: it ends the other with it.
+    tokio::select! {
+        biased;
+        ended = worker.run(stop, taken) => ended,
+        never = keeper.run() => match never {},
+    }
 }
 
 #[cfg(test)]

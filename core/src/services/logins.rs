@@ -1,6 +1,8 @@
 //! Logins: a password for tokens, a refresh token for new ones, and their ends.
 
+use bytes::Bytes;
 use weft_proto::{DeviceId, ErrorCode, UserId, svc};
+use weft_storage::engine::Pair;
 use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::device::{self, Device};
 use weft_storage::{Batch, Snapshot};
@@ -15,6 +17,13 @@ use crate::metrics::{REFRESH_TOKENS_REUSED, SIGN_INS};
 /// Most devices of which edges are told that a new password has ended their logins. Of the others
 /// they hear when they ask.
 const ENDED_MAX: usize = 1_000;
+
+/// Devices of a user that are logged in at once, about: of several that log in at the same time, each
+/// may see room for itself.
+const LOGINS_MAX: usize = 50;
+/// Rows that are read to find those beyond that: a store from before there was a limit may have more,
+/// and loses them with the next logins.
+const LOGINS_READ_MAX: usize = 100;
 
 /// Logins that have ended: edges are to be told.
 #[must_use]
@@ -63,7 +72,8 @@ fn judge(used: &RefreshToken, login: &Device, now_ms: u64) -> Use {
 }
 
 impl Context {
-    /// Trades a password for tokens. The device's earlier login ends.
+    /// Trades a password for tokens. The device's earlier login ends; and where the user has as many as
+    /// there may be, that of the device which was not used for longest: edges hear of it when they ask.
     ///
     /// # Errors
     /// [`ErrorCode::BadCredentials`] (the same, after the same time, where there is no such user),
@@ -102,6 +112,10 @@ impl Context {
             batch.guard(account::key(&user), Some(account_row));
             batch.guard(device_key.clone(), before);
             batch.set(device_key.clone(), login.encode());
+            for (key, row) in self.surplus_logins(&user, &device_key).await? {
+                batch.guard(key.clone(), Some(row));
+                batch.clear(key);
+            }
             if self.commit(batch).await? {
                 SIGN_INS.increment("ok");
                 self.sign_ins.proved(&user, &request.network);
@@ -232,6 +246,20 @@ impl Context {
         Err(Failure::contended())
     }
 
+    /// Those logins of other devices that have to end so that one more has room: the ones that were
+    /// not used for longest.
+    async fn surplus_logins(&self, user: &UserId, own: &Bytes) -> Result<Vec<Pair>, Failure> {
+        let snapshot = self.store.snapshot().await?;
+        let rows = snapshot.scan(device::range(user), LOGINS_READ_MAX, false).await?;
+        let mut others = Vec::with_capacity(rows.len());
+        for pair in rows.into_iter().filter(|(key, _)| key != own) {
+            others.push((Device::decode(&pair.1)?.refresh_expires_ms, pair));
+        }
+        others.sort_by_key(|(expires_ms, _)| *expires_ms);
+        let surplus = (others.len() + 1).saturating_sub(LOGINS_MAX);
+        Ok(others.into_iter().take(surplus).map(|(_, pair)| pair).collect())
+    }
+
     /// An empty hash, a bot's, counts as none.
     async fn check_credentials(
         &self,
@@ -324,6 +352,31 @@ mod tests {
     async fn lasts(world: &World, tokens: &svc::Tokens) -> bool {
         let request = svc::CheckLogins { tokens: vec![tokens.token.clone()] };
         world.context.check_logins(request).await.expect("check").lasts[0]
+    }
+
+    #[tokio::test]
+    async fn the_login_that_was_not_used_for_longest_makes_room() {
+        let world = with_alice().await;
+        let mut tokens = Vec::new();
+        for number in 0..LOGINS_MAX {
+            world.clock.advance_ms(1_000);
+            tokens.push(login(&world, &format!("d{number}"), "hunter22").await.expect("login"));
+        }
+        world.clock.advance_ms(1_000);
+        // The first one is used again, so the second one is the oldest. One that logs in anew takes no room.
+        tokens[0] = refresh(&world, &tokens[0]).await.expect("refreshed");
+        tokens[5] = login(&world, "d5", "hunter22").await.expect("login");
+        let lasting = async |tokens: &[svc::Tokens]| {
+            let mut lasting = Vec::new();
+            for (number, tokens) in tokens.iter().enumerate() {
+                lasting.extend(lasts(&world, tokens).await.then_some(number));
+            }
+            lasting
+        };
+        assert_eq!(lasting(&tokens).await.len(), LOGINS_MAX);
+        tokens.push(login(&world, "one-more", "hunter22").await.expect("login"));
+        let all_but_one: Vec<usize> = (0..=LOGINS_MAX).filter(|number| *number != 1).collect();
+        assert_eq!(lasting(&tokens).await, all_but_one);
     }
 
     fn ended(devices: &[&str]) -> Ended {

@@ -36,7 +36,7 @@ mod logins;
 mod page;
 mod passwords;
 mod read;
-mod refresh_token;
+pub(crate) mod refresh_token;
 mod rooms;
 mod serve;
 mod sign_ins;

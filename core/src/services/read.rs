@@ -80,6 +80,11 @@ async fn next_joining(
     if access.since_seq <= first {
         return Ok(first);
     }
+    if inbox::is_trimmed_after(snapshot, user, joined_after).await? {
+        // Whether there was an earlier one, nobody can tell any more: the session begins anew.
+        let message = "the inbox does not go back to joined_after";
+        return Err(Failure::new(ErrorCode::BadCursor, message));
+    }
     let mut after = joined_after;
     loop {
         let range = inbox::range(user, after, access.position);

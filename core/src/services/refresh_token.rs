@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use weft_proto::{DeviceId, UserId};
 
 /// How long a refresh token lives, counted from its issue.
-pub(super) const LIFE_MS: u64 = 30 * 24 * 3_600_000;
+pub(crate) const LIFE_MS: u64 = 30 * 24 * 3_600_000;
 /// How long a token may be used once more after it was traded: the answer may have been lost.
 pub(super) const REPEAT_MS: u64 = 60_000;
 

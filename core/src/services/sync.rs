@@ -53,13 +53,7 @@ impl Context {
         let mut todo = if request.page.is_empty() {
             match self.begin(&*snapshot, &user, &request.cursor).await? {
                 Begin::Entries(todo) => todo,
-                Begin::Resync(resync) => {
-                    return Ok(svc::SyncPage {
-                        cursor: self.cursor(read_version),
-                        resync: resync.into(),
-                        ..svc::SyncPage::default()
-                    });
-                }
+                Begin::Resync(resync) => return Ok(self.resync(read_version, resync)),
             }
         } else {
             let todo = Todo::open(&self.tokens, &user, &request.page)?;
@@ -69,6 +63,13 @@ impl Context {
             }
             todo
         };
+        // Between two pages too: each has a snapshot of its own, and what was trimmed since the one before
+        // would be left out in silence.
+        if let Some(after) = todo.inbox_after
+            && inbox::is_trimmed_after(&*snapshot, &user, after).await?
+        {
+            return Ok(self.resync(read_version, Resync::CursorExpired));
+        }
         let mut page = Page::new(self.limits.page);
         add_from_inbox(&*snapshot, &user, &mut todo, &mut page).await?;
         add_from_logs(&*snapshot, &mut todo, &mut page).await?;
@@ -95,7 +96,6 @@ impl Context {
         if cursor.store != self.store_id || cursor.position > through {
             return Ok(Begin::Resync(Resync::OtherStore));
         }
-        // Once inboxes are trimmed, a cursor below what they keep is `CursorExpired`, here.
         let entries_max = self.limits.sync_entries_max;
         Ok(match plan::plan(snapshot, user, cursor.position, through, entries_max).await? {
             Some(spans) => {
@@ -103,6 +103,11 @@ impl Context {
             }
             None => Begin::Resync(Resync::TooFarBehind),
         })
+    }
+
+    fn resync(&self, read_version: Position, resync: Resync) -> svc::SyncPage {
+        let cursor = self.cursor(read_version);
+        svc::SyncPage { cursor, resync: resync.into(), ..svc::SyncPage::default() }
     }
 
     fn cursor(&self, position: Position) -> String {

@@ -237,6 +237,7 @@ fn core_options(
         quota: QuotaLimits { rate_per_s: 1_000, burst: 1_000 },
         token_life: Duration::from_secs(60),
         tick_interval: Some(TICK_INTERVAL),
+        retention: weft_core::Retention::default(),
         assignment: Assignment::Live,
         store_patience: StorePatience::default(),
         clock: Arc::clone(clock) as Arc<dyn Clock>,

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weft_proto::UserId;
 
-use super::key::Key;
+use super::key::{Key, behind};
 use super::table::Table;
 use super::{Tag, record};
+use crate::engine::Snapshot;
 use crate::error::Error;
 
 /// An account.
@@ -37,6 +38,23 @@ pub struct Account {
 #[must_use]
 pub fn key(user: &UserId) -> Bytes {
     Key::new(Tag::Account).name(user.as_str()).build()
+}
+
+/// At most `limit` users after one (`None`: from the first), by id.
+///
+/// # Errors
+/// Those of the snapshot, or [`Error::Corrupt`].
+pub async fn users_after(
+    snapshot: &dyn Snapshot,
+    after: Option<&UserId>,
+    limit: usize,
+) -> Result<Vec<UserId>, Error> {
+    let mut range = Key::new(Tag::Account).prefix_range();
+    if let Some(user) = after {
+        range.start = behind(&key(user));
+    }
+    let rows = snapshot.scan(range, limit, false).await?;
+    rows.iter().map(|(key, _)| Account::read_key(key)).collect()
 }
 
 impl Table for Account {

@@ -87,6 +87,12 @@ pub fn put(batch: &mut Batch, partition: Partition, stream_seq: u64, letter: &De
     }
 }
 
+/// Removes a command that was kept.
+pub fn remove(batch: &mut Batch, partition: Partition, stream_seq: u64) {
+    let end = key(partition, stream_seq.saturating_add(1), 0);
+    batch.clear_range(key(partition, stream_seq, 0), end);
+}
+
 impl Table for DeadLetter {
     const TAG: Tag = Tag::DeadLetter;
     const NAME: &str = "dead_letter";

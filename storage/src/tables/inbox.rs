@@ -1,4 +1,5 @@
-//! A user's index of entries in commit order: the sync queue.
+//! A user's index of entries in commit order: the sync queue. Old pointers are removed; a row says up
+//! to where, in the commit that removes them, and every page of a sync looks at it in its own snapshot.
 
 use std::ops::Range;
 
@@ -9,6 +10,7 @@ use super::Tag;
 use super::key::{Key, KeyReader};
 use super::record;
 use crate::batch::Batch;
+use crate::engine::Snapshot;
 use crate::error::Error;
 
 /// What an inbox row points to.
@@ -33,6 +35,51 @@ pub fn range(user: &UserId, after: Position, through: Position) -> Range<Bytes> 
     let at = |position| Key::new(Tag::Inbox).name(user.as_str()).position(position);
     // A key with one more byte stands directly behind the key itself.
     at(after).u8(0).build()..at(through).u8(0).build()
+}
+
+/// Up to where an inbox is trimmed.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Trimmed {
+    #[prost(bytes = "vec", tag = "1")]
+    up_to: Vec<u8>,
+}
+
+/// The key of the row that says up to where a user's inbox is trimmed.
+#[must_use]
+pub fn trimmed_key(user: &UserId) -> Bytes {
+    Key::new(Tag::InboxTrimmed).name(user.as_str()).build()
+}
+
+/// Reads that row: pointers at or before the position are gone.
+///
+/// # Errors
+/// [`Error::Corrupt`].
+pub fn decode_trimmed(row: &[u8]) -> Result<Position, Error> {
+    let Trimmed { up_to } = record::decode("inbox_trimmed", row)?;
+    Position::from_slice(&up_to)
+        .ok_or_else(|| Error::Corrupt("inbox_trimmed: it is no position".into()))
+}
+
+/// Removes a user's pointers at or before a position. `row`: what said so until now.
+pub fn trim(batch: &mut Batch, user: &UserId, row: Option<Bytes>, up_to: Position) {
+    let start = Key::new(Tag::Inbox).name(user.as_str()).build();
+    batch.guard(trimmed_key(user), row);
+    batch.clear_range(start, range(user, Position::MIN, up_to).end);
+    batch.set(trimmed_key(user), record::encode(&Trimmed { up_to: up_to.0.to_vec() }));
+}
+
+/// True where pointers after the position are gone.
+///
+/// # Errors
+/// Those of the snapshot, or [`Error::Corrupt`].
+pub async fn is_trimmed_after(
+    snapshot: &dyn Snapshot,
+    user: &UserId,
+    after: Position,
+) -> Result<bool, Error> {
+    let row = snapshot.get(trimmed_key(user)).await?;
+    let trimmed = row.as_deref().map(decode_trimmed).transpose()?;
+    Ok(trimmed.is_some_and(|up_to| up_to > after))
 }
 
 /// Reads a row: position, room and seq.

@@ -16,7 +16,7 @@ pub const KEY_VERSION: u32 = 2;
 /// The newest feature level that this Weft knows, and that of a new store.
 ///
 /// - 0: before there were levels (key version 1). No part of Weft may run while it is raised.
-/// - 1: levels, and a journal by commit numbers.
+/// - 1: levels, a journal by commit numbers, and inboxes and logs of which a part was removed.
 pub const FEATURE_LEVEL: u32 = 1;
 
 /// The record version of a row with a level: a Weft that knows no levels can't read it, so that it

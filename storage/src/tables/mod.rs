@@ -13,6 +13,7 @@
 //! 13 user, room kind, room               user room   a user's rooms, groups first
 //! 20 user, position                      inbox       an entry of interest to the user
 //! 21 partition, hour, room, sender, id   resend      the seq that a client id got
+//! 22 user                                inbox trimmed up to where pointers are gone
 //! 30 user                                account
 //! 31 user, device                        device
 //! 32 key id                              signing key
@@ -79,6 +80,7 @@ pub enum Tag {
     UserRoom = 0x13,
     Inbox = 0x20,
     Resend = 0x21,
+    InboxTrimmed = 0x22,
     Account = 0x30,
     Device = 0x31,
     SigningKey = 0x32,
@@ -120,6 +122,7 @@ impl Tag {
             Self::Member => Rooms("member"),
             Self::UserRoom => Not("user_room", "it follows from members and direct rooms' ids"),
             Self::Inbox => Not("inbox", "every cursor of the new store is newer than its rows"),
+            Self::InboxTrimmed => Not("inbox_trimmed", "an import makes no inboxes"),
             Self::Resend => Rooms("resend"),
             Self::Account => Rows(&Of::<account::Account>::NEW),
             Self::Device => Rows(&Of::<device::Device>::NEW),

@@ -115,6 +115,7 @@ pub async fn run_core(options: CoreOptions) -> Result<()> {
         quota: QuotaLimits { rate_per_s: PLENTY, burst: PLENTY },
         token_life: Duration::from_secs(3_600),
         tick_interval: (!options.part.without_healing).then_some(weft_core::TICK_INTERVAL),
+        retention: weft_core::Retention::default(),
         assignment: Assignment::Live,
         store_patience: StorePatience::default(),
         clock: Arc::new(SystemClock),

@@ -106,6 +106,7 @@ impl Twin {
             quota: QuotaLimits { rate_per_s: 2_000, burst: 4_000 },
             token_life: Duration::from_secs(3_600),
             tick_interval: Some(weft_core::TICK_INTERVAL),
+            retention: weft_core::Retention::default(),
             assignment: if told { watched } else { Assignment::Live },
             store_patience: StorePatience::default(),
             clock: Arc::new(SystemClock),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use weft_core::{Assignment, Core, QuotaLimits, StorePatience};
+use weft_core::{Assignment, Core, QuotaLimits, Retention, StorePatience};
 use weft_nats::{AssetOptions, Bus};
 use weft_proto::{NodeId, UserId};
 use weft_runtime::{Readiness, SystemClock};
@@ -65,6 +65,16 @@ pub struct CoreLimits {
     /// How long an access token lives, in seconds.
     #[arg(long, env = "WEFT_TOKEN_LIFE_S", default_value_t = 3_600)]
     pub token_life_s: u32,
+    /// How many days a device may be away and still get all that it missed, without loading its rooms
+    /// anew.
+    #[arg(long, env = "WEFT_INBOX_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3_650))]
+    pub inbox_days: u16,
+    /// How many days commands are kept that could not be applied.
+    #[arg(long, env = "WEFT_DEAD_LETTER_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3_650))]
+    pub dead_letter_days: u16,
+    /// After how many days without use a device's login is removed.
+    #[arg(long, env = "WEFT_LOGIN_DAYS", default_value_t = 90, value_parser = clap::value_parser!(u16).range(30..=3_650))]
+    pub login_days: u16,
 }
 
 /// Reads a node's name of the command line. `{hostname}` lets processes that have the same options,
@@ -136,6 +146,17 @@ async fn announce(core: &Core, options: &CoreOptions, node: &NodeId) -> std::con
 }
 
 impl CoreLimits {
+    fn retention(&self) -> Retention {
+        let days = |days: u16| Duration::from_secs(u64::from(days) * 24 * 3_600);
+        let kept = Retention::default();
+        Retention {
+            inboxes: days(self.inbox_days),
+            dead_letters: days(self.dead_letter_days),
+            logins: days(self.login_days),
+            minutes: kept.minutes.max(days(self.inbox_days) * 2),
+        }
+    }
+
     /// Core's own options.
     pub fn core_options(
         &self,
@@ -153,6 +174,7 @@ impl CoreLimits {
             quota: QuotaLimits { rate_per_s: self.sender_rate_per_s, burst: self.sender_burst },
             token_life: Duration::from_secs(self.token_life_s.into()),
             tick_interval: Some(weft_core::TICK_INTERVAL),
+            retention: self.retention(),
             assignment: Assignment::Live,
             store_patience: StorePatience::default(),
             clock: Arc::new(SystemClock),

@@ -138,6 +138,45 @@ async fn what_was_removed_is_left_out() {
     }
 }
 
+/// Removes the pointers of a user that are not newer than a cursor.
+async fn trim(world: &World, who: &str, cursor: &str) {
+    let up_to = cursor.parse::<Cursor>().expect("a cursor").position;
+    let mut batch = weft_storage::Batch::new(rand::random());
+    let snapshot = world.store.snapshot().await.expect("snapshot");
+    let row = snapshot.get(inbox::trimmed_key(&user(who))).await.expect("read");
+    inbox::trim(&mut batch, &user(who), row, up_to);
+    world.store.commit(batch).await.expect("commit");
+}
+
+#[tokio::test]
+async fn a_cursor_below_the_trimmed_part_of_an_inbox_is_expired() {
+    let mut world = World::new().await;
+    let before = world.cursor().await;
+    world.one("alice~bob", "bob", text("old")).await;
+    let at = world.cursor().await;
+    world.one("alice~bob", "bob", text("new")).await;
+    trim(&world, "alice", &at).await;
+    assert_eq!(resync(&world, &before).await, Resync::CursorExpired);
+    assert_eq!(all(&world, "alice", &at).await.0, [(room("alice~bob"), 2)]);
+    assert_eq!(all(&world, "bob", &before).await.0.len(), 2, "another inbox");
+}
+
+#[tokio::test]
+async fn an_inbox_that_is_trimmed_between_two_pages_skips_nothing_in_silence() {
+    let mut world = World::new().await;
+    small_pages(&mut world, 2);
+    let cursor = world.cursor().await;
+    for _ in 0..5 {
+        world.one("alice~bob", "bob", text("x")).await;
+    }
+    let first = page(&world, "alice", &cursor, &[]).await;
+    assert_eq!(first.entries.len(), 2);
+    trim(&world, "alice", &world.cursor().await).await;
+    let second = page(&world, "alice", &cursor, &first.next).await;
+    assert_eq!((second.resync(), second.entries.len()), (Resync::CursorExpired, 0));
+    assert!(second.next.is_empty());
+}
+
 #[tokio::test]
 async fn who_joined_again_gets_both_memberships_and_nothing_between() {
     for (history, fanout_limit) in

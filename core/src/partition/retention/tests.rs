@@ -1,0 +1,216 @@
+//! What is removed, what stays, and what a year of it leaves and costs.
+
+use std::time::Instant;
+
+use weft_proto::{Body, DeviceId, Entry};
+use weft_runtime::ManualClock;
+use weft_storage::memory::Memory;
+use weft_storage::tables::account::Account;
+use weft_storage::tables::applied::Applied;
+use weft_storage::tables::dead_letter::DeadLetter;
+use weft_storage::tables::device::Device;
+use weft_storage::tables::layout::Layout;
+use weft_storage::tables::log;
+
+use super::*;
+
+const PARTITIONS: Partition = 2;
+const BEGIN_MS: u64 = 20_000 * DAY_MS;
+
+struct World {
+    store: Store,
+    clock: Arc<ManualClock>,
+    users: Vec<UserId>,
+    seq: u64,
+}
+
+fn user(number: usize) -> UserId {
+    UserId::new(&format!("u{number}")).expect("id")
+}
+
+impl World {
+    async fn new(store: Store, users: usize) -> Self {
+        let users: Vec<UserId> = (0..users).map(user).collect();
+        let mut batch = Batch::new(rand::random());
+        batch.set(layout::key(), Layout::new(PARTITIONS.into(), 7).encode());
+        for user in &users {
+            batch.set(account::key(user), Account::default().encode());
+        }
+        store.commit(batch).await.expect("commit");
+        Self { store, clock: Arc::new(ManualClock::new(BEGIN_MS)), users, seq: 0 }
+    }
+
+    /// Commits an entry to everybody's inbox, as the owner of a partition does, in this minute.
+    async fn entry(&mut self, partition: Partition) {
+        self.seq += 1;
+        let room = RoomId::new("team").expect("id");
+        let entry = Entry {
+            room: room.clone(),
+            seq: self.seq,
+            ordinal: self.seq,
+            from: self.users[0].clone(),
+            client_id: None,
+            time_ms: self.clock.now_ms(),
+            body: Body::message("x".into()).expect("text"),
+        };
+        let mut batch = Batch::new(rand::random());
+        log::put(&mut batch, 0, &entry);
+        for user in &self.users {
+            inbox::put(&mut batch, user, 0, &room, self.seq);
+        }
+        let applied = Applied { stream_seq: self.seq, ..Applied::default() };
+        minute::put(&mut batch, partition, minute::of_ms(self.clock.now_ms()), &applied);
+        self.store.commit(batch).await.expect("commit");
+    }
+
+    async fn commit(&self, fill: impl FnOnce(&mut Batch)) {
+        let mut batch = Batch::new(rand::random());
+        fill(&mut batch);
+        self.store.commit(batch).await.expect("commit");
+    }
+
+    /// A login that was used now.
+    async fn login(&self, user: &UserId, device: &str) {
+        let login =
+            Device { refresh_expires_ms: self.clock.now_ms() + LIFE_MS, ..Device::default() };
+        let key = device::key(user, &DeviceId::new(device).expect("id"));
+        self.commit(|batch| batch.set(key, login.encode())).await;
+    }
+
+    async fn put_aside(&self, partition: Partition, stream_seq: u64) {
+        let letter = DeadLetter { time_ms: self.clock.now_ms(), ..DeadLetter::default() };
+        self.commit(|batch| dead_letter::put(batch, partition, stream_seq, &letter)).await;
+    }
+
+    async fn walk(&self) {
+        for partition in 0..PARTITIONS {
+            let (store, clock) = (self.store.clone(), Arc::clone(&self.clock) as Arc<dyn Clock>);
+            let (partitions, retention) = (PARTITIONS, Retention::default());
+            let keeper = Keeper { store, clock, partition, partitions, retention };
+            keeper.walk().await.expect("walk");
+        }
+    }
+
+    async fn count(&self, range: std::ops::Range<Bytes>) -> usize {
+        let snapshot = self.store.snapshot().await.expect("snapshot");
+        snapshot.scan(range, usize::MAX, false).await.expect("scan").len()
+    }
+
+    async fn pointers(&self, user: &UserId) -> usize {
+        self.count(inbox::range(user, Position::MIN, Position::MAX)).await
+    }
+
+    async fn logins(&self) -> usize {
+        let mut logins = 0;
+        for user in &self.users {
+            logins += self.count(device::range(user)).await;
+        }
+        logins
+    }
+
+    async fn letters(&self) -> usize {
+        let snapshot = self.store.snapshot().await.expect("snapshot");
+        let (mut count, mut after) = (0, None);
+        while let Some(kept) = dead_letter::first_after(&*snapshot, after).await.expect("read") {
+            (count, after) = (count + 1, Some((kept.partition, kept.stream_seq)));
+        }
+        count
+    }
+
+    fn days(&self, days: u64) {
+        self.clock.advance_ms(days * DAY_MS);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_old_is_removed_and_what_is_not_stays() {
+    let mut world = World::new(Store::new(Memory::new()), 5).await;
+    let (old, used) = (user(0), user(1));
+    world.entry(0).await;
+    world.login(&old, "phone").await;
+    world.login(&used, "phone").await;
+    world.put_aside(0, 1).await;
+    world.put_aside(1, 1).await;
+    world.days(20);
+    world.entry(1).await;
+    world.put_aside(1, 2).await;
+    world.walk().await;
+    assert_eq!((world.pointers(&old).await, world.letters().await), (2, 3), "nothing is old");
+    // The first ones are older than 30 days. What tells it is a commit of another partition's.
+    world.days(11);
+    world.walk().await;
+    for user in world.users.clone() {
+        assert_eq!(world.pointers(&user).await, 1, "{user}");
+        let snapshot = world.store.snapshot().await.expect("snapshot");
+        let is_trimmed = inbox::is_trimmed_after(&*snapshot, &user, Position::MIN).await;
+        assert!(is_trimmed.expect("read"), "{user}: an older cursor hears of it");
+    }
+    assert_eq!(world.letters().await, 1);
+    world.days(50);
+    world.login(&used, "phone").await;
+    world.days(10);
+    world.walk().await;
+    assert_eq!(world.count(device::range(&old)).await, 0, "unused for more than 90 days");
+    assert_eq!(world.count(device::range(&used)).await, 1);
+    assert_eq!(world.pointers(&old).await, 0);
+    assert_eq!(world.count(log::range(&RoomId::new("team").expect("id"), 0..9)).await, 2, "kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_walk_that_is_done_again_writes_nothing() {
+    let mut world = World::new(Store::new(Memory::new()), 5).await;
+    world.entry(0).await;
+    world.days(31);
+    world.entry(0).await;
+    world.walk().await;
+    let before = world.store.snapshot().await.expect("snapshot").read_version();
+    world.walk().await;
+    assert_eq!(world.store.snapshot().await.expect("snapshot").read_version(), before);
+}
+
+/// A year in which everybody gets some entries, logs in anew on another device, and has some commands
+/// put aside every day. Afterwards there is as much as after two months.
+#[tokio::test(start_paused = true)]
+async fn a_store_stays_bounded_for_a_year() {
+    const USERS: usize = 50;
+    const ENTRIES_PER_DAY: u64 = 5;
+    let mut world = World::new(Store::new(Memory::new()), USERS).await;
+    let (mut peak, mut spent) = ([0; 4], Duration::ZERO);
+    for day in 0..365_u64 {
+        for _ in 0..ENTRIES_PER_DAY {
+            let partition = (world.seq % u64::from(PARTITIONS)) as Partition;
+            world.entry(partition).await;
+            world.clock.advance_ms(DAY_MS / ENTRIES_PER_DAY);
+        }
+        let who = user(day as usize % USERS);
+        world.login(&who, &format!("d{day}")).await;
+        world.put_aside((day % 2) as Partition, day + 1).await;
+        let began = Instant::now();
+        world.walk().await;
+        spent += began.elapsed();
+        let minutes = minute::range_before(0, minute::Minute::MAX);
+        let now = [
+            world.pointers(&user(0)).await,
+            world.logins().await,
+            world.letters().await,
+            world.count(minutes).await,
+        ];
+        peak = std::array::from_fn(|what| peak[what].max(now[what]));
+    }
+    println!(
+        "at the most: {} pointers of a user, {} logins of {USERS} users, {} dead letters, {} minutes of \
+         a partition; {:?} for a day's walk of {PARTITIONS} partitions",
+        peak[0],
+        peak[1],
+        peak[2],
+        peak[3],
+        spent / 365
+    );
+    // A day more: what is old is known by days, and by the commits of a partition.
+    let per_day = ENTRIES_PER_DAY as usize;
+    assert!(peak[0] <= 32 * per_day, "{peak:?}");
+    assert!(peak[1] <= 92 && peak[2] <= 32, "{peak:?}");
+    assert!(peak[3] <= 92 * per_day, "{peak:?}");
+    let room = RoomId::new("team").expect("id");
+    assert_eq!(world.count(log::range(&room, 0..u64::MAX)).await, 365 * per_day, "all are kept");
+}
