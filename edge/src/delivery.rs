@@ -24,7 +24,6 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use weft_nats::{Bus, Subject};
 use weft_proto::frame::{CloseCode, Reply};
-use weft_proto::limits::FEEDS_PER_SESSION_MAX;
 use weft_proto::svc::{self, ListGroups, Resync, SyncPage};
 use weft_proto::{Cursor, EventHead, RoomId, RoomKind, UserId, partition_of};
 
@@ -188,7 +187,7 @@ impl<W: Wire> Delivery<W> {
 
     /// Core puts nobody into so many groups; where it did, no session takes the memory of an edge.
     fn may_follow(&self, groups: usize) -> Result<(), CloseCode> {
-        if groups <= FEEDS_PER_SESSION_MAX {
+        if groups <= self.reading.groups_max {
             return Ok(());
         }
         tracing::error!(user = %self.user, groups, "too many groups to follow: the session is closed");

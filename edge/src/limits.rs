@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
+use weft_proto::limits::FEEDS_PER_SESSION_MAX;
 
 use crate::rate::Rate;
 
@@ -53,6 +54,9 @@ pub struct Limits {
     pub http_user_in_flight_max: usize,
     /// Most HTTP requests underway of others.
     pub http_strangers_in_flight_max: usize,
+    /// Most groups that one session follows. Core puts nobody into so many; a session with more is
+    /// closed.
+    pub session_groups_max: usize,
     /// Most bytes of entries that wait for one session. Past it, it is a slow reader.
     pub mailbox_bytes_max: usize,
     /// How long a client may take nothing of what is written to it. Past it, it is a slow reader.
@@ -119,6 +123,7 @@ impl Default for Limits {
             http_in_flight_max: 1_024,
             http_user_in_flight_max: 64,
             http_strangers_in_flight_max: 256,
+            session_groups_max: FEEDS_PER_SESSION_MAX,
             mailbox_bytes_max: 4 << 20,
             write_stall: Duration::from_secs(10),
             goodbye: Duration::from_secs(15),

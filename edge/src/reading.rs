@@ -25,6 +25,8 @@ pub struct Reading<W: Wire = Bus> {
     pub(crate) audits: Audits,
     /// How long a session's own question is asked again.
     pub(crate) patience: Duration,
+    /// Most groups that one session follows.
+    pub(crate) groups_max: usize,
     /// Permits for reads of syncs and repairs.
     pub(crate) permits: Semaphore,
 }
@@ -51,6 +53,7 @@ impl<W: Wire> Reading<W> {
             feeds,
             audits,
             patience: limits.sync_patience,
+            groups_max: limits.session_groups_max,
             permits: Semaphore::new(limits.sync_reads_max),
         })
     }

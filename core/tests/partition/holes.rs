@@ -62,6 +62,7 @@ async fn a_hole_that_comes_while_it_is_read_costs_an_epoch_and_nothing_else() {
     // Nothing is read while the store does not answer and the plan is full.
     world.gate(false);
     let tokens = waiting(&world, 1, 2_000);
+    // The clock is paused: it moves once nothing can go on.
     tokio::time::sleep(Duration::from_millis(10)).await;
     world.log.lose(1_990..=1_995);
     world.gate(true);

@@ -108,6 +108,29 @@ async fn memberships_are_found() {
 }
 
 #[tokio::test]
+async fn a_session_follows_so_many_groups_and_no_more() {
+    let world = World::with(Limits { session_groups_max: 2, ..Limits::default() }).await;
+    let create = || {
+        Body::Create(Create {
+            title: "Club".into(),
+            members: vec![user("alice")],
+            history: weft_proto::History::All,
+        })
+    };
+    world.core.commit(&room("one"), "bob", create());
+    world.core.commit(&room("two"), "bob", create());
+    let mut alice = world.session("alice").await;
+    let mut carol = world.session("carol").await;
+    // One more than it may follow, while it lives and at its start.
+    world.core.commit(&room("three"), "bob", create());
+    assert_eq!(alice.close_code().await, 4003);
+    let mut alice = world.socket().await;
+    alice.send(&json!({ "id": 1, "type": "hello", "token": crate::common::token("alice") })).await;
+    assert_eq!(alice.close_code().await, 4003);
+    assert_eq!(carol.request(json!({ "type": "ping" })).await["type"], "pong");
+}
+
+#[tokio::test]
 async fn nobody_syncs_before_the_baselines() {
     let world = World::begin(Limits::default(), |core| core.fail_audits(true)).await;
     let (status, error) = world.get("/readyz", None).await;
