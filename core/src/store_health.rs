@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::{info, warn};
+use weft_runtime::lock;
 use weft_storage::tables::layout;
 use weft_storage::{Batch, BatchId, Engine, Error, Outcome, Snapshot, Store};
 
@@ -177,7 +178,7 @@ impl StoreHealth {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it is held.
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.state)
     }
 
     fn note_read(&self, began: Instant, failed: Option<&Error>) {

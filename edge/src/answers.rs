@@ -3,11 +3,12 @@
 //! The token of an attempt is `<box>-<command>-<attempt>`, in hexadecimal.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::mpsc;
 use weft_nats::{IngestSignals, Signal};
 use weft_proto::ApiError;
+use weft_runtime::lock;
 
 /// All boxes of an edge. Cheap to clone.
 #[derive(Clone)]
@@ -98,7 +99,7 @@ impl Answers {
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         // Nothing panics while it is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
+use weft_runtime::lock;
 
 /// So much may be used.
 #[derive(Debug)]
@@ -72,7 +73,7 @@ impl<K: Clone + Eq + Hash> Shares<K> {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<K, usize>> {
         // Nothing panics while it is held.
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.used)
     }
 }
 

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio_util::sync::CancellationToken;
 use weft_proto::{ApiError, ErrorCode};
+use weft_runtime::lock;
 
 use crate::budget::{Share, Shares};
 use crate::limited::{Limit, Limited};
@@ -106,7 +107,7 @@ impl Connections {
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         // Nothing panics while it is held.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.table)
     }
 }
 
@@ -173,7 +174,7 @@ impl Place {
     }
 
     fn standing(&self) -> MutexGuard<'_, Standing> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.standing)
     }
 }
 

@@ -2,13 +2,14 @@
 //! for a while and is made once for all who ask.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
 use weft_nats::Bus;
 use weft_proto::svc::{CountPresent, GetRoom, ListMembers};
 use weft_proto::{ApiError, ErrorCode, RoomId, RoomKind};
+use weft_runtime::lock;
 
 /// A count stands for so long.
 const FRESH: Duration = Duration::from_secs(15);
@@ -54,7 +55,7 @@ impl Counts {
     }
 
     fn of(&self, room: &RoomId) -> Count {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = lock(&self.0);
         if counts.len() >= COUNTS_MAX && !counts.contains_key(room) {
             counts.retain(|_, count| Arc::strong_count(count) > 1);
         }

@@ -11,7 +11,7 @@ mod seen;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use weft_nats::subject::{WEFT_ENTRY, WEFT_LOGOUT};
 use weft_nats::{Bus, Message, Subject};
 use weft_proto::{Cursor, DeviceId, EventHead, Partition, Position, RoomId, UserId};
-use weft_runtime::Shutdown;
+use weft_runtime::{Shutdown, lock};
 
 use self::seen::Seen;
 use crate::delivery::mailbox::{Item, MailboxHandle};
@@ -328,11 +328,6 @@ fn read(message: Message) -> Option<Arc<Event>> {
             None
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while it is held.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use moka::sync::Cache;
@@ -21,6 +21,7 @@ use weft_proto::frame::CloseCode;
 use weft_proto::limits::CHECKED_LOGINS_MAX;
 use weft_proto::svc::CheckLogins;
 use weft_proto::{ApiError, ErrorCode};
+use weft_runtime::lock;
 
 use crate::auth::Caller;
 use crate::delivery::TokenCell;
@@ -147,9 +148,4 @@ impl Logins {
 
 fn has_ended() -> ApiError {
     ApiError::new(ErrorCode::Unauthorized, "the login has ended: log in again")
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // Nothing panics while it is held.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

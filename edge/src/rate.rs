@@ -4,7 +4,7 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::ops::Add;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use governor::clock::{Clock, Reference};
@@ -15,6 +15,7 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use tokio::time::{Instant, sleep};
 use weft_proto::{ApiError, ErrorCode};
+use weft_runtime::lock;
 
 /// A full table is searched for forgotten callers at most so often.
 const SWEEP_PAUSE: Duration = Duration::from_secs(1);
@@ -167,7 +168,7 @@ impl<K: Clone + Eq + Hash> PerCaller<K> {
             return false;
         }
         let now = Instant::now();
-        let mut swept_at = self.swept_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut swept_at = lock(&self.swept_at);
         if swept_at.is_none_or(|at| now >= at + SWEEP_PAUSE) {
             *swept_at = Some(now);
             self.limiter.retain_recent();

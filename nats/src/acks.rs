@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
+use weft_runtime::lock;
 
 use crate::bus::{Link, Message, Subscription};
 use crate::error::Error;
@@ -52,7 +53,7 @@ struct Batch {
 impl Batches {
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Batch>> {
         // Nothing panics while it is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// The stream's word on one event.

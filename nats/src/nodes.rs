@@ -12,12 +12,13 @@ mod task;
 mod view;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use weft_proto::NodeId;
+use weft_runtime::lock;
 
 use crate::bus::Bus;
 use crate::error::Error;
@@ -73,7 +74,7 @@ struct Seen {
 
 impl Lives {
     fn publish(&self, nodes: BTreeMap<String, Nodes>) {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = lock(&self.0);
         for (role, sender) in &seen.watches {
             let now = nodes.get(role).cloned().unwrap_or_default();
             sender.send_if_modified(|before| {
@@ -88,7 +89,7 @@ impl Lives {
     }
 
     fn watch(&self, role: &str) -> watch::Receiver<Nodes> {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = lock(&self.0);
         let now = seen.by_role.get(role).cloned().unwrap_or_default();
         let watch = seen.watches.entry(role.to_owned());
         watch.or_insert_with(|| watch::channel(now).0).subscribe()

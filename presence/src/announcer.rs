@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use weft_nats::{Bus, Error, UserKeys};
 use weft_proto::presence::{DevicePresence, EdgePresence, PresenceSettings};
 use weft_proto::{DeviceId, NodeId, UserId};
-use weft_runtime::{Clock, SystemClock};
+use weft_runtime::{Clock, SystemClock, lock};
 
 /// Keys that are written at once.
 const BATCH_MAX: usize = 256;
@@ -159,7 +159,7 @@ impl Announcer {
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         // Nothing panics while it is held.
-        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.table)
     }
 
     /// The bucket has to be told of a user, where it would be something new.

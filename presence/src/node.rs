@@ -4,7 +4,7 @@ mod kept;
 mod queries;
 mod task;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use weft_nats::{Bus, Connection, Filter, NodeInfo, Registration, Services};
 use weft_proto::NodeId;
 use weft_proto::svc::{CountPresent, GetPresence};
-use weft_runtime::{Clock, Shutdown, SystemClock};
+use weft_runtime::{Clock, Shutdown, SystemClock, lock};
 
 use self::task::Task;
 use crate::error::Error;
@@ -150,9 +150,4 @@ where
 
 fn now() -> Now {
     Now { at: Instant::now(), wall_ms: SystemClock.now_ms() }
-}
-
-fn lock(state: &Shared) -> MutexGuard<'_, State> {
-    // Nothing panics while it is held.
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,7 +9,7 @@
 mod losses;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -23,6 +23,7 @@ use weft_proto::limits::PRESENCE_USERS_MAX;
 use weft_proto::presence::{PresenceTick, Status};
 use weft_proto::svc::GetPresence;
 use weft_proto::{ApiError, Presence, UserId};
+use weft_runtime::lock;
 
 use self::losses::Losses;
 
@@ -426,11 +427,6 @@ async fn subscribe(bus: &Bus, filter: &Filter) -> Option<Subscription> {
             Err(_) => return None,
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while it is held.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
-//! The plumbing without a domain word: clock, shutdown, telemetry, metrics, readiness.
+//! The plumbing without a domain word: clock, lock, shutdown, telemetry, metrics, readiness.
 
 mod clock;
+mod lock;
 pub mod metrics;
 mod readiness;
 mod shutdown;
 mod telemetry;
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use lock::lock;
 pub use readiness::{Check, Readiness};
 pub use shutdown::Shutdown;
 pub use telemetry::{LogFormat, init_telemetry};

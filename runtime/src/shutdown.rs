@@ -1,6 +1,7 @@
 //! Every task has an owner that joins it: a token to cancel, a gate to wait at, and the names of
 //! those who are late.
 
+use crate::lock;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -57,7 +58,7 @@ impl Shutdown {
         if tokio::time::timeout(patience, self.tracker.wait()).await.is_ok() {
             return Vec::new();
         }
-        let running = self.running.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let running = lock(&self.running);
         running.keys().copied().collect()
     }
 }
@@ -70,7 +71,7 @@ struct Running {
 
 impl Running {
     fn enter(name: &'static str, all: &Arc<Mutex<BTreeMap<&'static str, usize>>>) -> Self {
-        let mut running = all.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut running = lock(all);
         *running.entry(name).or_default() += 1;
         drop(running);
         Self { name, all: Arc::clone(all) }
@@ -79,7 +80,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let mut running = self.all.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut running = lock(&self.all);
         if let Some(count) = running.get_mut(self.name) {
             *count -= 1;
             if *count == 0 {

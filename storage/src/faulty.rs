@@ -2,12 +2,13 @@
 //! that come late, rejections that are one's own earlier attempt, reads that find nobody. What
 //! happens to which call, a seed decides; with callers that run at once, their order does too.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use weft_runtime::lock;
 
 use crate::batch::Batch;
 use crate::engine::{Engine, Outcome, Snapshot};
@@ -48,7 +49,7 @@ impl<E> Faulty<E> {
     }
 
     fn fate(&self, fates: &[Fate]) -> (Fate, Duration) {
-        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rng = lock(&self.rng);
         let delay = rng.random_range(Duration::ZERO..DELAY_MAX);
         if rng.random_range(0..100) >= self.percent {
             return (Fate::Works, delay);

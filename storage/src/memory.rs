@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Bound, Range};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use weft_proto::Position;
+use weft_runtime::lock;
 
 use crate::batch::{Batch, Op};
 use crate::engine::{Engine, Outcome, Pair, Snapshot};
@@ -139,10 +140,6 @@ impl State {
             }
         }
     }
-}
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[async_trait]

@@ -8,14 +8,14 @@
 //! may have waited for hours. Between two answers the monotonic clock tells how late the server has
 //! it, so a clock that is set is noticed with the next command.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::{error, info};
 use weft_nats::LogInfo;
 use weft_proto::Partition;
-use weft_runtime::Clock;
+use weft_runtime::{Clock, lock};
 
 use super::ports::CommandLog;
 use super::sabotage::{self, Rule};
@@ -66,7 +66,7 @@ impl Clocks {
         let info = log.info().await?;
         if let Some(server_ms) = info.answered_at_ms {
             let answer = Answer { server_ms, asked, heard: Instant::now() };
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+            *lock(&self.last) = Some(answer);
             metrics::CLOCK_AHEAD.set(self.ahead_ms() as f64 / 1_000.0);
         }
         Ok(info)
@@ -74,7 +74,7 @@ impl Clocks {
 
     /// The earliest and the latest time that the server's clock can have now.
     fn server_ms(&self) -> Option<(u64, u64)> {
-        let answer = (*self.last.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let answer = (*lock(&self.last))?;
         let since = |at: Instant| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
         let at = |elapsed_ms: u64| answer.server_ms.saturating_add(elapsed_ms);
         Some((at(since(answer.heard)), at(since(answer.asked))))

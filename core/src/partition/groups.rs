@@ -6,13 +6,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use lru::LruCache;
 use weft_proto::UserId;
 use weft_proto::limits::GROUPS_PER_USER_MAX;
+use weft_runtime::lock;
 use weft_storage::tables::user_room;
 use weft_storage::{Error, Snapshot};
 
@@ -41,7 +42,7 @@ impl Default for GroupCounts {
 
 impl GroupCounts {
     fn lock(&self) -> MutexGuard<'_, LruCache<UserId, Counted>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// In how many groups these users are, about; counted up to the limit.

@@ -13,7 +13,6 @@
 //!   commits nothing. It then drops all that it knows.
 //! - A command is planned exactly once per owner; one that was answered before gets that answer.
 
-pub mod aside;
 pub mod clocks;
 pub mod command;
 pub mod evidence;
@@ -25,6 +24,7 @@ pub mod owner;
 pub mod plan;
 pub mod ports;
 pub mod publish;
+pub mod quarantine;
 pub mod quota;
 mod relay;
 pub mod retention;

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -21,12 +21,12 @@ use tracing::{debug, error, warn};
 use weft_nats::nodes::Nodes;
 use weft_nats::{AssetOptions, Bus, EventPublisher, NodeInfo, assign};
 use weft_proto::{NodeId, Partition};
-use weft_runtime::{Clock, Shutdown};
+use weft_runtime::{Clock, Shutdown, lock};
 use weft_storage::{BatchId, Store};
 
-use super::aside::Aside;
 use super::groups::GroupCounts;
 use super::ports::{EventBus, NatsBus, NatsLog, NatsOutside, Streams};
+use super::quarantine::Quarantine;
 use super::quota::Quota;
 use super::retention::{Keeper, Retention};
 use super::worker::Worker;
@@ -121,7 +121,7 @@ struct Tell {
 impl Tell {
     fn beats(&self) -> MutexGuard<'_, BTreeMap<Partition, Instant>> {
         // Nothing panics while it is held.
-        self.beats.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.beats)
     }
 
     fn beat(&self, partition: Partition) {
@@ -246,8 +246,9 @@ async fn keep(
             given = given(&mut nodes, is_mine, is_mine_by_right) => if given.is_err() { return },
         }
         let not_mine = stop.child_token();
-        let work =
-            Aside::run_workers(|aside| own(owners, partition, tell, not_mine.clone(), aside));
+        let work = Quarantine::run_workers(|quarantine| {
+            own(owners, partition, tell, not_mine.clone(), quarantine)
+        });
         let leave = async {
             given_away(&mut nodes, &owners.node, is_mine).await;
             not_mine.cancel();
@@ -349,7 +350,7 @@ async fn own(
     partition: Partition,
     tell: &Tell,
     stop: CancellationToken,
-    aside: Aside,
+    quarantine: Quarantine,
 ) -> Result<(), Error> {
     let (bus, assets) = (owners.bus.clone(), Arc::clone(&owners.assets));
     let streams = Streams { bus, assets, partition };
@@ -368,7 +369,7 @@ async fn own(
         quota: Arc::clone(&owners.quota),
         groups: Arc::clone(&owners.groups),
         rooms_bytes_max: (ROOMS_BYTES_MAX / usize::from(owners.partitions)).max(ROOMS_BYTES_MIN),
-        aside,
+        quarantine,
         tick_interval: owners.tick_interval,
     };
     let taken = || {

@@ -28,14 +28,14 @@ type MessageName = (u64, u64);
 
 /// What earlier workers learned.
 #[derive(Clone, Default, Debug)]
-pub struct Aside {
+pub struct Quarantine {
     /// Culprits: place and time, and the reason.
     poison: BTreeMap<MessageName, String>,
     /// Up to this stream sequence each command is committed alone.
     alone_through: u64,
 }
 
-impl Aside {
+impl Quarantine {
     /// Runs one worker after the other for as long as they end because of single commands. There
     /// is no pause in between: nobody else wants the partition.
     ///
@@ -45,10 +45,10 @@ impl Aside {
     where
         F: Future<Output = Result<(), Error>>,
     {
-        let mut aside = Self::default();
+        let mut quarantine = Self::default();
         loop {
-            match work(aside.clone()).await {
-                Err(error) => aside.learn(error)?,
+            match work(quarantine.clone()).await {
+                Err(error) => quarantine.learn(error)?,
                 Ok(()) => return Ok(()),
             }
         }
@@ -172,21 +172,21 @@ mod tests {
 
     #[test]
     fn what_is_known_already_is_no_reason_to_try_again() {
-        let mut aside = Aside::default();
-        aside.learn(poison(7)).expect("new");
-        aside.learn(poison(9)).expect("new");
-        assert!(matches!(aside.learn(poison(7)), Err(Error::Poison { stream_seq: 7, .. })));
+        let mut quarantine = Quarantine::default();
+        quarantine.learn(poison(7)).expect("new");
+        quarantine.learn(poison(9)).expect("new");
+        assert!(matches!(quarantine.learn(poison(7)), Err(Error::Poison { stream_seq: 7, .. })));
         let too_much = |through| Error::TooMuch { partition: 0, through, reason: "why".into() };
-        aside.learn(too_much(20)).expect("new");
-        assert!(aside.learn(too_much(20)).is_err());
-        assert!(aside.is_alone(20) && !aside.is_alone(21));
-        assert!(matches!(aside.learn(Error::Lost(0)), Err(Error::Lost(0))));
+        quarantine.learn(too_much(20)).expect("new");
+        assert!(quarantine.learn(too_much(20)).is_err());
+        assert!(quarantine.is_alone(20) && !quarantine.is_alone(21));
+        assert!(matches!(quarantine.learn(Error::Lost(0)), Err(Error::Lost(0))));
     }
 
     #[test]
     fn a_place_that_is_given_again_holds_no_culprit() {
-        let mut aside = Aside::default();
-        aside.learn(poison(7)).expect("new");
+        let mut quarantine = Quarantine::default();
+        quarantine.learn(poison(7)).expect("new");
         let message = |stored_at_ms| IngestMessage {
             stream_seq: 7,
             stored_at_ms,
@@ -201,9 +201,9 @@ mod tests {
             payload: bytes::Bytes::from_static(b"x"),
             problem: None,
         };
-        let culprit = aside.decode(message(1), 0, 1).expect("decoded");
+        let culprit = quarantine.decode(message(1), 0, 1).expect("decoded");
         assert!(culprit.letter.is_some() && culprit.command.is_err());
-        let another = aside.decode(message(2), 0, 1).expect("decoded");
+        let another = quarantine.decode(message(2), 0, 1).expect("decoded");
         assert!(another.letter.is_none() && another.command.is_ok());
     }
 

@@ -3,11 +3,12 @@
 //! one. Several processes can't ask each other: each gives its share.
 
 use std::collections::HashMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use weft_proto::limits::FANOUT_LIMIT;
 use weft_proto::{Body, Membership, UserId};
+use weft_runtime::lock;
 
 use super::rooms::Room;
 
@@ -100,7 +101,7 @@ impl Quota {
     /// How long to wait until it may come, in milliseconds.
     pub fn take(&self, sender: &UserId, cost: Cost, now_ms: u64) -> Result<(), u64> {
         let (full, rate) = self.full_and_rate();
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = lock(&self.buckets);
         if buckets.len() >= SENDERS_MAX && !buckets.contains_key(sender) {
             forget_idle(&mut buckets, full, rate, now_ms);
         }

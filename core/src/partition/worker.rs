@@ -18,7 +18,6 @@ use weft_proto::{Membership, NodeId, Partition, Position};
 use weft_runtime::Clock;
 use weft_storage::{BatchId, Outcome, Store};
 
-use super::aside::{self, Aside};
 use super::clocks::{Agreement, Clocks, warn_of_floor};
 use super::command::Incoming;
 use super::evidence::{Evidence, evidence};
@@ -28,6 +27,7 @@ use super::loss;
 use super::plan::{Closing, Guards, Plan, PlannedEntry, Sealed};
 use super::ports::{CommandLog, EventBus, Outside};
 use super::publish::{Act, JournalReader, Publisher, event};
+use super::quarantine::{self, Quarantine};
 use super::quota::Quota;
 use super::relay;
 use super::sabotage::{self, Rule};
@@ -79,7 +79,7 @@ pub struct Worker<L> {
     /// What its rooms in memory may take, about.
     pub rooms_bytes_max: usize,
     /// What earlier workers learned about single commands.
-    pub aside: Aside,
+    pub quarantine: Quarantine,
     /// Between two ticks; `None`: none.
     pub tick_interval: Option<Duration>,
     /// What other systems send; `None`: none do.
@@ -121,7 +121,7 @@ impl<L: CommandLog> Worker<L> {
     /// # Errors
     /// [`Error::Lost`]; [`Error::LogBack`], [`Error::LogHole`] and [`Error::LayoutChanged`]: take it
     /// anew; [`Error::NotServed`]; [`Error::StoreBehind`]; [`Error::Poison`] and [`Error::TooMuch`], for
-    /// [`Aside::run_workers`]; a store that failed for good.
+    /// [`Quarantine::run_workers`]; a store that failed for good.
     pub async fn run(
         mut self,
         stop: CancellationToken,
@@ -268,7 +268,8 @@ impl<L: CommandLog> Owned<L> {
 
     /// True where the plan takes a further command.
     fn takes_more(&self) -> bool {
-        let is_alone = !self.plan.is_empty() && self.worker.aside.is_alone(self.plan.stream_seq());
+        let is_alone =
+            !self.plan.is_empty() && self.worker.quarantine.is_alone(self.plan.stream_seq());
         !is_alone && !self.plan.is_full()
     }
 
@@ -323,7 +324,7 @@ impl<L: CommandLog> Owned<L> {
                 Ok(Some(message)) => {
                     self.reading.set_read(message.stream_seq);
                     run_bytes += message.payload.len();
-                    let incoming = self.worker.aside.decode(message, partition, partitions)?;
+                    let incoming = self.worker.quarantine.decode(message, partition, partitions)?;
                     self.waiting.push_back(incoming);
                 }
                 Ok(None) => break,
@@ -375,7 +376,7 @@ impl<L: CommandLog> Owned<L> {
         {
             let Self { plan, state, worker, .. } = self;
             let message = (incoming.stream_seq, incoming.stored_at_ms);
-            aside::caught(worker.partition, message, || {
+            quarantine::caught(worker.partition, message, || {
                 plan.take(state, &worker.quota, &found, now_ms, incoming);
             })?;
         }
@@ -398,7 +399,7 @@ impl<L: CommandLog> Owned<L> {
                 Ok(Outcome::Rejected { .. }) => None,
                 Err(error) if error.is_retryable() => Some(error),
                 Err(error @ weft_storage::Error::Limit { .. }) => {
-                    return Err(aside::refused(self.worker.partition, &sealed, error));
+                    return Err(quarantine::refused(self.worker.partition, &sealed, error));
                 }
                 Err(error) => return Err(error.into()),
             };

@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 use std::mem;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
+use weft_runtime::lock;
 
 use super::Caller;
 
@@ -30,7 +31,7 @@ struct Generations {
 
 impl VerifiedTokens {
     pub(super) fn get(&self, token: &str) -> Option<Verified> {
-        let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut generations = lock(&self.0);
         if let Some(found) = generations.young.get(token) {
             return Some(found.clone());
         }
@@ -41,7 +42,7 @@ impl VerifiedTokens {
 
     /// Only for a token whose signature was verified.
     pub(super) fn put(&self, token: &str, verified: Verified) {
-        let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut generations = lock(&self.0);
         generations.put(token.to_owned(), verified);
     }
 }

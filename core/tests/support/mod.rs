@@ -11,8 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use weft_core::partition::aside::Aside;
 use weft_core::partition::ports::{CommandLog as _, EventBus, Stored};
+use weft_core::partition::quarantine::Quarantine;
 use weft_core::partition::quota::{Quota, QuotaLimits};
 use weft_core::partition::worker::Worker;
 use weft_core::{Error, StoreHealth};
@@ -315,7 +315,7 @@ impl World {
         self.engine.gate.send_replace(open);
     }
 
-    fn workers(&self, name: &str) -> impl Fn(Aside) -> Worker<Log> + Send + use<> {
+    fn workers(&self, name: &str) -> impl Fn(Quarantine) -> Worker<Log> + Send + use<> {
         let (owner, health) = (NodeId::new(name).expect("id"), self.health.clone());
         let store = health.watched(self.store.clone());
         let (log, bus) = (self.log.clone(), Arc::new(self.bus.clone()));
@@ -323,7 +323,7 @@ impl World {
         let tick_interval = self.tick_interval;
         let (clock, ahead_ms) = (Arc::clone(&self.clock), Arc::clone(&self.ahead_ms));
         let clock = Arc::new(OwnersClock { clock, ahead_ms });
-        move |aside| Worker {
+        move |quarantine| Worker {
             partition: 0,
             partitions: 1,
             feature_level: FEATURE_LEVEL,
@@ -337,7 +337,7 @@ impl World {
             quota: Arc::clone(&quota),
             groups: Arc::default(),
             rooms_bytes_max: 64 << 20,
-            aside,
+            quarantine,
             tick_interval,
             outside: None,
         }
@@ -348,9 +348,9 @@ impl World {
         let (taken, is_taken) = tokio::sync::oneshot::channel();
         let stop = CancellationToken::new();
         let (worker, until, mut taken) = (self.workers(name), stop.clone(), Some(taken));
-        let work = Aside::run_workers(move |aside| {
+        let work = Quarantine::run_workers(move |quarantine| {
             let taken = taken.take();
-            worker(aside).run(until.clone(), || {
+            worker(quarantine).run(until.clone(), || {
                 taken.map(|taken| taken.send(()));
             })
         });

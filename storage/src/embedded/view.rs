@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use fjall::{Keyspace, Readable};
 use weft_proto::Position;
+use weft_runtime::lock;
 
 use super::cleared::Cleared;
 use super::{files, keys};
@@ -36,7 +37,7 @@ impl Published {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     pub fn view(&self) -> Result<Arc<View>, Error> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use weft_core::partition::aside::Aside;
 use weft_core::partition::ports::EventBus;
+use weft_core::partition::quarantine::Quarantine;
 use weft_core::partition::worker::Worker;
 use weft_core::{Error, StoreHealth};
 use weft_proto::NodeId;
@@ -119,7 +119,7 @@ fn worker(life: &Arc<Life>) -> Worker<SimLog> {
         quota: world.quota(),
         groups: Arc::default(),
         rooms_bytes_max: world.config.rooms_bytes_max,
-        aside: Aside::default(),
+        quarantine: Quarantine::default(),
         tick_interval: Some(weft_core::TICK_INTERVAL),
         outside: None,
     }
