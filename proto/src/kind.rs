@@ -58,6 +58,18 @@ macro_rules! kinds {
                 match self { $(Self::$Kind(it) => it.users(from),)+ }
             }
 
+            /// The users of whose accounts a decision about it has to know.
+            #[must_use]
+            pub fn accounts<'a>(&'a self, from: &'a UserId) -> Vec<&'a UserId> {
+                match self { $(Self::$Kind(it) => it.accounts(from),)+ }
+            }
+
+            /// The seq of the room's entry that it points at, where it does.
+            #[must_use]
+            pub fn points_at(&self) -> Option<u64> {
+                match self { $(Self::$Kind(it) => it.points_at(),)+ }
+            }
+
             /// Reads the JSON form.
             ///
             /// # Errors
@@ -170,6 +182,18 @@ trait EntryKind: Sized {
 
     fn users<'a>(&'a self, from: &'a UserId) -> Vec<&'a UserId> {
         self.user(from).into_iter().collect()
+    }
+
+    /// Who joins has to exist.
+    fn accounts<'a>(&'a self, from: &'a UserId) -> Vec<&'a UserId> {
+        match Self::KIND.membership {
+            Membership::Joins => self.users(from),
+            Membership::Stays | Membership::Leaves => Vec::new(),
+        }
+    }
+
+    fn points_at(&self) -> Option<u64> {
+        None
     }
 }
 

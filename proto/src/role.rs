@@ -2,10 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A member's role.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, prost::Enumeration,
-)]
+/// A member's role. Roles are not ordered: a new one need not be between two others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, prost::Enumeration)]
 #[serde(rename_all = "snake_case")]
 #[repr(i32)]
 pub enum Role {
@@ -15,4 +13,16 @@ pub enum Role {
     Admin = 2,
     /// Also gives and takes roles. A group's creator is its first owner.
     Owner = 3,
+}
+
+impl Role {
+    /// The word on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::Admin => "admin",
+            Self::Owner => "owner",
+        }
+    }
 }

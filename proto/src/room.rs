@@ -32,6 +32,17 @@ pub enum History {
     Joined = 2,
 }
 
+impl History {
+    /// The word on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Joined => "joined",
+        }
+    }
+}
+
 /// The id of a room: a group's name, or two user ids, sorted and joined by `~`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomId(Arc<str>);

@@ -370,7 +370,8 @@ pub struct Rooms {
     pub more: bool,
 }
 
-/// A room as its members see it in a list.
+/// A room as its members see it in a list. Words are for clients: an edge need not know them. (Tags
+/// 7 and 9 are used up.)
 #[derive(Clone, PartialEq, Message)]
 pub struct RoomSummary {
     /// The room.
@@ -391,15 +392,15 @@ pub struct RoomSummary {
     /// How many members.
     #[prost(uint32, tag = "6")]
     pub member_count: u32,
-    /// The caller's own role.
-    #[prost(enumeration = "crate::role::Role", tag = "7")]
-    pub role: i32,
+    /// The word for the caller's own role.
+    #[prost(string, tag = "10")]
+    pub role: String,
     /// It once had more members than `fanout_limit`.
     #[prost(bool, tag = "8")]
     pub large: bool,
-    /// From where on members see it.
-    #[prost(enumeration = "crate::room::History", tag = "9")]
-    pub history: i32,
+    /// The word for from where on members see it.
+    #[prost(string, tag = "11")]
+    pub history: String,
 }
 
 /// Reads one room of the caller.
@@ -451,9 +452,9 @@ pub struct Member {
     /// The user.
     #[prost(string, tag = "1")]
     pub user: String,
-    /// What the user may do.
-    #[prost(enumeration = "crate::role::Role", tag = "2")]
-    pub role: i32,
+    /// The word for the user's role. (Tag 2 is used up.)
+    #[prost(string, tag = "4")]
+    pub role: String,
     /// Seq of the entry by which the user joined.
     #[prost(uint64, tag = "3")]
     pub since_seq: u64,

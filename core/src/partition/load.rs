@@ -1,12 +1,14 @@
 //! Reads what a run of commands needs before it can be planned: one round for resends and heads,
 //! a second one where groups or users are not known yet.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, future, stream};
 use weft_proto::{Entry, Membership, Partition, RoomId, RoomKind, UserId};
+use weft_storage::tables::account::Account;
 use weft_storage::tables::head::Head;
 use weft_storage::tables::member::Member;
 use weft_storage::tables::resend::Resend;
@@ -23,7 +25,7 @@ use super::state::{Answered, Place, ResendKey, State};
 const GROUPS_AT_ONCE: usize = 32;
 /// Member rows read at once.
 const ROWS_PER_SCAN: usize = 256;
-/// Entries of resends read at once: with the largest ones 6 MB.
+/// Entries of resends, or that commands point at, read at once: with the largest ones 6 MB.
 const ENTRIES_AT_ONCE: usize = 16;
 
 /// Brings the commands' rooms into `state`, and looks up the rest. Rooms that are in memory are not
@@ -45,8 +47,10 @@ pub async fn load(
     let accounts = load_accounts(snapshot, named(state, &commands));
     let groups = counts.of(snapshot, joining(&commands), now_ms);
     let members = load_members(snapshot, state, &commands);
-    let ((), accounts, groups) = future::try_join3(members, accounts, groups).await?;
-    Ok(Found { resends, accounts, groups })
+    let entries = load_pointed_at(snapshot, &commands);
+    let ((), accounts, groups, entries) =
+        future::try_join4(members, accounts, groups, entries).await?;
+    Ok(Found { resends, accounts, groups, entries })
 }
 
 /// The rows that hold what the run's client ids got, and of the ids that they come after.
@@ -208,17 +212,34 @@ async fn load_members(
     Ok(())
 }
 
-/// Those users that exist, of all that the commands need to know about.
+/// The accounts of those users that exist, of all that the commands need to know about.
 async fn load_accounts(
     snapshot: &dyn Snapshot,
     wanted: BTreeSet<UserId>,
-) -> Result<HashSet<UserId>, Error> {
+) -> Result<HashMap<UserId, Account>, Error> {
     if wanted.is_empty() {
-        return Ok(HashSet::new());
+        return Ok(HashMap::new());
     }
     let rows = snapshot.get_many(wanted.iter().map(account::key).collect()).await?;
-    let exist = wanted.into_iter().zip(rows).filter(|(_, row)| row.is_some());
-    Ok(exist.map(|(user, _)| user).collect())
+    let exist = wanted.into_iter().zip(rows).filter_map(|(user, row)| Some((user, row?)));
+    exist.map(|(user, row)| Ok((user, Account::decode(&row)?))).collect()
+}
+
+/// The entries that commands point at. Those that are planned and not committed are in memory.
+async fn load_pointed_at(
+    snapshot: &dyn Snapshot,
+    commands: &[&Command],
+) -> Result<HashMap<(RoomId, u64), Arc<Entry>>, Error> {
+    let at = |command: &&Command| Some((command.room.clone(), command.body.points_at()?));
+    let wanted: Vec<_> = commands.iter().filter_map(at).collect();
+    let mut found = HashMap::new();
+    for some in wanted.chunks(ENTRIES_AT_ONCE) {
+        let entries = log::get_many(snapshot, some).await?;
+        for (at, logged) in some.iter().zip(entries) {
+            found.extend(logged.map(|logged| (at.clone(), Arc::new(logged.entry))));
+        }
+    }
+    Ok(found)
 }
 
 /// The users whom the commands put into groups.
@@ -234,8 +255,9 @@ fn joining(commands: &[&Command]) -> BTreeSet<UserId> {
 
 /// The users whose accounts the commands need.
 fn named(state: &State, commands: &[&Command]) -> BTreeSet<UserId> {
-    let mut wanted = joining(commands);
+    let mut wanted: BTreeSet<UserId> = BTreeSet::new();
     for command in commands {
+        wanted.extend(command.body.accounts(&command.sender).into_iter().cloned());
         let is_new = state.rooms.get(&command.room).is_none_or(|room| room.head.seq == 0);
         if is_new {
             wanted.extend(command.room.direct_users().into_iter().flat_map(|(a, b)| [a, b]));
@@ -246,7 +268,6 @@ fn named(state: &State, commands: &[&Command]) -> BTreeSet<UserId> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use async_trait::async_trait;
@@ -254,6 +275,7 @@ mod tests {
     use weft_proto::{Body, ClientId, Role};
     use weft_storage::engine::Pair;
     use weft_storage::memory::Memory;
+    use weft_storage::tables::layout::FEATURE_LEVEL;
     use weft_storage::{Batch, Store};
 
     use super::*;
@@ -323,7 +345,7 @@ mod tests {
         };
         let run: Vec<Incoming> = (0..GROUPS).map(incoming).collect();
         let snapshot = Far(store.snapshot().await.expect("snapshot"));
-        let (mut state, counts) = (State::new(usize::MAX), GroupCounts::default());
+        let (mut state, counts) = (State::new(usize::MAX, FEATURE_LEVEL), GroupCounts::default());
         let began = Instant::now();
         load(&snapshot, &mut state, 0, &run, (&counts, 1)).await.expect("loaded");
         assert!(began.elapsed() < 15 * WAY, "{:?}", began.elapsed());

@@ -28,6 +28,7 @@ pub mod quarantine;
 pub mod quota;
 mod relay;
 pub mod retention;
+pub mod rights;
 pub mod rooms;
 pub mod rules;
 pub mod sabotage;

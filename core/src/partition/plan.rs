@@ -1,13 +1,15 @@
 //! Plans one commit: commands in, operations, answers and events out. No clock, no IO, no chance:
 //! all of that is handed in, so the same input always gives the same bytes.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use weft_nats::{Answer, MadeBy, ReplyTo};
 use weft_proto::frame::Ack;
 use weft_proto::limits::{CLIENT_ID_AGE_MS_MAX, CLIENT_ID_AHEAD_MS_MAX};
 use weft_proto::{ApiError, Body, ClientId, Entry, ErrorCode, Partition, RoomId, RoomKind, UserId};
+use weft_storage::tables::account::Account;
 use weft_storage::tables::applied::Applied;
 use weft_storage::tables::journal::{Journal, JournalEntry};
 use weft_storage::tables::minute::{self, Minute};
@@ -20,7 +22,7 @@ use weft_storage::{Batch, BatchId};
 use super::command::{Command, Incoming, hour_of};
 use super::quota::{Cost, Quota};
 use super::rooms::{Members, Room};
-use super::rules::{self, Change};
+use super::rules::{self, Change, Known};
 use super::sabotage::{self, Rule};
 use super::state::{Answered, Place, PlanNo, ResendKey, State};
 use crate::metrics;
@@ -41,8 +43,10 @@ const RESEND_HOURS: u32 = 25;
 pub struct Found {
     /// What client ids got before.
     pub resends: HashMap<ResendKey, Answered>,
-    /// Those users that exist, of all that a command needs to know about.
-    pub accounts: HashSet<UserId>,
+    /// The accounts of those users that exist, of all that a command needs to know about.
+    pub accounts: HashMap<UserId, Account>,
+    /// The entries that commands point at, as far as they are committed.
+    pub entries: HashMap<(RoomId, u64), Arc<Entry>>,
     /// In how many groups those are whom a command puts into one, about.
     pub groups: HashMap<UserId, usize>,
 }
@@ -51,7 +55,7 @@ pub struct Found {
 #[derive(Clone, PartialEq, Debug)]
 pub struct PlannedEntry {
     /// The entry.
-    pub entry: Entry,
+    pub entry: Arc<Entry>,
     /// Its place.
     pub place: Place,
     /// The place of the room's entry before it.
@@ -244,12 +248,19 @@ impl Plan {
         self.may_ask(quota, (&sender, cost), own_id, times)?;
         let room = state.rooms.get(&id).ok_or_else(not_loaded)?;
         let seq = room.head.seq + 1;
-        let change = rules::decide(&id, room, seq, &sender, &body, &found.accounts)?;
+        rules::may_take(body.kind(), state.feature_level)?;
+        let pointed_at = body.points_at().map(|seq| (id.clone(), seq));
+        let pointed_at = pointed_at.and_then(|at| state.planned(&at).or(found.entries.get(&at)));
+        let known = Known { accounts: &found.accounts, pointed_at: pointed_at.map(|it| &**it) };
+        let change = rules::decide(&id, room, seq, &sender, &body, known)?;
         rules::may_join(&change, room, &found.groups)?;
         let written = state.rooms.change(&id, |room| {
             self.write(&id, room, change, (sender, given_id, body), times.now_ms);
             (room.head.ordinal, room.head.time_ms)
         });
+        if let Some(planned) = self.entries.last() {
+            state.remember_entry(self.no, Arc::clone(&planned.entry));
+        }
         let (ordinal, time_ms) = written.unzip();
         if let (Some(key), Some(row)) = (key, row) {
             self.batch.set(row, Resend { seq, content_hash }.encode());
@@ -308,7 +319,8 @@ impl Plan {
         let place = Place::In(self.no, order);
         let place_before = std::mem::replace(&mut room.place, place);
         self.rooms.insert(id.clone());
-        let planned = PlannedEntry { entry, place, place_before, concerned: change.concerned };
+        let (entry, concerned) = (Arc::new(entry), change.concerned);
+        let planned = PlannedEntry { entry, place, place_before, concerned };
         let row = journal_entry(&planned);
         self.journal_bytes += row.size_bytes();
         self.journal.push(row);

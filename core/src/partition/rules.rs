@@ -1,13 +1,15 @@
 //! What a room takes from whom: pure decisions about one command.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use weft_proto::kind::{Add, ChangeRole, Create, Leave, Remove, Rename};
 use weft_proto::limits::{FANOUT_LIMIT, GROUP_MEMBERS_MAX, GROUPS_PER_USER_MAX};
-use weft_proto::{ApiError, Body, ErrorCode, Role, RoomId, UserId};
+use weft_proto::{ApiError, Body, Entry, ErrorCode, Kind, Role, RoomId, UserId};
+use weft_storage::tables::account::Account;
 use weft_storage::tables::head::Head;
 use weft_storage::tables::member::Member;
 
+use super::rights::{self, Action};
 use super::rooms::{Members, Room};
 
 /// What an allowed command changes beside adding its entry.
@@ -27,8 +29,29 @@ fn no(code: ErrorCode, message: &str) -> ApiError {
     ApiError::new(code, message)
 }
 
-/// Decides about a command. `seq` is the entry's; `accounts` holds those users that exist, of all
-/// that the command needs to know about.
+/// What a decision may look at beside the room.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// Those users that exist, of [`Body::accounts`] and the users of a new direct room.
+    pub accounts: &'a HashMap<UserId, Account>,
+    /// The entry that the body points at ([`Body::points_at`]), which may be planned and not yet
+    /// committed. `None`: it points at none, or there is none.
+    pub pointed_at: Option<&'a Entry>,
+}
+
+/// A store takes entries of those kinds that all its cores know.
+///
+/// # Errors
+/// [`ErrorCode::UnknownType`].
+pub fn may_take(kind: &Kind, feature_level: u32) -> Result<(), ApiError> {
+    if kind.level <= feature_level {
+        return Ok(());
+    }
+    let message = format!("the service does not take the kind {} yet", kind.word);
+    Err(ApiError::new(ErrorCode::UnknownType, message))
+}
+
+/// Decides about a command. `seq` is the entry's.
 ///
 /// # Errors
 /// The refusal.
@@ -38,12 +61,12 @@ pub fn decide(
     seq: u64,
     sender: &UserId,
     body: &Body,
-    accounts: &HashSet<UserId>,
+    known: Known<'_>,
 ) -> Result<Change, ApiError> {
     match id.direct_users() {
-        Some(users) => decide_direct(&users, &room.head, sender, body, accounts),
-        None if matches!(body, Body::Create(_)) => create(&room.head, sender, body, accounts),
-        None => decide_group(room, seq, sender, body, accounts),
+        Some(users) => decide_direct(&users, &room.head, sender, body, known),
+        None if matches!(body, Body::Create(_)) => create(&room.head, sender, body, known),
+        None => decide_group(room, seq, sender, body, known),
     }
 }
 
@@ -52,7 +75,7 @@ fn decide_direct(
     head: &Head,
     sender: &UserId,
     body: &Body,
-    accounts: &HashSet<UserId>,
+    known: Known<'_>,
 ) -> Result<Change, ApiError> {
     if sender != a && sender != b {
         return Err(no(ErrorCode::NotMember, "a direct room belongs to its two users"));
@@ -61,8 +84,8 @@ fn decide_direct(
         return Err(no(ErrorCode::BadRequest, "a direct room takes messages only"));
     }
     if head.seq == 0 {
-        known(a, accounts)?;
-        known(b, accounts)?;
+        exists(a, known)?;
+        exists(b, known)?;
     }
     let mut concerned = vec![a.clone()];
     if a != b {
@@ -71,22 +94,17 @@ fn decide_direct(
     Ok(Change { concerned, ..Change::default() })
 }
 
-fn create(
-    head: &Head,
-    sender: &UserId,
-    body: &Body,
-    accounts: &HashSet<UserId>,
-) -> Result<Change, ApiError> {
+fn create(head: &Head, sender: &UserId, body: &Body, known: Known<'_>) -> Result<Change, ApiError> {
     let Body::Create(Create { title, members, history }) = body else {
         return Ok(Change::default());
     };
     if head.seq != 0 {
         return Err(no(ErrorCode::RoomExists, "the room's id is taken"));
     }
-    known(sender, accounts)?;
+    exists(sender, known)?;
     let mut rows = vec![(sender.clone(), Member::joined(Role::Owner, 1))];
     for user in members.iter().filter(|user| *user != sender) {
-        known(user, accounts)?;
+        exists(user, known)?;
         rows.push((user.clone(), Member::joined(Role::Member, 1)));
     }
     Ok(Change {
@@ -102,7 +120,7 @@ fn decide_group(
     seq: u64,
     sender: &UserId,
     body: &Body,
-    accounts: &HashSet<UserId>,
+    known: Known<'_>,
 ) -> Result<Change, ApiError> {
     if room.head.seq == 0 {
         return Err(no(ErrorCode::NoSuchRoom, "there is no such room"));
@@ -112,12 +130,16 @@ fn decide_group(
         .role(sender)
         .ok_or_else(|| no(ErrorCode::NotMember, "the sender is not a member of the room"))?;
     match body {
-        Body::Text(_) | Body::Create(_) => Ok(Change::default()),
+        // `decide` has sent a `create` elsewhere.
+        Body::Text(_) | Body::Create(_) => {
+            rights::check(role, Action::Write)?;
+            Ok(Change::default())
+        }
         Body::Rename(Rename { title }) => {
-            at_least(role, Role::Admin)?;
+            rights::check(role, Action::Rename)?;
             Ok(Change { title: Some(title.clone()), ..Change::default() })
         }
-        Body::Add(Add { user, role: given }) => add(room, seq, role, user, *given, accounts),
+        Body::Add(Add { user, role: given }) => add(room, seq, role, user, *given, known),
         Body::Remove(Remove { user }) => remove(room, seq, sender, role, user),
         Body::Leave(Leave {}) => leave(room, seq, sender, role),
         Body::ChangeRole(ChangeRole { user, role: given }) => change_role(room, role, user, *given),
@@ -130,13 +152,10 @@ fn add(
     role: Role,
     user: &UserId,
     given: Role,
-    accounts: &HashSet<UserId>,
+    known: Known<'_>,
 ) -> Result<Change, ApiError> {
-    at_least(role, Role::Admin)?;
-    if given > role {
-        return Err(no(ErrorCode::Forbidden, "nobody gives a higher role than their own"));
-    }
-    known(user, accounts)?;
+    rights::check(role, Action::Add(given))?;
+    exists(user, known)?;
     if room.members.role(user).is_some() {
         return Err(no(ErrorCode::AlreadyMember, "the user is a member already"));
     }
@@ -156,15 +175,15 @@ fn remove(
     if sender == user {
         return Err(no(ErrorCode::BadRequest, "to go oneself, send leave"));
     }
-    at_least(role, Role::Admin)?;
+    // Who may remove nobody is told that, whoever the other one is.
+    rights::check(role, Action::Remove(Role::Member))?;
     let (member, target) = target(&room.members, user)?;
-    if role != Role::Owner && target >= role {
-        return Err(no(ErrorCode::Forbidden, "an admin removes only those with a lower role"));
-    }
+    rights::check(role, Action::Remove(target))?;
     Ok(one(user, member.left(seq)))
 }
 
 fn leave(room: &Room, seq: u64, sender: &UserId, role: Role) -> Result<Change, ApiError> {
+    rights::check(role, Action::Leave)?;
     if role == Role::Owner && room.head.owner_count == 1 && room.head.member_count > 1 {
         return Err(no(ErrorCode::Forbidden, "the last owner makes somebody else owner first"));
     }
@@ -173,7 +192,7 @@ fn leave(room: &Room, seq: u64, sender: &UserId, role: Role) -> Result<Change, A
 }
 
 fn change_role(room: &Room, role: Role, user: &UserId, given: Role) -> Result<Change, ApiError> {
-    at_least(role, Role::Owner)?;
+    rights::check(role, Action::ChangeRole)?;
     let (member, current) = target(&room.members, user)?;
     if current == Role::Owner && given != Role::Owner && room.head.owner_count == 1 {
         return Err(no(ErrorCode::Forbidden, "the last owner stays one"));
@@ -196,16 +215,8 @@ fn target<'a>(members: &'a Members, user: &UserId) -> Result<(&'a Member, Role),
         .ok_or_else(|| no(ErrorCode::NotMember, "the user is not a member of the room"))
 }
 
-fn at_least(role: Role, needed: Role) -> Result<(), ApiError> {
-    if role >= needed {
-        return Ok(());
-    }
-    let needed = if needed == Role::Owner { "an owner" } else { "an owner or admin" };
-    Err(no(ErrorCode::Forbidden, &format!("only {needed} may do that")))
-}
-
-fn known(user: &UserId, accounts: &HashSet<UserId>) -> Result<(), ApiError> {
-    if accounts.contains(user) {
+fn exists(user: &UserId, known: Known<'_>) -> Result<(), ApiError> {
+    if known.accounts.contains_key(user) {
         return Ok(());
     }
     Err(no(ErrorCode::NoSuchUser, &format!("there is no user {user}")))
@@ -263,4 +274,17 @@ pub fn concerned(entry: &weft_proto::Entry) -> Vec<UserId> {
         return if a == b { vec![a] } else { vec![a, b] };
     }
     entry.body.users(&entry.from).into_iter().cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_waits_for_its_feature_level() {
+        let body = Body::message("x".into()).expect("text");
+        let later = Kind { level: 7, ..*body.kind() };
+        assert!(may_take(&later, 7).is_ok());
+        assert_eq!(may_take(&later, 6).expect_err("early").code, ErrorCode::UnknownType);
+    }
 }

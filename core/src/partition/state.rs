@@ -3,8 +3,9 @@
 //! is dropped whole when a commit is rejected.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 
-use weft_proto::{ClientId, Position, RoomId, UserId};
+use weft_proto::{ClientId, Entry, Position, RoomId, UserId};
 
 use super::rooms::Rooms;
 
@@ -44,20 +45,28 @@ pub struct State {
     pub rooms: Rooms,
     /// Commits up to this one were done when the last lookup began.
     pub settled: PlanNo,
+    /// The store's feature level, as of the taking: a change of it fails the next commit's guard.
+    pub feature_level: u32,
     recent: HashMap<ResendKey, Answered>,
     recent_order: VecDeque<(PlanNo, ResendKey)>,
+    /// By room and seq, as [`recent`](Self::recent): what a lookup may not have seen.
+    planned: HashMap<(RoomId, u64), Arc<Entry>>,
+    planned_order: VecDeque<(PlanNo, (RoomId, u64))>,
     positions: BTreeMap<PlanNo, Position>,
 }
 
 impl State {
     /// Nothing yet. `rooms_bytes_max`: what rooms in memory may take, about.
     #[must_use]
-    pub fn new(rooms_bytes_max: usize) -> Self {
+    pub fn new(rooms_bytes_max: usize, feature_level: u32) -> Self {
         Self {
             rooms: Rooms::new(rooms_bytes_max),
             settled: 0,
+            feature_level,
             recent: HashMap::new(),
             recent_order: VecDeque::new(),
+            planned: HashMap::new(),
+            planned_order: VecDeque::new(),
             positions: BTreeMap::new(),
         }
     }
@@ -74,6 +83,19 @@ impl State {
         self.recent_order.push_back((no, key));
     }
 
+    /// An entry of a commit that lookups may not have seen.
+    #[must_use]
+    pub fn planned(&self, at: &(RoomId, u64)) -> Option<&Arc<Entry>> {
+        self.planned.get(at)
+    }
+
+    /// Remembers an entry that this commit writes.
+    pub fn remember_entry(&mut self, no: PlanNo, entry: Arc<Entry>) {
+        let at = (entry.room.clone(), entry.seq);
+        self.planned_order.push_back((no, at.clone()));
+        self.planned.insert(at, entry);
+    }
+
     /// Called as a lookup begins, when every earlier one was planned: what is committed by now is
     /// seen by it and by all later ones, so it need not be remembered; and rooms that no open
     /// commit writes can be read again.
@@ -81,6 +103,11 @@ impl State {
         while self.recent_order.front().is_some_and(|(no, _)| *no <= settled) {
             if let Some((_, key)) = self.recent_order.pop_front() {
                 self.recent.remove(&key);
+            }
+        }
+        while self.planned_order.front().is_some_and(|(no, _)| *no <= settled) {
+            if let Some((_, at)) = self.planned_order.pop_front() {
+                self.planned.remove(&at);
             }
         }
         self.settled = settled;
@@ -117,5 +144,39 @@ impl State {
                 self.positions.get(&no).map(|position| position.with_order(order))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weft_proto::Body;
+
+    use super::*;
+
+    #[test]
+    fn an_entry_is_found_until_a_lookup_began_after_its_commit() {
+        let mut state = State::new(usize::MAX, 1);
+        let room = RoomId::new("team").expect("id");
+        for (no, seq) in [(1, 1), (1, 2), (2, 3)] {
+            let entry = Entry {
+                room: room.clone(),
+                seq,
+                ordinal: seq,
+                from: UserId::new("alice").expect("id"),
+                client_id: None,
+                time_ms: 1,
+                body: Body::message(format!("{seq}")).expect("text"),
+            };
+            state.remember_entry(no, Arc::new(entry));
+        }
+        let found = |state: &State| {
+            let is_planned = |seq: &u64| state.planned(&(room.clone(), *seq)).is_some();
+            (1..=3).filter(is_planned).collect::<Vec<_>>()
+        };
+        assert_eq!(found(&state), [1, 2, 3]);
+        state.forget_settled(1);
+        assert_eq!(found(&state), [3]);
+        state.forget_settled(2);
+        assert!(found(&state).is_empty());
     }
 }

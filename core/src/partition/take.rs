@@ -36,6 +36,8 @@ pub struct Taken {
     pub minute: Minute,
     /// The store's id.
     pub store_id: u64,
+    /// The store's feature level.
+    pub feature_level: u32,
     /// What the log lacks up to here is skipped.
     pub holes_through: u64,
 }
@@ -66,7 +68,7 @@ pub async fn take(
         layout_row.ok_or_else(|| Error::Layout("the store has no layout row".into()))?;
     let layout = Layout::decode(&layout_row)?;
     layout.check(known_level)?;
-    let Layout { partitions: count, store_id, .. } = layout;
+    let Layout { partitions: count, store_id, feature_level, .. } = layout;
     if u32::from(partition) >= count {
         return Err(Error::Layout(format!("the store has {count} partitions, not {partition}")));
     }
@@ -86,7 +88,8 @@ pub async fn take(
     batch.set(applied::key(partition), applied.encode());
     match store.commit(batch).await? {
         Outcome::Committed(_) => {
-            Ok(Taken { applied, layout_row, minute, store_id, holes_through: 0 })
+            let holes_through = 0;
+            Ok(Taken { applied, layout_row, minute, store_id, feature_level, holes_through })
         }
         Outcome::Rejected { .. } => Err(Error::Lost(partition)),
     }

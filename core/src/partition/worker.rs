@@ -139,7 +139,7 @@ impl<L: CommandLog> Worker<L> {
         let row = loss::leave_behind(&self.log, &self.store, partition, row, id).await?;
         let row =
             open_log(&mut self.log, &self.store, row, partition, &mut self.new_batch_id).await?;
-        let Taken { applied, layout_row, minute, store_id, holes_through } = row;
+        let Taken { applied, layout_row, minute, store_id, feature_level, holes_through } = row;
         let clocks = Clocks::new(Arc::clone(&self.clock));
         clocks.look(&self.log).await?;
         warn_of_floor(partition, applied.floor_hour, &clocks);
@@ -157,7 +157,7 @@ impl<L: CommandLog> Worker<L> {
             plan: Plan::new(1, (self.new_batch_id)(), partition, applied.floor_hour),
             guards: Guards { applied, layout_row, minute },
             holes_through,
-            state: State::new(self.rooms_bytes_max),
+            state: State::new(self.rooms_bytes_max, feature_level),
             waiting: VecDeque::new(),
             underway: None,
             settled: 0,

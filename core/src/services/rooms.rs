@@ -122,9 +122,9 @@ fn summary(room: &RoomId, head: Head, role: Role) -> svc::RoomSummary {
         ordinal: head.ordinal,
         time_ms: head.time_ms,
         member_count,
-        role: role.into(),
+        role: role.as_str().to_owned(),
         large: head.large,
-        history: history.into(),
+        history: history.as_str().to_owned(),
     }
 }
 
@@ -175,7 +175,7 @@ async fn group_members(
 }
 
 fn proto_member(user: &UserId, role: Role, since_seq: u64) -> svc::Member {
-    svc::Member { user: user.to_string(), role: role.into(), since_seq }
+    svc::Member { user: user.to_string(), role: role.as_str().to_owned(), since_seq }
 }
 
 pub(super) fn broken(room: &RoomId) -> weft_storage::Error {

@@ -10,6 +10,7 @@ mod healing;
 mod http;
 mod logins;
 mod members;
+mod next_version;
 mod outage;
 mod sends;
 mod sessions;

@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::client_id::ClientId;
 use crate::error::ApiError;
 use crate::presence::{Choice, Presence};
-use crate::role::Role;
-use crate::room::{History, RoomId};
+use crate::room::RoomId;
 use crate::svc;
 
 /// What the server says: every frame but entries, acks and errors that come ready made from core.
@@ -135,11 +134,11 @@ pub struct Room {
     /// How many members.
     pub member_count: u32,
     /// The caller's own role.
-    pub role: Role,
+    pub role: String,
     /// Too many members for inboxes.
     pub large: bool,
     /// From where on members see it.
-    pub history: History,
+    pub history: String,
 }
 
 /// A member in a list.
@@ -147,8 +146,8 @@ pub struct Room {
 pub struct Member {
     /// The user.
     pub user: String,
-    /// What the user may do.
-    pub role: Role,
+    /// The user's role.
+    pub role: String,
     /// Seq of the entry by which the user joined.
     pub since: u64,
 }
@@ -159,8 +158,8 @@ impl From<svc::RoomSummary> for Room {
             RoomId::new(&summary.room).map_or(crate::RoomKind::Group, |room| room.kind());
         Self {
             room_kind,
-            role: Role::try_from(summary.role).unwrap_or(Role::Member),
-            history: History::try_from(summary.history).unwrap_or_default(),
+            role: summary.role,
+            history: summary.history,
             room: summary.room,
             title: summary.title,
             seq: summary.seq,
@@ -174,11 +173,7 @@ impl From<svc::RoomSummary> for Room {
 
 impl From<svc::Member> for Member {
     fn from(member: svc::Member) -> Self {
-        Self {
-            role: Role::try_from(member.role).unwrap_or(Role::Member),
-            user: member.user,
-            since: member.since_seq,
-        }
+        Self { role: member.role, user: member.user, since: member.since_seq }
     }
 }
 

@@ -76,7 +76,7 @@ impl Account {
     /// # Errors
     /// [`Error::Corrupt`].
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        record::decode("account", bytes)
+        record::decode_whole("account", bytes)
     }
 }
 

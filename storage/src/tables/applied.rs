@@ -75,19 +75,11 @@ impl Applied {
         record::encode(self).into()
     }
 
-    /// Reads the stored form.
+    /// Reads the stored form, and nothing less than all of it: owners rewrite it.
     ///
     /// # Errors
     /// [`Error::Corrupt`].
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        record::decode("applied", bytes)
-    }
-
-    /// As [`decode`](Self::decode), and refuses what this Weft knows only a part of.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`].
-    pub fn decode_whole(bytes: &[u8]) -> Result<Self, Error> {
         record::decode_whole("applied", bytes)
     }
 }

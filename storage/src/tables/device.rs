@@ -79,6 +79,6 @@ impl Device {
     /// # Errors
     /// [`Error::Corrupt`].
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        record::decode("device", bytes)
+        record::decode_whole("device", bytes)
     }
 }

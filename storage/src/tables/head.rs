@@ -63,7 +63,7 @@ pub fn put(batch: &mut Batch, room: &RoomId, order: u16, head: &Head) {
 /// [`Error::Corrupt`].
 pub fn decode(bytes: &[u8]) -> Result<(Position, Head), Error> {
     let (position, rest) = split(bytes)?;
-    Ok((position, record::decode("head", rest)?))
+    Ok((position, record::decode_whole("head", rest)?))
 }
 
 fn split(bytes: &[u8]) -> Result<(Position, &[u8]), Error> {

@@ -8,7 +8,7 @@ use weft_proto::{History, Role, RoomId, UserId, word};
 
 use super::Tag;
 use super::key::{Key, KeyReader};
-use super::record::{self, decode_whole};
+use super::record;
 use crate::engine::Snapshot;
 use crate::error::Error;
 
@@ -71,11 +71,7 @@ pub async fn all(snapshot: &dyn Snapshot, room: &RoomId) -> Result<Vec<(UserId, 
         let rows = snapshot.scan(range_after(room, after), ROWS_PER_SCAN, false).await?;
         let is_last = rows.len() < ROWS_PER_SCAN;
         for (key, value) in rows {
-            let member: Member = decode_whole("member", &value)?;
-            if member.role != 0 && member.role().is_none() {
-                return Err(Error::Corrupt("member: a role that this Weft does not know".into()));
-            }
-            members.push((user(&key)?, member));
+            members.push((user(&key)?, Member::decode(&value)?));
         }
         if is_last {
             return Ok(members);
@@ -108,7 +104,8 @@ impl Member {
         Self { role: role.into(), ..self.clone() }
     }
 
-    /// What the user may do; `None`: not a member any more.
+    /// The user's role; `None`: not a member any more. A role that this Weft does not know is
+    /// refused by [`decode`](Self::decode).
     #[must_use]
     pub fn role(&self) -> Option<Role> {
         Role::try_from(self.role).ok()
@@ -130,11 +127,55 @@ impl Member {
         record::encode(self).into()
     }
 
-    /// Reads the stored form.
+    /// Reads the stored form, and nothing less than all of it: an unknown role is not "no member".
     ///
     /// # Errors
     /// [`Error::Corrupt`].
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        record::decode("member", bytes)
+        let member: Self = record::decode_whole("member", bytes)?;
+        if member.role != 0 && member.role().is_none() {
+            return Err(Error::Corrupt("member: a role that this Weft does not know".into()));
+        }
+        Ok(member)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::super::head::{self, Head};
+    use super::*;
+    use crate::batch::POSITION_BYTES;
+    use crate::tables::account::Account;
+    use crate::tables::applied::Applied;
+    use crate::tables::device::Device;
+
+    /// A record of the version after this one: field 99, a text.
+    fn newer(row: &[u8]) -> Vec<u8> {
+        [row, &[0x9a, 0x06, 0x01, b'x']].concat()
+    }
+
+    #[test]
+    fn an_unknown_role_is_not_no_member() {
+        let row = Member { role: 9, since_seq: 1, until_seq: 0 };
+        let error = Member::decode(&row.encode()).expect_err("unknown").to_string();
+        assert!(error.contains("a role that this Weft does not know"), "{error}");
+        assert!(Member::decode(&Member::new(None, 1, 4).encode()).expect("row").role().is_none());
+    }
+
+    #[test]
+    fn who_rewrites_a_row_reads_all_of_it_or_nothing() {
+        let member = Member::joined(Role::Owner, 1).encode();
+        assert!(Member::decode(&member).is_ok() && Member::decode(&newer(&member)).is_err());
+        let account = Account { display_name: "A".into(), ..Account::default() }.encode();
+        assert!(Account::decode(&account).is_ok() && Account::decode(&newer(&account)).is_err());
+        let device = Device::default().encode();
+        assert!(Device::decode(&device).is_ok() && Device::decode(&newer(&device)).is_err());
+        let applied = Applied { epoch: 4, ..Applied::default() }.encode();
+        assert!(Applied::decode(&applied).is_ok() && Applied::decode(&newer(&applied)).is_err());
+        let head = Head { seq: 7, ..Head::default() }.encode_to_vec();
+        let head = [&[0; POSITION_BYTES][..], &[1], &head].concat();
+        assert!(head::decode(&head).is_ok() && head::decode(&newer(&head)).is_err());
     }
 }

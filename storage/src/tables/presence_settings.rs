@@ -26,7 +26,7 @@ pub fn encode(settings: &PresenceSettings) -> Bytes {
 /// # Errors
 /// [`Error::Corrupt`].
 pub fn decode(bytes: &[u8]) -> Result<PresenceSettings, Error> {
-    record::decode("presence settings", bytes)
+    record::decode_whole("presence settings", bytes)
 }
 
 impl Table for PresenceSettings {

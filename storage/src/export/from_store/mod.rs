@@ -134,9 +134,8 @@ async fn partitions_of(snapshot: &dyn Snapshot) -> Result<Begin, crate::Error> {
         Partition::try_from(layout.partitions).map_err(|_| corrupt("too many partitions"))?;
     let rows = snapshot.get_many((0..count).map(applied::key).collect()).await?;
     // Nobody has taken a partition that has no row.
-    let read = |row: Option<bytes::Bytes>| {
-        row.map_or(Ok(Applied::default()), |row| Applied::decode_whole(&row))
-    };
+    let read =
+        |row: Option<bytes::Bytes>| row.map_or(Ok(Applied::default()), |row| Applied::decode(&row));
     let applied = rows.into_iter().map(read).collect::<Result<_, _>>()?;
     Ok(Begin { layout, applied })
 }

@@ -1,0 +1,78 @@
+//! What a group's member may do: the one table.
+
+use weft_proto::{ApiError, ErrorCode, Role};
+
+/// What a member may want to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Say something.
+    Write,
+    /// Leave the group.
+    Leave,
+    /// Give the group another title.
+    Rename,
+    /// Add a user as this.
+    Add(Role),
+    /// Remove a member who is this.
+    Remove(Role),
+    /// Give a member another role.
+    ChangeRole,
+}
+
+/// True where a member with this role may do it.
+#[must_use]
+pub fn may(role: Role, action: Action) -> bool {
+    use Role::{Admin, Member, Owner};
+    match (action, role) {
+        (Action::Write | Action::Leave, Member | Admin | Owner)
+        | (Action::Rename, Admin | Owner)
+        | (Action::Add(Member | Admin), Admin | Owner)
+        | (Action::Add(Owner), Owner)
+        | (Action::Remove(Member), Admin | Owner)
+        | (Action::Remove(Admin | Owner), Owner)
+        | (Action::ChangeRole, Owner) => true,
+        (Action::Rename | Action::ChangeRole | Action::Add(_) | Action::Remove(_), _) => false,
+    }
+}
+
+/// Refuses what a member with this role may not do.
+///
+/// # Errors
+/// [`ErrorCode::Forbidden`].
+pub fn check(role: Role, action: Action) -> Result<(), ApiError> {
+    if may(role, action) {
+        return Ok(());
+    }
+    let message = match action {
+        Action::Write | Action::Leave => "only a member may do that",
+        Action::Rename => "only an owner or admin may do that",
+        Action::Add(_) => "only an owner or admin adds a user, and not with a role above their own",
+        Action::Remove(_) => "only an owner removes anyone, and an admin those with a lower role",
+        Action::ChangeRole => "only an owner may do that",
+    };
+    Err(ApiError::new(ErrorCode::Forbidden, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table of docs/protocol.md, section 5.
+    #[test]
+    fn each_role_may_do_what_the_protocol_says() {
+        use Role::{Admin, Member, Owner};
+        let all = [Member, Admin, Owner];
+        let who = |action| all.into_iter().filter(|role| may(*role, action)).collect::<Vec<_>>();
+        for action in [Action::Write, Action::Leave] {
+            assert_eq!(who(action), all);
+        }
+        for action in [Action::Rename, Action::Add(Member), Action::Add(Admin)] {
+            assert_eq!(who(action), [Admin, Owner], "{action:?}");
+        }
+        assert_eq!(who(Action::Remove(Member)), [Admin, Owner]);
+        for action in [Action::Add(Owner), Action::Remove(Admin), Action::Remove(Owner)] {
+            assert_eq!(who(action), [Owner], "{action:?}");
+        }
+        assert_eq!(who(Action::ChangeRole), [Owner]);
+    }
+}
