@@ -12,6 +12,8 @@ mod holes;
 mod loss;
 #[path = "partition/next_version.rs"]
 mod next_version;
+#[path = "partition/notes.rs"]
+mod notes;
 #[path = "partition/poison.rs"]
 mod poison;
 mod support;

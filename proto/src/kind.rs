@@ -21,6 +21,7 @@ use crate::json::{read_object, text_of};
 mod add;
 mod create;
 mod leave;
+mod note;
 mod remove;
 mod rename;
 mod role;
@@ -120,6 +121,7 @@ kinds! {
     Remove in remove,
     Leave in leave,
     ChangeRole in role,
+    Note in note,
 }
 
 /// What everybody has to know of a kind.
