@@ -12,8 +12,6 @@ mod holes;
 mod loss;
 #[path = "partition/next_version.rs"]
 mod next_version;
-#[path = "partition/notes.rs"]
-mod notes;
 #[path = "partition/poison.rs"]
 mod poison;
 mod support;

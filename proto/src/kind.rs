@@ -21,7 +21,6 @@ use crate::json::{read_object, text_of};
 mod add;
 mod create;
 mod leave;
-mod note;
 mod remove;
 mod rename;
 mod role;
@@ -121,7 +120,6 @@ kinds! {
     Remove in remove,
     Leave in leave,
     ChangeRole in role,
-    Note in note,
 }
 
 /// What everybody has to know of a kind.

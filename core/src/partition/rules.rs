@@ -142,7 +142,6 @@ fn decide_group(
         Body::Add(Add { user, role: given }) => add(room, seq, role, user, *given, known),
         Body::Remove(Remove { user }) => remove(room, seq, sender, role, user),
         Body::Leave(Leave {}) => leave(room, seq, sender, role),
-        Body::Note(_) => note(sender, known),
         Body::ChangeRole(ChangeRole { user, role: given }) => change_role(room, role, user, *given),
     }
 }
@@ -181,17 +180,6 @@ fn remove(
     let (member, target) = target(&room.members, user)?;
     rights::check(role, Action::Remove(target))?;
     Ok(one(user, member.left(seq)))
-}
-
-/// People put notes on entries that are there.
-fn note(sender: &UserId, known: Known<'_>) -> Result<Change, ApiError> {
-    if known.pointed_at.is_none() {
-        return Err(no(ErrorCode::NotFound, "there is no such entry"));
-    }
-    if known.accounts.get(sender).is_some_and(|account| account.is_bot) {
-        return Err(no(ErrorCode::Forbidden, "notes are of people"));
-    }
-    Ok(Change::default())
 }
 
 fn leave(room: &Room, seq: u64, sender: &UserId, role: Role) -> Result<Change, ApiError> {

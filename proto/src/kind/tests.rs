@@ -54,12 +54,6 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
             r#""kind":"remove","user":"bob""#,
             0x0bef63b1a72b846f,
         ),
-        (
-            Body::Note(Note { on: 3, text: "x".into() }),
-            "30086a050803120178",
-            r#""kind":"note","on":3,"text":"x""#,
-            0xe3502783333bdfb0,
-        ),
         (Body::Leave(Leave {}), "3006", r#""kind":"leave""#, 0xd23c81e7e023a8ca),
         (
             Body::ChangeRole(ChangeRole { user: bob(), role: Role::Owner }),
