@@ -227,8 +227,8 @@ async fn what_this_weft_does_not_know_of_a_store_is_not_left_behind_in_silence()
         let exported = export::export(&store, Vec::new(), 0, &mut |_| {}).await;
         exported.expect_err("refused").to_string()
     };
-    let error = refused(Bytes::from_static(b"\x22user"), Bytes::new()).await;
-    assert!(error.contains("0x22"), "{error}");
+    let error = refused(Bytes::from_static(b"\x2fuser"), Bytes::new()).await;
+    assert!(error.contains("0x2f"), "{error}");
     let user = weft_proto::UserId::new("alice").expect("id");
     let key = weft_storage::tables::account::key(&user);
     // Version 1, then a field 15 of three bytes.

@@ -7,13 +7,14 @@ use rand::{RngExt as _, SeedableRng as _};
 use weft_proto::kind::{Add, ChangeRole, Create, Leave, Remove, Rename, Text};
 use weft_proto::presence::{Choice, PresenceSettings};
 use weft_proto::{
-    Body, ClientId, DeviceId, Entry, History, Partition, Role, RoomId, RoomKind, UserId,
+    Body, ClientId, DeviceId, Entry, History, Partition, Position, Role, RoomId, RoomKind, UserId,
     partition_of,
 };
 use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::applied::{self, Applied};
 use weft_storage::tables::dead_letter::{self, DeadLetter};
 use weft_storage::tables::device::{self, Device};
+use weft_storage::tables::inbox;
 use weft_storage::tables::journal::{self, Journal, JournalEntry};
 use weft_storage::tables::last_active;
 use weft_storage::tables::layout::{self, Layout};
@@ -90,6 +91,7 @@ impl Content {
             batch.set(signing_key::key(&format!("Key-{n}")), row.encode());
         }
         for user in self.users.clone() {
+            inbox::trim(&mut batch, &user, None, Position::MIN);
             let is_bot = self.rng.random_bool(0.2);
             let row = Account {
                 password_hash: if is_bot { String::new() } else { "$argon2id$…".into() },

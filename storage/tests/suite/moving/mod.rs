@@ -34,6 +34,7 @@ mod tag {
     pub const LOG: u8 = 0x10;
     pub const HEAD: u8 = 0x11;
     pub const INBOX: u8 = 0x20;
+    pub const INBOX_TRIMMED: u8 = 0x22;
 }
 
 /// Exports a store.
@@ -80,7 +81,7 @@ pub async fn rows(store: &Store) -> BTreeMap<Bytes, Bytes> {
     let mut kept = BTreeMap::new();
     for (key, value) in rows {
         let value = match (key[0], key.last()) {
-            (tag::INBOX | tag::MINUTE, _) => continue,
+            (tag::INBOX | tag::INBOX_TRIMMED | tag::MINUTE, _) => continue,
             (tag::LAYOUT, _) => {
                 let row = Layout::decode(&value).expect("layout");
                 assert!(row.epoch > 0);
