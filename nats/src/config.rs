@@ -199,7 +199,16 @@ fn watch_publish(bucket: &str) -> Vec<String> {
 
 fn edge_publish() -> Vec<String> {
     // The server checks the mapped subject.
-    let mut list = words(&["weft.p.*.*.*", "weft.svc.*.*", "_INBOX_edge.>"]);
+    // Each service alone: the journal names every room and user, and is not for edges.
+    let mut list = words(&[
+        "weft.p.*.*.*",
+        "weft.svc.accounts.*",
+        "weft.svc.log.*",
+        "weft.svc.rooms.*",
+        "weft.svc.status.*",
+        "weft.svc.presence.*",
+        "_INBOX_edge.>",
+    ]);
     list.extend(membership_publish("edge"));
     list.push(format!("$KV.{PRESENCE_BUCKET}.*.*"));
     list

@@ -1,4 +1,4 @@
-//! Names of users, devices and nodes. Every one of them is also a valid NATS subject token.
+//! Names of users, devices, nodes and followers. Every one of them is also a valid NATS subject token.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -96,6 +96,10 @@ id_type!(
 id_type!(
     /// A running process of Weft.
     NodeId, is_token, "node", "A-Z, a-z, 0-9, _ and -"
+);
+id_type!(
+    /// Who follows the journal, whichever process does it.
+    FollowerId, is_token, "follower", "A-Z, a-z, 0-9, _ and -"
 );
 
 #[cfg(test)]

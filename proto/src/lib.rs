@@ -42,7 +42,7 @@ pub use entry::Entry;
 pub use error::{ApiError, ErrorCode};
 pub use event::EventHead;
 pub use hidden::Hidden;
-pub use ids::{DeviceId, NodeId, UserId};
+pub use ids::{DeviceId, FollowerId, NodeId, UserId};
 pub use kind::{Body, Kind, Membership};
 pub use partition::{Partition, partition_of};
 pub use position::{Cursor, Position, StoreId};

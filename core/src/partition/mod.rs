@@ -34,6 +34,7 @@ pub mod rules;
 pub mod sabotage;
 pub mod state;
 pub mod take;
+pub mod trimming;
 mod unheard;
 pub mod watch;
 pub mod worker;

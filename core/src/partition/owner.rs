@@ -371,6 +371,7 @@ async fn own(
         rooms_bytes_max: (ROOMS_BYTES_MAX / usize::from(owners.partitions)).max(ROOMS_BYTES_MIN),
         quarantine,
         tick_interval: owners.tick_interval,
+        journal_age: owners.retention.journal,
     };
     let taken = || {
         tell.taken.send_modify(|taken| {

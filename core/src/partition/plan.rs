@@ -25,6 +25,7 @@ use super::rooms::{Members, Room};
 use super::rules::{self, Change, Known};
 use super::sabotage::{self, Rule};
 use super::state::{Answered, Place, PlanNo, ResendKey, State};
+use super::trimming::PIECE_COMMITS;
 use crate::metrics;
 
 /// A plan with so many bytes takes nothing more. One entry more (400 kB of text, 100 inbox
@@ -128,6 +129,9 @@ pub struct Closing {
     /// Every message of another system that came before this is deleted: its command does not come
     /// again. Unix milliseconds, by the clock that the made ids carry.
     pub relayed_before_ms: u64,
+    /// Journal rows up to this commit number may be deleted. One piece of them is, as far as they are
+    /// published.
+    pub journal_trimmable: u64,
 }
 
 impl Plan {
@@ -371,6 +375,11 @@ impl Plan {
             self.batch.set(journal::key(self.partition, commit_no), journal.encode());
         }
         self.raise_stored_floor(&mut applied, closing);
+        let trimmable = closing.journal_trimmable.min(applied.published_up_to);
+        let up_to = trimmable.min(applied.trimmed_up_to.saturating_add(PIECE_COMMITS));
+        if up_to > applied.trimmed_up_to {
+            journal::trim(&mut self.batch, self.partition, &mut applied, up_to);
+        }
         let minute = guards.minute.max(minute::of_ms(closing.now_ms));
         if minute > guards.minute {
             minute::put(&mut self.batch, self.partition, minute, &applied);

@@ -45,6 +45,8 @@ pub struct Retention {
     pub dead_letters: Duration,
     /// Logins after their last use.
     pub logins: Duration,
+    /// The journal; the partition's owner deletes it.
+    pub journal: Duration,
     /// When commits were made: longer than what is trimmed by that.
     pub minutes: Duration,
 }
@@ -52,7 +54,13 @@ pub struct Retention {
 impl Default for Retention {
     fn default() -> Self {
         let days = |days: u64| Duration::from_millis(days * DAY_MS);
-        Self { inboxes: days(30), dead_letters: days(30), logins: days(90), minutes: days(90) }
+        Self {
+            inboxes: days(30),
+            dead_letters: days(30),
+            logins: days(90),
+            journal: days(30),
+            minutes: days(90),
+        }
     }
 }
 

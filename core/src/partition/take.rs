@@ -1,7 +1,6 @@
 //! Taking a partition: a commit that raises its epoch, so that whoever owned it before commits
 //! nothing more. Only then is the log looked at.
 
-use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +9,7 @@ use tracing::{error, warn};
 use weft_nats::{LogInfo, Trimmed};
 use weft_proto::{Partition, RoomId};
 use weft_storage::tables::applied::{self, Applied};
-use weft_storage::tables::journal::{self, Journal};
+use weft_storage::tables::journal::{self, Commits, Journal};
 use weft_storage::tables::layout::{self, Layout};
 use weft_storage::tables::log;
 use weft_storage::tables::minute::{self, Minute};
@@ -100,19 +99,7 @@ pub async fn take(
 /// # Errors
 /// Those of the store.
 pub async fn read_row(store: &Store, partition: Partition) -> Result<Applied, weft_storage::Error> {
-    read_row_of(&*store.snapshot().await?, partition).await
-}
-
-/// The partition's row in a snapshot.
-///
-/// # Errors
-/// Those of the store.
-pub async fn read_row_of(
-    snapshot: &dyn Snapshot,
-    partition: Partition,
-) -> Result<Applied, weft_storage::Error> {
-    let row = snapshot.get(applied::key(partition)).await?;
-    row.as_deref().map(Applied::decode).transpose().map(Option::unwrap_or_default)
+    applied::read(&*store.snapshot().await?, partition).await
 }
 
 /// Opens the log behind what is applied, after the taking. A log that ends before that has lost its
@@ -311,15 +298,15 @@ pub async fn unpublished(
     after: u64,
     through: u64,
 ) -> Result<Page, Error> {
-    let mut range: Range<Bytes> = journal::range_after(partition, after);
-    range.end = journal::range_after(partition, through).start;
-    let rows = snapshot.scan(range, ROWS_PER_SCAN, false).await?;
-    let is_last = rows.len() < ROWS_PER_SCAN;
+    // Only what is published is deleted.
+    let behind = || weft_storage::Error::Corrupt("a journal without what is not published".into());
+    let page = journal::follow(snapshot, partition, after, ROWS_PER_SCAN).await?;
+    let Commits { rows, is_last } = page.ok_or_else(behind)?;
     let mut acts = Vec::with_capacity(rows.len());
-    for (key, value) in rows {
-        let (commit_no, row) = (journal::commit_no(&key)?, Journal::decode(&value)?);
-        acts.push(act_of_row(snapshot, partition, commit_no, &row).await?);
+    for (commit_no, row) in rows.iter().filter(|(commit_no, _)| *commit_no <= through) {
+        acts.push(act_of_row(snapshot, partition, *commit_no, row).await?);
     }
+    let is_last = is_last || acts.len() < rows.len();
     Ok(Page { acts, is_last })
 }
 

@@ -40,10 +40,11 @@ use weft_nats::{LogInfo, Trimmed};
 use weft_proto::{Partition, Tick};
 use weft_runtime::metrics::GaugeHandle;
 use weft_storage::Store;
+use weft_storage::tables::applied;
 
 use super::clocks::Clocks;
 use super::ports::{CommandLog, EventBus};
-use super::take::read_row_of;
+use super::trimming;
 use crate::error::Error;
 use crate::metrics;
 use crate::store_health::StoreHealth;
@@ -70,6 +71,7 @@ pub(super) struct Reading {
     waits: AtomicBool,
     applied_more: Notify,
     outside_since_ms: AtomicU64,
+    journal_trimmable: AtomicU64,
 }
 
 impl Reading {
@@ -82,6 +84,7 @@ impl Reading {
             waits: false.into(),
             applied_more: Notify::new(),
             outside_since_ms: 0.into(),
+            journal_trimmable: 0.into(),
         })
     }
 
@@ -133,6 +136,11 @@ impl Reading {
         self.outside_since_ms.store(unix_ms, Ordering::SeqCst);
     }
 
+    /// Journal rows up to this commit number are old enough to be deleted.
+    pub(super) fn journal_trimmable(&self) -> u64 {
+        self.journal_trimmable.load(Ordering::SeqCst)
+    }
+
     /// The loop waits for the log: neither the store nor a full plan holds it up.
     pub(super) fn set_waits(&self, waits: bool) {
         self.waits.store(waits, Ordering::SeqCst);
@@ -171,6 +179,8 @@ pub(super) struct Watch<L> {
     pub(super) bus: Arc<dyn EventBus>,
     /// `None`: no ticks.
     pub(super) tick_interval: Option<Duration>,
+    /// How long the journal is kept.
+    pub(super) journal_age: Duration,
     pub(super) reading: Arc<Reading>,
     pub(super) findings: mpsc::Sender<Finding>,
 }
@@ -181,6 +191,8 @@ struct Seen {
     tick_number: u64,
     trimmed: u64,
     trim_failed_at: Option<Instant>,
+    /// When it was looked how much of the journal is old.
+    aged_at: Option<Instant>,
     /// The loop waits behind this sequence for what the log has, since then.
     waiting: Option<(u64, Instant)>,
 }
@@ -244,6 +256,14 @@ impl<L: CommandLog> Watch<L> {
                 warn!(partition = self.partition, %error, "the ingest log can't be trimmed");
             }
         }
+        let is_due = seen.aged_at.is_none_or(|at| at.elapsed() >= trimming::LOOK_PAUSE);
+        if is_due && self.health.trouble().is_none() {
+            seen.aged_at = Some(Instant::now());
+            let (now_ms, age) = (self.clocks.now_ms(), self.journal_age);
+            let snapshot = self.store.snapshot().await?;
+            let up_to = trimming::journal(&*snapshot, self.partition, now_ms, age).await?;
+            self.reading.journal_trimmable.store(up_to, Ordering::SeqCst);
+        }
         Ok(stalled)
     }
 
@@ -293,7 +313,7 @@ impl<L: CommandLog> Watch<L> {
     async fn place(&self) -> Result<Option<Place>, Error> {
         let read = async {
             let snapshot = self.store.snapshot().await?;
-            let row = read_row_of(&*snapshot, self.partition).await?;
+            let row = applied::read(&*snapshot, self.partition).await?;
             Ok::<_, weft_storage::Error>((row, snapshot.read_version().0.to_vec()))
         };
         let is_in_trouble = self.health.trouble().is_some();

@@ -33,6 +33,7 @@ use super::relay;
 use super::sabotage::{self, Rule};
 use super::state::State;
 use super::take::{Taken, open_log, reopen_log, take};
+use super::trimming::PIECE_PAUSE;
 use super::unheard::Unheard;
 use super::watch::{Finding, Reading, Watch};
 use crate::error::Error;
@@ -82,6 +83,8 @@ pub struct Worker<L> {
     pub quarantine: Quarantine,
     /// Between two ticks; `None`: none.
     pub tick_interval: Option<Duration>,
+    /// How long the journal is kept.
+    pub journal_age: Duration,
     /// What other systems send; `None`: none do.
     pub outside: Option<Box<dyn Outside>>,
 }
@@ -112,6 +115,8 @@ struct Owned<L> {
     reading: Arc<Reading>,
     findings: mpsc::Receiver<Finding>,
     agreement: Agreement,
+    /// When a piece of the journal was last deleted.
+    journal_trimmed_at: Option<Instant>,
 }
 
 impl<L: CommandLog> Worker<L> {
@@ -166,6 +171,7 @@ impl<L: CommandLog> Worker<L> {
             reading,
             findings,
             agreement: Agreement::new(partition, clocks),
+            journal_trimmed_at: None,
             worker: self,
         };
         // The loop first: it ends the others with it.
@@ -194,6 +200,7 @@ impl<L: CommandLog> Worker<L> {
             clocks: clocks.clone(),
             bus: Arc::clone(&self.bus),
             tick_interval: self.tick_interval,
+            journal_age: self.journal_age,
             reading: Arc::clone(reading),
             findings: found,
         }
@@ -298,8 +305,12 @@ impl<L: CommandLog> Owned<L> {
             published: self.publisher.published(),
             now_ms: self.worker.clock.now_ms(),
             relayed_before_ms: self.reading.outside_since_ms(),
+            journal_trimmable: self.journal_trimmable(),
         };
         let mut sealed = plan.seal(&self.state, &self.guards, closing);
+        if sealed.applied.trimmed_up_to > self.guards.applied.trimmed_up_to {
+            self.journal_trimmed_at = Some(Instant::now());
+        }
         self.plan.raise_floor(sealed.applied.floor_hour);
         if sabotage::is_out(Rule::AnswersAfterCommit) {
             self.publisher.answer_now(std::mem::take(&mut sealed.answers));
@@ -307,6 +318,12 @@ impl<L: CommandLog> Owned<L> {
         let (store, batch) = (self.worker.store.clone(), sealed.batch.clone());
         let outcome = Box::pin(async move { store.commit(batch).await });
         self.underway = Some(Underway { sealed, since: Instant::now(), outcome });
+    }
+
+    /// Up to which commit number the journal may be deleted now.
+    fn journal_trimmable(&self) -> u64 {
+        let rests = self.journal_trimmed_at.is_some_and(|at| at.elapsed() < PIECE_PAUSE);
+        if rests { 0 } else { self.reading.journal_trimmable() }
     }
 
     /// Takes what the log has ready, and plans it.
@@ -482,7 +499,8 @@ impl<L: CommandLog> Owned<L> {
         let is_idle = self.underway.is_none() && self.plan.is_empty();
         let applied = &self.guards.applied;
         let is_behind = self.publisher.published() > applied.published_up_to
-            || self.reading.trimmable() < applied.stream_seq;
+            || self.reading.trimmable() < applied.stream_seq
+            || self.journal_trimmable().min(applied.published_up_to) > applied.trimmed_up_to;
         if is_idle && is_behind {
             self.commit();
         }

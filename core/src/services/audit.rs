@@ -6,13 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::ops::Range;
 
-use bytes::Bytes;
-use weft_proto::{ErrorCode, Partition, RoomId, StoreId, svc};
-use weft_storage::tables::applied::{self, Applied};
+use weft_proto::{Partition, RoomId, StoreId, svc};
+use weft_storage::tables::applied;
 use weft_storage::tables::head;
-use weft_storage::tables::journal::{self, Journal, JournalEntry};
+use weft_storage::tables::journal::{self, Commits, JournalEntry};
 use weft_storage::{Error, Snapshot};
 
 use super::Context;
@@ -44,12 +42,9 @@ impl Context {
     /// alone, and is for edges: no user's token goes with it.
     ///
     /// # Errors
-    /// [`ErrorCode::BadRequest`] for a partition that the store does not have, or the store's.
+    /// [`BadRequest`](weft_proto::ErrorCode::BadRequest) for a partition that the store does not have, or the store's.
     pub async fn audit(&self, request: svc::Audit) -> Result<svc::AuditPage, Failure> {
-        let partition = Partition::try_from(request.partition).ok();
-        let partition = partition.filter(|_| request.partition < self.partitions);
-        let partition =
-            partition.ok_or_else(|| Failure::new(ErrorCode::BadRequest, "no such partition"))?;
+        let partition = self.partition(request.partition)?;
         let snapshot = self.store.snapshot().await?;
         let limit = AuditLimit::default();
         Ok(audit(&*snapshot, self.store_id, partition, request.since, limit).await?)
@@ -75,8 +70,7 @@ pub async fn audit(
     since: Option<u64>,
     limit: AuditLimit,
 ) -> Result<svc::AuditPage, Error> {
-    let row = snapshot.get(applied::key(partition)).await?;
-    let row = row.as_deref().map(Applied::decode).transpose()?.unwrap_or_default();
+    let row = applied::read(snapshot, partition).await?;
     let mut page = svc::AuditPage {
         store: store.0.to_be_bytes().to_vec(),
         through: row.last_commit_no(),
@@ -84,19 +78,27 @@ pub async fn audit(
         ..svc::AuditPage::default()
     };
     let Some(since) = since else { return Ok(page) };
-    if since > page.through {
-        // The store went back, or is another one.
-        page.unknown = true;
-        return Ok(page);
-    }
-    // The journal is not trimmed yet. Once it is, a `since` below what it keeps is `unknown` too,
-    // here: else what was trimmed would count as "nothing changed".
     let mut changes = Changes::default();
-    if let Some(through) = changes.read(snapshot, partition, since, limit).await? {
-        (page.through, page.more) = (through, true);
+    match changes.read(snapshot, partition, since, limit).await? {
+        Reach::Newest => {}
+        Reach::Through(through) => (page.through, page.more) = (through, true),
+        Reach::Unknown => {
+            page.unknown = true;
+            return Ok(page);
+        }
     }
     page.rooms = changes.with_heads(snapshot).await?;
     Ok(page)
+}
+
+/// How far a page goes.
+enum Reach {
+    /// To the newest commit.
+    Newest,
+    /// To this one: a limit was reached.
+    Through(u64),
+    /// Nowhere: the journal is deleted there, the store went back, or is another one.
+    Unknown,
 }
 
 /// Rooms with an entry among the rows that were read: whom such entries concern, each user with the
@@ -110,30 +112,28 @@ struct Changes {
 }
 
 impl Changes {
-    /// Reads rows after `since` to their end, or until a limit is reached: then the last row's
-    /// number is the answer.
+    /// Reads commits after `since`, to their end or until a limit is reached.
     async fn read(
         &mut self,
         snapshot: &dyn Snapshot,
         partition: Partition,
         since: u64,
         limit: AuditLimit,
-    ) -> Result<Option<u64>, Error> {
-        let mut range: Range<Bytes> = journal::range_after(partition, since);
+    ) -> Result<Reach, Error> {
+        let mut after = since;
         loop {
-            let rows = snapshot.scan(range.clone(), ROWS_AT_ONCE, false).await?;
-            let is_last = rows.len() < ROWS_AT_ONCE;
-            for (key, value) in rows {
-                let commit_no = journal::commit_no(&key)?;
+            let page = journal::follow(snapshot, partition, after, ROWS_AT_ONCE).await?;
+            let Some(Commits { rows, is_last }) = page else { return Ok(Reach::Unknown) };
+            for (commit_no, row) in rows {
                 self.rows += 1;
-                Journal::decode(&value)?.entries.into_iter().for_each(|entry| self.add(entry));
+                row.entries.into_iter().for_each(|entry| self.add(entry));
                 if self.is_full(limit) {
-                    return Ok(Some(commit_no));
+                    return Ok(Reach::Through(commit_no));
                 }
-                range.start = journal::range_after(partition, commit_no).start;
+                after = commit_no;
             }
             if is_last {
-                return Ok(None);
+                return Ok(Reach::Newest);
             }
         }
     }

@@ -22,6 +22,7 @@
 //! | `rooms`, `read`, `sync` | room lists; a part of a log; everything since a cursor |
 //! | `contacts` | whom a user may see |
 //! | `audit` | what changed in a partition |
+//! | `journal` | all commits of a partition, and who follows them |
 //! | `status` | what users chose to be seen as, and when they were last seen |
 //! | `serve` | the methods on NATS |
 
@@ -31,6 +32,7 @@ pub mod audit;
 mod callers;
 mod contacts;
 mod failure;
+mod journal;
 pub mod layout;
 mod logins;
 mod page;

@@ -61,6 +61,7 @@ pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> 
     served.add_large::<svc::Sync, _, _>(pages, |c, m| async move { c.sync(m).await }).await?;
     let audits = (AUDITS_MAX, AUDIT_HELD_BYTES);
     served.add_large::<svc::Audit, _, _>(audits, |c, m| async move { c.audit(m).await }).await?;
+    add_journal(&mut served).await?;
     add_contacts(&mut served).await?;
     add_status(&mut served).await?;
     // The server knows of all of them, before anybody hears that this node is there.
@@ -114,6 +115,22 @@ async fn tell(edges: &Bus, ended: Ended) -> svc::Empty {
         }
     }
     svc::Empty {}
+}
+
+async fn add_journal(served: &mut Served) -> Result<(), Error> {
+    let pages = (PAGES_MAX, PAGE_HELD_BYTES);
+    served
+        .add_large::<svc::ReadJournal, _, _>(pages, |c, m| async move { c.journal_read(m).await })
+        .await?;
+    served
+        .add::<svc::FollowJournal, _, _>(
+            WRITES_MAX,
+            |c, m| async move { c.journal_follow(m).await },
+        )
+        .await?;
+    served
+        .add::<svc::MoveFollower, _, _>(WRITES_MAX, |c, m| async move { c.journal_move(m).await })
+        .await
 }
 
 async fn add_contacts(served: &mut Served) -> Result<(), Error> {

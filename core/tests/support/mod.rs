@@ -242,6 +242,7 @@ pub struct World {
     pub ahead_ms: Arc<AtomicI64>,
     pub quota: QuotaLimits,
     pub tick_interval: Option<Duration>,
+    pub journal_age: Duration,
     next_token: std::sync::atomic::AtomicU64,
 }
 
@@ -289,6 +290,7 @@ impl World {
             ahead_ms: Arc::default(),
             quota: QuotaLimits { rate_per_s: 1_000_000, burst: 1_000_000 },
             tick_interval: Some(weft_core::TICK_INTERVAL),
+            journal_age: Duration::from_secs(30 * 86_400),
             next_token: 1.into(),
         }
     }
@@ -320,7 +322,7 @@ impl World {
         let store = health.watched(self.store.clone());
         let (log, bus) = (self.log.clone(), Arc::new(self.bus.clone()));
         let quota = Arc::new(Quota::new(self.quota));
-        let tick_interval = self.tick_interval;
+        let (tick_interval, journal_age) = (self.tick_interval, self.journal_age);
         let (clock, ahead_ms) = (Arc::clone(&self.clock), Arc::clone(&self.ahead_ms));
         let clock = Arc::new(OwnersClock { clock, ahead_ms });
         move |quarantine| Worker {
@@ -339,6 +341,7 @@ impl World {
             rooms_bytes_max: 64 << 20,
             quarantine,
             tick_interval,
+            journal_age,
             outside: None,
         }
     }

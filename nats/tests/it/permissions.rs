@@ -83,6 +83,8 @@ const SUBJECTS: [(&str, &[&str]); 7] = [
             "weft.svc.accounts.keys",
             "weft.svc.rooms.list",
             "weft.svc.log.audit",
+            "weft.svc.journal.read",
+            "weft.svc.journal.move",
             "weft.svc.status.load",
             "weft.svc.presence.get",
             "weft.svc.*.*",

@@ -100,7 +100,7 @@ fn lines_of_partitions() {
     row::<Applied>(
         1,
         Applied { stream_seq: 9, published_up_to: 8, epoch: 3, commit_no: Some(7), ..applied },
-        r#"{"type":"applied","key":1,"row":{"stream_seq":9,"owner":"","epoch":3,"batch_id":"","published_up_to":8,"floor_hour":0,"loss_accepted":false,"commit_no":7}}"#,
+        r#"{"type":"applied","key":1,"row":{"stream_seq":9,"owner":"","epoch":3,"batch_id":"","published_up_to":8,"floor_hour":0,"loss_accepted":false,"commit_no":7,"trimmed_up_to":0}}"#,
     );
     let (users, kind, from) = (vec!["bob".into()], "add".into(), "alice".into());
     let entry = JournalEntry { room: "team".into(), seq: 2, users, kind, from };

@@ -8,6 +8,7 @@ use weft_proto::Partition;
 use super::key::Key;
 use super::table::Table;
 use super::{Tag, hex, record};
+use crate::engine::Snapshot;
 use crate::error::Error;
 
 /// A partition's progress.
@@ -42,6 +43,19 @@ pub struct Applied {
     /// taken the partition.
     #[prost(uint64, optional, tag = "8")]
     pub commit_no: Option<u64>,
+    /// Journal rows up to this commit number are deleted: who has read less can't be told what it
+    /// misses.
+    #[prost(uint64, tag = "9")]
+    pub trimmed_up_to: u64,
+}
+
+/// The partition's row in a snapshot; where nobody has taken it yet, an empty one.
+///
+/// # Errors
+/// Those of the snapshot, or [`Error::Corrupt`].
+pub async fn read(snapshot: &dyn Snapshot, partition: Partition) -> Result<Applied, Error> {
+    let row = snapshot.get(key(partition)).await?;
+    row.as_deref().map(Applied::decode).transpose().map(Option::unwrap_or_default)
 }
 
 /// The row's key.

@@ -7,9 +7,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weft_proto::Partition;
 
+use super::applied::{self, Applied};
 use super::key::{Key, KeyReader};
 use super::table::Table;
 use super::{Tag, record};
+use crate::batch::Batch;
+use crate::engine::Snapshot;
 use crate::error::Error;
 
 /// One commit.
@@ -55,6 +58,13 @@ pub fn key(partition: Partition, commit_no: u64) -> Bytes {
     Key::new(Tag::Journal).u16(partition).u64(commit_no).build()
 }
 
+/// Deletes the partition's rows up to a number, and says so in its row of the same commit.
+pub fn trim(batch: &mut Batch, partition: Partition, applied: &mut Applied, up_to: u64) {
+    let range = range_after(partition, applied.trimmed_up_to);
+    batch.clear_range(range.start, range_after(partition, up_to).start);
+    applied.trimmed_up_to = up_to;
+}
+
 /// All rows of the partition after `commit_no`.
 #[must_use]
 pub fn range_after(partition: Partition, commit_no: u64) -> Range<Bytes> {
@@ -70,6 +80,39 @@ pub fn commit_no(key: &[u8]) -> Result<u64, Error> {
     let mut reader = KeyReader::new(Tag::Journal, key)?;
     reader.array::<2>()?;
     reader.u64()
+}
+
+/// Some commits after a number, in their order.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Commits {
+    /// Their numbers, and what they wrote.
+    pub rows: Vec<(u64, Journal)>,
+    /// The snapshot has no further ones.
+    pub is_last: bool,
+}
+
+/// The commits after number `after` as of the snapshot, at most `rows_max` of them (a row has at most
+/// 100 kB). Whoever follows a partition asks again after the last one's number: from any snapshot that
+/// is not older, since each page looks itself whether rows were deleted.
+///
+/// `None`: what came after `after` can't be told. It was deleted, or the store is behind it.
+///
+/// # Errors
+/// Those of the snapshot, or [`Error::Corrupt`].
+pub async fn follow(
+    snapshot: &dyn Snapshot,
+    partition: Partition,
+    after: u64,
+    rows_max: usize,
+) -> Result<Option<Commits>, Error> {
+    let applied = applied::read(snapshot, partition).await?;
+    if after < applied.trimmed_up_to || after > applied.last_commit_no() {
+        return Ok(None);
+    }
+    let pairs = snapshot.scan(range_after(partition, after), rows_max, false).await?;
+    let read = |(key, value): &(Bytes, Bytes)| Ok((commit_no(key)?, Journal::decode(value)?));
+    let rows = pairs.iter().map(read).collect::<Result<Vec<_>, Error>>()?;
+    Ok(Some(Commits { is_last: rows.len() < rows_max, rows }))
 }
 
 /// An export carries the rows whose events may not be published.

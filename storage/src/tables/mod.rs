@@ -7,6 +7,7 @@
 //! 04 partition, stream seq, part         dead letter a command that was put aside
 //! 05                                     import      how far an unfinished import is
 //! 06 partition, minute                   minute      the first commit of a minute
+//! 07 partition, follower                 follower    how far others have read the journal
 //! 10 room, seq, part                     log         an entry with its position
 //! 11 room                                head        a room's last entry, and what the room is
 //! 12 room, user                          member      a user's role in a room
@@ -34,6 +35,7 @@ pub mod account;
 pub mod applied;
 pub mod dead_letter;
 pub mod device;
+pub mod follower;
 pub mod head;
 pub mod hex;
 pub mod import;
@@ -74,6 +76,7 @@ pub enum Tag {
     DeadLetter = 0x04,
     Import = 0x05,
     Minute = 0x06,
+    Follower = 0x07,
     Log = 0x10,
     Head = 0x11,
     Member = 0x12,
@@ -117,6 +120,7 @@ impl Tag {
             Self::DeadLetter => Rows(&Of::<dead_letter::DeadLetter>::NEW),
             Self::Import => Not("import", "a store with it is not exported"),
             Self::Minute => Not("minute", "it names positions, which an import makes new"),
+            Self::Follower => Not("follower", "what it would read next is not carried"),
             Self::Log => Rooms("entry"),
             Self::Head => Rooms("room"),
             Self::Member => Rooms("member"),

@@ -75,6 +75,10 @@ pub struct CoreLimits {
     /// After how many days without use a device's login is removed.
     #[arg(long, env = "WEFT_LOGIN_DAYS", default_value_t = 90, value_parser = clap::value_parser!(u16).range(30..=3_650))]
     pub login_days: u16,
+    /// For how many days it is kept which commit wrote which entries (the journal): for whoever has to
+    /// catch up with everything. Entries themselves are not deleted.
+    #[arg(long, env = "WEFT_JOURNAL_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3_650))]
+    pub journal_days: u16,
 }
 
 /// Reads a node's name of the command line. `{hostname}` lets processes that have the same options,
@@ -153,7 +157,9 @@ impl CoreLimits {
             inboxes: days(self.inbox_days),
             dead_letters: days(self.dead_letter_days),
             logins: days(self.login_days),
-            minutes: kept.minutes.max(days(self.inbox_days) * 2),
+            journal: days(self.journal_days),
+            // Followers hold up the journal until it is twice as old.
+            minutes: kept.minutes.max(days(self.inbox_days.max(self.journal_days)) * 3),
         }
     }
 

@@ -8,6 +8,9 @@ use weft_storage::{Batch, Outcome, Store};
 
 use super::super::testing::{World, code, room};
 use super::*;
+use weft_proto::ErrorCode;
+use weft_storage::tables::applied::Applied;
+use weft_storage::tables::journal::Journal;
 
 const PARTITION: Partition = 2;
 
@@ -115,6 +118,25 @@ async fn a_place_that_the_store_does_not_know_is_said_to_be_unknown() {
     journaled.commit(3, &[("team", 1, &["alice"])]).await;
     let page = journaled.whole(4).await;
     assert_eq!((told(&page), page.through, page.unknown), (vec![], 3, true));
+}
+
+#[tokio::test]
+async fn a_place_whose_journal_is_deleted_is_unknown() {
+    let journaled = Journaled::new();
+    for commit_no in 1..=3 {
+        journaled.commit(commit_no, &[("team", commit_no, &["alice"])]).await;
+    }
+    let snapshot = journaled.store.snapshot().await.expect("snapshot");
+    let mut row = applied::read(&*snapshot, PARTITION).await.expect("row");
+    let mut batch = Batch::new(rand::random());
+    journal::trim(&mut batch, PARTITION, &mut row, 2);
+    batch.set(applied::key(PARTITION), row.encode());
+    journaled.store.commit(batch).await.expect("commit");
+    for since in [0, 1] {
+        let page = journaled.whole(since).await;
+        assert_eq!((told(&page), page.through, page.unknown), (vec![], 3, true), "{since}");
+    }
+    assert_eq!(told(&journaled.whole(2).await), [("team", 3, vec![("alice", 3)])]);
 }
 
 #[tokio::test]

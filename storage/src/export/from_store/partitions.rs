@@ -44,9 +44,10 @@ fn at_least(begin: &Applied, end: Applied) -> Applied {
     Applied { stream_seq, published_up_to: commit_no, commit_no: Some(commit_no), ..end }
 }
 
-/// Nobody owns the partition in a new store.
+/// Nobody owns the partition in a new store, and its journal begins after what is published.
 fn without_owner(row: Applied) -> Applied {
-    Applied { owner: String::new(), batch_id: Vec::new(), ..row }
+    let trimmed_up_to = row.trimmed_up_to.max(row.published_up_to);
+    Applied { owner: String::new(), batch_id: Vec::new(), trimmed_up_to, ..row }
 }
 
 /// The commits whose events may not be published.

@@ -89,7 +89,9 @@ pub async fn rows(store: &Store) -> BTreeMap<Bytes, Bytes> {
             }
             (tag::APPLIED, _) => {
                 let row = Applied::decode(&value).expect("applied");
-                let row = Applied { owner: String::new(), batch_id: Vec::new(), ..row };
+                let trimmed_up_to = row.published_up_to;
+                let row =
+                    Applied { owner: String::new(), batch_id: Vec::new(), trimmed_up_to, ..row };
                 if row == Applied::default() {
                     continue;
                 }

@@ -1,0 +1,234 @@
+//! The journal for other roles: read from any core node, and followed under a name, so that a follower
+//! goes on where it was and the journal is kept for it. docs/ARCHITECTURE.md says how.
+
+use weft_proto::{ApiError, ErrorCode, FollowerId, Partition, svc};
+use weft_storage::tables::applied;
+use weft_storage::tables::follower::{self, Follower};
+use weft_storage::tables::journal::{self, Commits, Journal};
+use weft_storage::{Batch, Outcome};
+
+use super::Context;
+use super::failure::Failure;
+
+/// Journal rows read at once. A row has at most 100 kB, so that with one more scan a page stays below what
+/// NATS takes as one message (2 MB).
+const ROWS_AT_ONCE: usize = 8;
+/// A page with so many commits takes nothing more.
+const PAGE_COMMITS: usize = 512;
+/// A page with so many bytes takes nothing more.
+const PAGE_BYTES: usize = 1_000_000;
+/// How often a follower's row is tried to be written that others write too.
+const ATTEMPTS_MAX: usize = 5;
+
+impl Context {
+    /// A part of a partition's journal.
+    ///
+    /// # Errors
+    /// [`ErrorCode::BadRequest`] for a partition that the store does not have, or the store's.
+    pub async fn journal_read(&self, asked: svc::ReadJournal) -> Result<svc::JournalPage, Failure> {
+        let partition = self.partition(asked.partition)?;
+        let store = self.store_id.0.to_be_bytes().to_vec();
+        let mut page = svc::JournalPage { store, ..svc::JournalPage::default() };
+        let snapshot = self.store.snapshot().await?;
+        let (mut after, mut bytes) = (asked.after, 0);
+        loop {
+            let read = journal::follow(&*snapshot, partition, after, ROWS_AT_ONCE).await?;
+            let Some(Commits { rows, is_last }) = read else {
+                page.expired = true;
+                return Ok(page);
+            };
+            for (commit_no, row) in rows {
+                after = commit_no;
+                bytes += prost::Message::encoded_len(&row);
+                page.commits.push(told(commit_no, row));
+            }
+            page.more = !is_last;
+            if is_last || page.commits.len() >= PAGE_COMMITS || bytes >= PAGE_BYTES {
+                return Ok(page);
+            }
+        }
+    }
+
+    /// Begins to follow a partition under a name.
+    ///
+    /// # Errors
+    /// [`ErrorCode::BadId`], [`ErrorCode::BadRequest`] for a partition or a commit that is not there, or
+    /// the store's.
+    pub async fn journal_follow(
+        &self,
+        asked: svc::FollowJournal,
+    ) -> Result<svc::Following, Failure> {
+        let partition = self.partition(asked.partition)?;
+        self.write_follower(partition, &asked.follower, |newest, row| {
+            if asked.after.is_some_and(|after| after > newest) {
+                return Err(Failure::new(ErrorCode::BadRequest, "there is no such commit"));
+            }
+            let was = row.map(|row| row.commit_no);
+            let commit_no = asked.after.or(was).unwrap_or(newest);
+            Ok(Follower { commit_no, epoch: row.map_or(0, |row| row.epoch) + 1 })
+        })
+        .await
+    }
+
+    /// Moves a follower on.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Conflict`] where another process follows under the name, [`ErrorCode::BadRequest`]
+    /// for a commit that is not there, or the store's.
+    pub async fn journal_move(&self, asked: svc::MoveFollower) -> Result<svc::Following, Failure> {
+        let partition = self.partition(asked.partition)?;
+        self.write_follower(partition, &asked.follower, |newest, row| {
+            let Some(row) = row.filter(|row| row.epoch == asked.epoch) else {
+                let message = "another process follows under this name";
+                return Err(Failure::new(ErrorCode::Conflict, message));
+            };
+            if asked.commit_no > newest {
+                return Err(Failure::new(ErrorCode::BadRequest, "there is no such commit"));
+            }
+            Ok(Follower { commit_no: row.commit_no.max(asked.commit_no), ..row })
+        })
+        .await
+    }
+
+    /// Writes a follower's row, guarded by what it was; `decide` is told the number of the partition's
+    /// newest commit. Where the outcome is not known the caller asks
+    /// again: to move twice is as to move once, and to begin twice raises the epoch once more.
+    async fn write_follower(
+        &self,
+        partition: Partition,
+        name: &str,
+        decide: impl Fn(u64, Option<Follower>) -> Result<Follower, Failure>,
+    ) -> Result<svc::Following, Failure> {
+        let name = FollowerId::new(name)?;
+        let key = follower::key(partition, &name);
+        for _ in 0..ATTEMPTS_MAX {
+            let snapshot = self.store.snapshot().await?;
+            let was = snapshot.get(key.clone()).await?;
+            let row = was.as_deref().map(Follower::decode).transpose()?;
+            let newest = applied::read(&*snapshot, partition).await?.last_commit_no();
+            let Follower { commit_no, epoch } = decide(newest, row)?;
+            let row = Follower { commit_no, epoch }.encode();
+            let mut batch = Batch::new(rand::random());
+            batch.guard(key.clone(), was);
+            batch.set(key.clone(), row);
+            if let Outcome::Committed(_) = self.store.commit(batch).await? {
+                let store = self.store_id.0.to_be_bytes().to_vec();
+                return Ok(svc::Following { store, commit_no, epoch });
+            }
+        }
+        Err(Failure::contended())
+    }
+
+    /// A partition of the store.
+    pub(super) fn partition(&self, number: u32) -> Result<Partition, ApiError> {
+        let partition = Partition::try_from(number).ok().filter(|_| number < self.partitions);
+        partition.ok_or_else(|| ApiError::new(ErrorCode::BadRequest, "no such partition"))
+    }
+}
+
+fn told(commit_no: u64, row: Journal) -> svc::JournalCommit {
+    let entry = |entry: journal::JournalEntry| svc::CommittedEntry {
+        room: entry.room,
+        seq: entry.seq,
+        kind: entry.kind,
+        from: entry.from,
+        users: entry.users,
+    };
+    let entries = row.entries.into_iter().map(entry).collect();
+    svc::JournalCommit { commit_no, stream_seq: row.stream_seq, time_ms: row.time_ms, entries }
+}
+
+#[cfg(test)]
+mod tests {
+    use weft_storage::tables::applied::Applied;
+    use weft_storage::tables::journal::JournalEntry;
+
+    use super::super::testing::{World, code};
+    use super::*;
+
+    const PARTITION: u32 = 3;
+
+    /// A store with so many commits, each of one entry, of which the first ones are deleted.
+    async fn journaled(commits: u64, trimmed_up_to: u64) -> World {
+        let world = World::new().await;
+        let mut batch = Batch::new(rand::random());
+        let partition = PARTITION as Partition;
+        for seq in trimmed_up_to + 1..=commits {
+            let (room, kind, from) = ("team".into(), "sticker".into(), "alice".into());
+            let entry = JournalEntry { room, seq, users: vec!["bob".into()], kind, from };
+            let row = Journal { entries: vec![entry], stream_seq: 2 * seq, time_ms: 7 };
+            batch.set(journal::key(partition, seq), row.encode());
+        }
+        let row = Applied { commit_no: Some(commits), trimmed_up_to, ..Applied::default() };
+        batch.set(applied::key(partition), row.encode());
+        world.context.store.commit(batch).await.expect("commit");
+        world
+    }
+
+    async fn read(world: &World, after: u64) -> svc::JournalPage {
+        let asked = svc::ReadJournal { partition: PARTITION, after };
+        world.context.journal_read(asked).await.expect("a page")
+    }
+
+    #[tokio::test]
+    async fn a_journal_is_read_in_pages_to_its_end() {
+        let world = journaled(1_200, 0).await;
+        let (mut after, mut seqs, mut pages) = (0, Vec::new(), 0);
+        loop {
+            let page = read(&world, after).await;
+            assert!(!page.expired && page.store == world.store_id().0.to_be_bytes());
+            let Some(last) = page.commits.last() else { break };
+            after = last.commit_no;
+            seqs.extend(page.commits.iter().map(|commit| commit.entries[0].seq));
+            pages += 1;
+            if !page.more {
+                break;
+            }
+        }
+        assert_eq!((seqs, pages), ((1..=1_200).collect(), 3));
+        let last = read(&world, 1_199).await.commits.remove(0);
+        assert_eq!((last.commit_no, last.stream_seq, last.time_ms), (1_200, 2_400, 7));
+        let svc::CommittedEntry { kind, from, users, .. } = &last.entries[0];
+        assert_eq!((kind.as_str(), from.as_str(), users.len()), ("sticker", "alice", 1));
+    }
+
+    #[tokio::test]
+    async fn what_is_deleted_and_what_never_was_is_expired() {
+        let world = journaled(9, 4).await;
+        assert_eq!(read(&world, 4).await.commits.len(), 5);
+        assert!(read(&world, 3).await.expired);
+        assert!(read(&world, 10).await.expired);
+        let asked = svc::ReadJournal { partition: 4, after: 0 };
+        assert_eq!(code(world.context.journal_read(asked).await), ErrorCode::BadRequest);
+    }
+
+    #[tokio::test]
+    async fn a_follower_goes_on_where_it_was_and_whoever_was_replaced_moves_nothing() {
+        let world = journaled(9, 0).await;
+        let follow = async |follower: &str, after| {
+            let (follower, partition) = (follower.to_owned(), PARTITION);
+            let asked = svc::FollowJournal { follower, partition, after };
+            world.context.journal_follow(asked).await
+        };
+        let moved = async |epoch, commit_no| {
+            let (follower, partition) = ("search".to_owned(), PARTITION);
+            let asked = svc::MoveFollower { follower, partition, epoch, commit_no };
+            world.context.journal_move(asked).await
+        };
+        let at = |following: svc::Following| (following.commit_no, following.epoch);
+        assert_eq!(code(moved(0, 5).await), ErrorCode::Conflict);
+        assert_eq!(code(follow("a.b", None).await), ErrorCode::BadId);
+        assert_eq!(at(follow("push", None).await.expect("new")), (9, 1));
+        assert_eq!(code(follow("search", Some(10)).await), ErrorCode::BadRequest);
+        assert_eq!(at(follow("search", Some(2)).await.expect("new")), (2, 1));
+        assert_eq!(at(moved(1, 5).await.expect("moved")), (5, 1));
+        assert_eq!(at(moved(1, 3).await.expect("late")), (5, 1));
+        assert_eq!(code(moved(1, 10).await), ErrorCode::BadRequest);
+        assert_eq!(at(follow("search", None).await.expect("again")), (5, 2));
+        assert_eq!(code(moved(1, 6).await), ErrorCode::Conflict);
+        assert_eq!(at(moved(2, 6).await.expect("moved")), (6, 2));
+        let snapshot = world.context.store.snapshot().await.expect("snapshot");
+        let lowest = follower::lowest(&*snapshot, PARTITION as Partition).await;
+        assert_eq!(lowest.expect("scan"), Some(6));
+    }
+}
