@@ -358,6 +358,7 @@ impl Plan {
             }
         }
         let before = &guards.applied;
+        self.assert_in_order(state, before);
         let commit_no = before.last_commit_no() + u64::from(!self.entries.is_empty());
         let mut applied = Applied {
             stream_seq: before.stream_seq.max(self.stream_seq),
@@ -375,11 +376,7 @@ impl Plan {
             self.batch.set(journal::key(self.partition, commit_no), journal.encode());
         }
         self.raise_stored_floor(&mut applied, closing);
-        let trimmable = closing.journal_trimmable.min(applied.published_up_to);
-        let up_to = trimmable.min(applied.trimmed_up_to.saturating_add(PIECE_COMMITS));
-        if up_to > applied.trimmed_up_to {
-            journal::trim(&mut self.batch, self.partition, &mut applied, up_to);
-        }
+        self.trim_journal(&mut applied, closing.journal_trimmable);
         let minute = guards.minute.max(minute::of_ms(closing.now_ms));
         if minute > guards.minute {
             minute::put(&mut self.batch, self.partition, minute, &applied);
@@ -398,6 +395,31 @@ impl Plan {
             answers: self.answers,
             unheard: self.unheard,
             rooms: self.rooms,
+        }
+    }
+
+    /// What the log gave comes after what was applied, and what a room gets has no hole. The heads are
+    /// those of this plan: the next one begins after it is closed.
+    fn assert_in_order(&self, state: &State, before: &Applied) {
+        let (seq, applied) = (self.stream_seq, before.stream_seq);
+        assert!(self.commands == 0 || seq > applied, "command {seq} after {applied} is applied");
+        let mut last: HashMap<&RoomId, u64> = HashMap::new();
+        for PlannedEntry { entry, .. } in &self.entries {
+            let before = last.insert(&entry.room, entry.seq).unwrap_or(entry.seq - 1);
+            assert_eq!(entry.seq, before + 1, "{} would have a hole", entry.room);
+        }
+        for (room, seq) in last {
+            let head = state.rooms.get(room).map(|room| room.head.seq);
+            assert_eq!(head, Some(seq), "the head of {room} is not its last entry");
+        }
+    }
+
+    /// Deletes one piece of the journal, as far as it is published.
+    fn trim_journal(&mut self, applied: &mut Applied, trimmable: u64) {
+        let piece_end = applied.trimmed_up_to.saturating_add(PIECE_COMMITS);
+        let up_to = trimmable.min(applied.published_up_to).min(piece_end);
+        if up_to > applied.trimmed_up_to {
+            journal::trim(&mut self.batch, self.partition, applied, up_to);
         }
     }
 
@@ -497,3 +519,6 @@ fn inbox_users<'a>(id: &RoomId, room: &'a Room, change: &'a Change) -> Vec<&'a U
         _ => change.concerned.iter().collect(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -213,7 +213,8 @@ impl PartitionAudit {
         };
         self.underway = None;
         self.retry_at = None;
-        if page.unknown {
+        // What was audited never falls: a store that says so has lost commits, and can't tell which.
+        if page.unknown || self.audited.is_some_and(|audited| page.through < audited) {
             return Page::Unknown;
         }
         let was_baseline = self.audited.is_none();
@@ -373,6 +374,16 @@ mod tests {
         assert_eq!(audit.due(3, now + SECOND), Some(Some(12)));
         assert_eq!(audit.on_page(3, &page(13, 201), now + SECOND), Page::Rooms);
         assert_eq!(audit.safe(), safe(201));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_audited_never_falls() {
+        let start = Instant::now();
+        let mut audit = audited(start);
+        let now = start + 15 * SECOND;
+        assert_eq!(audit.due(1, now), Some(Some(10)));
+        assert_eq!(audit.on_page(1, &page(9, 200), now), Page::Unknown);
+        assert_eq!(audit.safe(), safe(100));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,0 +1,50 @@
+//! What must never be committed stops the owner.
+
+use super::*;
+
+fn entry(seq: u64) -> PlannedEntry {
+    let id = |name| UserId::new(name).expect("id");
+    let entry = Entry {
+        room: RoomId::new("team").expect("id"),
+        seq,
+        ordinal: seq,
+        from: id("alice"),
+        client_id: None,
+        time_ms: 1,
+        body: Body::message("x".to_owned()).expect("text"),
+    };
+    PlannedEntry { entry, place: Place::Nowhere, place_before: Place::Nowhere, concerned: vec![] }
+}
+
+/// Closes a plan with this command and these entries, where 7 is applied.
+fn seal(stream_seq: u64, seqs: &[u64]) -> Sealed {
+    let mut plan = Plan::new(1, [1; 16], 0, 0);
+    (plan.commands, plan.stream_seq) = (1, stream_seq);
+    plan.entries = seqs.iter().copied().map(entry).collect();
+    let applied = Applied { stream_seq: 7, ..Applied::default() };
+    let guards = Guards { applied, layout_row: Bytes::new(), minute: 0 };
+    plan.seal(&State::new(1 << 20), &guards, Closing::default())
+}
+
+#[test]
+fn a_refusal_alone_moves_what_is_applied() {
+    assert_eq!(seal(8, &[]).applied.stream_seq, 8);
+}
+
+#[test]
+#[should_panic(expected = "command 7 after 7 is applied")]
+fn what_is_applied_is_not_applied_again() {
+    seal(7, &[]);
+}
+
+#[test]
+#[should_panic(expected = "team would have a hole")]
+fn a_room_gets_no_hole() {
+    seal(8, &[3, 5]);
+}
+
+#[test]
+#[should_panic(expected = "the head of team is not its last entry")]
+fn a_head_is_the_last_entry() {
+    seal(8, &[3, 4]);
+}
