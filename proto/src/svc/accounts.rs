@@ -1,0 +1,207 @@
+//! Accounts, logins and profiles (`weft.svc.accounts.…`).
+
+use std::fmt;
+
+use prost::Message;
+
+use super::{Empty, Method};
+
+redacted! {
+    Signup { user }
+    Login { user, device }
+    Refresh {}
+    Tokens { user, device, expires_at_ms }
+    Logout {}
+    ChangePassword {}
+    CheckLogins {}
+    GetProfile { user }
+    SetProfile { display_name, avatar }
+}
+
+/// Makes an account.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub struct Signup {
+    /// The wanted user id.
+    #[prost(string, tag = "1")]
+    pub user: String,
+    /// Its password.
+    #[prost(string, tag = "2")]
+    pub password: String,
+    /// Shown to people; the user id where it is empty.
+    #[prost(string, tag = "3")]
+    pub display_name: String,
+}
+method!(Signup, "accounts", "signup", Profile);
+
+/// What others see of a user.
+#[derive(Clone, PartialEq, Message)]
+pub struct Profile {
+    /// The user id.
+    #[prost(string, tag = "1")]
+    pub user: String,
+    /// Shown to people.
+    #[prost(string, tag = "2")]
+    pub display_name: String,
+    /// A reference to a picture; empty: none.
+    #[prost(string, tag = "3")]
+    pub avatar: String,
+    /// A bot has no password.
+    #[prost(bool, tag = "4")]
+    pub is_bot: bool,
+}
+
+/// Trades a password for tokens.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub struct Login {
+    /// The user id.
+    #[prost(string, tag = "1")]
+    pub user: String,
+    /// The password.
+    #[prost(string, tag = "2")]
+    pub password: String,
+    /// The device, named by the client. A login ends the device's earlier one.
+    #[prost(string, tag = "3")]
+    pub device: String,
+    /// The network that the client comes from, as its edge sees it: an IPv4 address, or the first 64
+    /// bits of an IPv6 address; empty: it does not know. Attempts are counted by it.
+    #[prost(string, tag = "4")]
+    pub network: String,
+}
+method!(Login, "accounts", "login", Tokens);
+
+/// Trades a refresh token for new tokens. The old refresh token is used up.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub struct Refresh {
+    /// From the last [`Tokens`].
+    #[prost(string, tag = "1")]
+    pub refresh_token: String,
+    /// As in [`Login`].
+    #[prost(string, tag = "2")]
+    pub network: String,
+}
+method!(Refresh, "accounts", "refresh", Tokens);
+
+/// What a login gives.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub struct Tokens {
+    /// The user id.
+    #[prost(string, tag = "1")]
+    pub user: String,
+    /// The device.
+    #[prost(string, tag = "2")]
+    pub device: String,
+    /// The access token, a JWT.
+    #[prost(string, tag = "3")]
+    pub token: String,
+    /// When the access token ends, Unix milliseconds.
+    #[prost(uint64, tag = "4")]
+    pub expires_at_ms: u64,
+    /// For the next [`Refresh`].
+    #[prost(string, tag = "5")]
+    pub refresh_token: String,
+}
+
+/// Ends the login of the token's device: its tokens are void.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub struct Logout {
+    /// The access token.
+    #[prost(string, tag = "1")]
+    pub token: String,
+}
+method!(Logout, "accounts", "logout", Empty);
+
+/// Changes the password and ends the logins of all other devices.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub struct ChangePassword {
+    /// The access token.
+    #[prost(string, tag = "1")]
+    pub token: String,
+    /// The old password.
+    #[prost(string, tag = "2")]
+    pub old: String,
+    /// The new password.
+    #[prost(string, tag = "3")]
+    pub new: String,
+}
+method!(ChangePassword, "accounts", "password", Empty);
+
+/// Asks which logins last. Speaks for an edge, which has verified the tokens, not for a user.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub struct CheckLogins {
+    /// Access tokens, at most [`CHECKED_LOGINS_MAX`](crate::limits::CHECKED_LOGINS_MAX).
+    #[prost(string, repeated, tag = "1")]
+    pub tokens: Vec<String>,
+}
+method!(CheckLogins, "accounts", "check", CheckedLogins);
+
+/// Which logins last.
+#[derive(Clone, PartialEq, Message)]
+pub struct CheckedLogins {
+    /// Of each token, in the order of the question. No: the login has ended for good.
+    #[prost(bool, repeated, tag = "1")]
+    pub lasts: Vec<bool>,
+}
+
+/// Reads a profile.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub struct GetProfile {
+    /// The access token.
+    #[prost(string, tag = "1")]
+    pub token: String,
+    /// Whose; empty: one's own.
+    #[prost(string, tag = "2")]
+    pub user: String,
+}
+method!(GetProfile, "accounts", "profile_get", Profile);
+
+/// Changes one's own profile; a missing field stays as it is.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub struct SetProfile {
+    /// The access token.
+    #[prost(string, tag = "1")]
+    pub token: String,
+    /// Shown to people.
+    #[prost(string, optional, tag = "2")]
+    pub display_name: Option<String>,
+    /// A reference to a picture; empty: none.
+    #[prost(string, optional, tag = "3")]
+    pub avatar: Option<String>,
+}
+method!(SetProfile, "accounts", "profile_set", Profile);
+
+/// Asks for the keys that verify access tokens.
+#[derive(Clone, PartialEq, Message)]
+pub struct GetKeys {}
+method!(GetKeys, "accounts", "keys", Keys);
+
+/// The keys that verify access tokens.
+#[derive(Clone, PartialEq, Message)]
+pub struct Keys {
+    /// Newest first.
+    #[prost(message, repeated, tag = "1")]
+    pub keys: Vec<VerifyKey>,
+    /// How many partitions the store has: an edge that counts otherwise would listen for events
+    /// where none come.
+    #[prost(uint32, tag = "2")]
+    pub partitions: u32,
+}
+
+/// One key that verifies access tokens.
+#[derive(Clone, PartialEq, Message)]
+pub struct VerifyKey {
+    /// The `kid` of the tokens that it verifies.
+    #[prost(string, tag = "1")]
+    pub kid: String,
+    /// An Ed25519 public key, 32 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub public: Vec<u8>,
+}

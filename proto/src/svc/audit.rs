@@ -1,0 +1,71 @@
+//! What a partition has committed, for edges that compare it with what they handed on (`weft.svc.log.audit`).
+
+use prost::Message;
+
+use super::Method;
+
+/// Asks what a partition has committed after a commit number. Any core node answers it,
+/// from one snapshot of the store. Speaks for an edge, not for a user.
+#[derive(Clone, PartialEq, Message)]
+pub struct Audit {
+    /// The partition.
+    #[prost(uint32, tag = "1")]
+    pub partition: u32,
+    /// Commits after this number; none: only the number of the newest one.
+    #[prost(uint64, optional, tag = "2")]
+    pub since: Option<u64>,
+}
+method!(Audit, "log", "audit", AuditPage);
+
+/// What changed in a partition.
+#[derive(Clone, PartialEq, Message)]
+pub struct AuditPage {
+    /// The store's id: 8 bytes, big-endian.
+    #[prost(bytes = "vec", tag = "1")]
+    pub store: Vec<u8>,
+    /// The page speaks of all commits up to this number: ask on from here.
+    #[prost(uint64, tag = "2")]
+    pub through: u64,
+    /// There is more after `through`.
+    #[prost(bool, tag = "3")]
+    pub more: bool,
+    /// The snapshot's read version, 12 bytes: without `more`, everything at or before it is in what
+    /// was asked and answered up to here.
+    #[prost(bytes = "vec", tag = "4")]
+    pub read_version: Vec<u8>,
+    /// The rooms that changed, each once.
+    #[prost(message, repeated, tag = "5")]
+    pub rooms: Vec<ChangedRoom>,
+    /// The journal no longer reaches back to `since`, or the store is behind it: what changed can't
+    /// be told. `through` and `read_version` say where the partition stands now.
+    #[prost(bool, tag = "6")]
+    pub unknown: bool,
+}
+
+/// A room in which something was committed.
+#[derive(Clone, PartialEq, Message)]
+pub struct ChangedRoom {
+    /// The room.
+    #[prost(string, tag = "1")]
+    pub room: String,
+    /// The seq of the room's last entry in the snapshot. With `more` it may be behind `through`.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+    /// That entry's position: 12 bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub position: Vec<u8>,
+    /// Groups: the users whom a membership entry concerns, each with the first such entry.
+    #[prost(message, repeated, tag = "4")]
+    pub concerned: Vec<ConcernedUser>,
+}
+
+/// A user whom an entry of a group concerns: who joined, left or was given another role.
+#[derive(Clone, PartialEq, Message)]
+pub struct ConcernedUser {
+    /// The user.
+    #[prost(string, tag = "1")]
+    pub user: String,
+    /// The entry's seq.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+}

@@ -1,0 +1,123 @@
+//! The journal, for whoever follows it (`weft.svc.journal.…`).
+
+use prost::Message;
+
+use super::Method;
+
+/// Reads a partition's journal after a commit number. Any core node answers it, from one snapshot of the
+/// store. It names every room and user: neither a user's token nor an edge is enough.
+#[derive(Clone, PartialEq, Message)]
+pub struct ReadJournal {
+    /// The partition.
+    #[prost(uint32, tag = "1")]
+    pub partition: u32,
+    /// Commits after this number.
+    #[prost(uint64, tag = "2")]
+    pub after: u64,
+}
+method!(ReadJournal, "journal", "read", JournalPage);
+
+/// A part of a journal.
+#[derive(Clone, PartialEq, Message)]
+pub struct JournalPage {
+    /// The store's id: 8 bytes, big-endian. In another one the same numbers are other commits.
+    #[prost(bytes = "vec", tag = "1")]
+    pub store: Vec<u8>,
+    /// In their order: ask on after the last one's number.
+    #[prost(message, repeated, tag = "2")]
+    pub commits: Vec<JournalCommit>,
+    /// There are more now.
+    #[prost(bool, tag = "3")]
+    pub more: bool,
+    /// The journal no longer reaches back to `after`, or the store is behind it: what came after can't
+    /// be told, and whoever follows begins anew.
+    #[prost(bool, tag = "4")]
+    pub expired: bool,
+}
+
+/// A commit.
+#[derive(Clone, PartialEq, Message)]
+pub struct JournalCommit {
+    /// Its number.
+    #[prost(uint64, tag = "1")]
+    pub commit_no: u64,
+    /// Every command up to this stream sequence was applied with it; 0: not known.
+    #[prost(uint64, tag = "2")]
+    pub stream_seq: u64,
+    /// When it was made, Unix milliseconds; 0: not known.
+    #[prost(uint64, tag = "3")]
+    pub time_ms: u64,
+    /// Its entries, in the order in which they were applied.
+    #[prost(message, repeated, tag = "4")]
+    pub entries: Vec<CommittedEntry>,
+}
+
+/// An entry of a commit: where it is, and what a follower needs to know whether it wants it.
+#[derive(Clone, PartialEq, Message)]
+pub struct CommittedEntry {
+    /// The room.
+    #[prost(string, tag = "1")]
+    pub room: String,
+    /// Its seq there.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+    /// The word of its kind, perhaps one of a newer Weft; empty: not known.
+    #[prost(string, tag = "3")]
+    pub kind: String,
+    /// Who sent it; empty: not known.
+    #[prost(string, tag = "4")]
+    pub from: String,
+    /// Groups: the users whom it concerns.
+    #[prost(string, repeated, tag = "5")]
+    pub users: Vec<String>,
+}
+
+/// Begins to follow a partition's journal under a name, and ends whoever did so before. The journal is
+/// kept for the name, up to a bound.
+#[derive(Clone, PartialEq, Message)]
+pub struct FollowJournal {
+    /// The name: one for all partitions.
+    #[prost(string, tag = "1")]
+    pub follower: String,
+    /// The partition.
+    #[prost(uint32, tag = "2")]
+    pub partition: u32,
+    /// Begins anew after this commit number; none: where the name is, or with what comes from now on
+    /// where it is new.
+    #[prost(uint64, optional, tag = "3")]
+    pub after: Option<u64>,
+}
+method!(FollowJournal, "journal", "follow", Following);
+
+/// Says that a follower has done what follows from every commit up to a number. Until that is said it
+/// may see them again, so it does each at least once.
+#[derive(Clone, PartialEq, Message)]
+pub struct MoveFollower {
+    /// The name.
+    #[prost(string, tag = "1")]
+    pub follower: String,
+    /// The partition.
+    #[prost(uint32, tag = "2")]
+    pub partition: u32,
+    /// As [`Following::epoch`]. `conflict`: another process follows under the name since.
+    #[prost(uint64, tag = "3")]
+    pub epoch: u64,
+    /// The number. A lower one than was said before changes nothing.
+    #[prost(uint64, tag = "4")]
+    pub commit_no: u64,
+}
+method!(MoveFollower, "journal", "move", Following);
+
+/// Where a follower is.
+#[derive(Clone, PartialEq, Message)]
+pub struct Following {
+    /// The store's id: 8 bytes, big-endian.
+    #[prost(bytes = "vec", tag = "1")]
+    pub store: Vec<u8>,
+    /// It reads on after this commit number.
+    #[prost(uint64, tag = "2")]
+    pub commit_no: u64,
+    /// Names the process that follows.
+    #[prost(uint64, tag = "3")]
+    pub epoch: u64,
+}

@@ -1,0 +1,155 @@
+//! Rooms and their members (`weft.svc.rooms.…`).
+
+use std::fmt;
+
+use prost::Message;
+
+use super::Method;
+
+redacted! {
+    ListGroups { after }
+    ListRooms { after, limit }
+    GetRoom { room }
+    ListMembers { room, after, limit }
+}
+
+/// Lists the caller's group rooms, by id: what an edge subscribes to.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub struct ListGroups {
+    /// The access token.
+    #[prost(string, tag = "1")]
+    pub token: String,
+    /// Only rooms after this id; empty: from the first.
+    #[prost(string, tag = "2")]
+    pub after: String,
+}
+method!(ListGroups, "rooms", "groups", Groups);
+
+/// A page of room ids.
+#[derive(Clone, PartialEq, Message)]
+pub struct Groups {
+    /// The rooms, ascending.
+    #[prost(string, repeated, tag = "1")]
+    pub rooms: Vec<String>,
+    /// There are more: ask again with `after` = the last one.
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
+
+/// Lists the caller's rooms with their heads.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub struct ListRooms {
+    /// The access token.
+    #[prost(string, tag = "1")]
+    pub token: String,
+    /// Only rooms after this id; empty: from the first.
+    #[prost(string, tag = "2")]
+    pub after: String,
+    /// At most so many; 0: as many as a page holds.
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+}
+method!(ListRooms, "rooms", "list", Rooms);
+
+/// A page of rooms.
+#[derive(Clone, PartialEq, Message)]
+pub struct Rooms {
+    /// Groups first, then direct rooms, each ascending by id.
+    #[prost(message, repeated, tag = "1")]
+    pub rooms: Vec<RoomSummary>,
+    /// There are more: ask again with `after` = the last one.
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
+
+/// A room as its members see it in a list. Words are for clients: an edge need not know them. (Tags
+/// 7 and 9 are used up.)
+#[derive(Clone, PartialEq, Message)]
+pub struct RoomSummary {
+    /// The room.
+    #[prost(string, tag = "1")]
+    pub room: String,
+    /// Empty in direct rooms.
+    #[prost(string, tag = "2")]
+    pub title: String,
+    /// Seq of the last entry.
+    #[prost(uint64, tag = "3")]
+    pub seq: u64,
+    /// How many messages it has.
+    #[prost(uint64, tag = "4")]
+    pub ordinal: u64,
+    /// When the last entry was taken, Unix milliseconds.
+    #[prost(uint64, tag = "5")]
+    pub time_ms: u64,
+    /// How many members.
+    #[prost(uint32, tag = "6")]
+    pub member_count: u32,
+    /// The word for the caller's own role.
+    #[prost(string, tag = "10")]
+    pub role: String,
+    /// It once had more members than `fanout_limit`.
+    #[prost(bool, tag = "8")]
+    pub large: bool,
+    /// The word for from where on members see it.
+    #[prost(string, tag = "11")]
+    pub history: String,
+}
+
+/// Reads one room of the caller.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub struct GetRoom {
+    /// The access token.
+    #[prost(string, tag = "1")]
+    pub token: String,
+    /// The room.
+    #[prost(string, tag = "2")]
+    pub room: String,
+}
+method!(GetRoom, "rooms", "get", RoomSummary);
+
+/// Lists a room's members.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub struct ListMembers {
+    /// The access token.
+    #[prost(string, tag = "1")]
+    pub token: String,
+    /// The room.
+    #[prost(string, tag = "2")]
+    pub room: String,
+    /// Only users after this id; empty: from the first.
+    #[prost(string, tag = "3")]
+    pub after: String,
+    /// At most so many; 0: as many as a page holds.
+    #[prost(uint32, tag = "4")]
+    pub limit: u32,
+}
+method!(ListMembers, "rooms", "members", Members);
+
+/// A page of members.
+#[derive(Clone, PartialEq, Message)]
+pub struct Members {
+    /// The members, ascending by user id.
+    #[prost(message, repeated, tag = "1")]
+    pub members: Vec<Member>,
+    /// There are more: ask again with `after` = the last one.
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
+
+/// One member of a room.
+#[derive(Clone, PartialEq, Message)]
+pub struct Member {
+    /// The user.
+    #[prost(string, tag = "1")]
+    pub user: String,
+    /// The word for the user's role. (Tag 2 is used up.)
+    #[prost(string, tag = "4")]
+    pub role: String,
+    /// Seq of the entry by which the user joined.
+    #[prost(uint64, tag = "3")]
+    pub since_seq: u64,
+}
