@@ -405,7 +405,9 @@ impl Pending {
         if let Some(stream_seq) = self.evidence.stream_seq {
             return self.evidence.is_against(stream_seq, ticks.of(&self.last.command.room));
         }
-        let wait = patience.resend_after * 2_u32.pow(self.last.attempt.min(16));
+        // Attempts that were answered say that core is there: they make nobody wait longer.
+        let unheard = u32::try_from(self.open.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        let wait = patience.resend_after * 2_u32.pow(unheard.min(16));
         now >= self.published_at + wait
     }
 }

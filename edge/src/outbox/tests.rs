@@ -130,6 +130,18 @@ async fn evidence_of_the_last_attempt_counts_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn attempts_that_were_answered_do_not_lengthen_the_wait() {
+    let start = Instant::now();
+    let (mut outbox, _shares) = outbox(1, start);
+    for attempt in 0..7 {
+        let again = outbox.in_order(0, attempt, start);
+        assert_eq!(again.iter().map(|it| it.attempt).collect::<Vec<_>>(), [attempt + 1]);
+    }
+    let due = start + PATIENCE.resend_after;
+    assert_eq!(attempts(&outbox.due(due, true, &ticks())), [8]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn resends_double_and_end_after_a_minute() {
     let start = Instant::now();
     let (mut outbox, shares) = outbox(1, start);
