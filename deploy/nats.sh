@@ -1,6 +1,6 @@
 #!/bin/sh
 # Starts one nats-server of the cluster, in its container: passwords and routes come from its
-# environment (see nats.conf), where this puts them from the files of its secrets. So they stand in
+# environment (see nats.conf), where this puts them from the files of its secrets. So they are in
 # no command line and no description of the container.
 #
 # WEFT_NATS_NAME     this server's name
