@@ -7,7 +7,7 @@
 //! known exactly.
 //!
 //! What the wire loses later, audits find: their notices wait among the events, and what is missing
-//! is read. A marker behind them says how far everything is out: that makes a new cursor. Where no
+//! is read. A marker after them says how far everything is out: that makes a new cursor. Where no
 //! audit can tell, a sync is done again from the last cursor.
 
 mod ask;
@@ -134,7 +134,7 @@ impl<W: Wire> Delivery<W> {
     }
 
     /// Asks for a marker. Where the newest one was told too early to say something to this session,
-    /// it comes once more, behind all that waits by now.
+    /// it comes once more, after all that waits by now.
     fn ask_for_marker(&self) {
         let from = match self.phase {
             // Its end says more.
@@ -241,7 +241,7 @@ impl<W: Wire> Delivery<W> {
         let mut frames = self.put_stored(answer.entries)?;
         let mut resync = resync;
         if resync != Resync::None && !(frames.is_empty() && answer.next.is_empty()) {
-            // Before what has come meanwhile: behind what the device has, that would be a hole.
+            // Before what has come meanwhile: after what the device has, that would be a hole.
             frames.insert(0, synced_frame(resync, &self.cursor)?);
             resync = Resync::None;
         }

@@ -107,7 +107,7 @@ fn choose<'a>(
     let total: u64 = free.iter().map(|edge| edge.load).sum();
     let share = ((total + 1) * LOAD_PERCENT_MAX).div_ceil(100 * (free.len() as u64).max(1));
     let load_max = share.max(LOAD_FREE);
-    // Who has more than the share comes behind all that have not. So does an edge that is full when
+    // Who has more than the share comes after all that have not. So does an edge that is full when
     // all have come who were sent there: whether they come nobody knows, and whoever asks in vain
     // again and again must not make the others believe that there is no place.
     let is_behind =

@@ -157,7 +157,7 @@ impl<W: Wire> Feeds<W> {
         }
     }
 
-    /// Puts a marker behind what was delivered, for the sessions to which it says something, or for
+    /// Puts a marker after what was delivered, for the sessions to which it says something, or for
     /// all.
     pub(crate) fn mark(&self, cursor: &Arc<Cursor>, anyone: bool) {
         let is_user = |subject: &&Subject| matches!(subject, Subject::User(_));

@@ -188,7 +188,7 @@ fn watch_publish(bucket: &str) -> Vec<String> {
     let bucket = format!("KV_{bucket}");
     vec![
         format!("$JS.API.STREAM.INFO.{bucket}"),
-        // Without a name behind it: several filters can not stand in a subject.
+        // Without a name after it: a subject cannot hold several filters.
         format!("$JS.API.CONSUMER.CREATE.{bucket}"),
         format!("$JS.API.CONSUMER.CREATE.{bucket}.>"),
         format!("$JS.API.CONSUMER.DELETE.{bucket}.>"),

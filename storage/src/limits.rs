@@ -2,7 +2,7 @@
 
 /// What FoundationDB's engine puts before a key: a namespace.
 pub const PREFIX_BYTES_MAX: usize = 34;
-/// Longest key, in bytes. FoundationDB's 10,000, less that prefix, and what stands behind a
+/// Longest key, in bytes. FoundationDB's 10,000, less that prefix, and what comes after a
 /// key that a position goes into.
 pub const KEY_BYTES_MAX: usize = 9_900;
 /// Longest value, in bytes.

@@ -2,7 +2,7 @@
 //! Core does not serve such a store until an operator has accepted that.
 //!
 //! Accepting gives the store a new id, so that every older cursor is answered with `resync`, and
-//! marks each partition; the next owner goes on behind what is lost.
+//! marks each partition; the next owner goes on after what is lost.
 
 use tracing::warn;
 use weft_proto::{Partition, StoreId};
@@ -67,7 +67,7 @@ impl Acceptance {
     }
 }
 
-/// Where the loss is accepted, goes on behind it: in a commit that also clears the mark.
+/// Where the loss is accepted, goes on after it: in a commit that also clears the mark.
 ///
 /// # Errors
 /// [`Error::Lost`] where somebody else took the partition; those of the log and the store.
@@ -85,7 +85,7 @@ pub async fn leave_behind(
     let was = &taken.applied;
     if before_log > was.stream_seq {
         let applied = was.stream_seq;
-        warn!(partition, applied, through = before_log, "going on behind what the store lost");
+        warn!(partition, applied, through = before_log, "going on after what the store lost");
     }
     let next =
         Applied { stream_seq: was.stream_seq.max(before_log), loss_accepted: false, ..was.clone() };

@@ -87,7 +87,7 @@ pub trait EventBus: Send + Sync + 'static {
     /// Publishes events in order.
     async fn send(&self, events: Vec<EventMessage>) -> Result<Stored, Error>;
 
-    /// Publishes the owner's sign of life, behind all answers and events that were given before. It
+    /// Publishes the owner's sign of life, after all answers and events that were given before. It
     /// may be lost on the way.
     async fn tick(&self, partition: Partition, tick: &Tick) -> Result<(), Error>;
 }

@@ -101,7 +101,7 @@ impl Publisher {
     /// Queues what follows a commit; waits while answers don't get out, or events are slow.
     ///
     /// # Errors
-    /// [`Error::Stopped`]: it was not queued. Nothing may be queued behind it, else it would count
+    /// [`Error::Stopped`]: it was not queued. Nothing may be queued after it, else it would count
     /// as published; the next owner publishes it.
     pub async fn act(&self, act: Act, stop: &CancellationToken) -> Result<(), Error> {
         tokio::select! {
@@ -173,7 +173,7 @@ struct Task {
     meanwhile: Option<VecDeque<Act>>,
     /// Since when the stream has taken nothing of what there is.
     waits_since: Instant,
-    /// The bus did not take events; nothing behind them may go out before them.
+    /// The bus did not take events; nothing after them may go out before them.
     retry_at: Instant,
 }
 
@@ -193,7 +193,7 @@ impl Task {
                 biased;
                 result = first_stored(&mut self.underway) => self.settle(result).await,
                 act = queue.recv(), if takes => match act {
-                    Some(act) => self.hear(act).await,
+                    Some(act) => self.on_commit(act).await,
                     None => return,
                 },
                 page = page(&mut self.reading) => self.take_in(page),
@@ -257,7 +257,7 @@ impl Task {
     }
 
     /// Takes what follows a commit. Its events are left to the journal where those before are.
-    async fn hear(&mut self, mut act: Act) {
+    async fn on_commit(&mut self, mut act: Act) {
         answer(&*self.bus, std::mem::take(&mut act.answers)).await;
         if act.commit_no <= self.known {
             return;

@@ -102,7 +102,7 @@ pub async fn read_row(store: &Store, partition: Partition) -> Result<Applied, we
     applied::read(&*store.snapshot().await?, partition).await
 }
 
-/// Opens the log behind what is applied, after the taking. A log that ends before that has lost its
+/// Opens the log after what is applied, after the taking. A log that ends before that has lost its
 /// tail, and is moved forward: what was lost is applied, or will be sent again. A log that lacks what
 /// comes next has a hole, and `applied` is moved past it. Only here, so that both come after a commit
 /// that raised the epoch: an owner that was replaced does neither.
@@ -147,7 +147,7 @@ pub async fn open_log(
     }
 }
 
-/// Opens the log again behind what was read.
+/// Opens the log again after what was read.
 ///
 /// # Errors
 /// [`Error::LogBack`] where it ends before that, [`Error::LogHole`] where it lacks what comes next:
@@ -190,7 +190,7 @@ pub async fn reopen_log(
 struct Hole {
     /// The last sequence that is missing.
     through: u64,
-    /// Nothing is behind it that a reader would come to.
+    /// Nothing is after it that a reader would come to.
     is_last: bool,
 }
 
@@ -299,9 +299,9 @@ pub async fn unpublished(
     through: u64,
 ) -> Result<Page, Error> {
     // Only what is published is deleted.
-    let behind = || weft_storage::Error::Corrupt("a journal without what is not published".into());
+    let missing = || weft_storage::Error::Corrupt("a journal without what is not published".into());
     let page = journal::follow(snapshot, partition, after, ROWS_PER_SCAN).await?;
-    let Commits { rows, is_last } = page.ok_or_else(behind)?;
+    let Commits { rows, is_last } = page.ok_or_else(missing)?;
     let mut acts = Vec::with_capacity(rows.len());
     for (commit_no, row) in rows.iter().filter(|(commit_no, _)| *commit_no <= through) {
         acts.push(act_of_row(snapshot, partition, *commit_no, row).await?);

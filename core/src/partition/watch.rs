@@ -6,7 +6,7 @@
 //! - **The log went back**: it ends before what was read. nats-server acknowledges before it syncs,
 //!   so a crash may take a tail; or somebody restored the stream, deleted it, or made it anew. The
 //!   owner commits what it has read (nobody else has that any more) and ends; whoever takes the partition
-//!   next, in a commit that raises the epoch, moves the log forward behind what is applied. No other
+//!   next, in a commit that raises the epoch, moves the log forward past what is applied. No other
 //!   way leads to a purge forward: so edges hear of it by the epoch, and no tick speaks of a log
 //!   that went back.
 //! - **The reader stalls**: the log has more, the loop waits for it, and nothing comes. Or the log
@@ -20,7 +20,7 @@
 //! commands are to be refused.
 //!
 //! What it can't find: a log that went back and grew beyond what was read between two looks (at 500
-//! commands a second a look comes every 500). The reader goes on behind what it has read, and what
+//! commands a second a look comes every 500). The reader goes on after what it has read, and what
 //! was published into the numbers before is never read. The stream has acknowledged it, core has
 //! not: its senders have no answer. **Edges heal that by sending again**: two ticks say that more is
 //! applied than the command's number, and no answer came. The same goes for what is published into
@@ -157,7 +157,7 @@ pub(super) enum Finding {
         /// The log's last sequence.
         last_seq: u64,
     },
-    /// Nothing has come behind `read`, though the log has it.
+    /// Nothing has come after `read`, though the log has it.
     Stalled {
         /// The last sequence that was read.
         read: u64,
@@ -193,7 +193,7 @@ struct Seen {
     trim_failed_at: Option<Instant>,
     /// When it was looked how much of the journal is old.
     aged_at: Option<Instant>,
-    /// The loop waits behind this sequence for what the log has, since then.
+    /// The loop waits after this sequence for what the log has, since then.
     waiting: Option<(u64, Instant)>,
 }
 
@@ -308,7 +308,7 @@ impl<L: CommandLog> Watch<L> {
         Ok(true)
     }
 
-    /// The row and the read version are of one snapshot, opened behind the look at the log. `None`:
+    /// The row and the read version are of one snapshot, opened after the look at the log. `None`:
     /// the row is another owner's.
     async fn place(&self) -> Result<Option<Place>, Error> {
         let read = async {

@@ -265,8 +265,8 @@ impl<L: CommandLog> Owned<L> {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 done = outcome(&mut self.underway) => self.settle(done, stop).await?,
-                Some(finding) = self.findings.recv() => self.heed(finding, stop).await?,
-                message = self.worker.log.next(), if reads => self.hear(message, stop).await?,
+                Some(finding) = self.findings.recv() => self.on_finding(finding, stop).await?,
+                message = self.worker.log.next(), if reads => self.on_messages(message, stop).await?,
                 () = self.publisher.ended() => return Err(Error::Stopped),
                 _ = seconds.tick() => self.on_second(stop).await?,
             }
@@ -327,7 +327,7 @@ impl<L: CommandLog> Owned<L> {
     }
 
     /// Takes what the log has ready, and plans it.
-    async fn hear(
+    async fn on_messages(
         &mut self,
         first: Result<weft_nats::IngestMessage, Error>,
         stop: &CancellationToken,
@@ -508,7 +508,11 @@ impl<L: CommandLog> Owned<L> {
     }
 
     /// Does what the watch asks for.
-    async fn heed(&mut self, finding: Finding, stop: &CancellationToken) -> Result<(), Error> {
+    async fn on_finding(
+        &mut self,
+        finding: Finding,
+        stop: &CancellationToken,
+    ) -> Result<(), Error> {
         let partition = self.worker.partition;
         match finding {
             Finding::Back { read, last_seq } => Err(Error::LogBack { partition, read, last_seq }),
@@ -519,7 +523,7 @@ impl<L: CommandLog> Owned<L> {
         }
     }
 
-    /// The log's reader is gone, or brings nothing: goes on behind the last message that was read.
+    /// The log's reader is gone, or brings nothing: goes on after the last message that was read.
     async fn read_anew(
         &mut self,
         why: &(impl std::fmt::Display + Sync),

@@ -56,7 +56,7 @@ impl Context {
 ///
 /// A room is named with its **head**: seq and position as they are in the snapshot. Without `more`
 /// that is the room's last entry among those that were read, since every entry up to the snapshot
-/// is in its journal. With `more` the head may stand behind them. It is right all the same: the
+/// is in its journal. With `more` the head may be after them. It is right all the same: the
 /// entry is committed, so a session that lacks it has to get it; and seq and position belong
 /// together, so whoever has synced up to the position has the entry. A position of one and a seq of
 /// another entry would be wrong: a session would be thought to have what it lacks.

@@ -49,7 +49,7 @@ impl Context {
                 return back(&*snapshot, &room, access.visible, last, limit).await;
             }
             Asked::After(seq) => seq.saturating_add(1),
-            // Most often nothing is behind it: the head alone tells.
+            // Most often nothing is after it: the head alone tells.
             Asked::AfterPosition(position) if access.position <= position => to.saturating_add(1),
             Asked::AfterPosition(position) => {
                 let seqs = (access.head.first_seq, to);
@@ -132,7 +132,7 @@ async fn forth(
     let (first_seen, last_seen) = (first.max(visible.0), last.min(visible.1));
     let next = page.add(snapshot, room, first_seen, last_seen).await?;
     let more = next <= last_seen;
-    // What is hidden behind the last visible entry belongs to the last page.
+    // What is hidden after the last visible entry belongs to the last page.
     let through = if more { next - 1 } else { last.max(first.saturating_sub(1)) };
     Ok(svc::LogPage { entries: page.into_entries(), from: first, through, more })
 }

@@ -59,7 +59,10 @@ impl Context {
             let todo = Todo::open(&self.tokens, &user, &request.page)?;
             if read_version < todo.through {
                 // Another core process knows more than this one does yet.
-                return Err(weft_storage::Error::Unavailable("behind the sync".into()).into());
+                return Err(weft_storage::Error::Unavailable(
+                    "the store is older than the sync".into(),
+                )
+                .into());
             }
             todo
         };

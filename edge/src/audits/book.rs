@@ -2,7 +2,7 @@
 //!
 //! The wiring around it: ask what is [`due`](Book::due); when an answer has come, wait until what
 //! is underway on the wire has arrived, call [`on_page`](Book::on_page), and put the notices into
-//! the mailboxes; only then read [`cursor`](Book::cursor) and put markers behind them.
+//! the mailboxes; only then read [`cursor`](Book::cursor) and put markers after them.
 
 use tokio::time::Instant;
 use weft_proto::svc::AuditPage;

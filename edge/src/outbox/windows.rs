@@ -2,7 +2,7 @@
 //! one after a refusal.
 //!
 //! Core applies nothing whose predecessor it has not applied. So where the first of a row is
-//! refused, the whole row behind it comes back and has to be published a second time, and once more
+//! refused, the whole row after it comes back and has to be published a second time, and once more
 //! for each refusal within it. A window that begins with a few, and then grows by one per `ack`, has
 //! lost, at each refusal, at most as many places as there were acks before it, and those few once:
 //! what comes back never doubles what is sent.

@@ -42,7 +42,7 @@ const STRETCH: (u64, usize) = (256, 8 << 20);
 /// An open reader. It ends with its first error; then [`IngestLog::read_from`] opens another.
 ///
 /// A message that the client library can't parse costs the connection. So where one lies ahead, a
-/// whole stretch is read as JSON, and only behind it is there a consumer again.
+/// whole stretch is read as JSON, and only after it is there a consumer again.
 ///
 /// [`IngestLog::read_from`]: super::IngestLog::read_from
 pub struct IngestReader {
@@ -223,11 +223,11 @@ impl IngestReader {
                 self.source = Source::Consumer(consumer);
             }
             Found::Stretch(messages) => {
-                let behind = messages.last().map_or(self.next_seq, |last| last.stream_seq + 1);
+                let after = messages.last().map_or(self.next_seq, |last| last.stream_seq + 1);
                 self.held.extend(messages);
-                // What comes behind a bad one is read in the same way, until a whole stretch is good.
+                // What comes after a bad one is read in the same way, until a whole stretch is good.
                 let mut coming = JoinSet::new();
-                coming.spawn(self.place.clone().look(behind, STRETCH.0));
+                coming.spawn(self.place.clone().look(after, STRETCH.0));
                 self.source = Source::Coming(coming);
             }
         }
@@ -288,8 +288,8 @@ impl Place {
         if !ahead.iter().any(|message| message.unreadable().is_some()) {
             return self.consume(seq).await.map(Found::Consumer);
         }
-        let behind = ahead.last().map_or(seq, |last| last.seq + 1);
-        ahead.extend(raw::stretch(&self.link, &self.stream, behind, (rest, STRETCH.1)).await?);
+        let after = ahead.last().map_or(seq, |last| last.seq + 1);
+        ahead.extend(raw::stretch(&self.link, &self.stream, after, (rest, STRETCH.1)).await?);
         tracing::warn!(
             stream = %self.stream, from = seq, messages = ahead.len(),
             "messages with malformed headers or subjects: read one by one"

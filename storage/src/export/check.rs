@@ -63,7 +63,7 @@ impl Check {
     pub fn take(&mut self, line: &Line) -> Result<(), String> {
         let version = self.header.as_ref().map_or(VERSION, |header| header.version);
         let stage = stage(line, version);
-        must(stage >= self.stage, "it stands behind what comes later")?;
+        must(stage >= self.stage, "it comes after what belongs later")?;
         must(self.header.is_some() || stage == 1, "there is no header before it")?;
         if stage != ROOMS {
             self.close_room()?;
@@ -174,7 +174,7 @@ impl Check {
 }
 
 impl OpenRoom {
-    /// True behind its last entry.
+    /// True after its last entry.
     pub fn is_at_end(&self) -> bool {
         self.seq == self.head.seq
     }

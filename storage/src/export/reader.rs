@@ -42,14 +42,14 @@ impl<R: Read> Reader<R> {
         Ok(Self { input, sha256, text: Vec::new(), lines: 0, version: VERSION, has_ended: false })
     }
 
-    /// The next line; `None` behind the trailer, when that has told that the lines before it are
+    /// The next line; `None` after the trailer, when that has told that the lines before it are
     /// what was written.
     pub fn next(&mut self) -> Result<Option<Line>, Error> {
         self.text.clear();
         let mut limited = (&mut self.input).take(LINE_BYTES_MAX as u64);
         let bytes = limited.read_until(b'\n', &mut self.text).map_err(Error::damaged)?;
         if self.has_ended {
-            let end = if bytes == 0 { Ok(None) } else { Err("there is more behind its end") };
+            let end = if bytes == 0 { Ok(None) } else { Err("there is more after its end") };
             return end.map_err(Error::damaged);
         }
         self.lines += 1;

@@ -109,7 +109,7 @@ fn writes_nothing(op: &Op) -> bool {
     matches!(op, Op::ClearRange { from, to } if from >= to)
 }
 
-/// Bytes with a position to be, and behind them where it is, as the library wants it.
+/// Bytes with a position to be, and after them where it is, as the library wants it.
 fn with_versionstamp(before: &[u8], order: u16, after: &[u8]) -> Vec<u8> {
     let offset = u32::try_from(before.len()).unwrap_or(u32::MAX).to_le_bytes();
     [before, &VERSIONSTAMP, &order.to_be_bytes(), after, &offset].concat()

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weft_proto::UserId;
 
-use super::key::{Key, behind};
+use super::key::{Key, next_key};
 use super::table::Table;
 use super::{Tag, record};
 use crate::engine::Snapshot;
@@ -51,7 +51,7 @@ pub async fn users_after(
 ) -> Result<Vec<UserId>, Error> {
     let mut range = Key::new(Tag::Account).prefix_range();
     if let Some(user) = after {
-        range.start = behind(&key(user));
+        range.start = next_key(&key(user));
     }
     let rows = snapshot.scan(range, limit, false).await?;
     rows.iter().map(|(key, _)| Account::read_key(key)).collect()

@@ -36,7 +36,7 @@ pub struct Applied {
     #[prost(uint32, tag = "6")]
     pub floor_hour: u32,
     /// An operator has accepted that the store lacks what its ingest log has trimmed: the next
-    /// owner goes on behind it.
+    /// owner goes on after it.
     #[prost(bool, tag = "7")]
     pub loss_accepted: bool,
     /// See [`last_commit_no`](Self::last_commit_no). None before a Weft that numbers commits has

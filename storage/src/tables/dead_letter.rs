@@ -166,7 +166,7 @@ fn cut(text: &str) -> String {
     text[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_owned()
 }
 
-/// The first command that was put aside, or the first behind this partition and stream sequence;
+/// The first command in quarantine, or the first after this partition and stream sequence;
 /// `None`: there is no further one.
 ///
 /// # Errors

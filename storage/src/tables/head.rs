@@ -1,11 +1,11 @@
-//! A room's last entry, and what the room is. Stored behind the position of that entry.
+//! A room's last entry, and what the room is. Stored after the position of that entry.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weft_proto::{History, Position, RoomId, word};
 
 use super::Tag;
-use super::key::{Key, KeyReader, behind};
+use super::key::{Key, KeyReader, next_key};
 use super::record::{self, decode_whole};
 use crate::batch::{Batch, POSITION_BYTES};
 use crate::engine::Snapshot;
@@ -73,7 +73,7 @@ fn split(bytes: &[u8]) -> Result<(Position, &[u8]), Error> {
         .ok_or_else(|| Error::Corrupt("head: too short".into()))
 }
 
-/// At most `limit` rooms behind a room (`None`: from the first), by id.
+/// At most `limit` rooms after a room (`None`: from the first), by id.
 ///
 /// # Errors
 /// Those of the snapshot, or [`Error::Corrupt`].
@@ -84,7 +84,7 @@ pub async fn page_after(
 ) -> Result<Vec<(RoomId, Head)>, Error> {
     let mut range = Key::new(Tag::Head).prefix_range();
     if let Some(room) = after {
-        range.start = behind(&key(room));
+        range.start = next_key(&key(room));
     }
     let rows = snapshot.scan(range, limit, false).await?;
     let read = |(key, value): &(Bytes, Bytes)| {

@@ -33,7 +33,7 @@ pub fn put(batch: &mut Batch, user: &UserId, order: u16, room: &RoomId, seq: u64
 #[must_use]
 pub fn range(user: &UserId, after: Position, through: Position) -> Range<Bytes> {
     let at = |position| Key::new(Tag::Inbox).name(user.as_str()).position(position);
-    // A key with one more byte stands directly behind the key itself.
+    // A key with one more byte comes directly after the key itself.
     at(after).u8(0).build()..at(through).u8(0).build()
 }
 

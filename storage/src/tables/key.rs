@@ -71,8 +71,8 @@ impl Key {
     }
 }
 
-/// The first key that can stand behind this one.
-pub(super) fn behind(key: &[u8]) -> Bytes {
+/// The first key that can come after this one.
+pub(super) fn next_key(key: &[u8]) -> Bytes {
     [key, &[0]].concat().into()
 }
 

@@ -67,7 +67,7 @@ pub fn range_before(partition: Partition, minute: Minute) -> Range<Bytes> {
 #[must_use]
 pub fn range_after(partition: Partition, minute: Minute) -> Range<Bytes> {
     let all = Key::new(Tag::Minute).u16(partition).prefix_range();
-    super::key::behind(&key(partition, minute))..all.end
+    super::key::next_key(&key(partition, minute))..all.end
 }
 
 /// The partition's newest row with a minute of at most `minute`; `None`: nothing is known to be that old.
@@ -79,7 +79,7 @@ pub async fn newest_until(
     partition: Partition,
     minute: Minute,
 ) -> Result<Option<FirstCommit>, Error> {
-    let range = key(partition, 0)..super::key::behind(&key(partition, minute));
+    let range = key(partition, 0)..super::key::next_key(&key(partition, minute));
     snapshot.scan(range, 1, true).await?.pop().map(|row| decode(&row)).transpose()
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use weft_proto::{DeviceId, Partition, RoomId, UserId};
 
 use super::Tag;
-use super::key::{Key, KeyReader, behind};
+use super::key::{Key, KeyReader, next_key};
 use super::record;
 use crate::engine::Snapshot;
 use crate::error::Error;
@@ -50,7 +50,7 @@ pub trait Table: Sized + 'static {
         async move {
             let mut range = Key::new(Self::TAG).prefix_range();
             if let Some(key) = after {
-                range.start = behind(&Self::key(key));
+                range.start = next_key(&Self::key(key));
             }
             let rows = snapshot.scan(range, Self::ROWS_AT_ONCE, false).await?;
             let read = |(key, value): &(Bytes, Bytes)| {

@@ -43,7 +43,7 @@ fn describe(place: &str, acceptance: &Acceptance) -> String {
   Lost for good: entries that were acknowledged after this copy of it was made, and that
     its ingest logs have trimmed.
   Its id changes from {:016x} to {:016x}: every device loads its rooms anew.
-  Each partition goes on where its ingest log begins, where that is behind what is applied:{applied}",
+  Each partition goes on where its ingest log begins, where that is after what is applied:{applied}",
         id_before.0, id.0,
     )
 }

@@ -51,7 +51,7 @@ pub struct EdgeOptions {
     pub admin: AdminListen,
 }
 
-/// Reads an edge's address of the command line. Paths are put behind it as it stands.
+/// Reads an edge's address of the command line. Paths are added to it as it is.
 fn url(text: &str) -> Result<String, String> {
     let url = text.trim_end_matches('/');
     let is_one = ["http://", "https://", "ws://", "wss://"]

@@ -97,7 +97,7 @@ async fn current_groups(snapshot: &dyn Snapshot, user: &UserId) -> Result<BTreeS
     }
 }
 
-/// Those that are large and have entries behind `after`, sorted.
+/// Those that are large and have entries after `after`, sorted.
 async fn large_groups(
     snapshot: &dyn Snapshot,
     groups: BTreeSet<RoomId>,
@@ -120,7 +120,7 @@ async fn large_groups(
     Ok(large)
 }
 
-/// When the user was a member, as far as it is behind `after`. `pointed`: the user's pointers.
+/// When the user was a member, as far as it is after `after`. `pointed`: the user's pointers.
 async fn spans_of(
     snapshot: &dyn Snapshot,
     user: &UserId,

@@ -15,7 +15,7 @@ const PAGE_AUDIENCE: &str = "weft.sync";
 pub(super) struct Todo {
     /// R: nothing newer belongs to the sync.
     pub(super) through: Position,
-    /// The pointers behind it are still to come; `None`: all are done.
+    /// The pointers after it are still to come; `None`: all are done.
     pub(super) inbox_after: Option<Position>,
     /// Still to come after the pointers. Pointers into these rooms are left out.
     pub(super) spans: Vec<Span>,
