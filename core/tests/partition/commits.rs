@@ -185,7 +185,9 @@ fn a_commit_deletes_one_piece_of_what_is_published() {
         let guards = Guards { applied, layout_row: bytes::Bytes::new(), minute: 0 };
         let plan = Plan::new(1, [1; 16], 0, 0);
         let closing = Closing { journal_trimmable, ..Closing::default() };
-        plan.seal(&State::new(1 << 20), &guards, closing).applied.trimmed_up_to
+        plan.seal(&State::new(1 << 20, weft_core::FEATURE_LEVEL), &guards, closing)
+            .applied
+            .trimmed_up_to
     };
     assert_eq!(trimmed(0, 9_000, 9_000), 1_000);
     assert_eq!(trimmed(8_500, 9_000, 8_900), 8_900);

@@ -1,6 +1,7 @@
 //! What must never be committed stops the owner.
 
 use super::*;
+use crate::FEATURE_LEVEL;
 
 fn entry(seq: u64) -> PlannedEntry {
     let id = |name| UserId::new(name).expect("id");
@@ -13,7 +14,12 @@ fn entry(seq: u64) -> PlannedEntry {
         time_ms: 1,
         body: Body::message("x".to_owned()).expect("text"),
     };
-    PlannedEntry { entry, place: Place::Nowhere, place_before: Place::Nowhere, concerned: vec![] }
+    PlannedEntry {
+        entry: entry.into(),
+        place: Place::Nowhere,
+        place_before: Place::Nowhere,
+        concerned: vec![],
+    }
 }
 
 /// Closes a plan with this command and these entries, where 7 is applied.
@@ -23,7 +29,7 @@ fn seal(stream_seq: u64, seqs: &[u64]) -> Sealed {
     plan.entries = seqs.iter().copied().map(entry).collect();
     let applied = Applied { stream_seq: 7, ..Applied::default() };
     let guards = Guards { applied, layout_row: Bytes::new(), minute: 0 };
-    plan.seal(&State::new(1 << 20), &guards, Closing::default())
+    plan.seal(&State::new(1 << 20, FEATURE_LEVEL), &guards, Closing::default())
 }
 
 #[test]
