@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::client_id::ClientId;
 use crate::ids::UserId;
-use crate::kind::Body;
+use crate::kind::{Body, MESSAGE};
 use crate::room::RoomId;
 
 /// An entry of a room's log.
@@ -73,7 +73,7 @@ struct StoredEntry {
     client_id: String,
     #[prost(uint64, tag = "5")]
     time_ms: u64,
-    /// [`Kind::number`](crate::Kind::number).
+    /// [`Kind::number`](crate::Kind::number); 0: that of a message, which the first release left out.
     #[prost(int32, tag = "6")]
     kind: i32,
 }
@@ -160,8 +160,9 @@ impl Entry {
     pub fn from_stored(room: RoomId, bytes: &[u8]) -> Result<Self, DecodeError> {
         let bad = |what: &str| DecodeError(format!("{what} in room {room}"));
         let stored = StoredEntry::decode(bytes).map_err(|error| DecodeError(error.to_string()))?;
-        let body = Body::from_stored(stored.kind, bytes)
-            .ok_or_else(|| bad(&format!("kind {}, which this Weft does not know,", stored.kind)))?;
+        let number = if stored.kind == 0 { MESSAGE.number } else { stored.kind };
+        let body = Body::from_stored(number, bytes)
+            .ok_or_else(|| bad(&format!("kind {number}, which this Weft does not know,")))?;
         let (body, body_bytes) = body.map_err(|error| bad(&error))?;
         if stored.encoded_len() + body_bytes != bytes.len() {
             return Err(bad("a field that this Weft does not know"));

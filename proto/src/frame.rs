@@ -326,6 +326,9 @@ mod tests {
         assert_eq!(error_in(&error_frame(&error)), Some(error));
         let room = RoomId::new("a~b").expect("id");
         let ack = Ack { room: &room, seq: 1, ordinal: None, time: None, client_id: None };
+        // One of a newer core is no ack.
+        let newer = br#"{"type":"error","error":{"code":"of_tomorrow","message":"no"}}"#;
+        assert_eq!(error_in(newer).map(|error| error.code), Some(ErrorCode::Unknown));
         assert_eq!(error_in(&ack.to_frame()), None);
     }
 

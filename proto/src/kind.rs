@@ -162,6 +162,9 @@ pub enum Membership {
     Leaves,
 }
 
+/// The kind of text messages.
+pub(crate) const MESSAGE: Kind = Text::KIND;
+
 /// The feature level of a store that was never raised.
 const FIRST_LEVEL: u32 = 1;
 
@@ -173,6 +176,12 @@ trait EntryKind: Sized {
 
     /// Checks form and lengths. What was taken once passes again: limits are only ever raised.
     fn check(fields: Self::Fields) -> Result<Self, ApiError>;
+
+    /// Takes the fields of a stored entry. Other than in JSON, nothing tells a field that is missing
+    /// from one that has its first value: the first release left those out.
+    fn from_stored(fields: Self::Fields) -> Result<Self, ApiError> {
+        Self::check(fields)
+    }
 
     fn fields(&self) -> Self::Fields;
 
@@ -205,7 +214,7 @@ fn add(entry: &mut Vec<u8>, fields: &impl prost::Message) {
 fn take<K: EntryKind>(entry: &[u8]) -> Result<(K, usize), String> {
     let fields = <K::Fields as prost::Message>::decode(entry).map_err(|error| error.to_string())?;
     let len = prost::Message::encoded_len(&fields);
-    K::check(fields).map(|it| (it, len)).map_err(|error| error.message)
+    K::from_stored(fields).map(|it| (it, len)).map_err(|error| error.message)
 }
 
 impl Body {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::client_id::ClientId;
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorCode};
 use crate::presence::{Choice, Presence};
 use crate::room::RoomId;
 use crate::svc;
@@ -220,7 +220,8 @@ pub fn error_frame(error: &ApiError) -> Vec<u8> {
     Reply::Error { error: error.clone() }.to_frame()
 }
 
-/// The error in an error frame; `None` for any other frame.
+/// The error in an error frame; `None` for any other frame. Of a newer core's error that can't be read
+/// only that it is one is known: `unknown`.
 #[must_use]
 pub fn error_in(frame: &[u8]) -> Option<ApiError> {
     #[derive(Deserialize)]
@@ -230,7 +231,11 @@ pub fn error_in(frame: &[u8]) -> Option<ApiError> {
     if !frame.starts_with(br#"{"type":"error","#) {
         return None;
     }
-    serde_json::from_slice::<Framed>(frame).ok().map(|framed| framed.error)
+    let error = serde_json::from_slice::<Framed>(frame).map(|framed| framed.error);
+    Some(error.unwrap_or_else(|_| {
+        let message = "it was refused for a reason that this edge does not know";
+        ApiError::new(ErrorCode::Unknown, message)
+    }))
 }
 
 /// `{"type":"history",…}`, without a request id; the entries' bytes are put in as they are.

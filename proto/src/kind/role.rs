@@ -27,6 +27,11 @@ impl EntryKind for ChangeRole {
         Ok(Self { user, role: role.ok_or_else(|| missing("role"))? })
     }
 
+    fn from_stored(fields: Fields) -> Result<Self, ApiError> {
+        let (user, role) = fields.check()?;
+        Ok(Self { user, role: role.unwrap_or(Role::Member) })
+    }
+
     fn fields(&self) -> Fields {
         Fields::new(&self.user, self.role)
     }
