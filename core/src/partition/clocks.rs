@@ -94,6 +94,12 @@ impl Clocks {
         }
     }
 
+    /// True where the server has answered, and they don't differ.
+    #[must_use]
+    pub fn agree(&self) -> bool {
+        lock(&self.last).is_some() && !self.differ()
+    }
+
     /// True where they differ by minutes.
     #[must_use]
     pub fn differ(&self) -> bool {

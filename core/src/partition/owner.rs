@@ -24,6 +24,7 @@ use weft_proto::{NodeId, Partition};
 use weft_runtime::{Clock, Shutdown, lock};
 use weft_storage::{BatchId, Store};
 
+use super::clocks::Clocks;
 use super::groups::GroupCounts;
 use super::ports::{EventBus, NatsBus, NatsLog, NatsOutside, Streams};
 use super::quarantine::Quarantine;
@@ -354,6 +355,7 @@ async fn own(
 ) -> Result<(), Error> {
     let (bus, assets) = (owners.bus.clone(), Arc::clone(&owners.assets));
     let streams = Streams { bus, assets, partition };
+    let clocks = Clocks::new(Arc::clone(&owners.clock));
     let worker = Worker {
         partition,
         partitions: owners.partitions,
@@ -364,7 +366,7 @@ async fn own(
         log: NatsLog::new(streams.clone()),
         outside: Some(Box::new(NatsOutside::new(streams.clone()))),
         bus: Arc::new(NatsBus::new(owners.events.clone(), streams)) as Arc<dyn EventBus>,
-        clock: Arc::clone(&owners.clock),
+        clocks: clocks.clone(),
         new_batch_id: Box::new(rand::random::<BatchId>),
         quota: Arc::clone(&owners.quota),
         groups: Arc::clone(&owners.groups),
@@ -381,7 +383,7 @@ async fn own(
     };
     let keeper = Keeper {
         store: owners.store.clone(),
-        clock: Arc::clone(&owners.clock),
+        clocks,
         partition,
         partitions: owners.partitions,
         retention: owners.retention,

@@ -10,17 +10,16 @@
 //! any partition, says up to which position everything is as old (see `minute`).
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::sleep;
 use tracing::{debug, info};
 use weft_proto::{Partition, Position, RoomId, UserId, partition_of};
-use weft_runtime::Clock;
 use weft_storage::tables::{account, dead_letter, device, inbox, layout, minute};
 use weft_storage::{Batch, Outcome, Snapshot, Store};
 
+use super::clocks::Clocks;
 use crate::error::Error;
 use crate::metrics::TRIMMED;
 use crate::services::refresh_token::LIFE_MS;
@@ -68,8 +67,8 @@ impl Default for Retention {
 pub struct Keeper {
     /// The truth.
     pub store: Store,
-    /// Tells the time.
-    pub clock: Arc<dyn Clock>,
+    /// Tells the time, and whether to believe it: by a clock that is months ahead everything is old.
+    pub clocks: Clocks,
     /// The partition.
     pub partition: Partition,
     /// How many there are.
@@ -84,8 +83,8 @@ impl Keeper {
         let mut done = None;
         loop {
             sleep(LOOK_PAUSE).await;
-            let day = self.clock.now_ms() / DAY_MS;
-            if done == Some(day) {
+            let day = self.clocks.now_ms() / DAY_MS;
+            if done == Some(day) || !self.clocks.agree() {
                 continue;
             }
             match self.walk().await {
@@ -150,7 +149,7 @@ impl Keeper {
     /// The time so long ago, Unix milliseconds: of a day's begin, so that a day has one.
     fn ago_ms(&self, age: Duration) -> u64 {
         let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-        (self.clock.now_ms() / DAY_MS * DAY_MS).saturating_sub(age_ms)
+        (self.clocks.now_ms() / DAY_MS * DAY_MS).saturating_sub(age_ms)
     }
 
     /// How many inboxes were trimmed.
@@ -239,7 +238,8 @@ impl Keeper {
     /// How many of the `count` things in the batch are done: all, or none where somebody else has
     /// changed one meanwhile. The next walk finds those.
     async fn commit(&self, batch: Batch, count: u64, what: &'static str) -> Result<u64, Error> {
-        if count == 0 {
+        // A clock may be set while it walks.
+        if count == 0 || self.clocks.differ() {
             return Ok(0);
         }
         match self.store.commit(batch).await? {

@@ -15,7 +15,6 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use weft_proto::{Membership, NodeId, Partition, Position};
-use weft_runtime::Clock;
 use weft_storage::{BatchId, Outcome, Store};
 
 use super::clocks::{Agreement, Clocks, warn_of_floor};
@@ -70,7 +69,7 @@ pub struct Worker<L> {
     /// Where answers and events go.
     pub bus: Arc<dyn EventBus>,
     /// Tells the time.
-    pub clock: Arc<dyn Clock>,
+    pub clocks: Clocks,
     /// Gives batch ids.
     pub new_batch_id: Box<dyn FnMut() -> BatchId + Send>,
     /// How much one sender may ask: of all workers of this process.
@@ -145,7 +144,7 @@ impl<L: CommandLog> Worker<L> {
         let row =
             open_log(&mut self.log, &self.store, row, partition, &mut self.new_batch_id).await?;
         let Taken { applied, layout_row, minute, store_id, feature_level, holes_through } = row;
-        let clocks = Clocks::new(Arc::clone(&self.clock));
+        let clocks = self.clocks.clone();
         clocks.look(&self.log).await?;
         warn_of_floor(partition, applied.floor_hour, &clocks);
         let journal = JournalReader { store: self.store.clone(), partition };
@@ -303,7 +302,7 @@ impl<L: CommandLog> Owned<L> {
         let plan = std::mem::replace(&mut self.plan, next);
         let closing = Closing {
             published: self.publisher.published(),
-            now_ms: self.worker.clock.now_ms(),
+            now_ms: self.worker.clocks.now_ms(),
             relayed_before_ms: self.reading.outside_since_ms(),
             journal_trimmable: self.journal_trimmable(),
         };
@@ -369,7 +368,7 @@ impl<L: CommandLog> Owned<L> {
         let (partition, groups) = (self.worker.partition, Arc::clone(&self.worker.groups));
         let run = self.waiting.make_contiguous();
         let mut retry = Retry::default();
-        let now_ms = self.worker.clock.now_ms();
+        let now_ms = self.worker.clocks.now_ms();
         let found = loop {
             let looked_up = match self.worker.store.snapshot().await {
                 Ok(snapshot) => {
@@ -383,7 +382,7 @@ impl<L: CommandLog> Owned<L> {
                 Err(error) => return Err(error.into()),
             }
         };
-        let now_ms = self.worker.clock.now_ms();
+        let now_ms = self.worker.clocks.now_ms();
         // The clock may have been set while the store was read.
         if !self.agreement.holds() {
             return Ok(());
@@ -452,7 +451,7 @@ impl<L: CommandLog> Owned<L> {
         metrics::COMMANDS.add(sealed.commands as u64);
         metrics::ENTRIES.add(sealed.entries.len() as u64);
         if sealed.stored_at_ms > 0 {
-            let took_ms = self.worker.clock.now_ms().saturating_sub(sealed.stored_at_ms);
+            let took_ms = self.worker.clocks.now_ms().saturating_sub(sealed.stored_at_ms);
             metrics::COMMAND_DURATION.record_time(Duration::from_millis(took_ms));
         }
     }
@@ -501,7 +500,8 @@ impl<L: CommandLog> Owned<L> {
         let is_behind = self.publisher.published() > applied.published_up_to
             || self.reading.trimmable() < applied.stream_seq
             || self.journal_trimmable().min(applied.published_up_to) > applied.trimmed_up_to;
-        if is_idle && is_behind {
+        // A commit notes its minute, and deletes what is old.
+        if is_idle && is_behind && self.agreement.holds() {
             self.commit();
         }
         Ok(())
@@ -568,7 +568,8 @@ impl<L: CommandLog> Owned<L> {
         if timeout(LEAVE_PATIENCE, self.publisher.published_up_to(committed)).await.is_err() {
             debug!(partition = self.worker.partition, "left before every event was published");
         }
-        if self.publisher.published() > self.guards.applied.published_up_to {
+        let is_behind = self.publisher.published() > self.guards.applied.published_up_to;
+        if is_behind && self.agreement.holds() {
             self.commit();
             let done = outcome(&mut self.underway).await;
             self.settle(done, stop).await?;

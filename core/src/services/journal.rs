@@ -113,7 +113,7 @@ impl Context {
             batch.set(key.clone(), row);
             if let Outcome::Committed(_) = self.store.commit(batch).await? {
                 let store = self.store_id.0.to_be_bytes().to_vec();
-                return Ok(svc::Following { store, commit_no, epoch });
+                return Ok(svc::Following { store, commit_no, epoch, newest });
             }
         }
         Err(Failure::contended())

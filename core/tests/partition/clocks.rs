@@ -152,6 +152,19 @@ async fn the_first_commit_of_a_minute_is_noted_whoever_makes_it_and_no_minute_tw
     assert_eq!(row.map(|row| row.position), entry.map(|entry| entry.position));
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_owner_with_a_wrong_clock_notes_no_minute() {
+    let world = World::new(&["alice", "bob"]).await;
+    let owner = world.own("n1").await;
+    world.send("alice", "alice~bob", Some(id(1)), &text("x")).await;
+    // What is published is not yet said in a commit of its own, neither by an idle second nor by who
+    // leaves.
+    world.ahead_ms.store(100 * 24 * HOUR_MS as i64, Ordering::SeqCst);
+    sleep(Duration::from_secs(5)).await;
+    owner.leave().await.expect("leave");
+    assert_eq!(minutes(&world, 0).await, [(START_MINUTE, 1)]);
+}
+
 /// The minutes that are noted for a partition, each with its stream sequence.
 async fn minutes(world: &World, partition: u16) -> Vec<(Minute, u64)> {
     let snapshot = world.store.snapshot().await.expect("snapshot");

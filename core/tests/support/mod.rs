@@ -11,6 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
+use weft_core::partition::clocks::Clocks;
 use weft_core::partition::ports::{CommandLog as _, EventBus, Stored};
 use weft_core::partition::quarantine::Quarantine;
 use weft_core::partition::quota::{Quota, QuotaLimits};
@@ -334,7 +335,7 @@ impl World {
             health: health.clone(),
             log: log.clone(),
             bus: Arc::clone(&bus) as Arc<dyn EventBus>,
-            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            clocks: Clocks::new(Arc::clone(&clock) as Arc<dyn Clock>),
             new_batch_id: Box::new(rand::random),
             quota: Arc::clone(&quota),
             groups: Arc::default(),

@@ -120,4 +120,8 @@ pub struct Following {
     /// Names the process that follows.
     #[prost(uint64, tag = "3")]
     pub epoch: u64,
+    /// The number of the partition's newest commit: who has to begin anew follows after it, and then
+    /// reads all rooms.
+    #[prost(uint64, tag = "4")]
+    pub newest: u64,
 }

@@ -36,6 +36,12 @@ pub fn upgraded(name: &str, text: &str) -> Result<String, String> {
     let row = match name {
         "last_active" => take(&mut fields, "last_active"),
         "dead_letter" => Value::Object(renamed(name, with_payload(fields))),
+        // Such a file has no journal but what is not published.
+        "applied" => {
+            let published = fields.get("published").cloned().unwrap_or_default();
+            fields.insert("trimmed_up_to".to_owned(), published);
+            Value::Object(renamed(name, fields))
+        }
         _ => Value::Object(renamed(name, fields)),
     };
     Ok(json!({ "type": name, "key": key, "row": row }).to_string())

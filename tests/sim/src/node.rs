@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use weft_core::partition::clocks::Clocks;
 use weft_core::partition::ports::EventBus;
 use weft_core::partition::quarantine::Quarantine;
 use weft_core::partition::worker::Worker;
 use weft_core::{Error, StoreHealth};
 use weft_proto::NodeId;
-use weft_runtime::Clock;
 use weft_storage::Store;
 use weft_storage::tables::layout::FEATURE_LEVEL;
 
@@ -114,7 +114,7 @@ fn worker(life: &Arc<Life>) -> Worker<SimLog> {
         health: StoreHealth::default(),
         log: SimLog::new(life),
         bus: Arc::new(SimBus { life: Arc::clone(life) }) as Arc<dyn EventBus>,
-        clock: Arc::new(SkewedClock(Arc::clone(life))) as Arc<dyn Clock>,
+        clocks: Clocks::new(Arc::new(SkewedClock(Arc::clone(life)))),
         new_batch_id: life.batch_ids(),
         quota: world.quota(),
         groups: Arc::default(),

@@ -1,9 +1,10 @@
 //! What is removed, what stays, and what a year of it leaves and costs.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use weft_proto::{Body, DeviceId, Entry};
-use weft_runtime::ManualClock;
+use weft_runtime::{Clock, ManualClock};
 use weft_storage::memory::Memory;
 use weft_storage::tables::account::Account;
 use weft_storage::tables::applied::Applied;
@@ -84,9 +85,10 @@ impl World {
 
     async fn walk(&self) {
         for partition in 0..PARTITIONS {
-            let (store, clock) = (self.store.clone(), Arc::clone(&self.clock) as Arc<dyn Clock>);
+            let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+            let (store, clocks) = (self.store.clone(), Clocks::new(clock));
             let (partitions, retention) = (PARTITIONS, Retention::default());
-            let keeper = Keeper { store, clock, partition, partitions, retention };
+            let keeper = Keeper { store, clocks, partition, partitions, retention };
             keeper.walk().await.expect("walk");
         }
     }
