@@ -43,7 +43,8 @@ fn between(tags: &[u8]) -> Vec<Range<Bytes>> {
     let starts = std::iter::once(0).chain(tags.iter().map(|tag| tag + 1));
     let ends = tags.iter().copied().chain([u8::MAX]);
     let key = |tag: u8| Bytes::copy_from_slice(&[tag]);
-    starts.zip(ends).map(|(start, end)| key(start)..key(end)).collect()
+    let gaps = starts.zip(ends).filter(|(start, end)| start < end);
+    gaps.map(|(start, end)| key(start)..key(end)).collect()
 }
 
 #[cfg(test)]
