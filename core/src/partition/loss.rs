@@ -34,7 +34,7 @@ impl Acceptance {
         let snapshot = store.snapshot().await?;
         let layout_row = snapshot.get(layout::key()).await?;
         let layout_row = layout_row.ok_or_else(|| Error::Layout("the store is empty".into()))?;
-        let before = Layout::decode(&layout_row)?;
+        let before = Layout::decode_whole(&layout_row)?;
         before.check(FEATURE_LEVEL)?;
         let after = Layout { store_id: id.0, epoch: before.epoch + 1, ..before };
         let mut batch = Batch::new(batch_id);

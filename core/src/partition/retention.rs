@@ -178,8 +178,10 @@ impl Keeper {
     /// How many logins have ended.
     async fn end_logins(&self, snapshot: &dyn Snapshot, users: &[UserId]) -> Result<u64, Error> {
         let used_before_ms = self.ago_ms(self.retention.logins);
-        let (mut batch, mut count) = (self.batch(snapshot).await?, 0);
+        let mut ended = 0;
         for user in users {
+            // A batch for each: together they could be more than a store takes.
+            let (mut batch, mut count) = (self.batch(snapshot).await?, 0);
             for (key, row) in snapshot.scan(device::range(user), LOGINS_MAX, false).await? {
                 let login = device::Device::decode(&row)?;
                 // Each use gives it a token that lives for so long.
@@ -189,8 +191,9 @@ impl Keeper {
                     count += 1;
                 }
             }
+            ended += self.commit(batch, count, "login").await?;
         }
-        self.commit(batch, count, "login").await
+        Ok(ended)
     }
 
     /// How many dead letters were removed.
