@@ -198,7 +198,7 @@ async fn lines_that_do_not_fit_together_are_refused() {
         let account = lines.remove(at("account"));
         lines.push(account);
     });
-    assert!(error.contains("behind what comes later"), "{error}");
+    assert!(error.contains("comes after what belongs later"), "{error}");
     // A record for an entry that is not there would acknowledge what is lost.
     let error = refused(&|lines| {
         let id = "01ARZ3NDEKTSV4RRFFQ69G5FAV";

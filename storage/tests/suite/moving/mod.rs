@@ -31,6 +31,7 @@ mod tag {
     pub const LAYOUT: u8 = 0x01;
     pub const APPLIED: u8 = 0x02;
     pub const MINUTE: u8 = 0x06;
+    pub const FOLLOWER: u8 = 0x07;
     pub const LOG: u8 = 0x10;
     pub const HEAD: u8 = 0x11;
     pub const INBOX: u8 = 0x20;
@@ -81,7 +82,7 @@ pub async fn rows(store: &Store) -> BTreeMap<Bytes, Bytes> {
     let mut kept = BTreeMap::new();
     for (key, value) in rows {
         let value = match (key[0], key.last()) {
-            (tag::INBOX | tag::INBOX_TRIMMED | tag::MINUTE, _) => continue,
+            (tag::INBOX | tag::INBOX_TRIMMED | tag::MINUTE | tag::FOLLOWER, _) => continue,
             (tag::LAYOUT, _) => {
                 let row = Layout::decode(&value).expect("layout");
                 assert!(row.epoch > 0);
