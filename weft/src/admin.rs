@@ -5,7 +5,6 @@ mod accept_loss;
 mod dead_letters;
 mod drain;
 mod export;
-mod follow;
 mod import;
 mod lower_floor;
 mod nodes;
@@ -57,8 +56,6 @@ enum AdminCommand {
     Nodes(nodes::Installation),
     /// Says what is known of a user's presence: a JSON object.
     Presence(presence::PresenceOptions),
-    /// Says what is committed in a partition: an entry a line.
-    Follow(follow::FollowOptions),
     /// Has an edge send its sessions away and end, and says how far it is: a JSON object a line.
     Drain(drain::DrainOptions),
 }
@@ -170,7 +167,6 @@ pub fn run(options: AdminOptions) -> Result<(), Error> {
             AdminCommand::Export(options) => export::run(options).await,
             AdminCommand::Import(options) => import::run(options).await,
             AdminCommand::Presence(options) => presence::run(&options).await,
-            AdminCommand::Follow(options) => follow::run(&options).await,
             AdminCommand::Nodes(installation) => nodes::run(&installation).await,
             AdminCommand::Drain(options) => drain::run(options).await,
         }
