@@ -69,7 +69,7 @@ async fn frames_that_are_no_requests() -> Result<()> {
     }
     // Unpaired surrogates are no characters; nesting has a limit.
     for text in [
-        r#"{"type":"send","text":"\ud800"}"#.to_owned(),
+        r#"{"type":"\ud800"}"#.to_owned(),
         format!("{{\"x\":{}", "[".repeat(100_000)),
         format!("{{\"id\":1,\"role\":{}{}}}", "[".repeat(200), "]".repeat(200)),
         format!("{{\"id\":1,\"type\":\"ping\",\"x\":{}{}}}", "[".repeat(200), "]".repeat(200)),
