@@ -7,15 +7,15 @@ use rand::{RngExt as _, SeedableRng as _};
 use weft_proto::kind::{Add, ChangeRole, Create, Leave, Remove, Rename, Text};
 use weft_proto::presence::{Choice, PresenceSettings};
 use weft_proto::{
-    Body, ClientId, DeviceId, Entry, FollowerId, History, Partition, Position, Role, RoomId, RoomKind,
-    UserId, partition_of,
+    Body, ClientId, DeviceId, Entry, FollowerId, History, Partition, Position, Role, RoomId,
+    RoomKind, UserId, partition_of,
 };
 use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::applied::{self, Applied};
 use weft_storage::tables::dead_letter::{self, DeadLetter};
 use weft_storage::tables::device::{self, Device};
-use weft_storage::tables::inbox;
 use weft_storage::tables::follower::{self, Follower};
+use weft_storage::tables::inbox;
 use weft_storage::tables::journal::{self, Journal, JournalEntry};
 use weft_storage::tables::last_active;
 use weft_storage::tables::layout::{self, Layout};
