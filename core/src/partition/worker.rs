@@ -227,6 +227,8 @@ async fn outcome(underway: &mut Option<Underway>) -> Result<Outcome, weft_storag
 
 impl<L: CommandLog> Owned<L> {
     async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
+        // Told from the first moment on: a gauge that appears later looks like one that is missing.
+        metrics::ROOMS.of(self.worker.partition).set(0.0);
         let mut ended = self.work(&stop).await;
         metrics::ROOMS.of(self.worker.partition).set(0.0);
         if matches!(ended, Err(Error::LogBack { .. }))
