@@ -3,13 +3,10 @@
 use weft_proto::Partition;
 use weft_storage::tables::layout::NotServed;
 
-/// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The store.
     #[error(transparent)]
     Store(#[from] weft_storage::Error),
-    /// The wire.
     #[error(transparent)]
     Nats(#[from] weft_nats::Error),
     /// Another owner has taken the partition.
@@ -23,26 +20,12 @@ pub enum Error {
     NotServed(#[from] NotServed),
     /// The ingest log lost what this owner has read and not yet applied.
     #[error("the ingest log of partition {partition} went back to {last_seq}; {read} was read")]
-    LogBack {
-        /// The partition.
-        partition: Partition,
-        /// The last sequence that was read.
-        read: u64,
-        /// The log's last sequence.
-        last_seq: u64,
-    },
+    LogBack { partition: Partition, read: u64, last_seq: u64 },
     /// The ingest log lacks commands that were not read.
     #[error(
         "the ingest log of partition {partition} lacks what comes after {read}, up to {through}"
     )]
-    LogHole {
-        /// The partition.
-        partition: Partition,
-        /// The last sequence that was read.
-        read: u64,
-        /// The last sequence that is missing.
-        through: u64,
-    },
+    LogHole { partition: Partition, read: u64, through: u64 },
     /// The store lacks what its ingest log has trimmed already.
     #[error(
         "the store went back: partition {partition} is applied up to {applied}, but its ingest log \
@@ -50,40 +33,32 @@ pub enum Error {
          newer copy back, or accept that they are lost with `weft admin accept-loss`"
     )]
     StoreBehind {
-        /// The partition.
         partition: Partition,
         /// Applied according to the store.
         applied: u64,
-        /// The last sequence that was trimmed.
         trimmed: u64,
     },
     /// One command would take the partition down. It is put aside when the partition is taken anew.
     #[error("command {stream_seq} of partition {partition} can't be applied: {reason}")]
     Poison {
-        /// The partition.
         partition: Partition,
         /// The command's place in the ingest log.
         stream_seq: u64,
-        /// When the log took it.
         stored_at_ms: u64,
-        /// Why.
         reason: String,
     },
     /// The store refuses a commit of many commands. They are committed one by one when the
     /// partition is taken anew.
     #[error("the commit of partition {partition} up to {through} is refused: {reason}")]
     TooMuch {
-        /// The partition.
         partition: Partition,
         /// The stream sequence of its last command.
         through: u64,
-        /// Why.
         reason: String,
     },
     /// The store was made with other settings.
     #[error("{0}")]
     Layout(String),
-    /// Stopped on request.
     #[error("stopped")]
     Stopped,
 }

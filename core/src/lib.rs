@@ -38,7 +38,6 @@ use start::Start;
 pub use store_health::{StoreHealth, StorePatience, Trouble};
 use working::{Serving, say_whether_it_works};
 
-/// The registration role of core nodes.
 pub const ROLE: &str = "core";
 
 /// How long the tasks may take to end that only look and say.
@@ -46,13 +45,9 @@ const SAYING_PATIENCE: Duration = Duration::from_secs(1);
 /// A store in trouble for less than this is no reason to be not ready.
 const TROUBLE_BORNE: Duration = Duration::from_secs(5);
 
-/// What a core node works with.
 pub struct CoreOptions {
-    /// The truth.
     pub store: Store,
-    /// The connection, as user `core`.
     pub bus: Bus,
-    /// This node's name.
     pub node: NodeId,
     /// The streams and buckets; their partition count is the store's.
     pub assets: AssetOptions,
@@ -60,7 +55,6 @@ pub struct CoreOptions {
     pub bots: Vec<UserId>,
     /// How much one sender may ask, of all partitions together.
     pub quota: QuotaLimits,
-    /// How long an access token lives.
     pub token_life: Duration,
     /// Between two ticks of a partition: [`TICK_INTERVAL`]. `None`: none, so edges heal less; only
     /// for measuring what they cost.
@@ -88,7 +82,6 @@ pub enum Assignment {
     Watch(watch::Receiver<Nodes>),
 }
 
-/// A running core node.
 pub struct Core {
     registration: Arc<Registration>,
     health: Health,

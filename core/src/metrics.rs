@@ -148,13 +148,11 @@ pub(crate) static ROOMS: GaugeBy = GaugeBy::new(
     "partition",
 );
 
-/// Rooms that were forgotten to make room.
 pub(crate) static ROOMS_FORGOTTEN: Counter = Counter::new(
     "weft_core_rooms_forgotten_total",
     "Rooms that were forgotten because all of them took too much memory, and are read again when they are used",
 );
 
-/// All of them.
 pub static METRICS: &List = &[
     &PARTITIONS,
     &TAKES,

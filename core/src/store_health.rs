@@ -21,7 +21,6 @@ const PROBE_PAUSE: Duration = Duration::from_secs(1);
 /// Trouble is said to the operator after so long: a failed attempt alone is none.
 const SAY_AFTER: Duration = Duration::from_secs(2);
 
-/// What is wrong with a store.
 #[derive(Clone, Debug)]
 pub struct Trouble {
     /// No call has succeeded since.

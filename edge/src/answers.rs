@@ -29,17 +29,14 @@ struct Entry {
 /// The log has an attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Stored {
-    /// The command's number in its outbox.
     pub(crate) command: u64,
     pub(crate) attempt: u32,
-    /// Where the log has it.
     pub(crate) stream_seq: u64,
 }
 
 /// What became of one attempt.
 #[derive(Debug)]
 pub struct Answer {
-    /// The command's number in its outbox.
     pub(crate) command: u64,
     pub(crate) attempt: u32,
     pub(crate) outcome: Outcome,
@@ -92,7 +89,6 @@ impl Answers {
         }
     }
 
-    /// Hands on one signal.
     pub fn hand_on(&self, signal: Signal) {
         self.lock().hand_on(signal);
     }
@@ -126,7 +122,6 @@ impl Table {
 }
 
 impl AnswerBox {
-    /// The token of an attempt.
     pub(crate) fn token(&self, command: u64, attempt: u32) -> String {
         format!("{:x}-{command:x}-{attempt:x}", self.number)
     }

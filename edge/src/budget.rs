@@ -43,7 +43,6 @@ pub(crate) struct Shares<K> {
 /// What there is not enough of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Over {
-    /// The holder's share.
     Share,
     /// The whole.
     Total,

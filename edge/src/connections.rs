@@ -17,7 +17,6 @@ use crate::limits::Limits;
 use crate::metrics;
 use crate::rate::{come_back_later, network};
 
-/// All connections of an edge.
 #[derive(Debug)]
 pub(crate) struct Connections {
     known_max: usize,

@@ -38,7 +38,6 @@ use crate::ticks::Ticks;
 /// How long the tasks that serve sessions may take to end after the last session.
 const BACK_PATIENCE: Duration = Duration::from_secs(1);
 
-/// What an edge needs.
 #[derive(Clone)]
 pub struct EdgeOptions {
     /// The connection to NATS, as role `edge`. Its owner closes it, after the edge.
@@ -52,13 +51,10 @@ pub struct EdgeOptions {
     pub url: Option<String>,
     /// Where it stands, in its operator's words; empty: nowhere.
     pub region: String,
-    /// How many partitions there are.
     pub partitions: Partition,
-    /// What is allowed.
     pub limits: Limits,
 }
 
-/// A running edge.
 pub struct Edge {
     local_addr: SocketAddr,
     shared: Arc<Shared>,
@@ -157,7 +153,6 @@ impl Edge {
         Ok(Self { local_addr, shared, front, back })
     }
 
-    /// Where it listens.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-/// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Another process listens on the port.
@@ -11,7 +10,6 @@ pub enum Error {
     /// The address can't be listened on.
     #[error("can't listen on {addr}: {source}")]
     Listen {
-        /// The address.
         addr: SocketAddr,
         /// What the system says.
         source: std::io::Error,

@@ -24,7 +24,6 @@ use self::extract::Refusal;
 pub(crate) use self::serve::serve;
 use crate::shared::Shared;
 
-/// All routes.
 fn router(shared: Arc<Shared>) -> Router {
     // Core hears of these from anybody.
     let strangers = Router::new()

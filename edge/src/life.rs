@@ -30,7 +30,6 @@ pub(crate) struct Life {
     pub(crate) ticks: Arc<Ticks>,
     pub(crate) members: Members,
     pub(crate) drain: Drain,
-    /// How many there are.
     pub(crate) sessions: AtomicUsize,
     /// Sessions and requests: what ends first.
     pub(crate) front: Shutdown,

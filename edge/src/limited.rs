@@ -14,11 +14,9 @@ const LINE_PAUSE: Duration = Duration::from_secs(10);
 /// A limit of the edge. Those of one session are its client's own affair.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Limit {
-    /// Connections of one address.
     AddressConnections,
     /// Connections without a token: the oldest was closed.
     Strangers,
-    /// Connections of callers with a token.
     Connections,
     /// Open files of the process.
     OpenFiles,
@@ -32,9 +30,7 @@ pub(crate) enum Limit {
     UserRequests,
     /// New sessions of one address.
     AddressConnects,
-    /// New sessions.
     Connects,
-    /// Live sessions.
     Sessions,
     /// Sign-ups, logins and refreshes of one address.
     Accounts,
@@ -74,7 +70,6 @@ struct Unsaid {
 pub struct Limited([Mutex<Unsaid>; NAMES.len()]);
 
 impl Limited {
-    /// A limit was reached.
     pub(crate) fn note(&self, limit: Limit) {
         let (index, name) = (limit as usize, NAMES[limit as usize]);
         LIMITED.increment(name);

@@ -7,7 +7,6 @@ use weft_proto::limits::FEEDS_PER_SESSION_MAX;
 
 use crate::rate::Rate;
 
-/// The limits of an edge.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// A client sends something at least so often. Told at `welcome`.

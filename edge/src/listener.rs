@@ -40,7 +40,6 @@ const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: appli
     {\"error\":{\"code\":\"overloaded\",\"message\":\"too many connections\",\
     \"temporary\":true,\"retry_after_ms\":5000}}";
 
-/// Accepts connections.
 pub(crate) struct Listener {
     tcp: TcpListener,
     linger: Linger,

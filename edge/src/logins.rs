@@ -47,7 +47,6 @@ struct Answer {
     at: Instant,
 }
 
-/// Knows which logins last.
 pub(crate) struct Logins {
     bus: Bus,
     answers: Cache<Arc<str>, Answer>,

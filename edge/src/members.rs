@@ -10,7 +10,6 @@ use weft_nats::nodes::{Nodes, new_boot};
 use weft_nats::{Bus, NodeInfo, Registration};
 use weft_proto::NodeId;
 
-/// The role of all edges.
 const ROLE: &str = "edge";
 /// Between two attempts to join: core, which makes the bucket, may start after the edge.
 const JOIN_PAUSE: Duration = Duration::from_millis(500);

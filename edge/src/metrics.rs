@@ -112,7 +112,6 @@ pub(crate) static PRESENCE_TOLD: Counter = Counter::new(
     "Statuses of users that sessions were told without asking",
 );
 
-/// All of them.
 pub static METRICS: &List = &[
     &SESSIONS,
     &CONNECTIONS,

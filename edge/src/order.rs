@@ -34,7 +34,6 @@ enum Place {
     Left(u64),
 }
 
-/// What to do with an event.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Verdict {
     /// Forget it.
@@ -49,9 +48,7 @@ pub enum Verdict {
 /// it, as far as the edge knows.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Notice {
-    /// The room.
     pub room: RoomId,
-    /// The seq of its last entry.
     pub seq: u64,
     /// That entry's position.
     pub position: Position,
@@ -62,9 +59,7 @@ pub struct Notice {
 /// What is missing before an event, or up to what a notice says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Missing {
-    /// Where.
     pub room: RoomId,
-    /// From where on.
     pub since: Since,
     /// The last seq that is missing.
     pub to: u64,

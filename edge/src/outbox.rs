@@ -32,7 +32,6 @@ const ACKED_MAX: usize = 32;
 /// A command for a room's log.
 #[derive(Clone, Debug)]
 pub struct Command {
-    /// Where.
     pub room: RoomId,
     /// Whoever sends it again names it by this.
     pub client_id: ClientId,
@@ -56,13 +55,11 @@ impl Command {
 /// One publication of a command.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    /// The command's number in the outbox.
     pub number: u64,
     /// From 0.
     pub attempt: u32,
     /// The command to the same room before it, where that one is unanswered.
     pub after: Option<ClientId>,
-    /// What is published.
     pub command: Command,
 }
 
@@ -123,7 +120,6 @@ impl Pending {
 /// What is known of the last attempt.
 #[derive(Clone, Copy, Default, Debug)]
 struct Evidence {
-    /// Where the log has it.
     stream_seq: Option<u64>,
     /// The number of the newest tick when that was first looked at: later ones were made when the
     /// log had it.

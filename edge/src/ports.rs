@@ -26,13 +26,11 @@ pub trait Wire: Clone + Send + Sync + 'static {
     /// Waits until the server knows all subscriptions that were made before.
     fn flush(&self) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Calls a service of core.
     fn call<M: Method>(
         &self,
         request: &M,
     ) -> impl Future<Output = Result<M::Reply, ApiError>> + Send;
 
-    /// The state of the connection.
     fn connection(&self) -> watch::Receiver<Connection>;
 
     /// Grows when a subscription has dropped something.
@@ -53,7 +51,6 @@ pub trait Messages: Send {
     fn try_next(&mut self) -> Option<Message>;
 }
 
-/// The ingest log.
 pub trait Ingest: Send + Sync + 'static {
     /// Publishes an attempt of a sender. What becomes of it comes back under the token, which is
     /// used once. [`Error::Timeout`]: whether it goes out later is unknown.

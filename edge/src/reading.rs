@@ -17,7 +17,6 @@ use crate::limits::Limits;
 use crate::ports::Wire;
 use crate::ticks::Ticks;
 
-/// The reading side of an edge.
 pub struct Reading<W: Wire = Bus> {
     pub(crate) wire: W,
     pub(crate) partitions: Partition,
@@ -25,7 +24,6 @@ pub struct Reading<W: Wire = Bus> {
     pub(crate) audits: Audits,
     /// How long a session's own question is asked again.
     pub(crate) patience: Duration,
-    /// Most groups that one session follows.
     pub(crate) groups_max: usize,
     /// Permits for reads of syncs and repairs.
     pub(crate) permits: Semaphore,

@@ -24,7 +24,6 @@ const OUTBOX_FULL_RETRY_MS: u64 = 250;
 /// The same while the store takes nothing.
 const STALLED_RETRY_MS: u64 = 2_000;
 
-/// The sending side of an edge.
 pub struct Sending<I: Ingest = IngestPublisher> {
     ingest: I,
     connection: watch::Receiver<Connection>,
@@ -56,7 +55,6 @@ pub struct Told {
 }
 
 impl Told {
-    /// Counts it.
     pub(crate) fn count(&self) {
         match &self.outcome {
             Ok((_, added_at)) => {
@@ -133,7 +131,6 @@ impl<I: Ingest> Sending<I> {
 }
 
 impl<I: Ingest> Sends<I> {
-    /// How many have no answer yet.
     #[must_use]
     pub fn unanswered(&self) -> usize {
         self.outbox.len()

@@ -24,12 +24,10 @@ use crate::rate::{Bucket, PerCaller};
 use crate::reading::Reading;
 use crate::sending::Sending;
 
-/// The parts of a running edge.
 pub(crate) struct Shared {
     pub(crate) bus: Bus,
     pub(crate) limits: Limits,
     pub(crate) auth: Arc<Auth>,
-    /// Knows which logins last.
     pub(crate) logins: Arc<Logins>,
     pub(crate) reading: Arc<Reading>,
     pub(crate) sending: Arc<Sending>,

@@ -14,13 +14,11 @@ pub(crate) struct Seen {
     pub(crate) count: u64,
     /// Every command up to here is applied; 0: its owner does not know.
     pub(crate) applied: u64,
-    /// The log's last sequence.
     pub(crate) last_seq: u64,
     /// Its owner can commit nothing, and wants nothing new.
     pub(crate) stalled: bool,
 }
 
-/// The newest ticks of all partitions.
 pub struct Ticks {
     /// A partition without a tick for so long has no owner; `None`: nobody is to tick.
     silence_max: Option<Duration>,

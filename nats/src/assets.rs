@@ -31,7 +31,6 @@ const OUTSIDE_MESSAGES_MAX: u64 = 100_000;
 /// What comes with a message when it is relayed into the ingest log.
 const RELAY_BYTES: u64 = 16_000;
 
-/// How large the streams are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssetOptions {
     /// How many partitions, from 1. Fixed for the life of a store.

@@ -33,11 +33,9 @@ pub struct BusOptions {
     pub url: String,
     /// The NATS user of the role.
     pub user: String,
-    /// Its password.
     pub password: String,
     /// `edge`, `core`, `presence` or `admin`; the user's permissions name its inbox after it.
     pub role: &'static str,
-    /// This process.
     pub node: NodeId,
 }
 
@@ -58,7 +56,6 @@ struct Inner {
     link: Arc<Link>,
 }
 
-/// A handle on a connection.
 #[derive(Clone)]
 pub struct Bus(Arc<Inner>);
 
@@ -135,7 +132,6 @@ impl Bus {
         self.0.link.flush().await
     }
 
-    /// The state of the connection.
     #[must_use]
     pub fn connection(&self) -> watch::Receiver<Connection> {
         self.0.link.connection()
@@ -149,7 +145,6 @@ impl Bus {
         self.0.link.losses()
     }
 
-    /// This process's name.
     #[must_use]
     pub fn node(&self) -> &NodeId {
         &self.0.options.node

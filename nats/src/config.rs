@@ -27,10 +27,8 @@ pub use cluster::{Cluster, Routes};
 /// The largest message that the server passes on, in bytes.
 const PAYLOAD_BYTES_MAX: u32 = 2_000_000;
 
-/// A password.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Secret {
-    /// The password itself.
     Value(String),
     /// The name of an environment variable of nats-server that holds it.
     Env(String),
@@ -67,7 +65,6 @@ pub struct Passwords {
     pub admin: Secret,
 }
 
-/// Another system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bot {
     /// Its user in Weft, and on NATS.
@@ -82,11 +79,8 @@ pub struct Bot {
 /// Where one server stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The server's name.
     pub name: String,
-    /// The address that it listens on.
     pub host: String,
-    /// The port that it listens on.
     pub port: u16,
     /// Where JetStream keeps its files.
     pub store_dir: PathBuf,
@@ -103,9 +97,7 @@ pub struct Place {
 pub struct ServerConfig {
     /// How many partitions the mapping spreads rooms over.
     pub partitions: Partition,
-    /// The passwords of the roles.
     pub passwords: Passwords,
-    /// The other systems.
     pub bots: Vec<Bot>,
 }
 

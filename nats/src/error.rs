@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-/// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No server answered in time.
@@ -17,18 +16,12 @@ pub enum Error {
     #[error(
         "nats-server at {url} refused user \"{user}\": wrong password, or not Weft's configuration"
     )]
-    Refused {
-        /// The server.
-        url: String,
-        /// The user.
-        user: String,
-    },
+    Refused { url: String, user: String },
     /// The server's version is below [`server::VERSION_NEEDED`](crate::server::VERSION_NEEDED).
     #[error("nats-server {found} is too old ({place}): Weft needs {needed} or newer")]
     ServerTooOld {
         /// Where the server is: its URL or its path.
         place: String,
-        /// Its version.
         found: String,
         /// The oldest version that will do.
         needed: &'static str,
@@ -44,29 +37,20 @@ pub enum Error {
     NoResponders(String),
     /// The message is larger than the server takes.
     #[error("a message of {bytes} bytes is larger than the server takes ({bytes_max})")]
-    TooLarge {
-        /// The message's size.
-        bytes: usize,
-        /// The server's limit.
-        bytes_max: usize,
-    },
+    TooLarge { bytes: usize, bytes_max: usize },
     /// A subject, header or token has a form that can't be sent.
     #[error("malformed {0}")]
     Malformed(&'static str),
-    /// JetStream refused a request.
     #[error("JetStream refused to {what}: {description} ({code})")]
     JetStream {
-        /// What was asked for.
         what: String,
         /// The server's error number (`err_code`).
         code: u64,
-        /// The server's words.
         description: String,
     },
     /// A bucket can't be read, written or watched now.
     #[error("can't {what}: {reason}")]
     Bucket {
-        /// What was tried.
         what: &'static str,
         /// What the client library or the server said.
         reason: String,
@@ -85,7 +69,6 @@ pub enum Error {
     /// The log lacks sequences.
     #[error("{stream} lacks the sequences {expected} to {}", found - 1)]
     Gap {
-        /// The stream.
         stream: String,
         /// The sequence that should have come.
         expected: u64,
@@ -95,9 +78,7 @@ pub enum Error {
     /// The log ends before what was asked for: its tail was lost, or it was made anew.
     #[error("{stream} ends at {last_seq}: it must be moved forward before reading from {next_seq}")]
     LogBehind {
-        /// The stream.
         stream: String,
-        /// Its last sequence.
         last_seq: u64,
         /// The sequence that was to be read.
         next_seq: u64,
@@ -105,11 +86,9 @@ pub enum Error {
     /// The reader no longer gets messages: read again from `next_seq`.
     #[error("lost the reader of {stream} before {next_seq}: {reason}")]
     ReaderLost {
-        /// The stream.
         stream: String,
         /// The first sequence that was not returned.
         next_seq: u64,
-        /// What happened.
         reason: &'static str,
     },
     /// Events were published but not acknowledged by their stream.
@@ -136,12 +115,7 @@ pub enum Error {
     },
     /// A file or process operation failed.
     #[error("{what}: {source}")]
-    Io {
-        /// What was tried.
-        what: String,
-        /// Why it failed.
-        source: std::io::Error,
-    },
+    Io { what: String, source: std::io::Error },
 }
 
 impl Error {

@@ -12,7 +12,6 @@ use crate::error::Error;
 use crate::ingest::{Answer, ReplyTo};
 use crate::subject::{Subject, WEFT_ENTRY};
 
-/// An event.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EventMessage {
     /// [`Subject::EventGroup`] or [`Subject::EventDirect`]: its place in the event stream.

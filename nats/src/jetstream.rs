@@ -114,7 +114,6 @@ pub(crate) fn read_time_ns(text: &str) -> Option<u64> {
 pub(crate) enum Stored {
     /// Kept, under this sequence.
     At(u64),
-    /// Refused.
     Refused(ApiError),
 }
 

@@ -17,5 +17,4 @@ pub(crate) static HELD_BYTES: Gauge = Gauge::new(
     "Bytes that calls with large answers may hold, until an answer is written to the connection",
 );
 
-/// All of them.
 pub static METRICS: &List = &[&CONNECTED, &RECONNECTS, &DROPPED, &HELD_BYTES];

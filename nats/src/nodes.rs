@@ -26,7 +26,6 @@ use crate::error::Error;
 pub use assign::{assign, score};
 pub use task::live_nodes;
 
-/// The nodes of a role.
 pub type Nodes = BTreeMap<NodeId, NodeInfo>;
 
 /// What a node says of itself.
@@ -40,7 +39,6 @@ pub struct NodeInfo {
     pub url: String,
     /// Where it stands, in the operator's words.
     pub region: String,
-    /// Sessions that it has.
     pub sessions: u32,
     /// Sessions that it takes at the most; 0: it does not say.
     pub sessions_max: u32,

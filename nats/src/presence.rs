@@ -66,7 +66,6 @@ impl UserKeys {
 /// What the bucket says of one key.
 #[derive(Clone, PartialEq, Debug)]
 pub struct UserChange {
-    /// The user.
     pub user: UserId,
     /// The edge that speaks of them.
     pub edge: NodeId,

@@ -36,7 +36,6 @@ pub const HELD_BYTES_MAX: u32 = 64 << 20;
 /// When a refused caller should ask again, in milliseconds.
 const RETRY_AFTER_MS: u64 = 250;
 
-/// The services of this process.
 pub struct Services {
     bus: Bus,
     version: String,

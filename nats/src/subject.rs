@@ -32,14 +32,12 @@ pub const JSON: &str = "application/json";
 pub const NATS_REQUEST_INFO: &str = "Nats-Request-Info";
 /// Beside a status: `<boot> <number>` of the presence node that published it. Numbers have no gap.
 pub const WEFT_PRESENCE: &str = "Weft-Presence";
-/// The bucket of live nodes.
 pub const NODES_BUCKET: &str = "WEFT_NODES";
 /// The bucket that keeps how far each ingest log was trimmed: `<partition>`.
 pub const TRIMMED_BUCKET: &str = "WEFT_TRIMMED";
 /// The bucket of users with sessions: `<user>.<edge>`.
 pub const PRESENCE_BUCKET: &str = "WEFT_PRESENCE";
 
-/// The name of a partition's ingest stream.
 #[must_use]
 pub fn ingest_stream(partition: Partition) -> String {
     format!("WEFT_IN_{partition}")
@@ -57,7 +55,6 @@ pub(crate) fn relayed_subject(subject: &str) -> Option<String> {
     subject.strip_prefix("weft.o.").map(|rest| format!("weft.x.{rest}"))
 }
 
-/// The name of a partition's event stream.
 #[must_use]
 pub fn event_stream(partition: Partition) -> String {
     format!("WEFT_EV_{partition}")
@@ -68,82 +65,43 @@ pub fn event_stream(partition: Partition) -> String {
 pub enum Subject {
     /// `weft.in.<sender>.<room>`: where commands are published. The server maps it to
     /// [`Partition`](Self::Partition) (edges) or into [`outside_stream`] (other systems).
-    In {
-        /// Who speaks.
-        sender: UserId,
-        /// Where.
-        room: RoomId,
-    },
+    In { sender: UserId, room: RoomId },
     /// `weft.p.<partition>.<sender>.<room>`: a command of an edge, as its stream keeps it.
-    Partition {
-        /// The room's partition.
-        partition: Partition,
-        /// Who speaks.
-        sender: UserId,
-        /// Where.
-        room: RoomId,
-    },
+    Partition { partition: Partition, sender: UserId, room: RoomId },
     /// `weft.x.<partition>.<sender>.<room>`: a command of another system, as the ingest log keeps it.
     /// Core alone publishes on it, what it takes from [`outside_stream`].
-    Outside {
-        /// The room's partition.
-        partition: Partition,
-        /// Who speaks.
-        sender: UserId,
-        /// Where.
-        room: RoomId,
-    },
+    Outside { partition: Partition, sender: UserId, room: RoomId },
     /// `weft.ev.<partition>.group.<room>`: committed entries of a group.
-    EventGroup {
-        /// The room's partition.
-        partition: Partition,
-        /// The group.
-        room: RoomId,
-    },
+    EventGroup { partition: Partition, room: RoomId },
     /// `weft.ev.<partition>.direct`: committed entries of all direct rooms of a partition.
-    EventDirect {
-        /// The partition.
-        partition: Partition,
-    },
+    EventDirect { partition: Partition },
     /// `weft.u.<user>`: what concerns one user.
     User(UserId),
     /// `weft.ack.e.<edge>.<token>`: an answer to an edge.
     AckEdge {
-        /// The edge.
         edge: NodeId,
         /// Which command, in the edge's words: `[A-Za-z0-9_-]{1,64}`.
         token: String,
     },
     /// `weft.ack.u.<user>.<token>`: an answer to another system.
     AckUser {
-        /// The user.
         user: UserId,
         /// Which command, in the user's words: `[A-Za-z0-9_-]{1,64}`.
         token: String,
     },
     /// `weft.sig.tick.<partition>`: the owner's sign of life ([`weft_proto::Tick`]).
-    Tick {
-        /// The partition.
-        partition: Partition,
-    },
+    Tick { partition: Partition },
     /// `weft.sig.presence.<node>`: a presence node's sign of life
     /// ([`weft_proto::presence::PresenceTick`]).
-    PresenceTick {
-        /// The presence node.
-        node: NodeId,
-    },
+    PresenceTick { node: NodeId },
     /// `weft.sig.drain.<node>`: an operator's word to an edge that it is to end.
-    Drain {
-        /// The edge.
-        node: NodeId,
-    },
+    Drain { node: NodeId },
     /// `weft.status.<user>`: a change of what others see of a user ([`weft_proto::Presence`]).
     Status(UserId),
     /// `weft.svc.<service>.<method>`: a request.
     Svc {
         /// `accounts`, `rooms`, `log`, `status`, `presence`.
         service: Cow<'static, str>,
-        /// The method.
         method: Cow<'static, str>,
     },
 }

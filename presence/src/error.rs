@@ -1,9 +1,7 @@
 //! What can go wrong.
 
-/// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The wire.
     #[error(transparent)]
     Nats(#[from] weft_nats::Error),
 }

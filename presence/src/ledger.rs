@@ -26,7 +26,6 @@ pub const SHARES: u16 = 64;
 /// the other may be about to say it, or this one be behind.
 const BELIEVED_AFTER: Duration = Duration::from_secs(3);
 
-/// The share of a user.
 #[must_use]
 pub fn share_of(user: &UserId) -> u16 {
     // The lowest bits of FNV-1a are its best.

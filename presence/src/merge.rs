@@ -29,7 +29,6 @@ use crate::visible_status::VisibleStatus;
 /// Who is offline is remembered for so long.
 pub const FORGET_AFTER: Duration = Duration::from_secs(120);
 
-/// The present.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
     /// For what lasts.
@@ -38,7 +37,6 @@ pub struct Now {
     pub wall_ms: u64,
 }
 
-/// How long things last.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
     /// Who is lost stays as they were for so long.
@@ -48,7 +46,6 @@ pub struct Patience {
     pub presumed: Duration,
 }
 
-/// What is known of all users.
 #[derive(Debug)]
 pub struct Merge {
     patience: Patience,

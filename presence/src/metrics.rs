@@ -2,7 +2,6 @@
 
 use weft_runtime::metrics::{Counter, List};
 
-/// Statuses that this node has published.
 pub(crate) static CHANGES: Counter = Counter::new(
     "weft_presence_changes_total",
     "Changes of users' statuses that this node has published",

@@ -33,18 +33,15 @@ const START_PAUSE: Duration = Duration::from_millis(500);
 /// Between two words to the operator while the start waits.
 const SAY_EVERY: Duration = Duration::from_secs(5);
 
-/// What a presence node needs.
 #[derive(Clone)]
 pub struct PresenceOptions {
     /// The connection to NATS, as role `presence`. Its owner closes it, after the node.
     pub bus: Bus,
-    /// This node.
     pub node: NodeId,
     /// Who is lost stays as they were for so long.
     pub grace: Duration,
 }
 
-/// A running presence node.
 pub struct PresenceNode {
     connection: watch::Receiver<Connection>,
     shutdown: Shutdown,

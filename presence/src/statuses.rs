@@ -359,7 +359,6 @@ impl Watcher {
         }
     }
 
-    /// Whom it watches.
     #[must_use]
     pub fn watches(&self, user: &UserId) -> bool {
         lock(&self.users).contains(user)

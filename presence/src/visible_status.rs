@@ -8,9 +8,7 @@ use weft_proto::{Presence, UserId};
 /// What others see. Two that are equal need no word in between.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VisibleStatus {
-    /// How.
     pub status: Status,
-    /// The user's own words.
     pub text: Option<Arc<str>>,
     /// When the text ends, Unix milliseconds; 0: never.
     pub text_until_ms: u64,
@@ -19,7 +17,6 @@ pub struct VisibleStatus {
 }
 
 impl VisibleStatus {
-    /// Offline.
     #[must_use]
     pub fn offline(last_active_ms: u64) -> Self {
         Self { status: Status::Offline, text: None, text_until_ms: 0, last_active_ms }

@@ -10,22 +10,18 @@ use crate::ids::UserId;
 use crate::kind::{Body, MESSAGE};
 use crate::room::RoomId;
 
-/// An entry of a room's log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
-    /// The room.
     pub room: RoomId,
     /// Its place in the room: dense, from 1.
     pub seq: u64,
     /// How many messages the room has up to here, this one included: for unread counts.
     pub ordinal: u64,
-    /// Who sent it.
     pub from: UserId,
     /// The sender's own id for it; `None` only from outsiders that gave none.
     pub client_id: Option<ClientId>,
     /// When core took it, Unix milliseconds; never smaller than the entry's before it.
     pub time_ms: u64,
-    /// What it says.
     pub body: Body,
 }
 

@@ -6,7 +6,6 @@ use std::fmt;
 use serde::de::IntoDeserializer;
 use serde::{Deserialize, Serialize};
 
-/// Why a request was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
@@ -40,9 +39,7 @@ pub enum ErrorCode {
     Forbidden,
     /// The user is not a member of the room.
     NotMember,
-    /// There is no such room.
     NoSuchRoom,
-    /// There is no such user.
     NoSuchUser,
     /// There is no such resource.
     NotFound,
@@ -140,7 +137,6 @@ impl ErrorCode {
         )
     }
 
-    /// The HTTP status that carries it.
     #[must_use]
     pub fn http_status(self) -> u16 {
         match self {

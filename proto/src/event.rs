@@ -15,7 +15,6 @@ use crate::room::RoomId;
 /// have further words and further marks: they are passed over.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EventHead {
-    /// The entry's room.
     pub room: RoomId,
     /// The entry's place in the room.
     pub seq: u64,
@@ -35,7 +34,6 @@ pub struct EventHead {
 }
 
 impl EventHead {
-    /// The head of an entry.
     #[must_use]
     pub fn of(entry: &Entry, position: Position, position_before: Option<Position>) -> Self {
         let kind = entry.body.kind();

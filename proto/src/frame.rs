@@ -27,7 +27,6 @@ pub use history::{HistoryFrom, history_from};
 pub use presence::{PresenceRequest, Users};
 pub use reply::{Ack, Member, Reply, Room, error_frame, error_in, history_frame, with_id};
 
-/// The WebSocket subprotocol.
 pub const SUBPROTOCOL: &str = "weft.v1";
 
 /// Largest request id: what a JavaScript number holds exactly.
@@ -61,7 +60,6 @@ pub enum CloseCode {
 pub enum Request {
     /// The first frame: who it is and where it stopped.
     Hello {
-        /// The access token.
         token: Hidden<String>,
         /// The device's cursor; `None` on its first connect.
         cursor: Option<String>,
@@ -72,16 +70,13 @@ pub enum Request {
     },
     /// An entry for a room.
     Send {
-        /// The room.
         room: RoomId,
         /// The sender's id for it.
         client_id: ClientId,
-        /// The entry's content.
         body: Body,
     },
     /// A page of a room's log.
     History {
-        /// The room.
         room: RoomId,
         /// From where, in which direction.
         from: HistoryFrom,
@@ -97,12 +92,10 @@ pub enum Request {
     },
     /// One room of the caller.
     Room {
-        /// The room.
         room: RoomId,
     },
     /// A page of a room's members.
     Members {
-        /// The room.
         room: RoomId,
         /// Only users after this id; empty: from the first.
         after: String,
@@ -111,10 +104,8 @@ pub enum Request {
     },
     /// A fresh token for the live session.
     Token {
-        /// The access token.
         token: Hidden<String>,
     },
-    /// About presence.
     Presence(PresenceRequest),
     /// The device's login ends, and with it the session.
     Logout,
@@ -125,9 +116,7 @@ pub enum Request {
 /// A frame that was refused, with its `id` where that could be read.
 #[derive(Debug)]
 pub struct BadFrame {
-    /// The request's id.
     pub id: Option<u64>,
-    /// Why.
     pub error: ApiError,
 }
 

@@ -44,7 +44,6 @@ macro_rules! id_type {
                 ))
             }
 
-            /// The id as text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0

@@ -39,7 +39,6 @@ macro_rules! kinds {
         }
 
         impl Body {
-            /// What it is.
             #[must_use]
             pub fn kind(&self) -> &'static Kind {
                 match self { $(Self::$Kind(_) => &$Kind::KIND,)+ }
@@ -162,13 +161,11 @@ pub enum Membership {
     Leaves,
 }
 
-/// The kind of text messages.
 pub(crate) const MESSAGE: Kind = Text::KIND;
 
 /// The feature level of a store that was never raised.
 const FIRST_LEVEL: u32 = 1;
 
-/// What a kind's file says.
 trait EntryKind: Sized {
     /// Its fields as they travel: by serde in JSON, by prost in the store. Nothing is checked.
     type Fields: prost::Message + Default + DeserializeOwned;

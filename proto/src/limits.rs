@@ -7,7 +7,6 @@ pub const ID_BYTES_MAX: usize = 64;
 pub const TEXT_CHARS_MAX: usize = 100_000;
 /// Longest title of a room or display name of a user, in Unicode scalar values.
 pub const TITLE_CHARS_MAX: usize = 200;
-/// Longest avatar reference, in bytes.
 pub const AVATAR_BYTES_MAX: usize = 1_000;
 /// Shortest and longest password, in bytes.
 pub const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=256;
@@ -18,7 +17,6 @@ pub const FRAME_BYTES_MAX: usize = 1_300_000;
 pub const FANOUT_LIMIT: usize = 100;
 /// Most members that a `create` may name beside its sender.
 pub const CREATE_MEMBERS_MAX: usize = 99;
-/// Most members of a group.
 pub const GROUP_MEMBERS_MAX: usize = 100_000;
 /// Whoever is in so many groups is put into no more. Counted now and then, so some more may be.
 pub const GROUPS_PER_USER_MAX: usize = 10_000;

@@ -21,7 +21,6 @@ const VERSION: u8 = 1;
 pub enum Choice {
     /// As what the devices say: online, or away where all of them are idle.
     Online = 0,
-    /// Away.
     Away = 1,
     /// Do not disturb.
     Dnd = 2,
@@ -36,7 +35,6 @@ pub enum Choice {
 pub enum Status {
     /// Not connected, or invisible: nobody can tell which.
     Offline = 0,
-    /// Connected.
     Online = 1,
     /// Connected and not looking.
     Away = 2,
@@ -68,7 +66,6 @@ pub struct PresenceSettings {
 /// A device with a live session.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct DevicePresence {
-    /// The device.
     #[prost(string, tag = "1")]
     pub device: String,
     /// It says that nobody looks at it.
@@ -158,9 +155,7 @@ impl PresenceTick {
 /// `presence`, in JSON.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Presence {
-    /// Who.
     pub user: UserId,
-    /// How.
     pub status: Status,
     /// The user's own words; never of who is offline.
     #[serde(default, skip_serializing_if = "String::is_empty")]

@@ -11,7 +11,6 @@ use crate::ids::{UserId, is_name};
 /// Separates the two users in the id of a direct room.
 const DIRECT_SEPARATOR: char = '~';
 
-/// What a room is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RoomKind {
@@ -88,7 +87,6 @@ impl RoomId {
         Some((UserId::new(a).ok()?, UserId::new(b).ok()?))
     }
 
-    /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -17,13 +17,10 @@ const ERROR: u8 = 1;
 pub trait Method: Message + Default {
     /// `accounts`, `rooms`, `log`, `status` or `presence`.
     const SERVICE: &'static str;
-    /// The method's name.
     const METHOD: &'static str;
-    /// What is answered.
     type Reply: Message + Default;
 }
 
-/// Encodes a request.
 #[must_use]
 pub fn encode_request<M: Method>(request: &M) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(1 + request.encoded_len());
@@ -44,7 +41,6 @@ pub fn decode_request<M: Method>(bytes: &[u8]) -> Result<M, ApiError> {
     }
 }
 
-/// Encodes a reply.
 #[must_use]
 pub fn encode_reply<R: Message>(reply: &Result<R, ApiError>) -> Vec<u8> {
     match reply {
@@ -124,7 +120,6 @@ pub use rooms::{
     GetRoom, Groups, ListGroups, ListMembers, ListRooms, Member, Members, RoomSummary, Rooms,
 };
 
-/// Nothing to say.
 #[derive(Clone, PartialEq, Message)]
 pub struct Empty {}
 

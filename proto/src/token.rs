@@ -11,7 +11,6 @@ pub const TOKEN_AUDIENCE: &str = "weft";
 pub struct Claims {
     /// The user.
     pub sub: String,
-    /// The device.
     pub dev: String,
     /// [`TOKEN_AUDIENCE`].
     pub iss: String,

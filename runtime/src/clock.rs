@@ -5,11 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Tells the time. Code that decides takes the time as a value; code that loops takes a clock.
 pub trait Clock: Send + Sync + 'static {
-    /// Unix milliseconds.
     fn now_ms(&self) -> u64;
 }
 
-/// The machine's clock.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct SystemClock;
 
@@ -33,7 +31,6 @@ impl ManualClock {
         Self(AtomicU64::new(now_ms))
     }
 
-    /// Moves it forward.
     pub fn advance_ms(&self, by_ms: u64) {
         self.0.fetch_add(by_ms, Ordering::SeqCst);
     }

@@ -22,7 +22,6 @@ pub const COUNT_BUCKETS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.
 /// Samples of histograms wait in memory until somebody takes them: at the latest then.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// What a metric's values mean.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// Grows, and begins at 0 with the process. Its name ends in `_total`.
@@ -39,11 +38,9 @@ pub enum Kind {
 pub struct Description {
     /// `weft_<part>_<what>_<unit>`
     pub name: &'static str,
-    /// What its values mean.
     pub kind: Kind,
     /// One sentence for an operator, without a full stop.
     pub help: &'static str,
-    /// Its label's name.
     pub label: Option<&'static str>,
     /// All values of the label, where they are known before: each is there from the start.
     pub label_values: &'static [&'static str],
@@ -59,7 +56,6 @@ impl Description {
 
 /// One metric of a crate's list.
 pub trait Metric: Sync {
-    /// What is known of it.
     fn description(&self) -> &Description;
 
     /// Makes its handles, so that it is there, as 0, before anything was counted.
@@ -80,12 +76,10 @@ impl Counter {
         self.1.get_or_init(|| metrics::counter!(self.0.name))
     }
 
-    /// Counts one.
     pub fn increment(&self) {
         self.add(1);
     }
 
-    /// Counts several.
     pub fn add(&self, count: u64) {
         self.handle().increment(count);
     }
@@ -127,12 +121,10 @@ impl CounterBy {
         })
     }
 
-    /// Counts one.
     pub fn increment(&self, value: &str) {
         self.add(value, 1);
     }
 
-    /// Counts several.
     pub fn add(&self, value: &str, count: u64) {
         let values = self.0.label_values;
         let place = values.iter().position(|known| *known == value);
@@ -172,12 +164,10 @@ impl Gauge {
         self.handle().set(value);
     }
 
-    /// One more.
     pub fn increment(&self) {
         self.add(1.0);
     }
 
-    /// One fewer.
     pub fn decrement(&self) {
         self.add(-1.0);
     }
@@ -211,7 +201,6 @@ impl GaugeBy {
         Self(description)
     }
 
-    /// The gauge of a value.
     #[must_use]
     pub fn of(&self, value: impl ToString) -> GaugeHandle {
         let label = self.0.label.unwrap_or_default();
@@ -259,7 +248,6 @@ impl Histogram {
         self.1.get_or_init(|| metrics::histogram!(self.0.name))
     }
 
-    /// Takes a value in.
     pub fn record(&self, value: f64) {
         self.handle().record(value);
     }

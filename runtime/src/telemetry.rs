@@ -12,7 +12,6 @@ use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 /// passwords and tokens that are in them, and what people write to each other.
 const TALKATIVE: [&str; 3] = ["async_nats", "tungstenite", "tokio_tungstenite"];
 
-/// How log lines look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LogFormat {
     /// For people.

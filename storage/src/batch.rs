@@ -18,25 +18,17 @@ const BOOKKEEPING_BYTES: usize = 72;
 /// A condition: the key has exactly this value, or does not exist (`None`).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Guard {
-    /// Which key.
     pub key: Bytes,
-    /// Its expected value.
     pub expected: Option<Bytes>,
 }
 
-/// One write.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Op {
-    /// Sets the key.
     Set {
-        /// Which key.
         key: Bytes,
-        /// Its new value.
         value: Bytes,
     },
-    /// Removes the key.
     Clear {
-        /// Which key.
         key: Bytes,
     },
     /// Removes every key in `from..to`.
@@ -48,14 +40,12 @@ pub enum Op {
     },
     /// Sets the key where it does not exist or has a byte-wise smaller value.
     Max {
-        /// Which key.
         key: Bytes,
         /// Its least value from now on.
         value: Bytes,
     },
     /// Sets the key to the commit's position (12 bytes, with `order` as its last two) and `value`.
     SetPositioned {
-        /// Which key.
         key: Bytes,
         /// The place inside of the commit.
         order: u16,
@@ -68,7 +58,6 @@ pub enum Op {
         prefix: Bytes,
         /// The place inside of the commit.
         order: u16,
-        /// Its value.
         value: Bytes,
     },
 }
@@ -85,7 +74,6 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// An empty batch.
     #[must_use]
     pub fn new(id: BatchId) -> Self {
         Self {
@@ -112,19 +100,16 @@ impl Batch {
         self.is_replayable
     }
 
-    /// Its id.
     #[must_use]
     pub fn id(&self) -> BatchId {
         self.id
     }
 
-    /// Its conditions.
     #[must_use]
     pub fn guards(&self) -> &[Guard] {
         &self.guards
     }
 
-    /// Its writes, in order.
     #[must_use]
     pub fn ops(&self) -> &[Op] {
         &self.ops
@@ -151,32 +136,26 @@ impl Batch {
         self.transaction_bytes
     }
 
-    /// Adds [`Op::Set`].
     pub fn set(&mut self, key: Bytes, value: impl Into<Bytes>) {
         self.push(Op::Set { key, value: value.into() });
     }
 
-    /// Adds [`Op::Clear`].
     pub fn clear(&mut self, key: Bytes) {
         self.push(Op::Clear { key });
     }
 
-    /// Adds [`Op::ClearRange`].
     pub fn clear_range(&mut self, from: Bytes, to: Bytes) {
         self.push(Op::ClearRange { from, to });
     }
 
-    /// Adds [`Op::Max`].
     pub fn max(&mut self, key: Bytes, value: impl Into<Bytes>) {
         self.push(Op::Max { key, value: value.into() });
     }
 
-    /// Adds [`Op::SetPositioned`].
     pub fn set_positioned(&mut self, key: Bytes, order: u16, value: impl Into<Bytes>) {
         self.push(Op::SetPositioned { key, order, value: value.into() });
     }
 
-    /// Adds [`Op::SetAtPosition`].
     pub fn set_at_position(&mut self, prefix: Bytes, order: u16, value: impl Into<Bytes>) {
         self.push(Op::SetAtPosition { prefix, order, value: value.into() });
     }

@@ -10,10 +10,8 @@ use weft_proto::Position;
 use crate::batch::Batch;
 use crate::error::Error;
 
-/// A key with its value.
 pub type Pair = (Bytes, Bytes);
 
-/// How a commit ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
     /// Everything is durable. The position has order 0; what the batch wrote with an order of its
@@ -32,7 +30,6 @@ pub trait Snapshot: Send + Sync {
     /// Covers exactly the commits at or before it.
     fn read_version(&self) -> Position;
 
-    /// The key's value.
     async fn get(&self, key: Bytes) -> Result<Option<Bytes>, Error>;
 
     /// The keys' values, in the order of the keys.
@@ -66,7 +63,6 @@ pub struct Store {
 }
 
 impl Store {
-    /// Wraps an engine.
     pub fn new(engine: impl Engine) -> Self {
         Self { engine: Arc::new(engine) }
     }

@@ -32,9 +32,7 @@ pub enum Error {
     Limit {
         /// Key, value or batch.
         what: &'static str,
-        /// How large it is.
         bytes: usize,
-        /// How large it may be.
         bytes_max: usize,
     },
     /// A stored record can't be read: damaged, or written by a newer Weft.

@@ -17,7 +17,6 @@ use crate::error::Error;
 /// The latest that a delayed answer comes.
 const DELAY_MAX: Duration = Duration::from_millis(5);
 
-/// What happens to a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Fate {
     Works,
@@ -34,7 +33,6 @@ enum Fate {
     OwnEcho,
 }
 
-/// The failing engine.
 pub struct Faulty<E> {
     inner: E,
     rng: Mutex<StdRng>,

@@ -23,7 +23,6 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// An empty store.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

@@ -17,5 +17,4 @@ pub(crate) static REFUSED: Counter = Counter::new(
     "Commits that were refused because the disk is nearly full",
 );
 
-/// All of them.
 pub static METRICS: &List = &[&GROUP_BATCHES, &SYNC_DURATION, &REFUSED];

@@ -44,7 +44,6 @@ impl FromStr for StorePlace {
 /// A store, and what must live for as long as it. Keep it until everything that uses the store has
 /// ended.
 pub struct OpenStore {
-    /// The store.
     pub store: Store,
     _kept: Option<Box<dyn Any + Send>>,
 }

@@ -162,7 +162,6 @@ async fn a_power_cut_takes_nothing_that_was_answered() {
     assert!(leaving_out > 0);
 }
 
-/// What failed can be looked at.
 fn keep(path: &Path) -> PathBuf {
     let kept = std::env::temp_dir().join(format!("weft-power-loss-{}", std::process::id()));
     copy_folder(path, &kept);

@@ -42,7 +42,6 @@ const ROUND_MAX: Duration = Duration::from_secs(300);
 
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long things are broken.
     pub minutes: u64,
     pub seed: u64,
     /// Three nats-servers instead of one.

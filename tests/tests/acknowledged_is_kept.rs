@@ -15,7 +15,6 @@ use weft_harness::wait::until;
 /// On two cores, one load at a time.
 static TURN: Mutex<()> = Mutex::const_new(());
 
-/// How often to kill.
 fn kills() -> u32 {
     std::env::var("WEFT_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(3)
 }

@@ -8,13 +8,11 @@ use tokio::time::sleep;
 use weft_harness::load::{Load, LoadOptions};
 use weft_harness::system::{Options, System, Twin};
 
-/// How long the duel lasts.
 fn duel() -> Duration {
     let seconds = std::env::var("WEFT_DUEL_SECONDS").ok().and_then(|s| s.parse().ok());
     Duration::from_secs(seconds.unwrap_or(15))
 }
 
-/// Acks per second over a time.
 async fn rate(load: &Load, time: Duration) -> f64 {
     let (began, before) = (Instant::now(), load.acked());
     sleep(time).await;

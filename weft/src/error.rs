@@ -3,53 +3,33 @@
 use std::io;
 use std::path::Path;
 
-/// An expected failure.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A second start on the same folder.
     #[error("the data folder {folder} is in use by another weft{owner}")]
     InUse {
-        /// The folder.
         folder: String,
         /// ` (process 123)`, where that is known.
         owner: String,
     },
     /// A file or socket operation.
     #[error("{what}: {reason}")]
-    Io {
-        /// What was tried.
-        what: String,
-        /// Why it failed.
-        reason: String,
-    },
+    Io { what: String, reason: String },
     /// The disk has too little room to start on.
     #[error(
         "only {free_mb} MB are free on the disk of {folder}: Weft needs {needed_mb} MB to start"
     )]
-    DiskFull {
-        /// The folder.
-        folder: String,
-        /// What is free.
-        free_mb: u64,
-        /// What is needed.
-        needed_mb: u64,
-    },
-    /// The wire.
+    DiskFull { folder: String, free_mb: u64, needed_mb: u64 },
     #[error(transparent)]
     Nats(#[from] weft_nats::Error),
-    /// The store.
     #[error(transparent)]
     Store(#[from] weft_storage::Error),
-    /// An export or import.
     #[error(transparent)]
     Export(#[from] weft_storage::export::Error),
-    /// Core.
     #[error(transparent)]
     Core(#[from] weft_core::Error),
-    /// Presence.
     #[error(transparent)]
     Presence(#[from] weft_presence::Error),
-    /// The edge.
     #[error(transparent)]
     Edge(#[from] weft_edge::Error),
     /// Anything else that has only words.

@@ -2,24 +2,18 @@
 
 use weft_runtime::metrics::{Exporter, List};
 
-/// Of an edge.
 const EDGE: &[&List] = &[weft_edge::METRICS, weft_nats::METRICS];
-/// Of core.
 const CORE: &[&List] = &[weft_core::METRICS, weft_storage::METRICS, weft_nats::METRICS];
-/// Of presence.
 const PRESENCE: &[&List] = &[weft_presence::METRICS, weft_nats::METRICS];
 
-/// Has an edge counted.
 pub fn edge() -> Exporter {
     Exporter::install(EDGE)
 }
 
-/// Has core counted.
 pub fn core() -> Exporter {
     Exporter::install(CORE)
 }
 
-/// Has presence counted.
 pub fn presence() -> Exporter {
     Exporter::install(PRESENCE)
 }

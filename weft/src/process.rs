@@ -76,7 +76,6 @@ pub fn host_name() -> String {
     name.split('.').next().unwrap_or_default().to_owned()
 }
 
-/// Checks a node's name.
 pub fn node_name(text: &str) -> Result<NodeId, Error> {
     NodeId::new(text)
         .map_err(|error| Error::Failed(format!("node name {text:?}: {}", error.message)))

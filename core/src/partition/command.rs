@@ -7,12 +7,9 @@ use weft_proto::{ApiError, Body, ClientId, ErrorCode, Partition, RoomId, UserId,
 use weft_storage::tables::dead_letter::DeadLetter;
 use weft_storage::tables::resend;
 
-/// A well-formed command.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Command {
-    /// Who sends it.
     pub sender: UserId,
-    /// To which room.
     pub room: RoomId,
     /// The sender's id for it; outsiders may have none.
     pub client_id: Option<ClientId>,
@@ -21,9 +18,7 @@ pub struct Command {
     /// The sender's command to the room before this one, which was unanswered: nothing else may
     /// come first.
     pub after: Option<ClientId>,
-    /// What the room shall take.
     pub body: Body,
-    /// How large that came.
     pub bytes: usize,
     /// Tells a resend from another content under the same client id.
     pub content_hash: u64,
@@ -69,14 +64,11 @@ impl Command {
 /// One message of the ingest log, decoded.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Incoming {
-    /// Its place in the stream.
     pub stream_seq: u64,
     /// When the stream took it. With its place it names the message, also where the log went back
     /// and the place was given again.
     pub stored_at_ms: u64,
-    /// Who sent it, as it came.
     pub sender: String,
-    /// Who wants an answer.
     pub reply: Option<ReplyTo>,
     /// The command, or why there is none.
     pub command: Result<Command, ApiError>,

@@ -23,7 +23,6 @@ const USERS_MAX: NonZeroUsize = NonZeroUsize::new(50_000).expect("not zero");
 const KEPT_MS: u64 = 600_000;
 /// Users who are counted at once.
 const USERS_AT_ONCE: usize = 16;
-/// Rows of one scan.
 const ROWS_PER_SCAN: usize = 2_000;
 
 struct Counted {

@@ -23,7 +23,6 @@ use super::state::{Answered, Place, ResendKey, State};
 
 /// Groups whose members are read at once.
 const GROUPS_AT_ONCE: usize = 32;
-/// Member rows read at once.
 const ROWS_PER_SCAN: usize = 256;
 /// Entries of resends, or that commands point at, read at once: with the largest ones 6 MB.
 const ENTRIES_AT_ONCE: usize = 16;

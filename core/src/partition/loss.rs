@@ -18,7 +18,6 @@ use crate::error::Error;
 pub struct Acceptance {
     /// The store's id until now.
     pub id_before: StoreId,
-    /// The store's new id.
     pub id: StoreId,
     /// The partitions, and how far each one's ingest log is applied.
     pub applied: Vec<(Partition, u64)>,

@@ -59,19 +59,12 @@ const ROOMS_BYTES_MIN: usize = 4 << 20;
 /// What every worker of this node shares.
 #[derive(Clone)]
 pub struct Owners {
-    /// The connection.
     pub bus: Bus,
-    /// Where answers and events go.
     pub events: EventPublisher,
-    /// The truth.
     pub store: Store,
-    /// How it does.
     pub health: StoreHealth,
-    /// Tells the time.
     pub clock: Arc<dyn Clock>,
-    /// This node.
     pub node: NodeId,
-    /// How many partitions there are.
     pub partitions: Partition,
     /// The newest feature level of a store that this node serves.
     pub feature_level: u32,
@@ -83,14 +76,11 @@ pub struct Owners {
     pub assets: Arc<AssetOptions>,
     /// Between two ticks of a partition; `None`: none.
     pub tick_interval: Option<Duration>,
-    /// How long things are kept.
     pub retention: Retention,
 }
 
-/// What the owners tell.
 #[derive(Clone)]
 pub struct Progress {
-    /// The partitions that are taken.
     pub taken: watch::Receiver<BTreeSet<Partition>>,
     /// Set where a partition can't be served until a person has looked.
     pub failed: watch::Receiver<Option<Arc<Error>>>,
@@ -139,7 +129,6 @@ impl Tell {
     }
 }
 
-/// The partitions of `node`.
 #[must_use]
 pub fn partitions_of(nodes: &Nodes, partitions: Partition, node: &NodeId) -> BTreeSet<Partition> {
     let able = nodes.keys().filter(|node| !is_passed_over(nodes, node));
@@ -169,7 +158,6 @@ pub async fn passed_over(nodes: &mut watch::Receiver<Nodes>, node: &NodeId) {
 }
 
 impl Owners {
-    /// Starts a task for each partition.
     #[must_use]
     pub fn start(self, nodes: &watch::Receiver<Nodes>, shutdown: &Shutdown) -> Progress {
         let share = share_quota(self.clone(), nodes.clone());

@@ -78,7 +78,6 @@ pub trait Outside: Send + Sync + 'static {
 /// Resolves when all events of one [`EventBus::send`] are stored.
 pub type Stored = BoxFuture<'static, Result<(), Error>>;
 
-/// Where answers and events go.
 #[async_trait]
 pub trait EventBus: Send + Sync + 'static {
     /// Sends an answer. It may be lost on the way.
@@ -98,11 +97,8 @@ const NOT_STORED_PAUSE: Duration = Duration::from_millis(250);
 /// One partition's streams: where they are, and how they are made.
 #[derive(Clone)]
 pub struct Streams {
-    /// The connection.
     pub bus: Bus,
-    /// How large they are.
     pub assets: Arc<AssetOptions>,
-    /// Whose.
     pub partition: Partition,
 }
 
@@ -224,7 +220,6 @@ impl Outside for NatsOutside {
     }
 }
 
-/// The bus on NATS.
 pub struct NatsBus {
     publisher: EventPublisher,
     streams: Streams,

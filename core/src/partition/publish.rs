@@ -40,13 +40,10 @@ const RETRY_DELAY: Duration = Duration::from_millis(250);
 pub struct Act {
     /// The number of the partition's newest commit: this one where it has events.
     pub commit_no: u64,
-    /// Answers, in order.
     pub answers: Vec<(ReplyTo, Answer)>,
-    /// Events, in order.
     pub events: Vec<EventMessage>,
 }
 
-/// The event of an entry.
 #[must_use]
 pub fn event(
     partition: Partition,
@@ -142,9 +139,7 @@ impl Drop for Publisher {
 
 /// Reads the events of a partition's commits again.
 pub struct JournalReader {
-    /// The truth.
     pub store: Store,
-    /// Whose.
     pub partition: Partition,
 }
 

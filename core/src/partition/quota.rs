@@ -28,7 +28,6 @@ const BYTES_OF_A_COMMAND: u64 = 65_536;
 /// Commands per sender.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct QuotaLimits {
-    /// Long-term rate, commands per second.
     pub rate_per_s: u32,
     /// How many may come at once.
     pub burst: u32,

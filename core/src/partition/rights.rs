@@ -5,17 +5,11 @@ use weft_proto::{ApiError, ErrorCode, Role};
 /// What a member may want to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Action {
-    /// Say something.
     Write,
-    /// Leave the group.
     Leave,
-    /// Give the group another title.
     Rename,
-    /// Add a user as this.
     Add(Role),
-    /// Remove a member who is this.
     Remove(Role),
-    /// Give a member another role.
     ChangeRole,
 }
 

@@ -111,7 +111,6 @@ impl Members {
 pub struct Room {
     /// As the last planned entry leaves it; `seq` 0: there is no such room.
     pub head: Head,
-    /// Where that entry stands.
     pub place: Place,
     /// Groups only.
     pub members: Members,
@@ -132,7 +131,6 @@ struct Counted {
     bytes: usize,
 }
 
-/// Rooms by id.
 pub struct Rooms {
     rooms: LruCache<RoomId, Counted>,
     bytes: usize,

@@ -19,7 +19,6 @@ pub struct Change {
     pub members: Vec<(UserId, Member)>,
     /// Who gets the entry on their own subject and in their inbox, whatever the room's size.
     pub concerned: Vec<UserId>,
-    /// The group's new title.
     pub title: Option<String>,
     /// The group's history rule: of a `create`.
     pub history: Option<weft_proto::History>,

@@ -29,7 +29,6 @@ pub type ResendKey = (RoomId, UserId, ClientId);
 /// What a client id got: the answer to a resend.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Answered {
-    /// The entry's seq.
     pub seq: u64,
     /// [`weft_proto::Body::content_hash`] of the entry: another one is a conflict.
     pub content_hash: u64,
@@ -41,7 +40,6 @@ pub struct Answered {
 
 /// The owner's memory.
 pub struct State {
-    /// Rooms by id.
     pub rooms: Rooms,
     /// Commits up to this one were done when the last lookup began.
     pub settled: PlanNo,

@@ -20,7 +20,6 @@ use super::publish::{Act, event};
 use crate::error::Error;
 use crate::metrics;
 
-/// Journal rows read at once.
 const ROWS_PER_SCAN: usize = 16;
 /// Before a log is looked at again that changed while it was opened.
 const CHANGED_PAUSE: Duration = Duration::from_millis(100);
@@ -29,13 +28,10 @@ const CHANGED_PAUSE: Duration = Duration::from_millis(100);
 pub struct Taken {
     /// The partition's row as the taking wrote it.
     pub applied: Applied,
-    /// The layout row's bytes.
     pub layout_row: Bytes,
     /// The last minute that has a row.
     pub minute: Minute,
-    /// The store's id.
     pub store_id: u64,
-    /// The store's feature level.
     pub feature_level: u32,
     /// What the log lacks up to here is skipped.
     pub holes_through: u64,
@@ -188,7 +184,6 @@ pub async fn reopen_log(
 
 /// What a log lacks.
 struct Hole {
-    /// The last sequence that is missing.
     through: u64,
     /// Nothing is after it that a reader would come to.
     is_last: bool,

@@ -15,7 +15,6 @@ const TELL_EVERY: Duration = Duration::from_secs(10);
 /// Senders (each with a code) that a line names; others are counted together.
 const NAMED_MAX: usize = 8;
 
-/// What is to be told.
 #[derive(Default)]
 pub struct Unheard {
     named: BTreeMap<(String, &'static str), u64>,

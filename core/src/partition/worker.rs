@@ -50,27 +50,17 @@ const RETRY_DELAY_MAX: Duration = Duration::from_secs(2);
 /// How long an orderly leave waits for the last events to be stored.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// What an owner works with.
 pub struct Worker<L> {
-    /// Its partition.
     pub partition: Partition,
-    /// How many there are.
     pub partitions: Partition,
     /// The newest feature level of a store that it serves.
     pub feature_level: u32,
-    /// Who it is.
     pub owner: NodeId,
-    /// The truth.
     pub store: Store,
-    /// How it does.
     pub health: StoreHealth,
-    /// The partition's ingest log.
     pub log: L,
-    /// Where answers and events go.
     pub bus: Arc<dyn EventBus>,
-    /// Tells the time.
     pub clocks: Clocks,
-    /// Gives batch ids.
     pub new_batch_id: Box<dyn FnMut() -> BatchId + Send>,
     /// How much one sender may ask: of all workers of this process.
     pub quota: Arc<Quota>,
@@ -82,7 +72,6 @@ pub struct Worker<L> {
     pub quarantine: Quarantine,
     /// Between two ticks; `None`: none.
     pub tick_interval: Option<Duration>,
-    /// How long the journal is kept.
     pub journal_age: Duration,
     /// What other systems send; `None`: none do.
     pub outside: Option<Box<dyn Outside>>,

@@ -9,7 +9,6 @@ use super::failure::Failure;
 
 /// A room as a user finds it who is or was a member.
 pub(super) struct Access {
-    /// Position of the last entry.
     pub(super) position: Position,
     /// The room as that entry left it.
     pub(super) head: Head,

@@ -140,7 +140,6 @@ struct Search {
     /// The same, to look up.
     known: HashSet<UserId>,
     users_max: usize,
-    /// Rows of one scan.
     rows_max: usize,
     /// Rows that it may still look at.
     lookups_left: usize,

@@ -58,11 +58,8 @@ pub async fn outgrown(store: &Store, known_level: u32) -> Error {
     }
 }
 
-/// Raises a store's feature level.
 pub struct Upgrade {
-    /// The level that it has.
     pub from: u32,
-    /// The level that it gets.
     pub to: u32,
     batch: Batch,
 }

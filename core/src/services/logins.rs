@@ -29,15 +29,12 @@ const LOGINS_READ_MAX: usize = 100;
 #[must_use]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ended {
-    /// Whose.
     pub user: UserId,
-    /// On which devices.
     pub devices: Vec<DeviceId>,
 }
 
 /// What a refresh token was traded for.
 pub enum Refreshed {
-    /// New tokens.
     Tokens(svc::Tokens),
     /// Nothing: it had been traded before, so two have it, and the login has ended.
     Ended(Ended),

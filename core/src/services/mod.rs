@@ -131,7 +131,6 @@ impl Context {
         })
     }
 
-    /// Issues and verifies access tokens.
     #[must_use]
     pub fn tokens(&self) -> &Tokens {
         &self.tokens

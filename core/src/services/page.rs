@@ -23,7 +23,6 @@ pub(super) struct PageLimit {
     pub(super) bytes_max: usize,
 }
 
-/// A page under construction.
 pub(super) struct Page {
     limit: PageLimit,
     entries: Vec<LogEntry>,

@@ -22,7 +22,6 @@ const RETRY_AFTER_MS: u64 = 1_000;
 const NOBODYS_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA\
                             $AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// Hashes and verifies passwords.
 pub(super) struct Passwords {
     known: Arc<Semaphore>,
     strangers: Arc<Semaphore>,

@@ -28,13 +28,11 @@ impl Family {
         Self(hex(secret))
     }
 
-    /// What the store keeps of it.
     pub(super) fn hash(&self) -> Vec<u8> {
         Sha256::digest(self.0.as_bytes()).to_vec()
     }
 }
 
-/// A token, read.
 pub(super) struct RefreshToken {
     pub(super) user: UserId,
     pub(super) device: DeviceId,

@@ -52,7 +52,6 @@ impl governor::clock::Clock for Monotonic {
     }
 }
 
-/// Counts attempts to sign in.
 pub(super) struct SignIns {
     clock: Monotonic,
     networks: Cache<Where, Arc<Limiter>>,

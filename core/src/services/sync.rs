@@ -32,7 +32,6 @@ use super::Context;
 use super::failure::Failure;
 use super::page::{Page, READ_AT_ONCE};
 
-/// How a sync begins.
 enum Begin {
     /// With entries up to the position.
     Entries(Todo),

@@ -27,7 +27,6 @@ const KEYS_MAX: usize = 100;
 /// Whom a token speaks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Caller {
-    /// The user.
     pub user: UserId,
     /// The device that logged in.
     pub device: DeviceId,
@@ -43,10 +42,7 @@ pub enum Login {
     MadeAt(u64),
     /// The token does not say: a Weft before this one issued it, at this time in Unix seconds. So
     /// the login is not younger.
-    Unnamed {
-        /// When the token was issued.
-        issued_s: u64,
-    },
+    Unnamed { issued_s: u64 },
 }
 
 impl Caller {
@@ -63,7 +59,6 @@ pub(super) fn read_unverified(token: &str) -> Option<Caller> {
     Caller::read(&jsonwebtoken::dangerous::insecure_decode::<Claims>(token).ok()?.claims)
 }
 
-/// Issues and verifies access tokens.
 pub struct Tokens {
     clock: Arc<dyn Clock>,
     life_s: u64,

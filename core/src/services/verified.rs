@@ -15,7 +15,6 @@ const GENERATION_MAX: usize = 10_000;
 #[derive(Clone)]
 pub(super) struct Verified {
     pub(super) caller: Caller,
-    /// Unix milliseconds.
     pub(super) expires_ms: u64,
 }
 

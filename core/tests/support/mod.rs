@@ -188,7 +188,6 @@ impl Bus {
         self.until("such a tick", || self.ticks().into_iter().rev().find(|tick| looks(tick))).await
     }
 
-    /// Waits for a tick.
     pub async fn tick(&self, epoch: u64, number: u64) -> Tick {
         self.until(&format!("a tick {epoch}.{number}"), || {
             let ticks = self.ticks();
@@ -197,7 +196,6 @@ impl Bus {
         .await
     }
 
-    /// All ticks up to now.
     pub fn ticks(&self) -> Vec<Tick> {
         self.ticks.lock().expect("ticks").clone()
     }
@@ -217,7 +215,6 @@ impl Bus {
     }
 }
 
-/// The clock that owners have.
 struct OwnersClock {
     clock: Arc<ManualClock>,
     ahead_ms: Arc<AtomicI64>,
@@ -247,7 +244,6 @@ pub struct World {
     next_token: std::sync::atomic::AtomicU64,
 }
 
-/// An owner at work.
 pub struct Owner {
     stop: CancellationToken,
     pub task: tokio::task::JoinHandle<Result<(), Error>>,
@@ -371,7 +367,6 @@ impl World {
         self.log.purge_below(seq + 1).await.expect("purge");
     }
 
-    /// Publishes a command; returns its token.
     pub fn publish(&self, sender: &str, room: &str, id: Option<ClientId>, body: &Body) -> String {
         self.publish_after(sender, room, (id, None), body)
     }

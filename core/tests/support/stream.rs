@@ -128,7 +128,6 @@ impl Log {
         self.stream().opened
     }
 
-    /// Somebody deletes it.
     pub fn delete(&self) {
         self.stall();
         self.go_back(0);

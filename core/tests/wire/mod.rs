@@ -71,12 +71,10 @@ impl Fixture {
         self.end_core().await;
     }
 
-    /// Its own core.
     pub fn core(&self) -> &Core {
         self.core.as_ref().expect("running")
     }
 
-    /// Its core leaves.
     pub async fn end_core(&mut self) {
         if let Some(core) = self.core.take() {
             assert!(core.shutdown(Duration::from_secs(5)).await.is_empty());

@@ -27,7 +27,6 @@ pub(crate) struct Ask<W: Wire = Bus> {
     connection: watch::Receiver<Connection>,
 }
 
-/// Why there is no reply.
 #[derive(Debug)]
 pub(crate) enum Refused {
     /// Core says no for good.

@@ -22,7 +22,6 @@ const NOTHING_DUE: u64 = u64::MAX;
 /// What waits for a session, in the order in which it has to look at it.
 #[derive(Clone, Debug)]
 pub(crate) enum Item {
-    /// A committed entry.
     Event(Arc<Event>),
     /// An audit's word on a room.
     Notice(Arc<Notice>),

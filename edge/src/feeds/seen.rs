@@ -17,7 +17,6 @@ pub(super) enum Seen {
 
 #[derive(Default, Debug)]
 pub(super) struct Generations {
-    /// The number of the newer one.
     number: u64,
     newer: HashMap<RoomId, u64>,
     older: HashMap<RoomId, u64>,

@@ -21,7 +21,6 @@ use crate::limited::Limit;
 use crate::rate::{network, rate_limited};
 use crate::shared::Shared;
 
-/// An error answer.
 #[derive(Debug)]
 pub(super) struct Refusal(pub(super) ApiError);
 
@@ -60,7 +59,6 @@ pub(super) fn error_body(error: &ApiError) -> Response {
     json(&Body { error })
 }
 
-/// An answer in JSON.
 pub(super) fn json(value: &impl Serialize) -> Response {
     match serde_json::to_vec(value) {
         Ok(bytes) => ready_made(bytes),
@@ -119,7 +117,6 @@ impl FromRequestParts<Arc<Shared>> for AccountRate {
     }
 }
 
-/// A body's bytes.
 pub(super) struct Raw(pub(super) Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for Raw {
@@ -203,7 +200,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
     }
 }
 
-/// The room in the path.
 pub(super) struct InRoom(pub(super) RoomId);
 
 impl<S: Send + Sync> FromRequestParts<S> for InRoom {
@@ -214,7 +210,6 @@ impl<S: Send + Sync> FromRequestParts<S> for InRoom {
     }
 }
 
-/// The user in the path.
 pub(super) struct OfUser(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for OfUser {

@@ -17,7 +17,6 @@ const FIRST: usize = 16;
 /// be forgotten, and must not give the room the first places once more.
 const ROOMS_MAX: usize = 64;
 
-/// The windows of one session.
 pub(super) struct Windows {
     rooms: Vec<(RoomId, usize)>,
     /// Of a room that is not remembered.

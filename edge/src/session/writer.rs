@@ -20,7 +20,6 @@ const BYTES_PER_SECOND_MIN: usize = 16_384;
 /// After so many frames without a flush one is made, though more is to be done.
 const UNFLUSHED_FRAMES_MAX: u32 = 64;
 
-/// Writes frames.
 pub(crate) struct Writer {
     sink: SplitSink<WebSocket, Message>,
     end: End,

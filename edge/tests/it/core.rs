@@ -29,7 +29,6 @@ use crate::common::{KID, PUBLIC, room, user};
 const PAGE_ENTRIES: usize = 3;
 const PAGE_ROOMS: usize = 2;
 
-/// An entry of a room's log.
 struct Logged {
     head: EventHead,
     frame: Bytes,

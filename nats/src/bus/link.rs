@@ -31,7 +31,6 @@ const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// Ingest pulls and the publishers' windows stay well below it.
 pub(crate) const SUBSCRIPTION_CAPACITY: usize = 65_536;
 
-/// What is known of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Connection {
     /// It stands at the moment.

@@ -30,7 +30,6 @@ impl Subscription {
     }
 }
 
-/// A message.
 #[derive(Clone, Debug)]
 pub struct Message(async_nats::Message);
 
@@ -53,7 +52,6 @@ impl Message {
         }))
     }
 
-    /// Where it was published.
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.0.subject
@@ -65,7 +63,6 @@ impl Message {
         Subject::parse(&self.0.subject)
     }
 
-    /// Its bytes.
     #[must_use]
     pub fn payload(&self) -> &Bytes {
         &self.0.payload
@@ -98,7 +95,6 @@ impl Message {
         self.0.status.map(|status| status.as_u16())
     }
 
-    /// The status in words.
     pub(crate) fn description(&self) -> &str {
         self.0.description.as_deref().unwrap_or_default()
     }

@@ -14,16 +14,12 @@ use crate::subject::{CONTENT_TYPE, JSON, Subject, WEFT_AFTER, WEFT_ID, WEFT_MADE
 /// malformed, and its `<token>` leads to an address that its own user alone may read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ReplyTo {
-    /// An edge.
     Edge {
-        /// The edge.
         edge: NodeId,
         /// The edge's name for the command.
         token: String,
     },
-    /// Another system.
     User {
-        /// The sender.
         user: UserId,
         /// The sender's name for the command.
         token: String,
@@ -36,7 +32,6 @@ impl ReplyTo {
         format!("{edge}.{token}")
     }
 
-    /// Reads the header.
     fn parse(header: &str, sender: &str, is_outsider: bool) -> Option<Self> {
         match header.split_once('.') {
             Some((edge, token)) if !is_outsider && is_token(token) => {
@@ -113,13 +108,11 @@ impl MadeBy {
 /// One message of an ingest log. Ids are as they came; the worker checks them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct IngestMessage {
-    /// Its place in the stream.
     pub stream_seq: u64,
     /// When the stream took it, Unix milliseconds by the server's clock.
     pub stored_at_ms: u64,
     /// The user that speaks: for outsiders their identity on NATS, for edges whom they verified.
     pub sender: String,
-    /// The room.
     pub room: String,
     /// Header `Weft-Id`.
     pub client_id: Option<String>,
@@ -127,13 +120,11 @@ pub struct IngestMessage {
     pub made_by: Option<MadeBy>,
     /// Header `Weft-After`.
     pub after: Option<String>,
-    /// Who wants an answer.
     pub reply: Option<ReplyTo>,
     /// The payload is an entry in JSON; else it is plain text.
     pub is_json: bool,
     /// It came from another system, not from an edge.
     pub is_outsider: bool,
-    /// The payload.
     pub payload: Bytes,
     /// The envelope is malformed: refuse it, and count it as applied.
     pub problem: Option<Problem>,

@@ -32,7 +32,6 @@ use crate::subject::{
 
 /// The headers that mean something; others stay behind.
 const HEADERS: [&str; 4] = [WEFT_ID, WEFT_AFTER, WEFT_REPLY, CONTENT_TYPE];
-/// Messages read at once.
 const READ_MAX: u64 = 64;
 /// Publishes underway at once, in order on one connection.
 const RELAYS_UNDERWAY: usize = 64;
@@ -44,11 +43,9 @@ const RING_TIMEOUT: Duration = Duration::from_secs(2);
 /// A message of another system.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct OutsideMessage {
-    /// Its place in the stream.
     pub seq: u64,
     /// When the stream took it, Unix milliseconds by the server's clock.
     pub stored_at_ms: u64,
-    /// Who sends it.
     pub sender: String,
     /// What it takes in the ingest log, about.
     pub bytes: usize,
@@ -58,7 +55,6 @@ pub struct OutsideMessage {
     pub subject: String,
     /// Those headers that mean something, and a client id where it had none.
     pub headers: Vec<(&'static str, String)>,
-    /// The payload.
     pub payload: Bytes,
 }
 
@@ -69,7 +65,6 @@ pub enum Relayed {
     At(u64),
     /// Not now: again later.
     Later(Error),
-    /// Never.
     Never(ApiError),
 }
 

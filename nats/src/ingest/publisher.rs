@@ -31,7 +31,6 @@ pub enum Signal {
     Stored {
         /// Which command.
         token: String,
-        /// Its sequence in the partition's stream.
         stream_seq: u64,
     },
     /// The log did not take it.
@@ -45,7 +44,6 @@ pub enum Signal {
     Answered {
         /// Which command.
         token: String,
-        /// What core says.
         answer: Answer,
     },
 }

@@ -42,13 +42,11 @@ struct GotMessage {
 
 /// A message, read without the client library.
 pub(super) struct RawMessage {
-    /// Its place in the stream.
     pub(super) seq: u64,
     /// When the stream took it, Unix milliseconds by the server's clock.
     pub(super) stored_at_ms: u64,
     /// Not whole where [`unreadable`](Self::unreadable) says so.
     pub(super) subject: String,
-    /// The payload.
     pub(super) payload: Bytes,
     /// `None`: the block can't be read.
     headers: Option<Vec<(String, String)>>,

@@ -26,7 +26,6 @@ use crate::jetstream::request;
 
 /// Messages of one pull. Up to two pulls are underway.
 const PULL_MESSAGES: usize = 2_048;
-/// Bytes of one pull.
 const PULL_BYTES: usize = 8 << 20;
 /// The life of one pull.
 const PULL_EXPIRES: Duration = Duration::from_secs(30);
@@ -60,10 +59,8 @@ pub struct IngestReader {
     lost: Option<&'static str>,
 }
 
-/// Where a reader reads.
 #[derive(Clone)]
 struct Place {
-    /// The reader's own.
     link: Arc<Link>,
     /// For what has to work when that one is broken.
     main_link: Arc<Link>,

@@ -28,7 +28,6 @@ pub(super) struct View {
     suspects: BTreeSet<String>,
     /// When each was heard last: a heartbeat is a sign of life also where it says nothing new.
     heard: BTreeMap<String, Instant>,
-    /// This node's key.
     own: String,
     /// Since when own heartbeats have been accepted without a break.
     accepted_since: Option<Instant>,

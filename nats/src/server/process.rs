@@ -29,7 +29,6 @@ const FREE_PORT_ATTEMPTS: u32 = 5;
 const PORT_PATIENCE: Duration = Duration::from_secs(2);
 const HOST: &str = "127.0.0.1";
 
-/// How to start a server.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
     /// From [`find_or_install`](super::find_or_install).
@@ -80,19 +79,16 @@ impl NatsServer {
         }
     }
 
-    /// The port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Where clients connect.
     #[must_use]
     pub fn url(&self) -> String {
         format!("nats://{HOST}:{}", self.port)
     }
 
-    /// The process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()

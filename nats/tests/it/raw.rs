@@ -9,7 +9,6 @@ use crate::common::{Fixture, soon};
 pub struct Raw {
     nats: Nats,
     subscriptions: u32,
-    /// Subject, and headers with the payload.
     pub messages: VecDeque<(String, Vec<u8>)>,
     /// Errors of the server, in its words.
     pub errors: Vec<String>,
@@ -45,7 +44,6 @@ impl Raw {
         while self.read_one().await != Some(Said::Pong) {}
     }
 
-    /// Waits for a message.
     pub async fn message(&mut self) -> (String, Vec<u8>) {
         while self.messages.is_empty() {
             self.read_one().await;

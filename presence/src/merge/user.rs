@@ -63,7 +63,6 @@ struct Choosing {
     at_ms: u64,
 }
 
-/// What is known of a user.
 #[derive(Debug)]
 pub(super) struct User {
     pub(super) keys: Vec<Key>,

@@ -22,7 +22,6 @@ const NOTE_EVERY: Duration = Duration::from_secs(5);
 type Loading = BoxFuture<'static, (Vec<UserId>, Option<Vec<KeptStatus>>)>;
 type Noting = BoxFuture<'static, Option<BTreeMap<UserId, u64>>>;
 
-/// Asks core.
 pub(super) struct Kept {
     bus: Bus,
     waiting: VecDeque<UserId>,

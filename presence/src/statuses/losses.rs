@@ -41,7 +41,6 @@ impl Losses {
         self.sources.retain(|_, (_, heard_at)| *heard_at + FORGET_AFTER > now);
     }
 
-    /// Something was lost.
     pub(super) fn lost(&mut self, now: Instant) {
         let jitter = ASK_AFTER.mul_f64(rand::random::<f64>());
         let earliest = (now + ASK_AFTER + jitter).max(self.asked_at + ASK_PAUSE);

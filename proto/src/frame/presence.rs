@@ -21,18 +21,11 @@ pub enum PresenceRequest {
     /// Users as they are now and as they change.
     Watch(Users),
     /// These no longer.
-    Unwatch {
-        /// The users.
-        users: Vec<UserId>,
-    },
+    Unwatch { users: Vec<UserId> },
     /// How many of a group's members are here.
-    Count {
-        /// The group.
-        room: RoomId,
-    },
+    Count { room: RoomId },
     /// How the caller is to be seen.
     Set {
-        /// How.
         choice: Choice,
         /// A line of the user's own words; empty: none.
         text: String,

@@ -14,7 +14,6 @@ use crate::svc;
 pub enum Reply {
     /// Answers `hello`.
     Welcome {
-        /// Names the session in logs.
         session: String,
         /// Who the token says it is.
         user: String,
@@ -50,12 +49,10 @@ pub enum Reply {
     Rooms {
         /// Ascending by id.
         rooms: Vec<Room>,
-        /// There are more.
         more: bool,
     },
     /// Answers `room`.
     Room {
-        /// The room.
         #[serde(flatten)]
         room: Room,
     },
@@ -63,7 +60,6 @@ pub enum Reply {
     Members {
         /// Ascending by user id.
         members: Vec<Member>,
-        /// There are more.
         more: bool,
     },
     /// Answers `token`.
@@ -86,14 +82,12 @@ pub enum Reply {
     PresenceCount {
         /// How many of the group's members are here.
         present: u32,
-        /// How many members it has.
         members: u32,
     },
     /// Answers `presence.set` and `presence.own`.
     Status {
         /// How the user wants to be seen.
         status: Choice,
-        /// The user's own words.
         #[serde(skip_serializing_if = "String::is_empty")]
         text: String,
         /// When the text ends, Unix milliseconds.
@@ -108,9 +102,7 @@ pub enum Reply {
         /// Milliseconds.
         close_in_ms: u64,
     },
-    /// Says no.
     Error {
-        /// Why.
         error: ApiError,
     },
 }
@@ -118,7 +110,6 @@ pub enum Reply {
 /// A room in a list.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Room {
-    /// The room.
     pub room: String,
     /// `direct` or `group`.
     pub room_kind: crate::room::RoomKind,
@@ -131,7 +122,6 @@ pub struct Room {
     pub ordinal: u64,
     /// When the last entry was taken, Unix milliseconds.
     pub time: u64,
-    /// How many members.
     pub member_count: u32,
     /// The caller's own role.
     pub role: String,
@@ -144,9 +134,7 @@ pub struct Room {
 /// A member in a list.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Member {
-    /// The user.
     pub user: String,
-    /// The user's role.
     pub role: String,
     /// Seq of the entry by which the user joined.
     pub since: u64,
@@ -190,7 +178,6 @@ impl Reply {
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(tag = "type", rename = "ack")]
 pub struct Ack<'a> {
-    /// The room.
     pub room: &'a RoomId,
     /// The entry's place in it.
     pub seq: u64,

@@ -8,12 +8,9 @@ use crate::error::ApiError;
 use crate::ids::UserId;
 use crate::role::Role;
 
-/// Adds a user.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Add {
-    /// Who joins.
     pub user: UserId,
-    /// As what.
     pub role: Role,
 }
 

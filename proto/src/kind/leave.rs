@@ -6,7 +6,6 @@ use super::{EntryKind, FIRST_LEVEL, Kind, Membership};
 use crate::error::ApiError;
 use crate::ids::UserId;
 
-/// The sender leaves.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Leave {}
 

@@ -7,10 +7,8 @@ use crate::check::missing;
 use crate::error::ApiError;
 use crate::ids::UserId;
 
-/// Removes a user.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Remove {
-    /// Who is removed.
     pub user: UserId,
 }
 

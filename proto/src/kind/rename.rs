@@ -7,7 +7,6 @@ use crate::check::{check_chars, empty, missing};
 use crate::error::ApiError;
 use crate::limits::TITLE_CHARS_MAX;
 
-/// Gives the group another title.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Rename {
     /// Shown to people.

@@ -9,12 +9,9 @@ use crate::error::ApiError;
 use crate::ids::UserId;
 use crate::role::Role;
 
-/// Gives a member another role.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct ChangeRole {
-    /// Whose.
     pub user: UserId,
-    /// The new role.
     pub role: Role,
 }
 

@@ -10,7 +10,6 @@ use crate::limits::TEXT_CHARS_MAX;
 /// A text message of 1 to 100,000 characters.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Text {
-    /// The text.
     pub text: String,
 }
 

@@ -18,14 +18,12 @@ redacted! {
     SetProfile { display_name, avatar }
 }
 
-/// Makes an account.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct Signup {
     /// The wanted user id.
     #[prost(string, tag = "1")]
     pub user: String,
-    /// Its password.
     #[prost(string, tag = "2")]
     pub password: String,
     /// Shown to people; the user id where it is empty.
@@ -37,7 +35,6 @@ method!(Signup, "accounts", "signup", Profile);
 /// What others see of a user.
 #[derive(Clone, PartialEq, Message)]
 pub struct Profile {
-    /// The user id.
     #[prost(string, tag = "1")]
     pub user: String,
     /// Shown to people.
@@ -55,10 +52,8 @@ pub struct Profile {
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct Login {
-    /// The user id.
     #[prost(string, tag = "1")]
     pub user: String,
-    /// The password.
     #[prost(string, tag = "2")]
     pub password: String,
     /// The device, named by the client. A login ends the device's earlier one.
@@ -84,14 +79,11 @@ pub struct Refresh {
 }
 method!(Refresh, "accounts", "refresh", Tokens);
 
-/// What a login gives.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct Tokens {
-    /// The user id.
     #[prost(string, tag = "1")]
     pub user: String,
-    /// The device.
     #[prost(string, tag = "2")]
     pub device: String,
     /// The access token, a JWT.
@@ -109,7 +101,6 @@ pub struct Tokens {
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct Logout {
-    /// The access token.
     #[prost(string, tag = "1")]
     pub token: String,
 }
@@ -119,13 +110,10 @@ method!(Logout, "accounts", "logout", Empty);
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct ChangePassword {
-    /// The access token.
     #[prost(string, tag = "1")]
     pub token: String,
-    /// The old password.
     #[prost(string, tag = "2")]
     pub old: String,
-    /// The new password.
     #[prost(string, tag = "3")]
     pub new: String,
 }
@@ -149,11 +137,9 @@ pub struct CheckedLogins {
     pub lasts: Vec<bool>,
 }
 
-/// Reads a profile.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct GetProfile {
-    /// The access token.
     #[prost(string, tag = "1")]
     pub token: String,
     /// Whose; empty: one's own.
@@ -166,7 +152,6 @@ method!(GetProfile, "accounts", "profile_get", Profile);
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct SetProfile {
-    /// The access token.
     #[prost(string, tag = "1")]
     pub token: String,
     /// Shown to people.

@@ -8,7 +8,6 @@ use super::Method;
 /// from one snapshot of the store. Speaks for an edge, not for a user.
 #[derive(Clone, PartialEq, Message)]
 pub struct Audit {
-    /// The partition.
     #[prost(uint32, tag = "1")]
     pub partition: u32,
     /// Commits after this number; none: only the number of the newest one.
@@ -45,7 +44,6 @@ pub struct AuditPage {
 /// A room in which something was committed.
 #[derive(Clone, PartialEq, Message)]
 pub struct ChangedRoom {
-    /// The room.
     #[prost(string, tag = "1")]
     pub room: String,
     /// The seq of the room's last entry in the snapshot. With `more` it may be behind `through`.
@@ -62,10 +60,8 @@ pub struct ChangedRoom {
 /// A user whom an entry of a group concerns: who joined, left or was given another role.
 #[derive(Clone, PartialEq, Message)]
 pub struct ConcernedUser {
-    /// The user.
     #[prost(string, tag = "1")]
     pub user: String,
-    /// The entry's seq.
     #[prost(uint64, tag = "2")]
     pub seq: u64,
 }

@@ -8,7 +8,6 @@ use super::Method;
 /// store. It names every room and user: neither a user's token nor an edge is enough.
 #[derive(Clone, PartialEq, Message)]
 pub struct ReadJournal {
-    /// The partition.
     #[prost(uint32, tag = "1")]
     pub partition: u32,
     /// Commits after this number.
@@ -35,10 +34,8 @@ pub struct JournalPage {
     pub expired: bool,
 }
 
-/// A commit.
 #[derive(Clone, PartialEq, Message)]
 pub struct JournalCommit {
-    /// Its number.
     #[prost(uint64, tag = "1")]
     pub commit_no: u64,
     /// Every command up to this stream sequence was applied with it; 0: not known.
@@ -55,10 +52,8 @@ pub struct JournalCommit {
 /// An entry of a commit: where it is, and what a follower needs to know whether it wants it.
 #[derive(Clone, PartialEq, Message)]
 pub struct CommittedEntry {
-    /// The room.
     #[prost(string, tag = "1")]
     pub room: String,
-    /// Its seq there.
     #[prost(uint64, tag = "2")]
     pub seq: u64,
     /// The word of its kind, perhaps one of a newer Weft; empty: not known.
@@ -76,10 +71,8 @@ pub struct CommittedEntry {
 /// kept for the name, up to a bound.
 #[derive(Clone, PartialEq, Message)]
 pub struct FollowJournal {
-    /// The name: one for all partitions.
     #[prost(string, tag = "1")]
     pub follower: String,
-    /// The partition.
     #[prost(uint32, tag = "2")]
     pub partition: u32,
     /// Begins anew after this commit number; none: where the name is, or with what comes from now on
@@ -93,10 +86,8 @@ method!(FollowJournal, "journal", "follow", Following);
 /// may see them again, so it does each at least once.
 #[derive(Clone, PartialEq, Message)]
 pub struct MoveFollower {
-    /// The name.
     #[prost(string, tag = "1")]
     pub follower: String,
-    /// The partition.
     #[prost(uint32, tag = "2")]
     pub partition: u32,
     /// As [`Following::epoch`]. `conflict`: another process follows under the name since.
@@ -108,7 +99,6 @@ pub struct MoveFollower {
 }
 method!(MoveFollower, "journal", "move", Following);
 
-/// Where a follower is.
 #[derive(Clone, PartialEq, Message)]
 pub struct Following {
     /// The store's id: 8 bytes, big-endian.

@@ -26,10 +26,8 @@ pub struct LogEntry {
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct ReadLog {
-    /// The access token.
     #[prost(string, tag = "1")]
     pub token: String,
-    /// The room.
     #[prost(string, tag = "2")]
     pub room: String,
     /// Entries with a greater seq, oldest first.
@@ -108,7 +106,6 @@ impl Resync {
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct Sync {
-    /// The access token.
     #[prost(string, tag = "1")]
     pub token: String,
     /// The device's [`Cursor`](crate::Cursor) as text; empty: none.
@@ -120,7 +117,6 @@ pub struct Sync {
 }
 method!(Sync, "log", "sync", SyncPage);
 
-/// A page of a sync.
 #[derive(Clone, PartialEq, Message)]
 pub struct SyncPage {
     /// The first page's read version as a [`Cursor`](crate::Cursor): what the device has after the

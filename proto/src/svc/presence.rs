@@ -20,7 +20,6 @@ redacted! {
 /// Speaks for an edge, which has checked who may see whom.
 #[derive(Clone, PartialEq, Message)]
 pub struct GetPresence {
-    /// The users.
     #[prost(string, repeated, tag = "1")]
     pub users: Vec<String>,
 }
@@ -37,13 +36,10 @@ pub struct Presences {
 /// What others see of a user: a [`Presence`] on its way.
 #[derive(Clone, PartialEq, Message)]
 pub struct UserPresence {
-    /// The user.
     #[prost(string, tag = "1")]
     pub user: String,
-    /// How.
     #[prost(enumeration = "Status", tag = "2")]
     pub status: i32,
-    /// The user's own words.
     #[prost(string, tag = "3")]
     pub text: String,
     /// When the text ends, Unix milliseconds; 0: never.
@@ -90,16 +86,13 @@ impl UserPresence {
 /// [`PRESENCE_USERS_MAX`](crate::limits::PRESENCE_USERS_MAX).
 #[derive(Clone, PartialEq, Message)]
 pub struct CountPresent {
-    /// The users.
     #[prost(string, repeated, tag = "1")]
     pub users: Vec<String>,
 }
 method!(CountPresent, "presence", "count", Present);
 
-/// A number of users.
 #[derive(Clone, PartialEq, Message)]
 pub struct Present {
-    /// How many are here.
     #[prost(uint32, tag = "1")]
     pub count: u32,
 }
@@ -108,7 +101,6 @@ pub struct Present {
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct ChooseStatus {
-    /// The access token.
     #[prost(string, tag = "1")]
     pub token: String,
     /// How the user wants to be seen.
@@ -127,7 +119,6 @@ method!(ChooseStatus, "status", "choose", PresenceSettings);
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct GetStatus {
-    /// The access token.
     #[prost(string, tag = "1")]
     pub token: String,
 }
@@ -137,7 +128,6 @@ method!(GetStatus, "status", "get", PresenceSettings);
 /// for a presence node.
 #[derive(Clone, PartialEq, Message)]
 pub struct LoadStatuses {
-    /// The users.
     #[prost(string, repeated, tag = "1")]
     pub users: Vec<String>,
 }
@@ -167,7 +157,6 @@ pub struct KeptStatus {
 /// presence node.
 #[derive(Clone, PartialEq, Message)]
 pub struct NoteActive {
-    /// The users.
     #[prost(message, repeated, tag = "1")]
     pub users: Vec<Active>,
 }
@@ -176,10 +165,8 @@ method!(NoteActive, "status", "active", Empty);
 /// When a user was last seen.
 #[derive(Clone, PartialEq, Message)]
 pub struct Active {
-    /// The user.
     #[prost(string, tag = "1")]
     pub user: String,
-    /// Unix milliseconds.
     #[prost(uint64, tag = "2")]
     pub last_active_ms: u64,
 }
@@ -190,13 +177,11 @@ pub struct Active {
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct ListContacts {
-    /// The access token.
     #[prost(string, tag = "1")]
     pub token: String,
 }
 method!(ListContacts, "rooms", "contacts", Contacts);
 
-/// Users.
 #[derive(Clone, PartialEq, Message)]
 pub struct Contacts {
     /// Each once.
@@ -212,10 +197,8 @@ pub struct Contacts {
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct AreVisible {
-    /// The access token.
     #[prost(string, tag = "1")]
     pub token: String,
-    /// The users.
     #[prost(string, repeated, tag = "2")]
     pub users: Vec<String>,
     /// The group that they are to be members of, as the caller is; empty: any room, which is more
@@ -225,7 +208,6 @@ pub struct AreVisible {
 }
 method!(AreVisible, "rooms", "visible", Visible);
 
-/// Users.
 #[derive(Clone, PartialEq, Message)]
 pub struct Visible {
     /// Those of the request who share a room with the caller, in its order; the caller too.

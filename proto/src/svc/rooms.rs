@@ -17,7 +17,6 @@ redacted! {
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct ListGroups {
-    /// The access token.
     #[prost(string, tag = "1")]
     pub token: String,
     /// Only rooms after this id; empty: from the first.
@@ -26,7 +25,6 @@ pub struct ListGroups {
 }
 method!(ListGroups, "rooms", "groups", Groups);
 
-/// A page of room ids.
 #[derive(Clone, PartialEq, Message)]
 pub struct Groups {
     /// The rooms, ascending.
@@ -41,7 +39,6 @@ pub struct Groups {
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct ListRooms {
-    /// The access token.
     #[prost(string, tag = "1")]
     pub token: String,
     /// Only rooms after this id; empty: from the first.
@@ -53,7 +50,6 @@ pub struct ListRooms {
 }
 method!(ListRooms, "rooms", "list", Rooms);
 
-/// A page of rooms.
 #[derive(Clone, PartialEq, Message)]
 pub struct Rooms {
     /// Groups first, then direct rooms, each ascending by id.
@@ -68,7 +64,6 @@ pub struct Rooms {
 /// 7 and 9 are used up.)
 #[derive(Clone, PartialEq, Message)]
 pub struct RoomSummary {
-    /// The room.
     #[prost(string, tag = "1")]
     pub room: String,
     /// Empty in direct rooms.
@@ -83,7 +78,6 @@ pub struct RoomSummary {
     /// When the last entry was taken, Unix milliseconds.
     #[prost(uint64, tag = "5")]
     pub time_ms: u64,
-    /// How many members.
     #[prost(uint32, tag = "6")]
     pub member_count: u32,
     /// The word for the caller's own role.
@@ -97,27 +91,21 @@ pub struct RoomSummary {
     pub history: String,
 }
 
-/// Reads one room of the caller.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct GetRoom {
-    /// The access token.
     #[prost(string, tag = "1")]
     pub token: String,
-    /// The room.
     #[prost(string, tag = "2")]
     pub room: String,
 }
 method!(GetRoom, "rooms", "get", RoomSummary);
 
-/// Lists a room's members.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct ListMembers {
-    /// The access token.
     #[prost(string, tag = "1")]
     pub token: String,
-    /// The room.
     #[prost(string, tag = "2")]
     pub room: String,
     /// Only users after this id; empty: from the first.
@@ -129,10 +117,8 @@ pub struct ListMembers {
 }
 method!(ListMembers, "rooms", "members", Members);
 
-/// A page of members.
 #[derive(Clone, PartialEq, Message)]
 pub struct Members {
-    /// The members, ascending by user id.
     #[prost(message, repeated, tag = "1")]
     pub members: Vec<Member>,
     /// There are more: ask again with `after` = the last one.
@@ -140,10 +126,8 @@ pub struct Members {
     pub more: bool,
 }
 
-/// One member of a room.
 #[derive(Clone, PartialEq, Message)]
 pub struct Member {
-    /// The user.
     #[prost(string, tag = "1")]
     pub user: String,
     /// The word for the user's role. (Tag 2 is used up.)

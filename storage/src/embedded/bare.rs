@@ -12,7 +12,6 @@ use crate::batch::{Batch, Op};
 use crate::error::Error;
 use weft_proto::Position;
 
-/// Keys with their values.
 pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// An open database.

@@ -60,7 +60,6 @@ pub struct State {
 }
 
 impl State {
-    /// The stored form.
     pub fn encode(&self) -> Vec<u8> {
         let mut value = vec![FORMAT];
         for number in [self.version, self.synced, self.mark] {

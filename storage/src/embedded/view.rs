@@ -47,7 +47,6 @@ impl Published {
         }
     }
 
-    /// Why the store takes nothing more.
     pub fn failure(&self) -> Error {
         match &*self.state() {
             State::Open(_) => Error::Failed("its committer has stopped".to_owned()),

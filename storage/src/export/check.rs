@@ -27,7 +27,6 @@ pub struct Check {
 
 /// The room whose lines come now.
 pub struct OpenRoom {
-    /// Its id.
     id: RoomId,
     /// As its last entry leaves it.
     pub head: Head,
@@ -162,12 +161,10 @@ impl Check {
         self.room.as_ref()
     }
 
-    /// The header, when it was there.
     pub fn header(&self) -> Option<&Header> {
         self.header.as_ref()
     }
 
-    /// The trailer, when it was there.
     pub fn trailer(&self) -> Option<&Trailer> {
         self.trailer.as_ref()
     }

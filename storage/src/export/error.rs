@@ -6,7 +6,6 @@ use crate::tables::layout::NotServed;
 /// An error of an export or import.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The store.
     #[error(transparent)]
     Store(#[from] crate::Error),
     /// The export could not be written.
@@ -15,7 +14,6 @@ pub enum Error {
     /// The file is something else, was cut off, or was changed.
     #[error("this is no whole export of Weft, nothing can be done with it: {0}")]
     Damaged(String),
-    /// A newer Weft made it.
     #[error(
         "a newer Weft made this export: its format has version {0}, and this one reads {VERSION}; \
          import it with that Weft"

@@ -29,7 +29,6 @@ pub struct Header {
     /// The id of the store that it was made from. The new store has one of its own.
     #[serde(with = "hex::number")]
     pub store: u64,
-    /// How many partitions the store has.
     pub partitions: u16,
 }
 
@@ -67,7 +66,6 @@ pub enum Plain {
     Trailer(Trailer),
 }
 
-/// A line that was read.
 pub enum Line {
     Header(Header),
     Row(Row),
@@ -79,7 +77,6 @@ pub enum Line {
     Trailer(Trailer),
 }
 
-/// What every line has.
 #[derive(Deserialize)]
 struct Typed {
     #[serde(rename = "type")]

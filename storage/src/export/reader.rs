@@ -16,7 +16,6 @@ const LINE_BYTES_MAX: usize = 16 << 20;
 /// How much memory a file may ask for to be unpacked: 2 to the power of this, in bytes.
 const WINDOW_LOG_MAX: u32 = 24;
 
-/// Reads an export.
 pub struct Reader<R: Read> {
     input: BufReader<Decoder<'static, BufReader<R>>>,
     sha256: Sha256,

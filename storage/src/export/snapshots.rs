@@ -12,7 +12,6 @@ use crate::error::Error;
 
 /// How old a snapshot may be when a read begins.
 const AGE_MAX: Duration = Duration::from_secs(2);
-/// How often a read is tried.
 const ATTEMPTS_MAX: usize = 40;
 /// Before it is tried again.
 const PAUSE: Duration = Duration::from_millis(500);

@@ -12,7 +12,6 @@ use super::{Counts, Progress, count};
 /// zstd's own default: about as fast as a store can be read.
 const LEVEL: i32 = 3;
 
-/// Writes an export.
 pub struct Writer<'a, W: Write> {
     out: Encoder<'static, W>,
     sha256: Sha256,
@@ -31,7 +30,6 @@ impl<'a, W: Write> Writer<'a, W> {
         Ok(Self { out, sha256, counts, lines: 0, bytes: 0, progress })
     }
 
-    /// Writes a line of this type.
     pub fn line(&mut self, name: &str, mut text: Vec<u8>) -> Result<(), Error> {
         text.push(b'\n');
         self.sha256.update(&text);

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use crate::error::Error;
 use crate::limits::PREFIX_BYTES_MAX;
 
-/// Longest name of a namespace.
 pub const NAMESPACE_BYTES_MAX: usize = PREFIX_BYTES_MAX - 2;
 
 /// The part of a cluster's keyspace that belongs to one store.

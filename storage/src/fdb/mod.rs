@@ -46,7 +46,6 @@ use crate::error::Error;
 /// seconds; callers try again.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A store in a cluster.
 pub struct Fdb {
     database: Database,
     namespace: Namespace,

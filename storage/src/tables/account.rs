@@ -12,7 +12,6 @@ use super::{Tag, record};
 use crate::engine::Snapshot;
 use crate::error::Error;
 
-/// An account.
 #[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[prost(skip_debug)]
@@ -34,7 +33,6 @@ pub struct Account {
     pub created_ms: u64,
 }
 
-/// The row's key.
 #[must_use]
 pub fn key(user: &UserId) -> Bytes {
     Key::new(Tag::Account).name(user.as_str()).build()
@@ -65,7 +63,6 @@ impl Table for Account {
 }
 
 impl Account {
-    /// The stored form.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         record::encode(self).into()

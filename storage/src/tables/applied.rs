@@ -11,14 +11,12 @@ use super::{Tag, hex, record};
 use crate::engine::Snapshot;
 use crate::error::Error;
 
-/// A partition's progress.
 #[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Applied {
     /// Every command up to this stream sequence is applied.
     #[prost(uint64, tag = "1")]
     pub stream_seq: u64,
-    /// The node that wrote the row.
     #[prost(string, tag = "2")]
     pub owner: String,
     /// Grows each time somebody takes the partition.
@@ -58,7 +56,6 @@ pub async fn read(snapshot: &dyn Snapshot, partition: Partition) -> Result<Appli
     row.as_deref().map(Applied::decode).transpose().map(Option::unwrap_or_default)
 }
 
-/// The row's key.
 #[must_use]
 pub fn key(partition: Partition) -> Bytes {
     Key::new(Tag::Applied).u16(partition).build()
@@ -83,7 +80,6 @@ impl Applied {
         self.commit_no.unwrap_or(self.stream_seq)
     }
 
-    /// The stored form.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         record::encode(self).into()

@@ -22,9 +22,7 @@ const TEXT_BYTES_MAX: usize = 1_000;
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeadLetter {
-    /// Who sent it, as it came.
     pub sender: String,
-    /// To which room, as it came.
     pub room: String,
     /// The sender's id for it, as it came.
     pub client_id: Option<String>,
@@ -36,7 +34,6 @@ pub struct DeadLetter {
     pub reason: String,
     /// When the ingest log took it, Unix milliseconds.
     pub time_ms: u64,
-    /// The payload.
     #[serde(with = "hex::or_text")]
     pub payload: Bytes,
 }
@@ -44,11 +41,9 @@ pub struct DeadLetter {
 /// A row, and where its command stood.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Kept {
-    /// The partition.
     pub partition: Partition,
     /// The command's place in the partition's ingest log.
     pub stream_seq: u64,
-    /// The command.
     pub letter: DeadLetter,
 }
 
@@ -68,7 +63,6 @@ struct Record {
     reason: String,
     #[prost(uint64, tag = "7")]
     time_ms: u64,
-    /// How many rows there are.
     #[prost(uint32, tag = "8")]
     parts: u32,
     /// The payload's first chunk.

@@ -40,13 +40,11 @@ pub struct Device {
     pub repeat_until_ms: u64,
 }
 
-/// The row's key.
 #[must_use]
 pub fn key(user: &UserId, device: &DeviceId) -> Bytes {
     Key::new(Tag::Device).name(user.as_str()).name(device.as_str()).build()
 }
 
-/// All devices of a user.
 #[must_use]
 pub fn range(user: &UserId) -> Range<Bytes> {
     Key::new(Tag::Device).name(user.as_str()).prefix_range()
@@ -68,7 +66,6 @@ impl Table for Device {
 }
 
 impl Device {
-    /// The stored form.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         record::encode(self).into()

@@ -23,7 +23,6 @@ pub struct Follower {
     pub epoch: u64,
 }
 
-/// The row's key.
 #[must_use]
 pub fn key(partition: Partition, follower: &FollowerId) -> Bytes {
     Key::new(Tag::Follower).u16(partition).name(follower.as_str()).build()
@@ -44,7 +43,6 @@ pub async fn lowest(snapshot: &dyn Snapshot, partition: Partition) -> Result<Opt
 }
 
 impl Follower {
-    /// The stored form.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         record::encode(self).into()

@@ -32,10 +32,8 @@ pub struct Head {
     #[serde(serialize_with = "word::write::<History, _>")]
     #[serde(deserialize_with = "word::read::<History, _>")]
     pub history: i32,
-    /// How many members a group has.
     #[prost(uint32, tag = "6")]
     pub member_count: u32,
-    /// How many of them are owners.
     #[prost(uint32, tag = "7")]
     pub owner_count: u32,
     /// It once had more members than are fanned out to.
@@ -46,7 +44,6 @@ pub struct Head {
     pub first_seq: u64,
 }
 
-/// The row's key.
 #[must_use]
 pub fn key(room: &RoomId) -> Bytes {
     Key::new(Tag::Head).name(room.as_str()).build()

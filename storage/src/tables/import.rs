@@ -9,7 +9,6 @@ use super::key::Key;
 use super::record;
 use crate::error::Error;
 
-/// An import's progress.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Import {
     /// SHA-256 of the export's lines, 32 bytes: another export can't go on here.
@@ -23,14 +22,12 @@ pub struct Import {
     pub batch_id: Vec<u8>,
 }
 
-/// The row's key.
 #[must_use]
 pub fn key() -> Bytes {
     Key::new(Tag::Import).build()
 }
 
 impl Import {
-    /// The stored form.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         record::encode(self).into()

@@ -15,7 +15,6 @@ use crate::batch::Batch;
 use crate::engine::Snapshot;
 use crate::error::Error;
 
-/// One commit.
 #[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Journal {
@@ -35,10 +34,8 @@ pub struct Journal {
 #[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JournalEntry {
-    /// The room.
     #[prost(string, tag = "1")]
     pub room: String,
-    /// The entry's seq.
     #[prost(uint64, tag = "2")]
     pub seq: u64,
     /// Groups: the users whom the entry concerns.
@@ -52,7 +49,6 @@ pub struct JournalEntry {
     pub from: String,
 }
 
-/// The key of a commit.
 #[must_use]
 pub fn key(partition: Partition, commit_no: u64) -> Bytes {
     Key::new(Tag::Journal).u16(partition).u64(commit_no).build()
@@ -139,7 +135,6 @@ impl JournalEntry {
 }
 
 impl Journal {
-    /// The stored form.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         record::encode(self).into()

@@ -8,7 +8,6 @@ use weft_proto::Position;
 use super::Tag;
 use crate::error::Error;
 
-/// A key under construction.
 #[derive(Clone)]
 pub struct Key(Vec<u8>);
 

@@ -11,7 +11,6 @@ use super::table::{Stored, Table};
 use crate::batch::Batch;
 use crate::error::Error;
 
-/// The row's key.
 #[must_use]
 pub fn key(user: &UserId) -> Bytes {
     Key::new(Tag::LastActive).name(user.as_str()).build()

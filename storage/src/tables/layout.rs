@@ -23,10 +23,8 @@ pub const FEATURE_LEVEL: u32 = 1;
 /// stops wherever it reads it, not only at its start.
 const LEVELED: u8 = 2;
 
-/// The store's layout.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Layout {
-    /// How many partitions there are.
     #[prost(uint32, tag = "1")]
     pub partitions: u32,
     /// Grows with each change of this row.
@@ -68,14 +66,12 @@ pub enum NotServed {
     KeyVersion(u32),
 }
 
-/// The row's key.
 #[must_use]
 pub fn key() -> Bytes {
     Key::new(Tag::Layout).build()
 }
 
 impl Layout {
-    /// That of a new store.
     #[must_use]
     pub fn new(partitions: u32, store_id: u64) -> Self {
         let (key_version, feature_level) = (KEY_VERSION, FEATURE_LEVEL);
@@ -95,7 +91,6 @@ impl Layout {
         }
     }
 
-    /// The stored form.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let mut bytes = record::encode(self);

@@ -35,14 +35,12 @@ const CODEC_LZ4: u8 = 2;
 pub struct Logged {
     /// Its place in commit order.
     pub position: Position,
-    /// The entry.
     pub entry: Entry,
 }
 
 /// How much one read gives at the most; it ends after the entry that passes `bytes_max`.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
-    /// Most entries.
     pub entries_max: usize,
     /// Stored bytes after which no further entry is read.
     pub bytes_max: usize,

@@ -33,7 +33,6 @@ pub struct Member {
     pub until_seq: u64,
 }
 
-/// The row's key.
 #[must_use]
 pub fn key(room: &RoomId, user: &UserId) -> Bytes {
     Key::new(Tag::Member).name(room.as_str()).name(user.as_str()).build()
@@ -86,7 +85,6 @@ impl Member {
         Self { role: role.map_or(0, Into::into), since_seq, until_seq }
     }
 
-    /// Who joins.
     #[must_use]
     pub fn joined(role: Role, seq: u64) -> Self {
         Self { role: role.into(), since_seq: seq, until_seq: 0 }
@@ -121,7 +119,6 @@ impl Member {
         (from, if self.role().is_some() { u64::MAX } else { self.until_seq })
     }
 
-    /// The stored form.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         record::encode(self).into()

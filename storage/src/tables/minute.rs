@@ -19,7 +19,6 @@ use crate::error::Error;
 /// Minutes since the Unix epoch.
 pub type Minute = u32;
 
-/// The first commit of a minute.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FirstCommit {
     /// Its minute, by its owner's clock, when it was sent to the store.

@@ -136,7 +136,6 @@ impl Tag {
         }
     }
 
-    /// Its table's name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self.carried() {

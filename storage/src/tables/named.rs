@@ -7,12 +7,7 @@ use super::key::KeyReader;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Named {
     /// A part of an entry.
-    Entry {
-        /// Its room.
-        room: String,
-        /// Its place there.
-        seq: u64,
-    },
+    Entry { room: String, seq: u64 },
     /// A row that has one name: table and name.
     Row(&'static str, String),
     /// A row of this table.

@@ -9,13 +9,11 @@ use super::table::Table;
 use super::{Tag, record};
 use crate::error::Error;
 
-/// The row's key.
 #[must_use]
 pub fn key(user: &UserId) -> Bytes {
     Key::new(Tag::PresenceSettings).name(user.as_str()).build()
 }
 
-/// The stored form.
 #[must_use]
 pub fn encode(settings: &PresenceSettings) -> Bytes {
     record::encode(settings).into()

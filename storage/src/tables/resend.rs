@@ -15,7 +15,6 @@ use crate::error::Error;
 /// What a client id got.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Resend {
-    /// The entry's seq.
     #[prost(uint64, tag = "1")]
     pub seq: u64,
     /// [`weft_proto::Body::content_hash`] of the entry: another one is a conflict.
@@ -23,7 +22,6 @@ pub struct Resend {
     pub content_hash: u64,
 }
 
-/// The row's key.
 #[must_use]
 pub fn key(partition: Partition, room: &RoomId, sender: &UserId, id: &ClientId) -> Bytes {
     key_in(partition, id.hour(), (room, sender), id)
@@ -94,7 +92,6 @@ pub fn range_below(partition: Partition, floor_hour: u32) -> Range<Bytes> {
 }
 
 impl Resend {
-    /// The stored form.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         record::encode(self).into()

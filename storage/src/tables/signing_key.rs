@@ -11,7 +11,6 @@ use super::table::{Name, Table};
 use super::{Tag, hex, record};
 use crate::error::Error;
 
-/// A key pair.
 #[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[prost(skip_debug)]
@@ -25,13 +24,11 @@ pub struct SigningKey {
     pub created_ms: u64,
 }
 
-/// The row's key.
 #[must_use]
 pub fn key(kid: &str) -> Bytes {
     Key::new(Tag::SigningKey).name(kid).build()
 }
 
-/// All signing keys.
 #[must_use]
 pub fn range() -> Range<Bytes> {
     Key::new(Tag::SigningKey).prefix_range()
@@ -53,7 +50,6 @@ impl Table for SigningKey {
 }
 
 impl SigningKey {
-    /// The stored form.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         record::encode(self).into()

@@ -21,7 +21,6 @@ pub type Page<T> = Vec<(<T as Table>::Key, <T as Table>::Row)>;
 
 /// A table whose rows an export carries as they are.
 pub trait Table: Sized + 'static {
-    /// Its tag.
     const TAG: Tag;
     /// The type of its lines, and its name for people.
     const NAME: &'static str;
@@ -29,15 +28,12 @@ pub trait Table: Sized + 'static {
     const ROWS_AT_ONCE: usize = 1_000;
     /// What a row is found by: the parts of the stored key, in its order.
     type Key: KeyPart + Serialize + DeserializeOwned + Send;
-    /// What is in a row.
     type Row: Stored + Send;
 
-    /// The stored key.
     fn key(key: &Self::Key) -> Bytes {
         key.write(Key::new(Self::TAG)).build()
     }
 
-    /// Reads a stored key.
     fn read_key(key: &[u8]) -> Result<Self::Key, Error> {
         Self::Key::read(&mut KeyReader::new(Self::TAG, key)?)
     }
@@ -73,7 +69,6 @@ pub trait Table: Sized + 'static {
 
 /// A row's stored form, and its form in a line.
 pub trait Stored: Serialize + DeserializeOwned {
-    /// The stored form.
     fn to_stored(&self) -> Bytes;
 
     /// Reads the stored form; refuses one with more in it than this Weft knows.
@@ -165,11 +160,9 @@ impl<A: KeyPart, B: KeyPart> KeyPart for (A, B) {
 
 /// A row of a file: of a table that need not be known by its type.
 pub struct Row {
-    /// Its table.
     pub tag: Tag,
     /// The stored key: of one table they ascend.
     pub key: Bytes,
-    /// The partition that it belongs to.
     pub partition: Option<Partition>,
     /// What is stored for it.
     pub pairs: Vec<(Bytes, Bytes)>,
@@ -218,7 +211,6 @@ pub struct Keyed<K, R> {
     _name: IgnoredAny,
     /// What the row is found by.
     pub key: K,
-    /// What is in it.
     pub row: R,
 }
 

@@ -13,7 +13,6 @@ use weft_storage::memory::Memory;
 use suite::moving::{everything_moves, interrupted, large, nothing_moves_too, running};
 use suite::seed;
 
-/// How many stores are made up.
 const STORES: u64 = 12;
 
 fn memory() -> Store {

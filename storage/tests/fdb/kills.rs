@@ -20,7 +20,6 @@ const LONG_PAUSE: Duration = Duration::from_secs(7);
 /// Between two looks at a store that is away.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// What happened to all writers.
 #[derive(Default)]
 struct Tally {
     committed: AtomicU32,

@@ -106,7 +106,6 @@ fn random_histories_end_alike_in_the_cluster_and_in_memory(runtime: &Runtime, cl
     result.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// What ran, and how it ended.
 #[derive(Default)]
 struct Report {
     filter: String,

@@ -57,7 +57,6 @@ async fn a_million(places: &Places<'_>) {
     large::a_million_entries_move(async || open(&source), async || open(&target)).await;
 }
 
-/// Runs all of them.
 pub fn run(cluster: &Cluster, runtime: &Runtime, report: &mut Report) {
     let with_places = |promise: &dyn Fn(&Places<'_>)| {
         let places = Places { cluster, made: RefCell::default() };

@@ -27,7 +27,6 @@ const BEGINNING_CALLS: u32 = 60;
 pub struct Picture {
     /// A copy of it.
     pub folder: PathBuf,
-    /// Its files and folders.
     pub things: Vec<Thing>,
     /// Files whose removal is not certain: where they were, and a copy.
     pub removed: Vec<(PathBuf, PathBuf)>,

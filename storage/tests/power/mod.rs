@@ -50,7 +50,6 @@ pub fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// What is in the folder.
 pub fn entries(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("folder");
     entries.map(|entry| entry.expect("entry").path()).collect()

@@ -12,7 +12,6 @@ const CHANGES: u32 = 60;
 /// Of 100 calls so many fail.
 const FAULTS: u32 = 40;
 
-/// What happened to the writers' commits.
 #[derive(Default, Debug)]
 struct Seen {
     unavailable: u32,

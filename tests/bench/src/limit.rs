@@ -15,7 +15,6 @@ use crate::send::SendOptions;
 use crate::system::end;
 use crate::timeline::{Timeline, add, get};
 
-/// How long it is measured.
 const MEASURED: Duration = Duration::from_secs(5);
 
 /// Messages per second from frame to frame.

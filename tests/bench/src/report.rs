@@ -42,7 +42,6 @@ impl Latencies {
         self.quantiles_in(Duration::from_millis(1))
     }
 
-    /// In this unit.
     pub fn quantiles_in(&self, unit: Duration) -> Quantiles {
         let histogram = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let unit_ns = unit.as_nanos() as f64;
@@ -76,7 +75,6 @@ impl CpuPerMessage {
     }
 }
 
-/// Prints the report: the last line.
 pub fn print(report: &impl Serialize) -> anyhow::Result<()> {
     println!("{}", serde_json::to_string(report)?);
     Ok(())

@@ -12,7 +12,6 @@ const WARM_UP: Duration = Duration::from_secs(2);
 /// What is underway at the end may take so long to arrive.
 const DRAIN: Duration = Duration::from_secs(15);
 
-/// The phases of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeline {
     /// Scheduled times are counted from here.
@@ -31,7 +30,6 @@ impl Timeline {
         Self { start, measure_from, measure_to, give_up: measure_to + DRAIN }
     }
 
-    /// µs since the start.
     pub fn since_start_us(&self, at: Instant) -> u64 {
         u64::try_from(at.saturating_duration_since(self.start).as_micros()).unwrap_or(u64::MAX)
     }
@@ -76,7 +74,6 @@ impl Pace {
     }
 }
 
-/// What all workers count.
 #[derive(Default)]
 pub struct Tally {
     /// From the scheduled time to the `ack`.

@@ -56,7 +56,6 @@ pub struct Client {
     task: JoinHandle<()>,
 }
 
-/// What is looked at from outside.
 #[derive(Default, Debug)]
 struct Shared {
     shelf: Shelf,
@@ -72,7 +71,6 @@ struct Shared {
     offline: u64,
     /// What `synced` said, one after the other: `None` for recovered, else why not.
     syncs: Vec<Option<String>>,
-    /// The close codes of ended sockets.
     closes: Vec<Option<u16>>,
     /// What the live socket has said of others: user and status.
     statuses: BTreeMap<String, String>,
@@ -106,7 +104,6 @@ enum Order {
 struct Pending {
     room: Room,
     client_id: Arc<str>,
-    /// Its kind and the kind's fields.
     fields: Value,
     done: Option<oneshot::Sender<Result<u64>>>,
     /// Its request on the live socket.

@@ -82,7 +82,6 @@ impl System {
         Ok(())
     }
 
-    /// Waits until a nats-server accepts connections.
     pub async fn server_answers(&self, name: &str) {
         let index = self.server_names().iter().position(|server| server == name);
         let address = self.servers()[index.unwrap_or_default()];

@@ -54,7 +54,6 @@ pub struct Load {
     acked: u64,
 }
 
-/// What a load came to.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     pub acked: u64,

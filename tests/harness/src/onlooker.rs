@@ -51,7 +51,6 @@ impl Onlooker {
         Self::over(Socket::open(edge).await?, login).await
     }
 
-    /// Says `hello` on a socket.
     pub async fn over(mut socket: Socket, login: &Login) -> Result<Self> {
         socket.send(&json!({ "id": 1, "type": "hello", "token": login.token })).await?;
         let welcome = socket.next().await?;

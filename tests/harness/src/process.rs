@@ -27,7 +27,6 @@ pub struct Spec {
     pub folder: PathBuf,
 }
 
-/// A process, running or not.
 #[derive(Debug)]
 pub struct Process {
     spec: Spec,
@@ -128,7 +127,6 @@ impl Drop for Process {
     }
 }
 
-/// Sends a signal to any process.
 pub fn send_signal(pid: u32, signal: Signal) -> Result<()> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("not a process id")?;
     Ok(kill_process(pid, signal)?)

@@ -106,7 +106,6 @@ impl Server {
         Bus::connect(&self.bus_options(role, name)).await.expect("connect")
     }
 
-    /// A connection by hand.
     pub async fn by_hand(&self, user: &str) -> Nats {
         let address = ([127, 0, 0, 1], self.port()).into();
         Nats::connect(address, user, &password(user)).await.expect("connect")
@@ -131,7 +130,6 @@ impl Server {
         self.running.take().expect("running").kill().await;
     }
 
-    /// Ends it in order.
     pub async fn stop(&mut self) {
         self.running.take().expect("running").stop().await;
     }

@@ -221,7 +221,6 @@ fn seq_of(push: &Value) -> u64 {
     push["seq"].as_u64().unwrap_or_default()
 }
 
-/// The code of an error answer.
 pub fn code(answer: &Value) -> Result<String> {
     let error = &answer["error"];
     let well_formed = answer["type"] == "error"

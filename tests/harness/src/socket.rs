@@ -44,7 +44,6 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Connects to an edge.
     pub async fn open(edge: SocketAddr) -> Result<Self> {
         Self::open_with(edge, None).await
     }

@@ -255,7 +255,6 @@ impl System {
         }
     }
 
-    /// A process by its name.
     pub fn process(&self, name: &str) -> &Process {
         self.processes.get(name).unwrap_or_else(|| panic!("no process has the name {name}"))
     }
@@ -313,7 +312,6 @@ impl System {
         Nats::connect(self.nats(), user, &self.password(user)?).await
     }
 
-    /// The password of a NATS user.
     pub fn password(&self, user: &str) -> Result<String> {
         if !self.processes.contains_key("dev") {
             return Ok(split_password(user));

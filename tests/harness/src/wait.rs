@@ -22,7 +22,6 @@ pub async fn until<T>(what: &str, limit: Duration, mut look: impl AsyncFnMut() -
 /// Longer than anything should take in the test of a single crate.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits for a condition.
 pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     until(what, PATIENCE, async || condition().await.then_some(())).await;
 }

@@ -21,9 +21,7 @@ pub struct Asked {
     pub after: Option<ClientId>,
     /// `None`: malformed on purpose.
     pub body: Option<Body>,
-    /// Its place in the log.
     pub stream_seq: u64,
-    /// When the log took it.
     pub stored_at_ms: u64,
 }
 

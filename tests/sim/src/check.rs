@@ -29,7 +29,6 @@ pub struct Kept {
     pub entry: Entry,
     /// The place in the log up to which its commit applied.
     pub stream_seq: u64,
-    /// The number of its commit.
     pub commit_no: u64,
 }
 
@@ -99,7 +98,6 @@ impl Checker {
         }
     }
 
-    /// A commit has happened.
     pub fn committed(
         &mut self,
         life: &Life,

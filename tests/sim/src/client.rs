@@ -17,7 +17,6 @@ use super::world::{Heard, START_MS, Told, World};
 pub const USERS: [&str; 4] = ["ann", "ben", "cem", "dia"];
 const HOUR_MS: u64 = 3_600_000;
 
-/// What a client wants.
 #[derive(Clone)]
 pub struct Wish {
     pub at_ms: u64,

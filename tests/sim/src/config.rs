@@ -3,7 +3,6 @@
 
 use super::rng::Rng;
 
-/// A kind of trouble.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
     /// An owner ends between any two of its steps.
@@ -136,9 +135,7 @@ pub enum Removed {
     BatchId,
     /// The journal reads as empty.
     Republish,
-    /// A rule of core itself.
     Core(weft_core::partition::sabotage::Rule),
-    /// A rule of the edge itself.
     Edge(weft_edge::sabotage::Rule),
 }
 

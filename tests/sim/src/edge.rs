@@ -230,7 +230,6 @@ impl Wire for EdgeWire {
     }
 }
 
-/// A subscription of an edge.
 pub struct Subscription {
     wire: EdgeWire,
     number: u64,

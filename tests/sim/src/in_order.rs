@@ -8,7 +8,6 @@ use std::task::{Context, Poll, Wake, Waker};
 
 type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Drives all of them. Never ends.
 pub struct InOrder {
     futures: Vec<Boxed>,
     woken: Arc<Woken>,

@@ -47,7 +47,6 @@ impl Life {
         self.steps_left.fetch_min(self.world.below(12), Ordering::SeqCst);
     }
 
-    /// Somebody sets its clock.
     pub fn set_clock(&self) {
         let skew_ms = self.world.some_skew_ms();
         self.skew_ms.store(skew_ms, Ordering::SeqCst);

@@ -28,7 +28,6 @@ pub struct Node {
     life: Mutex<Option<Arc<Life>>>,
 }
 
-/// How a life ended.
 enum End {
     Crashed,
     Worked(Result<(), Error>),

@@ -21,7 +21,6 @@ use super::world::World;
 
 pub const STORE_ID: u64 = 7;
 
-/// How a schedule went.
 pub struct Report {
     /// Everything that happened, line by line.
     pub trace: String,
@@ -37,7 +36,6 @@ pub struct Report {
     pub ticks: u64,
 }
 
-/// Runs one schedule.
 pub fn run(config: Config) -> Report {
     let removed = config.removed;
     weft_core::partition::sabotage::take_out(removed.and_then(Removed::of_core));

@@ -73,7 +73,6 @@ fn services() -> Rc<Services> {
 }
 
 impl Services {
-    /// The user's access token.
     pub fn token(&self, user: &UserId) -> String {
         let device = DeviceId::new("d").expect("device");
         keep_login(user, &device);
@@ -102,7 +101,6 @@ pub fn speak_of(memory: &Memory) {
     STORE.set(memory.clone());
 }
 
-/// The user's access token.
 pub fn token(user: &UserId) -> String {
     services().token(user)
 }

@@ -49,7 +49,6 @@ impl Ingest for EdgeIngest {
 }
 
 impl EdgeIngest {
-    /// Where the log has it.
     fn store(&self, token: &str, sender: &UserId, attempt: &Attempt) -> u64 {
         let world = self.wire.world();
         let Command { room, client_id, is_made, payload } = attempt.command.clone();

@@ -28,7 +28,6 @@ impl World {
         }
     }
 
-    /// Brings a tick to all edges.
     pub fn put_tick_on_wire(self: &Arc<Self>, tick: &Tick) {
         let subject = Subject::Tick { partition: 0 };
         let message = Message::new(&subject, &[], tick.encode().into()).expect("a subject");

@@ -25,7 +25,6 @@ pub const START_MS: u64 = 1_790_000_000_000;
 /// A schedule that needs more steps than this is going round in circles.
 const STEPS_MAX: u64 = 20_000;
 
-/// One schedule.
 pub struct World {
     pub config: Config,
     pub memory: Memory,
@@ -51,7 +50,6 @@ pub struct World {
     inner: Mutex<Inner>,
 }
 
-/// What a client hears.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Heard {
     /// The entry stands.
@@ -105,7 +103,6 @@ impl World {
         self.inner.lock().expect("one thread")
     }
 
-    /// Adds a line to the trace.
     pub fn say(&self, what: Arguments<'_>) {
         let at_ms = self.started.elapsed().as_millis();
         writeln!(self.inner().trace, "{at_ms:>6} {what}").expect("a string takes it");
@@ -202,7 +199,6 @@ impl World {
         !self.edges.lock().expect("edges").is_empty()
     }
 
-    /// One of the edges.
     pub fn edge(&self) -> Arc<Edge> {
         let edges = self.edges.lock().expect("edges");
         Arc::clone(&edges[self.below(edges.len() as u64) as usize])
@@ -281,7 +277,6 @@ impl World {
     }
 }
 
-/// An owner's clock.
 pub struct SkewedClock(pub Arc<Life>);
 
 impl Clock for SkewedClock {

@@ -53,7 +53,6 @@ const FLOOR: Duration = Duration::from_millis(300);
 /// Whoever waits so long for one ack is shut out: meanwhile they send nothing that a p99 could tell of.
 const SHUT_OUT: Duration = Duration::from_secs(10);
 
-/// How soon sends were acknowledged.
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Latency {
     pub(super) sends: usize,

@@ -10,7 +10,6 @@ use super::round::Judged;
 use super::world::{Done, World};
 use weft_harness::check::Violation;
 
-/// Most lines of a story.
 const STORY_LINES: usize = 40;
 /// Most violations that are told.
 const STORIES: usize = 6;
@@ -111,7 +110,6 @@ impl LogReader {
     }
 }
 
-/// What a whole run came to.
 #[derive(Default, Debug)]
 pub(super) struct Totals {
     pub(super) violations: usize,

@@ -32,7 +32,6 @@ const COMPLETE_LIMIT: Duration = Duration::from_secs(20);
 const SEEN_LIMIT: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// What a round came to.
 #[derive(Debug)]
 pub(super) struct Judged {
     pub(super) history: History,

@@ -93,7 +93,6 @@ impl World {
         doors
     }
 
-    /// The names of all processes.
     pub(super) fn parts(&self) -> Vec<String> {
         let edges = (0..self.shape.edges).map(|i| format!("edge-{i}"));
         let mut parts = self.system.server_names();

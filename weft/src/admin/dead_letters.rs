@@ -30,7 +30,6 @@ struct Line<'a> {
     payload_hex: Option<String>,
 }
 
-/// Prints them.
 pub async fn list(store: &Store) -> Result<(), Error> {
     let snapshot = store.snapshot().await?;
     let mut after = None;

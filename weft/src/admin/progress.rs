@@ -37,7 +37,6 @@ impl Bar {
         self.0.set_position(lines);
     }
 
-    /// Goes away.
     pub fn end(&self) {
         self.0.finish_and_clear();
     }

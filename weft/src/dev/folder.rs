@@ -30,7 +30,6 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Opens or creates it.
     pub fn open(path: &Path) -> Result<Self, Error> {
         make_private_folder(path)?;
         let lock = lock(path)?;

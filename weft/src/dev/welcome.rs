@@ -7,7 +7,6 @@ use std::path::Path;
 
 use crate::error::Error;
 
-/// What the text speaks of.
 pub struct Facts<'a> {
     pub address: SocketAddr,
     /// Where metrics, health and readiness are.
@@ -18,7 +17,6 @@ pub struct Facts<'a> {
     pub bot: Option<(&'a str, &'a Path)>,
 }
 
-/// The text.
 pub fn text(facts: &Facts<'_>) -> String {
     let Facts { address, admin, nats_url, data, bot } = facts;
     let url = format!("http://{address}");

@@ -11,7 +11,6 @@ use super::bad_page;
 /// `aud` of a page: so that no page is an access token, and no access token a page.
 const PAGE_AUDIENCE: &str = "weft.sync";
 
-/// What is still to come.
 pub(super) struct Todo {
     /// R: nothing newer belongs to the sync.
     pub(super) through: Position,

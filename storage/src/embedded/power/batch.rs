@@ -20,7 +20,6 @@ const CLEAR: u8 = 4;
 /// Ends each batch.
 pub const MAGIC: [u8; 4] = *b"FJL\x03";
 
-/// A whole batch.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Batch {
     /// Its bytes in the journal.

@@ -52,7 +52,6 @@ pub enum Verdict {
     Synced(Cut),
 }
 
-/// Looks at a store's folder.
 pub fn look(store: &Path) -> Result<Verdict, Error> {
     let failed = |error| Error::Open(format!("{}: {}", store.display(), files::reason(&error)));
     let folder = store.join(DATABASE_FOLDER);

@@ -10,7 +10,6 @@ use super::batch::{self, Batch, Broken, MAGIC};
 const SEQNO_MAX: u64 = 1 << 62;
 const BLOCK: usize = 64 * 1024;
 
-/// A place in the journals.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Place {
     /// Index of the file, oldest first.
@@ -32,7 +31,6 @@ pub struct Break {
     pub bytes: u64,
 }
 
-/// What is in the journals.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Journals {
     /// The files, oldest first.

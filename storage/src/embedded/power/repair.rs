@@ -27,7 +27,6 @@ const LEFT_OUT_FOLDER: &str = "left-out";
 pub struct LeftOut {
     /// What happened, in one line.
     pub what: String,
-    /// The store's new id.
     pub store_id: u64,
 }
 
@@ -136,7 +135,6 @@ fn refusal(store: &Path, cut: &Cut) -> String {
     )
 }
 
-/// Copies what is cut off.
 fn keep(folder: &Path, cut: &Cut) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();

@@ -29,10 +29,8 @@ use crate::tables::layout::{self, FEATURE_LEVEL, Layout};
 use crate::tables::table::AnyTable;
 use crate::tables::{Carried, Tag, import, unknown};
 
-/// What an export came to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Exported {
-    /// Lines of each type.
     pub counts: Counts,
     /// Nothing was committed meanwhile: what the ingest logs still hold will be applied once.
     pub whole: bool,

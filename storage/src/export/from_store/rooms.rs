@@ -16,7 +16,6 @@ use crate::tables::member::{self, Member};
 use crate::tables::resend::{self, Resend};
 use crate::tables::table::line;
 
-/// Rooms whose heads are read at once.
 const HEADS_AT_ONCE: usize = 1_000;
 /// How much of a log is read at once.
 const LOG_AT_ONCE: Limit = Limit { entries_max: 500, bytes_max: 1_000_000 };
@@ -24,7 +23,6 @@ const LOG_AT_ONCE: Limit = Limit { entries_max: 500, bytes_max: 1_000_000 };
 /// An entry and, while that is kept, what its client id got.
 type Kept = (Logged, Option<(ClientId, Resend)>);
 
-/// Writes all rooms, by id.
 pub async fn write<W: Write>(
     snapshots: &mut Snapshots,
     out: &mut Writer<'_, W>,

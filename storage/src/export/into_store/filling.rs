@@ -21,7 +21,6 @@ use crate::tables::unknown;
 const FULL_BYTES: usize = 600_000;
 /// A batch with so many entries takes nothing more: their places in it are 16 bits.
 const FULL_ENTRIES: u16 = 10_000;
-/// How often a commit is tried.
 const ATTEMPTS_MAX: usize = 40;
 /// Before it is tried again.
 const PAUSE: Duration = Duration::from_millis(500);

@@ -36,13 +36,11 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// How many lines it has.
     #[must_use]
     pub fn lines(&self) -> u64 {
         self.lines
     }
 
-    /// Lines of each type.
     #[must_use]
     pub fn counts(&self) -> &super::Counts {
         &self.trailer.counts
@@ -54,7 +52,6 @@ impl Verified {
         self.trailer.whole
     }
 
-    /// How many partitions its store has.
     #[must_use]
     pub fn partitions(&self) -> u16 {
         self.header.partitions

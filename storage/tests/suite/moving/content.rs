@@ -34,12 +34,10 @@ const HOUR_MS: u64 = 3_600_000;
 /// About how many entries one commit has at the most.
 const ENTRIES_MAX: u16 = 200;
 
-/// How much there is.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
     pub users: usize,
     pub rooms: usize,
-    /// Most entries of a room.
     pub entries: usize,
     /// One text in so many is large and does not compress; 0: none is, and no dead letter either.
     pub large_one_in: u32,
@@ -63,7 +61,6 @@ fn name(text: &str) -> UserId {
 }
 
 impl Content {
-    /// Fills an empty store.
     pub async fn fill(store: &Store, seed: u64, size: Size) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let partitions = rng.random_range(1..6);

@@ -38,7 +38,6 @@ mod tag {
     pub const INBOX_TRIMMED: u8 = 0x22;
 }
 
-/// Exports a store.
 pub async fn exported(store: &Store) -> (Exported, Vec<u8>) {
     let mut file = Vec::new();
     let exported = export::export(store, &mut file, 7, &mut |_| {}).await.expect("export");

@@ -11,7 +11,6 @@ use crate::report::{Quantiles, round};
 /// Entries of a commit, and commits of one partition in a round: some tenths of a second.
 const SCENARIOS: [(usize, usize); 3] = [(1, 100), (32, 30), (512, 4)];
 
-/// A scenario's numbers.
 #[derive(Serialize)]
 pub struct Commits {
     entries: usize,
@@ -33,7 +32,6 @@ struct Speed {
     ms: Quantiles,
 }
 
-/// Measures all of them.
 pub async fn measure(
     rivals: &Rivals,
     partitions: &mut [Partition],

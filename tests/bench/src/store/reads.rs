@@ -17,7 +17,6 @@ use super::work::Partition;
 use crate::progress;
 use crate::report::Quantiles;
 
-/// Entries of a scan.
 const SCAN_ENTRIES: usize = 50;
 /// Keys of one `get_many`.
 const MANY: usize = 32;
@@ -39,14 +38,12 @@ pub struct Reads {
     pub ratio: Option<f64>,
 }
 
-/// One read.
 enum Read {
     Scan(Range<Bytes>),
     Point(Bytes),
     Many(Keys),
 }
 
-/// Measures all of them.
 pub async fn measure(rivals: &Rivals, partitions: &[Partition], rounds: u32) -> Result<Vec<Reads>> {
     let mut random = SmallRng::seed_from_u64(1);
     let mut at = 0;

@@ -10,13 +10,11 @@ use weft_storage::{Batch, Outcome, Store};
 
 use crate::report::{Latencies, round};
 
-/// Both, on the same disk.
 pub struct Rivals {
     pub store: Store,
     pub bare: Option<Bare>,
 }
 
-/// What was done in how long.
 pub struct Measured {
     pub latencies: Latencies,
     pub count: u64,
@@ -119,5 +117,4 @@ pub fn median_ratio(mut ratios: Vec<f64>) -> Option<f64> {
     ratios.get(ratios.len() / 2).copied().map(round)
 }
 
-/// Keys of one read.
 pub type Keys = Vec<Bytes>;

@@ -36,7 +36,6 @@ pub struct Partition {
     random: SmallRng,
 }
 
-/// A direct room.
 pub struct Room {
     pub id: RoomId,
     users: [UserId; 2],
@@ -72,7 +71,6 @@ pub async fn prepare(rivals: &Rivals, count: usize) -> Result<Vec<Partition>> {
     Ok(prepared)
 }
 
-/// Empties the store.
 pub async fn clear(store: &Store) -> Result<()> {
     let mut batch = Batch::new(rand::random());
     batch.clear_range(all().start, all().end);
@@ -185,7 +183,6 @@ impl Partition {
         bare::pairs(batch, TIME_MS + self.applied.stream_seq)
     }
 
-    /// Any of its rooms.
     pub fn room(&self, random: &mut impl Rng) -> &Room {
         &self.rooms[random.random_range(0..ROOMS)]
     }

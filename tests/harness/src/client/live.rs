@@ -50,7 +50,6 @@ struct Live {
 }
 
 impl Task {
-    /// Runs a session to its end.
     pub(super) async fn live(&mut self, welcomed: &mut bool) -> Result<()> {
         let mut live = self.open().await?;
         *welcomed = true;

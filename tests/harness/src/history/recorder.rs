@@ -59,7 +59,6 @@ impl Recorder {
         });
     }
 
-    /// A name for a new session.
     pub fn session(&self) -> SessionId {
         self.with(|inner| {
             inner.sessions += 1;
@@ -67,7 +66,6 @@ impl Recorder {
         })
     }
 
-    /// How many acks came so far.
     pub fn acked(&self) -> u64 {
         self.counts().acks
     }

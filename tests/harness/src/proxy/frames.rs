@@ -25,7 +25,6 @@ impl Frames {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// All frames that are complete.
     pub(super) fn take(&mut self) -> Vec<Frame> {
         let mut frames = Vec::new();
         let mut begin = 0;
