@@ -38,7 +38,7 @@ pub enum Error {
         applied: u64,
         trimmed: u64,
     },
-    /// One command would take the partition down. It is put aside when the partition is taken anew.
+    /// One command would take the partition down. It is put in quarantine when the partition is taken again.
     #[error("command {stream_seq} of partition {partition} can't be applied: {reason}")]
     Poison {
         partition: Partition,

@@ -63,7 +63,7 @@ pub struct CoreOptions {
     pub retention: Retention,
     /// By which nodes the partitions are shared out.
     pub assignment: Assignment,
-    /// For how long a store in trouble is borne.
+    /// How long a store may be in trouble before core says that it does not work.
     pub store_patience: StorePatience,
     /// Tells the time: the machine's clock, but for tests.
     pub clock: Arc<dyn Clock>,
@@ -197,7 +197,7 @@ impl Core {
         let mut failed = self.health.progress.failed.clone();
         match failed.wait_for(Option::is_some).await.map(|error| error.clone()) {
             Ok(Some(error)) => error,
-            // The owners are gone: the node is shutting down.
+            // The owners have ended: the node is shutting down.
             _ => std::future::pending().await,
         }
     }
@@ -230,7 +230,7 @@ impl Health {
             return Some(format!("the store has taken nothing for {seconds} s: {reason}"));
         }
         if let Some(partition) = self.progress.stuck() {
-            return Some(format!("the task of partition {partition} stands still"));
+            return Some(format!("the task of partition {partition} hangs"));
         }
         let missing = self.missing(&self.progress.taken.borrow());
         (!missing.is_empty()).then(|| format!("partitions that are not taken yet: {missing:?}"))

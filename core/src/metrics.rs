@@ -99,7 +99,7 @@ pub(crate) static RELAY_BACKLOG: GaugeBy = GaugeBy::new(
 );
 pub(crate) static DEAD_LETTERS: Counter = Counter::new(
     "weft_core_dead_letters_total",
-    "Commands that were put aside because they could not be planned or committed",
+    "Commands in quarantine, because they could not be planned or committed",
 );
 pub(crate) static TRIMMED: CounterBy = CounterBy::new(
     "weft_core_trimmed_total",

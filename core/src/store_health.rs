@@ -31,7 +31,7 @@ pub struct Trouble {
     pub is_full: bool,
 }
 
-/// For how long a store in trouble is borne.
+/// How long a store may be in trouble.
 #[derive(Clone, Copy, Debug)]
 pub struct StorePatience {
     /// A store that is away: then new commands are refused.
@@ -83,7 +83,7 @@ impl StoreHealth {
         Self(Arc::new(Shared { patience, ..Shared::default() }))
     }
 
-    /// For how long trouble is borne.
+    /// How long trouble may last.
     #[must_use]
     pub fn patience(&self) -> StorePatience {
         self.0.patience

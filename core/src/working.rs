@@ -52,7 +52,7 @@ pub async fn say_whether_it_works(
             match (works, stuck) {
                 (true, _) => info!("this node works again"),
                 (false, Some(partition)) => {
-                    tracing::error!(partition, "the task of a partition stands still");
+                    tracing::error!(partition, "the task of a partition hangs");
                 }
                 (false, None) => warn!(
                     "this node has been without its store for too long: others \

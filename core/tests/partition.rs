@@ -68,7 +68,7 @@ async fn what_was_removed_before_it_was_published_is_passed_over() {
     let owner = world.own("n2").await;
     assert_eq!(world.send("alice", "alice~bob", Some(id(2)), &text("two")).await["seq"], 2);
     world.bus.event("alice~bob", 2).await;
-    // Published anew, the second one can't say where the first one stood: whoever lacks what was
+    // Published anew, the second one can't say where the first one was: whoever lacks what was
     // before it has to look.
     let snapshot = world.store.snapshot().await.expect("snapshot");
     let page = unpublished(&*snapshot, 0, 0, 2).await.expect("read");
@@ -311,10 +311,10 @@ async fn old_and_early_client_ids_are_refused_and_resends_are_not() {
     assert_eq!(code(send(at(-25 * hour)).await).as_deref(), Some("expired_id"));
     assert_eq!(code(send(at(2 * hour)).await).as_deref(), Some("expired_id"));
     assert_eq!(send(at(-23 * hour)).await["seq"], 1);
-    // An hour and a half later it is too old, but it stands.
+    // An hour and a half later it is too old, but it is committed.
     world.clock.advance_ms(3 * hour as u64 / 2);
     assert_eq!(send(at(-23 * hour)).await["seq"], 1);
-    // A day later its record is gone, and it is refused, never doubled.
+    // A day later its record is deleted, and it is refused, never doubled.
     world.clock.advance_ms(24 * hour as u64);
     world.send("alice", "alice~bob", Some(at(25 * hour)), &text("y")).await;
     assert_eq!(code(send(at(-23 * hour)).await).as_deref(), Some("expired_id"));
@@ -344,7 +344,7 @@ async fn a_command_waits_for_the_one_before_it() {
     owner.leave().await.expect("leave");
     let owner = world.own("n2").await;
     assert_eq!(world.bus.answer_to(&send(4, Some(3), "x")).await["seq"], 4);
-    assert_eq!(world.bus.answer_to(&send(3, Some(99), "x")).await["seq"], 3, "it stands");
+    assert_eq!(world.bus.answer_to(&send(3, Some(99), "x")).await["seq"], 3, "it is committed");
     owner.leave().await.expect("leave");
 }
 
@@ -382,7 +382,7 @@ async fn a_flood_is_refused_and_others_are_not() {
     }
     assert_eq!(refused, 15);
     assert_eq!(world.send("calm", "bob~calm", Some(id(1)), &text("x")).await["seq"], 1);
-    // A resend costs no quota: it stands.
+    // A resend costs no quota: it is committed.
     assert_eq!(world.send("flood", "bob~flood", Some(id(0)), &text("x")).await["seq"], 1);
     owner.leave().await.expect("leave");
 }
@@ -506,7 +506,7 @@ async fn who_leaves_with_events_left_does_not_say_that_all_is_published() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
-    /// Whatever happens between any two steps: every acknowledged command stands once, at the seq
+    /// Whatever happens between any two steps: every acknowledged command is there once, at the seq
     /// that was told, and seqs are dense.
     #[test]
     fn acknowledged_once_and_in_order(
@@ -551,19 +551,19 @@ async fn run_steps(steps: Vec<(u8, u128, usize)>) {
         let answer = world.send("alice", name, Some(id(100)), &text("end")).await;
         assert_eq!(answer["type"], "ack", "room {room}");
     }
-    let mut stands: HashMap<(usize, u128), u64> = HashMap::new();
+    let mut kept: HashMap<(usize, u128), u64> = HashMap::new();
     for (room, name) in rooms.iter().enumerate() {
         for (entry, seq) in world.entries(name).await.iter().zip(1..) {
             assert_eq!(entry.seq, seq, "dense");
             let id = entry.client_id.expect("id").to_bytes();
             let number = u128::from_be_bytes(id) & 0xffff;
-            assert!(stands.insert((room, number), seq).is_none(), "twice: {number} in {name}");
+            assert!(kept.insert((room, number), seq).is_none(), "twice: {number} in {name}");
         }
     }
     for (token, answer) in world.bus.answers.lock().expect("answers").iter() {
         if let Some(command) = sent.get(token) {
             assert_eq!(answer["type"], "ack", "{answer}");
-            assert_eq!(answer["seq"].as_u64(), stands.get(command).copied(), "{answer}");
+            assert_eq!(answer["seq"].as_u64(), kept.get(command).copied(), "{answer}");
         }
     }
     owner.leave().await.expect("leave");

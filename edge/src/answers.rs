@@ -139,7 +139,7 @@ impl AnswerBox {
     pub(crate) async fn next(&mut self) -> Answer {
         match self.answers.recv().await {
             Some(answer) => answer,
-            // The sender stands in the table as long as the box lives.
+            // The sender is in the table as long as the box lives.
             None => std::future::pending().await,
         }
     }

@@ -1,4 +1,4 @@
-//! Who is connected. Of callers who have shown a valid token there are at most so many; of the others,
+//! Who is connected. Of callers who have shown a valid token there is a limit; of the others,
 //! *strangers*, too, and where one more comes the one that has waited longest has to go. So strangers
 //! shut nobody out: neither those who have a token, nor those who come with their login, nor whoever
 //! asks for `/readyz`. One address has at most a share of both.
@@ -53,7 +53,7 @@ pub(crate) struct Place {
     evicted: CancellationToken,
     /// Changed under the lock of the table alone.
     standing: Mutex<Standing>,
-    /// `None`: a trusted proxy's, which stands for many.
+    /// `None`: a trusted proxy's, which has many clients.
     _address: Option<Share<IpAddr>>,
 }
 

@@ -1,4 +1,4 @@
-//! How many members of a group are here: for groups that are too large to watch. Each count stands
+//! How many members of a group are here: for groups that are too large to watch. Each count is valid
 //! for a while and is made once for all who ask.
 
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use weft_proto::svc::{CountPresent, GetRoom, ListMembers};
 use weft_proto::{ApiError, ErrorCode, RoomId, RoomKind};
 use weft_runtime::lock;
 
-/// A count stands for so long.
+/// How long a count is valid.
 const FRESH: Duration = Duration::from_secs(15);
 /// More counts than these are not remembered.
 const COUNTS_MAX: usize = 1_000;

@@ -185,7 +185,7 @@ impl<W: Wire> Delivery<W> {
         Ok(Frames::new())
     }
 
-    /// Core puts nobody into so many groups; where it did, no session takes the memory of an edge.
+    /// Core puts nobody into that many groups; where it did, no session takes the memory of an edge.
     fn may_follow(&self, groups: usize) -> Result<(), CloseCode> {
         if groups <= self.reading.groups_max {
             return Ok(());

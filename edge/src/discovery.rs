@@ -14,7 +14,7 @@ use weft_proto::NodeId;
 
 /// Most edges that a client is told of.
 const EDGES_MAX: usize = 3;
-/// An edge has at most so many hundredths of its share of all sessions, before others are taken.
+/// An edge has at most this many hundredths of its share of all sessions, before others are taken.
 const LOAD_PERCENT_MAX: u64 = 125;
 /// So few sessions are no load, whatever the share is: among few users everybody's devices meet.
 const LOAD_FREE: u64 = 32;
@@ -74,7 +74,7 @@ fn is_named(info: &NodeInfo) -> bool {
     !info.url.is_empty() && !info.draining && !info.unready
 }
 
-/// True where an edge with so many sessions takes one more.
+/// True where an edge with this many sessions takes one more.
 fn has_place(info: &NodeInfo, sessions: u64) -> bool {
     info.sessions_max == 0 || sessions < u64::from(info.sessions_max)
 }

@@ -18,7 +18,7 @@ const CLOSES_WITHIN: f64 = 0.8;
 pub(crate) struct Drain {
     window: OnceLock<Window>,
     begun: CancellationToken,
-    /// The last session has gone.
+    /// The last session has ended.
     emptied: Notify,
 }
 
@@ -56,7 +56,7 @@ impl Drain {
         Leave { looks_at, ends_at: began + length, is_due: false }
     }
 
-    /// The last session has gone.
+    /// The last session has ended.
     pub(crate) fn emptied(&self) {
         self.emptied.notify_waiters();
     }

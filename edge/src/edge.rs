@@ -49,7 +49,7 @@ pub struct EdgeOptions {
     /// Where clients reach it, as `wss://edge-1.example.org`; empty: it is not to be found. `None`:
     /// where it listens, if that is one address.
     pub url: Option<String>,
-    /// Where it stands, in its operator's words; empty: nowhere.
+    /// The region, in its operator's words; may be empty.
     pub region: String,
     pub partitions: Partition,
     pub limits: Limits,
@@ -60,13 +60,13 @@ pub struct Edge {
     shared: Arc<Shared>,
     /// Sessions, requests, connections.
     front: Shutdown,
-    /// What they stand on.
+    /// Feeds and connections, which sessions and requests use: ended after them.
     back: Shutdown,
 }
 
 impl Edge {
     /// Listens and serves. `GET /readyz` answers 200 once core has told the keys and where the
-    /// partitions stand, and the other nodes know of this one.
+    /// partitions are, and the other nodes know of this one.
     ///
     /// # Errors
     /// [`Error::PortTaken`], [`Error::Listen`], [`Error::Nats`].

@@ -18,7 +18,7 @@
 //! | `http` | the routes: one file per resource |
 //! | `session` | one live WebSocket: requests, close |
 //! | [`delivery`] | what goes out on a session by itself: the sync, then live entries in order |
-//! | [`reading`] | what delivery stands on: feeds, audits, calls to core |
+//! | [`reading`] | what delivery uses: feeds, audits, calls to core |
 //! | [`ports`] | the wire and the ingest log, as traits |
 //! | [`sabotage`] | takes rules out, for the simulation |
 //! | `feeds` | one subscription per online user and per group with local sessions |

@@ -47,7 +47,7 @@ impl Life {
         } else if !self.auth.is_ready() {
             Some("no keys to verify tokens with: core has not answered yet")
         } else if !*self.is_audited.borrow() {
-            Some("core has not told yet where the partitions stand")
+            Some("core has not said yet how far the partitions are")
         } else if self.ticks.are_all_silent() {
             Some("core is away: no partition has given a sign of life for a while")
         } else {

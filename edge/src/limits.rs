@@ -17,7 +17,7 @@ pub struct Limits {
     pub hello_timeout: Duration,
     /// Most unanswered requests of one session. Told at `welcome`.
     pub in_flight_max: u32,
-    /// What the requests of one session cost, sends aside; and those of one user by HTTP.
+    /// What the requests of one session cost, without its sends; and those of one user by HTTP.
     pub requests: Rate,
     /// Sends of one session; and those of one user by HTTP. Core has a quota per user beside it.
     pub sends: Rate,
@@ -53,7 +53,7 @@ pub struct Limits {
     pub http_user_in_flight_max: usize,
     /// Most HTTP requests underway of others.
     pub http_strangers_in_flight_max: usize,
-    /// Most groups that one session follows. Core puts nobody into so many; a session with more is
+    /// Most groups that one session follows. Core puts nobody into that many; a session with more is
     /// closed.
     pub session_groups_max: usize,
     /// Most bytes of entries that wait for one session. Past it, it is a slow reader.
@@ -84,9 +84,9 @@ pub struct Limits {
     /// A session whose entries can't be read from core for so long is closed, to try elsewhere.
     /// While NATS itself is away, sessions stay.
     pub sync_patience: Duration,
-    /// Most reads for syncs and repairs at once: what core has to bear after an outage.
+    /// Most reads for syncs and repairs at once: what core has to take after an outage.
     pub sync_reads_max: usize,
-    /// Most reads of whom sessions may see at once.
+    /// Most reads at once that ask which users a session may see.
     pub presence_reads_max: usize,
     /// How often each partition is asked what has changed in it, where nothing makes the edge ask
     /// sooner. `None`: never; then what the wire loses in silence is found by the next entry alone,

@@ -90,7 +90,7 @@ impl Listener {
                     }
                     return Ok((Connection::new(stream, self.linger.clone()), peer));
                 }
-                // The peer has gone before it was accepted.
+                // The peer left before it was accepted.
                 Err(error) if is_the_peers(&error) => {}
                 Err(error) => return Err(error),
             }
@@ -101,7 +101,7 @@ impl Listener {
     pub(crate) fn refuse(&self, mut connection: Connection) {
         connection.linger = self.refused.clone();
         if let Some(stream) = &connection.stream {
-            // It fits into the empty buffer, or the peer has gone.
+            // It fits into the empty buffer, or the peer has left.
             let _ = stream.try_write(REFUSAL);
         }
     }

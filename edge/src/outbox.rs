@@ -93,9 +93,9 @@ struct Pending {
     added_at: Instant,
     last: Attempt,
     /// The session had sent it before, and the one before was unanswered, or just acknowledged. It
-    /// stands for no place in the order: what comes after it comes after what was sent first.
+    /// has no place in the order: what comes after it comes after what was sent first.
     is_resend: bool,
-    /// Attempts of which nothing was heard: any of them may come to stand.
+    /// Attempts that were not answered: any of them may still be committed.
     open: Vec<u32>,
     published_at: Instant,
     /// The place of its last attempt among all that the outbox published; 0: there was none yet.
@@ -238,7 +238,7 @@ impl Outbox {
 
     /// An attempt (command, attempt) was refused, by core or before core saw it: request id and
     /// error. Where there are others of which nothing was heard it says no more than `unknown`: one
-    /// of them may stand.
+    /// of them may be committed.
     pub(crate) fn refuse(
         &mut self,
         (number, attempt): (u64, u32),
@@ -281,9 +281,9 @@ impl Outbox {
         before.into_iter().chain([index]).map(|index| self.next_attempt(index, now)).collect()
     }
 
-    /// The index of the last command to the room that stands before an index.
+    /// The index of the last command to the room that is before an index.
     ///
-    /// A resend does not count: it may be answered by what stands already, before all that the
+    /// A resend does not count: it may be answered by what is committed already, before all that the
     /// session has sent since. It has itself the place of what it repeats.
     fn before(&self, index: usize) -> Option<usize> {
         let command = &self.pending[index].last.command;

@@ -1,5 +1,5 @@
 //! What delivery, feeds, audits and sends need from outside: the wire to core, and the ingest log.
-//! Traits, so that a simulation can stand in for both. Generic, not boxed: nothing is paid for it on the way of a
+//! Traits, so that a simulation can take their place. Generic, not boxed: nothing is paid for it on the way of a
 //! message.
 
 use tokio::sync::watch;

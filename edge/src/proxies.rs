@@ -23,7 +23,7 @@ impl Proxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// The last address that no trusted proxy has: what stands before it anybody may have written.
+    /// The last address that no trusted proxy has: anybody may have written what is before it.
     /// `None`: a trusted proxy that names nobody.
     pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
         let mut client = peer;
@@ -67,7 +67,7 @@ mod tests {
             ("10.0.0.1", &["198.51.100.7"], "198.51.100.7"),
             ("::ffff:10.0.0.1", &["2001:db8::7"], "2001:db8::7"),
             ("::1", &["198.51.100.7:4711"], "198.51.100.7"),
-            // What the client itself wrote stands before what the proxy added.
+            // What the client itself wrote comes before what the proxy added.
             ("10.0.0.1", &["127.0.0.1, 198.51.100.7"], "198.51.100.7"),
             ("10.0.0.1", &["127.0.0.1", "198.51.100.7,10.0.0.2"], "198.51.100.7"),
         ] {

@@ -22,7 +22,7 @@ const SWEEP_PAUSE: Duration = Duration::from_secs(1);
 /// Faster is not counted: `governor` counts whole nanoseconds.
 const PER_SECOND_MAX: u32 = 1_000_000;
 
-/// So many per second on the long run, and so many at once.
+/// A rate per second in the long run, and a burst at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rate {
     /// On the long run. At least 1, and at most 1,000,000.
@@ -177,7 +177,7 @@ impl<K: Clone + Eq + Hash> PerCaller<K> {
     }
 }
 
-/// Whom an address stands for: an IPv6 client owns its /64.
+/// The caller that an address belongs to: an IPv6 client owns its /64.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),

@@ -45,7 +45,7 @@ pub(crate) struct Shared {
     /// HTTP requests of users: sends, and others at their cost.
     pub(crate) http_sends: PerCaller<UserId>,
     pub(crate) http_requests: PerCaller<UserId>,
-    /// Permits for reads of whom sessions may see.
+    /// Permits for reads that ask which users a session may see.
     pub(crate) presence_reads: Semaphore,
     /// Permits for HTTP requests of callers with a token.
     pub(crate) http_in_flight: Semaphore,

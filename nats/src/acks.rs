@@ -106,7 +106,7 @@ impl Acks {
         &self.link
     }
 
-    /// A batch of so many messages. Publish each with [`publish`](Self::publish), then wait.
+    /// A batch of this many messages. Publish each with [`publish`](Self::publish), then wait.
     pub(crate) fn batch(&self, count: usize) -> PendingAcks {
         let (done, receiver) = oneshot::channel();
         let batch_id = rand::random::<u64>();

@@ -15,7 +15,7 @@ use crate::subject::{
 
 /// Events stay readable in their stream for so long; who was away longer reads the journal.
 const EVENT_AGE_MAX: Duration = Duration::from_secs(3_600);
-/// A node that has been silent for so long is gone.
+/// A node that has been silent for this long counts as dead.
 pub(crate) const NODE_TTL: Duration = Duration::from_secs(10);
 /// A user's key that is not written again for so long is forgotten. Edges refresh theirs well before.
 pub(crate) const USER_KEY_TTL: Duration = Duration::from_secs(1_800);

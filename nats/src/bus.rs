@@ -1,5 +1,5 @@
 //! A connection to NATS and what is done with it: publish, subscribe, flush. A [`Bus`] is a cheap
-//! handle; the connection ends when [`Bus::close`] is called or the last handle is gone.
+//! handle; the connection ends when [`Bus::close`] is called or the last handle is dropped.
 
 mod link;
 mod subscription;

@@ -88,7 +88,7 @@ pub struct Place {
     pub log_file: Option<PathBuf>,
     /// Where it writes its process id.
     pub pid_file: Option<PathBuf>,
-    /// The cluster that it is part of; `None`: it stands alone.
+    /// The cluster that it is part of; `None`: it is alone.
     pub cluster: Option<Cluster>,
 }
 
@@ -377,7 +377,7 @@ const OPERATORS_HEAD: &str = "\
 # environment. nats-server reads an environment variable like a value of this file: a password must
 # begin with a letter and consist of letters, digits, - and _.
 #
-# The partition count stands in the mapping and in core's configuration; both must say the same.
+# The partition count is in the mapping and in core's configuration; both must say the same.
 # It listens on this machine alone: `listen` says another address where others are to reach it.
 # For three servers as one cluster: weft nats-config --cluster weft --name weft-1 --host 0.0.0.0,
 # and weft core --replicas 3.

@@ -2,7 +2,7 @@
 //! of that library appears in the public interface.
 //!
 //! Invariants:
-//! - Every subject is a [`Subject`] or a [`Filter`]; every stream and bucket name stands in
+//! - Every subject is a [`Subject`] or a [`Filter`]; every stream and bucket name is in
 //!   [`subject`]. A string subject anywhere else is a defect.
 //! - Nothing waits without limit: each publish, flush and request has a time-out, each queue a
 //!   bound.

@@ -3,7 +3,7 @@
 use weft_runtime::metrics::{Counter, Gauge, List};
 
 pub(crate) static CONNECTED: Gauge =
-    Gauge::new("weft_nats_connections", "Connections to NATS that stand");
+    Gauge::new("weft_nats_connections", "Open connections to NATS");
 pub(crate) static RECONNECTS: Counter = Counter::new(
     "weft_nats_reconnects_total",
     "How often a connection to NATS was made anew: what was on its way was lost",

@@ -4,7 +4,7 @@
 //! 10 s. When NATS itself was away for longer, all keys expire in one instant, before the first
 //! heartbeat can land. So expiries count only once this node's own heartbeats have been accepted
 //! for one full TTL, counted anew after each reconnect. A marker of an expiry that was missed delays
-//! it, no more: who was silent for two TTLs, while this node heard itself, is gone.
+//! it, no more: who was silent for two TTLs, while this node heard itself, counts as dead.
 
 mod assign;
 mod key;
@@ -37,7 +37,7 @@ pub struct NodeInfo {
     pub boot: String,
     /// Where clients reach it; empty where they don't.
     pub url: String,
-    /// Where it stands, in the operator's words.
+    /// The region, in the operator's words.
     pub region: String,
     pub sessions: u32,
     /// Sessions that it takes at the most; 0: it does not say.

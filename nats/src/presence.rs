@@ -77,7 +77,7 @@ pub struct UserChange {
 pub struct UserWatch {
     link: Arc<Link>,
     watch: Watch,
-    /// The last of the bucket's revisions that was seen, or that stood before the watch was opened.
+    /// The last of the bucket's revisions that was seen, or that were there before the watch was opened.
     seen: u64,
 }
 
@@ -137,7 +137,7 @@ impl UserWatch {
     }
 
     /// False where the bucket has had something for a while that this watch has not shown: it is
-    /// dead, or far behind.
+    /// dead, or lags far.
     ///
     /// # Errors
     /// Where the bucket can't be asked.

@@ -138,7 +138,7 @@ impl Services {
         for service in self.services.into_values() {
             let _ = service.stop().await;
         }
-        // An error says that the connection is gone, and the subscriptions with it.
+        // An error says that the connection is closed, and the subscriptions with it.
         let _ = self.bus.flush().await;
     }
 }

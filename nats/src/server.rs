@@ -1,5 +1,5 @@
 //! nats-server's process, for `weft dev` and for tests: found or installed, started with its own
-//! configuration, and never left behind.
+//! configuration, and never left running.
 
 mod install;
 mod leftover;

@@ -19,11 +19,11 @@ use weft_proto::{Presence, UserId};
 use crate::merge::{FORGET_AFTER, Now};
 use crate::visible_status::VisibleStatus;
 
-/// Users are spread over presence nodes in so many shares.
+/// Users are spread over presence nodes in this many shares.
 pub const SHARES: u16 = 64;
 
 /// What this node knows and has not been published for so long is believed against what has: before,
-/// the other may be about to say it, or this one be behind.
+/// the other may be about to say it, or this one may lag.
 const BELIEVED_AFTER: Duration = Duration::from_secs(3);
 
 #[must_use]
@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(second.get(&bob(), now(0)), None);
         second.on_heard(&told, Some(&online()), now(1_003));
         assert_eq!(second.get(&bob(), now(0)), Some(told.clone()));
-        // The first dies before it says that Bob is gone: the second says it, with a later version.
+        // The first dies before it says that Bob is offline: the second says it, with a later version.
         let gone = VisibleStatus::offline(7);
         assert_eq!(second.on_change(&bob(), &gone, now(500)), None);
         let taken_over = takes_all(&mut second, &gone, 600);
@@ -252,7 +252,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_wrong_last_word_of_another_is_put_right() {
-        // Bob is here and has not changed; a node that was paused says that he is gone, and dies.
+        // Bob is here and has not changed; a node that was paused says that he is offline, and dies.
         let mut ledger = Ledger::default();
         ledger.on_heard(&online().presence(&bob(), 40), Some(&online()), now(40));
         let wrong = VisibleStatus::offline(7).presence(&bob(), 50);
@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(taken_over.len(), 1);
         assert_eq!((taken_over[0].version, taken_over[0].status), (60, Status::Online));
         // It is not dead, and says so again: the answer comes some seconds later, since it is this
-        // node that may be behind.
+        // node that may lag.
         let wrong = VisibleStatus::offline(7).presence(&bob(), 70);
         ledger.on_heard(&wrong, Some(&online()), now(71));
         assert!(ledger.on_time(now(72)).is_empty());

@@ -4,10 +4,10 @@
 //! Invariants:
 //! - A user is here while a live edge says so. An edge is one *life* of it (name and boot): a key of
 //!   another life, or an older one that comes late, says nothing.
-//! - Who is lost stays as they were for a grace time; who logs out is gone at once.
+//! - Who is lost stays as they were for a grace time; who logs out is offline at once.
 //! - A key that expires says nothing at once: its edge refreshes it while it lives, and when the
 //!   edge dies all its keys go with it. So a bucket that lost its keys takes nobody offline; but a
-//!   key that is missed for longer than a refresh takes is gone.
+//!   key that is missing for longer than a refresh takes is deleted.
 //! - A user whose choice is not loaded from the store is shown as they were: an invisible user must
 //!   not be seen because the store was slow.
 
@@ -156,7 +156,7 @@ impl Merge {
         self.changed.drain().collect()
     }
 
-    /// The users of whom the store has to be asked.
+    /// The users for whom the store has to be asked.
     pub fn take_to_load(&mut self) -> Vec<UserId> {
         std::mem::take(&mut self.to_load)
     }
@@ -180,7 +180,7 @@ impl Merge {
         self.users.get(user).map(|known| &known.shown)
     }
 
-    /// Everybody of whom something is known.
+    /// All users about whom something is known.
     pub fn users(&self) -> impl Iterator<Item = (&UserId, &VisibleStatus)> {
         self.users.iter().map(|(user, known)| (user, &known.shown))
     }

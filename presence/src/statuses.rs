@@ -59,7 +59,7 @@ struct Table {
 struct Watched {
     /// `None`: not known yet.
     known: Option<Known>,
-    /// It stands in [`Table::to_ask`].
+    /// It is in [`Table::to_ask`].
     is_queued: bool,
     watchers: Vec<(u64, Arc<Changes>)>,
 }
@@ -311,7 +311,7 @@ enum Taken {
     No,
     /// It is newer.
     Yes,
-    /// It has no newer version, but is another: whoever answered may be behind.
+    /// It has no newer version, but is another: whoever answered may lag.
     Doubtful,
 }
 

@@ -132,7 +132,7 @@ impl Entry {
         Err(DecodeError("a field that this Weft does not know".into()))
     }
 
-    /// The stored form, without the room (it stands in the key).
+    /// The stored form, without the room (it is in the key).
     #[must_use]
     pub fn to_stored(&self) -> Vec<u8> {
         let stored = StoredEntry {

@@ -83,7 +83,7 @@ impl ErrorCode {
         Self::deserialize(name).ok()
     }
 
-    /// The code as it stands on the wire.
+    /// The code as it is on the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -170,7 +170,7 @@ impl ErrorCode {
     }
 }
 
-/// An error as it stands on the wire: `{code, message, temporary, retry_after_ms?, seq?}`.
+/// An error as it is on the wire: `{code, message, temporary, retry_after_ms?, seq?}`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ApiError {
     /// Stable, for programs.
@@ -182,7 +182,7 @@ pub struct ApiError {
     /// Wait at least so long before trying again, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub retry_after_ms: Option<u64>,
-    /// [`ErrorCode::Conflict`]: where the entry with the client id stands.
+    /// [`ErrorCode::Conflict`]: the seq of the entry with the client id.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub seq: Option<u64>,
 }

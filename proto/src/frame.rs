@@ -80,14 +80,14 @@ pub enum Request {
         room: RoomId,
         /// From where, in which direction.
         from: HistoryFrom,
-        /// At most so many entries; 0: as many as a page holds.
+        /// Most entries; 0: as many as a page holds.
         limit: u32,
     },
     /// A page of the caller's rooms.
     Rooms {
         /// Only rooms after this id; empty: from the first.
         after: String,
-        /// At most so many; 0: as many as a page holds.
+        /// Most of one page; 0: as many as a page holds.
         limit: u32,
     },
     /// One room of the caller.
@@ -99,7 +99,7 @@ pub enum Request {
         room: RoomId,
         /// Only users after this id; empty: from the first.
         after: String,
-        /// At most so many; 0: as many as a page holds.
+        /// Most of one page; 0: as many as a page holds.
         limit: u32,
     },
     /// A fresh token for the live session.

@@ -96,7 +96,7 @@ fn shape_of(field: &str) -> &'static str {
 /// True where lists and objects are nested deeper than [`DEPTH_MAX`].
 fn is_too_deep(text: &str) -> bool {
     let opens = |byte: &&u8| matches!(byte, b'[' | b'{');
-    // Most texts have not even so many of them.
+    // Most texts have fewer of them.
     if text.as_bytes().iter().filter(opens).count() <= DEPTH_MAX {
         return false;
     }

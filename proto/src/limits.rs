@@ -18,7 +18,7 @@ pub const FANOUT_LIMIT: usize = 100;
 /// Most members that a `create` may name beside its sender.
 pub const CREATE_MEMBERS_MAX: usize = 99;
 pub const GROUP_MEMBERS_MAX: usize = 100_000;
-/// Whoever is in so many groups is put into no more. Counted now and then, so some more may be.
+/// Whoever is in this many groups is put into no more. Counted now and then, so some more may be.
 pub const GROUPS_PER_USER_MAX: usize = 10_000;
 /// Groups that one session follows; more than [`GROUPS_PER_USER_MAX`], which is no exact limit.
 pub const FEEDS_PER_SESSION_MAX: usize = 12_000;

@@ -159,7 +159,6 @@ impl Gauge {
         self.1.get_or_init(|| metrics::gauge!(self.0.name))
     }
 
-    /// It is so many now.
     pub fn set(&self, value: f64) {
         self.handle().set(value);
     }
@@ -212,7 +211,6 @@ impl GaugeBy {
 pub struct GaugeHandle(metrics::Gauge);
 
 impl GaugeHandle {
-    /// It is so many now.
     pub fn set(&self, value: f64) {
         self.0.set(value);
     }

@@ -8,7 +8,7 @@ use crate::limits::{BATCH_BYTES_MAX, KEY_BYTES_MAX, PREFIX_BYTES_MAX, VALUE_BYTE
 /// Names one batch for ever: the evidence that settles an unknown outcome.
 pub type BatchId = [u8; 16];
 
-/// Where the position stands in a value written by [`Op::SetPositioned`]: its first bytes.
+/// Where the position is in a value written by [`Op::SetPositioned`]: its first bytes.
 pub const POSITION_BYTES: usize = 12;
 /// FoundationDB wants to be told where in a value the position goes, in as many bytes of the value.
 const PLACE_BYTES: usize = 4;
@@ -54,7 +54,7 @@ pub enum Op {
     },
     /// Sets the key `prefix` + the commit's position (12 bytes, with `order` as its last two).
     SetAtPosition {
-        /// What stands before the position in the key.
+        /// What comes before the position in the key.
         prefix: Bytes,
         /// The place inside of the commit.
         order: u16,

@@ -15,7 +15,7 @@ pub type Pair = (Bytes, Bytes);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
     /// Everything is durable. The position has order 0; what the batch wrote with an order of its
-    /// own stands at [`Position::with_order`].
+    /// own is at [`Position::with_order`].
     Committed(Position),
     /// This guard did not hold; nothing was written.
     Rejected {

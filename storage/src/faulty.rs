@@ -41,7 +41,7 @@ pub struct Faulty<E> {
 }
 
 impl<E> Faulty<E> {
-    /// Of 100 calls so many don't go as they should.
+    /// Of 100 calls this many don't go as they should.
     pub fn new(inner: E, seed: u64, percent: u32) -> Self {
         Self { inner, rng: Mutex::new(StdRng::seed_from_u64(seed)), percent }
     }

@@ -1,7 +1,7 @@
 //! The power is cut, or the disk changes a byte: what was answered is there, what was left out is
 //! told, and what was synced is never left out without somebody's word.
 #![cfg(target_os = "linux")]
-#![expect(unsafe_code, reason = "the test stands between the store and the disk")]
+#![expect(unsafe_code, reason = "the test is between the store and the disk")]
 
 mod power;
 mod suite;
@@ -272,7 +272,7 @@ async fn a_repair_that_is_cut_off_is_finished_by_the_next_start() {
     let marker = path.join("db/version");
     let content = fs::read(&marker).expect("read");
     fs::write(&marker, "other").expect("write");
-    try_open(&path).map(|_| ()).expect_err("it ends behind the repair");
+    try_open(&path).map(|_| ()).expect_err("it ends after the repair");
     fs::write(&marker, content).expect("write");
     let (store, left_out) = open(&path);
     assert!(left_out);

@@ -71,7 +71,7 @@ async fn a_resend_is_told_the_time_and_ordinal_of_the_first() -> Result<()> {
     system.ready().await;
     let mut tablet = Session::open(system.edge(), &alice, None).await?;
     for (fields, ack) in &sent {
-        assert_eq!(tablet.acked(&room, fields.clone()).await?, ack["seq"], "it stands");
+        assert_eq!(tablet.acked(&room, fields.clone()).await?, ack["seq"], "it is committed");
         assert_eq!(bare(tablet.entry(&room, fields.clone()).await?), *ack);
         let mut other = fields.clone();
         other["text"] = "something else".into();

@@ -152,7 +152,7 @@ async fn an_edge_that_is_told_to_end_sends_its_sessions_away() -> Result<()> {
     acks_are_kept(stays, &left).await
 }
 
-/// What was acknowledged stands where it was acknowledged, as the other edge sees it.
+/// What was acknowledged is where it was acknowledged, as the other edge sees it.
 async fn acks_are_kept(edge: SocketAddr, left: &[Left]) -> Result<()> {
     for Left { login, acked, .. } in left {
         let log = read_room(edge, login, &direct(login, login)).await?;

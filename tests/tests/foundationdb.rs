@@ -78,7 +78,7 @@ async fn a_core_that_stood_still_for_30_s_comes_back_to_what_others_own() -> Res
     still.signal(Signal::CONT)?;
     // It may still believe that it owns what it had.
     load.progress(500).await;
-    load.judge("30 s of standing still", &system).await
+    load.judge("30 s without running", &system).await
 }
 
 /// Each of two processes believes for a while that it is alone.

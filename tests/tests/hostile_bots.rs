@@ -79,7 +79,7 @@ async fn malformed_messages_stop_nobody() -> Result<()> {
     let took = sends(&mut alice, &groups, 60).await?;
     eprintln!("beside {BAD} malformed messages: p50 {:?}, max {:?}", took[30], took[59]);
     assert!(took[59] < Duration::from_secs(3), "{took:?}");
-    // The bot itself is heard again, behind all of that.
+    // The bot itself is heard again, after all of that.
     let answer = answered(BOT, &mut bot, &groups[0]).await?;
     assert_eq!(answer["type"], "ack", "{answer}");
     let mut admin = system.nats_as("admin").await?;

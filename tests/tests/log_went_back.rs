@@ -14,7 +14,7 @@ const STUCK_LIMIT: Duration = Duration::from_secs(30);
 async fn the_end_of_the_log_is_lost_again_and_again() -> Result<()> {
     let system = System::split(Options::default()).await?;
     let mut load = Load::start(&system, LoadOptions::default()).await?;
-    // From a log that is barely behind to one that is far behind.
+    // From a log that lags a little to one that lags far.
     for acks in [5, 50, 500, 2_000] {
         let copy = system.copy_streams("nats")?;
         load.progress(acks).await;

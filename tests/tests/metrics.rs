@@ -32,7 +32,7 @@ fn documented() -> Result<BTreeMap<String, BTreeMap<String, String>>> {
     Ok(parts)
 }
 
-/// A talk of two users, one of whom comes back by a cursor. Their sessions.
+/// A talk of two users: one of them comes back by a cursor. Their sessions.
 async fn talk(system: &System) -> Result<(Session, Session)> {
     let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
     let room = direct(&alice, &bob);

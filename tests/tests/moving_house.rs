@@ -152,7 +152,7 @@ async fn what_was_acknowledged_is_there_and_what_was_not_applied_is_applied_once
 }
 
 impl Talk {
-    /// Both rooms' entries, when everything that was pending stands in them.
+    /// Both rooms' entries, when they have everything that was pending.
     async fn settled(&mut self, pending: &[String]) -> Result<HashMap<String, Vec<Entry>>> {
         // Whatever its first session heard: who has no answer sends again.
         let mut session = self.system.session(&self.alice).await?;
@@ -171,7 +171,7 @@ impl Talk {
         Ok(logs)
     }
 
-    /// Each text stands once; who sends again hears the first seq.
+    /// Each text is there once; who sends again hears the first seq.
     async fn check_resends(
         &mut self,
         logs: &HashMap<String, Vec<Entry>>,

@@ -1,5 +1,5 @@
 //! With three nats-servers as one cluster, nothing acknowledged is lost while one of them is killed
-//! or stands still, and work goes on.
+//! or is stopped, and work goes on.
 
 use anyhow::Result;
 use rustix::process::Signal;

@@ -65,7 +65,7 @@ async fn heartbeats_do_not_wait_for_a_watch() -> Result<()> {
         pauses.push(began.elapsed());
     }
     eprintln!("between heartbeats: {pauses:.1?}");
-    // They come every 3 s; behind the watch it would be 5 s at least. One may be late here.
+    // They come every 3 s; after the watch it would be 5 s at least. One may be late here.
     assert!(pauses.iter().min() < Some(&Duration::from_millis(4_500)), "{pauses:.1?}");
     Ok(())
 }

@@ -124,7 +124,7 @@ async fn a_full_ingest_log_refuses_and_loses_nothing() -> Result<()> {
     assert_eq!(refused["error"]["temporary"], true, "{refused}");
     assert!(refused["error"]["retry_after_ms"].as_u64() > Some(0), "{refused}");
 
-    // What was taken is acknowledged now; what was refused is sent again: each stands once.
+    // What was taken is acknowledged now; what was refused is sent again: each is there once.
     let mut seqs = Vec::new();
     let mut again = vec![sends.len() - 1];
     for (i, request) in requests.iter().enumerate().take(sends.len() - 1) {

@@ -17,7 +17,7 @@ use weft_harness::wait::until;
 
 /// Shorter than the default, so that tests are.
 const GRACE: Duration = Duration::from_secs(3);
-/// A node that was killed is gone after so long.
+/// A node that was killed counts as dead after this time.
 const NODE_TTL: Duration = Duration::from_secs(10);
 /// What a busy machine may add to a time that is waited for.
 const SLACK: Duration = Duration::from_secs(10);
@@ -119,7 +119,7 @@ async fn devices_come_and_go() -> Result<()> {
     phone.done(json!({ "type": "presence.set", "status": "online" })).await?;
     watcher.sees(&bob.user, "online", LIMIT).await;
 
-    // Who logs out is gone at once.
+    // Who logs out is offline at once.
     phone.done(json!({ "type": "logout" })).await?;
     let began = Instant::now();
     watcher.sees(&bob.user, "offline", GRACE).await;

@@ -33,7 +33,7 @@ pub struct AdminOptions {
 
 #[derive(Subcommand, Clone, Debug)]
 enum AdminCommand {
-    /// Lists the commands that could not be applied and were put aside: a JSON object a line.
+    /// Lists the commands that could not be applied and are in quarantine: a JSON object a line.
     DeadLetters(StoreOptions),
     /// Lets a store be served again that was replaced by an older copy, and lacks what was
     /// acknowledged since.

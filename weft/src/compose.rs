@@ -155,7 +155,7 @@ fn the_parts_fit_each_other() {
     assert_eq!(read("deploy/fdb.cluster").trim(), contents);
 }
 
-/// Where a service's configurations stand → their names.
+/// Where a service's configurations are → their names.
 fn configs(service: &Value) -> Text {
     let list = service["configs"].as_array().cloned().unwrap_or_default();
     let text = |item: &Value, name: &str| item[name].as_str().expect("text").to_owned();
@@ -196,7 +196,7 @@ fn what_is_named_is_there() {
     }
 }
 
-/// A password stands in a file that `deploy/secrets.sh` makes, and is given to who needs it.
+/// A password is in a file that `deploy/secrets.sh` makes, and is given to who needs it.
 #[test]
 fn passwords_are_for_who_needs_them_and_stand_nowhere_else() {
     let file = compose();

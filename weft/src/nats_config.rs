@@ -37,7 +37,7 @@ pub struct NatsConfigOptions {
     pub bot_events: BotEvents,
     #[command(flatten)]
     pub partitions: Partitions,
-    /// The cluster that the server is part of: the same name on each. The others stand in its
+    /// The cluster that the server is part of: the same name on each. The others are in its
     /// environment: WEFT_ROUTES='["nats://route:<WEFT_ROUTE_PASSWORD>@<host>:6222", …]'.
     #[arg(long, value_name = "NAME")]
     pub cluster: Option<String>,

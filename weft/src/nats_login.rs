@@ -8,7 +8,7 @@ use weft_proto::NodeId;
 
 use crate::error::Error;
 
-/// The environment variable that a password may stand in. There is no option for it: everybody on
+/// The environment variable that may hold a password. There is no option for it: everybody on
 /// the machine can read a command line.
 pub const PASSWORD_VARIABLE: &str = "WEFT_NATS_PASSWORD";
 

@@ -28,7 +28,7 @@ pub fn for_sessions(wanted: usize) -> usize {
     usize::try_from(can).unwrap_or(wanted)
 }
 
-/// How many sessions so many open files are enough for. A small edge keeps half of them.
+/// How many sessions a number of open files is enough for. A small edge keeps half of them.
 fn sessions_of(files: u64) -> u64 {
     files.saturating_sub(OTHER_FILES.min(files / 2))
 }

@@ -82,7 +82,7 @@ pub fn node_name(text: &str) -> Result<NodeId, Error> {
 }
 
 /// Ends a part within `patience`, a quarter of which is for what it does after its own tasks have
-/// ended (it may wait for a NATS that is gone). The names of what is late.
+/// ended (it may wait for a NATS that has ended). The names of what is late.
 pub async fn end_part<F>(
     name: &'static str,
     patience: Duration,

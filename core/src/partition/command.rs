@@ -72,7 +72,7 @@ pub struct Incoming {
     pub reply: Option<ReplyTo>,
     /// The command, or why there is none.
     pub command: Result<Command, ApiError>,
-    /// Where it is put aside: what is kept of it.
+    /// What is kept of it in quarantine.
     pub letter: Option<Box<DeadLetter>>,
 }
 

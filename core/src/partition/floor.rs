@@ -1,8 +1,8 @@
 //! A floor that ran away: a clock was ahead once, and since then every fresh client id is refused
 //! (`expired_id`). An operator lowers it.
 //!
-//! It goes down to the hour that it is, no further: what the floor removed is gone, and an id of an
-//! earlier hour may be that of an entry that stands.
+//! It goes down to the hour that it is, no further: what the floor removed stays removed, and an id of an
+//! earlier hour may be that of an entry that is committed.
 
 use weft_proto::Partition;
 use weft_storage::tables::applied::{self, Applied};

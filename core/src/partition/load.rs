@@ -103,7 +103,7 @@ async fn load_heads_and_resends(
     Ok(resends)
 }
 
-/// What an `ack` says of the entries of resends: it stands in the log. Entries may be large, and
+/// What an `ack` says of the entries of resends: it is in the log. Entries may be large, and
 /// few of a run are resends as a rule, so only some are read at once.
 async fn load_answered(
     snapshot: &dyn Snapshot,

@@ -48,7 +48,7 @@ pub const GIVE_UP_PAUSE: Duration = Duration::from_secs(3);
 const LEAVE_MAX: Duration = Duration::from_secs(10);
 /// Between two signs of life of a partition's task.
 const BEAT: Duration = Duration::from_secs(1);
-/// A task that gives none for so long stands still.
+/// A task that gives none for this long hangs.
 const BEAT_SILENCE_MAX: Duration = Duration::from_secs(15);
 
 /// What rooms in memory may take in a process that owns all partitions.
@@ -93,7 +93,7 @@ impl Progress {
         self.tell.failed.send_replace(Some(Arc::new(error)));
     }
 
-    /// A partition of this node whose task stands still, where there is one.
+    /// A partition of this node whose task hangs, where there is one.
     #[must_use]
     pub fn stuck(&self) -> Option<Partition> {
         let beats = self.tell.beats();

@@ -1,5 +1,5 @@
 //! What a partition's owner needs from outside beside the store and the clock: its ingest log and
-//! the bus. Traits, so that a simulation can stand in for both.
+//! the bus. Traits, so that a simulation can take their place.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -243,8 +243,8 @@ impl EventBus for NatsBus {
         let (pending, streams) = (self.publisher.send(events).await?, self.streams.clone());
         Ok(Box::pin(async move {
             let Err(error) = pending.await else { return Ok(()) };
-            // A stream that is gone looks like one that is silent where somebody else hears the
-            // subject. Where it stands, nothing is changed.
+            // A stream that was deleted looks like one that is silent where somebody else hears the
+            // subject. Where the stream exists, nothing is changed.
             let Streams { bus, assets, partition } = &streams;
             if let Err(error) = assets::ensure_events(bus, assets, *partition).await {
                 warn!(partition, %error, "the event stream can't be made");

@@ -30,7 +30,7 @@ const UNDERWAY_MAX: usize = 32;
 /// Commits whose events wait in memory for a place underway.
 const HELD_MAX: usize = 32;
 /// While events get through, commits wait for them when no more can be held, so that live readers
-/// stay close behind. Events that the stream has not taken for so long hold up nobody.
+/// stay close. Events that the stream has not taken for so long hold up nobody.
 const STUCK_AFTER: Duration = Duration::from_secs(1);
 /// Before an event is sent again that the stream did not take, or the journal is read again.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
@@ -121,7 +121,7 @@ impl Publisher {
 
     /// Waits until everything up to this commit number is published.
     pub async fn published_up_to(&mut self, commit_no: u64) {
-        // An error means that the task is gone; then nothing more will come.
+        // An error means that the task has ended; then nothing more will come.
         let _ = self.published.wait_for(|published| *published >= commit_no).await;
     }
 

@@ -1,4 +1,4 @@
-//! Commands that would take the partition down, each time that it is taken: putting them aside.
+//! Commands that would take the partition down, each time that it is taken, are put in quarantine.
 //!
 //! A defect that makes the planning of one command panic, or a commit that is beyond the store's
 //! limits, ends the worker in order: what is underway is finished, all cached state dropped. The
@@ -59,7 +59,10 @@ impl Quarantine {
             Error::Poison { partition, stream_seq, stored_at_ms, reason }
                 if !self.poison.contains_key(&(stream_seq, stored_at_ms)) =>
             {
-                error!(partition, stream_seq, reason, "a command can't be applied: put aside");
+                error!(
+                    partition,
+                    stream_seq, reason, "a command can't be applied: it is in quarantine"
+                );
                 metrics::DEAD_LETTERS.increment();
                 self.poison.insert((stream_seq, stored_at_ms), reason);
                 if self.poison.len() > POISON_MAX {
@@ -139,7 +142,10 @@ impl Incoming {
         let refusal = ApiError {
             // Whoever sends it again takes the partition down once more.
             temporary: false,
-            ..ApiError::new(ErrorCode::Internal, "the command can't be applied and was put aside")
+            ..ApiError::new(
+                ErrorCode::Internal,
+                "the command can't be applied and is in quarantine",
+            )
         };
         let letter = DeadLetter {
             sender: message.sender.clone(),

@@ -22,7 +22,7 @@ const PER_RECEIVER: u64 = MICRO / 100;
 const PER_ADDED: u64 = MICRO;
 /// What an ordinary text has costs nothing beside the command...
 const BYTES_FREE: usize = 4_096;
-/// ...and so many bytes beyond it are a command more.
+/// ...and every further this-many bytes count as another command.
 const BYTES_OF_A_COMMAND: u64 = 65_536;
 
 /// Commands per sender.
@@ -38,7 +38,7 @@ pub struct QuotaLimits {
 pub struct Cost(u64);
 
 impl Cost {
-    /// Of a command of so many bytes to this room. A text to another person costs one command.
+    /// What a command of this size to this room costs. A text to another person costs one command.
     #[must_use]
     pub fn of(room: &Room, sender: &UserId, body: &Body, bytes: usize) -> Self {
         // One is what the command itself costs.
@@ -79,7 +79,7 @@ impl Quota {
         Self { limits, share: MICRO.into(), buckets: Mutex::default() }
     }
 
-    /// This process owns so many of all partitions, and gives as much of the limits.
+    /// This process owns this many of all partitions, and gives the same share of the limits.
     pub fn set_share(&self, owned: usize, partitions: usize) {
         let share = (owned as u64 * MICRO).checked_div(partitions as u64).unwrap_or(MICRO);
         self.share.store(share, Ordering::Relaxed);

@@ -1,5 +1,5 @@
 //! Takes what other systems send into the ingest log: no more than the partition applies, and one
-//! sender's after another's. So a flood waits in its own small stream, and people's commands behind
+//! sender's after another's. So a flood waits in its own small stream, and people's commands after
 //! a megabyte of it at the most.
 //!
 //! A message is removed from its stream when its command is applied. Whoever relays it once more,
@@ -24,7 +24,7 @@ use super::watch::Reading;
 use crate::error::Error;
 use crate::metrics;
 
-/// Messages that are read ahead, so that a sender does not wait behind another one's flood.
+/// Messages that are read ahead, so that a sender does not wait for another one's flood.
 const WINDOW_BYTES: usize = 4 << 20;
 const WINDOW_MESSAGES: usize = 4_096;
 /// What the ingest log may hold of other systems, not applied yet.
@@ -34,7 +34,7 @@ const UNAPPLIED_MESSAGES: usize = 256;
 const TRIM_PAUSE: Duration = Duration::from_millis(250);
 /// Between two looks while there may be more, and something is still to be trimmed.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
-/// An owner that was replaced and stood still may relay once more what it had read before: for so
+/// An owner that was replaced and was stopped may relay once more what it had read before: for so
 /// long at the most, its connection does not outlive that.
 const REPLACED_FOR_MS: u64 = 3_600_000;
 /// Before another look after trouble.

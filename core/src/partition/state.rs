@@ -12,7 +12,7 @@ use super::rooms::Rooms;
 /// The number of a plan, and of its commit, of one owner: grows by one, from 1.
 pub type PlanNo = u64;
 
-/// Where an entry stands in commit order, as far as that is known.
+/// Where an entry is in commit order, as far as that is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Place {
     /// There is no entry.

@@ -41,7 +41,7 @@ use crate::store_health::StoreHealth;
 
 /// Messages taken from the log at once: one lookup serves them all.
 const RUN_MAX: usize = 512;
-/// With so many bytes of payload no further one is taken.
+/// With this many bytes of payload no further one is taken.
 const RUN_BYTES_MAX: usize = 4 << 20;
 /// Between the first two tries at a store or log that can't be reached; doubled while it stays so ...
 const RETRY_DELAY_MIN: Duration = Duration::from_millis(50);
@@ -507,14 +507,14 @@ impl<L: CommandLog> Owned<L> {
         let partition = self.worker.partition;
         match finding {
             Finding::Back { read, last_seq } => Err(Error::LogBack { partition, read, last_seq }),
-            // It has gone on since.
+            // It has made progress since.
             Finding::Stalled { read } if read < self.reading.read() => Ok(()),
             Finding::Stalled { .. } => self.read_anew(&"the reader stalls", stop).await,
             Finding::Replaced => Err(Error::Lost(partition)),
         }
     }
 
-    /// The log's reader is gone, or brings nothing: goes on after the last message that was read.
+    /// The log's reader has ended, or brings nothing: goes on after the last message that was read.
     async fn read_anew(
         &mut self,
         why: &(impl std::fmt::Display + Sync),

@@ -91,7 +91,7 @@ impl Context {
         Err(Failure::contended())
     }
 
-    /// An account, with its row as it stands.
+    /// An account, with its row as it is in the store.
     pub(super) async fn account(&self, user: &UserId) -> Result<Option<(Bytes, Account)>, Failure> {
         let row = self.store.snapshot().await?.get(account::key(user)).await?;
         Ok(row.map(|row| Account::decode(&row).map(|account| (row, account))).transpose()?)
@@ -134,7 +134,7 @@ pub async fn ensure_bots(store: &Store, clock: &dyn Clock, bots: &[UserId]) -> R
         batch.guard(account::key(bot), None);
         batch.set(account::key(bot), made.encode());
         match store.commit(batch).await {
-            // What stands there now is the truth.
+            // What is there now is the truth.
             Ok(_) | Err(weft_storage::Error::Unknown(_)) => {}
             Err(error) => return Err(error.into()),
         }

@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(code(again), ErrorCode::Unauthorized);
     }
 
-    /// In the same millisecond, too: the clock stands still.
+    /// In the same millisecond, too: the clock does not move.
     #[tokio::test]
     async fn a_token_is_not_good_for_the_devices_next_login() {
         let world = with_alice().await;

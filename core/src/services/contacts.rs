@@ -49,7 +49,7 @@ impl Context {
     /// # Errors
     /// [`ErrorCode::BadRequest`] for too many users, [`ErrorCode::BadId`] (a direct room too),
     /// [`ErrorCode::NoSuchRoom`], [`ErrorCode::NotMember`], [`ErrorCode::TooLarge`] where no group
-    /// is named and all of them are too many for so many users; those of the token, or the store's.
+    /// is named and all of them are too many for this many users; those of the token, or the store's.
     pub async fn visible(&self, request: svc::AreVisible) -> Result<svc::Visible, Failure> {
         let snapshot = self.store.snapshot().await?;
         let caller = self.caller(&*snapshot, &request.token).await?.user;

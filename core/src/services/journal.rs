@@ -13,9 +13,9 @@ use super::failure::Failure;
 /// Journal rows read at once. A row has at most 100 kB, so that with one more scan a page stays below what
 /// NATS takes as one message (2 MB).
 const ROWS_AT_ONCE: usize = 8;
-/// A page with so many commits takes nothing more.
+/// A page with this many commits takes nothing more.
 const PAGE_COMMITS: usize = 512;
-/// A page with so many bytes takes nothing more.
+/// A page with this many bytes takes nothing more.
 const PAGE_BYTES: usize = 1_000_000;
 /// How often a follower's row is tried to be written that others write too.
 const ATTEMPTS_MAX: usize = 5;
@@ -148,7 +148,7 @@ mod tests {
 
     const PARTITION: u32 = 3;
 
-    /// A store with so many commits, each of one entry, of which the first ones are deleted.
+    /// A store with this many commits, each of one entry, of which the first ones are deleted.
     async fn journaled(commits: u64, trimmed_up_to: u64) -> World {
         let world = World::new().await;
         let mut batch = Batch::new(rand::random());

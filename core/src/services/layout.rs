@@ -116,7 +116,7 @@ async fn open_as(store: &Store, partitions: Partition, new_id: StoreId) -> Resul
         // A store that is being filled is not a new one.
         batch.guard(import::key(), None);
         batch.set(layout::key(), first.encode());
-        // Committed, rejected by somebody's layout, or unknown: what stands there now is the truth.
+        // Committed, rejected by somebody's layout, or unknown: what is there now is the truth.
         match store.commit(batch).await {
             Ok(Outcome::Rejected { guard: 1 }) => return Err(half_imported()),
             Ok(_) | Err(weft_storage::Error::Unknown(_)) => {}

@@ -1,4 +1,4 @@
-//! Filling a page of entries, and finding where a position stands in a room.
+//! Filling a page of entries, and finding the place of a position in a room.
 
 use std::ops::Range;
 
@@ -145,15 +145,15 @@ impl Page {
 }
 
 /// The seq from which on a room has nothing at or before `after` in commit order: of `first..=last`;
-/// `last + 1` where all that there is stands at or before it. Reads about 2 log2(n) entries, n = how many
-/// stand after it: positions grow with seqs.
+/// `last + 1` where all that there is is at or before it. Reads about 2 log2(n) entries, n = how many
+/// are after it: positions grow with seqs.
 pub(super) async fn first_after(
     snapshot: &dyn Snapshot,
     room: &RoomId,
     (first, last): (u64, u64),
     after: Position,
 ) -> Result<u64, Error> {
-    // Up to `low` everything stands at or before it, from `high` on everything after it.
+    // Up to `low` everything is at or before it, from `high` on everything after it.
     let (mut low, mut high) = (first.saturating_sub(1).min(last), last.saturating_add(1));
     // In growing steps back from the end, then by halves.
     let mut step = 1_u64;
@@ -178,7 +178,7 @@ pub(super) async fn first_after(
     Ok(high)
 }
 
-/// The seq of the first entry that there is in `seqs`, where it stands at or before `after`. What was
+/// The seq of the first entry that there is in `seqs`, where it is at or before `after`. What was
 /// removed has no position: the next one speaks for it.
 async fn first_if_before(
     snapshot: &dyn Snapshot,

@@ -23,7 +23,7 @@ use moka::sync::Cache;
 use tokio::time::Instant;
 use weft_proto::{ApiError, DeviceId, ErrorCode, UserId};
 
-/// Attempts of one account from one network: so many at once, then one in so long.
+/// Attempts of one account from one network: a burst, then one per interval.
 const NETWORK_BURST: NonZeroU32 = NonZeroU32::new(20).expect("not zero");
 const NETWORK_EVERY: Duration = Duration::from_secs(30);
 /// The same, from all networks together that the account is not known at.

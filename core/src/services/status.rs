@@ -16,7 +16,7 @@ use super::failure::Failure;
 const AHEAD_MS_MAX: u64 = 24 * 3_600_000;
 
 impl Context {
-    /// Keeps how the caller wants to be seen, and answers what stands then. Of two choices at the
+    /// Keeps how the caller wants to be seen, and answers the result. Of two choices at the
     /// same time both are kept, one after the other: the later one has the greater `at_ms`.
     ///
     /// # Errors

@@ -6,7 +6,7 @@
 //! page's snapshot.
 //!
 //! - Direct rooms and small groups: the user's inbox says it. A pointer is written in the commit
-//!   that the entry stands in, to those who are members then; so it is proof enough, also where the
+//!   that the entry is in, to those who are members then; so it is proof enough, also where the
 //!   user has left since, or joined again and the room shows no history.
 //! - Large groups have pointers only for entries that concern the user. The first page finds the
 //!   spans of their logs ([`plan`]), and pointers into those rooms are left out.

@@ -18,7 +18,7 @@ use weft_storage::{Batch, Store};
 use super::verified::{Verified, VerifiedTokens};
 use crate::Error;
 
-/// What stands before the 32 bytes of an Ed25519 secret key in its PKCS #8 form (RFC 8410).
+/// What comes before the 32 bytes of an Ed25519 secret key in its PKCS #8 form (RFC 8410).
 const PKCS8_HEAD: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 /// More keys than anybody keeps: a key rotates rarely, and goes when its tokens have expired.
@@ -198,7 +198,7 @@ async fn make_first_key(store: &Store, id: StoreId, now_ms: u64) -> Result<(), E
     batch.guard(key.clone(), None);
     batch.set(key, SigningKey { secret: secret.to_vec(), created_ms: now_ms }.encode());
     match store.commit(batch).await {
-        // What stands there now is the truth; the caller reads it.
+        // What is there now is the truth; the caller reads it.
         Ok(_) | Err(weft_storage::Error::Unknown(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }

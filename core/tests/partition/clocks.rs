@@ -1,4 +1,4 @@
-//! Clocks that are wrong: nothing is refused for good, nothing stands twice, and nobody ends.
+//! Clocks that are wrong: nothing is refused for good, nothing is there twice, and nobody ends.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -78,7 +78,7 @@ async fn an_id_that_a_server_made_never_expires_and_stands_once() {
     let owner = world.own("n1").await;
     let body = text("x");
     let whose = ("bot", "alice~bot");
-    // The edge's clock is a month behind, or ahead.
+    // The edge's clock is a month late, or early.
     let month_ms = 30 * 24 * HOUR_MS;
     for (stamp_ms, seq) in [(START_MS - month_ms, 1), (START_MS + month_ms, 2)] {
         let made = (at(stamp_ms), MadeBy::Edge);

@@ -44,7 +44,7 @@ async fn holes_from_before_it_was_taken_are_skipped_by_one_owner() {
     let owner = world.own("n2").await;
     let kept: Vec<String> = [5, 7, 9, 11, 13, 15, 17, 18, 19].map(|n| tokens[n - 2].clone()).into();
     acked(&world, &kept).await;
-    // What is missing at the end has nothing behind it: the watch finds it.
+    // What is missing at the end has nothing after it: the watch finds it.
     assert_eq!(hole(owner).await, (19, 21));
     let owner = world.own("n2").await;
     assert_eq!(read_row(&world.store, 0).await.expect("row").stream_seq, 21);

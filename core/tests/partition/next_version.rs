@@ -21,7 +21,7 @@ async fn get(world: &World, key: &Bytes) -> Bytes {
     snapshot.get(key.clone()).await.expect("get").expect("row")
 }
 
-/// What an owner says and leaves behind that meets a row changed like this.
+/// What an owner says and leaves in the store that meets a row changed like this.
 async fn meets(key: Bytes, change: impl FnOnce(&[u8]) -> Vec<u8>, body: Body) -> String {
     let world = World::new(&["ann", "bob"]).await;
     let owner = world.own("n1").await;

@@ -86,12 +86,12 @@ async fn what_a_panic_left_half_changed_is_dropped_and_what_was_underway_is_answ
     let before = *world.engine.snapshots.borrow();
     let poison = world.publish("alice", "team", Some(id(3)), &text(POISON));
     let role = Body::ChangeRole(ChangeRole { user: user_id("bob"), role: Role::Admin });
-    let behind = world.publish("alice", "team", Some(id(4)), &role);
+    let after = world.publish("alice", "team", Some(id(4)), &role);
     grown(&world.engine.snapshots, before).await;
     world.gate(true);
     assert_eq!(world.bus.answer_to(&underway).await["seq"], 2);
     assert_eq!(world.bus.answer_to(&poison).await["error"]["code"], "internal");
-    assert_eq!(world.bus.answer_to(&behind).await["seq"], 3);
+    assert_eq!(world.bus.answer_to(&after).await["seq"], 3);
     // Each entry has its event, and knows the one before it.
     let (_, second) = world.bus.event("team", 2).await;
     let (_, third) = world.bus.event("team", 3).await;

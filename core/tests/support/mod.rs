@@ -436,7 +436,7 @@ impl World {
         self.bus.answer_to(&token).await
     }
 
-    /// The commands that were put aside.
+    /// The commands in quarantine.
     pub async fn dead_letters(&self) -> Vec<Kept> {
         let snapshot = self.store.snapshot().await.expect("snapshot");
         let mut letters: Vec<Kept> = Vec::new();

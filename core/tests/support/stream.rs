@@ -26,7 +26,7 @@ impl Stream {
         self.first_seq - 1 + self.messages.len() as u64
     }
 
-    /// The first message at this place or behind it.
+    /// The first message at this place or after it.
     fn first_from(&self, seq: u64) -> Option<&IngestMessage> {
         let index = usize::try_from(seq.saturating_sub(self.first_seq)).expect("index");
         self.messages.iter().skip(index).find_map(Option::as_ref)
@@ -112,7 +112,7 @@ impl Log {
         self.stream().first_seq
     }
 
-    /// Waits until all below `seq` is gone.
+    /// Waits until all below `seq` is deleted.
     pub async fn trimmed_below(&self, seq: u64) {
         loop {
             let trimmed = self.trimmed.notified();

@@ -45,7 +45,7 @@ pub struct Fixture {
     pub store: Store,
     /// Core's.
     pub clock: Arc<OffClock>,
-    // Last, so that its users are gone before it.
+    // Last, so that its users end before it.
     server: Server,
 }
 

@@ -201,7 +201,7 @@ impl Mailbox {
     }
 }
 
-/// As much of a position as an atomic holds: where a position is at or behind another, so are their
+/// As much of a position as an atomic holds: where a position is at or after another, so are their
 /// fronts.
 fn front(position: Position) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = position.0;

@@ -11,7 +11,7 @@ use crate::order::{Missing, Since};
 use crate::ports::Wire;
 
 impl<W: Wire> Delivery<W> {
-    /// Reads what was published in a room before its subscription stood.
+    /// Reads what was published in a room before its subscription was made.
     pub(super) async fn catch_up(
         &mut self,
         room: RoomId,
@@ -51,7 +51,7 @@ impl<W: Wire> Delivery<W> {
             if has_moved_on {
                 break self.put_page(&missing.room, &page)?;
             }
-            // Somebody says that there is more than core can see: a moment behind, at the best.
+            // Somebody says that there is more than core can see: core lags a moment, at best.
             self.ask.failed(&mut tries).await.map_err(Refused::close)?;
         };
         let moved = self.order.take_moved();

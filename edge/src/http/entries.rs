@@ -61,7 +61,7 @@ pub(super) async fn send(
     metrics::SENDS.increment("http");
     let answer = tokio::select! {
         biased; // the end first
-        // What was sent may stand.
+        // What was sent may be committed.
         () = token.cancelled() => Err(unknown().into()),
         answer = answered(&shared, &caller.user, command) => answer,
     };

@@ -22,13 +22,13 @@ fn user() -> UserId {
     UserId::new("alice").expect("id")
 }
 
-/// Room for so many of [`command`].
+/// Room for this many of [`command`].
 fn shares(count: u64) -> Arc<Shares<UserId>> {
     let bytes = count as usize * command().cost();
     Arc::new(Shares::new(bytes, bytes))
 }
 
-/// Has a window for so many commands to the room.
+/// Has a window for this many commands to the room.
 fn open_outbox(count: u64) -> Outbox {
     let mut outbox = Outbox::new(PATIENCE);
     (0..count).for_each(|_| outbox.windows.widen(&command().room));
@@ -236,7 +236,7 @@ async fn a_command_names_the_one_before_it_until_that_is_answered() {
 
 /// Answers what is in the log as core does: nothing before what it comes after is applied. `lost`:
 /// how many of the first never reach the log; `is_refused`: whose content core does not take. How
-/// many attempts were made until all was answered; those that stand do so in order.
+/// many attempts were made until all was answered; those that are committed are in order.
 fn attempts_of_a_row(
     mut outbox: Outbox,
     len: u64,
@@ -265,7 +265,7 @@ fn attempts_of_a_row(
                 Vec::new()
             }
             Some(attempt) => {
-                // A resend of what stands is answered as the first.
+                // A resend of what is committed is answered as the first.
                 let id = attempt.command.client_id;
                 if !applied.contains(&id) {
                     applied.push(id);

@@ -28,7 +28,7 @@ const CHOICES: Rate = Rate { per_second: 1, burst: 10 };
 /// Whether somebody looks: each may be a write of the user's key.
 const IDLES: Rate = Rate { per_second: 2, burst: 20 };
 
-/// A session's part in presence. It is over when all handles on it are gone.
+/// A session's part in presence. It ends when all handles on it are dropped.
 pub(super) struct SessionPresence {
     shared: Arc<Shared>,
     user: UserId,

@@ -17,7 +17,7 @@ use crate::metrics;
 const CLOSE_TIMEOUT_ENDING: Duration = Duration::from_secs(1);
 /// A client that takes this much per second is never too slow for one large frame.
 const BYTES_PER_SECOND_MIN: usize = 16_384;
-/// After so many frames without a flush one is made, though more is to be done.
+/// After this many frames without a flush one is made, even if more is to be done.
 const UNFLUSHED_FRAMES_MAX: u32 = 64;
 
 pub(crate) struct Writer {

@@ -54,7 +54,7 @@ pub struct World {
     pub edge: Edge,
     pub core: Core,
     pub edge_bus: Bus,
-    // Last, so that its users are gone before it.
+    // Last, so that its users end before it.
     server: Server,
 }
 

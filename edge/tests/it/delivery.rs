@@ -101,7 +101,7 @@ async fn who_cannot_be_brought_up_to_date_is_told_and_hears_what_is_new() {
     assert_eq!(client.seqs(1).await, [3]);
 }
 
-/// Else the first entry would look like a hole behind what the device has.
+/// Else the first entry would look like a hole after what the device has.
 #[tokio::test]
 async fn what_is_new_comes_after_the_word_that_something_is_left_out() {
     let world = World::new().await;

@@ -1,4 +1,4 @@
-//! What sessions see of an outage behind the edge.
+//! What sessions see of an outage of what the edge needs.
 
 use std::time::Duration;
 

@@ -235,7 +235,7 @@ async fn a_goodbye_is_answered_with_the_same_code() {
             assert!(soon("the end", client.socket.stream().next()).await.is_none(), "a clean end");
         }
     }
-    // Also behind answers that the client has not read yet.
+    // Also after answers that the client has not read yet.
     let mut client = world.session("alice").await;
     for _ in 0..50 {
         client.begin(json!({ "type": "rooms" })).await;

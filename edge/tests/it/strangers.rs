@@ -96,7 +96,7 @@ async fn the_oldest_stranger_makes_way() {
     }
     serves_everybody(&world).await;
     assert_eq!(alice.request(json!({ "type": "ping" })).await["type"], "pong");
-    // Those who waited longest are gone, long before their time.
+    // Those who waited longest are disconnected, long before their time.
     assert_eq!(rest(idle.remove(0)).await, "");
     let ended = soon("the end", futures_util::StreamExt::next(mute[0].socket.stream())).await;
     assert!(!matches!(ended, Some(Ok(_))), "{ended:?}");

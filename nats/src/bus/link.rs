@@ -33,7 +33,7 @@ pub(crate) const SUBSCRIPTION_CAPACITY: usize = 65_536;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Connection {
-    /// It stands at the moment.
+    /// It is connected at the moment.
     pub connected: bool,
     /// How many times it was made. It grows with each reconnect, however short the break: whatever
     /// was underway before may be lost.
@@ -186,7 +186,7 @@ impl Link {
 
 /// Waits until the connection was made anew since `generation`. Pending for ever once it is closed.
 pub(crate) async fn made_anew(connection: &mut watch::Receiver<Connection>, generation: u64) {
-    // Greater, not other: the watch may lag behind what the caller has seen.
+    // Greater, not other: the watch may lag after what the caller has seen.
     let anew = |now: &Connection| now.connected && now.generation > generation;
     if connection.wait_for(anew).await.is_err() {
         std::future::pending::<()>().await;

@@ -34,7 +34,7 @@ impl Subscription {
 pub struct Message(async_nats::Message);
 
 impl Message {
-    /// As it would arrive: for whoever stands in for the wire.
+    /// As it would arrive: for whatever takes the wire's place.
     ///
     /// # Errors
     /// [`Error::Malformed`] where the subject has no form on the wire.

@@ -23,9 +23,9 @@ pub struct Cluster {
 /// How servers of a cluster find and know each other. Their user is `route`.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Routes {
-    /// Everything stands in the file.
+    /// Everything is in the file.
     Value {
-        /// The password that all servers share: letters, digits, `-` and `_`, because it stands in
+        /// The password that all servers share: letters, digits, `-` and `_`, because it is in
         /// URLs.
         password: String,
         /// `host:port` of each of the others.

@@ -30,14 +30,14 @@ use crate::subject::{
     CONTENT_TYPE, WEFT_AFTER, WEFT_ID, WEFT_MADE, WEFT_REPLY, outside_stream, relayed_subject,
 };
 
-/// The headers that mean something; others stay behind.
+/// The headers that mean something; others are dropped.
 const HEADERS: [&str; 4] = [WEFT_ID, WEFT_AFTER, WEFT_REPLY, CONTENT_TYPE];
 const READ_MAX: u64 = 64;
 /// Publishes underway at once, in order on one connection.
 const RELAYS_UNDERWAY: usize = 64;
 /// The life of one pull of the bell.
 const RING_EXPIRES: Duration = Duration::from_secs(1);
-/// Silence of this length says that the bell is gone.
+/// Silence of this length says that the bell is lost.
 const RING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A message of another system.
@@ -73,7 +73,7 @@ pub struct OutsideLog {
     bus: Bus,
     partition: Partition,
     stream: Arc<str>,
-    /// A connection of its own: its messages are large, and people's must not wait behind them.
+    /// A connection of its own: its messages are large, and people's must not wait for them.
     link: Option<Arc<Link>>,
     bell: Option<Bell>,
 }

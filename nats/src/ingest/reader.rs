@@ -31,7 +31,7 @@ const PULL_BYTES: usize = 8 << 20;
 const PULL_EXPIRES: Duration = Duration::from_secs(30);
 /// How often the server says that it still knows of the pull.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// Silence of this length says that the consumer is gone.
+/// Silence of this length says that the consumer is lost.
 const STALLED_AFTER: Duration = Duration::from_secs(4);
 /// The server forgets a consumer that nobody has pulled from for so long.
 const INACTIVE_AFTER: Duration = Duration::from_secs(10);
@@ -234,7 +234,7 @@ impl IngestReader {
     fn on_message(&mut self, message: &Message) {
         let Source::Consumer(consumer) = &mut self.source else { return };
         consumer.heard_at = Instant::now();
-        // Told apart by the reply subject, which the server writes; a status line could stand in a
+        // Told apart by the reply subject, which the server writes; a status line could be in a
         // stored message too.
         let Some(place) = message.reply().and_then(read_place) else {
             self.lost = consumer.hear_status(message).or(self.lost);
@@ -326,7 +326,7 @@ impl Consumer {
             Some(408) => self.end_pull(message),
             Some(409) if ends_a_pull(message.description()) => self.end_pull(message),
             Some(409) => return Some("the consumer was deleted or its leader changed"),
-            Some(503) => return Some("the consumer is gone"),
+            Some(503) => return Some("the consumer was deleted"),
             _ => tracing::debug!(status = ?message.status(), "unknown status of a pull"),
         }
         None
@@ -365,7 +365,7 @@ pub(super) fn delete_consumer(link: &Link, stream: &str, name: &str) {
     // Nobody hears the answer.
     let sent = link.publish(to, Some(link.new_inbox()), &[], Bytes::new());
     if !matches!(unconstrained(sent).now_or_never(), Some(Ok(()))) {
-        tracing::debug!(stream, name, "a consumer is left behind");
+        tracing::debug!(stream, name, "a consumer could not be deleted");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The task behind a [`Registration`](super::Registration): heartbeats out, the bucket's changes in.
+//! The task of a [`Registration`](super::Registration): heartbeats out, the bucket's changes in.
 //!
 //! Heartbeats wait for nothing but the bucket's own answer to them. A watch is opened beside them:
 //! where JetStream is slow, that takes longer than a node lives without a heartbeat.

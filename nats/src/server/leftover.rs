@@ -1,4 +1,4 @@
-//! A nats-server that an earlier life of this process left behind.
+//! A nats-server that an earlier life of this process left running.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ pub(super) fn kill_leftover(pid_file: &Path, config_file: &Path) {
     if !runs(pid, config_file) {
         return;
     }
-    tracing::info!(pid = pid.as_raw_nonzero(), "ending a nats-server that was left behind");
+    tracing::info!(pid = pid.as_raw_nonzero(), "ending a nats-server that was left running");
     // Kill, not stop: what it has acknowledged is in its files.
     if kill_process(pid, Signal::KILL).is_err() {
         return;

@@ -116,7 +116,7 @@ impl NatsServer {
     }
 
     async fn wait(&self) {
-        // An error says that the waiting thread is gone, after the process.
+        // An error says that the waiting thread has ended, after the process.
         let _ = self.exited.clone().wait_for(Option::is_some).await;
     }
 
@@ -223,7 +223,7 @@ async fn start_on(options: &ServerOptions, files: &Files, port: u16) -> Result<N
     }
 }
 
-/// Passwords stand in it.
+/// For the file's owner alone: it has passwords in it.
 fn write_private(path: &Path, text: &str) -> Result<(), Error> {
     use std::io::Write;
     let what = || path.display().to_string();

@@ -258,7 +258,7 @@ async fn a_stretch_that_cannot_be_parsed_is_read_in_bulk() {
     assert!(opened <= 3, "{opened} readers were opened");
     admin.publish(b"weft.p.1.alice.public", "_INBOX_admin.2", b"", b"x").await;
     assert_eq!(soon("a command", other.next()).await.expect("not lost").stream_seq, 1);
-    // Whoever stops reading leaves nothing behind.
+    // What was held for a reader that stopped is freed.
     drop(other);
     for stream in ["WEFT_IN_0", "WEFT_IN_1"] {
         eventually("no consumer is left", async || {

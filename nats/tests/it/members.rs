@@ -1,4 +1,4 @@
-//! Who is alive: a silent node is gone after the TTL, an outage takes nobody with it.
+//! Who is alive: a silent node counts as dead after the TTL, an outage takes nobody with it.
 
 use std::time::{Duration, Instant};
 
@@ -90,7 +90,7 @@ async fn an_outage_longer_than_the_ttl_takes_nobody_with_it() {
     fixture.kill().await;
     // What is tested is that so much time passes.
     tokio::time::sleep(Duration::from_secs(12)).await;
-    // b does not come back: it is gone only a TTL of own heartbeats later.
+    // b does not come back: it counts as dead only a TTL of own heartbeats later.
     drop(second);
     b.close().await;
     fixture.restart().await;

@@ -182,7 +182,7 @@ below on a real nats-server, and the test fails where its answers differ from th
 
 `P` is publish, `S` is subscribe, `–` is refused. A role's command is published on `weft.in.…` and checked as the
 `weft.p.…` that it is mapped to. What another system publishes and subscribes to is in an account of its own:
-`weft.in.<name>.<room>` is imported from Weft's account, all else there has nothing behind it.
+`weft.in.<name>.<room>` is imported from Weft's account, all else there is imported from nowhere.
 
 ";
 

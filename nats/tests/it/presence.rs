@@ -39,7 +39,7 @@ async fn what_edges_write_presence_nodes_see() {
     let seen = early.probe().await.expect("probe");
     assert!(early.has_shown(seen) && seen.last_seq() == 2);
 
-    // Whoever comes later sees what stands, and that somebody has left.
+    // Whoever comes later sees what is there, and that somebody has left.
     let left = EdgePresence { boot: "b".into(), number: 3, ..EdgePresence::default() };
     keys.put(&[(bob.clone(), left.clone())]).await.expect("stored");
     let (late, mut present) = UserWatch::open(&presence).await.expect("watch");

@@ -1,4 +1,4 @@
-//! nats-server as a child: found, started, never left behind.
+//! nats-server as a child: found, started, never left running.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -38,7 +38,7 @@ async fn a_leftover_of_the_same_folder_is_ended() {
     let mut fixture = Fixture::bare(1).await;
     let first = fixture.running.take().expect("running");
     let pid = first.pid();
-    // As after a crash: nobody ends it, its pid file stands.
+    // As after a crash: nobody ends it, its pid file is there.
     std::mem::forget(first);
     fixture.restart().await;
     assert!(!lives(pid));

@@ -253,7 +253,7 @@ impl User {
         };
         let text = self.choosing.as_ref().filter(|it| it.is_worded(now.wall_ms));
         let text = text.filter(|it| it.text_until_ms > 0).map(|it| {
-            // A day at the most, then it is looked at again: any number of milliseconds may stand here.
+            // A day at the most, then it is looked at again: any number of milliseconds may come here.
             let left_ms = (it.text_until_ms - now.wall_ms).min(86_400_000);
             now.at + Duration::from_millis(left_ms)
         });

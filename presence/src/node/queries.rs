@@ -1,4 +1,4 @@
-//! Answers: from memory, and of whom that knows nothing, from what the store keeps.
+//! Answers: from memory, and for users that are not in it, from what the store keeps.
 
 use std::time::Duration;
 

@@ -61,7 +61,7 @@ async fn whoever_was_forgotten_meanwhile_is_offline_with_a_newer_version() {
     assert_eq!(apply(&mut table, said(Status::Offline, 0), asked_at), (online, false));
 }
 
-/// A presence node that is behind may be asked: its word must not beat the next one.
+/// A presence node that lags may be asked: its word must not beat the next one.
 #[tokio::test(start_paused = true)]
 async fn what_is_not_newer_is_taken_for_a_while_and_asked_for_again() {
     let mut table = table();

@@ -96,7 +96,7 @@ pub enum Reply {
     },
     /// Answers `presence.unwatch`, `presence.idle` and `logout`.
     Done {},
-    /// The edge is going away: it closes this session (4000) in so many milliseconds. The client
+    /// The edge is going away: it closes this session (4000) after this many milliseconds. The client
     /// may reconnect elsewhere before that.
     Draining {
         /// Milliseconds.
@@ -173,7 +173,7 @@ impl Reply {
     }
 }
 
-/// The answer to a command that stands in the room: `{"type":"ack",…}`, without a request id. A
+/// The answer to a command that is committed in the room: `{"type":"ack",…}`, without a request id. A
 /// resend gets the same, with the client id in its own spelling.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(tag = "type", rename = "ack")]

@@ -35,8 +35,8 @@ pub struct AuditPage {
     /// The rooms that changed, each once.
     #[prost(message, repeated, tag = "5")]
     pub rooms: Vec<ChangedRoom>,
-    /// The journal no longer reaches back to `since`, or the store is behind it: what changed can't
-    /// be told. `through` and `read_version` say where the partition stands now.
+    /// The journal no longer reaches back to `since`, or the store is not that far: what changed can't
+    /// be told. `through` and `read_version` say how far the partition is now.
     #[prost(bool, tag = "6")]
     pub unknown: bool,
 }
@@ -46,7 +46,7 @@ pub struct AuditPage {
 pub struct ChangedRoom {
     #[prost(string, tag = "1")]
     pub room: String,
-    /// The seq of the room's last entry in the snapshot. With `more` it may be behind `through`.
+    /// The seq of the room's last entry in the snapshot. With `more` it may be after `through`.
     #[prost(uint64, tag = "2")]
     pub seq: u64,
     /// That entry's position: 12 bytes.

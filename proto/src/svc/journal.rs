@@ -28,7 +28,7 @@ pub struct JournalPage {
     /// There are more now.
     #[prost(bool, tag = "3")]
     pub more: bool,
-    /// The journal no longer reaches back to `after`, or the store is behind it: what came after can't
+    /// The journal no longer reaches back to `after`, or the store is not that far: what came after can't
     /// be told, and whoever follows begins anew.
     #[prost(bool, tag = "4")]
     pub expired: bool,

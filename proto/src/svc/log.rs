@@ -42,7 +42,7 @@ pub struct ReadLog {
     /// With `after` and `after_position`: entries with at most this seq; 0: up to the head.
     #[prost(uint64, tag = "6")]
     pub to: u64,
-    /// At most so many; 0: as many as a page holds.
+    /// Most of one page; 0: as many as a page holds.
     #[prost(uint32, tag = "7")]
     pub limit: u32,
     /// With `after` and `after_position`: the caller was no member of the group there, and wants its

@@ -97,7 +97,7 @@ pub struct Present {
     pub count: u32,
 }
 
-/// Keeps what the caller chose, and answers what stands then.
+/// Keeps what the caller chose, and answers the result.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct ChooseStatus {

@@ -44,7 +44,7 @@ pub struct ListRooms {
     /// Only rooms after this id; empty: from the first.
     #[prost(string, tag = "2")]
     pub after: String,
-    /// At most so many; 0: as many as a page holds.
+    /// Most of one page; 0: as many as a page holds.
     #[prost(uint32, tag = "3")]
     pub limit: u32,
 }
@@ -111,7 +111,7 @@ pub struct ListMembers {
     /// Only users after this id; empty: from the first.
     #[prost(string, tag = "3")]
     pub after: String,
-    /// At most so many; 0: as many as a page holds.
+    /// Most of one page; 0: as many as a page holds.
     #[prost(uint32, tag = "4")]
     pub limit: u32,
 }

@@ -1,7 +1,7 @@
 //! fjall bare, for measurements alone: what somebody writes who uses the library without Weft, with
 //! the same settings and the same durability. No guards, no positions, no order of commits.
 //!
-//! It stands here because no other crate names an engine.
+//! It is here because no other crate names an engine.
 
 use std::path::Path;
 

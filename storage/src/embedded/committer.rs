@@ -145,7 +145,7 @@ impl Committer {
             .map_err(|error| Failure(files::reason(&error)))
     }
 
-    /// Runs until every sender is gone and the queue is empty, or until the store fails.
+    /// Runs until every sender is dropped and the queue is empty, or until the store fails.
     pub fn run(mut self) {
         match self.serve() {
             Ok(()) => self.is_done = true,
@@ -345,7 +345,7 @@ impl Committer {
         batch.commit().map_err(|error| self.failure(&error))
     }
 
-    /// Holds writes while flushes and compactions are behind, as the library would, but notices
+    /// Holds writes while flushes and compactions lag, as the library would, but notices
     /// when they have failed.
     fn wait_for_background(&self) -> Result<(), Failure> {
         let data = &self.files.data;

@@ -45,7 +45,7 @@ pub struct Files {
     pub mark: u64,
     /// What was left out at this start, or at one that did not get so far as to give the store its new id.
     pub left_out: Option<LeftOut>,
-    /// Every view holds it too: the library's files are in use until the last one is gone.
+    /// Every view holds it too: the library's files are in use until the last one is dropped.
     pub lock: Arc<File>,
 }
 

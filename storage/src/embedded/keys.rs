@@ -23,7 +23,7 @@ const FORMAT: u8 = 2;
 /// Had the version alone.
 const FORMAT_OF_VERSION: u8 = 1;
 
-/// Where a caller's key stands.
+/// The stored form of a caller's key.
 pub fn user(key: &[u8]) -> Vec<u8> {
     let mut physical = Vec::with_capacity(1 + key.len());
     physical.push(USER);
@@ -31,12 +31,12 @@ pub fn user(key: &[u8]) -> Vec<u8> {
     physical
 }
 
-/// The caller's key that stands here.
+/// The caller's key, read back.
 pub fn user_key(physical: &[u8]) -> Bytes {
     Bytes::copy_from_slice(&physical[1..])
 }
 
-/// Where a cleared range stands.
+/// The key of a cleared range.
 pub fn cleared(from: &[u8]) -> Vec<u8> {
     [&CLEARED, from].concat()
 }

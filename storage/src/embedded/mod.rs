@@ -1,4 +1,4 @@
-//! The engine on disk for one process: an LSM tree (fjall) behind one committer thread.
+//! The engine on disk for one process: an LSM tree (fjall), written by one committer thread.
 //!
 //! - The committer owns every write. It takes what is queued as one group, checks each batch's
 //!   guards against the state after all earlier batches, writes each as one atomic batch, calls

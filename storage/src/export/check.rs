@@ -88,7 +88,7 @@ impl Check {
                 let (id, _) = &line.key;
                 let room = self.open(id)?;
                 must(id.kind() == RoomKind::Group, "a direct room has no members")?;
-                must(room.seq == 0, "members stand before entries")?;
+                must(room.seq == 0, "members come before entries")?;
             }
             Line::Entry(entry) => {
                 let room = self.open(&entry.room)?;

@@ -11,7 +11,7 @@ use crate::error::Error;
 static STARTED: AtomicBool = AtomicBool::new(false);
 
 /// The network thread that every FoundationDB store of this process uses. It stops when the last
-/// clone is gone; stores and snapshots hold one. Keep one in `main` until the runtime has ended.
+/// clone is dropped; stores and snapshots hold one. Keep one in `main` until the runtime has ended.
 #[derive(Clone)]
 pub struct Network {
     _running: Arc<NetworkAutoStop>,

@@ -1,4 +1,4 @@
-//! Commands that were put aside: applying them failed in a way that would have taken their
+//! Commands in quarantine: applying them failed in a way that would have taken their
 //! partition down. Kept whole, so that a person can look, and have them sent again.
 //!
 //! Row of part 0: the record with the payload's first chunk. Rows of further parts: their chunk.
@@ -18,7 +18,7 @@ use crate::error::Error;
 /// Longer names and reasons are cut: four of them fit beside a chunk under the limit for values.
 const TEXT_BYTES_MAX: usize = 1_000;
 
-/// A command that was put aside.
+/// A command in quarantine.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeadLetter {
@@ -30,7 +30,7 @@ pub struct DeadLetter {
     pub is_outsider: bool,
     /// The payload is an entry in JSON; else it is plain text.
     pub is_json: bool,
-    /// Why it was put aside.
+    /// Why it could not be applied.
     pub reason: String,
     /// When the ingest log took it, Unix milliseconds.
     pub time_ms: u64,
@@ -38,7 +38,7 @@ pub struct DeadLetter {
     pub payload: Bytes,
 }
 
-/// A row, and where its command stood.
+/// A row, and where its command was.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Kept {
     pub partition: Partition,

@@ -50,7 +50,7 @@ pub fn trimmed_key(user: &UserId) -> Bytes {
     Key::new(Tag::InboxTrimmed).name(user.as_str()).build()
 }
 
-/// Reads that row: pointers at or before the position are gone.
+/// Reads that row: pointers at or before the position are deleted.
 ///
 /// # Errors
 /// [`Error::Corrupt`].
@@ -68,7 +68,7 @@ pub fn trim(batch: &mut Batch, user: &UserId, row: Option<Bytes>, up_to: Positio
     batch.set(trimmed_key(user), record::encode(&Trimmed { up_to: up_to.0.to_vec() }));
 }
 
-/// True where pointers after the position are gone.
+/// True where pointers after the position are deleted.
 ///
 /// # Errors
 /// Those of the snapshot, or [`Error::Corrupt`].

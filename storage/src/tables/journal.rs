@@ -91,7 +91,7 @@ pub struct Commits {
 /// 100 kB). Whoever follows a partition asks again after the last one's number: from any snapshot that
 /// is not older, since each page looks itself whether rows were deleted.
 ///
-/// `None`: what came after `after` can't be told. It was deleted, or the store is behind it.
+/// `None`: what came after `after` can't be told. It was deleted, or the store is not that far.
 ///
 /// # Errors
 /// Those of the snapshot, or [`Error::Corrupt`].

@@ -20,7 +20,7 @@ use crate::batch::{Batch, POSITION_BYTES};
 use crate::engine::{Pair, Snapshot};
 use crate::error::Error;
 
-/// Most bytes of an entry (or another record) in one row: under the limit for values, with room for what stands before.
+/// Most bytes of an entry (or another record) in one row: under the limit for values, with room for what comes before.
 pub(super) const CHUNK_BYTES_MAX: usize = 90_000;
 /// Smaller entries are not worth compressing.
 const COMPRESS_BYTES_MIN: usize = 2_048;

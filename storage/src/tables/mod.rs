@@ -4,7 +4,7 @@
 //! 01                                     layout      partition count, epoch, key version, store id
 //! 02 partition                           applied     how far a partition's ingest log is applied
 //! 03 partition, commit no                journal     which entries one commit wrote
-//! 04 partition, stream seq, part         dead letter a command that was put aside
+//! 04 partition, stream seq, part         dead letter a command in quarantine
 //! 05                                     import      how far an unfinished import is
 //! 06 partition, minute                   minute      the first commit of a minute
 //! 07 partition, follower                 follower    how far others have read the journal
@@ -14,7 +14,7 @@
 //! 13 user, room kind, room               user room   a user's rooms, groups first
 //! 20 user, position                      inbox       an entry of interest to the user
 //! 21 partition, hour, room, sender, id   resend      the seq that a client id got
-//! 22 user                                inbox trimmed up to where pointers are gone
+//! 22 user                                inbox trimmed up to where pointers are deleted
 //! 30 user                                account
 //! 31 user, device                        device
 //! 32 key id                              signing key

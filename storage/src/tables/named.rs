@@ -1,4 +1,4 @@
-//! What a key stands for, told to people.
+//! What a key means, in words for people.
 
 use super::Tag;
 use super::key::KeyReader;
@@ -14,7 +14,7 @@ pub enum Named {
     Other(&'static str),
 }
 
-/// What this key stands for.
+/// What this key means.
 #[must_use]
 pub fn named(key: &[u8]) -> Named {
     let Some(tag) = key.first().and_then(|first| Tag::try_from(i32::from(*first)).ok()) else {

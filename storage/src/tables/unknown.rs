@@ -1,4 +1,4 @@
-//! What this Weft does not know of: who moves a store must not leave behind what a newer one wrote.
+//! What this Weft does not know of: who moves a store must not leave out what a newer one wrote.
 
 use std::ops::Range;
 

@@ -42,7 +42,7 @@ pub struct Thing {
     pub synced: u64,
     /// Its name is certain.
     pub is_named: bool,
-    /// What the name stood for, for certain, where it may stand for something else.
+    /// What the name certainly meant, where it may mean something else now.
     pub old: Option<Vec<u8>>,
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 const BLOCK: usize = 64 * 1024;
 
-/// Where the file's bytes end that are not zero, where that is known to be at or behind `from`.
+/// Where the file's bytes end that are not zero, where that is known to be at or after `from`.
 pub fn data_end(path: &Path, from: u64) -> u64 {
     let Ok(mut file) = File::open(path) else { return 0 };
     file.seek(SeekFrom::Start(from)).expect("seek");

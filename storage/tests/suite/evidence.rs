@@ -9,7 +9,7 @@ use super::{b, get, numbered, seed};
 
 const WRITERS: u32 = 4;
 const CHANGES: u32 = 60;
-/// Of 100 calls so many fail.
+/// Of 100 calls this many fail.
 const FAULTS: u32 = 40;
 
 #[derive(Default, Debug)]
@@ -60,7 +60,7 @@ async fn write(store: Store, writer: u32) -> Seen {
             let (is_known, is_done) = match &outcome {
                 Ok(Outcome::Committed(_)) => (true, true),
                 Err(Error::Unavailable(_)) => (true, false),
-                // Nobody else writes this row: so it is one's own attempt that stands there.
+                // Nobody else writes this row: so what is there is one's own attempt.
                 Ok(Outcome::Rejected { .. }) | Err(Error::Unknown(_)) => {
                     let now = evidence(&store, &row_key).await;
                     let is_done = now.as_ref() == Some(&after);

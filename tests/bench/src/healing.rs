@@ -127,7 +127,7 @@ async fn one_run(options: &HealingOptions, heals: bool, counts_wire: bool) -> Re
 }
 
 impl HealingOptions {
-    /// Users of whom each pair has a room, of which one sends in it.
+    /// Pairs of users: each pair has a room, and one of them sends in it.
     fn jobs(&self, edges: &[std::net::SocketAddr]) -> Vec<Job> {
         let per_room = Duration::from_secs(self.rooms.into()) / self.rate;
         let job = |(index, (user, targets)): (usize, (String, Vec<String>))| {
@@ -139,7 +139,7 @@ impl HealingOptions {
     }
 }
 
-/// As few users as have so many pairs, and the rooms that each sends in.
+/// As few users as have this many pairs, and the rooms that each sends in.
 fn users_and_rooms(count: usize) -> Vec<(String, Vec<String>)> {
     let users = (2..).find(|n: &usize| n * (n - 1) / 2 >= count).unwrap_or(2);
     let name = |index: usize| format!("bench-{index:04}");

@@ -1,6 +1,6 @@
 //! `weft-bench`: measures a whole system of separate processes on this machine.
 //!
-//! Each run has a temporary folder, a nats-server, a core and its edges of its own, all gone at its
+//! Each run has a temporary folder, a nats-server, a core and its edges of its own, all deleted at its
 //! end. What is expected of them is checked while it is measured. `WEFT_BIN` names the `weft` binary
 //! that is measured; else the workspace's own is built, with this binary's profile.
 

@@ -47,7 +47,7 @@ pub struct StormOptions {
     /// Devices, each of a user of its own. Each costs two password hashes before the storm.
     #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(2..=50_000))]
     devices: u32,
-    /// Each device sends a message every so many seconds.
+    /// Each device sends a message every this many seconds.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=600))]
     talk_every_s: u32,
     /// How long they talk before their edge is killed.
@@ -301,7 +301,7 @@ impl Published {
     }
 }
 
-/// Lets this process, and those that it starts, have so many files open.
+/// Lets this process, and those that it starts, have this many files open.
 fn allow_files(count: u64) -> Result<()> {
     let limits = getrlimit(Resource::Nofile);
     // `None`: no limit.

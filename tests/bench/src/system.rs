@@ -40,7 +40,7 @@ impl Place {
         parent
     }
 
-    /// `weft` processes. One sender here stands for many: no quota may be what is measured.
+    /// `weft` processes. One sender here sends as much as many: no quota may be what is measured.
     pub async fn weft(&self, edges: usize, presences: usize) -> Result<System> {
         let million = |option: &&str| format!("--{option}=1000000");
         let edge_args = [

@@ -7,7 +7,7 @@
 //! | module | promises |
 //! | --- | --- |
 //! | `room` | a room's log: kept, once, dense, the same for all |
-//! | `order` | what one session sends keeps its order, and nothing stands before what was acked earlier |
+//! | `order` | what one session sends keeps its order, and nothing comes before what was acked earlier |
 //! | `socket` | a socket and a device: no hole, no cursor ahead of an entry, everything in the end |
 
 mod facts;

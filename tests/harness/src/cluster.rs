@@ -112,7 +112,7 @@ impl System {
         .await;
     }
 
-    /// Copies a nats-server's streams, as a crash would leave them: it stands still meanwhile.
+    /// Copies a nats-server's streams, as a crash would leave them: it is stopped meanwhile.
     pub fn copy_streams(&self, server: &str) -> Result<OlderCopy> {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);

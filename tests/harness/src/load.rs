@@ -57,7 +57,7 @@ pub struct Load {
 #[derive(Clone, Debug)]
 pub struct Outcome {
     pub acked: u64,
-    /// Entries that stand in the rooms.
+    /// Entries that are in the rooms.
     pub entries: usize,
     /// What is wrong; must be empty.
     pub violations: Vec<Violation>,
@@ -146,7 +146,7 @@ impl Load {
         away.max().unwrap_or_default()
     }
 
-    /// Waits until so many further texts are acknowledged.
+    /// Waits until this many further texts are acknowledged.
     pub async fn progress(&mut self, acks: u64) {
         let from = self.acked();
         until(&format!("{acks} further acks"), PROGRESS_LIMIT, async || {

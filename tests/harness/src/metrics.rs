@@ -12,7 +12,7 @@ use crate::http;
 #[derive(Debug, Default)]
 pub struct Metrics {
     pub kinds: BTreeMap<String, String>,
-    /// Values by name and labels, as they stand there: `weft_edge_acks_total{result="ok"}`.
+    /// Values by name and labels, as they are written: `weft_edge_acks_total{result="ok"}`.
     pub values: BTreeMap<String, f64>,
 }
 

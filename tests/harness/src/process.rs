@@ -71,7 +71,7 @@ impl Process {
         child.as_ref().map(Child::id).with_context(|| format!("{} is not running", self.spec.name))
     }
 
-    /// `kill -9`; returns when it is gone.
+    /// `kill -9`; returns when it has ended.
     pub fn kill(&self) -> Result<()> {
         let mut child = self.lock();
         let mut killed =

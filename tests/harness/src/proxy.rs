@@ -57,7 +57,7 @@ pub enum Fault {
     SwallowThose {
         subject_prefix: String,
     },
-    /// Of so many messages, one vanishes.
+    /// Of this many messages, one vanishes.
     SwallowSome {
         /// How many; 1 is all of them.
         every: u64,
@@ -128,7 +128,7 @@ impl Proxy {
         self.shared.cuts.send_modify(|cuts| *cuts += 1);
     }
 
-    /// New connections go there; those that stand stay.
+    /// New connections go there; open ones stay.
     pub fn retarget(&self, target: SocketAddr) {
         *self.shared.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
     }

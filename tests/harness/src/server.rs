@@ -15,7 +15,7 @@ pub struct Server {
     pub running: Option<NatsServer>,
     pub options: ServerOptions,
     pub assets: AssetOptions,
-    // Last, so that the server is gone before its folder.
+    // Last, so that the server has ended before its folder.
     folder: Folder,
 }
 

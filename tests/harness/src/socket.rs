@@ -48,7 +48,7 @@ impl Socket {
         Self::open_with(edge, None).await
     }
 
-    /// Connects, with a receive buffer of so many bytes: a reader that stops is noticed sooner.
+    /// Connects, with a receive buffer of this many bytes: a reader that stops is noticed sooner.
     pub async fn open_with(edge: SocketAddr, receive_buffer: Option<u32>) -> Result<Self> {
         Self::dial(edge, "/v1/ws", Some(SUBPROTOCOL), receive_buffer).await
     }

@@ -296,13 +296,13 @@ impl System {
         &self.servers
     }
 
-    /// What stands between a part (`core`, `edge-0`, …) and each nats-server, with
+    /// The proxies between a part (`core`, `edge-0`, …) and each nats-server, with
     /// [`Options::proxied`].
     pub fn proxies(&self, part: &str) -> &[Proxy] {
         self.proxies.get(part).unwrap_or_else(|| panic!("{part} goes through no proxy"))
     }
 
-    /// What stands between a part and the first nats-server.
+    /// The proxy between a part and the first nats-server.
     pub fn proxy(&self, part: &str) -> &Proxy {
         &self.proxies(part)[0]
     }

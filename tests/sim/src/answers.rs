@@ -1,4 +1,4 @@
-//! Decides about answers: each is behind its commit, and says what stands.
+//! Decides about answers: each comes after its commit, and says what is committed.
 
 use weft_nats::{Answer, MadeBy};
 use weft_proto::limits::{CLIENT_ID_AGE_MS_MAX, CLIENT_ID_AHEAD_MS_MAX};
@@ -151,7 +151,7 @@ impl Checker {
             && entry.client_id == asked.given_id()
             && Some(&entry.body) == asked.body.as_ref();
         if !is_same {
-            return Err(format!("{token} is told {room} {seq}; another entry stands there"));
+            return Err(format!("{token} is told {room} {seq}; another entry is there"));
         }
         if (ordinal, time_ms) != (Some(entry.ordinal), Some(entry.time_ms)) {
             return Err(format!("{token} is told another ordinal or time than {room} {seq} has"));
@@ -207,7 +207,7 @@ impl Checker {
         if let Some(kept) = stands.filter(|_| asked.body.is_some())
             && kept.stream_seq < asked.stream_seq
         {
-            return Err(format!("{token} hears {code:?}; its entry stands at {}", kept.entry.seq));
+            return Err(format!("{token} hears {code:?}; its entry is at {}", kept.entry.seq));
         }
         if let Some(answers) = self.answers_of(asked) {
             answers.refused_up_to = answers.refused_up_to.max(asked.stream_seq);
@@ -220,14 +220,14 @@ impl Checker {
         }
     }
 
-    /// Nobody is told to send in order what does not come after anything, or after what stands.
+    /// Nobody is told to send in order what does not come after anything, or after what is committed.
     fn out_of_order(&self, token: &str, asked: &Asked) -> Judged<Heard> {
         let after = asked.after.ok_or_else(|| format!("{token} comes after nothing"))?;
         let before = Asked { client_id: Some(after), ..asked.clone() };
         let is_remembered = after.hour() >= self.row.floor_hour;
         match self.standing(&before).filter(|_| is_remembered) {
             Some(kept) if kept.stream_seq < asked.stream_seq => {
-                Err(format!("{token} is to be sent again; what it comes after stands"))
+                Err(format!("{token} is to be sent again; what it comes after is committed"))
             }
             _ => Ok(Heard::InOrder),
         }
@@ -248,7 +248,7 @@ impl Checker {
         };
         if acked < refused_up_to {
             return Err(format!(
-                "the command of {token} is refused at {refused_up_to}, behind its ack"
+                "the command of {token} is refused at {refused_up_to}, after its ack"
             ));
         }
         Ok(())

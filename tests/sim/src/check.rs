@@ -50,7 +50,7 @@ pub struct Checker {
     pub relayed: BTreeMap<IdKey, u64>,
     /// What sessions sent: which session, and its place in the order of all.
     sessions: BTreeMap<IdKey, (usize, u64)>,
-    /// The last place of a session that stands in a room.
+    /// The last committed place of a session in a room.
     in_room: BTreeMap<(usize, RoomId), u64>,
     pub answers: BTreeMap<(IdKey, u64), Answers>,
     /// The last attempts of edges' commands, by their tokens without the attempt.
@@ -194,7 +194,7 @@ impl Checker {
             let entry = logged.entry;
             life.world.say(format_args!("  {room} {seq} {} {:?}", entry.from, entry.body.kind()));
             if logged.position != position.with_order(order) {
-                return Err(format!("{room} {seq} does not stand at its position"));
+                return Err(format!("{room} {seq} is not at its position"));
             }
             if entry.time_ms > life.world.latest_ms() + CLOCKS_DIFFER_MS {
                 return Err(format!("{room} {seq} is of the future"));
@@ -222,13 +222,13 @@ impl Checker {
         Ok(())
     }
 
-    /// What one session sent to one room stands in the order in which it was sent.
+    /// What one session sent to one room is in the order in which it was sent.
     fn in_session_order(&mut self, key: &IdKey, seq: u64) -> Judged<()> {
         let Some((session, place)) = self.sessions.get(key) else { return Ok(()) };
         let room = &key.0;
         let last = self.in_room.entry((*session, room.clone())).or_default();
         if place < last {
-            return Err(format!("{room} {seq} stands behind what its session sent after it"));
+            return Err(format!("{room} {seq} comes after what its session sent later"));
         }
         *last = *place;
         Ok(())

@@ -9,7 +9,7 @@ pub enum Fault {
     Crash,
     /// An owner is told to leave, in order.
     Leave,
-    /// An owner stands still for seconds.
+    /// An owner is stopped for seconds.
     Freeze,
     /// More than one node believes to own the partition.
     Duel,
@@ -59,7 +59,7 @@ pub enum Fault {
     WireLost,
     /// It comes twice.
     WireTwice,
-    /// It comes late, behind what was sent after it.
+    /// It comes late: after what was sent later.
     WireLate,
     /// Nothing comes to an edge for seconds.
     WireStalls,
@@ -164,7 +164,7 @@ pub struct Config {
     pub audit_rows: usize,
     /// What rooms may take in an owner's memory.
     pub rooms_bytes_max: usize,
-    /// Once in so many occasions.
+    /// Once in this many occasions.
     pub rate: u64,
     faults: u32,
     pub removed: Option<Removed>,

@@ -1,4 +1,4 @@
-//! Decides what stands on sockets: what a user has to get, in which order, and what a cursor
+//! Decides what has to be on sockets: what a user has to get, in which order, and what a cursor
 //! proves.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +38,7 @@ impl Due {
         self.open.insert(session, seen);
     }
 
-    /// The device had no cursor: it loads its rooms, and wants what comes behind this one.
+    /// The device had no cursor: it loads its rooms, and wants what comes after this one.
     pub fn begins_at(&mut self, session: u64, since: Position) {
         let seen = self.open.get_mut(&session).expect("open");
         (seen.since, seen.cursor) = (since, since);
@@ -88,7 +88,7 @@ impl Due {
         }
         let put = seen.put.entry(room.clone()).or_default();
         if put.last().is_some_and(|last| *last >= seq) {
-            return Err(format!("{name} puts out {room} {seq} behind {put:?}"));
+            return Err(format!("{name} puts out {room} {seq} after {put:?}"));
         }
         if let Some((before, position)) = due.range(..seq).next_back()
             && *position > seen.since

@@ -1,5 +1,5 @@
 //! One life of a node: from its start to its crash or end. Everything that its worker asks of the
-//! world passes [`Life::step`], where it can be slow, stand still, or die.
+//! world passes [`Life::step`], where it can be slow, stop, or die.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -56,10 +56,10 @@ impl Life {
     pub fn freeze(&self, for_ms: u64) {
         let until = Instant::now() + Duration::from_millis(for_ms);
         *self.frozen_until.lock().expect("frozen") = until;
-        self.world.say(format_args!("{} stands still for {for_ms} ms", self.name));
+        self.world.say(format_args!("{} stops for {for_ms} ms", self.name));
     }
 
-    /// Between any two steps it may be slow, stand still, or die.
+    /// Between any two steps it may be slow, stop, or die.
     pub async fn step(&self) {
         let left = self.steps_left.load(Ordering::SeqCst);
         if left == 0 && !self.dead.is_cancelled() {

@@ -73,7 +73,7 @@ impl Stream {
         self.messages.get(usize::try_from(seq.checked_sub(self.first_seq)?).ok()?)?.as_ref()
     }
 
-    /// The first message at this place or behind it.
+    /// The first message at this place or after it.
     fn first_from(&self, seq: u64) -> Option<&IngestMessage> {
         let index = usize::try_from(seq.saturating_sub(self.first_seq)).ok()?;
         self.messages.iter().skip(index).find_map(Option::as_ref)
@@ -244,7 +244,7 @@ impl CommandLog for SimLog {
     }
 
     async fn make(&self) -> Result<(), Error> {
-        // It is never gone: in its place it is empty at once.
+        // It is never missing: where it was deleted there is an empty one at once.
         self.ask().await
     }
 

@@ -53,7 +53,7 @@ use weft_edge::sabotage::Rule as EdgeRule;
 
 /// What runs without being asked for more: a few seconds in the dev profile.
 const SEEDS: Range<u64> = 0..1_000;
-/// A rule that is taken out is missed within so many schedules.
+/// A rule that is taken out is missed within this many schedules.
 const SEEDS_TO_NOTICE: u64 = 3_000;
 /// How much of the trace is shown: its end.
 const LINES_SHOWN: usize = 60;
@@ -179,7 +179,7 @@ fn the_row_guard_is_missed() {
 
 #[test]
 fn the_batch_id_is_missed() {
-    notices(Removed::BatchId, "another entry stands there");
+    notices(Removed::BatchId, "another entry is there");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn answers_before_their_commit_are_noticed() {
 
 #[test]
 fn resends_behind_other_checks_are_noticed() {
-    notices(Removed::Core(CoreRule::ResendsFirst), "its entry stands at");
+    notices(Removed::Core(CoreRule::ResendsFirst), "its entry is at");
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn the_resend_race_is_noticed() {
 
 #[test]
 fn the_session_order_is_missed() {
-    notices(Removed::Core(CoreRule::SessionOrder), "behind what its session sent after it");
+    notices(Removed::Core(CoreRule::SessionOrder), "comes after what its session sent later");
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn a_command_that_is_published_twice_without_evidence_is_noticed() {
 
 #[test]
 fn a_command_that_does_not_name_the_one_before_it_is_noticed() {
-    notices(Removed::Edge(EdgeRule::PredecessorNamed), "behind what its session sent after it");
+    notices(Removed::Edge(EdgeRule::PredecessorNamed), "comes after what its session sent later");
 }
 
 /// Lists what is broken, each kind with a seed: for work on the simulation itself.

@@ -1,4 +1,4 @@
-//! The store as one life of a node sees it: the reference model behind calls that fail, hang, or
+//! The store as one life of a node sees it: the reference model, with calls that fail, hang, or
 //! leave their outcome open.
 
 use std::ops::Range;

@@ -25,7 +25,7 @@ impl Watched {
 
 impl Checker {
     /// A tick is on its way. Its epoch is the owner's own, its numbers have no gap; and nothing at or
-    /// before its read version is behind what it says is applied.
+    /// before its read version is after what it says is applied.
     pub fn ticks(&mut self, life: &Life, tick: &Tick) -> Judged<()> {
         let (name, watched) = (&life.name, &mut self.watched);
         watched.ticks += 1;

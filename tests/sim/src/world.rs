@@ -52,7 +52,7 @@ pub struct World {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Heard {
-    /// The entry stands.
+    /// The entry is committed.
     Ack,
     /// Not this time; worth another attempt.
     Later,
@@ -234,7 +234,7 @@ impl World {
     /// A client hears an answer.
     pub fn tell(&self, client: usize, told: Told) {
         let clients = self.clients.lock().expect("clients");
-        // An error: the client is content and gone.
+        // An error: the client has all it wants and has ended.
         let _ = clients[client].send(told);
     }
 

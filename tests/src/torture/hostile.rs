@@ -34,7 +34,7 @@ const GARBAGE: u64 = 4;
 const STORM: u64 = 4;
 /// Users who send as much as they can, to a room that refuses them.
 const FLOODS: u64 = 2;
-/// Each of these connections goes on from one of so many addresses.
+/// Each of these connections goes on from one of this many addresses.
 const ADDRESSES: u64 = 16;
 /// How long a client holds what it has begun, where the edge lets it.
 const HOLD: Duration = Duration::from_secs(40);
@@ -46,7 +46,7 @@ const PAUSE_MS: std::ops::Range<u64> = 20..80;
 /// Until a measurement begins: people, or hostile clients, have come by then.
 const WARM_UP: Duration = Duration::from_secs(6);
 
-/// Whose p99 may grow so many times ...
+/// Whose p99 may grow this many times ...
 const TIMES_MAX: u32 = 3;
 /// ... but what is below that is no harm: nobody notices it.
 const FLOOR: Duration = Duration::from_millis(300);

@@ -58,7 +58,7 @@ pub enum Act {
     Refuse,
     Cut,
     Swallow,
-    /// One of so many vanishes.
+    /// One of this many vanishes.
     SwallowSome(u64),
     /// One whose subject begins so vanishes.
     SwallowOne(&'static str),

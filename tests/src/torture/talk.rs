@@ -192,7 +192,7 @@ async fn by_http(world: Arc<World>, person: Person, room: String, stop: Stop) {
         let text = format!("{device} says {number} in {room}");
         let body = json!({ "text": text, "client_id": &*id });
         loop {
-            // No order is promised among requests: each stands alone.
+            // No order is promised among requests: each is sent alone.
             let session = world.recorder.session();
             record_send(&world, &device, session, (&room, &id, &text));
             let edge = world.doors(door)[0];

@@ -34,7 +34,7 @@ fn node(text: &str) -> Result<NodeId, String> {
     NodeId::new(text).map_err(|error| error.message)
 }
 
-/// Tells it to, and prints a line with each change, until it is gone.
+/// Tells it to, and prints a line with each change, until it has ended.
 pub async fn run(options: DrainOptions) -> Result<(), Error> {
     let bus = options.installation.connect().await?;
     let deadline = Instant::now() + Duration::from_secs(options.timeout_s);

@@ -31,7 +31,7 @@ pub async fn run(options: ImportOptions) -> Result<(), Error> {
     }
     let mut file = File::open(path).map_err(Error::file(path))?;
     let verified = verify(&file)?;
-    // Only now: a bad file leaves nothing behind, no folder either.
+    // Only now: a bad file leaves no trace, and no folder.
     file.seek(SeekFrom::Start(0)).map_err(Error::file(path))?;
     let opened = options.place.open_or_make()?;
     let id = StoreId(rand::random());

@@ -45,8 +45,8 @@ fn describe(place: &str, Lowering { ahead, hour, .. }: &Lowering) -> String {
         "The store at {place} refuses fresh client ids (expired_id), since a clock was ahead once. Its
   floors are in the future by:{ahead}
   They are lowered to the hour that it is by this machine's clock, which must be right. Ids of
-    earlier hours stay refused: nobody can tell any more whether their entries stand.
+    earlier hours stay refused: nobody can tell any more whether their entries were committed.
   What was sent earlier in this hour, before the clock was ahead, and is sent again now could
-    stand twice. To exclude that, wait for the next full hour."
+    be there twice. To exclude that, wait for the next full hour."
     )
 }

@@ -31,9 +31,9 @@ pub struct CoreOptions {
     /// `fdb:<cluster file>`, FoundationDB, for many (a build with the feature `fdb`).
     #[arg(long, env = "WEFT_STORE", default_value = "embedded:weft-store")]
     pub store: StorePlace,
-    /// This process's name; `{hostname}` in it stands for the machine's or container's. By default
+    /// This process's name; `{hostname}` in it means the machine's or container's. By default
     /// it is kept in the store's folder, so that a restart takes over at once; with FoundationDB
-    /// give one, or each start has a new one and waits until the old one is known to be gone.
+    /// give one, or each start has a new one and waits until the old one counts as dead.
     #[arg(long, env = "WEFT_NODE", value_parser = node)]
     pub node: Option<NodeId>,
     #[command(flatten)]
@@ -189,7 +189,7 @@ impl CoreLimits {
     }
 }
 
-/// The name stands beside the store's own files.
+/// The name is a file beside the store's own files.
 fn kept_node_name(folder: &Path) -> Result<NodeId, Error> {
     let text =
         crate::dev::kept(&folder.join("node"), 0o644, || Ok(new_node_name("core")?.to_string()))?;

@@ -35,7 +35,7 @@ pub struct EdgeOptions {
     /// with an unspecified address: it is not to be found there.
     #[arg(long = "url", value_name = "URL", env = "WEFT_URL", value_parser = url)]
     pub public_url: Option<String>,
-    /// Where this edge stands, in your own words: clients that ask for a region get its edges.
+    /// The region of this edge, in your own words: clients that ask for a region get its edges.
     #[arg(long, env = "WEFT_REGION", default_value = "")]
     pub region: String,
     /// How long sessions may take to leave when this edge is to end, in seconds: each is told when it

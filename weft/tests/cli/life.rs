@@ -80,7 +80,7 @@ fn what_was_acknowledged_survives_kill_and_restart_on_the_same_ports() {
         // No waiting: the next start has to cope with what is still there.
         let (next, _) = Running::dev_at(folder.path(), ports.0, ports.1);
         drop(std::mem::replace(&mut dev, next));
-        wait_until("the old nats-server is gone", || !is_alive(nats));
+        wait_until("the old nats-server has ended", || !is_alive(nats));
         assert_eq!(notes(&place.http, &token), expected);
     }
     // The password is known as well.
@@ -96,7 +96,7 @@ fn nats_server_is_started_again_on_its_port() {
     let killed = nats_pid(folder.path());
     let pid = Pid::from_raw(i32::try_from(killed).expect("pid")).expect("pid");
     kill_process(pid, Signal::KILL).expect("kill");
-    wait_until("the killed server is gone", || !is_alive(killed));
+    wait_until("the killed server has ended", || !is_alive(killed));
     // Each try without a client id is an entry of its own, so the first that is taken ends it.
     let mut seq = None;
     wait_until("a send is taken again", || {

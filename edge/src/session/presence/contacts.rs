@@ -33,7 +33,7 @@ pub(crate) struct ContactWatch {
     looking: Option<BoxFuture<'static, Result<Look, ApiError>>>,
 }
 
-/// What core says of whom the user may see.
+/// Core's answer: which users this one may see.
 struct Look {
     contacts: HashSet<UserId>,
     /// Of those whom the session had asked for, those who are to be seen no longer.

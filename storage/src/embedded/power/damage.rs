@@ -147,7 +147,7 @@ mod tests {
         assert!(newest(&judged(&[(12, 10), (13, 10)], false, 3, here.clone())), "of one group");
         assert!(synced(&judged(&[(12, 11)], false, 3, here.clone())), "11 was synced");
         assert!(synced(&judged(&[(12, 10), (13, 12)], false, 3, here.clone())));
-        // The journal before is gone, but its content is in the tables.
+        // The journal before is deleted, but its content is in the tables.
         assert!(newest(&judged(&[(13, 11)], false, 11, here.clone())));
         // Somebody's message looks like a batch.
         let forged = judge(

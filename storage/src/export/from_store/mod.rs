@@ -2,7 +2,7 @@
 //!
 //! - **Each room is of one moment.** Its head and members are read from one snapshot; its log only
 //!   grows, so the part of it up to the head's seq may be read later, from any.
-//! - **Resend records stand with their entries**, so none speaks of an entry that is not there:
+//! - **Resend records come with their entries**, so none speaks of an entry that is not there:
 //!   whoever sends again hears "acknowledged" only for what the new store has.
 //! - **The whole store is of one moment** where no partition's `applied` row has changed between
 //!   the begin and the end: every commit of a partition changes it. Only then are the journal rows
@@ -126,7 +126,7 @@ async fn begin(snapshots: &mut Snapshots) -> Result<Begin, Error> {
 /// The layout and the partitions' rows, of one snapshot.
 async fn partitions_of(snapshot: &dyn Snapshot) -> Result<Begin, crate::Error> {
     let corrupt = |what: &str| crate::Error::Corrupt(format!("layout: {what}"));
-    let row = snapshot.get(layout::key()).await?.ok_or_else(|| corrupt("it is gone"))?;
+    let row = snapshot.get(layout::key()).await?.ok_or_else(|| corrupt("it was deleted"))?;
     let layout = Layout::decode_whole(&row)?;
     let count =
         Partition::try_from(layout.partitions).map_err(|_| corrupt("too many partitions"))?;

@@ -16,10 +16,10 @@ use crate::tables::import::{self, Import};
 use crate::tables::layout::{self, Layout};
 use crate::tables::unknown;
 
-/// A batch with so many bytes takes nothing more. One line more, but for a dead letter, leaves it
+/// A batch with this many bytes takes nothing more. One line more, but for a dead letter, leaves it
 /// below the 1 MB or so that FoundationDB wants a transaction to have.
 const FULL_BYTES: usize = 600_000;
-/// A batch with so many entries takes nothing more: their places in it are 16 bits.
+/// A batch with this many entries takes nothing more: their places in it are 16 bits.
 const FULL_ENTRIES: u16 = 10_000;
 const ATTEMPTS_MAX: usize = 40;
 /// Before it is tried again.
@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub struct Filling {
     store: Store,
     checksum: Vec<u8>,
-    /// The row as it stands in the store; none before the first commit.
+    /// The row as it is in the store; none before the first commit.
     row: Option<Bytes>,
     lines_done: u64,
     batch: Batch,
@@ -113,7 +113,7 @@ fn new_batch() -> Batch {
     batch
 }
 
-/// Commits until it has happened. `evidence` stands at `key` then, and no other way leads to it.
+/// Commits until it has happened. `evidence` is at `key` then, and no other way leads to it.
 async fn settle(store: &Store, batch: Batch, key: Bytes, evidence: &Bytes) -> Result<(), Error> {
     let mut attempt = 1;
     loop {

@@ -1,7 +1,7 @@
 //! An export into an empty store.
 //!
 //! - **Verified first.** The file is read through before the store is touched.
-//! - **Again and again.** How far an import is stands in the store, written by each of its commits:
+//! - **Again and again.** How far an import is, the store says, written by each of its commits:
 //!   one that was interrupted, anywhere, goes on there when it is run again.
 //! - **The layout comes last**, with the removal of that row: nothing serves half a store.
 //! - **Positions are made anew.** Rooms are written one after the other, each in its order, a head

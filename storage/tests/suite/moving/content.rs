@@ -39,7 +39,7 @@ pub struct Size {
     pub users: usize,
     pub rooms: usize,
     pub entries: usize,
-    /// One text in so many is large and does not compress; 0: none is, and no dead letter either.
+    /// One text in this many is large and does not compress; 0: none is, and no dead letter either.
     pub large_one_in: u32,
 }
 

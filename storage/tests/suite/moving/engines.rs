@@ -68,7 +68,7 @@ impl Engine for Unsure {
     }
 }
 
-/// A snapshot that is too old after so many reads.
+/// A snapshot that is too old after this many reads.
 struct Forgets {
     snapshot: Arc<dyn Snapshot>,
     reads: AtomicUsize,

@@ -111,7 +111,7 @@ impl Crowd {
         self.clients.iter().all(|client| client.is_synced())
     }
 
-    /// Contacts of whom the client with this number was not told that they are online.
+    /// Contacts of which the client with this number has not heard that they are online.
     pub fn unseen_by(&self, number: usize) -> usize {
         self.groups.contacts_of(number).saturating_sub(self.clients[number].seen())
     }

@@ -18,9 +18,9 @@ pub(super) struct RoomFacts<'a> {
     /// Every different thing that anybody saw at a place.
     pub(super) seen: BTreeMap<u64, Vec<&'a Entry>>,
     pub(super) last: Option<&'a [Entry]>,
-    /// What stands in the end; without a whole reading: what was seen first.
+    /// What is committed in the end; without a whole reading: what was seen first.
     pub(super) standing: BTreeMap<u64, &'a Entry>,
-    /// Where each client id stands first.
+    /// The first seq of each client id.
     pub(super) places: HashMap<&'a ClientId, u64>,
     /// From when to when each user was a member; empty where the room's members never change.
     members: HashMap<&'a str, Vec<RangeInclusive<u64>>>,

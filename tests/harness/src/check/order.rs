@@ -13,7 +13,7 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
     in_order_of_sessions(facts, found);
 }
 
-/// What was refused once may stand later than what was sent after it: its sender gave it up, and
+/// What was refused once may come later than what was sent after it: its sender gave it up, and
 /// began anew with the resend. So may what can have been refused without its sender hearing of it: its
 /// socket was lost before the answer, and it was no member then.
 fn in_order_of_sessions(facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
@@ -63,7 +63,7 @@ fn in_order_of_acks(
     facts: &Facts<'_>,
     found: &mut BTreeSet<Violation>,
 ) {
-    // (index of the event, seq) of first acks, and of first sends of what stands.
+    // (index of the event, seq) of first acks, and of first sends of what is committed.
     let mut acks = Vec::new();
     let mut sends = Vec::new();
     for entry in room_facts.standing.values() {

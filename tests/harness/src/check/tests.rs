@@ -322,7 +322,7 @@ fn what_one_session_sends_keeps_its_order() {
     assert_eq!(run(vec![]), std::slice::from_ref(&broken));
     // Resends keep it too.
     assert_eq!(run(vec![sent("a"), sent("b")]), [broken]);
-    // What was refused is sent anew, behind.
+    // What was refused is sent anew, after it.
     assert_eq!(run(vec![refused("a", true), sent("a")]), []);
 }
 

@@ -8,11 +8,11 @@ use crate::history::{ClientId, Cursor, Device, Entry, Event, History, Room, Sess
 pub enum Violation {
     /// An acknowledged entry is missing from its room.
     LostAck { room: Room, seq: u64, client_id: ClientId },
-    /// An ack names a place where another entry stands.
+    /// An ack names a place where another entry is.
     FalseAck { room: Room, seq: u64, client_id: ClientId, found: Option<ClientId> },
     /// One client id was acknowledged at two places.
     TwoAcks { room: Room, client_id: ClientId, seqs: (u64, u64) },
-    /// One sender's client id stands twice in a room.
+    /// One sender's client id is twice in a room.
     Doubled { room: Room, client_id: ClientId, seqs: (u64, u64) },
     /// A room's log is not 1, 2, 3, ….
     Hole {
@@ -25,15 +25,15 @@ pub enum Violation {
     TwoOrders { room: Room, seq: u64 },
     /// An entry was seen that the room does not hold in the end.
     Vanished { room: Room, seq: u64 },
-    /// An entry stands that was refused for good, at its only attempt.
+    /// An entry is committed that was refused for good, at its only attempt.
     RefusedButKept { room: Room, client_id: ClientId },
-    /// An entry stands that nobody sent, or with another text.
+    /// An entry is committed that nobody sent, or with another text.
     Forged { room: Room, seq: u64 },
-    /// An entry that was sent after another one's ack stands before it.
+    /// An entry that was sent after another one's ack comes before it.
     AckedLaterFirst {
         room: Room,
         acked: u64,
-        /// Where the later one stands.
+        /// The later one's seq.
         later: u64,
     },
     /// A session got an entry without the one before it.
@@ -45,7 +45,7 @@ pub enum Violation {
         expected: u64,
         found: u64,
     },
-    /// Of two texts that a session sent to a room, the later one stands first.
+    /// Of two texts that a session sent to a room, the later one comes first.
     SessionOrder {
         session: SessionId,
         room: Room,
@@ -77,14 +77,14 @@ impl fmt::Display for Violation {
             }
             Self::FalseAck { room, seq, client_id, found } => write!(
                 f,
-                "false ack: {client_id} was acknowledged as {room} {seq}, where {} stands",
+                "false ack: {client_id} was acknowledged as {room} {seq}, where {} is",
                 found.as_deref().unwrap_or("an entry without client id")
             ),
             Self::TwoAcks { room, client_id, seqs: (a, b) } => {
                 write!(f, "two acks: {client_id} was acknowledged as {room} {a} and {b}")
             }
             Self::Doubled { room, client_id, seqs: (a, b) } => {
-                write!(f, "doubled: {client_id} stands in {room} at {a} and {b}")
+                write!(f, "doubled: {client_id} is in {room} at {a} and {b}")
             }
             Self::Hole { room, expected, found } => {
                 write!(f, "hole: {room} has {found} where {expected} should be")
@@ -96,7 +96,7 @@ impl fmt::Display for Violation {
                 write!(f, "vanished: {room} {seq} was seen, but is not there in the end")
             }
             Self::RefusedButKept { room, client_id } => {
-                write!(f, "refused but kept: {client_id} stands in {room}")
+                write!(f, "refused but kept: {client_id} is in {room}")
             }
             Self::Forged { room, seq } => write!(f, "forged: nobody sent what is {room} {seq}"),
             Self::AckedLaterFirst { room, acked, later } => {
@@ -140,7 +140,7 @@ impl Violation {
     pub fn story(&self, history: &History) -> Vec<usize> {
         let subject = self.subject();
         let mut ids: Vec<&ClientId> = subject.ids.into_iter().flatten().collect();
-        // Whoever stands at the place in question belongs to it.
+        // The one at the place in question belongs to it.
         for event in &history.events {
             if let Event::Received { entry, .. } | Event::Loaded { entry, .. } = event
                 && subject.room == Some(&entry.room)

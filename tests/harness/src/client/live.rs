@@ -16,7 +16,7 @@ use crate::socket::Socket;
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// How long to wait after a temporary error that names no time.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
-/// A socket that brings nothing, not even a `pong`, for so many heartbeats is dead.
+/// A socket that brings nothing, not even a `pong`, for this many heartbeats is dead.
 const SILENT_HEARTBEATS: u32 = 3;
 
 /// What an unanswered request was about.
@@ -334,7 +334,7 @@ impl Task {
         Ok(())
     }
 
-    /// It speaks of an attempt that another one has followed already; that one may stand behind what
+    /// It speaks of an attempt that another one has followed already; that one may come after what
     /// was sent between the two.
     fn hear_late_error(&self, client_id: Option<Arc<str>>, frame: &Value) {
         let code = frame["error"]["code"].as_str();

@@ -58,7 +58,7 @@ async fn write(mut to: OwnedWriteHalf, mut chunks: mpsc::Receiver<Chunk>, way: &
     let mut armed = way.armed.subscribe();
     while let Some(Chunk { bytes, messages, due }) = chunks.recv().await {
         sleep_until(due).await;
-        // An error says that the proxy is gone.
+        // An error says that the proxy has ended.
         if armed.wait_for(|armed| armed.fault != Fault::Stall).await.is_err()
             || to.write_all(&bytes).await.is_err()
         {

@@ -13,7 +13,7 @@ use crate::wait::until;
 /// does not.
 const MOMENT: Duration = Duration::from_millis(300);
 
-/// A nats-server, a proxy before it, a listener behind the proxy and a speaker past it.
+/// A nats-server, a proxy before it, a listener that uses the proxy, and a speaker that does not.
 struct Rig {
     proxy: Proxy,
     listener: Nats,
@@ -123,7 +123,7 @@ async fn connections_are_cut_refused_and_led_elsewhere() -> Result<()> {
     let other = Rig::start().await?;
     rig.proxy.set(Fault::Refuse);
     rig.say("t.a", 0..1).await?;
-    assert_eq!(rig.heard().await?, [0], "what stands goes on");
+    assert_eq!(rig.heard().await?, [0], "open connections go on");
     assert!(Nats::connect(rig.proxy.addr(), "a", "b").await.is_err());
     rig.proxy.set(Fault::None);
     rig.proxy.cut();

@@ -20,7 +20,7 @@ pub struct Options {
     pub proxied: bool,
     /// Instead of core: two cores over one store, embedded where they are one process.
     pub twin: Option<Twin>,
-    /// Core's store is on a disk of its own of so many MB, which only core sees.
+    /// Core's store is on a disk of its own of this many MB, which only core sees.
     pub core_disk_mb: Option<u32>,
     /// Further options of `weft core` (or `weft dev`).
     pub core_args: Vec<String>,
