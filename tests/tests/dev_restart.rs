@@ -1,15 +1,17 @@
 //! `weft dev` on one folder: killed at any moment and started again, everything acknowledged is
 //! there, numbered 1, 2, 3, … without a hole; and every other start and end is orderly.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
+use weft_harness::http;
 use weft_harness::load::{Load, LoadOptions, read_room};
 use weft_harness::process::lives;
 use weft_harness::session::Session;
-use weft_harness::system::{System, direct, free_address, weft};
+use weft_harness::system::{START_LIMIT, System, direct, free_address, weft};
 use weft_harness::wait::until;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -41,7 +43,8 @@ async fn killed_and_started_again_it_has_everything() -> Result<()> {
     let log = read_room(system.edge(), &alice, &room).await?;
     assert!(log.len() >= 50, "{} of 50 acknowledged entries", log.len());
     assert!(log.iter().map(|entry| entry.seq).eq(1..=log.len() as u64), "holes: {log:?}");
-    // The token of the earlier life still verifies, and its cursor resumes.
+    // The password is known, the token of the earlier life still verifies, and its cursor resumes.
+    system.device(&alice.user, "tablet").await?;
     let mut session = Session::open(system.edge(), &alice, Some(&cursor)).await?;
     assert_eq!(session.synced["recovered"], true, "{}", session.synced);
     let next = session.acked(&room, json!({ "text": "after" })).await?;
@@ -91,36 +94,38 @@ async fn it_ends_in_order_within_five_seconds() -> Result<()> {
     Ok(())
 }
 
-/// Runs a second `weft dev` and returns what it says; it must fail, fast.
-async fn refused_start(args: &[&str]) -> Result<String> {
-    let mut command = tokio::process::Command::new(weft().await);
-    command.arg("dev").args(args).kill_on_drop(true);
-    command.env("WEFT_NATS_SERVER", weft_harness::system::nats_server().await);
-    let output = tokio::time::timeout(Duration::from_secs(20), command.output());
-    let output = output.await.context("it neither runs nor ends")??;
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let text = String::from_utf8(output.stderr)?;
-    let said: Vec<&str> = text.lines().filter(|line| line.starts_with("weft: ")).collect();
-    assert_eq!(said.len(), 1, "one clear line: {text}");
-    Ok(said[0].to_owned())
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_of_its_own_joins_it() -> Result<()> {
+    let mut system = System::dev().await?;
+    let alice = system.user("alice").await?;
+    let room = direct(&alice, &alice);
+    let listen = free_address()?;
+    let password = system.path().join("data/secrets/edge.password").display().to_string();
+    let (nats, address) = (system.nats_url(), listen.to_string());
+    let args = ["edge", "--nats", &nats, "--listen", &address, "--nats-password-file", &password];
+    system.add("edge", weft().await, args.map(str::to_owned).into(), Vec::new()).await?;
+    until("the edge serves", START_LIMIT, async || {
+        let answer = http::call(listen, "GET", "/readyz", None, &Value::Null).await.ok()?;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    let mut session = Session::open(listen, &alice, None).await?;
+    assert_eq!(session.acked(&room, json!({ "text": "over the other edge" })).await?, 1);
+    assert_eq!(read_room(system.edge(), &alice, &room).await?.len(), 1);
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_start_that_can_not_be_says_why_in_one_line() -> Result<()> {
+async fn secrets_are_readable_by_their_owner_alone() -> Result<()> {
     let system = System::dev().await?;
-    let data = system.path().join("data").display().to_string();
-    let other = system.path().join("other").display().to_string();
-    let (free, nats) = (free_address()?.to_string(), free_address()?.port().to_string());
-    let taken = system.edge().to_string();
-    let taken_nats = system.nats().port().to_string();
-
-    let line = refused_start(&["--data", &data, "--listen", &free, "--nats-port", &nats]).await?;
-    assert!(line.contains("in use") && line.contains(&data), "{line}");
-    let line = refused_start(&["--data", &other, "--listen", &taken, "--nats-port", &nats]).await?;
-    assert!(line.contains(&taken), "{line}");
-    let line =
-        refused_start(&["--data", &other, "--listen", &free, "--nats-port", &taken_nats]).await?;
-    assert!(line.contains(&taken_nats), "{line}");
-    system.ready().await;
+    let mode = |path: &str| -> Result<u32> {
+        let file = system.path().join("data").join(path);
+        Ok(file.metadata()?.permissions().mode() & 0o777)
+    };
+    assert_eq!(mode("secrets")?, 0o700);
+    for user in ["admin", "bot", "core", "edge", "presence"] {
+        assert_eq!(mode(&format!("secrets/{user}.password"))?, 0o600, "{user}");
+    }
+    assert_eq!(mode("nats/nats.conf")?, 0o600);
     Ok(())
 }

@@ -1,12 +1,10 @@
 //! All devices of a user see the same: own sends included, live and after a resume.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use weft_harness::session::Session;
-use weft_harness::socket::now_ms;
 use weft_harness::system::{Options, System, direct, shared};
 use weft_harness::ulid;
 
@@ -190,42 +188,6 @@ async fn a_hundred_thousand_korean_characters_go_round() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_resend_gets_the_same_ack() -> Result<()> {
-    let system = shared().await;
-    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
-    let laptop = system.device(&alice.user, "laptop").await?;
-    let room = direct(&alice, &bob);
-    let mut a = system.session(&alice).await?;
-    let mut l = system.session(&laptop).await?;
-    let mut b = system.session(&bob).await?;
-    for id in [ulid::fresh(), ulid::uuid_at(now_ms())] {
-        let send = json!({ "client_id": id, "text": "once" });
-        let first = a.entry(&room, send.clone()).await?;
-        let without_id = |mut answer: Value| {
-            answer.as_object_mut().and_then(|fields| fields.remove("id"));
-            answer
-        };
-        assert_eq!(first["client_id"], id, "{first}");
-        // Twice at once on one socket, over another device, by HTTP.
-        let mut frame = send.clone();
-        frame["type"] = "send".into();
-        frame["room"] = room.as_str().into();
-        let (one, two) = (a.begin(frame.clone()).await?, a.begin(frame).await?);
-        assert_eq!(without_id(a.answer(one).await?), without_id(first.clone()));
-        assert_eq!(without_id(a.answer(two).await?), without_id(first.clone()));
-        assert_eq!(without_id(l.entry(&room, send.clone()).await?), without_id(first.clone()));
-        let path = format!("/v1/rooms/{room}/entries");
-        let by_http = alice.call(system.edge(), "POST", &path, &send).await?;
-        assert_eq!((by_http.status, by_http.body), (201, without_id(first)));
-        // Another user's same client id is another entry.
-        b.acked(&room, send).await?;
-    }
-    let page = a.request(json!({ "type": "history", "room": room })).await?;
-    assert_eq!(page["through"], 4, "{page}");
-    Ok(())
-}
-
-#[tokio::test]
 async fn equal_sends_at_once_over_two_devices_stand_once() -> Result<()> {
     let system = shared().await;
     let alice = system.user("alice").await?;
@@ -265,30 +227,5 @@ async fn profiles_and_passwords() -> Result<()> {
     assert_eq!((seen.status, seen.body), (200, wanted));
     let own = bob.call(edge, "GET", "/v1/profile", &Value::Null).await?;
     assert_eq!(own.body["display_name"], bob.user, "{own:?}");
-    Ok(())
-}
-
-#[tokio::test]
-async fn who_is_silent_is_disconnected_and_who_pings_is_not() -> Result<()> {
-    let system = shared().await;
-    let alice = system.user("alice").await?;
-    let mut silent = system.session(&alice).await?;
-    let mut alive = system.session(&alice).await?;
-    let heartbeat = Duration::from_millis(alive.welcome["heartbeat_ms"].as_u64().context("ms")?);
-    let silence = Duration::from_millis(silent.welcome["silence_ms"].as_u64().context("ms")?);
-    let pinging = async {
-        let mut beat = tokio::time::interval(heartbeat);
-        loop {
-            beat.tick().await;
-            alive.request(json!({ "type": "ping" })).await?;
-        }
-        #[expect(unreachable_code, reason = "gives the block its type")]
-        Ok::<_, anyhow::Error>(())
-    };
-    tokio::select! {
-        failed = pinging => failed.context("the pinging session")?,
-        code = silent.closed_within(silence * 2) => assert_eq!(code?, 4002),
-    }
-    alive.request(json!({ "type": "ping" })).await?;
     Ok(())
 }

@@ -77,7 +77,9 @@ async fn a_login_that_has_ended_opens_nothing() -> Result<()> {
     assert_eq!(changed.status, 204, "{changed:?}");
     assert_eq!(session.closed_within(CLOSE_LIMIT).await?, 4103);
     opens_nothing(system, &phone, &room).await?;
+    assert!(system.device(&phone.user, "phone").await.is_err(), "the old password");
     // The device that did it goes on, until it logs out.
+    let laptop = laptop.refresh(system.edge()).await?;
     other.acked(&room, json!({ "text": "still here" })).await?;
     opens_everything(system, &laptop, &room).await?;
     let out = laptop.call(system.edge(), "POST", "/v1/logout", &Value::Null).await?;

@@ -1,30 +1,11 @@
 //! A group that once had more than 100 members is large and stays so. Its entries go into no
 //! inboxes, and still nobody misses one: live, over a resume, and at joining and leaving.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
-use weft_harness::account::sign_up;
+use weft_harness::account::crowd;
 use weft_harness::session::Session;
 use weft_harness::system::{Options, System, unique};
-
-/// Users without a session.
-async fn crowd(system: &System, count: usize) -> Result<Vec<String>> {
-    let names: Vec<String> = (0..count).map(|_| unique("crowd")).collect();
-    let mut underway = JoinSet::new();
-    for name in names.clone() {
-        // Each costs core a password hash.
-        if underway.len() >= 4 {
-            underway.join_next().await.context("a sign-up")???;
-        }
-        let edge = system.edge();
-        underway.spawn(async move { sign_up(edge, &name).await });
-    }
-    while let Some(done) = underway.join_next().await {
-        done??;
-    }
-    Ok(names)
-}
 
 fn text(text: &str) -> Value {
     json!({ "text": text })
@@ -36,7 +17,7 @@ async fn a_large_group_misses_nothing() -> Result<()> {
     let system = System::split(Options::default().edge(&rates)).await?;
     let (alice, bob, carol) =
         (system.user("alice").await?, system.user("bob").await?, system.user("carol").await?);
-    let mut members = crowd(&system, 98).await?;
+    let mut members = crowd(system.edge(), 98).await?;
     members.push(bob.user.clone());
     let mut a = Session::open(system.edges()[0], &alice, None).await?;
     let mut b = Session::open(system.edges()[1], &bob, None).await?;
@@ -99,32 +80,5 @@ async fn a_large_group_misses_nothing() -> Result<()> {
     for session in [&mut a, &mut b, &mut w, &mut c] {
         session.expect(&group, 40).await?;
     }
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn members_come_in_pages() -> Result<()> {
-    let rates = ["--accounts-per-s", "1000", "--accounts-burst", "1000"];
-    let system = System::split(Options { edges: 1, ..Options::default() }.edge(&rates)).await?;
-    let alice = system.user("alice").await?;
-    let mut a = system.session(&alice).await?;
-    let mut wanted = crowd(&system, 20).await?;
-    let group = unique("group");
-    a.acked(&group, json!({ "kind": "create", "title": "t", "members": wanted })).await?;
-    wanted.push(alice.user.clone());
-    wanted.sort();
-    let (mut found, mut after) = (Vec::new(), String::new());
-    loop {
-        let path = format!("/v1/rooms/{group}/members?limit=6&after={after}");
-        let page = alice.call(system.edge(), "GET", &path, &Value::Null).await?.body;
-        let members = page["members"].as_array().context("members")?;
-        assert!(members.len() <= 6, "{page}");
-        found.extend(members.iter().filter_map(|m| m["user"].as_str().map(str::to_owned)));
-        if page["more"] != true {
-            break;
-        }
-        after.clone_from(found.last().context("an empty page with more")?);
-    }
-    assert_eq!(found, wanted);
     Ok(())
 }

@@ -48,18 +48,3 @@ async fn a_phone_that_sends_again_after_hours_gets_its_first_ack() -> Result<()>
     assert_eq!(tablet.acked(&room, json!({ "text": "new" })).await?, head + 1, "none came twice");
     Ok(())
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_id_of_yesterday_is_refused() -> Result<()> {
-    let system = System::split(Options { edges: 1, ..Options::default() }).await?;
-    let alice = system.user("alice").await?;
-    let room = direct(&alice, &alice);
-    let mut session = system.session(&alice).await?;
-    for age in [24 * HOUR + MINUTE, 25 * HOUR, 30 * 24 * HOUR] {
-        let fields = json!({ "client_id": id_of(age), "text": "late" });
-        assert_eq!(session.refused(&room, fields.clone()).await?, "expired_id", "{age:?}");
-        assert_eq!(session.refused(&room, fields).await?, "expired_id", "{age:?}, again");
-    }
-    assert_eq!(session.acked(&room, json!({ "text": "first" })).await?, 1, "none was kept");
-    Ok(())
-}

@@ -129,20 +129,6 @@ async fn devices_come_and_go() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_login_that_is_ended_elsewhere_ends_the_session() -> Result<()> {
-    let Pair { system, bob, watcher, .. } = Pair::meet(options()).await?;
-    let phone = Onlooker::open(system.edges()[1], &bob).await?;
-    watcher.sees(&bob.user, "online", LIMIT).await;
-    let answer = bob.call(system.edge(), "POST", "/v1/logout", &Value::Null).await?;
-    ensure!(answer.status == 204, "{answer:?}");
-    let began = Instant::now();
-    watcher.sees(&bob.user, "offline", LIMIT).await;
-    assert!(began.elapsed() < GRACE, "{:?}", began.elapsed());
-    assert_eq!(phone.closed(LIMIT).await, Some(4103));
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_invisible_user_is_not_told_from_an_absent_one() -> Result<()> {
     let Pair { system, alice, bob, watcher } = Pair::meet(options()).await?;
     let phone = Onlooker::open(system.edges()[1], &bob).await?;

@@ -30,32 +30,6 @@ async fn a_second_core_on_one_store_is_refused() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn edges_share_rooms_and_end_in_order() -> Result<()> {
-    let system = System::split(Options::default()).await?;
-    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
-    let room = direct(&alice, &bob);
-    let mut at_0 = Session::open(system.edges()[0], &alice, None).await?;
-    let mut at_1 = Session::open(system.edges()[1], &bob, None).await?;
-    for seq in 1..=20 {
-        let sender = if seq % 2 == 0 { &mut at_0 } else { &mut at_1 };
-        assert_eq!(sender.acked(&room, json!({ "text": format!("{seq}") })).await?, seq);
-        at_0.expect(&room, seq).await?;
-        at_1.expect(&room, seq).await?;
-    }
-    // An edge that is told to end says so to its clients; they resume on the other one.
-    let cursor = at_0.cursor();
-    system.process("edge-0").signal(Signal::TERM)?;
-    assert_eq!(at_0.closed_within(Duration::from_secs(5)).await?, 4000);
-    let status = system.process("edge-0").ended(Duration::from_secs(10)).await;
-    assert!(status.success(), "{status}");
-    at_1.acked(&room, json!({ "text": "while you were away" })).await?;
-    let mut resumed = Session::open(system.edges()[1], &alice, Some(&cursor)).await?;
-    assert_eq!(resumed.synced["recovered"], true, "{}", resumed.synced);
-    resumed.expect(&room, 21).await?;
-    Ok(())
-}
-
 /// Takes as long as one attempt to connect, which was the end of them once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_parts_wait_for_nats_and_say_so() -> Result<()> {

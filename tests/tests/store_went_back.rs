@@ -2,7 +2,6 @@
 //! has accepted what is lost, and then every device is told to load its rooms anew.
 
 use std::fs;
-use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
 
@@ -12,24 +11,10 @@ use serde_json::json;
 use weft_harness::load::read_room;
 use weft_harness::process::Process;
 use weft_harness::session::{LIMIT, Session};
-use weft_harness::system::{Options, START_LIMIT, System, direct, weft};
+use weft_harness::system::{Options, START_LIMIT, System, copy_folder, direct, weft};
 use weft_harness::wait::until;
 
 const PARTITIONS: u16 = 4;
-
-fn copy_folder(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_folder(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
-}
 
 async fn stop(process: &Process) -> Result<()> {
     process.signal(Signal::TERM)?;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use weft_harness::account::{Login, login, sign_up};
+use weft_harness::account::{Login, crowd, login};
 use weft_harness::http;
 use weft_harness::session::{Session, code};
 use weft_harness::system::{Options, System, direct, unique};
@@ -14,24 +14,6 @@ use weft_harness::ulid;
 
 /// Sign-ups and logins of a whole crowd.
 const RATES: [&str; 4] = ["--accounts-per-s", "1000", "--accounts-burst", "1000"];
-
-/// Users without a session.
-async fn crowd(system: &System, count: usize) -> Result<Vec<String>> {
-    let names: Vec<String> = (0..count).map(|_| unique("crowd")).collect();
-    let mut underway = JoinSet::new();
-    for name in names.clone() {
-        // Each costs core a password hash.
-        if underway.len() >= 4 {
-            underway.join_next().await.context("a sign-up")???;
-        }
-        let edge = system.edge();
-        underway.spawn(async move { sign_up(edge, &name).await });
-    }
-    while let Some(done) = underway.join_next().await {
-        done??;
-    }
-    Ok(names)
-}
 
 fn create(group: &str, members: &[String]) -> Value {
     let (id, title) = (ulid::fresh(), "free money");
@@ -49,7 +31,7 @@ async fn who_puts_strangers_into_groups_pays_for_each_of_them() -> Result<()> {
     let system = System::split(options.edge(&RATES)).await?;
     let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
     let mallory = system.user("mallory").await?;
-    let mut strangers = crowd(&system, 98).await?;
+    let mut strangers = crowd(system.edge(), 98).await?;
     strangers.push(alice.user.clone());
     let (mut m, mut a) = (system.session(&mallory).await?, system.session(&alice).await?);
     // The groups lie in all partitions.
@@ -105,7 +87,7 @@ async fn victims_resume_all_at_once() -> Result<()> {
     let quota = ["--sender-rate-per-s", "1000000", "--sender-burst", "1000000"];
     let options = Options { edges: 1, core_args: Vec::new(), ..Options::default() };
     let system = System::split(options.core(&quota).edge(&RATES)).await?;
-    let names = crowd(&system, asked_for("WEFT_MEMBERS", 20)).await?;
+    let names = crowd(system.edge(), asked_for("WEFT_MEMBERS", 20)).await?;
     let mut devices: Vec<(Login, String)> = Vec::new();
     for name in &names[..victims] {
         let device = login(system.edge(), name, "phone").await?;

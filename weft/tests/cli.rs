@@ -4,7 +4,5 @@
 mod admin;
 #[path = "cli/failures.rs"]
 mod failures;
-#[path = "cli/life.rs"]
-mod life;
 #[path = "cli/support.rs"]
 mod support;

@@ -20,10 +20,7 @@ pub struct Client {
 
 impl Client {
     pub async fn connect(edge: SocketAddr) -> Self {
-        Self::over(Socket::open(edge).await.expect("a socket"))
-    }
-
-    fn over(socket: Socket) -> Self {
+        let socket = Socket::open(edge).await.expect("a socket");
         Self { socket, cursor: String::new(), last_id: 100 }
     }
 
@@ -198,9 +195,4 @@ pub async fn raw(edge: SocketAddr) -> TcpStream {
     let (tcp, head) = upgrade(edge).await;
     assert!(head.starts_with("HTTP/1.1 101"), "{head}");
     tcp
-}
-
-/// Takes a raw socket over as a client.
-pub async fn over(tcp: TcpStream) -> Client {
-    Client::over(Socket::over(tcp).await)
 }

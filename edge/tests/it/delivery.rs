@@ -52,55 +52,6 @@ async fn what_was_lost_before_the_first_event_is_found() {
     assert_eq!(client.seqs(2).await, [2, 3]);
 }
 
-#[tokio::test]
-async fn a_cursor_brings_everything_since_in_order() {
-    let world = World::new().await;
-    let (direct, group) = (room("alice~bob"), room("team"));
-    world.core.commit(&group, "bob", add("alice"));
-    let (client, pushes) = world.resume("alice", None).await;
-    assert_eq!(pushes.len(), 1);
-    assert_eq!(
-        (&pushes[0]["recovered"], &pushes[0]["resync"]),
-        (&json!(false), &json!("no_cursor"))
-    );
-    let cursor = pushes[0]["cursor"].as_str().expect("cursor").to_owned();
-    drop(client);
-    for number in 0..10 {
-        world.core.text(&direct, &number.to_string());
-        world.core.text(&group, &number.to_string());
-    }
-    let (mut client, pushes) = world.resume("alice", Some(&cursor)).await;
-    let synced = pushes.last().expect("synced");
-    assert_eq!(synced["recovered"], true);
-    let seqs = |of: &str| {
-        let of: Vec<u64> =
-            pushes.iter().filter(|p| p["room"] == of).filter_map(|p| p["seq"].as_u64()).collect();
-        of
-    };
-    assert_eq!(seqs("alice~bob"), (1..=10).collect::<Vec<_>>());
-    assert_eq!(seqs("team"), (2..=11).collect::<Vec<_>>());
-    // Live goes on from there.
-    world.core.say(&group, "live").await;
-    assert_eq!(client.seqs(1).await, [12]);
-}
-
-#[tokio::test]
-async fn who_cannot_be_brought_up_to_date_is_told_and_hears_what_is_new() {
-    let world = World::new().await;
-    let group = room("team");
-    world.core.commit(&group, "bob", add("alice"));
-    let (_, pushes) = world.resume("alice", None).await;
-    let cursor = pushes[0]["cursor"].as_str().expect("cursor").to_owned();
-    world.core.text(&group, "missed");
-    world.core.leave_unrecovered(1);
-    let (mut client, pushes) = world.resume("alice", Some(&cursor)).await;
-    assert_eq!(pushes.len(), 1, "{pushes:?}");
-    assert_eq!(pushes[0]["recovered"], false);
-    assert_eq!(pushes[0]["resync"], "too_far_behind");
-    world.core.say(&group, "live").await;
-    assert_eq!(client.seqs(1).await, [3]);
-}
-
 /// Else the first entry would look like a hole after what the device has.
 #[tokio::test]
 async fn what_is_new_comes_after_the_word_that_something_is_left_out() {

@@ -1,7 +1,6 @@
 //! Answers and refusals over HTTP.
 
-use serde_json::{Value, json};
-use weft_edge::{Limits, Rate};
+use serde_json::json;
 
 use crate::client::{http, http_with_head};
 use crate::common::{KID, World, now_s, token, token_until};
@@ -98,38 +97,4 @@ async fn headers_say_what_http_asks_for() {
     let login = br#"{"user":"alice","password":"geheim geheim","device":"phone"}"#;
     let (head, _) = http_with_head(edge, "POST", "/v1/login", None, login).await;
     assert!(head.contains("\r\ncache-control: no-store"), "{head}");
-}
-
-#[tokio::test]
-async fn answers_are_the_frames_of_the_protocol() {
-    let world = World::new().await;
-    let token = token("alice");
-    let (status, rooms) = world.get("/v1/rooms?limit=1", Some(&token)).await;
-    assert_eq!((status, &rooms["type"], &rooms["more"]), (200, &json!("rooms"), &json!(true)));
-    assert_eq!(
-        (&rooms["rooms"][0]["room"], &rooms["rooms"][0]["seq"]),
-        (&json!("a-team"), &json!(7))
-    );
-    let edge = world.edge.local_addr();
-    let login = br#"{"user":"alice","password":"geheim geheim","device":"phone"}"#;
-    let (status, tokens) = http(edge, "POST", "/v1/login", None, login).await;
-    assert_eq!(
-        (status, &tokens["user"], &tokens["device"]),
-        (200, &json!("alice"), &json!("phone"))
-    );
-    let (status, nothing) = http(edge, "POST", "/v1/logout", Some(&token), b"").await;
-    assert_eq!((status, nothing), (204, Value::Null));
-    assert_eq!(world.get("/healthz", None).await.0, 200);
-}
-
-#[tokio::test]
-async fn logins_of_one_address_are_limited() {
-    let rate = Rate { per_second: 1, burst: 2 };
-    let world = World::with(Limits { accounts: rate, ..Limits::default() }).await;
-    let login = br#"{"user":"alice","password":"geheim geheim","device":"phone"}"#;
-    let edge = world.edge.local_addr();
-    for expected in [200, 200, 429] {
-        let (status, body) = http(edge, "POST", "/v1/login", None, login).await;
-        assert_eq!(status, expected, "{body}");
-    }
 }

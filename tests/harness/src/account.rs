@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::history;
 use crate::http::{self, Answer};
+use crate::system::unique;
 
 /// The password of every user of a test.
 pub const PASSWORD: &str = "correct horse";
@@ -53,6 +54,13 @@ pub async fn sign_up(edge: SocketAddr, user: &str) -> Result<()> {
     ensure!(answer.status == 201, "sign-up of {user}: {answer:?}");
     ensure!(answer.body["user"] == user, "sign-up of {user}: {answer:?}");
     Ok(())
+}
+
+/// Makes users without a device, four at once: each costs core a password hash. Their names.
+pub async fn crowd(edge: SocketAddr, count: usize) -> Result<Vec<String>> {
+    let names: Vec<String> = (0..count).map(|_| unique("crowd")).collect();
+    stream::iter(&names).map(|name| sign_up(edge, name)).buffered(4).try_collect::<()>().await?;
+    Ok(names)
 }
 
 /// Makes users, each with a device that is logged in, in the order of their names. `at_once`: each

@@ -10,7 +10,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
@@ -95,11 +95,6 @@ impl Socket {
     pub async fn send_message(&mut self, message: Message) -> Result<()> {
         timeout(LIMIT, self.stream.send(message)).await.context("the socket takes nothing")??;
         Ok(())
-    }
-
-    /// Takes over a connection that is a WebSocket already.
-    pub async fn over(tcp: TcpStream) -> Self {
-        Self { stream: WebSocketStream::from_raw_socket(tcp, Role::Client, None).await }
     }
 
     /// The WebSocket of the library, for what only a test does.

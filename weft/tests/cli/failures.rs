@@ -27,20 +27,6 @@ fn a_second_start_on_a_folder_in_use() {
 }
 
 #[test]
-fn a_second_core_on_a_store_in_use() {
-    let folder = tempdir().expect("folder");
-    let (_first, place) = Running::dev(folder.path());
-    let mut command = weft(&["core"]);
-    command
-        .arg(format!("--nats=nats://{}", place.nats))
-        .arg(format!("--store=embedded:{}", folder.path().join("store").display()))
-        .arg("--nats-password-file")
-        .arg(folder.path().join("secrets/core.password"));
-    let line = failure_line(command);
-    assert!(line.contains("in use") && line.contains("FoundationDB"), "{line}");
-}
-
-#[test]
 fn a_taken_port() {
     let folder = tempdir().expect("folder");
     let taken = TcpListener::bind("127.0.0.1:0").expect("listen");

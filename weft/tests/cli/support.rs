@@ -1,13 +1,10 @@
-//! Processes of this package's executable, and the smallest HTTP client that will do.
+//! Processes of this package's executable.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
-
-use serde_json::Value;
 
 /// Longer than anything here takes, also on a busy machine and with nats-server to be fetched.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -50,13 +47,6 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A port that stays free while nobody has it: from below those that the system gives away.
-pub fn lasting_port() -> u16 {
-    let mut free = (0..).map(|_| rand::random_range(15_000..30_000));
-    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    free.find(is_free).expect("a free port")
-}
-
 /// A running process. Dropping it kills it.
 pub struct Running {
     child: Child,
@@ -64,7 +54,7 @@ pub struct Running {
 }
 
 impl Running {
-    pub fn start(mut command: Command) -> Self {
+    fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("start");
         let stdout = BufReader::new(child.stdout.take().expect("stdout"));
         let (sender, lines) = channel();
@@ -82,19 +72,6 @@ impl Running {
     pub fn dev(data: &Path) -> (Self, Place) {
         let mut command = weft(&["dev", "--listen", "127.0.0.1:0", "--nats-port", "0"]);
         command.arg("--data").arg(data);
-        Self::start_dev(command)
-    }
-
-    /// As [`dev`](Self::dev), on ports that a restart finds free.
-    pub fn dev_at(data: &Path, http_port: u16, nats_port: u16) -> (Self, Place) {
-        let mut command = weft(&["dev"]);
-        command.arg(format!("--listen=127.0.0.1:{http_port}"));
-        command.arg(format!("--nats-port={nats_port}"));
-        command.arg("--data").arg(data);
-        Self::start_dev(command)
-    }
-
-    fn start_dev(command: Command) -> (Self, Place) {
         let running = Self::start(command);
         let place = Place {
             http: running.word_after("clients", "http://"),
@@ -104,7 +81,7 @@ impl Running {
     }
 
     /// The next line that has both: what follows `prefix`, up to a space.
-    pub fn word_after(&self, needle: &str, prefix: &str) -> String {
+    fn word_after(&self, needle: &str, prefix: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -119,20 +96,6 @@ impl Running {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
-    }
-
-    /// kill -9, without waiting for the end.
-    pub fn kill(&mut self) {
-        self.child.kill().expect("kill");
-    }
-
-    /// Ctrl-C, or SIGTERM. How long it took to end, and whether it ended well.
-    pub fn stop(mut self, signal: rustix::process::Signal) -> (Duration, bool) {
-        let begun = Instant::now();
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, signal).expect("signal");
-        let status = self.child.wait().expect("wait");
-        (begun.elapsed(), status.success())
     }
 }
 
@@ -150,41 +113,4 @@ pub struct Place {
     pub http: String,
     /// `host:port`
     pub nats: String,
-}
-
-/// One request. Status and body.
-pub fn http(
-    address: &str,
-    method: &str,
-    path: &str,
-    token: Option<&str>,
-    body: &Value,
-) -> std::io::Result<(u16, Value)> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let authorization =
-        token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
-    let body = if body.is_null() { String::new() } else { body.to_string() };
-    write!(
-        stream,
-        "{method} {path} HTTP/1.1\r\nhost: {address}\r\n{authorization}\
-         content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-        body.len()
-    )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    Ok((status, serde_json::from_str(body).unwrap_or(Value::Null)))
-}
-
-/// True while the process runs: one that has ended but was not waited for has no command line.
-pub fn is_alive(pid: u32) -> bool {
-    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
-}
-
-/// The nats-server of a data folder.
-pub fn nats_pid(data: &Path) -> u32 {
-    let text = std::fs::read_to_string(data.join("nats/nats.pid")).expect("pid file");
-    text.trim().parse().expect("pid")
 }
