@@ -7,7 +7,6 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use weft_harness::account;
 use weft_harness::http;
-use weft_harness::session::Session;
 use weft_harness::system::{Options, System, direct, role_env, weft};
 use weft_harness::wait::until;
 

@@ -101,11 +101,7 @@ impl Core {
         self.lock().commands.clone()
     }
 
-    pub fn leave_unrecovered(&self, count: usize) {
-        self.lock().syncs_unrecovered = count;
-    }
-
-    /// The same once, and this is said before the sync that follows.
+    /// The next sync can't bring everything; this is said before the one that follows.
     pub fn leave_unrecovered_and_say(&self, room: &RoomId, text: &str) {
         let mut state = self.lock();
         state.syncs_unrecovered = 1;

@@ -2,8 +2,12 @@
 //! commit with fsync → publish to a second stream → subscription → frame out. No JSON, no state, no
 //! checks, no answers.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
 use anyhow::{Context, Result, anyhow};
 use bytes::Bytes;
+use clap::Args;
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -11,23 +15,72 @@ use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
-use weft_nats::{Bus, IngestLog, IngestMessage, Subject, assets};
-use weft_proto::{Partition, RoomId, UserId, partition_of};
+use weft_nats::{AssetOptions, Bus, BusOptions, IngestLog, IngestMessage, Subject, assets};
+use weft_proto::{NodeId, Partition, RoomId, UserId, partition_of};
+use weft_storage::embedded::Embedded;
 use weft_storage::{Batch, Store};
-
-use crate::parts::{CoreOptions, EdgeOptions};
 
 /// Messages of one commit.
 const BATCH_MAX: usize = 512;
 const BUFFER_BYTES: usize = 4 * 1024;
 
-pub async fn run_edge(options: EdgeOptions) -> Result<()> {
-    let bus = options.part.connect("edge").await?;
+#[derive(Args, Clone, Debug)]
+pub struct HopOptions {
+    #[arg(long)]
+    nats: String,
+    #[arg(long)]
+    node: String,
+    #[arg(long)]
+    partitions: u16,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct HopEdgeOptions {
+    #[command(flatten)]
+    hop: HopOptions,
+    #[arg(long)]
+    listen: SocketAddr,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct HopCoreOptions {
+    #[command(flatten)]
+    hop: HopOptions,
+    /// A folder.
+    #[arg(long)]
+    store: PathBuf,
+}
+
+impl HopOptions {
+    async fn connect(&self, role: &'static str) -> Result<Bus> {
+        let options = BusOptions {
+            url: self.nats.clone(),
+            user: role.to_owned(),
+            password: std::env::var("WEFT_NATS_PASSWORD").context("WEFT_NATS_PASSWORD")?,
+            role,
+            node: NodeId::new(&self.node).map_err(|error| anyhow!(error.message))?,
+        };
+        Ok(Bus::connect(&options).await?)
+    }
+}
+
+impl HopCoreOptions {
+    fn store(&self) -> Result<Store> {
+        Ok(Store::new(Embedded::open(&self.store)?))
+    }
+
+    fn assets(&self) -> AssetOptions {
+        AssetOptions { partitions: self.hop.partitions, ..AssetOptions::default() }
+    }
+}
+
+pub async fn run_edge(options: HopEdgeOptions) -> Result<()> {
+    let bus = options.hop.connect("edge").await?;
     let listener = TcpListener::bind(options.listen).await?;
     println!("the hop is ready");
     loop {
         let (stream, _) = listener.accept().await?;
-        let (bus, partitions) = (bus.clone(), options.part.partitions);
+        let (bus, partitions) = (bus.clone(), options.hop.partitions);
         tokio::spawn(async move {
             // The measuring client sees every failure as a closed connection.
             if let Err(error) = serve(stream, bus, partitions).await {
@@ -94,12 +147,12 @@ async fn frames_out(
     Ok(())
 }
 
-pub async fn run_core(options: CoreOptions) -> Result<()> {
-    let bus = options.part.connect("core").await?;
+pub async fn run_core(options: HopCoreOptions) -> Result<()> {
+    let bus = options.hop.connect("core").await?;
     let store = options.store()?;
     assets::ensure(&bus, &options.assets()).await?;
     let mut workers = JoinSet::new();
-    for partition in 0..options.part.partitions {
+    for partition in 0..options.hop.partitions {
         workers.spawn(work(bus.clone(), store.clone(), partition));
     }
     println!("the hop is ready");

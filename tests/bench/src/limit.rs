@@ -19,7 +19,7 @@ const MEASURED: Duration = Duration::from_secs(5);
 
 /// Messages per second from frame to frame.
 pub async fn measure(options: &SendOptions) -> Result<f64> {
-    let (system, edges) = options.place.parts("hop-", &[]).await?;
+    let (system, edges) = options.place.hops().await?;
     let received = Arc::new(AtomicU64::new(0));
     let measured = run_all(options, &edges, &received).await;
     end(system, measured)?;

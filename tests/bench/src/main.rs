@@ -5,11 +5,9 @@
 //! that is measured; else the workspace's own is built, with this binary's profile.
 
 mod cpu;
-mod healing;
 mod hops;
 mod limit;
 mod log_check;
-mod parts;
 mod presence;
 mod report;
 mod scan;
@@ -47,11 +45,6 @@ enum Scenario {
     /// object as its last line. Before, it measures the limit: the same hops with nothing but bytes
     /// in them.
     Send(send::SendOptions),
-    /// What ticks and audits cost: runs with and without them in turn.
-    ///
-    /// Users send in many direct rooms at a steady rate. Checks that nothing is lost, doubled or
-    /// reordered, and prints one JSON object as its last line, with medians over the runs.
-    Healing(healing::HealingOptions),
     /// Presence: how fast a change reaches those who watch, and what it costs.
     ///
     /// Simulated edges with users; some of the users change. Checks that each watcher sees each
@@ -80,13 +73,9 @@ enum Scenario {
 #[derive(Subcommand, Debug)]
 enum Part {
     /// The limit's edge.
-    HopEdge(parts::EdgeOptions),
+    HopEdge(hops::HopEdgeOptions),
     /// The limit's core.
-    HopCore(parts::CoreOptions),
-    /// An edge with or without audits.
-    Edge(parts::EdgeOptions),
-    /// A core with or without ticks.
-    Core(parts::CoreOptions),
+    HopCore(hops::HopCoreOptions),
 }
 
 fn main() -> ExitCode {
@@ -107,7 +96,6 @@ fn run(scenario: Scenario) -> Result<()> {
     let one = one.enable_all().build()?;
     match scenario {
         Scenario::Send(options) => one.block_on(until_signal(send::measure(&options))),
-        Scenario::Healing(options) => one.block_on(until_signal(healing::measure(&options))),
         Scenario::Store(options) => one.block_on(until_signal(store::measure(&options))),
         Scenario::Storm(options) => one.block_on(until_signal(storm::measure(&options))),
         Scenario::Presence(options) => {
@@ -117,8 +105,6 @@ fn run(scenario: Scenario) -> Result<()> {
             match part {
                 Part::HopEdge(options) => hops::run_edge(options).await,
                 Part::HopCore(options) => hops::run_core(options).await,
-                Part::Edge(options) => parts::run_edge(options).await,
-                Part::Core(options) => parts::run_core(options).await,
             }
         }),
     }

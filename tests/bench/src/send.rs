@@ -64,7 +64,7 @@ pub async fn measure(options: &SendOptions) -> Result<()> {
     let tally = Arc::new(Tally::default());
     let measured = Duration::from_secs(options.seconds.into());
     let jobs = options.jobs(system.edges());
-    let worked = work(jobs, measured, &tally, pids(&system)?, async |_| Ok(())).await;
+    let worked = work(jobs, measured, &tally, pids(&system)?).await;
     let cpu_us_per_message = end(system, worked)?;
     let sends_per_s = get(&tally.acked) as f64 / f64::from(options.seconds);
     let [lost, duplicated, reordered, unanswered] =

@@ -62,19 +62,18 @@ impl Place {
         System::split(options).await
     }
 
-    /// This program's own parts, instead of `weft`'s: a core and two edges, and where these listen.
-    /// `kind`: the prefix of their commands. They are ready where they accept connections.
-    pub async fn parts(&self, kind: &str, more: &[&str]) -> Result<(System, Vec<SocketAddr>)> {
+    /// The bare hops instead of `weft`'s parts: a core and two edges, and where these listen. They are
+    /// ready where they accept connections.
+    pub async fn hops(&self) -> Result<(System, Vec<SocketAddr>)> {
         let mut system = System::split(Options { cores: 0, edges: 0, ..self.options() }).await?;
         let program = std::env::current_exe()?;
         let url = system.nats_url();
         let partitions = self.partitions.to_string();
         let command = |role: &str, node: &str| {
-            let command = format!("{kind}{role}");
+            let command = format!("hop-{role}");
             let args =
                 ["part", &command, "--nats", &url, "--node", node, "--partitions", &partitions];
-            let more = more.iter().copied();
-            args.into_iter().chain(more).map(str::to_owned).collect::<Vec<_>>()
+            args.map(str::to_owned).to_vec()
         };
         let store = system.path().join("store").display().to_string();
         let core = [command("core", "core"), vec!["--store".to_owned(), store]].concat();

@@ -67,7 +67,6 @@ pub async fn work(
     measured: Duration,
     tally: &Arc<Tally>,
     pids: [Vec<u32>; 4],
-    beside: impl AsyncFnOnce(Timeline) -> Result<()>,
 ) -> Result<CpuPerMessage> {
     let names: Vec<String> = jobs.iter().map(|job| job.user.clone()).collect();
     let edge = jobs.first().context("nobody works")?.edge;
@@ -87,7 +86,7 @@ pub async fn work(
         }
         Ok(())
     };
-    let ((), cpu_us, ()) = tokio::try_join!(all, cpu_us(pids, timeline), beside(timeline))?;
+    let ((), cpu_us) = tokio::try_join!(all, cpu_us(pids, timeline))?;
     Ok(CpuPerMessage::new(cpu_us, get(&tally.acked)))
 }
 

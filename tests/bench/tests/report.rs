@@ -87,17 +87,6 @@ fn a_storm_is_survived() {
 }
 
 #[test]
-fn what_healing_brings_on_the_wire_is_counted() {
-    let options = ["healing", "--rooms=6", "--rate=50", "--seconds=3", "--runs=1"];
-    let (report, text) = bench(&options);
-    for number in ["/with/edge", "/without/core", "/wire/tick_bytes_per_s", "/wire/ticks_per_s"] {
-        let value = report.pointer(number).and_then(Value::as_f64);
-        assert!(value.is_some_and(|value| value > 0.0), "{number} in {text}");
-    }
-    assert_eq!((&report["lost"], &report["faults"]), (&0.into(), &0.into()), "{text}");
-}
-
-#[test]
 fn presence_is_seen_by_all_who_watch() {
     let options = ["--users=200", "--edges=2", "--watched=20", "--watchers=2", "--seconds=2"];
     let (report, text) = bench(&[&["presence", "--idle-seconds=1"], &options[..]].concat());

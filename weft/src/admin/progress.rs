@@ -32,7 +32,7 @@ impl Bar {
         Self(bar)
     }
 
-    /// So many lines are done.
+    /// This many lines are done.
     pub fn at(&self, lines: u64) {
         self.0.set_position(lines);
     }
