@@ -4,13 +4,14 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use weft_nats::NodeInfo;
 use weft_nats::nodes::{Nodes, score};
 use weft_proto::NodeId;
+use weft_runtime::lock;
 
 /// Most edges that a client is told of.
 const EDGES_MAX: usize = 3;
@@ -54,7 +55,7 @@ impl Discovery {
         key: &str,
         now: Instant,
     ) -> Vec<NodeInfo> {
-        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sent = lock(&self.sent);
         sent.retain(|node, sent| edges.get(node).is_some_and(|info| sent.is_of(info, now)));
         let load = |node: &NodeId, info: &NodeInfo| {
             u64::from(info.sessions) + sent.get(node).map_or(0, |sent| sent.count)

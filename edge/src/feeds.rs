@@ -12,14 +12,13 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weft_nats::subject::{WEFT_ENTRY, WEFT_LOGOUT};
-use weft_nats::{Bus, Message, Subject};
+use weft_nats::{Bus, Message, Subject, subscribed};
 use weft_proto::{Cursor, DeviceId, EventHead, Partition, Position, RoomId, UserId};
 use weft_runtime::{Shutdown, lock};
 
@@ -31,8 +30,6 @@ use crate::sabotage::{self, Rule};
 
 /// Most events that are handed on at once.
 const BATCH_EVENTS_MAX: usize = 256;
-/// Between two attempts to subscribe.
-const SUBSCRIBE_PAUSE: Duration = Duration::from_millis(200);
 
 /// A committed entry on its way to sockets.
 #[derive(Debug)]
@@ -234,7 +231,9 @@ impl Feed {
     async fn run<W: Wire>(self: Arc<Self>, feeds: Feeds<W>) {
         let stop = self.stop.clone();
         let serve = async {
-            let Some(mut messages) = subscribe(&feeds.0.wire, &self.subject).await else { return };
+            let wire = &feeds.0.wire;
+            let messages = subscribed(|| wire.subscribe(&self.subject)).await;
+            let Some(mut messages) = messages else { return };
             self.live.send_replace(true);
             feeds.has_subscribed(&self.subject);
             let mut batch = Vec::new();
@@ -299,20 +298,6 @@ impl Members {
     fn hand_on(&self, item: &Item) {
         for (_, mailbox) in &self.mailboxes {
             mailbox.deliver(item.clone());
-        }
-    }
-}
-
-/// `None`: the connection is closed for good.
-async fn subscribe<W: Wire>(wire: &W, subject: &Subject) -> Option<W::Messages> {
-    loop {
-        match wire.subscribe(subject).await {
-            Ok(messages) => return Some(messages),
-            Err(error) if error.is_retryable() => tokio::time::sleep(SUBSCRIBE_PAUSE).await,
-            Err(error) => {
-                tracing::debug!(%subject, %error, "can't subscribe");
-                return None;
-            }
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Tells whoever runs an edge that one of its limits was reached: a counter, and a line of the log
 //! that comes at most now and then, whatever strangers do.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use weft_runtime::lock;
 
 use crate::metrics::LIMITED;
 
@@ -73,7 +74,7 @@ impl Limited {
     pub(crate) fn note(&self, limit: Limit) {
         let (index, name) = (limit as usize, NAMES[limit as usize]);
         LIMITED.increment(name);
-        let mut unsaid = self.0[index].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unsaid = lock(&self.0[index]);
         unsaid.count += 1;
         let now = Instant::now();
         if unsaid.said_at.is_none_or(|at| now >= at + LINE_PAUSE) {

@@ -17,7 +17,7 @@ use crate::subject::{Filter, Subject};
 
 pub use link::Connection;
 pub(crate) use link::{Link, header_map, made_anew};
-pub use subscription::{Message, Subscription};
+pub use subscription::{Message, Subscription, subscribed};
 
 /// The longest wait for the client's queue to take a message, for a flush, or for the server to
 /// answer an API request.

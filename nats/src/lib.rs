@@ -40,7 +40,7 @@ pub mod subject;
 
 pub use acks::PendingAcks;
 pub use assets::AssetOptions;
-pub use bus::{Bus, BusOptions, Connection, Message, Subscription};
+pub use bus::{Bus, BusOptions, Connection, Message, Subscription, subscribed};
 pub use error::Error;
 pub use events::{EventMessage, EventPublisher};
 pub use ingest::{

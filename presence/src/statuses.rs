@@ -18,7 +18,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 use weft_nats::subject::WEFT_PRESENCE;
-use weft_nats::{Bus, Filter, Message, Subscription};
+use weft_nats::{Bus, Filter, Message, subscribed};
 use weft_proto::limits::PRESENCE_USERS_MAX;
 use weft_proto::presence::{PresenceTick, Status};
 use weft_proto::svc::GetPresence;
@@ -132,8 +132,10 @@ impl Statuses {
 
     /// Listens, asks, and tells the watchers, until the connection is closed for good.
     pub async fn run(self) {
-        let Some(mut statuses) = subscribe(&self.0.bus, &Filter::Statuses).await else { return };
-        let Some(mut ticks) = subscribe(&self.0.bus, &Filter::PresenceTicks).await else { return };
+        let bus = &self.0.bus;
+        let statuses = subscribed(|| bus.subscribe_wildcard(&Filter::Statuses)).await;
+        let ticks = subscribed(|| bus.subscribe_wildcard(&Filter::PresenceTicks)).await;
+        let (Some(mut statuses), Some(mut ticks)) = (statuses, ticks) else { return };
         let (mut connection, mut dropped) = (self.0.bus.connection(), self.0.bus.losses());
         let mut generation = connection.borrow_and_update().generation;
         let mut losses = Losses::new(Instant::now(), AUDIT_EVERY);
@@ -415,17 +417,6 @@ async fn ask(bus: &Bus, users: &[UserId]) -> Result<Vec<Presence>, ApiError> {
     let users = users.iter().map(UserId::to_string).collect();
     let answer = bus.call(&GetPresence { users }).await?;
     Ok(answer.users.into_iter().filter_map(weft_proto::svc::UserPresence::read).collect())
-}
-
-/// `None`: the connection is closed for good.
-async fn subscribe(bus: &Bus, filter: &Filter) -> Option<Subscription> {
-    loop {
-        match bus.subscribe_wildcard(filter).await {
-            Ok(subscription) => return Some(subscription),
-            Err(error) if error.is_retryable() => sleep(PAUSE).await,
-            Err(_) => return None,
-        }
-    }
 }
 
 #[cfg(test)]

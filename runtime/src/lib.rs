@@ -1,4 +1,4 @@
-//! The plumbing without a domain word: clock, lock, shutdown, telemetry, metrics, readiness.
+//! The plumbing without a domain word: clock, lock, waiting, shutdown, telemetry, metrics, readiness.
 
 mod clock;
 mod lock;
@@ -6,9 +6,11 @@ pub mod metrics;
 mod readiness;
 mod shutdown;
 mod telemetry;
+mod when_some;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use lock::lock;
 pub use readiness::{Check, Readiness};
 pub use shutdown::Shutdown;
 pub use telemetry::{LogFormat, init_telemetry};
+pub use when_some::when_some;

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use weft_nats::{Answer, EventMessage, ReplyTo, Subject};
 use weft_proto::{Entry, EventHead, Partition, Position, RoomKind, UserId};
+use weft_runtime::when_some;
 use weft_storage::Store;
 
 use super::ports::{EventBus, Stored};
@@ -186,7 +187,9 @@ impl Task {
             let retries = !self.held.is_empty() && self.underway.len() < UNDERWAY_MAX;
             tokio::select! {
                 biased;
-                result = first_stored(&mut self.underway) => self.settle(result).await,
+                result = when_some(self.underway.front_mut().map(|first| &mut first.stored)) => {
+                    self.settle(result).await;
+                }
                 act = queue.recv(), if takes => match act {
                     Some(act) => self.on_commit(act).await,
                     None => return,
@@ -287,13 +290,6 @@ impl Task {
                 self.underway.push_front(first);
             }
         }
-    }
-}
-
-async fn first_stored(underway: &mut VecDeque<Underway>) -> Result<(), Error> {
-    match underway.front_mut() {
-        Some(first) => (&mut first.stored).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use weft_proto::{Membership, NodeId, Partition, Position};
+use weft_runtime::when_some;
 use weft_storage::{BatchId, Outcome, Store};
 
 use super::clocks::{Agreement, Clocks, warn_of_floor};
@@ -208,10 +209,7 @@ fn count_groups(groups: &GroupCounts, entries: &[PlannedEntry]) {
 
 /// The outcome of the commit underway; waits for ever where there is none.
 async fn outcome(underway: &mut Option<Underway>) -> Result<Outcome, weft_storage::Error> {
-    match underway {
-        Some(underway) => (&mut underway.outcome).await,
-        None => std::future::pending().await,
-    }
+    when_some(underway.as_mut().map(|underway| &mut underway.outcome)).await
 }
 
 impl<L: CommandLog> Owned<L> {

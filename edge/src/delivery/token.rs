@@ -1,6 +1,8 @@
 //! A session's token, which its client may replace.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+
+use weft_runtime::lock;
 
 /// The session's token as of now: a `token` frame replaces it.
 #[derive(Clone)]
@@ -21,10 +23,10 @@ impl TokenCell {
     }
 
     pub(crate) fn get(&self) -> Arc<str> {
-        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&lock(&self.0))
     }
 
     pub(crate) fn set(&self, token: Arc<str>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = token;
+        *lock(&self.0) = token;
     }
 }

@@ -8,13 +8,14 @@ mod contacts;
 mod requests;
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use axum::extract::ws::Utf8Bytes;
 use tokio::sync::{Notify, oneshot};
 use weft_presence::{Visit, Watcher};
 use weft_proto::frame::Reply;
 use weft_proto::{EventHead, Membership, Presence, RoomKind, UserId};
+use weft_runtime::lock;
 
 use crate::auth::Caller;
 use crate::delivery::{OnEntry, TokenCell};
@@ -107,7 +108,7 @@ impl SessionPresence {
 
     fn with_seen<T>(&self, look: impl FnOnce(&mut Seen) -> T) -> T {
         // Nothing panics while it is held.
-        look(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&mut lock(&self.seen))
     }
 }
 

@@ -8,6 +8,7 @@ use futures_util::stream::SplitSink;
 use futures_util::{FutureExt, SinkExt};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use weft_proto::frame::{CloseCode, with_id};
+use weft_runtime::when_some;
 
 use super::Ended;
 use crate::delivery::mailbox::End;
@@ -67,7 +68,7 @@ impl Writer {
                     biased; // the end, then the write, then its time
                     code = end.ended() => return Err(Ended::Close(code)),
                     fed = feed => fed,
-                    () = until(slow_at) => return Err(Ended::Close(CloseCode::SlowReader)),
+                    () = when_some(slow_at.map(sleep_until)) => return Err(Ended::Close(CloseCode::SlowReader)),
                 }
             }
         };
@@ -141,11 +142,4 @@ fn slow_at(unflushed: Option<Unflushed>, stall: Duration) -> Option<Instant> {
     let fed = unflushed?;
     let seconds = fed.bytes / BYTES_PER_SECOND_MIN;
     Some(fed.since + stall + Duration::from_secs(seconds as u64))
-}
-
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => sleep_until(at).await,
-        None => std::future::pending().await,
-    }
 }

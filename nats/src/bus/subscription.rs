@@ -1,11 +1,34 @@
 //! What a subscription gives.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use tokio::task::coop::unconstrained;
+use tokio::time::sleep;
 
 use crate::error::Error;
 use crate::subject::Subject;
+
+/// Between two attempts to subscribe.
+const SUBSCRIBE_PAUSE: Duration = Duration::from_millis(200);
+
+/// Tries until a subscription is made. `None`: the connection is closed for good.
+pub async fn subscribed<S, F>(mut subscribe: impl FnMut() -> F) -> Option<S>
+where
+    F: Future<Output = Result<S, Error>>,
+{
+    loop {
+        match subscribe().await {
+            Ok(subscription) => return Some(subscription),
+            Err(error) if error.is_retryable() => sleep(SUBSCRIBE_PAUSE).await,
+            Err(error) => {
+                tracing::debug!(%error, "can't subscribe");
+                return None;
+            }
+        }
+    }
+}
 
 /// Messages of one subscription, in the order in which the server sent them. It survives
 /// reconnects, but what was sent meanwhile is lost. Dropping it unsubscribes.

@@ -14,6 +14,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
+use weft_runtime::when_some;
 
 use super::key::Key;
 use super::view::{Change, View};
@@ -102,7 +103,7 @@ impl Task {
                     Err(_) => return,
                 },
                 () = made_anew(&mut self.connection, self.generation) => self.beat().await,
-                opened = outcome(&mut self.opening) => self.opened(opened),
+                opened = when_some(self.opening.as_mut()) => self.opened(opened),
                 entry = next_entry(self.watch.as_mut()) => self.on_entry(entry),
             }
         }
@@ -218,14 +219,6 @@ async fn open_watch(context: Context) -> Result<Opened, Error> {
         Ok(true) => Ok(Opened { watch, entries }),
         Ok(false) => Err(Error::Closed),
         Err(_) => Err(Error::Timeout("reading the live nodes")),
-    }
-}
-
-/// Pending for ever where nothing is being opened.
-async fn outcome(opening: &mut Option<Opening>) -> Result<Opened, Error> {
-    match opening {
-        Some(opening) => opening.await,
-        None => std::future::pending().await,
     }
 }
 

@@ -11,6 +11,7 @@ use weft_nats::Bus;
 use weft_proto::UserId;
 use weft_proto::limits::PRESENCE_USERS_MAX;
 use weft_proto::svc::{Active, KeptStatus, LoadStatuses, NoteActive};
+use weft_runtime::when_some;
 
 /// Reads underway at once.
 const LOADS_MAX: usize = 4;
@@ -101,7 +102,7 @@ impl Kept {
                     }
                     self.ask();
                 }
-                failed = finish(&mut self.noting), if self.noting.is_some() => {
+                failed = when_some(self.noting.as_mut()) => {
                     self.noting = None;
                     if let Some(failed) = failed {
                         // Also where more was waiting: core is away.
@@ -110,8 +111,6 @@ impl Kept {
                     }
                 }
                 () = tokio::time::sleep_until(self.note_at), if is_due => self.begin_note(),
-                // Nothing is asked for: whoever asks drops this wait.
-                () = std::future::pending(), if self.is_loaded() && !is_due => {}
             }
         }
     }
@@ -138,18 +137,10 @@ impl Kept {
         }
         while !self.seen.is_empty() {
             self.begin_note();
-            if finish(&mut self.noting).await.is_some() {
+            if when_some(self.noting.as_mut()).await.is_some() {
                 return;
             }
         }
-    }
-}
-
-/// What could not be written; pending for ever where nothing is being written.
-async fn finish(noting: &mut Option<Noting>) -> Option<BTreeMap<UserId, u64>> {
-    match noting {
-        Some(noting) => noting.await,
-        None => std::future::pending().await,
     }
 }
 

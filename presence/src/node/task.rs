@@ -17,6 +17,7 @@ use weft_nats::{
 use weft_proto::presence::PresenceTick;
 use weft_proto::svc::KeptStatus;
 use weft_proto::{NodeId, Presence, UserId};
+use weft_runtime::when_some;
 
 use super::kept::Kept;
 use super::{ROLE, Shared, State, lock, now};
@@ -149,7 +150,7 @@ impl Task {
                     }
                 }
                 loaded = self.kept.next() => self.on_loaded(&loaded),
-                opened = finish(&mut self.opening) => {
+                opened = when_some(self.opening.as_mut()) => {
                     self.opening = None;
                     match opened {
                         Ok((watch, changes)) => self.on_opened(watch, &changes),
@@ -158,11 +159,11 @@ impl Task {
                         }
                     }
                 }
-                probe = finish(&mut self.probing) => {
+                probe = when_some(self.probing.as_mut()) => {
                     self.probing = None;
                     self.probed = probe.map(|probe| (probe, Instant::now()));
                 }
-                () = until(due_at) => lock(&self.state).merge.on_time(now()),
+                () = when_some(due_at.map(sleep_until)) => lock(&self.state).merge.on_time(now()),
             }
             self.on_changes(&changes);
             self.act().await;
@@ -325,21 +326,6 @@ impl Task {
 async fn take(watch: Option<&mut UserWatch>, changes: &mut Vec<UserChange>) -> bool {
     match watch {
         Some(watch) => watch.take(changes, CHANGES_MAX).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Pending for ever where nothing is underway.
-async fn finish<T>(underway: &mut Option<BoxFuture<'static, T>>) -> T {
-    match underway {
-        Some(underway) => underway.await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -22,6 +22,7 @@ use weft_proto::limits::PRESENCE_USERS_MAX;
 use weft_proto::presence::Status;
 use weft_proto::svc::CountPresent;
 use weft_proto::{DeviceId, NodeId, UserId};
+use weft_runtime::lock;
 
 use crate::cpu::resident_bytes;
 use crate::progress;
@@ -262,7 +263,7 @@ impl Watching {
                 if presence.status != Status::Away || !seen.insert(presence.user.clone()) {
                     continue;
                 }
-                let changed_at = self.changed_at.lock().unwrap_or_else(PoisonError::into_inner);
+                let changed_at = lock(&self.changed_at);
                 if let Some(at) = changed_at.get(&presence.user) {
                     self.latencies.record(at.elapsed());
                     self.seen.fetch_add(1, Ordering::Relaxed);
@@ -293,8 +294,7 @@ async fn change(options: &PresenceOptions, visits: &[Visit], watching: &Watching
             made += 1;
             if watching.watched.contains(&users[index]) {
                 watching.expected.fetch_add(watching.watchers.into(), Ordering::Relaxed);
-                let mut changed_at =
-                    watching.changed_at.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut changed_at = lock(&watching.changed_at);
                 changed_at.insert(users[index].clone(), Instant::now());
             }
             visits[index].set_idle(true);

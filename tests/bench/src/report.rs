@@ -1,10 +1,11 @@
 //! The result: one JSON object, and histograms on the way to it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
+use weft_runtime::lock;
 
 /// Latencies up to a minute, in ns, to three digits.
 const LATENCY_NS_MAX: u64 = 60_000_000_000;
@@ -32,7 +33,7 @@ impl Latencies {
     }
 
     fn record_ns(&self, latency_ns: u64) {
-        let mut histogram = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut histogram = lock(&self.0);
         // It grows as needed.
         let _ = histogram.record(latency_ns.max(1));
     }
@@ -43,7 +44,7 @@ impl Latencies {
     }
 
     pub fn quantiles_in(&self, unit: Duration) -> Quantiles {
-        let histogram = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let histogram = lock(&self.0);
         let unit_ns = unit.as_nanos() as f64;
         let at = |quantile| round(histogram.value_at_quantile(quantile) as f64 / unit_ns);
         Quantiles { p50: at(0.5), p99: at(0.99), max: round(histogram.max() as f64 / unit_ns) }

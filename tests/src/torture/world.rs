@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -14,6 +14,7 @@ use weft_harness::cluster::OlderCopy;
 use weft_harness::history::Recorder;
 use weft_harness::proxy::{Kind, Proxy};
 use weft_harness::system::{Engine, Options, System};
+use weft_runtime::lock;
 
 /// One may be away while the other has to do its duty.
 const PRESENCES: usize = 2;
@@ -104,7 +105,7 @@ impl World {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// From now on the process may be down.

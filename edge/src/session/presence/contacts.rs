@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep_until};
 use weft_proto::svc::{AreVisible, ListContacts};
 use weft_proto::{ApiError, ErrorCode, Presence, UserId};
+use weft_runtime::when_some;
 
 use super::SessionPresence;
 use crate::shared::Shared;
@@ -53,12 +54,12 @@ impl ContactWatch {
             let Self { presence, look_at, looking, .. } = &mut *self;
             tokio::select! {
                 told = presence.watcher.changed() => return (self, told),
-                look = wait(looking), if looking.is_some() => {
+                look = when_some(looking.as_mut()) => {
                     *looking = None;
                     self.on_look(look);
                 }
                 () = presence.moved.notified() => self.on_moved(),
-                () = sleep_until(look_at.unwrap_or_else(Instant::now)), if look_at.is_some() => {
+                () = when_some(look_at.map(sleep_until)) => {
                     *look_at = None;
                     *looking = Some(Box::pin(look(Arc::clone(presence))));
                 }
@@ -113,16 +114,6 @@ impl SessionPresence {
 impl super::Seen {
     fn sees(&self, user: &UserId) -> bool {
         self.asked.contains(user) || (self.contacts.contains(user) && !self.unwanted.contains(user))
-    }
-}
-
-/// Pending for ever where nothing is being asked.
-async fn wait(
-    looking: &mut Option<BoxFuture<'static, Result<Look, ApiError>>>,
-) -> Result<Look, ApiError> {
-    match looking {
-        Some(looking) => looking.await,
-        None => std::future::pending().await,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a client asks about presence.
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use weft_proto::frame::{PresenceRequest, Reply, Users};
@@ -9,6 +9,7 @@ use weft_proto::limits::WATCHED_USERS_MAX;
 use weft_proto::presence::{Choice, PresenceSettings};
 use weft_proto::svc::{AreVisible, ChooseStatus, GetStatus};
 use weft_proto::{ApiError, ErrorCode, UserId};
+use weft_runtime::lock;
 
 use super::SessionPresence;
 use crate::rate::rate_limited;
@@ -29,7 +30,7 @@ impl SessionPresence {
         }
         let (over, is_over) = oneshot::channel();
         // Nothing panics while it is held.
-        let mut last = self.last_turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last_turn);
         Some(Turn { before: last.replace(is_over), _over: over })
     }
 
