@@ -14,11 +14,11 @@ use weft_storage::{Batch, BatchId, Engine, Error, Outcome, Snapshot, Store};
 
 use crate::metrics;
 
-/// A commit without an answer for so long is trouble.
+/// A commit without an answer for this long is trouble.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 /// Between two looks at the store.
 const PROBE_PAUSE: Duration = Duration::from_secs(1);
-/// Trouble is said to the operator after so long: a failed attempt alone is none.
+/// Trouble is said to the operator after this long: a failed attempt alone is none.
 const SAY_AFTER: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ pub struct StorePatience {
     pub stalled_full: Duration,
     /// Then partitions and services are given up, where another node's store is well.
     pub gives_up: Duration,
-    /// A store that has been well for so long counts as well.
+    /// A store that has been well for this long counts as well.
     pub recovers: Duration,
 }
 

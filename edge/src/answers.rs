@@ -20,15 +20,15 @@ struct Table {
 }
 
 struct Entry {
-    sender: mpsc::UnboundedSender<Answer>,
+    sender: mpsc::UnboundedSender<SendAnswer>,
     /// Fetched by whoever looks for evidence: nobody is woken for it. Bounded by what is sent
     /// between two looks.
-    stored: Vec<Stored>,
+    stored: Vec<StoredAttempt>,
 }
 
 /// The log has an attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Stored {
+pub(crate) struct StoredAttempt {
     pub(crate) command: u64,
     pub(crate) attempt: u32,
     pub(crate) stream_seq: u64,
@@ -36,14 +36,14 @@ pub(crate) struct Stored {
 
 /// What became of one attempt.
 #[derive(Debug)]
-pub struct Answer {
+pub struct SendAnswer {
     pub(crate) command: u64,
     pub(crate) attempt: u32,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: SendOutcome,
 }
 
 #[derive(Debug)]
-pub(crate) enum Outcome {
+pub(crate) enum SendOutcome {
     /// Core has answered it.
     Answered(weft_nats::Answer),
     /// The log did not take this attempt.
@@ -54,7 +54,7 @@ pub(crate) enum Outcome {
 pub(crate) struct AnswerBox {
     number: u64,
     // Bounded by the outbox: a command has a handful of attempts, each answered at most once.
-    answers: mpsc::UnboundedReceiver<Answer>,
+    answers: mpsc::UnboundedReceiver<SendAnswer>,
     all: Answers,
 }
 
@@ -112,12 +112,12 @@ impl Table {
         let outcome = match signal {
             // That proves nothing yet.
             Signal::Stored { stream_seq, .. } => {
-                return entry.stored.push(Stored { command, attempt, stream_seq });
+                return entry.stored.push(StoredAttempt { command, attempt, stream_seq });
             }
-            Signal::Refused { error, .. } => Outcome::Refused(error),
-            Signal::Answered { answer, .. } => Outcome::Answered(answer),
+            Signal::Refused { error, .. } => SendOutcome::Refused(error),
+            Signal::Answered { answer, .. } => SendOutcome::Answered(answer),
         };
-        let _ = entry.sender.send(Answer { command, attempt, outcome });
+        let _ = entry.sender.send(SendAnswer { command, attempt, outcome });
     }
 }
 
@@ -127,7 +127,7 @@ impl AnswerBox {
     }
 
     /// What the log has taken since the last call.
-    pub(crate) fn take_stored(&self) -> Vec<Stored> {
+    pub(crate) fn take_stored(&self) -> Vec<StoredAttempt> {
         let mut all = self.all.lock();
         all.boxes
             .get_mut(&self.number)
@@ -136,7 +136,7 @@ impl AnswerBox {
     }
 
     /// The next answer. Cancel-safe.
-    pub(crate) async fn next(&mut self) -> Answer {
+    pub(crate) async fn next(&mut self) -> SendAnswer {
         match self.answers.recv().await {
             Some(answer) => answer,
             // The sender is in the table as long as the box lives.
@@ -178,7 +178,7 @@ mod tests {
         }
         assert_eq!(first.next().await.command, 0xab);
         answers.hand_on(Signal::Stored { token: first.token(7, 1), stream_seq: 40 });
-        let stored = Stored { command: 7, attempt: 1, stream_seq: 40 };
+        let stored = StoredAttempt { command: 7, attempt: 1, stream_seq: 40 };
         assert_eq!((first.take_stored(), first.take_stored()), (vec![stored], vec![]));
         assert!(first.answers.try_recv().is_err());
         drop(first);

@@ -12,7 +12,7 @@ use weft_proto::{ApiError, ErrorCode};
 use weft_runtime::lock;
 
 use crate::budget::{Share, Shares};
-use crate::limited::{Limit, Limited};
+use crate::limited::{LimitKind, Limited};
 use crate::limits::Limits;
 use crate::metrics;
 use crate::rate::{come_back_later, network};
@@ -48,7 +48,7 @@ enum Standing {
 
 /// The place of one connection, given back on drop.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct ConnectionPlace {
     all: Arc<Connections>,
     evicted: CancellationToken,
     /// Changed under the lock of the table alone.
@@ -72,31 +72,39 @@ impl Connections {
     ///
     /// # Errors
     /// The limit that is reached.
-    pub(crate) fn enter(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Arc<Place>, Limit> {
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        address: Option<IpAddr>,
+    ) -> Result<Arc<ConnectionPlace>, LimitKind> {
         let address = address.map(|address| self.share_of(address)).transpose()?;
         let mut table = self.lock();
         if table.strangers.len() + table.busy >= self.strangers_max {
             // Whoever floods faster than the flooded can leave waits.
             if table.leaving >= self.strangers_max || !table.evict() {
-                return Err(Limit::Strangers);
+                return Err(LimitKind::Strangers);
             }
-            self.limited.note(Limit::Strangers);
+            self.limited.note(LimitKind::Strangers);
         }
         let evicted = CancellationToken::new();
         let number = table.add(evicted.clone());
         drop(table);
         metrics::CONNECTIONS.increment();
         let standing = Mutex::new(Standing::Stranger(number));
-        Ok(Arc::new(Place { all: Arc::clone(self), evicted, standing, _address: address }))
+        Ok(Arc::new(ConnectionPlace {
+            all: Arc::clone(self),
+            evicted,
+            standing,
+            _address: address,
+        }))
     }
 
     /// A place in an address's share.
     ///
     /// # Errors
-    /// [`Limit::AddressConnections`].
-    pub(crate) fn share_of(&self, address: IpAddr) -> Result<Share<IpAddr>, Limit> {
+    /// [`LimitKind::AddressConnections`].
+    pub(crate) fn share_of(&self, address: IpAddr) -> Result<Share<IpAddr>, LimitKind> {
         let share = self.addresses.take(&network(address), 1);
-        share.map_err(|_| Limit::AddressConnections)
+        share.map_err(|_| LimitKind::AddressConnections)
     }
 
     /// Closes the stranger that has waited longest: the process can open no more files.
@@ -127,7 +135,7 @@ impl Table {
     }
 }
 
-impl Place {
+impl ConnectionPlace {
     /// Resolves when the connection has to go, for another one.
     pub(crate) async fn evicted(&self) {
         self.evicted.cancelled().await;
@@ -144,7 +152,7 @@ impl Place {
             Standing::Known => return Ok(()),
             Standing::Stranger(_) | Standing::Busy if table.known >= self.all.known_max => {
                 drop((standing, table));
-                self.all.limited.note(Limit::Connections);
+                self.all.limited.note(LimitKind::Connections);
                 return Err(too_many());
             }
             Standing::Busy => table.busy -= 1,
@@ -178,7 +186,7 @@ impl Place {
 }
 
 /// A request that core works on.
-pub(crate) struct Work(Arc<Place>);
+pub(crate) struct Work(Arc<ConnectionPlace>);
 
 impl Drop for Work {
     fn drop(&mut self) {
@@ -191,7 +199,7 @@ impl Drop for Work {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         metrics::CONNECTIONS.decrement();
         let mut table = self.all.lock();
@@ -237,7 +245,7 @@ mod tests {
         first.know().expect("a token");
         let third = all.enter(address(3)).expect("a place");
         let _fourth = all.enter(address(4)).expect("a place");
-        let is_evicted = |place: &Place| place.evicted.is_cancelled();
+        let is_evicted = |place: &ConnectionPlace| place.evicted.is_cancelled();
         assert!(!is_evicted(&first) && is_evicted(&second) && !is_evicted(&third));
         // Too late.
         assert_eq!(second.know().expect_err("evicted").code, ErrorCode::Overloaded);
@@ -255,7 +263,7 @@ mod tests {
         let third = all.enter(address(1)).expect("a place");
         assert!(!first.evicted.is_cancelled() && second.evicted.is_cancelled());
         let busy = third.work();
-        assert_eq!(all.enter(address(1)).expect_err("nobody can go"), Limit::Strangers);
+        assert_eq!(all.enter(address(1)).expect_err("nobody can go"), LimitKind::Strangers);
         drop((work, busy, second));
         let _fourth = all.enter(address(1)).expect("a place");
         assert!(first.evicted.is_cancelled());
@@ -266,7 +274,7 @@ mod tests {
         let all = connections(10, 10, 2);
         let places =
             [all.enter(address(1)).expect("first"), all.enter(address(1)).expect("second")];
-        assert_eq!(all.enter(address(1)).expect_err("too many"), Limit::AddressConnections);
+        assert_eq!(all.enter(address(1)).expect_err("too many"), LimitKind::AddressConnections);
         all.enter(address(2)).expect("another address");
         let _proxied: Vec<_> = (0..5).map(|_| all.enter(None).expect("a proxy's")).collect();
         drop(places);

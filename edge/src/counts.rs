@@ -21,9 +21,9 @@ type Count = Arc<tokio::sync::Mutex<Option<(Instant, u32)>>>;
 
 /// The counts of an edge.
 #[derive(Default)]
-pub(crate) struct Counts(Mutex<HashMap<RoomId, Count>>);
+pub(crate) struct RoomCounts(Mutex<HashMap<RoomId, Count>>);
 
-impl Counts {
+impl RoomCounts {
     /// How many members of a group are here, and how many it has.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ const EDGES_MAX: usize = 3;
 const LOAD_PERCENT_MAX: u64 = 125;
 /// So few sessions are no load, whatever the share is: among few users everybody's devices meet.
 const LOAD_FREE: u64 = 32;
-/// Whoever was sent to an edge and is not among its sessions after so long does not come.
+/// Whoever was sent to an edge and is not among its sessions after this long does not come.
 const ON_THE_WAY: Duration = Duration::from_secs(10);
 
 /// Picks edges. It remembers whom it has sent where until an edge's number of sessions says so:

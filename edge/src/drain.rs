@@ -46,14 +46,14 @@ impl Drain {
     }
 
     /// When a session leaves; `chance` is from 0 to 1.
-    pub(crate) fn leave(&self, chance: f64) -> Leave {
+    pub(crate) fn leave(&self, chance: f64) -> Departure {
         let now = Instant::now();
         let window = self.window.get().copied();
         let Window { began, length } =
             window.unwrap_or(Window { began: now, length: Duration::ZERO });
         // Whoever said `hello` in this moment leaves soon.
         let looks_at = (began + length.mul_f64(CLOSES_WITHIN * chance)).max(now);
-        Leave { looks_at, ends_at: began + length, is_due: false }
+        Departure { looks_at, ends_at: began + length, is_due: false }
     }
 
     /// The last session has ended.
@@ -76,14 +76,14 @@ impl Drain {
 /// When one session is closed: at its own time, or when it then has its answers, at the latest at
 /// the window's end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Leave {
+pub(crate) struct Departure {
     looks_at: Instant,
     ends_at: Instant,
     /// Its time has come: what it still waits for are answers.
     is_due: bool,
 }
 
-impl Leave {
+impl Departure {
     /// How long its client has, at least, in milliseconds.
     pub(crate) fn close_in_ms(&self, now: Instant) -> u64 {
         let left = self.looks_at.saturating_duration_since(now);

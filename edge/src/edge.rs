@@ -17,7 +17,7 @@ use crate::answers::Answers;
 use crate::auth::Auth;
 use crate::budget::Shares;
 use crate::connections::Connections;
-use crate::counts::Counts;
+use crate::counts::RoomCounts;
 use crate::discovery::Discovery;
 use crate::drain::Drain;
 use crate::error::Error;
@@ -27,7 +27,7 @@ use crate::limited::Limited;
 use crate::limits::Limits;
 use crate::listener;
 use crate::logins::Logins;
-use crate::members::{self, Members};
+use crate::members::{self, LiveEdges};
 use crate::proxies::Proxies;
 use crate::rate::{Bucket, PerCaller};
 use crate::reading::Reading;
@@ -90,7 +90,7 @@ impl Edge {
         let ticks = Arc::new(Ticks::new(partitions, limits.tick_silence_max));
         let reading = Reading::start(bus.clone(), partitions, &limits, Arc::clone(&ticks), &back);
 
-        let members = Members::new();
+        let members = LiveEdges::new();
         let announcer = Announcer::new(node.clone(), members.boot().to_owned());
         back.spawn("announcer", announcer.clone().run(bus.clone(), back.token().clone()));
         let statuses = Statuses::new(bus.clone());
@@ -120,7 +120,7 @@ impl Edge {
             reading,
             announcer,
             statuses,
-            counts: Counts::default(),
+            counts: RoomCounts::default(),
             discovery: Discovery::default(),
             bus: bus.clone(),
             auth,

@@ -22,7 +22,7 @@ use weft_nats::{Bus, Message, Subject, subscribed};
 use weft_proto::{Cursor, DeviceId, EventHead, Partition, Position, RoomId, UserId};
 use weft_runtime::{Shutdown, lock};
 
-use self::seen::Seen;
+use self::seen::SeenEntries;
 use crate::delivery::mailbox::{Item, MailboxHandle};
 use crate::order::Notice;
 use crate::ports::{Messages, Wire};
@@ -64,15 +64,15 @@ struct Table {
 
 struct Feed {
     subject: Subject,
-    members: Mutex<Members>,
+    members: Mutex<Subscribers>,
     /// The subscription is made.
     live: watch::Sender<bool>,
     stop: CancellationToken,
 }
 
-struct Members {
+struct Subscribers {
     mailboxes: Vec<(u64, MailboxHandle)>,
-    seen: Seen,
+    seen: SeenEntries,
 }
 
 impl<W: Wire> Feeds<W> {
@@ -96,10 +96,10 @@ impl<W: Wire> Feeds<W> {
         let feed = match table.feeds.entry(subject) {
             Entry::Occupied(known) => Arc::clone(known.get()),
             Entry::Vacant(vacant) => {
-                let (subject, seen) = (vacant.key().clone(), Seen::of(vacant.key()));
+                let (subject, seen) = (vacant.key().clone(), SeenEntries::of(vacant.key()));
                 let feed = Arc::new(Feed {
                     subject,
-                    members: Mutex::new(Members { mailboxes: Vec::new(), seen }),
+                    members: Mutex::new(Subscribers { mailboxes: Vec::new(), seen }),
                     live: watch::Sender::new(false),
                     stop: CancellationToken::new(),
                 });
@@ -294,7 +294,7 @@ impl Feed {
     }
 }
 
-impl Members {
+impl Subscribers {
     fn hand_on(&self, item: &Item) {
         for (_, mailbox) in &self.mailboxes {
             mailbox.deliver(item.clone());

@@ -13,7 +13,7 @@ use weft_runtime::Shutdown;
 
 use crate::auth::Auth;
 use crate::drain::Drain;
-use crate::members::{self, Members};
+use crate::members::{self, LiveEdges};
 use crate::ticks::Ticks;
 
 /// How often a new number of sessions is said, at most.
@@ -28,7 +28,7 @@ pub(crate) struct Life {
     /// What a sync does not cover will be audited.
     pub(crate) is_audited: watch::Receiver<bool>,
     pub(crate) ticks: Arc<Ticks>,
-    pub(crate) members: Members,
+    pub(crate) members: LiveEdges,
     pub(crate) drain: Drain,
     pub(crate) sessions: AtomicUsize,
     /// Sessions and requests: what ends first.

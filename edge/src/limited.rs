@@ -14,7 +14,7 @@ const LINE_PAUSE: Duration = Duration::from_secs(10);
 
 /// A limit of the edge. Those of one session are its client's own affair.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Limit {
+pub(crate) enum LimitKind {
     AddressConnections,
     /// Connections without a token: the oldest was closed.
     Strangers,
@@ -71,7 +71,7 @@ struct Unsaid {
 pub struct Limited([Mutex<Unsaid>; NAMES.len()]);
 
 impl Limited {
-    pub(crate) fn note(&self, limit: Limit) {
+    pub(crate) fn note(&self, limit: LimitKind) {
         let (index, name) = (limit as usize, NAMES[limit as usize]);
         LIMITED.increment(name);
         let mut unsaid = lock(&self.0[index]);

@@ -11,7 +11,7 @@ use crate::rate::Rate;
 pub struct Limits {
     /// A client sends something at least so often. Told at `welcome`.
     pub heartbeat: Duration,
-    /// A client that is silent for so long is disconnected. Told at `welcome`.
+    /// A client that is silent for this long is disconnected. Told at `welcome`.
     pub silence: Duration,
     /// How long a new session may take to say `hello`.
     pub hello_timeout: Duration,
@@ -70,18 +70,18 @@ pub struct Limits {
     pub outbox_session_bytes_max: usize,
     /// The share of one user, all sessions and HTTP requests together.
     pub outbox_user_bytes_max: usize,
-    /// A send of which nothing is heard is published again after so long, then after twice as long,
+    /// A send of which nothing is heard is published again after this long, then after twice as long,
     /// and so on. Of what the log has taken, the ticks of its partition tell.
     pub resend_after: Duration,
-    /// A send without an answer is answered with `unknown` after so long.
+    /// A send without an answer is answered with `unknown` after this long.
     pub give_up_after: Duration,
     /// A send over HTTP, where that is sooner: before proxies on the way give up, which would leave
     /// the client without any answer.
     pub http_send_timeout: Duration,
-    /// Every other request of a session is answered within so long, by `unknown` where nothing else
+    /// Every other request of a session is answered within this time, by `unknown` where nothing else
     /// is known.
     pub answer_within: Duration,
-    /// A session whose entries can't be read from core for so long is closed, to try elsewhere.
+    /// A session whose entries can't be read from core for this long is closed, to try elsewhere.
     /// While NATS itself is away, sessions stay.
     pub sync_patience: Duration,
     /// Most reads for syncs and repairs at once: what core has to take after an outage.
@@ -92,7 +92,7 @@ pub struct Limits {
     /// sooner. `None`: never; then what the wire loses in silence is found by the next entry alone,
     /// sessions get no cursors by themselves, and sync again after each known loss.
     pub audit_every: Option<Duration>,
-    /// A partition that gives no sign of life for so long has no owner: new sends to it are
+    /// A partition that gives no sign of life for this long has no owner: new sends to it are
     /// refused, and an edge that hears of none is not ready. A take-over may last 12 s. `None`: core
     /// gives none, for measuring what they cost.
     pub tick_silence_max: Option<Duration>,

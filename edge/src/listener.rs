@@ -81,14 +81,14 @@ impl Listener {
     ///
     /// # Errors
     /// Where none can be accepted at the moment, as with too many open files.
-    pub(crate) async fn accept(&self) -> io::Result<(Connection, SocketAddr)> {
+    pub(crate) async fn accept(&self) -> io::Result<(ClientConnection, SocketAddr)> {
         loop {
             match self.tcp.accept().await {
                 Ok((stream, peer)) => {
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(%error, "can't set TCP_NODELAY");
                     }
-                    return Ok((Connection::new(stream, self.linger.clone()), peer));
+                    return Ok((ClientConnection::new(stream, self.linger.clone()), peer));
                 }
                 // The peer left before it was accepted.
                 Err(error) if is_the_peers(&error) => {}
@@ -98,7 +98,7 @@ impl Listener {
     }
 
     /// Closes a connection that there is no place for.
-    pub(crate) fn refuse(&self, mut connection: Connection) {
+    pub(crate) fn refuse(&self, mut connection: ClientConnection) {
         connection.linger = self.refused.clone();
         if let Some(stream) = &connection.stream {
             // It fits into the empty buffer, or the peer has left.
@@ -113,7 +113,7 @@ fn is_the_peers(error: &io::Error) -> bool {
 }
 
 /// A connection that lingers when it is dropped.
-pub(crate) struct Connection {
+pub(crate) struct ClientConnection {
     /// `None` while it is dropped alone.
     stream: Option<TcpStream>,
     /// The peer has closed, or the connection broke: nothing to linger for.
@@ -123,7 +123,7 @@ pub(crate) struct Connection {
     given_up: Option<Pin<Box<Sleep>>>,
 }
 
-impl Connection {
+impl ClientConnection {
     fn new(stream: TcpStream, linger: Linger) -> Self {
         Self { stream: Some(stream), has_ended: false, linger, given_up: None }
     }
@@ -154,7 +154,7 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
+impl Drop for ClientConnection {
     fn drop(&mut self) {
         let Some(stream) = self.stream.take().filter(|_| !self.has_ended) else { return };
         let Ok(place) = Arc::clone(&self.linger.places).try_acquire_owned() else { return };
@@ -176,7 +176,7 @@ async fn drain(mut stream: TcpStream) {
     while matches!(stream.read(&mut scratch).await, Ok(count) if count > 0) {}
 }
 
-impl AsyncRead for Connection {
+impl AsyncRead for ClientConnection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -191,7 +191,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for ClientConnection {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -31,7 +31,7 @@ use crate::delivery::mailbox::End;
 pub(crate) const ANSWER_AGE_MAX: Duration = Duration::from_secs(5);
 /// How long a caller waits for core: then the last answer holds.
 const WAIT: Duration = Duration::from_secs(2);
-/// After core was silent nobody waits for it for so long.
+/// After core was silent nobody waits for it for this long.
 const SILENCE: Duration = Duration::from_secs(1);
 /// Answers that are remembered, some 500 bytes each.
 const ANSWERS_MAX: u64 = 50_000;

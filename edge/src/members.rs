@@ -16,7 +16,7 @@ const JOIN_PAUSE: Duration = Duration::from_millis(500);
 
 /// What is known of this edge and of the others.
 #[derive(Debug)]
-pub(crate) struct Members {
+pub(crate) struct LiveEdges {
     boot: String,
     joined: OnceLock<Joined>,
 }
@@ -30,7 +30,7 @@ struct Joined {
     edges: watch::Receiver<Nodes>,
 }
 
-impl Members {
+impl LiveEdges {
     pub(crate) fn new() -> Self {
         Self { boot: new_boot(), joined: OnceLock::new() }
     }
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn before_it_has_joined_an_edge_knows_its_boot_and_no_edges() {
-        let members = Members::new();
+        let members = LiveEdges::new();
         assert_eq!(members.boot().len(), 16);
         assert!(!members.is_known());
         assert!(members.edges().borrow().is_empty());

@@ -21,7 +21,7 @@ use weft_proto::{ApiError, ClientId, ErrorCode, RoomId, UserId};
 use self::windows::Windows;
 use crate::budget::Share;
 use crate::sabotage::{self, Rule};
-use crate::ticks::{Seen, Ticks};
+use crate::ticks::{LastTick, Ticks};
 
 /// How often evidence is looked for (or NATS, while that is away).
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
@@ -77,12 +77,12 @@ pub(crate) enum Due {
 
 /// When to publish again, and when to give up.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct SendTimeouts {
     pub(crate) resend_after: Duration,
     pub(crate) give_up_after: Duration,
 }
 
-impl Patience {
+impl SendTimeouts {
     fn look_pause(&self) -> Duration {
         LOOK_PAUSE.min(self.resend_after)
     }
@@ -131,7 +131,7 @@ struct Evidence {
 impl Evidence {
     /// True where the log, which had it, has lost it, or where it was applied and its answer must
     /// have come.
-    fn is_against(&mut self, stream_seq: u64, tick: Option<Seen>) -> bool {
+    fn is_against(&mut self, stream_seq: u64, tick: Option<LastTick>) -> bool {
         let looked_at = *self.looked_at.get_or_insert(tick.map_or(0, |tick| tick.count));
         let Some(tick) = tick else { return false };
         if tick.applied >= stream_seq {
@@ -150,13 +150,13 @@ pub(crate) struct Outbox {
     windows: Windows,
     /// How many attempts were made.
     published: u64,
-    patience: Patience,
+    patience: SendTimeouts,
     /// No later than the first `due_at`.
     due_at: Option<Instant>,
 }
 
 impl Outbox {
-    pub(crate) fn new(patience: Patience) -> Self {
+    pub(crate) fn new(patience: SendTimeouts) -> Self {
         Self {
             pending: VecDeque::new(),
             next_number: 0,
@@ -394,7 +394,7 @@ impl Outbox {
 
 impl Pending {
     /// True where the last attempt, or its answer, counts as lost.
-    fn is_lost(&mut self, now: Instant, patience: Patience, ticks: &Ticks) -> bool {
+    fn is_lost(&mut self, now: Instant, patience: SendTimeouts, ticks: &Ticks) -> bool {
         if sabotage::is_out(Rule::EvidenceFirst) {
             return true;
         }
@@ -412,7 +412,7 @@ impl Pending {
 pub(crate) fn unknown() -> ApiError {
     ApiError::new(
         ErrorCode::Unknown,
-        "no answer in time: it may or may not stand; send it again with the same client id",
+        "no answer in time: it may or may not be committed; send it again with the same client id",
     )
 }
 

@@ -9,12 +9,12 @@ use weft_nats::{Connection, IngestPublisher};
 use weft_proto::frame::error_in;
 use weft_proto::{ApiError, ErrorCode, UserId};
 
-use crate::answers::{Answer, AnswerBox, Answers, Outcome, Stored};
+use crate::answers::{AnswerBox, Answers, SendAnswer, SendOutcome, StoredAttempt};
 use crate::budget::{Over, Share, Shares};
-use crate::limited::{Limit, Limited};
+use crate::limited::{LimitKind, Limited};
 use crate::limits::Limits;
 use crate::metrics;
-use crate::outbox::{Attempt, Command, Due, Outbox, Patience, unknown};
+use crate::outbox::{Attempt, Command, Due, Outbox, SendTimeouts, unknown};
 use crate::ports::Ingest;
 use crate::ticks::Ticks;
 
@@ -34,7 +34,7 @@ pub struct Sending<I: Ingest = IngestPublisher> {
     pub(crate) budget: Arc<Shares<UserId>>,
     limited: Arc<Limited>,
     session_bytes_max: usize,
-    patience: Patience,
+    patience: SendTimeouts,
 }
 
 /// What one session or request has sent and is not answered yet. Dropping it abandons that.
@@ -85,7 +85,7 @@ impl<I: Ingest> Sending<I> {
             budget: Arc::new(Shares::new(outbox_bytes_max, outbox_user_bytes_max)),
             limited,
             session_bytes_max: limits.outbox_session_bytes_max,
-            patience: Patience {
+            patience: SendTimeouts {
                 resend_after: limits.resend_after,
                 give_up_after: limits.give_up_after,
             },
@@ -108,7 +108,7 @@ impl<I: Ingest> Sending<I> {
             sending: Arc::clone(self),
             sender,
             answers: self.answers.open(),
-            outbox: Outbox::new(Patience { give_up_after, ..self.patience }),
+            outbox: Outbox::new(SendTimeouts { give_up_after, ..self.patience }),
         }
     }
 
@@ -117,9 +117,9 @@ impl<I: Ingest> Sending<I> {
         let (code, message, limit) = match over {
             Over::Share => {
                 let message = "too many bytes of sends are unanswered";
-                (ErrorCode::RateLimited, message, Limit::OutboxShare)
+                (ErrorCode::RateLimited, message, LimitKind::OutboxShare)
             }
-            Over::Total => (ErrorCode::Overloaded, "the edge's outbox is full", Limit::Outbox),
+            Over::Total => (ErrorCode::Overloaded, "the edge's outbox is full", LimitKind::Outbox),
         };
         self.limited.note(limit);
         ApiError::new(code, message).retry_after_ms(OUTBOX_FULL_RETRY_MS)
@@ -162,7 +162,7 @@ impl<I: Ingest> Sends<I> {
 
     /// Publishes again what counts as lost, and gives up what has waited for too long.
     pub async fn on_time(&mut self, now: Instant) -> Vec<Told> {
-        for Stored { command, attempt, stream_seq } in self.answers.take_stored() {
+        for StoredAttempt { command, attempt, stream_seq } in self.answers.take_stored() {
             self.outbox.stored(command, attempt, stream_seq);
         }
         let is_connected = self.sending.is_connected();
@@ -179,23 +179,23 @@ impl<I: Ingest> Sends<I> {
     }
 
     /// The next answer. Cancel-safe.
-    pub async fn next_answer(&mut self) -> Answer {
+    pub async fn next_answer(&mut self) -> SendAnswer {
         self.answers.next().await
     }
 
     /// What an answer means to the client, where it is the last word.
-    pub async fn on_answer(&mut self, answer: Answer) -> Vec<Told> {
-        let Answer { command, attempt, outcome } = answer;
+    pub async fn on_answer(&mut self, answer: SendAnswer) -> Vec<Told> {
+        let SendAnswer { command, attempt, outcome } = answer;
         let told = match outcome {
-            Outcome::Refused(error) => self.refused((command, attempt), error),
-            Outcome::Answered(answer) if answer.error == Some(ErrorCode::ResendInOrder) => {
+            SendOutcome::Refused(error) => self.refused((command, attempt), error),
+            SendOutcome::Answered(answer) if answer.error == Some(ErrorCode::ResendInOrder) => {
                 let mut told = Vec::new();
                 for attempt in self.outbox.in_order(command, attempt, Instant::now()) {
                     told.extend(self.publish(&attempt).await);
                 }
                 return told;
             }
-            Outcome::Answered(answer) => match error_in(&answer.frame) {
+            SendOutcome::Answered(answer) => match error_in(&answer.frame) {
                 Some(error) => self.refused((command, attempt), error),
                 // The answer to a resend, after that to the first attempt: nothing is open.
                 None => self.outbox.settle(command).map(|(request_id, added_at)| Told {

@@ -21,11 +21,11 @@ use weft_proto::{ApiError, ErrorCode};
 use self::hello::Greeted;
 use self::presence::{ContactWatch, SessionPresence, presence_frame};
 use self::requests::Requests;
-use self::writer::Writer;
-use crate::connections::Place;
+use self::writer::SocketWriter;
+use crate::connections::ConnectionPlace;
 use crate::delivery::mailbox::{End, Mailbox};
 use crate::delivery::{Delivery, Frames, OnEntry, TokenCell};
-use crate::drain::Leave;
+use crate::drain::Departure;
 use crate::logins::LiveLogin;
 use crate::metrics;
 use crate::shared::Shared;
@@ -74,10 +74,10 @@ impl Ended {
 }
 
 /// Serves a socket until it ends.
-pub(crate) async fn run(shared: Arc<Shared>, socket: WebSocket, place: Arc<Place>) {
+pub(crate) async fn run(shared: Arc<Shared>, socket: WebSocket, place: Arc<ConnectionPlace>) {
     let end = End::new(shared.life.front.token());
     let (sink, mut stream) = socket.split();
-    let mut writer = Writer::new(sink, end.clone(), shared.limits.write_stall);
+    let mut writer = SocketWriter::new(sink, end.clone(), shared.limits.write_stall);
     // Boxed, as the end is: neither is a part of the time between them.
     let greeted = Box::pin(hello::greet(&shared, &place, &mut stream, &mut writer, &end)).await;
     let ended = match greeted {
@@ -97,7 +97,7 @@ pub(crate) async fn run(shared: Arc<Shared>, socket: WebSocket, place: Arc<Place
     Box::pin(say_goodbye(writer, ended, shared.limits.goodbye)).await;
 }
 
-async fn say_goodbye(writer: Writer, ended: Ended, patience: Duration) {
+async fn say_goodbye(writer: SocketWriter, ended: Ended, patience: Duration) {
     match ended {
         Ended::Close(code) => writer.close(code as u16, reason(code), patience).await,
         Ended::Unreadable(code, reason) => writer.close(code, reason, patience).await,
@@ -124,7 +124,7 @@ fn reason(code: CloseCode) -> &'static str {
 struct Session {
     shared: Arc<Shared>,
     stream: SplitStream<WebSocket>,
-    writer: Writer,
+    writer: SocketWriter,
     end: End,
     requests: Requests,
     /// Core is asked whether its login lasts.
@@ -134,7 +134,7 @@ struct Session {
     /// When something came last.
     heard_at: Instant,
     /// When it leaves a draining edge. Boxed, as is what waits for that: it is rare.
-    leave: Option<Box<Leave>>,
+    leave: Option<Box<Departure>>,
 }
 
 impl Session {
@@ -142,7 +142,7 @@ impl Session {
         shared: &Arc<Shared>,
         greeted: Greeted,
         stream: SplitStream<WebSocket>,
-        writer: Writer,
+        writer: SocketWriter,
         end: End,
     ) -> Self {
         let Greeted { caller, cursor, presence } = greeted;
@@ -336,7 +336,7 @@ mod tests {
     /// An idle session is little more than its future.
     #[test]
     fn a_session_is_small() {
-        fn size<F>(_: impl FnOnce(Arc<Shared>, WebSocket, Arc<Place>) -> F) -> usize {
+        fn size<F>(_: impl FnOnce(Arc<Shared>, WebSocket, Arc<ConnectionPlace>) -> F) -> usize {
             std::mem::size_of::<F>()
         }
         let bytes = size(run);

@@ -13,7 +13,7 @@ use weft_runtime::{Clock, SystemClock};
 use crate::auth::{Auth, Caller};
 use crate::budget::Shares;
 use crate::connections::Connections;
-use crate::counts::Counts;
+use crate::counts::RoomCounts;
 use crate::discovery::Discovery;
 use crate::life::Life;
 use crate::limited::Limited;
@@ -57,7 +57,7 @@ pub(crate) struct Shared {
     pub(crate) announcer: Announcer,
     /// Knows who is here, of those whom sessions watch.
     pub(crate) statuses: Statuses,
-    pub(crate) counts: Counts,
+    pub(crate) counts: RoomCounts,
     pub(crate) discovery: Discovery,
 }
 

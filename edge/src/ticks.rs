@@ -9,7 +9,7 @@ use weft_proto::{Partition, RoomId, Tick, partition_of};
 
 /// What is known of a partition's log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct LastTick {
     /// Grows with each tick that came.
     pub(crate) count: u64,
     /// Every command up to here is applied; 0: its owner does not know.
@@ -20,7 +20,7 @@ pub(crate) struct Seen {
 }
 
 pub struct Ticks {
-    /// A partition without a tick for so long has no owner; `None`: nobody is to tick.
+    /// A partition without a tick for this long has no owner; `None`: nobody is to tick.
     silence_max: Option<Duration>,
     state: RwLock<State>,
 }
@@ -35,7 +35,7 @@ struct Newest {
     epoch: u64,
     number: u64,
     heard_at: Instant,
-    seen: Seen,
+    seen: LastTick,
 }
 
 impl Ticks {
@@ -57,7 +57,7 @@ impl Ticks {
             None => 1,
         };
         let Tick { applied, last_seq, stalled, .. } = *tick;
-        let seen = Seen { count, applied, last_seq, stalled };
+        let seen = LastTick { count, applied, last_seq, stalled };
         let (epoch, number, heard_at) = (tick.epoch, tick.number, Instant::now());
         *newest = Some(Newest { epoch, number, heard_at, seen });
     }
@@ -69,7 +69,7 @@ impl Ticks {
     }
 
     /// The newest tick of a room's partition, where one came.
-    pub(crate) fn of(&self, room: &RoomId) -> Option<Seen> {
+    pub(crate) fn of(&self, room: &RoomId) -> Option<LastTick> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         state.of(room).map(|newest| newest.seen)
     }
@@ -124,7 +124,7 @@ mod tests {
         ticks.note(1 - partition, &tick(7, 7, 7));
         assert_eq!(
             ticks.of(&room),
-            Some(Seen { count: 3, applied: 9, last_seq: 9, stalled: false })
+            Some(LastTick { count: 3, applied: 9, last_seq: 9, stalled: false })
         );
     }
 

@@ -15,7 +15,7 @@ use crate::bus::{Link, Message, Subscription};
 use crate::error::Error;
 use crate::jetstream::Stored;
 
-/// After so long without the stream's word a message counts as not stored.
+/// After this long without the stream's word a message counts as not stored.
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Hears the acknowledgements of one connection's publishes. Cheap to clone.

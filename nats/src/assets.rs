@@ -13,11 +13,11 @@ use crate::subject::{
     NODES_BUCKET, PRESENCE_BUCKET, TRIMMED_BUCKET, event_stream, ingest_stream, outside_stream,
 };
 
-/// Events stay readable in their stream for so long; who was away longer reads the journal.
+/// Events stay readable in their stream for this long; who was away longer reads the journal.
 const EVENT_AGE_MAX: Duration = Duration::from_secs(3_600);
 /// A node that has been silent for this long counts as dead.
 pub(crate) const NODE_TTL: Duration = Duration::from_secs(10);
-/// A user's key that is not written again for so long is forgotten. Edges refresh theirs well before.
+/// A user's key that is not written again for this long is forgotten. Edges refresh theirs well before.
 pub(crate) const USER_KEY_TTL: Duration = Duration::from_secs(1_800);
 /// The largest stored message, headers included. A frame may have 1.3 MB.
 const MESSAGE_BYTES_MAX: u64 = 1_500_000;

@@ -54,7 +54,7 @@ impl Secret {
 
 /// The passwords of the roles. Their users have the roles' names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Passwords {
+pub struct NatsPasswords {
     /// Of user `edge`.
     pub edge: Secret,
     /// Of user `core`.
@@ -76,9 +76,9 @@ pub struct Bot {
     pub rooms: Option<Vec<RoomId>>,
 }
 
-/// Where one server stands.
+/// The addresses that one server listens on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ServerAddresses {
     pub name: String,
     pub host: String,
     pub port: u16,
@@ -97,21 +97,21 @@ pub struct Place {
 pub struct ServerConfig {
     /// How many partitions the mapping spreads rooms over.
     pub partitions: Partition,
-    pub passwords: Passwords,
+    pub passwords: NatsPasswords,
     pub bots: Vec<Bot>,
 }
 
 impl ServerConfig {
     /// The configuration file.
     #[must_use]
-    pub fn render(&self, place: &Place) -> String {
+    pub fn render(&self, place: &ServerAddresses) -> String {
         let mut text = String::new();
         // Writing to a string does not fail.
         let _ = self.write(&mut text, place);
         text
     }
 
-    fn write(&self, out: &mut String, place: &Place) -> std::fmt::Result {
+    fn write(&self, out: &mut String, place: &ServerAddresses) -> std::fmt::Result {
         writeln!(out, "server_name: {}", quote(&place.name))?;
         writeln!(out, "listen: {}", quote(&format!("{}:{}", place.host, place.port)))?;
         for (key, path) in [("log_file", &place.log_file), ("pid_file", &place.pid_file)] {
@@ -347,7 +347,7 @@ pub fn operators_file() -> String {
     let env = |name: &str| Secret::Env(format!("WEFT_{name}_PASSWORD"));
     let config = ServerConfig {
         partitions: 4,
-        passwords: Passwords {
+        passwords: NatsPasswords {
             edge: env("EDGE"),
             core: env("CORE"),
             presence: env("PRESENCE"),
@@ -358,7 +358,7 @@ pub fn operators_file() -> String {
             .into_iter()
             .collect(),
     };
-    let place = Place {
+    let place = ServerAddresses {
         name: "weft-1".to_owned(),
         host: "127.0.0.1".to_owned(),
         port: 4222,

@@ -18,7 +18,7 @@ use crate::bus::{Bus, Link, SEND_TIMEOUT, within};
 use crate::error::Error;
 use crate::subject::PRESENCE_BUCKET;
 
-/// A user's last word from an edge stays for so long: whoever starts meanwhile learns when the user
+/// A user's last word from an edge stays for this long: whoever starts meanwhile learns when the user
 /// left. Seconds, as the server counts.
 const LEFT_TTL_S: u64 = 120;
 /// The longest wait for the keys that a new watch begins with.

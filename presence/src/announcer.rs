@@ -20,7 +20,7 @@ use weft_runtime::{Clock, SystemClock, lock};
 
 /// Keys that are written at once.
 const BATCH_MAX: usize = 256;
-/// A key is written again after so long, give or take a fifth: three times before it expires.
+/// A key is written again after this long, give or take a fifth: three times before it expires.
 const REFRESH_AFTER: Duration = Duration::from_secs(600);
 /// How often it is looked for keys to refresh.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);

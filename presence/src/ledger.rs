@@ -22,7 +22,7 @@ use crate::visible_status::VisibleStatus;
 /// Users are spread over presence nodes in this many shares.
 pub const SHARES: u16 = 64;
 
-/// What this node knows and has not been published for so long is believed against what has: before,
+/// What this node knows and has not been published for this long is believed against what has: before,
 /// the other may be about to say it, or this one may lag.
 const BELIEVED_AFTER: Duration = Duration::from_secs(3);
 

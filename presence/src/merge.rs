@@ -23,10 +23,10 @@ use weft_proto::svc::KeptStatus;
 use weft_proto::{NodeId, UserId};
 
 use self::lives::Lives;
-use self::user::{Key, User};
+use self::user::{DeviceKey, User};
 use crate::visible_status::VisibleStatus;
 
-/// Who is offline is remembered for so long.
+/// Who is offline is remembered for this long.
 pub const FORGET_AFTER: Duration = Duration::from_secs(120);
 
 #[derive(Clone, Copy, Debug)]
@@ -39,9 +39,9 @@ pub struct Now {
 
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// Who is lost stays as they were for so long.
+    /// Who is lost stays as they were for this long.
     pub grace: Duration,
-    /// An edge of which only a key was seen counts as alive for so long: it has just joined, or all
+    /// An edge of which only a key was seen counts as alive for this long: it has just joined, or all
     /// nodes' keys have just expired in an outage.
     pub presumed: Duration,
 }
@@ -82,7 +82,7 @@ impl Merge {
             self.to_load.push(user.clone());
         }
         let Some(known) = self.users.get_mut(user) else { return };
-        let is_new = known.take(Key::read(life, here));
+        let is_new = known.take(DeviceKey::read(life, here));
         if !is_new {
             return;
         }

@@ -21,9 +21,9 @@ use crate::merge::{Merge, Now, Patience};
 
 /// This role's name among the live nodes.
 pub const ROLE: &str = "presence";
-/// Who is lost stays as they were for so long.
+/// Who is lost stays as they were for this long.
 pub const GRACE: Duration = Duration::from_secs(10);
-/// An edge of which only a key was seen counts as alive for so long: a little more than a node's
+/// An edge of which only a key was seen counts as alive for this long: a little more than a node's
 /// key takes to expire.
 const PRESUMED: Duration = Duration::from_secs(12);
 /// Queries that run at once.
@@ -38,7 +38,7 @@ pub struct PresenceOptions {
     /// The connection to NATS, as role `presence`. Its owner closes it, after the node.
     pub bus: Bus,
     pub node: NodeId,
-    /// Who is lost stays as they were for so long.
+    /// Who is lost stays as they were for this long.
     pub grace: Duration,
 }
 

@@ -179,7 +179,7 @@ pub struct ApiError {
     pub message: String,
     /// The same request may succeed later.
     pub temporary: bool,
-    /// Wait at least so long before trying again, in milliseconds.
+    /// Wait at least this long before trying again, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub retry_after_ms: Option<u64>,
     /// [`ErrorCode::Conflict`]: the seq of the entry with the client id.

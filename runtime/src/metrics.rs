@@ -23,7 +23,7 @@ pub const COUNT_BUCKETS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub enum MetricKind {
     /// Grows, and begins at 0 with the process. Its name ends in `_total`.
     Counter,
     /// A value of now.
@@ -38,7 +38,7 @@ pub enum Kind {
 pub struct Description {
     /// `weft_<part>_<what>_<unit>`
     pub name: &'static str,
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// One sentence for an operator, without a full stop.
     pub help: &'static str,
     pub label: Option<&'static str>,
@@ -49,7 +49,7 @@ pub struct Description {
 }
 
 impl Description {
-    const fn new(name: &'static str, kind: Kind, help: &'static str) -> Self {
+    const fn new(name: &'static str, kind: MetricKind, help: &'static str) -> Self {
         Self { name, kind, help, label: None, label_values: &[], buckets: &[] }
     }
 }
@@ -69,7 +69,7 @@ impl Counter {
     /// For a `static`.
     #[must_use]
     pub const fn new(name: &'static str, help: &'static str) -> Self {
-        Self(Description::new(name, Kind::Counter, help), OnceLock::new())
+        Self(Description::new(name, MetricKind::Counter, help), OnceLock::new())
     }
 
     fn handle(&self) -> &metrics::Counter {
@@ -107,7 +107,7 @@ impl CounterBy {
         label: &'static str,
         values: &'static [&'static str],
     ) -> Self {
-        let mut description = Description::new(name, Kind::Counter, help);
+        let mut description = Description::new(name, MetricKind::Counter, help);
         description.label = Some(label);
         description.label_values = values;
         Self(description, OnceLock::new())
@@ -152,7 +152,7 @@ impl Gauge {
     /// For a `static`.
     #[must_use]
     pub const fn new(name: &'static str, help: &'static str) -> Self {
-        Self(Description::new(name, Kind::Gauge, help), OnceLock::new())
+        Self(Description::new(name, MetricKind::Gauge, help), OnceLock::new())
     }
 
     fn handle(&self) -> &metrics::Gauge {
@@ -195,7 +195,7 @@ impl GaugeBy {
     /// For a `static`.
     #[must_use]
     pub const fn new(name: &'static str, help: &'static str, label: &'static str) -> Self {
-        let mut description = Description::new(name, Kind::Gauge, help);
+        let mut description = Description::new(name, MetricKind::Gauge, help);
         description.label = Some(label);
         Self(description)
     }
@@ -237,7 +237,7 @@ impl Histogram {
     /// For a `static`. `buckets`: the upper bounds.
     #[must_use]
     pub const fn new(name: &'static str, help: &'static str, buckets: &'static [f64]) -> Self {
-        let mut description = Description::new(name, Kind::Histogram, help);
+        let mut description = Description::new(name, MetricKind::Histogram, help);
         description.buckets = buckets;
         Self(description, OnceLock::new())
     }
@@ -298,9 +298,9 @@ impl Exporter {
             for metric in metrics() {
                 let Description { name, kind, help, .. } = *metric.description();
                 match kind {
-                    Kind::Counter => metrics::describe_counter!(name, help),
-                    Kind::Gauge => metrics::describe_gauge!(name, help),
-                    Kind::Histogram => metrics::describe_histogram!(name, help),
+                    MetricKind::Counter => metrics::describe_counter!(name, help),
+                    MetricKind::Gauge => metrics::describe_gauge!(name, help),
+                    MetricKind::Histogram => metrics::describe_histogram!(name, help),
                 }
                 metric.begin();
             }
@@ -329,9 +329,9 @@ pub fn markdown(list: &List) -> String {
     let line = |metric: &&'static dyn Metric| {
         let Description { name, kind, help, label, label_values, .. } = metric.description();
         let kind = match kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+            MetricKind::Histogram => "histogram",
         };
         let values: Vec<_> = label_values.iter().map(|value| format!("`{value}`")).collect();
         let label = match label {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 use weft_harness::load::read_room;
 use weft_harness::nats::Nats;
 use weft_harness::process::Process;
@@ -16,20 +16,12 @@ use weft_harness::wait::until;
 
 const WAITING: usize = 8;
 
-async fn ask(admin: &mut Nats, verb: &str, body: &Value) -> Result<Value> {
-    let (subject, body) = (format!("$JS.API.{verb}"), body.to_string());
-    let inbox = format!("_INBOX_admin.{}", ulid::fresh());
-    let answer = admin.request(&subject, &inbox, body.as_bytes()).await?.json();
-    assert!(answer.get("error").is_none(), "{verb}: {answer}");
-    Ok(answer)
-}
-
 /// The last sequence of each partition's log.
 async fn last_seqs(admin: &mut Nats) -> Result<Vec<u64>> {
     let mut seqs = Vec::new();
     for partition in 0..4 {
         let verb = format!("STREAM.INFO.WEFT_IN_{partition}");
-        let info = ask(admin, &verb, &json!({})).await?;
+        let info = admin.jetstream(&verb, &json!({})).await?;
         seqs.push(info["state"]["last_seq"].as_u64().context("last_seq")?);
     }
     Ok(seqs)
@@ -83,7 +75,7 @@ async fn what_a_hole_held_is_sent_again() -> Result<()> {
         let (partition, first, requests) = waiting(core, (&mut session, &room), &mut admin).await?;
         for place in hole {
             let verb = format!("STREAM.MSG.DELETE.WEFT_IN_{partition}");
-            ask(&mut admin, &verb, &json!({ "seq": first + place })).await?;
+            admin.jetstream(&verb, &json!({ "seq": first + place })).await?;
         }
         core.restart()?;
         for request in requests {

@@ -85,9 +85,8 @@ async fn malformed_messages_stop_nobody() -> Result<()> {
     let mut admin = system.nats_as("admin").await?;
     for partition in 0..4 {
         for stream in ["WEFT_IN", "WEFT_OUT"] {
-            let asked = format!("$JS.API.CONSUMER.NAMES.{stream}_{partition}");
-            let inbox = format!("_INBOX_admin.{}", ulid::fresh());
-            let names = admin.request(&asked, &inbox, b"").await?.json();
+            let asked = format!("CONSUMER.NAMES.{stream}_{partition}");
+            let names = admin.jetstream(&asked, &json!({})).await?;
             assert!(names["total"].as_u64() <= Some(2), "{names}");
         }
     }

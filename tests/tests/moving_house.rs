@@ -38,8 +38,7 @@ async fn waiting(system: &System) -> Result<u64> {
     let mut nats = system.nats_as("admin").await?;
     let mut waiting = 0;
     for partition in 0..PARTITIONS {
-        let subject = format!("$JS.API.STREAM.INFO.WEFT_IN_{partition}");
-        let info = nats.request(&subject, &format!("_INBOX_admin.{partition}"), b"").await?.json();
+        let info = nats.jetstream(&format!("STREAM.INFO.WEFT_IN_{partition}"), &json!({})).await?;
         waiting += info["state"]["messages"].as_u64().context("no count")?;
     }
     Ok(waiting)

@@ -13,7 +13,7 @@ use weft_harness::ulid;
 const HOUR: Duration = Duration::from_secs(3_600);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A client id of so long ago.
+/// A client id of this age.
 fn id_of(age: Duration) -> String {
     ulid::at(now_ms() - u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
 }

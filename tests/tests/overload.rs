@@ -85,14 +85,11 @@ async fn shrink_ingest(system: &System, bytes_max: u64) -> Result<()> {
     let mut nats = system.nats_as("admin").await?;
     for partition in 0..4 {
         let stream = format!("WEFT_IN_{partition}");
-        let inbox = format!("_INBOX_admin.{partition}");
-        let info = nats.request(&format!("$JS.API.STREAM.INFO.{stream}"), &inbox, b"").await?;
-        let mut config = info.json()["config"].clone();
+        let info = nats.jetstream(&format!("STREAM.INFO.{stream}"), &json!({})).await?;
+        let mut config = info["config"].clone();
         config["max_bytes"] = bytes_max.into();
-        let subject = format!("$JS.API.STREAM.UPDATE.{stream}");
-        let inbox = format!("_INBOX_admin.u{partition}");
-        let updated = nats.request(&subject, &inbox, config.to_string().as_bytes()).await?;
-        assert_eq!(updated.json()["config"]["max_bytes"], bytes_max, "{:?}", updated.json());
+        let updated = nats.jetstream(&format!("STREAM.UPDATE.{stream}"), &config).await?;
+        assert_eq!(updated["config"]["max_bytes"], bytes_max, "{updated}");
     }
     Ok(())
 }

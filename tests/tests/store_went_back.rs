@@ -27,12 +27,9 @@ async fn stop(process: &Process) -> Result<()> {
 async fn trimmed(system: &System) -> Result<()> {
     let mut nats = system.nats_as("admin").await?;
     for partition in 0..PARTITIONS {
-        let subject = format!("$JS.API.STREAM.INFO.WEFT_IN_{partition}");
-        let mut asked = 0;
+        let verb = format!("STREAM.INFO.WEFT_IN_{partition}");
         until("the ingest log is trimmed", Duration::from_secs(30), async || {
-            asked += 1;
-            let inbox = format!("_INBOX_admin.{partition}.{asked}");
-            let info = nats.request(&subject, &inbox, b"").await.expect("info").json();
+            let info = nats.jetstream(&verb, &json!({})).await.expect("info");
             (info["state"]["messages"] == 0).then_some(())
         })
         .await;

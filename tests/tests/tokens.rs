@@ -12,7 +12,7 @@ use weft_harness::socket::{Socket, now_ms};
 use weft_harness::system::{Options, System, direct};
 use weft_harness::wait::until;
 
-/// Tokens that live for so long.
+/// Tokens that live for this long.
 const LIFE: Duration = Duration::from_secs(6);
 const CLOSE_LIMIT: Duration = Duration::from_secs(15);
 

@@ -34,7 +34,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
-    use weft_runtime::metrics::{Kind, markdown};
+    use weft_runtime::metrics::{MetricKind, markdown};
 
     use super::*;
 
@@ -73,9 +73,9 @@ mod tests {
             assert!(names.insert(it.name), "{} is there twice", it.name);
             assert!(it.name.starts_with("weft_"), "{}", it.name);
             assert!(it.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{}", it.name);
-            assert_eq!(it.kind == Kind::Counter, it.name.ends_with("_total"), "{}", it.name);
+            assert_eq!(it.kind == MetricKind::Counter, it.name.ends_with("_total"), "{}", it.name);
             assert!(!it.help.is_empty() && !it.help.ends_with('.'), "{}", it.name);
-            assert_eq!(it.kind == Kind::Histogram, !it.buckets.is_empty(), "{}", it.name);
+            assert_eq!(it.kind == MetricKind::Histogram, !it.buckets.is_empty(), "{}", it.name);
             assert!(it.buckets.is_sorted(), "{}", it.name);
             let mut values = BTreeSet::new();
             assert!(it.label_values.iter().all(|value| values.insert(value)), "{}", it.name);

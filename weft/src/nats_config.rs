@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use weft_nats::config::{Bot, Cluster, Passwords, Place, Routes, Secret, ServerConfig};
+use weft_nats::config::{
+    Bot, Cluster, NatsPasswords, Routes, Secret, ServerAddresses, ServerConfig,
+};
 use weft_proto::UserId;
 
 use crate::bots::BotEvents;
@@ -62,7 +64,7 @@ pub fn run(options: &NatsConfigOptions) -> Result<(), Error> {
     };
     let config = ServerConfig {
         partitions: options.partitions.partitions,
-        passwords: Passwords {
+        passwords: NatsPasswords {
             edge: secret("edge"),
             core: secret("core"),
             presence: secret("presence"),
@@ -70,7 +72,7 @@ pub fn run(options: &NatsConfigOptions) -> Result<(), Error> {
         },
         bots: options.bots.iter().map(bot).collect(),
     };
-    let place = Place {
+    let place = ServerAddresses {
         name: options.name.clone(),
         host: options.host.clone(),
         port: options.port,

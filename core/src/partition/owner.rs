@@ -40,7 +40,7 @@ use crate::store_health::StoreHealth;
 const TAKE_ANEW_PAUSE: Duration = Duration::from_millis(100);
 /// Before a task begins again that panicked.
 const PANIC_PAUSE: Duration = Duration::from_secs(1);
-/// What a node has to give up because it does not work, it keeps for so long, and nobody takes it: where
+/// What a node has to give up because it does not work, it keeps for this long, and nobody takes it: where
 /// the store is away for all, the others say the same a moment later, and all are back together.
 pub const GIVE_UP_PAUSE: Duration = Duration::from_secs(3);
 /// How long a partition may take to be left. A commit that the store does not answer then counts as

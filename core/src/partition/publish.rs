@@ -22,7 +22,7 @@ use weft_runtime::when_some;
 use weft_storage::Store;
 
 use super::ports::{EventBus, Stored};
-use super::take::{Page, unpublished};
+use super::take::{UnpublishedPage, unpublished};
 use crate::error::Error;
 use crate::metrics;
 
@@ -31,7 +31,7 @@ const UNDERWAY_MAX: usize = 32;
 /// Commits whose events wait in memory for a place underway.
 const HELD_MAX: usize = 32;
 /// While events get through, commits wait for them when no more can be held, so that live readers
-/// stay close. Events that the stream has not taken for so long hold up nobody.
+/// stay close. Events that the stream has not taken for this long hold up nobody.
 const STUCK_AFTER: Duration = Duration::from_secs(1);
 /// Before an event is sent again that the stream did not take, or the journal is read again.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
@@ -164,7 +164,7 @@ struct Task {
     /// The last commit that was heard of. Those between here and what is held are in the journal.
     known: u64,
     /// A page of the journal, and up to where it is asked for.
-    reading: Option<(u64, BoxFuture<'static, Page>)>,
+    reading: Option<(u64, BoxFuture<'static, UnpublishedPage>)>,
     /// What was heard of since the page was asked for, without a hole; `None`: too much.
     meanwhile: Option<VecDeque<Act>>,
     /// Since when the stream has taken nothing of what there is.
@@ -240,7 +240,7 @@ impl Task {
         self.meanwhile = Some(VecDeque::new());
     }
 
-    fn take_in(&mut self, (through, page): (u64, Page)) {
+    fn take_in(&mut self, (through, page): (u64, UnpublishedPage)) {
         self.reading = None;
         self.held.extend(page.acts);
         let meanwhile = self.meanwhile.take().unwrap_or_default();
@@ -293,7 +293,9 @@ impl Task {
     }
 }
 
-async fn page(reading: &mut Option<(u64, BoxFuture<'static, Page>)>) -> (u64, Page) {
+async fn page(
+    reading: &mut Option<(u64, BoxFuture<'static, UnpublishedPage>)>,
+) -> (u64, UnpublishedPage) {
     match reading {
         Some((through, page)) => (*through, page.await),
         None => std::future::pending().await,
@@ -301,7 +303,12 @@ async fn page(reading: &mut Option<(u64, BoxFuture<'static, Page>)>) -> (u64, Pa
 }
 
 /// Reads for as long as that takes.
-async fn read_page(store: &Store, partition: Partition, after: u64, through: u64) -> Page {
+async fn read_page(
+    store: &Store,
+    partition: Partition,
+    after: u64,
+    through: u64,
+) -> UnpublishedPage {
     loop {
         let page = match store.snapshot().await {
             Ok(snapshot) => unpublished(&*snapshot, partition, after, through).await,

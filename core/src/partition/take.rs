@@ -276,7 +276,7 @@ fn has_changed(error: &Error) -> bool {
 }
 
 /// A page of what is committed, in commit order.
-pub struct Page {
+pub struct UnpublishedPage {
     /// What follows each commit that wrote entries.
     pub acts: Vec<Act>,
     /// There are no further ones.
@@ -292,7 +292,7 @@ pub async fn unpublished(
     partition: Partition,
     after: u64,
     through: u64,
-) -> Result<Page, Error> {
+) -> Result<UnpublishedPage, Error> {
     // Only what is published is deleted.
     let missing = || weft_storage::Error::Corrupt("a journal without what is not published".into());
     let page = journal::follow(snapshot, partition, after, ROWS_PER_SCAN).await?;
@@ -302,7 +302,7 @@ pub async fn unpublished(
         acts.push(act_of_row(snapshot, partition, *commit_no, row).await?);
     }
     let is_last = is_last || acts.len() < rows.len();
-    Ok(Page { acts, is_last })
+    Ok(UnpublishedPage { acts, is_last })
 }
 
 async fn act_of_row(

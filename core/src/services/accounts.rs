@@ -10,7 +10,7 @@ use weft_storage::{Batch, Op, Outcome, Store};
 
 use super::Context;
 use super::failure::Failure;
-use super::sign_ins::Attempt;
+use super::sign_ins::SignInAttempt;
 use crate::Error;
 
 /// How often a call begins anew where others change the same rows.
@@ -32,7 +32,7 @@ impl Context {
             return Err(exists());
         }
         let made = Account {
-            password_hash: self.passwords.hash(request.password, Attempt::Stranger).await?,
+            password_hash: self.passwords.hash(request.password, SignInAttempt::Stranger).await?,
             display_name,
             avatar: String::new(),
             is_bot: false,

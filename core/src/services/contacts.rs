@@ -17,7 +17,7 @@ use super::access::Access;
 use super::failure::Failure;
 use super::rooms::{broken, room_page};
 use super::status::check_count;
-use super::{Context, Limits};
+use super::{Context, ServiceLimits};
 
 /// Most rows that one call looks at.
 pub(super) const LOOKUPS_MAX: usize = 20_000;
@@ -148,7 +148,7 @@ struct Search {
 }
 
 impl Search {
-    fn new(user: UserId, limits: Limits) -> Self {
+    fn new(user: UserId, limits: ServiceLimits) -> Self {
         Self {
             user,
             found: Vec::new(),

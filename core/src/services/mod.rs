@@ -60,9 +60,9 @@ use weft_runtime::Clock;
 use weft_storage::{Store, tables};
 
 pub use self::failure::Failure;
-pub use self::logins::{Ended, Refreshed};
+pub use self::logins::{EndedLogin, Refreshed};
 pub use self::serve::start;
-pub use self::tokens::{Caller, Login, Tokens};
+pub use self::tokens::{Caller, Login, TokenIssuer};
 
 use self::page::PageLimit;
 use self::passwords::Passwords;
@@ -71,7 +71,7 @@ use crate::Error;
 
 /// How much one answer carries. Tests make it small.
 #[derive(Clone, Copy)]
-struct Limits {
+struct ServiceLimits {
     page: PageLimit,
     rows_max: usize,
     sync_entries_max: usize,
@@ -79,7 +79,7 @@ struct Limits {
     lookups_max: usize,
 }
 
-impl Default for Limits {
+impl Default for ServiceLimits {
     fn default() -> Self {
         Self {
             page: PageLimit { entries_max: PAGE_ENTRIES_MAX as usize, bytes_max: PAGE_BYTES_MAX },
@@ -97,10 +97,10 @@ pub struct Context {
     clock: Arc<dyn Clock>,
     store_id: StoreId,
     partitions: u32,
-    tokens: Tokens,
+    tokens: TokenIssuer,
     passwords: Passwords,
     sign_ins: SignIns,
-    limits: Limits,
+    limits: ServiceLimits,
 }
 
 impl Context {
@@ -118,7 +118,7 @@ impl Context {
         let row = row.ok_or_else(|| Error::Layout("the store has no layout row".into()))?;
         let layout = tables::layout::Layout::decode(&row)?;
         let (store_id, partitions) = (StoreId(layout.store_id), layout.partitions);
-        let tokens = Tokens::open(&store, store_id, Arc::clone(&clock), token_life).await?;
+        let tokens = TokenIssuer::open(&store, store_id, Arc::clone(&clock), token_life).await?;
         Ok(Self {
             store,
             clock,
@@ -127,12 +127,12 @@ impl Context {
             tokens,
             passwords: Passwords::new(),
             sign_ins: SignIns::new(),
-            limits: Limits::default(),
+            limits: ServiceLimits::default(),
         })
     }
 
     #[must_use]
-    pub fn tokens(&self) -> &Tokens {
+    pub fn tokens(&self) -> &TokenIssuer {
         &self.tokens
     }
 

@@ -23,7 +23,7 @@ pub(super) struct PageLimit {
     pub(super) bytes_max: usize,
 }
 
-pub(super) struct Page {
+pub(super) struct PageBuilder {
     limit: PageLimit,
     entries: Vec<LogEntry>,
     bytes: usize,
@@ -31,7 +31,7 @@ pub(super) struct Page {
     at_once: usize,
 }
 
-impl Page {
+impl PageBuilder {
     /// An empty page; it takes at least one entry.
     pub(super) fn new(limit: PageLimit) -> Self {
         Self { limit, entries: Vec::new(), bytes: 0, at_once: READ_FIRST }

@@ -8,7 +8,7 @@ use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use weft_proto::{ApiError, ErrorCode};
 
-use super::sign_ins::Attempt;
+use super::sign_ins::SignInAttempt;
 
 /// Most hashes that are computed at once: each takes a core for some 20 ms, and 19 MiB.
 const RUNNING_MAX: usize = 8;
@@ -51,7 +51,7 @@ impl Passwords {
     pub(super) async fn hash(
         &self,
         password: String,
-        attempt: Attempt,
+        attempt: SignInAttempt,
     ) -> Result<String, ApiError> {
         let hash = move || {
             Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string())
@@ -72,7 +72,7 @@ impl Passwords {
         &self,
         password: String,
         hash: Option<String>,
-        attempt: Attempt,
+        attempt: SignInAttempt,
     ) -> Result<bool, ApiError> {
         self.run(attempt, move || {
             let stored = hash.as_deref().unwrap_or(NOBODYS_HASH);
@@ -84,7 +84,7 @@ impl Passwords {
         .await
     }
 
-    async fn run<T, F>(&self, attempt: Attempt, work: F) -> Result<T, ApiError>
+    async fn run<T, F>(&self, attempt: SignInAttempt, work: F) -> Result<T, ApiError>
     where
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
@@ -101,14 +101,14 @@ impl Passwords {
         })
     }
 
-    async fn enter(&self, attempt: Attempt) -> Result<[OwnedSemaphorePermit; 2], ApiError> {
+    async fn enter(&self, attempt: SignInAttempt) -> Result<[OwnedSemaphorePermit; 2], ApiError> {
         let overloaded = || {
             ApiError::new(ErrorCode::Overloaded, "too many logins at once")
                 .retry_after_ms(RETRY_AFTER_MS)
         };
         let queue = match attempt {
-            Attempt::Known => &self.known,
-            Attempt::Stranger => &self.strangers,
+            SignInAttempt::Known => &self.known,
+            SignInAttempt::Stranger => &self.strangers,
         };
         let admitted = Arc::clone(queue).try_acquire_owned().map_err(|_| overloaded())?;
         let running = Arc::clone(&self.running).acquire_owned().await.map_err(|_| overloaded())?;
@@ -123,9 +123,9 @@ mod tests {
     #[tokio::test]
     async fn a_password_verifies_against_its_own_hash_alone() {
         let passwords = Passwords::new();
-        let hash = passwords.hash("hunter22".into(), Attempt::Known).await.expect("hash");
+        let hash = passwords.hash("hunter22".into(), SignInAttempt::Known).await.expect("hash");
         let verify = |password: &str, hash: Option<&String>| {
-            passwords.verify(password.to_owned(), hash.cloned(), Attempt::Known)
+            passwords.verify(password.to_owned(), hash.cloned(), SignInAttempt::Known)
         };
         assert!(verify("hunter22", Some(&hash)).await.expect("verify"));
         assert!(!verify("hunter23", Some(&hash)).await.expect("verify"));
@@ -134,7 +134,8 @@ mod tests {
 
     #[tokio::test]
     async fn nobodys_hash_costs_what_a_real_one_costs() {
-        let hash = Passwords::new().hash("hunter22".into(), Attempt::Known).await.expect("hash");
+        let hash =
+            Passwords::new().hash("hunter22".into(), SignInAttempt::Known).await.expect("hash");
         let parameters = |hash: &str| hash.split('$').take(4).collect::<Vec<_>>().join("$");
         assert_eq!(parameters(&hash), parameters(NOBODYS_HASH));
         assert!(PasswordHash::new(NOBODYS_HASH).is_ok_and(|hash| hash.hash.is_some()));
@@ -143,21 +144,21 @@ mod tests {
     #[tokio::test]
     async fn what_exceeds_the_queue_is_refused_at_once() {
         let passwords = Arc::new(Passwords::with_bounds(1, 1));
-        let running = passwords.enter(Attempt::Stranger).await.expect("first");
+        let running = passwords.enter(SignInAttempt::Stranger).await.expect("first");
         let waiting = tokio::spawn({
             let passwords = Arc::clone(&passwords);
-            async move { passwords.enter(Attempt::Stranger).await.map(drop) }
+            async move { passwords.enter(SignInAttempt::Stranger).await.map(drop) }
         });
         while passwords.strangers.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
-        let refused = passwords.enter(Attempt::Stranger).await.expect_err("third");
+        let refused = passwords.enter(SignInAttempt::Stranger).await.expect_err("third");
         assert_eq!(refused.code, ErrorCode::Overloaded);
         assert!(refused.temporary && refused.retry_after_ms.is_some());
         // Who is known waits in a queue of their own.
         let known = tokio::spawn({
             let passwords = Arc::clone(&passwords);
-            async move { passwords.enter(Attempt::Known).await.map(drop) }
+            async move { passwords.enter(SignInAttempt::Known).await.map(drop) }
         });
         drop(running);
         waiting.await.expect("join").expect("second");

@@ -7,7 +7,7 @@ use weft_storage::tables::inbox;
 use super::Context;
 use super::access::Access;
 use super::failure::Failure;
-use super::page::{Page, PageLimit, first_after};
+use super::page::{PageBuilder, PageLimit, first_after};
 
 /// Pointers read at once: small rows.
 const POINTERS_PER_SCAN: usize = 1_000;
@@ -128,7 +128,7 @@ async fn forth(
     last: u64,
     limit: PageLimit,
 ) -> Result<svc::LogPage, Failure> {
-    let mut page = Page::new(limit);
+    let mut page = PageBuilder::new(limit);
     let (first_seen, last_seen) = (first.max(visible.0), last.min(visible.1));
     let next = page.add(snapshot, room, first_seen, last_seen).await?;
     let more = next <= last_seen;
@@ -145,7 +145,7 @@ async fn back(
     last: u64,
     limit: PageLimit,
 ) -> Result<svc::LogPage, Failure> {
-    let mut page = Page::new(limit);
+    let mut page = PageBuilder::new(limit);
     let (first_seen, last_seen) = (visible.0.max(1), last.min(visible.1));
     let lowest = page.add_back(snapshot, room, first_seen, last_seen).await?;
     let more = lowest > first_seen && last_seen >= first_seen;

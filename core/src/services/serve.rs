@@ -10,7 +10,7 @@ use weft_proto::svc::{self, Method};
 
 use super::Context;
 use super::failure::Failure;
-use super::logins::{Ended, Refreshed, void};
+use super::logins::{EndedLogin, Refreshed, void};
 use crate::Error;
 
 /// Most calls of one method that run at once; more wait, and still more are refused.
@@ -104,7 +104,7 @@ async fn add_logins(served: &mut Served, bus: &Bus) -> Result<(), Error> {
 
 /// Tells edges that logins have ended, so that sessions end at once. That is a courtesy and may be
 /// lost: edges ask every minute, too.
-async fn tell(edges: &Bus, ended: Ended) -> svc::Empty {
+async fn tell(edges: &Bus, ended: EndedLogin) -> svc::Empty {
     let subject = Subject::User(ended.user);
     for device in &ended.devices {
         let headers = [(WEFT_LOGOUT, device.as_str())];

@@ -61,7 +61,7 @@ pub(super) struct SignIns {
 
 /// An attempt that may be made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Attempt {
+pub(super) enum SignInAttempt {
     /// From a network where the account has signed in lately.
     Known,
     /// From anywhere else.
@@ -88,16 +88,16 @@ impl SignIns {
     ///
     /// # Errors
     /// [`ErrorCode::RateLimited`]: the password is not looked at.
-    pub(super) fn admit(&self, user: &UserId, network: &str) -> Result<Attempt, ApiError> {
+    pub(super) fn admit(&self, user: &UserId, network: &str) -> Result<SignInAttempt, ApiError> {
         if let Some(here) = place(user, network) {
             self.take_one_of(&here)?;
             if self.known.contains_key(&here) {
-                return Ok(Attempt::Known);
+                return Ok(SignInAttempt::Known);
             }
         }
         let limiter = || Arc::new(self.limiter(STRANGERS_EVERY, STRANGERS_BURST));
         self.take(&self.strangers.get_with(user.clone(), limiter))?;
-        Ok(Attempt::Stranger)
+        Ok(SignInAttempt::Stranger)
     }
 
     /// Counts an attempt of who is signed in to prove the password once more.
@@ -150,7 +150,7 @@ mod tests {
         UserId::new("alice").expect("id")
     }
 
-    fn is_refused(attempt: Result<Attempt, ApiError>) -> bool {
+    fn is_refused(attempt: Result<SignInAttempt, ApiError>) -> bool {
         attempt.is_err_and(|error| error.code == ErrorCode::RateLimited && error.temporary)
     }
 
@@ -162,9 +162,9 @@ mod tests {
         }
         let wait_ms = sign_ins.admit(&alice(), "192.0.2.1").expect_err("too many").retry_after_ms;
         assert_eq!(wait_ms, Some(30_000));
-        assert_eq!(sign_ins.admit(&alice(), "192.0.2.2"), Ok(Attempt::Stranger));
+        assert_eq!(sign_ins.admit(&alice(), "192.0.2.2"), Ok(SignInAttempt::Stranger));
         let bob = UserId::new("bob").expect("id");
-        assert_eq!(sign_ins.admit(&bob, "192.0.2.1"), Ok(Attempt::Stranger));
+        assert_eq!(sign_ins.admit(&bob, "192.0.2.1"), Ok(SignInAttempt::Stranger));
         tokio::time::advance(NETWORK_EVERY).await;
         sign_ins.admit(&alice(), "192.0.2.1").expect("one more");
         assert!(is_refused(sign_ins.admit(&alice(), "192.0.2.1")));
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(tried, STRANGERS_BURST.get() as usize);
         assert!(is_refused(sign_ins.admit(&alice(), "203.0.113.9")));
         for _ in 0..NETWORK_BURST.get() {
-            assert_eq!(sign_ins.admit(&alice(), "198.51.100.7"), Ok(Attempt::Known));
+            assert_eq!(sign_ins.admit(&alice(), "198.51.100.7"), Ok(SignInAttempt::Known));
         }
         // Whoever is known there is no safer to guess at.
         assert!(is_refused(sign_ins.admit(&alice(), "198.51.100.7")));
@@ -195,7 +195,7 @@ mod tests {
         let sign_ins = SignIns::new();
         sign_ins.proved(&alice(), "");
         for _ in 0..STRANGERS_BURST.get() {
-            assert_eq!(sign_ins.admit(&alice(), ""), Ok(Attempt::Stranger));
+            assert_eq!(sign_ins.admit(&alice(), ""), Ok(SignInAttempt::Stranger));
         }
         assert!(is_refused(sign_ins.admit(&alice(), "")));
     }
@@ -213,6 +213,6 @@ mod tests {
         assert!(sign_ins.strangers.entry_count() <= ENTRIES_MAX);
         let long = "x".repeat(10_000);
         sign_ins.proved(&alice(), &long);
-        assert_eq!(sign_ins.admit(&alice(), &long), Ok(Attempt::Stranger), "not kept");
+        assert_eq!(sign_ins.admit(&alice(), &long), Ok(SignInAttempt::Stranger), "not kept");
     }
 }

@@ -30,7 +30,7 @@ use weft_storage::tables::inbox;
 use self::todo::Todo;
 use super::Context;
 use super::failure::Failure;
-use super::page::{Page, READ_AT_ONCE};
+use super::page::{PageBuilder, READ_AT_ONCE};
 
 enum Begin {
     /// With entries up to the position.
@@ -72,7 +72,7 @@ impl Context {
         {
             return Ok(self.resync(read_version, Resync::CursorExpired));
         }
-        let mut page = Page::new(self.limits.page);
+        let mut page = PageBuilder::new(self.limits.page);
         add_from_inbox(&*snapshot, &user, &mut todo, &mut page).await?;
         add_from_logs(&*snapshot, &mut todo, &mut page).await?;
         let next = if todo.is_done() { Vec::new() } else { todo.seal(&self.tokens, &user)? };
@@ -122,7 +122,7 @@ async fn add_from_inbox(
     snapshot: &dyn Snapshot,
     user: &UserId,
     todo: &mut Todo,
-    page: &mut Page,
+    page: &mut PageBuilder,
 ) -> Result<(), Failure> {
     while let Some(after) = todo.inbox_after {
         if page.is_full() {
@@ -157,7 +157,7 @@ async fn add_from_inbox(
 async fn add_from_logs(
     snapshot: &dyn Snapshot,
     todo: &mut Todo,
-    page: &mut Page,
+    page: &mut PageBuilder,
 ) -> Result<(), Failure> {
     if todo.inbox_after.is_some() {
         return Ok(());

@@ -59,7 +59,7 @@ pub(super) fn read_unverified(token: &str) -> Option<Caller> {
     Caller::read(&jsonwebtoken::dangerous::insecure_decode::<Claims>(token).ok()?.claims)
 }
 
-pub struct Tokens {
+pub struct TokenIssuer {
     clock: Arc<dyn Clock>,
     life_s: u64,
     /// Newest first, never empty: the first signs, all verify.
@@ -76,7 +76,7 @@ struct Key {
     public: Vec<u8>,
 }
 
-impl Tokens {
+impl TokenIssuer {
     /// Reads the keys; makes the first one where there is none.
     pub(super) async fn open(
         store: &Store,
@@ -228,9 +228,9 @@ mod tests {
 
     use super::*;
 
-    async fn open(store: &Store, clock: &Arc<ManualClock>) -> Tokens {
+    async fn open(store: &Store, clock: &Arc<ManualClock>) -> TokenIssuer {
         let clock = Arc::clone(clock) as Arc<dyn Clock>;
-        Tokens::open(store, StoreId(7), clock, Duration::from_secs(60)).await.expect("open")
+        TokenIssuer::open(store, StoreId(7), clock, Duration::from_secs(60)).await.expect("open")
     }
 
     fn caller() -> Caller {

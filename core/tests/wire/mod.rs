@@ -24,7 +24,7 @@ use weft_storage::tables::log::{self, Limit};
 use weft_storage::{Batch, Store};
 
 const ROOM: &str = "alice~bob";
-/// After so long without an answer a command is sent again.
+/// After this long without an answer a command is sent again.
 const RESEND_AFTER: Duration = Duration::from_secs(2);
 
 /// The machine's clock, and by how much it is off.

@@ -8,7 +8,7 @@ use weft_proto::{EventHead, RoomId};
 
 /// The memory of one feed.
 #[derive(Debug)]
-pub(super) enum Seen {
+pub(super) enum SeenEntries {
     /// A group's feed has one room.
     Group(u64),
     /// A user's feed has many; those of the last two generations are remembered.
@@ -22,7 +22,7 @@ pub(super) struct Generations {
     older: HashMap<RoomId, u64>,
 }
 
-impl Seen {
+impl SeenEntries {
     pub(super) fn of(subject: &Subject) -> Self {
         match subject {
             Subject::EventGroup { .. } => Self::Group(0),
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_room_is_forgotten_after_two_generations() {
-        let mut seen = Seen::of(&Subject::User(UserId::new("alice").expect("id")));
+        let mut seen = SeenEntries::of(&Subject::User(UserId::new("alice").expect("id")));
         let head = |room: &str, seq| EventHead {
             room: RoomId::new(room).expect("id"),
             ..event(seq, "{}").head

@@ -14,32 +14,32 @@ use crate::shared::Shared;
 type App = State<Arc<Shared>>;
 
 #[derive(Deserialize)]
-pub(super) struct Signup {
+pub(super) struct SignupBody {
     user: String,
     password: String,
     display_name: Option<String>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Login {
+pub(super) struct LoginBody {
     user: String,
     password: String,
     device: String,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Refresh {
+pub(super) struct RefreshBody {
     refresh_token: String,
 }
 
 #[derive(Deserialize)]
-pub(super) struct ChangePassword {
+pub(super) struct ChangePasswordBody {
     old: String,
     new: String,
 }
 
 #[derive(Deserialize)]
-pub(super) struct SetProfile {
+pub(super) struct SetProfileBody {
     display_name: Option<String>,
     avatar: Option<String>,
 }
@@ -77,9 +77,9 @@ fn tokens_answer(tokens: svc::Tokens) -> Response {
 pub(super) async fn signup(
     State(shared): App,
     _rate: AccountRate,
-    Json(body): Json<Signup>,
+    Json(body): Json<SignupBody>,
 ) -> Result<Response, Refusal> {
-    let Signup { user, password, display_name } = body;
+    let SignupBody { user, password, display_name } = body;
     let display_name = display_name.unwrap_or_default();
     let profile = shared.bus.call(&svc::Signup { user, password, display_name }).await?;
     Ok((StatusCode::CREATED, profile_answer(profile)).into_response())
@@ -89,9 +89,9 @@ pub(super) async fn signup(
 pub(super) async fn login(
     State(shared): App,
     AccountRate(network): AccountRate,
-    Json(body): Json<Login>,
+    Json(body): Json<LoginBody>,
 ) -> Result<Response, Refusal> {
-    let Login { user, password, device } = body;
+    let LoginBody { user, password, device } = body;
     let request = svc::Login { user, password, device, network };
     Ok(tokens_answer(shared.bus.call(&request).await?))
 }
@@ -100,9 +100,9 @@ pub(super) async fn login(
 pub(super) async fn refresh(
     State(shared): App,
     AccountRate(network): AccountRate,
-    Json(body): Json<Refresh>,
+    Json(body): Json<RefreshBody>,
 ) -> Result<Response, Refusal> {
-    let Refresh { refresh_token } = body;
+    let RefreshBody { refresh_token } = body;
     Ok(tokens_answer(shared.bus.call(&svc::Refresh { refresh_token, network }).await?))
 }
 
@@ -120,9 +120,9 @@ pub(super) async fn change_password(
     State(shared): App,
     _rate: AccountRate,
     Caller(caller): Caller,
-    Json(body): Json<ChangePassword>,
+    Json(body): Json<ChangePasswordBody>,
 ) -> Result<StatusCode, Refusal> {
-    let ChangePassword { old, new } = body;
+    let ChangePasswordBody { old, new } = body;
     let token = caller.token.to_string();
     shared.bus.call(&svc::ChangePassword { token, old, new }).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -151,9 +151,9 @@ pub(super) async fn profile(
 pub(super) async fn set_profile(
     State(shared): App,
     Caller(caller): Caller,
-    Json(body): Json<SetProfile>,
+    Json(body): Json<SetProfileBody>,
 ) -> Result<Response, Refusal> {
-    let SetProfile { display_name, avatar } = body;
+    let SetProfileBody { display_name, avatar } = body;
     let request = svc::SetProfile { token: caller.token.to_string(), display_name, avatar };
     Ok(profile_answer(shared.bus.call(&request).await?))
 }

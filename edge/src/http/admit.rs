@@ -22,13 +22,13 @@ use super::extract::{Caller, Refusal};
 use super::serve::Peer;
 use crate::budget::{Over, Share};
 use crate::cost;
-use crate::limited::Limit;
+use crate::limited::LimitKind;
 use crate::rate::rate_limited;
 use crate::shared::Shared;
 
 /// Most bytes of a body from who has no token: nothing that such a caller may ask for takes more.
 pub(super) const STRANGERS_BODY_BYTES_MAX: usize = 16 << 10;
-/// A body may take so long before it has to come at the least rate.
+/// A body may take this long before it has to come at the least rate.
 const BODY_GRACE: Duration = Duration::from_secs(5);
 /// The least rate of a body.
 const BODY_BYTES_PER_SECOND_MIN: u32 = 1_024;
@@ -50,7 +50,7 @@ pub(super) async fn stranger(
         let (parts, body) = request.into_parts();
         let body = read_body(&shared, &parts.headers, body, STRANGERS_BODY_BYTES_MAX, None).await?;
         let permit = shared.http_strangers_in_flight.try_acquire();
-        let permit = permit.map_err(|_| busy(&shared, Limit::StrangersRequests))?;
+        let permit = permit.map_err(|_| busy(&shared, LimitKind::StrangersRequests))?;
         let work = peer.place.work();
         let response = next.run(Request::from_parts(parts, body.into())).await;
         drop((permit, work));
@@ -76,7 +76,7 @@ pub(super) async fn known(
     let admitted = async {
         peer.place.know()?;
         let share = shared.http_users.take(&user, 1).map_err(|_| {
-            shared.limited.note(Limit::UserRequests);
+            shared.limited.note(LimitKind::UserRequests);
             let error = ApiError::new(ErrorCode::RateLimited, "too many requests of this user");
             error.retry_after_ms(BUSY_RETRY_MS)
         })?;
@@ -87,7 +87,7 @@ pub(super) async fn known(
             false => read_body(&shared, &parts.headers, body, FRAME_BYTES_MAX, Some(&user)).await?,
         };
         let permit = shared.http_in_flight.try_acquire();
-        let permit = permit.map_err(|_| busy(&shared, Limit::Requests))?;
+        let permit = permit.map_err(|_| busy(&shared, LimitKind::Requests))?;
         let response = next.run(Request::from_parts(parts, body.into())).await;
         drop(permit);
         let bytes = response.body().size_hint().exact().unwrap_or(0);
@@ -117,7 +117,7 @@ async fn pay(
     paid.map_err(|wait| rate_limited("too many requests of this user", wait))
 }
 
-fn busy(shared: &Shared, limit: Limit) -> ApiError {
+fn busy(shared: &Shared, limit: LimitKind) -> ApiError {
     shared.limited.note(limit);
     let error = ApiError::new(ErrorCode::Overloaded, "too many requests are underway");
     error.retry_after_ms(BUSY_RETRY_MS)
@@ -145,7 +145,7 @@ async fn read_body(
             / BODY_BYTES_PER_SECOND_MIN;
         let patience = (BODY_GRACE + bought).min(shared.limits.body_timeout);
         let Ok(frame) = timeout_at(began + patience, body.frame()).await else {
-            shared.limited.note(Limit::SlowBody);
+            shared.limited.note(LimitKind::SlowBody);
             return Err(ApiError::new(ErrorCode::TooSlow, "the body comes too slowly"));
         };
         let Some(frame) = frame else { return Ok(read.freeze()) };

@@ -17,7 +17,7 @@ use weft_proto::{ApiError, ErrorCode, RoomId};
 
 use super::serve::Peer;
 use crate::auth;
-use crate::limited::Limit;
+use crate::limited::LimitKind;
 use crate::rate::{network, rate_limited};
 use crate::shared::Shared;
 
@@ -110,7 +110,7 @@ impl FromRequestParts<Arc<Shared>> for AccountRate {
         };
         let client = network(client);
         shared.account_rate.take(&client, 1).map_err(|wait| {
-            shared.limited.note(Limit::Accounts);
+            shared.limited.note(LimitKind::Accounts);
             rate_limited("too many requests from this address", wait)
         })?;
         Ok(Self(client.to_string()))

@@ -20,9 +20,9 @@ use tokio_util::sync::CancellationToken;
 use weft_proto::{ApiError, ErrorCode};
 
 use super::extract::Refusal;
-use crate::connections::Place;
-use crate::limited::Limit;
-use crate::listener::{Connection, Listener};
+use crate::connections::ConnectionPlace;
+use crate::limited::LimitKind;
+use crate::listener::{ClientConnection, Listener};
 use crate::shared::Shared;
 
 /// Most bytes of a request's head, and of what is read of it at once.
@@ -34,7 +34,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub(super) struct Peer {
     pub(super) address: IpAddr,
-    pub(super) place: Arc<Place>,
+    pub(super) place: Arc<ConnectionPlace>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Peer {
@@ -62,7 +62,7 @@ pub(crate) async fn serve(tcp: TcpListener, shared: Arc<Shared>) {
             Ok((connection, peer)) => admit(&shared, &router, &listener, connection, peer),
             Err(error) => {
                 tracing::debug!(%error, "can't accept a connection");
-                shared.limited.note(Limit::OpenFiles);
+                shared.limited.note(LimitKind::OpenFiles);
                 shared.connections.make_way();
                 sleep(ACCEPT_PAUSE).await;
             }
@@ -74,7 +74,7 @@ fn admit(
     shared: &Arc<Shared>,
     router: &Router,
     listener: &Listener,
-    connection: Connection,
+    connection: ClientConnection,
     peer: SocketAddr,
 ) {
     let counted = Some(peer.ip()).filter(|address| !shared.proxies.is_trusted(*address));
@@ -95,7 +95,7 @@ fn admit(
 
 /// One connection. It ends where it becomes a session: that is a task of its own.
 async fn one(
-    connection: Connection,
+    connection: ClientConnection,
     router: Router,
     peer: Peer,
     header_timeout: Duration,

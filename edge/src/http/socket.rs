@@ -16,7 +16,7 @@ use weft_proto::{ApiError, ErrorCode};
 use super::extract::Refusal;
 use super::serve::Peer;
 use crate::budget::Share;
-use crate::limited::Limit;
+use crate::limited::LimitKind;
 use crate::metrics;
 use crate::rate::{come_back_later, network};
 use crate::session;
@@ -48,7 +48,7 @@ pub(super) async fn open(
         return Err(come_back_later(error).into());
     }
     check_rate(&shared, &peer, &headers)?;
-    let place = Place::take(&shared, &peer, &headers)?;
+    let place = SocketPlace::take(&shared, &peer, &headers)?;
     let upgrade = upgrade
         .read_buffer_size(BUFFER_BYTES)
         .write_buffer_size(BUFFER_BYTES)
@@ -69,29 +69,31 @@ pub(super) async fn open(
 
 /// Takes one of the new sessions that there may be at the moment.
 fn check_rate(shared: &Shared, peer: &Peer, headers: &HeaderMap) -> Result<(), ApiError> {
-    let refused = |limit: Limit, message: &str| {
+    let refused = |limit: LimitKind, message: &str| {
         shared.limited.note(limit);
         come_back_later(ApiError::new(ErrorCode::Overloaded, message))
     };
     // First, so that one address can't use up what is there for all.
     if let Some(client) = shared.proxies.client(peer.address, headers) {
         let taken = shared.address_connects.take(&network(client), 1);
-        taken.map_err(|_| refused(Limit::AddressConnects, "too many connects of this address"))?;
+        taken.map_err(|_| {
+            refused(LimitKind::AddressConnects, "too many connects of this address")
+        })?;
     }
     let taken = shared.connects.take(1);
-    taken.map_err(|_| refused(Limit::Connects, "too many come to this edge at once"))
+    taken.map_err(|_| refused(LimitKind::Connects, "too many come to this edge at once"))
 }
 
 /// One of the places for sessions, given back on drop.
-struct Place {
+struct SocketPlace {
     shared: Arc<Shared>,
     /// Behind a trusted proxy the connection itself counts for nobody.
     _address: Option<Share<IpAddr>>,
 }
 
-impl Place {
+impl SocketPlace {
     fn take(shared: &Arc<Shared>, peer: &Peer, headers: &HeaderMap) -> Result<Self, ApiError> {
-        let refused = |limit: Limit, message: &str| {
+        let refused = |limit: LimitKind, message: &str| {
             shared.limited.note(limit);
             come_back_later(ApiError::new(ErrorCode::Overloaded, message))
         };
@@ -104,13 +106,13 @@ impl Place {
         metrics::SESSIONS.increment();
         let place = Self { shared: Arc::clone(shared), _address: address };
         if before >= shared.limits.sessions_max {
-            return Err(refused(Limit::Sessions, "this edge has no place left"));
+            return Err(refused(LimitKind::Sessions, "this edge has no place left"));
         }
         Ok(place)
     }
 }
 
-impl Drop for Place {
+impl Drop for SocketPlace {
     fn drop(&mut self) {
         metrics::SESSIONS.decrement();
         if self.shared.life.sessions.fetch_sub(1, Ordering::SeqCst) == 1 {

@@ -6,8 +6,8 @@ use super::*;
 use crate::budget::Shares;
 use weft_proto::Tick;
 
-const PATIENCE: Patience =
-    Patience { resend_after: Duration::from_secs(5), give_up_after: Duration::from_secs(60) };
+const PATIENCE: SendTimeouts =
+    SendTimeouts { resend_after: Duration::from_secs(5), give_up_after: Duration::from_secs(60) };
 
 fn command() -> Command {
     Command {

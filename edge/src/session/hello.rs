@@ -11,10 +11,10 @@ use weft_proto::frame::{CloseCode, Reply, Request, error_frame, parse_request};
 use weft_proto::{ApiError, Cursor, ErrorCode};
 
 use super::presence::Wish;
-use super::writer::Writer;
+use super::writer::SocketWriter;
 use super::{Ended, Inbound, binary_refused, read};
 use crate::auth::Caller;
-use crate::connections::Place;
+use crate::connections::ConnectionPlace;
 use crate::delivery::mailbox::End;
 use crate::shared::Shared;
 
@@ -29,9 +29,9 @@ pub(crate) struct Greeted {
 /// Waits for `hello` and answers it.
 pub(super) async fn greet(
     shared: &Arc<Shared>,
-    place: &Place,
+    place: &ConnectionPlace,
     stream: &mut SplitStream<WebSocket>,
-    writer: &mut Writer,
+    writer: &mut SocketWriter,
     end: &End,
 ) -> Result<Greeted, Ended> {
     let late_at = Instant::now() + shared.limits.hello_timeout;
@@ -48,9 +48,9 @@ pub(super) async fn greet(
 
 async fn hear(
     shared: &Shared,
-    place: &Place,
+    place: &ConnectionPlace,
     stream: &mut SplitStream<WebSocket>,
-    writer: &mut Writer,
+    writer: &mut SocketWriter,
 ) -> Result<(u64, Greeted), Ended> {
     let text = loop {
         match read(stream.next().await)? {
@@ -108,7 +108,7 @@ impl From<ApiError> for Refused {
 
 async fn check(
     shared: &Shared,
-    place: &Place,
+    place: &ConnectionPlace,
     token: &str,
     cursor: Option<String>,
     presence: Wish,

@@ -14,8 +14,8 @@ use weft_proto::{ApiError, ErrorCode};
 
 use super::Ended;
 use super::presence::SessionPresence;
-use super::writer::Writer;
-use crate::answers::Answer;
+use super::writer::SocketWriter;
+use crate::answers::SendAnswer;
 use crate::auth::Caller;
 use crate::cost;
 use crate::delivery::TokenCell;
@@ -37,7 +37,7 @@ fn no_answer() -> ApiError {
 /// An answer that has come.
 pub(super) enum Next {
     /// To a send.
-    Sent(Answer),
+    Sent(SendAnswer),
     /// To another request: its id and the frame.
     Called(u64, Vec<u8>),
 }
@@ -102,7 +102,11 @@ impl Requests {
     }
 
     /// Publishes sends again, or gives them up.
-    pub(super) async fn on_time(&mut self, now: Instant, writer: &mut Writer) -> Result<(), Ended> {
+    pub(super) async fn on_time(
+        &mut self,
+        now: Instant,
+        writer: &mut SocketWriter,
+    ) -> Result<(), Ended> {
         let told = self.outbox.on_time(now).await;
         answer(told, writer).await
     }
@@ -111,7 +115,7 @@ impl Requests {
     pub(super) async fn on_request(
         &mut self,
         text: &str,
-        writer: &mut Writer,
+        writer: &mut SocketWriter,
     ) -> Result<(), Ended> {
         let (id, taken) = match parse_request(text) {
             Ok((id, Request::Logout)) => return Box::pin(self.log_out(id, writer)).await,
@@ -142,7 +146,7 @@ impl Requests {
     }
 
     /// Ends the device's login and, where that is done, the session.
-    async fn log_out(&mut self, id: u64, writer: &mut Writer) -> Result<(), Ended> {
+    async fn log_out(&mut self, id: u64, writer: &mut SocketWriter) -> Result<(), Ended> {
         let done = match self.check_limits(&Request::Logout) {
             Ok(_) => {
                 let token = self.caller.token.to_string();
@@ -302,7 +306,11 @@ impl Requests {
     }
 
     /// Hands an answer to the client.
-    pub(super) async fn on_answer(&mut self, next: Next, writer: &mut Writer) -> Result<(), Ended> {
+    pub(super) async fn on_answer(
+        &mut self,
+        next: Next,
+        writer: &mut SocketWriter,
+    ) -> Result<(), Ended> {
         match next {
             Next::Called(id, frame) => {
                 self.calls.extend(self.calls_waiting.pop_front());
@@ -317,7 +325,7 @@ impl Requests {
 }
 
 /// Hands the last words on sends to the client.
-async fn answer(told: Vec<Told>, writer: &mut Writer) -> Result<(), Ended> {
+async fn answer(told: Vec<Told>, writer: &mut SocketWriter) -> Result<(), Ended> {
     for told in told {
         told.count();
         match told.outcome {

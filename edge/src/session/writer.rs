@@ -21,7 +21,7 @@ const BYTES_PER_SECOND_MIN: usize = 16_384;
 /// After this many frames without a flush one is made, even if more is to be done.
 const UNFLUSHED_FRAMES_MAX: u32 = 64;
 
-pub(crate) struct Writer {
+pub(crate) struct SocketWriter {
     sink: SplitSink<WebSocket, Message>,
     end: End,
     stall: Duration,
@@ -36,7 +36,7 @@ struct Unflushed {
     frames: u32,
 }
 
-impl Writer {
+impl SocketWriter {
     pub(crate) fn new(sink: SplitSink<WebSocket, Message>, end: End, stall: Duration) -> Self {
         Self { sink, end, stall, unflushed: None }
     }
@@ -125,7 +125,7 @@ impl Writer {
     }
 }
 
-/// Waits for a goodbye to be written, for so long, and not for long where the edge itself ends.
+/// Waits for a goodbye to be written, for this long, and not for long where the edge itself ends.
 async fn in_time(goodbye: impl Future<Output = ()>, patience: Duration, end: &End) {
     let ending = async {
         end.shutdown().await;

@@ -33,7 +33,7 @@ const PULL_EXPIRES: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Silence of this length says that the consumer is lost.
 const STALLED_AFTER: Duration = Duration::from_secs(4);
-/// The server forgets a consumer that nobody has pulled from for so long.
+/// The server forgets a consumer that nobody has pulled from for this long.
 const INACTIVE_AFTER: Duration = Duration::from_secs(10);
 /// Messages and bytes that are read at once where one of them can't be delivered: see [`raw`].
 const STRETCH: (u64, usize) = (256, 8 << 20);
@@ -45,7 +45,7 @@ const STRETCH: (u64, usize) = (256, 8 << 20);
 ///
 /// [`IngestLog::read_from`]: super::IngestLog::read_from
 pub struct IngestReader {
-    place: Place,
+    place: ReadPlace,
     connection: watch::Receiver<Connection>,
     generation: u64,
     /// The sequence that must come next.
@@ -60,7 +60,7 @@ pub struct IngestReader {
 }
 
 #[derive(Clone)]
-struct Place {
+struct ReadPlace {
     link: Arc<Link>,
     /// For what has to work when that one is broken.
     main_link: Arc<Link>,
@@ -83,7 +83,7 @@ enum Found {
 
 /// A consumer on the server; deleted when it is dropped.
 struct Consumer {
-    place: Place,
+    place: ReadPlace,
     name: String,
     inbox: String,
     pull_subject: String,
@@ -110,7 +110,7 @@ impl IngestReader {
     ) -> Result<Self, Error> {
         let connection = link.connection();
         let generation = link.state().generation;
-        let place = Place { link, main_link, stream };
+        let place = ReadPlace { link, main_link, stream };
         let found = place.clone().look(next_seq, 1).await?;
         let mut reader = Self {
             place,
@@ -276,7 +276,7 @@ impl IngestReader {
     }
 }
 
-impl Place {
+impl ReadPlace {
     /// What is to be read from `seq` on: a stretch where one of the next `count` messages can't be
     /// delivered, else a consumer.
     async fn look(self, seq: u64, count: u64) -> Result<Found, Error> {

@@ -17,12 +17,12 @@ const ACCEPT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Writes by plain publishes on the key's subject. The library's own calls would read the key
 /// first, and lose the time-to-live of one that had expired.
-pub(super) struct Key {
+pub(super) struct NodeKey {
     link: Arc<Link>,
     subject: String,
 }
 
-impl Key {
+impl NodeKey {
     /// `key`: `<role>.<node>`.
     pub(super) fn new(link: &Arc<Link>, key: &str) -> Self {
         Self { link: Arc::clone(link), subject: format!("$KV.{NODES_BUCKET}.{key}") }

@@ -16,8 +16,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use weft_runtime::when_some;
 
-use super::key::Key;
-use super::view::{Change, View};
+use super::key::NodeKey;
+use super::view::{NodeChange, NodesView};
 use super::{Lives, NodeInfo, Nodes};
 use crate::assets::NODE_TTL;
 use crate::bus::{Connection, Link, SEND_TIMEOUT, made_anew};
@@ -26,7 +26,7 @@ use crate::subject::NODES_BUCKET;
 
 /// Between two heartbeats: two may be lost before the key expires.
 const HEARTBEAT: Duration = Duration::from_secs(3);
-/// A watch that shows nothing for so long, not even own heartbeats, is dead.
+/// A watch that shows nothing for this long, not even own heartbeats, is dead.
 const WATCH_SILENCE_MAX: Duration = NODE_TTL;
 /// The longest wait for the keys that a new watch begins with.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,11 +34,11 @@ const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Task {
     link: Arc<Link>,
     context: Context,
-    key: Key,
+    key: NodeKey,
     info: watch::Receiver<NodeInfo>,
     lives: Arc<Lives>,
     stop: CancellationToken,
-    view: View,
+    view: NodesView,
     /// `None`: it is being opened, or to be opened at the next heartbeat.
     watch: Option<Watch>,
     opening: Option<Opening>,
@@ -68,13 +68,13 @@ impl Task {
         let connection = link.connection();
         let generation = link.state().generation;
         let mut task = Self {
-            key: Key::new(&link, key),
+            key: NodeKey::new(&link, key),
             link,
             context,
             info,
             lives,
             stop,
-            view: View::new(NODE_TTL, key),
+            view: NodesView::new(NODE_TTL, key),
             watch: None,
             opening: None,
             watch_heard_at: Instant::now(),
@@ -185,12 +185,12 @@ impl Task {
     fn apply(&mut self, entry: &Entry) -> bool {
         let change = match entry.operation {
             Operation::Put => match read_info(entry) {
-                Some(info) => Change::Alive(info),
+                Some(info) => NodeChange::Alive(info),
                 None => return false,
             },
-            Operation::Delete => Change::Left,
+            Operation::Delete => NodeChange::Left,
             // How the client shows a key that expired; nobody purges keys otherwise.
-            Operation::Purge => Change::Expired,
+            Operation::Purge => NodeChange::Expired,
         };
         self.view.apply(&entry.key, change, Instant::now())
     }
@@ -231,7 +231,7 @@ pub async fn live_nodes(bus: &crate::Bus) -> Result<BTreeMap<String, Nodes>, Err
     let bucket = open_bucket(&context(bus.link())).await?;
     let read = async {
         let cannot = |error: &dyn std::error::Error| failed("read the bucket of nodes", error);
-        let mut view = View::new(NODE_TTL, "");
+        let mut view = NodesView::new(NODE_TTL, "");
         let mut keys = bucket.keys().await.map_err(|error| cannot(&error))?;
         while let Some(key) = keys.next().await {
             let key = key.map_err(|error| cannot(&error))?;
@@ -241,7 +241,7 @@ pub async fn live_nodes(bus: &crate::Bus) -> Result<BTreeMap<String, Nodes>, Err
                 continue;
             };
             if let Some(info) = read_info(&entry) {
-                view.apply(&key, Change::Alive(info), Instant::now());
+                view.apply(&key, NodeChange::Alive(info), Instant::now());
             }
         }
         Ok(view.by_role())

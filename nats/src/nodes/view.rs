@@ -10,7 +10,7 @@ use super::{NodeInfo, Nodes};
 
 /// A change of one key.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Change {
+pub(super) enum NodeChange {
     /// A heartbeat.
     Alive(NodeInfo),
     /// The node left in order.
@@ -21,7 +21,7 @@ pub(super) enum Change {
 
 /// Who is alive, by key (`<role>.<node>`).
 #[derive(Debug)]
-pub(super) struct View {
+pub(super) struct NodesView {
     ttl: Duration,
     alive: BTreeMap<String, NodeInfo>,
     /// Expired while expiries did not count.
@@ -33,7 +33,7 @@ pub(super) struct View {
     accepted_since: Option<Instant>,
 }
 
-impl View {
+impl NodesView {
     /// `own`: this node's key.
     pub(super) fn new(ttl: Duration, own: &str) -> Self {
         Self {
@@ -47,16 +47,16 @@ impl View {
     }
 
     /// Takes in a change. True where somebody came, changed or went.
-    pub(super) fn apply(&mut self, key: &str, change: Change, now: Instant) -> bool {
+    pub(super) fn apply(&mut self, key: &str, change: NodeChange, now: Instant) -> bool {
         match change {
-            Change::Alive(info) => {
+            NodeChange::Alive(info) => {
                 self.suspects.remove(key);
                 self.heard.insert(key.to_owned(), now);
                 self.alive.insert(key.to_owned(), info.clone()) != Some(info)
             }
-            Change::Left => self.remove(key),
-            Change::Expired if self.expiries_count(now) => self.remove(key),
-            Change::Expired => {
+            NodeChange::Left => self.remove(key),
+            NodeChange::Expired if self.expiries_count(now) => self.remove(key),
+            NodeChange::Expired => {
                 if self.alive.contains_key(key) {
                     self.suspects.insert(key.to_owned());
                 }
@@ -71,7 +71,7 @@ impl View {
             self.alive.keys().filter(|key| !present.contains(*key)).cloned().collect();
         let mut changed = false;
         for key in gone {
-            changed |= self.apply(&key, Change::Expired, now);
+            changed |= self.apply(&key, NodeChange::Expired, now);
         }
         changed
     }
@@ -136,15 +136,15 @@ mod tests {
 
     const TTL: Duration = Duration::from_secs(10);
 
-    fn view() -> (View, Instant) {
-        let (mut view, now) = (View::new(TTL, "core.a"), Instant::now());
+    fn view() -> (NodesView, Instant) {
+        let (mut view, now) = (NodesView::new(TTL, "core.a"), Instant::now());
         for key in ["core.a", "core.b", "edge.c"] {
-            assert!(view.apply(key, Change::Alive(NodeInfo::default()), now));
+            assert!(view.apply(key, NodeChange::Alive(NodeInfo::default()), now));
         }
         (view, now)
     }
 
-    fn cores(view: &View) -> Vec<String> {
+    fn cores(view: &NodesView) -> Vec<String> {
         view.by_role().remove("core").unwrap_or_default().keys().map(NodeId::to_string).collect()
     }
 
@@ -152,9 +152,9 @@ mod tests {
     fn an_expiry_counts_after_a_full_ttl_of_own_heartbeats() {
         let (mut view, start) = view();
         view.accepted(start);
-        assert!(!view.apply("core.b", Change::Expired, start + TTL / 2));
+        assert!(!view.apply("core.b", NodeChange::Expired, start + TTL / 2));
         assert_eq!(cores(&view), ["a", "b"]);
-        assert!(view.apply("core.a", Change::Expired, start + TTL));
+        assert!(view.apply("core.a", NodeChange::Expired, start + TTL));
         assert_eq!(cores(&view), ["b"]);
         // b did not come back meanwhile.
         assert!(view.accepted(start + TTL));
@@ -168,10 +168,10 @@ mod tests {
         let back = start + 10 * TTL;
         view.interrupted();
         for key in ["core.a", "core.b", "edge.c"] {
-            assert!(!view.apply(key, Change::Expired, back));
+            assert!(!view.apply(key, NodeChange::Expired, back));
         }
         assert!(!view.accepted(back));
-        assert!(!view.apply("core.a", Change::Alive(NodeInfo::default()), back));
+        assert!(!view.apply("core.a", NodeChange::Alive(NodeInfo::default()), back));
         assert_eq!(cores(&view), ["a", "b"]);
         // a came back, b did not.
         assert!(view.accepted(back + TTL));
@@ -181,19 +181,19 @@ mod tests {
     #[test]
     fn an_orderly_leave_counts_at_once() {
         let (mut view, start) = view();
-        assert!(view.apply("core.a", Change::Left, start));
-        assert!(!view.apply("core.a", Change::Left, start));
+        assert!(view.apply("core.a", NodeChange::Left, start));
+        assert!(!view.apply("core.a", NodeChange::Left, start));
         assert_eq!(cores(&view), ["b"]);
     }
 
     /// Own heartbeats from `from` to `to`, each accepted and heard; `others` are heard with them.
     /// True where somebody went.
-    fn beat(view: &mut View, others: &[&str], from: Instant, to: Instant) -> bool {
+    fn beat(view: &mut NodesView, others: &[&str], from: Instant, to: Instant) -> bool {
         let (mut now, mut changed) = (from, false);
         while now <= to {
             changed |= view.accepted(now);
             for key in others.iter().chain([&"core.a"]) {
-                view.apply(key, Change::Alive(NodeInfo::default()), now);
+                view.apply(key, NodeChange::Alive(NodeInfo::default()), now);
             }
             now += TTL / 5;
         }
@@ -221,9 +221,9 @@ mod tests {
         }
         // It comes to life: in order, so the others are heard before this node itself.
         let back = start + 10 * TTL;
-        assert!(!view.apply("core.b", Change::Alive(NodeInfo::default()), back));
+        assert!(!view.apply("core.b", NodeChange::Alive(NodeInfo::default()), back));
         assert!(!view.accepted(back));
-        assert!(!view.apply("core.a", Change::Alive(NodeInfo::default()), back));
+        assert!(!view.apply("core.a", NodeChange::Alive(NodeInfo::default()), back));
         assert!(view.accepted(back));
         assert_eq!(cores(&view), ["a", "b"]);
         assert!(!view.by_role().contains_key("edge"));
@@ -235,10 +235,10 @@ mod tests {
         view.accepted(start);
         view.interrupted();
         let back = start + 10 * TTL;
-        view.apply("core.a", Change::Alive(NodeInfo::default()), back);
+        view.apply("core.a", NodeChange::Alive(NodeInfo::default()), back);
         assert!(!view.accepted(back));
         assert_eq!(cores(&view), ["a", "b"]);
-        view.apply("core.a", Change::Alive(NodeInfo::default()), back + TTL);
+        view.apply("core.a", NodeChange::Alive(NodeInfo::default()), back + TTL);
         assert!(view.accepted(back + TTL));
         assert_eq!(cores(&view), ["a"]);
     }

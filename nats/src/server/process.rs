@@ -14,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::leftover::kill_leftover;
-use crate::config::{Place, ServerConfig};
+use crate::config::{ServerAddresses, ServerConfig};
 use crate::error::Error;
 
 /// How long a start may take. A large store is read at start.
@@ -190,7 +190,7 @@ fn choose_port(wanted: Option<u16>) -> Result<u16, Error> {
 
 async fn start_on(options: &ServerOptions, files: &Files, port: u16) -> Result<NatsServer, Error> {
     let name = format!("weft-{:016x}", rand::random::<u64>());
-    let place = Place {
+    let place = ServerAddresses {
         name: name.clone(),
         host: HOST.to_owned(),
         port,

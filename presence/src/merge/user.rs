@@ -18,7 +18,7 @@ const DOUBTED_FOR: Duration = Duration::from_secs(900);
 
 /// What an edge says of the user. There is one for each user who is online: it is small.
 #[derive(Clone, Debug)]
-pub(super) struct Key {
+pub(super) struct DeviceKey {
     pub(super) life: LifeId,
     number: u64,
     /// There is a session.
@@ -31,7 +31,7 @@ pub(super) struct Key {
     doubted_until: Option<Instant>,
 }
 
-impl Key {
+impl DeviceKey {
     pub(super) fn read(life: LifeId, here: &EdgePresence) -> Self {
         Self {
             life,
@@ -46,7 +46,7 @@ impl Key {
 
 /// Whether the user is here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Connection {
+enum Reachability {
     /// A live edge says so.
     Here,
     /// None does any more; as if it did until then.
@@ -65,11 +65,11 @@ struct Choosing {
 
 #[derive(Debug)]
 pub(super) struct User {
-    pub(super) keys: Vec<Key>,
+    pub(super) keys: Vec<DeviceKey>,
     choosing: Option<Box<Choosing>>,
     pub(super) is_loaded: bool,
     /// `None`: nothing was heard yet.
-    connection: Option<Connection>,
+    connection: Option<Reachability>,
     is_idle: bool,
     /// When a device was last used, by the keys.
     used_ms: u64,
@@ -98,7 +98,7 @@ impl Default for User {
 impl User {
     /// Takes an edge's word; false where it says nothing new. Each life of an edge has its own: a
     /// new one may be heard before it is known to be the living one.
-    pub(super) fn take(&mut self, key: Key) -> bool {
+    pub(super) fn take(&mut self, key: DeviceKey) -> bool {
         match self.keys.iter_mut().find(|known| known.life == key.life) {
             Some(known) if key.number < known.number => return false,
             // The bucket was read anew: it has the key after all.
@@ -164,28 +164,28 @@ impl User {
         let is_idle = live.clone().all(|key| key.is_idle);
         let is_here = live.count() > 0;
         // What comes after the end, from the past of a dead edge, changes nothing.
-        if is_here || !matches!(self.connection, Some(Connection::Gone { .. })) {
+        if is_here || !matches!(self.connection, Some(Reachability::Gone { .. })) {
             let used = self.keys.iter().map(|key| key.last_active_ms);
             self.used_ms = used.fold(self.used_ms, u64::max);
         }
         if is_here {
-            self.connection = Some(Connection::Here);
+            self.connection = Some(Reachability::Here);
             self.is_idle = is_idle;
             return;
         }
         self.connection = Some(match self.connection {
-            Some(Connection::Here | Connection::Lost { .. }) if has_logged_out => {
-                Connection::Gone { since: now.at }
+            Some(Reachability::Here | Reachability::Lost { .. }) if has_logged_out => {
+                Reachability::Gone { since: now.at }
             }
-            Some(Connection::Here) => {
+            Some(Reachability::Here) => {
                 // An edge that died can't say when it last heard the user.
                 if self.keys.iter().any(|key| key.is_here) {
                     self.used_ms = self.used_ms.max(now.wall_ms);
                 }
-                Connection::Lost { until: now.at + grace }
+                Reachability::Lost { until: now.at + grace }
             }
-            Some(Connection::Lost { until }) if until <= now.at => {
-                Connection::Gone { since: now.at }
+            Some(Reachability::Lost { until }) if until <= now.at => {
+                Reachability::Gone { since: now.at }
             }
             Some(lost_or_gone) => lost_or_gone,
             // This node has just started. Whoever left a moment ago may come back.
@@ -193,19 +193,19 @@ impl User {
         });
     }
 
-    fn at_first(&self, has_logged_out: bool, grace: Duration, now: Now) -> Connection {
+    fn at_first(&self, has_logged_out: bool, grace: Duration, now: Now) -> Reachability {
         let gone_for = Duration::from_millis(now.wall_ms.saturating_sub(self.used_ms));
         match grace.checked_sub(gone_for) {
             Some(left) if !has_logged_out && !left.is_zero() => {
-                Connection::Lost { until: now.at + left }
+                Reachability::Lost { until: now.at + left }
             }
-            _ => Connection::Gone { since: now.at },
+            _ => Reachability::Gone { since: now.at },
         }
     }
 
     /// When others last saw the user, who has lost the connection a moment ago.
     pub(super) fn lost_ms(&self) -> Option<u64> {
-        let is_lost = matches!(self.connection, Some(Connection::Lost { .. }));
+        let is_lost = matches!(self.connection, Some(Reachability::Lost { .. }));
         let was_seen = self.shown.status != Status::Offline;
         (is_lost && was_seen).then_some(self.used_ms)
     }
@@ -213,7 +213,8 @@ impl User {
     /// What others are to see.
     pub(super) fn show(&mut self, now: Now) -> VisibleStatus {
         let choice = self.choosing.as_ref().map_or(Choice::Online, |it| it.choice);
-        let is_gone = !matches!(self.connection, Some(Connection::Here | Connection::Lost { .. }));
+        let is_gone =
+            !matches!(self.connection, Some(Reachability::Here | Reachability::Lost { .. }));
         let was_seen = self.shown.status != Status::Offline;
         if is_gone || choice == Choice::Invisible {
             if was_seen {
@@ -244,12 +245,12 @@ impl User {
     /// When something changes by itself.
     pub(super) fn next_due(&self, now: Now) -> Option<Instant> {
         let connection = match self.connection {
-            Some(Connection::Lost { until }) => Some(until),
+            Some(Reachability::Lost { until }) => Some(until),
             // Later it is a matter of keys that expire.
-            Some(Connection::Gone { since }) => {
+            Some(Reachability::Gone { since }) => {
                 Some(since + FORGET_AFTER).filter(|at| *at > now.at)
             }
-            Some(Connection::Here) | None => None,
+            Some(Reachability::Here) | None => None,
         };
         let text = self.choosing.as_ref().filter(|it| it.is_worded(now.wall_ms));
         let text = text.filter(|it| it.text_until_ms > 0).map(|it| {
@@ -266,7 +267,7 @@ impl User {
     pub(super) fn is_over(&self, now: Now) -> bool {
         let is_gone = matches!(
             self.connection,
-            Some(Connection::Gone { since }) if since + FORGET_AFTER <= now.at
+            Some(Reachability::Gone { since }) if since + FORGET_AFTER <= now.at
         );
         is_gone && self.keys.iter().all(|key| !key.is_here)
     }

@@ -30,7 +30,7 @@ const CHANGES_MAX: usize = 1_024;
 const TICK: Duration = Duration::from_secs(1);
 /// How often the bucket is asked whether the watch has shown all of it.
 const PROBE_EVERY: Duration = Duration::from_secs(5);
-/// What the bucket has had for so long, a live watch has shown.
+/// What the bucket has had for this long, a live watch has shown.
 const SHOWN_AFTER: Duration = Duration::from_secs(2);
 
 pub(super) struct Task {

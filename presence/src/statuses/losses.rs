@@ -11,7 +11,7 @@ use weft_proto::presence::PresenceTick;
 const ASK_AFTER: Duration = Duration::from_millis(300);
 /// Between two questions.
 const ASK_PAUSE: Duration = Duration::from_secs(3);
-/// A presence node that was not heard for so long is forgotten.
+/// A presence node that was not heard for this long is forgotten.
 const FORGET_AFTER: Duration = Duration::from_secs(30);
 
 /// What was heard of each presence node, and when to ask for everything again.

@@ -23,7 +23,7 @@ pub enum Reply {
         server_time: u64,
         /// Send something at least so often, in milliseconds.
         heartbeat_ms: u64,
-        /// A session that is silent for so long is closed, in milliseconds.
+        /// A session that is silent for this long is closed, in milliseconds.
         silence_ms: u64,
         /// When the token ends, Unix milliseconds.
         token_expires_at: u64,

@@ -39,12 +39,12 @@ const UNCOMPACTED_TABLES_MAX: usize = 24;
 const STALL_POLL: Duration = Duration::from_millis(1);
 
 /// Where an outcome is waited for.
-pub type Answer = oneshot::Sender<Result<Outcome, Error>>;
+pub type OutcomeSender = oneshot::Sender<Result<Outcome, Error>>;
 
 /// A batch and who waits for it.
-pub struct Request {
+pub struct CommitRequest {
     pub batch: Batch,
-    pub answer: Answer,
+    pub answer: OutcomeSender,
     /// Its share of the queue's bytes, given back with the answer.
     pub _room: OwnedSemaphorePermit,
 }
@@ -52,7 +52,7 @@ pub struct Request {
 pub struct Committer {
     files: Files,
     options: Options,
-    requests: mpsc::Receiver<Request>,
+    requests: mpsc::Receiver<CommitRequest>,
     published: Arc<Published>,
     cleared: Cleared,
     /// The last commit's version.
@@ -60,7 +60,7 @@ pub struct Committer {
     /// The version that the last sync covered.
     synced: u64,
     /// Commits of the newest group that are answered after the sync of a later one.
-    unsettled: Vec<(Answer, Outcome)>,
+    unsettled: Vec<(OutcomeSender, Outcome)>,
     /// Set once the queue is empty and closed; a drop before that is a failure.
     is_done: bool,
 }
@@ -81,7 +81,7 @@ impl Committer {
     pub fn new(
         files: Files,
         options: Options,
-        requests: mpsc::Receiver<Request>,
+        requests: mpsc::Receiver<CommitRequest>,
     ) -> Result<(Self, Arc<Published>), Error> {
         let failed = |reason| Error::Open(format!("{}: {reason}", files.path.display()));
         let damaged = |error| failed(files::describe(&error, &files.path));
@@ -210,7 +210,7 @@ impl Committer {
     }
 
     /// The first request and what else is ready, in order, within the bounds.
-    fn group(&mut self, first: Request) -> Vec<Request> {
+    fn group(&mut self, first: CommitRequest) -> Vec<CommitRequest> {
         let mut bytes = first.batch.size_bytes();
         let mut group = vec![first];
         while group.len() < GROUP_BATCHES_MAX && bytes < GROUP_BYTES_MAX {
@@ -221,7 +221,7 @@ impl Committer {
         group
     }
 
-    fn commit_group(&mut self, group: Vec<Request>) -> Result<(), Failure> {
+    fn commit_group(&mut self, group: Vec<CommitRequest>) -> Result<(), Failure> {
         if let Some(refusal) = self.refusal() {
             metrics::REFUSED.add(group.len() as u64);
             for request in group {
@@ -272,7 +272,7 @@ impl Committer {
         })
     }
 
-    fn write_group(&mut self, group: &[Request]) -> Result<Vec<Outcome>, Failure> {
+    fn write_group(&mut self, group: &[CommitRequest]) -> Result<Vec<Outcome>, Failure> {
         let version_before = self.version;
         let mut outcomes = Vec::with_capacity(group.len());
         for request in group {

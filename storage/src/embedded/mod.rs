@@ -41,7 +41,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 pub use self::power::by_hand::Damage;
 pub use self::power::repair::LeftOut;
 
-use self::committer::{Answer, Committer, Request};
+use self::committer::{CommitRequest, Committer, OutcomeSender};
 use self::view::{Published, View};
 use crate::batch::Batch;
 use crate::engine::{Engine, Outcome, Snapshot};
@@ -87,7 +87,7 @@ fn wall_clock_us() -> u64 {
 /// (once no snapshot is held either).
 pub struct Embedded {
     published: Arc<Published>,
-    queue: tokio::sync::Mutex<Option<mpsc::Sender<Request>>>,
+    queue: tokio::sync::Mutex<Option<mpsc::Sender<CommitRequest>>>,
     room: Arc<Semaphore>,
     committer: Mutex<Option<JoinHandle<()>>>,
     left_out: Option<LeftOut>,
@@ -145,7 +145,7 @@ impl Embedded {
 }
 
 impl Embedded {
-    async fn enqueue(&self, batch: Batch, answer: Answer) -> Result<(), Error> {
+    async fn enqueue(&self, batch: Batch, answer: OutcomeSender) -> Result<(), Error> {
         // Held while waiting for room: who came first goes first.
         let queue = self.queue.lock().await;
         let bytes = batch.size_bytes().clamp(QUEUED_BATCH_BYTES_MIN, QUEUED_BYTES_MAX);
@@ -155,7 +155,7 @@ impl Embedded {
             return Err(self.published.failure());
         };
         // The permits bound the number of requests to the channel's capacity.
-        let sent = sender.try_send(Request { batch, answer, _room: room });
+        let sent = sender.try_send(CommitRequest { batch, answer, _room: room });
         sent.map_err(|_| self.published.failure())
     }
 }

@@ -4,15 +4,15 @@
 use bytes::Bytes;
 use weft_proto::{ClientId, RoomId, RoomKind, UserId};
 
-use super::line::{Header, Line, ResendLine, Trailer};
-use super::{Counts, VERSION, count, older};
+use super::line::{ExportLine, Header, ResendLine, Trailer};
+use super::{ExportCounts, VERSION, count, older};
 use crate::tables::Tag;
 use crate::tables::head::Head;
 use crate::tables::table::{Keyed, Row};
 
 /// What the lines so far have said.
 #[derive(Default)]
-pub struct Check {
+pub struct ExportCheck {
     stage: u8,
     header: Option<Header>,
     trailer: Option<Trailer>,
@@ -22,7 +22,7 @@ pub struct Check {
     ended: Vec<u8>,
     /// How many partitions had their line.
     partitions: u16,
-    counts: Counts,
+    counts: ExportCounts,
 }
 
 /// The room whose lines come now.
@@ -39,17 +39,20 @@ pub struct OpenRoom {
 const ROOMS: u8 = 3;
 
 /// A line's place: none comes after one of a later stage.
-fn stage(line: &Line, version: u32) -> u8 {
+fn stage(line: &ExportLine, version: u32) -> u8 {
     match line {
-        Line::Header(_) => 1,
-        Line::Room(_) | Line::Member(_) | Line::Entry(_) | Line::Resend(_) => ROOMS,
-        Line::Row(row) => match row.tag {
+        ExportLine::Header(_) => 1,
+        ExportLine::Room(_)
+        | ExportLine::Member(_)
+        | ExportLine::Entry(_)
+        | ExportLine::Resend(_) => ROOMS,
+        ExportLine::Row(row) => match row.tag {
             Tag::Applied => 5,
             Tag::Journal => 6,
             Tag::DeadLetter if version <= older::VERSION => 4,
             _ => 2,
         },
-        Line::Trailer(_) => 7,
+        ExportLine::Trailer(_) => 7,
     }
 }
 
@@ -57,9 +60,9 @@ fn must(holds: bool, what: &str) -> Result<(), String> {
     if holds { Ok(()) } else { Err(what.to_owned()) }
 }
 
-impl Check {
+impl ExportCheck {
     /// Takes the next line; else says what is wrong with it.
-    pub fn take(&mut self, line: &Line) -> Result<(), String> {
+    pub fn take(&mut self, line: &ExportLine) -> Result<(), String> {
         let version = self.header.as_ref().map_or(VERSION, |header| header.version);
         let stage = stage(line, version);
         must(stage >= self.stage, "it comes after what belongs later")?;
@@ -69,36 +72,36 @@ impl Check {
         }
         self.stage = stage;
         self.take_known(line)?;
-        if !matches!(line, Line::Trailer(_)) {
+        if !matches!(line, ExportLine::Trailer(_)) {
             count(&mut self.counts, older::counted_as(line.name(), version));
         }
         Ok(())
     }
 
-    fn take_known(&mut self, line: &Line) -> Result<(), String> {
+    fn take_known(&mut self, line: &ExportLine) -> Result<(), String> {
         match line {
-            Line::Header(header) => {
+            ExportLine::Header(header) => {
                 must(self.header.is_none(), "a second header")?;
                 must(header.partitions > 0, "a store has at least one partition")?;
                 self.header = Some(header.clone());
             }
-            Line::Row(row) => self.take_row(row)?,
-            Line::Room(line) => self.open_room(line)?,
-            Line::Member(line) => {
+            ExportLine::Row(row) => self.take_row(row)?,
+            ExportLine::Room(line) => self.open_room(line)?,
+            ExportLine::Member(line) => {
                 let (id, _) = &line.key;
                 let room = self.open(id)?;
                 must(id.kind() == RoomKind::Group, "a direct room has no members")?;
                 must(room.seq == 0, "members come before entries")?;
             }
-            Line::Entry(entry) => {
+            ExportLine::Entry(entry) => {
                 let room = self.open(&entry.room)?;
                 let is_next = entry.seq > room.seq && entry.seq <= room.head.seq;
                 must(is_next, "the entry is not one of the room's next ones")?;
                 room.seq = entry.seq;
                 room.last = Some((entry.from.clone(), entry.client_id));
             }
-            Line::Resend(line) => self.open(&line.room)?.check_resend(line)?,
-            Line::Trailer(trailer) => self.check_end(trailer)?,
+            ExportLine::Resend(line) => self.open(&line.room)?.check_resend(line)?,
+            ExportLine::Trailer(trailer) => self.check_end(trailer)?,
         }
         Ok(())
     }

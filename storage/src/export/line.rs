@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use weft_proto::{Entry, RoomId, UserId};
 
-use super::{Counts, VERSION, older};
+use super::{ExportCounts, VERSION, older};
 use crate::tables::head::Head;
 use crate::tables::hex;
 use crate::tables::member::Member;
@@ -51,7 +51,7 @@ pub struct Trailer {
     /// Nothing was committed while the export was made.
     pub whole: bool,
     /// How many lines there are of each type before this one.
-    pub counts: Counts,
+    pub counts: ExportCounts,
     /// SHA-256 of all bytes before this line.
     #[serde(with = "hex")]
     pub sha256: Vec<u8>,
@@ -66,7 +66,7 @@ pub enum Plain {
     Trailer(Trailer),
 }
 
-pub enum Line {
+pub enum ExportLine {
     Header(Header),
     Row(Row),
     /// Opens a room: its members, and its entries from seq 1, follow.
@@ -90,7 +90,7 @@ impl Plain {
     }
 }
 
-impl Line {
+impl ExportLine {
     /// The word of its type.
     pub fn name(&self) -> &'static str {
         match self {

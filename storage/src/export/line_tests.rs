@@ -21,14 +21,14 @@ fn team() -> RoomId {
     RoomId::new("team").expect("id")
 }
 
-fn read(text: &str) -> Line {
-    Line::parse(text, VERSION).unwrap_or_else(|error| panic!("{text}: {error}"))
+fn read(text: &str) -> ExportLine {
+    ExportLine::parse(text, VERSION).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 /// The bytes of a line are fixed, and what is stored for it is what is read from it.
 fn row<T: Table>(key: T::Key, row: T::Row, text: &str) {
     assert_eq!(String::from_utf8(line(T::NAME, &key, &row)).expect("text"), text);
-    let Line::Row(read) = read(text) else { panic!("{text}") };
+    let ExportLine::Row(read) = read(text) else { panic!("{text}") };
     assert_eq!((read.tag, read.pairs), (T::TAG, T::pairs(&key, &row)), "{text}");
     assert_eq!(read.key, T::key(&key), "{text}");
     is_refused_with_more_or_less(text);
@@ -39,13 +39,13 @@ fn is_refused_with_more_or_less(text: &str) {
         text.replacen("{\"type\"", "{\"mood\":\"sad\",\"type\"", 1),
         text.replacen("\"row\":{", "\"row\":{\"mood\":\"sad\",", 1),
     ] {
-        assert!(more == text || Line::parse(&more, VERSION).is_err(), "{more}");
+        assert!(more == text || ExportLine::parse(&more, VERSION).is_err(), "{more}");
     }
     let value: serde_json::Value = serde_json::from_str(text).expect("json");
     for name in value.as_object().expect("object").keys().filter(|name| *name != "client_id") {
         let mut less = value.clone();
         less.as_object_mut().expect("object").remove(name);
-        assert!(Line::parse(&less.to_string(), VERSION).is_err(), "{less}");
+        assert!(ExportLine::parse(&less.to_string(), VERSION).is_err(), "{less}");
     }
 }
 
@@ -126,7 +126,7 @@ fn lines_of_rooms() {
     };
     let text = r#"{"type":"room","key":"team","row":{"seq":2,"ordinal":1,"time_ms":7,"title":"T","history":"joined","member_count":1,"owner_count":1,"large":true,"first_seq":3}}"#;
     assert_eq!(line("room", &team(), &head), text.as_bytes());
-    let Line::Room(room) = read(text) else { panic!("{text}") };
+    let ExportLine::Room(room) = read(text) else { panic!("{text}") };
     assert_eq!((room.key, room.row), (team(), head));
     is_refused_with_more_or_less(text);
 
@@ -143,7 +143,7 @@ fn lines_of_rooms() {
         ),
     ] {
         assert_eq!(String::from_utf8(line("member", &key, &member)).expect("text"), text);
-        let Line::Member(line) = read(text) else { panic!("{text}") };
+        let ExportLine::Member(line) = read(text) else { panic!("{text}") };
         assert_eq!((line.key, line.row), (key.clone(), member));
         is_refused_with_more_or_less(text);
     }
@@ -159,7 +159,7 @@ fn lines_of_rooms() {
     };
     let text = r#"{"type":"entry","room":"team","seq":2,"ordinal":1,"from":"alice","client_id":"01ARZ3NDEKTSV4RRFFQ69G5FAV","time":7,"kind":"message","text":"hi"}"#;
     assert_eq!(entry.to_frame(), text.as_bytes());
-    let Line::Entry(line) = read(text) else { panic!("{text}") };
+    let ExportLine::Entry(line) = read(text) else { panic!("{text}") };
     assert_eq!(*line, entry);
     is_refused_with_more_or_less(text);
 }
@@ -202,17 +202,17 @@ fn lines_of_their_own_form() {
         for name in value.as_object().expect("object").keys() {
             let mut less = value.clone();
             less.as_object_mut().expect("object").remove(name);
-            assert!(Line::parse(&less.to_string(), VERSION).is_err(), "{less}");
+            assert!(ExportLine::parse(&less.to_string(), VERSION).is_err(), "{less}");
         }
         let more = text.replacen("{\"type\"", "{\"mood\":\"sad\",\"type\"", 1);
-        assert!(Line::parse(&more, VERSION).is_err(), "{more}");
+        assert!(ExportLine::parse(&more, VERSION).is_err(), "{more}");
     }
 }
 
 #[test]
 fn a_name_with_a_zero_byte_is_refused() {
     let text = r#"{"type":"signing_key","key":"k\u0000","row":{"secret":"00ff","created_ms":7}}"#;
-    assert!(Line::parse(text, VERSION).is_err());
+    assert!(ExportLine::parse(text, VERSION).is_err());
 }
 
 #[test]

@@ -24,7 +24,7 @@ mod writer;
 
 pub use error::Error;
 pub use from_store::{Exported, export};
-pub use into_store::{Verified, import, verify};
+pub use into_store::{VerifiedExport, import, verify};
 
 use std::collections::BTreeMap;
 
@@ -35,12 +35,12 @@ const FORMAT: &str = "weft-export";
 const VERSION: u32 = 4;
 
 /// How many lines there are of each type.
-pub type Counts = BTreeMap<String, u64>;
+pub type ExportCounts = BTreeMap<String, u64>;
 
 /// Hears the number of lines done, after each.
-pub type Progress<'a> = &'a mut dyn FnMut(u64);
+pub type ExportProgress<'a> = &'a mut dyn FnMut(u64);
 
-fn count(counts: &mut Counts, name: &str) {
+fn count(counts: &mut ExportCounts, name: &str) {
     match counts.get_mut(name) {
         Some(lines) => *lines += 1,
         None => {

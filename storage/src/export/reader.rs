@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use zstd::stream::read::Decoder;
 
 use super::error::Error;
-use super::line::Line;
+use super::line::ExportLine;
 use super::{FORMAT, VERSION};
 
 /// Longest line that is read, in bytes. The longest that is written holds a command of 2 MB, six
@@ -43,7 +43,7 @@ impl<R: Read> Reader<R> {
 
     /// The next line; `None` after the trailer, when that has told that the lines before it are
     /// what was written.
-    pub fn next(&mut self) -> Result<Option<Line>, Error> {
+    pub fn next(&mut self) -> Result<Option<ExportLine>, Error> {
         self.text.clear();
         let mut limited = (&mut self.input).take(LINE_BYTES_MAX as u64);
         let bytes = limited.read_until(b'\n', &mut self.text).map_err(Error::damaged)?;
@@ -59,8 +59,8 @@ impl<R: Read> Reader<R> {
         if self.lines == 1 {
             self.version = version(text)?;
         }
-        let line = Line::parse(text, self.version).map_err(|error| self.damaged(error))?;
-        if let Line::Trailer(trailer) = &line {
+        let line = ExportLine::parse(text, self.version).map_err(|error| self.damaged(error))?;
+        if let ExportLine::Trailer(trailer) = &line {
             self.has_ended = true;
             let sha256 = self.sha256.finalize_reset();
             if trailer.sha256.as_slice() != sha256.as_slice() {

@@ -7,26 +7,26 @@ use zstd::stream::write::Encoder;
 
 use super::error::Error;
 use super::line::{Plain, Trailer};
-use super::{Counts, Progress, count};
+use super::{ExportCounts, ExportProgress, count};
 
 /// zstd's own default: about as fast as a store can be read.
 const LEVEL: i32 = 3;
 
-pub struct Writer<'a, W: Write> {
+pub struct ExportWriter<'a, W: Write> {
     out: Encoder<'static, W>,
     sha256: Sha256,
-    counts: Counts,
+    counts: ExportCounts,
     lines: u64,
     bytes: u64,
-    progress: Progress<'a>,
+    progress: ExportProgress<'a>,
 }
 
-impl<'a, W: Write> Writer<'a, W> {
-    pub fn new(sink: W, progress: Progress<'a>) -> Result<Self, Error> {
+impl<'a, W: Write> ExportWriter<'a, W> {
+    pub fn new(sink: W, progress: ExportProgress<'a>) -> Result<Self, Error> {
         let mut out = Encoder::new(sink, LEVEL).map_err(failed)?;
         // It covers the last line too.
         out.include_checksum(true).map_err(failed)?;
-        let (sha256, counts) = (Sha256::new(), Counts::new());
+        let (sha256, counts) = (Sha256::new(), ExportCounts::new());
         Ok(Self { out, sha256, counts, lines: 0, bytes: 0, progress })
     }
 
@@ -42,7 +42,7 @@ impl<'a, W: Write> Writer<'a, W> {
     }
 
     /// Writes the last line. The counts, and the bytes before compression.
-    pub fn finish(mut self, whole: bool) -> Result<(Counts, u64), Error> {
+    pub fn finish(mut self, whole: bool) -> Result<(ExportCounts, u64), Error> {
         let sha256 = self.sha256.finalize().to_vec();
         let trailer = Trailer { whole, counts: self.counts, sha256 };
         let mut text = Plain::Trailer(trailer.clone()).text();

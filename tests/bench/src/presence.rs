@@ -31,9 +31,9 @@ use crate::system::{Place, connect, end, ready};
 
 /// Changes are made in groups, so often per second.
 const GROUPS_PER_S: u32 = 50;
-/// What is underway at the end may take so long to arrive.
+/// What is underway at the end may take this long to arrive.
 const DRAIN: Duration = Duration::from_secs(10);
-/// All users are known after so long, or something is broken.
+/// All users are known after this long, or something is broken.
 const ENTER_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// One measurement.

@@ -9,7 +9,7 @@ use crate::report::Latencies;
 
 /// What is sent before counts for the checks, but not for the numbers: queues and caches fill.
 const WARM_UP: Duration = Duration::from_secs(2);
-/// What is underway at the end may take so long to arrive.
+/// What is underway at the end may take this long to arrive.
 const DRAIN: Duration = Duration::from_secs(15);
 
 #[derive(Clone, Copy, Debug)]

@@ -10,6 +10,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::ulid;
+
 const LIMIT: Duration = Duration::from_secs(10);
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -157,6 +159,15 @@ impl Nats {
         Ok(held
             .filter_map(|said| if let Said::Message(m) = said { Some(m) } else { None })
             .collect())
+    }
+
+    /// Asks JetStream as `admin`; what it answers where that is no error.
+    pub async fn jetstream(&mut self, verb: &str, body: &Value) -> Result<Value> {
+        let (subject, body) = (format!("$JS.API.{verb}"), body.to_string());
+        let inbox = format!("_INBOX_admin.{}", ulid::fresh());
+        let answer = self.request(&subject, &inbox, body.as_bytes()).await?.json();
+        ensure!(answer.get("error").is_none(), "{verb}: {answer}");
+        Ok(answer)
     }
 
     /// Asks on a subject and waits for the answer, which comes to `inbox`.

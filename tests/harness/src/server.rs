@@ -2,7 +2,7 @@
 //! each with one of its own. A user's password is `<user>-password`.
 
 use rustix::process::Signal;
-use weft_nats::config::{Bot, Passwords, Secret, ServerConfig};
+use weft_nats::config::{Bot, NatsPasswords, Secret, ServerConfig};
 use weft_nats::{AssetOptions, Bus, BusOptions, NatsServer, ServerOptions, assets};
 use weft_proto::{NodeId, Partition, RoomId, UserId};
 
@@ -37,7 +37,7 @@ pub fn server_config(partitions: Partition) -> ServerConfig {
     let bot = |name: &str, rooms| Bot { name: user(name), password: secret(name), rooms };
     ServerConfig {
         partitions,
-        passwords: Passwords {
+        passwords: NatsPasswords {
             edge: secret("edge"),
             core: secret("core"),
             presence: secret("presence"),

@@ -50,7 +50,7 @@ const WARM_UP: Duration = Duration::from_secs(6);
 const TIMES_MAX: u32 = 3;
 /// ... but what is below that is no harm: nobody notices it.
 const FLOOR: Duration = Duration::from_millis(300);
-/// Whoever waits so long for one ack is shut out: meanwhile they send nothing that a p99 could tell of.
+/// Whoever waits this long for one ack is shut out: meanwhile they send nothing that a p99 could tell of.
 const SHUT_OUT: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Default, Debug)]

@@ -13,7 +13,7 @@ use weft_harness::check::Violation;
 const STORY_LINES: usize = 40;
 /// Most violations that are told.
 const STORIES: usize = 6;
-/// Faults so long before and after a story belong to it.
+/// Faults this long before and after a story belong to it.
 const AROUND: Duration = Duration::from_secs(10);
 
 /// Says which promise, where, and all that concerns it.

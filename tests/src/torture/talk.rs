@@ -20,7 +20,7 @@ use weft_harness::ulid;
 
 /// Texts of one device to one room without an answer.
 const IN_FLIGHT: usize = 3;
-/// After so long without an answer the bot sends again.
+/// After this long without an answer the bot sends again.
 const BOT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// True when all are to stop.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use weft_proto::StoreId;
-use weft_storage::export::{self, Verified};
+use weft_storage::export::{self, VerifiedExport};
 
 use super::StoreOptions;
 use super::progress::{Bar, describe};
@@ -43,14 +43,14 @@ pub async fn run(options: ImportOptions) -> Result<(), Error> {
     Ok(())
 }
 
-fn verify(file: &File) -> Result<Verified, Error> {
+fn verify(file: &File) -> Result<VerifiedExport, Error> {
     let bar = Bar::without_end("checking the file");
     let verified = export::verify(file, &mut |n| bar.at(n));
     bar.end();
     Ok(verified?)
 }
 
-fn said(place: &str, verified: &Verified, id: StoreId) -> String {
+fn said(place: &str, verified: &VerifiedExport, id: StoreId) -> String {
     let mut text = format!(
         "imported into {place}: {}\nIts id is {:016x}: every device loads its rooms anew. Start \
          core on it with {} partitions.",

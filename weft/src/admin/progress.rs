@@ -1,7 +1,7 @@
 //! How far something is, for people: on a terminal alone.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use weft_storage::export::Counts;
+use weft_storage::export::ExportCounts;
 
 /// How often it is drawn in a second.
 const DRAWS_PER_S: u8 = 10;
@@ -43,7 +43,7 @@ impl Bar {
 }
 
 /// What an export holds, in words.
-pub fn describe(counts: &Counts) -> String {
+pub fn describe(counts: &ExportCounts) -> String {
     let of = |name: &str| counts.get(name).copied().unwrap_or(0);
     let letters = match of("dead_letter") {
         0 => String::new(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
-use weft_nats::config::{Bot, Passwords, Secret, ServerConfig};
+use weft_nats::config::{Bot, NatsPasswords, Secret, ServerConfig};
 use weft_nats::{NatsServer, ServerOptions, find_or_install};
 use weft_proto::UserId;
 
@@ -17,7 +17,7 @@ use crate::error::Error;
 const RESTART_DELAY_MIN: Duration = Duration::from_millis(100);
 /// A start costs little, and meanwhile nobody is served: after 20 s edges are not ready.
 const RESTART_DELAY_MAX: Duration = Duration::from_secs(2);
-/// A server that lived so long has started well.
+/// A server that lived this long has started well.
 const STABLE_AFTER: Duration = Duration::from_secs(30);
 /// nats-server's own orderly end takes up to 3 s; what it has acknowledged is in its files.
 const STOP_PATIENCE: Duration = Duration::from_millis(1_200);
@@ -83,7 +83,7 @@ pub fn server_config(
     };
     Ok(ServerConfig {
         partitions,
-        passwords: Passwords {
+        passwords: NatsPasswords {
             edge: secret("edge")?,
             core: secret("core")?,
             presence: secret("presence")?,

@@ -32,8 +32,8 @@ pub struct PresenceOptions {
 /// How patient presence is.
 #[derive(Args, Clone, Debug)]
 pub struct PresenceLimits {
-    /// Who loses the connection is still shown as before for so long, in seconds: whoever reconnects
-    /// meanwhile was never away. All presence processes must say the same.
+    /// How long users who lost the connection are still shown as before, in seconds: who reconnects in
+    /// that time was never away. All presence processes must say the same.
     #[arg(long, env = "WEFT_GRACE_S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=100))]
     pub grace_s: u64,
 }

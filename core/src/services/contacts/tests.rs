@@ -66,7 +66,7 @@ async fn what_is_left_out_is_said() {
         let (some, more) = contacts(&world, "alice").await;
         assert_eq!((some.iter().map(String::as_str).collect(), more), (expected, true));
     }
-    world.context.limits = Limits::default();
+    world.context.limits = ServiceLimits::default();
     // The direct rooms alone use it up.
     world.context.limits.lookups_max = SCAN_LOOKUPS;
     let (some, more) = contacts(&world, "alice").await;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use weft_proto::token::TOKEN_AUDIENCE;
 use weft_proto::{Position, RoomId, UserId};
 
-use super::super::Tokens;
+use super::super::TokenIssuer;
 use super::super::failure::Failure;
 use super::bad_page;
 
@@ -53,7 +53,7 @@ impl Todo {
     }
 
     /// The opaque bytes that the edge sends back for the next page.
-    pub(super) fn seal(&self, tokens: &Tokens, user: &UserId) -> Result<Vec<u8>, Failure> {
+    pub(super) fn seal(&self, tokens: &TokenIssuer, user: &UserId) -> Result<Vec<u8>, Failure> {
         let spans = self.spans.iter().map(|span| (span.room.clone(), span.from, span.through));
         let claims = Claims {
             aud: PAGE_AUDIENCE.into(),
@@ -67,7 +67,7 @@ impl Todo {
     }
 
     /// Reads what [`seal`](Self::seal) made for this user.
-    pub(super) fn open(tokens: &Tokens, user: &UserId, page: &[u8]) -> Result<Self, Failure> {
+    pub(super) fn open(tokens: &TokenIssuer, user: &UserId, page: &[u8]) -> Result<Self, Failure> {
         let text = std::str::from_utf8(page).map_err(|_| bad_page())?;
         let claims: Claims = tokens.open_signed(text, PAGE_AUDIENCE).ok_or_else(bad_page)?;
         if claims.sub != user.as_str() {

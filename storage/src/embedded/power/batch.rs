@@ -21,7 +21,7 @@ const CLEAR: u8 = 4;
 pub const MAGIC: [u8; 4] = *b"FJL\x03";
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Batch {
+pub struct JournalBatch {
     /// Its bytes in the journal.
     pub len: usize,
     /// The library's number: grows along the journal.
@@ -40,13 +40,13 @@ pub enum Broken {
 }
 
 /// Reads the batch that begins with the first byte.
-pub fn read(bytes: &[u8]) -> Result<Batch, Broken> {
+pub fn read(bytes: &[u8]) -> Result<JournalBatch, Broken> {
     read_items(bytes, |_, _| {})
 }
 
 /// As [`read`], and shows each item's key, and whether it is set or removed. The items count only
 /// where the batch is whole.
-pub fn read_items(bytes: &[u8], mut item: impl FnMut(&[u8], bool)) -> Result<Batch, Broken> {
+pub fn read_items(bytes: &[u8], mut item: impl FnMut(&[u8], bool)) -> Result<JournalBatch, Broken> {
     let mut reader = Reader { bytes, at: 0 };
     reader.tag(START)?;
     let items = reader.u32()?;
@@ -86,7 +86,7 @@ pub fn read_items(bytes: &[u8], mut item: impl FnMut(&[u8], bool)) -> Result<Bat
     if checksum != xxh3_64(content) {
         return Err(Broken::Checksum);
     }
-    Ok(Batch { len: reader.at, seqno, state })
+    Ok(JournalBatch { len: reader.at, seqno, state })
 }
 
 struct Reader<'a> {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::damage::{self, Cut, Verdict};
+use super::damage::{self, Cut, JournalVerdict};
 use super::{lost, repair};
 use crate::embedded::files;
 use crate::error::Error;
@@ -29,9 +29,11 @@ impl Damage {
         }
         let lock = files::lock(store)?;
         let (cut, is_synced) = match damage::look(store)? {
-            Verdict::Whole | Verdict::Unmade | Verdict::Flushed { .. } => return Ok(None),
-            Verdict::Torn(cut) | Verdict::Newest(cut) => (cut, false),
-            Verdict::Synced(cut) => (cut, true),
+            JournalVerdict::Whole | JournalVerdict::Unmade | JournalVerdict::Flushed { .. } => {
+                return Ok(None);
+            }
+            JournalVerdict::Torn(cut) | JournalVerdict::Newest(cut) => (cut, false),
+            JournalVerdict::Synced(cut) => (cut, true),
         };
         Ok(Some(Self { store: store.to_owned(), cut, is_synced, _lock: lock }))
     }

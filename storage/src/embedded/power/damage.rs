@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::journal::{self, Journals, Place};
+use super::journal::{self, JournalPlace, Journals};
 use super::life::Life;
 use super::tables::{self, Tables};
 use crate::embedded::files::{self, DATABASE_FOLDER};
@@ -29,7 +29,7 @@ pub struct Cut {
 
 /// What to do before the library opens the folder.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Verdict {
+pub enum JournalVerdict {
     /// Nothing.
     Whole,
     /// The store was being made when it stopped: nothing was ever committed. Make it anew.
@@ -52,20 +52,20 @@ pub enum Verdict {
     Synced(Cut),
 }
 
-pub fn look(store: &Path) -> Result<Verdict, Error> {
+pub fn look(store: &Path) -> Result<JournalVerdict, Error> {
     let failed = |error| Error::Open(format!("{}: {}", store.display(), files::reason(&error)));
     let folder = store.join(DATABASE_FOLDER);
     if !folder.exists() {
-        return Ok(Verdict::Whole);
+        return Ok(JournalVerdict::Whole);
     }
     let life = Life::read(store).map_err(failed)?;
     let journals = journal::read(&folder).map_err(failed)?;
     let has_any = || Ok(journals.has_data || tables::exist(&folder)?);
     if life.is_none() && (!files::is_store(store) || !has_any().map_err(failed)?) {
-        return Ok(Verdict::Unmade);
+        return Ok(JournalVerdict::Unmade);
     }
     if journals.broken.is_none() {
-        return Ok(Verdict::Whole);
+        return Ok(JournalVerdict::Whole);
     }
     let tables = tables::read(&folder).map_err(|error| {
         Error::Open(format!("{}: its tables are damaged ({error:?})", store.display()))
@@ -73,15 +73,15 @@ pub fn look(store: &Path) -> Result<Verdict, Error> {
     Ok(judge(journals, tables, life.as_ref()))
 }
 
-fn judge(journals: Journals, tables: Tables, life: Option<&Life>) -> Verdict {
+fn judge(journals: Journals, tables: Tables, life: Option<&Life>) -> JournalVerdict {
     let Journals { files, version, broken: Some(broken), .. } = journals else {
-        return Verdict::Whole;
+        return JournalVerdict::Whole;
     };
-    if let Some((Place { file, offset }, first)) = broken.after.first()
+    if let Some((JournalPlace { file, offset }, first)) = broken.after.first()
         && tables.seqno.is_some_and(|seqno| first.seqno <= seqno)
     {
         let (older, journal) = (files[..*file].to_vec(), files[*file].clone());
-        return Verdict::Flushed { older, journal, offset: *offset };
+        return JournalVerdict::Flushed { older, journal, offset: *offset };
     }
     let version = version.max(tables.version).unwrap_or(0);
     let synced = broken.after.iter().filter_map(|(_, batch)| batch.state);
@@ -97,17 +97,17 @@ fn judge(journals: Journals, tables: Tables, life: Option<&Life>) -> Verdict {
         synced,
     };
     match life {
-        _ if synced.is_some() => Verdict::Synced(cut),
-        Some(life) if broken.is_torn && life.is_of_this_boot() => Verdict::Torn(cut),
+        _ if synced.is_some() => JournalVerdict::Synced(cut),
+        Some(life) if broken.is_torn && life.is_of_this_boot() => JournalVerdict::Torn(cut),
         // Older Wefts took a torn end for what it is in nearly every case.
-        None if broken.is_torn => Verdict::Torn(cut),
-        _ => Verdict::Newest(cut),
+        None if broken.is_torn => JournalVerdict::Torn(cut),
+        _ => JournalVerdict::Newest(cut),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::batch::Batch;
+    use super::super::batch::JournalBatch;
     use super::super::journal::Break;
     use super::*;
     use crate::embedded::keys::State;
@@ -115,11 +115,11 @@ mod tests {
     fn found(versions: &[(u64, u64)], is_torn: bool) -> Journals {
         let whole = |(number, (version, synced)): (usize, &(u64, u64))| {
             let state = Some(State { version: *version, synced: *synced, mark: 5 });
-            let at = Place { file: 1, offset: 100 + number };
-            (at, Batch { len: 1, seqno: *version, state })
+            let at = JournalPlace { file: 1, offset: 100 + number };
+            (at, JournalBatch { len: 1, seqno: *version, state })
         };
         let after = versions.iter().enumerate().map(whole).collect();
-        let at = Place { file: 0, offset: 50 };
+        let at = JournalPlace { file: 0, offset: 50 };
         Journals {
             files: vec!["1.jnl".into(), "2.jnl".into()],
             version: Some(10),
@@ -133,7 +133,7 @@ mod tests {
         is_torn: bool,
         tables: u64,
         boot: Option<String>,
-    ) -> Verdict {
+    ) -> JournalVerdict {
         let tables = Tables { version: Some(tables), seqno: Some(tables) };
         judge(found(versions, is_torn), tables, Some(&Life { mark: 5, boot }))
     }
@@ -141,8 +141,8 @@ mod tests {
     #[test]
     fn only_what_a_later_group_calls_synced_is_refused() {
         let here = super::super::life::boot();
-        let newest = |verdict: &Verdict| matches!(verdict, Verdict::Newest(_));
-        let synced = |verdict: &Verdict| matches!(verdict, Verdict::Synced(_));
+        let newest = |verdict: &JournalVerdict| matches!(verdict, JournalVerdict::Newest(_));
+        let synced = |verdict: &JournalVerdict| matches!(verdict, JournalVerdict::Synced(_));
         assert!(newest(&judged(&[], false, 3, here.clone())));
         assert!(newest(&judged(&[(12, 10), (13, 10)], false, 3, here.clone())), "of one group");
         assert!(synced(&judged(&[(12, 11)], false, 3, here.clone())), "11 was synced");
@@ -156,12 +156,15 @@ mod tests {
             Some(&Life { mark: 6, boot: here.clone() }),
         );
         assert!(newest(&forged));
-        assert!(matches!(judged(&[], true, 3, here.clone()), Verdict::Torn(_)) == here.is_some());
+        assert!(
+            matches!(judged(&[], true, 3, here.clone()), JournalVerdict::Torn(_)) == here.is_some()
+        );
         assert!(
             newest(&judged(&[], true, 3, Some("before".into()))),
             "the machine was started anew"
         );
-        let Verdict::Flushed { older, offset: 100, .. } = judged(&[(12, 11)], false, 12, here)
+        let JournalVerdict::Flushed { older, offset: 100, .. } =
+            judged(&[(12, 11)], false, 12, here)
         else {
             panic!("it is in the tables");
         };

@@ -4,14 +4,14 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::batch::{self, Batch, Broken, MAGIC};
+use super::batch::{self, Broken, JournalBatch, MAGIC};
 
 /// The library counts up from 0: a number beyond this is damage.
 const SEQNO_MAX: u64 = 1 << 62;
 const BLOCK: usize = 64 * 1024;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Place {
+pub struct JournalPlace {
     /// Index of the file, oldest first.
     pub file: usize,
     /// Bytes from its start.
@@ -22,11 +22,11 @@ pub struct Place {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Break {
     /// Behind the last whole batch of the row.
-    pub at: Place,
+    pub at: JournalPlace,
     /// What follows is the beginning of a batch and nothing else: somebody stopped writing.
     pub is_torn: bool,
     /// The whole batches that follow.
-    pub after: Vec<(Place, Batch)>,
+    pub after: Vec<(JournalPlace, JournalBatch)>,
     /// Bytes from there on, up to the last one that is not zero.
     pub bytes: u64,
 }
@@ -63,7 +63,7 @@ impl Journals {
                 let grows = seqno.is_none_or(|before| before < batch.seqno);
                 if grows && batch.seqno < SEQNO_MAX { Ok(batch) } else { Err(Broken::Checksum) }
             });
-            let at = Place { file, offset };
+            let at = JournalPlace { file, offset };
             match (found, &mut self.broken) {
                 (Ok(batch), None) => {
                     *seqno = Some(batch.seqno);

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::damage::{self, Cut, Verdict};
+use super::damage::{self, Cut, JournalVerdict};
 use super::journal;
 use super::life::{self, Life};
 use crate::batch::Batch;
@@ -46,18 +46,18 @@ pub fn mend(store: &Path) -> Result<Mended, Error> {
     let failed = |error| Error::Open(format!("{}: {}", store.display(), files::reason(&error)));
     loop {
         match damage::look(store)? {
-            Verdict::Whole => break,
-            Verdict::Unmade => {
+            JournalVerdict::Whole => break,
+            JournalVerdict::Unmade => {
                 fs::remove_dir_all(store.join(DATABASE_FOLDER)).map_err(failed)?;
                 break;
             }
-            Verdict::Torn(cut) => {
+            JournalVerdict::Torn(cut) => {
                 let (bytes, journal) = (cut.bytes, cut.journal.display());
                 tracing::warn!(%journal, bytes, "half a commit, which was being written, is left out");
                 shorten(store, &cut).map_err(failed)?;
             }
-            Verdict::Newest(cut) => leave_out(store, &cut).map_err(failed)?,
-            Verdict::Flushed { older, journal, offset } => {
+            JournalVerdict::Newest(cut) => leave_out(store, &cut).map_err(failed)?,
+            JournalVerdict::Flushed { older, journal, offset } => {
                 tracing::error!(
                     journal = %journal.display(), offset,
                     "the journal was damaged in what is in the tables too: nothing is lost, but \
@@ -65,7 +65,7 @@ pub fn mend(store: &Path) -> Result<Mended, Error> {
                 );
                 behead(&older, &journal, offset).map_err(failed)?;
             }
-            Verdict::Synced(cut) => return Err(Error::Open(refusal(store, &cut))),
+            JournalVerdict::Synced(cut) => return Err(Error::Open(refusal(store, &cut))),
         }
     }
     let life = Life::read(store).map_err(failed)?;

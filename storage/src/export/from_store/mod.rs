@@ -21,8 +21,8 @@ use weft_proto::Partition;
 use super::error::Error;
 use super::line::{Header, Plain};
 use super::snapshots::Snapshots;
-use super::writer::Writer;
-use super::{Counts, FORMAT, Progress, VERSION};
+use super::writer::ExportWriter;
+use super::{ExportCounts, ExportProgress, FORMAT, VERSION};
 use crate::engine::{Snapshot, Store};
 use crate::tables::applied::{self, Applied};
 use crate::tables::layout::{self, FEATURE_LEVEL, Layout};
@@ -31,7 +31,7 @@ use crate::tables::{Carried, Tag, import, unknown};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Exported {
-    pub counts: Counts,
+    pub counts: ExportCounts,
     /// Nothing was committed meanwhile: what the ingest logs still hold will be applied once.
     pub whole: bool,
     /// Before compression.
@@ -47,11 +47,11 @@ pub async fn export<W: Write>(
     store: &Store,
     sink: W,
     now_ms: u64,
-    progress: Progress<'_>,
+    progress: ExportProgress<'_>,
 ) -> Result<Exported, Error> {
     let mut snapshots = Snapshots::new(store);
     let begin = begin(&mut snapshots).await?;
-    let mut out = Writer::new(sink, progress)?;
+    let mut out = ExportWriter::new(sink, progress)?;
     let header = Plain::Header(Header {
         format: FORMAT.to_owned(),
         version: VERSION,
@@ -75,7 +75,7 @@ pub async fn export<W: Write>(
 /// Writes a line for each row of a table, by its keys.
 async fn rows<W: Write>(
     snapshots: &mut Snapshots,
-    out: &mut Writer<'_, W>,
+    out: &mut ExportWriter<'_, W>,
     table: &dyn AnyTable,
 ) -> Result<(), Error> {
     let mut after = None;

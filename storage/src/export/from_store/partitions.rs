@@ -6,7 +6,7 @@ use weft_proto::Partition;
 
 use super::super::error::Error;
 use super::super::snapshots::Snapshots;
-use super::super::writer::Writer;
+use super::super::writer::ExportWriter;
 use super::{Begin, partitions_of};
 use crate::engine::Snapshot;
 use crate::tables::applied::Applied;
@@ -16,7 +16,7 @@ use crate::tables::table::{Table, line};
 /// Writes them; true where nothing was committed since the export began.
 pub async fn write<W: Write>(
     snapshots: &mut Snapshots,
-    out: &mut Writer<'_, W>,
+    out: &mut ExportWriter<'_, W>,
     begin: &Begin,
 ) -> Result<bool, Error> {
     // After everything else that was read.
@@ -53,7 +53,7 @@ fn without_owner(row: Applied) -> Applied {
 /// The commits whose events may not be published.
 async fn unpublished<W: Write>(
     snapshots: &mut Snapshots,
-    out: &mut Writer<'_, W>,
+    out: &mut ExportWriter<'_, W>,
     partition: Partition,
     row: &Applied,
 ) -> Result<(), Error> {

@@ -7,7 +7,7 @@ use weft_proto::{ClientId, Entry, RoomId, RoomKind, UserId, partition_of};
 use super::super::error::Error;
 use super::super::line::{Plain, ResendLine};
 use super::super::snapshots::Snapshots;
-use super::super::writer::Writer;
+use super::super::writer::ExportWriter;
 use super::Begin;
 use crate::engine::Snapshot;
 use crate::tables::head::{self, Head};
@@ -25,7 +25,7 @@ type Kept = (Logged, Option<(ClientId, Resend)>);
 
 pub async fn write<W: Write>(
     snapshots: &mut Snapshots,
-    out: &mut Writer<'_, W>,
+    out: &mut ExportWriter<'_, W>,
     begin: &Begin,
 ) -> Result<(), Error> {
     let mut after = None;
@@ -44,7 +44,7 @@ pub async fn write<W: Write>(
 
 async fn room_lines<W: Write>(
     snapshots: &mut Snapshots,
-    out: &mut Writer<'_, W>,
+    out: &mut ExportWriter<'_, W>,
     begin: &Begin,
     room: RoomId,
     head: Head,

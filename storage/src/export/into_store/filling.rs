@@ -5,9 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::sleep;
 
-use super::super::check::Check;
+use super::super::check::ExportCheck;
 use super::super::error::Error;
-use super::super::line::Line;
+use super::super::line::ExportLine;
 use super::super::snapshots::Snapshots;
 use super::rows;
 use crate::batch::Batch;
@@ -70,7 +70,12 @@ impl Filling {
     }
 
     /// Adds the rows of line number `number`, which `check` has taken.
-    pub async fn add(&mut self, line: &Line, check: &Check, number: u64) -> Result<(), Error> {
+    pub async fn add(
+        &mut self,
+        line: &ExportLine,
+        check: &ExportCheck,
+        number: u64,
+    ) -> Result<(), Error> {
         let partitions = check.header().map_or(1, |header| header.partitions);
         rows::add(&mut self.batch, &mut self.order, line, check.room(), partitions)?;
         self.lines = number;

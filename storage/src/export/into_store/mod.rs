@@ -19,8 +19,8 @@ use std::io::Read;
 use weft_proto::StoreId;
 
 use self::filling::Filling;
-use super::Progress;
-use super::check::Check;
+use super::ExportProgress;
+use super::check::ExportCheck;
 use super::error::Error;
 use super::line::{Header, Trailer};
 use super::reader::Reader;
@@ -29,20 +29,20 @@ use crate::tables::layout::Layout;
 
 /// An export that was read through, and is as it was written.
 #[derive(Clone, Debug)]
-pub struct Verified {
+pub struct VerifiedExport {
     header: Header,
     trailer: Trailer,
     lines: u64,
 }
 
-impl Verified {
+impl VerifiedExport {
     #[must_use]
     pub fn lines(&self) -> u64 {
         self.lines
     }
 
     #[must_use]
-    pub fn counts(&self) -> &super::Counts {
+    pub fn counts(&self) -> &super::ExportCounts {
         &self.trailer.counts
     }
 
@@ -62,9 +62,9 @@ impl Verified {
 ///
 /// # Errors
 /// [`Error::Damaged`] and [`Error::NewerFormat`].
-pub fn verify(file: impl Read, progress: Progress<'_>) -> Result<Verified, Error> {
+pub fn verify(file: impl Read, progress: ExportProgress<'_>) -> Result<VerifiedExport, Error> {
     let mut reader = Reader::new(file)?;
-    let mut check = Check::default();
+    let mut check = ExportCheck::default();
     let mut lines = 0;
     while let Some(line) = reader.next()? {
         lines += 1;
@@ -73,7 +73,7 @@ pub fn verify(file: impl Read, progress: Progress<'_>) -> Result<Verified, Error
     }
     match (check.header(), check.trailer()) {
         (Some(header), Some(trailer)) => {
-            Ok(Verified { header: header.clone(), trailer: trailer.clone(), lines })
+            Ok(VerifiedExport { header: header.clone(), trailer: trailer.clone(), lines })
         }
         _ => Err(Error::damaged("it has no end")),
     }
@@ -87,14 +87,14 @@ pub fn verify(file: impl Read, progress: Progress<'_>) -> Result<Verified, Error
 pub async fn import(
     store: &Store,
     file: impl Read,
-    verified: &Verified,
+    verified: &VerifiedExport,
     store_id: StoreId,
-    progress: Progress<'_>,
+    progress: ExportProgress<'_>,
 ) -> Result<(), Error> {
     let layout = Layout::new(verified.header.partitions.into(), store_id.0);
     let mut filling = Filling::begin(store, &verified.trailer.sha256).await?;
     let mut reader = Reader::new(file)?;
-    let mut check = Check::default();
+    let mut check = ExportCheck::default();
     let mut lines = 0;
     while let Some(line) = reader.next()? {
         lines += 1;

@@ -5,7 +5,7 @@ use weft_proto::{ClientId, Partition, RoomId, UserId, partition_of};
 
 use super::super::check::OpenRoom;
 use super::super::error::Error;
-use super::super::line::{Line, ResendLine};
+use super::super::line::{ExportLine, ResendLine};
 use crate::batch::Batch;
 use crate::tables::member::{self, Member};
 use crate::tables::resend::{self, Resend};
@@ -17,20 +17,20 @@ use crate::tables::{head, log, user_room};
 pub fn add(
     batch: &mut Batch,
     order: &mut u16,
-    line: &Line,
+    line: &ExportLine,
     room: Option<&OpenRoom>,
     partitions: Partition,
 ) -> Result<(), Error> {
     match line {
-        Line::Header(_) | Line::Trailer(_) => {}
-        Line::Row(row) => {
+        ExportLine::Header(_) | ExportLine::Trailer(_) => {}
+        ExportLine::Row(row) => {
             for (key, value) in &row.pairs {
                 batch.set(key.clone(), value.clone());
             }
         }
-        Line::Room(line) => add_direct_users(batch, &line.key),
-        Line::Member(line) => add_member(batch, line),
-        Line::Entry(entry) => {
+        ExportLine::Room(line) => add_direct_users(batch, &line.key),
+        ExportLine::Member(line) => add_member(batch, line),
+        ExportLine::Entry(entry) => {
             log::put(batch, *order, entry);
             // The head has the position of the room's last entry: the same commit and order.
             if let Some(room) = room.filter(|room| room.is_at_end()) {
@@ -38,7 +38,7 @@ pub fn add(
             }
             *order += 1;
         }
-        Line::Resend(line) => add_resend(batch, line, partitions)?,
+        ExportLine::Resend(line) => add_resend(batch, line, partitions)?,
     }
     Ok(())
 }

@@ -22,9 +22,9 @@ use crate::timeline::{add, get};
 
 /// Devices that connect at once, before the storm.
 const PLACES: usize = 64;
-/// Everybody is connected and sees all contacts after so long, or something is broken.
+/// Everybody is connected and sees all contacts after this long, or something is broken.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(300);
-/// All are back after so long, or something is broken.
+/// All are back after this long, or something is broken.
 const RESUME_TIMEOUT: Duration = Duration::from_secs(180);
 /// An edge gives up a send after a minute.
 const ANSWERS_TIMEOUT: Duration = Duration::from_secs(90);

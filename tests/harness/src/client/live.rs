@@ -12,7 +12,7 @@ use super::{PENDING_MAX, Task};
 use crate::history::{self, Entry, Event, Room, SessionId};
 use crate::socket::Socket;
 
-/// After so long without an answer a text is sent again on the same socket.
+/// After this long without an answer a text is sent again on the same socket.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// How long to wait after a temporary error that names no time.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
