@@ -92,7 +92,7 @@ impl Edge {
 
         let members = LiveEdges::new();
         let announcer = Announcer::new(node.clone(), members.boot().to_owned());
-        back.spawn("announcer", announcer.clone().run(bus.clone(), back.token().clone()));
+        back.spawn_lasting("announcer", announcer.clone().run(bus.clone(), back.token().clone()));
         let statuses = Statuses::new(bus.clone());
         until_cancelled(&back, "statuses", statuses.clone().run());
 
@@ -147,8 +147,8 @@ impl Edge {
             ..NodeInfo::default()
         };
         let announce = life::announce(life, bus, node.clone(), info, back.token().clone());
-        back.spawn("members", announce);
-        front.spawn("http", http::serve(tcp, Arc::clone(&shared)));
+        back.spawn_lasting("members", announce);
+        front.spawn_lasting("http", http::serve(tcp, Arc::clone(&shared)));
         tracing::info!(%node, %local_addr, "edge serves");
         Ok(Self { local_addr, shared, front, back })
     }
@@ -162,6 +162,15 @@ impl Edge {
     pub fn readiness(&self) -> impl Fn() -> Option<String> + Send + Sync + use<> {
         let shared = Arc::clone(&self.shared);
         move || shared.life.unready()
+    }
+
+    /// Waits until a task has ended without which the edge does not do what it promises, and names it: a
+    /// defect. The edge is to be ended then, and started again.
+    pub async fn failed(&self) -> &'static str {
+        tokio::select! {
+            task = self.back.failed() => task,
+            task = self.front.failed() => task,
+        }
     }
 
     /// Takes no new sessions, is not named to clients any more, and sends its sessions away: each is told at
@@ -194,7 +203,7 @@ fn until_cancelled(
     task: impl Future<Output = ()> + Send + 'static,
 ) {
     let token: CancellationToken = tasks.token().clone();
-    tasks.spawn(name, async move {
+    tasks.spawn_lasting(name, async move {
         let _ = token.run_until_cancelled(task).await;
     });
 }

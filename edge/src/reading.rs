@@ -42,7 +42,7 @@ impl<W: Wire> Reading<W> {
         let every = limits.audit_every;
         let (auditor, audits) = Auditor::new(wire.clone(), feeds.clone(), ticks, partitions, every);
         let token = tasks.token().clone();
-        tasks.spawn("audits", async move {
+        tasks.spawn_lasting("audits", async move {
             let _ = token.run_until_cancelled(auditor.run()).await;
         });
         Arc::new(Self {

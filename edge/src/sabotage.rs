@@ -1,5 +1,6 @@
 //! Takes one of the edge's rules out, so that a test can show that the simulation would notice.
-//! Without the feature `sabotage`, which only the simulation has, no rule can be taken out.
+//! Without the feature `sabotage`, which only the simulation and this crate's own tests have, no rule
+//! can be taken out.
 
 /// A rule that can be taken out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +19,8 @@ pub enum Rule {
     EvidenceFirst,
     /// A command names the one before it in its room, while that one is unanswered.
     PredecessorNamed,
+    /// Auditing does not panic.
+    AuditingHolds,
 }
 
 #[cfg(feature = "sabotage")]

@@ -112,14 +112,15 @@ pub fn run(options: DevOptions) -> Result<(), Error> {
                 tracing::info!(signal, "ending");
                 None
             }
-            error = running.core.failed() => Some(error),
+            error = running.core.failed() => Some(Error::Failed(error.to_string())),
+            task = running.edge.failed() => Some(Error::edge_task(task)),
         };
         tokio::select! {
             late = running.finish() => name_the_late(&late),
             // Whoever asks twice does not want to wait.
             _ = signals.next() => {}
         }
-        failed.map_or(Ok(()), |error| Err(Error::Failed(error.to_string())))
+        failed.map_or(Ok(()), Err)
     })
 }
 

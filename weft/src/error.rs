@@ -38,6 +38,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// A task of the edge has ended that was to last.
+    pub fn edge_task(name: &str) -> Self {
+        Self::Failed(format!("the edge's task {name:?} ended: the edge is to be started again"))
+    }
+
     /// Wraps an IO error with what was tried.
     pub fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
@@ -55,30 +60,12 @@ impl Error {
     }
 }
 
-/// In a container nobody sees who a process runs as.
-fn this_user() -> String {
-    format!("user {}", rustix::process::geteuid().as_raw())
-}
-
 fn reason_of(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::StorageFull => "the disk is full".to_owned(),
         io::ErrorKind::AddrInUse => "another process listens there".to_owned(),
-        io::ErrorKind::PermissionDenied => format!("permission denied to {}", this_user()),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         io::ErrorKind::ReadOnlyFilesystem => "the disk is read-only".to_owned(),
         _ => error.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_may_not_read_a_file_is_named() {
-        let denied = Error::file(Path::new("/x"))(io::ErrorKind::PermissionDenied.into());
-        let user = rustix::process::geteuid().as_raw();
-        let wanted = format!("can't use /x: permission denied to user {user}");
-        assert_eq!(denied.one_line(), wanted);
     }
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 use weft_edge::Limits;
+use weft_edge::sabotage::{Rule, take_out};
 
 use crate::client::http;
-use crate::common::{World, eventually, room, token};
+use crate::common::{World, eventually, room, soon, token};
 
 #[tokio::test]
 async fn sessions_stay_while_nats_is_away_and_miss_nothing() {
@@ -55,6 +56,17 @@ async fn stay_while_nats_is_away(limits: Limits) {
     world.core.say(&room, "live").await;
     assert_eq!(alice.seqs(1).await, [10]);
     assert_eq!(world.get("/readyz", None).await.0, 200);
+}
+
+#[tokio::test]
+async fn an_edge_says_that_its_auditor_has_ended_and_its_sessions_go_elsewhere() {
+    let world = World::new().await;
+    let mut alice = world.session("alice").await;
+    take_out(Some(Rule::AuditingHolds));
+    assert_eq!(soon("the edge says it", world.edge.failed()).await, "audits");
+    let ends = world.edge.shutdown(Duration::from_secs(5));
+    let (late, code) = tokio::join!(ends, alice.close_code());
+    assert_eq!((late.len(), code), (0, 4000), "{late:?}");
 }
 
 #[tokio::test]

@@ -82,11 +82,13 @@ pub fn run(options: EdgeOptions) -> Result<(), Error> {
         let (edge, bus) = started?;
         readiness.set("edge", edge.readiness());
         say(&format!("weft edge {node} listens on http://{}", edge.local_addr()));
-        tokio::select! {
-            _ = signals.next() => {}
-            () = told_to_drain(&bus, &node) => {}
-        }
-        if options.drain_s > 0 {
+        let failed = tokio::select! {
+            _ = signals.next() => None,
+            () = told_to_drain(&bus, &node) => None,
+            task = edge.failed() => Some(task),
+        };
+        // What lacks a part is not to be used for longer: its sessions go on elsewhere.
+        if options.drain_s > 0 && failed.is_none() {
             tokio::select! {
                 () = edge.drain(Duration::from_secs(options.drain_s)) => {}
                 _ = signals.next() => {}
@@ -96,7 +98,7 @@ pub fn run(options: EdgeOptions) -> Result<(), Error> {
             () = end(edge, bus) => {}
             _ = signals.next() => {}
         }
-        Ok(())
+        failed.map_or(Ok(()), |task| Err(Error::edge_task(task)))
     })
 }
 
