@@ -5,7 +5,7 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use weft_proto::{Partition, RoomId, Tick, partition_of};
+use weft_proto::{Partition, RoomId, Tick, TickName, partition_of};
 
 /// What is known of a partition's log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,8 +32,7 @@ struct State {
 }
 
 struct Newest {
-    epoch: u64,
-    number: u64,
+    name: TickName,
     heard_at: Instant,
     seen: LastTick,
 }
@@ -52,14 +51,13 @@ impl Ticks {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let Some(newest) = state.newest.get_mut(usize::from(partition)) else { return };
         let count = match newest {
-            Some(old) if (tick.epoch, tick.number) <= (old.epoch, old.number) => return,
+            Some(old) if !tick.name().is_after(&old.name) => return,
             Some(old) => old.seen.count + 1,
             None => 1,
         };
         let Tick { applied, last_seq, stalled, .. } = *tick;
         let seen = LastTick { count, applied, last_seq, stalled };
-        let (epoch, number, heard_at) = (tick.epoch, tick.number, Instant::now());
-        *newest = Some(Newest { epoch, number, heard_at, seen });
+        *newest = Some(Newest { name: tick.name(), heard_at: Instant::now(), seen });
     }
 
     /// The connection was made anew: what was not heard before says nothing of the owners.
@@ -126,6 +124,18 @@ mod tests {
             ticks.of(&room),
             Some(LastTick { count: 3, applied: 9, last_seq: 9, stalled: false })
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_owner_of_a_store_that_went_back_is_heard() {
+        let room = RoomId::new("team").expect("id");
+        let ticks = Ticks::new(1, Some(SILENCE_MAX));
+        let of = |store_id, tick| Tick { store_id: Some(store_id), ..tick };
+        ticks.note(0, &of(1, tick(7, 9, 5)));
+        tokio::time::advance(SILENCE_MAX).await;
+        ticks.note(0, &of(2, tick(3, 1, 4)));
+        assert!(!ticks.is_silent(&room));
+        assert_eq!(ticks.of(&room).map(|seen| (seen.count, seen.applied)), Some((2, 4)));
     }
 
     #[tokio::test(start_paused = true)]

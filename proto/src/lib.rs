@@ -49,4 +49,4 @@ pub use position::{Cursor, Position, StoreId};
 pub use presence::Presence;
 pub use role::Role;
 pub use room::{History, RoomId, RoomKind};
-pub use tick::Tick;
+pub use tick::{Tick, TickName};

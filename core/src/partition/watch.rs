@@ -305,6 +305,7 @@ impl<L: CommandLog> Watch<L> {
             last_seq: info.last_seq,
             read_version: place.read_version,
             stalled: place.stalled,
+            store_id: Some(self.store_id),
         };
         self.bus.tick(self.partition, &tick).await?;
         Ok(true)

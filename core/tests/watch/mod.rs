@@ -29,7 +29,7 @@ async fn an_owner_gives_a_sign_of_life_each_second() {
     let owner = world.own("n1").await;
     let at = Instant::now();
     let first = world.bus.tick(1, 1).await;
-    assert_eq!((first.applied, first.last_seq), (0, 0));
+    assert_eq!((first.applied, first.last_seq, first.store_id), (0, 0, Some(7)));
     world.send("alice", "alice~bob", Some(id(1)), &text("x")).await;
     let (_, head) = world.bus.event("alice~bob", 1).await;
     let second = world.bus.tick(1, 2).await;

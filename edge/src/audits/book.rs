@@ -60,10 +60,13 @@ impl Book {
         Some(Cursor { store: self.store?, position })
     }
 
-    /// A partition's owner has ticked.
+    /// A partition's owner has ticked. A tick of another store than the baselines', whose commit numbers
+    /// and positions are others, proves nothing; its next answer begins anew.
     pub fn on_tick(&mut self, partition: Partition, tick: &Tick, now: Instant) {
+        let ticks = tick.store_id.map(StoreId);
+        let is_other = ticks.zip(self.store).is_some_and(|(ticks, own)| ticks != own);
         if let Some(audit) = self.partitions.get_mut(usize::from(partition)) {
-            audit.on_tick(tick, now);
+            audit.on_tick(tick, is_other, now);
         }
     }
 
@@ -185,6 +188,29 @@ mod tests {
         let asks = book.due(now);
         assert_eq!(book.on_page(asks[1], &page(1, 6, 400), now), Found::Rooms);
         assert_eq!(book.cursor(), cursor(1, 300));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tick_of_another_store_proves_nothing_and_is_looked_into() {
+        let start = Instant::now();
+        let read_version = Position::new(300, 0).0.to_vec();
+        // As many commits as were audited, in an epoch that was there before.
+        let tick = Tick { epoch: 1, number: 1, commit_no: 5, read_version, ..Tick::default() };
+        let of = |store, number| Tick { store_id: Some(store), number, ..tick.clone() };
+        let mut book = ready(start);
+        book.on_tick(0, &of(2, 1), start);
+        assert_eq!(book.cursor(), cursor(1, 100));
+        let now = start + Duration::from_secs(5);
+        let asks = book.due(now);
+        assert_eq!(asks.iter().map(|ask| ask.partition).collect::<Vec<_>>(), [0]);
+        assert_eq!(book.on_page(asks[0], &page(2, 5, 300), now), Found::Anew);
+        // Its own store's, and one that names none, prove what they say.
+        for tick in [of(1, 1), tick.clone()] {
+            let mut book = ready(start);
+            book.on_tick(0, &tick, start);
+            assert_eq!(book.cursor(), cursor(1, 101));
+            assert_eq!(book.due(start + Duration::from_secs(5)), []);
+        }
     }
 
     #[tokio::test(start_paused = true)]

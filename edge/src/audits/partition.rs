@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use weft_proto::svc::AuditPage;
-use weft_proto::{Position, Tick};
+use weft_proto::{Position, Tick, TickName};
 
 use crate::sabotage::{self, Rule};
 
@@ -59,8 +59,8 @@ pub struct PartitionAudit {
     /// `None` before the baseline.
     audited: Option<u64>,
     safe: Position,
-    /// Epoch and number of the newest tick.
-    tick: Option<(u64, u64)>,
+    /// The newest tick.
+    tick: Option<TickName>,
     /// The last tick said that nothing has changed; the next one is waited for until here.
     idle_until: Option<Instant>,
     /// When something said last that all is well.
@@ -114,17 +114,21 @@ impl PartitionAudit {
         self.audited.map(|_| self.safe)
     }
 
-    /// The owner's sign of life.
-    pub(super) fn on_tick(&mut self, tick: &Tick, now: Instant) {
-        let newest = (tick.epoch, tick.number);
+    /// The owner's sign of life. `is_other`: of another store than what was audited, where it is as if
+    /// anything had been lost.
+    pub(super) fn on_tick(&mut self, tick: &Tick, is_other: bool, now: Instant) {
+        let newest = tick.name();
         match self.tick {
             // Of an owner that was replaced, or late.
-            Some(seen) if newest <= seen => return,
-            Some((epoch, number)) if newest != (epoch, number + 1) => self.want(now),
+            Some(seen) if !newest.is_after(&seen) => return,
+            Some(seen) if !newest.is_next_after(&seen) => self.want(now),
             _ => {}
         }
         self.tick = Some(newest);
         self.idle_until = None;
+        if is_other {
+            return self.want(now);
+        }
         // Without a read version it says nothing of what is committed.
         if self.audited != Some(tick.commit_no) && !sabotage::is_out(Rule::AuditedIsSafe) {
             return;
@@ -260,7 +264,7 @@ mod tests {
         assert_eq!(audit.due(0, now), Some(None));
         assert_eq!(audit.on_page(0, &page(10, 100), now), Page::Baseline);
         assert_eq!(audit.safe(), safe(100));
-        audit.on_tick(&tick(1, 1, 11, 101), now);
+        audit.on_tick(&tick(1, 1, 11, 101), false, now);
         audit
     }
 
@@ -288,12 +292,12 @@ mod tests {
         for number in 2_u32..100 {
             let now = start + SECOND * number;
             assert_eq!(audit.due(7, now), None);
-            audit.on_tick(&tick(1, number.into(), 10, 100 + u64::from(number)), now);
+            audit.on_tick(&tick(1, number.into(), 10, 100 + u64::from(number)), false, now);
             assert_eq!(audit.safe(), safe(100 + u64::from(number)));
         }
         // Something else was committed: no word about what.
         let now = start + 100 * SECOND;
-        audit.on_tick(&tick(1, 100, 11, 999), now);
+        audit.on_tick(&tick(1, 100, 11, 999), false, now);
         assert_eq!(audit.safe(), safe(199));
         assert_eq!(audit.due_at(), Some(start + 99 * SECOND + 15 * SECOND));
     }
@@ -303,12 +307,12 @@ mod tests {
         let start = Instant::now();
         for lossy in [tick(1, 3, 11, 0), tick(2, 1, 11, 0), tick(2, 7, 11, 0)] {
             let mut audit = audited(start);
-            audit.on_tick(&lossy, start + 6 * SECOND);
+            audit.on_tick(&lossy, false, start + 6 * SECOND);
             assert_eq!(audit.due(1, start + 6 * SECOND), Some(Some(10)), "{lossy:?}");
         }
         for fine in [tick(1, 2, 11, 0), tick(1, 1, 11, 0), tick(0, 9, 11, 0)] {
             let mut audit = audited(start);
-            audit.on_tick(&fine, start + 6 * SECOND);
+            audit.on_tick(&fine, false, start + 6 * SECOND);
             assert_eq!(audit.due_at(), Some(start + 15 * SECOND), "{fine:?}");
         }
     }
@@ -317,9 +321,9 @@ mod tests {
     async fn an_old_owners_ticks_count_for_nothing() {
         let start = Instant::now();
         let mut audit = audited(start);
-        audit.on_tick(&tick(3, 5, 11, 0), start);
-        audit.on_tick(&tick(2, 99, 10, 500), start);
-        audit.on_tick(&tick(3, 5, 10, 500), start);
+        audit.on_tick(&tick(3, 5, 11, 0), false, start);
+        audit.on_tick(&tick(2, 99, 10, 500), false, start);
+        audit.on_tick(&tick(3, 5, 10, 500), false, start);
         assert_eq!(audit.safe(), safe(100));
     }
 
@@ -354,8 +358,8 @@ mod tests {
         audit.on_page(1, &page(10, 200), now + SECOND);
         // The second one did not stand yet.
         assert_eq!(audit.due_at(), Some(now + 6 * SECOND));
-        audit.on_tick(&tick(1, 2, 10, 201), now + SECOND);
-        audit.on_tick(&tick(1, 3, 11, 202), now + SECOND);
+        audit.on_tick(&tick(1, 2, 10, 201), false, now + SECOND);
+        audit.on_tick(&tick(1, 3, 11, 202), false, now + SECOND);
         assert_eq!(audit.due_at(), Some(now + 6 * SECOND));
     }
 

@@ -49,11 +49,9 @@ impl Core {
         self.lock().ticks.audits_failing = failing;
     }
 
-    /// All is as before, under another name, and the journal is empty.
+    /// All is as before, commit for commit, under another name.
     pub fn be_another_store(&self) {
-        let mut state = self.lock();
-        state.store += 1;
-        state.applied += 1;
+        self.lock().store += 1;
     }
 
     pub(super) async fn tick(&self) {
@@ -77,6 +75,7 @@ impl Core {
                     last_seq: state.ticks.last_seq.unwrap_or(info.last_seq),
                     read_version: if stalled { Vec::new() } else { state.read_version() },
                     stalled,
+                    store_id: Some(state.store),
                 }
             };
             // While NATS is away it may fail.
