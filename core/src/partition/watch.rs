@@ -245,8 +245,22 @@ impl<L: CommandLog> Watch<L> {
             return Ok(Some(Finding::Back { read, last_seq: info.last_seq }));
         }
         let stalled = self.stalled(info, seen);
+        match self.act(info, seen).await {
+            Ok(true) => Ok(stalled),
+            Ok(false) => Ok(Some(Finding::Replaced)),
+            // The reader is helped also where a store or bus is away: nobody else notices it.
+            Err(error) if stalled.is_some() => {
+                debug!(partition = self.partition, %error, "a look at the ingest log was cut short");
+                Ok(stalled)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ticks, trims, and looks how much of the journal is old. False: the row is another owner's.
+    async fn act(&self, info: LogInfo, seen: &mut Seen) -> Result<bool, Error> {
         if self.tick_interval.is_some() && !self.tick(info, seen).await? {
-            return Ok(Some(Finding::Replaced));
+            return Ok(false);
         }
         if seen.trim_failed_at.is_none_or(|at| at.elapsed() >= TRIM_RETRY_PAUSE) {
             let trimmed = self.trim(info, seen).await;
@@ -266,7 +280,7 @@ impl<L: CommandLog> Watch<L> {
             let up_to = if self.clocks.differ() { 0 } else { up_to };
             self.reading.journal_trimmable.store(up_to, Ordering::SeqCst);
         }
-        Ok(stalled)
+        Ok(true)
     }
 
     fn stalled(&self, info: LogInfo, seen: &mut Seen) -> Option<Finding> {

@@ -116,6 +116,8 @@ pub struct Bus {
     swallowed: Arc<Mutex<Vec<oneshot::Sender<()>>>>,
     /// Events are refused at once.
     pub away: Arc<std::sync::atomic::AtomicBool>,
+    /// Ticks are refused.
+    pub ticks_fail: Arc<std::sync::atomic::AtomicBool>,
 }
 
 #[async_trait]
@@ -152,6 +154,9 @@ impl EventBus for Bus {
     }
 
     async fn tick(&self, _: Partition, tick: &Tick) -> Result<(), Error> {
+        if self.ticks_fail.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(weft_nats::Error::Timeout("on purpose").into());
+        }
         self.ticks.lock().expect("ticks").push(tick.clone());
         self.heard.notify_waiters();
         Ok(())

@@ -176,6 +176,19 @@ async fn a_reader_that_stalls_is_opened_anew_within_two_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reader_that_stalls_is_opened_anew_also_where_nothing_can_be_said() {
+    let world = World::new(&["alice", "bob"]).await;
+    let owner = world.own("n1").await;
+    world.send("alice", "alice~bob", Some(id(1)), &text("x")).await;
+    world.bus.ticks_fail.store(true, std::sync::atomic::Ordering::SeqCst);
+    world.log.stall();
+    let at = Instant::now();
+    assert_eq!(world.send("alice", "alice~bob", Some(id(2)), &text("x")).await["seq"], 2);
+    assert!(at.elapsed() <= Duration::from_millis(2_010), "{:?}", at.elapsed());
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reader_that_waits_for_the_store_does_not_stall() {
     let world = World::new(&["alice", "bob"]).await;
     let owner = world.own("n1").await;
