@@ -375,6 +375,7 @@ async fn own(
         partition,
         partitions: owners.partitions,
         retention: owners.retention,
+        feature_level: owners.feature_level,
     };
     // The worker first: it ends the other with it.
     tokio::select! {

@@ -4,7 +4,8 @@
 //! Once a day, by the clock, it goes over all accounts and does those whose notebook (`u~u`) is in
 //! its partition, some at a time, with pauses. It keeps no place: whoever owns the partition next begins
 //! at the front, and finds what is done already by its marks. Who thinks that they own the partition and
-//! do not, do no harm: each commit is guarded by what it was made from, and by the layout.
+//! do not, do no harm: each commit is guarded by what it was made from, and by a layout of a feature level
+//! that this Weft knows.
 //!
 //! How old a pointer is, its position can't tell. The newest commit that is known to be old enough, of
 //! any partition, says up to which position everything is as old (see `minute`).
@@ -16,7 +17,8 @@ use bytes::Bytes;
 use tokio::time::sleep;
 use tracing::{debug, info};
 use weft_proto::{Partition, Position, RoomId, UserId, partition_of};
-use weft_storage::tables::{account, dead_letter, device, inbox, layout, minute};
+use weft_storage::tables::layout::{self, Layout};
+use weft_storage::tables::{account, dead_letter, device, inbox, minute};
 use weft_storage::{Batch, Outcome, Snapshot, Store};
 
 use super::clocks::Clocks;
@@ -75,6 +77,8 @@ pub struct Keeper {
     pub partitions: Partition,
     /// How long things are kept.
     pub retention: Retention,
+    /// The newest feature level of a store that it works on.
+    pub feature_level: u32,
 }
 
 impl Keeper {
@@ -98,7 +102,7 @@ impl Keeper {
     /// One walk over everything that is this partition's.
     ///
     /// # Errors
-    /// Those of the store.
+    /// [`Error::NotServed`] where the store is of a later feature level; those of the store.
     pub async fn walk(&self) -> Result<(), Error> {
         let up_to = self.old_position().await?;
         let (mut after, mut trimmed, mut ended) = (None, 0, 0);
@@ -232,9 +236,11 @@ impl Keeper {
     }
 
     async fn batch(&self, snapshot: &dyn Snapshot) -> Result<Batch, Error> {
-        let row: Option<Bytes> = snapshot.get(layout::key()).await?;
+        let row = snapshot.get(layout::key()).await?;
+        let row: Bytes = row.ok_or_else(|| Error::Layout("the store has no layout row".into()))?;
+        Layout::decode(&row)?.check(self.feature_level)?;
         let mut batch = Batch::new(rand::random());
-        batch.guard(layout::key(), row);
+        batch.guard(layout::key(), Some(row));
         Ok(batch)
     }
 

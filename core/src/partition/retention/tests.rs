@@ -10,10 +10,11 @@ use weft_storage::tables::account::Account;
 use weft_storage::tables::applied::Applied;
 use weft_storage::tables::dead_letter::DeadLetter;
 use weft_storage::tables::device::Device;
-use weft_storage::tables::layout::Layout;
+use weft_storage::tables::layout::FEATURE_LEVEL;
 use weft_storage::tables::log;
 
 use super::*;
+use crate::Upgrade;
 
 const PARTITIONS: Partition = 2;
 const BEGIN_MS: u64 = 20_000 * DAY_MS;
@@ -83,13 +84,17 @@ impl World {
         self.commit(|batch| dead_letter::put(batch, partition, stream_seq, &letter)).await;
     }
 
+    fn keeper(&self, partition: Partition) -> Keeper {
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let (store, clocks) = (self.store.clone(), Clocks::new(clock));
+        let (partitions, retention) = (PARTITIONS, Retention::default());
+        let feature_level = FEATURE_LEVEL;
+        Keeper { store, clocks, partition, partitions, retention, feature_level }
+    }
+
     async fn walk(&self) {
         for partition in 0..PARTITIONS {
-            let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-            let (store, clocks) = (self.store.clone(), Clocks::new(clock));
-            let (partitions, retention) = (PARTITIONS, Retention::default());
-            let keeper = Keeper { store, clocks, partition, partitions, retention };
-            keeper.walk().await.expect("walk");
+            self.keeper(partition).walk().await.expect("walk");
         }
     }
 
@@ -156,6 +161,22 @@ async fn what_is_old_is_removed_and_what_is_not_stays() {
     assert_eq!(world.count(device::range(&used)).await, 1);
     assert_eq!(world.pointers(&old).await, 0);
     assert_eq!(world.count(log::range(&RoomId::new("team").expect("id"), 0..9)).await, 2, "kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_of_a_later_level_is_left_alone() {
+    let mut world = World::new(Store::new(Memory::new()), 5).await;
+    world.entry(0).await;
+    world.put_aside(0, 1).await;
+    world.days(31);
+    world.entry(0).await;
+    let upgrade = Upgrade::prepare(&world.store, FEATURE_LEVEL + 1, [2; 16]).await;
+    upgrade.expect("prepare").expect("a step").commit(&world.store).await.expect("commit");
+    for partition in 0..PARTITIONS {
+        let walked = world.keeper(partition).walk().await;
+        assert!(matches!(walked, Err(Error::NotServed(_))), "{walked:?}");
+    }
+    assert_eq!((world.pointers(&user(0)).await, world.letters().await), (2, 1));
 }
 
 #[tokio::test(start_paused = true)]
