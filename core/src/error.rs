@@ -47,8 +47,8 @@ pub enum Error {
         stored_at_ms: u64,
         reason: String,
     },
-    /// The store refuses a commit of many commands. They are committed one by one when the
-    /// partition is taken anew.
+    /// Many commands can't be committed together. They are committed one by one when the partition is
+    /// taken anew.
     #[error("the commit of partition {partition} up to {through} is refused: {reason}")]
     TooMuch {
         partition: Partition,

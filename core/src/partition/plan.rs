@@ -65,6 +65,19 @@ pub struct PlannedEntry {
     pub concerned: Vec<UserId>,
 }
 
+/// The commands of a plan.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Commands {
+    /// How many they are.
+    pub count: usize,
+    /// The stream sequence of the first one; 0: there is none.
+    pub from: u64,
+    /// That of the last one.
+    pub through: u64,
+    /// When the log took the last one.
+    pub stored_at_ms: u64,
+}
+
 /// What one commit will hold, while it is planned.
 pub struct Plan {
     no: PlanNo,
@@ -72,6 +85,8 @@ pub struct Plan {
     partition: Partition,
     floor_hour: u32,
     commands: usize,
+    /// The stream sequence of the first one.
+    from_seq: u64,
     stream_seq: u64,
     stored_at_ms: u64,
     /// When the log took the oldest of its commands.
@@ -95,10 +110,8 @@ pub struct Sealed {
     pub applied: Applied,
     /// The last minute that has a row then.
     pub minute: Minute,
-    /// How many commands it covers.
-    pub commands: usize,
-    /// When the log took the last one.
-    pub stored_at_ms: u64,
+    /// The commands that it covers.
+    pub commands: Commands,
     /// The entries, in order.
     pub entries: Vec<PlannedEntry>,
     /// The answers, in the order of their commands: sent when the commit is done.
@@ -147,6 +160,7 @@ impl Plan {
             partition,
             floor_hour,
             commands: 0,
+            from_seq: 0,
             stream_seq: 0,
             stored_at_ms: 0,
             oldest_ms: u64::MAX,
@@ -185,6 +199,13 @@ impl Plan {
         self.stream_seq
     }
 
+    /// The commands that it took.
+    #[must_use]
+    pub fn commands(&self) -> Commands {
+        let (count, from, through) = (self.commands, self.from_seq, self.stream_seq);
+        Commands { count, from, through, stored_at_ms: self.stored_at_ms }
+    }
+
     /// Takes the next command of the log. Its rooms are in `state`, its lookups in `found`.
     pub fn take(
         &mut self,
@@ -194,6 +215,9 @@ impl Plan {
         now_ms: u64,
         incoming: Incoming,
     ) {
+        if self.is_empty() {
+            self.from_seq = incoming.stream_seq;
+        }
         self.commands += 1;
         self.stream_seq = incoming.stream_seq;
         self.stored_at_ms = incoming.stored_at_ms;
@@ -315,6 +339,7 @@ impl Plan {
         };
         // A plan takes FULL_COMMANDS at the most.
         let order = u16::try_from(self.entries.len()).unwrap_or(u16::MAX);
+        head.seq += sabotage::misplaced(&entry.body);
         log::put(&mut self.batch, order, &entry);
         self.write_members(id, is_first, &change);
         for user in inbox_users(id, room, &change) {
@@ -386,11 +411,10 @@ impl Plan {
         self.batch.set(applied::key(self.partition), applied.encode());
         Sealed {
             no: self.no,
+            commands: self.commands(),
             batch: self.batch,
             applied,
             minute,
-            commands: self.commands,
-            stored_at_ms: self.stored_at_ms,
             entries: self.entries,
             answers: self.answers,
             unheard: self.unheard,

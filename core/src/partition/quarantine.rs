@@ -1,14 +1,14 @@
 //! Commands that would take the partition down, each time that it is taken, are put in quarantine.
 //!
-//! A defect that makes the planning of one command panic, or a commit that is beyond the store's
-//! limits, ends the worker in order: what is underway is finished, all cached state dropped. The
-//! next worker knows the culprit, refuses it with `internal`, and keeps it in the dead-letter table
-//! in the commit that moves `applied` past it. Where a commit of many is refused, its commands are
-//! planned alone first, so that one of them is found.
+//! A defect that makes the planning of one command panic, a plan that breaks what must always hold, or
+//! a commit that is beyond the store's limits, ends the worker in order: what is underway is finished,
+//! all cached state dropped. The next worker knows the culprit, refuses it with `internal`, and keeps
+//! it in the dead-letter table in the commit that moves `applied` past it. Where a plan of many can't
+//! be closed or committed, its commands are planned alone first, so that one of them is found.
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use tracing::{error, warn};
 use weft_nats::IngestMessage;
@@ -16,7 +16,7 @@ use weft_proto::Partition;
 use weft_storage::tables::dead_letter::DeadLetter;
 
 use super::command::Incoming;
-use super::plan::Sealed;
+use super::plan::{Commands, Sealed};
 use crate::error::Error;
 use crate::metrics;
 
@@ -124,14 +124,44 @@ fn words(panic: &(dyn Any + Send)) -> &str {
     fixed.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
+/// Closes a plan of these commands.
+///
+/// # Errors
+/// Where it panics, since it breaks what must always hold: [`Error::Poison`], or [`Error::TooMuch`] of
+/// several commands. Nothing of it is committed.
+///
+/// # Panics
+/// Where it has no command that could be put aside.
+pub fn closed<T>(
+    partition: Partition,
+    commands: Commands,
+    close: impl FnOnce() -> T,
+) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(close)).map_err(|panic| {
+        let Commands { count, from, through, .. } = commands;
+        let reason = format!("a defect: {}", words(&*panic));
+        error!(partition, from, through, reason, "a plan is broken: nothing of it is committed");
+        if count == 0 {
+            resume_unwind(panic);
+        }
+        blame(partition, commands, reason)
+    })
+}
+
 /// What the store's refusal of a commit says about the commands in it.
 #[must_use]
 pub fn refused(partition: Partition, sealed: &Sealed, error: weft_storage::Error) -> Error {
-    let (stream_seq, stored_at_ms) = (sealed.applied.stream_seq, sealed.stored_at_ms);
-    match sealed.commands {
+    match sealed.commands.count {
         0 => error.into(),
-        1 => Error::Poison { partition, stream_seq, stored_at_ms, reason: error.to_string() },
-        _ => Error::TooMuch { partition, through: stream_seq, reason: error.to_string() },
+        _ => blame(partition, sealed.commands, error.to_string()),
+    }
+}
+
+fn blame(partition: Partition, commands: Commands, reason: String) -> Error {
+    let Commands { count, through, stored_at_ms, .. } = commands;
+    match count {
+        1 => Error::Poison { partition, stream_seq: through, stored_at_ms, reason },
+        _ => Error::TooMuch { partition, through, reason },
     }
 }
 
@@ -220,5 +250,20 @@ mod tests {
         let number = 3;
         let made: Error = caught(0, (7, 1), || panic!("made {number}")).expect_err("poison");
         assert!(made.to_string().ends_with("made 3"), "{made}");
+    }
+
+    #[test]
+    fn a_plan_that_cannot_be_closed_blames_its_commands() {
+        let commands = |count| Commands { count, from: 4, through: 7, stored_at_ms: 1 };
+        let close = |count| closed(0, commands(count), || panic!("on purpose"));
+        let one: Result<(), Error> = close(1);
+        assert!(
+            matches!(one, Err(Error::Poison { stream_seq: 7, stored_at_ms: 1, .. })),
+            "{one:?}"
+        );
+        let many: Result<(), Error> = close(4);
+        assert!(matches!(many, Err(Error::TooMuch { through: 7, .. })), "{many:?}");
+        let none = catch_unwind(|| close(0) as Result<(), Error>);
+        assert!(none.is_err(), "nobody is to blame: {none:?}");
     }
 }

@@ -16,6 +16,8 @@ pub enum Rule {
     ClocksAgree,
     /// Planning does not panic: taken out, it does so on the text [`POISON`].
     PlanningHolds,
+    /// A head is that of its room's last entry: taken out, it is not after the text [`MISPLACED`].
+    HeadsFollow,
 }
 
 #[cfg(feature = "sabotage")]
@@ -52,3 +54,19 @@ pub(super) fn panic_on(body: &weft_proto::Body) {
 
 #[cfg(not(feature = "sabotage"))]
 pub(super) const fn panic_on(_: &weft_proto::Body) {}
+
+/// See [`Rule::HeadsFollow`].
+#[cfg(feature = "sabotage")]
+pub const MISPLACED: &str = "misplaced";
+
+/// How far the head is off after this entry.
+#[cfg(feature = "sabotage")]
+pub(super) fn misplaced(body: &weft_proto::Body) -> u64 {
+    let is_meant = matches!(body, weft_proto::Body::Text(weft_proto::kind::Text { text }) if text == MISPLACED);
+    u64::from(is_meant && is_out(Rule::HeadsFollow))
+}
+
+#[cfg(not(feature = "sabotage"))]
+pub(super) const fn misplaced(_: &weft_proto::Body) -> u64 {
+    0
+}

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use weft_core::partition::sabotage::{POISON, Rule, take_out};
+use weft_core::partition::sabotage::{MISPLACED, POISON, Rule, take_out};
 use weft_core::partition::take::read_row;
 use weft_proto::kind::{ChangeRole, Create};
 use weft_proto::{Body, Role};
@@ -66,6 +66,13 @@ async fn culprits_amid_hundreds_of_commands_are_put_aside_alone() {
 async fn a_command_that_the_store_refuses_is_found_and_put_aside() {
     let letters = put_aside(TOO_LARGE, &[150, 299], 300).await;
     assert!(letters[0].letter.reason.contains("value has 100001 bytes"), "{letters:?}");
+}
+
+#[tokio::test]
+async fn a_plan_that_breaks_the_order_is_not_committed_and_its_culprit_is_put_aside() {
+    take_out(Some(Rule::HeadsFollow));
+    let letters = put_aside(MISPLACED, &[150, 299], 300).await;
+    assert!(letters[0].letter.reason.contains("is not its last entry"), "{letters:?}");
 }
 
 #[tokio::test]

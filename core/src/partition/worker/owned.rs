@@ -127,7 +127,7 @@ impl<L: CommandLog> Owned<L> {
         let mut seconds = interval_at(Instant::now() + second, second);
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            self.commit_if_ready();
+            self.commit_if_ready()?;
             let reads = self.waiting.is_empty() && self.takes_more();
             self.reading.set_waits(reads);
             // Outcomes first: they free the next commit, and senders wait for them.
@@ -159,13 +159,14 @@ impl<L: CommandLog> Owned<L> {
     }
 
     /// Sends the plan to the store where nothing is underway.
-    fn commit_if_ready(&mut self) {
+    fn commit_if_ready(&mut self) -> Result<(), Error> {
         if self.underway.is_none() && !self.plan.is_empty() && self.agreement.holds() {
-            self.commit();
+            self.commit()?;
         }
+        Ok(())
     }
 
-    fn commit(&mut self) {
+    fn commit(&mut self) -> Result<(), Error> {
         let next_no = self.settled + 2;
         let floor_hour = self.guards.applied.floor_hour;
         let id = (self.worker.new_batch_id)();
@@ -177,7 +178,9 @@ impl<L: CommandLog> Owned<L> {
             relayed_before_ms: self.reading.outside_since_ms(),
             journal_trimmable: self.journal_trimmable(),
         };
-        let mut sealed = plan.seal(&self.state, &self.guards, closing);
+        let mut sealed = quarantine::closed(self.worker.partition, plan.commands(), || {
+            plan.seal(&self.state, &self.guards, closing)
+        })?;
         if sealed.applied.trimmed_up_to > self.guards.applied.trimmed_up_to {
             self.journal_trimmed_at = Some(Instant::now());
         }
@@ -188,6 +191,7 @@ impl<L: CommandLog> Owned<L> {
         let (store, batch) = (self.worker.store.clone(), sealed.batch.clone());
         let outcome = Box::pin(async move { store.commit(batch).await });
         self.underway = Some(Underway { sealed, since: Instant::now(), outcome });
+        Ok(())
     }
 
     /// Up to which commit number the journal may be deleted now.
@@ -317,12 +321,12 @@ impl<L: CommandLog> Owned<L> {
     /// Counts a commit that is done.
     fn count(&self, sealed: &Sealed, since: Instant) {
         metrics::COMMIT_DURATION.record_time(since.elapsed());
-        metrics::COMMIT_COMMANDS.record(sealed.commands as f64);
+        metrics::COMMIT_COMMANDS.record(sealed.commands.count as f64);
         metrics::COMMIT_BYTES.record(sealed.batch.size_bytes() as f64);
-        metrics::COMMANDS.add(sealed.commands as u64);
+        metrics::COMMANDS.add(sealed.commands.count as u64);
         metrics::ENTRIES.add(sealed.entries.len() as u64);
-        if sealed.stored_at_ms > 0 {
-            let took_ms = self.worker.clocks.now_ms().saturating_sub(sealed.stored_at_ms);
+        if sealed.commands.stored_at_ms > 0 {
+            let took_ms = self.worker.clocks.now_ms().saturating_sub(sealed.commands.stored_at_ms);
             metrics::COMMAND_DURATION.record_time(Duration::from_millis(took_ms));
         }
     }
@@ -373,7 +377,7 @@ impl<L: CommandLog> Owned<L> {
             || self.journal_trimmable().min(applied.published_up_to) > applied.trimmed_up_to;
         // A commit notes its minute, and deletes what is old.
         if is_idle && is_behind && self.agreement.holds() {
-            self.commit();
+            self.commit()?;
         }
         Ok(())
     }
@@ -422,7 +426,7 @@ impl<L: CommandLog> Owned<L> {
         // `stop` may be cancelled already; the acts still have to get through.
         let patience = CancellationToken::new();
         while self.underway.is_some() || !self.plan.is_empty() {
-            self.commit_if_ready();
+            self.commit_if_ready()?;
             if self.underway.is_none() {
                 // The clocks differ: what is planned stays in the log for the next owner.
                 self.drop_plan();
@@ -441,7 +445,7 @@ impl<L: CommandLog> Owned<L> {
         }
         let is_behind = self.publisher.published() > self.guards.applied.published_up_to;
         if is_behind && self.agreement.holds() {
-            self.commit();
+            self.commit()?;
             let done = outcome(&mut self.underway).await;
             self.settle(done, stop).await?;
         }
