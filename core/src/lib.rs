@@ -5,6 +5,7 @@
 //!
 //! Invariant: core and edge never call each other; they meet in `weft-proto`.
 
+mod absent;
 pub mod error;
 mod metrics;
 pub mod partition;

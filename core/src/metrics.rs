@@ -107,6 +107,10 @@ pub(crate) static TRIMMED: CounterBy = CounterBy::new(
     "what",
     &["inbox", "login", "dead_letter", "minute"],
 );
+pub(crate) static ABSENT_ENTRIES: Counter = Counter::new(
+    "weft_core_absent_entries_total",
+    "Entries that a reader found missing in a room's log, each time that one did: the store is damaged",
+);
 pub(crate) static STORE_RETRIES: Counter = Counter::new(
     "weft_core_store_retries_total",
     "Waits before the store or the log was tried again",
@@ -173,6 +177,7 @@ pub static METRICS: &List = &[
     &RELAY_BACKLOG,
     &DEAD_LETTERS,
     &TRIMMED,
+    &ABSENT_ENTRIES,
     &STORE_RETRIES,
     &STORE_TROUBLE,
     &SIGN_INS,

@@ -20,6 +20,7 @@ use super::groups::GroupCounts;
 use super::plan::Found;
 use super::rooms::{LookedUp, Members, Room};
 use super::state::{Answered, Place, ResendKey, State};
+use crate::absent;
 
 /// Groups whose members are read at once.
 const GROUPS_AT_ONCE: usize = 32;
@@ -129,6 +130,9 @@ async fn load_answered(
         let wanted: Vec<_> = some.iter().map(|(key, row)| (key.0.clone(), row.seq)).collect();
         for ((key, row), logged) in some.iter().zip(log::get_many(snapshot, &wanted).await?) {
             let entry = logged.map(|logged| logged.entry);
+            if entry.is_none() {
+                absent::note(snapshot, &key.0, row.seq..row.seq + 1).await?;
+            }
             found.insert(Clone::clone(*key), answered(row, entry.as_ref()));
         }
     }

@@ -17,6 +17,7 @@ use weft_storage::{Batch, BatchId, Outcome, Snapshot, Store};
 
 use super::ports::CommandLog;
 use super::publish::{Act, event};
+use crate::absent;
 use crate::error::Error;
 use crate::metrics;
 
@@ -321,10 +322,15 @@ async fn act_of_row(
     }
     let found = log::get_many(snapshot, &wanted).await?;
     let mut act = Act { commit_no, ..Act::default() };
+    for ((room, seq), logged) in wanted.iter().zip(&found) {
+        if logged.is_none() && *seq > 0 {
+            absent::note(snapshot, room, *seq..seq + 1).await?;
+        }
+    }
     for pair in found.chunks(2) {
-        // Removed since: it is hidden, and nobody waits for it.
+        // Who repairs past it is told that it is hidden: nobody waits for it.
         let [Some(logged), before] = pair else { continue };
-        // Where the one before it was removed, nothing says that a session has what was before that:
+        // Where the one before it is missing, nothing says that a session has what was before that:
         // it has to look.
         let is_first = logged.entry.seq == 1;
         let before = before.as_ref().or((!is_first).then_some(logged));

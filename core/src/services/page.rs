@@ -7,6 +7,8 @@ use weft_proto::{EventHead, Position, RoomId};
 use weft_storage::tables::log::{self, Limit, Logged};
 use weft_storage::{Error, Snapshot};
 
+use crate::absent;
+
 /// Entries read at once. An entry may have 400 kB, and compressed much less: so a page that ends
 /// after a few large ones must not have read all.
 pub(super) const READ_AT_ONCE: usize = 32;
@@ -43,7 +45,7 @@ impl PageBuilder {
     }
 
     /// Adds entries of any rooms, in their order, until the page is full; how many are done, those
-    /// among them that were removed. Large ones are read few at once.
+    /// among them that are missing. Large ones are read few at once.
     pub(super) async fn add_each(
         &mut self,
         snapshot: &dyn Snapshot,
@@ -54,13 +56,14 @@ impl PageBuilder {
             let through = wanted.len().min(added + self.at_once.min(self.wanted()));
             let before = self.bytes;
             let some = &wanted[added..through];
-            for logged in log::get_many(snapshot, some).await? {
+            for (logged, (room, seq)) in log::get_many(snapshot, some).await?.into_iter().zip(some)
+            {
                 if self.is_full() {
                     return Ok(added);
                 }
-                // What was removed is hidden, here as in history.
-                if let Some(logged) = logged {
-                    self.push(logged);
+                match logged {
+                    Some(logged) => self.push(logged),
+                    None => absent::note(snapshot, room, *seq..seq + 1).await?,
                 }
                 added += 1;
             }
@@ -96,15 +99,21 @@ impl PageBuilder {
         let mut next = first;
         while next <= last && !self.is_full() {
             let limit = Limit { entries_max: self.wanted(), bytes_max: self.limit.bytes_max };
-            let read = log::read(snapshot, room, next..last.saturating_add(1), limit).await?;
+            let end = last.saturating_add(1);
+            let read = log::read(snapshot, room, next..end, limit).await?;
             if read.is_empty() {
-                return Ok(last.saturating_add(1));
+                absent::note(snapshot, room, next..end).await?;
+                return Ok(end);
             }
             for logged in read {
                 if self.is_full() {
                     break;
                 }
-                next = logged.entry.seq + 1;
+                let seq = logged.entry.seq;
+                if next < seq {
+                    absent::note(snapshot, room, next..seq).await?;
+                }
+                next = seq + 1;
                 self.push(logged);
             }
         }
@@ -125,13 +134,18 @@ impl PageBuilder {
             let limit = Limit { entries_max: self.wanted(), bytes_max: self.limit.bytes_max };
             let read = log::read_back(snapshot, room, first..lowest, limit).await?;
             if read.is_empty() {
+                absent::note(snapshot, room, first..lowest).await?;
                 lowest = first;
             }
             for logged in read {
                 if self.is_full() {
                     break;
                 }
-                lowest = logged.entry.seq;
+                let seq = logged.entry.seq;
+                if seq + 1 < lowest {
+                    absent::note(snapshot, room, seq + 1..lowest).await?;
+                }
+                lowest = seq;
                 self.push(logged);
             }
         }
@@ -178,8 +192,8 @@ pub(super) async fn first_after(
     Ok(high)
 }
 
-/// The seq of the first entry that there is in `seqs`, where it is at or before `after`. What was
-/// removed has no position: the next one speaks for it.
+/// The seq of the first entry that there is in `seqs`, where it is at or before `after`. What is
+/// missing has no position: the next one speaks for it.
 async fn first_if_before(
     snapshot: &dyn Snapshot,
     room: &RoomId,

@@ -23,7 +23,7 @@ mod snapshots;
 mod writer;
 
 pub use error::Error;
-pub use from_store::{Exported, export};
+pub use from_store::{Absent, Exported, export};
 pub use into_store::{VerifiedExport, import, verify};
 
 use std::collections::BTreeMap;

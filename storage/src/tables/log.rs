@@ -4,10 +4,9 @@
 //! Row of part 0: the entry's position, the number of parts, the codec, the first chunk. Rows of
 //! further parts: their chunk.
 //!
-//! **An entry that is not there was removed**, and whoever reads a log passes it over: readers are
-//! told that it is hidden. Below a room's [`first_seq`](super::head::Head::first_seq) there is nothing. Above it
-//! only messages are removed one by one, and never a room's last entry: joinings and leavings say whose
-//! the entries between them are, and the last entry's position is the room's.
+//! **Below a room's [`first_seq`](super::head::Head::first_seq) there is nothing; from there on every entry
+//! has its row.** One that is missing is damage. Whoever reads a log passes it over, so that the rest is of
+//! use, and says so; readers are told that it is hidden.
 
 use std::ops::Range;
 
@@ -104,7 +103,7 @@ pub async fn read_back(
     walk(snapshot, room, seqs, limit, true).await
 }
 
-/// These entries, in the given order; `None`: removed, or there never was one.
+/// These entries, in the given order; `None`: it is missing.
 ///
 /// # Errors
 /// Those of the snapshot, or [`Error::Corrupt`].

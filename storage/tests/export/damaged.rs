@@ -5,9 +5,10 @@ use std::io::Write as _;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use weft_storage::Store;
-use weft_storage::export::{self, Error};
-use weft_storage::tables::Tag;
+use weft_storage::export::{self, Absent, Error};
+use weft_storage::tables::head::{self, Head};
+use weft_storage::tables::{Tag, log};
+use weft_storage::{Batch, Store};
 
 use super::memory;
 use super::suite::moving::content::Content;
@@ -66,6 +67,36 @@ async fn a_file_that_was_cut_off_or_changed_is_refused() {
     let mut longer = file.clone();
     longer.extend_from_slice(&file);
     assert!(matches!(verify(&longer), Err(Error::Damaged(_))), "two in one");
+}
+
+#[tokio::test]
+async fn entries_that_a_store_lacks_are_told_and_the_rest_is_exported() {
+    let store = memory();
+    Content::fill(&store, 5, SIZE).await;
+    let (whole, _) = exported(&store).await;
+    assert_eq!(whole.absent, Absent::default());
+    let (room, row) = {
+        let snapshot = store.snapshot().await.expect("snapshot");
+        let heads = head::page_after(&*snapshot, None, 1_000).await.expect("heads");
+        heads.into_iter().find(|(_, head)| head.seq >= 5).expect("a room with 5 entries")
+    };
+    let mut damage = Batch::new([8; 16]);
+    for seqs in [1..3, 4..5] {
+        let rows = log::range(&room, seqs);
+        damage.clear_range(rows.start, rows.end);
+    }
+    store.commit(damage).await.expect("commit");
+    let (damaged, file) = exported(&store).await;
+    let first = Some((room.clone(), 1));
+    assert_eq!(damaged.absent, Absent { entries: 3, rooms: 1, first });
+    let lost = |name: &str| whole.counts[name] - damaged.counts[name];
+    assert_eq!((lost("room"), lost("entry")), (0, 3));
+    verify(&file).expect("what is there is exported whole");
+    // What a room has let go of is not missing.
+    let mut raise = Batch::new([9; 16]);
+    head::put(&mut raise, &room, 0, &Head { first_seq: 5, ..row });
+    store.commit(raise).await.expect("commit");
+    assert_eq!(exported(&store).await.0.absent, Absent::default());
 }
 
 #[tokio::test]

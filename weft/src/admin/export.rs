@@ -8,7 +8,7 @@ use clap::Args;
 use tempfile::NamedTempFile;
 use weft_runtime::{Clock, SystemClock};
 use weft_storage::Store;
-use weft_storage::export::{self, Exported};
+use weft_storage::export::{self, Absent, Exported};
 
 use super::StoreOptions;
 use super::progress::{Bar, describe};
@@ -84,5 +84,13 @@ fn said(place: &str, exported: &Exported) -> String {
          acknowledged later is not in it. To move house, stop core and export again."
     };
     let bytes = exported.bytes / 1_000_000;
-    format!("exported {place}: {} ({bytes} MB unpacked)\n{moment}", describe(&exported.counts))
+    let damage = exported.absent.first.as_ref().map_or_else(String::new, |(room, seq)| {
+        let Absent { entries, rooms, .. } = exported.absent;
+        format!(
+            "\nThe store is damaged, and the export lacks what it lacks: {entries} entries in {rooms} \
+             rooms (the first one: {seq} of {room})."
+        )
+    });
+    let counts = describe(&exported.counts);
+    format!("exported {place}: {counts} ({bytes} MB unpacked)\n{moment}{damage}")
 }

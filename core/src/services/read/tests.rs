@@ -4,6 +4,7 @@ use weft_proto::History;
 
 use super::super::testing::{World, add, code, create, remove, room, seqs, text};
 use super::*;
+use crate::absent;
 
 /// `team` with entries 1 to 12: alice makes it with bob, carol joins at 5, bob goes at 8.
 async fn world(history: History) -> World {
@@ -164,7 +165,50 @@ async fn a_page_of_large_entries_stays_under_the_message_limit() {
 }
 
 #[tokio::test]
-async fn what_was_removed_is_hidden() {
+async fn what_is_missing_is_said_and_what_a_room_has_let_go_of_is_not() {
+    for (name, asked) in [("gap-after", Some(0)), ("gap-before", None)] {
+        let mut world = World::new().await;
+        world.one(name, "alice", create(&["bob"], History::All)).await;
+        let cursor = world.cursor().await;
+        for _ in 2..=6 {
+            world.one(name, "alice", text("x")).await;
+        }
+        let read = async |world: &World| {
+            let before = asked.is_none().then_some(0);
+            let request = svc::ReadLog { after: asked, before, ..request(world, "alice") };
+            told(world, svc::ReadLog { room: name.into(), ..request }).await.0
+        };
+        assert_eq!(read(&world).await, range(1, 6));
+        world.remove_below(name, 3).await;
+        assert_eq!(read(&world).await, range(3, 6));
+        let sync = svc::Sync { token: world.token("bob"), cursor, ..svc::Sync::default() };
+        let synced = world.context.sync(sync.clone()).await.expect("a page");
+        assert_eq!(seqs(&synced.entries).len(), 4);
+        assert!(!absent::is_said(&room(name)), "nothing is missing");
+        world.remove_entries(name, &[5]).await;
+        if asked.is_some() {
+            assert_eq!(read(&world).await, [3, 4, 6]);
+        } else {
+            let synced = world.context.sync(sync).await.expect("a page");
+            assert_eq!(seqs(&synced.entries).len(), 3);
+        }
+        assert!(absent::is_said(&room(name)), "an entry is missing");
+    }
+    let mut world = World::new().await;
+    world.one("gap-back", "alice", create(&["bob"], History::All)).await;
+    world.one("gap-back", "alice", text("2")).await;
+    world.one("gap-back", "alice", text("3")).await;
+    world.remove_entries("gap-back", &[1, 2]).await;
+    let last = svc::ReadLog { before: Some(0), limit: 1, ..request(&world, "alice") };
+    let last = svc::ReadLog { room: "gap-back".into(), ..last };
+    assert_eq!(told(&world, last.clone()).await.0, [3]);
+    assert!(!absent::is_said(&room("gap-back")), "nobody has looked there");
+    assert_eq!(told(&world, svc::ReadLog { limit: 0, ..last }).await.0, [3]);
+    assert!(absent::is_said(&room("gap-back")), "entries are missing");
+}
+
+#[tokio::test]
+async fn what_is_missing_is_hidden() {
     let mut world = world(History::All).await;
     // One by one, and all below the room's first.
     world.remove_entries("team", &[6, 9, 10]).await;

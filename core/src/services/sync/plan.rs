@@ -10,6 +10,8 @@ use weft_storage::tables::member::{self, Member};
 use weft_storage::tables::{inbox, user_room};
 use weft_storage::{Error, Snapshot};
 
+use crate::absent;
+
 use super::super::page::{READ_AT_ONCE, first_after};
 use super::todo::Span;
 
@@ -167,8 +169,10 @@ async fn earlier_spans(
     for some in pointed.chunks(READ_AT_ONCE) {
         let wanted: Vec<(RoomId, u64)> = some.iter().map(|seq| (room.clone(), *seq)).collect();
         for (logged, seq) in log::get_many(snapshot, &wanted).await?.into_iter().zip(some) {
-            // Removed with all that was before it.
-            let Some(Logged { entry, .. }) = logged else { continue };
+            let Some(Logged { entry, .. }) = logged else {
+                absent::note(snapshot, room, *seq..seq + 1).await?;
+                continue;
+            };
             // Any other pointer went to somebody who was a member all along.
             if !entry.body.users(&entry.from).contains(&user) {
                 continue;

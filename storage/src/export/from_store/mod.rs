@@ -16,7 +16,10 @@ mod rooms;
 
 use std::io::Write;
 
+use tracing::error;
 use weft_proto::Partition;
+
+pub use self::rooms::Absent;
 
 use super::error::Error;
 use super::line::{Header, Plain};
@@ -36,6 +39,8 @@ pub struct Exported {
     pub whole: bool,
     /// Before compression.
     pub bytes: u64,
+    /// What the store lacks, and so the export too.
+    pub absent: Absent,
 }
 
 /// Writes everything in `store` to `sink`. `now_ms`: for people.
@@ -66,10 +71,14 @@ pub async fn export<W: Write>(
             rows(&mut snapshots, &mut out, table).await?;
         }
     }
-    rooms::write(&mut snapshots, &mut out, &begin).await?;
+    let absent = rooms::write(&mut snapshots, &mut out, &begin).await?;
+    if let Some((room, seq)) = &absent.first {
+        let Absent { entries, rooms, .. } = absent;
+        error!(%room, seq, entries, rooms, "entries are missing in the store, which is damaged: the export lacks them");
+    }
     let whole = partitions::write(&mut snapshots, &mut out, &begin).await?;
     let (counts, bytes) = out.finish(whole)?;
-    Ok(Exported { counts, whole, bytes })
+    Ok(Exported { counts, whole, bytes, absent })
 }
 
 /// Writes a line for each row of a table, by its keys.

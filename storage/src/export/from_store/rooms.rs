@@ -1,6 +1,7 @@
 //! Rooms: each with its members, its log, and the resend records of its entries.
 
 use std::io::Write;
+use std::ops::Range;
 
 use weft_proto::{ClientId, Entry, RoomId, RoomKind, UserId, partition_of};
 
@@ -23,21 +24,44 @@ const LOG_AT_ONCE: Limit = Limit { entries_max: 500, bytes_max: 1_000_000 };
 /// An entry and, while that is kept, what its client id got.
 type Kept = (Logged, Option<(ClientId, Resend)>);
 
+/// Entries that a store ought to have and has not: it is damaged.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Absent {
+    /// How many they are.
+    pub entries: u64,
+    /// In so many rooms.
+    pub rooms: u64,
+    /// The first one.
+    pub first: Option<(RoomId, u64)>,
+}
+
+impl Absent {
+    fn add(&mut self, room: &RoomId, seqs: Range<u64>) {
+        if !seqs.is_empty() {
+            self.entries += seqs.end - seqs.start;
+            self.first.get_or_insert_with(|| (room.clone(), seqs.start));
+        }
+    }
+}
+
+/// Writes all rooms. What their logs lack.
 pub async fn write<W: Write>(
     snapshots: &mut Snapshots,
     out: &mut ExportWriter<'_, W>,
     begin: &Begin,
-) -> Result<(), Error> {
-    let mut after = None;
+) -> Result<Absent, Error> {
+    let (mut after, mut absent) = (None, Absent::default());
     loop {
         let read = async |snapshot: &dyn Snapshot| {
             head::page_after(snapshot, after.as_ref(), HEADS_AT_ONCE).await
         };
         let page = snapshots.read(read).await?;
-        let Some((last, _)) = page.last() else { return Ok(()) };
+        let Some((last, _)) = page.last() else { return Ok(absent) };
         after = Some(last.clone());
         for (room, head) in page {
-            room_lines(snapshots, out, begin, room, head).await?;
+            let before = absent.entries;
+            room_lines(snapshots, out, begin, (room, head), &mut absent).await?;
+            absent.rooms += u64::from(absent.entries > before);
         }
     }
 }
@@ -46,8 +70,8 @@ async fn room_lines<W: Write>(
     snapshots: &mut Snapshots,
     out: &mut ExportWriter<'_, W>,
     begin: &Begin,
-    room: RoomId,
-    head: Head,
+    (room, head): (RoomId, Head),
+    absent: &mut Absent,
 ) -> Result<(), Error> {
     let (head, members) = match room.kind() {
         RoomKind::Direct => (head, Vec::new()),
@@ -60,12 +84,13 @@ async fn room_lines<W: Write>(
     for (user, member) in members {
         out.line("member", line("member", &(&room, user), &member))?;
     }
-    let mut next = 1;
+    let mut next = head.first_seq.max(1);
     while next <= last {
         let read =
             async |snapshot: &dyn Snapshot| page(snapshot, begin, &room, next..last + 1).await;
         for (logged, record) in snapshots.read(read).await? {
             let entry = &logged.entry;
+            absent.add(&room, next..entry.seq);
             out.line("entry", entry.to_frame())?;
             if let Some((id, row)) = record {
                 out.line("resend", resend_line(entry, &id, &row))?;
@@ -98,11 +123,11 @@ async fn page(
     snapshot: &dyn Snapshot,
     begin: &Begin,
     room: &RoomId,
-    seqs: std::ops::Range<u64>,
+    seqs: Range<u64>,
 ) -> Result<Vec<Kept>, crate::Error> {
     let first = seqs.start;
     let entries = log::read(snapshot, room, seqs, LOG_AT_ONCE).await?;
-    // Others may have been removed, never the last.
+    // Others may be missing. Without its last one the room has no position.
     if entries.is_empty() {
         let what = format!("log: room {room} has no entry from {first} on");
         return Err(crate::Error::Corrupt(what));

@@ -1,4 +1,4 @@
-//! Entries that were removed from a store are hidden: devices resume, read and repair past them.
+//! Entries that a damaged store lacks are hidden: devices resume, read and repair past them.
 
 use anyhow::{Result, ensure};
 use rustix::process::Signal;
@@ -11,7 +11,7 @@ use weft_storage::tables::log;
 use weft_storage::{Batch, Outcome, Store};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_device_resumes_past_entries_that_were_removed() -> Result<()> {
+async fn a_device_resumes_past_entries_that_are_missing() -> Result<()> {
     let system = System::dev().await?;
     let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
     let room = direct(&alice, &bob);
