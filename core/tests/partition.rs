@@ -19,6 +19,8 @@ mod publishing;
 mod support;
 mod watch;
 
+use std::time::Duration;
+
 use support::{Fault, START_MS, World, grown, id, text, user_id};
 use weft_core::partition::quota::QuotaLimits;
 use weft_core::partition::take::{open_log, take};
@@ -361,4 +363,34 @@ async fn an_owner_that_was_replaced_does_not_take_a_trimmed_log_for_an_old_store
     let opened = open_log(&mut log, &world.store, first, 0, || [2; 16]).await;
     assert!(matches!(opened, Err(Error::Lost(0))), "{:?}", opened.err());
     second.leave().await.expect("leave");
+}
+
+/// So that a plan takes a few of them.
+fn incompressible(seed: u64, bytes: usize) -> String {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        char::from(b'0' + (state >> 58) as u8)
+    };
+    (0..bytes).map(|_| next()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_read_ahead_is_bounded_by_bytes() {
+    let world = World::new(&["alice", "bob"]).await;
+    let owner = world.own("n1").await;
+    world.gate(false);
+    let publish = |number| {
+        let large = text(&incompressible(number, 100_000));
+        world.publish("alice", "alice~bob", Some(id(number.into())), &large)
+    };
+    let tokens: Vec<String> = (1..=200).map(publish).collect();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let read = world.log.read_through();
+    assert!((10..=60).contains(&read), "{read} read of 100 kB each, at about 4 MB");
+    world.gate(true);
+    for (token, seq) in tokens.iter().zip(1..) {
+        assert_eq!(world.bus.answer_to(token).await["seq"], seq);
+    }
+    owner.leave().await.expect("leave");
 }

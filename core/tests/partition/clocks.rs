@@ -73,6 +73,34 @@ async fn a_command_that_waited_for_two_days_is_neither_old_nor_a_sign_of_a_wrong
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_backlog_of_days_is_applied_whole() {
+    let world = World::new(&["alice", "bob"]).await;
+    // More than a commit takes: what the first one forgets must not be asked for by the next.
+    let publish = |number| world.publish("alice", "alice~bob", Some(id(number)), &text("x"));
+    let tokens: Vec<String> = (1..=1_200).map(publish).collect();
+    world.clock.advance_ms(48 * HOUR_MS);
+    let owner = world.own("n1").await;
+    for (token, seq) in tokens.iter().zip(1..) {
+        let answer = world.bus.answer_to(token).await;
+        assert_eq!(answer["seq"], seq, "{answer}");
+    }
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_room_does_not_go_back() {
+    let world = World::new(&["alice", "bob"]).await;
+    let owner = world.own("n1").await;
+    for (number, ahead_ms) in [(1, 60_000), (2, 0)] {
+        world.ahead_ms.store(ahead_ms, Ordering::SeqCst);
+        world.send("alice", "alice~bob", Some(id(number)), &text("x")).await;
+    }
+    let times: Vec<u64> = world.entries("alice~bob").await.iter().map(|it| it.time_ms).collect();
+    assert_eq!(times, [START_MS + 60_000; 2]);
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_id_that_a_server_made_never_expires_and_stands_once() {
     let world = World::new(&["alice", "bot"]).await;
     let owner = world.own("n1").await;

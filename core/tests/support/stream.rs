@@ -18,6 +18,8 @@ struct Stream {
     /// Readers that are open bring nothing more: only those that are opened later.
     stalls: u64,
     opened: u64,
+    /// The last message that a reader got.
+    read_through: u64,
     is_gone: bool,
 }
 
@@ -55,6 +57,7 @@ impl Log {
             trimmed: None,
             stalls: 0,
             opened: 0,
+            read_through: 0,
             is_gone: false,
         };
         let stream = Arc::new(Mutex::new(stream));
@@ -126,6 +129,11 @@ impl Log {
     /// How many times a reader was opened.
     pub fn opened(&self) -> u64 {
         self.stream().opened
+    }
+
+    /// The last message that was read.
+    pub fn read_through(&self) -> u64 {
+        self.stream().read_through
     }
 
     pub fn delete(&self) {
@@ -211,6 +219,7 @@ impl CommandLog for Log {
             return Err(weft_nats::Error::Gap { stream, expected, found }.into());
         }
         self.next_seq = found + 1;
+        self.stream().read_through = found;
         Ok(Some(message))
     }
 
