@@ -14,7 +14,7 @@
 //! | --- | --- |
 //! | [`subject`] | names of subjects, streams, buckets and headers |
 //! | [`bus`] | a connection: publish, subscribe, flush, watch its state |
-//! | [`call`], [`serve`] | requests between the parts, and their handlers |
+//! | [`call`], [`serve`], `callers` | requests between the parts, their handlers, and what one caller may have of them |
 //! | [`assets`] | makes the streams and buckets |
 //! | [`ingest`] | commands on their way to the partition's owner, and its answers |
 //! | [`events`] | committed entries on their way to everybody |
@@ -26,6 +26,7 @@ mod acks;
 pub mod assets;
 pub mod bus;
 pub mod call;
+mod callers;
 pub mod config;
 mod error;
 pub mod events;
@@ -41,6 +42,7 @@ pub mod subject;
 pub use acks::PendingAcks;
 pub use assets::AssetOptions;
 pub use bus::{Bus, BusOptions, Connection, Message, Subscription, subscribed};
+pub use callers::{CALLER_BYTES_MAX, CALLER_CALLS_MAX};
 pub use error::Error;
 pub use events::{EventMessage, EventPublisher};
 pub use ingest::{

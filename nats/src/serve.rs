@@ -7,7 +7,7 @@
 //! Methods whose answers are large share a budget of bytes. A call takes the most that it may hold
 //! before it runs, keeps the size of its answer until that is written to the connection, and waits
 //! while there is not enough: so a slow connection fills no memory, and those that wait are bounded
-//! as ever.
+//! as ever. Of that budget, and of the places of those that wait, one caller gets a share (`callers`).
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -25,6 +25,7 @@ use weft_proto::{ApiError, ErrorCode};
 
 use crate::bus::{Bus, SEND_TIMEOUT};
 use crate::call::CALL_TIMEOUT;
+use crate::callers::Callers;
 use crate::error::Error;
 use crate::metrics::HELD_BYTES;
 use crate::subject::Subject;
@@ -47,7 +48,11 @@ pub struct Services {
     tasks: TaskTracker,
     /// Of [`HELD_BYTES_MAX`].
     held: Arc<Semaphore>,
+    callers: Callers,
 }
+
+/// Whose a call is; `None`: nobody's whose share is counted.
+type CallerOf<M> = Arc<dyn Fn(&M) -> Option<String> + Send + Sync>;
 
 impl Services {
     /// No service yet. `version` is the program's (semver); `$SRV.INFO` shows it.
@@ -62,6 +67,7 @@ impl Services {
             stop,
             tasks: TaskTracker::new(),
             held: Arc::new(Semaphore::new(HELD_BYTES_MAX as usize)),
+            callers: Callers::default(),
         }
     }
 
@@ -80,11 +86,12 @@ impl Services {
         F: Fn(M) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<M::Reply, ApiError>> + Send + 'static,
     {
-        self.handle_large(concurrency_max, 0, handler).await
+        self.handle_large(concurrency_max, 0, |_| None, handler).await
     }
 
     /// The same for a method whose answers are large: a call holds at most `call_bytes_max`, of a
-    /// budget that all such methods share, [`HELD_BYTES_MAX`].
+    /// budget that all such methods share, [`HELD_BYTES_MAX`]. `caller` names whose a call is: each
+    /// caller gets a share of it, [`CALLER_BYTES_MAX`](crate::CALLER_BYTES_MAX).
     ///
     /// # Errors
     /// Those of [`handle`](Self::handle).
@@ -92,6 +99,7 @@ impl Services {
         &mut self,
         concurrency_max: usize,
         call_bytes_max: u32,
+        caller: impl Fn(&M) -> Option<String> + Send + Sync + 'static,
         handler: F,
     ) -> Result<(), Error>
     where
@@ -120,10 +128,12 @@ impl Services {
             running: Arc::new(Semaphore::new(concurrency_max)),
             held: Arc::clone(&self.held),
             call_bytes_max,
+            callers: self.callers.clone(),
             bus: self.bus.clone(),
         };
         let (stop, tasks) = (self.stop.clone(), self.tasks.clone());
-        self.tasks.spawn(serve(endpoint, bounds, Arc::new(handler), stop, tasks));
+        let caller: CallerOf<M> = Arc::new(caller);
+        self.tasks.spawn(serve(endpoint, bounds, (caller, Arc::new(handler)), stop, tasks));
         Ok(())
     }
 
@@ -149,6 +159,7 @@ struct Bounds {
     running: Arc<Semaphore>,
     held: Arc<Semaphore>,
     call_bytes_max: u32,
+    callers: Callers,
     bus: Bus,
 }
 
@@ -184,7 +195,7 @@ impl Drop for Held {
 async fn serve<M, F, Fut>(
     mut endpoint: Endpoint,
     bounds: Bounds,
-    handler: Arc<F>,
+    method: (CallerOf<M>, Arc<F>),
     stop: CancellationToken,
     tasks: TaskTracker,
 ) where
@@ -199,38 +210,57 @@ async fn serve<M, F, Fut>(
             request = endpoint.next() => request,
         };
         let Some(request) = request else { return };
-        admit(request, &bounds, &handler, &tasks).await;
+        admit(request, &bounds, &method, &tasks).await;
     }
     // The server counted on this process for what it has sent already.
     let _ = timeout(SEND_TIMEOUT, endpoint.stop()).await;
     while let Some(request) = endpoint.next().await {
-        admit(request, &bounds, &handler, &tasks).await;
+        admit(request, &bounds, &method, &tasks).await;
     }
 }
 
-async fn admit<M, F, Fut>(request: Request, bounds: &Bounds, handler: &Arc<F>, tasks: &TaskTracker)
-where
+async fn admit<M, F, Fut>(
+    request: Request,
+    bounds: &Bounds,
+    (caller, handler): &(CallerOf<M>, Arc<F>),
+    tasks: &TaskTracker,
+) where
     M: Method + 'static,
     F: Fn(M) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<M::Reply, ApiError>> + Send + 'static,
 {
+    let message = match decode_request::<M>(&request.message.payload) {
+        Ok(message) => message,
+        Err(error) => return refuse::<M>(&request, error).await,
+    };
+    let overloaded = |message| {
+        let error = ApiError::new(ErrorCode::Overloaded, message);
+        error.retry_after_ms(RETRY_AFTER_MS)
+    };
+    let call = match caller(&message).map(|name| bounds.callers.begin(name)) {
+        Some(None) => {
+            return refuse::<M>(&request, overloaded("too many requests of this user")).await;
+        }
+        call => call.flatten(),
+    };
     let Ok(admitted) = Arc::clone(&bounds.admitted).try_acquire_owned() else {
-        let error = ApiError::new(ErrorCode::Overloaded, "too many requests of this kind");
-        let reply = encode_reply::<M::Reply>(&Err(error.retry_after_ms(RETRY_AFTER_MS)));
-        respond::<M>(&request, reply).await;
-        return;
+        return refuse::<M>(&request, overloaded("too many requests of this kind")).await;
     };
     let (bounds, handler) = (bounds.clone(), Arc::clone(handler));
     let taken_at = Instant::now();
     tasks.spawn(async move {
         let _admitted = admitted;
+        let _share = match &call {
+            Some(call) => call.room(bounds.call_bytes_max).await,
+            None => None,
+        };
         let Ok(_running) = bounds.running.acquire().await else { return };
         let mut held = Held::take(&bounds).await;
         // Its caller has given up: doing it now would surprise them.
         if taken_at.elapsed() >= CALL_TIMEOUT {
             return;
         }
-        let reply = encode_reply(&run(&request, handler.as_ref()).await);
+        let reply = encode_reply(&run(message, handler.as_ref()).await);
         held.iter_mut().for_each(|held| held.shrink(reply.len()));
         respond::<M>(&request, reply).await;
         if held.is_some() {
@@ -241,13 +271,16 @@ where
     });
 }
 
-async fn run<M, F, Fut>(request: &Request, handler: &F) -> Result<M::Reply, ApiError>
+async fn refuse<M: Method>(request: &Request, error: ApiError) {
+    respond::<M>(request, encode_reply::<M::Reply>(&Err(error))).await;
+}
+
+async fn run<M, F, Fut>(message: M, handler: &F) -> Result<M::Reply, ApiError>
 where
     M: Method,
     F: Fn(M) -> Fut,
     Fut: Future<Output = Result<M::Reply, ApiError>>,
 {
-    let message = decode_request::<M>(&request.message.payload)?;
     let handled = AssertUnwindSafe(async { handler(message).await }).catch_unwind().await;
     handled.unwrap_or_else(|_| {
         tracing::error!(service = M::SERVICE, method = M::METHOD, "a service handler panicked");

@@ -56,11 +56,23 @@ pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> 
         .await?;
     let pages = (PAGES_MAX, PAGE_HELD_BYTES);
     served
-        .add_large::<svc::ReadLog, _, _>(pages, |c, m| async move { c.log_read(m).await })
+        .add_large::<svc::ReadLog, _, _>(
+            pages,
+            |c, m| user(c, &m.token),
+            |c, m| async move { c.log_read(m).await },
+        )
         .await?;
-    served.add_large::<svc::Sync, _, _>(pages, |c, m| async move { c.sync(m).await }).await?;
+    served
+        .add_large::<svc::Sync, _, _>(
+            pages,
+            |c, m| user(c, &m.token),
+            |c, m| async move { c.sync(m).await },
+        )
+        .await?;
     let audits = (AUDITS_MAX, AUDIT_HELD_BYTES);
-    served.add_large::<svc::Audit, _, _>(audits, |c, m| async move { c.audit(m).await }).await?;
+    served
+        .add_large::<svc::Audit, _, _>(audits, nobody, |c, m| async move { c.audit(m).await })
+        .await?;
     add_journal(&mut served).await?;
     add_contacts(&mut served).await?;
     add_status(&mut served).await?;
@@ -120,7 +132,9 @@ async fn tell(edges: &Bus, ended: EndedLogin) -> svc::Empty {
 async fn add_journal(served: &mut Served) -> Result<(), Error> {
     let pages = (PAGES_MAX, PAGE_HELD_BYTES);
     served
-        .add_large::<svc::ReadJournal, _, _>(pages, |c, m| async move { c.journal_read(m).await })
+        .add_large::<svc::ReadJournal, _, _>(pages, nobody, |c, m| async move {
+            c.journal_read(m).await
+        })
         .await?;
     served
         .add::<svc::FollowJournal, _, _>(
@@ -169,13 +183,14 @@ impl Served {
         F: Fn(Arc<Context>, M) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<M::Reply, Failure>> + Send + 'static,
     {
-        self.add_large::<M, F, Fut>((concurrency_max, 0), call).await
+        self.add_large::<M, F, Fut>((concurrency_max, 0), nobody, call).await
     }
 
-    /// With the most bytes that a call holds.
+    /// With the most bytes that a call holds, and whose share that is.
     async fn add_large<M, F, Fut>(
         &mut self,
         (concurrency_max, call_bytes_max): (usize, u32),
+        caller: fn(&Context, &M) -> Option<String>,
         call: F,
     ) -> Result<(), Error>
     where
@@ -188,8 +203,23 @@ impl Served {
             let answer = call(Arc::clone(&context), request);
             async move { answer.await.map_err(|failure| failure.answer(M::METHOD)) }
         };
-        Ok(self.services.handle_large::<M, _, _>(concurrency_max, call_bytes_max, handler).await?)
+        let context = Arc::clone(&self.context);
+        let caller = move |request: &M| caller(&context, request);
+        let services = &mut self.services;
+        let handled =
+            services.handle_large::<M, _, _>(concurrency_max, call_bytes_max, caller, handler);
+        Ok(handled.await?)
     }
+}
+
+/// The user of a token, in whose share a call counts. Who has none is refused by the call itself.
+fn user(context: &Context, token: &str) -> Option<String> {
+    context.tokens.verify(token).ok().map(|caller| caller.user.to_string())
+}
+
+/// A call of a part of Weft for itself.
+fn nobody<M>(_: &Context, _: &M) -> Option<String> {
+    None
 }
 
 #[cfg(test)]

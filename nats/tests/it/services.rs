@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tokio::sync::Semaphore;
-use weft_nats::{HELD_BYTES_MAX, Services};
+use weft_nats::{CALLER_BYTES_MAX, CALLER_CALLS_MAX, HELD_BYTES_MAX, Services};
 use weft_proto::svc::{Empty, GetKeys, GetProfile, Keys, Login, Logout, Profile, Tokens};
 use weft_proto::{ApiError, ErrorCode};
 
@@ -139,7 +139,7 @@ async fn large_answers_that_can_not_be_written_stay_within_the_budget() {
             }
         }
     };
-    services.handle_large(CALLS, CALL_BYTES, handler).await.expect("handle");
+    services.handle_large(CALLS, CALL_BYTES, |_| None, handler).await.expect("handle");
     core.flush().await.expect("flush");
     let calls: Vec<_> = (0..CALLS)
         .map(|_| {
@@ -175,5 +175,57 @@ async fn large_answers_that_can_not_be_written_stay_within_the_budget() {
     }
     let profile = edge.call(&GetProfile::default()).await.expect("an answer");
     assert_eq!(profile.display_name.len(), ANSWER_BYTES);
+    services.shutdown().await;
+}
+
+/// Whoever asks for far more than a share waits, or is refused, and nobody else does.
+#[tokio::test]
+async fn one_caller_does_not_take_all_of_the_budget() {
+    const CALLS: usize = 100;
+    const CALL_BYTES: u32 = 3 << 20;
+    let fixture = Fixture::bare(1).await;
+    let (core, edge) = (fixture.bus("core", "c").await, fixture.bus("edge", "e").await);
+    let mut services = Services::start(&core, "0.1.0");
+    let gate = Arc::new(Semaphore::new(0));
+    let running = Arc::new(AtomicUsize::new(0));
+    let handler = {
+        let (gate, running) = (Arc::clone(&gate), Arc::clone(&running));
+        move |request: GetProfile| {
+            let (gate, running) = (Arc::clone(&gate), Arc::clone(&running));
+            async move {
+                if request.user == "greedy" {
+                    running.fetch_add(1, Ordering::SeqCst);
+                    drop(gate.acquire().await.expect("open"));
+                }
+                Ok(Profile::default())
+            }
+        }
+    };
+    let caller = |request: &GetProfile| Some(request.user.clone());
+    services.handle_large(64, CALL_BYTES, caller, handler).await.expect("handle");
+    core.flush().await.expect("flush");
+    let ask = |name: &str| {
+        let (edge, user) = (edge.clone(), name.to_owned());
+        tokio::spawn(async move { edge.call(&GetProfile { user, ..GetProfile::default() }).await })
+    };
+    let greedy: Vec<_> = (0..CALLS).map(|_| ask("greedy")).collect();
+    let refused = CALLS - CALLER_CALLS_MAX;
+    eventually("some are refused", async || {
+        greedy.iter().filter(|call| call.is_finished()).count() == refused
+    })
+    .await;
+    for _ in 0..8 {
+        soon("an answer to somebody else", ask("calm")).await.expect("joined").expect("answered");
+    }
+    assert_eq!(running.load(Ordering::SeqCst), (CALLER_BYTES_MAX / CALL_BYTES) as usize);
+    gate.add_permits(1);
+    let mut answered = 0;
+    for call in greedy {
+        match call.await.expect("joined") {
+            Ok(_) => answered += 1,
+            Err(error) => assert_eq!(error.code, ErrorCode::Overloaded),
+        }
+    }
+    assert_eq!(answered, CALLER_CALLS_MAX);
     services.shutdown().await;
 }
