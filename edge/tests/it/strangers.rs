@@ -1,7 +1,7 @@
 //! Strangers, and single users, shut nobody out.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -9,7 +9,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use weft_edge::{Limits, Rate};
 
 use crate::client::{http, upgrade_as};
-use crate::common::{World, eventually, soon, token};
+use crate::common::{World, eventually, room, soon, token};
 
 const LOGIN: &[u8] = br#"{"user":"alice","password":"geheim geheim","device":"phone"}"#;
 
@@ -221,4 +221,40 @@ async fn who_asks_for_one_page_after_the_other_is_never_refused() {
         refused += usize::from(is_refused);
     }
     assert!((50..100).contains(&refused), "{refused}");
+}
+
+/// A page and an answer are paid by their size, on a socket and over HTTP: beyond the burst they wait.
+#[tokio::test]
+async fn what_reads_much_is_charged_for_it() {
+    let requests = Rate { per_second: 5, burst: 10 };
+    let world = World::with(Limits { requests, ..Limits::default() }).await;
+    let least = Duration::from_millis(900);
+    let history =
+        |room: &str, limit: u32| json!({ "type": "history", "room": room, "limit": limit });
+    // 5 for each page that may hold 200 entries.
+    let mut alice = world.session("alice").await;
+    let began = Instant::now();
+    for _ in 0..3 {
+        let answer = alice.request(history("nowhere", 200)).await;
+        assert_eq!(answer["error"]["code"], "no_such_room", "{answer}");
+    }
+    assert!(began.elapsed() >= least, "pages: {:?}", began.elapsed());
+
+    let (began, bob) = (Instant::now(), token("bob"));
+    let mut refused = false;
+    for _ in 0..3 {
+        let (status, _) = world.get("/v1/rooms/nowhere/entries?limit=200", Some(&bob)).await;
+        refused |= status == 429;
+    }
+    assert!(refused || began.elapsed() >= least, "pages by HTTP: {:?}", began.elapsed());
+
+    // 1 for each 16 kB of an answer.
+    world.core.text(&room("bob~carol"), &"x".repeat(100_000));
+    let mut carol = world.session("carol").await;
+    let began = Instant::now();
+    for _ in 0..3 {
+        let page = carol.request(history("bob~carol", 1)).await;
+        assert_eq!(page["entries"][0]["seq"], 1, "no page");
+    }
+    assert!(began.elapsed() >= least, "answers: {:?}", began.elapsed());
 }
