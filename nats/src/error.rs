@@ -14,7 +14,8 @@ pub enum Error {
     },
     /// The server does not know the user, or the password is wrong.
     #[error(
-        "nats-server at {url} refused user \"{user}\": wrong password, or not Weft's configuration"
+        "nats-server at {url} refused user \"{user}\": it has another password for it, or not the \
+         configuration of `weft nats-config`. After a change of either it has to be restarted"
     )]
     Refused { url: String, user: String },
     /// The server's version is below [`server::VERSION_NEEDED`](crate::server::VERSION_NEEDED).
@@ -41,7 +42,7 @@ pub enum Error {
     /// A subject, header or token has a form that can't be sent.
     #[error("malformed {0}")]
     Malformed(&'static str),
-    #[error("JetStream refused to {what}: {description} ({code})")]
+    #[error("JetStream refused to {what}: {description} ({code}){}", remedy(*code))]
     JetStream {
         what: String,
         /// The server's error number (`err_code`).
@@ -118,6 +119,18 @@ pub enum Error {
     Io { what: String, source: std::io::Error },
 }
 
+/// What helps where the server's own words do not say it.
+fn remedy(code: u64) -> &'static str {
+    match code {
+        // No server has, or this one has not, what the stream reserves.
+        10005 | 10047 => {
+            ". The streams of each partition reserve 2.1 GB, of which nats-server uses little: give it more \
+             disk, or set max_file_store in the jetstream block of its configuration"
+        }
+        _ => "",
+    }
+}
+
 impl Error {
     /// True where the same call may succeed later without anybody changing something.
     #[must_use]
@@ -157,5 +170,20 @@ impl Error {
     pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
         move |source| Self::Io { what, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_with_too_little_disk_is_told_what_helps() {
+        let refused = |code| {
+            let (what, description) = ("STREAM.CREATE.WEFT_IN_0".into(), "no".into());
+            Error::JetStream { what, code, description }.to_string()
+        };
+        assert!(refused(10005).contains("max_file_store"), "{}", refused(10005));
+        assert_eq!(refused(10026), "JetStream refused to STREAM.CREATE.WEFT_IN_0: no (10026)");
     }
 }

@@ -60,12 +60,30 @@ impl Error {
     }
 }
 
+/// In a container nobody sees who a process runs as.
+fn this_user() -> String {
+    format!("user {}", rustix::process::geteuid().as_raw())
+}
+
 fn reason_of(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::StorageFull => "the disk is full".to_owned(),
         io::ErrorKind::AddrInUse => "another process listens there".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::PermissionDenied => format!("permission denied to {}", this_user()),
         io::ErrorKind::ReadOnlyFilesystem => "the disk is read-only".to_owned(),
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_not_read_a_file_is_named() {
+        let denied = Error::file(Path::new("/x"))(io::ErrorKind::PermissionDenied.into());
+        let user = rustix::process::geteuid().as_raw();
+        let wanted = format!("can't use /x: permission denied to user {user}");
+        assert_eq!(denied.one_line(), wanted);
     }
 }

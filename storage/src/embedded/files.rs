@@ -133,9 +133,24 @@ pub fn describe(error: &fjall::Error, path: &Path) -> String {
 pub fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::StorageFull => "the disk is full".to_owned(),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            format!("the folder can't be written ({error})")
+        io::ErrorKind::ReadOnlyFilesystem => format!("the folder can't be written ({error})"),
+        // In a container nobody sees who a process runs as.
+        io::ErrorKind::PermissionDenied => {
+            let user = rustix::process::geteuid().as_raw();
+            format!("the folder can't be written by user {user} ({error}): give it to that user")
         }
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_folder_it_should_be_is_said() {
+        let said = reason(&io::ErrorKind::PermissionDenied.into());
+        let user = rustix::process::geteuid().as_raw();
+        assert!(said.contains(&format!("can't be written by user {user} ")), "{said}");
     }
 }
