@@ -8,9 +8,23 @@
 set -eu
 secrets="${WEFT_SECRETS:-/run/secrets}"
 
+failed() {
+  echo "nats.sh: $1" >&2
+  exit 1
+}
+
 for file in "$secrets"/*.password; do
+  [ -f "$file" ] || failed "there is no password file in $secrets: deploy/secrets.sh makes them"
+  password="$(cat "$file")" || failed "$file can't be read: chmod 0444 deploy/secrets/*.password"
+  # What nats-server would not take from its environment, or would read as something else.
+  case "$password" in
+    '' | [!A-Za-z]* | *[!A-Za-z0-9_-]*)
+      failed "$file: a password begins with a letter and consists of letters, digits, - and _; \
+delete the file, and deploy/secrets.sh makes a new one"
+      ;;
+  esac
   user="$(basename "$file" .password | tr 'a-z-' 'A-Z_')"
-  export "WEFT_${user}_PASSWORD=$(cat "$file")"
+  export "WEFT_${user}_PASSWORD=$password"
 done
 
 routes=

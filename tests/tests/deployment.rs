@@ -174,6 +174,61 @@ async fn passwords_are_made_once_and_others_can_not_reach_them() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_password_that_nats_server_would_not_take_is_named_before_it_starts() -> Result<()> {
+    let deployment = Deployment::new().await?;
+    let started = async || {
+        let mut script = Command::new("/bin/sh");
+        script.arg(deployment.path("nats.sh")).env("WEFT_SECRETS", deployment.path("secrets"));
+        script.env("WEFT_NATS_NAME", "nats-1").env("WEFT_NATS_SERVERS", "nats-1:6222");
+        // Nothing but the script's own tools: it has to end before it looks for a server.
+        let output = script.env("PATH", "/usr/bin:/bin").output().await?;
+        Ok::<_, anyhow::Error>(String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let file = PathBuf::from(deployment.secret("core"));
+    for bad in ["7starts-with-a-digit", "two words", "a\"quote", "a$variable", ""] {
+        // What is there can only be read.
+        std::fs::remove_file(&file)?;
+        std::fs::write(&file, format!("{bad}\n"))?;
+        let said = started().await?;
+        assert!(said.contains("core.password: a password begins with a letter"), "{bad}: {said}");
+        assert!(said.contains("deploy/secrets.sh"), "{said}");
+        assert!(bad.is_empty() || !said.contains(bad), "{said}");
+    }
+    std::fs::remove_dir_all(deployment.path("secrets"))?;
+    let said = started().await?;
+    assert!(said.contains("deploy/secrets.sh"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_balancer_starts_with_the_open_files_that_it_may_have_and_says_so() -> Result<()> {
+    let folder = Folder::new()?;
+    let program = folder.path().join("haproxy");
+    std::fs::write(&program, "#!/bin/sh\necho started \"$@\"\n")?;
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755))?;
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    let script = deploy.join("haproxy.sh").display().to_string();
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH")?);
+    let config = folder.path().join("haproxy.cfg");
+    let said_with = async |wanted: &str| {
+        let kept = std::fs::read_to_string(deploy.join("haproxy.cfg"))?;
+        std::fs::write(&config, kept.replace("fd-hard-limit 200100", wanted))?;
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", "ulimit -n 1024 && exec /bin/sh \"$0\"", &script]);
+        shell.env("PATH", &path).env("WEFT_HAPROXY_CONFIG", &config);
+        let output = shell.output().await?;
+        let started = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(started.trim(), format!("started -W -db -f {}", config.display()));
+        Ok::<_, anyhow::Error>(String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let said = said_with("fd-hard-limit 200100").await?;
+    assert!(said.contains("allows 1024 open files, 200100 are wanted"), "{said}");
+    assert!(said.contains("default-ulimits"), "{said}");
+    assert_eq!(said_with("fd-hard-limit 1024").await?, "");
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_servers_configuration_is_what_weft_prints() -> Result<()> {
     let args = ["nats-config", "--cluster", "weft", "--host", "0.0.0.0", "--no-advertise"];
     let printed = Command::new(weft().await)

@@ -155,6 +155,31 @@ fn the_parts_fit_each_other() {
     assert_eq!(read("deploy/fdb.cluster").trim(), contents);
 }
 
+#[test]
+fn without_foundationdb_one_core_keeps_its_store_in_a_volume() {
+    let file = compose();
+    let other: Value = serde_saphyr::from_str(&read("deploy/embedded.yml")).expect("YAML");
+    let core = &other["services"]["core"];
+    assert_eq!(core["deploy"]["replicas"], 1, "the store belongs to one process");
+    let store = environment(core)["WEFT_STORE"].parse();
+    let Ok(StorePlace::Embedded(folder)) = store else { panic!("{store:?}") };
+    let volume = names(&core["volumes"]).pop_first().expect("a volume");
+    let (name, place) = volume.split_once(':').expect("a named volume");
+    assert!(names(&other["volumes"]).contains(name), "{volume}");
+    assert!(folder.starts_with(place), "{volume}");
+    assert!(
+        read("Dockerfile").contains(&format!("-o weft -g weft {place}\n")),
+        "else it is root's"
+    );
+    for (name, service) in members(&other, "services") {
+        assert!(file["services"][name].is_object(), "{name}");
+        assert!(name == "core" || service["profiles"].is_array(), "{name} would be started");
+        for (needed, _) in members(service, "depends_on") {
+            assert!(other["services"][needed]["profiles"].is_null(), "{name} waits for {needed}");
+        }
+    }
+}
+
 /// Where a service's configurations are → their names.
 fn configs(service: &Value) -> Text {
     let list = service["configs"].as_array().cloned().unwrap_or_default();
@@ -170,6 +195,7 @@ fn what_is_named_is_there() {
         (own("networks"), own("volumes"), own("secrets"), own("configs"));
     for (name, service) in services(&file) {
         assert!(!service["networks"].is_null(), "{name} would get a network of its own");
+        assert!(service["ulimits"].is_null(), "{name}: not made where the machine allows less");
         assert!(networks.is_superset(&names(&service["networks"])), "{name}");
         assert!(secrets.is_superset(&names(&service["secrets"])), "{name}");
         assert!(configs.is_superset(&names(&service["configs"])), "{name}");
