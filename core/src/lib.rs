@@ -62,6 +62,8 @@ pub struct CoreOptions {
     pub tick_interval: Option<Duration>,
     /// How long things are kept that are not kept for ever.
     pub retention: Retention,
+    /// How long after it was taken a message may be edited or deleted by its sender; zero: for ever.
+    pub edit_window: Duration,
     /// By which nodes the partitions are shared out.
     pub assignment: Assignment,
     /// How long a store may be in trouble before core says that it does not work.
@@ -114,7 +116,7 @@ impl Core {
     pub async fn start(options: CoreOptions) -> Result<Self, Error> {
         let CoreOptions { store, bus, node, assets, bots, quota, token_life, .. } = options;
         let (tick_interval, assignment) = (options.tick_interval, options.assignment);
-        let retention = options.retention;
+        let (retention, edit_window) = (options.retention, options.edit_window);
         let health = StoreHealth::new(options.store_patience);
         let store = health.watched(store);
         let (clock, feature_level) = (options.clock, options.feature_level);
@@ -161,6 +163,7 @@ impl Core {
             assets: Arc::new(assets),
             tick_interval,
             retention,
+            edit_window,
         };
         let progress = owners.start(&nodes, &shutdown);
         let says =

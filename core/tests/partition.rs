@@ -10,6 +10,8 @@ mod groups;
 mod holes;
 #[path = "partition/loss.rs"]
 mod loss;
+#[path = "partition/messages.rs"]
+mod messages;
 #[path = "partition/next_version.rs"]
 mod next_version;
 #[path = "partition/poison.rs"]

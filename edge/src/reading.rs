@@ -77,6 +77,7 @@ impl<W: Wire> Reading<W> {
             after,
             before,
             limit,
+            merged: true,
             ..ReadLog::default()
         };
         self.wire.call(&request).await

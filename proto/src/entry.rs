@@ -39,6 +39,33 @@ struct EntryFrame<'a> {
     kind: &'static str,
     #[serde(flatten)]
     body: &'a Body,
+    #[serde(flatten)]
+    now: Option<&'a MessageNow>,
+}
+
+/// What became of a message, as history shows it beside the message.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct MessageNow {
+    /// When its text was last edited, Unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edited_at: Option<u64>,
+    /// The seqs of its edits.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub edits: Vec<u64>,
+    /// What is on it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reactions: Vec<Reactions>,
+}
+
+/// An emoji on a message.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Reactions {
+    /// The emoji.
+    pub emoji: String,
+    /// How many users have put it there.
+    pub count: u32,
+    /// Whether the reader is one of them.
+    pub own: bool,
 }
 
 /// The same frame as it is read, without the fields of its kind.
@@ -89,6 +116,16 @@ impl Entry {
     /// The bytes of its WebSocket frame.
     #[must_use]
     pub fn to_frame(&self) -> Vec<u8> {
+        self.frame(None)
+    }
+
+    /// The same with what became of the message. `self` has its newest text.
+    #[must_use]
+    pub fn to_frame_now(&self, now: &MessageNow) -> Vec<u8> {
+        self.frame(Some(now))
+    }
+
+    fn frame(&self, now: Option<&MessageNow>) -> Vec<u8> {
         serde_json::to_vec(&EntryFrame {
             r#type: "entry",
             room: self.room.as_str(),
@@ -99,6 +136,7 @@ impl Entry {
             time: self.time_ms,
             kind: self.body.kind().word,
             body: &self.body,
+            now,
         })
         .expect("plain fields serialise")
     }

@@ -57,6 +57,14 @@ pub enum ErrorCode {
     TooManyGroups,
     /// The same client id was used with another content.
     Conflict,
+    /// The message that is to be changed was deleted.
+    Deleted,
+    /// The message is older than those that may still be changed.
+    TooLate,
+    /// The message has as many edits, or as many different emojis, as it may have.
+    LimitReached,
+    /// It is so already: nothing would change.
+    Unchanged,
     /// A quota or rate limit of the caller is used up.
     RateLimited,
     /// The body came too slowly.
@@ -113,6 +121,10 @@ impl ErrorCode {
             Self::RoomFull => "room_full",
             Self::TooManyGroups => "too_many_groups",
             Self::Conflict => "conflict",
+            Self::Deleted => "deleted",
+            Self::TooLate => "too_late",
+            Self::LimitReached => "limit_reached",
+            Self::Unchanged => "unchanged",
             Self::RateLimited => "rate_limited",
             Self::Overloaded => "overloaded",
             Self::Unavailable => "unavailable",
@@ -159,7 +171,11 @@ impl ErrorCode {
             | Self::RoomFull
             | Self::TooManyGroups
             | Self::Conflict
+            | Self::TooLate
+            | Self::LimitReached
+            | Self::Unchanged
             | Self::ResendInOrder => 409,
+            Self::Deleted => 410,
             Self::TooSlow => 408,
             Self::TooLarge => 413,
             Self::RateLimited => 429,

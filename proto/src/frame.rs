@@ -332,6 +332,7 @@ mod tests {
             from: 1,
             through: 2,
             more: false,
+            newest: 2,
         };
         let frame = history_frame(&RoomId::new("team").expect("id"), &page);
         let value: serde_json::Value = serde_json::from_slice(&frame).expect("json");

@@ -14,17 +14,23 @@ use std::borrow::Cow;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::check::missing;
 use crate::error::{ApiError, ErrorCode};
 use crate::ids::UserId;
 use crate::json::{read_object, text_of};
 
 mod add;
 mod create;
+mod delete;
+mod deleted;
+mod edit;
 mod leave;
+mod react;
 mod remove;
 mod rename;
 mod role;
 mod text;
+mod unreact;
 
 /// The only list of all kinds: makes [`Body`] of them.
 macro_rules! kinds {
@@ -63,10 +69,10 @@ macro_rules! kinds {
                 match self { $(Self::$Kind(it) => it.accounts(from),)+ }
             }
 
-            /// The seq of the room's entry that it points at, where it does.
+            /// The seq of the message that it changes, where it does.
             #[must_use]
-            pub fn points_at(&self) -> Option<u64> {
-                match self { $(Self::$Kind(it) => it.points_at(),)+ }
+            pub fn target(&self) -> Option<u64> {
+                match self { $(Self::$Kind(it) => it.target(),)+ }
             }
 
             /// Reads the JSON form.
@@ -119,6 +125,11 @@ kinds! {
     Remove in remove,
     Leave in leave,
     ChangeRole in role,
+    Edit in edit,
+    Delete in delete,
+    Deleted in deleted,
+    React in react,
+    Unreact in unreact,
 }
 
 /// What everybody has to know of a kind.
@@ -136,13 +147,16 @@ pub struct Kind {
     pub is_unread: bool,
     /// A direct room takes it, too.
     pub is_for_direct: bool,
+    /// Core makes it. Nobody sends it.
+    pub is_made: bool,
 }
 
 impl Kind {
     /// A kind that changes no membership, is not counted, and is for groups alone.
     const fn new(word: &'static str, number: i32, level: u32) -> Self {
         let membership = Membership::Stays;
-        Self { word, number, level, membership, is_unread: false, is_for_direct: false }
+        let (is_unread, is_for_direct, is_made) = (false, false, false);
+        Self { word, number, level, membership, is_unread, is_for_direct, is_made }
     }
 
     const fn with(self, membership: Membership) -> Self {
@@ -165,6 +179,8 @@ pub(crate) const MESSAGE: Kind = Text::KIND;
 
 /// The feature level of a store that was never raised.
 const FIRST_LEVEL: u32 = 1;
+/// The one with edits, deletions and reactions.
+const MESSAGES_LEVEL: u32 = 2;
 
 trait EntryKind: Sized {
     /// Its fields as they travel: by serde in JSON, by prost in the store. Nothing is checked.
@@ -198,7 +214,7 @@ trait EntryKind: Sized {
         }
     }
 
-    fn points_at(&self) -> Option<u64> {
+    fn target(&self) -> Option<u64> {
         None
     }
 }
@@ -250,6 +266,11 @@ impl Body {
     pub fn content_hash(&self) -> u64 {
         crate::partition::fnv1a_64(&self.to_json())
     }
+}
+
+/// The seq of a message that an entry changes.
+fn target_of(target: Option<u64>) -> Result<u64, ApiError> {
+    target.filter(|seq| *seq > 0).ok_or_else(|| missing("target"))
 }
 
 /// A field of a fixed set of words, of which the store keeps the number.

@@ -5,6 +5,12 @@
 pub const ID_BYTES_MAX: usize = 64;
 /// Longest text body, in Unicode scalar values.
 pub const TEXT_CHARS_MAX: usize = 100_000;
+/// Longest emoji of a reaction, in Unicode scalar values: a family of four has eleven.
+pub const EMOJI_CHARS_MAX: usize = 32;
+/// Most different emojis on one message.
+pub const EMOJIS_PER_MESSAGE_MAX: usize = 50;
+/// Most edits of one message.
+pub const EDITS_PER_MESSAGE_MAX: usize = 100;
 /// Longest title of a room or display name of a user, in Unicode scalar values.
 pub const TITLE_CHARS_MAX: usize = 200;
 pub const AVATAR_BYTES_MAX: usize = 1_000;

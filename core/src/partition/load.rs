@@ -2,7 +2,6 @@
 //! a second one where groups or users are not known yet.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -17,6 +16,7 @@ use weft_storage::{Error, Snapshot};
 
 use super::command::{Command, Incoming};
 use super::groups::GroupCounts;
+use super::messages;
 use super::plan::Found;
 use super::rooms::{LookedUp, Members, Room};
 use super::state::{Answered, Place, ResendKey, State};
@@ -25,7 +25,7 @@ use crate::absent;
 /// Groups whose members are read at once.
 const GROUPS_AT_ONCE: usize = 32;
 const ROWS_PER_SCAN: usize = 256;
-/// Entries of resends, or that commands point at, read at once: with the largest ones 6 MB.
+/// Entries of resends read at once: with the largest ones 6 MB.
 const ENTRIES_AT_ONCE: usize = 16;
 
 /// Brings the commands' rooms into `state`, and looks up the rest. Rooms that are in memory are not
@@ -47,10 +47,9 @@ pub async fn load(
     let accounts = load_accounts(snapshot, named(state, &commands));
     let groups = counts.of(snapshot, joining(&commands), now_ms);
     let members = load_members(snapshot, state, &commands);
-    let entries = load_pointed_at(snapshot, &commands);
-    let ((), accounts, groups, entries) =
-        future::try_join4(members, accounts, groups, entries).await?;
-    Ok(Found { resends, accounts, groups, entries })
+    let ((), accounts, groups) = future::try_join3(members, accounts, groups).await?;
+    let messages = messages::load(snapshot, state, &commands).await?;
+    Ok(Found { resends, accounts, groups, messages })
 }
 
 /// The rows that hold what the run's client ids got, and of the ids that they come after.
@@ -228,23 +227,6 @@ async fn load_accounts(
     exist.map(|(user, row)| Ok((user, Account::decode(&row)?))).collect()
 }
 
-/// The entries that commands point at. Those that are planned and not committed are in memory.
-async fn load_pointed_at(
-    snapshot: &dyn Snapshot,
-    commands: &[&Command],
-) -> Result<HashMap<(RoomId, u64), Arc<Entry>>, Error> {
-    let at = |command: &&Command| Some((command.room.clone(), command.body.points_at()?));
-    let wanted: Vec<_> = commands.iter().filter_map(at).collect();
-    let mut found = HashMap::new();
-    for some in wanted.chunks(ENTRIES_AT_ONCE) {
-        let entries = log::get_many(snapshot, some).await?;
-        for (at, logged) in some.iter().zip(entries) {
-            found.extend(logged.map(|logged| (at.clone(), Arc::new(logged.entry))));
-        }
-    }
-    Ok(found)
-}
-
 /// The users whom the commands put into groups.
 fn joining(commands: &[&Command]) -> BTreeSet<UserId> {
     let mut joining = BTreeSet::new();
@@ -271,6 +253,7 @@ fn named(state: &State, commands: &[&Command]) -> BTreeSet<UserId> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use async_trait::async_trait;

@@ -20,6 +20,7 @@ pub mod floor;
 pub mod groups;
 pub mod load;
 pub mod loss;
+pub mod messages;
 pub mod owner;
 pub mod plan;
 pub mod ports;

@@ -77,6 +77,8 @@ pub struct Owners {
     /// Between two ticks of a partition; `None`: none.
     pub tick_interval: Option<Duration>,
     pub retention: Retention,
+    /// See [`crate::CoreOptions::edit_window`].
+    pub edit_window: Duration,
 }
 
 #[derive(Clone)]
@@ -362,6 +364,7 @@ async fn own(
         quarantine,
         tick_interval: owners.tick_interval,
         journal_age: owners.retention.journal,
+        edit_window: owners.edit_window,
     };
     let taken = || {
         tell.taken.send_modify(|taken| {

@@ -20,9 +20,10 @@ use weft_storage::tables::{
 use weft_storage::{Batch, BatchId};
 
 use super::command::{Command, Incoming, hour_of};
+use super::messages::{self, FoundMessages, Rewrite};
 use super::quota::{Cost, Quota};
 use super::rooms::{Members, Room};
-use super::rules::{self, Change, Known};
+use super::rules::{self, Change};
 use super::sabotage::{self, Rule};
 use super::state::{Answered, Place, PlanNo, ResendKey, State};
 use super::trimming::PIECE_COMMITS;
@@ -36,6 +37,10 @@ const FULL_COMMANDS: usize = 512;
 /// A plan with so large a journal row takes nothing more. One entry more (a group of 100 names
 /// 6.6 kB of users) keeps it under the limit for values, 100 kB.
 const FULL_JOURNAL_BYTES: usize = 80_000;
+/// A plan that writes so many entries anew takes nothing more: each has some 200 bytes, keys included.
+const FULL_REWRITES: usize = 1_000;
+/// From this feature level on, what all of a group get has no pointers.
+const WITHOUT_FAN_OUT: u32 = 2;
 /// Resend records older than this many hours are removed, and their ids refused from then on.
 const RESEND_HOURS: u32 = 25;
 
@@ -46,8 +51,8 @@ pub struct Found {
     pub resends: HashMap<ResendKey, Answered>,
     /// The accounts of those users that exist, of all that a command needs to know about.
     pub accounts: HashMap<UserId, Account>,
-    /// The entries that commands point at, as far as they are committed.
-    pub entries: HashMap<(RoomId, u64), Arc<Entry>>,
+    /// The messages that commands change, as far as they are committed.
+    pub messages: FoundMessages,
     /// In how many groups those are whom a command puts into one, about.
     pub groups: HashMap<UserId, usize>,
 }
@@ -94,6 +99,8 @@ pub struct Plan {
     entries: Vec<PlannedEntry>,
     journal: Vec<JournalEntry>,
     journal_bytes: usize,
+    /// Entries of this and of earlier commits that are written anew.
+    rewrites: Vec<Rewrite>,
     answers: Vec<(ReplyTo, Answer)>,
     unheard: Vec<(String, ErrorCode)>,
     rooms: BTreeSet<RoomId>,
@@ -167,6 +174,7 @@ impl Plan {
             entries: Vec::new(),
             journal: Vec::new(),
             journal_bytes: 0,
+            rewrites: Vec::new(),
             answers: Vec::new(),
             unheard: Vec::new(),
             rooms: BTreeSet::new(),
@@ -185,6 +193,7 @@ impl Plan {
         self.commands >= FULL_COMMANDS
             || self.batch.size_bytes() >= FULL_BYTES
             || self.journal_bytes >= FULL_JOURNAL_BYTES
+            || self.rewrites.len() >= FULL_REWRITES
     }
 
     /// True where it has no command yet.
@@ -277,17 +286,25 @@ impl Plan {
         let room = state.rooms.get(&id).ok_or_else(not_loaded)?;
         let seq = room.head.seq + 1;
         rules::may_take(body.kind(), state.feature_level)?;
-        let pointed_at = body.points_at().map(|seq| (id.clone(), seq));
-        let pointed_at = pointed_at.and_then(|at| state.planned(&at).or(found.entries.get(&at)));
-        let known = Known { accounts: &found.accounts, pointed_at: pointed_at.map(|it| &**it) };
-        let change = rules::decide(&id, room, seq, &sender, &body, known)?;
+        let change = rules::decide(&id, room, seq, &sender, &body, &found.accounts)?;
         rules::may_join(&change, room, &found.groups)?;
+        let sent_by = (&sender, room.members.role(&sender));
+        let known = (&found.messages, &*state, times.now_ms);
+        let message = messages::decide((&id, room, seq), sent_by, &body, known)?;
+        let fans_out = state.feature_level < WITHOUT_FAN_OUT;
         let written = state.rooms.change(&id, |room| {
+            if fans_out {
+                self.fan_out(&id, room, &change);
+            }
             self.write(&id, room, change, (sender, given_id, body), times.now_ms);
             (room.head.ordinal, room.head.time_ms)
         });
-        if let Some(planned) = self.entries.last() {
-            state.remember_entry(self.no, Arc::clone(&planned.entry));
+        if let Some(PlannedEntry { entry, place, .. }) = self.entries.last() {
+            state.remember_entry(self.no, Arc::clone(entry), *place);
+            if let Some(change) = message {
+                let rewrites = messages::write(&mut self.batch, state, self.no, entry, change);
+                self.rewrites.extend(rewrites);
+            }
         }
         let (ordinal, time_ms) = written.unzip();
         if let (Some(key), Some(row)) = (key, row) {
@@ -337,12 +354,11 @@ impl Plan {
             time_ms: head.time_ms,
             body,
         };
-        // A plan takes FULL_COMMANDS at the most.
-        let order = u16::try_from(self.entries.len()).unwrap_or(u16::MAX);
+        let order = self.order();
         head.seq += sabotage::misplaced(&entry.body);
         log::put(&mut self.batch, order, &entry);
         self.write_members(id, is_first, &change);
-        for user in inbox_users(id, room, &change) {
+        for user in &change.concerned {
             inbox::put(&mut self.batch, user, order, id, entry.seq);
         }
         let place = Place::In(self.no, order);
@@ -354,6 +370,25 @@ impl Plan {
         self.journal_bytes += row.size_bytes();
         self.journal.push(row);
         self.entries.push(planned);
+    }
+
+    /// Gives all members of a small group a pointer to the next entry: a core that knows no later level
+    /// finds it by that alone, and may be the one that answers a sync.
+    fn fan_out(&mut self, id: &RoomId, room: &Room, change: &Change) {
+        let Members::All(all) = &room.members else { return };
+        if room.head.large {
+            return;
+        }
+        let (order, seq) = (self.order(), room.head.seq + 1);
+        for user in all.keys().filter(|user| !change.concerned.contains(user)) {
+            inbox::put(&mut self.batch, user, order, id, seq);
+        }
+    }
+
+    /// The place of the next entry in the commit.
+    fn order(&self) -> u16 {
+        // A plan takes FULL_COMMANDS at the most.
+        u16::try_from(self.entries.len()).unwrap_or(u16::MAX)
     }
 
     fn write_members(&mut self, id: &RoomId, is_first: bool, change: &Change) {
@@ -382,6 +417,7 @@ impl Plan {
                 head::put(&mut self.batch, id, order, &room.head);
             }
         }
+        messages::write_again(&mut self.batch, state, self.no, &self.rewrites);
         let before = &guards.applied;
         self.assert_in_order(state, before);
         let commit_no = before.last_commit_no() + u64::from(!self.entries.is_empty());
@@ -530,18 +566,6 @@ fn check_age(own_id: Option<ClientId>, floor_hour: u32, times: Times) -> Result<
         return Err(ApiError::new(ErrorCode::ExpiredId, message));
     }
     Ok(())
-}
-
-/// Who gets a pointer to the entry: everybody in small rooms, in large ones only whom it concerns.
-fn inbox_users<'a>(id: &RoomId, room: &'a Room, change: &'a Change) -> Vec<&'a UserId> {
-    match &room.members {
-        Members::All(all) if id.kind() == RoomKind::Group && !room.head.large => {
-            // Who was removed is concerned, and no member any more.
-            let gone = change.concerned.iter().filter(|user| !all.contains_key(*user));
-            all.keys().chain(gone).collect()
-        }
-        _ => change.concerned.iter().collect(),
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use weft_proto::{ApiError, ErrorCode, Role};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Action {
     Write,
+    /// A message of another member.
+    DeleteAny,
     Leave,
     Rename,
     Add(Role),
@@ -19,13 +21,20 @@ pub fn may(role: Role, action: Action) -> bool {
     use Role::{Admin, Member, Owner};
     match (action, role) {
         (Action::Write | Action::Leave, Member | Admin | Owner)
-        | (Action::Rename, Admin | Owner)
+        | (Action::Rename | Action::DeleteAny, Admin | Owner)
         | (Action::Add(Member | Admin), Admin | Owner)
         | (Action::Add(Owner), Owner)
         | (Action::Remove(Member), Admin | Owner)
         | (Action::Remove(Admin | Owner), Owner)
         | (Action::ChangeRole, Owner) => true,
-        (Action::Rename | Action::ChangeRole | Action::Add(_) | Action::Remove(_), _) => false,
+        (
+            Action::Rename
+            | Action::DeleteAny
+            | Action::ChangeRole
+            | Action::Add(_)
+            | Action::Remove(_),
+            _,
+        ) => false,
     }
 }
 
@@ -39,7 +48,7 @@ pub fn check(role: Role, action: Action) -> Result<(), ApiError> {
     }
     let message = match action {
         Action::Write | Action::Leave => "only a member may do that",
-        Action::Rename => "only an owner or admin may do that",
+        Action::Rename | Action::DeleteAny => "only an owner or admin may do that",
         Action::Add(_) => "only an owner or admin adds a user, and not with a role above their own",
         Action::Remove(_) => "only an owner removes anyone, and an admin those with a lower role",
         Action::ChangeRole => "only an owner may do that",
@@ -60,7 +69,7 @@ mod tests {
         for action in [Action::Write, Action::Leave] {
             assert_eq!(who(action), all);
         }
-        for action in [Action::Rename, Action::Add(Member), Action::Add(Admin)] {
+        for action in [Action::Rename, Action::DeleteAny, Action::Add(Member), Action::Add(Admin)] {
             assert_eq!(who(action), [Admin, Owner], "{action:?}");
         }
         assert_eq!(who(Action::Remove(Member)), [Admin, Owner]);

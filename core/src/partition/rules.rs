@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use weft_proto::kind::{Add, ChangeRole, Create, Leave, Remove, Rename};
 use weft_proto::limits::{FANOUT_LIMIT, GROUP_MEMBERS_MAX, GROUPS_PER_USER_MAX};
-use weft_proto::{ApiError, Body, Entry, ErrorCode, Kind, Role, RoomId, UserId};
+use weft_proto::{ApiError, Body, ErrorCode, Kind, Role, RoomId, UserId};
 use weft_storage::tables::account::Account;
 use weft_storage::tables::head::Head;
 use weft_storage::tables::member::Member;
@@ -28,21 +28,18 @@ fn no(code: ErrorCode, message: &str) -> ApiError {
     ApiError::new(code, message)
 }
 
-/// What a decision may look at beside the room.
-#[derive(Clone, Copy, Debug)]
-pub struct Known<'a> {
-    /// Those users that exist, of [`Body::accounts`] and the users of a new direct room.
-    pub accounts: &'a HashMap<UserId, Account>,
-    /// The entry that the body points at ([`Body::points_at`]), which may be planned and not yet
-    /// committed. `None`: it points at none, or there is none.
-    pub pointed_at: Option<&'a Entry>,
-}
+/// Those users that exist, of [`Body::accounts`] and the users of a new direct room.
+type Accounts = HashMap<UserId, Account>;
 
-/// A store takes entries of those kinds that all its cores know.
+/// A store takes entries of those kinds that all its cores know, and that somebody may send.
 ///
 /// # Errors
-/// [`ErrorCode::UnknownType`].
+/// [`ErrorCode::UnknownType`], [`ErrorCode::BadRequest`].
 pub fn may_take(kind: &Kind, feature_level: u32) -> Result<(), ApiError> {
+    if kind.is_made {
+        let message = format!("nobody sends the kind {}", kind.word);
+        return Err(ApiError::new(ErrorCode::BadRequest, message));
+    }
     if kind.level <= feature_level {
         return Ok(());
     }
@@ -60,12 +57,12 @@ pub fn decide(
     seq: u64,
     sender: &UserId,
     body: &Body,
-    known: Known<'_>,
+    accounts: &Accounts,
 ) -> Result<Change, ApiError> {
     match id.direct_users() {
-        Some(users) => decide_direct(&users, &room.head, sender, body, known),
-        None if matches!(body, Body::Create(_)) => create(&room.head, sender, body, known),
-        None => decide_group(room, seq, sender, body, known),
+        Some(users) => decide_direct(&users, &room.head, sender, body, accounts),
+        None if matches!(body, Body::Create(_)) => create(&room.head, sender, body, accounts),
+        None => decide_group(room, seq, sender, body, accounts),
     }
 }
 
@@ -74,7 +71,7 @@ fn decide_direct(
     head: &Head,
     sender: &UserId,
     body: &Body,
-    known: Known<'_>,
+    accounts: &Accounts,
 ) -> Result<Change, ApiError> {
     if sender != a && sender != b {
         return Err(no(ErrorCode::NotMember, "a direct room belongs to its two users"));
@@ -83,8 +80,8 @@ fn decide_direct(
         return Err(no(ErrorCode::BadRequest, "a direct room takes messages only"));
     }
     if head.seq == 0 {
-        exists(a, known)?;
-        exists(b, known)?;
+        exists(a, accounts)?;
+        exists(b, accounts)?;
     }
     let mut concerned = vec![a.clone()];
     if a != b {
@@ -93,17 +90,22 @@ fn decide_direct(
     Ok(Change { concerned, ..Change::default() })
 }
 
-fn create(head: &Head, sender: &UserId, body: &Body, known: Known<'_>) -> Result<Change, ApiError> {
+fn create(
+    head: &Head,
+    sender: &UserId,
+    body: &Body,
+    accounts: &Accounts,
+) -> Result<Change, ApiError> {
     let Body::Create(Create { title, members, history }) = body else {
         return Ok(Change::default());
     };
     if head.seq != 0 {
         return Err(no(ErrorCode::RoomExists, "the room's id is taken"));
     }
-    exists(sender, known)?;
+    exists(sender, accounts)?;
     let mut rows = vec![(sender.clone(), Member::joined(Role::Owner, 1))];
     for user in members.iter().filter(|user| *user != sender) {
-        exists(user, known)?;
+        exists(user, accounts)?;
         rows.push((user.clone(), Member::joined(Role::Member, 1)));
     }
     Ok(Change {
@@ -119,7 +121,7 @@ fn decide_group(
     seq: u64,
     sender: &UserId,
     body: &Body,
-    known: Known<'_>,
+    accounts: &Accounts,
 ) -> Result<Change, ApiError> {
     if room.head.seq == 0 {
         return Err(no(ErrorCode::NoSuchRoom, "there is no such room"));
@@ -129,8 +131,15 @@ fn decide_group(
         .role(sender)
         .ok_or_else(|| no(ErrorCode::NotMember, "the sender is not a member of the room"))?;
     match body {
-        // `decide` has sent a `create` elsewhere.
-        Body::Text(_) | Body::Create(_) => {
+        // `decide` has sent a `create` elsewhere, and `may_take` refused what is made. What may become
+        // of a message is decided beside this: `messages::decide`.
+        Body::Text(_)
+        | Body::Create(_)
+        | Body::Edit(_)
+        | Body::Delete(_)
+        | Body::Deleted(_)
+        | Body::React(_)
+        | Body::Unreact(_) => {
             rights::check(role, Action::Write)?;
             Ok(Change::default())
         }
@@ -138,7 +147,7 @@ fn decide_group(
             rights::check(role, Action::Rename)?;
             Ok(Change { title: Some(title.clone()), ..Change::default() })
         }
-        Body::Add(Add { user, role: given }) => add(room, seq, role, user, *given, known),
+        Body::Add(Add { user, role: given }) => add(room, seq, role, user, *given, accounts),
         Body::Remove(Remove { user }) => remove(room, seq, sender, role, user),
         Body::Leave(Leave {}) => leave(room, seq, sender, role),
         Body::ChangeRole(ChangeRole { user, role: given }) => change_role(room, role, user, *given),
@@ -151,10 +160,10 @@ fn add(
     role: Role,
     user: &UserId,
     given: Role,
-    known: Known<'_>,
+    accounts: &Accounts,
 ) -> Result<Change, ApiError> {
     rights::check(role, Action::Add(given))?;
-    exists(user, known)?;
+    exists(user, accounts)?;
     if room.members.role(user).is_some() {
         return Err(no(ErrorCode::AlreadyMember, "the user is a member already"));
     }
@@ -214,8 +223,8 @@ fn target<'a>(members: &'a Members, user: &UserId) -> Result<(&'a Member, Role),
         .ok_or_else(|| no(ErrorCode::NotMember, "the user is not a member of the room"))
 }
 
-fn exists(user: &UserId, known: Known<'_>) -> Result<(), ApiError> {
-    if known.accounts.contains_key(user) {
+fn exists(user: &UserId, accounts: &Accounts) -> Result<(), ApiError> {
+    if accounts.contains_key(user) {
         return Ok(());
     }
     Err(no(ErrorCode::NoSuchUser, &format!("there is no user {user}")))

@@ -4,9 +4,11 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use weft_proto::{ClientId, Entry, Position, RoomId, UserId};
 
+use super::messages::{EntryKey, Overlay};
 use super::rooms::Rooms;
 
 /// The number of a plan, and of its commit, of one owner: grows by one, from 1.
@@ -38,6 +40,13 @@ pub struct Answered {
     pub time_ms: Option<u64>,
 }
 
+/// An entry and where it is.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Planned {
+    pub entry: Arc<Entry>,
+    pub place: Place,
+}
+
 /// The owner's memory.
 pub struct State {
     pub rooms: Rooms,
@@ -45,11 +54,15 @@ pub struct State {
     pub settled: PlanNo,
     /// The store's feature level, as of the taking: a change of it fails the next commit's guard.
     pub feature_level: u32,
+    /// How long after it was taken a message may be changed by its sender; 0: for ever.
+    pub edit_window_ms: u64,
+    /// What was done to messages in commits that lookups may not have seen.
+    pub messages: Overlay,
     recent: HashMap<ResendKey, Answered>,
     recent_order: VecDeque<(PlanNo, ResendKey)>,
     /// By room and seq, as [`recent`](Self::recent): what a lookup may not have seen.
-    planned: HashMap<(RoomId, u64), Arc<Entry>>,
-    planned_order: VecDeque<(PlanNo, (RoomId, u64))>,
+    planned: HashMap<EntryKey, Planned>,
+    planned_order: VecDeque<(PlanNo, EntryKey)>,
     positions: BTreeMap<PlanNo, Position>,
 }
 
@@ -61,12 +74,21 @@ impl State {
             rooms: Rooms::new(rooms_bytes_max),
             settled: 0,
             feature_level,
+            edit_window_ms: 0,
+            messages: Overlay::default(),
             recent: HashMap::new(),
             recent_order: VecDeque::new(),
             planned: HashMap::new(),
             planned_order: VecDeque::new(),
             positions: BTreeMap::new(),
         }
+    }
+
+    /// With a window for edits; zero: for ever.
+    #[must_use]
+    pub fn with_edit_window(mut self, window: Duration) -> Self {
+        self.edit_window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
+        self
     }
 
     /// What a client id got in a commit that lookups may not have seen.
@@ -83,15 +105,15 @@ impl State {
 
     /// An entry of a commit that lookups may not have seen.
     #[must_use]
-    pub fn planned(&self, at: &(RoomId, u64)) -> Option<&Arc<Entry>> {
+    pub fn planned(&self, at: &EntryKey) -> Option<&Planned> {
         self.planned.get(at)
     }
 
     /// Remembers an entry that this commit writes.
-    pub fn remember_entry(&mut self, no: PlanNo, entry: Arc<Entry>) {
+    pub fn remember_entry(&mut self, no: PlanNo, entry: Arc<Entry>, place: Place) {
         let at = (entry.room.clone(), entry.seq);
         self.planned_order.push_back((no, at.clone()));
-        self.planned.insert(at, entry);
+        self.planned.insert(at, Planned { entry, place });
     }
 
     /// Called as a lookup begins, when every earlier one was planned: what is committed by now is
@@ -108,6 +130,7 @@ impl State {
                 self.planned.remove(&at);
             }
         }
+        self.messages.forget_settled(settled);
         self.settled = settled;
         self.rooms.forget(settled);
     }
@@ -165,7 +188,7 @@ mod tests {
                 time_ms: 1,
                 body: Body::message(format!("{seq}")).expect("text"),
             };
-            state.remember_entry(no, Arc::new(entry));
+            state.remember_entry(no, Arc::new(entry), Place::In(no, 0));
         }
         let found = |state: &State| {
             let is_planned = |seq: &u64| state.planned(&(room.clone(), *seq)).is_some();

@@ -53,6 +53,8 @@ pub struct Worker<L> {
     /// Between two ticks; `None`: none.
     pub tick_interval: Option<Duration>,
     pub journal_age: Duration,
+    /// See [`crate::CoreOptions::edit_window`].
+    pub edit_window: Duration,
     /// What other systems send; `None`: none do.
     pub outside: Option<Box<dyn Outside>>,
 }
@@ -100,7 +102,8 @@ impl<L: CommandLog> Worker<L> {
             plan: Plan::new(1, (self.new_batch_id)(), partition, applied.floor_hour),
             guards: Guards { applied, layout_row, minute },
             holes_through,
-            state: State::new(self.rooms_bytes_max, feature_level),
+            state: State::new(self.rooms_bytes_max, feature_level)
+                .with_edit_window(self.edit_window),
             waiting: VecDeque::new(),
             underway: None,
             settled: 0,

@@ -35,6 +35,7 @@ mod failure;
 mod journal;
 pub mod layout;
 mod logins;
+mod messages;
 mod page;
 mod passwords;
 mod read;

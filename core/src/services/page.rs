@@ -2,11 +2,13 @@
 
 use std::ops::Range;
 
+use weft_proto::entry::MessageNow;
 use weft_proto::svc::LogEntry;
-use weft_proto::{EventHead, Position, RoomId};
+use weft_proto::{EventHead, Position, RoomId, UserId};
 use weft_storage::tables::log::{self, Limit, Logged};
 use weft_storage::{Error, Snapshot};
 
+use super::messages;
 use crate::absent;
 
 /// Entries read at once. An entry may have 400 kB, and compressed much less: so a page that ends
@@ -31,12 +33,19 @@ pub(super) struct PageBuilder {
     bytes: usize,
     /// Entries of different rooms to read next.
     at_once: usize,
+    /// Who reads messages as they are now; `None`: as they were taken.
+    reader: Option<UserId>,
 }
 
 impl PageBuilder {
     /// An empty page; it takes at least one entry.
     pub(super) fn new(limit: PageLimit) -> Self {
-        Self { limit, entries: Vec::new(), bytes: 0, at_once: READ_FIRST }
+        Self { limit, entries: Vec::new(), bytes: 0, at_once: READ_FIRST, reader: None }
+    }
+
+    /// Messages are shown as they are now, for this user.
+    pub(super) fn merged(self, reader: UserId) -> Self {
+        Self { reader: Some(reader), ..self }
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -62,7 +71,7 @@ impl PageBuilder {
                     return Ok(added);
                 }
                 match logged {
-                    Some(logged) => self.push(logged),
+                    Some(logged) => self.push(logged, None),
                     None => absent::note(snapshot, room, *seq..seq + 1).await?,
                 }
                 added += 1;
@@ -78,9 +87,9 @@ impl PageBuilder {
         self.limit.entries_max.saturating_sub(self.entries.len()).clamp(1, READ_AT_ONCE)
     }
 
-    pub(super) fn push(&mut self, logged: Logged) {
+    fn push(&mut self, logged: Logged, now: Option<MessageNow>) {
         let Logged { position, entry, .. } = logged;
-        let frame = entry.to_frame().into();
+        let frame = now.map_or_else(|| entry.to_frame(), |now| entry.to_frame_now(&now)).into();
         let head = EventHead::of(&entry, position, None);
         let entry = LogEntry { head: head.to_string(), frame };
         self.bytes += entry.head.len() + entry.frame.len();
@@ -105,7 +114,7 @@ impl PageBuilder {
                 absent::note(snapshot, room, next..end).await?;
                 return Ok(end);
             }
-            for logged in read {
+            for (logged, now) in self.now(snapshot, room, read).await? {
                 if self.is_full() {
                     break;
                 }
@@ -114,7 +123,7 @@ impl PageBuilder {
                     absent::note(snapshot, room, next..seq).await?;
                 }
                 next = seq + 1;
-                self.push(logged);
+                self.push(logged, now);
             }
         }
         Ok(next)
@@ -137,7 +146,7 @@ impl PageBuilder {
                 absent::note(snapshot, room, first..lowest).await?;
                 lowest = first;
             }
-            for logged in read {
+            for (logged, now) in self.now(snapshot, room, read).await? {
                 if self.is_full() {
                     break;
                 }
@@ -146,11 +155,24 @@ impl PageBuilder {
                     absent::note(snapshot, room, seq + 1..lowest).await?;
                 }
                 lowest = seq;
-                self.push(logged);
+                self.push(logged, now);
             }
         }
         self.entries.reverse();
         Ok(lowest)
+    }
+
+    /// The entries as the page shows them.
+    async fn now(
+        &self,
+        snapshot: &dyn Snapshot,
+        room: &RoomId,
+        read: Vec<Logged>,
+    ) -> Result<Vec<(Logged, Option<MessageNow>)>, Error> {
+        match &self.reader {
+            Some(reader) => messages::now(snapshot, room, reader, read).await,
+            None => Ok(read.into_iter().map(|logged| (logged, None)).collect()),
+        }
     }
 
     pub(super) fn into_entries(self) -> Vec<LogEntry> {

@@ -34,36 +34,51 @@ impl Context {
         let snapshot = self.store.snapshot().await?;
         let caller = self.caller(&*snapshot, &request.token).await?;
         let room = RoomId::new(&request.room)?;
-        let asked = asked(&request)?;
         let access = Access::of(&*snapshot, &room, &caller.user).await?;
+        let newest = access.head.seq.min(access.visible.1);
+        let page = self.part_of_log(&*snapshot, &request, (&room, caller.user, access)).await?;
+        Ok(svc::LogPage { newest, ..page })
+    }
+
+    async fn part_of_log(
+        &self,
+        snapshot: &dyn Snapshot,
+        request: &svc::ReadLog,
+        (room, user, access): (&RoomId, UserId, Access),
+    ) -> Result<svc::LogPage, Failure> {
+        let asked = asked(request)?;
         let entries_max = match request.limit as usize {
             0 => self.limits.page.entries_max,
             limit => limit.min(self.limits.page.entries_max),
         };
         let limit = PageLimit { entries_max, ..self.limits.page };
+        let mut page = PageBuilder::new(limit);
+        // What became of messages after they left is not for former members.
+        if request.merged && access.role.is_some() {
+            page = page.merged(user.clone());
+        }
         let head_seq = access.head.seq;
         let to = if request.to == 0 { head_seq } else { request.to.min(head_seq) };
         let first = match asked {
             Asked::Before(before) => {
                 let last = if before == 0 { head_seq } else { (before - 1).min(head_seq) };
-                return back(&*snapshot, &room, access.visible, last, limit).await;
+                return back(snapshot, room, access.visible, last, page).await;
             }
             Asked::After(seq) => seq.saturating_add(1),
             // Most often nothing is after it: the head alone tells.
             Asked::AfterPosition(position) if access.position <= position => to.saturating_add(1),
             Asked::AfterPosition(position) => {
                 let seqs = (access.head.first_seq, to);
-                first_after(&*snapshot, &room, seqs, position).await?
+                first_after(snapshot, room, seqs, position).await?
             }
         };
         let mut visible = access.visible;
         if let Some(bytes) = &request.joined_after {
             let joined_after = position(bytes)?;
-            let joined =
-                next_joining(&*snapshot, &room, &caller.user, &access, (first, joined_after));
+            let joined = next_joining(snapshot, room, &user, &access, (first, joined_after));
             visible.0 = visible.0.max(joined.await?);
         }
-        forth(&*snapshot, &room, visible, first, to, limit).await
+        forth(snapshot, room, visible, first, to, page).await
     }
 }
 
@@ -126,15 +141,14 @@ async fn forth(
     visible: (u64, u64),
     first: u64,
     last: u64,
-    limit: PageLimit,
+    mut page: PageBuilder,
 ) -> Result<svc::LogPage, Failure> {
-    let mut page = PageBuilder::new(limit);
     let (first_seen, last_seen) = (first.max(visible.0), last.min(visible.1));
     let next = page.add(snapshot, room, first_seen, last_seen).await?;
     let more = next <= last_seen;
     // What is hidden after the last visible entry belongs to the last page.
     let through = if more { next - 1 } else { last.max(first.saturating_sub(1)) };
-    Ok(svc::LogPage { entries: page.into_entries(), from: first, through, more })
+    Ok(svc::LogPage { entries: page.into_entries(), from: first, through, more, newest: 0 })
 }
 
 /// The last entries of `1..=last`, oldest first.
@@ -143,15 +157,14 @@ async fn back(
     room: &RoomId,
     visible: (u64, u64),
     last: u64,
-    limit: PageLimit,
+    mut page: PageBuilder,
 ) -> Result<svc::LogPage, Failure> {
-    let mut page = PageBuilder::new(limit);
     let (first_seen, last_seen) = (visible.0.max(1), last.min(visible.1));
     let lowest = page.add_back(snapshot, room, first_seen, last_seen).await?;
     let more = lowest > first_seen && last_seen >= first_seen;
     // What is hidden before the first visible entry belongs to the last page.
     let from = if more { lowest } else { 1 };
-    Ok(svc::LogPage { entries: page.into_entries(), from, through: last, more })
+    Ok(svc::LogPage { entries: page.into_entries(), from, through: last, more, newest: 0 })
 }
 
 #[cfg(test)]

@@ -5,11 +5,10 @@
 //! leaving entry included, each once, each room's in its order. R is the read version of the first
 //! page's snapshot.
 //!
-//! - Direct rooms and small groups: the user's inbox says it. A pointer is written in the commit
-//!   that the entry is in, to those who are members then; so it is proof enough, also where the
-//!   user has left since, or joined again and the room shows no history.
-//! - Large groups have pointers only for entries that concern the user. The first page finds the
-//!   spans of their logs ([`plan`]), and pointers into those rooms are left out.
+//! - Direct rooms: the user's inbox says it. A pointer is written in the commit of the entry.
+//! - Groups have pointers only for entries that concern the user: the joining and leaving ones. So
+//!   the first page finds the spans of their logs ([`plan`]), and pointers into those rooms are left
+//!   out.
 //!
 //! What a sync covers is decided on the first page alone and then carried from page to page, signed:
 //! the spans name what the caller may read, and edges are not believed. Later pages take a new

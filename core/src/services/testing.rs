@@ -29,6 +29,8 @@ pub(super) struct World {
     pub(super) context: Context,
     /// A group with more members becomes large.
     pub(super) fanout_limit: usize,
+    /// All members of a group that is not large get pointers: so it was before feature level 2.
+    pub(super) fans_out: bool,
     rooms: BTreeMap<RoomId, Room>,
     /// What a session would have got that had been live from the beginning.
     pub(super) delivered: BTreeMap<UserId, Vec<(RoomId, u64)>>,
@@ -90,7 +92,7 @@ impl World {
         let life = std::time::Duration::from_secs(100 * 24 * 3_600);
         let context = Context::open(store.clone(), shared, life).await.expect("open");
         let (rooms, delivered) = (BTreeMap::new(), BTreeMap::new());
-        Self { store, clock, context, fanout_limit: 100, rooms, delivered }
+        Self { store, clock, context, fanout_limit: 100, fans_out: false, rooms, delivered }
     }
 
     /// A token of a login that lasts.
@@ -235,7 +237,7 @@ impl World {
             Some((a, b)) => vec![a, b],
             None => self.members(&entry.room),
         };
-        let concerned = entry.user().cloned();
+        let concerned: Vec<UserId> = entry.body.users(&entry.from).into_iter().cloned().collect();
         all.extend(concerned.clone());
         all.sort();
         all.dedup();
@@ -243,7 +245,8 @@ impl World {
             let got = self.delivered.entry(user.clone()).or_default();
             got.push((entry.room.clone(), entry.seq));
         }
-        let is_large = self.rooms[&entry.room].head.large && entry.room.kind() == RoomKind::Group;
-        if is_large { concerned.into_iter().collect() } else { all }
+        let is_group = entry.room.kind() == RoomKind::Group;
+        let fans_out = self.fans_out && !self.rooms[&entry.room].head.large;
+        if is_group && !fans_out { concerned } else { all }
     }
 }

@@ -197,6 +197,7 @@ async fn a_partitions_task_that_panics_begins_again() {
         assets: Arc::new(fixture.assets.clone()),
         tick_interval: Some(TICK_INTERVAL),
         retention: weft_core::Retention::default(),
+        edit_window: Duration::ZERO,
     };
     let nodes = Nodes::from([(node, Default::default())]);
     let (_nodes, nodes) = tokio::sync::watch::channel(nodes);

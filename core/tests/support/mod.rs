@@ -246,6 +246,7 @@ pub struct World {
     pub quota: QuotaLimits,
     pub tick_interval: Option<Duration>,
     pub journal_age: Duration,
+    pub edit_window: Duration,
     next_token: std::sync::atomic::AtomicU64,
 }
 
@@ -293,6 +294,7 @@ impl World {
             quota: QuotaLimits { rate_per_s: 1_000_000, burst: 1_000_000 },
             tick_interval: Some(weft_core::TICK_INTERVAL),
             journal_age: Duration::from_secs(30 * 86_400),
+            edit_window: Duration::ZERO,
             next_token: 1.into(),
         }
     }
@@ -325,6 +327,7 @@ impl World {
         let (log, bus) = (self.log.clone(), Arc::new(self.bus.clone()));
         let quota = Arc::new(Quota::new(self.quota));
         let (tick_interval, journal_age) = (self.tick_interval, self.journal_age);
+        let edit_window = self.edit_window;
         let (clock, ahead_ms) = (Arc::clone(&self.clock), Arc::clone(&self.ahead_ms));
         let clock = Arc::new(OwnersClock { clock, ahead_ms });
         move |quarantine| Worker {
@@ -344,6 +347,7 @@ impl World {
             quarantine,
             tick_interval,
             journal_age,
+            edit_window,
             outside: None,
         }
     }

@@ -236,6 +236,7 @@ fn core_options(
         token_life: Duration::from_secs(60),
         tick_interval: Some(TICK_INTERVAL),
         retention: weft_core::Retention::default(),
+        edit_window: Duration::ZERO,
         assignment: Assignment::Live,
         store_patience: StorePatience::default(),
         clock: Arc::clone(clock) as Arc<dyn Clock>,

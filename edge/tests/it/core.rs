@@ -438,7 +438,8 @@ impl Core {
         let visible = log.iter().filter(|entry| (from..=through).contains(&entry.head.seq));
         let visible = visible.filter(|entry| sees(&me, log, &entry.head));
         let entries = visible.map(log_entry).collect();
-        Ok(LogPage { entries, from, through: through.max(from - 1), more: through < to })
+        let (through, more) = (through.max(from - 1), through < to);
+        Ok(LogPage { entries, from, through, more, newest: log.len() as u64 })
     }
 }
 

@@ -230,8 +230,8 @@ pub fn error_in(frame: &[u8]) -> Option<ApiError> {
 pub fn history_frame(room: &RoomId, page: &svc::LogPage) -> Vec<u8> {
     let bytes = page.entries.iter().map(|entry| entry.frame.len() + 1).sum::<usize>();
     let mut frame = format!(
-        r#"{{"type":"history","room":"{room}","from":{},"through":{},"more":{},"entries":["#,
-        page.from, page.through, page.more
+        r#"{{"type":"history","room":"{room}","from":{},"through":{},"more":{},"newest":{},"entries":["#,
+        page.from, page.through, page.more, page.newest
     )
     .into_bytes();
     frame.reserve(bytes + 2);

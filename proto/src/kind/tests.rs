@@ -54,6 +54,36 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
             r#""kind":"remove","user":"bob""#,
             0x0bef63b1a72b846f,
         ),
+        (
+            Body::Edit(Edit { target: 3, text: "x".into() }),
+            "3008a201050803120178",
+            r#""kind":"edit","target":3,"text":"x""#,
+            0x43becf48fa1ded10,
+        ),
+        (
+            Body::Delete(Delete { target: 3 }),
+            "3009aa01020803",
+            r#""kind":"delete","target":3"#,
+            0xbc6ba313f7941934,
+        ),
+        (
+            Body::Deleted(Deleted { by: 9 }),
+            "300ab201020809",
+            r#""kind":"deleted","by":9"#,
+            0x2288f17e69458540,
+        ),
+        (
+            Body::React(React { target: 3, emoji: "+".into() }),
+            "300bba0105080312012b",
+            r#""kind":"react","target":3,"emoji":"+""#,
+            0x67e16545e1b45385,
+        ),
+        (
+            Body::Unreact(Unreact { target: 3, emoji: "+".into() }),
+            "300cc20105080312012b",
+            r#""kind":"unreact","target":3,"emoji":"+""#,
+            0x1da41f27b5b7939e,
+        ),
         (Body::Leave(Leave {}), "3006", r#""kind":"leave""#, 0xd23c81e7e023a8ca),
         (
             Body::ChangeRole(ChangeRole { user: bob(), role: Role::Owner }),

@@ -7,7 +7,7 @@ use prost::Message;
 use super::Method;
 
 redacted! {
-    ReadLog { room, after, before, after_position, to, limit, joined_after }
+    ReadLog { room, after, before, after_position, to, limit, joined_after, merged }
     Sync { cursor }
 }
 
@@ -50,6 +50,10 @@ pub struct ReadLog {
     /// it is hidden.
     #[prost(bytes = "vec", optional, tag = "8")]
     pub joined_after: Option<Vec<u8>>,
+    /// Messages are shown as they are now, with what became of them. Else entries are as they were
+    /// taken: who has a room's further entries can tell the rest.
+    #[prost(bool, tag = "9")]
+    pub merged: bool,
 }
 method!(ReadLog, "log", "read", LogPage);
 
@@ -69,6 +73,9 @@ pub struct LogPage {
     /// The asked range has more than the page: ask again from its end.
     #[prost(bool, tag = "4")]
     pub more: bool,
+    /// Seq of the room's newest entry: all of the room up to there is in what the page shows.
+    #[prost(uint64, tag = "5")]
+    pub newest: u64,
 }
 
 /// Why a device has to load its rooms anew.

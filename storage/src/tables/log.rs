@@ -57,6 +57,40 @@ pub fn range(room: &RoomId, seqs: Range<u64>) -> Range<Bytes> {
 
 /// Writes an entry with the commit's position.
 pub fn put(batch: &mut Batch, order: u16, entry: &Entry) {
+    let (first, rest) = rows(entry);
+    batch.set_positioned(key(&entry.room, entry.seq, 0), order, first);
+    for (chunk, part) in rest.into_iter().zip(1..) {
+        batch.set(key(&entry.room, entry.seq, part), chunk);
+    }
+}
+
+/// Where an entry is that is written anew.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum At {
+    /// In the same commit, with this order.
+    Order(u16),
+    /// In an earlier one.
+    Position(Position),
+}
+
+/// Puts an entry in the place of the one with its seq; it keeps the position.
+pub fn put_again(batch: &mut Batch, at: At, entry: &Entry) {
+    let room = &entry.room;
+    batch.clear_range(key(room, entry.seq, 1), key(room, entry.seq + 1, 0));
+    match at {
+        At::Order(order) => put(batch, order, entry),
+        At::Position(position) => {
+            let (first, rest) = rows(entry);
+            batch.set(key(room, entry.seq, 0), [&position.0[..], &first].concat());
+            for (chunk, part) in rest.into_iter().zip(1..) {
+                batch.set(key(room, entry.seq, part), chunk);
+            }
+        }
+    }
+}
+
+/// What is in an entry's rows: in the first one after the position.
+fn rows(entry: &Entry) -> (Vec<u8>, Vec<Vec<u8>>) {
     let plain = entry.to_stored();
     let (codec, bytes) = if plain.len() < COMPRESS_BYTES_MIN {
         (CODEC_PLAIN, plain)
@@ -71,10 +105,7 @@ pub fn put(batch: &mut Batch, order: u16, entry: &Entry) {
     let mut value = Vec::with_capacity(2 + first.len());
     value.extend_from_slice(&[parts_byte, codec]);
     value.extend_from_slice(first);
-    batch.set_positioned(key(&entry.room, entry.seq, 0), order, value);
-    for (chunk, part) in rest.chunks(CHUNK_BYTES_MAX).zip(1..) {
-        batch.set(key(&entry.room, entry.seq, part), chunk.to_vec());
-    }
+    (value, rest.chunks(CHUNK_BYTES_MAX).map(<[u8]>::to_vec).collect())
 }
 
 /// The first entries with a seq in `seqs`, oldest first.

@@ -12,6 +12,8 @@
 //! 11 room                                head        a room's last entry, and what the room is
 //! 12 room, user                          member      a user's role in a room
 //! 13 user, room kind, room               user room   a user's rooms, groups first
+//! 14 room, seq                           message     edits, deletion and reactions of a message
+//! 15 room, seq, emoji, user              reaction    who put an emoji on a message
 //! 20 user, position                      inbox       an entry of interest to the user
 //! 21 partition, hour, room, sender, id   resend      the seq that a client id got
 //! 22 user                                inbox trimmed up to where pointers are deleted
@@ -46,9 +48,11 @@ pub mod last_active;
 pub mod layout;
 pub mod log;
 pub mod member;
+pub mod message;
 pub mod minute;
 pub mod named;
 pub mod presence_settings;
+pub mod reaction;
 mod record;
 pub mod resend;
 pub mod signing_key;
@@ -81,6 +85,8 @@ pub enum Tag {
     Head = 0x11,
     Member = 0x12,
     UserRoom = 0x13,
+    Message = 0x14,
+    Reaction = 0x15,
     Inbox = 0x20,
     Resend = 0x21,
     InboxTrimmed = 0x22,
@@ -125,6 +131,8 @@ impl Tag {
             Self::Head => Rooms("room"),
             Self::Member => Rooms("member"),
             Self::UserRoom => Not("user_room", "it follows from members and direct rooms' ids"),
+            Self::Message => Rows(&Of::<message::Message>::NEW),
+            Self::Reaction => Rows(&Of::<reaction::Reaction>::NEW),
             Self::Inbox => Not("inbox", "every cursor of the new store is newer than its rows"),
             Self::InboxTrimmed => Not("inbox_trimmed", "an import makes no inboxes"),
             Self::Resend => Rooms("resend"),

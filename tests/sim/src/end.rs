@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weft_nats::MadeBy;
-use weft_proto::kind::{Add, Leave, Remove};
-use weft_proto::limits::FANOUT_LIMIT;
-use weft_proto::{Body, Position, RoomId, RoomKind, UserId};
+use weft_proto::{Body, Position, RoomId, UserId};
 use weft_storage::tables::log::{self, Limit};
 use weft_storage::tables::{head, inbox, resend};
 use weft_storage::{Engine, Snapshot};
@@ -102,30 +100,10 @@ type Pointers = BTreeMap<UserId, BTreeMap<Position, (RoomId, u64)>>;
 
 /// Plays a room from its first entry, and notes who has to find each of them.
 fn point(pointers: &mut Pointers, room: &RoomId, kept: &[&Kept]) {
-    let mut members: BTreeSet<UserId> = BTreeSet::new();
-    let mut is_large = false;
     for Kept { entry, position, .. } in kept {
         let concerned = weft_core::partition::rules::concerned(entry);
-        match &entry.body {
-            Body::Create(_) => members.extend(concerned.iter().cloned()),
-            Body::Add(Add { user, .. }) => {
-                members.insert(user.clone());
-            }
-            Body::Remove(Remove { user }) => {
-                members.remove(user);
-            }
-            Body::Leave(Leave {}) => {
-                members.remove(&entry.from);
-            }
-            _ => {}
-        }
-        is_large |= members.len() > FANOUT_LIMIT;
-        let mut users: BTreeSet<&UserId> = concerned.iter().collect();
-        if room.kind() == RoomKind::Group && !is_large {
-            users.extend(&members);
-        }
-        for user in users {
-            let of_user = pointers.entry(user.clone()).or_default();
+        for user in concerned {
+            let of_user = pointers.entry(user).or_default();
             of_user.insert(*position, (room.clone(), entry.seq));
         }
     }

@@ -121,6 +121,7 @@ fn worker(life: &Arc<Life>) -> Worker<SimLog> {
         quarantine: Quarantine::default(),
         tick_interval: Some(weft_core::TICK_INTERVAL),
         journal_age: Duration::from_secs(30 * 86_400),
+        edit_window: Duration::ZERO,
         outside: None,
     }
 }

@@ -107,6 +107,7 @@ impl Twin {
             token_life: Duration::from_secs(3_600),
             tick_interval: Some(weft_core::TICK_INTERVAL),
             retention: weft_core::Retention::default(),
+            edit_window: Duration::ZERO,
             assignment: if told { watched } else { Assignment::Live },
             store_patience: StorePatience::default(),
             clock: Arc::new(SystemClock),

@@ -79,6 +79,10 @@ pub struct CoreLimits {
     /// catch up with everything. Entries themselves are not deleted.
     #[arg(long, env = "WEFT_JOURNAL_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3_650))]
     pub journal_days: u16,
+    /// For how many minutes senders may edit and delete their messages; 0: for ever. An admin of a group
+    /// may always delete.
+    #[arg(long, env = "WEFT_EDIT_MINUTES", default_value_t = 0)]
+    pub edit_minutes: u32,
 }
 
 /// Reads a node's name of the command line. `{hostname}` lets processes that have the same options,
@@ -181,6 +185,7 @@ impl CoreLimits {
             token_life: Duration::from_secs(self.token_life_s.into()),
             tick_interval: Some(weft_core::TICK_INTERVAL),
             retention: self.retention(),
+            edit_window: Duration::from_secs(u64::from(self.edit_minutes) * 60),
             assignment: Assignment::Live,
             store_patience: StorePatience::default(),
             clock: Arc::new(SystemClock),

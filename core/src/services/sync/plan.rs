@@ -1,8 +1,10 @@
-//! Which parts of large groups' logs a sync carries.
+//! Which parts of groups' logs a sync carries.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use weft_proto::{Membership, Position, RoomId, RoomKind, UserId};
 use weft_storage::tables::head::{self, Head};
 use weft_storage::tables::log::{self, Logged};
@@ -15,6 +17,9 @@ use crate::absent;
 use super::super::page::{READ_AT_ONCE, first_after};
 use super::todo::Span;
 
+/// Groups whose spans are looked for at once: on the way to a store that is elsewhere, each takes a
+/// dozen reads that follow one another.
+const GROUPS_AT_ONCE: usize = 32;
 /// Rows read at once: small ones.
 const ROWS_PER_READ: usize = 1_000;
 
@@ -39,13 +44,22 @@ pub(super) async fn plan(
     let mut groups = current_groups(snapshot, user).await?;
     groups.extend(pointers.keys().filter(|room| room.kind() == RoomKind::Group).cloned());
 
+    let changed = changed_groups(snapshot, groups, after).await?;
+    if changed.len() > entries_max {
+        return Ok(None);
+    }
+    let pointed = |room: &RoomId| pointers.get(room).map_or(&[][..], Vec::as_slice);
+    let reads: Vec<BoxFuture<'_, _>> = changed
+        .iter()
+        .map(|(room, head)| spans_of(snapshot, user, room, head, pointed(room), after).boxed())
+        .collect();
+    let mut reads = stream::iter(reads).buffered(GROUPS_AT_ONCE);
     let mut spans = Vec::new();
     let (mut entries, mut replaced) = (0_u64, 0);
-    for (room, head) in large_groups(snapshot, groups, after).await? {
-        let pointed = pointers.get(&room).map_or(&[][..], Vec::as_slice);
-        let found = spans_of(snapshot, user, &room, &head, pointed, after).await?;
+    for (room, _) in &changed {
+        let Some(found) = reads.try_next().await? else { break };
         if !found.is_empty() {
-            replaced += pointed.len();
+            replaced += pointed(room).len();
         }
         entries += found.iter().map(|span| span.through - span.from + 1).sum::<u64>();
         if entries > entries_max as u64 {
@@ -53,6 +67,7 @@ pub(super) async fn plan(
         }
         spans.extend(found);
     }
+    drop(reads);
     let entries = entries + (pointer_count - replaced) as u64;
     Ok((entries <= entries_max as u64).then_some(spans))
 }
@@ -99,14 +114,14 @@ async fn current_groups(snapshot: &dyn Snapshot, user: &UserId) -> Result<BTreeS
     }
 }
 
-/// Those that are large and have entries after `after`, sorted.
-async fn large_groups(
+/// Those that have entries after `after`, sorted.
+async fn changed_groups(
     snapshot: &dyn Snapshot,
     groups: BTreeSet<RoomId>,
     after: Position,
 ) -> Result<Vec<(RoomId, Head)>, Error> {
     let groups: Vec<RoomId> = groups.into_iter().collect();
-    let mut large = Vec::new();
+    let mut changed = Vec::new();
     for some in groups.chunks(ROWS_PER_READ) {
         let rows = snapshot.get_many(some.iter().map(head::key).collect()).await?;
         for (room, row) in some.iter().zip(rows) {
@@ -114,12 +129,12 @@ async fn large_groups(
                 Error::Corrupt(format!("room {room}: it has members, but no head"))
             })?;
             let (position, head) = head::decode(&row)?;
-            if head.large && position > after {
-                large.push((room.clone(), head));
+            if position > after {
+                changed.push((room.clone(), head));
             }
         }
     }
-    Ok(large)
+    Ok(changed)
 }
 
 /// When the user was a member, as far as it is after `after`. `pointed`: the user's pointers.

@@ -286,7 +286,12 @@ async fn sync_device(world: &mut World, who: &str, device: &mut Device, meanwhil
     device.got.extend(got);
 }
 
-async fn devices_get_everything_once(steps: Vec<Step>, fanout_limit: usize, entries_max: usize) {
+/// Small groups are fanned out until the step `raised_at`: a store of the level before has such pointers.
+async fn devices_get_everything_once(
+    steps: Vec<Step>,
+    (fanout_limit, raised_at): (usize, usize),
+    entries_max: usize,
+) {
     let mut world = World::new().await;
     world.fanout_limit = fanout_limit;
     small_pages(&mut world, entries_max);
@@ -294,7 +299,8 @@ async fn devices_get_everything_once(steps: Vec<Step>, fanout_limit: usize, entr
     let mut devices: Vec<Device> =
         USERS.iter().map(|_| Device { cursor: start.clone(), ..Device::default() }).collect();
     let everybody = (0..USERS.len()).map(|who| Step::Sync(who, Vec::new()));
-    for step in steps.into_iter().chain(everybody) {
+    for (no, step) in steps.into_iter().chain(everybody).enumerate() {
+        world.fans_out = no < raised_at;
         match step {
             Step::Commit(commands) => world.commit(commands).await,
             Step::Sync(who, meanwhile) => {
@@ -317,9 +323,11 @@ proptest! {
     fn syncs_skip_nothing_and_repeat_nothing(
         steps in prop::collection::vec(any_step(), 1..40),
         fanout_limit in 1_usize..5,
+        raised_at in 0_usize..40,
         entries_max in 1_usize..6,
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
-        runtime.block_on(devices_get_everything_once(steps, fanout_limit, entries_max));
+        let fan_out = (fanout_limit, raised_at);
+        runtime.block_on(devices_get_everything_once(steps, fan_out, entries_max));
     }
 }

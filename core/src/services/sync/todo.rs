@@ -20,7 +20,7 @@ pub(super) struct Todo {
     pub(super) spans: Vec<Span>,
 }
 
-/// A part of a large group's log.
+/// A part of a group's log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Span {
     pub(super) room: RoomId,

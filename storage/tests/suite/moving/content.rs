@@ -19,8 +19,10 @@ use weft_storage::tables::inbox;
 use weft_storage::tables::journal::{self, Journal, JournalEntry};
 use weft_storage::tables::last_active;
 use weft_storage::tables::layout::{self, Layout};
+use weft_storage::tables::message::{self, Message, ReactionCount};
 use weft_storage::tables::minute;
 use weft_storage::tables::presence_settings;
+use weft_storage::tables::reaction;
 use weft_storage::tables::resend::{self, Resend};
 use weft_storage::tables::signing_key::{self, SigningKey};
 use weft_storage::{Batch, Store};
@@ -134,6 +136,14 @@ impl Content {
             }
             if self.rng.random() {
                 last_active::note(batch, &user, self.rng.random_range(0..1 << 50));
+            }
+            if self.rng.random() {
+                let (room, seq) = (RoomId::direct(&user, &user), self.rng.random_range(1..9));
+                let reactions = vec![ReactionCount { emoji: "\u{1f44d}".into(), count: 1 }];
+                let row = Message { edits: vec![seq + 1], reactions, ..Message::default() };
+                batch.set(message::key(&room, seq), row.encode());
+                let key = reaction::key(&room, seq, "\u{1f44d}", &user);
+                batch.set(key, reaction::encode(seq + 2));
             }
         }
     }

@@ -58,7 +58,7 @@ impl Room {
             Body::Leave(Leave {}) => {
                 self.members.entry(from.clone()).and_modify(|row| *row = row.left(seq));
             }
-            Body::Text(_) => {}
+            _ => {}
         }
         let count = |role: fn(Role) -> bool| {
             self.members.values().filter(|row| row.role().is_some_and(role)).count() as u32

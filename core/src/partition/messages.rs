@@ -1,0 +1,337 @@
+//! What becomes of messages: edits, deletions and reactions. Each is an entry of its own, and changes
+//! the row of the message that it points at (`storage/src/tables/message.rs`), in the same commit.
+//!
+//! The message, or what was done to it last, may be planned and not yet committed: what the store
+//! says is overlaid with what this owner's memory has ([`Overlay`]).
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use weft_proto::kind::{Delete, Deleted, Edit, React, Unreact};
+use weft_proto::limits::{EDITS_PER_MESSAGE_MAX, EMOJIS_PER_MESSAGE_MAX};
+use weft_proto::{ApiError, Body, Entry, ErrorCode, Role, RoomId, UserId};
+use weft_storage::tables::log::{self, At};
+use weft_storage::tables::message::{self, Message, ReactionCount};
+use weft_storage::tables::{member, reaction};
+use weft_storage::{Batch, Error, Snapshot};
+
+use super::command::Command;
+use super::rights::{self, Action};
+use super::rooms::Room;
+use super::state::{Place, PlanNo, Planned, State};
+
+/// Entries that commands point at, read at once: with the largest ones 6 MB.
+const ENTRIES_AT_ONCE: usize = 16;
+
+/// A room and a seq.
+pub type EntryKey = (RoomId, u64);
+/// A message, an emoji, and who has put it on the message.
+type ReactionKey = (EntryKey, (String, UserId));
+
+/// What the store says of the messages that a run of commands points at.
+#[derive(Default, Debug)]
+pub struct FoundMessages {
+    /// Those that there are, and the edits of those that are to be deleted: these without their text.
+    entries: HashMap<EntryKey, Planned>,
+    rows: HashMap<EntryKey, Message>,
+    reactions: HashSet<ReactionKey>,
+}
+
+/// What this owner did to messages in commits that a lookup may not have seen.
+#[derive(Default)]
+pub struct Overlay {
+    rows: HashMap<EntryKey, (PlanNo, Message)>,
+    reactions: HashMap<ReactionKey, (PlanNo, bool)>,
+    /// Keys in the order of their commits; one of `rows` or of `reactions` comes again with each.
+    order: BTreeMap<PlanNo, (Vec<EntryKey>, Vec<ReactionKey>)>,
+}
+
+impl Overlay {
+    fn remember(&mut self, no: PlanNo, at: EntryKey, row: Message) {
+        self.order.entry(no).or_default().0.push(at.clone());
+        self.rows.insert(at, (no, row));
+    }
+
+    fn remember_reaction(&mut self, no: PlanNo, key: ReactionKey, is_on: bool) {
+        self.order.entry(no).or_default().1.push(key.clone());
+        self.reactions.insert(key, (no, is_on));
+    }
+
+    /// See [`State::forget_settled`].
+    pub fn forget_settled(&mut self, settled: PlanNo) {
+        let open = self.order.split_off(&(settled + 1));
+        for (rows, reactions) in std::mem::replace(&mut self.order, open).into_values() {
+            // What a later commit changed again is kept until that is settled.
+            for at in rows {
+                if self.rows.get(&at).is_some_and(|(no, _)| *no <= settled) {
+                    self.rows.remove(&at);
+                }
+            }
+            for key in reactions {
+                if self.reactions.get(&key).is_some_and(|(no, _)| *no <= settled) {
+                    self.reactions.remove(&key);
+                }
+            }
+        }
+    }
+}
+
+/// Reads what a run of commands has to know of the messages that it points at.
+///
+/// # Errors
+/// Those of the store.
+pub async fn load(
+    snapshot: &dyn Snapshot,
+    state: &State,
+    commands: &[&Command],
+) -> Result<FoundMessages, Error> {
+    let mut found = FoundMessages::default();
+    let at = |command: &&Command| Some((command.room.clone(), command.body.target()?));
+    let targets: HashSet<EntryKey> = commands.iter().filter_map(at).collect();
+    if targets.is_empty() {
+        return Ok(found);
+    }
+    let targets: Vec<EntryKey> = targets.into_iter().collect();
+    read_entries(snapshot, &targets, &mut found.entries, false).await?;
+    let keys = targets.iter().map(|(room, seq)| message::key(room, *seq)).collect();
+    for (at, row) in targets.iter().zip(snapshot.get_many(keys).await?) {
+        if let Some(row) = row {
+            found.rows.insert(at.clone(), Message::decode(&row)?);
+        }
+    }
+    read_reactions(snapshot, commands, &mut found.reactions).await?;
+    let edits = commands.iter().flat_map(|command| {
+        let Body::Delete(Delete { target }) = command.body else { return Vec::new() };
+        let row = found.row(state, &(command.room.clone(), target));
+        row.edits.iter().map(|seq| (command.room.clone(), *seq)).collect()
+    });
+    let edits: Vec<EntryKey> = edits.collect();
+    read_entries(snapshot, &edits, &mut found.entries, true).await?;
+    Ok(found)
+}
+
+/// Entries may be large, so only some are read at once. `is_bare`: their content is not kept.
+async fn read_entries(
+    snapshot: &dyn Snapshot,
+    wanted: &[EntryKey],
+    found: &mut HashMap<EntryKey, Planned>,
+    is_bare: bool,
+) -> Result<(), Error> {
+    for some in wanted.chunks(ENTRIES_AT_ONCE) {
+        for (at, logged) in some.iter().zip(log::get_many(snapshot, some).await?) {
+            let Some(log::Logged { position, mut entry }) = logged else { continue };
+            if is_bare {
+                entry.body = Body::Deleted(Deleted { by: 0 });
+            }
+            let planned = Planned { entry: Arc::new(entry), place: Place::At(position) };
+            found.entry(at.clone()).or_insert(planned);
+        }
+    }
+    Ok(())
+}
+
+async fn read_reactions(
+    snapshot: &dyn Snapshot,
+    commands: &[&Command],
+    found: &mut HashSet<ReactionKey>,
+) -> Result<(), Error> {
+    let wanted: Vec<ReactionKey> = commands.iter().filter_map(|c| reaction_of(c)).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let key = |((room, seq), (emoji, user)): &ReactionKey| reaction::key(room, *seq, emoji, user);
+    let rows = snapshot.get_many(wanted.iter().map(key).collect()).await?;
+    let there = wanted.into_iter().zip(rows).filter(|(_, row)| row.is_some());
+    found.extend(there.map(|(key, _)| key));
+    Ok(())
+}
+
+fn reaction_of(command: &Command) -> Option<ReactionKey> {
+    let (Body::React(React { target, emoji }) | Body::Unreact(Unreact { target, emoji })) =
+        &command.body
+    else {
+        return None;
+    };
+    let at = (command.room.clone(), *target);
+    Some((at, (emoji.clone(), command.sender.clone())))
+}
+
+impl FoundMessages {
+    fn entry<'a>(&'a self, state: &'a State, at: &EntryKey) -> Option<&'a Planned> {
+        state.planned(at).or_else(|| self.entries.get(at))
+    }
+
+    fn row(&self, state: &State, at: &EntryKey) -> Message {
+        let planned = state.messages.rows.get(at).map(|(_, row)| row);
+        planned.or_else(|| self.rows.get(at)).cloned().unwrap_or_default()
+    }
+
+    fn has_reacted(&self, state: &State, key: &ReactionKey) -> bool {
+        let planned = state.messages.reactions.get(key).map(|(_, is_on)| *is_on);
+        planned.unwrap_or_else(|| self.reactions.contains(key))
+    }
+}
+
+/// What an allowed command changes of a message.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MessageChange {
+    /// The message.
+    target: u64,
+    row: Message,
+    /// The sender's emoji: put on, or taken off.
+    reaction: Option<(String, bool)>,
+    /// What becomes of the message and its edits, and where they are.
+    rewrites: Vec<(Entry, Place)>,
+}
+
+/// Where an entry is that a commit writes anew: known when the commit is closed.
+pub type Rewrite = (Entry, Place);
+
+/// Decides about an entry that changes a message; `None`: it changes none. `role`: the sender's, in
+/// a group.
+///
+/// # Errors
+/// The refusal.
+pub fn decide(
+    (id, room, seq): (&RoomId, &Room, u64),
+    (sender, role): (&UserId, Option<Role>),
+    body: &Body,
+    (found, state, now_ms): (&FoundMessages, &State, u64),
+) -> Result<Option<MessageChange>, ApiError> {
+    let Some(target) = body.target() else { return Ok(None) };
+    let at = (id.clone(), target);
+    let message = found.entry(state, &at).filter(|_| sees(room, sender, target));
+    let mut row = found.row(state, &at);
+    // An edit is no message, and does not become one by being deleted with its message.
+    let is_message = |it: &&Planned| match it.entry.body {
+        Body::Text(_) => true,
+        Body::Deleted(_) => row.deleted_by != 0,
+        _ => false,
+    };
+    let no_message = || no(ErrorCode::NotFound, "there is no such message");
+    let message = message.filter(is_message).ok_or_else(no_message)?;
+    if row.deleted_by != 0 {
+        return Err(no(ErrorCode::Deleted, "the message was deleted"));
+    }
+    let is_own = message.entry.from == *sender;
+    let is_late = state.edit_window_ms != 0
+        && now_ms.saturating_sub(message.entry.time_ms) > state.edit_window_ms;
+    let too_late = || no(ErrorCode::TooLate, "the message is too old to be changed");
+    let (mut reaction, mut rewrites) = (None, Vec::new());
+    match body {
+        Body::Edit(Edit { .. }) if !is_own => {
+            return Err(no(ErrorCode::Forbidden, "a message is edited by its sender"));
+        }
+        Body::Edit(Edit { .. }) if is_late => return Err(too_late()),
+        Body::Edit(Edit { .. }) => {
+            if row.edits.len() >= EDITS_PER_MESSAGE_MAX {
+                return Err(no(ErrorCode::LimitReached, "the message has too many edits"));
+            }
+            row.edits.push(seq);
+            row.edited_at_ms = room.head.time_ms.max(now_ms);
+        }
+        Body::Delete(Delete { .. }) => {
+            let may_any = role.is_some_and(|role| rights::may(role, Action::DeleteAny));
+            if !is_own && !may_any {
+                let message = "a message is deleted by its sender, or by an admin of the group";
+                return Err(no(ErrorCode::Forbidden, message));
+            }
+            if is_late && !may_any {
+                return Err(too_late());
+            }
+            rewrites.push(deleted(message, seq));
+            for edit in &row.edits {
+                let edit = found.entry(state, &(id.clone(), *edit));
+                let lost = || no(ErrorCode::Internal, "an edit of the message can't be read");
+                rewrites.push(deleted(edit.ok_or_else(lost)?, seq));
+            }
+            row = Message { deleted_by: seq, ..Message::default() };
+        }
+        Body::React(React { emoji, .. }) | Body::Unreact(Unreact { emoji, .. }) => {
+            let is_on = matches!(body, Body::React(_));
+            let key = (at, (emoji.clone(), sender.clone()));
+            if found.has_reacted(state, &key) == is_on {
+                return Err(no(ErrorCode::Unchanged, "the reaction is so already"));
+            }
+            count(&mut row.reactions, emoji, is_on)?;
+            reaction = Some((emoji.clone(), is_on));
+        }
+        _ => return Err(no_message()),
+    }
+    Ok(Some(MessageChange { target, row, reaction, rewrites }))
+}
+
+fn no(code: ErrorCode, message: &str) -> ApiError {
+    ApiError::new(code, message)
+}
+
+/// A member changes nothing that history does not show them.
+fn sees(room: &Room, user: &UserId, seq: u64) -> bool {
+    let history = weft_proto::History::try_from(room.head.history);
+    let history = history.unwrap_or(weft_proto::History::Joined);
+    let member: Option<&member::Member> = room.members.get(user);
+    let first = member.map_or(1, |member| member.visible(history).0);
+    seq >= first.max(room.head.first_seq)
+}
+
+/// What is left of an entry, and where.
+fn deleted(it: &Planned, by: u64) -> Rewrite {
+    let entry = Entry { body: Body::Deleted(Deleted { by }), ..Entry::clone(&it.entry) };
+    (entry, it.place)
+}
+
+fn count(counts: &mut Vec<ReactionCount>, emoji: &str, is_on: bool) -> Result<(), ApiError> {
+    let at = counts.iter().position(|it| it.emoji == emoji);
+    match (at, is_on) {
+        (Some(at), true) => counts[at].count += 1,
+        (None, true) if counts.len() >= EMOJIS_PER_MESSAGE_MAX => {
+            let message = "the message has too many different emojis";
+            return Err(no(ErrorCode::LimitReached, message));
+        }
+        (None, true) => counts.push(ReactionCount { emoji: emoji.to_owned(), count: 1 }),
+        (Some(at), false) if counts[at].count > 1 => counts[at].count -= 1,
+        (Some(at), false) => drop(counts.remove(at)),
+        (None, false) => {}
+    }
+    Ok(())
+}
+
+/// Writes a change. `by`: the entry that makes it. What is to be written anew is given back: where it
+/// goes, only the end of the plan knows.
+pub fn write(
+    batch: &mut Batch,
+    state: &mut State,
+    no: PlanNo,
+    by: &Entry,
+    change: MessageChange,
+) -> Vec<Rewrite> {
+    let MessageChange { target, row, reaction, rewrites } = change;
+    let at = (by.room.clone(), target);
+    batch.set(message::key(&by.room, target), row.encode());
+    if row.deleted_by != 0 {
+        let all = reaction::range(&by.room, target);
+        batch.clear_range(all.start, all.end);
+    }
+    state.messages.remember(no, at.clone(), row);
+    if let Some((emoji, is_on)) = reaction {
+        let key = reaction::key(&by.room, target, &emoji, &by.from);
+        if is_on {
+            batch.set(key, reaction::encode(by.seq));
+        } else {
+            batch.clear(key);
+        }
+        state.messages.remember_reaction(no, (at, (emoji, by.from.clone())), is_on);
+    }
+    rewrites
+}
+
+/// Writes entries anew, in their places: their commits are done, but for this one.
+pub fn write_again(batch: &mut Batch, state: &State, no: PlanNo, rewrites: &[Rewrite]) {
+    for (entry, place) in rewrites {
+        let at = match place {
+            Place::In(commit, order) if *commit == no => At::Order(*order),
+            place => At::Position(state.position(*place).expect("an earlier commit is done")),
+        };
+        log::put_again(batch, at, entry);
+    }
+}

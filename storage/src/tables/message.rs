@@ -1,0 +1,88 @@
+//! What became of a message: its edits, its deletion, its reactions. A message to which nothing
+//! happened has no row. Written by the owner of the room's partition, in the commit of the entry that
+//! changes the message.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use weft_proto::RoomId;
+
+use super::Tag;
+use super::key::Key;
+use super::record::{self, decode_whole};
+use super::table::Table;
+use crate::engine::Snapshot;
+use crate::error::Error;
+
+/// What became of a message.
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Message {
+    /// The seqs of its edits, ascending: the last one's text is the message's.
+    #[prost(uint64, repeated, tag = "1")]
+    pub edits: Vec<u64>,
+    /// When the last edit was taken, Unix milliseconds; 0: never.
+    #[prost(uint64, tag = "2")]
+    pub edited_at_ms: u64,
+    /// Seq of the `delete`; 0: it is there. Of a deleted message nothing else is kept.
+    #[prost(uint64, tag = "3")]
+    pub deleted_by: u64,
+    /// Emojis that are on it, in the order in which they came; none with a count of 0.
+    #[prost(message, repeated, tag = "4")]
+    pub reactions: Vec<ReactionCount>,
+}
+
+/// How many users have put an emoji on a message.
+#[derive(Clone, PartialEq, Eq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReactionCount {
+    #[prost(string, tag = "1")]
+    pub emoji: String,
+    #[prost(uint32, tag = "2")]
+    pub count: u32,
+}
+
+impl Table for Message {
+    const TAG: Tag = Tag::Message;
+    const NAME: &str = "message";
+    /// Room and seq.
+    type Key = (RoomId, u64);
+    type Row = Self;
+}
+
+/// The row's key.
+#[must_use]
+pub fn key(room: &RoomId, seq: u64) -> Bytes {
+    Key::new(Tag::Message).name(room.as_str()).u64(seq).build()
+}
+
+/// The rows of messages with a seq in `seqs`, at most one for each, ascending.
+///
+/// # Errors
+/// Those of the snapshot, or [`Error::Corrupt`].
+pub async fn scan(
+    snapshot: &dyn Snapshot,
+    room: &RoomId,
+    seqs: Range<u64>,
+    limit: usize,
+) -> Result<Vec<(u64, Message)>, Error> {
+    let rows = snapshot.scan(key(room, seqs.start)..key(room, seqs.end), limit, false).await?;
+    rows.iter().map(|(key, row)| Ok((Message::read_key(key)?.1, Message::decode(row)?))).collect()
+}
+
+impl Message {
+    /// The stored form.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        record::encode(self).into()
+    }
+
+    /// Reads the stored form, and nothing less than all of it: it is written anew.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        decode_whole("message", bytes)
+    }
+}

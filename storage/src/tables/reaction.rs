@@ -1,0 +1,72 @@
+//! Who has put an emoji on a message. The counts are in the message's row.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use weft_proto::{RoomId, UserId};
+
+use super::Tag;
+use super::key::{Key, next_key};
+use super::record;
+use super::table::{Name, Table};
+use crate::engine::Snapshot;
+use crate::error::Error;
+
+/// That a user has put an emoji on a message.
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Reaction {
+    /// Seq of the `react`.
+    #[prost(uint64, tag = "1")]
+    pub seq: u64,
+}
+
+impl Table for Reaction {
+    const TAG: Tag = Tag::Reaction;
+    const NAME: &str = "reaction";
+    /// Room, the message's seq, emoji, user.
+    type Key = ((RoomId, u64), (Name, UserId));
+    type Row = Self;
+}
+
+fn of_message(room: &RoomId, seq: u64) -> Key {
+    Key::new(Tag::Reaction).name(room.as_str()).u64(seq)
+}
+
+/// The row's key. No emoji has a zero byte in it.
+#[must_use]
+pub fn key(room: &RoomId, seq: u64, emoji: &str, user: &UserId) -> Bytes {
+    of_message(room, seq).name(emoji).name(user.as_str()).build()
+}
+
+/// All rows of a message.
+#[must_use]
+pub fn range(room: &RoomId, seq: u64) -> Range<Bytes> {
+    of_message(room, seq).prefix_range()
+}
+
+/// The stored form.
+#[must_use]
+pub fn encode(seq: u64) -> Bytes {
+    record::encode(&Reaction { seq }).into()
+}
+
+/// At most `limit` users who have put the emoji on the message, after a user (`None`: from the
+/// first), by id.
+///
+/// # Errors
+/// Those of the snapshot, or [`Error::Corrupt`].
+pub async fn users_after(
+    snapshot: &dyn Snapshot,
+    (room, seq, emoji): (&RoomId, u64, &str),
+    after: Option<&UserId>,
+    limit: usize,
+) -> Result<Vec<UserId>, Error> {
+    let mut range = of_message(room, seq).name(emoji).prefix_range();
+    if let Some(user) = after {
+        range.start = next_key(&key(room, seq, emoji, user));
+    }
+    let rows = snapshot.scan(range, limit, false).await?;
+    rows.iter().map(|(key, _)| Ok(Reaction::read_key(key)?.1.1)).collect()
+}
