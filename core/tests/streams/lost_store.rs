@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use weft_core::partition::owner::Owners;
+use weft_core::partition::owner::{GIVE_UP_PAUSE, Owners};
 use weft_core::partition::quota::Quota;
 use weft_core::partition::take::read_row;
 use weft_core::{
@@ -157,6 +157,11 @@ async fn where_the_store_is_away_for_all_everything_waits_where_it_is() {
         two.cut(name, true);
     }
     eventually("both say so", async || two.works(false).await == 2).await;
+    // The owner goes on for longer than it keeps what it has to give up.
+    let mut ticks = two.fixture.ticks().await;
+    for _ in 0..=GIVE_UP_PAUSE.as_secs() + 1 {
+        ticks.next().await;
+    }
     for name in ["c2", "c3"] {
         two.cut(name, false);
     }
