@@ -1,6 +1,7 @@
 //! Publishes that streams acknowledge, in batches: many underway at once, each batch waited for.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
@@ -41,8 +42,8 @@ impl Drop for Router {
 struct Batches(Mutex<HashMap<u64, Batch>>);
 
 struct Batch {
-    /// By index: the stream has it.
-    stored: Vec<bool>,
+    /// By index: the sequence under which the stream has it.
+    stored: Vec<Option<u64>>,
     stored_count: usize,
     /// What the stream said first against one of them.
     refused: Option<String>,
@@ -61,9 +62,9 @@ impl Batches {
         let mut batches = self.lock();
         let Some(batch) = batches.get_mut(&batch_id) else { return };
         match stored {
-            Stored::At(_) => {
+            Stored::At(seq) => {
                 let Some(seen) = batch.stored.get_mut(index) else { return };
-                if !std::mem::replace(seen, true) {
+                if seen.replace(seq).is_none() {
                     batch.stored_count += 1;
                 }
             }
@@ -75,15 +76,9 @@ impl Batches {
         if batch.stored_count + batch.refused_count < batch.stored.len() {
             return;
         }
-        if batch.refused.is_none() {
-            if let Some(batch) = batches.remove(&batch_id) {
-                let _ = batch.done.send(());
-            }
-        } else {
-            // The waiter reads what is missing.
-            let (done, _) = oneshot::channel();
-            let _ = std::mem::replace(&mut batch.done, done).send(());
-        }
+        // The waiter takes it out, and reads what is missing.
+        let (done, _) = oneshot::channel();
+        let _ = std::mem::replace(&mut batch.done, done).send(());
     }
 }
 
@@ -111,7 +106,7 @@ impl Acks {
         let (done, receiver) = oneshot::channel();
         let batch_id = rand::random::<u64>();
         if count > 0 {
-            let stored = vec![false; count];
+            let stored = vec![None; count];
             let batch = Batch { stored, stored_count: 0, refused: None, refused_count: 0, done };
             self.batches.lock().insert(batch_id, batch);
         }
@@ -164,24 +159,41 @@ pub struct PendingAcks {
     timeout: Pin<Box<Sleep>>,
 }
 
-impl Future for PendingAcks {
-    type Output = Result<(), Error>;
+impl PendingAcks {
+    /// By index the sequence of each message that a stream has; and the outcome as where it is
+    /// awaited.
+    pub(crate) async fn sequences(mut self) -> (Vec<Option<u64>>, Result<(), Error>) {
+        let (stored, refused) = poll_fn(|cx| self.poll_stored(cx)).await;
+        let outcome = outcome(&stored, refused);
+        (stored, outcome)
+    }
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(done) = self.done.as_mut() else { return Poll::Ready(Ok(())) };
+    fn poll_stored(&mut self, cx: &mut Context<'_>) -> Poll<(Vec<Option<u64>>, Option<String>)> {
+        let Some(done) = self.done.as_mut() else { return Poll::Ready(Default::default()) };
         if Pin::new(done).poll(cx).is_pending() && self.timeout.as_mut().poll(cx).is_pending() {
             return Poll::Pending;
         }
         self.done = None;
-        // A batch without a refusal is taken out when its last event is acknowledged.
-        Poll::Ready(match self.batches.lock().remove(&self.batch_id) {
-            None => Ok(()),
-            Some(batch) => Err(Error::NotStored {
-                missing: (0..batch.stored.len()).filter(|index| !batch.stored[*index]).collect(),
-                reason: batch.refused.unwrap_or_else(|| "no answer in time".to_owned()),
-            }),
-        })
+        let batch = self.batches.lock().remove(&self.batch_id);
+        Poll::Ready(batch.map(|batch| (batch.stored, batch.refused)).unwrap_or_default())
     }
+}
+
+impl Future for PendingAcks {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_stored(cx).map(|(stored, refused)| outcome(&stored, refused))
+    }
+}
+
+fn outcome(stored: &[Option<u64>], refused: Option<String>) -> Result<(), Error> {
+    let missing: Vec<usize> = (0..stored.len()).filter(|index| stored[*index].is_none()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let reason = refused.unwrap_or_else(|| "no answer in time".to_owned());
+    Err(Error::NotStored { missing, reason })
 }
 
 impl Drop for PendingAcks {
@@ -201,7 +213,7 @@ mod tests {
     fn batch(count: usize) -> (Arc<Batches>, PendingAcks) {
         let (done, receiver) = oneshot::channel();
         let batches = Arc::new(Batches::default());
-        let stored = vec![false; count];
+        let stored = vec![None; count];
         let batch = Batch { stored, stored_count: 0, refused: None, refused_count: 0, done };
         batches.lock().insert(1, batch);
         let pending = PendingAcks {

@@ -18,7 +18,7 @@ const EVENT_AGE_MAX: Duration = Duration::from_secs(3_600);
 /// A node that has been silent for this long counts as dead.
 pub(crate) const NODE_TTL: Duration = Duration::from_secs(10);
 /// A user's key that is not written again for this long is forgotten. Edges refresh theirs well before.
-pub(crate) const USER_KEY_TTL: Duration = Duration::from_secs(1_800);
+pub const USER_KEY_TTL: Duration = Duration::from_secs(1_800);
 /// The largest stored message, headers included. A frame may have 1.3 MB.
 const MESSAGE_BYTES_MAX: u64 = 1_500_000;
 /// The shortest window that the server takes: Weft knows resends by their client ids.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::jetstream::Context;
 use async_nats::jetstream::kv::{Entry, Operation, Watch};
-use async_nats::jetstream::{self, Context};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use serde::Deserialize;
@@ -16,21 +16,42 @@ use weft_proto::{NodeId, UserId};
 use crate::acks::Acks;
 use crate::bus::{Bus, Link, SEND_TIMEOUT, within};
 use crate::error::Error;
+use crate::jetstream;
 use crate::subject::PRESENCE_BUCKET;
 
 /// A user's last word from an edge stays for this long: whoever starts meanwhile learns when the user
 /// left. Seconds, as the server counts.
 const LEFT_TTL_S: u64 = 120;
+const NATS_TTL: &str = "Nats-TTL";
+/// A message with it is taken only where the newest one of its subject has this sequence.
+const NATS_EXPECTED_SEQ: &str = "Nats-Expected-Last-Subject-Sequence";
 /// The longest wait for the keys that a new watch begins with.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The same for the keys of one user.
 const KEYS_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Writes the keys of one edge. Cheap to clone.
-#[derive(Clone)]
+/// Writes the keys of one edge, and notices where the bucket has lost some of them: nats-server came
+/// back with older data, or the bucket was made anew.
 pub struct UserKeys {
     acks: Acks,
     edge: NodeId,
+    /// The last write that the bucket acknowledged: while it has this one, it has those before it.
+    newest: Option<Newest>,
+    /// Of the connection over which it had that.
+    generation: u64,
+    is_lost: bool,
+}
+
+struct Newest {
+    seq: u64,
+    user: UserId,
+    here: EdgePresence,
+}
+
+/// What the bucket answers to a write.
+#[derive(Deserialize)]
+struct Written {
+    seq: u64,
 }
 
 impl UserKeys {
@@ -39,7 +60,9 @@ impl UserKeys {
     /// # Errors
     /// [`Error::Timeout`], [`Error::Closed`].
     pub async fn start(bus: &Bus, edge: &NodeId) -> Result<Self, Error> {
-        Ok(Self { acks: Acks::start(bus.link()).await?, edge: edge.clone() })
+        let generation = bus.link().state().generation;
+        let acks = Acks::start(bus.link()).await?;
+        Ok(Self { acks, edge: edge.clone(), newest: None, generation, is_lost: false })
     }
 
     /// Writes keys and waits until the bucket has them. A user without devices is forgotten after
@@ -48,18 +71,75 @@ impl UserKeys {
     /// # Errors
     /// [`Error::NotStored`] with the indices of those that the bucket has not taken; any other
     /// error: it may lack all of them.
-    pub async fn put(&self, keys: &[(UserId, EdgePresence)]) -> Result<(), Error> {
+    pub async fn put(&mut self, keys: &[(UserId, EdgePresence)]) -> Result<(), Error> {
         let batch = self.acks.batch(keys.len());
         let ttl = format!("{LEFT_TTL_S}s");
         for (index, (user, here)) in keys.iter().enumerate() {
             // Plain publishes: the library's own calls would read the key first, and lose the
             // time-to-live of one that had expired.
-            let subject = format!("$KV.{PRESENCE_BUCKET}.{user}.{}", self.edge);
-            let headers = [("Nats-TTL", ttl.as_str())];
+            let headers = [(NATS_TTL, ttl.as_str())];
             let headers = if here.devices.is_empty() { &headers[..] } else { &[] };
-            self.acks.publish(&batch, index, subject, headers, here.encode().into()).await?;
+            let payload = here.encode().into();
+            self.acks.publish(&batch, index, self.subject(user), headers, payload).await?;
         }
-        batch.await
+        let (stored, outcome) = batch.sequences().await;
+        if self.acks.link().state().generation != self.generation {
+            // They may be from before the break, and what came back may lack them.
+            return Err(Error::Timeout("writing users: the connection was made anew"));
+        }
+        let stored = stored.iter().zip(keys).filter_map(|(seq, key)| Some(((*seq)?, key)));
+        if let Some((seq, (user, here))) = stored.max_by_key(|(seq, _)| *seq) {
+            self.is_lost |= self.newest.as_ref().is_some_and(|newest| seq <= newest.seq);
+            self.newest = Some(Newest { seq, user: user.clone(), here: here.clone() });
+        }
+        outcome
+    }
+
+    /// False, once, where the bucket may have lost what it acknowledged: everything is to be written
+    /// again. After the connection was made anew it is asked, by a write of the newest key that it
+    /// takes only where that is still its newest; else this costs nothing. To be called before each
+    /// [`put`](Self::put).
+    ///
+    /// # Errors
+    /// Where the bucket can't be asked.
+    pub async fn has_all(&mut self) -> Result<bool, Error> {
+        let link = self.acks.link();
+        let generation = link.state().generation;
+        if std::mem::take(&mut self.is_lost) {
+            return Ok(false);
+        }
+        let Some(newest) = self.newest.as_ref().filter(|_| generation != self.generation) else {
+            self.generation = generation;
+            return Ok(true);
+        };
+        let (seq, ttl) = (newest.seq.to_string(), format!("{LEFT_TTL_S}s"));
+        let headers = [(NATS_EXPECTED_SEQ, seq.as_str()), (NATS_TTL, ttl.as_str())];
+        // What it was before, so that nobody sees a change.
+        let headers = if newest.here.devices.is_empty() { &headers[..] } else { &headers[..1] };
+        let (subject, payload) = (self.subject(&newest.user), newest.here.encode().into());
+        let answer = jetstream::publish::<Written>(link, subject, headers, payload).await?;
+        if link.state().generation != generation {
+            return Err(Error::Timeout("asking for the newest user"));
+        }
+        let has_all = match answer {
+            Ok(written) => {
+                self.newest =
+                    self.newest.take().map(|newest| Newest { seq: written.seq, ..newest });
+                true
+            }
+            // The key has another sequence, or is not there.
+            Err(error) if matches!(error.err_code, 10_071 | 10_164) => {
+                self.newest = None;
+                false
+            }
+            Err(error) => return Err(error.into_error("write the newest user")),
+        };
+        self.generation = generation;
+        Ok(has_all)
+    }
+
+    fn subject(&self, user: &UserId) -> String {
+        format!("$KV.{PRESENCE_BUCKET}.{user}.{}", self.edge)
     }
 }
 
@@ -136,19 +216,21 @@ impl UserWatch {
         true
     }
 
-    /// False where the bucket has had something for a while that this watch has not shown: it is
-    /// dead, or lags far.
+    /// Asks how far the bucket is.
     ///
     /// # Errors
     /// Where the bucket can't be asked.
-    pub async fn probe(&self) -> Result<Probe, Error> {
-        Ok(Probe { last_seq: info(&self.link).await?.state.last_seq })
+    pub fn probe(&self) -> impl Future<Output = Result<Probe, Error>> + Send + use<> {
+        let (link, seen) = (Arc::clone(&self.link), self.seen);
+        async move { Ok(Probe { last_seq: info(&link).await?.state.last_seq, seen }) }
     }
 
-    /// True where all that the probe saw has been shown.
+    /// False where the bucket had something that this watch has not shown: it is dead, or lags far.
+    /// False also where the bucket was not as far as what the watch had shown before: it went back,
+    /// or was made anew, and what it takes now the watch may never show.
     #[must_use]
     pub fn has_shown(&self, probe: Probe) -> bool {
-        self.seen >= probe.last_seq
+        probe.seen <= probe.last_seq && probe.last_seq <= self.seen
     }
 
     fn read(&mut self, entry: Entry) -> Option<UserChange> {
@@ -167,6 +249,8 @@ impl UserWatch {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Probe {
     last_seq: u64,
+    /// What the watch that asked had seen before.
+    seen: u64,
 }
 
 impl Probe {
@@ -182,7 +266,7 @@ impl Probe {
 /// # Errors
 /// Where the bucket can't be asked.
 pub async fn probe(bus: &Bus) -> Result<Probe, Error> {
-    Ok(Probe { last_seq: info(bus.link()).await?.state.last_seq })
+    Ok(Probe { last_seq: info(bus.link()).await?.state.last_seq, seen: 0 })
 }
 
 /// What the edges say of one user: for people who look into it.
@@ -207,7 +291,7 @@ pub async fn keys_of(bus: &Bus, user: &UserId) -> Result<Vec<(NodeId, EdgePresen
 }
 
 async fn open(link: &Link, keys: &str) -> Result<Watch, Error> {
-    let mut context: Context = jetstream::new(link.client().clone());
+    let mut context: Context = async_nats::jetstream::new(link.client().clone());
     context.set_timeout(SEND_TIMEOUT);
     within("watching the users", async {
         let bucket = context.get_key_value(PRESENCE_BUCKET).await;
@@ -220,7 +304,7 @@ async fn open(link: &Link, keys: &str) -> Result<Watch, Error> {
 
 async fn info(link: &Link) -> Result<StreamInfo, Error> {
     let verb = format!("STREAM.INFO.KV_{PRESENCE_BUCKET}");
-    crate::jetstream::request(link, &verb, &serde_json::json!({})).await
+    jetstream::request(link, &verb, &serde_json::json!({})).await
 }
 
 fn decode(key: &str, value: &Bytes) -> Option<EdgePresence> {

@@ -3,7 +3,9 @@
 //! not expire.
 //!
 //! What is written is the state at the moment of writing, so a connection that comes and goes costs
-//! at most one write at a time. What the bucket has not acknowledged is written again.
+//! at most one write at a time. What the bucket has not acknowledged is written again; and everything
+//! is where the bucket has lost what it acknowledged, because nats-server came back with older data.
+//! Then whoever has left of late is written again too: the older data may say that they are here.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
+use weft_nats::assets::USER_KEY_TTL;
 use weft_nats::{Bus, Error, UserKeys};
 use weft_proto::presence::{DevicePresence, EdgePresence, PresenceSettings};
 use weft_proto::{DeviceId, NodeId, UserId};
@@ -22,6 +25,8 @@ use weft_runtime::{Clock, SystemClock, lock};
 const BATCH_MAX: usize = 256;
 /// A key is written again after this long, give or take a fifth: three times before it expires.
 const REFRESH_AFTER: Duration = Duration::from_secs(600);
+/// Whoever has left is remembered for so long: what the bucket had of them before has expired then.
+const REMEMBER_LEFT: Duration = USER_KEY_TTL;
 /// How often it is looked for keys to refresh.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// Before what failed is tried again.
@@ -49,7 +54,7 @@ struct Table {
     number: u64,
 }
 
-/// A user with sessions here, or whose end is not written yet.
+/// A user with sessions here, or who had some of late.
 struct Local {
     visitors: Vec<Visitor>,
     chosen: Option<PresenceSettings>,
@@ -58,6 +63,7 @@ struct Local {
     is_dirty: bool,
     /// What the bucket has; `None`: nothing, or it is not known.
     written: Option<Announced>,
+    /// It is written again then; or forgotten, where nobody is here.
     refresh_at: Instant,
 }
 
@@ -183,13 +189,16 @@ impl Announcer {
 
     /// Writes until `stop`, and then what is still to be written, once.
     pub async fn run(self, bus: Bus, stop: CancellationToken) {
-        let Some(keys) = self.open(&bus, &stop).await else { return };
+        let mut connection = bus.connection();
+        let Some(mut keys) = self.open(&bus, &stop).await else { return };
         let mut sweep_at = Instant::now() + SWEEP_EVERY;
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 () = self.0.wake.notified() => {}
+                // What came back may have lost keys.
+                Ok(()) = connection.changed() => {}
                 () = sleep_until(sweep_at) => {
                     sweep_at = Instant::now() + SWEEP_EVERY;
                     self.sweep();
@@ -197,11 +206,11 @@ impl Announcer {
             }
             // What a write has begun is forgotten where the edge ends: its key among the live nodes
             // goes with it, and that says more.
-            while stop.run_until_cancelled(self.write(&keys)).await == Some(false) {
+            while stop.run_until_cancelled(self.write(&mut keys)).await == Some(false) {
                 stop.run_until_cancelled(sleep(PAUSE)).await;
             }
         }
-        let _ = timeout(FINISH_TIMEOUT, self.write(&keys)).await;
+        let _ = timeout(FINISH_TIMEOUT, self.write(&mut keys)).await;
     }
 
     async fn open(&self, bus: &Bus, stop: &CancellationToken) -> Option<UserKeys> {
@@ -217,8 +226,16 @@ impl Announcer {
     }
 
     /// Writes what is to be written; false where some of it failed.
-    async fn write(&self, keys: &UserKeys) -> bool {
+    async fn write(&self, keys: &mut UserKeys) -> bool {
         loop {
+            match keys.has_all().await {
+                Ok(true) => {}
+                Ok(false) => self.write_all_again(),
+                Err(error) => {
+                    tracing::debug!(%error, "it is not known yet whether the bucket has all users");
+                    return false;
+                }
+            }
             let (batch, announced) = self.take();
             if batch.is_empty() {
                 return true;
@@ -242,6 +259,26 @@ impl Announcer {
         }
     }
 
+    /// What the bucket has is not known.
+    fn write_all_again(&self) {
+        let mut table = self.lock();
+        let users: Vec<UserId> = table.users.keys().cloned().collect();
+        tracing::info!(
+            users = users.len(),
+            "the bucket of users may have lost some: all are announced again"
+        );
+        for user in users {
+            self.write_again(&mut table, &user);
+        }
+    }
+
+    fn write_again(&self, table: &mut Table, user: &UserId) {
+        if let Some(local) = table.users.get_mut(user) {
+            local.written = None;
+        }
+        self.tell(table, user);
+    }
+
     fn take(&self) -> (Vec<(UserId, EdgePresence)>, Vec<Announced>) {
         let mut guard = self.lock();
         let Table { users, dirty, number, .. } = &mut *guard;
@@ -253,9 +290,6 @@ impl Announcer {
             local.is_dirty = false;
             let now = local.announced();
             if local.written == Some(now) {
-                if local.visitors.is_empty() {
-                    users.remove(&user);
-                }
                 continue;
             }
             *number += 1;
@@ -274,27 +308,24 @@ impl Announcer {
             } else {
                 local.written = Some(*now);
                 let jitter = 0.8 + 0.4 * rand::random::<f64>();
-                local.refresh_at = Instant::now() + REFRESH_AFTER.mul_f64(jitter);
-                if !now.is_here && local.visitors.is_empty() {
-                    table.users.remove(user);
-                    continue;
-                }
+                let refresh_after = REFRESH_AFTER.mul_f64(jitter);
+                let after = if now.is_here { refresh_after } else { REMEMBER_LEFT };
+                local.refresh_at = Instant::now() + after;
             }
             self.tell(&mut table, user);
         }
     }
 
-    /// Has keys written again before they expire.
+    /// Has keys written again before they expire, and forgets who has left long ago.
     fn sweep(&self) {
         let now = Instant::now();
         let mut table = self.lock();
+        let is_over = |local: &Local| local.visitors.is_empty() && !local.is_dirty;
+        table.users.retain(|_, local| local.refresh_at > now || !is_over(local));
         let due = table.users.iter().filter(|(_, local)| local.refresh_at <= now);
         let due: Vec<UserId> = due.map(|(user, _)| user.clone()).collect();
         for user in due {
-            if let Some(local) = table.users.get_mut(&user) {
-                local.written = None;
-            }
-            self.tell(&mut table, &user);
+            self.write_again(&mut table, &user);
         }
     }
 }
@@ -343,102 +374,4 @@ impl Drop for Visit {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn announcer() -> Announcer {
-        Announcer::new(NodeId::new("e").expect("id"), "boot".to_owned())
-    }
-
-    fn enter(announcer: &Announcer, device: &str) -> Visit {
-        let user = UserId::new("alice").expect("id");
-        announcer.enter(user, DeviceId::new(device).expect("id"), false)
-    }
-
-    /// What would be written now: the devices of each user, an idle one with a `-`.
-    fn written(announcer: &Announcer) -> Vec<String> {
-        let (batch, announced) = announcer.take();
-        announcer.settle(&batch, &announced, &[]);
-        let device =
-            |it: &DevicePresence| format!("{}{}", it.device, if it.idle { "-" } else { "" });
-        let devices =
-            |here: &EdgePresence| here.devices.iter().map(device).collect::<Vec<_>>().join(" ");
-        batch.iter().map(|(user, here)| format!("{user}: {}", devices(here))).collect()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn only_what_others_could_tell_is_written() {
-        let announcer = announcer();
-        let phone = enter(&announcer, "phone");
-        assert_eq!(written(&announcer), ["alice: phone"]);
-        // A second device changes nothing for others.
-        let desk = enter(&announcer, "desk");
-        assert!(written(&announcer).is_empty());
-        phone.set_idle(true);
-        assert!(written(&announcer).is_empty());
-        desk.set_idle(true);
-        assert_eq!(written(&announcer), ["alice: desk- phone-"]);
-        drop(phone);
-        assert!(written(&announcer).is_empty());
-        // Whoever comes back at once was never gone.
-        drop(desk);
-        let desk = enter(&announcer, "desk");
-        assert_eq!(written(&announcer), ["alice: desk"]);
-        drop(desk);
-        assert_eq!(written(&announcer), ["alice: "]);
-        assert!(announcer.lock().users.is_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_choice_is_told_without_a_session_too() {
-        let announcer = announcer();
-        let user = UserId::new("alice").expect("id");
-        announcer.choose(&user, PresenceSettings { at_ms: 7, ..PresenceSettings::default() });
-        let (batch, announced) = announcer.take();
-        assert_eq!(batch[0].1.chosen.as_ref().map(|chosen| chosen.at_ms), Some(7));
-        assert!(batch[0].1.devices.is_empty() && !batch[0].1.logged_out);
-        announcer.settle(&batch, &announced, &[]);
-        assert!(announcer.lock().users.is_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_the_bucket_did_not_take_is_written_again() {
-        let announcer = announcer();
-        let phone = enter(&announcer, "phone");
-        let (batch, announced) = announcer.take();
-        announcer.settle(&batch, &announced, &[0]);
-        let (again, announced) = announcer.take();
-        assert_eq!((again.len(), again[0].1.number), (1, 2));
-        // The session ends while the write is underway.
-        drop(phone);
-        announcer.settle(&again, &announced, &[]);
-        assert_eq!(written(&announcer), ["alice: "]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_key_is_refreshed_before_it_expires() {
-        let announcer = announcer();
-        let _phone = enter(&announcer, "phone");
-        assert_eq!(written(&announcer).len(), 1);
-        tokio::time::advance(REFRESH_AFTER / 2).await;
-        announcer.sweep();
-        assert!(written(&announcer).is_empty());
-        tokio::time::advance(REFRESH_AFTER).await;
-        announcer.sweep();
-        assert_eq!(written(&announcer), ["alice: phone"]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_last_device_that_logs_out_says_so() {
-        let announcer = announcer();
-        let (phone, desk) = (enter(&announcer, "phone"), enter(&announcer, "desk"));
-        written(&announcer);
-        phone.log_out();
-        drop(phone);
-        assert!(written(&announcer).is_empty());
-        desk.log_out();
-        drop(desk);
-        let (batch, _) = announcer.take();
-        assert!(batch[0].1.logged_out && batch[0].1.devices.is_empty());
-    }
-}
+mod tests;

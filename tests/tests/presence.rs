@@ -417,3 +417,39 @@ async fn a_lost_status_is_found() -> Result<()> {
     assert_eq!(watcher.statuses(&bob.user), ["online", "away", "online", "away"]);
     check_words(&watcher, &bob)
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_copy_of_nats_data_hides_and_revives_nobody() -> Result<()> {
+    let Pair { system, alice, bob, watcher } = Pair::meet(options()).await?;
+    let carol = system.user("carol").await?;
+    let path = format!("/v1/rooms/{}/entries", direct(&alice, &carol));
+    let answer = alice.call(system.edge(), "POST", &path, &json!({ "text": "hello" })).await?;
+    ensure!(answer.status == 201, "{answer:?}");
+    let desk = Onlooker::open(system.edges()[1], &carol).await?;
+    watcher.sees(&carol.user, "online", LIMIT).await;
+    let copy = system.copy_streams("nats")?;
+    // What the copy lacks: that one comes, and that one leaves.
+    let phone = Onlooker::open(system.edges()[1], &bob).await?;
+    desk.leave();
+    watcher.sees(&bob.user, "online", LIMIT).await;
+    watcher.sees(&carol.user, "offline", GRACE + LIMIT).await;
+    system.put_back(&copy).await?;
+    // Neither the only presence node nor the watcher's edge remembers anything.
+    for (part, word) in [("presence", "is ready"), ("edge-0", "listens on")] {
+        system.process(part).kill()?;
+        system.process(part).restart()?;
+        until("it serves again", LIMIT, async || {
+            (system.process(part).output().matches(word).count() == 2).then_some(())
+        })
+        .await;
+    }
+    system.ready().await;
+    let again = Onlooker::open(system.edge(), &alice).await?;
+    again.sees(&bob.user, "online", LIMIT).await;
+    until("whoever left is offline", LIMIT, async || {
+        (get(&again, &carol).await.ok()?["status"] == "offline").then_some(())
+    })
+    .await;
+    assert!(phone.is_open());
+    copy.remove()
+}

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use tokio::time::timeout;
+use weft_nats::assets::{AssetOptions, ensure};
 use weft_nats::presence::{keys_of, probe};
-use weft_nats::{Error, UserChange, UserKeys, UserWatch};
+use weft_nats::{Bus, Error, UserChange, UserKeys, UserWatch};
 use weft_proto::presence::{DevicePresence, EdgePresence};
 
 use crate::common::{Fixture, PATIENCE, node, user};
@@ -29,7 +30,7 @@ async fn what_edges_write_presence_nodes_see() {
     let (edge, presence) = (fixture.bus("edge", "e1").await, fixture.bus("presence", "p1").await);
     let (mut early, present) = UserWatch::open(&presence).await.expect("watch");
     assert_eq!(present, []);
-    let keys = UserKeys::start(&edge, &node("e1")).await.expect("keys");
+    let mut keys = UserKeys::start(&edge, &node("e1")).await.expect("keys");
     let (alice, bob) = (user("alice"), user("bob"));
     let all = [(alice.clone(), here(1, "phone")), (bob.clone(), here(2, "desk"))];
     keys.put(&all).await.expect("stored");
@@ -56,7 +57,7 @@ async fn what_edges_write_presence_nodes_see() {
 async fn a_bucket_that_is_not_there_is_an_error() {
     let fixture = Fixture::bare(1).await;
     let (edge, presence) = (fixture.bus("edge", "e1").await, fixture.bus("presence", "p1").await);
-    let keys = UserKeys::start(&edge, &node("e1")).await.expect("keys");
+    let mut keys = UserKeys::start(&edge, &node("e1")).await.expect("keys");
     let all = [(user("alice"), here(1, "phone"))];
     let put = timeout(Duration::from_secs(2), keys.put(&all)).await;
     match put.expect("said at once") {
@@ -64,4 +65,63 @@ async fn a_bucket_that_is_not_there_is_an_error() {
         other => panic!("{other:?}"),
     }
     assert!(UserWatch::open(&presence).await.is_err());
+}
+
+/// The bucket forgets everything, and has other keys than before.
+async fn make_anew(fixture: &Fixture, others: &mut UserKeys, count: u64) {
+    fixture.ask("STREAM.DELETE.KV_WEFT_PRESENCE", "").await;
+    let core = fixture.bus("core", "c").await;
+    ensure(&core, &AssetOptions { partitions: 1, ..AssetOptions::default() }).await.expect("made");
+    // Their connection may be another one than before.
+    others.has_all().await.expect("asked");
+    let keys: Vec<_> = (0..count).map(|n| (user(&format!("u{n}")), here(n, "desk"))).collect();
+    others.put(&keys).await.expect("stored");
+}
+
+async fn break_the_connection(fixture: &mut Fixture, bus: &Bus) {
+    let mut connection = bus.connection();
+    let before = connection.borrow().generation;
+    fixture.kill().await;
+    fixture.restart().await;
+    let anew = connection.wait_for(|now| now.connected && now.generation > before);
+    timeout(PATIENCE, anew).await.expect("in time").expect("open");
+}
+
+#[tokio::test]
+async fn a_bucket_that_lost_what_it_had_is_noticed() {
+    let mut fixture = Fixture::new(1).await;
+    let (edge, presence) = (fixture.bus("edge", "e1").await, fixture.bus("presence", "p1").await);
+    let other = fixture.bus("edge", "e2").await;
+    let mut keys = UserKeys::start(&edge, &node("e1")).await.expect("keys");
+    let mut others = UserKeys::start(&other, &node("e2")).await.expect("keys");
+    assert!(keys.has_all().await.expect("nothing is asked"), "nothing was written");
+    let alice = [(user("alice"), here(1, "phone"))];
+    let left = EdgePresence { boot: "b".into(), number: 2, ..EdgePresence::default() };
+    let bob_left = [(user("bob"), left)];
+    for all in [&alice, &bob_left] {
+        keys.put(all).await.expect("stored");
+        break_the_connection(&mut fixture, &edge).await;
+        assert!(keys.has_all().await.expect("asked"), "the bucket has kept it");
+        assert!(keys.has_all().await.expect("nothing is asked"));
+    }
+    let admin = fixture.bus("admin", "a1").await;
+    assert_eq!(keys_of(&admin, &user("alice")).await.expect("keys").len(), 1);
+
+    // Others have written more than was there before: no sequence tells.
+    make_anew(&fixture, &mut others, 50).await;
+    break_the_connection(&mut fixture, &edge).await;
+    // Over the new connection nothing counts as written before that was found out.
+    assert!(keys.put(&alice).await.is_err());
+    assert!(!keys.has_all().await.expect("asked"), "it lacks what was written");
+    assert!(keys.has_all().await.expect("nothing is asked"), "it is said once");
+
+    // The connection stays: the next write tells.
+    keys.put(&alice).await.expect("stored");
+    let (watch, _) = UserWatch::open(&presence).await.expect("watch");
+    assert!(watch.has_shown(watch.probe().await.expect("probe")));
+    make_anew(&fixture, &mut others, 1).await;
+    assert!(!watch.has_shown(watch.probe().await.expect("probe")), "it may show nothing any more");
+    assert!(keys.has_all().await.expect("nothing is asked"), "it can't know yet");
+    keys.put(&bob_left).await.expect("stored");
+    assert!(!keys.has_all().await.expect("nothing is asked"), "the sequence went back");
 }

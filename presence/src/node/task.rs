@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use weft_nats::nodes::Nodes;
-use weft_nats::presence::{Probe, probe};
+use weft_nats::presence::Probe;
 use weft_nats::subject::WEFT_PRESENCE;
 use weft_nats::{
     Bus, Connection, Message, Registration, Subject, Subscription, UserChange, UserWatch, assign,
@@ -265,15 +265,15 @@ impl Task {
         {
             self.probed = None;
             if !watch.has_shown(probe) {
-                tracing::warn!("the watch of the users shows nothing: opening another one");
+                tracing::warn!("the watch of the users does not show all: opening another one");
                 self.watch = None;
                 return;
             }
         }
         if self.probe_at <= now && self.probing.is_none() {
             self.probe_at = now + PROBE_EVERY;
-            let bus = self.bus.clone();
-            self.probing = Some(Box::pin(async move { probe(&bus).await.ok() }));
+            let probe = watch.probe();
+            self.probing = Some(Box::pin(async move { probe.await.ok() }));
         }
     }
 
