@@ -108,7 +108,8 @@ pub use accounts::{
 };
 pub use audit::{Audit, AuditPage, ChangedRoom, ConcernedUser};
 pub use journal::{
-    CommittedEntry, FollowJournal, Following, JournalCommit, JournalPage, MoveFollower, ReadJournal,
+    CommittedEntry, FollowJournal, FollowerPlace, Followers, Following, ForgetFollower, Forgotten,
+    JournalCommit, JournalPage, ListFollowers, MoveFollower, ReadJournal,
 };
 pub use log::{LogEntry, LogPage, ReadLog, Resync, Sync, SyncPage};
 pub use presence::{

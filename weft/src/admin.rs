@@ -5,6 +5,7 @@ mod accept_loss;
 mod dead_letters;
 mod drain;
 mod export;
+mod followers;
 mod import;
 mod lower_floor;
 mod nodes;
@@ -58,6 +59,10 @@ enum AdminCommand {
     Presence(presence::PresenceOptions),
     /// Has an edge send its sessions away and end, and says how far it is: a JSON object a line.
     Drain(drain::DrainOptions),
+    /// Lists who follows the journal, and how far each is: a JSON object a line.
+    Followers(nodes::Installation),
+    /// Forgets a follower of the journal that does not exist any more: the journal is not kept for it.
+    ForgetFollower(followers::ForgetOptions),
 }
 
 /// Which store.
@@ -169,6 +174,8 @@ pub fn run(options: AdminOptions) -> Result<(), Error> {
             AdminCommand::Presence(options) => presence::run(&options).await,
             AdminCommand::Nodes(installation) => nodes::run(&installation).await,
             AdminCommand::Drain(options) => drain::run(options).await,
+            AdminCommand::Followers(installation) => followers::list(&installation).await,
+            AdminCommand::ForgetFollower(options) => followers::forget(&options).await,
         }
     })
 }

@@ -65,7 +65,9 @@ impl Context {
             }
             let was = row.map(|row| row.commit_no);
             let commit_no = asked.after.or(was).unwrap_or(newest);
-            Ok(Follower { commit_no, epoch: row.map_or(0, |row| row.epoch) + 1 })
+            // It begins with the time: who followed before the name was forgotten has another one.
+            let epoch = row.map_or_else(|| self.clock.now_ms(), |row| row.epoch + 1);
+            Ok(Follower { commit_no, epoch })
         })
         .await
     }
@@ -88,6 +90,51 @@ impl Context {
             Ok(Follower { commit_no: row.commit_no.max(asked.commit_no), ..row })
         })
         .await
+    }
+
+    /// Lists who follows a partition.
+    ///
+    /// # Errors
+    /// [`ErrorCode::BadRequest`] for a partition that is not there, or the store's.
+    pub async fn journal_followers(
+        &self,
+        asked: svc::ListFollowers,
+    ) -> Result<svc::Followers, Failure> {
+        let partition = self.partition(asked.partition)?;
+        let snapshot = self.store.snapshot().await?;
+        let newest = applied::read(&*snapshot, partition).await?.last_commit_no();
+        let mut followers = Vec::new();
+        for (name, Follower { commit_no, .. }) in follower::list(&*snapshot, partition).await? {
+            let next = journal::follow(&*snapshot, partition, commit_no, 1).await?;
+            let oldest = next.as_ref().and_then(|next| next.rows.first());
+            followers.push(svc::FollowerPlace {
+                follower: name.to_string(),
+                commit_no,
+                expired: next.is_none(),
+                waiting_since_ms: oldest.map_or(0, |(_, row)| row.time_ms),
+            });
+        }
+        Ok(svc::Followers { followers, newest, partitions: self.partitions })
+    }
+
+    /// Forgets a follower.
+    ///
+    /// # Errors
+    /// [`ErrorCode::BadId`], [`ErrorCode::BadRequest`] for a partition that is not there, or the store's.
+    pub async fn journal_forget(
+        &self,
+        asked: svc::ForgetFollower,
+    ) -> Result<svc::Forgotten, Failure> {
+        let partition = self.partition(asked.partition)?;
+        let key = follower::key(partition, &FollowerId::new(&asked.follower)?);
+        let was_there = self.store.snapshot().await?.get(key.clone()).await?.is_some();
+        if was_there {
+            // Whatever is in it: one that moves at this moment hears of it the next time.
+            let mut batch = Batch::new(rand::random());
+            batch.clear(key);
+            self.store.commit(batch).await?;
+        }
+        Ok(svc::Forgotten { was_there })
     }
 
     /// Writes a follower's row, guarded by what it was; `decide` is told the number of the partition's
@@ -140,6 +187,7 @@ fn told(commit_no: u64, row: Journal) -> svc::JournalCommit {
 
 #[cfg(test)]
 mod tests {
+    use weft_runtime::Clock as _;
     use weft_storage::tables::applied::Applied;
     use weft_storage::tables::journal::JournalEntry;
 
@@ -215,20 +263,64 @@ mod tests {
             let asked = svc::MoveFollower { follower, partition, epoch, commit_no };
             world.context.journal_move(asked).await
         };
-        let at = |following: svc::Following| (following.commit_no, following.epoch);
+        let first = world.clock.now_ms();
+        let at = |following: svc::Following| (following.commit_no, following.epoch - first);
         assert_eq!(code(moved(0, 5).await), ErrorCode::Conflict);
         assert_eq!(code(follow("a.b", None).await), ErrorCode::BadId);
-        assert_eq!(at(follow("push", None).await.expect("new")), (9, 1));
+        assert_eq!(at(follow("push", None).await.expect("new")), (9, 0));
         assert_eq!(code(follow("search", Some(10)).await), ErrorCode::BadRequest);
-        assert_eq!(at(follow("search", Some(2)).await.expect("new")), (2, 1));
-        assert_eq!(at(moved(1, 5).await.expect("moved")), (5, 1));
-        assert_eq!(at(moved(1, 3).await.expect("late")), (5, 1));
-        assert_eq!(code(moved(1, 10).await), ErrorCode::BadRequest);
-        assert_eq!(at(follow("search", None).await.expect("again")), (5, 2));
-        assert_eq!(code(moved(1, 6).await), ErrorCode::Conflict);
-        assert_eq!(at(moved(2, 6).await.expect("moved")), (6, 2));
+        assert_eq!(at(follow("search", Some(2)).await.expect("new")), (2, 0));
+        assert_eq!(at(moved(first, 5).await.expect("moved")), (5, 0));
+        assert_eq!(at(moved(first, 3).await.expect("late")), (5, 0));
+        assert_eq!(code(moved(first, 10).await), ErrorCode::BadRequest);
+        assert_eq!(at(follow("search", None).await.expect("again")), (5, 1));
+        assert_eq!(code(moved(first, 6).await), ErrorCode::Conflict);
+        assert_eq!(at(moved(first + 1, 6).await.expect("moved")), (6, 1));
         let snapshot = world.context.store.snapshot().await.expect("snapshot");
         let lowest = follower::lowest(&*snapshot, PARTITION as Partition).await;
         assert_eq!(lowest.expect("scan"), Some(6));
+    }
+    #[tokio::test]
+    async fn a_follower_that_is_forgotten_is_not_listed_and_moves_nothing() {
+        let world = journaled(9, 4).await;
+        let follow = async |follower: &str, after| {
+            let (follower, partition) = (follower.to_owned(), PARTITION);
+            let asked = svc::FollowJournal { follower, partition, after: Some(after) };
+            world.context.journal_follow(asked).await.expect("following").epoch
+        };
+        let old = follow("search", 7).await;
+        for (follower, after) in [("lost", 3), ("push", 9)] {
+            follow(follower, after).await;
+        }
+        let list = async || {
+            let asked = svc::ListFollowers { partition: PARTITION };
+            world.context.journal_followers(asked).await.expect("a list")
+        };
+        let place = |follower: &str, commit_no, expired, waiting_since_ms| {
+            let follower = follower.to_owned();
+            svc::FollowerPlace { follower, commit_no, expired, waiting_since_ms }
+        };
+        let mut all = vec![
+            place("lost", 3, true, 0),
+            place("push", 9, false, 0),
+            place("search", 7, false, 7),
+        ];
+        let listed = list().await;
+        assert_eq!((listed.newest, listed.partitions), (9, world.context.partitions));
+        assert_eq!(listed.followers, all);
+        let forget = async || {
+            let (follower, partition) = ("search".to_owned(), PARTITION);
+            world.context.journal_forget(svc::ForgetFollower { follower, partition }).await
+        };
+        assert!(forget().await.expect("forgotten").was_there);
+        assert!(!forget().await.expect("twice").was_there);
+        all.pop();
+        assert_eq!(list().await.followers, all);
+        // Another one under the name is another one, too.
+        world.clock.advance_ms(1);
+        assert!(follow("search", 5).await > old);
+        let (follower, partition) = ("search".to_owned(), PARTITION);
+        let late = svc::MoveFollower { follower, partition, epoch: old, commit_no: 9 };
+        assert_eq!(code(world.context.journal_move(late).await), ErrorCode::Conflict);
     }
 }

@@ -144,6 +144,18 @@ async fn add_journal(served: &mut Served) -> Result<(), Error> {
         .await?;
     served
         .add::<svc::MoveFollower, _, _>(WRITES_MAX, |c, m| async move { c.journal_move(m).await })
+        .await?;
+    served
+        .add::<svc::ListFollowers, _, _>(
+            READS_MAX,
+            |c, m| async move { c.journal_followers(m).await },
+        )
+        .await?;
+    served
+        .add::<svc::ForgetFollower, _, _>(
+            WRITES_MAX,
+            |c, m| async move { c.journal_forget(m).await },
+        )
         .await
 }
 

@@ -115,3 +115,65 @@ pub struct Following {
     #[prost(uint64, tag = "4")]
     pub newest: u64,
 }
+
+/// Lists who follows a partition's journal.
+#[derive(Clone, PartialEq, Message)]
+pub struct ListFollowers {
+    /// The partition.
+    #[prost(uint32, tag = "1")]
+    pub partition: u32,
+}
+method!(ListFollowers, "journal", "followers", Followers);
+
+/// Those who follow a partition's journal.
+#[derive(Clone, PartialEq, Message)]
+pub struct Followers {
+    /// By name.
+    #[prost(message, repeated, tag = "1")]
+    pub followers: Vec<FollowerPlace>,
+    /// The number of the partition's newest commit.
+    #[prost(uint64, tag = "2")]
+    pub newest: u64,
+    /// How many partitions the store has.
+    #[prost(uint32, tag = "3")]
+    pub partitions: u32,
+}
+
+/// How far a follower is.
+#[derive(Clone, PartialEq, Message)]
+pub struct FollowerPlace {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub follower: String,
+    /// It has done every commit up to this number.
+    #[prost(uint64, tag = "2")]
+    pub commit_no: u64,
+    /// What comes next is deleted: it has to begin anew.
+    #[prost(bool, tag = "3")]
+    pub expired: bool,
+    /// When the oldest commit was made that it has not done, Unix milliseconds; 0: there is none, or
+    /// that is not known.
+    #[prost(uint64, tag = "4")]
+    pub waiting_since_ms: u64,
+}
+
+/// Forgets a follower: the journal is not kept for it any more. A process that follows under the name is
+/// told `conflict` when it moves, and ends.
+#[derive(Clone, PartialEq, Message)]
+pub struct ForgetFollower {
+    /// The name.
+    #[prost(string, tag = "1")]
+    pub follower: String,
+    /// The partition.
+    #[prost(uint32, tag = "2")]
+    pub partition: u32,
+}
+method!(ForgetFollower, "journal", "forget", Forgotten);
+
+/// Nobody follows under the name now.
+#[derive(Clone, PartialEq, Message)]
+pub struct Forgotten {
+    /// Somebody did.
+    #[prost(bool, tag = "1")]
+    pub was_there: bool,
+}

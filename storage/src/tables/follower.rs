@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use weft_proto::{FollowerId, Partition};
 
-use super::key::Key;
+use super::key::{Key, KeyReader};
 use super::{Tag, record};
 use crate::engine::Snapshot;
 use crate::error::Error;
@@ -28,18 +28,32 @@ pub fn key(partition: Partition, follower: &FollowerId) -> Bytes {
     Key::new(Tag::Follower).u16(partition).name(follower.as_str()).build()
 }
 
+/// Those who follow the partition, by name.
+///
+/// # Errors
+/// Those of the snapshot, or [`Error::Corrupt`].
+pub async fn list(
+    snapshot: &dyn Snapshot,
+    partition: Partition,
+) -> Result<Vec<(FollowerId, Follower)>, Error> {
+    let all = Key::new(Tag::Follower).u16(partition).prefix_range();
+    let rows = snapshot.scan(all, FOLLOWERS_MAX, false).await?;
+    rows.iter().map(|(key, value)| Ok((name(key)?, Follower::decode(value)?))).collect()
+}
+
+fn name(key: &[u8]) -> Result<FollowerId, Error> {
+    let mut reader = KeyReader::new(Tag::Follower, key)?;
+    reader.array::<2>()?;
+    FollowerId::new(reader.name()?).map_err(|error| Error::Corrupt(format!("follower: {error}")))
+}
+
 /// The lowest place of all who follow the partition; `None`: nobody does.
 ///
 /// # Errors
 /// Those of the snapshot, or [`Error::Corrupt`].
 pub async fn lowest(snapshot: &dyn Snapshot, partition: Partition) -> Result<Option<u64>, Error> {
-    let all = Key::new(Tag::Follower).u16(partition).prefix_range();
-    let mut lowest = None;
-    for (_, value) in snapshot.scan(all, FOLLOWERS_MAX, false).await? {
-        let commit_no = Follower::decode(&value)?.commit_no;
-        lowest = Some(lowest.map_or(commit_no, |lowest: u64| lowest.min(commit_no)));
-    }
-    Ok(lowest)
+    let all = list(snapshot, partition).await?;
+    Ok(all.iter().map(|(_, follower)| follower.commit_no).min())
 }
 
 impl Follower {

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tempfile::tempdir;
-use weft_proto::UserId;
+use weft_proto::{FollowerId, UserId};
 use weft_storage::embedded::Embedded;
 use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::dead_letter::{self, DeadLetter};
+use weft_storage::tables::follower::{self, Follower};
 use weft_storage::tables::layout::{self, Layout};
 use weft_storage::{Batch, Store};
 
@@ -152,6 +153,39 @@ async fn a_store_of_an_earlier_weft_is_upgraded_when_that_is_said() {
     drop(dev);
     let done = run(&["upgrade"]).expect("run");
     assert!(String::from_utf8_lossy(&done.stdout).contains("nothing to do"), "{done:?}");
+}
+
+#[tokio::test]
+async fn a_follower_of_the_journal_is_listed_and_forgotten() {
+    let folder = tempdir().expect("folder");
+    drop(Running::dev(folder.path()));
+    let store = Store::new(Embedded::open(&folder.path().join("store")).expect("open"));
+    let mut batch = Batch::new(rand::random());
+    for (partition, name) in [(0, "search"), (3, "search"), (3, "push")] {
+        let key = follower::key(partition, &FollowerId::new(name).expect("id"));
+        batch.set(key, Follower { commit_no: 0, epoch: 1 }.encode());
+    }
+    store.commit(batch).await.expect("commit");
+    drop(store);
+    let (_dev, _) = Running::dev(folder.path());
+    let data = folder.path().to_str().expect("a path");
+    let list = || {
+        let output = weft(&["admin", "followers", "--data", data]).output().expect("run");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let line = |line: &str| serde_json::from_str::<Value>(line).expect("JSON");
+        let of = |line: Value| (line["follower"].clone(), line["partition"].clone());
+        (output.status.success(), text.lines().map(line).map(of).collect::<Vec<_>>())
+    };
+    let place = |name: &str, partition: u32| (json!(name), json!(partition));
+    let all = vec![place("search", 0), place("push", 3), place("search", 3)];
+    assert_eq!(list(), (true, all));
+    let forget = ["admin", "forget-follower", "search", "--data", data];
+    let output = weft(&forget).output().expect("run");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("search is forgotten in 2 partitions"), "{output:?}");
+    assert_eq!(list(), (true, vec![place("push", 3)]));
+    let line = failure_line(weft(&forget));
+    assert!(line.contains("nobody follows the journal as search"), "{line}");
 }
 
 #[tokio::test]
