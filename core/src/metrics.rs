@@ -103,9 +103,9 @@ pub(crate) static DEAD_LETTERS: Counter = Counter::new(
 );
 pub(crate) static TRIMMED: CounterBy = CounterBy::new(
     "weft_core_trimmed_total",
-    "What was removed because it is older than it is kept: inboxes (each at most once a day), logins, dead letters, minutes (a partition's, once a day)",
+    "What was removed because it is not kept for ever: commits of the journal, inboxes (each at most once a day), logins, dead letters, minutes (a partition's, once a day)",
     "what",
-    &["inbox", "login", "dead_letter", "minute"],
+    &["journal", "inbox", "login", "dead_letter", "minute"],
 );
 pub(crate) static ABSENT_ENTRIES: Counter = Counter::new(
     "weft_core_absent_entries_total",

@@ -2,10 +2,13 @@
 //! that nobody has used for long, dead letters, and the minutes that told how old things were.
 //!
 //! Once a day, by the clock, it goes over all accounts and does those whose notebook (`u~u`) is in
-//! its partition, some at a time, with pauses. It keeps no place: whoever owns the partition next begins
-//! at the front, and finds what is done already by its marks. Who thinks that they own the partition and
-//! do not, do no harm: each commit is guarded by what it was made from, and by a layout of a feature level
-//! that this Weft knows.
+//! its partition, some at a time, with pauses. Where the store is away meanwhile it goes on where it was.
+//! Whoever owns the partition next begins at the front, and finds what is done already by its marks. Who
+//! thinks that they own the partition and do not, do no harm: each commit is guarded by what it was made
+//! from, and by a layout of a feature level that this Weft knows. A row that can't be read is left, and
+//! named: the others are done all the same.
+//!
+//! Dead letters are bounded by their number too, and that is looked at every minute.
 //!
 //! How old a pointer is, its position can't tell. The newest commit that is known to be old enough, of
 //! any partition, says up to which position everything is as old (see `minute`).
@@ -15,7 +18,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::sleep;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 use weft_proto::{Partition, Position, RoomId, UserId, partition_of};
 use weft_storage::tables::layout::{self, Layout};
 use weft_storage::tables::{account, dead_letter, device, inbox, minute};
@@ -35,6 +38,8 @@ const USERS_AT_ONCE: usize = 200;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Logins of one user that are looked at in a day.
 const LOGINS_MAX: usize = 1_000;
+/// Rows of dead letters that are looked at, and so removed, between two pauses. One may have 100 kB.
+const LETTER_ROWS_AT_ONCE: usize = 64;
 const DAY_MS: u64 = 24 * 3_600_000;
 
 /// How long things are kept.
@@ -42,8 +47,10 @@ const DAY_MS: u64 = 24 * 3_600_000;
 pub struct Retention {
     /// Pointers of inboxes: a device that was away for longer loads its rooms anew.
     pub inboxes: Duration,
-    /// Commands that were put aside.
+    /// Commands that were put aside ...
     pub dead_letters: Duration,
+    /// ... and how many of a partition: the newest ones.
+    pub dead_letters_max: usize,
     /// Logins after their last use.
     pub logins: Duration,
     /// The journal; the partition's owner deletes it.
@@ -58,6 +65,7 @@ impl Default for Retention {
         Self {
             inboxes: days(30),
             dead_letters: days(30),
+            dead_letters_max: 10_000,
             logins: days(90),
             journal: days(30),
             minutes: days(90),
@@ -84,19 +92,30 @@ pub struct Keeper {
 impl Keeper {
     /// Works for as long as it is polled.
     pub async fn run(self) -> Infallible {
-        let mut done = None;
+        let (mut done, mut place, mut newest_letter) = (None, None, None);
         loop {
             sleep(LOOK_PAUSE).await;
-            let day = self.clocks.now_ms() / DAY_MS;
-            if done == Some(day) || !self.clocks.agree() {
+            if !self.clocks.agree() {
                 continue;
             }
-            match self.walk().await {
-                Ok(()) => done = Some(day),
-                // Tried again in a minute. That the store is away, the node says.
-                Err(error) => debug!(partition = self.partition, %error, "not trimmed"),
+            self.say(self.bound_dead_letters(&mut newest_letter).await);
+            let day = self.clocks.now_ms() / DAY_MS;
+            if done != Some(day) && self.say(self.walk_on(&mut place).await) {
+                done = Some(day);
             }
         }
+    }
+
+    /// True where it is done; else it is tried again in a minute.
+    fn say(&self, result: Result<(), Error>) -> bool {
+        let partition = self.partition;
+        match &result {
+            Ok(()) => {}
+            // That the store is away, the node says.
+            Err(error) if error.is_retryable() => debug!(partition, %error, "not trimmed"),
+            Err(error) => warn!(partition, %error, "not trimmed"),
+        }
+        result.is_ok()
     }
 
     /// One walk over everything that is this partition's.
@@ -104,23 +123,31 @@ impl Keeper {
     /// # Errors
     /// [`Error::NotServed`] where the store is of a later feature level; those of the store.
     pub async fn walk(&self) -> Result<(), Error> {
+        self.walk_on(&mut None).await
+    }
+
+    /// A walk over the users after `place`, which moves with it, and then over everything else.
+    async fn walk_on(&self, place: &mut Option<UserId>) -> Result<(), Error> {
         let up_to = self.old_position().await?;
-        let (mut after, mut trimmed, mut ended) = (None, 0, 0);
+        let (mut trimmed, mut ended) = (0, 0);
         loop {
             let snapshot = self.store.snapshot().await?;
-            let users = account::users_after(&*snapshot, after.as_ref(), USERS_AT_ONCE).await?;
-            let Some(last) = users.last() else { break };
-            after = Some(last.clone());
+            let users = account::users_after(&*snapshot, place.as_ref(), USERS_AT_ONCE).await?;
+            let Some(last) = users.last().cloned() else { break };
             let mine: Vec<UserId> = users.into_iter().filter(|user| self.is_mine(user)).collect();
             if !mine.is_empty() {
                 trimmed += self.trim_inboxes(&*snapshot, &mine, up_to).await?;
                 ended += self.end_logins(&*snapshot, &mine).await?;
             }
+            *place = Some(last);
             drop(snapshot);
             sleep(PAUSE).await;
         }
-        let letters = self.remove_dead_letters().await?;
+        self.bound_dead_letters(&mut None).await?;
+        let before_ms = self.ago_ms(self.retention.dead_letters);
+        let letters = self.remove_dead_letters(0, before_ms).await?;
         self.forget_minutes().await?;
+        *place = None;
         if trimmed + ended + letters > 0 {
             info!(
                 partition = self.partition,
@@ -166,7 +193,13 @@ impl Keeper {
         let rows = snapshot.get_many(users.iter().map(inbox::trimmed_key).collect()).await?;
         let (mut batch, mut count) = (self.batch(snapshot).await?, 0);
         for (user, row) in users.iter().zip(rows) {
-            let trimmed = row.as_deref().map(inbox::decode_trimmed).transpose()?;
+            let trimmed = match row.as_deref().map(inbox::decode_trimmed).transpose() {
+                Ok(trimmed) => trimmed,
+                Err(error) => {
+                    warn!(%user, %error, "an inbox is not trimmed");
+                    continue;
+                }
+            };
             if trimmed.is_some_and(|trimmed| trimmed >= up_to) {
                 continue;
             }
@@ -187,7 +220,13 @@ impl Keeper {
             // A batch for each: together they could be more than a store takes.
             let (mut batch, mut count) = (self.batch(snapshot).await?, 0);
             for (key, row) in snapshot.scan(device::range(user), LOGINS_MAX, false).await? {
-                let login = device::Device::decode(&row)?;
+                let login = match device::Device::decode(&row) {
+                    Ok(login) => login,
+                    Err(error) => {
+                        warn!(%user, %error, "a login is kept, however old it is");
+                        continue;
+                    }
+                };
                 // Each use gives it a token that lives for so long.
                 if login.refresh_expires_ms.saturating_sub(LIFE_MS) < used_before_ms {
                     batch.guard(key.clone(), Some(row));
@@ -200,21 +239,48 @@ impl Keeper {
         Ok(ended)
     }
 
-    /// How many dead letters were removed.
-    async fn remove_dead_letters(&self) -> Result<u64, Error> {
-        let (before_ms, mut after, mut removed) = (self.ago_ms(self.retention.dead_letters), 0, 0);
+    /// Removes all dead letters but the newest ones. `newest`: which one was the newest when they were
+    /// counted last; they are not counted again while it is.
+    async fn bound_dead_letters(&self, newest: &mut Option<u64>) -> Result<(), Error> {
+        let snapshot = self.store.snapshot().await?;
+        let now_newest = dead_letter::newest_before(&*snapshot, self.partition, 0).await?;
+        if now_newest == *newest {
+            return Ok(());
+        }
+        let most = self.retention.dead_letters_max;
+        let beyond = dead_letter::newest_before(&*snapshot, self.partition, most).await?;
+        drop(snapshot);
+        if let Some(up_to) = beyond {
+            let removed = self.remove_dead_letters(up_to, 0).await?;
+            warn!(partition = self.partition, removed, most, "too many dead letters");
+        }
+        *newest = now_newest;
+        Ok(())
+    }
+
+    /// Removes the dead letters up to a stream sequence, and from before a time. How many those are.
+    async fn remove_dead_letters(&self, up_to: u64, before_ms: u64) -> Result<u64, Error> {
+        let mut removed = 0;
         loop {
             let snapshot = self.store.snapshot().await?;
-            let place = Some((self.partition, after));
-            let found = dead_letter::first_after(&*snapshot, place).await?;
-            let is_old = |kept: &dead_letter::Kept| {
-                kept.partition == self.partition && kept.letter.time_ms < before_ms
+            let rows = LETTER_ROWS_AT_ONCE;
+            let letters = dead_letter::oldest(&*snapshot, self.partition, rows).await?;
+            let is_old = |(seq, time_ms): &(u64, Option<u64>)| {
+                *seq <= up_to || time_ms.is_some_and(|time_ms| time_ms < before_ms)
             };
-            let Some(kept) = found.filter(is_old) else { return Ok(removed) };
-            after = kept.stream_seq;
+            // They came in this order: one that can't be read is as old as those around it.
+            let run = letters.iter().take_while(|letter| is_old(letter) || letter.1.is_none());
+            let Some((last, _)) = run.filter(|letter| is_old(letter)).last() else {
+                return Ok(removed);
+            };
+            let count = letters.iter().filter(|(seq, _)| seq <= last).count();
             let mut batch = self.batch(&*snapshot).await?;
-            dead_letter::remove(&mut batch, self.partition, after);
-            removed += self.commit(batch, 1, "dead_letter").await?;
+            dead_letter::remove_up_to(&mut batch, self.partition, *last);
+            match self.commit(batch, count as u64, "dead_letter").await? {
+                0 => return Ok(removed),
+                done => removed += done,
+            }
+            drop(snapshot);
             sleep(PAUSE).await;
         }
     }

@@ -3,6 +3,8 @@
 //!
 //! Row of part 0: the record with the payload's first chunk. Rows of further parts: their chunk.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weft_proto::Partition;
@@ -17,6 +19,9 @@ use crate::error::Error;
 
 /// Longer names and reasons are cut: four of them fit beside a chunk under the limit for values.
 const TEXT_BYTES_MAX: usize = 1_000;
+
+/// Rows that are read at once where they are counted: one may have 100 kB.
+const ROWS_AT_ONCE: usize = 64;
 
 /// A command in quarantine.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -81,10 +86,67 @@ pub fn put(batch: &mut Batch, partition: Partition, stream_seq: u64, letter: &De
     }
 }
 
-/// Removes a command that was kept.
-pub fn remove(batch: &mut Batch, partition: Partition, stream_seq: u64) {
-    let end = key(partition, stream_seq.saturating_add(1), 0);
-    batch.clear_range(key(partition, stream_seq, 0), end);
+/// Removes a partition's commands up to a stream sequence.
+pub fn remove_up_to(batch: &mut Batch, partition: Partition, stream_seq: u64) {
+    let all = of(partition);
+    let end = stream_seq.checked_add(1).map_or(all.end, |next| key(partition, next, 0));
+    batch.clear_range(all.start, end);
+}
+
+fn of(partition: Partition) -> Range<Bytes> {
+    Key::new(Tag::DeadLetter).u16(partition).prefix_range()
+}
+
+/// A partition's oldest commands in quarantine, of about so many rows: the stream sequence of each, and
+/// when the ingest log took it (Unix milliseconds; `None` where this Weft can't read it).
+///
+/// # Errors
+/// Those of the snapshot, or [`Error::Corrupt`].
+pub async fn oldest(
+    snapshot: &dyn Snapshot,
+    partition: Partition,
+    rows_max: usize,
+) -> Result<Vec<(u64, Option<u64>)>, Error> {
+    let mut letters = Vec::new();
+    for (key, value) in snapshot.scan(of(partition), rows_max, false).await? {
+        if let (stream_seq, 0) = place(&key)? {
+            let record = record::decode::<Record>("dead letter", &value);
+            letters.push((stream_seq, record.ok().map(|record| record.time_ms)));
+        }
+    }
+    Ok(letters)
+}
+
+/// The stream sequence of the newest of a partition's commands in quarantine that comes before so many
+/// newer ones; `None`: there are no more than those.
+///
+/// # Errors
+/// Those of the snapshot, or [`Error::Corrupt`].
+pub async fn newest_before(
+    snapshot: &dyn Snapshot,
+    partition: Partition,
+    newer: usize,
+) -> Result<Option<u64>, Error> {
+    let (mut range, mut left) = (of(partition), newer);
+    loop {
+        let rows = snapshot.scan(range.clone(), ROWS_AT_ONCE, true).await?;
+        let Some((first, _)) = rows.last() else { return Ok(None) };
+        range.end = first.clone();
+        for (key, _) in rows {
+            match (place(&key)?, left) {
+                ((stream_seq, 0), 0) => return Ok(Some(stream_seq)),
+                ((_, 0), _) => left -= 1,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Stream sequence and part.
+fn place(key: &[u8]) -> Result<(u64, u8), Error> {
+    let mut reader = KeyReader::new(Tag::DeadLetter, key)?;
+    reader.array::<2>()?;
+    Ok((reader.u64()?, reader.u8()?))
 }
 
 impl Table for DeadLetter {
@@ -229,6 +291,46 @@ mod tests {
             after = Some((partition, stream_seq));
         }
         assert_eq!(first_after(&*snapshot, after).await.expect("read"), None);
+    }
+
+    #[tokio::test]
+    async fn the_oldest_ones_are_found_and_removed() {
+        let store = Store::new(Memory::new());
+        let mut batch = Batch::new([1; 16]);
+        for stream_seq in 1..=100 {
+            // Some have several rows.
+            let payload = vec![7; if stream_seq % 10 == 0 { 2 * CHUNK_BYTES_MAX + 1 } else { 1 }];
+            let letter = DeadLetter {
+                time_ms: stream_seq,
+                payload: payload.into(),
+                ..DeadLetter::default()
+            };
+            put(&mut batch, 3, stream_seq, &letter);
+        }
+        // Neighbours have nothing to do with it.
+        put(&mut batch, 2, 7, &DeadLetter::default());
+        put(&mut batch, 4, 7, &DeadLetter::default());
+        batch.set(key(3, 101, 0), Bytes::from_static(b"\xff of a Weft to come"));
+        store.commit(batch).await.expect("commit");
+        let before = async |newer| {
+            let snapshot = store.snapshot().await.expect("snapshot");
+            newest_before(&*snapshot, 3, newer).await.expect("scan")
+        };
+        assert_eq!([before(0).await, before(1).await], [Some(101), Some(100)]);
+        assert_eq!([before(100).await, before(101).await], [Some(1), None]);
+        let mut batch = Batch::new([2; 16]);
+        remove_up_to(&mut batch, 3, 98);
+        store.commit(batch).await.expect("commit");
+        let snapshot = store.snapshot().await.expect("snapshot");
+        let left = oldest(&*snapshot, 3, 100).await.expect("scan");
+        assert_eq!(left, [(99, Some(99)), (100, Some(100)), (101, None)]);
+        assert_eq!(oldest(&*snapshot, 2, 100).await.expect("scan").len(), 1);
+        let mut batch = Batch::new([3; 16]);
+        remove_up_to(&mut batch, 3, u64::MAX);
+        store.commit(batch).await.expect("commit");
+        assert_eq!(before(0).await, None);
+        let snapshot = store.snapshot().await.expect("snapshot");
+        assert_eq!(oldest(&*snapshot, 4, 100).await.expect("scan").len(), 1);
     }
 
     #[test]

@@ -72,6 +72,9 @@ pub struct CoreLimits {
     /// How many days commands are kept that could not be applied.
     #[arg(long, env = "WEFT_DEAD_LETTER_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3_650))]
     pub dead_letter_days: u16,
+    /// How many of those a partition keeps at the most: the newest ones.
+    #[arg(long, env = "WEFT_DEAD_LETTERS_MAX", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub dead_letters_max: u32,
     /// After how many days without use a device's login is removed.
     #[arg(long, env = "WEFT_LOGIN_DAYS", default_value_t = 90, value_parser = clap::value_parser!(u16).range(30..=3_650))]
     pub login_days: u16,
@@ -160,6 +163,7 @@ impl CoreLimits {
         Retention {
             inboxes: days(self.inbox_days),
             dead_letters: days(self.dead_letter_days),
+            dead_letters_max: usize::try_from(self.dead_letters_max).unwrap_or(usize::MAX),
             logins: days(self.login_days),
             journal: days(self.journal_days),
             // Followers hold up the journal until it is twice as old.
