@@ -44,6 +44,9 @@ const WITHOUT_FAN_OUT: u32 = 2;
 /// Resend records older than this many hours are removed, and their ids refused from then on.
 const RESEND_HOURS: u32 = 25;
 
+/// So many hours below the floor are looked at again: a server's clock may have been set back meanwhile.
+const RESEND_HOURS_AGAIN: u32 = 48;
+
 /// What the store says about a run of commands; see [`load`](super::load).
 #[derive(Default, Debug)]
 pub struct Found {
@@ -496,10 +499,13 @@ impl Plan {
         if floor_hour <= applied.floor_hour {
             return;
         }
+        // What is below the floor until now is removed already. An engine that keeps the places of removed
+        // keys for a while would pass over a year of them, every hour.
+        let hours = applied.floor_hour.saturating_sub(RESEND_HOURS_AGAIN)..floor_hour;
         applied.floor_hour = floor_hour;
         for old in [
-            resend::range_below(self.partition, floor_hour),
-            resend::edge_made_below(self.partition, floor_hour),
+            resend::range(self.partition, hours.clone()),
+            resend::edge_made_range(self.partition, hours),
             resend::relayed_below(self.partition, hour_of(closing.relayed_before_ms)),
         ] {
             self.batch.clear_range(old.start, old.end);

@@ -68,10 +68,10 @@ fn key_in(
         .build()
 }
 
-/// All rows of [`edge_made_key`] with an earlier hour.
+/// All rows of [`edge_made_key`] with one of these hours.
 #[must_use]
-pub fn edge_made_below(partition: Partition, hour: u32) -> Range<Bytes> {
-    hours(partition, EDGE_MADE..EDGE_MADE | hour)
+pub fn edge_made_range(partition: Partition, hours: Range<u32>) -> Range<Bytes> {
+    self::hours(partition, EDGE_MADE | hours.start..EDGE_MADE | hours.end)
 }
 
 /// All rows of [`relayed_key`] whose message is of an earlier hour.
@@ -85,10 +85,10 @@ fn hours(partition: Partition, hours: Range<u32>) -> Range<Bytes> {
     of(hours.start)..of(hours.end)
 }
 
-/// All rows of clients' ids with an hour (since the Unix epoch) before `floor_hour`.
+/// All rows of clients' ids with one of these hours (since the Unix epoch).
 #[must_use]
-pub fn range_below(partition: Partition, floor_hour: u32) -> Range<Bytes> {
-    hours(partition, 0..floor_hour.min(EDGE_MADE))
+pub fn range(partition: Partition, hours: Range<u32>) -> Range<Bytes> {
+    self::hours(partition, hours.start.min(EDGE_MADE)..hours.end.min(EDGE_MADE))
 }
 
 impl Resend {

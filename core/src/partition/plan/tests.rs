@@ -54,3 +54,24 @@ fn a_room_gets_no_hole() {
 fn a_head_is_the_last_entry() {
     seal(8, &[3, 4]);
 }
+
+/// Also where the store is a year old: see `raise_stored_floor`.
+#[test]
+fn what_client_ids_got_is_removed_from_the_last_floor_on() {
+    const HOUR_MS: u64 = 3_600_000;
+    let now_hour = 500_000;
+    let mut plan = Plan::new(1, [1; 16], 3, 0);
+    (plan.commands, plan.stream_seq, plan.oldest_ms) = (1, 8, u64::from(now_hour) * HOUR_MS);
+    let was = now_hour - RESEND_HOURS - 1;
+    let applied = Applied { stream_seq: 7, floor_hour: was, ..Applied::default() };
+    let guards = Guards { applied, layout_row: Bytes::new(), minute: 0 };
+    let closing = Closing { now_ms: u64::from(now_hour) * HOUR_MS, ..Closing::default() };
+    let sealed = plan.seal(&State::new(1 << 20, FEATURE_LEVEL), &guards, closing);
+    assert_eq!(sealed.applied.floor_hour, was + 1);
+    let cleared = |range: std::ops::Range<Bytes>| {
+        let op = weft_storage::Op::ClearRange { from: range.start, to: range.end };
+        sealed.batch.ops().contains(&op)
+    };
+    let hours = was - RESEND_HOURS_AGAIN..was + 1;
+    assert!(cleared(resend::range(3, hours.clone())) && cleared(resend::edge_made_range(3, hours)));
+}
