@@ -1,8 +1,8 @@
 //! `weft-bench`: measures a whole system of separate processes on this machine.
 //!
 //! Each run has a temporary folder, a nats-server, a core and its edges of its own, all deleted at its
-//! end. What is expected of them is checked while it is measured. `WEFT_BIN` names the `weft` binary
-//! that is measured; else the workspace's own is built, with this binary's profile.
+//! end (`store` and `year`: a store alone). What is expected of them is checked while it is measured. `WEFT_BIN`
+//! names the `weft` binary that is measured; else the workspace's own is built, with this binary's profile.
 
 mod cpu;
 mod hops;
@@ -17,6 +17,7 @@ mod storm;
 mod system;
 mod timeline;
 mod worker;
+mod year;
 
 use std::process::ExitCode;
 
@@ -62,6 +63,13 @@ enum Scenario {
     /// groups. Checks that nobody misses an entry and nobody is seen offline meanwhile (else exit
     /// code 1), and prints one JSON object as its last line.
     Storm(storm::StormOptions),
+    /// A year of a store, compressed: what it leaves, and what removing the old costs.
+    ///
+    /// Core's owners and keepers at work on an embedded store, without NATS. Prints a JSON object for
+    /// each month: rows and bytes of every table, what the files take, and the cost of sending and of
+    /// trimming; and one for all of it as its last line. Checks that what is not kept for ever stays
+    /// bounded (else exit code 1).
+    Year(year::YearOptions),
     /// A part of a measured system that no `weft` has.
     #[command(hide = true)]
     Part {
@@ -98,6 +106,11 @@ fn run(scenario: Scenario) -> Result<()> {
         Scenario::Send(options) => one.block_on(until_signal(send::measure(&options))),
         Scenario::Store(options) => one.block_on(until_signal(store::measure(&options))),
         Scenario::Storm(options) => one.block_on(until_signal(storm::measure(&options))),
+        Scenario::Year(options) => {
+            let mut fast = tokio::runtime::Builder::new_current_thread();
+            let fast = fast.enable_all().start_paused(true).build()?;
+            fast.block_on(until_signal(year::measure(&options)))
+        }
         Scenario::Presence(options) => {
             many.enable_all().build()?.block_on(until_signal(presence::measure(&options)))
         }

@@ -94,3 +94,26 @@ fn presence_is_seen_by_all_who_watch() {
     assert_eq!(report["kv_writes_idle"], 0, "{text}");
     assert!(report["bytes_per_online_user"].is_f64(), "{text}");
 }
+
+#[test]
+fn a_store_stays_bounded() {
+    // Long enough that each table has lost rows.
+    let options = ["--days=105", "--users=130", "--messages-per-day=60", "--bursts-per-day=3"];
+    let (report, text) = bench(&[&["year"], &options[..]].concat());
+    assert_eq!(report["messages"], 105 * 60);
+    let lines: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let [.., month, _] = &lines[..] else { panic!("a line a month: {text}") };
+    assert_eq!((lines.len(), &month["day"]), (5, &105.into()), "{text}");
+    for table in ["journal", "inbox", "resend", "dead_letter", "device", "minute"] {
+        assert!(month["removed"][table].as_u64() > Some(0), "{table} in {month}");
+        assert!(month["bytes"][table].as_u64() > Some(0), "{table} in {month}");
+    }
+    let number = |of: &Value, name: &str| of.pointer(name).and_then(Value::as_f64);
+    for name in
+        ["/disk_bytes", "/sending/cpu_s", "/walks/cpu_s", "/walks/commits", "/journal_pieces"]
+    {
+        assert!(number(month, name) > Some(0.0), "{name} in {month}");
+    }
+    assert!(number(&report, "/walks_to_sending") > Some(0.0), "{report}");
+}
