@@ -123,6 +123,15 @@ impl ServerConfig {
         writeln!(out, "max_payload: {PAYLOAD_BYTES_MAX}")?;
         writeln!(out, "jetstream {{")?;
         writeln!(out, "  store_dir: {}", quote_path(&place.store_dir))?;
+        writeln!(
+            out,
+            "  # What the streams may grow to, and not what they use. By default nats-server takes three"
+        )?;
+        writeln!(
+            out,
+            "  # quarters of the disk that is free at its start, and refuses streams beyond that."
+        )?;
+        writeln!(out, "  max_file_store: {}GB", max_file_store_gb(self.partitions))?;
         writeln!(out, "  # The default of two minutes would lose as much when the machine fails.")?;
         writeln!(out, "  sync_interval: \"100ms\"")?;
         writeln!(out, "}}")?;
@@ -339,6 +348,11 @@ fn quote(text: &str) -> String {
     }
     quoted.push('"');
     quoted
+}
+
+/// The streams of a partition reserve 2.1 GB; those of users and nodes next to nothing.
+fn max_file_store_gb(partitions: Partition) -> u32 {
+    u32::from(partitions) * 5 / 2 + 2
 }
 
 /// The text of `nats/weft.conf`: one server of 4 partitions, with one bot as an example.

@@ -124,8 +124,8 @@ fn remedy(code: u64) -> &'static str {
     match code {
         // No server has, or this one has not, what the stream reserves.
         10005 | 10047 => {
-            ". The streams of each partition reserve 2.1 GB, of which nats-server uses little: give it more \
-             disk, or set max_file_store in the jetstream block of its configuration"
+            ". The streams of each partition reserve 2.1 GB, of which nats-server uses little: raise \
+             max_file_store in the jetstream block of its configuration, as `weft nats-config` writes it"
         }
         _ => "",
     }
