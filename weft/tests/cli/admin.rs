@@ -138,7 +138,11 @@ async fn a_store_of_an_earlier_weft_is_upgraded_when_that_is_said() {
     let looked = run(&["upgrade"]).expect("run");
     assert_eq!(looked.status.code(), Some(1), "{looked:?}");
     let said = String::from_utf8_lossy(&looked.stdout).into_owned();
-    assert!(said.contains("from 0 to 1") && said.contains("must be stopped"), "{said}");
+    assert!(
+        said.contains(&format!("from 0 to {}", layout::FEATURE_LEVEL))
+            && said.contains("must be stopped"),
+        "{said}"
+    );
     assert!(!run(&["export", "-"]).expect("run").status.success(), "nothing was changed");
     let done = run(&["upgrade", "--yes"]).expect("run");
     assert!(done.status.success(), "{done:?}");
