@@ -82,13 +82,18 @@ fn name_the_field<'a, T: Deserialize<'a>>(text: &'a str) -> ApiError {
 fn shape_of(field: &str) -> &'static str {
     match field {
         "id" | "text_until" => "a whole number",
-        "before" | "limit" => "a whole number from 1",
+        "before" | "limit" | "target" | "reply_to" => "a whole number from 1",
+        "ranges" => "a list of ranges",
+        "meta" => "an object",
         "after" => "a whole number or an id",
         "members" | "users" => "a list of user ids",
         "history" => "all or joined",
         "role" => "member, admin or owner",
         "status" => "online, away, dnd or invisible",
         "idle" | "presence" => "true or false",
+        _ if field.ends_with("].at") || field.ends_with("].len") => "a whole number",
+        _ if field.ends_with("].style") => "bold, italic, strike, code, code_block, quote or link",
+        _ if field.starts_with("ranges[") && field.ends_with(']') => "a range",
         _ => "a string",
     }
 }

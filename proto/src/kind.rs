@@ -24,6 +24,7 @@ mod create;
 mod delete;
 mod deleted;
 mod edit;
+pub mod formatting;
 mod leave;
 mod react;
 mod remove;
@@ -73,6 +74,18 @@ macro_rules! kinds {
             #[must_use]
             pub fn target(&self) -> Option<u64> {
                 match self { $(Self::$Kind(it) => it.target(),)+ }
+            }
+
+            /// The seq of the message that it answers, where it does.
+            #[must_use]
+            pub fn reply_to(&self) -> Option<u64> {
+                match self { $(Self::$Kind(it) => it.reply_to(),)+ }
+            }
+
+            /// The feature level that a store needs before it takes the entry.
+            #[must_use]
+            pub fn level(&self) -> u32 {
+                match self { $(Self::$Kind(it) => it.level(),)+ }
             }
 
             /// Reads the JSON form.
@@ -216,6 +229,15 @@ trait EntryKind: Sized {
 
     fn target(&self) -> Option<u64> {
         None
+    }
+
+    fn reply_to(&self) -> Option<u64> {
+        None
+    }
+
+    /// That of the kind, or a later one where it has a field that came later.
+    fn level(&self) -> u32 {
+        Self::KIND.level
     }
 }
 

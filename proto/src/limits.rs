@@ -5,6 +5,12 @@
 pub const ID_BYTES_MAX: usize = 64;
 /// Longest text body, in Unicode scalar values.
 pub const TEXT_CHARS_MAX: usize = 100_000;
+/// Most ranges of a text that look in some way.
+pub const RANGES_MAX: usize = 200;
+/// Longest address of a link, in Unicode scalar values.
+pub const LINK_CHARS_MAX: usize = 2_000;
+/// Largest `meta` of a message, in bytes of JSON.
+pub const META_BYTES_MAX: usize = 4_096;
 /// Longest emoji of a reaction, in Unicode scalar values: a family of four has eleven.
 pub const EMOJI_CHARS_MAX: usize = 32;
 /// Most different emojis on one message.

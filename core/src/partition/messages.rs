@@ -86,7 +86,10 @@ pub async fn load(
     commands: &[&Command],
 ) -> Result<FoundMessages, Error> {
     let mut found = FoundMessages::default();
-    let at = |command: &&Command| Some((command.room.clone(), command.body.target()?));
+    let at = |command: &&Command| {
+        let target = command.body.target().or_else(|| command.body.reply_to())?;
+        Some((command.room.clone(), target))
+    };
     let targets: HashSet<EntryKey> = commands.iter().filter_map(at).collect();
     if targets.is_empty() {
         return Ok(found);
@@ -198,7 +201,7 @@ pub fn decide(
     body: &Body,
     (found, state, now_ms): (&FoundMessages, &State, u64),
 ) -> Result<Option<MessageChange>, ApiError> {
-    let Some(target) = body.target() else { return Ok(None) };
+    let Some(target) = body.target().or_else(|| body.reply_to()) else { return Ok(None) };
     let at = (id.clone(), target);
     let message = found.entry(state, &at).filter(|_| sees(room, sender, target));
     let mut row = found.row(state, &at);
@@ -210,6 +213,10 @@ pub fn decide(
     };
     let no_message = || no(ErrorCode::NotFound, "there is no such message");
     let message = message.filter(is_message).ok_or_else(no_message)?;
+    // What is deleted may still be answered: only the answer says what it is about.
+    if body.target().is_none() {
+        return Ok(None);
+    }
     if row.deleted_by != 0 {
         return Err(no(ErrorCode::Deleted, "the message was deleted"));
     }

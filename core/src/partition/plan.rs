@@ -288,7 +288,7 @@ impl Plan {
         self.may_ask(quota, (&sender, cost), own_id, times)?;
         let room = state.rooms.get(&id).ok_or_else(not_loaded)?;
         let seq = room.head.seq + 1;
-        rules::may_take(body.kind(), state.feature_level)?;
+        rules::may_take(&body, state.feature_level)?;
         let change = rules::decide(&id, room, seq, &sender, &body, &found.accounts)?;
         rules::may_join(&change, room, &found.groups)?;
         let sent_by = (&sender, room.members.role(&sender));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use weft_proto::kind::{Add, ChangeRole, Create, Leave, Remove, Rename};
 use weft_proto::limits::{FANOUT_LIMIT, GROUP_MEMBERS_MAX, GROUPS_PER_USER_MAX};
-use weft_proto::{ApiError, Body, ErrorCode, Kind, Role, RoomId, UserId};
+use weft_proto::{ApiError, Body, ErrorCode, Role, RoomId, UserId};
 use weft_storage::tables::account::Account;
 use weft_storage::tables::head::Head;
 use weft_storage::tables::member::Member;
@@ -35,15 +35,16 @@ type Accounts = HashMap<UserId, Account>;
 ///
 /// # Errors
 /// [`ErrorCode::UnknownType`], [`ErrorCode::BadRequest`].
-pub fn may_take(kind: &Kind, feature_level: u32) -> Result<(), ApiError> {
+pub fn may_take(body: &Body, feature_level: u32) -> Result<(), ApiError> {
+    let kind = body.kind();
     if kind.is_made {
         let message = format!("nobody sends the kind {}", kind.word);
         return Err(ApiError::new(ErrorCode::BadRequest, message));
     }
-    if kind.level <= feature_level {
+    if body.level() <= feature_level {
         return Ok(());
     }
-    let message = format!("the service does not take the kind {} yet", kind.word);
+    let message = format!("the service does not take such a {} yet", kind.word);
     Err(ApiError::new(ErrorCode::UnknownType, message))
 }
 
@@ -290,9 +291,14 @@ mod tests {
 
     #[test]
     fn a_kind_waits_for_its_feature_level() {
-        let body = Body::message("x".into()).expect("text");
-        let later = Kind { level: 7, ..*body.kind() };
-        assert!(may_take(&later, 7).is_ok());
-        assert_eq!(may_take(&later, 6).expect_err("early").code, ErrorCode::UnknownType);
+        for (json, level) in [
+            (r#"{"text":"x"}"#, 1),
+            (r#"{"text":"x","reply_to":1}"#, 2),
+            (r#"{"kind":"delete","target":1}"#, 2),
+        ] {
+            let body = Body::from_json(json.as_bytes()).expect(json);
+            assert!(may_take(&body, level).is_ok());
+            assert_eq!(may_take(&body, level - 1).expect_err(json).code, ErrorCode::UnknownType);
+        }
     }
 }

@@ -47,8 +47,7 @@ pub const POISON: &str = "poison";
 
 #[cfg(feature = "sabotage")]
 pub(super) fn panic_on(body: &weft_proto::Body) {
-    let is_poison =
-        matches!(body, weft_proto::Body::Text(weft_proto::kind::Text { text }) if text == POISON);
+    let is_poison = matches!(body, weft_proto::Body::Text(weft_proto::kind::Text { text, .. }) if text == POISON);
     assert!(!is_poison || !is_out(Rule::PlanningHolds), "poison, on purpose");
 }
 
@@ -62,7 +61,7 @@ pub const MISPLACED: &str = "misplaced";
 /// How far the head is off after this entry.
 #[cfg(feature = "sabotage")]
 pub(super) fn misplaced(body: &weft_proto::Body) -> u64 {
-    let is_meant = matches!(body, weft_proto::Body::Text(weft_proto::kind::Text { text }) if text == MISPLACED);
+    let is_meant = matches!(body, weft_proto::Body::Text(weft_proto::kind::Text { text, .. }) if text == MISPLACED);
     u64::from(is_meant && is_out(Rule::HeadsFollow))
 }
 

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use weft_proto::entry::{MessageNow, Reactions};
-use weft_proto::kind::{Edit, Text};
+use weft_proto::kind::Edit;
+use weft_proto::kind::formatting::Range;
 use weft_proto::{Body, Entry, RoomId, UserId};
 use weft_storage::tables::log::{self, Logged};
 use weft_storage::tables::message::{self, Message};
@@ -34,8 +35,10 @@ pub(super) async fn now(
         let seq = logged.entry.seq;
         let is_message = matches!(logged.entry.body, Body::Text(_));
         let Some(row) = rows.get(&seq).filter(|_| is_message) else { return (logged, None) };
-        if let Some(text) = texts.remove(&seq) {
-            logged.entry.body = Body::Text(Text { text });
+        if let (Some((text, ranges)), Body::Text(message)) =
+            (texts.remove(&seq), &mut logged.entry.body)
+        {
+            (message.text, message.ranges) = (text, ranges);
         }
         let reactions = row.reactions.iter().map(|it| {
             let own = own.contains(&(seq, &*it.emoji));
@@ -51,23 +54,23 @@ pub(super) async fn now(
     Ok(shown.collect())
 }
 
-/// The texts of edited messages, by the message's seq.
+/// The texts of edited messages with their ranges, by the message's seq.
 async fn newest_texts(
     snapshot: &dyn Snapshot,
     room: &RoomId,
     rows: &BTreeMap<u64, Message>,
-) -> Result<HashMap<u64, String>, Error> {
+) -> Result<HashMap<u64, (String, Vec<Range>)>, Error> {
     let newest = |(seq, row): (&u64, &Message)| Some((*seq, (room.clone(), *row.edits.last()?)));
     let (edited, wanted): (Vec<u64>, Vec<_>) = rows.iter().filter_map(newest).unzip();
     let mut texts = HashMap::new();
     for (edited, wanted) in edited.chunks(EDITS_AT_ONCE).zip(wanted.chunks(EDITS_AT_ONCE)) {
         for (seq, logged) in edited.iter().zip(log::get_many(snapshot, wanted).await?) {
             let body = logged.map(|Logged { entry: Entry { body, .. }, .. }| body);
-            let Some(Body::Edit(Edit { text, .. })) = body else {
+            let Some(Body::Edit(Edit { text, ranges, .. })) = body else {
                 let what = format!("room {room}: the edit of message {seq} is not there");
                 return Err(Error::Corrupt(what));
             };
-            texts.insert(*seq, text);
+            texts.insert(*seq, (text, ranges));
         }
     }
     Ok(texts)

@@ -51,7 +51,7 @@ pub(super) fn room(name: &str) -> RoomId {
 }
 
 pub(super) fn text(text: &str) -> Body {
-    Body::Text(Text { text: text.into() })
+    Body::Text(Text { text: text.into(), ..Text::default() })
 }
 
 pub(super) fn create(members: &[&str], history: History) -> Body {

@@ -17,7 +17,7 @@ use crate::create;
 use crate::support::{START_MS, World, grown, id, text, user_id};
 
 fn edit(target: u64, text: &str) -> Body {
-    Body::Edit(Edit { target, text: text.into() })
+    Body::Edit(Edit { target, text: text.into(), ranges: Vec::new() })
 }
 
 fn delete(target: u64) -> Body {
@@ -189,6 +189,26 @@ async fn what_a_member_may_not_read_they_do_not_change() {
     for (number, body) in [(4, react(2, "+")), (5, delete(2))] {
         assert_eq!(code(&world, "bob", "team", number, body).await, "not_found");
     }
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test]
+async fn an_answer_names_a_message_that_its_sender_may_read() {
+    let world = World::new(&["ann", "bob"]).await;
+    let owner = world.own("n1").await;
+    let answer = |to: u64| {
+        let json = format!(r#"{{"text":"x","reply_to":{to}}}"#);
+        Body::from_json(json.as_bytes()).expect("a body")
+    };
+    world.send("ann", "team", Some(id(1)), &create(&["bob"])).await;
+    assert_eq!(world.send("ann", "team", Some(id(2)), &text("one")).await["seq"], 2);
+    assert_eq!(world.send("bob", "team", Some(id(3)), &answer(2)).await["seq"], 3);
+    for (number, to) in [(4, 1), (5, 9)] {
+        assert_eq!(code(&world, "bob", "team", number, answer(to)).await, "not_found");
+    }
+    assert_eq!(world.send("ann", "team", Some(id(6)), &delete(2)).await["seq"], 4);
+    assert_eq!(world.send("bob", "team", Some(id(7)), &answer(2)).await["seq"], 5);
+    assert!(!rows(&world, "team").await.contains_key(&3), "an answer changes nothing");
     owner.leave().await.expect("leave");
 }
 

@@ -473,7 +473,7 @@ pub fn user_id(name: &str) -> UserId {
 }
 
 pub fn text(text: &str) -> Body {
-    Body::Text(Text { text: text.into() })
+    Body::Text(Text { text: text.into(), ..Text::default() })
 }
 
 /// Waits until a counter has grown beyond a value.

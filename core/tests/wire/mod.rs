@@ -187,7 +187,7 @@ impl Sender {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let now_ms = u64::try_from(now.expect("after 1970").as_millis()).expect("fits");
         let id = ClientId::from_parts(now_ms, u128::from(self.sent)).to_string();
-        let body = Body::Text(Text { text: "x".into() }).to_json();
+        let body = Body::Text(Text { text: "x".into(), ..Text::default() }).to_json();
         let (alice, room) = (user("alice"), room());
         loop {
             self.attempts += 1;

@@ -1,7 +1,8 @@
-//! `edit`: a message gets another text.
+//! `edit`: a message gets another text, with ranges of its own.
 
 use serde::{Deserialize, Serialize};
 
+use super::formatting::{self, Range};
 use super::text::Text;
 use super::{EntryKind, Kind, MESSAGES_LEVEL, target_of};
 use crate::check::missing;
@@ -14,6 +15,8 @@ pub struct Edit {
     pub target: u64,
     /// As that of a message.
     pub text: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ranges: Vec<Range>,
 }
 
 #[derive(Clone, PartialEq, Deserialize, prost::Message)]
@@ -29,6 +32,9 @@ struct Inner {
     target: Option<u64>,
     #[prost(string, optional, tag = "2")]
     text: Option<String>,
+    #[prost(message, repeated, tag = "3")]
+    #[serde(default)]
+    ranges: Vec<Range>,
 }
 
 impl From<Inner> for Fields {
@@ -42,12 +48,14 @@ impl EntryKind for Edit {
     const KIND: Kind = Kind { is_for_direct: true, ..Kind::new("edit", 8, MESSAGES_LEVEL) };
 
     fn check(Fields { edit }: Fields) -> Result<Self, ApiError> {
-        let Text { text } = Text::new(edit.text.ok_or_else(|| missing("text"))?)?;
-        Ok(Self { target: target_of(edit.target)?, text })
+        let Text { text, .. } = Text::new(edit.text.ok_or_else(|| missing("text"))?)?;
+        formatting::check(&edit.ranges, &text)?;
+        Ok(Self { target: target_of(edit.target)?, text, ranges: edit.ranges })
     }
 
     fn fields(&self) -> Fields {
-        Inner { target: Some(self.target), text: Some(self.text.clone()) }.into()
+        let (text, ranges) = (Some(self.text.clone()), self.ranges.clone());
+        Inner { target: Some(self.target), text, ranges }.into()
     }
 
     fn target(&self) -> Option<u64> {

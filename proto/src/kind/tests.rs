@@ -1,3 +1,4 @@
+use super::formatting::{Range, Style};
 use super::*;
 use crate::limits::TEXT_CHARS_MAX;
 use crate::role::Role;
@@ -19,10 +20,26 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
     let create = |members, history| Body::Create(Create { title: "T".into(), members, history });
     vec![
         (
-            Body::Text(Text { text: "hé \"you\"\n".into() }),
+            Body::Text(Text { text: "hé \"you\"\n".into(), ..Text::default() }),
             "30013a0a68c3a92022796f75220a",
             r#""kind":"message","text":"hé \"you\"\n""#,
             0xceddbfbfae594834,
+        ),
+        (
+            Body::Text(Text {
+                text: "a b".into(),
+                ranges: vec![Range {
+                    at: 2,
+                    len: 1,
+                    style: Style::Link.into(),
+                    url: Some("https://w".into()),
+                }],
+                reply_to: Some(3),
+                meta: serde_json::from_str(r#"{"b":1,"a":[]}"#).expect("an object"),
+            }),
+            "30013a03612062ca01250a11080210011807220968747470733a2f2f7710031a0e7b2261223a5b5d2c2262223a317d",
+            r#""kind":"message","text":"a b","ranges":[{"at":2,"len":1,"style":"link","url":"https://w"}],"reply_to":3,"meta":{"a":[],"b":1}"#,
+            0x2f533384444100b1,
         ),
         (
             create(vec![bob()], History::Joined),
@@ -55,7 +72,7 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
             0x0bef63b1a72b846f,
         ),
         (
-            Body::Edit(Edit { target: 3, text: "x".into() }),
+            Body::Edit(Edit { target: 3, text: "x".into(), ranges: vec![] }),
             "3008a201050803120178",
             r#""kind":"edit","target":3,"text":"x""#,
             0x43becf48fa1ded10,
@@ -131,7 +148,7 @@ fn entries_of_the_first_release_are_read() {
     let (member, all) = (Role::Member, History::All);
     let create = Create { title: "T".into(), members: vec![], history: all };
     for (body, stored) in [
-        (Body::Text(Text { text: "hi".into() }), "3a026869"),
+        (Body::Text(Text { text: "hi".into(), ..Text::default() }), "3a026869"),
         (Body::Create(create), "3002420154"),
         (Body::Add(Add { user: user("bob"), role: member }), "30045a03626f62"),
         (Body::ChangeRole(ChangeRole { user: user("bob"), role: member }), "30075a03626f62"),
@@ -199,4 +216,48 @@ fn length_is_counted_in_characters() {
     assert!(Body::message("한".repeat(TEXT_CHARS_MAX)).is_ok());
     let error = Body::message("한".repeat(TEXT_CHARS_MAX + 1)).expect_err("too long");
     assert_eq!(error.code, ErrorCode::TooLong);
+}
+
+#[test]
+fn what_is_beside_a_text_is_checked() {
+    let message = |more: &str| format!(r#"{{"text":"h\u00e9 \ud83d\ude00",{more}}}"#);
+    for (more, expected) in [
+        (r#""ranges":[{"at":0,"len":4,"style":"bold"},{"at":3,"len":1,"style":"code_block"}]"#, ""),
+        (r#""ranges":[{"at":0,"len":2,"style":"link","url":"MAILTO:a@b"}]"#, ""),
+        (r#""ranges":[],"reply_to":null,"meta":null"#, ""),
+        (r#""ranges":[{"at":4,"len":1,"style":"bold"}]"#, "ranges[0] is not a part of the text"),
+        (r#""ranges":[{"at":0,"len":0,"style":"bold"}]"#, "ranges[0] is not a part of the text"),
+        (
+            r#""ranges":[{"at":4294967295,"len":4294967295,"style":"bold"}]"#,
+            "not a part of the text",
+        ),
+        (r#""ranges":[{"at":0,"len":1,"style":"huge"}]"#, "ranges[0].style has to be bold"),
+        (r#""ranges":[{"at":-1,"len":1,"style":"bold"}]"#, "ranges[0].at has to be a whole number"),
+        (r#""ranges":[{"at":0,"len":1,"style":"link"}]"#, "ranges[0].url is for links"),
+        (r#""ranges":[{"at":0,"len":1,"style":"bold","url":"https://a"}]"#, "ranges[0].url"),
+        (
+            r#""ranges":[{"at":0,"len":1,"style":"link","url":"javascript:alert(1)"}]"#,
+            "an https, http",
+        ),
+        (r#""ranges":[{"at":0,"len":1,"style":"link","url":"https://a b"}]"#, "an https, http"),
+        (r#""ranges":[{"at":0,"len":1,"style":"link","url":"https://"}]"#, "an https, http"),
+        (r#""ranges":{}"#, "the field ranges has to be a list of ranges"),
+        (r#""reply_to":0"#, "the field reply_to"),
+        (r#""reply_to":"1""#, "the field reply_to has to be a whole number from 1"),
+        (r#""meta":[1]"#, "the field meta has to be an object"),
+    ] {
+        let read = Body::from_json(message(more).as_bytes());
+        match (read, expected) {
+            (Ok(_), "") => {}
+            (Err(error), expected) if !expected.is_empty() => {
+                assert!(error.message.contains(expected), "{more}: {}", error.message);
+            }
+            (read, _) => panic!("{more}: {read:?}"),
+        }
+    }
+    let meta = |bytes: usize| format!(r#""meta":{{"a":"{}"}}"#, "x".repeat(bytes - 8));
+    assert!(Body::from_json(message(&meta(4_096)).as_bytes()).is_ok());
+    assert_eq!(code(&message(&meta(4_097))), ErrorCode::TooLong);
+    let many = vec![r#"{"at":0,"len":1,"style":"bold"}"#; 201].join(",");
+    assert_eq!(code(&message(&format!(r#""ranges":[{many}]"#))), ErrorCode::TooLong);
 }

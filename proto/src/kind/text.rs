@@ -1,32 +1,90 @@
 //! `message`: a text.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use super::{EntryKind, FIRST_LEVEL, Kind};
+use super::formatting::{self, Range};
+use super::{EntryKind, FIRST_LEVEL, Kind, MESSAGES_LEVEL};
 use crate::check::{check_chars, empty, missing};
-use crate::error::ApiError;
-use crate::limits::TEXT_CHARS_MAX;
+use crate::error::{ApiError, ErrorCode};
+use crate::limits::{META_BYTES_MAX, TEXT_CHARS_MAX};
 
 /// A text message of 1 to 100,000 characters.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Text {
     pub text: String,
+    /// How parts of the text look.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ranges: Vec<Range>,
+    /// The seq of the message that it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<u64>,
+    /// An application's own: carried, and never looked at. At most 4,096 bytes as JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Map<String, Value>>,
+}
+
+/// As it travels in JSON.
+#[derive(Deserialize)]
+struct Flat {
+    text: Option<String>,
+    ranges: Option<Vec<Range>>,
+    reply_to: Option<u64>,
+    meta: Option<Map<String, Value>>,
 }
 
 #[derive(Clone, PartialEq, Deserialize, prost::Message)]
+#[serde(from = "Flat")]
 pub struct Fields {
     #[prost(string, optional, tag = "7")]
     text: Option<String>,
+    /// What the first release did not know.
+    #[prost(message, optional, tag = "25")]
+    more: Option<More>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct More {
+    #[prost(message, repeated, tag = "1")]
+    ranges: Vec<Range>,
+    #[prost(uint64, optional, tag = "2")]
+    reply_to: Option<u64>,
+    /// JSON.
+    #[prost(string, optional, tag = "3")]
+    meta: Option<String>,
+}
+
+impl From<Flat> for Fields {
+    fn from(Flat { text, ranges, reply_to, meta }: Flat) -> Self {
+        let ranges = ranges.unwrap_or_default();
+        let meta = meta.map(|meta| Value::Object(meta).to_string());
+        let more = More { ranges, reply_to, meta };
+        Self { text, more: (more != More::default()).then_some(more) }
+    }
 }
 
 impl Text {
+    /// A text and nothing else, checked.
     pub(super) fn new(text: String) -> Result<Self, ApiError> {
         if text.is_empty() {
             return Err(empty("text"));
         }
         check_chars("text", &text, TEXT_CHARS_MAX)?;
-        Ok(Self { text })
+        Ok(Self { text, ..Self::default() })
     }
+
+    fn has_more(&self) -> bool {
+        !self.ranges.is_empty() || self.reply_to.is_some() || self.meta.is_some()
+    }
+}
+
+fn check_meta(meta: &str) -> Result<Map<String, Value>, ApiError> {
+    if meta.len() > META_BYTES_MAX {
+        let message = format!("the field meta has more than {META_BYTES_MAX} bytes");
+        return Err(ApiError::new(ErrorCode::TooLong, message));
+    }
+    let wrong = |_| ApiError::new(ErrorCode::BadRequest, "the field meta has to be an object");
+    serde_json::from_str(meta).map_err(wrong)
 }
 
 impl EntryKind for Text {
@@ -34,11 +92,32 @@ impl EntryKind for Text {
     const KIND: Kind =
         Kind { is_unread: true, is_for_direct: true, ..Kind::new("message", 1, FIRST_LEVEL) };
 
-    fn check(fields: Fields) -> Result<Self, ApiError> {
-        Self::new(fields.text.ok_or_else(|| missing("text"))?)
+    fn check(Fields { text, more }: Fields) -> Result<Self, ApiError> {
+        let mut message = Self::new(text.ok_or_else(|| missing("text"))?)?;
+        let More { ranges, reply_to, meta } = more.unwrap_or_default();
+        formatting::check(&ranges, &message.text)?;
+        if reply_to == Some(0) {
+            return Err(missing("reply_to"));
+        }
+        (message.ranges, message.reply_to) = (ranges, reply_to);
+        message.meta = meta.as_deref().map(check_meta).transpose()?;
+        Ok(message)
     }
 
     fn fields(&self) -> Fields {
-        Fields { text: Some(self.text.clone()) }
+        let more = self.has_more().then(|| More {
+            ranges: self.ranges.clone(),
+            reply_to: self.reply_to,
+            meta: self.meta.clone().map(|meta| Value::Object(meta).to_string()),
+        });
+        Fields { text: Some(self.text.clone()), more }
+    }
+
+    fn level(&self) -> u32 {
+        if self.has_more() { MESSAGES_LEVEL } else { FIRST_LEVEL }
+    }
+
+    fn reply_to(&self) -> Option<u64> {
+        self.reply_to
     }
 }

@@ -155,7 +155,7 @@ fn lines_of_rooms() {
         from: user("alice"),
         client_id: Some(ClientId::parse("01ARZ3NDEKTSV4RRFFQ69G5FAV").expect("id")),
         time_ms: 7,
-        body: Body::Text(Text { text: "hi".into() }),
+        body: Body::Text(Text { text: "hi".into(), ..Text::default() }),
     };
     let text = r#"{"type":"entry","room":"team","seq":2,"ordinal":1,"from":"alice","client_id":"01ARZ3NDEKTSV4RRFFQ69G5FAV","time":7,"kind":"message","text":"hi"}"#;
     assert_eq!(entry.to_frame(), text.as_bytes());

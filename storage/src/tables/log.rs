@@ -285,7 +285,7 @@ mod tests {
             from: UserId::new("alice").expect("id"),
             client_id: None,
             time_ms: seq,
-            body: Body::Text(Text { text }),
+            body: Body::Text(Text { text, ..Text::default() }),
         }
     }
 

@@ -53,7 +53,7 @@ pub fn wishes(world: &World) -> Vec<Wish> {
         let at_ms = world.below(world.config.span_ms);
         let next = any_wish(world, at_ms);
         if world.has(Fault::Conflict) && world.below(4) == 0 {
-            let body = Some(Body::Text(Text { text: "something else".into() }));
+            let body = Some(Body::Text(Text { text: "something else".into(), ..Text::default() }));
             let at_ms = at_ms + world.below(400);
             wishes.push(Wish { body, at_ms, ..next.clone() });
         }
@@ -94,7 +94,7 @@ fn any_wish(world: &World, at_ms: u64) -> Wish {
     let known = if world.below(8) == 0 { 4 } else { members };
     let sender = USERS[world.below(known) as usize];
     let text = format!("{}", world.below(1_000));
-    let mut body = Body::Text(Text { text });
+    let mut body = Body::Text(Text { text, ..Text::default() });
     if room == "team" && world.below(4) == 0 {
         body = membership(world);
     }

@@ -93,7 +93,7 @@ pub fn wishes(world: &World) -> VecDeque<Wish> {
         .map(|number| {
             at_ms += if world.below(4) == 0 { world.below(2_000) } else { world.below(4) };
             let room = rooms[world.below(rooms.len() as u64) as usize];
-            let body = Body::Text(Text { text: format!("{number}") });
+            let body = Body::Text(Text { text: format!("{number}"), ..Text::default() });
             wish(world, at_ms, room, sender, body)
         })
         .collect()

@@ -237,7 +237,7 @@ impl Content {
             let user = name(&format!("late{seq}"));
             let body = match room.id.kind() {
                 RoomKind::Group if seq > 1 => Body::Add(Add { user, role: Role::Member }),
-                _ => Body::Text(Text { text: "later".into() }),
+                _ => Body::Text(Text { text: "later".into(), ..Text::default() }),
             };
             let id = ClientId::from_parts(u64::from(FLOOR_HOUR + 1) * HOUR_MS, seq.into());
             let entry = room.next(name("somebody"), Some(id), body);
@@ -270,7 +270,7 @@ impl Content {
                 Body::ChangeRole(ChangeRole { user, role: Role::Owner })
             }
             5 if is_group => Body::Rename(Rename { title: self.text(30) }),
-            _ => Body::Text(Text { text: self.body() }),
+            _ => Body::Text(Text { text: self.body(), ..Text::default() }),
         };
         let id = self.client_id();
         room.next(from, id, body)

@@ -159,7 +159,7 @@ impl Partition {
         head.seq += 1;
         head.ordinal += 1;
         head.time_ms = time_ms;
-        let body = Body::Text(Text { text });
+        let body = Body::Text(Text { text, ..Text::default() });
         let content_hash = body.content_hash();
         let entry = Entry {
             room: id.clone(),

@@ -183,7 +183,7 @@ impl Town {
             };
             let (room, sender) = rooms[self.random.random_range(0..rooms.len())].clone();
             let text = (0..TEXT_BYTES).map(|_| self.random.random_range('!'..='~')).collect();
-            self.publish(&room, &sender, &Body::Text(Text { text }));
+            self.publish(&room, &sender, &Body::Text(Text { text, ..Text::default() }));
         }
         self.messages += messages;
         self.settled().await
