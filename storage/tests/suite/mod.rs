@@ -42,6 +42,7 @@ macro_rules! conformance {
             positioned_keys_stand_in_commit_order
             positions_inside_values_are_the_commits
             positions_grow_and_read_versions_cover_them
+            an_entry_that_is_written_again_keeps_its_position
             ranges_are_half_open
             ranges_end_at_their_limit_from_either_side
             empty_and_inverted_ranges_hold_nothing

@@ -1,7 +1,9 @@
 //! What positions promise: they order all commits.
 
-use weft_proto::Position;
+use weft_proto::kind::{Deleted, Text};
+use weft_proto::{Body, Entry, Position, RoomId, UserId};
 use weft_storage::Store;
+use weft_storage::tables::log::{self, At, Limit};
 
 use super::{b, batch, commit, get, set};
 
@@ -54,4 +56,38 @@ pub async fn positions_grow_and_read_versions_cover_them(store: Store) {
         assert!(position.commit_end() <= after);
         last = position;
     }
+}
+
+/// In the same commit, and in a later one; also where it was large and is small then.
+pub async fn an_entry_that_is_written_again_keeps_its_position(store: Store) {
+    let room = RoomId::new("team").expect("id");
+    let entry = |seq: u64, body: Body| Entry {
+        room: room.clone(),
+        seq,
+        ordinal: seq,
+        from: UserId::new("ann").expect("id"),
+        client_id: None,
+        time_ms: seq,
+        body,
+    };
+    let noise = (0..60_000_u32).map(|n| char::from_u32(0xac00 + n * 7_919 % 11_172));
+    let large = noise.collect::<Option<String>>().expect("hangul");
+    let text = |seq| {
+        let text = if seq % 2 == 0 { large.clone() } else { "small".into() };
+        entry(seq, Body::Text(Text { text, ..Text::default() }))
+    };
+    let deleted = |seq| entry(seq, Body::Deleted(Deleted { by: 9 }));
+    let mut first = batch();
+    (1..=4).for_each(|seq| log::put(&mut first, seq as u16, &text(seq)));
+    (1..=2).for_each(|seq| log::put_again(&mut first, At::Order(seq as u16), &deleted(seq)));
+    let position = commit(&store, first).await;
+    let at = |seq: u64| position.with_order(seq as u16);
+    let mut second = batch();
+    (3..=4).for_each(|seq| log::put_again(&mut second, At::Position(at(seq)), &deleted(seq)));
+    commit(&store, second).await;
+    let snapshot = store.snapshot().await.expect("snapshot");
+    let limit = Limit { entries_max: 9, bytes_max: usize::MAX };
+    let read = log::read(&*snapshot, &room, 0..u64::MAX, limit).await.expect("read");
+    let read: Vec<_> = read.into_iter().map(|logged| (logged.position, logged.entry)).collect();
+    assert_eq!(read, (1..=4).map(|seq| (at(seq), deleted(seq))).collect::<Vec<_>>());
 }
