@@ -27,6 +27,11 @@ const REFUSALS: &[&str] = &[
     "already_member",
     "room_full",
     "too_many_groups",
+    "not_found",
+    "deleted",
+    "too_late",
+    "limit_reached",
+    "unchanged",
     "conflict",
     "rate_limited",
     "overloaded",
@@ -48,8 +53,12 @@ pub(crate) static COMMANDS: Counter = Counter::new(
     "weft_core_commands_total",
     "Commands that were decided and committed, refused ones and repetitions included",
 );
-pub(crate) static ENTRIES: Counter =
-    Counter::new("weft_core_entries_total", "Entries that were committed");
+pub(crate) static ENTRIES: CounterBy = CounterBy::new(
+    "weft_core_entries_total",
+    "Entries that were committed",
+    "kind",
+    weft_proto::kind::WORDS,
+);
 pub(crate) static REFUSED: CounterBy = CounterBy::new(
     "weft_core_refused_commands_total",
     "Commands that were refused, by the error's code",

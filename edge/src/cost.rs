@@ -12,6 +12,8 @@ const ROWS: u32 = 100;
 const USERS: usize = 50;
 /// A count of who is here may read all members of a group.
 const COUNT: u32 = 20;
+/// A message has up to 101 versions.
+const VERSIONS: u32 = 3;
 /// Bytes of an answer for which one is charged.
 const ANSWER_BYTES: usize = 16_384;
 
@@ -19,7 +21,10 @@ const ANSWER_BYTES: usize = 16_384;
 pub(crate) fn of_request(request: &Request) -> u32 {
     match request {
         Request::History { limit, .. } => of_history(*limit),
-        Request::Rooms { limit, .. } | Request::Members { limit, .. } => of_list(*limit),
+        Request::Versions { .. } => VERSIONS,
+        Request::Rooms { limit, .. }
+        | Request::Members { limit, .. }
+        | Request::Reactions { limit, .. } => of_list(*limit),
         Request::Presence(PresenceRequest::Get(users) | PresenceRequest::Watch(users)) => {
             1 + u32::try_from(users.users.len() / USERS).unwrap_or(u32::MAX)
         }
@@ -34,7 +39,8 @@ pub(crate) fn of_http(path: &str, query: &str) -> u32 {
     let limit = limit.and_then(|limit| limit.parse().ok()).unwrap_or(0);
     match path.rsplit('/').next() {
         Some("entries") => of_history(limit),
-        Some("rooms" | "members") => of_list(limit),
+        Some("versions") => VERSIONS,
+        Some("rooms" | "members" | "reactions") => of_list(limit),
         _ => 1,
     }
 }
@@ -71,6 +77,8 @@ mod tests {
             ("/v1/rooms", "limit=100&after=x", 2),
             ("/v1/rooms/team", "", 1),
             ("/v1/profile", "limit=x", 1),
+            ("/v1/rooms/team/entries/7/versions", "", 3),
+            ("/v1/rooms/team/entries/7/reactions", "emoji=%2B", 6),
         ] {
             assert_eq!(of_http(path, query), cost, "{path}?{query}");
         }

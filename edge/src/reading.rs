@@ -67,18 +67,13 @@ impl<W: Wire> Reading<W> {
         from: HistoryFrom,
         limit: u32,
     ) -> Result<LogPage, ApiError> {
-        let (after, before) = match from {
-            HistoryFrom::After(seq) => (Some(seq), None),
-            HistoryFrom::Before(seq) => (None, Some(seq)),
-        };
-        let request = ReadLog {
-            token: token.to_owned(),
-            room: room.to_string(),
-            after,
-            before,
-            limit,
-            merged: true,
-            ..ReadLog::default()
+        let (token, room) = (token.to_owned(), room.to_string());
+        let request = ReadLog { token, room, limit, merged: true, ..ReadLog::default() };
+        let request = match from {
+            HistoryFrom::After(seq) => ReadLog { after: Some(seq), ..request },
+            HistoryFrom::Before(seq) => ReadLog { before: Some(seq), ..request },
+            HistoryFrom::Around(seq) => ReadLog { around: Some(seq), ..request },
+            HistoryFrom::At(time_ms) => ReadLog { at_ms: Some(time_ms), ..request },
         };
         self.wire.call(&request).await
     }

@@ -18,14 +18,17 @@ use crate::room::RoomId;
 mod hello;
 mod history;
 mod presence;
+mod reactions;
 mod reply;
 mod rooms;
 mod send;
 mod token;
+mod versions;
 
-pub use history::{HistoryFrom, history_from};
+pub use history::{HistoryFrom, HistoryPlace, history_frame};
 pub use presence::{PresenceRequest, Users};
-pub use reply::{Ack, Member, Reply, Room, error_frame, error_in, history_frame, with_id};
+pub use reply::{Ack, Member, Reply, Room, error_frame, error_in, with_id};
+pub use versions::{Version, versions_frame};
 
 pub const SUBPROTOCOL: &str = "weft.v1";
 
@@ -81,6 +84,25 @@ pub enum Request {
         /// From where, in which direction.
         from: HistoryFrom,
         /// Most entries; 0: as many as a page holds.
+        limit: u32,
+    },
+    /// The texts that a message has had.
+    Versions {
+        room: RoomId,
+        /// The message's seq.
+        target: u64,
+        /// Only versions with a greater seq; 0: from the first.
+        after: u64,
+    },
+    /// Who has put an emoji on a message.
+    Reactions {
+        room: RoomId,
+        /// The message's seq.
+        target: u64,
+        emoji: String,
+        /// Only users after this id; empty: from the first.
+        after: String,
+        /// Most of one page; 0: as many as a page holds.
         limit: u32,
     },
     /// A page of the caller's rooms.
@@ -161,6 +183,8 @@ fn read(word: &str, text: &str) -> Result<Request, ApiError> {
         "hello" => hello::read(text),
         "send" => send::read(text),
         "history" => history::read(text),
+        "versions" => versions::read(text),
+        "reactions" => reactions::read(text),
         "rooms" => rooms::read_rooms(text),
         "room" => rooms::read_room(text),
         "members" => rooms::read_members(text),
@@ -256,9 +280,46 @@ mod tests {
             refused(r#"{"id":1,"type":"history","room":"a","before":1,"after":2}"#),
             (Some(1), ErrorCode::BadRequest)
         );
-        for nothing in [r#""history","room":"a","before":0"#, r#""rooms","limit":0"#] {
+        for nothing in [
+            r#""history","room":"a","before":0"#,
+            r#""history","room":"a","around":0"#,
+            r#""history","room":"a","around":1,"at":2"#,
+            r#""rooms","limit":0"#,
+            r#""versions","room":"a""#,
+            r#""versions","room":"a","target":0"#,
+            r#""reactions","room":"a","target":1"#,
+            r#""reactions","room":"a","target":1,"emoji":"a b""#,
+        ] {
             let text = format!(r#"{{"id":1,"type":{nothing}}}"#);
             assert_eq!(refused(&text), (Some(1), ErrorCode::BadRequest));
+        }
+    }
+
+    #[test]
+    fn requests_about_a_message_are_read() {
+        let read = |text: &str| parse_request(text).map(|(_, request)| request).expect(text);
+        let room = || RoomId::new("a").expect("id");
+        assert_eq!(
+            read(r#"{"id":1,"type":"versions","room":"a","target":2}"#),
+            Request::Versions { room: room(), target: 2, after: 0 }
+        );
+        assert_eq!(
+            read(r#"{"id":1,"type":"reactions","room":"a","target":2,"emoji":"+","after":"bob"}"#),
+            Request::Reactions {
+                room: room(),
+                target: 2,
+                emoji: "+".into(),
+                after: "bob".into(),
+                limit: 0
+            }
+        );
+        for (place, from) in [
+            ("", HistoryFrom::Before(0)),
+            (r#","around":7"#, HistoryFrom::Around(7)),
+            (r#","at":0"#, HistoryFrom::At(0)),
+        ] {
+            let text = format!(r#"{{"id":1,"type":"history","room":"a"{place}}}"#);
+            assert_eq!(read(&text), Request::History { room: room(), from, limit: 0 });
         }
     }
 
@@ -333,10 +394,20 @@ mod tests {
             through: 2,
             more: false,
             newest: 2,
+            more_before: None,
         };
-        let frame = history_frame(&RoomId::new("team").expect("id"), &page);
-        let value: serde_json::Value = serde_json::from_slice(&frame).expect("json");
+        let room = RoomId::new("team").expect("id");
+        let read =
+            |frame: Vec<u8>| -> serde_json::Value { serde_json::from_slice(&frame).expect("json") };
+        let value = read(history_frame(&room, &page));
         assert_eq!(value["entries"][1]["seq"], 2);
-        assert_eq!(value["through"], 2);
+        assert_eq!((&value["through"], &value["more"]), (&2.into(), &false.into()));
+        let value = read(history_frame(&room, &svc::LogPage { more_before: Some(true), ..page }));
+        let more = ["more_before", "more_after", "more"].map(|field| value.get(field).cloned());
+        assert_eq!(more, [Some(true.into()), Some(false.into()), None]);
+        let version = Version { seq: 3, time: 7, text: "h\"", ranges: &[] }.to_json().into();
+        let page = svc::Versions { versions: vec![version], more: false };
+        let value = read(versions_frame(&room, 2, &page));
+        assert_eq!((&value["versions"][0]["text"], &value["target"]), (&"h\"".into(), &2.into()));
     }
 }

@@ -125,10 +125,15 @@ macro_rules! kinds {
             }
         }
 
+        /// The words of all kinds.
+        pub const WORDS: &[&str] = &[$($Kind::KIND.word,)+];
+
         #[cfg(test)]
         const ALL: &[&Kind] = &[$(&$Kind::KIND,)+];
     };
 }
+
+pub use react::check_emoji;
 
 kinds! {
     Text in text,
@@ -291,7 +296,7 @@ impl Body {
 }
 
 /// The seq of a message that an entry changes.
-fn target_of(target: Option<u64>) -> Result<u64, ApiError> {
+pub(crate) fn target_of(target: Option<u64>) -> Result<u64, ApiError> {
     target.filter(|seq| *seq > 0).ok_or_else(|| missing("target"))
 }
 

@@ -99,6 +99,7 @@ mod accounts;
 mod audit;
 mod journal;
 mod log;
+mod messages;
 mod presence;
 mod rooms;
 
@@ -112,6 +113,7 @@ pub use journal::{
     JournalCommit, JournalPage, ListFollowers, MoveFollower, ReadJournal,
 };
 pub use log::{LogEntry, LogPage, ReadLog, Resync, Sync, SyncPage};
+pub use messages::{ListReactions, ReactionUsers, ReadVersions, Versions};
 pub use presence::{
     Active, AreVisible, ChooseStatus, Contacts, CountPresent, GetPresence, GetStatus, KeptStatus,
     KeptStatuses, ListContacts, LoadStatuses, NoteActive, Presences, Present, UserPresence,

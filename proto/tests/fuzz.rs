@@ -109,6 +109,8 @@ fn requests_and_replies() {
         both::<svc::ListMembers>(bytes);
         both::<svc::ReadLog>(bytes);
         both::<svc::Sync>(bytes);
+        both::<svc::ReadVersions>(bytes);
+        both::<svc::ListReactions>(bytes);
         both::<svc::Audit>(bytes);
         both::<svc::GetPresence>(bytes);
         both::<svc::ChooseStatus>(bytes);

@@ -94,7 +94,7 @@ async fn what_is_documented_is_told_and_what_is_told_is_documented() -> Result<(
         ("weft_core_partitions", 4.0),
         ("weft_core_partition_takes_total", 4.0),
         ("weft_core_commands_total", 4.0),
-        ("weft_core_entries_total", 4.0),
+        ("weft_core_entries_total{kind=\"message\"}", 4.0),
         ("weft_core_commit_duration_seconds_count", 4.0),
         ("weft_core_command_duration_seconds_count", 4.0),
         ("weft_core_publish_duration_seconds_count", 4.0),

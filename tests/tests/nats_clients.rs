@@ -101,6 +101,49 @@ async fn json_ids_and_answers() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_bot_edits_deletes_and_reacts_like_anybody() -> Result<()> {
+    let system = shared().await;
+    let (_, mut alice, group) = group_with_bot(system).await?;
+    alice.acked(&group, json!({ "text": "from a person" })).await?;
+    let mut nats = subscribed(system, BOT, &[&format!("weft.ack.u.{BOT}.*")]).await?;
+    let mut publish = async |fields: &Value| {
+        let token = ulid::fresh();
+        let headers = [("Content-Type", "application/json"), ("Weft-Reply", &*token)];
+        let payload = fields.to_string();
+        nats.publish(&subject(&group), None, &headers, payload.as_bytes()).await?;
+        next_on(&mut nats, &format!("weft.ack.u.{BOT}.{token}")).await
+    };
+    for (seq, fields) in (4..).zip([
+        json!({ "kind": "message", "text": "one" }),
+        json!({ "kind": "edit", "target": 4, "text": "two" }),
+        json!({ "kind": "react", "target": 3, "emoji": "👀" }),
+        json!({ "kind": "react", "target": 3, "emoji": "+" }),
+        json!({ "kind": "unreact", "target": 3, "emoji": "👀" }),
+        json!({ "kind": "message", "text": "wrong" }),
+        json!({ "kind": "delete", "target": 9 }),
+    ]) {
+        let ack = publish(&fields).await?;
+        assert_eq!((&ack["type"], &ack["seq"]), (&json!("ack"), &json!(seq)), "{fields}: {ack}");
+        assert_eq!(alice.expect(&group, seq).await?["kind"], fields["kind"]);
+    }
+    for (fields, expected) in [
+        (json!({ "kind": "edit", "target": 3, "text": "x" }), "forbidden"),
+        (json!({ "kind": "delete", "target": 3 }), "forbidden"),
+        (json!({ "kind": "react", "target": 3, "emoji": "+" }), "unchanged"),
+        (json!({ "kind": "react", "target": 9, "emoji": "+" }), "deleted"),
+        (json!({ "kind": "edit", "target": 99, "text": "x" }), "not_found"),
+    ] {
+        assert_eq!(code(&publish(&fields).await?)?, expected, "{fields}");
+    }
+    let page = alice.request(json!({ "type": "history", "room": group, "after": 2 })).await?;
+    let shown = |at: usize, field: &str| page["entries"][at][field].clone();
+    let reactions = json!([{ "emoji": "+", "count": 1, "own": false }]);
+    assert_eq!((shown(0, "reactions"), shown(1, "text")), (reactions, json!("two")), "{page}");
+    assert_eq!(shown(6, "kind"), "deleted", "{page}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn names_of_headers_have_no_case() -> Result<()> {
     let system = shared().await;
     let (_, mut alice, group) = group_with_bot(system).await?;

@@ -1,18 +1,121 @@
-//! Messages as they are now: with their newest text, and what is on them.
+//! Messages as they are now: with their newest text, and what is on them; and what history does not
+//! show of that: their earlier texts, and who has reacted.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use weft_proto::entry::{MessageNow, Reactions};
-use weft_proto::kind::Edit;
+use weft_proto::frame::Version;
 use weft_proto::kind::formatting::Range;
-use weft_proto::{Body, Entry, RoomId, UserId};
+use weft_proto::kind::{Edit, Text, check_emoji};
+use weft_proto::{Body, Entry, ErrorCode, RoomId, UserId, svc};
 use weft_storage::tables::log::{self, Logged};
 use weft_storage::tables::message::{self, Message};
 use weft_storage::tables::reaction;
 use weft_storage::{Error, Snapshot};
 
+use super::Context;
+use super::access::Access;
+use super::failure::Failure;
+
 /// Edits read at once: with the largest ones 6 MB.
 const EDITS_AT_ONCE: usize = 16;
+/// The same where each is shown: the page may end with the first.
+const VERSIONS_AT_ONCE: usize = 4;
+
+impl Context {
+    /// The texts that a message has had, oldest first: its own, and those of its edits. Former members
+    /// read what there was when they left.
+    ///
+    /// # Errors
+    /// [`ErrorCode::BadId`], [`ErrorCode::NoSuchRoom`], [`ErrorCode::NotMember`],
+    /// [`ErrorCode::NotFound`], [`ErrorCode::Deleted`], those of the token, or the store's.
+    pub async fn versions(&self, request: svc::ReadVersions) -> Result<svc::Versions, Failure> {
+        let snapshot = self.store.snapshot().await?;
+        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let room = RoomId::new(&request.room)?;
+        let access = Access::of(&*snapshot, &room, &user).await?;
+        let row = message_row(&*snapshot, &room, &access, request.target).await?;
+        let all = std::iter::once(request.target).chain(row.edits);
+        let wanted = all.filter(|seq| *seq > request.after && *seq <= access.visible.1);
+        let wanted: Vec<(RoomId, u64)> = wanted.map(|seq| (room.clone(), seq)).collect();
+        let (mut versions, mut bytes) = (Vec::new(), 0);
+        for some in wanted.chunks(VERSIONS_AT_ONCE) {
+            for (logged, (_, seq)) in log::get_many(&*snapshot, some).await?.into_iter().zip(some) {
+                if bytes >= self.limits.page.bytes_max {
+                    return Ok(svc::Versions { versions, more: true });
+                }
+                let version = version(logged).ok_or_else(|| lost_version(&room, *seq))?;
+                bytes += version.len();
+                versions.push(version.into());
+            }
+        }
+        Ok(svc::Versions { versions, more: false })
+    }
+
+    /// Who has put an emoji on a message, ascending by user id.
+    ///
+    /// # Errors
+    /// As [`versions`](Self::versions) (former members are none here), and those of the emoji.
+    pub async fn reactions(
+        &self,
+        request: svc::ListReactions,
+    ) -> Result<svc::ReactionUsers, Failure> {
+        let snapshot = self.store.snapshot().await?;
+        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let room = RoomId::new(&request.room)?;
+        check_emoji(&request.emoji)?;
+        let after = match &*request.after {
+            "" => None,
+            after => Some(UserId::new(after)?),
+        };
+        let access = Access::of(&*snapshot, &room, &user).await?;
+        access.member_role()?;
+        message_row(&*snapshot, &room, &access, request.target).await?;
+        let limit = self.rows_max(request.limit);
+        let of = (&room, request.target, &*request.emoji);
+        let users = reaction::users_after(&*snapshot, of, after.as_ref(), limit + 1).await?;
+        let more = users.len() > limit;
+        let users = users.iter().take(limit).map(ToString::to_string).collect();
+        Ok(svc::ReactionUsers { users, more })
+    }
+}
+
+/// What became of a message that the caller may see.
+async fn message_row(
+    snapshot: &dyn Snapshot,
+    room: &RoomId,
+    access: &Access,
+    target: u64,
+) -> Result<Message, Failure> {
+    let (first, last) = access.visible;
+    let is_visible = (first..=last).contains(&target);
+    let mut found = log::get_many(snapshot, &[(room.clone(), target)]).await?;
+    let body = found.pop().flatten().filter(|_| is_visible).map(|logged| logged.entry.body);
+    let row = snapshot.get(message::key(room, target)).await?;
+    let row = row.map(|row| Message::decode(&row)).transpose()?.unwrap_or_default();
+    match body {
+        Some(Body::Text(_)) => Ok(row),
+        // An edit of a deleted message is no message either.
+        Some(Body::Deleted(_)) if row.deleted_by != 0 => {
+            Err(Failure::new(ErrorCode::Deleted, "the message was deleted"))
+        }
+        _ => Err(Failure::new(ErrorCode::NotFound, "there is no such message")),
+    }
+}
+
+/// As clients get it; `None`: it is missing, or no text.
+fn version(logged: Option<Logged>) -> Option<Vec<u8>> {
+    let Entry { seq, time_ms: time, body, .. } = logged?.entry;
+    let (Body::Text(Text { text, ranges, .. }) | Body::Edit(Edit { text, ranges, .. })) = &body
+    else {
+        return None;
+    };
+    Some(Version { seq, time, text, ranges }.to_json())
+}
+
+fn lost_version(room: &RoomId, seq: u64) -> Error {
+    Error::Corrupt(format!("room {room}: entry {seq}, a version of a message, is not there"))
+}
 
 /// Entries of a room in the order of the log or the other way round, each message with its newest text
 /// and what became of it. One scan beside the entries', one read of the newest edits, and one of the
@@ -94,3 +197,6 @@ async fn own_reactions<'a>(
     let rows = snapshot.get_many(keys).await?;
     Ok(all.into_iter().zip(rows).filter(|(_, row)| row.is_some()).map(|(it, _)| it).collect())
 }
+
+#[cfg(test)]
+mod tests;

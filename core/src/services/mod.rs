@@ -20,6 +20,7 @@
 //! | `sign_ins` | how fast passwords may be tried |
 //! | `access`, `page` | what a caller may see of a room; filling a bounded page |
 //! | `rooms`, `read`, `sync` | room lists; a part of a log; everything since a cursor |
+//! | `messages` | messages as they are now, their versions, and who has reacted |
 //! | `contacts` | whom a user may see |
 //! | `audit` | what changed in a partition |
 //! | `journal` | all commits of a partition, and who follows them |

@@ -181,21 +181,42 @@ impl PageBuilder {
 }
 
 /// The seq from which on a room has nothing at or before `after` in commit order: of `first..=last`;
-/// `last + 1` where all that there is is at or before it. Reads about 2 log2(n) entries, n = how many
-/// are after it: positions grow with seqs.
+/// `last + 1` where all that there is is at or before it. Positions grow with seqs.
 pub(super) async fn first_after(
     snapshot: &dyn Snapshot,
     room: &RoomId,
-    (first, last): (u64, u64),
+    seqs: (u64, u64),
     after: Position,
 ) -> Result<u64, Error> {
-    // Up to `low` everything is at or before it, from `high` on everything after it.
+    first_that_is_not(snapshot, room, seqs, |found| found.position <= after).await
+}
+
+/// The seq from which on a room has nothing that was taken before a time: of `first..=last`; `last + 1`
+/// where all of it was. Times never go back.
+pub(super) async fn first_at(
+    snapshot: &dyn Snapshot,
+    room: &RoomId,
+    seqs: (u64, u64),
+    time_ms: u64,
+) -> Result<u64, Error> {
+    first_that_is_not(snapshot, room, seqs, |found| found.entry.time_ms < time_ms).await
+}
+
+/// The seq of the first entry of `first..=last` that is not `before`; `last + 1` where all are. Reads
+/// about 2 log2(n) entries, n = how many are not: whatever is `before` comes first.
+async fn first_that_is_not(
+    snapshot: &dyn Snapshot,
+    room: &RoomId,
+    (first, last): (u64, u64),
+    before: impl Fn(&Logged) -> bool + Sync,
+) -> Result<u64, Error> {
+    // Up to `low` everything is before it, from `high` on nothing is.
     let (mut low, mut high) = (first.saturating_sub(1).min(last), last.saturating_add(1));
     // In growing steps back from the end, then by halves.
     let mut step = 1_u64;
     while high - low > 1 {
         let probe = high.saturating_sub(step).max(low + 1);
-        match first_if_before(snapshot, room, probe..high, after).await? {
+        match first_if(snapshot, room, probe..high, &before).await? {
             Some(seq) => {
                 low = seq;
                 break;
@@ -206,7 +227,7 @@ pub(super) async fn first_after(
     }
     while high - low > 1 {
         let middle = low + (high - low) / 2;
-        match first_if_before(snapshot, room, middle..high, after).await? {
+        match first_if(snapshot, room, middle..high, &before).await? {
             Some(seq) => low = seq,
             None => high = middle,
         }
@@ -214,15 +235,15 @@ pub(super) async fn first_after(
     Ok(high)
 }
 
-/// The seq of the first entry that there is in `seqs`, where it is at or before `after`. What is
-/// missing has no position: the next one speaks for it.
-async fn first_if_before(
+/// The seq of the first entry that there is in `seqs`, where it is `before`. What is missing has
+/// neither position nor time: the next one speaks for it.
+async fn first_if(
     snapshot: &dyn Snapshot,
     room: &RoomId,
     seqs: Range<u64>,
-    after: Position,
+    before: impl Fn(&Logged) -> bool,
 ) -> Result<Option<u64>, Error> {
     let limit = Limit { entries_max: 1, bytes_max: 0 };
     let found = log::read(snapshot, room, seqs, limit).await?.pop();
-    Ok(found.filter(|found| found.position <= after).map(|found| found.entry.seq))
+    Ok(found.filter(before).map(|found| found.entry.seq))
 }

@@ -7,12 +7,12 @@ use weft_storage::tables::inbox;
 use super::Context;
 use super::access::Access;
 use super::failure::Failure;
-use super::page::{PageBuilder, PageLimit, first_after};
+use super::page::{PageBuilder, PageLimit, first_after, first_at};
 
 /// Pointers read at once: small rows.
 const POINTERS_PER_SCAN: usize = 1_000;
 
-/// What was asked for: exactly one of the three.
+/// What was asked for: exactly one of these.
 enum Asked {
     /// Entries with a greater seq, oldest first.
     After(u64),
@@ -20,6 +20,10 @@ enum Asked {
     Before(u64),
     /// Entries with a greater position, oldest first.
     AfterPosition(Position),
+    /// Entries on both sides of a seq.
+    Around(u64),
+    /// Entries that were taken at this time or later, oldest first.
+    At(u64),
 }
 
 impl Context {
@@ -52,11 +56,13 @@ impl Context {
             limit => limit.min(self.limits.page.entries_max),
         };
         let limit = PageLimit { entries_max, ..self.limits.page };
-        let mut page = PageBuilder::new(limit);
         // What became of messages after they left is not for former members.
-        if request.merged && access.role.is_some() {
-            page = page.merged(user.clone());
-        }
+        let is_merged = request.merged && access.role.is_some();
+        let page_of = |limit| match PageBuilder::new(limit) {
+            page if is_merged => page.merged(user.clone()),
+            page => page,
+        };
+        let page = page_of(limit);
         let head_seq = access.head.seq;
         let to = if request.to == 0 { head_seq } else { request.to.min(head_seq) };
         let first = match asked {
@@ -65,6 +71,16 @@ impl Context {
                 return back(snapshot, room, access.visible, last, page).await;
             }
             Asked::After(seq) => seq.saturating_add(1),
+            Asked::Around(seq) => {
+                return around(snapshot, (room, &access), seq, (limit, page_of)).await;
+            }
+            Asked::At(time_ms) => {
+                let seqs = (access.visible.0, to.min(access.visible.1));
+                let first = first_at(snapshot, room, seqs, time_ms).await?;
+                let page = forth(snapshot, room, access.visible, first, to, page).await?;
+                let more_before = Some(first > access.visible.0.max(1));
+                return Ok(svc::LogPage { more_before, ..page });
+            }
             // Most often nothing is after it: the head alone tells.
             Asked::AfterPosition(position) if access.position <= position => to.saturating_add(1),
             Asked::AfterPosition(position) => {
@@ -123,15 +139,48 @@ fn position(bytes: &[u8]) -> Result<Position, Failure> {
 }
 
 fn asked(request: &svc::ReadLog) -> Result<Asked, Failure> {
-    match (request.after, request.before, &request.after_position) {
-        (Some(seq), None, None) => Ok(Asked::After(seq)),
-        (None, Some(seq), None) => Ok(Asked::Before(seq)),
-        (None, None, Some(bytes)) => position(bytes).map(Asked::AfterPosition),
+    let position = request.after_position.as_deref().map(position).transpose()?;
+    let asked = [
+        request.after.map(Asked::After),
+        request.before.map(Asked::Before),
+        position.map(Asked::AfterPosition),
+        request.around.map(Asked::Around),
+        request.at_ms.map(Asked::At),
+    ];
+    let mut asked = asked.into_iter().flatten();
+    match (asked.next(), asked.next()) {
+        (Some(one), None) => Ok(one),
         _ => Err(Failure::new(
             ErrorCode::BadRequest,
-            "exactly one of after, before and after_position is to be given",
+            "exactly one of after, before, after_position, around and at_ms is to be given",
         )),
     }
+}
+
+/// Half of a page before a seq, the others from it on; where these are large, fewer before it.
+async fn around(
+    snapshot: &dyn Snapshot,
+    (room, access): (&RoomId, &Access),
+    seq: u64,
+    (limit, page): (PageLimit, impl Fn(PageLimit) -> PageBuilder),
+) -> Result<svc::LogPage, Failure> {
+    let (visible, head_seq) = (access.visible, access.head.seq);
+    let seq = seq.clamp(1, head_seq.saturating_add(1));
+    let half = limit.entries_max / 2;
+    let from_it =
+        PageLimit { entries_max: limit.entries_max - half, bytes_max: limit.bytes_max / 2 };
+    let later = forth(snapshot, room, visible, seq, head_seq, page(from_it)).await?;
+    let bytes: usize = later.entries.iter().map(|entry| entry.head.len() + entry.frame.len()).sum();
+    if half == 0 || bytes >= limit.bytes_max {
+        let more_before = Some(seq > visible.0.max(1));
+        return Ok(svc::LogPage { more_before, ..later });
+    }
+    let before_it = PageLimit { entries_max: half, bytes_max: limit.bytes_max - bytes };
+    let earlier = back(snapshot, room, visible, seq - 1, page(before_it)).await?;
+    let mut entries = earlier.entries;
+    entries.extend(later.entries);
+    let (from, more_before) = (earlier.from, Some(earlier.more));
+    Ok(svc::LogPage { entries, from, more_before, ..later })
 }
 
 /// `first..=last`, oldest first.
@@ -148,7 +197,13 @@ async fn forth(
     let more = next <= last_seen;
     // What is hidden after the last visible entry belongs to the last page.
     let through = if more { next - 1 } else { last.max(first.saturating_sub(1)) };
-    Ok(svc::LogPage { entries: page.into_entries(), from: first, through, more, newest: 0 })
+    Ok(svc::LogPage {
+        entries: page.into_entries(),
+        from: first,
+        through,
+        more,
+        ..svc::LogPage::default()
+    })
 }
 
 /// The last entries of `1..=last`, oldest first.
@@ -164,7 +219,13 @@ async fn back(
     let more = lowest > first_seen && last_seen >= first_seen;
     // What is hidden before the first visible entry belongs to the last page.
     let from = if more { lowest } else { 1 };
-    Ok(svc::LogPage { entries: page.into_entries(), from, through: last, more, newest: 0 })
+    Ok(svc::LogPage {
+        entries: page.into_entries(),
+        from,
+        through: last,
+        more,
+        ..svc::LogPage::default()
+    })
 }
 
 #[cfg(test)]

@@ -69,6 +69,16 @@ pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> 
             |c, m| async move { c.sync(m).await },
         )
         .await?;
+    served
+        .add_large::<svc::ReadVersions, _, _>(
+            pages,
+            |c, m| user(c, &m.token),
+            |c, m| async move { c.versions(m).await },
+        )
+        .await?;
+    served
+        .add::<svc::ListReactions, _, _>(READS_MAX, |c, m| async move { c.reactions(m).await })
+        .await?;
     let audits = (AUDITS_MAX, AUDIT_HELD_BYTES);
     served
         .add_large::<svc::Audit, _, _>(audits, nobody, |c, m| async move { c.audit(m).await })

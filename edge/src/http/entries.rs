@@ -7,11 +7,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
-use weft_proto::frame::{history_frame, history_from};
+use weft_proto::check::missing;
+use weft_proto::frame::{HistoryPlace, Reply, history_frame, versions_frame};
 use weft_proto::json::read_json;
-use weft_proto::{ApiError, Body, ClientId, ErrorCode, UserId};
+use weft_proto::{ApiError, Body, ClientId, ErrorCode, UserId, svc};
 
-use super::extract::{Caller, InRoom, Query, Raw, Refusal, ready_made};
+use super::extract::{AtEntry, Caller, InRoom, Query, Raw, Refusal, ready_made};
 use crate::logins::ANSWER_AGE_MAX;
 use crate::metrics;
 use crate::outbox::{Command, unknown};
@@ -26,9 +27,43 @@ pub(super) async fn history(
     InRoom(room): InRoom,
     query: Query,
 ) -> Result<Response, Refusal> {
-    let from = history_from(query.number("before")?, query.number("after")?)?;
-    let page = shared.reading.history(&caller.token, &room, from, query.limit()?).await?;
+    let place = HistoryPlace {
+        before: query.number("before")?,
+        after: query.number("after")?,
+        around: query.number("around")?,
+        at: query.number("at")?,
+    };
+    let (from, limit) = (place.try_into()?, query.limit()?);
+    let page = shared.reading.history(&caller.token, &room, from, limit).await?;
     Ok(ready_made(history_frame(&room, &page)))
+}
+
+/// `GET /v1/rooms/{room}/entries/{seq}/versions`
+pub(super) async fn versions(
+    State(shared): App,
+    Caller(caller): Caller,
+    AtEntry(room, target): AtEntry,
+    query: Query,
+) -> Result<Response, Refusal> {
+    let (token, after) = (caller.token.to_string(), query.number("after")?.unwrap_or(0));
+    let request = svc::ReadVersions { token, room: room.to_string(), target, after };
+    let page = shared.bus.call(&request).await?;
+    Ok(ready_made(versions_frame(&room, target, &page)))
+}
+
+/// `GET /v1/rooms/{room}/entries/{seq}/reactions`
+pub(super) async fn reactions(
+    State(shared): App,
+    Caller(caller): Caller,
+    AtEntry(room, target): AtEntry,
+    query: Query,
+) -> Result<Response, Refusal> {
+    let emoji = query.text("emoji")?.ok_or_else(|| missing("emoji"))?.to_owned();
+    let after = query.text("after")?.unwrap_or_default().to_owned();
+    let (token, room, limit) = (caller.token.to_string(), room.to_string(), query.limit()?);
+    let request = svc::ListReactions { token, room, target, emoji, after, limit };
+    let page = shared.bus.call(&request).await?;
+    Ok(ready_made(Reply::reactions(request, page).to_frame()))
 }
 
 /// The fields of a send that are not the entry's.

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -168,11 +168,8 @@ impl Query {
     /// # Errors
     /// [`ErrorCode::BadRequest`] where it is none, or given twice.
     pub(super) fn number<N: FromStr>(&self, field: &str) -> Result<Option<N>, ApiError> {
-        let number = |text: &str| {
-            let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
-            let number = text.parse().ok().filter(|_| is_plain);
-            number.ok_or_else(|| bad_field(field, "has to be a whole number"))
-        };
+        let number =
+            |text: &str| number(text).ok_or_else(|| bad_field(field, "has to be a whole number"));
         self.text(field)?.map(number).transpose()
     }
 
@@ -210,6 +207,21 @@ impl<S: Send + Sync> FromRequestParts<S> for InRoom {
     }
 }
 
+/// An entry of a room, by its seq.
+pub(super) struct AtEntry(pub(super) RoomId, pub(super) u64);
+
+impl<S: Send + Sync> FromRequestParts<S> for AtEntry {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let words = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Path((room, seq)) = words.map_err(not_text)?;
+        let seq = number(&seq).filter(|seq| *seq > 0);
+        let no_seq = || bad_field("target", "is a whole number from 1");
+        Ok(Self(RoomId::new(&room)?, seq.ok_or_else(no_seq)?))
+    }
+}
+
 pub(super) struct OfUser(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for OfUser {
@@ -223,6 +235,14 @@ impl<S: Send + Sync> FromRequestParts<S> for OfUser {
 
 async fn path_word<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<String, ApiError> {
     let word = Path::<String>::from_request_parts(parts, state).await;
-    let bad = |_| ApiError::new(ErrorCode::BadId, "the id in the path is no text");
-    word.map(|Path(word)| word).map_err(bad)
+    word.map(|Path(word)| word).map_err(not_text)
+}
+
+fn not_text(_: PathRejection) -> ApiError {
+    ApiError::new(ErrorCode::BadId, "the id in the path is no text")
+}
+
+fn number<N: FromStr>(text: &str) -> Option<N> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_plain)
 }

@@ -8,8 +8,10 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, timeout_at};
-use weft_proto::frame::{Reply, Request, error_frame, history_frame, parse_request};
-use weft_proto::svc::{GetRoom, ListMembers, ListRooms, Logout};
+use weft_proto::frame::{
+    Reply, Request, error_frame, history_frame, parse_request, versions_frame,
+};
+use weft_proto::svc::{GetRoom, ListMembers, ListReactions, ListRooms, Logout, ReadVersions};
 use weft_proto::{ApiError, ErrorCode};
 
 use super::Ended;
@@ -200,6 +202,23 @@ impl Requests {
                 self.call(id, unpaid, async move {
                     let page = shared.reading.history(&token, &room, from, limit).await?;
                     Ok(history_frame(&room, &page))
+                });
+            }
+            Request::Versions { room, target, after } => {
+                let (shared, token) = self.for_call();
+                self.call(id, unpaid, async move {
+                    let request = ReadVersions { token, room: room.to_string(), target, after };
+                    let page = shared.bus.call(&request).await?;
+                    Ok(versions_frame(&room, target, &page))
+                });
+            }
+            Request::Reactions { room, target, emoji, after, limit } => {
+                let (shared, token) = self.for_call();
+                self.call(id, unpaid, async move {
+                    let room = room.to_string();
+                    let request = ListReactions { token, room, target, emoji, after, limit };
+                    let page = shared.bus.call(&request).await?;
+                    Ok(Reply::reactions(request, page).to_frame())
                 });
             }
             Request::Rooms { after, limit } => {

@@ -439,7 +439,7 @@ impl Core {
         let visible = visible.filter(|entry| sees(&me, log, &entry.head));
         let entries = visible.map(log_entry).collect();
         let (through, more) = (through.max(from - 1), through < to);
-        Ok(LogPage { entries, from, through, more, newest: log.len() as u64 })
+        Ok(LogPage { entries, from, through, more, newest: log.len() as u64, more_before: None })
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the server says.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::client_id::ClientId;
@@ -60,6 +61,16 @@ pub enum Reply {
     Members {
         /// Ascending by user id.
         members: Vec<Member>,
+        more: bool,
+    },
+    /// Answers `reactions`.
+    Reactions {
+        room: String,
+        /// The message's seq.
+        target: u64,
+        emoji: String,
+        /// Ascending by id.
+        users: Vec<String>,
         more: bool,
     },
     /// Answers `token`.
@@ -166,6 +177,13 @@ impl From<svc::Member> for Member {
 }
 
 impl Reply {
+    /// The answer to `reactions`.
+    #[must_use]
+    pub fn reactions(asked: svc::ListReactions, page: svc::ReactionUsers) -> Self {
+        let svc::ListReactions { room, target, emoji, .. } = asked;
+        Self::Reactions { room, target, emoji, users: page.users, more: page.more }
+    }
+
     /// The frame's bytes, without a request id.
     #[must_use]
     pub fn to_frame(&self) -> Vec<u8> {
@@ -225,21 +243,20 @@ pub fn error_in(frame: &[u8]) -> Option<ApiError> {
     }))
 }
 
-/// `{"type":"history",…}`, without a request id; the entries' bytes are put in as they are.
-#[must_use]
-pub fn history_frame(room: &RoomId, page: &svc::LogPage) -> Vec<u8> {
-    let bytes = page.entries.iter().map(|entry| entry.frame.len() + 1).sum::<usize>();
-    let mut frame = format!(
-        r#"{{"type":"history","room":"{room}","from":{},"through":{},"more":{},"newest":{},"entries":["#,
-        page.from, page.through, page.more, page.newest
-    )
-    .into_bytes();
+/// A frame with a list, whose items' bytes are put in as they are. `head`: its other fields.
+pub(super) fn list_frame<'a>(
+    head: &str,
+    list: &str,
+    items: impl Iterator<Item = &'a Bytes> + Clone,
+) -> Vec<u8> {
+    let bytes = items.clone().map(|item| item.len() + 1).sum::<usize>();
+    let mut frame = format!(r#"{{{head},"{list}":["#).into_bytes();
     frame.reserve(bytes + 2);
-    for (i, entry) in page.entries.iter().enumerate() {
+    for (i, item) in items.enumerate() {
         if i > 0 {
             frame.push(b',');
         }
-        frame.extend_from_slice(&entry.frame);
+        frame.extend_from_slice(item);
     }
     frame.extend_from_slice(b"]}");
     frame

@@ -43,18 +43,23 @@ impl Reaction {
         Self { target: Some(target), emoji: Some(emoji.to_owned()) }
     }
 
-    /// What an emoji looks like changes every year, so any few visible characters are taken.
     pub(super) fn check(self) -> Result<(u64, String), ApiError> {
         let emoji = self.emoji.ok_or_else(|| missing("emoji"))?;
-        if emoji.is_empty()
-            || emoji.contains(|char: char| char.is_whitespace() || char.is_control())
-        {
-            let message = "the field emoji is empty, or has a space or a control character in it";
-            return Err(ApiError::new(ErrorCode::BadRequest, message));
-        }
-        check_chars("emoji", &emoji, EMOJI_CHARS_MAX)?;
+        check_emoji(&emoji)?;
         Ok((target_of(self.target)?, emoji))
     }
+}
+
+/// What an emoji looks like changes every year, so any few visible characters are taken.
+///
+/// # Errors
+/// [`ErrorCode::BadRequest`] or [`ErrorCode::TooLong`].
+pub fn check_emoji(emoji: &str) -> Result<(), ApiError> {
+    if emoji.is_empty() || emoji.contains(|char: char| char.is_whitespace() || char.is_control()) {
+        let message = "the field emoji is empty, or has a space or a control character in it";
+        return Err(ApiError::new(ErrorCode::BadRequest, message));
+    }
+    check_chars("emoji", emoji, EMOJI_CHARS_MAX)
 }
 
 impl EntryKind for React {

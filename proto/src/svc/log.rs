@@ -7,7 +7,7 @@ use prost::Message;
 use super::Method;
 
 redacted! {
-    ReadLog { room, after, before, after_position, to, limit, joined_after, merged }
+    ReadLog { room, after, before, after_position, to, limit, joined_after, merged, around, at_ms }
     Sync { cursor }
 }
 
@@ -22,7 +22,8 @@ pub struct LogEntry {
     pub frame: bytes::Bytes,
 }
 
-/// Reads a part of a room's log. Exactly one of `after`, `before` and `after_position` is given.
+/// Reads a part of a room's log. Exactly one of `after`, `before`, `after_position`, `around` and
+/// `at_ms` is given.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct ReadLog {
@@ -54,6 +55,12 @@ pub struct ReadLog {
     /// taken: who has a room's further entries can tell the rest.
     #[prost(bool, tag = "9")]
     pub merged: bool,
+    /// The entries around this seq, oldest first: half of them before it, the others from it on.
+    #[prost(uint64, optional, tag = "10")]
+    pub around: Option<u64>,
+    /// The first entries that were taken at this time or later, Unix milliseconds.
+    #[prost(uint64, optional, tag = "11")]
+    pub at_ms: Option<u64>,
 }
 method!(ReadLog, "log", "read", LogPage);
 
@@ -76,6 +83,10 @@ pub struct LogPage {
     /// Seq of the room's newest entry: all of the room up to there is in what the page shows.
     #[prost(uint64, tag = "5")]
     pub newest: u64,
+    /// With `around` and `at_ms`: the caller sees entries before `from`; and `more` says that there
+    /// are such after `through`.
+    #[prost(bool, optional, tag = "6")]
+    pub more_before: Option<bool>,
 }
 
 /// Why a device has to load its rooms anew.

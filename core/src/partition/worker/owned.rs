@@ -324,9 +324,11 @@ impl<L: CommandLog> Owned<L> {
         metrics::COMMIT_COMMANDS.record(sealed.commands.count as f64);
         metrics::COMMIT_BYTES.record(sealed.batch.size_bytes() as f64);
         metrics::COMMANDS.add(sealed.commands.count as u64);
-        metrics::ENTRIES.add(sealed.entries.len() as u64);
         let trimmed = sealed.applied.trimmed_up_to - self.guards.applied.trimmed_up_to;
         metrics::TRIMMED.add("journal", trimmed);
+        for planned in &sealed.entries {
+            metrics::ENTRIES.increment(planned.entry.body.kind().word);
+        }
         if sealed.commands.stored_at_ms > 0 {
             let took_ms = self.worker.clocks.now_ms().saturating_sub(sealed.commands.stored_at_ms);
             metrics::COMMAND_DURATION.record_time(Duration::from_millis(took_ms));

@@ -283,3 +283,81 @@ async fn who_was_no_member_begins_at_the_next_joining() {
         svc::ReadLog { after: Some(0), joined_after: Some(vec![1]), ..request(&world, "carol") };
     assert_eq!(code(world.context.log_read(malformed).await), ErrorCode::BadRequest);
 }
+
+/// Seqs, from, through, more before, more after.
+type Around = (Vec<u64>, u64, u64, bool, bool);
+
+async fn on_both_sides(world: &World, request: svc::ReadLog) -> Around {
+    let page = world.context.log_read(request).await.expect("a page");
+    let read = seqs(&page.entries).into_iter().map(|(_, seq)| seq).collect();
+    (read, page.from, page.through, page.more_before.expect("told"), page.more)
+}
+
+#[tokio::test]
+async fn a_page_around_an_entry_goes_on_at_both_ends() {
+    let world = world(History::Joined).await;
+    let around = async |who: &str, seq, limit| {
+        let request = svc::ReadLog { around: Some(seq), limit, ..request(&world, who) };
+        on_both_sides(&world, request).await
+    };
+    assert_eq!(around("alice", 6, 4).await, (range(4, 7), 4, 7, true, true));
+    assert_eq!(around("alice", 6, 5).await, (range(4, 8), 4, 8, true, true));
+    assert_eq!(around("alice", 6, 1).await, (vec![6], 6, 6, true, true));
+    assert_eq!(around("alice", 6, 0).await, (range(1, 12), 1, 12, false, false));
+    assert_eq!(around("alice", 1, 4).await, (range(1, 2), 1, 2, false, true));
+    assert_eq!(around("alice", 12, 4).await, (range(10, 12), 10, 12, true, false));
+    assert_eq!(around("alice", 99, 4).await, (range(11, 12), 11, 12, true, false));
+    // Carol sees from 5 on, bob up to 8.
+    assert_eq!(around("carol", 6, 4).await, (range(5, 7), 1, 7, false, true));
+    assert_eq!(around("carol", 2, 4).await, (range(5, 6), 1, 6, false, true));
+    assert_eq!(around("carol", 5, 1).await, (vec![5], 5, 5, false, true));
+    assert_eq!(around("bob", 8, 4).await, (range(6, 8), 6, 12, true, false));
+    let two = svc::ReadLog { around: Some(1), at_ms: Some(1), ..request(&world, "alice") };
+    assert_eq!(code(world.context.log_read(two).await), ErrorCode::BadRequest);
+}
+
+#[tokio::test]
+async fn a_page_around_large_entries_is_no_larger_than_others() {
+    let mut world = World::new().await;
+    for _ in 0..6 {
+        world.one("alice~alice", "alice", text(&"\u{1}".repeat(100_000))).await;
+    }
+    for (seq, expected) in [(1, 1), (4, 4), (6, 6)] {
+        let request = svc::ReadLog {
+            room: "alice~alice".into(),
+            around: Some(seq),
+            ..request(&world, "alice")
+        };
+        let page = world.context.log_read(request.clone()).await.expect("a page");
+        assert!(prost::Message::encoded_len(&page) < 1_100_000);
+        let (before, after) = (seq > 1, seq < 6);
+        let told = on_both_sides(&world, request).await;
+        assert_eq!(told, (vec![expected], seq, seq, before, after));
+    }
+}
+
+#[tokio::test]
+async fn a_page_at_a_time_begins_with_what_was_taken_then() {
+    let mut world = World::new().await;
+    let began_ms = 1_700_000_000_000;
+    world.one("team", "alice", create(&[], History::Joined)).await;
+    for seq in 2..=9_u64 {
+        // Two of the same time each.
+        world.clock.advance_ms(if seq % 2 == 0 { 10 } else { 0 });
+        let body = if seq == 4 { add("carol") } else { text("x") };
+        world.one("team", "alice", body).await;
+    }
+    let at = async |who: &str, at_ms: u64, limit| {
+        let request = svc::ReadLog { at_ms: Some(at_ms), limit, ..request(&world, who) };
+        on_both_sides(&world, request).await
+    };
+    for (after_ms, first) in [(0, 1), (1, 2), (10, 2), (11, 4), (20, 4), (40, 8), (41, 10)] {
+        let expected = (range(first, 9), first, 9, first > 1, false);
+        assert_eq!(at("alice", began_ms + after_ms, 0).await, expected, "{after_ms}");
+    }
+    assert_eq!(at("alice", began_ms + 10, 3).await, (range(2, 4), 2, 4, true, true));
+    assert_eq!(at("carol", 0, 2).await, (range(4, 5), 4, 5, false, true));
+    world.remove_entries("team", &[4, 5, 6]).await;
+    assert_eq!(at("alice", began_ms + 20, 0).await.0, range(7, 9));
+    assert_eq!(at("alice", began_ms + 30, 0).await.0, range(7, 9));
+}

@@ -1,0 +1,143 @@
+//! What history does not show of a message.
+
+use serde_json::Value;
+use weft_proto::History;
+use weft_proto::kind::Deleted;
+use weft_storage::Batch;
+use weft_storage::tables::message::ReactionCount;
+
+use super::super::testing::{World, add, code, create, remove, room, text, user};
+use super::*;
+
+fn edit(target: u64, text: &str) -> Body {
+    Body::Edit(Edit { target, text: text.into(), ranges: Vec::new() })
+}
+
+/// `team` of alice and bob: her message 2 and its edits 3 and 5; bob is removed by 4.
+async fn world() -> World {
+    let mut world = World::new().await;
+    world.one("team", "alice", create(&["bob"], History::All)).await;
+    for body in [text("one"), edit(2, "two"), remove("bob"), edit(2, "three")] {
+        world.one("team", "alice", body).await;
+    }
+    write(&world, 2, &Message { edits: vec![3, 5], ..Message::default() }, &[]).await;
+    world
+}
+
+/// Writes what became of a message of `team`, and who has put `+` on it.
+async fn write(world: &World, target: u64, row: &Message, reacted: &[&str]) {
+    let mut batch = Batch::new(rand::random());
+    batch.set(message::key(&room("team"), target), row.encode());
+    for name in reacted {
+        batch.set(reaction::key(&room("team"), target, "+", &user(name)), reaction::encode(9));
+    }
+    world.store.commit(batch).await.expect("commit");
+}
+
+fn ask(world: &World, who: &str, target: u64) -> svc::ReadVersions {
+    svc::ReadVersions { token: world.token(who), room: "team".into(), target, after: 0 }
+}
+
+/// Seqs and texts.
+fn told(page: &svc::Versions) -> Vec<(u64, String)> {
+    let read = |bytes: &bytes::Bytes| {
+        let version: Value = serde_json::from_slice(bytes).expect("json");
+        assert!(version["time"].as_u64().is_some_and(|time| time > 0), "{version}");
+        (version["seq"].as_u64().expect("seq"), version["text"].as_str().expect("text").to_owned())
+    };
+    page.versions.iter().map(read).collect()
+}
+
+#[tokio::test]
+async fn the_texts_that_a_message_has_had_are_read_as_far_as_one_may() {
+    let world = world().await;
+    let all = world.context.versions(ask(&world, "alice", 2)).await.expect("versions");
+    let expected = [(2, "one"), (3, "two"), (5, "three")].map(|(seq, text)| (seq, text.to_owned()));
+    assert_eq!((told(&all), all.more), (expected.to_vec(), false));
+    let after = svc::ReadVersions { after: 2, ..ask(&world, "alice", 2) };
+    let after = world.context.versions(after).await.expect("versions");
+    assert_eq!(told(&after), expected[1..]);
+    let left = world.context.versions(ask(&world, "bob", 2)).await.expect("versions");
+    assert_eq!(told(&left), expected[..2], "bob left before the last one");
+    for (who, target, expected) in [
+        ("alice", 1, ErrorCode::NotFound),
+        ("alice", 3, ErrorCode::NotFound),
+        ("alice", 9, ErrorCode::NotFound),
+        ("bob", 5, ErrorCode::NotFound),
+        ("carol", 2, ErrorCode::NotMember),
+    ] {
+        let asked = world.context.versions(ask(&world, who, target)).await;
+        assert_eq!(code(asked), expected, "{who} {target}");
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_message_has_no_versions_and_no_reactions() {
+    let mut world = world().await;
+    world.one("team", "alice", Body::Deleted(Deleted { by: 7 })).await;
+    // Of an edit of a deleted message there is no row.
+    world.one("team", "alice", Body::Deleted(Deleted { by: 7 })).await;
+    write(&world, 6, &Message { deleted_by: 7, ..Message::default() }, &[]).await;
+    for (target, expected) in [(6, ErrorCode::Deleted), (7, ErrorCode::NotFound)] {
+        assert_eq!(code(world.context.versions(ask(&world, "alice", target)).await), expected);
+        let reactions = reactions(&world, "alice", target, "", 0);
+        assert_eq!(code(world.context.reactions(reactions).await), expected);
+    }
+}
+
+#[tokio::test]
+async fn many_large_versions_come_in_pages() {
+    let mut world = World::new().await;
+    world.one("team", "alice", create(&[], History::All)).await;
+    // 600 kB as JSON each, and almost nothing in the store.
+    let large = "\u{1}".repeat(100_000);
+    world.one("team", "alice", text(&large)).await;
+    for _ in 3..=8 {
+        world.one("team", "alice", edit(2, &large)).await;
+    }
+    world.one("team", "alice", edit(2, "small")).await;
+    write(&world, 2, &Message { edits: (3..=9).collect(), ..Message::default() }, &[]).await;
+    let (mut read, mut after, mut more) = (Vec::new(), 0, true);
+    while more {
+        let page = svc::ReadVersions { after, ..ask(&world, "alice", 2) };
+        let page = world.context.versions(page).await.expect("versions");
+        assert!(prost::Message::encoded_len(&page) < 1_100_000);
+        read.extend(told(&page).into_iter().map(|(seq, _)| seq));
+        (after, more) = (*read.last().expect("one"), page.more);
+    }
+    assert_eq!(read, (2..=9).collect::<Vec<_>>());
+}
+
+fn reactions(world: &World, who: &str, target: u64, after: &str, limit: u32) -> svc::ListReactions {
+    let (token, room, emoji) = (world.token(who), "team".into(), "+".into());
+    svc::ListReactions { token, room, target, emoji, after: after.into(), limit }
+}
+
+#[tokio::test]
+async fn who_has_reacted_is_listed_in_pages() {
+    let mut world = world().await;
+    world.one("team", "alice", add("carol")).await;
+    let row = Message {
+        reactions: vec![ReactionCount { emoji: "+".into(), count: 3 }],
+        ..Message::default()
+    };
+    write(&world, 2, &row, &["dave", "alice", "carol"]).await;
+    let told = async |after: &str, limit| {
+        let page = world.context.reactions(reactions(&world, "carol", 2, after, limit)).await;
+        let page = page.expect("a page");
+        (page.users.join(" "), page.more)
+    };
+    assert_eq!(told("", 0).await, ("alice carol dave".into(), false));
+    assert_eq!(told("", 2).await, ("alice carol".into(), true));
+    assert_eq!(told("carol", 2).await, ("dave".into(), false));
+    let other = svc::ListReactions { emoji: "-".into(), ..reactions(&world, "alice", 2, "", 0) };
+    assert!(world.context.reactions(other).await.expect("a page").users.is_empty());
+    // What became of messages is not for those who left.
+    let left = world.context.reactions(reactions(&world, "bob", 2, "", 0)).await;
+    assert_eq!(code(left), ErrorCode::NotMember);
+    for (emoji, expected) in [("", ErrorCode::BadRequest), ("a\0b", ErrorCode::BadRequest)] {
+        let asked = reactions(&world, "alice", 2, "", 0);
+        let asked = svc::ListReactions { emoji: emoji.into(), ..asked };
+        assert_eq!(code(world.context.reactions(asked).await), expected);
+    }
+}

@@ -1,0 +1,70 @@
+//! What became of a message, as far as history does not show it (`weft.svc.log.…`).
+
+use std::fmt;
+
+use prost::Message;
+
+use super::Method;
+
+redacted! {
+    ReadVersions { room, target, after }
+    ListReactions { room, target, emoji, after, limit }
+}
+
+/// Asks for the texts that a message has had.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub struct ReadVersions {
+    #[prost(string, tag = "1")]
+    pub token: String,
+    #[prost(string, tag = "2")]
+    pub room: String,
+    /// The message's seq.
+    #[prost(uint64, tag = "3")]
+    pub target: u64,
+    /// Only versions with a greater seq; 0: from the first.
+    #[prost(uint64, tag = "4")]
+    pub after: u64,
+}
+method!(ReadVersions, "log", "versions", Versions);
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Versions {
+    /// As clients get them, in JSON; oldest first.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub versions: Vec<bytes::Bytes>,
+    /// There are newer ones: ask again after the last one's seq.
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
+
+/// Asks who has put an emoji on a message.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub struct ListReactions {
+    #[prost(string, tag = "1")]
+    pub token: String,
+    #[prost(string, tag = "2")]
+    pub room: String,
+    /// The message's seq.
+    #[prost(uint64, tag = "3")]
+    pub target: u64,
+    #[prost(string, tag = "4")]
+    pub emoji: String,
+    /// Only users after this id; empty: from the first.
+    #[prost(string, tag = "5")]
+    pub after: String,
+    /// Most of one page; 0: as many as a page holds.
+    #[prost(uint32, tag = "6")]
+    pub limit: u32,
+}
+method!(ListReactions, "log", "reactions", ReactionUsers);
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ReactionUsers {
+    /// Ascending by id.
+    #[prost(string, repeated, tag = "1")]
+    pub users: Vec<String>,
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
