@@ -34,7 +34,7 @@ use partition::quota::Quota;
 pub use partition::quota::QuotaLimits;
 pub use partition::retention::Retention;
 pub use partition::watch::TICK_INTERVAL;
-pub use services::layout::Upgrade;
+pub use services::layout::{UPGRADE_PAUSE, Upgrade};
 use start::Start;
 pub use store_health::{StoreHealth, StorePatience, Trouble};
 use working::{Serving, say_whether_it_works};

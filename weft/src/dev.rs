@@ -219,9 +219,9 @@ async fn upgrade(store: &Store) -> Result<(), Error> {
     if store.snapshot().await?.get(layout::key()).await?.is_none() {
         return Ok(());
     }
-    if let Some(upgrade) = Upgrade::prepare(store, FEATURE_LEVEL, rand::random()).await? {
+    if let Some(upgrade) = Upgrade::prepare(store, FEATURE_LEVEL).await? {
         let (from, to) = (upgrade.from, upgrade.to);
-        upgrade.commit(store).await?;
+        upgrade.commit(store, Duration::ZERO).await?;
         tracing::warn!(from, to, "the store was upgraded: an earlier Weft does not serve it");
     }
     Ok(())

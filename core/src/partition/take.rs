@@ -64,7 +64,8 @@ pub async fn take(
         layout_row.ok_or_else(|| Error::Layout("the store has no layout row".into()))?;
     let layout = Layout::decode(&layout_row)?;
     layout.check(known_level)?;
-    let Layout { partitions: count, store_id, feature_level, .. } = layout;
+    let feature_level = layout.written_level();
+    let Layout { partitions: count, store_id, .. } = layout;
     if u32::from(partition) >= count {
         return Err(Error::Layout(format!("the store has {count} partitions, not {partition}")));
     }

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use bytes::Bytes;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use weft_proto::{Partition, StoreId};
 use weft_storage::tables::layout::{self, KEY_VERSION, Layout};
 use weft_storage::tables::{self, import};
-use weft_storage::{Batch, BatchId, Outcome, Snapshot, Store};
+use weft_storage::{Batch, Outcome, Snapshot, Store};
 
 use crate::Error;
 
@@ -58,10 +59,14 @@ pub async fn outgrown(store: &Store, known_level: u32) -> Error {
     }
 }
 
+/// How long it takes until a core that does not know the level serves no call any more: some looks.
+pub const UPGRADE_PAUSE: Duration = Duration::from_secs(5);
+
 pub struct Upgrade {
     pub from: u32,
     pub to: u32,
-    batch: Batch,
+    row: Bytes,
+    before: Layout,
 }
 
 impl Upgrade {
@@ -70,33 +75,51 @@ impl Upgrade {
     /// # Errors
     /// [`Error::NotServed`] where it is at a later level; [`Error::Layout`] where it is not a store of
     /// Weft; those of the store.
-    pub async fn prepare(store: &Store, to: u32, batch_id: BatchId) -> Result<Option<Self>, Error> {
+    pub async fn prepare(store: &Store, to: u32) -> Result<Option<Self>, Error> {
         let row = store.snapshot().await?.get(layout::key()).await?;
         let row = row.ok_or_else(|| Error::Layout("the store is empty".into()))?;
         let before = Layout::decode_whole(&row)?;
         match before.check(to) {
-            Ok(()) if before.feature_level == to => return Ok(None),
+            Ok(()) if before.written_level() == to => return Ok(None),
             Ok(()) | Err(layout::NotServed::TooOld) => {}
             Err(refused) => return Err(refused.into()),
         }
-        let (from, epoch) = (before.feature_level, before.epoch + 1);
-        let after = Layout { epoch, key_version: KEY_VERSION, feature_level: to, ..before };
-        let mut batch = Batch::new(batch_id);
-        batch.guard(layout::key(), Some(row));
-        batch.set(layout::key(), after.encode());
-        Ok(Some(Self { from, to, batch }))
+        Ok(Some(Self { from: before.written_level(), to, row, before }))
     }
 
-    /// Does it, in one commit. Whoever owns a partition takes it anew with the next one.
+    /// Does it. Whoever owns a partition takes it anew, once with each of two commits: with the first,
+    /// cores that do not know the level end, and the others go on as before; after the pause,
+    /// when no call is answered by them any more, the second lets the new level be written. Done
+    /// halfway, it is done to its end by doing it again. Without a pause, for who has the store alone, one
+    /// commit does it.
     ///
     /// # Errors
     /// Those of the store; [`Error::Layout`] where somebody else changed the layout.
-    pub async fn commit(self, store: &Store) -> Result<(), Error> {
-        match store.commit(self.batch).await? {
-            Outcome::Committed(_) => Ok(()),
-            Outcome::Rejected { .. } => {
-                Err(Error::Layout("the store was changed meanwhile: nothing was done".into()))
-            }
+    pub async fn commit(self, store: &Store, pause: Duration) -> Result<(), Error> {
+        let Self { from, to, row, before } = self;
+        let after = |level_before, epoch| {
+            let (key_version, feature_level) = (KEY_VERSION, to);
+            Layout { epoch, key_version, feature_level, level_before, ..before.clone() }
+        };
+        // A core of before there were levels looks at none: all of them are stopped.
+        if from == 0 || pause.is_zero() {
+            return replace(store, row, &after(0, before.epoch + 1)).await;
+        }
+        let halfway = after(from, before.epoch + 1);
+        replace(store, row, &halfway).await?;
+        sleep(pause).await;
+        replace(store, halfway.encode(), &after(0, before.epoch + 2)).await
+    }
+}
+
+async fn replace(store: &Store, row: Bytes, layout: &Layout) -> Result<(), Error> {
+    let mut batch = Batch::new(rand::random());
+    batch.guard(layout::key(), Some(row));
+    batch.set(layout::key(), layout.encode());
+    match store.commit(batch).await? {
+        Outcome::Committed(_) => Ok(()),
+        Outcome::Rejected { .. } => {
+            Err(Error::Layout("the store was changed meanwhile: look again".into()))
         }
     }
 }
@@ -151,7 +174,6 @@ fn half_imported() -> Error {
 mod tests {
     use std::pin::pin;
 
-    use bytes::Bytes;
     use tokio::time::timeout;
     use weft_storage::memory::Memory;
     use weft_storage::tables::import::Import;
@@ -208,13 +230,13 @@ mod tests {
         let store = store_of_level_0().await;
         let refused = open(&store, 4, FEATURE_LEVEL).await.expect_err("level 0").to_string();
         assert!(refused.contains("`weft admin upgrade`") && !refused.contains('\n'), "{refused}");
-        let upgrade = Upgrade::prepare(&store, FEATURE_LEVEL, [2; 16]).await.expect("prepare");
+        let upgrade = Upgrade::prepare(&store, FEATURE_LEVEL).await.expect("prepare");
         let upgrade = upgrade.expect("something to do");
         assert_eq!((upgrade.from, upgrade.to), (0, FEATURE_LEVEL));
-        upgrade.commit(&store).await.expect("commit");
+        upgrade.commit(&store, Duration::ZERO).await.expect("commit");
         let layout = open(&store, 4, FEATURE_LEVEL).await.expect("served");
         assert_eq!(layout, Layout { epoch: 2, ..Layout::new(4, 7) });
-        let again = Upgrade::prepare(&store, FEATURE_LEVEL, [3; 16]).await.expect("prepare");
+        let again = Upgrade::prepare(&store, FEATURE_LEVEL).await.expect("prepare");
         assert!(again.is_none());
     }
 
@@ -225,14 +247,33 @@ mod tests {
         let mut outgrown = pin!(outgrown(&store, FEATURE_LEVEL));
         assert!(timeout(LOOK * 3, &mut outgrown).await.is_err());
         let next = FEATURE_LEVEL + 1;
-        let upgrade = Upgrade::prepare(&store, next, [2; 16]).await.expect("prepare");
-        upgrade.expect("something to do").commit(&store).await.expect("commit");
+        let upgrade = Upgrade::prepare(&store, next).await.expect("prepare");
+        upgrade.expect("something to do").commit(&store, Duration::ZERO).await.expect("commit");
         let refused = timeout(LOOK * 2, &mut outgrown).await.expect("noticed").to_string();
         assert!(refused.contains(&format!("feature level {next}")), "{refused}");
         open(&store, 4, next).await.expect("served by who knows it");
         // Nobody lowers it.
         assert!(open(&store, 4, FEATURE_LEVEL).await.is_err());
-        assert!(Upgrade::prepare(&store, FEATURE_LEVEL, [3; 16]).await.is_err());
+        assert!(Upgrade::prepare(&store, FEATURE_LEVEL).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_level_is_written_only_when_nobody_who_does_not_know_it_answers() {
+        let store = Store::new(Memory::new());
+        open(&store, 4, FEATURE_LEVEL).await.expect("a new store");
+        let next = FEATURE_LEVEL + 1;
+        let prepare = async || Upgrade::prepare(&store, next).await.expect("prepare");
+        let upgrade = prepare().await.expect("something to do");
+        // It is interrupted halfway.
+        assert!(timeout(LOOK * 2, upgrade.commit(&store, UPGRADE_PAUSE)).await.is_err());
+        assert!(open(&store, 4, FEATURE_LEVEL).await.is_err(), "who does not know it, ends");
+        let halfway = open(&store, 4, next).await.expect("served");
+        assert_eq!((halfway.written_level(), halfway.epoch), (FEATURE_LEVEL, 2));
+        let again = prepare().await.expect("something to do");
+        assert_eq!((again.from, again.to), (FEATURE_LEVEL, next));
+        again.commit(&store, UPGRADE_PAUSE).await.expect("commit");
+        assert_eq!(open(&store, 4, next).await.expect("served").written_level(), next);
+        assert!(prepare().await.is_none());
     }
 
     #[tokio::test]

@@ -19,8 +19,9 @@ async fn start(fixture: &Fixture, name: &str, feature_level: u32) -> Result<Core
 }
 
 async fn raise(fixture: &Fixture) {
-    let upgrade = Upgrade::prepare(&fixture.store, NEXT_LEVEL, [7; 16]).await.expect("prepare");
-    upgrade.expect("something to do").commit(&fixture.store).await.expect("commit");
+    let upgrade = Upgrade::prepare(&fixture.store, NEXT_LEVEL).await.expect("prepare");
+    let pause = Duration::from_secs(2);
+    upgrade.expect("something to do").commit(&fixture.store, pause).await.expect("commit");
 }
 
 /// Whose the partition is, and how often it was taken.
@@ -62,7 +63,7 @@ async fn a_core_below_the_level_leaves_its_work_to_others_and_says_so() {
 }
 
 #[tokio::test]
-async fn raising_the_level_costs_who_knows_it_one_taking() {
+async fn raising_the_level_costs_who_knows_it_two_takings() {
     let mut fixture = Fixture::new().await;
     fixture.end_core().await;
     let core = start(&fixture, "c2", NEXT_LEVEL).await.expect("served");
@@ -77,7 +78,7 @@ async fn raising_the_level_costs_who_knows_it_one_taking() {
     let began = Instant::now();
     sender.send(1).await;
     println!("a send: {usual:?}; the first one after the level was raised: {:?}", began.elapsed());
-    assert_eq!(owner(&fixture).await, (name, epoch + 1));
+    assert_eq!(owner(&fixture).await, (name, epoch + 2));
     eventually("it works", async || core.readiness()().is_none()).await;
     assert_eq!(fixture.seqs().await, [1, 2, 3, 4]);
     assert!(core.shutdown(Duration::from_secs(5)).await.is_empty());

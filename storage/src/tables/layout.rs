@@ -40,6 +40,9 @@ pub struct Layout {
     /// What the store may contain: see [`FEATURE_LEVEL`].
     #[prost(uint32, tag = "5")]
     pub feature_level: u32,
+    /// While the level is being raised: the one before, which everybody still writes by. 0: it is not.
+    #[prost(uint32, tag = "6")]
+    pub level_before: u32,
 }
 
 /// Why a Weft does not serve a store.
@@ -76,7 +79,13 @@ impl Layout {
     #[must_use]
     pub fn new(partitions: u32, store_id: u64) -> Self {
         let (key_version, feature_level) = (KEY_VERSION, FEATURE_LEVEL);
-        Self { partitions, epoch: 1, key_version, store_id, feature_level }
+        Self { partitions, epoch: 1, key_version, store_id, feature_level, level_before: 0 }
+    }
+
+    /// By which level the store is written.
+    #[must_use]
+    pub fn written_level(&self) -> u32 {
+        if self.level_before == 0 { self.feature_level } else { self.level_before }
     }
 
     /// Whether a Weft that knows the levels up to `known` may serve the store.

@@ -1,7 +1,7 @@
 //! `weft admin upgrade`.
 
 use clap::Args;
-use weft_core::{FEATURE_LEVEL, Upgrade};
+use weft_core::{FEATURE_LEVEL, UPGRADE_PAUSE, Upgrade};
 
 use super::StoreOptions;
 use crate::error::Error;
@@ -21,7 +21,7 @@ pub struct UpgradeOptions {
 pub async fn run(options: UpgradeOptions) -> Result<(), Error> {
     let opened = options.place.open()?;
     let place = &opened.place;
-    let upgrade = Upgrade::prepare(&opened.store, FEATURE_LEVEL, rand::random()).await?;
+    let upgrade = Upgrade::prepare(&opened.store, FEATURE_LEVEL).await?;
     let Some(upgrade) = upgrade else {
         say(&format!("The store at {place} is at feature level {FEATURE_LEVEL}: nothing to do."));
         return Ok(());
@@ -30,7 +30,7 @@ pub async fn run(options: UpgradeOptions) -> Result<(), Error> {
     if !options.yes {
         return Err(Error::Failed("nothing was changed: add --yes to do it".to_owned()));
     }
-    upgrade.commit(&opened.store).await?;
+    upgrade.commit(&opened.store, UPGRADE_PAUSE).await?;
     say("done");
     Ok(())
 }
@@ -40,7 +40,7 @@ fn describe(place: &str, Upgrade { from, to, .. }: &Upgrade) -> String {
         0 => {
             "Every core and every edge must be stopped while this is done. Start them again after it."
         }
-        _ => "Cores of this version may run: each takes its partitions anew, once.",
+        _ => "Cores of this version may run: each takes its partitions anew, twice within seconds.",
     };
     format!(
         "The feature level of the store at {place} is raised from {from} to {to}.

@@ -170,8 +170,13 @@ async fn a_store_of_a_later_level_is_left_alone() {
     world.put_aside(0, 1).await;
     world.days(31);
     world.entry(0).await;
-    let upgrade = Upgrade::prepare(&world.store, FEATURE_LEVEL + 1, [2; 16]).await;
-    upgrade.expect("prepare").expect("a step").commit(&world.store).await.expect("commit");
+    let upgrade = Upgrade::prepare(&world.store, FEATURE_LEVEL + 1).await;
+    upgrade
+        .expect("prepare")
+        .expect("a step")
+        .commit(&world.store, Duration::ZERO)
+        .await
+        .expect("commit");
     for partition in 0..PARTITIONS {
         let walked = world.keeper(partition).walk().await;
         assert!(matches!(walked, Err(Error::NotServed(_))), "{walked:?}");
