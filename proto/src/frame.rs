@@ -155,6 +155,10 @@ struct Head<'a> {
 /// # Errors
 /// [`BadFrame`] with one of the published codes.
 pub fn parse_request(text: &str) -> Result<(u64, Request), BadFrame> {
+    send::read_message(text).map_or_else(|| read_any(text), Ok)
+}
+
+fn read_any(text: &str) -> Result<(u64, Request), BadFrame> {
     let head: Head<'_> =
         read_object(text).map_err(|error| BadFrame { id: id_of_refused(text), error })?;
     let id = head.id.filter(|id| (1..=REQUEST_ID_MAX).contains(id));
@@ -252,6 +256,44 @@ mod tests {
         let Request::Send { room, body, .. } = request else { panic!("not a send") };
         assert_eq!(room.as_str(), "alice~bob");
         assert_eq!(body, Body::message("hé".into()).expect("text"));
+    }
+
+    #[test]
+    fn what_is_read_at_once_is_read_as_any_frame_is() {
+        let good = r#"{"id":3,"type":"send","room":"a~b","client_id":"01ARZ3NDEKTSV4RRFFQ69G5FAV","text":"h\u00e9"}"#;
+        let long = format!(r#""text":"{}""#, "x".repeat(crate::limits::TEXT_CHARS_MAX + 1));
+        let deep = format!(r#""new":{}{}"#, "[".repeat(200), "]".repeat(200));
+        let mut at_once = 0;
+        for (old, new) in [
+            ("{", "{"),
+            ("{", " {"),
+            ("{", r#"{"kind":"message","#),
+            ("{", r#"{"kind":null,"#),
+            ("{", r#"{"new":[{"id":7}],"#),
+            ("send", r"s\u0065nd"),
+            ("{", r#"{"kind":"edit","target":1,"#),
+            ("{", r#"{"reply_to":1,"#),
+            ("{", r#"{"kind":7,"#),
+            ("{", r#"{"id":3,"#),
+            ("{", r#"{"text":"again","#),
+            ("{", &format!("{{{deep},")),
+            (r#""id":3"#, r#""id":0"#),
+            (r#""id":3"#, r#""id":9007199254740992"#),
+            ("send", "ping"),
+            ("a~b", "b~a"),
+            ("01AR", "91AR"),
+            (r#""h\u00e9""#, r#""""#),
+            (r#""h\u00e9""#, "null"),
+            (r#""text":"h\u00e9""#, &long),
+            (r"\u00e9", r"\ud800"),
+            ("}", "}}"),
+        ] {
+            let text = good.replacen(old, new, 1);
+            let Some(read) = send::read_message(&text) else { continue };
+            assert_eq!(read_any(&text).expect(&text), read);
+            at_once += 1;
+        }
+        assert_eq!(at_once, 5);
     }
 
     #[test]

@@ -98,6 +98,9 @@ macro_rules! kinds {
                     #[serde(borrow)]
                     kind: Option<Cow<'a, str>>,
                 }
+                if let Some(message) = Text::read_plain(json) {
+                    return Ok(Self::Text(message));
+                }
                 let head: Head<'_> = read_object(json)?;
                 let word = head.kind.as_deref().unwrap_or(Text::KIND.word);
                 $(if word == $Kind::KIND.word {

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::Request;
+use super::{REQUEST_ID_MAX, Request};
 use crate::client_id::ClientId;
 use crate::error::ApiError;
-use crate::json::read_object;
-use crate::kind::Body;
+use crate::json::{read_object, try_object};
+use crate::kind::{Body, MESSAGE};
 use crate::room::RoomId;
 
 #[derive(Deserialize)]
@@ -26,4 +26,31 @@ pub(super) fn read(text: &str) -> Result<Request, ApiError> {
         client_id: ClientId::parse(&client_id)?,
         body: Body::from_text(text)?,
     })
+}
+
+/// What nearly all frames are, in one reading: a text message with nothing beside the text. Of any other
+/// frame [`read`] and its like say what it is, or what is wrong with it.
+pub(super) fn read_message(text: &str) -> Option<(u64, Request)> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Message<'a> {
+        id: u64,
+        #[serde(borrow)]
+        r#type: Cow<'a, str>,
+        #[serde(borrow)]
+        room: Cow<'a, str>,
+        #[serde(borrow)]
+        client_id: Cow<'a, str>,
+        #[serde(borrow)]
+        kind: Option<Cow<'a, str>>,
+        #[serde(borrow)]
+        text: Cow<'a, str>,
+    }
+    let Message { id, r#type, room, client_id, kind, text } = try_object(text)?;
+    let is_message = r#type == "send" && kind.is_none_or(|word| word == MESSAGE.word);
+    if !is_message || !(1..=REQUEST_ID_MAX).contains(&id) {
+        return None;
+    }
+    let (room, client_id) = (RoomId::new(&room).ok()?, ClientId::parse(&client_id).ok()?);
+    Some((id, Request::Send { room, client_id, body: Body::message(text.into_owned()).ok()? }))
 }

@@ -261,3 +261,28 @@ fn what_is_beside_a_text_is_checked() {
     let many = vec![r#"{"at":0,"len":1,"style":"bold"}"#; 201].join(",");
     assert_eq!(code(&message(&format!(r#""ranges":[{many}]"#))), ErrorCode::TooLong);
 }
+
+#[test]
+fn a_message_that_is_read_at_once_is_one() {
+    let read = |json: &str| {
+        let text = Text::read_plain(json)?;
+        assert_eq!(Text::check(read_object(json).expect(json)).expect(json), text);
+        Some(text.text)
+    };
+    for good in [r#"{"text":"a"}"#, r#" {"kind":null,"text":"\u0061"}"#] {
+        assert_eq!(read(good).as_deref(), Some("a"), "{good}");
+    }
+    for other in [
+        r#"{"kind":"edit","target":1,"text":"a"}"#,
+        r#"{"kind":"message"}"#,
+        r#"{"text":"a","reply_to":1}"#,
+        r#"{"text":"a","of_tomorrow":1}"#,
+        r#"{"text":""}"#,
+        r#"{"text":7}"#,
+        r#"[null,"a"]"#,
+        r#"{"text":"a","text":"a"}"#,
+        r#"{"text":"a"}}"#,
+    ] {
+        assert_eq!(read(other), None, "{other}");
+    }
+}

@@ -1,5 +1,7 @@
 //! `message`: a text.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -7,6 +9,7 @@ use super::formatting::{self, Range};
 use super::{EntryKind, FIRST_LEVEL, Kind, MESSAGES_LEVEL};
 use crate::check::{check_chars, empty, missing};
 use crate::error::{ApiError, ErrorCode};
+use crate::json::try_object;
 use crate::limits::{META_BYTES_MAX, TEXT_CHARS_MAX};
 
 /// A text message of 1 to 100,000 characters.
@@ -71,6 +74,22 @@ impl Text {
         }
         check_chars("text", &text, TEXT_CHARS_MAX)?;
         Ok(Self { text, ..Self::default() })
+    }
+
+    /// What nearly all bodies are, in one reading: a text and nothing else. `None`: it is not that, or
+    /// something is wrong with it.
+    pub(super) fn read_plain(json: &str) -> Option<Self> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Plain<'a> {
+            #[serde(borrow)]
+            kind: Option<Cow<'a, str>>,
+            #[serde(borrow)]
+            text: Cow<'a, str>,
+        }
+        let Plain { kind, text } = try_object(json)?;
+        let is_message = kind.is_none_or(|word| word == Self::KIND.word);
+        is_message.then(|| Self::new(text.into_owned()).ok())?
     }
 
     fn has_more(&self) -> bool {
