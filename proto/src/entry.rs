@@ -10,6 +10,9 @@ use crate::ids::UserId;
 use crate::kind::{Body, MESSAGE};
 use crate::room::RoomId;
 
+/// Most entries need no more in either form.
+const TYPICAL_BYTES: usize = 512;
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
     pub room: RoomId,
@@ -126,7 +129,8 @@ impl Entry {
     }
 
     fn frame(&self, now: Option<&MessageNow>) -> Vec<u8> {
-        serde_json::to_vec(&EntryFrame {
+        let mut bytes = Vec::with_capacity(TYPICAL_BYTES);
+        let frame = EntryFrame {
             r#type: "entry",
             room: self.room.as_str(),
             seq: self.seq,
@@ -137,8 +141,9 @@ impl Entry {
             kind: self.body.kind().word,
             body: &self.body,
             now,
-        })
-        .expect("plain fields serialise")
+        };
+        serde_json::to_writer(&mut bytes, &frame).expect("plain fields serialise");
+        bytes
     }
 
     /// Reads the frame: what [`to_frame`](Self::to_frame) has written, and nothing less strict. A
@@ -181,7 +186,8 @@ impl Entry {
             time_ms: self.time_ms,
             kind: self.body.kind().number,
         };
-        let mut bytes = stored.encode_to_vec();
+        let mut bytes = Vec::with_capacity(TYPICAL_BYTES);
+        stored.encode(&mut bytes).expect("a vector grows");
         self.body.store(&mut bytes);
         bytes
     }

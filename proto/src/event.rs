@@ -1,12 +1,13 @@
 //! What travels beside an entry's bytes: all that an edge needs, so that it never parses the frame,
 //! and hands on entries of kinds that it does not know.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use crate::entry::Entry;
 use crate::ids::UserId;
-use crate::kind::Membership;
+use crate::kind::{Kind, Membership};
 use crate::position::Position;
 use crate::room::RoomId;
 
@@ -19,7 +20,7 @@ pub struct EventHead {
     /// The entry's place in the room.
     pub seq: u64,
     /// The word for what it is. Not for decisions: this Weft need not know it.
-    pub kind: String,
+    pub kind: Cow<'static, str>,
     /// The entry's place in commit order.
     pub position: Position,
     /// The place of the room's entry before it. `None` for the room's first entry, and where the
@@ -40,7 +41,7 @@ impl EventHead {
         Self {
             room: entry.room.clone(),
             seq: entry.seq,
-            kind: kind.word.to_owned(),
+            kind: Cow::Borrowed(kind.word),
             position,
             position_before,
             user: entry.user().cloned(),
@@ -99,7 +100,7 @@ impl FromStr for EventHead {
         let mut next = || words.next().filter(|word| !word.is_empty()).ok_or(HeadError);
         let room = RoomId::new(next()?).map_err(|_| HeadError)?;
         let seq = next()?.parse().map_err(|_| HeadError)?;
-        let kind = next()?.to_owned();
+        let kind = Kind::word(next()?);
         let position = next()?.parse().map_err(|_| HeadError)?;
         let position_before = match next()? {
             "-" => None,

@@ -183,6 +183,14 @@ impl Kind {
     const fn with(self, membership: Membership) -> Self {
         Self { membership, ..self }
     }
+
+    /// The word of a kind, known to this Weft or not. Only of the others a copy is made.
+    pub(crate) fn word(text: &str) -> Cow<'static, str> {
+        match WORDS.iter().find(|word| **word == text) {
+            Some(word) => Cow::Borrowed(word),
+            None => Cow::Owned(text.to_owned()),
+        }
+    }
 }
 
 /// What an entry does to the memberships of those whom it concerns.

@@ -534,8 +534,8 @@ fn journal_entry(planned: &PlannedEntry) -> JournalEntry {
         RoomKind::Direct => Vec::new(),
         RoomKind::Group => concerned.iter().map(ToString::to_string).collect(),
     };
-    let (room, from) = (entry.room.to_string(), entry.from.to_string());
-    let kind = entry.body.kind().word.to_string();
+    let (room, from) = (entry.room.as_str().to_owned(), entry.from.as_str().to_owned());
+    let kind = entry.body.kind().word.to_owned();
     JournalEntry { room, seq: entry.seq, users, kind, from }
 }
 

@@ -11,8 +11,7 @@ pub(super) const VERSION: u8 = 1;
 pub(super) fn encode(record: &impl Message) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(1 + record.encoded_len());
     bytes.push(VERSION);
-    // Encoding into a vector can't run out of room.
-    bytes.extend_from_slice(&record.encode_to_vec());
+    record.encode(&mut bytes).expect("a vector grows");
     bytes
 }
 
