@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, HeaderMap};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, HeaderMap, HeaderName};
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -329,7 +329,8 @@ pub(crate) fn header_map(headers: &[(&'static str, &str)]) -> Result<Option<Head
     for (name, value) in headers {
         let value: async_nats::HeaderValue =
             value.parse().map_err(|_| Error::Malformed("header value"))?;
-        map.insert(*name, value);
+        // As text it would be checked and copied each time.
+        map.insert(HeaderName::from_static(name), value);
     }
     Ok(Some(map))
 }

@@ -101,10 +101,12 @@ impl Message {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let headers = self.0.headers.as_ref()?;
-        let is_it = |own: &str| own.eq_ignore_ascii_case(name);
-        let other = || headers.iter().find(|(own, _)| is_it(AsRef::<str>::as_ref(*own)));
-        let value = headers.get(name).or_else(|| other().and_then(|(_, values)| values.first()));
-        value.map(async_nats::HeaderValue::as_str)
+        // There are a few. The map would check and copy the name first.
+        let find = |is_it: fn(&str, &str) -> bool| {
+            headers.iter().find(|(own, _)| is_it(AsRef::<str>::as_ref(*own), name))
+        };
+        let (_, values) = find(|a, b| a == b).or_else(|| find(str::eq_ignore_ascii_case))?;
+        values.first().map(async_nats::HeaderValue::as_str)
     }
 
     /// The subject that its sender wants an answer on. Only for messages of the server itself:
