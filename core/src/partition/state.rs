@@ -60,9 +60,9 @@ pub struct State {
     pub messages: Overlay,
     recent: HashMap<ResendKey, Answered>,
     recent_order: VecDeque<(PlanNo, ResendKey)>,
-    /// By room and seq, as [`recent`](Self::recent): what a lookup may not have seen.
-    planned: HashMap<EntryKey, Planned>,
-    planned_order: VecDeque<(PlanNo, EntryKey)>,
+    /// With their seqs, in their order, as [`recent`](Self::recent): what a lookup may not have seen. Every
+    /// entry comes in here, few are looked for: so it is no map.
+    planned: VecDeque<(PlanNo, u64, Planned)>,
     positions: BTreeMap<PlanNo, Position>,
 }
 
@@ -78,8 +78,7 @@ impl State {
             messages: Overlay::default(),
             recent: HashMap::new(),
             recent_order: VecDeque::new(),
-            planned: HashMap::new(),
-            planned_order: VecDeque::new(),
+            planned: VecDeque::new(),
             positions: BTreeMap::new(),
         }
     }
@@ -105,15 +104,14 @@ impl State {
 
     /// An entry of a commit that lookups may not have seen.
     #[must_use]
-    pub fn planned(&self, at: &EntryKey) -> Option<&Planned> {
-        self.planned.get(at)
+    pub fn planned(&self, (room, seq): &EntryKey) -> Option<&Planned> {
+        let is_it = |(_, at, it): &&(PlanNo, u64, Planned)| at == seq && it.entry.room == *room;
+        self.planned.iter().rfind(is_it).map(|(_, _, planned)| planned)
     }
 
     /// Remembers an entry that this commit writes.
     pub fn remember_entry(&mut self, no: PlanNo, entry: Arc<Entry>, place: Place) {
-        let at = (entry.room.clone(), entry.seq);
-        self.planned_order.push_back((no, at.clone()));
-        self.planned.insert(at, Planned { entry, place });
+        self.planned.push_back((no, entry.seq, Planned { entry, place }));
     }
 
     /// Called as a lookup begins, when every earlier one was planned: what is committed by now is
@@ -125,10 +123,8 @@ impl State {
                 self.recent.remove(&key);
             }
         }
-        while self.planned_order.front().is_some_and(|(no, _)| *no <= settled) {
-            if let Some((_, at)) = self.planned_order.pop_front() {
-                self.planned.remove(&at);
-            }
+        while self.planned.front().is_some_and(|(no, ..)| *no <= settled) {
+            self.planned.pop_front();
         }
         self.messages.forget_settled(settled);
         self.settled = settled;
