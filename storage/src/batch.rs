@@ -1,5 +1,7 @@
 //! A conditional write as data: guards that must hold, operations that then happen, all or none.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::error::Error;
@@ -67,7 +69,8 @@ pub enum Op {
 pub struct Batch {
     id: BatchId,
     guards: Vec<Guard>,
-    ops: Vec<Op>,
+    /// Shared: who has it committed keeps it for another try.
+    ops: Arc<Vec<Op>>,
     size_bytes: usize,
     transaction_bytes: usize,
     is_replayable: bool,
@@ -79,7 +82,7 @@ impl Batch {
         Self {
             id,
             guards: Vec::new(),
-            ops: Vec::new(),
+            ops: Arc::default(),
             size_bytes: 0,
             transaction_bytes: 0,
             is_replayable: false,
@@ -164,7 +167,7 @@ impl Batch {
         let (key, value) = op.sizes();
         self.size_bytes += key + value;
         self.transaction_bytes += op.transaction_bytes();
-        self.ops.push(op);
+        Arc::make_mut(&mut self.ops).push(op);
     }
 
     /// Checks every limit.
@@ -179,7 +182,7 @@ impl Batch {
             check("key", guard.key.len(), KEY_BYTES_MAX)?;
             check("value", guard.expected.as_ref().map_or(0, Bytes::len), VALUE_BYTES_MAX)?;
         }
-        for op in &self.ops {
+        for op in self.ops.iter() {
             let (key, value) = op.sizes();
             if let Op::ClearRange { from, to } = op {
                 check("key", from.len().max(to.len()), KEY_BYTES_MAX)?;
