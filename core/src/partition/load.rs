@@ -48,7 +48,7 @@ pub async fn load(
     let groups = counts.of(snapshot, joining(&commands), now_ms);
     let members = load_members(snapshot, state, &commands);
     let ((), accounts, groups) = future::try_join3(members, accounts, groups).await?;
-    let messages = messages::load(snapshot, state, &commands).await?;
+    let messages = messages::load(snapshot, state, run).await?;
     Ok(Found { resends, accounts, groups, messages })
 }
 

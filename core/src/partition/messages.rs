@@ -4,21 +4,24 @@
 //! The message, or what was done to it last, may be planned and not yet committed: what the store
 //! says is overlaid with what this owner's memory has ([`Overlay`]).
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use weft_proto::kind::{Delete, Deleted, Edit, React, Unreact};
+use weft_proto::kind::{Delete, Deleted, Edit, React, Text, Unreact};
 use weft_proto::limits::{EDITS_PER_MESSAGE_MAX, EMOJIS_PER_MESSAGE_MAX};
-use weft_proto::{ApiError, Body, Entry, ErrorCode, Role, RoomId, UserId};
+use weft_proto::{ApiError, Body, Entry, ErrorCode, Role, RoomId, RoomKind, UserId};
 use weft_storage::tables::log::{self, At};
 use weft_storage::tables::message::{self, Message, ReactionCount};
 use weft_storage::tables::{member, reaction};
 use weft_storage::{Batch, Error, Snapshot};
 
-use super::command::Command;
+use super::command::{Command, Incoming};
+use super::plan::Times;
 use super::rights::{self, Action};
 use super::rooms::Room;
+use super::sabotage::{self, Rule};
 use super::state::{Place, PlanNo, Planned, State};
+use crate::absent;
 
 /// Entries that commands point at, read at once: with the largest ones 6 MB.
 const ENTRIES_AT_ONCE: usize = 16;
@@ -31,8 +34,10 @@ type ReactionKey = (EntryKey, (String, UserId));
 /// What the store says of the messages that a run of commands points at.
 #[derive(Default, Debug)]
 pub struct FoundMessages {
-    /// Those that there are, and the edits of those that are to be deleted: these without their text.
+    /// Those that there are, and the edits of those that are to be deleted: without their texts.
     entries: HashMap<EntryKey, Planned>,
+    /// Edits that ought to be in the store, which is damaged.
+    absent: HashSet<EntryKey>,
     rows: HashMap<EntryKey, Message>,
     reactions: HashSet<ReactionKey>,
 }
@@ -83,9 +88,10 @@ impl Overlay {
 pub async fn load(
     snapshot: &dyn Snapshot,
     state: &State,
-    commands: &[&Command],
+    run: &[Incoming],
 ) -> Result<FoundMessages, Error> {
     let mut found = FoundMessages::default();
+    let commands: Vec<&Command> = run.iter().filter_map(|it| it.command.as_ref().ok()).collect();
     let at = |command: &&Command| {
         let target = command.body.target().or_else(|| command.body.reply_to())?;
         Some((command.room.clone(), target))
@@ -95,39 +101,39 @@ pub async fn load(
         return Ok(found);
     }
     let targets: Vec<EntryKey> = targets.into_iter().collect();
-    read_entries(snapshot, &targets, &mut found.entries, false).await?;
+    read_entries(snapshot, &targets, &mut found.entries).await?;
     let keys = targets.iter().map(|(room, seq)| message::key(room, *seq)).collect();
     for (at, row) in targets.iter().zip(snapshot.get_many(keys).await?) {
         if let Some(row) = row {
             found.rows.insert(at.clone(), Message::decode(&row)?);
         }
     }
-    read_reactions(snapshot, commands, &mut found.reactions).await?;
-    let edits = commands.iter().flat_map(|command| {
-        let Body::Delete(Delete { target }) = command.body else { return Vec::new() };
-        let row = found.row(state, &(command.room.clone(), target));
-        row.edits.iter().map(|seq| (command.room.clone(), *seq)).collect()
-    });
-    let edits: Vec<EntryKey> = edits.collect();
-    read_entries(snapshot, &edits, &mut found.entries, true).await?;
+    read_reactions(snapshot, &commands, &mut found.reactions).await?;
+    let edits = found.edits_to_delete(state, run);
+    read_entries(snapshot, &edits, &mut found.entries).await?;
+    for (room, seq) in edits.into_iter().filter(|at| !found.entries.contains_key(at)) {
+        absent::note(snapshot, &room, seq..seq + 1).await?;
+        found.absent.insert((room, seq));
+    }
     Ok(found)
 }
 
-/// Entries may be large, so only some are read at once. `is_bare`: their content is not kept.
+/// Entries may be large, so only some are read at once, and what they say is not kept.
 async fn read_entries(
     snapshot: &dyn Snapshot,
     wanted: &[EntryKey],
     found: &mut HashMap<EntryKey, Planned>,
-    is_bare: bool,
 ) -> Result<(), Error> {
     for some in wanted.chunks(ENTRIES_AT_ONCE) {
         for (at, logged) in some.iter().zip(log::get_many(snapshot, some).await?) {
             let Some(log::Logged { position, mut entry }) = logged else { continue };
-            if is_bare {
-                entry.body = Body::Deleted(Deleted { by: 0 });
-            }
+            entry.body = match entry.body {
+                Body::Text(_) => Body::Text(Text::default()),
+                Body::Edit(_) => Body::Deleted(Deleted { by: 0 }),
+                other => other,
+            };
             let planned = Planned { entry: Arc::new(entry), place: Place::At(position) };
-            found.entry(at.clone()).or_insert(planned);
+            found.insert(at.clone(), planned);
         }
     }
     Ok(())
@@ -162,6 +168,32 @@ fn reaction_of(command: &Command) -> Option<ReactionKey> {
 impl FoundMessages {
     fn entry<'a>(&'a self, state: &'a State, at: &EntryKey) -> Option<&'a Planned> {
         state.planned(at).or_else(|| self.entries.get(at))
+    }
+
+    /// The edits, in the store, of those messages that commands may delete: each once, since they are many and
+    /// large, and not for whom will be refused.
+    fn edits_to_delete(&self, state: &State, run: &[Incoming]) -> Vec<EntryKey> {
+        let commands = || run.iter().filter_map(|it| Some((it, it.command.as_ref().ok()?)));
+        // A command of the same run may make its sender an admin.
+        let named: HashSet<(&RoomId, &UserId)> = commands()
+            .filter_map(|(_, command)| Some((&command.room, command.body.user(&command.sender)?)))
+            .collect();
+        let mut edits = BTreeSet::new();
+        for (Incoming { stored_at_ms, .. }, Command { room, sender, body, .. }) in commands() {
+            let Body::Delete(Delete { target }) = body else { continue };
+            let at = (room.clone(), *target);
+            let Some(message) = self.entry(state, &at) else { continue };
+            let role = state.rooms.get(room).and_then(|room| room.members.role(sender));
+            let is_there = room.kind() == RoomKind::Direct || role.is_some();
+            let is_late = is_late(state, &message.entry, *stored_at_ms);
+            let is_own = message.entry.from == *sender && is_there && !is_late;
+            let may_any = role.is_some_and(|role| rights::may(role, Action::DeleteAny));
+            if is_own || may_any || named.contains(&(room, sender)) {
+                let of_message = self.row(state, &at).edits.into_iter();
+                edits.extend(of_message.map(|seq| (room.clone(), seq)));
+            }
+        }
+        edits.into_iter().filter(|edit| self.entry(state, edit).is_none()).collect()
     }
 
     fn row(&self, state: &State, at: &EntryKey) -> Message {
@@ -199,7 +231,7 @@ pub fn decide(
     (id, room, seq): (&RoomId, &Room, u64),
     (sender, role): (&UserId, Option<Role>),
     body: &Body,
-    (found, state, now_ms): (&FoundMessages, &State, u64),
+    (found, state, times): (&FoundMessages, &State, Times),
 ) -> Result<Option<MessageChange>, ApiError> {
     let Some(target) = body.target().or_else(|| body.reply_to()) else { return Ok(None) };
     let at = (id.clone(), target);
@@ -221,8 +253,7 @@ pub fn decide(
         return Err(no(ErrorCode::Deleted, "the message was deleted"));
     }
     let is_own = message.entry.from == *sender;
-    let is_late = state.edit_window_ms != 0
-        && now_ms.saturating_sub(message.entry.time_ms) > state.edit_window_ms;
+    let is_late = is_late(state, &message.entry, times.stored_at_ms);
     let too_late = || no(ErrorCode::TooLate, "the message is too old to be changed");
     let (mut reaction, mut rewrites) = (None, Vec::new());
     match body {
@@ -235,7 +266,7 @@ pub fn decide(
                 return Err(no(ErrorCode::LimitReached, "the message has too many edits"));
             }
             row.edits.push(seq);
-            row.edited_at_ms = room.head.time_ms.max(now_ms);
+            row.edited_at_ms = room.head.time_ms.max(times.now_ms);
         }
         Body::Delete(Delete { .. }) => {
             let may_any = role.is_some_and(|role| rights::may(role, Action::DeleteAny));
@@ -247,10 +278,15 @@ pub fn decide(
                 return Err(too_late());
             }
             rewrites.push(deleted(message, seq));
-            for edit in &row.edits {
-                let edit = found.entry(state, &(id.clone(), *edit));
-                let lost = || no(ErrorCode::Internal, "an edit of the message can't be read");
-                rewrites.push(deleted(edit.ok_or_else(lost)?, seq));
+            for edit in row.edits.iter().filter(|_| !sabotage::is_out(Rule::EditsDeleted)) {
+                let at = (id.clone(), *edit);
+                let unread = || no(ErrorCode::Internal, "an edit of the message was not read");
+                match found.entry(state, &at) {
+                    Some(edit) => rewrites.push(deleted(edit, seq)),
+                    // Of what is lost, nothing is left.
+                    None if found.absent.contains(&at) => {}
+                    None => return Err(unread()),
+                }
             }
             row = Message { deleted_by: seq, ..Message::default() };
         }
@@ -266,6 +302,13 @@ pub fn decide(
         _ => return Err(no_message()),
     }
     Ok(Some(MessageChange { target, row, reaction, rewrites }))
+}
+
+/// True where only an admin may still change it, by a command that the log took then. The owner's own time does
+/// not count: a command may wait for hours, and one that was acknowledged may have to be applied again.
+fn is_late(state: &State, message: &Entry, stored_at_ms: u64) -> bool {
+    let window_ms = state.edit_window_ms;
+    window_ms != 0 && stored_at_ms.saturating_sub(message.time_ms) > window_ms
 }
 
 fn no(code: ErrorCode, message: &str) -> ApiError {
@@ -319,7 +362,9 @@ pub fn write(
         let all = reaction::range(&by.room, target);
         batch.clear_range(all.start, all.end);
     }
-    state.messages.remember(no, at.clone(), row);
+    if reaction.is_none() || !sabotage::is_out(Rule::CountsPlanned) {
+        state.messages.remember(no, at.clone(), row);
+    }
     if let Some((emoji, is_on)) = reaction {
         let key = reaction::key(&by.room, target, &emoji, &by.from);
         if is_on {
@@ -327,7 +372,9 @@ pub fn write(
         } else {
             batch.clear(key);
         }
-        state.messages.remember_reaction(no, (at, (emoji, by.from.clone())), is_on);
+        if !sabotage::is_out(Rule::ReactionsPlanned) {
+            state.messages.remember_reaction(no, (at, (emoji, by.from.clone())), is_on);
+        }
     }
     rewrites
 }
@@ -337,8 +384,12 @@ pub fn write_again(batch: &mut Batch, state: &State, no: PlanNo, rewrites: &[Rew
     for (entry, place) in rewrites {
         let at = match place {
             Place::In(commit, order) if *commit == no => At::Order(*order),
+            _ if sabotage::is_out(Rule::PlacesKept) => At::Order(0),
             place => At::Position(state.position(*place).expect("an earlier commit is done")),
         };
         log::put_again(batch, at, entry);
     }
 }
+
+#[cfg(test)]
+mod tests;

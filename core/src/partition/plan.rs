@@ -292,7 +292,7 @@ impl Plan {
         let change = rules::decide(&id, room, seq, &sender, &body, &found.accounts)?;
         rules::may_join(&change, room, &found.groups)?;
         let sent_by = (&sender, room.members.role(&sender));
-        let known = (&found.messages, &*state, times.now_ms);
+        let known = (&found.messages, &*state, times);
         let message = messages::decide((&id, room, seq), sent_by, &body, known)?;
         let fans_out = state.feature_level < WITHOUT_FAN_OUT;
         let written = state.rooms.change(&id, |room| {
@@ -515,11 +515,11 @@ impl Plan {
 
 /// A command's times, Unix milliseconds, of two clocks.
 #[derive(Clone, Copy, Debug)]
-struct Times {
+pub struct Times {
     /// The owner's, when it plans.
-    now_ms: u64,
+    pub now_ms: u64,
     /// The server's, when the log took it.
-    stored_at_ms: u64,
+    pub stored_at_ms: u64,
 }
 
 /// A defect of the caller: every room of a run is loaded before it is planned.

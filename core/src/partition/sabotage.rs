@@ -18,6 +18,14 @@ pub enum Rule {
     PlanningHolds,
     /// A head is that of its room's last entry: taken out, it is not after the text [`MISPLACED`].
     HeadsFollow,
+    /// Who has reacted is told by what is planned, too.
+    ReactionsPlanned,
+    /// A message's row is changed as it is planned, not as it is committed: of reactions.
+    CountsPlanned,
+    /// A deletion takes what the message's edits say.
+    EditsDeleted,
+    /// What is written anew keeps its position.
+    PlacesKept,
 }
 
 #[cfg(feature = "sabotage")]

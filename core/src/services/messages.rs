@@ -16,6 +16,7 @@ use weft_storage::{Error, Snapshot};
 use super::Context;
 use super::access::Access;
 use super::failure::Failure;
+use crate::absent;
 
 /// Edits read at once: with the largest ones 6 MB.
 const EDITS_AT_ONCE: usize = 16;
@@ -130,7 +131,9 @@ pub(super) async fn now(
     let (Some(first), Some(last)) = (seqs.clone().min(), seqs.max()) else {
         return Ok(Vec::new());
     };
-    let rows = message::scan(snapshot, room, first..last + 1, read.len()).await?;
+    // One that is missing may have a row.
+    let count = usize::try_from(last - first).unwrap_or(usize::MAX).saturating_add(1);
+    let rows = message::scan(snapshot, room, first..last + 1, count).await?;
     let rows: BTreeMap<u64, Message> = rows.into_iter().collect();
     let mut texts = newest_texts(snapshot, room, &rows).await?;
     let own = own_reactions(snapshot, room, reader, &rows).await?;
@@ -168,12 +171,21 @@ async fn newest_texts(
     let mut texts = HashMap::new();
     for (edited, wanted) in edited.chunks(EDITS_AT_ONCE).zip(wanted.chunks(EDITS_AT_ONCE)) {
         for (seq, logged) in edited.iter().zip(log::get_many(snapshot, wanted).await?) {
-            let body = logged.map(|Logged { entry: Entry { body, .. }, .. }| body);
-            let Some(Body::Edit(Edit { text, ranges, .. })) = body else {
-                let what = format!("room {room}: the edit of message {seq} is not there");
-                return Err(Error::Corrupt(what));
-            };
-            texts.insert(*seq, (text, ranges));
+            match logged.map(|Logged { entry: Entry { body, .. }, .. }| body) {
+                Some(Body::Edit(Edit { text, ranges, .. })) => {
+                    texts.insert(*seq, (text, ranges));
+                }
+                Some(_) => {
+                    let what = format!("room {room}: what edits message {seq} is no edit");
+                    return Err(Error::Corrupt(what));
+                }
+                // It is shown as it was taken.
+                None => {
+                    let edit = rows.get(seq).and_then(|row| row.edits.last()).copied();
+                    let edit = edit.unwrap_or_default();
+                    absent::note(snapshot, room, edit..edit + 1).await?;
+                }
+            }
         }
     }
     Ok(texts)

@@ -177,6 +177,30 @@ async fn a_message_can_be_changed_for_so_long_and_no_longer() {
     owner.leave().await.expect("leave");
 }
 
+/// The owner's time does not count: what was acknowledged and has to be applied again after a power cut would be
+/// refused then.
+#[tokio::test(start_paused = true)]
+async fn an_edit_that_waited_in_the_log_is_not_too_late() {
+    let mut world = World::new(&["ann", "bob"]).await;
+    world.edit_window = Duration::from_secs(60);
+    let owner = world.own("n1").await;
+    world.send("ann", "ann~bob", Some(id(1)), &text("one")).await;
+    owner.leave().await.expect("leave");
+    world.clock.advance_ms(50_000);
+    let in_time = [edit(1, "two"), delete(1)];
+    let tokens: Vec<String> = (2..)
+        .zip(&in_time)
+        .map(|(number, body)| world.publish("ann", "ann~bob", Some(id(number)), body))
+        .collect();
+    world.clock.advance_ms(50_000);
+    let owner = world.own("n2").await;
+    for token in tokens {
+        let answer = world.bus.answer_to(&token).await;
+        assert!(answer["error"].is_null(), "{answer}");
+    }
+    owner.leave().await.expect("leave");
+}
+
 #[tokio::test]
 async fn what_a_member_may_not_read_they_do_not_change() {
     let world = World::new(&["ann", "bob"]).await;

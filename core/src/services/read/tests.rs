@@ -361,3 +361,47 @@ async fn a_page_at_a_time_begins_with_what_was_taken_then() {
     assert_eq!(at("alice", began_ms + 20, 0).await.0, range(7, 9));
     assert_eq!(at("alice", began_ms + 30, 0).await.0, range(7, 9));
 }
+
+/// A page of messages as they are now: what is missing changes nothing of the others.
+#[tokio::test]
+async fn messages_are_shown_whatever_is_missing_beside_them() {
+    use weft_proto::kind::Edit;
+    use weft_storage::tables::message::{self, Message};
+
+    let mut world = World::new().await;
+    world.one("damaged", "alice", create(&["bob"], History::All)).await;
+    for _ in 2..=4 {
+        world.one("damaged", "alice", text("first")).await;
+    }
+    for target in [2, 4] {
+        let body = weft_proto::Body::Edit(Edit {
+            target,
+            text: format!("edit of {target}"),
+            ranges: vec![],
+        });
+        world.one("damaged", "alice", body).await;
+    }
+    let mut batch = weft_storage::Batch::new(rand::random());
+    for (seq, edits) in [(2, vec![5]), (3, vec![]), (4, vec![6])] {
+        let row = Message { edits, edited_at_ms: 1, ..Message::default() };
+        batch.set(message::key(&room("damaged"), seq), row.encode());
+    }
+    world.store.commit(batch).await.expect("commit");
+    // The message 3, and the edit of 2.
+    world.remove_entries("damaged", &[3, 5]).await;
+    let page = world.context.log_read(svc::ReadLog {
+        room: "damaged".into(),
+        after: Some(0),
+        merged: true,
+        ..request(&world, "bob")
+    });
+    let page = page.await.expect("a page");
+    let shown = |entry: &svc::LogEntry| {
+        let frame: serde_json::Value = serde_json::from_slice(&entry.frame).expect("json");
+        (frame["seq"].as_u64().expect("a seq"), frame["text"].as_str().unwrap_or("").to_owned())
+    };
+    let shown: Vec<_> = page.entries.iter().map(shown).collect();
+    let expected = [(1, ""), (2, "first"), (4, "edit of 4"), (6, "edit of 4")];
+    assert_eq!(shown, expected.map(|(seq, text)| (seq, text.to_owned())));
+    assert!(absent::is_said(&room("damaged")));
+}
