@@ -4,16 +4,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weft_nats::{EventMessage, MadeBy};
-use weft_proto::{Entry, EventHead, Position, RoomId, UserId};
+use weft_proto::{Body, Entry, EventHead, Position, RoomId, UserId};
+use weft_storage::memory::Memory;
 use weft_storage::tables::applied::{self, Applied};
 use weft_storage::tables::journal::{self, Journal};
 use weft_storage::tables::log;
-use weft_storage::{Batch, Op, Snapshot};
+use weft_storage::{Batch, Engine, Op, Snapshot};
 
 use super::answers::{Answers, Asked, Attempted};
 use super::client::Wish;
 use super::due::Due;
 use super::life::Life;
+use super::messages::Messages;
 use super::store::now;
 use super::ticks::Watched;
 
@@ -26,6 +28,7 @@ pub type Judged<T> = Result<T, String>;
 /// An entry that was committed.
 pub struct Kept {
     pub position: Position,
+    /// As it was taken: see [`Messages::now`].
     pub entry: Entry,
     /// The place in the log up to which its commit applied.
     pub stream_seq: u64,
@@ -65,6 +68,8 @@ pub struct Checker {
     /// The life that committed last; earlier ones that ever committed are replaced.
     committer: u32,
     replaced: BTreeSet<u32>,
+    /// What became of messages.
+    pub messages: Messages,
     /// What users have to get on their sockets.
     pub due: Due,
     pub watched: Watched,
@@ -151,7 +156,7 @@ impl Checker {
                     journal.stream_seq
                 ));
             }
-            self.kept(life, commit_no, &journal, position, snapshot)?;
+            self.kept(life, (batch, commit_no), &journal, position, snapshot)?;
         }
         match self.unstored.first() {
             Some((commit_no, (room, seq))) if *commit_no <= self.row.published_up_to => {
@@ -177,7 +182,7 @@ impl Checker {
     fn kept(
         &mut self,
         life: &Life,
-        commit_no: u64,
+        (batch, commit_no): (&Batch, u64),
         journal: &Journal,
         position: Position,
         snapshot: &dyn Snapshot,
@@ -188,10 +193,18 @@ impl Checker {
             .map(|entry| (RoomId::new(&entry.room).expect("room"), entry.seq))
             .collect();
         let found = now(log::get_many(snapshot, &places));
-        for ((place, found), order) in places.into_iter().zip(found).zip(0..) {
+        let is_taken_back = |logged: &log::Logged| matches!(logged.entry.body, Body::Deleted(_));
+        let originals = if found.iter().flatten().any(is_taken_back) {
+            originals(batch, &places)
+        } else {
+            vec![None; places.len()]
+        };
+        for (((place, found), original), order) in
+            places.into_iter().zip(found).zip(originals).zip(0..)
+        {
             let (room, seq) = &place;
             let logged = found.ok_or_else(|| format!("the journal names {room} {seq}, in vain"))?;
-            let entry = logged.entry;
+            let entry = original.map_or_else(|| logged.entry.clone(), |original| original.entry);
             life.world.say(format_args!("  {room} {seq} {} {:?}", entry.from, entry.body.kind()));
             if logged.position != position.with_order(order) {
                 return Err(format!("{room} {seq} is not at its position"));
@@ -212,6 +225,7 @@ impl Checker {
                     return Err(format!("{room} holds one client id twice: at {first} and {seq}"));
                 }
             }
+            self.messages.take(&entry)?;
             self.by_position.insert(logged.position, place.clone());
             self.unstored.insert((commit_no, place.clone()));
             let stream_seq = journal.stream_seq;
@@ -245,7 +259,10 @@ impl Checker {
         if head.position != kept.position || head.position_before != before {
             return Err(format!("the event of {room} {seq} has a wrong position"));
         }
-        if event.frame != kept.entry.to_frame() || head.kind != kept.entry.body.kind().word {
+        let is_it =
+            |entry: &Entry| event.frame == entry.to_frame() && head.kind == entry.body.kind().word;
+        // What is published again may be what a deletion left of it.
+        if !is_it(&kept.entry) && !is_it(&self.messages.now(&kept.entry)) {
             return Err(format!("the event of {room} {seq} has other bytes"));
         }
         if event.also != weft_core::partition::rules::concerned(&kept.entry) {
@@ -253,6 +270,14 @@ impl Checker {
         }
         self.in_order(life, head.position)?;
         Ok(place)
+    }
+
+    /// An entry goes out on a socket: as it was taken, or as its deletion left it.
+    pub fn shows(&self, name: &str, entry: &Entry) -> Judged<()> {
+        let kept = self.entries.get(&(entry.room.clone(), entry.seq)).map(|kept| &kept.entry);
+        let is_it = kept.is_some_and(|it| it == entry || self.messages.now(it) == *entry);
+        let Entry { room, seq, .. } = entry;
+        if is_it { Ok(()) } else { Err(format!("{name} is shown another {room} {seq}")) }
     }
 
     /// A life sends events in commit order and leaves none out, but for repetitions.
@@ -291,4 +316,19 @@ impl Checker {
             Some((_, (room, seq))) => Err(format!("the event of {room} {seq} was never stored")),
         }
     }
+}
+
+/// What a commit wrote first, where it wrote entries anew that are its own.
+fn originals(batch: &Batch, places: &[Place]) -> Vec<Option<log::Logged>> {
+    let (scratch, mut first) = (Memory::new(), Batch::new(batch.id()));
+    let mut seen = BTreeSet::new();
+    for op in batch.ops() {
+        if let Op::SetPositioned { key, order, value } = op
+            && seen.insert(key)
+        {
+            first.set_positioned(key.clone(), *order, value.clone());
+        }
+    }
+    now(scratch.commit(first));
+    now(log::get_many(&*now(scratch.snapshot()), places))
 }

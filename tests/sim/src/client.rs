@@ -12,6 +12,7 @@ use weft_proto::{Body, ClientId, History, Role, RoomId, UserId};
 
 use super::answers::Asked;
 use super::config::Fault;
+use super::messages::{aim, any_change};
 use super::world::{Heard, START_MS, Told, World};
 
 pub const USERS: [&str; 4] = ["ann", "ben", "cem", "dia"];
@@ -95,8 +96,10 @@ fn any_wish(world: &World, at_ms: u64) -> Wish {
     let sender = USERS[world.below(known) as usize];
     let text = format!("{}", world.below(1_000));
     let mut body = Body::Text(Text { text, ..Text::default() });
-    if room == "team" && world.below(4) == 0 {
-        body = membership(world);
+    match world.below(12) {
+        0..3 if room == "team" => body = membership(world),
+        3..7 => body = any_change(world),
+        _ => {}
     }
     let mut wish = wish(world, at_ms, room, sender, body);
     match world.below(24) {
@@ -131,8 +134,9 @@ fn membership(world: &World) -> Body {
 }
 
 /// Sends until there is an answer that will not change.
-pub async fn client(world: Arc<World>, number: usize, wish: Wish, mut ear: Ear) {
+pub async fn client(world: Arc<World>, number: usize, mut wish: Wish, mut ear: Ear) {
     sleep(Duration::from_millis(wish.at_ms)).await;
+    aim(&world, &mut wish);
     let mut attempt = 0;
     // Some ask again although they know: a phone that was away.
     let mut again = if world.has(Fault::Resend) { world.below(3) } else { 0 };

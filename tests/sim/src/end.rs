@@ -34,16 +34,22 @@ fn judge_all(world: &World, check: &Checker) -> Judged<()> {
     for room in rooms {
         let range = (room.clone(), 0)..=(room.clone(), u64::MAX);
         let kept: Vec<&Kept> = check.entries.range(range).map(|(_, kept)| kept).collect();
-        judge_log(&*snapshot, room, &kept)?;
+        judge_log(&*snapshot, check, room, &kept)?;
         judge_head(&*snapshot, room, &kept)?;
         judge_resends(&*snapshot, check, &kept)?;
         point(&mut pointers, room, &kept);
     }
+    check.messages.judge(&*snapshot)?;
     judge_inboxes(&*snapshot, &pointers)
 }
 
-/// The log holds what was committed, without a hole.
-fn judge_log(snapshot: &dyn Snapshot, room: &RoomId, kept: &[&Kept]) -> Judged<()> {
+/// The log holds what was committed, without a hole, and in its places; of what was deleted, what is left.
+fn judge_log(
+    snapshot: &dyn Snapshot,
+    check: &Checker,
+    room: &RoomId,
+    kept: &[&Kept],
+) -> Judged<()> {
     let limit = Limit { entries_max: usize::MAX, bytes_max: usize::MAX };
     let logged = now(log::read(snapshot, room, 0..u64::MAX, limit));
     if logged.len() != kept.len() {
@@ -52,12 +58,15 @@ fn judge_log(snapshot: &dyn Snapshot, room: &RoomId, kept: &[&Kept]) -> Judged<(
     let mut messages = 0;
     for ((logged, kept), seq) in logged.iter().zip(kept).zip(1..) {
         let entry = &logged.entry;
-        messages += u64::from(matches!(entry.body, Body::Text(_)));
+        messages += u64::from(matches!(kept.entry.body, Body::Text(_)));
         if entry.seq != seq || entry.ordinal != messages {
             return Err(format!("{room} has {} where {seq} is due", entry.seq));
         }
-        if *entry != kept.entry || logged.position != kept.position {
+        if *entry != check.messages.now(&kept.entry) {
             return Err(format!("{room} {seq} is not what it was"));
+        }
+        if logged.position != kept.position {
+            return Err(format!("{room} {seq} is not where it was"));
         }
     }
     let times = logged.windows(2).all(|pair| {

@@ -18,6 +18,7 @@ use super::answers::Asked;
 use super::client::{USERS, Wish, wish};
 use super::config::Fault;
 use super::edge::{Edge, EdgeWire};
+use super::messages::{aim, any_change};
 use super::world::World;
 
 /// The log as an edge sees it.
@@ -93,7 +94,10 @@ pub fn wishes(world: &World) -> VecDeque<Wish> {
         .map(|number| {
             at_ms += if world.below(4) == 0 { world.below(2_000) } else { world.below(4) };
             let room = rooms[world.below(rooms.len() as u64) as usize];
-            let body = Body::Text(Text { text: format!("{number}"), ..Text::default() });
+            let body = match world.below(4) {
+                0 => any_change(world),
+                _ => Body::Text(Text { text: format!("{number}"), ..Text::default() }),
+            };
             wish(world, at_ms, room, sender, body)
         })
         .collect()
@@ -167,7 +171,8 @@ impl Session {
         self.wishes = unanswered.chain(std::mem::take(&mut self.wishes)).collect();
     }
 
-    async fn add(&mut self, sends: &mut Sends<EdgeIngest>, wish: Wish) {
+    async fn add(&mut self, sends: &mut Sends<EdgeIngest>, mut wish: Wish) {
+        aim(&self.world, &mut wish);
         let command = Command {
             room: wish.room.clone(),
             client_id: wish.client_id.expect("an id"),

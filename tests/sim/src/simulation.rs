@@ -31,6 +31,7 @@ mod end;
 mod in_order;
 mod life;
 mod log;
+mod messages;
 mod node;
 mod rng;
 mod schedule;
@@ -210,6 +211,26 @@ fn the_session_order_is_missed() {
 #[test]
 fn commits_while_clocks_differ_are_noticed() {
     notices(Removed::Core(CoreRule::ClocksAgree), "is of the future");
+}
+
+#[test]
+fn a_planned_reaction_that_is_forgotten_is_noticed() {
+    notices(Removed::Core(CoreRule::ReactionsPlanned), "which has the reaction already");
+}
+
+#[test]
+fn a_count_that_forgets_what_is_planned_is_noticed() {
+    notices(Removed::Core(CoreRule::CountsPlanned), "the row of message");
+}
+
+#[test]
+fn a_deletion_that_leaves_an_edit_is_noticed() {
+    notices(Removed::Core(CoreRule::EditsDeleted), "is not what it was");
+}
+
+#[test]
+fn an_entry_that_moves_when_it_is_written_anew_is_noticed() {
+    notices(Removed::Core(CoreRule::PlacesKept), "is not where it was");
 }
 
 #[test]

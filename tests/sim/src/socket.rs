@@ -6,7 +6,7 @@ use serde::Deserialize;
 use weft_edge::delivery::mailbox::{End, Mailbox};
 use weft_edge::delivery::{Delivery, OnEntry, TokenCell};
 use weft_proto::frame::CloseCode;
-use weft_proto::{Cursor, DeviceId, EventHead, Position, RoomId, UserId};
+use weft_proto::{Cursor, DeviceId, Entry, EventHead, Position, RoomId, UserId};
 
 use super::edge::{Edge, EdgeWire};
 use super::services;
@@ -95,13 +95,18 @@ impl Socket {
     }
 
     fn put_out(&mut self, frame: &str) -> Result<(), String> {
+        let bytes = frame;
         let frame = serde_json::from_str(frame).map_err(|error| format!("{error}: {frame}"))?;
         let (name, world, number) = (&self.name, &self.world, self.number);
         match frame {
             Frame::Entry { room, seq } => {
                 self.out.push(Out::Entry);
                 world.say(format_args!("{name} puts out {room} {seq}"));
-                world.check.lock().expect("check").due.puts(number, &room, seq)
+                let shown =
+                    Entry::from_frame(bytes).map_err(|error| format!("{error}: {bytes}"))?;
+                let mut check = world.check.lock().expect("check");
+                check.shows(name, &shown)?;
+                check.due.puts(number, &room, seq)
             }
             Frame::Synced { recovered: false, cursor } if self.is_new => {
                 let position = position(&cursor);
