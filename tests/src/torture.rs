@@ -34,7 +34,7 @@ use self::report::{LogReader, Totals, explain_some, fault_line};
 use self::round::Judged;
 use self::schedule::Schedule;
 use self::world::World;
-use weft_harness::history::{Event, Recorder};
+use weft_harness::history::{Entry, Event, Recorder};
 use weft_harness::system::Engine;
 
 /// The longest time before everything is compared, and forgotten.
@@ -127,6 +127,12 @@ impl Totals {
     fn take(&mut self, world: &World, judged: &Judged) {
         self.violations += judged.violations.len();
         let history = &judged.history;
+        let logs = history.events.iter().filter_map(|event| match event {
+            Event::Final { entries, .. } => Some(entries),
+            _ => None,
+        });
+        let is_change = |entry: &&Entry| entry.act.is_some() && entry.is_as_taken();
+        self.changes += logs.flatten().filter(is_change).count();
         let times = history.events.iter().zip(&history.times);
         let acks: Vec<Duration> = times
             .filter_map(|(event, at)| matches!(event, Event::Acked { .. }).then_some(*at))

@@ -8,9 +8,11 @@
 //! | --- | --- |
 //! | `room` | a room's log: kept, once, dense, the same for all |
 //! | `order` | what one session sends keeps its order, and nothing comes before what was acked earlier |
+//! | `messages` | what became of a message is the same by the log, in each member's history, and on each device |
 //! | `socket` | a socket and a device: no hole, no cursor ahead of an entry, everything in the end |
 
 mod facts;
+mod messages;
 mod order;
 mod room;
 mod seqs;
@@ -32,6 +34,7 @@ pub fn check(history: &History) -> Vec<Violation> {
     room::check(&facts, &mut found);
     order::check(&facts, &mut found);
     socket::check(history, &facts, &mut found);
+    messages::check(history, &facts, &mut found);
     found.into_iter().collect()
 }
 

@@ -37,12 +37,38 @@ pub struct Entry {
     pub from: Arc<str>,
     /// The sender's id for it.
     pub client_id: Option<ClientId>,
-    /// A hash of the whole entry: two readers of one (room, seq) must see the same.
+    /// A hash of all that never changes: two readers of one (room, seq) must see the same.
     pub digest: u64,
     /// A hash of the text alone: to compare with what was sent. 0 where there is no text.
     pub text: u64,
     /// What it does to the room's members.
     pub change: Option<Box<Change>>,
+    /// What it does to a message.
+    pub act: Option<Box<Act>>,
+    /// Of a message in an answer to `history`: what had become of it.
+    pub now: Option<Box<Now>>,
+}
+
+/// What an entry does to a message, by seq.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Act {
+    Edits(u64),
+    Deletes(u64),
+    /// The emoji, and whether it is put on or taken off.
+    Reacts(u64, String, bool),
+    /// It was a message, or an edit, until this entry deleted it.
+    DeletedBy(u64),
+}
+
+/// What became of a message, as `history` tells it.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Now {
+    /// The room's newest entry then: what comes after it is news.
+    pub as_of: u64,
+    /// The seqs of its edits.
+    pub edits: Vec<u64>,
+    /// Emoji, count, and whether the reader's is among them.
+    pub reactions: Vec<(String, u64, bool)>,
 }
 
 /// Who is a member from an entry on, or no longer after it.
@@ -55,20 +81,64 @@ pub enum Change {
 }
 
 impl Entry {
-    /// Reads an `entry` frame (or an element of `history`); `None` where a field is missing.
+    /// Reads an `entry` frame; `None` where a field is missing.
     pub fn read(frame: &Value) -> Option<Self> {
         Some(Self {
             room: frame["room"].as_str()?.into(),
             seq: frame["seq"].as_u64()?,
             from: frame["from"].as_str()?.into(),
             client_id: frame["client_id"].as_str().map(Into::into),
-            digest: hash(&match frame.get("id") {
-                Some(_) => without_request_id(frame).to_string(),
-                None => frame.to_string(),
-            }),
+            digest: hash(&lasting(frame).to_string()),
             text: frame["text"].as_str().map_or(0, hash),
             change: Change::read(frame).map(Box::new),
+            act: Act::read(frame).map(Box::new),
+            now: None,
         })
+    }
+
+    /// Reads an element of an answer to `history`. `newest`: of that answer.
+    pub fn read_shown(frame: &Value, newest: u64) -> Option<Self> {
+        let mut entry = Self::read(frame)?;
+        if entry.is_message() {
+            let edits = frame["edits"].as_array().into_iter().flatten();
+            let reactions = frame["reactions"].as_array().into_iter().flatten();
+            let reaction = |it: &Value| {
+                Some((it["emoji"].as_str()?.to_owned(), it["count"].as_u64()?, it["own"] == true))
+            };
+            entry.now = Some(Box::new(Now {
+                as_of: newest,
+                edits: edits.map(Value::as_u64).collect::<Option<_>>()?,
+                reactions: reactions.map(reaction).collect::<Option<_>>()?,
+            }));
+        }
+        Some(entry)
+    }
+
+    /// True of a text that is there.
+    pub fn is_message(&self) -> bool {
+        self.text != 0 && self.act.is_none()
+    }
+
+    /// True where it says what its sender said.
+    pub fn is_as_taken(&self) -> bool {
+        let is_deleted = matches!(self.act.as_deref(), Some(Act::DeletedBy(_)));
+        !is_deleted && self.now.as_ref().is_none_or(|now| now.edits.is_empty())
+    }
+}
+
+impl Act {
+    fn read(frame: &Value) -> Option<Self> {
+        let target = || frame["target"].as_u64();
+        let reacts =
+            |is_on| Some(Self::Reacts(target()?, frame["emoji"].as_str()?.to_owned(), is_on));
+        match frame["kind"].as_str()? {
+            "edit" => target().map(Self::Edits),
+            "delete" => target().map(Self::Deletes),
+            "deleted" => frame["by"].as_u64().map(Self::DeletedBy),
+            "react" => reacts(true),
+            "unreact" => reacts(false),
+            _ => None,
+        }
     }
 }
 
@@ -90,10 +160,18 @@ impl Change {
     }
 }
 
-fn without_request_id(frame: &Value) -> Value {
+/// Without what may become of a message, and without a request's id.
+fn lasting(frame: &Value) -> Value {
     let mut frame = frame.clone();
-    if let Some(fields) = frame.as_object_mut() {
-        fields.remove("id");
+    let Some(fields) = frame.as_object_mut() else { return frame };
+    let may_be_deleted =
+        matches!(fields.get("kind").and_then(Value::as_str), Some("message" | "edit" | "deleted"));
+    let of_content =
+        ["kind", "target", "by", "reply_to", "meta"].into_iter().filter(|_| may_be_deleted);
+    for name in
+        ["id", "text", "ranges", "edited_at", "edits", "reactions"].into_iter().chain(of_content)
+    {
+        fields.remove(name);
     }
     frame
 }
@@ -177,6 +255,12 @@ pub enum Event {
         /// Its entries, as they were answered.
         entries: Vec<Entry>,
     },
+    /// At the end, in silence: the same, as a member sees it.
+    Shown {
+        user: Arc<str>,
+        room: Room,
+        entries: Vec<Entry>,
+    },
     /// At the end: this device had its time to get everything that its user may see.
     Settled {
         device: Device,
@@ -189,7 +273,9 @@ impl fmt::Display for Entry {
         let Self { room, seq, from, digest, .. } = self;
         let id = self.client_id.as_deref().unwrap_or("-");
         write!(f, "{room} {seq}: {id} of {from}, {digest:x}")?;
-        self.change.as_ref().map_or(Ok(()), |change| write!(f, ", {change:?}"))
+        self.change.as_ref().map_or(Ok(()), |change| write!(f, ", {change:?}"))?;
+        self.act.as_ref().map_or(Ok(()), |act| write!(f, ", {act:?}"))?;
+        self.now.as_ref().map_or(Ok(()), |now| write!(f, ", {now:?}"))
     }
 }
 
@@ -232,6 +318,9 @@ impl fmt::Display for Event {
             }
             Self::Final { room, entries } => {
                 write!(f, "in the end {room} has {} entries", entries.len())
+            }
+            Self::Shown { user, room, entries } => {
+                write!(f, "in the end {user} sees {} entries of {room}", entries.len())
             }
             Self::Settled { device, room } => write!(f, "{device} has had its time for {room}"),
         }

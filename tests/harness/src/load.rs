@@ -264,8 +264,10 @@ pub async fn read_room(edge: SocketAddr, login: &Login, room: &str) -> Result<Ve
         let answer = login.call(edge, "GET", &path, &serde_json::Value::Null).await?;
         let page = &answer.body;
         ensure!(answer.status == 200 && page["room"] == room, "history of {room}: {answer:?}");
+        let newest = page["newest"].as_u64().context("a page without newest")?;
         for frame in page["entries"].as_array().context("a page without entries")? {
-            log.push(Entry::read(frame).with_context(|| format!("not an entry: {frame}"))?);
+            let entry = Entry::read_shown(frame, newest);
+            log.push(entry.with_context(|| format!("not an entry: {frame}"))?);
         }
         if page["more"] != true {
             return Ok(log);

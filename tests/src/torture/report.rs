@@ -115,6 +115,8 @@ pub(super) struct Totals {
     pub(super) violations: usize,
     pub(super) findings: usize,
     pub(super) error_lines: u64,
+    /// Edits, deletions and reactions in the rooms' logs.
+    pub(super) changes: usize,
     /// The longest time without an ack.
     pub(super) raw: Duration,
     /// The same, where no fault explains it.
@@ -144,6 +146,7 @@ impl Totals {
             "acks": counts.acks,
             "deliveries": counts.deliveries,
             "cursors": counts.cursors,
+            "changes_of_messages": self.changes,
             "longest_without_ack_ms": u64::try_from(self.raw.as_millis()).unwrap_or(u64::MAX),
             "longest_without_ack_outside_of_faults_ms":
                 u64::try_from(self.unexplained.as_millis()).unwrap_or(u64::MAX),

@@ -13,6 +13,7 @@ use super::people::{People, Person, Place, PlaceKind};
 use super::schedule::Schedule;
 use super::world::World;
 use super::{faults, hostile, talk};
+use weft_harness::account::Login;
 use weft_harness::check::{Violation, check, visible};
 use weft_harness::history::{Change, ClientId, Entry, Event, History, Room};
 use weft_harness::http;
@@ -71,6 +72,7 @@ pub(super) async fn run(
     settle(world, talkers).await;
     tokio::time::sleep_until(quiet).await;
     let logs = read_all(world, &people).await;
+    show_all(world, &people, &logs).await;
     arrive_fresh(world, &mut people).await?;
     complete(world, &people, &logs).await;
     see_each_other(world, &people).await;
@@ -143,25 +145,43 @@ async fn read_all(world: &World, people: &People) -> Vec<(Room, Vec<Entry>)> {
     let mut logs = Vec::new();
     for place in &people.places {
         let reader = &people.users[place.users[0]];
-        let log = async {
-            loop {
-                match read_room(world.system.edge(), reader, &place.room).await {
-                    Ok(log) => break log,
-                    Err(_) => sleep(LOOK_EVERY).await,
-                }
-            }
-        };
-        match timeout(READY_LIMIT, log).await {
-            Ok(log) => {
+        match read(world, reader, place).await {
+            Some(log) => {
                 let room = Room::from(place.room.as_str());
                 let (final_room, entries) = (room.clone(), log.clone());
                 world.recorder.record(Event::Final { room: final_room, entries });
                 logs.push((room, log));
             }
-            Err(_) => world.found(format!("{} can't be read", place.room)),
+            None => world.found(format!("{} can't be read", place.room)),
         }
     }
     logs
+}
+
+async fn read(world: &World, reader: &Login, place: &Place) -> Option<Vec<Entry>> {
+    let log = async {
+        loop {
+            match read_room(world.system.edge(), reader, &place.room).await {
+                Ok(log) => break log,
+                Err(_) => sleep(LOOK_EVERY).await,
+            }
+        }
+    };
+    timeout(READY_LIMIT, log).await.ok()
+}
+
+/// Each room's whole log, as each of its members sees it.
+async fn show_all(world: &World, people: &People, logs: &[(Room, Vec<Entry>)]) {
+    for (place, (room, log)) in people.places.iter().zip(logs) {
+        let readers = place.users.iter().map(|user| &people.users[*user]);
+        for reader in readers.filter(|reader| is_member(log, &reader.user)) {
+            let (user, room) = (reader.user.as_str().into(), room.clone());
+            match read(world, reader, place).await {
+                Some(entries) => world.recorder.record(Event::Shown { user, room, entries }),
+                None => world.found(format!("{user} can't read {room}")),
+            }
+        }
+    }
 }
 
 /// A new device of each user, without a cursor.

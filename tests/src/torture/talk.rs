@@ -1,5 +1,6 @@
 //! Senders of all kinds, until they are told to stop.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,6 +21,8 @@ use weft_harness::ulid;
 
 /// Texts of one device to one room without an answer.
 const IN_FLIGHT: usize = 3;
+/// So many of their own newest messages people come back to.
+const OWN_MAX: usize = 5;
 /// After this long without an answer the bot sends again.
 const BOT_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -69,18 +72,47 @@ async fn pause(ms: std::ops::Range<u64>) {
 async fn talk(client: Arc<Client>, room: Room, pace: std::ops::Range<u64>, stop: Stop) {
     let mut underway = JoinSet::new();
     let mut number = 0;
+    // The seqs of its own newest messages.
+    let mut own = VecDeque::new();
     while !stop.load(Ordering::Relaxed) {
-        if underway.len() >= IN_FLIGHT {
-            underway.join_next().await;
+        if underway.len() >= IN_FLIGHT
+            && let Some(Ok(Some(seq))) = underway.join_next().await
+        {
+            own.push_back(seq);
+            own.drain(..own.len().saturating_sub(OWN_MAX));
         }
         number += 1;
         let text = format!("{} says {number} in {room}", client.name());
+        let change = any_change(&text, &own, client.has(&room));
         let (client, room) = (Arc::clone(&client), room.clone());
-        // A refusal is in the history: who was removed is not let in.
-        underway.spawn(async move { client.send(&room, &text).await.ok() });
+        // A refusal is in the history: who was removed is not let in, and what is deleted stays so.
+        underway.spawn(async move {
+            match change {
+                Some(change) => client.entry(&room, change).await.ok().and(None),
+                None => client.send(&room, &text).await.ok(),
+            }
+        });
         pause(pace.clone()).await;
     }
     while underway.join_next().await.is_some() {}
+}
+
+/// Now and then a message is changed: an own one, or one of the room's newest, `head` of which are known.
+fn any_change(text: &str, own: &VecDeque<u64>, head: u64) -> Option<Value> {
+    let mut rng = rand::rng();
+    let chance = rng.random_range(0..20);
+    let emoji = ["👍", "❤", "+1"][rng.random_range(0..3)];
+    let own = (!own.is_empty()).then(|| own[rng.random_range(0..own.len())]);
+    let any = head.saturating_sub(rng.random_range(0..8)).max(1);
+    match (chance, own) {
+        (0..3, Some(target)) => {
+            Some(json!({ "kind": "edit", "target": target, "text": format!("{text}, edited") }))
+        }
+        (3, Some(target)) => Some(json!({ "kind": "delete", "target": target })),
+        (4..8, _) => Some(json!({ "kind": "react", "target": any, "emoji": emoji })),
+        (8..10, _) => Some(json!({ "kind": "unreact", "target": any, "emoji": emoji })),
+        _ => None,
+    }
 }
 
 async fn come_and_go(client: Arc<Client>, stop: Stop) {

@@ -18,7 +18,10 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
 
 fn same_for_all(room: &Room, facts: &RoomFacts<'_>, found: &mut BTreeSet<Violation>) {
     for (seq, entries) in &facts.seen {
-        if entries.len() > 1 {
+        let taken = || entries.iter().filter(|entry| entry.is_as_taken());
+        let are_two = entries.iter().any(|entry| entry.digest != entries[0].digest)
+            || taken().any(|entry| Some(entry.text) != taken().next().map(|first| first.text));
+        if are_two {
             found.insert(Violation::TwoOrders { room: room.clone(), seq: *seq });
         }
     }
@@ -63,7 +66,7 @@ fn as_sent(
     for entry in room_facts.standing.values() {
         let Some(client_id) = &entry.client_id else { continue };
         let Some(send) = facts.sends.get(client_id) else { continue };
-        if send.text != entry.text {
+        if room_facts.taken(entry.seq).is_some_and(|taken| send.text != taken.text) {
             found.insert(Violation::Forged { room: room.clone(), seq: entry.seq });
         }
         // After several attempts an error speaks of its own attempt alone.

@@ -14,6 +14,8 @@ fn entry(seq: u64, client_id: &str) -> Entry {
         digest: crate::history::hash(&format!("{seq} {client_id}")),
         text: crate::history::hash(client_id),
         change: None,
+        act: None,
+        now: None,
     }
 }
 

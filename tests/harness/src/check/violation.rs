@@ -67,6 +67,9 @@ pub enum Violation {
     CursorAhead { device: Device, session: SessionId, room: Room, missing: u64 },
     /// A device that had its time does not have an entry of its room.
     NotDelivered { device: Device, room: Room, seq: u64 },
+    /// A member's history, or what a device has made of its entries, shows another message than the
+    /// room's log makes.
+    WrongMessage { reader: Device, room: Room, seq: u64, what: String },
 }
 
 impl fmt::Display for Violation {
@@ -121,6 +124,9 @@ impl fmt::Display for Violation {
             ),
             Self::NotDelivered { device, room, seq } => {
                 write!(f, "not delivered: {device} never got {room} {seq}")
+            }
+            Self::WrongMessage { reader, room, seq, what } => {
+                write!(f, "wrong message: {reader} has {room} {seq} {what}")
             }
         }
     }
@@ -196,6 +202,7 @@ impl Violation {
             }
             Self::TwoOrders { room, seq }
             | Self::Vanished { room, seq }
+            | Self::WrongMessage { room, seq, .. }
             | Self::Forged { room, seq } => {
                 Subject { room: Some(room), seqs: [Some(*seq), None], ..none }
             }
@@ -234,7 +241,7 @@ impl Subject<'_> {
             | Event::Synced { device, .. }
             | Event::Cursor { device, .. } => of_device(device),
             Event::Settled { device, room } => Some(room) == self.room && of_device(device),
-            Event::Final { room, .. } => Some(room) == self.room,
+            Event::Final { room, .. } | Event::Shown { room, .. } => Some(room) == self.room,
         }
     }
 }

@@ -259,8 +259,10 @@ impl Task {
                 Ok(())
             }
             Asked::History(room) => {
+                let newest = frame["newest"].as_u64().unwrap_or_default();
                 for frame in frame["entries"].as_array().unwrap_or(&Vec::new()) {
-                    let entry = read_entry(frame)?;
+                    let entry = Entry::read_shown(frame, newest);
+                    let entry = entry.with_context(|| format!("not an entry: {frame}"))?;
                     let device = self.name.clone();
                     self.shared().shelf.keep(&entry.room, entry.seq);
                     self.recorder.record(Event::Loaded { device, entry });
