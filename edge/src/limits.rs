@@ -182,7 +182,10 @@ mod tests {
                 sizes::PAGE_ENTRIES_MAX,
                 number(sizes::PAGE_BYTES_MAX)
             ),
-            format!("| a page of `rooms`, of `members` | {} |", sizes::PAGE_ROWS_MAX),
+            format!(
+                "| a page of `rooms`, of `members`, of `reactions` | {} |",
+                sizes::PAGE_ROWS_MAX
+            ),
             format!("| sends of a session; of a user by HTTP \\* | {} |", rate(limits.sends)),
             format!("of a user by HTTP \\* | {} |", rate(limits.requests)),
             format!("from one address \\* | {} |", rate(limits.accounts)),

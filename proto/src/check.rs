@@ -14,6 +14,15 @@ pub fn empty(field: &str) -> ApiError {
     ApiError::new(ErrorCode::BadRequest, format!("the field {field} is empty"))
 }
 
+/// The error for a number that is 0.
+#[must_use]
+pub fn not_zero(field: &str) -> ApiError {
+    ApiError::new(
+        ErrorCode::BadRequest,
+        format!("the field {field} has to be a whole number from 1"),
+    )
+}
+
 /// The error for a text field of more than `chars_max` Unicode scalar values.
 ///
 /// # Errors

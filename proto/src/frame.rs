@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::check::missing;
+use crate::check::{missing, not_zero};
 use crate::client_id::ClientId;
 use crate::error::{ApiError, ErrorCode};
 use crate::hidden::Hidden;
@@ -218,13 +218,6 @@ pub fn page_limit(asked: Option<u32>) -> Result<u32, ApiError> {
         Some(0) => Err(not_zero("limit")),
         asked => Ok(asked.unwrap_or(0)),
     }
-}
-
-fn not_zero(field: &str) -> ApiError {
-    ApiError::new(
-        ErrorCode::BadRequest,
-        format!("the field {field} has to be a whole number from 1"),
-    )
 }
 
 /// A field that holds for nothing where it is null.

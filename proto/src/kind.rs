@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::check::missing;
+use crate::check::{missing, not_zero};
 use crate::error::{ApiError, ErrorCode};
 use crate::ids::UserId;
 use crate::json::{read_object, text_of};
@@ -308,7 +308,10 @@ impl Body {
 
 /// The seq of a message that an entry changes.
 pub(crate) fn target_of(target: Option<u64>) -> Result<u64, ApiError> {
-    target.filter(|seq| *seq > 0).ok_or_else(|| missing("target"))
+    match target {
+        Some(0) => Err(not_zero("target")),
+        target => target.ok_or_else(|| missing("target")),
+    }
 }
 
 /// A field of a fixed set of words, of which the store keeps the number.

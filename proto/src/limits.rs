@@ -9,6 +9,10 @@ pub const TEXT_CHARS_MAX: usize = 100_000;
 pub const RANGES_MAX: usize = 200;
 /// Longest address of a link, in Unicode scalar values.
 pub const LINK_CHARS_MAX: usize = 2_000;
+/// All links of a text together, in bytes: they must not outweigh it.
+pub const LINK_BYTES_MAX: usize = 20_000;
+/// How deep the `meta` of a message may be nested, itself included.
+pub const META_DEPTH_MAX: usize = 16;
 /// Largest `meta` of a message, in bytes of JSON.
 pub const META_BYTES_MAX: usize = 4_096;
 /// Longest emoji of a reaction, in Unicode scalar values: a family of four has eleven.

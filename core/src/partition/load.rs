@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, future, stream};
+use tracing::error;
 use weft_proto::{Entry, Membership, Partition, RoomId, RoomKind, UserId};
 use weft_storage::tables::account::Account;
 use weft_storage::tables::head::Head;
+use weft_storage::tables::log::Logged;
 use weft_storage::tables::member::Member;
 use weft_storage::tables::resend::Resend;
 use weft_storage::tables::{account, head, log, member, resend};
@@ -127,7 +129,7 @@ async fn load_answered(
     let again: Vec<_> = again.iter().filter_map(|key| resends.get_key_value(key)).collect();
     for some in again.chunks(ENTRIES_AT_ONCE) {
         let wanted: Vec<_> = some.iter().map(|(key, row)| (key.0.clone(), row.seq)).collect();
-        for ((key, row), logged) in some.iter().zip(log::get_many(snapshot, &wanted).await?) {
+        for ((key, row), logged) in some.iter().zip(readable(snapshot, &wanted).await?) {
             let entry = logged.map(|logged| logged.entry);
             if entry.is_none() {
                 absent::note(snapshot, &key.0, row.seq..row.seq + 1).await?;
@@ -136,6 +138,33 @@ async fn load_answered(
         }
     }
     Ok(found)
+}
+
+/// Entries in the given order; `None`: there is none, or it can't be read. A command that points at such
+/// an entry is no reason to stop: anybody may send one.
+///
+/// # Errors
+/// Those of the store, but [`Error::Corrupt`].
+pub(super) async fn readable(
+    snapshot: &dyn Snapshot,
+    wanted: &[(RoomId, u64)],
+) -> Result<Vec<Option<Logged>>, Error> {
+    match log::get_many(snapshot, wanted).await {
+        Err(Error::Corrupt(_)) => {}
+        read => return read,
+    }
+    let mut read = Vec::with_capacity(wanted.len());
+    for one in wanted.chunks(1) {
+        match log::get_many(snapshot, one).await {
+            Ok(logged) => read.extend(logged),
+            Err(Error::Corrupt(what)) => {
+                error!(what, "an entry that a command points at can't be read");
+                read.push(None);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
 }
 
 async fn read_room(

@@ -16,6 +16,7 @@ use weft_storage::tables::{member, reaction};
 use weft_storage::{Batch, Error, Snapshot};
 
 use super::command::{Command, Incoming};
+use super::load::readable;
 use super::plan::Times;
 use super::rights::{self, Action};
 use super::rooms::Room;
@@ -125,7 +126,7 @@ async fn read_entries(
     found: &mut HashMap<EntryKey, Planned>,
 ) -> Result<(), Error> {
     for some in wanted.chunks(ENTRIES_AT_ONCE) {
-        for (at, logged) in some.iter().zip(log::get_many(snapshot, some).await?) {
+        for (at, logged) in some.iter().zip(readable(snapshot, some).await?) {
             let Some(log::Logged { position, mut entry }) = logged else { continue };
             entry.body = match entry.body {
                 Body::Text(_) => Body::Text(Text::default()),

@@ -37,7 +37,7 @@ const FULL_COMMANDS: usize = 512;
 /// A plan with so large a journal row takes nothing more. One entry more (a group of 100 names
 /// 6.6 kB of users) keeps it under the limit for values, 100 kB.
 const FULL_JOURNAL_BYTES: usize = 80_000;
-/// A plan that writes so many entries anew takes nothing more: each has some 200 bytes, keys included.
+/// A plan that writes so many entries anew takes nothing more: each has some 400 bytes, keys included.
 const FULL_REWRITES: usize = 1_000;
 /// From this feature level on, what all of a group get has no pointers.
 const WITHOUT_FAN_OUT: u32 = 2;

@@ -18,10 +18,8 @@ use super::access::Access;
 use super::failure::Failure;
 use crate::absent;
 
-/// Edits read at once: with the largest ones 6 MB.
-const EDITS_AT_ONCE: usize = 16;
-/// The same where each is shown: the page may end with the first.
-const VERSIONS_AT_ONCE: usize = 4;
+/// Texts read at once: a page may end with the first of them.
+const TEXTS_AT_ONCE: usize = 4;
 
 impl Context {
     /// The texts that a message has had, oldest first: its own, and those of its edits. Former members
@@ -40,12 +38,15 @@ impl Context {
         let wanted = all.filter(|seq| *seq > request.after && *seq <= access.visible.1);
         let wanted: Vec<(RoomId, u64)> = wanted.map(|seq| (room.clone(), seq)).collect();
         let (mut versions, mut bytes) = (Vec::new(), 0);
-        for some in wanted.chunks(VERSIONS_AT_ONCE) {
+        for some in wanted.chunks(TEXTS_AT_ONCE) {
             for (logged, (_, seq)) in log::get_many(&*snapshot, some).await?.into_iter().zip(some) {
                 if bytes >= self.limits.page.bytes_max {
                     return Ok(svc::Versions { versions, more: true });
                 }
-                let version = version(logged).ok_or_else(|| lost_version(&room, *seq))?;
+                let Some(version) = version(logged) else {
+                    absent::note(&*snapshot, &room, *seq..seq + 1).await?;
+                    continue;
+                };
                 bytes += version.len();
                 versions.push(version.into());
             }
@@ -114,18 +115,15 @@ fn version(logged: Option<Logged>) -> Option<Vec<u8>> {
     Some(Version { seq, time, text, ranges }.to_json())
 }
 
-fn lost_version(room: &RoomId, seq: u64) -> Error {
-    Error::Corrupt(format!("room {room}: entry {seq}, a version of a message, is not there"))
-}
-
 /// Entries of a room in the order of the log or the other way round, each message with its newest text
 /// and what became of it. One scan beside the entries', one read of the newest edits, and one of the
-/// reader's own reactions, however much was done to a message.
+/// reader's own reactions, however much was done to a message. Of entries whose edits have more than
+/// `bytes_max` only the first ones are given: a message may be small, and its newest text large.
 pub(super) async fn now(
     snapshot: &dyn Snapshot,
     room: &RoomId,
     reader: &UserId,
-    read: Vec<Logged>,
+    (mut read, bytes_max): (Vec<Logged>, usize),
 ) -> Result<Vec<(Logged, Option<MessageNow>)>, Error> {
     let seqs = read.iter().map(|logged| logged.entry.seq);
     let (Some(first), Some(last)) = (seqs.clone().min(), seqs.max()) else {
@@ -135,7 +133,7 @@ pub(super) async fn now(
     let count = usize::try_from(last - first).unwrap_or(usize::MAX).saturating_add(1);
     let rows = message::scan(snapshot, room, first..last + 1, count).await?;
     let rows: BTreeMap<u64, Message> = rows.into_iter().collect();
-    let mut texts = newest_texts(snapshot, room, &rows).await?;
+    let mut texts = newest_texts(snapshot, room, &rows, (&mut read, bytes_max)).await?;
     let own = own_reactions(snapshot, room, reader, &rows).await?;
     let shown = read.into_iter().map(|mut logged| {
         let seq = logged.entry.seq;
@@ -160,31 +158,37 @@ pub(super) async fn now(
     Ok(shown.collect())
 }
 
-/// The texts of edited messages with their ranges, by the message's seq.
+/// The texts of edited messages with their ranges, by the message's seq. `read` ends before the first
+/// one that has no place any more.
 async fn newest_texts(
     snapshot: &dyn Snapshot,
     room: &RoomId,
     rows: &BTreeMap<u64, Message>,
+    (read, bytes_max): (&mut Vec<Logged>, usize),
 ) -> Result<HashMap<u64, (String, Vec<Range>)>, Error> {
-    let newest = |(seq, row): (&u64, &Message)| Some((*seq, (room.clone(), *row.edits.last()?)));
-    let (edited, wanted): (Vec<u64>, Vec<_>) = rows.iter().filter_map(newest).unzip();
-    let mut texts = HashMap::new();
-    for (edited, wanted) in edited.chunks(EDITS_AT_ONCE).zip(wanted.chunks(EDITS_AT_ONCE)) {
-        for (seq, logged) in edited.iter().zip(log::get_many(snapshot, wanted).await?) {
+    let edited = |(index, logged): (usize, &Logged)| {
+        let seq = logged.entry.seq;
+        let row = rows.get(&seq).filter(|_| matches!(logged.entry.body, Body::Text(_)))?;
+        Some((index, seq, *row.edits.last()?))
+    };
+    let edited: Vec<(usize, u64, u64)> = read.iter().enumerate().filter_map(edited).collect();
+    let (mut texts, mut bytes) = (HashMap::new(), 0);
+    for some in edited.chunks(TEXTS_AT_ONCE) {
+        if bytes >= bytes_max {
+            read.truncate(some[0].0);
+            break;
+        }
+        let wanted: Vec<_> = some.iter().map(|(_, _, edit)| (room.clone(), *edit)).collect();
+        for ((_, seq, edit), logged) in some.iter().zip(log::get_many(snapshot, &wanted).await?) {
             match logged.map(|Logged { entry: Entry { body, .. }, .. }| body) {
                 Some(Body::Edit(Edit { text, ranges, .. })) => {
+                    bytes += text.len();
                     texts.insert(*seq, (text, ranges));
                 }
-                Some(_) => {
-                    let what = format!("room {room}: what edits message {seq} is no edit");
-                    return Err(Error::Corrupt(what));
-                }
-                // It is shown as it was taken.
-                None => {
-                    let edit = rows.get(seq).and_then(|row| row.edits.last()).copied();
-                    let edit = edit.unwrap_or_default();
-                    absent::note(snapshot, room, edit..edit + 1).await?;
-                }
+                // In a store that was imported: the message was deleted after its line was written, and
+                // before its edit's was. It is shown as it was taken.
+                Some(_) => {}
+                None => absent::note(snapshot, room, *edit..edit + 1).await?,
             }
         }
     }

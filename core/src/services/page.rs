@@ -170,7 +170,9 @@ impl PageBuilder {
         read: Vec<Logged>,
     ) -> Result<Vec<(Logged, Option<MessageNow>)>, Error> {
         match &self.reader {
-            Some(reader) => messages::now(snapshot, room, reader, read).await,
+            Some(reader) => {
+                messages::now(snapshot, room, reader, (read, self.limit.bytes_max)).await
+            }
             None => Ok(read.into_iter().map(|logged| (logged, None)).collect()),
         }
     }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{ApiError, ErrorCode};
-use crate::limits::{LINK_CHARS_MAX, RANGES_MAX};
+use crate::limits::{LINK_BYTES_MAX, LINK_CHARS_MAX, RANGES_MAX};
 
 /// A part of a text, and how it looks. Parts may overlap.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, prost::Message)]
@@ -61,6 +61,12 @@ pub(super) fn check(ranges: &[Range], text: &str) -> Result<(), ApiError> {
     }
     if ranges.is_empty() {
         return Ok(());
+    }
+    let link_bytes: usize = ranges.iter().filter_map(|range| Some(range.url.as_ref()?.len())).sum();
+    if link_bytes > LINK_BYTES_MAX {
+        let message =
+            format!("the links of the field ranges have more than {LINK_BYTES_MAX} bytes");
+        return Err(ApiError::new(ErrorCode::TooLong, message));
     }
     let chars = text.chars().count() as u64;
     for (index, Range { at, len, style, url }) in ranges.iter().enumerate() {

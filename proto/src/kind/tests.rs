@@ -258,6 +258,15 @@ fn what_is_beside_a_text_is_checked() {
     let meta = |bytes: usize| format!(r#""meta":{{"a":"{}"}}"#, "x".repeat(bytes - 8));
     assert!(Body::from_json(message(&meta(4_096)).as_bytes()).is_ok());
     assert_eq!(code(&message(&meta(4_097))), ErrorCode::TooLong);
+    let deep =
+        |depth: usize| format!(r#""meta":{}1{}"#, r#"{"a":"#.repeat(depth), "}".repeat(depth));
+    assert!(Body::from_json(message(&deep(16)).as_bytes()).is_ok());
+    assert_eq!(code(&message(&deep(17))), ErrorCode::BadRequest);
+    let link =
+        format!(r#"{{"at":0,"len":1,"style":"link","url":"https://{}"}}"#, "a".repeat(1_900));
+    let links = |count: usize| format!(r#""ranges":[{}]"#, vec![&*link; count].join(","));
+    assert!(Body::from_json(message(&links(10)).as_bytes()).is_ok());
+    assert_eq!(code(&message(&links(11))), ErrorCode::TooLong);
     let many = vec![r#"{"at":0,"len":1,"style":"bold"}"#; 201].join(",");
     assert_eq!(code(&message(&format!(r#""ranges":[{many}]"#))), ErrorCode::TooLong);
 }
@@ -285,4 +294,41 @@ fn a_message_that_is_read_at_once_is_one() {
     ] {
         assert_eq!(read(other), None, "{other}");
     }
+}
+
+/// What was taken once is read for ever: a number is not printed otherwise each time, and a limit is not
+/// checked again.
+#[test]
+fn numbers_of_meta_stay_what_they_are() {
+    let longest = format!(
+        r#"{{"text":"x","meta":{{"a":890973810071750e-263,"b":"{}"}}}}"#,
+        "x".repeat(4_061)
+    );
+    for json in
+        [&*longest, r#"{"text":"x","meta":{"a":[0.1,1e22,-0.0,18446744073709551616,5e-324]}}"#]
+    {
+        let Ok(body) = Body::from_json(json.as_bytes()) else { continue };
+        assert_eq!(Body::from_json(&body.to_json()).expect("again"), body);
+        let entry = Entry {
+            room: RoomId::new("team").expect("id"),
+            seq: 1,
+            ordinal: 1,
+            from: user("alice"),
+            client_id: None,
+            time_ms: 1,
+            body,
+        };
+        assert_eq!(
+            Entry::from_stored(entry.room.clone(), &entry.to_stored()).expect("read"),
+            entry
+        );
+    }
+    let long = Text {
+        text: "x".into(),
+        meta: serde_json::from_str(&format!(r#"{{"a":"{}"}}"#, "x".repeat(9_000))).expect("meta"),
+        ..Text::default()
+    };
+    let mut stored = Vec::new();
+    Body::Text(long.clone()).store(&mut stored);
+    assert_eq!(Body::from_stored(1, &stored).expect("known").expect("read").0, Body::Text(long));
 }

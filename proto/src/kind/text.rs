@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 
 use super::formatting::{self, Range};
 use super::{EntryKind, FIRST_LEVEL, Kind, MESSAGES_LEVEL};
-use crate::check::{check_chars, empty, missing};
+use crate::check::{check_chars, empty, missing, not_zero};
 use crate::error::{ApiError, ErrorCode};
 use crate::json::try_object;
-use crate::limits::{META_BYTES_MAX, TEXT_CHARS_MAX};
+use crate::limits::{META_BYTES_MAX, META_DEPTH_MAX, TEXT_CHARS_MAX};
 
 /// A text message of 1 to 100,000 characters.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
@@ -97,13 +97,18 @@ impl Text {
     }
 }
 
-fn check_meta(meta: &str) -> Result<Map<String, Value>, ApiError> {
-    if meta.len() > META_BYTES_MAX {
-        let message = format!("the field meta has more than {META_BYTES_MAX} bytes");
-        return Err(ApiError::new(ErrorCode::TooLong, message));
-    }
+fn read_meta(meta: &str) -> Result<Map<String, Value>, ApiError> {
     let wrong = |_| ApiError::new(ErrorCode::BadRequest, "the field meta has to be an object");
     serde_json::from_str(meta).map_err(wrong)
+}
+
+/// Readers have limits of their own, and answers nest what they carry.
+fn is_deeper(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::Array(values) => depth == 0 || values.iter().any(|it| is_deeper(it, depth - 1)),
+        Value::Object(fields) => depth == 0 || fields.values().any(|it| is_deeper(it, depth - 1)),
+        _ => false,
+    }
 }
 
 impl EntryKind for Text {
@@ -111,15 +116,34 @@ impl EntryKind for Text {
     const KIND: Kind =
         Kind { is_unread: true, is_for_direct: true, ..Kind::new("message", 1, FIRST_LEVEL) };
 
-    fn check(Fields { text, more }: Fields) -> Result<Self, ApiError> {
+    fn check(fields: Fields) -> Result<Self, ApiError> {
+        let meta = fields.more.as_ref().and_then(|more| more.meta.as_ref());
+        if meta.is_some_and(|meta| meta.len() > META_BYTES_MAX) {
+            let message = format!("the field meta has more than {META_BYTES_MAX} bytes");
+            return Err(ApiError::new(ErrorCode::TooLong, message));
+        }
+        let message = Self::from_stored(fields)?;
+        if message
+            .meta
+            .iter()
+            .flat_map(Map::values)
+            .any(|value| is_deeper(value, META_DEPTH_MAX - 1))
+        {
+            let message = format!("the field meta is nested more than {META_DEPTH_MAX} deep");
+            return Err(ApiError::new(ErrorCode::BadRequest, message));
+        }
+        Ok(message)
+    }
+
+    fn from_stored(Fields { text, more }: Fields) -> Result<Self, ApiError> {
         let mut message = Self::new(text.ok_or_else(|| missing("text"))?)?;
         let More { ranges, reply_to, meta } = more.unwrap_or_default();
         formatting::check(&ranges, &message.text)?;
         if reply_to == Some(0) {
-            return Err(missing("reply_to"));
+            return Err(not_zero("reply_to"));
         }
         (message.ranges, message.reply_to) = (ranges, reply_to);
-        message.meta = meta.as_deref().map(check_meta).transpose()?;
+        message.meta = meta.as_deref().map(read_meta).transpose()?;
         Ok(message)
     }
 

@@ -6,9 +6,9 @@ use weft_proto::{ClientId, RoomId, RoomKind, UserId};
 
 use super::line::{ExportLine, Header, ResendLine, Trailer};
 use super::{ExportCounts, VERSION, count, older};
-use crate::tables::Tag;
 use crate::tables::head::Head;
 use crate::tables::table::{Keyed, Row};
+use crate::tables::{Carried, Tag};
 
 /// What the lines so far have said.
 #[derive(Default)]
@@ -38,6 +38,11 @@ pub struct OpenRoom {
 /// The place of rooms and of what belongs to them.
 const ROOMS: u8 = 3;
 
+/// Its rows are about an entry, and come after it.
+fn is_of_entry(tag: Tag) -> bool {
+    matches!(tag.carried(), Carried::Entries(_))
+}
+
 /// A line's place: none comes after one of a later stage.
 fn stage(line: &ExportLine, version: u32) -> u8 {
     match line {
@@ -50,6 +55,7 @@ fn stage(line: &ExportLine, version: u32) -> u8 {
             Tag::Applied => 5,
             Tag::Journal => 6,
             Tag::DeadLetter if version <= older::VERSION => 4,
+            tag if is_of_entry(tag) => ROOMS,
             _ => 2,
         },
         ExportLine::Trailer(_) => 7,
@@ -107,6 +113,10 @@ impl ExportCheck {
     }
 
     fn take_row(&mut self, row: &Row) -> Result<(), String> {
+        if is_of_entry(row.tag) {
+            let has_entry = self.room.as_ref().is_some_and(|room| room.seq > 0);
+            return must(has_entry, "its entry is not before it");
+        }
         if row.key.first() == self.last_key.first() {
             must(row.key > self.last_key, "rows do not ascend")?;
         } else {

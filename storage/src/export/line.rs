@@ -132,7 +132,11 @@ impl ExportLine {
 
 fn table(name: &str) -> Result<&'static dyn AnyTable, String> {
     let found = Tag::all().find_map(|tag| match tag.carried() {
-        Carried::Rows(table) | Carried::Partitions(table) if table.name() == name => Some(table),
+        Carried::Rows(table) | Carried::Partitions(table) | Carried::Entries(table)
+            if table.name() == name =>
+        {
+            Some(table)
+        }
         _ => None,
     });
     found.ok_or_else(|| format!("a line of a type that this Weft does not know: {name:?}"))

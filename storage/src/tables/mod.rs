@@ -103,6 +103,8 @@ pub enum Carried {
     Rows(&'static dyn AnyTable),
     /// A line for each row that `export/from_store/partitions.rs` picks, at the end.
     Partitions(&'static dyn AnyTable),
+    /// A line for each row, after the entry that it is about: `export/from_store/rooms.rs`.
+    Entries(&'static dyn AnyTable),
     /// Lines of its own: `export/from_store/rooms.rs`.
     Rooms(&'static str),
     /// Nothing, for this reason.
@@ -118,7 +120,7 @@ impl Tag {
     /// How an export carries the table, or why it does not. There is no other way to add one.
     #[must_use]
     pub fn carried(self) -> Carried {
-        use Carried::{Not, Partitions, Rooms, Rows};
+        use Carried::{Entries, Not, Partitions, Rooms, Rows};
         match self {
             Self::Layout => Not("layout", "an import makes a new one"),
             Self::Applied => Partitions(&Of::<applied::Applied>::NEW),
@@ -131,8 +133,8 @@ impl Tag {
             Self::Head => Rooms("room"),
             Self::Member => Rooms("member"),
             Self::UserRoom => Not("user_room", "it follows from members and direct rooms' ids"),
-            Self::Message => Rows(&Of::<message::Message>::NEW),
-            Self::Reaction => Rows(&Of::<reaction::Reaction>::NEW),
+            Self::Message => Entries(&Of::<message::Message>::NEW),
+            Self::Reaction => Entries(&Of::<reaction::Reaction>::NEW),
             Self::Inbox => Not("inbox", "every cursor of the new store is newer than its rows"),
             Self::InboxTrimmed => Not("inbox_trimmed", "an import makes no inboxes"),
             Self::Resend => Rooms("resend"),
@@ -147,7 +149,9 @@ impl Tag {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self.carried() {
-            Carried::Rows(table) | Carried::Partitions(table) => table.name(),
+            Carried::Rows(table) | Carried::Partitions(table) | Carried::Entries(table) => {
+                table.name()
+            }
             Carried::Rooms(name) | Carried::Not(name, _) => name,
         }
     }

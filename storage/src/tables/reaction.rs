@@ -9,7 +9,7 @@ use weft_proto::{RoomId, UserId};
 use super::Tag;
 use super::key::{Key, next_key};
 use super::record;
-use super::table::{Name, Table};
+use super::table::{Name, Page, Table};
 use crate::engine::Snapshot;
 use crate::error::Error;
 
@@ -30,26 +30,49 @@ impl Table for Reaction {
     type Row = Self;
 }
 
-fn of_message(room: &RoomId, seq: u64) -> Key {
+fn prefix(room: &RoomId, seq: u64) -> Key {
     Key::new(Tag::Reaction).name(room.as_str()).u64(seq)
 }
 
 /// The row's key. No emoji has a zero byte in it.
 #[must_use]
 pub fn key(room: &RoomId, seq: u64, emoji: &str, user: &UserId) -> Bytes {
-    of_message(room, seq).name(emoji).name(user.as_str()).build()
+    prefix(room, seq).name(emoji).name(user.as_str()).build()
 }
 
 /// All rows of a message.
 #[must_use]
 pub fn range(room: &RoomId, seq: u64) -> Range<Bytes> {
-    of_message(room, seq).prefix_range()
+    prefix(room, seq).prefix_range()
 }
 
 /// The stored form.
 #[must_use]
 pub fn encode(seq: u64) -> Bytes {
     record::encode(&Reaction { seq }).into()
+}
+
+/// All rows of a message, by emoji and user.
+///
+/// # Errors
+/// Those of the snapshot, or [`Error::Corrupt`].
+pub async fn of_message(
+    snapshot: &dyn Snapshot,
+    room: &RoomId,
+    seq: u64,
+) -> Result<Page<Reaction>, Error> {
+    let (mut all, mut range) = (Vec::new(), range(room, seq));
+    loop {
+        let rows = snapshot.scan(range.clone(), Reaction::ROWS_AT_ONCE, false).await?;
+        let is_last = rows.len() < Reaction::ROWS_AT_ONCE;
+        for (key, row) in &rows {
+            all.push((Reaction::read_key(key)?, record::decode_whole(Reaction::NAME, row)?));
+            range.start = next_key(key);
+        }
+        if is_last {
+            return Ok(all);
+        }
+    }
 }
 
 /// At most `limit` users who have put the emoji on the message, after a user (`None`: from the
@@ -63,7 +86,7 @@ pub async fn users_after(
     after: Option<&UserId>,
     limit: usize,
 ) -> Result<Vec<UserId>, Error> {
-    let mut range = of_message(room, seq).name(emoji).prefix_range();
+    let mut range = prefix(room, seq).name(emoji).prefix_range();
     if let Some(user) = after {
         range.start = next_key(&key(room, seq, emoji, user));
     }

@@ -141,3 +141,45 @@ async fn who_has_reacted_is_listed_in_pages() {
         assert_eq!(code(world.context.reactions(asked).await), expected);
     }
 }
+
+/// Small messages, each with a large edit: a page ends with the first of them, and so does its reading.
+#[tokio::test]
+async fn a_page_holds_no_more_edits_than_it_shows() {
+    let mut world = World::new().await;
+    world.one("team", "alice", create(&[], History::All)).await;
+    let large = "x".repeat(90_000);
+    for seq in 2..=21 {
+        world.one("team", "alice", text("small")).await;
+        let row = Message { edits: vec![seq + 20], edited_at_ms: 1, ..Message::default() };
+        write(&world, seq, &row, &[]).await;
+    }
+    for seq in 2..=21 {
+        world.one("team", "alice", edit(seq, &large)).await;
+    }
+    let snapshot = world.store.snapshot().await.expect("snapshot");
+    let limit = log::Limit { entries_max: 20, bytes_max: usize::MAX };
+    let read = log::read(&*snapshot, &room("team"), 2..22, limit).await.expect("read");
+    let shown = now(&*snapshot, &room("team"), &user("alice"), (read, 100_000)).await.expect("now");
+    assert_eq!(shown.len(), TEXTS_AT_ONCE);
+    // And page by page all of them come.
+    let (mut after, mut seqs) = (1, Vec::new());
+    while seqs.len() < 20 {
+        let request = svc::ReadLog {
+            token: world.token("alice"),
+            room: "team".into(),
+            after: Some(after),
+            to: 21,
+            merged: true,
+            ..svc::ReadLog::default()
+        };
+        let page = world.context.log_read(request).await.expect("a page");
+        for entry in &page.entries {
+            let frame: Value = serde_json::from_slice(&entry.frame).expect("json");
+            assert_eq!(frame["text"].as_str().map(str::len), Some(90_000));
+            seqs.push(frame["seq"].as_u64().expect("seq"));
+        }
+        assert!(page.through > after, "it goes on");
+        after = page.through;
+    }
+    assert_eq!(seqs, (2..=21).collect::<Vec<_>>());
+}

@@ -20,6 +20,9 @@ use super::todo::Span;
 /// Groups whose spans are looked for at once: on the way to a store that is elsewhere, each takes a
 /// dozen reads that follow one another.
 const GROUPS_AT_ONCE: usize = 32;
+/// The spans go with each page, there and back: more of them, with a full page, would outgrow what NATS
+/// takes as one message.
+const SPANS_MAX: usize = 2_000;
 /// Rows read at once: small ones.
 const ROWS_PER_READ: usize = 1_000;
 
@@ -45,7 +48,7 @@ pub(super) async fn plan(
     groups.extend(pointers.keys().filter(|room| room.kind() == RoomKind::Group).cloned());
 
     let changed = changed_groups(snapshot, groups, after).await?;
-    if changed.len() > entries_max {
+    if changed.len() > entries_max.min(SPANS_MAX) {
         return Ok(None);
     }
     let pointed = |room: &RoomId| pointers.get(room).map_or(&[][..], Vec::as_slice);

@@ -1,5 +1,6 @@
 //! Rooms: each with its members, its log, and the resend records of its entries.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::Range;
 
@@ -14,15 +15,24 @@ use crate::engine::Snapshot;
 use crate::tables::head::{self, Head};
 use crate::tables::log::{self, Limit, Logged};
 use crate::tables::member::{self, Member};
+use crate::tables::message::{self, Message};
+use crate::tables::reaction::{self, Reaction};
 use crate::tables::resend::{self, Resend};
-use crate::tables::table::line;
+use crate::tables::table::{Page, line};
 
 const HEADS_AT_ONCE: usize = 1_000;
 /// How much of a log is read at once.
 const LOG_AT_ONCE: Limit = Limit { entries_max: 500, bytes_max: 1_000_000 };
 
-/// An entry and, while that is kept, what its client id got.
-type Kept = (Logged, Option<(ClientId, Resend)>);
+/// An entry and, while that is kept, what its client id got; and of a message, what became of it.
+type Kept = (Logged, Option<(ClientId, Resend)>, Option<Became>);
+
+/// What became of a message, and who has put which emoji on it.
+#[derive(Default)]
+struct Became {
+    row: Message,
+    reactions: Page<Reaction>,
+}
 
 /// Entries that a store ought to have and has not: it is damaged.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -86,19 +96,48 @@ async fn room_lines<W: Write>(
     }
     let mut next = head.first_seq.max(1);
     while next <= last {
-        let read =
-            async |snapshot: &dyn Snapshot| page(snapshot, begin, &room, next..last + 1).await;
-        for (logged, record) in snapshots.read(read).await? {
+        let read = async |snapshot: &dyn Snapshot| page(snapshot, begin, &room, (next, last)).await;
+        for (logged, record, became) in snapshots.read(read).await? {
             let entry = &logged.entry;
             absent.add(&room, next..entry.seq);
             out.line("entry", entry.to_frame())?;
             if let Some((id, row)) = record {
                 out.line("resend", resend_line(entry, &id, &row))?;
             }
+            if let Some(Became { row, reactions }) = became {
+                out.line("message", line("message", &(&room, entry.seq), &row))?;
+                for (key, row) in reactions {
+                    out.line("reaction", line("reaction", &key, &row))?;
+                }
+            }
             next = entry.seq + 1;
         }
     }
     Ok(())
+}
+
+/// What became of messages, by seq. Edits that were taken after the room's `last` entry was are left out:
+/// the file does not have them.
+async fn became(
+    snapshot: &dyn Snapshot,
+    room: &RoomId,
+    (seqs, last): (Range<u64>, u64),
+) -> Result<BTreeMap<u64, Became>, crate::Error> {
+    let mut all = BTreeMap::new();
+    for (seq, mut row) in message::scan(snapshot, room, seqs, usize::MAX).await? {
+        row.edits.retain(|edit| *edit <= last);
+        if row.edits.is_empty() {
+            row.edited_at_ms = 0;
+        }
+        let reactions = match row.reactions.is_empty() {
+            true => Vec::new(),
+            false => reaction::of_message(snapshot, room, seq).await?,
+        };
+        if row != Message::default() {
+            all.insert(seq, Became { row, reactions });
+        }
+    }
+    Ok(all)
 }
 
 fn resend_line(entry: &Entry, id: &ClientId, row: &Resend) -> Vec<u8> {
@@ -123,15 +162,16 @@ async fn page(
     snapshot: &dyn Snapshot,
     begin: &Begin,
     room: &RoomId,
-    seqs: Range<u64>,
+    (first, last): (u64, u64),
 ) -> Result<Vec<Kept>, crate::Error> {
-    let first = seqs.start;
-    let entries = log::read(snapshot, room, seqs, LOG_AT_ONCE).await?;
+    let entries = log::read(snapshot, room, first..last + 1, LOG_AT_ONCE).await?;
     // Others may be missing. Without its last one the room has no position.
     if entries.is_empty() {
         let what = format!("log: room {room} has no entry from {first} on");
         return Err(crate::Error::Corrupt(what));
     }
+    let end = entries.last().map_or(first, |logged| logged.entry.seq + 1);
+    let mut became = became(snapshot, room, (first..end, last)).await?;
     let partition = partition_of(room, begin.partitions());
     // What is older than the floor has no record any more.
     let floor_hour = begin.applied.get(usize::from(partition)).map_or(0, |row| row.floor_hour);
@@ -143,7 +183,8 @@ async fn page(
     let with_record = |logged: Logged| {
         let row = id(&logged).and_then(|id| Some((id, rows.next()??)));
         let record = row.map(|(id, row)| Ok((id, Resend::decode_whole(&row)?)));
-        Ok((logged, record.transpose()?))
+        let became = became.remove(&logged.entry.seq);
+        Ok((logged, record.transpose()?, became))
     };
     entries.into_iter().map(with_record).collect()
 }

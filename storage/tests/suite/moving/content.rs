@@ -137,14 +137,6 @@ impl Content {
             if self.rng.random() {
                 last_active::note(batch, &user, self.rng.random_range(0..1 << 50));
             }
-            if self.rng.random() {
-                let (room, seq) = (RoomId::direct(&user, &user), self.rng.random_range(1..9));
-                let reactions = vec![ReactionCount { emoji: "\u{1f44d}".into(), count: 1 }];
-                let row = Message { edits: vec![seq + 1], reactions, ..Message::default() };
-                batch.set(message::key(&room, seq), row.encode());
-                let key = reaction::key(&room, seq, "\u{1f44d}", &user);
-                batch.set(key, reaction::encode(seq + 2));
-            }
         }
     }
 
@@ -183,6 +175,7 @@ impl Content {
                 let entry = self.next_entry(room);
                 room.write(&mut batch, order, &entry);
                 self.remember(&mut batch, &entry);
+                self.change(&mut batch, &entry);
                 let users = entry.user().map(ToString::to_string).into_iter().collect();
                 let (room, from) = (room.id.to_string(), entry.from.to_string());
                 let kind = entry.body.kind().word.to_string();
@@ -248,6 +241,19 @@ impl Content {
             self.move_applied(&mut batch, partition, false);
             commit(&self.store, batch).await;
         }
+    }
+
+    /// Something becomes of some messages: an edit that is their own entry will do here.
+    fn change(&mut self, batch: &mut Batch, entry: &Entry) {
+        if !matches!(entry.body, Body::Text(_)) || self.rng.random_bool(0.7) {
+            return;
+        }
+        let (room, seq) = (&entry.room, entry.seq);
+        let reactions = vec![ReactionCount { emoji: "\u{1f44d}".into(), count: 1 }];
+        let row = Message { edits: vec![seq], edited_at_ms: 1, reactions, deleted_by: 0 };
+        batch.set(message::key(room, seq), row.encode());
+        let key = reaction::key(room, seq, "\u{1f44d}", &entry.from);
+        batch.set(key, reaction::encode(seq));
     }
 
     fn next_entry(&mut self, room: &mut Room) -> Entry {
