@@ -72,10 +72,11 @@ async fn make_anew(fixture: &Fixture, others: &mut UserKeys, count: u64) {
     fixture.ask("STREAM.DELETE.KV_WEFT_PRESENCE", "").await;
     let core = fixture.bus("core", "c").await;
     ensure(&core, &AssetOptions { partitions: 1, ..AssetOptions::default() }).await.expect("made");
-    // Their connection may be another one than before.
-    others.has_all().await.expect("asked");
     let keys: Vec<_> = (0..count).map(|n| (user(&format!("u{n}")), here(n, "desk"))).collect();
-    others.put(&keys).await.expect("stored");
+    // Their connection may be another one than before, and become one at any moment.
+    let stored =
+        async { while others.has_all().await.is_err() || others.put(&keys).await.is_err() {} };
+    timeout(PATIENCE, stored).await.expect("stored");
 }
 
 async fn break_the_connection(fixture: &mut Fixture, bus: &Bus) {
