@@ -261,6 +261,10 @@ fn assemble(room: &RoomId, seq: u64, rows: &[Bytes]) -> Result<Logged, Error> {
     };
     let entry = Entry::from_stored(room.clone(), plain)
         .map_err(|error| corrupt(room, seq, &error.to_string()))?;
+    // Who reads on goes by the entry's own seq: a smaller one would have no end.
+    if entry.seq != seq {
+        return Err(corrupt(room, seq, &format!("it says that it is entry {}", entry.seq)));
+    }
     Ok(Logged { position, entry })
 }
 
@@ -332,6 +336,21 @@ mod tests {
         assert_eq!(got[0].as_ref().map(|l| &l.entry), Some(&entries[3]));
         assert!(got[1].is_none());
         assert_eq!(got[2].as_ref().map(|l| &l.entry), Some(&entries[1]));
+    }
+
+    #[tokio::test]
+    async fn an_entry_in_the_place_of_another_is_damage() {
+        let store = Store::new(Memory::new());
+        let mut batch = Batch::new([1; 16]);
+        let (first, _) = rows(&entry(3, "x".into()));
+        let room = RoomId::new("team").expect("id");
+        batch.set_positioned(key(&room, 7, 0), 0, first);
+        store.commit(batch).await.expect("commit");
+        let snapshot = store.snapshot().await.expect("snapshot");
+        let limit = Limit { entries_max: 2, bytes_max: usize::MAX };
+        let error = read(&*snapshot, &room, 4..u64::MAX, limit).await.expect_err("damage");
+        assert!(error.to_string().contains("it says that it is entry 3"), "{error}");
+        assert!(get_many(&*snapshot, &[(room, 7)]).await.is_err());
     }
 
     #[tokio::test]
