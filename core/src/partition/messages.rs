@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use tracing::error;
 use weft_proto::kind::{Delete, Deleted, Edit, React, Text, Unreact};
 use weft_proto::limits::{EDITS_PER_MESSAGE_MAX, EMOJIS_PER_MESSAGE_MAX};
 use weft_proto::{ApiError, Body, Entry, ErrorCode, Role, RoomId, RoomKind, UserId};
@@ -105,8 +106,14 @@ pub async fn load(
     read_entries(snapshot, &targets, &mut found.entries).await?;
     let keys = targets.iter().map(|(room, seq)| message::key(room, *seq)).collect();
     for (at, row) in targets.iter().zip(snapshot.get_many(keys).await?) {
-        if let Some(row) = row {
-            found.rows.insert(at.clone(), Message::decode(&row)?);
+        match row.map(|row| Message::decode(&row)) {
+            None => {}
+            Some(Ok(row)) => drop(found.rows.insert(at.clone(), row)),
+            // As an entry that can't be read (`readable`): there is no such message.
+            Some(Err(error)) => {
+                error!(room = %at.0, seq = at.1, %error, "what became of a message can't be read");
+                found.entries.remove(at);
+            }
         }
     }
     read_reactions(snapshot, &commands, &mut found.reactions).await?;
@@ -264,7 +271,8 @@ pub fn decide(
         Body::Edit(Edit { .. }) if is_late => return Err(too_late()),
         Body::Edit(Edit { .. }) => {
             if row.edits.len() >= EDITS_PER_MESSAGE_MAX {
-                return Err(no(ErrorCode::LimitReached, "the message has too many edits"));
+                let message = format!("the message has {EDITS_PER_MESSAGE_MAX} edits already");
+                return Err(ApiError::new(ErrorCode::LimitReached, message));
             }
             row.edits.push(seq);
             row.edited_at_ms = room.head.time_ms.max(times.now_ms);
@@ -295,7 +303,11 @@ pub fn decide(
             let is_on = matches!(body, Body::React(_));
             let key = (at, (emoji.clone(), sender.clone()));
             if found.has_reacted(state, &key) == is_on {
-                return Err(no(ErrorCode::Unchanged, "the reaction is so already"));
+                let message = match is_on {
+                    true => "this reaction of the sender is there already",
+                    false => "there is no such reaction of the sender",
+                };
+                return Err(no(ErrorCode::Unchanged, message));
             }
             count(&mut row.reactions, emoji, is_on)?;
             reaction = Some((emoji.clone(), is_on));
@@ -336,8 +348,8 @@ fn count(counts: &mut Vec<ReactionCount>, emoji: &str, is_on: bool) -> Result<()
     match (at, is_on) {
         (Some(at), true) => counts[at].count += 1,
         (None, true) if counts.len() >= EMOJIS_PER_MESSAGE_MAX => {
-            let message = "the message has too many different emojis";
-            return Err(no(ErrorCode::LimitReached, message));
+            let message = format!("the message has {EMOJIS_PER_MESSAGE_MAX} emojis already");
+            return Err(ApiError::new(ErrorCode::LimitReached, message));
         }
         (None, true) => counts.push(ReactionCount { emoji: emoji.to_owned(), count: 1 }),
         (Some(at), false) if counts[at].count > 1 => counts[at].count -= 1,

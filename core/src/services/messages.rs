@@ -43,8 +43,11 @@ impl Context {
                 if bytes >= self.limits.page.bytes_max {
                     return Ok(svc::Versions { versions, more: true });
                 }
+                let is_missing = logged.is_none();
                 let Some(version) = version(logged) else {
-                    absent::note(&*snapshot, &room, *seq..seq + 1).await?;
+                    if is_missing {
+                        absent::note(&*snapshot, &room, *seq..seq + 1).await?;
+                    }
                     continue;
                 };
                 bytes += version.len();

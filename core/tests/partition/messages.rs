@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use weft_core::partition::quota::QuotaLimits;
 use weft_proto::kind::{Add, Delete, Deleted, Edit, React, Unreact};
 use weft_proto::{Body, Role, RoomId, UserId};
+use weft_storage::Batch;
 use weft_storage::tables::log::{self, Limit, Logged};
 use weft_storage::tables::message::{self, Message};
 use weft_storage::tables::reaction::Reaction;
@@ -233,6 +234,31 @@ async fn an_answer_names_a_message_that_its_sender_may_read() {
     assert_eq!(world.send("ann", "team", Some(id(6)), &delete(2)).await["seq"], 4);
     assert_eq!(world.send("bob", "team", Some(id(7)), &answer(2)).await["seq"], 5);
     assert!(!rows(&world, "team").await.contains_key(&3), "an answer changes nothing");
+    owner.leave().await.expect("leave");
+}
+
+/// Anybody may point at what a damaged store can't give: it costs nobody else their partition.
+#[tokio::test]
+async fn a_message_that_cant_be_read_is_none_and_the_owner_goes_on() {
+    let world = World::new(&["ann", "bob"]).await;
+    let owner = world.own("n1").await;
+    let (name, room) = ("ann~bob", RoomId::new("ann~bob").expect("id"));
+    for number in 1..=3 {
+        assert_eq!(
+            world.send("ann", name, Some(id(number)), &text("x")).await["seq"],
+            number as u64
+        );
+    }
+    let mut batch = Batch::new([5; 16]);
+    batch.set(log::range(&room, 1..2).start, "damaged");
+    batch.set(message::key(&room, 2), "damaged");
+    world.store.commit(batch).await.expect("commit");
+    for (number, target) in [(4, 1), (5, 2)] {
+        assert_eq!(code(&world, "bob", name, number, react(target, "+")).await, "not_found");
+    }
+    // A resend of what can't be read is answered by its record.
+    assert_eq!(world.send("ann", name, Some(id(1)), &text("x")).await["seq"], 1);
+    assert_eq!(world.send("bob", name, Some(id(6)), &react(3, "+")).await["seq"], 4);
     owner.leave().await.expect("leave");
 }
 

@@ -78,10 +78,9 @@ pub(super) fn check(ranges: &[Range], text: &str) -> Result<(), ApiError> {
         match url {
             Some(url) if style == Style::Link => check_url(index, url)?,
             None if style != Style::Link => {}
-            _ => {
-                return Err(no(format!(
-                    "the field ranges[{index}].url is for links, and they have one"
-                )));
+            given => {
+                let what = if given.is_some() { "this is none" } else { "this one has none" };
+                return Err(no(format!("the field ranges[{index}].url is for links, and {what}")));
             }
         }
     }
