@@ -40,16 +40,24 @@ pub fn read_object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ApiError>
     }
     // The parser would also take a list of all fields in their order.
     let is_object = text.trim_start().starts_with('{');
-    match serde_json::from_str(text) {
-        Ok(value) if is_object => Ok(value),
-        // It stops at the first field that it can't use; what follows may be no JSON.
-        _ if serde_json::from_str::<IgnoredAny>(text).is_err() => Err(not_json()),
-        _ if !is_object => Err(ApiError::new(ErrorCode::BadRequest, "not one JSON object")),
+    let error = match serde_json::from_str(text) {
+        Ok(value) if is_object => return Ok(value),
+        Ok(_) => None,
+        Err(error) => Some(error),
+    };
+    // It stops at the first field that it can't use; what follows may be no JSON.
+    if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
+        return Err(not_json(&error));
+    }
+    if !is_object {
+        return Err(ApiError::new(ErrorCode::BadRequest, "not one JSON object"));
+    }
+    match error {
         // An unpaired surrogate. A list in place of a word is told the same way, but "expected".
-        Err(error)
+        Some(error)
             if error.classify() != Category::Data && !error.to_string().starts_with("expected") =>
         {
-            Err(not_json())
+            Err(not_json(&error))
         }
         _ => Err(name_the_field::<T>(text)),
     }
@@ -63,8 +71,10 @@ pub(crate) fn try_object<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
     serde_json::from_str(text).ok()
 }
 
-fn not_json() -> ApiError {
-    ApiError::new(ErrorCode::BadJson, "not valid JSON")
+/// With the place: in a frame of a million bytes nobody finds it otherwise.
+fn not_json(error: &serde_json::Error) -> ApiError {
+    let message = format!("not valid JSON: line {}, column {}", error.line(), error.column());
+    ApiError::new(ErrorCode::BadJson, message)
 }
 
 /// Reads it once more, with an eye on where it stops. Only what is refused pays for that.
@@ -89,8 +99,9 @@ fn name_the_field<'a, T: Deserialize<'a>>(text: &'a str) -> ApiError {
 /// What the protocol's fields are. An element of a list has a path of its own (`users[3]`).
 fn shape_of(field: &str) -> &'static str {
     match field {
-        "id" | "text_until" => "a whole number",
-        "before" | "limit" | "target" | "reply_to" => "a whole number from 1",
+        "id" => "a whole number from 1 to 2^53-1",
+        "text_until" | "at" => "a time, in milliseconds",
+        "before" | "around" | "limit" | "target" | "reply_to" => "a whole number from 1",
         "ranges" => "a list of ranges",
         "meta" => "an object",
         "after" => "a whole number or an id",

@@ -10,6 +10,7 @@
 //! [`Entry`]: crate::Entry
 
 use std::borrow::Cow;
+use std::io;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -18,6 +19,7 @@ use crate::check::{missing, not_zero};
 use crate::error::{ApiError, ErrorCode};
 use crate::ids::UserId;
 use crate::json::{read_object, text_of};
+use crate::partition::Fnv64;
 
 mod add;
 mod create;
@@ -280,6 +282,12 @@ impl Body {
     /// The JSON form, as the ingest log carries it.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
+        let mut json = Vec::new();
+        self.write_json(&mut json);
+        json
+    }
+
+    fn write_json(&self, to: impl io::Write) {
         #[derive(Serialize)]
         struct Flat<'a> {
             kind: &'static str,
@@ -287,7 +295,7 @@ impl Body {
             body: &'a Body,
         }
         let flat = Flat { kind: self.kind().word, body: self };
-        serde_json::to_vec(&flat).expect("plain fields serialise")
+        serde_json::to_writer(to, &flat).expect("plain fields serialise");
     }
 
     /// Reads the JSON form from bytes that may be anything.
@@ -302,7 +310,9 @@ impl Body {
     /// A hash of the content: tells a resend from another content under the same client id.
     #[must_use]
     pub fn content_hash(&self) -> u64 {
-        crate::partition::fnv1a_64(&self.to_json())
+        let mut hash = Fnv64::new();
+        self.write_json(&mut hash);
+        hash.finish()
     }
 }
 
