@@ -17,6 +17,8 @@ pub const WEFT_MADE: &str = "Weft-Made";
 pub const WEFT_REPLY: &str = "Weft-Reply";
 /// The head of an event ([`weft_proto::EventHead`]).
 pub const WEFT_ENTRY: &str = "Weft-Entry";
+/// The head of a change that is not an entry ([`weft_proto::ChangeHead`]).
+pub const WEFT_CHANGE: &str = "Weft-Change";
 /// The code of the error that an answer to a command carries; absent beside an `ack`.
 pub const WEFT_ERROR: &str = "Weft-Error";
 /// A device whose login has ended: edges end its sessions. Beside an empty payload on

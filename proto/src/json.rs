@@ -101,7 +101,8 @@ fn shape_of(field: &str) -> &'static str {
     match field {
         "id" => "a whole number from 1 to 2^53-1",
         "text_until" | "at" => "a time, in milliseconds",
-        "before" | "around" | "limit" | "target" | "reply_to" => "a whole number from 1",
+        "before" | "around" | "limit" | "target" | "reply_to" | "read" | "delivered"
+        | "unread_from" => "a whole number from 1",
         "ranges" => "a list of ranges",
         "meta" => "an object",
         "after" => "a whole number or an id",

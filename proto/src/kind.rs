@@ -28,6 +28,7 @@ mod deleted;
 mod edit;
 pub mod formatting;
 mod leave;
+mod mark;
 mod react;
 mod remove;
 mod rename;
@@ -153,6 +154,7 @@ kinds! {
     Deleted in deleted,
     React in react,
     Unreact in unreact,
+    Mark in mark,
 }
 
 /// What everybody has to know of a kind.
@@ -172,14 +174,23 @@ pub struct Kind {
     pub is_for_direct: bool,
     /// Core makes it. Nobody sends it.
     pub is_made: bool,
+    /// The room's log gets it, with a seq. Else it is a command alone.
+    pub is_entry: bool,
 }
 
 impl Kind {
-    /// A kind that changes no membership, is not counted, and is for groups alone.
+    /// A kind of entries that changes no membership, is not counted, and is for groups alone.
     const fn new(word: &'static str, number: i32, level: u32) -> Self {
-        let membership = Membership::Stays;
-        let (is_unread, is_for_direct, is_made) = (false, false, false);
-        Self { word, number, level, membership, is_unread, is_for_direct, is_made }
+        Self {
+            word,
+            number,
+            level,
+            membership: Membership::Stays,
+            is_unread: false,
+            is_for_direct: false,
+            is_made: false,
+            is_entry: true,
+        }
     }
 
     const fn with(self, membership: Membership) -> Self {
@@ -212,6 +223,8 @@ pub(crate) const MESSAGE: Kind = Text::KIND;
 const FIRST_LEVEL: u32 = 1;
 /// The one with edits, deletions and reactions.
 const MESSAGES_LEVEL: u32 = 2;
+/// The one with marks, mentions, threads and pins, and with what an unread count leaves out.
+pub const CONVERSATIONS_LEVEL: u32 = 3;
 
 trait EntryKind: Sized {
     /// Its fields as they travel: by serde in JSON, by prost in the store. Nothing is checked.

@@ -8,7 +8,8 @@
 //! - [`frame`]: the WebSocket frames of `weft.v1`.
 //! - [`error`]: the published error codes.
 //! - [`json`], [`check`]: reading JSON that comes from outside, and what is wrong with a field.
-//! - [`event`]: the header that travels beside an entry's bytes on NATS.
+//! - [`event`]: the header that travels beside an entry's bytes on NATS; [`change`]: beside those of a
+//!   change that is none.
 //! - [`svc`]: requests and replies between edge and core.
 //! - [`tick`]: a partition owner's sign of life.
 //! - [`presence`]: who is here.
@@ -16,6 +17,7 @@
 //! - [`word`]: enumerations as words, for files.
 //! - [`position`], [`partition`], [`limits`], [`token`].
 
+pub mod change;
 pub mod check;
 pub mod client_id;
 pub mod entry;
@@ -37,6 +39,7 @@ pub mod tick;
 pub mod token;
 pub mod word;
 
+pub use change::ChangeHead;
 pub use client_id::ClientId;
 pub use entry::Entry;
 pub use error::{ApiError, ErrorCode};

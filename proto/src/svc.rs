@@ -107,10 +107,11 @@ pub use accounts::{
     ChangePassword, CheckLogins, CheckedLogins, GetKeys, GetProfile, Keys, Login, Logout, Profile,
     Refresh, SetProfile, Signup, Tokens, VerifyKey,
 };
-pub use audit::{Audit, AuditPage, ChangedRoom, ConcernedUser};
+pub use audit::{Audit, AuditPage, Change, ChangedRoom, ConcernedUser};
 pub use journal::{
-    CommittedEntry, FollowJournal, FollowerPlace, Followers, Following, ForgetFollower, Forgotten,
-    JournalCommit, JournalPage, ListFollowers, MoveFollower, ReadJournal,
+    CommittedEntry, CommittedMark, FollowJournal, FollowerPlace, Followers, Following,
+    ForgetFollower, Forgotten, JournalCommit, JournalPage, ListFollowers, MoveFollower,
+    ReadJournal,
 };
 pub use log::{LogEntry, LogPage, ReadLog, Resync, Sync, SyncPage};
 pub use messages::{ListReactions, ReactionUsers, ReadVersions, Versions};
@@ -120,7 +121,8 @@ pub use presence::{
     Visible,
 };
 pub use rooms::{
-    GetRoom, Groups, ListGroups, ListMembers, ListRooms, Member, Members, RoomSummary, Rooms,
+    GetRoom, Groups, ListGroups, ListMembers, ListReceipts, ListRooms, Member, Members, Receipt,
+    Receipts, RoomSummary, Rooms,
 };
 
 #[derive(Clone, PartialEq, Message)]

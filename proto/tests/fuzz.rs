@@ -4,9 +4,9 @@ use weft_fuzz::run;
 use weft_proto::frame::{error_in, parse_request, with_id};
 use weft_proto::presence::Presence;
 use weft_proto::svc::{self, Method, decode_reply, decode_request, encode_reply, encode_request};
-use weft_proto::{Body, ClientId, Cursor, EventHead, Position, RoomId, Tick, UserId};
+use weft_proto::{Body, ChangeHead, ClientId, Cursor, EventHead, Position, RoomId, Tick, UserId};
 
-const FRAMES: [&[u8]; 10] = [
+const FRAMES: [&[u8]; 11] = [
     br#"{"id":1,"type":"hello","token":"a.b.c","cursor":"0000000000000001.000000000000000100000001","presence":true}"#,
     r#"{"id":2,"type":"send","room":"alice~bob","client_id":"01ARZ3NDEKTSV4RRFFQ69G5FAV","text":"안녕 \ud83d\ude00"}"#.as_bytes(),
     br#"{"id":3,"type":"send","room":"team","client_id":"018f4e2a-7b3c-7d4e-8f5a-6b7c8d9e0f1a","kind":"create","title":"T","members":["a","b"],"history":"joined"}"#,
@@ -16,13 +16,15 @@ const FRAMES: [&[u8]; 10] = [
     br#"{"id":7,"type":"presence.set","status":"dnd","text":"x","text_until":1790000000000}"#,
     br#"{"type":"error","error":{"code":"resend_in_order","message":"m","temporary":true,"retry_after_ms":1}}"#,
     br#"{"kind":"add","user":"bob","role":"admin"}"#,
+    br#"{"kind":"mark","read":7,"delivered":9}"#,
     br#"{"user":"bob","status":"away","text":"x","last_active":1,"version":2}"#,
 ];
 
-const WORDS: [&[u8]; 7] = [
+const WORDS: [&[u8]; 8] = [
     b"0000000000000007.000000000000000100000001",
     b"team 7 message 000000000000000100000001 000000000000000100000000 -",
     b"alice~bob 1 message 000000000000000100000001 - bob",
+    b"mark/alice~bob/bob 000000000000000100000001",
     b"01ARZ3NDEKTSV4RRFFQ69G5FAV",
     b"018f4e2a-7b3c-7d4e-8f5a-6b7c8d9e0f1a",
     b"alice~bob",
@@ -55,6 +57,9 @@ fn ids_cursors_and_heads() {
         }
         if let Ok(head) = text.parse::<EventHead>() {
             assert_eq!(head.to_string().parse::<EventHead>().expect("its own words"), head);
+        }
+        if let Ok(head) = text.parse::<ChangeHead>() {
+            assert_eq!(head.to_string().parse::<ChangeHead>().expect("its own words"), head);
         }
         if let Ok(id) = ClientId::parse(&text) {
             let _ = (id.hour(), id.time_ms(), id.to_bytes());
@@ -96,7 +101,9 @@ fn requests_and_replies() {
         ..svc::ReadLog::default()
     };
     let room = svc::ChangedRoom { room: "team".into(), seq: 7, ..svc::ChangedRoom::default() };
-    let page = svc::AuditPage { rooms: vec![room], ..svc::AuditPage::default() };
+    let change = svc::Change { head: "marks/team -".into(), ..svc::Change::default() };
+    let (rooms, changes) = (vec![room], vec![change]);
+    let page = svc::AuditPage { rooms, changes, ..svc::AuditPage::default() };
     let seeds = [encode_request(&login), encode_request(&read), encode_reply(&Ok(page))];
     let seeds: Vec<&[u8]> = seeds.iter().map(Vec::as_slice).collect();
     run("requests and replies", &seeds, |bytes| {
@@ -107,6 +114,7 @@ fn requests_and_replies() {
         both::<svc::SetProfile>(bytes);
         both::<svc::ListRooms>(bytes);
         both::<svc::ListMembers>(bytes);
+        both::<svc::ListReceipts>(bytes);
         both::<svc::ReadLog>(bytes);
         both::<svc::Sync>(bytes);
         both::<svc::ReadVersions>(bytes);

@@ -436,6 +436,7 @@ impl Plan {
                 entries: std::mem::take(&mut self.journal),
                 stream_seq: applied.stream_seq,
                 time_ms: closing.now_ms,
+                marks: Vec::new(),
             };
             self.batch.set(journal::key(self.partition, commit_no), journal.encode());
         }

@@ -41,7 +41,7 @@ pub fn may_take(body: &Body, feature_level: u32) -> Result<(), ApiError> {
         let message = format!("nobody sends the kind {}", kind.word);
         return Err(ApiError::new(ErrorCode::BadRequest, message));
     }
-    if body.level() <= feature_level {
+    if body.level() <= feature_level && kind.is_entry {
         return Ok(());
     }
     let message = format!("the service does not take such a {} yet", kind.word);
@@ -132,15 +132,16 @@ fn decide_group(
         .role(sender)
         .ok_or_else(|| no(ErrorCode::NotMember, "the sender is not a member of the room"))?;
     match body {
-        // `decide` has sent a `create` elsewhere, and `may_take` refused what is made. What may become
-        // of a message is decided beside this: `messages::decide`.
+        // `decide` has sent a `create` elsewhere, and `may_take` refused what is made and what is no entry.
+        // What may become of a message is decided beside this: `messages::decide`.
         Body::Text(_)
         | Body::Create(_)
         | Body::Edit(_)
         | Body::Delete(_)
         | Body::Deleted(_)
         | Body::React(_)
-        | Body::Unreact(_) => {
+        | Body::Unreact(_)
+        | Body::Mark(_) => {
             rights::check(role, Action::Write)?;
             Ok(Change::default())
         }

@@ -181,15 +181,18 @@ fn told(commit_no: u64, row: Journal) -> svc::JournalCommit {
         from: entry.from,
         users: entry.users,
     };
-    let entries = row.entries.into_iter().map(entry).collect();
-    svc::JournalCommit { commit_no, stream_seq: row.stream_seq, time_ms: row.time_ms, entries }
+    let mark = |mark: journal::JournalMark| svc::CommittedMark { room: mark.room, user: mark.user };
+    let Journal { entries, stream_seq, time_ms, marks } = row;
+    let entries = entries.into_iter().map(entry).collect();
+    let marks = marks.into_iter().map(mark).collect();
+    svc::JournalCommit { commit_no, stream_seq, time_ms, entries, marks }
 }
 
 #[cfg(test)]
 mod tests {
     use weft_runtime::Clock as _;
     use weft_storage::tables::applied::Applied;
-    use weft_storage::tables::journal::JournalEntry;
+    use weft_storage::tables::journal::{JournalEntry, JournalMark};
 
     use super::super::testing::{World, code};
     use super::*;
@@ -204,7 +207,8 @@ mod tests {
         for seq in trimmed_up_to + 1..=commits {
             let (room, kind, from) = ("team".into(), "sticker".into(), "alice".into());
             let entry = JournalEntry { room, seq, users: vec!["bob".into()], kind, from };
-            let row = Journal { entries: vec![entry], stream_seq: 2 * seq, time_ms: 7 };
+            let marks = vec![JournalMark { room: "team".into(), user: "bob".into() }];
+            let row = Journal { entries: vec![entry], stream_seq: 2 * seq, time_ms: 7, marks };
             batch.set(journal::key(partition, seq), row.encode());
         }
         let row = Applied { commit_no: Some(commits), trimmed_up_to, ..Applied::default() };
@@ -238,6 +242,8 @@ mod tests {
         assert_eq!((last.commit_no, last.stream_seq, last.time_ms), (1_200, 2_400, 7));
         let svc::CommittedEntry { kind, from, users, .. } = &last.entries[0];
         assert_eq!((kind.as_str(), from.as_str(), users.len()), ("sticker", "alice", 1));
+        let svc::CommittedMark { room, user } = &last.marks[0];
+        assert_eq!((room.as_str(), user.as_str()), ("team", "bob"));
     }
 
     #[tokio::test]

@@ -80,6 +80,7 @@ impl Context {
             resync: Resync::None.into(),
             entries: page.into_entries(),
             next,
+            changes: Vec::new(),
         })
     }
 

@@ -56,7 +56,8 @@ async fn commits_with_entries_are_numbered_without_holes_and_rows_say_what_they_
         kind: "message".into(),
         from: "bob".into(),
     };
-    assert_eq!(row, Journal { entries: vec![entry], stream_seq: 6, time_ms: START_MS });
+    let (entries, marks) = (vec![entry], Vec::new());
+    assert_eq!(row, Journal { entries, stream_seq: 6, time_ms: START_MS, marks });
 }
 
 /// The store of a Weft that did not number commits: rows have the stream sequence as their key.

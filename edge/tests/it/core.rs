@@ -412,7 +412,7 @@ impl Core {
         } else {
             Vec::new()
         };
-        Ok(SyncPage { cursor, resync: 0, entries: page, next })
+        Ok(SyncPage { cursor, entries: page, next, ..SyncPage::default() })
     }
 
     fn read(&self, request: &ReadLog) -> Result<LogPage, ApiError> {

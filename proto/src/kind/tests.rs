@@ -101,6 +101,19 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
             r#""kind":"unreact","target":3,"emoji":"+""#,
             0x1da41f27b5b7939e,
         ),
+        // No entry ever has it. Its number and its tag are its own all the same.
+        (
+            Body::Mark(Mark { read: Some(3), delivered: Some(4), unread_from: None }),
+            "300dd2010408031004",
+            r#""kind":"mark","read":3,"delivered":4"#,
+            0xa77915e6196a45c1,
+        ),
+        (
+            Body::Mark(Mark { unread_from: Some(3), ..Mark::default() }),
+            "300dd201021803",
+            r#""kind":"mark","unread_from":3"#,
+            0x6f43133466983c3d,
+        ),
         (Body::Leave(Leave {}), "3006", r#""kind":"leave""#, 0xd23c81e7e023a8ca),
         (
             Body::ChangeRole(ChangeRole { user: bob(), role: Role::Owner }),
@@ -200,6 +213,10 @@ fn bad_bodies_have_stable_codes() {
     assert_eq!(code(r#"{"kind":"add","user":"a.b"}"#), ErrorCode::BadId);
     assert_eq!(code(r#"{"kind":"add","user":"bob","role":"king"}"#), ErrorCode::BadRequest);
     assert_eq!(code(r#"{"kind":"rename","title":"  "}"#), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"kind":"mark"}"#), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"kind":"mark","delivered":0}"#), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"kind":"mark","read":"1"}"#), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"kind":"mark","read":2,"unread_from":1}"#), ErrorCode::BadRequest);
 }
 
 #[test]

@@ -39,6 +39,27 @@ pub struct AuditPage {
     /// be told. `through` and `read_version` say how far the partition is now.
     #[prost(bool, tag = "6")]
     pub unknown: bool,
+    /// What changed beside entries, as it is in the snapshot. Each key once for each who hears of it in
+    /// another form.
+    #[prost(message, repeated, tag = "7")]
+    pub changes: Vec<Change>,
+}
+
+/// A change that is not an entry, as some hear of it.
+#[derive(Clone, PartialEq, Message)]
+pub struct Change {
+    /// These users...
+    #[prost(string, repeated, tag = "1")]
+    pub users: Vec<String>,
+    /// ...and all members of this group who are here; empty: of none.
+    #[prost(string, tag = "2")]
+    pub group: String,
+    /// A [`ChangeHead`](crate::ChangeHead) in its text form.
+    #[prost(string, tag = "3")]
+    pub head: String,
+    /// The bytes of the frame.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub frame: bytes::Bytes,
 }
 
 /// A room in which something was committed.

@@ -47,6 +47,18 @@ pub struct JournalCommit {
     /// Its entries, in the order in which they were applied.
     #[prost(message, repeated, tag = "4")]
     pub entries: Vec<CommittedEntry>,
+    /// The marks that it moved, each once.
+    #[prost(message, repeated, tag = "5")]
+    pub marks: Vec<CommittedMark>,
+}
+
+/// A mark that a commit moved: whose, and in which room.
+#[derive(Clone, PartialEq, Message)]
+pub struct CommittedMark {
+    #[prost(string, tag = "1")]
+    pub room: String,
+    #[prost(string, tag = "2")]
+    pub user: String,
 }
 
 /// An entry of a commit: where it is, and what a follower needs to know whether it wants it.

@@ -150,4 +150,7 @@ pub struct SyncPage {
     /// Opaque; empty on the last page.
     #[prost(bytes = "vec", tag = "4")]
     pub next: Vec<u8>,
+    /// The frames of what changed beside entries, as it is now. They come after the entries.
+    #[prost(bytes = "bytes", repeated, tag = "5")]
+    pub changes: Vec<bytes::Bytes>,
 }

@@ -11,6 +11,7 @@ redacted! {
     ListRooms { after, limit }
     GetRoom { room }
     ListMembers { room, after, limit }
+    ListReceipts { room, seq, after, limit }
 }
 
 /// Lists the caller's group rooms, by id: what an edge subscribes to.
@@ -136,4 +137,50 @@ pub struct Member {
     /// Seq of the entry by which the user joined.
     #[prost(uint64, tag = "3")]
     pub since_seq: u64,
+}
+
+/// Asks up to where members have read a room.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub struct ListReceipts {
+    #[prost(string, tag = "1")]
+    pub token: String,
+    #[prost(string, tag = "2")]
+    pub room: String,
+    /// Only those who have read up to this entry; 0: all members.
+    #[prost(uint64, tag = "3")]
+    pub seq: u64,
+    /// Only users after this id; empty: from the first.
+    #[prost(string, tag = "4")]
+    pub after: String,
+    /// Most of one page; 0: as many as a page holds.
+    #[prost(uint32, tag = "5")]
+    pub limit: u32,
+}
+method!(ListReceipts, "rooms", "receipts", Receipts);
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Receipts {
+    /// Ascending by user id.
+    #[prost(message, repeated, tag = "1")]
+    pub receipts: Vec<Receipt>,
+    /// There are more: ask again with `after` = the last one.
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+    /// With `seq`: how many have read up to there, those on other pages included.
+    #[prost(uint32, optional, tag = "3")]
+    pub read_count: Option<u32>,
+}
+
+/// Up to where a member has read a room.
+#[derive(Clone, PartialEq, Message)]
+pub struct Receipt {
+    #[prost(string, tag = "1")]
+    pub user: String,
+    /// The seq of an entry; 0: nothing yet.
+    #[prost(uint64, tag = "2")]
+    pub read: u64,
+    /// Direct rooms: up to where they have got it.
+    #[prost(uint64, optional, tag = "3")]
+    pub delivered: Option<u64>,
 }

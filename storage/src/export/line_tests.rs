@@ -8,8 +8,10 @@ use crate::tables::account::Account;
 use crate::tables::applied::Applied;
 use crate::tables::dead_letter::DeadLetter;
 use crate::tables::device::Device;
-use crate::tables::journal::{Journal, JournalEntry};
+use crate::tables::journal::{Journal, JournalEntry, JournalMark};
 use crate::tables::last_active::LastActive;
+use crate::tables::mark::Mark;
+use crate::tables::sent::Sent;
 use crate::tables::signing_key::SigningKey;
 use crate::tables::table::{Table, line};
 
@@ -84,6 +86,20 @@ fn lines_of_people() {
 }
 
 #[test]
+fn lines_of_marks() {
+    row::<Sent>(
+        (team(), user("alice")),
+        Sent { seq: 7, ordinal: 5 },
+        r#"{"type":"sent","key":["team","alice"],"row":{"seq":7,"ordinal":5}}"#,
+    );
+    row::<Mark>(
+        (team(), user("alice")),
+        Mark { read: 7, read_ordinal: 5, unread_from: 3, unread_at: 8, ..Mark::default() },
+        r#"{"type":"mark","key":["team","alice"],"row":{"read":7,"read_ordinal":5,"delivered":0,"unread_from":3,"unread_ordinal":0,"unread_at":8}}"#,
+    );
+}
+
+#[test]
 fn lines_of_partitions() {
     let letter = DeadLetter { reason: "a \"defect\"".into(), is_json: true, ..Default::default() };
     row::<DeadLetter>(
@@ -104,10 +120,11 @@ fn lines_of_partitions() {
     );
     let (users, kind, from) = (vec!["bob".into()], "add".into(), "alice".into());
     let entry = JournalEntry { room: "team".into(), seq: 2, users, kind, from };
+    let mark = JournalMark { room: "team".into(), user: "bob".into() };
     row::<Journal>(
         (1, 9),
-        Journal { entries: vec![entry], stream_seq: 8, time_ms: 7 },
-        r#"{"type":"journal","key":[1,9],"row":{"entries":[{"room":"team","seq":2,"users":["bob"],"kind":"add","from":"alice"}],"stream_seq":8,"time_ms":7}}"#,
+        Journal { entries: vec![entry], stream_seq: 8, time_ms: 7, marks: vec![mark] },
+        r#"{"type":"journal","key":[1,9],"row":{"entries":[{"room":"team","seq":2,"users":["bob"],"kind":"add","from":"alice"}],"stream_seq":8,"time_ms":7,"marks":[{"room":"team","user":"bob"}]}}"#,
     );
 }
 
@@ -185,7 +202,7 @@ fn lines_of_their_own_form() {
     for (plain, text) in [
         (
             Plain::Header(header),
-            r#"{"type":"header","format":"weft-export","version":4,"weft":"0.1.0","time":7,"store":"00000000000000ab","partitions":4}"#,
+            r#"{"type":"header","format":"weft-export","version":5,"weft":"0.1.0","time":7,"store":"00000000000000ab","partitions":4}"#,
         ),
         (
             Plain::Resend(resend),

@@ -1,4 +1,4 @@
-//! Which entries one commit wrote, in commit order: what has to be published, and how others catch
+//! What one commit wrote, its entries in commit order: what has to be published, and how others catch
 //! up when the event stream's window has passed.
 
 use std::ops::Range;
@@ -28,6 +28,19 @@ pub struct Journal {
     /// When its owner sent it to the store, Unix milliseconds; 0: not known.
     #[prost(uint64, tag = "3")]
     pub time_ms: u64,
+    /// The marks that it moved, each once.
+    #[prost(message, repeated, tag = "4")]
+    pub marks: Vec<JournalMark>,
+}
+
+/// A mark that a commit moved: whose, and in which room.
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JournalMark {
+    #[prost(string, tag = "1")]
+    pub room: String,
+    #[prost(string, tag = "2")]
+    pub user: String,
 }
 
 /// One entry of a commit.
@@ -130,6 +143,14 @@ impl JournalEntry {
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         // With tag and length, as a part of the row.
+        6 + prost::Message::encoded_len(self)
+    }
+}
+
+impl JournalMark {
+    /// What it takes of its row, in bytes.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
         6 + prost::Message::encoded_len(self)
     }
 }

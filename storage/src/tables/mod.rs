@@ -14,9 +14,12 @@
 //! 13 user, room kind, room               user room   a user's rooms, groups first
 //! 14 room, seq                           message     edits, deletion and reactions of a message
 //! 15 room, seq, emoji, user              reaction    who put an emoji on a message
+//! 16 room, user                          sent        the last entry that is read because it is one's own
+//! 17 room, user                          mark        up to where a user has read and got a room
 //! 20 user, position                      inbox       an entry of interest to the user
 //! 21 partition, hour, room, sender, id   resend      the seq that a client id got
 //! 22 user                                inbox trimmed up to where pointers are deleted
+//! 23 user, position                      change      what changed for a user beside entries
 //! 30 user                                account
 //! 31 user, device                        device
 //! 32 key id                              signing key
@@ -26,7 +29,7 @@
 //!
 //! Numbers are big-endian (partition 2 bytes, hour and minute 4, seq 8, part 1, position 12, client
 //! id 16); names end with a zero byte, which none of their alphabets has. Tags are never reused. Records
-//! are a version byte and prost, so that a field can be added; `head`, `log` and `minute` have the
+//! are a version byte and prost, so that a field can be added; `head`, `log`, `mark` and `minute` have the
 //! commit's position before that.
 
 use std::ops::Range;
@@ -35,6 +38,7 @@ use bytes::Bytes;
 
 pub mod account;
 pub mod applied;
+pub mod change;
 pub mod dead_letter;
 pub mod device;
 pub mod follower;
@@ -47,6 +51,7 @@ mod key;
 pub mod last_active;
 pub mod layout;
 pub mod log;
+pub mod mark;
 pub mod member;
 pub mod message;
 pub mod minute;
@@ -55,6 +60,7 @@ pub mod presence_settings;
 pub mod reaction;
 mod record;
 pub mod resend;
+pub mod sent;
 pub mod signing_key;
 pub mod table;
 pub mod unknown;
@@ -87,9 +93,12 @@ pub enum Tag {
     UserRoom = 0x13,
     Message = 0x14,
     Reaction = 0x15,
+    Sent = 0x16,
+    Mark = 0x17,
     Inbox = 0x20,
     Resend = 0x21,
     InboxTrimmed = 0x22,
+    Change = 0x23,
     Account = 0x30,
     Device = 0x31,
     SigningKey = 0x32,
@@ -135,8 +144,11 @@ impl Tag {
             Self::UserRoom => Not("user_room", "it follows from members and direct rooms' ids"),
             Self::Message => Entries(&Of::<message::Message>::NEW),
             Self::Reaction => Entries(&Of::<reaction::Reaction>::NEW),
+            Self::Sent => Rows(&Of::<sent::Sent>::NEW),
+            Self::Mark => Rows(&Of::<mark::Mark>::NEW),
             Self::Inbox => Not("inbox", "every cursor of the new store is newer than its rows"),
             Self::InboxTrimmed => Not("inbox_trimmed", "an import makes no inboxes"),
+            Self::Change => Not("change", "every cursor of the new store is newer than its rows"),
             Self::Resend => Rooms("resend"),
             Self::Account => Rows(&Of::<account::Account>::NEW),
             Self::Device => Rows(&Of::<device::Device>::NEW),

@@ -12,18 +12,21 @@ use weft_proto::{
 };
 use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::applied::{self, Applied};
+use weft_storage::tables::change::{self, Changed};
 use weft_storage::tables::dead_letter::{self, DeadLetter};
 use weft_storage::tables::device::{self, Device};
 use weft_storage::tables::follower::{self, Follower};
 use weft_storage::tables::inbox;
-use weft_storage::tables::journal::{self, Journal, JournalEntry};
+use weft_storage::tables::journal::{self, Journal, JournalEntry, JournalMark};
 use weft_storage::tables::last_active;
 use weft_storage::tables::layout::{self, Layout};
+use weft_storage::tables::mark::{self, Mark};
 use weft_storage::tables::message::{self, Message, ReactionCount};
 use weft_storage::tables::minute;
 use weft_storage::tables::presence_settings;
 use weft_storage::tables::reaction;
 use weft_storage::tables::resend::{self, Resend};
+use weft_storage::tables::sent::{self, Sent};
 use weft_storage::tables::signing_key::{self, SigningKey};
 use weft_storage::{Batch, Store};
 
@@ -176,6 +179,7 @@ impl Content {
                 room.write(&mut batch, order, &entry);
                 self.remember(&mut batch, &entry);
                 self.change(&mut batch, &entry);
+                journal.marks.extend(self.mark(&mut batch, order, &entry));
                 let users = entry.user().map(ToString::to_string).into_iter().collect();
                 let (room, from) = (room.id.to_string(), entry.from.to_string());
                 let kind = entry.body.kind().word.to_string();
@@ -254,6 +258,26 @@ impl Content {
         batch.set(message::key(room, seq), row.encode());
         let key = reaction::key(room, seq, "\u{1f44d}", &entry.from);
         batch.set(key, reaction::encode(seq));
+    }
+
+    /// Its sender has read the entry, and sometimes somebody else has said so.
+    fn mark(&mut self, batch: &mut Batch, order: u16, entry: &Entry) -> Option<JournalMark> {
+        let Entry { room, seq, ordinal, from, .. } = entry;
+        sent::put(batch, room, from, Sent { seq: *seq, ordinal: *ordinal });
+        if self.rng.random_bool(0.7) {
+            return None;
+        }
+        let user = self.user();
+        let mark = Mark {
+            read: *seq,
+            read_ordinal: *ordinal,
+            delivered: *seq,
+            unread_from: self.rng.random_range(0..=*seq),
+            ..Mark::default()
+        };
+        mark::put(batch, order, (room, &user), &mark);
+        change::put(batch, &user, order, &Changed::Mark(room.clone(), user.clone()));
+        Some(JournalMark { room: room.to_string(), user: user.to_string() })
     }
 
     fn next_entry(&mut self, room: &mut Room) -> Entry {

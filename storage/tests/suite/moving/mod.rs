@@ -34,8 +34,10 @@ mod tag {
     pub const FOLLOWER: u8 = 0x07;
     pub const LOG: u8 = 0x10;
     pub const HEAD: u8 = 0x11;
+    pub const MARK: u8 = 0x17;
     pub const INBOX: u8 = 0x20;
     pub const INBOX_TRIMMED: u8 = 0x22;
+    pub const CHANGE: u8 = 0x23;
 }
 
 pub async fn exported(store: &Store) -> (Exported, Vec<u8>) {
@@ -81,7 +83,9 @@ pub async fn rows(store: &Store) -> BTreeMap<Bytes, Bytes> {
     let mut kept = BTreeMap::new();
     for (key, value) in rows {
         let value = match (key[0], key.last()) {
-            (tag::INBOX | tag::INBOX_TRIMMED | tag::MINUTE | tag::FOLLOWER, _) => continue,
+            (tag::INBOX | tag::INBOX_TRIMMED | tag::MINUTE | tag::FOLLOWER | tag::CHANGE, _) => {
+                continue;
+            }
             (tag::LAYOUT, _) => {
                 let row = Layout::decode(&value).expect("layout");
                 assert!(row.epoch > 0);
@@ -97,8 +101,8 @@ pub async fn rows(store: &Store) -> BTreeMap<Bytes, Bytes> {
                 }
                 row.encode()
             }
-            // Part 0 of an entry, and a head, begin with a position.
-            (tag::LOG, Some(0)) | (tag::HEAD, _) => value.slice(12..),
+            // Part 0 of an entry, a head and a mark begin with a position.
+            (tag::LOG, Some(0)) | (tag::HEAD | tag::MARK, _) => value.slice(12..),
             _ => value,
         };
         kept.insert(key, value);

@@ -1,0 +1,83 @@
+//! What travels beside the frame of a change that is not an entry: all that an edge needs.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::ids::UserId;
+use crate::position::Position;
+use crate::room::RoomId;
+
+/// The head of a change, in header `Weft-Change` as `<key> <position | ->`. A newer Weft may have further
+/// words: they are passed over.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ChangeHead {
+    /// What has changed. For comparison alone: this Weft need not know it.
+    pub key: String,
+    /// The place of the change in commit order: of two with the same key the later one is newer. `None`:
+    /// it has none, and is handed on whatever came before it.
+    pub position: Option<Position>,
+}
+
+impl ChangeHead {
+    /// That of a user's mark in a room.
+    #[must_use]
+    pub fn mark(room: &RoomId, user: &UserId, position: Position) -> Self {
+        Self { key: format!("mark/{room}/{user}"), position: Some(position) }
+    }
+
+    /// That of some members' marks in a group, for the others.
+    #[must_use]
+    pub fn marks(group: &RoomId) -> Self {
+        Self { key: format!("marks/{group}"), position: None }
+    }
+}
+
+impl fmt::Display for ChangeHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.position {
+            Some(position) => write!(f, "{} {position}", self.key),
+            None => write!(f, "{} -", self.key),
+        }
+    }
+}
+
+/// A header that is not a [`ChangeHead`].
+#[derive(Debug, thiserror::Error)]
+#[error("malformed Weft-Change header")]
+pub struct ChangeHeadError;
+
+impl FromStr for ChangeHead {
+    type Err = ChangeHeadError;
+
+    fn from_str(text: &str) -> Result<Self, ChangeHeadError> {
+        let mut words = text.split(' ');
+        let mut next = || words.next().filter(|word| !word.is_empty()).ok_or(ChangeHeadError);
+        let key = next()?.to_owned();
+        let position = match next()? {
+            "-" => None,
+            position => Some(position.parse().map_err(|_| ChangeHeadError)?),
+        };
+        Ok(Self { key, position })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_round_trips() {
+        let (room, user) = (RoomId::new("alice~bob").expect("id"), UserId::new("bob").expect("id"));
+        let mark = ChangeHead::mark(&room, &user, Position::new(7, 0x8001));
+        let text = "mark/alice~bob/bob 000000000000000700008001";
+        let marks = ChangeHead::marks(&RoomId::new("team").expect("id"));
+        for (head, text) in [(mark, text), (marks, "marks/team -")] {
+            assert_eq!(head.to_string(), text);
+            assert_eq!(text.parse::<ChangeHead>().expect("parse"), head);
+            assert_eq!(format!("{text} of tomorrow").parse::<ChangeHead>().expect("newer"), head);
+        }
+        for bad in ["", " -", "draft", "draft 7", "draft  -"] {
+            assert!(bad.parse::<ChangeHead>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! `mark`: up to where the sender has read a room, or got it. It is a command as the others are, but no
+//! entry: the room's log never has it, so it has no seq.
+
+use serde::{Deserialize, Serialize};
+
+use super::{CONVERSATIONS_LEVEL, EntryKind, Kind};
+use crate::check::not_zero;
+use crate::error::{ApiError, ErrorCode};
+
+/// Moves the sender's marks. Each names the seq of an entry.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Mark {
+    /// Everything up to there is read. It only grows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read: Option<u64>,
+    /// Everything up to there is on one of the sender's devices. It only grows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivered: Option<u64>,
+    /// From there on it counts as unread for the sender alone, until they read on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread_from: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Deserialize, prost::Message)]
+#[serde(from = "Inner")]
+pub struct Fields {
+    #[prost(message, required, tag = "26")]
+    mark: Inner,
+}
+
+#[derive(Clone, PartialEq, Deserialize, prost::Message)]
+struct Inner {
+    #[prost(uint64, optional, tag = "1")]
+    read: Option<u64>,
+    #[prost(uint64, optional, tag = "2")]
+    delivered: Option<u64>,
+    #[prost(uint64, optional, tag = "3")]
+    unread_from: Option<u64>,
+}
+
+impl From<Inner> for Fields {
+    fn from(mark: Inner) -> Self {
+        Self { mark }
+    }
+}
+
+impl EntryKind for Mark {
+    type Fields = Fields;
+    const KIND: Kind =
+        Kind { is_for_direct: true, is_entry: false, ..Kind::new("mark", 13, CONVERSATIONS_LEVEL) };
+
+    fn check(
+        Fields { mark: Inner { read, delivered, unread_from } }: Fields,
+    ) -> Result<Self, ApiError> {
+        let seqs = [("read", read), ("delivered", delivered), ("unread_from", unread_from)];
+        if let Some((field, _)) = seqs.iter().find(|(_, seq)| *seq == Some(0)) {
+            return Err(not_zero(field));
+        }
+        let bad = |message| Err(ApiError::new(ErrorCode::BadRequest, message));
+        match (read, delivered, unread_from) {
+            (None, None, None) => bad("a mark has read, delivered or unread_from"),
+            (Some(_), _, Some(_)) => bad("a mark has read or unread_from, not both"),
+            _ => Ok(Self { read, delivered, unread_from }),
+        }
+    }
+
+    fn fields(&self) -> Fields {
+        let Self { read, delivered, unread_from } = *self;
+        Inner { read, delivered, unread_from }.into()
+    }
+}

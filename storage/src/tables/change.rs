@@ -1,0 +1,116 @@
+//! What changed for a user beside entries, in commit order: for syncs. A row says which key changed, and what
+//! it is now is in that key's own row. The commit that changes a key removes the row at the position of its
+//! change before: so each key is there once, and nothing has to be trimmed.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use weft_proto::{Position, RoomId, UserId};
+
+use super::Tag;
+use super::key::{Key, KeyReader};
+use super::record;
+use crate::batch::Batch;
+use crate::error::Error;
+
+/// What has changed.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Changed {
+    /// The mark of this user in the room.
+    Mark(RoomId, UserId),
+}
+
+/// A row. What else may change comes under tags of its own.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Row {
+    #[prost(message, optional, tag = "1")]
+    mark: Option<MarkOf>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct MarkOf {
+    #[prost(string, tag = "1")]
+    room: String,
+    #[prost(string, tag = "2")]
+    user: String,
+}
+
+fn prefix(user: &UserId) -> Key {
+    Key::new(Tag::Change).name(user.as_str())
+}
+
+/// Says at the commit's position that it has changed, for a user who hears of it.
+pub fn put(batch: &mut Batch, hears: &UserId, order: u16, changed: &Changed) {
+    let Changed::Mark(room, user) = changed;
+    let mark = Some(MarkOf { room: room.to_string(), user: user.to_string() });
+    batch.set_at_position(prefix(hears).build(), order, record::encode(&Row { mark }));
+}
+
+/// Removes what was said at the position of the change before.
+pub fn clear(batch: &mut Batch, hears: &UserId, before: Position) {
+    batch.clear(prefix(hears).position(before).build());
+}
+
+/// The rows of a user with a position in `after..=through`, without `after` itself.
+#[must_use]
+pub fn range(user: &UserId, after: Position, through: Position) -> Range<Bytes> {
+    let at = |position| prefix(user).position(position).u8(0).build();
+    at(after)..at(through)
+}
+
+/// Reads a row: its position, and what has changed.
+///
+/// # Errors
+/// [`Error::Corrupt`], also where it is what a newer Weft has written.
+pub fn decode(key: &[u8], value: &[u8]) -> Result<(Position, Changed), Error> {
+    let mut reader = KeyReader::new(Tag::Change, key)?;
+    reader.name()?;
+    let position = reader.position()?;
+    let Row { mark } = record::decode_whole("change", value)?;
+    let corrupt = |what: String| Error::Corrupt(format!("change: {what}"));
+    let MarkOf { room, user } = mark.ok_or_else(|| corrupt("it says nothing".into()))?;
+    let room = RoomId::new(&room).map_err(|error| corrupt(error.to_string()))?;
+    let user = UserId::new(&user).map_err(|error| corrupt(error.to_string()))?;
+    Ok((position, Changed::Mark(room, user)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Store;
+    use crate::memory::Memory;
+
+    #[tokio::test]
+    async fn a_key_is_there_once_at_its_newest_change() {
+        let store = Store::new(Memory::new());
+        let user = |name| UserId::new(name).expect("id");
+        let (ann, bob) = (user("ann"), user("bob"));
+        let mark = |room| Changed::Mark(RoomId::new(room).expect("id"), bob.clone());
+        let found = async |who: &UserId, after, through| {
+            let snapshot = store.snapshot().await.expect("snapshot");
+            let rows = snapshot.scan(range(who, after, through), 9, false).await.expect("scan");
+            let rows = rows.iter().map(|(key, value)| decode(key, value).expect("row"));
+            (rows.collect::<Vec<_>>(), snapshot.read_version())
+        };
+        let mut batch = Batch::new([1; 16]);
+        for hears in [&ann, &bob] {
+            put(&mut batch, hears, 0, &mark("ann~bob"));
+        }
+        put(&mut batch, &bob, 1, &mark("team"));
+        store.commit(batch).await.expect("commit");
+        let (rows, first) = found(&bob, Position::MIN, Position::MAX).await;
+        let at = |order| first.with_order(order);
+        assert_eq!(rows, [(at(0), mark("ann~bob")), (at(1), mark("team"))]);
+        let mut batch = Batch::new([2; 16]);
+        for hears in [&ann, &bob] {
+            clear(&mut batch, hears, at(0));
+            put(&mut batch, hears, 0, &mark("ann~bob"));
+        }
+        store.commit(batch).await.expect("commit");
+        let (rows, second) = found(&bob, Position::MIN, Position::MAX).await;
+        assert_eq!(rows, [(at(1), mark("team")), (second.with_order(0), mark("ann~bob"))]);
+        assert_eq!(found(&ann, Position::MIN, Position::MAX).await.0.len(), 1);
+        assert_eq!(found(&bob, at(0), first).await.0, [(at(1), mark("team"))]);
+        assert_eq!(found(&bob, first, second).await.0.len(), 1);
+    }
+}
