@@ -337,9 +337,18 @@ impl<W: Wire> Delivery<W> {
             Item::Notice(notice) => {
                 return Ok(self.order.notice(notice).map(|missing| (missing, notice.seq)));
             }
+            Item::Typing(typist) => {
+                let is_heard = typist.user != self.user && self.is_in(&typist.room);
+                frames.extend(is_heard.then(|| typist.frame.clone()));
+            }
             Item::Marker(cursor) => frames.extend(self.on_marker(**cursor)?),
         }
         Ok(None)
+    }
+
+    /// The user is in the room, as far as is known here.
+    fn is_in(&self, room: &RoomId) -> bool {
+        room.kind() == RoomKind::Direct || self.order.is_in(room)
     }
 
     /// An entry goes out.

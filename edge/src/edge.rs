@@ -34,6 +34,7 @@ use crate::reading::Reading;
 use crate::sending::Sending;
 use crate::shared::Shared;
 use crate::ticks::Ticks;
+use crate::typing::{self, Typing};
 
 /// How long the tasks that serve sessions may take to end after the last session.
 const BACK_PATIENCE: Duration = Duration::from_secs(1);
@@ -95,6 +96,8 @@ impl Edge {
         back.spawn_lasting("announcer", announcer.clone().run(bus.clone(), back.token().clone()));
         let statuses = Statuses::new(bus.clone());
         until_cancelled(&back, "statuses", statuses.clone().run());
+        let typing = typing::listen(bus.clone(), reading.feeds.clone(), partitions);
+        until_cancelled(&back, "typing", typing);
 
         let limited = Arc::new(Limited::default());
         let sending = Sending::new(
@@ -121,6 +124,7 @@ impl Edge {
             announcer,
             statuses,
             counts: RoomCounts::default(),
+            typing: Typing::default(),
             discovery: Discovery::default(),
             bus: bus.clone(),
             auth,

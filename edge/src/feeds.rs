@@ -19,7 +19,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weft_nats::subject::{WEFT_ENTRY, WEFT_LOGOUT};
 use weft_nats::{Bus, Message, Subject, subscribed};
-use weft_proto::{Cursor, DeviceId, EventHead, Partition, Position, RoomId, UserId};
+use weft_proto::frame::typing_frame;
+use weft_proto::{Cursor, DeviceId, EventHead, Partition, Position, RoomId, UserId, partition_of};
 use weft_runtime::{Shutdown, lock};
 
 use self::seen::SeenEntries;
@@ -38,6 +39,14 @@ pub(crate) struct Event {
     /// The bytes of the WebSocket frame, checked to be text once for all sessions.
     pub(crate) frame: Utf8Bytes,
     pub(crate) arrived_at: Instant,
+}
+
+/// A user who types, on the way to the sessions of a room.
+#[derive(Debug)]
+pub(crate) struct Typist {
+    pub(crate) user: UserId,
+    pub(crate) room: RoomId,
+    pub(crate) frame: Utf8Bytes,
 }
 
 /// All feeds of an edge. Cheap to clone.
@@ -151,6 +160,23 @@ impl<W: Wire> Feeds<W> {
             if let Some(feed) = self.feed(&Subject::User(user.clone())) {
                 feed.hand_on(&notice(Some(*first)));
             }
+        }
+    }
+
+    /// Tells the room's other sessions that a user types in it.
+    pub(crate) fn types(&self, user: UserId, room: RoomId, partitions: Partition) {
+        let subject = match room.direct_users() {
+            Some((low, high)) => Subject::User(if user == low { high } else { low }),
+            None => {
+                let partition = partition_of(&room, partitions);
+                Subject::EventGroup { partition, room: room.clone() }
+            }
+        };
+        let Some(feed) = self.feed(&subject) else { return };
+        let Ok(frame) = typing_frame(&room, &user).try_into() else { return };
+        let typist = Arc::new(Typist { user, room, frame });
+        for (_, mailbox) in &lock(&feed.members).mailboxes {
+            mailbox.offer(Item::Typing(Arc::clone(&typist)));
         }
     }
 

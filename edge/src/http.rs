@@ -39,6 +39,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/rooms", get(rooms::list))
         .route("/rooms/{room}", get(rooms::get))
         .route("/rooms/{room}/members", get(rooms::members))
+        .route("/rooms/{room}/typing", post(rooms::typing))
         .route("/rooms/{room}/entries", get(entries::history).post(entries::send))
         .route("/rooms/{room}/entries/{seq}/versions", get(entries::versions))
         .route("/rooms/{room}/entries/{seq}/reactions", get(entries::reactions))

@@ -10,7 +10,7 @@
 //!   else waits for it.
 //! - Entries are forwarded as the bytes that core made; the edge reads their heads alone.
 //!
-//! Deliberately absent: a store, a cache of rooms, a word with another edge.
+//! Deliberately absent: a store, a cache of rooms, a word with another edge (but for who types).
 //!
 //! | module | duty |
 //! | --- | --- |
@@ -26,6 +26,7 @@
 //! | [`audits`] | finds what the wire lost, and how far a cursor may go |
 //! | [`sending`], [`outbox`], [`answers`], [`ticks`] | what was sent and is not answered yet |
 //! | `auth` | verifies tokens, keeps the keys |
+//! | `typing` | who types in a room |
 //! | `counts` | how many members of a large group are here |
 //! | `members`, `discovery` | this edge among the live nodes; which of them a client is to take |
 //! | `metrics` | what it counts, in one list |
@@ -66,6 +67,7 @@ pub mod sending;
 mod session;
 mod shared;
 pub mod ticks;
+mod typing;
 
 pub use edge::{Edge, EdgeOptions};
 pub use error::Error;

@@ -116,6 +116,12 @@ pub(crate) static PRESENCE_TOLD: Counter = Counter::new(
     "weft_edge_presence_statuses_total",
     "Statuses of users that sessions were told without asking",
 );
+pub(crate) static TYPING: CounterBy = CounterBy::new(
+    "weft_edge_typing_total",
+    "How often clients said that their user types: others were told, it came too soon after the last, or it was refused",
+    "result",
+    &["told", "throttled", "refused"],
+);
 
 pub static METRICS: &List = &[
     &SESSIONS,
@@ -137,4 +143,5 @@ pub static METRICS: &List = &[
     &SYNCS_AGAIN,
     &AUDITS,
     &PRESENCE_TOLD,
+    &TYPING,
 ];

@@ -23,6 +23,7 @@ use crate::proxies::Proxies;
 use crate::rate::{Bucket, PerCaller};
 use crate::reading::Reading;
 use crate::sending::Sending;
+use crate::typing::Typing;
 
 pub(crate) struct Shared {
     pub(crate) bus: Bus,
@@ -58,6 +59,7 @@ pub(crate) struct Shared {
     /// Knows who is here, of those whom sessions watch.
     pub(crate) statuses: Statuses,
     pub(crate) counts: RoomCounts,
+    pub(crate) typing: Typing,
     pub(crate) discovery: Discovery,
 }
 

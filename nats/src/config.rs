@@ -208,6 +208,7 @@ fn edge_publish() -> Vec<String> {
         "weft.svc.rooms.*",
         "weft.svc.status.*",
         "weft.svc.presence.*",
+        "weft.typing.*.*",
         "_INBOX_edge.>",
     ]);
     list.extend(membership_publish("edge"));
@@ -223,6 +224,7 @@ fn edge_subscribe() -> Vec<String> {
         "weft.u.*",
         "weft.sig.>",
         "weft.status.*",
+        "weft.typing.*.*",
     ])
 }
 

@@ -100,6 +100,8 @@ pub enum Subject {
     Drain { node: NodeId },
     /// `weft.status.<user>`: a change of what others see of a user ([`weft_proto::Presence`]).
     Status(UserId),
+    /// `weft.typing.<user>.<room>`: the user types, as an edge tells the others. The payload is empty.
+    Typing { user: UserId, room: RoomId },
     /// `weft.svc.<service>.<method>`: a request.
     Svc {
         /// `accounts`, `rooms`, `log`, `status`, `presence`.
@@ -127,6 +129,7 @@ impl fmt::Display for Subject {
             Self::PresenceTick { node } => write!(f, "weft.sig.presence.{node}"),
             Self::Drain { node } => write!(f, "weft.sig.drain.{node}"),
             Self::Status(user) => write!(f, "weft.status.{user}"),
+            Self::Typing { user, room } => write!(f, "weft.typing.{user}.{room}"),
             Self::Svc { service, method } => write!(f, "weft.svc.{service}.{method}"),
         }
     }
@@ -159,6 +162,7 @@ impl Subject {
             ("sig", ["presence", n]) => Self::PresenceTick { node: NodeId::new(n).ok()? },
             ("sig", ["drain", n]) => Self::Drain { node: NodeId::new(n).ok()? },
             ("status", [u]) => Self::Status(user(u)?),
+            ("typing", [u, r]) => Self::Typing { user: user(u)?, room: room(r)? },
             ("svc", [s, m]) => Self::Svc { service: token(s)?.into(), method: token(m)?.into() },
             _ => return None,
         })
@@ -200,6 +204,8 @@ pub enum Filter {
     PresenceTicks,
     /// `weft.status.*`: what others see of all users. One for a whole node, never one per user.
     Statuses,
+    /// `weft.typing.*.*`: who types, anywhere. One for a whole edge, never one per user or room.
+    Typing,
 }
 
 impl fmt::Display for Filter {
@@ -212,6 +218,7 @@ impl fmt::Display for Filter {
             Self::Ticks => f.write_str("weft.sig.tick.*"),
             Self::PresenceTicks => f.write_str("weft.sig.presence.*"),
             Self::Statuses => f.write_str("weft.status.*"),
+            Self::Typing => f.write_str("weft.typing.*.*"),
         }
     }
 }
@@ -229,6 +236,7 @@ mod tests {
         let token = "T_0-9".to_owned();
         let subjects = [
             Subject::In { sender: user.clone(), room: direct.clone() },
+            Subject::Typing { user: user.clone(), room: direct.clone() },
             Subject::Partition { partition: 0, sender: user.clone(), room: direct.clone() },
             Subject::Outside { partition: 65535, sender: user.clone(), room: direct },
             Subject::EventGroup { partition: 3, room: group },

@@ -23,11 +23,13 @@ mod reply;
 mod rooms;
 mod send;
 mod token;
+mod typing;
 mod versions;
 
 pub use history::{HistoryFrom, HistoryPlace, history_frame};
 pub use presence::{PresenceRequest, Users};
 pub use reply::{Ack, Member, Reply, Room, error_frame, error_in, with_id};
+pub use typing::typing_frame;
 pub use versions::{Version, versions_frame};
 
 pub const SUBPROTOCOL: &str = "weft.v1";
@@ -129,6 +131,10 @@ pub enum Request {
         token: Hidden<String>,
     },
     Presence(PresenceRequest),
+    /// The user types in a room.
+    Typing {
+        room: RoomId,
+    },
     /// The device's login ends, and with it the session.
     Logout,
     /// A sign of life.
@@ -200,6 +206,7 @@ fn read(word: &str, text: &str) -> Result<Request, ApiError> {
         "presence.set" => presence::read_set(text),
         "presence.own" => Ok(Request::Presence(PresenceRequest::Own)),
         "presence.idle" => presence::read_idle(text),
+        "typing" => typing::read(text),
         "logout" => Ok(Request::Logout),
         "ping" => Ok(Request::Ping),
         other => Err(ApiError::new(

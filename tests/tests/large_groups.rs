@@ -4,7 +4,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 use weft_harness::account::crowd;
-use weft_harness::session::Session;
+use weft_harness::session::{Session, code};
 use weft_harness::system::{Options, System, unique};
 
 fn text(text: &str) -> Value {
@@ -40,6 +40,8 @@ async fn a_large_group_misses_nothing() -> Result<()> {
     }
     let answer = a.request(room.clone()).await?;
     assert_eq!((&answer["member_count"], &answer["large"]), (&json!(101), &json!(true)));
+    let types = json!({ "type": "typing", "room": group });
+    assert_eq!(code(&a.request(types).await?)?, "too_large");
     for seq in 3..=30 {
         b.expect(&group, seq).await?;
         c.expect(&group, seq).await?;

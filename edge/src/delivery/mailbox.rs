@@ -10,7 +10,7 @@ use weft_proto::frame::CloseCode;
 use weft_proto::{Cursor, DeviceId, Position};
 
 use crate::budget::Budget;
-use crate::feeds::Event;
+use crate::feeds::{Event, Typist};
 use crate::order::Notice;
 use crate::sabotage::{self, Rule};
 
@@ -25,6 +25,8 @@ pub(crate) enum Item {
     Event(Arc<Event>),
     /// An audit's word on a room.
     Notice(Arc<Notice>),
+    /// Somebody types.
+    Typing(Arc<Typist>),
     /// Everything at or before it was delivered before this.
     Marker(Arc<Cursor>),
 }
@@ -33,6 +35,7 @@ impl Item {
     fn cost(&self) -> usize {
         let bytes = match self {
             Self::Event(event) => event.frame.len(),
+            Self::Typing(typist) => typist.frame.len(),
             Self::Notice(_) | Self::Marker(_) => 0,
         };
         bytes + ITEM_OVERHEAD_BYTES
@@ -119,6 +122,14 @@ impl MailboxHandle {
         }
         if !sabotage::is_out(Rule::FullMailboxEnds) {
             shared.end.end(CloseCode::SlowReader);
+        }
+    }
+
+    /// Queues what may be missed, where it fits and no sync runs.
+    pub(crate) fn offer(&self, item: Item) {
+        let shared = &self.0;
+        if !shared.is_syncing.load(Ordering::SeqCst) && shared.waiting.try_take(item.cost()) {
+            let _ = shared.items.send(item);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use weft_proto::frame::Reply;
 use weft_proto::{ApiError, svc};
@@ -54,4 +55,14 @@ pub(super) async fn members(
     let page = shared.bus.call(&svc::ListMembers { token, room, after, limit }).await?;
     let members = page.members.into_iter().map(Into::into).collect();
     Ok(ready_made(Reply::Members { members, more: page.more }.to_frame()))
+}
+
+/// `POST /v1/rooms/{room}/typing`
+pub(super) async fn typing(
+    State(shared): App,
+    Caller(caller): Caller,
+    InRoom(room): InRoom,
+) -> Result<StatusCode, Refusal> {
+    shared.typing.tell(&shared.bus, &caller, room).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

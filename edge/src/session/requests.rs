@@ -192,6 +192,13 @@ impl Requests {
                     Ok(presence.answer(request, turn).await?.to_frame())
                 });
             }
+            Request::Typing { room } => {
+                let (shared, caller) = (Arc::clone(&self.shared), self.caller.clone());
+                self.call(id, unpaid, async move {
+                    shared.typing.tell(&shared.bus, &caller, room).await?;
+                    Ok(Reply::Done {}.to_frame())
+                });
+            }
             // Its answer is the session's last: see `on_request`.
             Request::Logout => return Err(ApiError::new(ErrorCode::Internal, "not handled")),
             Request::Hello { .. } => {

@@ -79,6 +79,8 @@ const SUBJECTS: [(&str, &[&str]); 7] = [
             "weft.sig.>",
             "weft.status.alice",
             "weft.status.*",
+            "weft.typing.alice.public",
+            "weft.typing.*.*",
             "weft.svc.accounts.login",
             "weft.svc.accounts.keys",
             "weft.svc.rooms.list",

@@ -105,7 +105,7 @@ pub enum Reply {
         #[serde(skip_serializing_if = "Option::is_none")]
         text_until: Option<u64>,
     },
-    /// Answers `presence.unwatch`, `presence.idle` and `logout`.
+    /// Answers `presence.unwatch`, `presence.idle`, `typing` and `logout`.
     Done {},
     /// The edge is going away: it closes this session (4000) after this many milliseconds. The client
     /// may reconnect elsewhere before that.

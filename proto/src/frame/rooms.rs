@@ -27,12 +27,16 @@ struct Room<'a> {
     room: Cow<'a, str>,
 }
 
-pub(super) fn read_room(text: &str) -> Result<Request, ApiError> {
+pub(super) fn read_room_id(text: &str) -> Result<RoomId, ApiError> {
     let Room { room } = read_object(text)?;
-    Ok(Request::Room { room: RoomId::new(&room)? })
+    RoomId::new(&room)
+}
+
+pub(super) fn read_room(text: &str) -> Result<Request, ApiError> {
+    Ok(Request::Room { room: read_room_id(text)? })
 }
 
 pub(super) fn read_members(text: &str) -> Result<Request, ApiError> {
-    let (Room { room }, Rooms { after, limit }) = (read_object(text)?, read_object(text)?);
-    Ok(Request::Members { room: RoomId::new(&room)?, after, limit: page_limit(limit)? })
+    let (room, Rooms { after, limit }) = (read_room_id(text)?, read_object(text)?);
+    Ok(Request::Members { room, after, limit: page_limit(limit)? })
 }

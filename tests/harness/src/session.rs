@@ -23,6 +23,8 @@ pub struct Session {
     answers: HashMap<u64, Value>,
     /// Pushed entries that were not taken yet, and errors without an id.
     pushes: VecDeque<Value>,
+    /// Pushes of rooms that are no entries and were not taken yet.
+    told: VecDeque<Value>,
     pub welcome: Value,
     pub synced: Value,
     /// The newest `cursor` that came by itself. Tests resume from [`Self::cursor`], so that what
@@ -46,6 +48,7 @@ impl Session {
             request_id: 0,
             answers: HashMap::new(),
             pushes: VecDeque::new(),
+            told: VecDeque::new(),
             welcome: Value::Null,
             synced: Value::Null,
             pushed_cursor: Value::Null,
@@ -187,6 +190,28 @@ impl Session {
         Ok(self.pushes.iter().filter(wanted).cloned().collect())
     }
 
+    /// The next push of this type about a room.
+    pub async fn told(&mut self, word: &str, room: &str) -> Result<Value> {
+        loop {
+            let is_it = |push: &Value| push["type"] == word && push["room"] == room;
+            if let Some(at) = self.told.iter().position(is_it) {
+                return self.told.remove(at).context("a push");
+            }
+            self.read(&format!("{word} of {room}")).await?;
+        }
+    }
+
+    /// The pushes of this type about a room that came so far and were not taken, after one more round to
+    /// the edge.
+    pub async fn told_so_far(&mut self, word: &str, room: &str) -> Result<Vec<Value>> {
+        let pong = self.request(json!({ "type": "ping" })).await?;
+        ensure!(pong["type"] == "pong", "no pong: {pong}");
+        let is_it = |push: &Value| push["type"] == word && push["room"] == room;
+        let (wanted, others) = self.told.drain(..).partition::<VecDeque<_>, _>(is_it);
+        self.told = others;
+        Ok(wanted.into())
+    }
+
     /// Reads until the edge closes the socket; the code.
     pub async fn closed_within(&mut self, limit: Duration) -> Result<u16> {
         self.socket.closed_within(limit).await
@@ -210,6 +235,7 @@ impl Session {
             None if frame["type"] == "entry" || frame["type"] == "error" => {
                 self.pushes.push_back(frame);
             }
+            None if frame["room"].is_string() => self.told.push_back(frame),
             // Unknown pushes are to be ignored.
             None => {}
         }
