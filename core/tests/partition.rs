@@ -14,6 +14,8 @@ mod loss;
 mod messages;
 #[path = "partition/next_version.rs"]
 mod next_version;
+#[path = "partition/pins.rs"]
+mod pins;
 #[path = "partition/poison.rs"]
 mod poison;
 #[path = "partition/publishing.rs"]

@@ -2,7 +2,7 @@
 //! `docs/protocol.md` (section 11) says the same.
 
 use weft_proto::frame::{PresenceRequest, Request};
-use weft_proto::limits::{PAGE_ENTRIES_MAX, PAGE_ROWS_MAX};
+use weft_proto::limits::{PAGE_ENTRIES_MAX, PAGE_ROWS_MAX, PINS_PER_ROOM_MAX};
 
 /// Entries of a page for which one is charged.
 const ENTRIES: u32 = 50;
@@ -22,6 +22,7 @@ pub(crate) fn of_request(request: &Request) -> u32 {
     match request {
         Request::History { limit, .. } => of_history(*limit),
         Request::Versions { .. } => VERSIONS,
+        Request::Pins { limit, .. } => of_pins(*limit),
         Request::Rooms { limit, .. }
         | Request::Members { limit, .. }
         | Request::Reactions { limit, .. } => of_list(*limit),
@@ -40,6 +41,7 @@ pub(crate) fn of_http(path: &str, query: &str) -> u32 {
     match path.rsplit('/').next() {
         Some("entries") => of_history(limit),
         Some("versions") => VERSIONS,
+        Some("pins") => of_pins(limit),
         Some("rooms" | "members" | "reactions") => of_list(limit),
         _ => 1,
     }
@@ -52,6 +54,10 @@ pub(crate) fn of_answer(bytes: usize) -> u32 {
 
 fn of_history(limit: u32) -> u32 {
     1 + asked(limit, PAGE_ENTRIES_MAX) / ENTRIES
+}
+
+fn of_pins(limit: u32) -> u32 {
+    1 + asked(limit, PINS_PER_ROOM_MAX as u32) / ENTRIES
 }
 
 fn of_list(limit: u32) -> u32 {
@@ -78,6 +84,7 @@ mod tests {
             ("/v1/rooms/team", "", 1),
             ("/v1/profile", "limit=x", 1),
             ("/v1/rooms/team/entries/7/versions", "", 3),
+            ("/v1/rooms/team/pins", "", 3),
             ("/v1/rooms/team/entries/7/reactions", "emoji=%2B", 6),
         ] {
             assert_eq!(of_http(path, query), cost, "{path}?{query}");

@@ -58,6 +58,20 @@ pub struct MessageNow {
     /// What is on it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reactions: Vec<Reactions>,
+    /// That it is pinned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<Pinned>,
+}
+
+/// That a message is pinned.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Pinned {
+    /// Seq of the `pin`.
+    pub seq: u64,
+    /// Who sent it.
+    pub by: String,
+    /// When it was taken, Unix milliseconds.
+    pub time: u64,
 }
 
 /// An emoji on a message.

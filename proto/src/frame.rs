@@ -17,6 +17,7 @@ use crate::room::RoomId;
 
 mod hello;
 mod history;
+mod pins;
 mod presence;
 mod reactions;
 mod reply;
@@ -27,6 +28,7 @@ mod typing;
 mod versions;
 
 pub use history::{HistoryFrom, HistoryPlace, history_frame};
+pub use pins::pins_frame;
 pub use presence::{PresenceRequest, Users};
 pub use reply::{Ack, Member, Reply, Room, error_frame, error_in, with_id};
 pub use typing::typing_frame;
@@ -104,6 +106,14 @@ pub enum Request {
         emoji: String,
         /// Only users after this id; empty: from the first.
         after: String,
+        /// Most of one page; 0: as many as a page holds.
+        limit: u32,
+    },
+    /// The messages that are pinned in a room.
+    Pins {
+        room: RoomId,
+        /// Only those that were pinned by an entry with a smaller seq; 0: from the last one.
+        before: u64,
         /// Most of one page; 0: as many as a page holds.
         limit: u32,
     },
@@ -195,6 +205,7 @@ fn read(word: &str, text: &str) -> Result<Request, ApiError> {
         "history" => history::read(text),
         "versions" => versions::read(text),
         "reactions" => reactions::read(text),
+        "pins" => pins::read(text),
         "rooms" => rooms::read_rooms(text),
         "room" => rooms::read_room(text),
         "members" => rooms::read_members(text),
@@ -354,6 +365,10 @@ mod tests {
                 after: "bob".into(),
                 limit: 0
             }
+        );
+        assert_eq!(
+            read(r#"{"id":1,"type":"pins","room":"a","before":9}"#),
+            Request::Pins { room: room(), before: 9, limit: 0 }
         );
         for (place, from) in [
             ("", HistoryFrom::Before(0)),

@@ -29,11 +29,13 @@ mod edit;
 pub mod formatting;
 mod leave;
 mod mark;
+mod pin;
 mod react;
 mod remove;
 mod rename;
 mod role;
 mod text;
+mod unpin;
 mod unreact;
 
 /// The only list of all kinds: makes [`Body`] of them.
@@ -155,6 +157,8 @@ kinds! {
     React in react,
     Unreact in unreact,
     Mark in mark,
+    Pin in pin,
+    Unpin in unpin,
 }
 
 /// What everybody has to know of a kind.
@@ -334,6 +338,23 @@ pub(crate) fn target_of(target: Option<u64>) -> Result<u64, ApiError> {
     match target {
         Some(0) => Err(not_zero("target")),
         target => target.ok_or_else(|| missing("target")),
+    }
+}
+
+/// The seq of a message, as it travels in kinds that have nothing else.
+#[derive(Clone, PartialEq, Deserialize, prost::Message)]
+struct Target {
+    #[prost(uint64, optional, tag = "1")]
+    target: Option<u64>,
+}
+
+impl Target {
+    fn new(target: u64) -> Self {
+        Self { target: Some(target) }
+    }
+
+    fn check(self) -> Result<u64, ApiError> {
+        target_of(self.target)
     }
 }
 

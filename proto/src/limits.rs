@@ -21,6 +21,8 @@ pub const EMOJI_CHARS_MAX: usize = 32;
 pub const EMOJIS_PER_MESSAGE_MAX: usize = 50;
 /// Most edits of one message.
 pub const EDITS_PER_MESSAGE_MAX: usize = 100;
+/// Most messages that are pinned in one room.
+pub const PINS_PER_ROOM_MAX: usize = 100;
 /// Longest title of a room or display name of a user, in Unicode scalar values.
 pub const TITLE_CHARS_MAX: usize = 200;
 pub const AVATAR_BYTES_MAX: usize = 1_000;

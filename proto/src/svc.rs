@@ -114,7 +114,9 @@ pub use journal::{
     ReadJournal,
 };
 pub use log::{LogEntry, LogPage, ReadLog, Resync, Sync, SyncPage};
-pub use messages::{ListReactions, ReactionUsers, ReadVersions, Versions};
+pub use messages::{
+    ListPins, ListReactions, PinnedMessages, ReactionUsers, ReadVersions, Versions,
+};
 pub use presence::{
     Active, AreVisible, ChooseStatus, Contacts, CountPresent, GetPresence, GetStatus, KeptStatus,
     KeptStatuses, ListContacts, LoadStatuses, NoteActive, Presences, Present, UserPresence,

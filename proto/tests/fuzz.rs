@@ -119,6 +119,7 @@ fn requests_and_replies() {
         both::<svc::Sync>(bytes);
         both::<svc::ReadVersions>(bytes);
         both::<svc::ListReactions>(bytes);
+        both::<svc::ListPins>(bytes);
         both::<svc::Audit>(bytes);
         both::<svc::GetPresence>(bytes);
         both::<svc::ChooseStatus>(bytes);

@@ -1,4 +1,4 @@
-//! What becomes of messages: edits, deletions and reactions. Each is an entry of its own, and changes
+//! What becomes of messages: edits, deletions, reactions and pins. Each is an entry of its own, and changes
 //! the row of the message that it points at (`storage/src/tables/message.rs`), in the same commit.
 //!
 //! The message, or what was done to it last, may be planned and not yet committed: what the store
@@ -25,6 +25,8 @@ use super::sabotage::{self, Rule};
 use super::state::{Place, PlanNo, Planned, State};
 use crate::absent;
 
+mod pins;
+
 /// Entries that commands point at, read at once: with the largest ones 6 MB.
 const ENTRIES_AT_ONCE: usize = 16;
 
@@ -42,6 +44,7 @@ pub struct FoundMessages {
     absent: HashSet<EntryKey>,
     rows: HashMap<EntryKey, Message>,
     reactions: HashSet<ReactionKey>,
+    pins: pins::FoundPins,
 }
 
 /// What this owner did to messages in commits that a lookup may not have seen.
@@ -117,6 +120,7 @@ pub async fn load(
         }
     }
     read_reactions(snapshot, &commands, &mut found.reactions).await?;
+    found.pins = pins::load(snapshot, &commands).await?;
     let edits = found.edits_to_delete(state, run);
     read_entries(snapshot, &edits, &mut found.entries).await?;
     for (room, seq) in edits.into_iter().filter(|at| !found.entries.contains_key(at)) {
@@ -263,6 +267,7 @@ pub fn decide(
     let is_own = message.entry.from == *sender;
     let is_late = is_late(state, &message.entry, times.stored_at_ms);
     let too_late = || no(ErrorCode::TooLate, "the message is too old to be changed");
+    let time_ms = room.head.time_ms.max(times.now_ms);
     let (mut reaction, mut rewrites) = (None, Vec::new());
     match body {
         Body::Edit(Edit { .. }) if !is_own => {
@@ -275,7 +280,7 @@ pub fn decide(
                 return Err(ApiError::new(ErrorCode::LimitReached, message));
             }
             row.edits.push(seq);
-            row.edited_at_ms = room.head.time_ms.max(times.now_ms);
+            row.edited_at_ms = time_ms;
         }
         Body::Delete(Delete { .. }) => {
             let may_any = role.is_some_and(|role| rights::may(role, Action::DeleteAny));
@@ -311,6 +316,10 @@ pub fn decide(
             }
             count(&mut row.reactions, emoji, is_on)?;
             reaction = Some((emoji.clone(), is_on));
+        }
+        Body::Pin(_) | Body::Unpin(_) => {
+            let (is_on, by) = (matches!(body, Body::Pin(_)), (seq, sender, time_ms));
+            pins::decide(&mut row, is_on, by, (&found.pins, state, id))?;
         }
         _ => return Err(no_message()),
     }
@@ -375,6 +384,7 @@ pub fn write(
         let all = reaction::range(&by.room, target);
         batch.clear_range(all.start, all.end);
     }
+    pins::write(batch, by, target);
     if reaction.is_none() || !sabotage::is_out(Rule::CountsPlanned) {
         state.messages.remember(no, at.clone(), row);
     }

@@ -8,6 +8,7 @@ pub enum Action {
     Write,
     /// A message of another member.
     DeleteAny,
+    Pin,
     Leave,
     Rename,
     Add(Role),
@@ -21,7 +22,7 @@ pub fn may(role: Role, action: Action) -> bool {
     use Role::{Admin, Member, Owner};
     match (action, role) {
         (Action::Write | Action::Leave, Member | Admin | Owner)
-        | (Action::Rename | Action::DeleteAny, Admin | Owner)
+        | (Action::Rename | Action::DeleteAny | Action::Pin, Admin | Owner)
         | (Action::Add(Member | Admin), Admin | Owner)
         | (Action::Add(Owner), Owner)
         | (Action::Remove(Member), Admin | Owner)
@@ -30,6 +31,7 @@ pub fn may(role: Role, action: Action) -> bool {
         (
             Action::Rename
             | Action::DeleteAny
+            | Action::Pin
             | Action::ChangeRole
             | Action::Add(_)
             | Action::Remove(_),
@@ -48,7 +50,7 @@ pub fn check(role: Role, action: Action) -> Result<(), ApiError> {
     }
     let message = match action {
         Action::Write | Action::Leave => "only a member may do that",
-        Action::Rename | Action::DeleteAny => "only an owner or admin may do that",
+        Action::Rename | Action::DeleteAny | Action::Pin => "only an owner or admin may do that",
         Action::Add(_) => "only an owner or admin adds a user, and not with a role above their own",
         Action::Remove(_) => "only an owner removes anyone, and an admin those with a lower role",
         Action::ChangeRole => "only an owner may do that",
@@ -69,7 +71,13 @@ mod tests {
         for action in [Action::Write, Action::Leave] {
             assert_eq!(who(action), all);
         }
-        for action in [Action::Rename, Action::DeleteAny, Action::Add(Member), Action::Add(Admin)] {
+        for action in [
+            Action::Rename,
+            Action::DeleteAny,
+            Action::Pin,
+            Action::Add(Member),
+            Action::Add(Admin),
+        ] {
             assert_eq!(who(action), [Admin, Owner], "{action:?}");
         }
         assert_eq!(who(Action::Remove(Member)), [Admin, Owner]);

@@ -145,6 +145,10 @@ fn decide_group(
             rights::check(role, Action::Write)?;
             Ok(Change::default())
         }
+        Body::Pin(_) | Body::Unpin(_) => {
+            rights::check(role, Action::Pin)?;
+            Ok(Change::default())
+        }
         Body::Rename(Rename { title }) => {
             rights::check(role, Action::Rename)?;
             Ok(Change { title: Some(title.clone()), ..Change::default() })

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use weft_proto::entry::{MessageNow, Reactions};
+use weft_proto::entry::{MessageNow, Pinned, Reactions};
 use weft_proto::frame::Version;
 use weft_proto::kind::formatting::Range;
 use weft_proto::kind::{Edit, Text, check_emoji};
@@ -18,6 +18,8 @@ use super::access::Access;
 use super::failure::Failure;
 use crate::absent;
 
+/// For each entry so many rows are scanned: where they lie further apart, their rows are read one by one.
+const SCANNED_PER_ENTRY: usize = 4;
 /// Texts read at once: a page may end with the first of them.
 const TEXTS_AT_ONCE: usize = 4;
 
@@ -119,7 +121,7 @@ fn version(logged: Option<Logged>) -> Option<Vec<u8>> {
 }
 
 /// Entries of a room in the order of the log or the other way round, each message with its newest text
-/// and what became of it. One scan beside the entries', one read of the newest edits, and one of the
+/// and what became of it. One scan beside the entries' (of entries far from each other: one read of their rows), one read of the newest edits, and one of the
 /// reader's own reactions, however much was done to a message. Of entries whose edits have more than
 /// `bytes_max` only the first ones are given: a message may be small, and its newest text large.
 pub(super) async fn now(
@@ -129,12 +131,16 @@ pub(super) async fn now(
     (mut read, bytes_max): (Vec<Logged>, usize),
 ) -> Result<Vec<(Logged, Option<MessageNow>)>, Error> {
     let seqs = read.iter().map(|logged| logged.entry.seq);
-    let (Some(first), Some(last)) = (seqs.clone().min(), seqs.max()) else {
+    let (Some(first), Some(last)) = (seqs.clone().min(), seqs.clone().max()) else {
         return Ok(Vec::new());
     };
     // One that is missing may have a row.
     let count = usize::try_from(last - first).unwrap_or(usize::MAX).saturating_add(1);
-    let rows = message::scan(snapshot, room, first..last + 1, count).await?;
+    let rows = if count <= read.len() * SCANNED_PER_ENTRY {
+        message::scan(snapshot, room, first..last + 1, count).await?
+    } else {
+        message::get_many(snapshot, room, &seqs.collect::<Vec<_>>()).await?
+    };
     let rows: BTreeMap<u64, Message> = rows.into_iter().collect();
     let mut texts = newest_texts(snapshot, room, &rows, (&mut read, bytes_max)).await?;
     let own = own_reactions(snapshot, room, reader, &rows).await?;
@@ -155,6 +161,11 @@ pub(super) async fn now(
             edited_at: (row.edited_at_ms != 0).then_some(row.edited_at_ms),
             edits: row.edits.clone(),
             reactions: reactions.collect(),
+            pinned: row.pinned.as_ref().map(|it| Pinned {
+                seq: it.seq,
+                by: it.by.clone(),
+                time: it.time_ms,
+            }),
         };
         (logged, Some(now))
     });

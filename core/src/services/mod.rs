@@ -21,6 +21,7 @@
 //! | `access`, `page` | what a caller may see of a room; filling a bounded page |
 //! | `rooms`, `read`, `sync` | room lists; a part of a log; everything since a cursor |
 //! | `messages` | messages as they are now, their versions, and who has reacted |
+//! | `pins` | the messages that are pinned in a room |
 //! | `contacts` | whom a user may see |
 //! | `audit` | what changed in a partition |
 //! | `journal` | all commits of a partition, and who follows them |
@@ -39,6 +40,7 @@ mod logins;
 mod messages;
 mod page;
 mod passwords;
+mod pins;
 mod read;
 pub(crate) mod refresh_token;
 mod rooms;
@@ -142,6 +144,14 @@ impl Context {
     #[must_use]
     pub fn keys(&self) -> weft_proto::svc::Keys {
         weft_proto::svc::Keys { keys: self.tokens.public_keys(), partitions: self.partitions }
+    }
+
+    /// A limit of entries as it was asked for (0: as many as a page holds).
+    fn entries_max(&self, asked: u32) -> usize {
+        match asked as usize {
+            0 => self.limits.page.entries_max,
+            asked => asked.min(self.limits.page.entries_max),
+        }
     }
 
     /// A row limit as it was asked for (0: as many as a page holds).

@@ -53,8 +53,9 @@ impl PageBuilder {
             && (self.entries.len() >= self.limit.entries_max || self.bytes >= self.limit.bytes_max)
     }
 
-    /// Adds entries of any rooms, in their order, until the page is full; how many are done, those
-    /// among them that are missing. Large ones are read few at once.
+    /// Adds entries of any rooms (where messages are shown as they are now: of one room), in their order,
+    /// until the page is full; how many are done, those among them that are missing. Large ones are read
+    /// few at once.
     pub(super) async fn add_each(
         &mut self,
         snapshot: &dyn Snapshot,
@@ -65,14 +66,21 @@ impl PageBuilder {
             let through = wanted.len().min(added + self.at_once.min(self.wanted()));
             let before = self.bytes;
             let some = &wanted[added..through];
-            for (logged, (room, seq)) in log::get_many(snapshot, some).await?.into_iter().zip(some)
-            {
+            let read = log::get_many(snapshot, some).await?;
+            let is_there: Vec<bool> = read.iter().map(Option::is_some).collect();
+            let read = read.into_iter().flatten().collect();
+            let mut shown = self.now(snapshot, &some[0].0, read).await?.into_iter();
+            for ((room, seq), is_there) in some.iter().zip(is_there) {
                 if self.is_full() {
                     return Ok(added);
                 }
-                match logged {
-                    Some(logged) => self.push(logged, None),
-                    None => absent::note(snapshot, room, *seq..seq + 1).await?,
+                if !is_there {
+                    absent::note(snapshot, room, *seq..seq + 1).await?;
+                } else if let Some((logged, now)) = shown.next() {
+                    self.push(logged, now);
+                } else {
+                    // Its newest text is one too many to be held at once: it is read again.
+                    break;
                 }
                 added += 1;
             }

@@ -51,11 +51,7 @@ impl Context {
         (room, user, access): (&RoomId, UserId, Access),
     ) -> Result<svc::LogPage, Failure> {
         let asked = asked(request)?;
-        let entries_max = match request.limit as usize {
-            0 => self.limits.page.entries_max,
-            limit => limit.min(self.limits.page.entries_max),
-        };
-        let limit = PageLimit { entries_max, ..self.limits.page };
+        let limit = PageLimit { entries_max: self.entries_max(request.limit), ..self.limits.page };
         // What became of messages after they left is not for former members.
         let is_merged = request.merged && access.role.is_some();
         let page_of = |limit| match PageBuilder::new(limit) {

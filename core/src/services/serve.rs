@@ -77,6 +77,13 @@ pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> 
         )
         .await?;
     served
+        .add_large::<svc::ListPins, _, _>(
+            pages,
+            |c, m| user(c, &m.token),
+            |c, m| async move { c.pins(m).await },
+        )
+        .await?;
+    served
         .add::<svc::ListReactions, _, _>(READS_MAX, |c, m| async move { c.reactions(m).await })
         .await?;
     let audits = (AUDITS_MAX, AUDIT_HELD_BYTES);

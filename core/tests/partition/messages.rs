@@ -33,7 +33,7 @@ fn unreact(target: u64, emoji: &str) -> Body {
     Body::Unreact(Unreact { target, emoji: emoji.into() })
 }
 
-async fn code(world: &World, sender: &str, room: &str, number: u128, body: Body) -> String {
+pub async fn code(world: &World, sender: &str, room: &str, number: u128, body: Body) -> String {
     let answer = world.send(sender, room, Some(id(number)), &body).await;
     answer["error"]["code"].as_str().unwrap_or_else(|| panic!("not refused: {answer}")).to_owned()
 }
@@ -45,7 +45,7 @@ async fn entries(world: &World, room: &str) -> Vec<Logged> {
     log::read(&*snapshot, &room, 0..u64::MAX, limit).await.expect("read")
 }
 
-async fn rows(world: &World, room: &str) -> BTreeMap<u64, Message> {
+pub async fn rows(world: &World, room: &str) -> BTreeMap<u64, Message> {
     let snapshot = world.store.snapshot().await.expect("snapshot");
     let room = RoomId::new(room).expect("id");
     let rows = message::scan(&*snapshot, &room, 0..u64::MAX, usize::MAX).await.expect("scan");

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
 use weft_proto::check::missing;
-use weft_proto::frame::{HistoryPlace, Reply, history_frame, versions_frame};
+use weft_proto::frame::{HistoryPlace, Reply, history_frame, pins_frame, versions_frame};
 use weft_proto::json::read_json;
 use weft_proto::{ApiError, Body, ClientId, ErrorCode, UserId, svc};
 
@@ -64,6 +64,19 @@ pub(super) async fn reactions(
     let request = svc::ListReactions { token, room, target, emoji, after, limit };
     let page = shared.bus.call(&request).await?;
     Ok(ready_made(Reply::reactions(request, page).to_frame()))
+}
+
+/// `GET /v1/rooms/{room}/pins`
+pub(super) async fn pins(
+    State(shared): App,
+    Caller(caller): Caller,
+    InRoom(room): InRoom,
+    query: Query,
+) -> Result<Response, Refusal> {
+    let (token, limit) = (caller.token.to_string(), query.limit()?);
+    let before = query.number("before")?.unwrap_or(0);
+    let request = svc::ListPins { token, room: room.to_string(), before, limit };
+    Ok(ready_made(pins_frame(&room, &shared.bus.call(&request).await?)))
 }
 
 /// The fields of a send that are not the entry's.

@@ -9,9 +9,11 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, timeout_at};
 use weft_proto::frame::{
-    Reply, Request, error_frame, history_frame, parse_request, versions_frame,
+    Reply, Request, error_frame, history_frame, parse_request, pins_frame, versions_frame,
 };
-use weft_proto::svc::{GetRoom, ListMembers, ListReactions, ListRooms, Logout, ReadVersions};
+use weft_proto::svc::{
+    GetRoom, ListMembers, ListPins, ListReactions, ListRooms, Logout, ReadVersions,
+};
 use weft_proto::{ApiError, ErrorCode};
 
 use super::Ended;
@@ -226,6 +228,13 @@ impl Requests {
                     let request = ListReactions { token, room, target, emoji, after, limit };
                     let page = shared.bus.call(&request).await?;
                     Ok(Reply::reactions(request, page).to_frame())
+                });
+            }
+            Request::Pins { room, before, limit } => {
+                let (shared, token) = self.for_call();
+                self.call(id, unpaid, async move {
+                    let request = ListPins { token, room: room.to_string(), before, limit };
+                    Ok(pins_frame(&room, &shared.bus.call(&request).await?))
                 });
             }
             Request::Rooms { after, limit } => {

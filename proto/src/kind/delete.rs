@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EntryKind, Kind, MESSAGES_LEVEL, target_of};
+use super::{EntryKind, Kind, MESSAGES_LEVEL, Target};
 use crate::error::ApiError;
 
 /// Removes what a message and its edits said: they become `deleted`.
@@ -13,20 +13,14 @@ pub struct Delete {
 }
 
 #[derive(Clone, PartialEq, Deserialize, prost::Message)]
-#[serde(from = "Inner")]
+#[serde(from = "Target")]
 pub struct Fields {
     #[prost(message, required, tag = "21")]
-    delete: Inner,
+    delete: Target,
 }
 
-#[derive(Clone, PartialEq, Deserialize, prost::Message)]
-struct Inner {
-    #[prost(uint64, optional, tag = "1")]
-    target: Option<u64>,
-}
-
-impl From<Inner> for Fields {
-    fn from(delete: Inner) -> Self {
+impl From<Target> for Fields {
+    fn from(delete: Target) -> Self {
         Self { delete }
     }
 }
@@ -36,11 +30,11 @@ impl EntryKind for Delete {
     const KIND: Kind = Kind { is_for_direct: true, ..Kind::new("delete", 9, MESSAGES_LEVEL) };
 
     fn check(Fields { delete }: Fields) -> Result<Self, ApiError> {
-        Ok(Self { target: target_of(delete.target)? })
+        Ok(Self { target: delete.check()? })
     }
 
     fn fields(&self) -> Fields {
-        Inner { target: Some(self.target) }.into()
+        Target::new(self.target).into()
     }
 
     fn target(&self) -> Option<u64> {

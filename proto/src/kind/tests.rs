@@ -114,6 +114,18 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
             r#""kind":"mark","unread_from":3"#,
             0x6f43133466983c3d,
         ),
+        (
+            Body::Pin(Pin { target: 3 }),
+            "300eda01020803",
+            r#""kind":"pin","target":3"#,
+            0xf668289a64b690c0,
+        ),
+        (
+            Body::Unpin(Unpin { target: 3 }),
+            "300fe201020803",
+            r#""kind":"unpin","target":3"#,
+            0x015130a3c79e245b,
+        ),
         (Body::Leave(Leave {}), "3006", r#""kind":"leave""#, 0xd23c81e7e023a8ca),
         (
             Body::ChangeRole(ChangeRole { user: bob(), role: Role::Owner }),

@@ -9,6 +9,7 @@ use super::Method;
 redacted! {
     ReadVersions { room, target, after }
     ListReactions { room, target, emoji, after, limit }
+    ListPins { room, before, limit }
 }
 
 /// Asks for the texts that a message has had.
@@ -65,6 +66,33 @@ pub struct ReactionUsers {
     /// Ascending by id.
     #[prost(string, repeated, tag = "1")]
     pub users: Vec<String>,
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
+
+/// Asks for the messages that are pinned in a room.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub struct ListPins {
+    #[prost(string, tag = "1")]
+    pub token: String,
+    #[prost(string, tag = "2")]
+    pub room: String,
+    /// Only those that were pinned by an entry with a smaller seq; 0: from the last one.
+    #[prost(uint64, tag = "3")]
+    pub before: u64,
+    /// Most of one page; 0: as many as a page holds.
+    #[prost(uint32, tag = "4")]
+    pub limit: u32,
+}
+method!(ListPins, "log", "pins", PinnedMessages);
+
+#[derive(Clone, PartialEq, Message)]
+pub struct PinnedMessages {
+    /// The bytes of the messages' frames, as `history` has them; what was pinned last comes first.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub entries: Vec<bytes::Bytes>,
+    /// There are earlier ones: ask again before the last one's `pinned.seq`.
     #[prost(bool, tag = "2")]
     pub more: bool,
 }

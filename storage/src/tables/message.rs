@@ -1,4 +1,4 @@
-//! What became of a message: its edits, its deletion, its reactions. A message to which nothing
+//! What became of a message: its edits, its deletion, its reactions, that it is pinned. A message to which nothing
 //! happened has no row. Written by the owner of the room's partition, in the commit of the entry that
 //! changes the message.
 
@@ -31,6 +31,24 @@ pub struct Message {
     /// Emojis that are on it, in the order in which they came; none with a count of 0.
     #[prost(message, repeated, tag = "4")]
     pub reactions: Vec<ReactionCount>,
+    /// That it is pinned.
+    #[prost(message, optional, tag = "7")]
+    pub pinned: Option<Pinned>,
+}
+
+/// That a message is pinned.
+#[derive(Clone, PartialEq, Eq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pinned {
+    /// Seq of the `pin`.
+    #[prost(uint64, tag = "1")]
+    pub seq: u64,
+    /// Who sent it.
+    #[prost(string, tag = "2")]
+    pub by: String,
+    /// When it was taken, Unix milliseconds.
+    #[prost(uint64, tag = "3")]
+    pub time_ms: u64,
 }
 
 /// How many users have put an emoji on a message.
@@ -69,6 +87,20 @@ pub async fn scan(
 ) -> Result<Vec<(u64, Message)>, Error> {
     let rows = snapshot.scan(key(room, seqs.start)..key(room, seqs.end), limit, false).await?;
     rows.iter().map(|(key, row)| Ok((Message::read_key(key)?.1, Message::decode(row)?))).collect()
+}
+
+/// The rows of these messages, as far as there are any, in the given order.
+///
+/// # Errors
+/// Those of the snapshot, or [`Error::Corrupt`].
+pub async fn get_many(
+    snapshot: &dyn Snapshot,
+    room: &RoomId,
+    seqs: &[u64],
+) -> Result<Vec<(u64, Message)>, Error> {
+    let rows = snapshot.get_many(seqs.iter().map(|seq| key(room, *seq)).collect()).await?;
+    let there = seqs.iter().zip(rows).filter_map(|(seq, row)| Some((*seq, row?)));
+    there.map(|(seq, row)| Ok((seq, Message::decode(&row)?))).collect()
 }
 
 impl Message {

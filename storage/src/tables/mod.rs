@@ -16,6 +16,7 @@
 //! 15 room, seq, emoji, user              reaction    who put an emoji on a message
 //! 16 room, user                          sent        the last entry that is read because it is one's own
 //! 17 room, user                          mark        up to where a user has read and got a room
+//! 1c room, seq                           pin         a message that is pinned
 //! 20 user, position                      inbox       an entry of interest to the user
 //! 21 partition, hour, room, sender, id   resend      the seq that a client id got
 //! 22 user                                inbox trimmed up to where pointers are deleted
@@ -56,6 +57,7 @@ pub mod member;
 pub mod message;
 pub mod minute;
 pub mod named;
+pub mod pin;
 pub mod presence_settings;
 pub mod reaction;
 mod record;
@@ -95,6 +97,7 @@ pub enum Tag {
     Reaction = 0x15,
     Sent = 0x16,
     Mark = 0x17,
+    Pin = 0x1c,
     Inbox = 0x20,
     Resend = 0x21,
     InboxTrimmed = 0x22,
@@ -146,6 +149,7 @@ impl Tag {
             Self::Reaction => Entries(&Of::<reaction::Reaction>::NEW),
             Self::Sent => Rows(&Of::<sent::Sent>::NEW),
             Self::Mark => Rows(&Of::<mark::Mark>::NEW),
+            Self::Pin => Entries(&Of::<pin::Pin>::NEW),
             Self::Inbox => Not("inbox", "every cursor of the new store is newer than its rows"),
             Self::InboxTrimmed => Not("inbox_trimmed", "an import makes no inboxes"),
             Self::Change => Not("change", "every cursor of the new store is newer than its rows"),

@@ -189,6 +189,7 @@ impl OfMessage {
             edited_at_ms: self.edited_at_ms,
             deleted_by: self.deleted_by,
             reactions: self.reactions.iter().map(count).collect(),
+            ..Message::default()
         }
     }
 

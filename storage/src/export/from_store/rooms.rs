@@ -15,7 +15,8 @@ use crate::engine::Snapshot;
 use crate::tables::head::{self, Head};
 use crate::tables::log::{self, Limit, Logged};
 use crate::tables::member::{self, Member};
-use crate::tables::message::{self, Message};
+use crate::tables::message::{self, Message, Pinned};
+use crate::tables::pin::Pin;
 use crate::tables::reaction::{self, Reaction};
 use crate::tables::resend::{self, Resend};
 use crate::tables::table::{Page, line};
@@ -106,6 +107,9 @@ async fn room_lines<W: Write>(
             }
             if let Some(Became { row, reactions }) = became {
                 out.line("message", line("message", &(&room, entry.seq), &row))?;
+                if let Some(Pinned { seq, .. }) = row.pinned {
+                    out.line("pin", line("pin", &(&room, entry.seq), &Pin { seq }))?;
+                }
                 for (key, row) in reactions {
                     out.line("reaction", line("reaction", &key, &row))?;
                 }
@@ -116,8 +120,8 @@ async fn room_lines<W: Write>(
     Ok(())
 }
 
-/// What became of messages, by seq. Edits that were taken after the room's `last` entry was are left out:
-/// the file does not have them.
+/// What became of messages, by seq. Edits and pins that were taken after the room's `last` entry was are
+/// left out: the file does not have them.
 async fn became(
     snapshot: &dyn Snapshot,
     room: &RoomId,
@@ -129,6 +133,7 @@ async fn became(
         if row.edits.is_empty() {
             row.edited_at_ms = 0;
         }
+        row.pinned = row.pinned.filter(|pinned| pinned.seq <= last);
         let reactions = match row.reactions.is_empty() {
             true => Vec::new(),
             false => reaction::of_message(snapshot, room, seq).await?,

@@ -21,8 +21,9 @@ use weft_storage::tables::journal::{self, Journal, JournalEntry, JournalMark};
 use weft_storage::tables::last_active;
 use weft_storage::tables::layout::{self, Layout};
 use weft_storage::tables::mark::{self, Mark};
-use weft_storage::tables::message::{self, Message, ReactionCount};
+use weft_storage::tables::message::{self, Message, Pinned, ReactionCount};
 use weft_storage::tables::minute;
+use weft_storage::tables::pin;
 use weft_storage::tables::presence_settings;
 use weft_storage::tables::reaction;
 use weft_storage::tables::resend::{self, Resend};
@@ -254,7 +255,12 @@ impl Content {
         }
         let (room, seq) = (&entry.room, entry.seq);
         let reactions = vec![ReactionCount { emoji: "\u{1f44d}".into(), count: 1 }];
-        let row = Message { edits: vec![seq], edited_at_ms: 1, reactions, deleted_by: 0 };
+        let pinned = self.rng.random::<bool>().then(|| {
+            batch.set(pin::key(room, seq), pin::encode(seq));
+            Pinned { seq, by: entry.from.to_string(), time_ms: 7 }
+        });
+        let row =
+            Message { edits: vec![seq], edited_at_ms: 1, reactions, pinned, ..Message::default() };
         batch.set(message::key(room, seq), row.encode());
         let key = reaction::key(room, seq, "\u{1f44d}", &entry.from);
         batch.set(key, reaction::encode(seq));
