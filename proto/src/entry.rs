@@ -130,6 +130,12 @@ impl Entry {
         self.body.user(&self.from)
     }
 
+    /// Whether it is counted by ordinals, and so by unread counts: see [`Body::counts`].
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        self.body.counts()
+    }
+
     /// The bytes of its WebSocket frame.
     #[must_use]
     pub fn to_frame(&self) -> Vec<u8> {

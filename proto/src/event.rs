@@ -46,7 +46,7 @@ impl EventHead {
             position_before,
             user: entry.user().cloned(),
             membership: kind.membership,
-            is_unread: kind.is_unread,
+            is_unread: entry.counts(),
         }
     }
 

@@ -87,6 +87,19 @@ macro_rules! kinds {
                 match self { $(Self::$Kind(it) => it.reply_to(),)+ }
             }
 
+            /// Whether an entry of this body is counted by ordinals, and so by unread counts.
+            #[must_use]
+            pub fn counts(&self) -> bool {
+                match self { $(Self::$Kind(it) => it.counts(),)+ }
+            }
+
+            /// Whether a list of rooms may show it as the newest entry of its room: what only changes a
+            /// message is not shown there.
+            #[must_use]
+            pub fn is_preview(&self) -> bool {
+                match self { $(Self::$Kind(it) => it.is_preview(),)+ }
+            }
+
             /// The feature level that a store needs before it takes the entry.
             #[must_use]
             pub fn level(&self) -> u32 {
@@ -172,7 +185,7 @@ pub struct Kind {
     pub level: u32,
     /// What becomes of the users whom an entry concerns.
     pub membership: Membership,
-    /// Counted by unread counts.
+    /// Entries of it are counted by unread counts, as far as [`Body::counts`] does not say otherwise.
     pub is_unread: bool,
     /// A direct room takes it, too.
     pub is_for_direct: bool,
@@ -268,6 +281,14 @@ trait EntryKind: Sized {
 
     fn reply_to(&self) -> Option<u64> {
         None
+    }
+
+    fn counts(&self) -> bool {
+        Self::KIND.is_unread
+    }
+
+    fn is_preview(&self) -> bool {
+        self.target().is_none()
     }
 
     /// That of the kind, or a later one where it has a field that came later.

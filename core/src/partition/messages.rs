@@ -140,7 +140,9 @@ async fn read_entries(
         for (at, logged) in some.iter().zip(readable(snapshot, some).await?) {
             let Some(log::Logged { position, mut entry }) = logged else { continue };
             entry.body = match entry.body {
-                Body::Text(_) => Body::Text(Text::default()),
+                Body::Text(it) => {
+                    Body::Text(Text { text: String::new(), ranges: Vec::new(), meta: None, ..it })
+                }
                 Body::Edit(_) => Body::Deleted(Deleted { by: 0 }),
                 other => other,
             };
@@ -302,7 +304,8 @@ pub fn decide(
                     None => return Err(unread()),
                 }
             }
-            row = Message { deleted_by: seq, ..Message::default() };
+            let was_uncounted = !message.entry.counts();
+            row = Message { deleted_by: seq, was_uncounted, ..Message::default() };
         }
         Body::React(React { emoji, .. }) | Body::Unreact(Unreact { emoji, .. }) => {
             let is_on = matches!(body, Body::React(_));

@@ -25,12 +25,16 @@ pub struct Message {
     /// When the last edit was taken, Unix milliseconds; 0: never.
     #[prost(uint64, tag = "2")]
     pub edited_at_ms: u64,
-    /// Seq of the `delete`; 0: it is there. Of a deleted message nothing else is kept.
+    /// Seq of the `delete`; 0: it is there. Of a deleted message nothing else is kept, but for
+    /// [`was_uncounted`](Self::was_uncounted).
     #[prost(uint64, tag = "3")]
     pub deleted_by: u64,
     /// Emojis that are on it, in the order in which they came; none with a count of 0.
     #[prost(message, repeated, tag = "4")]
     pub reactions: Vec<ReactionCount>,
+    /// Of a deleted message: no ordinal had counted it, so that it is not taken off what is unread.
+    #[prost(bool, tag = "5")]
+    pub was_uncounted: bool,
     /// That it is pinned.
     #[prost(message, optional, tag = "7")]
     pub pinned: Option<Pinned>,
