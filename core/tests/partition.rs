@@ -1,5 +1,7 @@
 //! What the owner of a partition promises, with a log, a bus and a store in memory.
 
+#[path = "partition/activity.rs"]
+mod activity;
 #[path = "partition/clocks.rs"]
 mod clocks;
 #[path = "partition/commits.rs"]

@@ -2,12 +2,14 @@
 //! `docs/protocol.md` (section 11) says the same.
 
 use weft_proto::frame::{PresenceRequest, Request};
-use weft_proto::limits::{PAGE_ENTRIES_MAX, PAGE_ROWS_MAX, PINS_PER_ROOM_MAX};
+use weft_proto::limits::{PAGE_ENTRIES_MAX, PAGE_ROOMS_MAX, PAGE_ROWS_MAX, PINS_PER_ROOM_MAX};
 
 /// Entries of a page for which one is charged.
 const ENTRIES: u32 = 50;
 /// Rows of a list for which one is charged.
 const ROWS: u32 = 100;
+/// Rooms of a list for which one is charged: of each, core reads several rows.
+const ROOMS: u32 = 20;
 /// Users of a request about presence for which one is charged.
 const USERS: usize = 50;
 /// A count of who is here may read all members of a group.
@@ -23,9 +25,8 @@ pub(crate) fn of_request(request: &Request) -> u32 {
         Request::History { limit, .. } => of_history(*limit),
         Request::Versions { .. } => VERSIONS,
         Request::Pins { limit, .. } => of_pins(*limit),
-        Request::Rooms { limit, .. }
-        | Request::Members { limit, .. }
-        | Request::Reactions { limit, .. } => of_list(*limit),
+        Request::Rooms { limit, .. } => of_rooms(*limit),
+        Request::Members { limit, .. } | Request::Reactions { limit, .. } => of_list(*limit),
         Request::Presence(PresenceRequest::Get(users) | PresenceRequest::Watch(users)) => {
             1 + u32::try_from(users.users.len() / USERS).unwrap_or(u32::MAX)
         }
@@ -42,7 +43,8 @@ pub(crate) fn of_http(path: &str, query: &str) -> u32 {
         Some("entries") => of_history(limit),
         Some("versions") => VERSIONS,
         Some("pins") => of_pins(limit),
-        Some("rooms" | "members" | "reactions") => of_list(limit),
+        Some("rooms") => of_rooms(limit),
+        Some("members" | "reactions") => of_list(limit),
         _ => 1,
     }
 }
@@ -58,6 +60,10 @@ fn of_history(limit: u32) -> u32 {
 
 fn of_pins(limit: u32) -> u32 {
     1 + asked(limit, PINS_PER_ROOM_MAX as u32) / ENTRIES
+}
+
+fn of_rooms(limit: u32) -> u32 {
+    1 + asked(limit, PAGE_ROOMS_MAX) / ROOMS
 }
 
 fn of_list(limit: u32) -> u32 {
@@ -80,7 +86,8 @@ mod tests {
             ("/v1/rooms/team/entries", "before=7&limit=10", 1),
             ("/v1/rooms/team/entries", "limit=4000000000", 5),
             ("/v1/rooms/team/members", "limit=0", 6),
-            ("/v1/rooms", "limit=100&after=x", 2),
+            ("/v1/rooms", "limit=20&after=x", 2),
+            ("/v1/rooms", "", 6),
             ("/v1/rooms/team", "", 1),
             ("/v1/profile", "limit=x", 1),
             ("/v1/rooms/team/entries/7/versions", "", 3),

@@ -183,8 +183,9 @@ mod tests {
                 number(sizes::PAGE_BYTES_MAX)
             ),
             format!(
-                "| a page of `rooms`, of `members`, of `reactions` | {} |",
-                sizes::PAGE_ROWS_MAX
+                "| a page of `members`, of `reactions`; of `rooms` | {}; {} |",
+                sizes::PAGE_ROWS_MAX,
+                sizes::PAGE_ROOMS_MAX
             ),
             format!("| sends of a session; of a user by HTTP \\* | {} |", rate(limits.sends)),
             format!("of a user by HTTP \\* | {} |", rate(limits.requests)),

@@ -119,7 +119,7 @@ pub enum Request {
     },
     /// A page of the caller's rooms.
     Rooms {
-        /// Only rooms after this id; empty: from the first.
+        /// Only rooms after this cursor of a page; empty: from the first.
         after: String,
         /// Most of one page; 0: as many as a page holds.
         limit: u32,

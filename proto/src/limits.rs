@@ -44,7 +44,9 @@ pub const FEEDS_PER_SESSION_MAX: usize = 12_000;
 pub const PAGE_ENTRIES_MAX: u32 = 200;
 /// A page of history or sync ends after the entry that passes this size, in bytes.
 pub const PAGE_BYTES_MAX: usize = 400_000;
-/// Most rooms or members that one page carries.
+/// Most rooms that one page carries: each is several reads.
+pub const PAGE_ROOMS_MAX: u32 = 100;
+/// Most members, reactions or names of groups that one page carries.
 pub const PAGE_ROWS_MAX: u32 = 500;
 /// A sync that would carry more entries than this is answered with `resync`.
 pub const SYNC_ENTRIES_MAX: u64 = 10_000;

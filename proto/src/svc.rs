@@ -123,8 +123,8 @@ pub use presence::{
     Visible,
 };
 pub use rooms::{
-    GetRoom, Groups, ListGroups, ListMembers, ListReceipts, ListRooms, Member, Members, Receipt,
-    Receipts, RoomSummary, Rooms,
+    GetRoom, Groups, ListGroups, ListMembers, ListReceipts, ListRooms, Member, Members, Partner,
+    Receipt, Receipts, RoomSummary, Rooms,
 };
 
 #[derive(Clone, PartialEq, Message)]

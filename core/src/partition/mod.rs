@@ -13,6 +13,7 @@
 //!   commits nothing. It then drops all that it knows.
 //! - A command is planned exactly once per owner; one that was answered before gets that answer.
 
+mod activity;
 pub mod clocks;
 pub mod command;
 pub mod evidence;

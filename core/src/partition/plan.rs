@@ -7,9 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use weft_nats::{Answer, MadeBy, ReplyTo};
 use weft_proto::frame::Ack;
+use weft_proto::kind::CONVERSATIONS_LEVEL;
 use weft_proto::limits::{CLIENT_ID_AGE_MS_MAX, CLIENT_ID_AHEAD_MS_MAX};
 use weft_proto::{ApiError, Body, ClientId, Entry, ErrorCode, Partition, RoomId, RoomKind, UserId};
 use weft_storage::tables::account::Account;
+use weft_storage::tables::activity::ActivityBucket;
 use weft_storage::tables::applied::Applied;
 use weft_storage::tables::journal::{Journal, JournalEntry};
 use weft_storage::tables::minute::{self, Minute};
@@ -19,6 +21,7 @@ use weft_storage::tables::{
 };
 use weft_storage::{Batch, BatchId};
 
+use super::activity;
 use super::command::{Command, Incoming, hour_of};
 use super::messages::{self, FoundMessages, Rewrite};
 use super::quota::{Cost, Quota};
@@ -295,11 +298,16 @@ impl Plan {
         let known = (&found.messages, &*state, times);
         let message = messages::decide((&id, room, seq), sent_by, &body, known)?;
         let fans_out = state.feature_level < WITHOUT_FAN_OUT;
+        let writing = Writing {
+            now_ms: times.now_ms,
+            has_previews: state.feature_level >= CONVERSATIONS_LEVEL,
+            has_activity: state.level_next >= CONVERSATIONS_LEVEL,
+        };
         let written = state.rooms.change(&id, |room| {
             if fans_out {
                 self.fan_out(&id, room, &change);
             }
-            self.write(&id, room, change, (sender, given_id, body), times.now_ms);
+            self.write(&id, room, change, (sender, given_id, body), writing);
             (room.head.ordinal, room.head.time_ms)
         });
         if let Some(PlannedEntry { entry, place, .. }) = self.entries.last() {
@@ -338,15 +346,19 @@ impl Plan {
         room: &mut Room,
         change: Change,
         (from, client_id, body): (UserId, Option<ClientId>, Body),
-        now_ms: u64,
+        writing: Writing,
     ) {
         let is_first = room.head.seq == 0;
+        let bucket_before = (!is_first).then(|| ActivityBucket::of(&room.head));
         room.touched = self.no;
         rules::apply(room, &change);
         let head = &mut room.head;
         head.seq += 1;
-        head.ordinal += u64::from(body.kind().is_unread);
-        head.time_ms = head.time_ms.max(now_ms);
+        head.ordinal += u64::from(body.counts());
+        head.time_ms = head.time_ms.max(writing.now_ms);
+        if writing.has_previews && body.is_preview() {
+            head.preview_seq = head.seq;
+        }
         sabotage::panic_on(&body);
         let entry = Entry {
             room: id.clone(),
@@ -361,6 +373,9 @@ impl Plan {
         head.seq += sabotage::misplaced(&entry.body);
         log::put(&mut self.batch, order, &entry);
         self.write_members(id, is_first, &change);
+        if writing.has_activity {
+            activity::write(&mut self.batch, (id, room), bucket_before, &change);
+        }
         for user in &change.concerned {
             inbox::put(&mut self.batch, user, order, id, entry.seq);
         }
@@ -512,6 +527,16 @@ impl Plan {
             self.batch.clear_range(old.start, old.end);
         }
     }
+}
+
+/// How an entry is written.
+#[derive(Clone, Copy)]
+struct Writing {
+    now_ms: u64,
+    /// The head names the newest entry that lists of rooms show.
+    has_previews: bool,
+    /// Its members' lists of rooms are kept in order.
+    has_activity: bool,
 }
 
 /// A command's times, Unix milliseconds, of two clocks.

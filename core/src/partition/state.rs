@@ -54,6 +54,9 @@ pub struct State {
     pub settled: PlanNo,
     /// The store's feature level, as of the taking: a change of it fails the next commit's guard.
     pub feature_level: u32,
+    /// The one that it is being raised to; else the same. Only who knows it works on the store: what is not read
+    /// before it is reached may be written already.
+    pub level_next: u32,
     /// How long after it was taken a message may be changed by its sender; 0: for ever.
     pub edit_window_ms: u64,
     /// What was done to messages in commits that lookups may not have seen.
@@ -74,6 +77,7 @@ impl State {
             rooms: Rooms::new(rooms_bytes_max),
             settled: 0,
             feature_level,
+            level_next: feature_level,
             edit_window_ms: 0,
             messages: Overlay::default(),
             recent: HashMap::new(),
@@ -81,6 +85,13 @@ impl State {
             planned: VecDeque::new(),
             positions: BTreeMap::new(),
         }
+    }
+
+    /// While the store's level is being raised to this one.
+    #[must_use]
+    pub fn with_level_next(mut self, level: u32) -> Self {
+        self.level_next = level;
+        self
     }
 
     /// With a window for edits; zero: for ever.

@@ -34,6 +34,8 @@ pub struct Taken {
     pub minute: Minute,
     pub store_id: u64,
     pub feature_level: u32,
+    /// The level that the store is being raised to; else the same.
+    pub level_next: u32,
     /// What the log lacks up to here is skipped.
     pub holes_through: u64,
 }
@@ -65,7 +67,7 @@ pub async fn take(
     let layout = Layout::decode(&layout_row)?;
     layout.check(known_level)?;
     let feature_level = layout.written_level();
-    let Layout { partitions: count, store_id, .. } = layout;
+    let Layout { partitions: count, store_id, feature_level: level_next, .. } = layout;
     if u32::from(partition) >= count {
         return Err(Error::Layout(format!("the store has {count} partitions, not {partition}")));
     }
@@ -86,7 +88,15 @@ pub async fn take(
     match store.commit(batch).await? {
         Outcome::Committed(_) => {
             let holes_through = 0;
-            Ok(Taken { applied, layout_row, minute, store_id, feature_level, holes_through })
+            Ok(Taken {
+                applied,
+                layout_row,
+                minute,
+                store_id,
+                feature_level,
+                level_next,
+                holes_through,
+            })
         }
         Outcome::Rejected { .. } => Err(Error::Lost(partition)),
     }

@@ -84,7 +84,7 @@ impl<L: CommandLog> Worker<L> {
         let row = loss::leave_behind(&self.log, &self.store, partition, row, id).await?;
         let row =
             open_log(&mut self.log, &self.store, row, partition, &mut self.new_batch_id).await?;
-        let Taken { applied, layout_row, minute, store_id, feature_level, holes_through } = row;
+        let Taken { applied, layout_row, minute, store_id, holes_through, .. } = row;
         let clocks = self.clocks.clone();
         clocks.look(&self.log).await?;
         warn_of_floor(partition, applied.floor_hour, &clocks);
@@ -102,7 +102,8 @@ impl<L: CommandLog> Worker<L> {
             plan: Plan::new(1, (self.new_batch_id)(), partition, applied.floor_hour),
             guards: Guards { applied, layout_row, minute },
             holes_through,
-            state: State::new(self.rooms_bytes_max, feature_level)
+            state: State::new(self.rooms_bytes_max, row.feature_level)
+                .with_level_next(row.level_next)
                 .with_edit_window(self.edit_window),
             waiting: VecDeque::new(),
             underway: None,

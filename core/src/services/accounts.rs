@@ -168,7 +168,7 @@ fn display_name(name: String, user: &UserId) -> Result<String, ApiError> {
     Ok(if name.trim().is_empty() { user.to_string() } else { name })
 }
 
-fn profile(user: &UserId, account: Account) -> svc::Profile {
+pub(super) fn profile(user: &UserId, account: Account) -> svc::Profile {
     svc::Profile {
         user: user.to_string(),
         display_name: account.display_name,

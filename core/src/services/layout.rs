@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{MissedTickBehavior, interval, sleep};
+use weft_proto::kind::CONVERSATIONS_LEVEL;
 use weft_proto::{Partition, StoreId};
 use weft_storage::tables::layout::{self, KEY_VERSION, Layout};
 use weft_storage::tables::{self, import};
 use weft_storage::{Batch, Outcome, Snapshot, Store};
 
 use crate::Error;
+
+mod lists;
 
 /// Between two looks at the layout of a store that is served.
 const LOOK: Duration = Duration::from_secs(1);
@@ -91,7 +94,8 @@ impl Upgrade {
     /// cores that do not know the level end, and the others go on as before; after the pause,
     /// when no call is answered by them any more, the second lets the new level be written. Done
     /// halfway, it is done to its end by doing it again. Without a pause, for who has the store alone, one
-    /// commit does it.
+    /// commit does it. Before the last commit, what readers of the new level look for is written: by then only cores
+    /// that know it work, and keep it.
     ///
     /// # Errors
     /// Those of the store; [`Error::Layout`] where somebody else changed the layout.
@@ -102,13 +106,18 @@ impl Upgrade {
             Layout { epoch, key_version, feature_level, level_before, ..before.clone() }
         };
         // A core of before there were levels looks at none: all of them are stopped.
+        let lists = from < CONVERSATIONS_LEVEL && to >= CONVERSATIONS_LEVEL;
+        let fill = async |row: &Bytes| if lists { lists::write(store, row).await } else { Ok(()) };
         if from == 0 || pause.is_zero() {
+            fill(&row).await?;
             return replace(store, row, &after(0, before.epoch + 1)).await;
         }
         let halfway = after(from, before.epoch + 1);
         replace(store, row, &halfway).await?;
         sleep(pause).await;
-        replace(store, halfway.encode(), &after(0, before.epoch + 2)).await
+        let halfway = halfway.encode();
+        fill(&halfway).await?;
+        replace(store, halfway, &after(0, before.epoch + 2)).await
     }
 }
 
@@ -116,6 +125,11 @@ async fn replace(store: &Store, row: Bytes, layout: &Layout) -> Result<(), Error
     let mut batch = Batch::new(rand::random());
     batch.guard(layout::key(), Some(row));
     batch.set(layout::key(), layout.encode());
+    commit(store, batch).await
+}
+
+/// Commits what is guarded by the layout row.
+async fn commit(store: &Store, batch: Batch) -> Result<(), Error> {
     match store.commit(batch).await? {
         Outcome::Committed(_) => Ok(()),
         Outcome::Rejected { .. } => {

@@ -58,7 +58,7 @@ use std::time::Duration;
 
 use weft_proto::StoreId;
 use weft_proto::limits::{
-    CONTACTS_MAX, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, PAGE_ROWS_MAX, SYNC_ENTRIES_MAX,
+    CONTACTS_MAX, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, PAGE_ROOMS_MAX, PAGE_ROWS_MAX, SYNC_ENTRIES_MAX,
 };
 use weft_runtime::Clock;
 use weft_storage::{Store, tables};
@@ -78,6 +78,7 @@ use crate::Error;
 struct ServiceLimits {
     page: PageLimit,
     rows_max: usize,
+    rooms_max: usize,
     sync_entries_max: usize,
     contacts_max: usize,
     lookups_max: usize,
@@ -88,6 +89,7 @@ impl Default for ServiceLimits {
         Self {
             page: PageLimit { entries_max: PAGE_ENTRIES_MAX as usize, bytes_max: PAGE_BYTES_MAX },
             rows_max: PAGE_ROWS_MAX as usize,
+            rooms_max: PAGE_ROOMS_MAX as usize,
             sync_entries_max: usize::try_from(SYNC_ENTRIES_MAX).unwrap_or(usize::MAX),
             contacts_max: CONTACTS_MAX,
             lookups_max: contacts::LOOKUPS_MAX,

@@ -1,17 +1,19 @@
-//! A user's rooms, and a room's members.
+//! A user's groups, one room, and a room's members. The list of a user's rooms: `rooms/list.rs`.
 
 use std::ops::Range;
 
 use bytes::Bytes;
-use weft_proto::{ErrorCode, History, Role, RoomId, RoomKind, UserId, svc};
+use weft_proto::{ErrorCode, Role, RoomId, RoomKind, UserId, svc};
 use weft_storage::Snapshot;
-use weft_storage::tables::head::{self, Head};
 use weft_storage::tables::member::{self, Member};
 use weft_storage::tables::user_room;
 
 use super::Context;
-use super::access::{Access, history_of};
+use super::access::Access;
 use super::failure::Failure;
+
+mod list;
+mod summary;
 
 impl Context {
     /// The caller's groups, ascending by id: what an edge subscribes to.
@@ -30,37 +32,6 @@ impl Context {
         Ok(svc::Groups { rooms: rooms.iter().map(ToString::to_string).collect(), more })
     }
 
-    /// The caller's rooms with their heads: groups first, then direct rooms, each ascending by id.
-    ///
-    /// # Errors
-    /// [`ErrorCode::BadId`], those of the token, or the store's.
-    pub async fn list(&self, request: svc::ListRooms) -> Result<svc::Rooms, Failure> {
-        let snapshot = self.store.snapshot().await?;
-        let user = self.caller(&*snapshot, &request.token).await?.user;
-        let after = room_after(&request.after)?;
-        let range = user_room::range_after(&user, after.as_ref());
-        let limit = self.rows_max(request.limit);
-        let (rooms, more) = room_page(&*snapshot, range, limit).await?;
-        // Head and member row of each; a direct room has no member row.
-        let keys = rooms.iter().flat_map(|room| [head::key(room), member::key(room, &user)]);
-        let rows = snapshot.get_many(keys.collect()).await?;
-        let rooms = rooms
-            .iter()
-            .zip(rows.chunks(2))
-            .map(|(room, rows)| match rows {
-                [Some(head), None] if room.kind() == RoomKind::Direct => {
-                    Ok(summary(room, head::decode(head)?.1, Role::Member))
-                }
-                [Some(head), Some(member)] => {
-                    let role = Member::decode(member)?.role().ok_or_else(|| broken(room))?;
-                    Ok(summary(room, head::decode(head)?.1, role))
-                }
-                _ => Err(broken(room)),
-            })
-            .collect::<Result<_, weft_storage::Error>>()?;
-        Ok(svc::Rooms { rooms, more })
-    }
-
     /// One room of the caller.
     ///
     /// # Errors
@@ -72,7 +43,7 @@ impl Context {
         let room = RoomId::new(&request.room)?;
         let access = Access::of(&*snapshot, &room, &user).await?;
         let role = access.member_role()?;
-        Ok(summary(&room, access.head, role))
+        Ok(summary::of_member(&*snapshot, &user, (&room, access.head), role).await?)
     }
 
     /// A room's members, ascending by user id.
@@ -95,6 +66,7 @@ impl Context {
     }
 }
 
+/// The room after which a page begins.
 fn room_after(text: &str) -> Result<Option<RoomId>, Failure> {
     if text.is_empty() { Ok(None) } else { Ok(Some(RoomId::new(text)?)) }
 }
@@ -108,24 +80,6 @@ pub(super) async fn room_page(
     let rows = snapshot.scan(range, limit + 1, false).await?;
     let rooms = rows.iter().take(limit).map(|(key, _)| user_room::room(key));
     Ok((rooms.collect::<Result<_, _>>()?, rows.len() > limit))
-}
-
-fn summary(room: &RoomId, head: Head, role: Role) -> svc::RoomSummary {
-    let (member_count, history) = match room.direct_users() {
-        Some((low, high)) => (if low == high { 1 } else { 2 }, History::All),
-        None => (head.member_count, history_of(&head)),
-    };
-    svc::RoomSummary {
-        room: room.to_string(),
-        title: head.title,
-        seq: head.seq,
-        ordinal: head.ordinal,
-        time_ms: head.time_ms,
-        member_count,
-        role: role.as_str().to_owned(),
-        large: head.large,
-        history: history.as_str().to_owned(),
-    }
 }
 
 /// Both users, there from the first entry on.

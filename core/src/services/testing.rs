@@ -12,6 +12,7 @@ use weft_proto::{
 };
 use weft_runtime::{Clock, ManualClock};
 use weft_storage::memory::Memory;
+use weft_storage::tables::activity::{self, ActivityBucket};
 use weft_storage::tables::device::{self, Device};
 use weft_storage::tables::head::{self, Head};
 use weft_storage::tables::member::{self, Member};
@@ -129,6 +130,16 @@ impl World {
         self.commit(vec![(room(name), user(from), body)]).await;
     }
 
+    /// Those of a member, and when their last entries were taken.
+    pub(super) fn rooms_of(&self, user: &UserId) -> Vec<(RoomId, u64)> {
+        let is_in = |id: &RoomId| match id.direct_users() {
+            Some((a, b)) => a == *user || b == *user,
+            None => self.members(id).contains(user),
+        };
+        let rooms = self.rooms.iter().filter(|(id, _)| is_in(id));
+        rooms.map(|(id, room)| (id.clone(), room.head.time_ms)).collect()
+    }
+
     /// Commits the commands together; those that a room would refuse are left out.
     pub(super) async fn commit(&mut self, commands: Vec<Command>) {
         let mut batch = Batch::new(rand::random());
@@ -190,8 +201,13 @@ impl World {
     /// Takes the command over into the room, and writes its members' rows.
     fn apply(&mut self, batch: &mut Batch, id: &RoomId, from: UserId, body: Body) -> Entry {
         let room = self.rooms.entry(id.clone()).or_default();
+        let bucket_before = (room.head.seq > 0).then(|| ActivityBucket::of(&room.head));
         room.head.seq += 1;
-        room.head.ordinal += u64::from(matches!(body, Body::Text(_)));
+        room.head.time_ms = self.clock.now_ms();
+        room.head.ordinal += u64::from(body.counts());
+        if body.is_preview() {
+            room.head.preview_seq = room.head.seq;
+        }
         let seq = room.head.seq;
         let mut changed = Vec::new();
         match &body {
@@ -211,22 +227,28 @@ impl World {
             Body::Leave(Leave {}) => changed.push((from.clone(), room.members[&from].left(seq))),
             _ => {}
         }
-        for (user, row) in changed {
-            batch.set(member::key(id, &user), row.encode());
+        for (user, row) in &changed {
+            batch.set(member::key(id, user), row.encode());
             if row.role().is_some() {
-                batch.set(user_room::key(&user, id), Bytes::new());
+                batch.set(user_room::key(user, id), Bytes::new());
             } else {
-                batch.clear(user_room::key(&user, id));
+                batch.clear(user_room::key(user, id));
             }
-            room.members.insert(user, row);
+            room.members.insert(user.clone(), row.clone());
         }
+        let mut present: Vec<UserId> = Vec::new();
         if let Some((a, b)) = id.direct_users() {
             batch.set(user_room::key(&a, id), Bytes::new());
             batch.set(user_room::key(&b, id), Bytes::new());
+            present.extend([a, b]);
+        } else {
+            let members = room.members.iter().filter(|(_, member)| member.role().is_some());
+            present.extend(members.map(|(user, _)| user.clone()));
+            room.head.member_count = u32::try_from(present.len()).expect("few");
+            room.head.large |= present.len() > self.fanout_limit;
         }
-        let present = room.members.values().filter(|member| member.role().is_some()).count();
-        room.head.member_count = u32::try_from(present).expect("few");
-        room.head.large |= present > self.fanout_limit;
+        let buckets = (bucket_before, ActivityBucket::of(&room.head));
+        activity::write(batch, id, buckets, present.iter(), &changed);
         let (ordinal, room) = (room.head.ordinal, id.clone());
         Entry { room, seq, ordinal, from, client_id: None, time_ms: self.clock.now_ms(), body }
     }

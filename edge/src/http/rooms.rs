@@ -13,7 +13,7 @@ use crate::shared::Shared;
 
 type App = State<Arc<Shared>>;
 
-/// After which id a page begins (empty: none), and how many it may hold.
+/// After which id or cursor a page begins (empty: none), and how many it may hold.
 fn page(query: &Query) -> Result<(String, u32), ApiError> {
     Ok((query.text("after")?.unwrap_or_default().to_owned(), query.limit()?))
 }
@@ -27,8 +27,7 @@ pub(super) async fn list(
     let (after, limit) = page(&query)?;
     let token = caller.token.to_string();
     let page = shared.bus.call(&svc::ListRooms { token, after, limit }).await?;
-    let rooms = page.rooms.into_iter().map(Into::into).collect();
-    Ok(ready_made(Reply::Rooms { rooms, more: page.more }.to_frame()))
+    Ok(ready_made(Reply::rooms(page).to_frame()))
 }
 
 /// `GET /v1/rooms/{room}`

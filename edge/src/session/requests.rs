@@ -241,8 +241,7 @@ impl Requests {
                 let (shared, token) = self.for_call();
                 self.call(id, unpaid, async move {
                     let page = shared.bus.call(&ListRooms { token, after, limit }).await?;
-                    let rooms = page.rooms.into_iter().map(Into::into).collect();
-                    Ok(Reply::Rooms { rooms, more: page.more }.to_frame())
+                    Ok(Reply::rooms(page).to_frame())
                 });
             }
             Request::Room { room } => {

@@ -307,7 +307,7 @@ impl Core {
             // A role of the version after this one.
             let (room, role) = ("a-team".into(), "regent".into());
             let room = RoomSummary { room, role, seq: 7, ..RoomSummary::default() };
-            Ok(Rooms { rooms: vec![room], more: request.limit == 1 })
+            Ok(Rooms { rooms: vec![room], more: request.limit == 1, ..Rooms::default() })
         };
         services.handle(8, rooms).await.expect("rooms");
         let login = |request: Login| async move {

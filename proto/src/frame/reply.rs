@@ -1,7 +1,9 @@
 //! What the server says.
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::ser::Error as _;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use crate::client_id::ClientId;
 use crate::error::{ApiError, ErrorCode};
@@ -48,9 +50,12 @@ pub enum Reply {
     },
     /// Answers `rooms`.
     Rooms {
-        /// Ascending by id.
+        /// Those with the newest entries first.
         rooms: Vec<Room>,
         more: bool,
+        /// Where the page ends; empty: it has nothing.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        cursor: String,
     },
     /// Answers `room`.
     Room {
@@ -140,6 +145,39 @@ pub struct Room {
     pub large: bool,
     /// From where on members see it.
     pub history: String,
+    /// The newest entry that is worth showing, as it is now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<ReadyMade>,
+    /// The other user of a direct room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partner: Option<Partner>,
+}
+
+/// JSON that came ready made from core: it is put in as it is.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ReadyMade(Bytes);
+
+impl ReadyMade {
+    /// `None`: it is no JSON.
+    fn new(json: Bytes) -> Option<Self> {
+        serde_json::from_slice::<&RawValue>(&json).is_ok().then_some(Self(json))
+    }
+}
+
+impl Serialize for ReadyMade {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_slice(&self.0).map_err(S::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+/// The other user of a direct room.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Partner {
+    pub user: String,
+    pub display_name: String,
+    pub avatar: String,
+    pub is_bot: bool,
 }
 
 /// A member in a list.
@@ -166,6 +204,11 @@ impl From<svc::RoomSummary> for Room {
             time: summary.time_ms,
             member_count: summary.member_count,
             large: summary.large,
+            last: ReadyMade::new(summary.last),
+            partner: summary.partner.and_then(|partner| {
+                let svc::Profile { user, display_name, avatar, is_bot } = partner.profile?;
+                Some(Partner { user, display_name, avatar, is_bot })
+            }),
         }
     }
 }
@@ -177,6 +220,13 @@ impl From<svc::Member> for Member {
 }
 
 impl Reply {
+    /// The answer to `rooms`.
+    #[must_use]
+    pub fn rooms(page: svc::Rooms) -> Self {
+        let svc::Rooms { rooms, more, cursor } = page;
+        Self::Rooms { rooms: rooms.into_iter().map(Into::into).collect(), more, cursor }
+    }
+
     /// The answer to `reactions`.
     #[must_use]
     pub fn reactions(asked: svc::ListReactions, page: svc::ReactionUsers) -> Self {

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use prost::Message;
 
-use super::Method;
+use super::{Method, Profile};
 
 redacted! {
     ListGroups { after }
@@ -36,13 +37,13 @@ pub struct Groups {
     pub more: bool,
 }
 
-/// Lists the caller's rooms with their heads.
+/// Lists the caller's rooms, those with the newest entries first.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct ListRooms {
     #[prost(string, tag = "1")]
     pub token: String,
-    /// Only rooms after this id; empty: from the first.
+    /// [`Rooms::cursor`] of the page before; empty: from the first.
     #[prost(string, tag = "2")]
     pub after: String,
     /// Most of one page; 0: as many as a page holds.
@@ -53,12 +54,15 @@ method!(ListRooms, "rooms", "list", Rooms);
 
 #[derive(Clone, PartialEq, Message)]
 pub struct Rooms {
-    /// Groups first, then direct rooms, each ascending by id.
+    /// By the time of their last entry, the newest first; of the same time by id.
     #[prost(message, repeated, tag = "1")]
     pub rooms: Vec<RoomSummary>,
-    /// There are more: ask again with `after` = the last one.
+    /// There are more: ask again with `after` = [`cursor`](Self::cursor).
     #[prost(bool, tag = "2")]
     pub more: bool,
+    /// Where the page ends, for who asked; empty: it has nothing.
+    #[prost(string, tag = "3")]
+    pub cursor: String,
 }
 
 /// A room as its members see it in a list. Words are for clients: an edge need not know them. (Tags
@@ -90,6 +94,19 @@ pub struct RoomSummary {
     /// The word for from where on members see it.
     #[prost(string, tag = "11")]
     pub history: String,
+    /// The frame of the newest entry that is worth showing, as it is now; empty: there is none.
+    #[prost(bytes = "bytes", tag = "12")]
+    pub last: Bytes,
+    /// Of a direct room: the other one. Missing in a notebook.
+    #[prost(message, optional, tag = "18")]
+    pub partner: Option<Partner>,
+}
+
+/// The other user of a direct room.
+#[derive(Clone, PartialEq, Message)]
+pub struct Partner {
+    #[prost(message, optional, tag = "1")]
+    pub profile: Option<Profile>,
 }
 
 #[derive(Clone, PartialEq, Message)]

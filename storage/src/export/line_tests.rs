@@ -140,8 +140,9 @@ fn lines_of_rooms() {
         owner_count: 1,
         large: true,
         first_seq: 3,
+        preview_seq: 2,
     };
-    let text = r#"{"type":"room","key":"team","row":{"seq":2,"ordinal":1,"time_ms":7,"title":"T","history":"joined","member_count":1,"owner_count":1,"large":true,"first_seq":3}}"#;
+    let text = r#"{"type":"room","key":"team","row":{"seq":2,"ordinal":1,"time_ms":7,"title":"T","history":"joined","member_count":1,"owner_count":1,"large":true,"first_seq":3,"preview_seq":2}}"#;
     assert_eq!(line("room", &team(), &head), text.as_bytes());
     let ExportLine::Room(room) = read(text) else { panic!("{text}") };
     assert_eq!((room.key, room.row), (team(), head));

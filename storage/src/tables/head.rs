@@ -42,6 +42,10 @@ pub struct Head {
     /// Entries with a smaller seq were removed; 0: none were.
     #[prost(uint64, tag = "9")]
     pub first_seq: u64,
+    /// Seq of the newest entry that a list of rooms shows ([`weft_proto::Body::is_preview`]); 0: none since the
+    /// store was at a level that has this.
+    #[prost(uint64, tag = "10")]
+    pub preview_seq: u64,
 }
 
 #[must_use]

@@ -16,6 +16,7 @@
 //! 15 room, seq, emoji, user              reaction    who put an emoji on a message
 //! 16 room, user                          sent        the last entry that is read because it is one's own
 //! 17 room, user                          mark        up to where a user has read and got a room
+//! 18 user, bucket, room                  activity    a user's rooms by their newest entry
 //! 1c room, seq                           pin         a message that is pinned
 //! 20 user, position                      inbox       an entry of interest to the user
 //! 21 partition, hour, room, sender, id   resend      the seq that a client id got
@@ -28,7 +29,7 @@
 //! 34 user                                last active when a user was last seen
 //! ```
 //!
-//! Numbers are big-endian (partition 2 bytes, hour and minute 4, seq 8, part 1, position 12, client
+//! Numbers are big-endian (partition 2 bytes, hour, minute and bucket 4, seq 8, part 1, position 12, client
 //! id 16); names end with a zero byte, which none of their alphabets has. Tags are never reused. Records
 //! are a version byte and prost, so that a field can be added; `head`, `log`, `mark` and `minute` have the
 //! commit's position before that.
@@ -38,6 +39,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 pub mod account;
+pub mod activity;
 pub mod applied;
 pub mod change;
 pub mod dead_letter;
@@ -97,6 +99,7 @@ pub enum Tag {
     Reaction = 0x15,
     Sent = 0x16,
     Mark = 0x17,
+    Activity = 0x18,
     Pin = 0x1c,
     Inbox = 0x20,
     Resend = 0x21,
@@ -149,6 +152,9 @@ impl Tag {
             Self::Reaction => Entries(&Of::<reaction::Reaction>::NEW),
             Self::Sent => Rows(&Of::<sent::Sent>::NEW),
             Self::Mark => Rows(&Of::<mark::Mark>::NEW),
+            Self::Activity => {
+                Not("activity", "it follows from heads, members and direct rooms' ids")
+            }
             Self::Pin => Entries(&Of::<pin::Pin>::NEW),
             Self::Inbox => Not("inbox", "every cursor of the new store is newer than its rows"),
             Self::InboxTrimmed => Not("inbox_trimmed", "an import makes no inboxes"),

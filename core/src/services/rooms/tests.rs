@@ -1,6 +1,15 @@
 //! Lists, pages, and who may see them.
 
-use super::super::testing::{World, add, code, create, remove, text};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use weft_proto::History;
+use weft_runtime::Clock as _;
+use weft_storage::tables::account::{self, Account};
+use weft_storage::tables::activity::{self, ActivityBucket};
+use weft_storage::tables::layout::{self, Layout};
+use weft_storage::tables::log;
+
+use super::super::testing::{World, add, code, create, remove, room, text, user};
 use super::*;
 
 async fn world() -> World {
@@ -19,38 +28,154 @@ fn names(rooms: &svc::Rooms) -> Vec<&str> {
     rooms.rooms.iter().map(|room| room.room.as_str()).collect()
 }
 
+async fn list(world: &World, who: &str, after: &str, limit: u32) -> Result<svc::Rooms, Failure> {
+    let (token, after) = (world.token(who), after.to_owned());
+    world.context.list(svc::ListRooms { token, after, limit }).await
+}
+
+/// All pages.
+async fn listed(world: &World, who: &str, limit: u32) -> Vec<svc::RoomSummary> {
+    let (mut rooms, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = list(world, who, &after, limit).await.expect("list");
+        assert!(page.rooms.len() <= limit as usize);
+        rooms.extend(page.rooms);
+        if !page.more {
+            return rooms;
+        }
+        assert_ne!(page.cursor, after);
+        after = page.cursor;
+    }
+}
+
 #[tokio::test]
-async fn rooms_are_listed_groups_first_page_by_page() {
-    let world = world().await;
-    let list = |after: &str, limit| {
-        let request = svc::ListRooms { token: world.token("alice"), after: after.into(), limit };
-        world.context.list(request)
-    };
-    let all = list("", 0).await.expect("list");
-    assert_eq!(names(&all), ["art", "m", "zoo", "alice~alice", "alice~bob"]);
+async fn rooms_are_listed_by_their_newest_entries_page_by_page() {
+    let mut world = world().await;
+    for name in ["m", "alice~bob"] {
+        world.clock.advance_ms(1_000);
+        world.one(name, "bob", text("news")).await;
+    }
+    let all = list(&world, "alice", "", 0).await.expect("list");
+    // Of one time by id.
+    assert_eq!(names(&all), ["alice~bob", "m", "alice~alice", "art", "zoo"]);
     assert!(!all.more);
-    let art = &all.rooms[0];
+    let art = &all.rooms[3];
     assert_eq!((art.seq, art.ordinal, art.member_count, art.title.as_str()), (3, 0, 2, "T"));
     assert_eq!(art.role, "owner");
-    let (notebook, direct) = (&all.rooms[3], &all.rooms[4]);
-    assert_eq!((notebook.member_count, direct.member_count, direct.ordinal), (1, 2, 1));
+    let (notebook, direct) = (&all.rooms[2], &all.rooms[0]);
+    assert_eq!((notebook.member_count, direct.member_count, direct.ordinal), (1, 2, 2));
     assert_eq!(direct.role, "member");
     assert_eq!(direct.history, "all");
+    for limit in 1..6 {
+        assert_eq!(listed(&world, "alice", limit).await, all.rooms, "{limit}");
+    }
+    // A page of bytes ends early, and is not the last one.
+    world.context.limits.page.bytes_max = 1;
+    let first = list(&world, "alice", "", 0).await.expect("list");
+    assert_eq!((names(&first), first.more), (vec!["alice~bob"], true));
+    assert_eq!(listed(&world, "alice", 5).await, all.rooms);
+    let bob = list(&world, "bob", "", 0).await.expect("list");
+    assert_eq!((names(&bob), bob.more), (vec!["alice~bob"], true));
+    for bad in ["m", "7:", "x:m", "7:a.b"] {
+        assert_eq!(code(list(&world, "alice", bad, 0).await), ErrorCode::BadCursor, "{bad}");
+    }
+}
 
-    let mut paged = Vec::new();
-    let mut after = String::new();
-    loop {
-        let page = list(&after, 2).await.expect("list");
-        paged.extend(names(&page).into_iter().map(ToOwned::to_owned));
-        after = paged.last().expect("a room").clone();
-        if !page.more {
-            break;
+#[tokio::test]
+async fn a_list_shows_each_rooms_newest_entry_and_the_partner() {
+    let mut world = world().await;
+    let long = "\u{d55c}".repeat(300);
+    world.one("m", "bob", text(&long)).await;
+    let account = Account { display_name: "Bob B".into(), ..Account::default() };
+    let mut batch = weft_storage::Batch::new([7; 16]);
+    batch.set(account::key(&user("bob")), account.encode());
+    world.store.commit(batch).await.expect("commit");
+    let all = list(&world, "alice", "", 0).await.expect("list");
+    let of = |name: &str| all.rooms.iter().find(|room| room.room == name).expect("a room");
+    let last = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&of(name).last).expect("a frame")
+    };
+    assert_eq!(last("m")["text"], "\u{d55c}".repeat(200));
+    assert_eq!((&last("art")["kind"], &last("art")["user"]), (&"remove".into(), &"bob".into()));
+    assert_eq!(last("alice~bob")["text"], "hi");
+    let partner = |name: &str| of(name).partner.clone().and_then(|partner| partner.profile);
+    assert_eq!(partner("alice~bob").map(|it| it.display_name).as_deref(), Some("Bob B"));
+    assert_eq!((partner("alice~alice"), partner("m")), (None, None));
+    let one = svc::GetRoom { token: world.token("alice"), room: "m".into() };
+    assert_eq!(&world.context.get(one).await.expect("room"), of("m"));
+    // What is lost is not shown, nor what can't be read; the others are.
+    world.remove_entries("art", &[3]).await;
+    let mut batch = weft_storage::Batch::new([8; 16]);
+    batch.set(log::range(&room("zoo"), 1..2).start, "damaged");
+    world.store.commit(batch).await.expect("commit");
+    let all = list(&world, "alice", "", 0).await.expect("list");
+    let empty: Vec<&str> =
+        all.rooms.iter().filter(|it| it.last.is_empty()).map(|it| it.room.as_str()).collect();
+    assert_eq!(empty, ["art", "zoo"]);
+}
+
+#[tokio::test]
+async fn a_row_of_where_a_room_was_or_of_who_has_left_says_nothing() {
+    let mut world = world().await;
+    let before = listed(&world, "bob", 2).await;
+    let now_ms = world.clock.now_ms();
+    let mut batch = weft_storage::Batch::new([9; 16]);
+    for (name, time_ms) in [("m", now_ms + 3_600_000), ("m", 7), ("art", now_ms)] {
+        let key = activity::key(&user("bob"), ActivityBucket::at(time_ms), &room(name));
+        batch.set(key, bytes::Bytes::new());
+    }
+    batch.set(activity::key(&user("bob"), ActivityBucket::LARGE, &room("m")), bytes::Bytes::new());
+    world.store.commit(batch).await.expect("commit");
+    assert_eq!(listed(&world, "bob", 2).await, before);
+    // In a store that keeps no lists yet they are made of all rooms.
+    world.one("zoo", "alice", text("x")).await;
+    let kept = listed(&world, "bob", 2).await;
+    let row = world.store.snapshot().await.expect("snapshot").get(layout::key()).await;
+    let row = Layout::decode(&row.expect("get").expect("a layout")).expect("a layout");
+    let mut batch = weft_storage::Batch::new([10; 16]);
+    batch.set(layout::key(), Layout { feature_level: 2, ..row }.encode());
+    let range = activity::range_from(&user("bob"), ActivityBucket::LARGE);
+    batch.clear_range(range.start, range.end);
+    world.store.commit(batch).await.expect("commit");
+    assert_eq!(listed(&world, "bob", 2).await, kept);
+}
+
+/// Any rooms at any times: each list is the sorted one, whatever its pages hold.
+#[tokio::test]
+async fn lists_are_what_sorting_all_rooms_gives() {
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut world = World::new().await;
+    world.fanout_limit = 3;
+    let others = ["bob", "cem", "dora"];
+    for n in 0..60 {
+        let members: Vec<&str> = others.iter().filter(|_| random.random()).copied().collect();
+        world.one(&format!("g{n}"), "alice", create(&members, History::All)).await;
+        world.one(&format!("alice~u{n}"), "alice", text("x")).await;
+        world.clock.advance_ms(random.random_range(0..4) * 600_000);
+        for _ in 0..3 {
+            let name = format!("g{}", random.random_range(0..=n));
+            let body = match random.random_range(0..3) {
+                0 => add(others[random.random_range(0..3)]),
+                1 => remove(others[random.random_range(0..3)]),
+                _ => text("y"),
+            };
+            world.one(&name, "alice", body).await;
         }
     }
-    assert_eq!(paged, names(&all));
-    let bob = svc::ListRooms { token: world.token("bob"), ..svc::ListRooms::default() };
-    assert_eq!(names(&world.context.list(bob).await.expect("list")), ["m", "zoo", "alice~bob"]);
-    assert_eq!(code(list("a.b", 0).await), ErrorCode::BadId);
+    for who in ["alice", "bob", "cem"] {
+        let limit = random.random_range(1..9);
+        let all = listed(&world, who, 100).await;
+        let mine = world.rooms_of(&user(who));
+        let mut sorted: Vec<_> =
+            mine.into_iter().map(|(room, time_ms)| (std::cmp::Reverse(time_ms), room)).collect();
+        sorted.sort();
+        let found: Vec<_> =
+            all.iter().map(|it| (std::cmp::Reverse(it.time_ms), room(&it.room))).collect();
+        assert_eq!(found, sorted, "{who}");
+        assert_eq!(listed(&world, who, limit).await, all, "{who} by {limit}");
+    }
 }
 
 #[tokio::test]

@@ -7,10 +7,12 @@ use super::super::check::OpenRoom;
 use super::super::error::Error;
 use super::super::line::{ExportLine, ResendLine};
 use crate::batch::Batch;
+use crate::tables::activity::{self, ActivityBucket};
+use crate::tables::head::{self, Head};
 use crate::tables::member::{self, Member};
 use crate::tables::resend::{self, Resend};
 use crate::tables::table::Keyed;
-use crate::tables::{head, log, user_room};
+use crate::tables::{log, user_room};
 
 /// Adds a line's rows. `order` is the place of the next entry inside of the batch; `room` is the
 /// one that the line belongs to.
@@ -28,8 +30,8 @@ pub fn add(
                 batch.set(key.clone(), value.clone());
             }
         }
-        ExportLine::Room(line) => add_direct_users(batch, &line.key),
-        ExportLine::Member(line) => add_member(batch, line),
+        ExportLine::Room(line) => add_direct_users(batch, line),
+        ExportLine::Member(line) => add_member(batch, line, room),
         ExportLine::Entry(entry) => {
             log::put(batch, *order, entry);
             // The head has the position of the room's last entry: the same commit and order.
@@ -43,9 +45,10 @@ pub fn add(
     Ok(())
 }
 
-fn add_direct_users(batch: &mut Batch, room: &RoomId) {
+fn add_direct_users(batch: &mut Batch, Keyed { key: room, row: head, .. }: &Keyed<RoomId, Head>) {
     let set = |batch: &mut Batch, user: &UserId| {
         batch.set(user_room::key(user, room), Bytes::new());
+        batch.set(activity::key(user, ActivityBucket::of(head), room), Bytes::new());
     };
     if let Some((a, b)) = room.direct_users() {
         set(batch, &a);
@@ -55,11 +58,14 @@ fn add_direct_users(batch: &mut Batch, room: &RoomId) {
     }
 }
 
-fn add_member(batch: &mut Batch, line: &Keyed<(RoomId, UserId), Member>) {
+fn add_member(batch: &mut Batch, line: &Keyed<(RoomId, UserId), Member>, of: Option<&OpenRoom>) {
     let (room, user) = &line.key;
     batch.set(member::key(room, user), line.row.encode());
     if line.row.role().is_some() {
         batch.set(user_room::key(user, room), Bytes::new());
+        if let Some(of) = of {
+            batch.set(activity::key(user, ActivityBucket::of(&of.head), room), Bytes::new());
+        }
     }
 }
 

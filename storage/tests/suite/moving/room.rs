@@ -6,6 +6,7 @@ use bytes::Bytes;
 use weft_proto::kind::{Add, ChangeRole, Create, Leave, Remove, Rename};
 use weft_proto::{Body, ClientId, Entry, Role, RoomId, RoomKind, UserId};
 use weft_storage::Batch;
+use weft_storage::tables::activity::{self, ActivityBucket};
 use weft_storage::tables::head::{self, Head};
 use weft_storage::tables::member::{self, Member};
 use weft_storage::tables::{inbox, log, user_room};
@@ -18,11 +19,14 @@ pub struct Room {
     members: BTreeMap<UserId, Member>,
     /// Whose row the last entry changed.
     changed: Vec<UserId>,
+    /// In which bucket it was before the last entry.
+    bucket_before: Option<ActivityBucket>,
 }
 
 impl Room {
     pub fn new(id: RoomId, wants: usize) -> Self {
-        Self { id, head: Head::default(), wants, members: BTreeMap::new(), changed: Vec::new() }
+        let (head, members, changed) = (Head::default(), BTreeMap::new(), Vec::new());
+        Self { id, head, wants, members, changed, bucket_before: None }
     }
 
     pub fn is_member(&self, user: &UserId) -> bool {
@@ -31,9 +35,13 @@ impl Room {
 
     /// The next entry; head and members are as it leaves them.
     pub fn next(&mut self, from: UserId, client_id: Option<ClientId>, body: Body) -> Entry {
+        self.bucket_before = (self.head.seq > 0).then(|| ActivityBucket::of(&self.head));
         self.head.seq += 1;
-        self.head.ordinal += u64::from(body.kind().is_unread);
-        self.head.time_ms += 1_000;
+        if body.is_preview() {
+            self.head.preview_seq = self.head.seq;
+        }
+        self.head.ordinal += u64::from(body.counts());
+        self.head.time_ms += 1_000_000;
         let seq = self.head.seq;
         self.changed = body.users(&from).into_iter().cloned().collect();
         let head = &mut self.head;
@@ -74,11 +82,19 @@ impl Room {
     pub fn write(&self, batch: &mut Batch, order: u16, entry: &Entry) {
         log::put(batch, order, entry);
         inbox::put(batch, &entry.from, order, &self.id, entry.seq);
-        if let Some((a, b)) = self.id.direct_users() {
-            for user in [a, b] {
-                batch.set(user_room::key(&user, &self.id), Bytes::new());
-            }
+        let directs = self.id.direct_users().map(|(a, b)| [a, b]);
+        for user in directs.iter().flatten() {
+            batch.set(user_room::key(user, &self.id), Bytes::new());
         }
+        let members = self.members.iter().filter(|(_, row)| row.role().is_some());
+        let members = members.map(|(user, _)| user).chain(directs.iter().flatten());
+        let buckets = (self.bucket_before, ActivityBucket::of(&self.head));
+        let rows = self
+            .changed
+            .iter()
+            .filter_map(|user| Some((user.clone(), self.members.get(user)?.clone())));
+        let rows: Vec<(UserId, Member)> = rows.collect();
+        activity::write(batch, &self.id, buckets, members, &rows);
         let changed = self.changed.iter().filter_map(|user| Some((user, self.members.get(user)?)));
         for (user, row) in changed {
             batch.set(member::key(&self.id, user), row.encode());

@@ -252,8 +252,8 @@ impl Task {
                     let have = self.shared().shelf.contiguous(&room);
                     live.load(room, have).await?;
                 }
-                if let (Some(last), true) = (rooms.last(), frame["more"] == true) {
-                    live.load_rooms(&last["room"]).await?;
+                if frame["more"] == true {
+                    live.load_rooms(&frame["cursor"]).await?;
                 }
                 self.loaded(live);
                 Ok(())

@@ -1,0 +1,112 @@
+//! Users' lists of rooms, of a store that has kept none until now.
+
+use bytes::Bytes;
+use weft_proto::{RoomId, UserId};
+use weft_storage::tables::activity::{self, ActivityBucket};
+use weft_storage::tables::head::{self, Head};
+use weft_storage::tables::{layout, member};
+use weft_storage::{Batch, Snapshot, Store};
+
+use super::commit;
+use crate::Error;
+
+const ROOMS_AT_ONCE: usize = 200;
+/// A batch with this many bytes takes nothing more.
+const FULL_BYTES: usize = 300_000;
+
+/// Puts all rooms into their members' lists. Owners who keep these lists may work meanwhile: a row of where a
+/// room was a moment ago is passed over by whoever reads it. `layout_row` has to stay as it is.
+///
+/// # Errors
+/// [`Error::Layout`] where the layout row was changed; those of the store.
+pub(super) async fn write(store: &Store, layout_row: &Bytes) -> Result<(), Error> {
+    let mut last: Option<RoomId> = None;
+    let mut batch = guarded(layout_row);
+    loop {
+        let snapshot = store.snapshot().await?;
+        let page = head::page_after(&*snapshot, last.as_ref(), ROOMS_AT_ONCE).await?;
+        let Some((room, _)) = page.last() else { break };
+        last = Some(room.clone());
+        for (room, head) in &page {
+            for user in members(&*snapshot, room).await? {
+                add(&mut batch, &user, room, head);
+                if batch.size_bytes() >= FULL_BYTES {
+                    let full = std::mem::replace(&mut batch, guarded(layout_row));
+                    commit(store, full).await?;
+                }
+            }
+        }
+    }
+    commit(store, batch).await
+}
+
+fn add(batch: &mut Batch, user: &UserId, room: &RoomId, head: &Head) {
+    batch.set(activity::key(user, ActivityBucket::of(head), room), Bytes::new());
+}
+
+async fn members(
+    snapshot: &dyn Snapshot,
+    room: &RoomId,
+) -> Result<Vec<UserId>, weft_storage::Error> {
+    if let Some((low, high)) = room.direct_users() {
+        return Ok(if low == high { vec![low] } else { vec![low, high] });
+    }
+    let rows = member::all(snapshot, room).await?.into_iter();
+    Ok(rows.filter(|(_, row)| row.role().is_some()).map(|(user, _)| user).collect())
+}
+
+fn guarded(layout_row: &Bytes) -> Batch {
+    let mut batch = Batch::new(rand::random());
+    batch.guard(layout::key(), Some(layout_row.clone()));
+    batch
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use weft_proto::History;
+    use weft_storage::tables::layout::{FEATURE_LEVEL, Layout};
+
+    use super::super::super::testing::{World, create, remove, text, user};
+    use super::super::Upgrade;
+    use super::*;
+
+    async fn rows(store: &Store) -> BTreeSet<Bytes> {
+        let snapshot = store.snapshot().await.expect("snapshot");
+        let mut rows = BTreeSet::new();
+        for name in ["alice", "bob", "cem", "dora"] {
+            let range = activity::range_from(&user(name), ActivityBucket::LARGE);
+            let found = snapshot.scan(range, usize::MAX, false).await.expect("scan");
+            rows.extend(found.into_iter().map(|(key, _)| key));
+        }
+        rows
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_from_before_them_gets_them_while_its_level_is_raised() {
+        let mut world = World::new().await;
+        world.fanout_limit = 2;
+        for (name, members) in [("small", &["bob"][..]), ("large", &["bob", "cem"])] {
+            world.clock.advance_ms(3_600_000);
+            world.one(name, "alice", create(members, History::All)).await;
+        }
+        world.one("small", "alice", remove("bob")).await;
+        world.one("alice~dora", "dora", text("x")).await;
+        world.one("cem~cem", "cem", text("x")).await;
+        let kept = rows(&world.store).await;
+        assert_eq!(kept.len(), 7);
+
+        let mut batch = Batch::new(rand::random());
+        kept.iter().for_each(|key| batch.clear(key.clone()));
+        let row = world.store.snapshot().await.expect("snapshot").get(layout::key()).await;
+        let row = Layout::decode(&row.expect("get").expect("a layout")).expect("a layout");
+        batch.set(layout::key(), Layout { feature_level: 2, ..row }.encode());
+        world.store.commit(batch).await.expect("commit");
+        let upgrade = Upgrade::prepare(&world.store, FEATURE_LEVEL).await.expect("prepare");
+        let upgrade = upgrade.expect("something to do");
+        upgrade.commit(&world.store, Duration::from_secs(1)).await.expect("commit");
+        assert_eq!(rows(&world.store).await, kept);
+    }
+}

@@ -1,0 +1,196 @@
+//! A user's rooms, those with the newest entries first, page by page.
+//!
+//! A page reads the heads of all the user's large groups; and of the others, those of its own rooms and of
+//! the rooms whose newest entry was taken in the same hours. So it costs the same however many rooms there
+//! are beside these, and however much is in them.
+
+use std::cmp::Reverse;
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+use prost::Message as _;
+use weft_proto::kind::CONVERSATIONS_LEVEL;
+use weft_proto::{ErrorCode, RoomId, UserId, svc};
+use weft_storage::tables::activity::{self, ActivityBucket};
+use weft_storage::tables::head::{self, Head};
+use weft_storage::tables::layout::{self, Layout};
+use weft_storage::tables::user_room;
+use weft_storage::{Error, Snapshot};
+
+use super::super::Context;
+use super::super::failure::Failure;
+use super::{broken, summary};
+
+/// Rows read at once, at the most: small ones, and a head for each. As a rule a page needs no more than one for
+/// each of its rooms.
+const ROWS_PER_READ: usize = 256;
+/// Rooms of a page whose rows are read side by side. An entry may have 400 kB.
+const ROOMS_AT_ONCE: usize = 16;
+
+/// A place in the list. As text it is a page's cursor.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Place {
+    time_ms: Reverse<u64>,
+    room: RoomId,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.time_ms.0, self.room)
+    }
+}
+
+impl FromStr for Place {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self, Failure> {
+        let parse = || {
+            let (time_ms, room) = text.split_once(':')?;
+            Some(Self { time_ms: Reverse(time_ms.parse().ok()?), room: RoomId::new(room).ok()? })
+        };
+        let message = "the field after is the cursor of a page of rooms";
+        parse().ok_or_else(|| Failure::new(ErrorCode::BadCursor, message))
+    }
+}
+
+impl Context {
+    /// The caller's rooms by the time of their newest entries.
+    ///
+    /// # Errors
+    /// [`ErrorCode::BadCursor`], those of the token, or the store's.
+    pub async fn list(&self, request: svc::ListRooms) -> Result<svc::Rooms, Failure> {
+        let snapshot = self.store.snapshot().await?;
+        let snapshot = &*snapshot;
+        let user = self.caller(snapshot, &request.token).await?.user;
+        let after = match &*request.after {
+            "" => None,
+            after => Some(after.parse()?),
+        };
+        let limit = match request.limit as usize {
+            0 => self.limits.rooms_max,
+            asked => asked.min(self.limits.rooms_max),
+        };
+        let rows_per_read = (limit + 1).min(ROWS_PER_READ);
+        let mut search = Search { snapshot, after, rows_per_read, found: Vec::new() };
+        if has_activity(snapshot).await? {
+            search.newest(&user, limit).await?;
+        } else {
+            search.all(&user).await?;
+        }
+        let mut found = search.found;
+        found.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let mut more = found.len() > limit;
+        found.truncate(limit);
+        let read = |(place, head): (Place, Head)| {
+            let user = &user;
+            async move {
+                let summary = summary::of(snapshot, user, (&place.room, head)).await?;
+                Ok::<_, Error>((place, summary))
+            }
+        };
+        let reads: Vec<BoxFuture<'_, _>> = found.into_iter().map(|it| read(it).boxed()).collect();
+        let mut reads = stream::iter(reads).buffered(ROOMS_AT_ONCE);
+        let (mut page, mut bytes) = (svc::Rooms::default(), 0);
+        while let Some((place, summary)) = reads.try_next().await? {
+            page.cursor = place.to_string();
+            if let Some(summary) = summary {
+                bytes += summary.encoded_len();
+                page.rooms.push(summary);
+            }
+            if bytes >= self.limits.page.bytes_max {
+                more |= reads.next().await.is_some();
+                break;
+            }
+        }
+        Ok(svc::Rooms { more, ..page })
+    }
+}
+
+/// Whether the store keeps users' lists of rooms in order.
+async fn has_activity(snapshot: &dyn Snapshot) -> Result<bool, Error> {
+    let row = snapshot.get(layout::key()).await?;
+    let layout = row.as_deref().map(Layout::decode).transpose()?;
+    Ok(layout.is_some_and(|layout| layout.written_level() >= CONVERSATIONS_LEVEL))
+}
+
+/// A search for the rooms of a page.
+struct Search<'a> {
+    snapshot: &'a dyn Snapshot,
+    /// Rooms from there on alone.
+    after: Option<Place>,
+    rows_per_read: usize,
+    /// In no order.
+    found: Vec<(Place, Head)>,
+}
+
+impl Search<'_> {
+    /// Finds the first `limit` rooms and one more; others beside them.
+    async fn newest(&mut self, user: &UserId, limit: usize) -> Result<(), Error> {
+        let mut range = activity::range(user, ActivityBucket::LARGE, ActivityBucket::LARGE);
+        while let Some(key) = self.next_of(&range).await? {
+            range = activity::after(&range, &key);
+        }
+        let first = self.after.as_ref().map(|place| ActivityBucket::at(place.time_ms.0));
+        let mut range = activity::range_from(user, first.unwrap_or(ActivityBucket::NEWEST));
+        while let Some(key) = self.next_of(&range).await? {
+            range = activity::after(&range, &key);
+            // More of the last bucket may come: nothing is known yet of who is the first there.
+            let (open, _) = activity::read_key(&key)?;
+            let is_known = |(place, _): &&(Place, Head)| ActivityBucket::at(place.time_ms.0) < open;
+            if self.found.iter().filter(is_known).count() > limit {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the first rows of a range; the last one's key.
+    async fn next_of(&mut self, range: &Range<Bytes>) -> Result<Option<Bytes>, Error> {
+        let rows = self.snapshot.scan(range.clone(), self.rows_per_read, false).await?;
+        let read = |(key, _): &(Bytes, Bytes)| activity::read_key(key);
+        let rooms = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let (buckets, rooms): (Vec<_>, Vec<_>) = rooms.into_iter().unzip();
+        for ((room, head), bucket) in self.with_heads(rooms).await?.into_iter().zip(buckets) {
+            if ActivityBucket::of(&head) == bucket {
+                self.add(room, head);
+            }
+        }
+        Ok(rows.into_iter().next_back().map(|(key, _)| key))
+    }
+
+    /// Finds all rooms of the user, in a store that does not keep them in order yet.
+    async fn all(&mut self, user: &UserId) -> Result<(), Error> {
+        let mut last = None;
+        loop {
+            let range = user_room::range_after(user, last.as_ref());
+            let (rooms, more) = super::room_page(self.snapshot, range, ROWS_PER_READ).await?;
+            last = rooms.last().cloned();
+            for (room, head) in self.with_heads(rooms).await? {
+                self.add(room, head);
+            }
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn with_heads(&self, rooms: Vec<RoomId>) -> Result<Vec<(RoomId, Head)>, Error> {
+        let rows = self.snapshot.get_many(rooms.iter().map(head::key).collect()).await?;
+        let read = |(room, row): (RoomId, Option<Bytes>)| {
+            let (_, head) = head::decode(&row.ok_or_else(|| broken(&room))?)?;
+            Ok((room, head))
+        };
+        rooms.into_iter().zip(rows).map(read).collect()
+    }
+
+    fn add(&mut self, room: RoomId, head: Head) {
+        let place = Place { time_ms: Reverse(head.time_ms), room };
+        if self.after.as_ref().is_none_or(|after| place > *after) {
+            self.found.push((place, head));
+        }
+    }
+}

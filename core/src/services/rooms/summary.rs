@@ -1,0 +1,134 @@
+//! A room as one of its members sees it in a list.
+
+use tracing::error;
+use weft_proto::kind::Text;
+use weft_proto::kind::formatting::Range;
+use weft_proto::{Body, History, Role, RoomId, UserId, svc};
+use weft_storage::tables::account::{self, Account};
+use weft_storage::tables::head::Head;
+use weft_storage::tables::log::{self, Limit, Logged};
+use weft_storage::tables::member::{self, Member};
+use weft_storage::{Error, Snapshot};
+
+use super::super::access::history_of;
+use super::super::accounts::profile;
+use super::super::messages;
+use crate::absent;
+
+/// Characters of a text that a list shows.
+const PREVIEW_CHARS_MAX: usize = 200;
+/// What is looked at for one to show, in a room whose head does not name it.
+const LOOKED_AT: Limit = Limit { entries_max: 20, bytes_max: 100_000 };
+
+/// `None`: the user is no member.
+pub(super) async fn of(
+    snapshot: &dyn Snapshot,
+    user: &UserId,
+    (room, head): (&RoomId, Head),
+) -> Result<Option<svc::RoomSummary>, Error> {
+    let role = match room.direct_users() {
+        Some(_) => Some(Role::Member),
+        None => {
+            let row = snapshot.get(member::key(room, user)).await?;
+            row.map(|row| Member::decode(&row)).transpose()?.and_then(|member| member.role())
+        }
+    };
+    match role {
+        Some(role) => Ok(Some(of_member(snapshot, user, (room, head), role).await?)),
+        None => Ok(None),
+    }
+}
+
+/// The same, for who has this role.
+pub(super) async fn of_member(
+    snapshot: &dyn Snapshot,
+    user: &UserId,
+    (room, head): (&RoomId, Head),
+    role: Role,
+) -> Result<svc::RoomSummary, Error> {
+    let directs = room.direct_users();
+    let (member_count, history) = match &directs {
+        Some((low, high)) => (if low == high { 1 } else { 2 }, History::All),
+        None => (head.member_count, history_of(&head)),
+    };
+    let last = match preview(snapshot, user, (room, &head)).await {
+        // One damaged entry does not cost a user the list of all rooms.
+        Err(Error::Corrupt(what)) => {
+            error!(%room, what, "the newest entry of a room can't be read");
+            None
+        }
+        read => read?,
+    };
+    let partner = match directs.map(|(low, high)| if low == *user { high } else { low }) {
+        Some(other) if other != *user => partner(snapshot, other).await?,
+        _ => None,
+    };
+    Ok(svc::RoomSummary {
+        room: room.to_string(),
+        title: head.title,
+        seq: head.seq,
+        ordinal: head.ordinal,
+        time_ms: head.time_ms,
+        member_count,
+        role: role.as_str().to_owned(),
+        large: head.large,
+        history: history.as_str().to_owned(),
+        last: last.unwrap_or_default().into(),
+        partner,
+    })
+}
+
+async fn partner(snapshot: &dyn Snapshot, user: UserId) -> Result<Option<svc::Partner>, Error> {
+    let row = snapshot.get(account::key(&user)).await?;
+    let account = row.map(|row| Account::decode(&row)).transpose()?;
+    Ok(account.map(|account| svc::Partner { profile: Some(profile(&user, account)) }))
+}
+
+/// The frame of the newest entry that is worth showing, as history would show it now, with the beginning
+/// of its text.
+async fn preview(
+    snapshot: &dyn Snapshot,
+    user: &UserId,
+    (room, head): (&RoomId, &Head),
+) -> Result<Option<Vec<u8>>, Error> {
+    let found = match head.preview_seq {
+        0 => newest(snapshot, room, head).await?,
+        seq => {
+            let found = log::get_many(snapshot, &[(room.clone(), seq)]).await?.pop().flatten();
+            if found.is_none() {
+                absent::note(snapshot, room, seq..seq + 1).await?;
+            }
+            found
+        }
+    };
+    let Some(found) = found else { return Ok(None) };
+    let shown = messages::now(snapshot, room, user, (vec![found], usize::MAX)).await?;
+    Ok(shown.into_iter().next().map(|(Logged { mut entry, .. }, now)| {
+        if let Body::Text(text) = &mut entry.body {
+            cut(text);
+        }
+        now.map_or_else(|| entry.to_frame(), |now| entry.to_frame_now(&now))
+    }))
+}
+
+/// It of a room that had none since heads name it.
+async fn newest(
+    snapshot: &dyn Snapshot,
+    room: &RoomId,
+    head: &Head,
+) -> Result<Option<Logged>, Error> {
+    let seqs = head.first_seq..head.seq + 1;
+    let read = log::read_back(snapshot, room, seqs, LOOKED_AT).await?;
+    let is_shown = |it: &Logged| it.entry.body.is_preview() && !it.entry.body.kind().is_made;
+    Ok(read.into_iter().find(is_shown))
+}
+
+fn cut(text: &mut Text) {
+    let Some((end, _)) = text.text.char_indices().nth(PREVIEW_CHARS_MAX) else { return };
+    text.text.truncate(end);
+    let chars = u32::try_from(PREVIEW_CHARS_MAX).unwrap_or(u32::MAX);
+    text.ranges.retain(|range| range.at < chars);
+    for Range { at, len, .. } in &mut text.ranges {
+        *len = (*len).min(chars - *at);
+    }
+}
