@@ -26,7 +26,9 @@ pub(crate) fn of_request(request: &Request) -> u32 {
         Request::Versions { .. } => VERSIONS,
         Request::Pins { limit, .. } => of_pins(*limit),
         Request::Rooms { limit, .. } => of_rooms(*limit),
-        Request::Members { limit, .. } | Request::Reactions { limit, .. } => of_list(*limit),
+        Request::Members { limit, .. }
+        | Request::Reactions { limit, .. }
+        | Request::Receipts { limit, .. } => of_list(*limit),
         Request::Presence(PresenceRequest::Get(users) | PresenceRequest::Watch(users)) => {
             1 + u32::try_from(users.users.len() / USERS).unwrap_or(u32::MAX)
         }
@@ -44,7 +46,7 @@ pub(crate) fn of_http(path: &str, query: &str) -> u32 {
         Some("versions") => VERSIONS,
         Some("pins") => of_pins(limit),
         Some("rooms") => of_rooms(limit),
-        Some("members" | "reactions") => of_list(limit),
+        Some("members" | "reactions" | "receipts") => of_list(limit),
         _ => 1,
     }
 }
@@ -89,6 +91,8 @@ mod tests {
             ("/v1/rooms", "limit=20&after=x", 2),
             ("/v1/rooms", "", 6),
             ("/v1/rooms/team", "", 1),
+            ("/v1/rooms/team/mark", "", 1),
+            ("/v1/rooms/team/receipts", "seq=7", 6),
             ("/v1/profile", "limit=x", 1),
             ("/v1/rooms/team/entries/7/versions", "", 3),
             ("/v1/rooms/team/pins", "", 3),

@@ -239,6 +239,9 @@ impl<W: Wire> Delivery<W> {
             return Ok(Frames::new());
         }
         let mut frames = self.put_stored(answer.entries)?;
+        for change in answer.changes {
+            frames.push(change.try_into().map_err(|_| malformed())?);
+        }
         let mut resync = resync;
         if resync != Resync::None && !(frames.is_empty() && answer.next.is_empty()) {
             // Before what has come meanwhile: after what the device has, that would be a hole.
@@ -336,6 +339,14 @@ impl<W: Wire> Delivery<W> {
             },
             Item::Notice(notice) => {
                 return Ok(self.order.notice(notice).map(|missing| (missing, notice.seq)));
+            }
+            Item::Change(change) => {
+                let position = change.head.position;
+                // What is at or before it came with a sync.
+                if position.is_none_or(|position| position > self.order.read()) {
+                    position.into_iter().for_each(|position| self.cursor_due.put(position));
+                    frames.push(change.frame.clone());
+                }
             }
             Item::Typing(typist) => {
                 let is_heard = typist.user != self.user && self.is_in(&typist.room);

@@ -14,17 +14,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::extract::ws::Utf8Bytes;
+use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use weft_nats::subject::{WEFT_ENTRY, WEFT_LOGOUT};
+use weft_nats::subject::{WEFT_CHANGE, WEFT_ENTRY, WEFT_LOGOUT};
 use weft_nats::{Bus, Message, Subject, subscribed};
 use weft_proto::frame::typing_frame;
-use weft_proto::{Cursor, DeviceId, EventHead, Partition, Position, RoomId, UserId, partition_of};
+use weft_proto::{
+    ChangeHead, Cursor, DeviceId, EventHead, Partition, Position, RoomId, UserId, partition_of,
+};
 use weft_runtime::{Shutdown, lock};
 
-use self::seen::SeenEntries;
+use self::seen::Seen;
 use crate::delivery::mailbox::{Item, MailboxHandle};
+use crate::metrics;
 use crate::order::Notice;
 use crate::ports::{Messages, Wire};
 use crate::sabotage::{self, Rule};
@@ -39,6 +43,14 @@ pub(crate) struct Event {
     /// The bytes of the WebSocket frame, checked to be text once for all sessions.
     pub(crate) frame: Utf8Bytes,
     pub(crate) arrived_at: Instant,
+}
+
+/// A change that is not an entry, on its way to sockets.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) head: ChangeHead,
+    /// The bytes of the WebSocket frame.
+    pub(crate) frame: Utf8Bytes,
 }
 
 /// A user who types, on the way to the sessions of a room.
@@ -81,7 +93,7 @@ struct Feed {
 
 struct Subscribers {
     mailboxes: Vec<(u64, MailboxHandle)>,
-    seen: SeenEntries,
+    seen: Seen,
 }
 
 impl<W: Wire> Feeds<W> {
@@ -105,7 +117,7 @@ impl<W: Wire> Feeds<W> {
         let feed = match table.feeds.entry(subject) {
             Entry::Occupied(known) => Arc::clone(known.get()),
             Entry::Vacant(vacant) => {
-                let (subject, seen) = (vacant.key().clone(), SeenEntries::of(vacant.key()));
+                let (subject, seen) = (vacant.key().clone(), Seen::of(vacant.key()));
                 let feed = Arc::new(Feed {
                     subject,
                     members: Mutex::new(Subscribers { mailboxes: Vec::new(), seen }),
@@ -163,6 +175,21 @@ impl<W: Wire> Feeds<W> {
         }
     }
 
+    /// Hands a change on that an audit tells of, where a feed has not handed it on.
+    pub(crate) fn change(&self, partition: Partition, audited: &AuditedChange) {
+        let generation = self.0.generation.load(Ordering::Relaxed);
+        let users = audited.users.iter().map(|user| Subject::User(user.clone()));
+        let group =
+            audited.group.iter().map(|room| Subject::EventGroup { partition, room: room.clone() });
+        for subject in users.chain(group) {
+            if let Some(feed) = self.feed(&subject)
+                && lock(&feed.members).hand_on_change(&audited.change, generation)
+            {
+                metrics::CHANGES.increment("audit");
+            }
+        }
+    }
+
     /// Tells the room's other sessions that a user types in it.
     pub(crate) fn types(&self, user: UserId, room: RoomId, partitions: Partition) {
         let subject = match room.direct_users() {
@@ -200,6 +227,11 @@ impl<W: Wire> Feeds<W> {
         self.0.generation.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Feeds forget all that they handed on: positions of another store say nothing to those of this one.
+    pub(crate) fn forget(&self) {
+        self.0.generation.fetch_add(2, Ordering::Relaxed);
+    }
+
     /// Waits until subscriptions were made; the partitions whose entries they get (`None`: all).
     /// Cancel-safe.
     pub(crate) async fn subscribed(&self) -> BTreeSet<Option<Partition>> {
@@ -230,6 +262,15 @@ pub(crate) struct Audited {
     pub(crate) position: Position,
     /// Whom entries of a group concern, each with the first one.
     pub(crate) concerned: Vec<(UserId, u64)>,
+}
+
+/// What an audit says of a change beside entries, and who hears of it.
+#[derive(Clone, Debug)]
+pub(crate) struct AuditedChange {
+    pub(crate) users: Vec<UserId>,
+    /// All sessions of this group, too.
+    pub(crate) group: Option<RoomId>,
+    pub(crate) change: Arc<Change>,
 }
 
 /// A session's place in a feed. Dropping it leaves.
@@ -275,7 +316,7 @@ impl Feed {
     }
 
     /// False: the connection is closed for good.
-    async fn next_batch(&self, messages: &mut impl Messages, batch: &mut Vec<Arc<Event>>) -> bool {
+    async fn next_batch(&self, messages: &mut impl Messages, batch: &mut Vec<Item>) -> bool {
         let Some(first) = messages.next().await else { return false };
         batch.extend(self.read(first));
         while batch.len() < BATCH_EVENTS_MAX {
@@ -285,8 +326,8 @@ impl Feed {
         true
     }
 
-    /// `None` for what is not an entry.
-    fn read(&self, message: Message) -> Option<Arc<Event>> {
+    /// `None` for what is not for sockets.
+    fn read(&self, message: Message) -> Option<Item> {
         if let Some(device) = message.header(WEFT_LOGOUT) {
             let device = DeviceId::new(device).ok()?;
             let members = lock(&self.members);
@@ -296,11 +337,20 @@ impl Feed {
         read(message)
     }
 
-    fn deliver(&self, batch: &mut Vec<Arc<Event>>, generation: u64) {
+    fn deliver(&self, batch: &mut Vec<Item>, generation: u64) {
         let mut members = lock(&self.members);
-        for event in batch.drain(..) {
-            members.seen.hand_on(&event.head, generation);
-            members.hand_on(&Item::Event(event));
+        for item in batch.drain(..) {
+            match &item {
+                Item::Change(change) => {
+                    if members.hand_on_change(change, generation) {
+                        metrics::CHANGES.increment("wire");
+                    }
+                    continue;
+                }
+                Item::Event(event) => members.seen.hand_on(&event.head, generation),
+                _ => {}
+            }
+            members.hand_on(&item);
         }
     }
 
@@ -321,6 +371,15 @@ impl Feed {
 }
 
 impl Subscribers {
+    /// False where that, or something newer, was handed on.
+    fn hand_on_change(&mut self, change: &Arc<Change>, generation: u64) -> bool {
+        let is_new = self.seen.is_new(&change.head, generation);
+        if is_new {
+            self.hand_on(&Item::Change(Arc::clone(change)));
+        }
+        is_new
+    }
+
     fn hand_on(&self, item: &Item) {
         for (_, mailbox) in &self.mailboxes {
             mailbox.deliver(item.clone());
@@ -328,16 +387,33 @@ impl Subscribers {
     }
 }
 
-/// `None` for what is not an entry.
-fn read(message: Message) -> Option<Arc<Event>> {
-    let head: EventHead = message.header(WEFT_ENTRY)?.parse().ok()?;
+/// `None` for what is neither an entry nor a change.
+fn read(message: Message) -> Option<Item> {
+    let Some(head) = message.header(WEFT_ENTRY) else { return read_change(message) };
+    let head: EventHead = head.parse().ok()?;
     let frame = Utf8Bytes::try_from(message.into_payload());
     match frame {
-        Ok(frame) => Some(Arc::new(Event { head, frame, arrived_at: Instant::now() })),
+        Ok(frame) => Some(Item::Event(Arc::new(Event { head, frame, arrived_at: Instant::now() }))),
         Err(_) => {
             tracing::error!(room = %head.room, seq = head.seq, "an event is not text");
             None
         }
+    }
+}
+
+fn read_change(message: Message) -> Option<Item> {
+    let head = message.header(WEFT_CHANGE)?.to_owned();
+    let change = Change::read(&head, message.into_payload());
+    if change.is_none() {
+        tracing::error!(head, "a change can't be read");
+    }
+    change.map(|change| Item::Change(Arc::new(change)))
+}
+
+impl Change {
+    /// `head`: in its text form.
+    pub(crate) fn read(head: &str, frame: Bytes) -> Option<Self> {
+        Some(Self { head: head.parse().ok()?, frame: frame.try_into().ok()? })
     }
 }
 

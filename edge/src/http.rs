@@ -7,6 +7,7 @@ mod connect;
 mod entries;
 mod extract;
 mod health;
+mod marks;
 mod rooms;
 mod serve;
 mod socket;
@@ -39,6 +40,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/rooms", get(rooms::list))
         .route("/rooms/{room}", get(rooms::get))
         .route("/rooms/{room}/members", get(rooms::members))
+        .route("/rooms/{room}/mark", post(marks::mark))
+        .route("/rooms/{room}/receipts", get(marks::receipts))
         .route("/rooms/{room}/typing", post(rooms::typing))
         .route("/rooms/{room}/entries", get(entries::history).post(entries::send))
         .route("/rooms/{room}/entries/{seq}/versions", get(entries::versions))

@@ -25,6 +25,7 @@
 //! | [`order`] | which entry may go out, and what must be read first |
 //! | [`audits`] | finds what the wire lost, and how far a cursor may go |
 //! | [`sending`], [`outbox`], [`answers`], [`ticks`] | what was sent and is not answered yet |
+//! | `marks` | up to where users have read: the commands for that |
 //! | `auth` | verifies tokens, keeps the keys |
 //! | `typing` | who types in a room |
 //! | `counts` | how many members of a large group are here |
@@ -54,6 +55,7 @@ mod limited;
 mod limits;
 mod listener;
 mod logins;
+mod marks;
 mod members;
 mod metrics;
 pub mod order;

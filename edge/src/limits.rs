@@ -183,7 +183,7 @@ mod tests {
                 number(sizes::PAGE_BYTES_MAX)
             ),
             format!(
-                "| a page of `members`, of `reactions`; of `rooms` | {}; {} |",
+                "| a page of `members`, of `reactions`, of `receipts`; of `rooms` | {}; {} |",
                 sizes::PAGE_ROWS_MAX,
                 sizes::PAGE_ROOMS_MAX
             ),

@@ -116,6 +116,22 @@ pub(crate) static PRESENCE_TOLD: Counter = Counter::new(
     "weft_edge_presence_statuses_total",
     "Statuses of users that sessions were told without asking",
 );
+pub(crate) static MARKS: CounterBy = CounterBy::new(
+    "weft_edge_marks_total",
+    "Answers to marks of clients, by their result: ok, or the error's code",
+    "result",
+    RESULTS,
+);
+pub(crate) static MARK_COMMANDS: Counter = Counter::new(
+    "weft_edge_mark_commands_total",
+    "Commands that this edge sent for marks: fewer, since those of a session and room that come together go as one",
+);
+pub(crate) static CHANGES: CounterBy = CounterBy::new(
+    "weft_edge_changes_total",
+    "Changes beside entries, as marks, that were handed on to the sessions of a user or group, by what brought them",
+    "from",
+    &["wire", "audit"],
+);
 pub(crate) static TYPING: CounterBy = CounterBy::new(
     "weft_edge_typing_total",
     "How often clients said that their user types: others were told, it came too soon after the last, or it was refused",
@@ -143,5 +159,8 @@ pub static METRICS: &List = &[
     &SYNCS_AGAIN,
     &AUDITS,
     &PRESENCE_TOLD,
+    &MARKS,
+    &MARK_COMMANDS,
+    &CHANGES,
     &TYPING,
 ];

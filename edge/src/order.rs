@@ -99,6 +99,12 @@ impl Order {
         self.read = self.read.max(read);
     }
 
+    /// Up to where a sync or an audit has covered everything.
+    #[must_use]
+    pub fn read(&self) -> Position {
+        self.read
+    }
+
     /// An event from the wire.
     pub fn offer(&mut self, head: &EventHead) -> Verdict {
         let place = self.rooms.get(&head.room).copied();

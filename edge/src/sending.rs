@@ -7,7 +7,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use weft_nats::{Connection, IngestPublisher};
 use weft_proto::frame::error_in;
-use weft_proto::{ApiError, ErrorCode, UserId};
+use weft_proto::{ApiError, ClientId, ErrorCode, UserId};
+use weft_runtime::{Clock, SystemClock};
 
 use crate::answers::{AnswerBox, Answers, SendAnswer, SendOutcome, StoredAttempt};
 use crate::budget::{Over, Share, Shares};
@@ -64,6 +65,11 @@ impl Told {
             Err(error) => metrics::ACKS.increment(error.code.as_str()),
         }
     }
+}
+
+/// A client id for a command whose sender gives none.
+pub(crate) fn made_id() -> ClientId {
+    ClientId::from_parts(SystemClock.now_ms(), rand::random())
 }
 
 impl<I: Ingest> Sending<I> {

@@ -12,7 +12,7 @@ use crate::client_id::ClientId;
 use crate::error::{ApiError, ErrorCode};
 use crate::hidden::Hidden;
 use crate::json::read_object;
-use crate::kind::Body;
+use crate::kind::{Body, Mark};
 use crate::room::RoomId;
 
 mod hello;
@@ -20,6 +20,7 @@ mod history;
 mod pins;
 mod presence;
 mod reactions;
+mod receipts;
 mod reply;
 mod rooms;
 mod send;
@@ -30,6 +31,7 @@ mod versions;
 pub use history::{HistoryFrom, HistoryPlace, history_frame};
 pub use pins::pins_frame;
 pub use presence::{PresenceRequest, Users};
+pub use receipts::{Receipt, entry_of};
 pub use reply::{Ack, Member, Reply, Room, error_frame, error_in, with_id};
 pub use typing::typing_frame;
 pub use versions::{Version, versions_frame};
@@ -141,6 +143,21 @@ pub enum Request {
         token: Hidden<String>,
     },
     Presence(PresenceRequest),
+    /// Up to where the user has read a room.
+    Mark {
+        room: RoomId,
+        mark: Mark,
+    },
+    /// Up to where the members of a room have read it.
+    Receipts {
+        room: RoomId,
+        /// Only those who have read up to this seq; 0: all.
+        seq: u64,
+        /// Only users after this id; empty: from the first.
+        after: String,
+        /// Most of one page; 0: as many as a page holds.
+        limit: u32,
+    },
     /// The user types in a room.
     Typing {
         room: RoomId,
@@ -217,6 +234,8 @@ fn read(word: &str, text: &str) -> Result<Request, ApiError> {
         "presence.set" => presence::read_set(text),
         "presence.own" => Ok(Request::Presence(PresenceRequest::Own)),
         "presence.idle" => presence::read_idle(text),
+        "mark" => receipts::read_mark(text),
+        "receipts" => receipts::read(text),
         "typing" => typing::read(text),
         "logout" => Ok(Request::Logout),
         "ping" => Ok(Request::Ping),

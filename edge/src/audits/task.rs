@@ -14,7 +14,7 @@ use weft_proto::{ApiError, Cursor, ErrorCode, Partition, Position, RoomId, Tick,
 
 use super::book::{Ask, Book, Found};
 use super::partition::Pace;
-use crate::feeds::{Audited, Feeds};
+use crate::feeds::{Audited, AuditedChange, Change, Feeds};
 use crate::metrics;
 use crate::ports::{Messages, Wire};
 use crate::sabotage::{self, Rule};
@@ -234,7 +234,9 @@ impl<W: Wire> Auditor<W> {
                 return book.failed(ask, now);
             }
         };
-        let Some(rooms) = page.rooms.iter().map(read).collect::<Option<Vec<Audited>>>() else {
+        let rooms = page.rooms.iter().map(read).collect::<Option<Vec<_>>>();
+        let changes = page.changes.iter().map(read_change).collect::<Option<Vec<_>>>();
+        let (Some(rooms), Some(changes)) = (rooms, changes) else {
             tracing::error!(partition = ask.partition, "an audit can't be read");
             return book.failed(ask, now);
         };
@@ -252,11 +254,13 @@ impl<W: Wire> Auditor<W> {
                     self.mark(now);
                 }
                 rooms.iter().for_each(|room| self.feeds.notice(ask.partition, room));
+                changes.iter().for_each(|change| self.feeds.change(ask.partition, change));
             }
             Found::Anew => {
                 tracing::warn!(partition = ask.partition, "what was lost can't be told");
                 self.is_ready.send_replace(false);
                 self.marked.send_replace(None);
+                self.feeds.forget();
             }
             Found::Ready => {
                 // Who synced before the baselines may miss something since; who waits for them does
@@ -313,6 +317,16 @@ fn read(room: &ChangedRoom) -> Option<Audited> {
         position: Position::from_slice(&room.position)?,
         concerned: concerned.collect::<Option<_>>()?,
     })
+}
+
+fn read_change(change: &svc::Change) -> Option<AuditedChange> {
+    let users = change.users.iter().map(|user| UserId::new(user).ok());
+    let group = match change.group.as_str() {
+        "" => None,
+        group => Some(RoomId::new(group).ok()?),
+    };
+    let read = Change::read(&change.head, change.frame.clone())?;
+    Some(AuditedChange { users: users.collect::<Option<_>>()?, group, change: Arc::new(read) })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Where a session's events, notices and markers wait: bounded by bytes, never waited for by who
+//! Where a session's events, changes, notices and markers wait: bounded by bytes, never waited for by who
 //! delivers.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use weft_proto::frame::CloseCode;
 use weft_proto::{Cursor, DeviceId, Position};
 
 use crate::budget::Budget;
-use crate::feeds::{Event, Typist};
+use crate::feeds::{Change, Event, Typist};
 use crate::order::Notice;
 use crate::sabotage::{self, Rule};
 
@@ -25,6 +25,8 @@ pub(crate) enum Item {
     Event(Arc<Event>),
     /// An audit's word on a room.
     Notice(Arc<Notice>),
+    /// What changed beside entries.
+    Change(Arc<Change>),
     /// Somebody types.
     Typing(Arc<Typist>),
     /// Everything at or before it was delivered before this.
@@ -35,6 +37,7 @@ impl Item {
     fn cost(&self) -> usize {
         let bytes = match self {
             Self::Event(event) => event.frame.len(),
+            Self::Change(change) => change.frame.len(),
             Self::Typing(typist) => typist.frame.len(),
             Self::Notice(_) | Self::Marker(_) => 0,
         };
@@ -104,7 +107,7 @@ pub struct Mailbox {
 }
 
 impl MailboxHandle {
-    /// Queues an event or a notice. Where it does not fit, the session ends as a slow reader
+    /// Queues an event, a notice or a change. Where it does not fit, the session ends as a slow reader
     /// (during a sync: syncs once more): what it misses is in the store.
     pub(crate) fn deliver(&self, item: Item) {
         let shared = &self.0;

@@ -1,32 +1,34 @@
-//! How far a feed has handed on each room. Only to spare sessions notices that say nothing new:
-//! what is forgotten costs a look of the session, no more.
+//! How far a feed has handed on each room, and each thing that changes beside entries. Of a room it is only
+//! to spare sessions notices that say nothing new: what is forgotten costs a look of the session, no more. Of
+//! a change that is forgotten a session may hear twice.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use weft_nats::Subject;
-use weft_proto::{EventHead, RoomId};
+use weft_proto::{ChangeHead, EventHead, Position, RoomId};
 
 /// The memory of one feed.
 #[derive(Debug)]
-pub(super) enum SeenEntries {
-    /// A group's feed has one room.
+pub(super) enum Seen {
+    /// A group's feed has one room. What changes there beside entries has no position.
     Group(u64),
     /// A user's feed has many; those of the last two generations are remembered.
-    User(Generations),
+    User { rooms: Generations<RoomId, u64>, changes: Generations<String, Position> },
 }
 
-#[derive(Default, Debug)]
-pub(super) struct Generations {
+#[derive(Debug)]
+pub(super) struct Generations<K, V> {
     number: u64,
-    newer: HashMap<RoomId, u64>,
-    older: HashMap<RoomId, u64>,
+    newer: HashMap<K, V>,
+    older: HashMap<K, V>,
 }
 
-impl SeenEntries {
+impl Seen {
     pub(super) fn of(subject: &Subject) -> Self {
         match subject {
             Subject::EventGroup { .. } => Self::Group(0),
-            _ => Self::User(Generations::default()),
+            _ => Self::User { rooms: Generations::new(), changes: Generations::new() },
         }
     }
 
@@ -34,7 +36,7 @@ impl SeenEntries {
     pub(super) fn hand_on(&mut self, head: &EventHead, generation: u64) {
         match self {
             Self::Group(seq) => *seq = head.seq.max(*seq),
-            Self::User(rooms) => rooms.hand_on(head, generation),
+            Self::User { rooms, .. } => rooms.note(&head.room, head.seq, generation),
         }
     }
 
@@ -42,15 +44,45 @@ impl SeenEntries {
     pub(super) fn seq(&self, room: &RoomId) -> u64 {
         match self {
             Self::Group(seq) => *seq,
-            Self::User(Generations { newer, older, .. }) => {
-                newer.get(room).max(older.get(room)).copied().unwrap_or(0)
-            }
+            Self::User { rooms, .. } => rooms.get(room).unwrap_or(0),
         }
+    }
+
+    /// A change is to be handed on, and counts as handed on then. False where that, or a newer one of
+    /// its key, was.
+    pub(super) fn is_new(&mut self, head: &ChangeHead, generation: u64) -> bool {
+        let (Self::User { changes, .. }, Some(position)) = (self, head.position) else {
+            return true;
+        };
+        changes.turn_over(generation);
+        let is_new = changes.get(&head.key).is_none_or(|seen| seen < position);
+        if is_new {
+            changes.note(&head.key, position, generation);
+        }
+        is_new
     }
 }
 
-impl Generations {
-    fn hand_on(&mut self, head: &EventHead, generation: u64) {
+impl<K: Clone + Eq + Hash, V: Copy + Ord> Generations<K, V> {
+    fn new() -> Self {
+        Self { number: 0, newer: HashMap::new(), older: HashMap::new() }
+    }
+
+    fn get(&self, key: &K) -> Option<V> {
+        self.newer.get(key).max(self.older.get(key)).copied()
+    }
+
+    fn note(&mut self, key: &K, value: V, generation: u64) {
+        self.turn_over(generation);
+        match self.newer.get_mut(key) {
+            Some(seen) => *seen = value.max(*seen),
+            None => {
+                self.newer.insert(key.clone(), value);
+            }
+        }
+    }
+
+    fn turn_over(&mut self, generation: u64) {
         if self.number != generation {
             self.older.clear();
             if self.number + 1 == generation {
@@ -58,12 +90,6 @@ impl Generations {
             }
             self.newer.clear();
             self.number = generation;
-        }
-        match self.newer.get_mut(&head.room) {
-            Some(seq) => *seq = head.seq.max(*seq),
-            None => {
-                self.newer.insert(head.room.clone(), head.seq);
-            }
         }
     }
 }
@@ -75,9 +101,13 @@ mod tests {
     use super::*;
     use crate::feeds::tests::event;
 
+    fn of_user() -> Seen {
+        Seen::of(&Subject::User(UserId::new("alice").expect("id")))
+    }
+
     #[test]
     fn a_room_is_forgotten_after_two_generations() {
-        let mut seen = SeenEntries::of(&Subject::User(UserId::new("alice").expect("id")));
+        let mut seen = of_user();
         let head = |room: &str, seq| EventHead {
             room: RoomId::new(room).expect("id"),
             ..event(seq, "{}").head
@@ -93,5 +123,27 @@ mod tests {
         assert_eq!((seen.seq(&a.room), seen.seq(&b.room)), (0, 4));
         seen.hand_on(&a, 9);
         assert_eq!((seen.seq(&a.room), seen.seq(&b.room)), (7, 0));
+    }
+
+    #[test]
+    fn of_a_change_the_newest_is_handed_on_once() {
+        let mut seen = of_user();
+        let head = |key: &str, version| {
+            let position = Some(Position::new(version, 0));
+            ChangeHead { key: key.to_owned(), position }
+        };
+        let mut is_new = |head, generation| seen.is_new(&head, generation);
+        assert!(is_new(head("a", 7), 1));
+        assert!(!is_new(head("a", 7), 1) && !is_new(head("a", 6), 1));
+        assert!(is_new(head("b", 6), 1));
+        assert!(!is_new(head("a", 7), 2), "one generation later");
+        assert!(is_new(head("a", 8), 2));
+        // What has no position can't be compared.
+        let unplaced = ChangeHead { key: "a".to_owned(), position: None };
+        assert!(is_new(unplaced.clone(), 2) && is_new(unplaced, 2));
+        assert!(!is_new(head("a", 8), 3));
+        assert!(is_new(head("a", 1), 4), "forgotten");
+        let mut group = Seen::Group(0);
+        assert!(group.is_new(&head("a", 7), 1) && group.is_new(&head("a", 7), 1));
     }
 }

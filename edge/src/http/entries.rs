@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -10,12 +11,13 @@ use tokio::time::{Instant, sleep_until};
 use weft_proto::check::missing;
 use weft_proto::frame::{HistoryPlace, Reply, history_frame, pins_frame, versions_frame};
 use weft_proto::json::read_json;
-use weft_proto::{ApiError, Body, ClientId, ErrorCode, UserId, svc};
+use weft_proto::{ApiError, Body, ClientId, ErrorCode, RoomId, UserId, svc};
 
 use super::extract::{AtEntry, Caller, InRoom, Query, Raw, Refusal, ready_made};
 use crate::logins::ANSWER_AGE_MAX;
 use crate::metrics;
 use crate::outbox::{Command, unknown};
+use crate::sending::made_id;
 use crate::shared::Shared;
 
 type App = State<Arc<Shared>>;
@@ -95,36 +97,49 @@ pub(super) async fn send(
 ) -> Result<Response, Refusal> {
     shared.logins.check(&caller, ANSWER_AGE_MAX).await?;
     let envelope: Envelope = read_json(&body)?;
-    if envelope.room.is_some_and(|named| named != room.as_str()) {
-        let message = "the field room names another room than the path";
-        return Err(ApiError::new(ErrorCode::BadRequest, message).into());
-    }
+    is_of_path(&room, envelope.room.as_deref())?;
     let given = envelope.client_id.map(|text| ClientId::parse(&text)).transpose()?;
-    let made = || ClientId::from_parts(shared.now_ms(), rand::random());
     let payload = Body::from_json(&body)?.to_json().into();
-    let (client_id, is_made) = (given.unwrap_or_else(made), given.is_none());
+    let (client_id, is_made) = (given.unwrap_or_else(made_id), given.is_none());
     let command = Command { room, client_id, is_made, payload };
-    let token = shared.life.front.token().clone();
     let began = Instant::now();
     metrics::SENDS.increment("http");
-    let answer = tokio::select! {
-        biased; // the end first
-        // What was sent may be committed.
-        () = token.cancelled() => Err(unknown().into()),
-        answer = answered(&shared, &caller.user, command) => answer,
-    };
+    let answer = answered(&shared, &caller.user, command).await;
     match &answer {
         Ok(_) => {
             metrics::ACKS.increment("ok");
             metrics::ACK_DURATION.record_time(began.elapsed());
         }
-        Err(Refusal(error)) => metrics::ACKS.increment(error.code.as_str()),
+        Err(error) => metrics::ACKS.increment(error.code.as_str()),
     }
-    answer
+    Ok((StatusCode::CREATED, ready_made(answer?)).into_response())
 }
 
-/// Sends and waits, publishing again as a session does.
-async fn answered(shared: &Shared, sender: &UserId, command: Command) -> Result<Response, Refusal> {
+/// A body may leave the room out, and names no other one than the path.
+pub(super) fn is_of_path(room: &RoomId, named: Option<&str>) -> Result<(), ApiError> {
+    if named.is_some_and(|named| named != room.as_str()) {
+        let message = "the field room names another room than the path";
+        return Err(ApiError::new(ErrorCode::BadRequest, message));
+    }
+    Ok(())
+}
+
+/// Sends and waits, publishing again as a session does, for core's answer.
+pub(super) async fn answered(
+    shared: &Shared,
+    sender: &UserId,
+    command: Command,
+) -> Result<Bytes, ApiError> {
+    let token = shared.life.front.token().clone();
+    tokio::select! {
+        biased; // the end first
+        // What was sent may be committed.
+        () = token.cancelled() => Err(unknown()),
+        answer = answer_to(shared, sender, command) => answer,
+    }
+}
+
+async fn answer_to(shared: &Shared, sender: &UserId, command: Command) -> Result<Bytes, ApiError> {
     let mut sends = shared.sending.open_for(sender.clone(), shared.limits.http_send_timeout);
     sends.send(0, command).await?;
     while let Some(due_at) = sends.due_at() {
@@ -134,9 +149,8 @@ async fn answered(shared: &Shared, sender: &UserId, command: Command) -> Result<
             () = sleep_until(due_at) => sends.on_time(Instant::now()).await,
         };
         if let Some(told) = told.into_iter().next() {
-            let (frame, _) = told.outcome?;
-            return Ok((StatusCode::CREATED, ready_made(frame)).into_response());
+            return told.outcome.map(|(frame, _)| frame);
         }
     }
-    Err(unknown().into())
+    Err(unknown())
 }

@@ -12,7 +12,7 @@ use weft_proto::frame::{
     Reply, Request, error_frame, history_frame, parse_request, pins_frame, versions_frame,
 };
 use weft_proto::svc::{
-    GetRoom, ListMembers, ListPins, ListReactions, ListRooms, Logout, ReadVersions,
+    GetRoom, ListMembers, ListPins, ListReactions, ListReceipts, ListRooms, Logout, ReadVersions,
 };
 use weft_proto::{ApiError, ErrorCode};
 
@@ -23,6 +23,7 @@ use crate::answers::SendAnswer;
 use crate::auth::Caller;
 use crate::cost;
 use crate::delivery::TokenCell;
+use crate::marks::{Marked, Marks};
 use crate::metrics;
 use crate::outbox::Command;
 use crate::rate::{Bucket, rate_limited};
@@ -42,6 +43,8 @@ fn no_answer() -> ApiError {
 pub(super) enum Next {
     /// To a send.
     Sent(SendAnswer),
+    /// To a mark.
+    Marked(SendAnswer),
     /// To another request: its id and the frame.
     Called(u64, Vec<u8>),
 }
@@ -53,6 +56,8 @@ pub(super) struct Requests {
     token: TokenCell,
     expires_at: Instant,
     outbox: Sends,
+    /// From the first mark on.
+    marks: Option<Box<Marks>>,
     calls: FuturesUnordered<Call>,
     calls_waiting: VecDeque<Call>,
     sends: Bucket,
@@ -73,6 +78,7 @@ impl Requests {
             presence,
             expires_at: shared.expiry(&caller),
             outbox: shared.sending.open(caller.user.clone()),
+            marks: None,
             calls: FuturesUnordered::new(),
             calls_waiting: VecDeque::new(),
             sends: Bucket::new(shared.limits.sends),
@@ -95,24 +101,27 @@ impl Requests {
         self.expires_at
     }
 
-    /// How many sends have no answer yet.
+    /// How many sends and marks have no answer yet.
     pub(super) fn unanswered_sends(&self) -> usize {
-        self.outbox.unanswered()
+        self.outbox.unanswered() + self.marks.as_ref().map_or(0, |marks| marks.unanswered())
     }
 
-    /// When [`due`](Self::due) has to be called, at the latest.
+    /// When [`on_time`](Self::on_time) has to be called, at the latest.
     pub(super) fn due_at(&self) -> Option<Instant> {
-        self.outbox.due_at()
+        let marks = self.marks.as_ref().and_then(|marks| marks.due_at());
+        [self.outbox.due_at(), marks].into_iter().flatten().min()
     }
 
-    /// Publishes sends again, or gives them up.
+    /// Publishes sends and marks again, or gives them up.
     pub(super) async fn on_time(
         &mut self,
         now: Instant,
         writer: &mut SocketWriter,
     ) -> Result<(), Ended> {
         let told = self.outbox.on_time(now).await;
-        answer(told, writer).await
+        answer(told, writer).await?;
+        let Some(marks) = &mut self.marks else { return Ok(()) };
+        answer_marks(marks.on_time(now).await, writer).await
     }
 
     /// Takes a request, and answers it where that needs nobody else.
@@ -123,6 +132,9 @@ impl Requests {
     ) -> Result<(), Ended> {
         let (id, taken) = match parse_request(text) {
             Ok((id, Request::Logout)) => return Box::pin(self.log_out(id, writer)).await,
+            Ok((id, request @ Request::Mark { .. })) => {
+                return Box::pin(self.mark(id, request, writer)).await;
+            }
             Ok((id, request)) => {
                 let is_send = matches!(request, Request::Send { .. });
                 let taken = self.take(id, request).await;
@@ -147,6 +159,30 @@ impl Requests {
             Ok(Some(reply)) => writer.answer(id, &reply.to_frame()).await,
             Err(error) => writer.answer(id, &error_frame(&error)).await,
         }
+    }
+
+    /// Takes a mark. Beyond its rate it is refused: a later one says more.
+    async fn mark(
+        &mut self,
+        id: u64,
+        request: Request,
+        writer: &mut SocketWriter,
+    ) -> Result<(), Ended> {
+        let limits = self.check_limits(&request);
+        let Request::Mark { room, mark } = request else { return Ok(()) };
+        let marked = match limits {
+            Ok(0) => {
+                let (sending, limits) = (&self.shared.sending, &self.shared.limits);
+                let (sender, within) = (&self.caller.user, limits.give_up_after);
+                let marks = self
+                    .marks
+                    .get_or_insert_with(|| Box::new(Marks::open(sending, sender.clone(), within)));
+                marks.mark(id, room, mark).await
+            }
+            Ok(_) => vec![Marked::refused(id, &limited(Duration::from_millis(100)))],
+            Err(error) => vec![Marked::refused(id, &error)],
+        };
+        answer_marks(marked, writer).await
     }
 
     /// Ends the device's login and, where that is done, the session.
@@ -194,6 +230,14 @@ impl Requests {
                     Ok(presence.answer(request, turn).await?.to_frame())
                 });
             }
+            Request::Receipts { room, seq, after, limit } => {
+                let (shared, token) = self.for_call();
+                self.call(id, unpaid, async move {
+                    let room = room.to_string();
+                    let request = ListReceipts { token, room, seq, after, limit };
+                    Ok(Reply::receipts(shared.bus.call(&request).await?).to_frame())
+                });
+            }
             Request::Typing { room } => {
                 let (shared, caller) = (Arc::clone(&self.shared), self.caller.clone());
                 self.call(id, unpaid, async move {
@@ -201,8 +245,10 @@ impl Requests {
                     Ok(Reply::Done {}.to_frame())
                 });
             }
-            // Its answer is the session's last: see `on_request`.
-            Request::Logout => return Err(ApiError::new(ErrorCode::Internal, "not handled")),
+            // Their answers are written elsewhere: see `on_request`.
+            Request::Logout | Request::Mark { .. } => {
+                return Err(ApiError::new(ErrorCode::Internal, "not handled"));
+            }
             Request::Hello { .. } => {
                 return Err(ApiError::new(ErrorCode::BadRequest, "hello was said already"));
             }
@@ -271,7 +317,7 @@ impl Requests {
     fn check_limits(&mut self, request: &Request) -> Result<u32, ApiError> {
         let limits = &self.shared.limits;
         let calls = self.calls.len() + self.calls_waiting.len();
-        if self.outbox.unanswered() + calls >= limits.in_flight_max as usize {
+        if self.unanswered_sends() + calls >= limits.in_flight_max as usize {
             let message = format!("more than {} requests are unanswered", limits.in_flight_max);
             return Err(ApiError::new(ErrorCode::RateLimited, message).retry_after_ms(100));
         }
@@ -333,6 +379,7 @@ impl Requests {
         tokio::select! {
             biased; // acks are what most clients wait for
             answer = self.outbox.next_answer() => Next::Sent(answer),
+            answer = next_marked(&mut self.marks) => Next::Marked(answer),
             Some((id, frame)) = self.calls.next(), if !self.calls.is_empty() => {
                 Next::Called(id, frame)
             }
@@ -354,6 +401,10 @@ impl Requests {
                 let told = self.outbox.on_answer(sent).await;
                 answer(told, writer).await
             }
+            Next::Marked(sent) => {
+                let Some(marks) = &mut self.marks else { return Ok(()) };
+                answer_marks(Box::pin(marks.on_answer(sent)).await, writer).await
+            }
         }
     }
 }
@@ -366,6 +417,25 @@ async fn answer(told: Vec<Told>, writer: &mut SocketWriter) -> Result<(), Ended>
             Ok((frame, _)) => writer.answer(told.request_id, &frame).await?,
             Err(error) => writer.answer(told.request_id, &error_frame(&error)).await?,
         }
+    }
+    Ok(())
+}
+
+async fn next_marked(marks: &mut Option<Box<Marks>>) -> SendAnswer {
+    match marks {
+        Some(marks) => marks.next_answer().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Hands the answers to marks to the client.
+async fn answer_marks(marked: Vec<Marked>, writer: &mut SocketWriter) -> Result<(), Ended> {
+    for Marked { request_id, outcome } in marked {
+        metrics::MARKS
+            .increment(outcome.as_ref().map_or_else(|error| error.code.as_str(), |()| "ok"));
+        let frame =
+            outcome.map_or_else(|error| error_frame(&error), |()| Reply::Done {}.to_frame());
+        writer.answer(request_id, &frame).await?;
     }
     Ok(())
 }

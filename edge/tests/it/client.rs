@@ -32,6 +32,15 @@ impl Client {
         self.socket.send_text(text).await.expect("send");
     }
 
+    /// The next frame, whatever it is.
+    pub async fn any(&mut self) -> Value {
+        let frame = self.any_or_close().await.unwrap_or_else(|code| panic!("closed with {code}"));
+        if frame["type"] == "cursor" || frame["type"] == "synced" {
+            frame["cursor"].as_str().expect("cursor").clone_into(&mut self.cursor);
+        }
+        frame
+    }
+
     /// The next frame that is no `cursor`, or the code with which the socket was closed.
     pub async fn next_or_close(&mut self) -> Result<Value, u16> {
         loop {

@@ -1,6 +1,7 @@
 //! A core of a few lines: logs in memory, whose events a test may lose.
 
 mod audit;
+mod changes;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use weft_nats::subject::WEFT_ENTRY;
 use weft_nats::{Answer, Bus, EventPublisher, IngestLog, Services, Subject};
 use weft_proto::frame::Ack;
-use weft_proto::kind::Create;
+use weft_proto::kind::{Create, Mark};
 use weft_proto::presence::{Choice, PresenceSettings};
 use weft_proto::svc::{
     Audit, CheckLogins, CheckedLogins, ChooseStatus, Empty, GetKeys, Groups, Keys, ListGroups,
@@ -53,6 +54,9 @@ struct State {
     /// How many of the next commands are read and never answered.
     commands_ignored: usize,
     commands: Vec<(String, String)>,
+    /// What was marked, one command after the other.
+    marks: Vec<Mark>,
+    changes: Vec<changes::Changed>,
     /// Client ids of what was applied.
     applied_ids: HashSet<String>,
     /// How many of the next syncs can't bring everything.
@@ -264,7 +268,9 @@ impl Core {
                 let Some(reply) = message.reply.filter(|_| !ignored) else { continue };
                 let body = Body::from_json(&message.payload).expect("body");
                 let is_early = |after: String| !self.lock().applied_ids.contains(&after);
-                let answer = if message.after.is_some_and(is_early) {
+                let answer = if let Body::Mark(mark) = body {
+                    self.mark(&message.room, mark)
+                } else if message.after.is_some_and(is_early) {
                     Answer::error(&ApiError::new(ErrorCode::ResendInOrder, "not yet"))
                 } else if message.room == "full" {
                     Answer::error(&ApiError::new(ErrorCode::RoomFull, "full"))
@@ -407,12 +413,12 @@ impl Core {
         let page = entries.iter().skip(skipped).take(PAGE_ENTRIES);
         let page: Vec<LogEntry> = page.map(|entry| log_entry(entry)).collect();
         let next = skipped + page.len();
-        let next = if next < entries.len() {
-            [covered.to_be_bytes(), (next as u64).to_be_bytes()].concat()
+        let (next, changes) = if next < entries.len() {
+            ([covered.to_be_bytes(), (next as u64).to_be_bytes()].concat(), Vec::new())
         } else {
-            Vec::new()
+            (Vec::new(), state.changes_of(&me, since, position))
         };
-        Ok(SyncPage { cursor, entries: page, next, ..SyncPage::default() })
+        Ok(SyncPage { cursor, entries: page, next, changes, ..SyncPage::default() })
     }
 
     fn read(&self, request: &ReadLog) -> Result<LogPage, ApiError> {

@@ -1,5 +1,6 @@
 //! The edge against a real nats-server and a small core that does what a test tells it to.
 
+mod changes;
 mod client;
 mod common;
 mod core;

@@ -5,6 +5,7 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::receipts::Receipt;
 use crate::client_id::ClientId;
 use crate::error::{ApiError, ErrorCode};
 use crate::presence::{Choice, Presence};
@@ -78,6 +79,15 @@ pub enum Reply {
         users: Vec<String>,
         more: bool,
     },
+    /// Answers `receipts`.
+    Receipts {
+        /// Ascending by user id.
+        receipts: Vec<Receipt>,
+        more: bool,
+        /// Of an entry: how many have read up to there, those on other pages included.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        read_count: Option<u32>,
+    },
     /// Answers `token`.
     Token {
         /// When the new token ends, Unix milliseconds.
@@ -110,7 +120,7 @@ pub enum Reply {
         #[serde(skip_serializing_if = "Option::is_none")]
         text_until: Option<u64>,
     },
-    /// Answers `presence.unwatch`, `presence.idle`, `typing` and `logout`.
+    /// Answers `presence.unwatch`, `presence.idle`, `mark`, `typing` and `logout`.
     Done {},
     /// The edge is going away: it closes this session (4000) after this many milliseconds. The client
     /// may reconnect elsewhere before that.

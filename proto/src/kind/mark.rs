@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{CONVERSATIONS_LEVEL, EntryKind, Kind};
 use crate::check::not_zero;
 use crate::error::{ApiError, ErrorCode};
+use crate::json::{read_object, text_of};
 
 /// Moves the sender's marks. Each names the seq of an entry.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
@@ -41,6 +42,25 @@ struct Inner {
 impl From<Inner> for Fields {
     fn from(mark: Inner) -> Self {
         Self { mark }
+    }
+}
+
+impl Mark {
+    /// Reads its fields from an object that may have others.
+    ///
+    /// # Errors
+    /// Those of [`read_object`]; [`ErrorCode::BadRequest`].
+    pub fn from_text(json: &str) -> Result<Self, ApiError> {
+        Self::check(read_object(json)?)
+    }
+
+    /// As [`from_text`](Self::from_text), from bytes that may be anything.
+    ///
+    /// # Errors
+    /// [`ErrorCode::BadEncoding`] where they are not UTF-8; those of
+    /// [`from_text`](Self::from_text).
+    pub fn from_json(bytes: &[u8]) -> Result<Self, ApiError> {
+        Self::from_text(text_of(bytes)?)
     }
 }
 

@@ -6,6 +6,7 @@ use weft_nats::{IngestLog, Subject};
 use weft_proto::svc::{Audit, AuditPage, ChangedRoom, ConcernedUser};
 use weft_proto::{ApiError, ErrorCode, Position, Tick};
 
+use super::changes::Changed;
 use super::{Core, Logged, State};
 
 /// Between two ticks.
@@ -103,6 +104,9 @@ impl Core {
             rows.truncate(PAGE_ROWS);
             (page.through, page.more) = (rows[PAGE_ROWS - 1].stream_seq, true);
         }
+        let through = page.through;
+        let is_new = |it: &&Changed| it.stream_seq > since && it.stream_seq <= through;
+        page.changes = state.changes.iter().filter(is_new).map(Changed::to_svc).collect();
         for entry in rows {
             let room = entry.head.room.to_string();
             let index =
