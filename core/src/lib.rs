@@ -7,6 +7,7 @@
 
 mod absent;
 pub mod error;
+mod marks;
 mod metrics;
 pub mod partition;
 pub mod services;

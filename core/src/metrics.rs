@@ -59,6 +59,14 @@ pub(crate) static ENTRIES: CounterBy = CounterBy::new(
     "kind",
     weft_proto::kind::WORDS,
 );
+pub(crate) static MARKS: Counter = Counter::new(
+    "weft_core_marks_total",
+    "Marks that were moved: up to where somebody has read a room, or got it; each once in a commit",
+);
+pub(crate) static CHANGES: Counter = Counter::new(
+    "weft_core_changes_total",
+    "What users and groups were told of changes that are no entries: of marks",
+);
 pub(crate) static REFUSED: CounterBy = CounterBy::new(
     "weft_core_refused_commands_total",
     "Commands that were refused, by the error's code",
@@ -172,6 +180,8 @@ pub static METRICS: &List = &[
     &BACKLOG,
     &COMMANDS,
     &ENTRIES,
+    &MARKS,
+    &CHANGES,
     &REFUSED,
     &REFUSED_UNHEARD,
     &COMMIT_DURATION,

@@ -12,6 +12,8 @@ mod groups;
 mod holes;
 #[path = "partition/loss.rs"]
 mod loss;
+#[path = "partition/marks.rs"]
+mod marks;
 #[path = "partition/messages.rs"]
 mod messages;
 #[path = "partition/next_version.rs"]

@@ -4,13 +4,14 @@
 //! given; so they arrive at each edge in that order too.
 
 use bytes::Bytes;
-use weft_proto::UserId;
+use weft_proto::svc::Change;
+use weft_proto::{Partition, RoomId, UserId};
 
 use crate::acks::{Acks, PendingAcks};
 use crate::bus::Bus;
 use crate::error::Error;
 use crate::ingest::{Answer, ReplyTo};
-use crate::subject::{Subject, WEFT_ENTRY};
+use crate::subject::{Subject, WEFT_CHANGE, WEFT_ENTRY};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EventMessage {
@@ -68,6 +69,25 @@ impl EventPublisher {
         let headers = answer.headers();
         let subject = to.subject().to_wire()?;
         self.0.link().publish(subject, None, headers.as_slice(), answer.frame).await
+    }
+
+    /// Publishes a change that is not an entry to those who hear of it, in order with the events. It may be
+    /// lost.
+    ///
+    /// # Errors
+    /// As [`Bus::publish`]: some may have it.
+    pub async fn change(&self, partition: Partition, change: &Change) -> Result<(), Error> {
+        let headers = [(WEFT_CHANGE, change.head.as_str())];
+        let malformed = |_| Error::Malformed("change");
+        let users = change.users.iter().map(|user| UserId::new(user).map(Subject::User));
+        let group = Some(change.group.as_str()).filter(|group| !group.is_empty());
+        let group = group
+            .map(|group| RoomId::new(group).map(|room| Subject::EventGroup { partition, room }));
+        for subject in users.chain(group) {
+            let subject = subject.map_err(malformed)?.to_wire()?;
+            self.0.link().publish(subject, None, &headers, change.frame.clone()).await?;
+        }
+        Ok(())
     }
 
     /// Publishes what is not stored (a tick), in order with the events.

@@ -17,6 +17,7 @@ use crate::room::RoomId;
 
 mod hello;
 mod history;
+mod mark;
 mod pins;
 mod presence;
 mod reactions;
@@ -29,6 +30,7 @@ mod typing;
 mod versions;
 
 pub use history::{HistoryFrom, HistoryPlace, history_frame};
+pub use mark::{MarkFrame, MarksFrame, ReadUpTo};
 pub use pins::pins_frame;
 pub use presence::{PresenceRequest, Users};
 pub use receipts::{Receipt, entry_of};

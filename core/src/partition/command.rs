@@ -35,11 +35,20 @@ pub fn hour_of(time_ms: u64) -> u32 {
 }
 
 impl Command {
+    /// True where its client id is remembered, so that a repetition changes nothing. Marks that only grow need
+    /// none of that.
+    #[must_use]
+    pub fn is_remembered(&self) -> bool {
+        !matches!(&self.body, Body::Mark(mark) if mark.unread_from.is_none())
+    }
+
     /// The rows that may hold what its client id got: where it is kept first. `stored_at_ms`: when
     /// the log took this command.
     #[must_use]
     pub fn resend_rows(&self, partition: Partition, stored_at_ms: u64) -> Vec<Bytes> {
-        let Some(id) = &self.client_id else { return Vec::new() };
+        let Some(id) = self.client_id.as_ref().filter(|_| self.is_remembered()) else {
+            return Vec::new();
+        };
         let whose = (&self.room, &self.sender);
         match self.made_by {
             None => vec![resend::key(partition, whose.0, whose.1, id)],

@@ -18,10 +18,10 @@ use weft_storage::{Error, Snapshot};
 
 use super::command::{Command, Incoming};
 use super::groups::GroupCounts;
-use super::messages;
 use super::plan::Found;
 use super::rooms::{LookedUp, Members, Room};
 use super::state::{Answered, Place, ResendKey, State};
+use super::{marks, messages};
 use crate::absent;
 
 /// Groups whose members are read at once.
@@ -51,7 +51,8 @@ pub async fn load(
     let members = load_members(snapshot, state, &commands);
     let ((), accounts, groups) = future::try_join3(members, accounts, groups).await?;
     let messages = messages::load(snapshot, state, run).await?;
-    Ok(Found { resends, accounts, groups, messages })
+    let marks = marks::load(snapshot, state, run).await?;
+    Ok(Found { resends, accounts, groups, messages, marks })
 }
 
 /// The rows that hold what the run's client ids got, and of the ids that they come after.
@@ -126,7 +127,8 @@ async fn load_answered(
     }
     let key = |c: &&Command| Some((c.room.clone(), c.sender.clone(), c.client_id?));
     let again: Vec<_> = commands.iter().filter_map(key).collect();
-    let again: Vec<_> = again.iter().filter_map(|key| resends.get_key_value(key)).collect();
+    let again = again.iter().filter_map(|key| resends.get_key_value(key));
+    let again: Vec<_> = again.filter(|(_, resend)| resend.seq > 0).collect();
     for some in again.chunks(ENTRIES_AT_ONCE) {
         let wanted: Vec<_> = some.iter().map(|(key, row)| (key.0.clone(), row.seq)).collect();
         for ((key, row), logged) in some.iter().zip(readable(snapshot, &wanted).await?) {

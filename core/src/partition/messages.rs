@@ -2,9 +2,9 @@
 //! the row of the message that it points at (`storage/src/tables/message.rs`), in the same commit.
 //!
 //! The message, or what was done to it last, may be planned and not yet committed: what the store
-//! says is overlaid with what this owner's memory has ([`Overlay`]).
+//! says is overlaid with what this owner's memory has ([`Written`]).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use tracing::error;
@@ -18,6 +18,7 @@ use weft_storage::{Batch, Error, Snapshot};
 
 use super::command::{Command, Incoming};
 use super::load::readable;
+use super::overlay::Overlay;
 use super::plan::Times;
 use super::rights::{self, Action};
 use super::rooms::Room;
@@ -49,40 +50,16 @@ pub struct FoundMessages {
 
 /// What this owner did to messages in commits that a lookup may not have seen.
 #[derive(Default)]
-pub struct Overlay {
-    rows: HashMap<EntryKey, (PlanNo, Message)>,
-    reactions: HashMap<ReactionKey, (PlanNo, bool)>,
-    /// Keys in the order of their commits; one of `rows` or of `reactions` comes again with each.
-    order: BTreeMap<PlanNo, (Vec<EntryKey>, Vec<ReactionKey>)>,
+pub struct Written {
+    rows: Overlay<EntryKey, Message>,
+    reactions: Overlay<ReactionKey, bool>,
 }
 
-impl Overlay {
-    fn remember(&mut self, no: PlanNo, at: EntryKey, row: Message) {
-        self.order.entry(no).or_default().0.push(at.clone());
-        self.rows.insert(at, (no, row));
-    }
-
-    fn remember_reaction(&mut self, no: PlanNo, key: ReactionKey, is_on: bool) {
-        self.order.entry(no).or_default().1.push(key.clone());
-        self.reactions.insert(key, (no, is_on));
-    }
-
+impl Written {
     /// See [`State::forget_settled`].
     pub fn forget_settled(&mut self, settled: PlanNo) {
-        let open = self.order.split_off(&(settled + 1));
-        for (rows, reactions) in std::mem::replace(&mut self.order, open).into_values() {
-            // What a later commit changed again is kept until that is settled.
-            for at in rows {
-                if self.rows.get(&at).is_some_and(|(no, _)| *no <= settled) {
-                    self.rows.remove(&at);
-                }
-            }
-            for key in reactions {
-                if self.reactions.get(&key).is_some_and(|(no, _)| *no <= settled) {
-                    self.reactions.remove(&key);
-                }
-            }
-        }
+        self.rows.forget_settled(settled);
+        self.reactions.forget_settled(settled);
     }
 }
 
@@ -211,12 +188,12 @@ impl FoundMessages {
     }
 
     fn row(&self, state: &State, at: &EntryKey) -> Message {
-        let planned = state.messages.rows.get(at).map(|(_, row)| row);
+        let planned = state.messages.rows.get(at);
         planned.or_else(|| self.rows.get(at)).cloned().unwrap_or_default()
     }
 
     fn has_reacted(&self, state: &State, key: &ReactionKey) -> bool {
-        let planned = state.messages.reactions.get(key).map(|(_, is_on)| *is_on);
+        let planned = state.messages.reactions.get(key).copied();
         planned.unwrap_or_else(|| self.reactions.contains(key))
     }
 }
@@ -341,7 +318,7 @@ fn no(code: ErrorCode, message: &str) -> ApiError {
 }
 
 /// A member changes nothing that history does not show them.
-fn sees(room: &Room, user: &UserId, seq: u64) -> bool {
+pub(super) fn sees(room: &Room, user: &UserId, seq: u64) -> bool {
     let history = weft_proto::History::try_from(room.head.history);
     let history = history.unwrap_or(weft_proto::History::Joined);
     let member: Option<&member::Member> = room.members.get(user);
@@ -389,7 +366,7 @@ pub fn write(
     }
     pins::write(batch, by, target);
     if reaction.is_none() || !sabotage::is_out(Rule::CountsPlanned) {
-        state.messages.remember(no, at.clone(), row);
+        state.messages.rows.remember(no, at.clone(), row);
     }
     if let Some((emoji, is_on)) = reaction {
         let key = reaction::key(&by.room, target, &emoji, &by.from);
@@ -399,7 +376,8 @@ pub fn write(
             batch.clear(key);
         }
         if !sabotage::is_out(Rule::ReactionsPlanned) {
-            state.messages.remember_reaction(no, (at, (emoji, by.from.clone())), is_on);
+            let key = (at, (emoji, by.from.clone()));
+            state.messages.reactions.remember(no, key, is_on);
         }
     }
     rewrites

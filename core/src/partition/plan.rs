@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use weft_nats::{Answer, MadeBy, ReplyTo};
-use weft_proto::frame::Ack;
+use weft_proto::frame::{Ack, Reply};
 use weft_proto::kind::CONVERSATIONS_LEVEL;
 use weft_proto::limits::{CLIENT_ID_AGE_MS_MAX, CLIENT_ID_AHEAD_MS_MAX};
 use weft_proto::{ApiError, Body, ClientId, Entry, ErrorCode, Partition, RoomId, RoomKind, UserId};
@@ -23,6 +23,7 @@ use weft_storage::{Batch, BatchId};
 
 use super::activity;
 use super::command::{Command, Incoming, hour_of};
+use super::marks::{self, FoundMarks, MarkKey, MovedMark, PlannedMarks};
 use super::messages::{self, FoundMessages, Rewrite};
 use super::quota::{Cost, Quota};
 use super::rooms::{Members, Room};
@@ -59,6 +60,8 @@ pub struct Found {
     pub accounts: HashMap<UserId, Account>,
     /// The messages that commands change, as far as they are committed.
     pub messages: FoundMessages,
+    /// The marks that commands move, as far as they are committed.
+    pub marks: FoundMarks,
     /// In how many groups those are whom a command puts into one, about.
     pub groups: HashMap<UserId, usize>,
 }
@@ -107,6 +110,7 @@ pub struct Plan {
     journal_bytes: usize,
     /// Entries of this and of earlier commits that are written anew.
     rewrites: Vec<Rewrite>,
+    marks: PlannedMarks,
     answers: Vec<(ReplyTo, Answer)>,
     unheard: Vec<(String, ErrorCode)>,
     rooms: BTreeSet<RoomId>,
@@ -127,6 +131,7 @@ pub struct Sealed {
     pub commands: Commands,
     /// The entries, in order.
     pub entries: Vec<PlannedEntry>,
+    pub marks: Vec<MovedMark>,
     /// The answers, in the order of their commands: sent when the commit is done.
     pub answers: Vec<(ReplyTo, Answer)>,
     /// Refusals that nobody hears: who sent the command, and why.
@@ -181,6 +186,7 @@ impl Plan {
             journal: Vec::new(),
             journal_bytes: 0,
             rewrites: Vec::new(),
+            marks: PlannedMarks::default(),
             answers: Vec::new(),
             unheard: Vec::new(),
             rooms: BTreeSet::new(),
@@ -292,6 +298,14 @@ impl Plan {
         let room = state.rooms.get(&id).ok_or_else(not_loaded)?;
         let seq = room.head.seq + 1;
         rules::may_take(&body, state.feature_level)?;
+        if let Body::Mark(wanted) = &body {
+            self.mark(state, found, (id, sender), wanted)?;
+            if let (Some(key), Some(row)) = (key, row) {
+                self.batch.set(row, Resend { seq: 0, content_hash }.encode());
+                state.remember(self.no, key, Answered::no_entry(content_hash));
+            }
+            return Ok(Reply::Done {}.to_frame());
+        }
         let change = rules::decide(&id, room, seq, &sender, &body, &found.accounts)?;
         rules::may_join(&change, room, &found.groups)?;
         let sent_by = (&sender, room.members.role(&sender));
@@ -323,6 +337,21 @@ impl Plan {
             state.remember(self.no, key, Answered { seq, content_hash, ordinal, time_ms });
         }
         Ok(Ack { room: &id, seq, ordinal, time: time_ms, client_id: given_id }.to_frame())
+    }
+
+    /// Moves the sender's mark, where that is allowed.
+    fn mark(
+        &mut self,
+        state: &mut State,
+        found: &Found,
+        key: MarkKey,
+        wanted: &weft_proto::kind::Mark,
+    ) -> Result<(), ApiError> {
+        let room = state.rooms.get(&key.0).ok_or_else(not_loaded)?;
+        if let Some(mark) = marks::decide(&key, room, wanted, (&found.marks, state))? {
+            self.journal_bytes += self.marks.take((state, &found.marks, self.no), key, mark);
+        }
+        Ok(())
     }
 
     fn may_ask(
@@ -436,9 +465,12 @@ impl Plan {
             }
         }
         messages::write_again(&mut self.batch, state, self.no, &self.rewrites);
+        marks::write_sent(&mut self.batch, state.feature_level, &self.entries);
+        let marks = self.marks.write(&mut self.batch, state);
         let before = &guards.applied;
         self.assert_in_order(state, before);
-        let commit_no = before.last_commit_no() + u64::from(!self.entries.is_empty());
+        let has_row = !self.entries.is_empty() || !marks.is_empty();
+        let commit_no = before.last_commit_no() + u64::from(has_row);
         let mut applied = Applied {
             stream_seq: before.stream_seq.max(self.stream_seq),
             commit_no: Some(commit_no),
@@ -446,12 +478,12 @@ impl Plan {
             published_up_to: before.published_up_to.max(closing.published),
             ..before.clone()
         };
-        if !self.entries.is_empty() {
+        if has_row {
             let journal = Journal {
                 entries: std::mem::take(&mut self.journal),
                 stream_seq: applied.stream_seq,
                 time_ms: closing.now_ms,
-                marks: Vec::new(),
+                marks,
             };
             self.batch.set(journal::key(self.partition, commit_no), journal.encode());
         }
@@ -471,6 +503,7 @@ impl Plan {
             applied,
             minute,
             entries: self.entries,
+            marks: self.marks.into_moved(),
             answers: self.answers,
             unheard: self.unheard,
             rooms: self.rooms,
@@ -572,11 +605,18 @@ fn answer_resend(
     content_hash: u64,
 ) -> Result<Vec<u8>, ApiError> {
     let Answered { seq, ordinal, time_ms, .. } = *answered;
-    if answered.content_hash == content_hash {
-        return Ok(Ack { room, seq, ordinal, time: time_ms, client_id }.to_frame());
+    match (answered.content_hash == content_hash, seq) {
+        (true, 0) => Ok(Reply::Done {}.to_frame()),
+        (true, _) => Ok(Ack { room, seq, ordinal, time: time_ms, client_id }.to_frame()),
+        (false, 0) => {
+            let message = "the client id was used with another content";
+            Err(ApiError::new(ErrorCode::Conflict, message))
+        }
+        (false, _) => {
+            let message = format!("the client id stands in the room at seq {seq} already");
+            Err(ApiError { seq: Some(seq), ..ApiError::new(ErrorCode::Conflict, message) })
+        }
     }
-    let message = format!("the client id stands in the room at seq {seq} already");
-    Err(ApiError { seq: Some(seq), ..ApiError::new(ErrorCode::Conflict, message) })
 }
 
 /// Looks at the age of a sender's own id. A command may have waited for hours, and a clock may be

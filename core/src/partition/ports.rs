@@ -12,6 +12,7 @@ use weft_nats::{
     Answer, AssetOptions, Bus, EventMessage, EventPublisher, IngestLog, IngestMessage,
     IngestReader, LogInfo, OutsideLog, OutsideMessage, Relayed, ReplyTo, Subject, Trimmed, assets,
 };
+use weft_proto::svc::Change;
 use weft_proto::{Partition, Tick};
 
 use crate::error::Error;
@@ -85,6 +86,10 @@ pub trait EventBus: Send + Sync + 'static {
 
     /// Publishes events in order.
     async fn send(&self, events: Vec<EventMessage>) -> Result<Stored, Error>;
+
+    /// Publishes a change that is not an entry, after all events that were given before. It may be lost on the
+    /// way.
+    async fn change(&self, partition: Partition, change: &Change) -> Result<(), Error>;
 
     /// Publishes the owner's sign of life, after all answers and events that were given before. It
     /// may be lost on the way.
@@ -252,6 +257,10 @@ impl EventBus for NatsBus {
             sleep(NOT_STORED_PAUSE).await;
             Err(error.into())
         }))
+    }
+
+    async fn change(&self, partition: Partition, change: &Change) -> Result<(), Error> {
+        Ok(self.publisher.change(partition, change).await?)
     }
 
     async fn tick(&self, partition: Partition, tick: &Tick) -> Result<(), Error> {

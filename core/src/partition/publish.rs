@@ -1,5 +1,5 @@
-//! After the commit: answers to senders, events to everybody. One task per partition, in commit
-//! order. It never gives up an event: what the stream did not take is sent again, so consumers see
+//! After the commit: answers to senders, events to everybody, and what marks have moved to those who hear of
+//! it. One task per partition, in commit order. It never gives up an event: what the stream did not take is sent again, so consumers see
 //! events at least once and know them by room and seq.
 //!
 //! Answers never wait for events. Where the event stream takes nothing, some commits' events are
@@ -17,10 +17,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use weft_nats::{Answer, EventMessage, ReplyTo, Subject};
+use weft_proto::svc::Change;
 use weft_proto::{Entry, EventHead, Partition, Position, RoomKind, UserId};
 use weft_runtime::when_some;
 use weft_storage::Store;
 
+use super::group_marks::{GroupMark, GroupMarks};
 use super::ports::{EventBus, Stored};
 use super::take::{UnpublishedPage, unpublished};
 use crate::error::Error;
@@ -39,10 +41,14 @@ const RETRY_DELAY: Duration = Duration::from_millis(250);
 /// What follows one commit.
 #[derive(Default, Debug)]
 pub struct Act {
-    /// The number of the partition's newest commit: this one where it has events.
+    /// The number of the partition's newest commit: this one where it has events or moves marks.
     pub commit_no: u64,
     pub answers: Vec<(ReplyTo, Answer)>,
     pub events: Vec<EventMessage>,
+    /// What users hear of marks...
+    pub changes: Vec<Change>,
+    /// ...and groups.
+    pub group_marks: Vec<GroupMark>,
 }
 
 #[must_use]
@@ -89,6 +95,7 @@ impl Publisher {
             known,
             reading: None,
             meanwhile: None,
+            group_marks: GroupMarks::default(),
             waits_since: Instant::now(),
             retry_at: Instant::now(),
         };
@@ -111,7 +118,8 @@ impl Publisher {
 
     /// Answers before their commit: see [`sabotage`](super::sabotage).
     pub(super) fn answer_now(&self, answers: Vec<(ReplyTo, Answer)>) {
-        let _ = self.acts.try_send(Act { commit_no: self.published(), answers, events: vec![] });
+        let commit_no = self.published();
+        let _ = self.acts.try_send(Act { commit_no, answers, ..Act::default() });
     }
 
     /// The events of all commits up to this commit number are stored.
@@ -167,6 +175,7 @@ struct Task {
     reading: Option<(u64, BoxFuture<'static, UnpublishedPage>)>,
     /// What was heard of since the page was asked for, without a hole; `None`: too much.
     meanwhile: Option<VecDeque<Act>>,
+    group_marks: GroupMarks,
     /// Since when the stream has taken nothing of what there is.
     waits_since: Instant,
     /// The bus did not take events; nothing after them may go out before them.
@@ -185,6 +194,7 @@ impl Task {
             let (stuck_at, retry_at) = (self.waits_since + STUCK_AFTER, self.retry_at);
             let takes = self.held.len() < HELD_MAX || stuck_at <= Instant::now();
             let retries = !self.held.is_empty() && self.underway.len() < UNDERWAY_MAX;
+            let groups_at = self.group_marks.due_at();
             tokio::select! {
                 biased;
                 result = when_some(self.underway.front_mut().map(|first| &mut first.stored)) => {
@@ -195,6 +205,10 @@ impl Task {
                     None => return,
                 },
                 page = page(&mut self.reading) => self.take_in(page),
+                () = sleep_until(groups_at.unwrap_or(retry_at)), if groups_at.is_some() => {
+                    let changes = self.group_marks.take_due(Instant::now());
+                    tell(&*self.bus, self.journal.partition, changes).await;
+                }
                 () = sleep_until(retry_at), if retries => {}
                 () = sleep_until(stuck_at), if !takes => {}
             }
@@ -257,6 +271,10 @@ impl Task {
     /// Takes what follows a commit. Its events are left to the journal where those before are.
     async fn on_commit(&mut self, mut act: Act) {
         answer(&*self.bus, std::mem::take(&mut act.answers)).await;
+        let mut changes = std::mem::take(&mut act.changes);
+        let marks = std::mem::take(&mut act.group_marks);
+        changes.extend(self.group_marks.take(Instant::now(), marks));
+        tell(&*self.bus, self.journal.partition, changes).await;
         if act.commit_no <= self.known {
             return;
         }
@@ -329,6 +347,16 @@ async fn answer(bus: &dyn EventBus, answers: Vec<(ReplyTo, Answer)>) {
     for (reply, answer) in answers {
         if let Err(error) = bus.answer(&reply, answer).await {
             debug!(%error, "an answer was not sent");
+        }
+    }
+}
+
+/// Changes are told once: who misses one hears of it by an audit.
+async fn tell(bus: &dyn EventBus, partition: Partition, changes: Vec<Change>) {
+    for change in changes {
+        metrics::CHANGES.increment();
+        if let Err(error) = bus.change(partition, &change).await {
+            debug!(%error, "a change was not sent");
         }
     }
 }

@@ -35,12 +35,20 @@ pub struct QuotaLimits {
 
 /// What a command costs: how often it is written and handed on, and how many bytes it has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Cost(u64);
+pub enum Cost {
+    /// Of an entry.
+    Entry(u64),
+    /// Of a mark: of these a sender may move as many again.
+    Mark,
+}
 
 impl Cost {
     /// What a command of this size to this room costs. A text to another person costs one command.
     #[must_use]
     pub fn of(room: &Room, sender: &UserId, body: &Body, bytes: usize) -> Self {
+        if !body.kind().is_entry {
+            return Self::Mark;
+        }
         // One is what the command itself costs.
         let added = match body.kind().membership {
             Membership::Joins => body.users(sender).len().saturating_sub(1),
@@ -49,7 +57,7 @@ impl Cost {
         // Of a large group it is the sessions that hear it.
         let receivers = (room.head.member_count as usize).min(FANOUT_LIMIT).max(added);
         let count = |count: usize| count as u64;
-        Self(
+        Self::Entry(
             MICRO
                 + count(receivers) * PER_RECEIVER
                 + count(added) * PER_ADDED
@@ -58,25 +66,29 @@ impl Cost {
     }
 }
 
+type Buckets = HashMap<UserId, Bucket>;
+
 struct Bucket {
     /// Below 0: it paid for something larger than a full bucket.
     left: i64,
     filled_ms: u64,
 }
 
-/// How full each sender's bucket is.
+/// How full each sender's buckets are.
 pub struct Quota {
     limits: QuotaLimits,
     /// This process's share, in millionths.
     share: AtomicU64,
-    buckets: Mutex<HashMap<UserId, Bucket>>,
+    entries: Mutex<Buckets>,
+    marks: Mutex<Buckets>,
 }
 
 impl Quota {
     /// Full buckets for everybody, and the whole of the limits.
     #[must_use]
     pub fn new(limits: QuotaLimits) -> Self {
-        Self { limits, share: MICRO.into(), buckets: Mutex::default() }
+        let (entries, marks) = Default::default();
+        Self { limits, share: MICRO.into(), entries, marks }
     }
 
     /// This process owns this many of all partitions, and gives the same share of the limits.
@@ -100,7 +112,11 @@ impl Quota {
     /// How long to wait until it may come, in milliseconds.
     pub fn take(&self, sender: &UserId, cost: Cost, now_ms: u64) -> Result<(), u64> {
         let (full, rate) = self.full_and_rate();
-        let mut buckets = lock(&self.buckets);
+        let (buckets, cost) = match cost {
+            Cost::Entry(cost) => (&self.entries, cost),
+            Cost::Mark => (&self.marks, MICRO),
+        };
+        let mut buckets = lock(buckets);
         if buckets.len() >= SENDERS_MAX && !buckets.contains_key(sender) {
             forget_idle(&mut buckets, full, rate, now_ms);
         }
@@ -111,7 +127,7 @@ impl Quota {
             }
         };
         bucket.fill(full, rate, now_ms);
-        let cost = i64::try_from(cost.0).unwrap_or(i64::MAX);
+        let cost = i64::try_from(cost).unwrap_or(i64::MAX);
         let missing = cost.min(full).saturating_sub(bucket.left);
         if missing > 0 {
             return Err(missing.unsigned_abs().div_ceil(rate));
@@ -129,7 +145,7 @@ impl Bucket {
     }
 }
 
-fn forget_idle(buckets: &mut HashMap<UserId, Bucket>, full: i64, rate: u64, now_ms: u64) {
+fn forget_idle(buckets: &mut Buckets, full: i64, rate: u64, now_ms: u64) {
     buckets.retain(|_, bucket| {
         bucket.fill(full, rate, now_ms);
         bucket.left < full
@@ -201,25 +217,41 @@ mod tests {
 
     #[test]
     fn what_is_large_is_paid_for_and_never_impossible() {
-        let cost = |members, bytes| Cost::of(&room(members), &user("alice"), &text(), bytes).0;
-        assert_eq!(cost(0, 0), MICRO);
-        assert_eq!(cost(100, 0), 2 * MICRO);
-        assert_eq!(cost(100_000, 0), 2 * MICRO, "a large group is handed on as one");
-        assert_eq!(cost(0, 4_096 + 655_360), 11 * MICRO);
+        let cost = |members, bytes| Cost::of(&room(members), &user("alice"), &text(), bytes);
+        let commands = |count| Cost::Entry(count * MICRO);
+        assert_eq!(cost(0, 0), commands(1));
+        assert_eq!(cost(100, 0), commands(2));
+        assert_eq!(cost(100_000, 0), commands(2), "a large group is handed on as one");
+        assert_eq!(cost(0, 4_096 + 655_360), commands(11));
         // More than a full bucket: passes where it is full, and the next one waits for long.
         let quota = Quota::new(QuotaLimits { rate_per_s: 10, burst: 20 });
         let (sender, crowd) = (user("alice"), Cost::of(&room(0), &user("alice"), &create(99), 0));
         assert_eq!(quota.take(&sender, crowd, 0), Ok(()));
-        let wait_ms = quota.take(&sender, Cost(MICRO), 0).expect_err("it owes");
+        let wait_ms = quota.take(&sender, Cost::Entry(MICRO), 0).expect_err("it owes");
         assert_eq!(wait_ms, (100_990 - 20_000 + 1_000) / 10);
-        assert_eq!(quota.take(&sender, Cost(MICRO), wait_ms), Ok(()));
+        assert_eq!(quota.take(&sender, Cost::Entry(MICRO), wait_ms), Ok(()));
+    }
+
+    #[test]
+    fn marks_are_counted_apart() {
+        let quota = Quota::new(QuotaLimits { rate_per_s: 10, burst: 3 });
+        let (sender, mark) = (user("alice"), Body::from_json(br#"{"kind":"mark","read":1}"#));
+        let mark = Cost::of(&room(100), &sender, &mark.expect("a mark"), 30);
+        let one = Cost::of(&room(0), &sender, &text(), 0);
+        assert!((0..3).all(|_| quota.take(&sender, mark, 0).is_ok()));
+        assert_eq!(quota.take(&sender, mark, 0), Err(100));
+        assert!((0..3).all(|_| quota.take(&sender, one, 0).is_ok()));
+        assert_eq!(
+            (quota.take(&sender, one, 0), quota.take(&sender, mark, 100)),
+            (Err(100), Ok(()))
+        );
     }
 
     #[test]
     fn several_processes_share() {
         let quota = Quota::new(QuotaLimits { rate_per_s: 40, burst: 40 });
         quota.set_share(4, 16);
-        let (sender, one) = (user("alice"), Cost(MICRO));
+        let (sender, one) = (user("alice"), Cost::Entry(MICRO));
         assert_eq!((0..100).filter(|_| quota.take(&sender, one, 0).is_ok()).count(), 10);
         assert_eq!((0..100).filter(|_| quota.take(&sender, one, 1_000).is_ok()).count(), 10);
         quota.set_share(16, 16);

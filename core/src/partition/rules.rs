@@ -41,7 +41,7 @@ pub fn may_take(body: &Body, feature_level: u32) -> Result<(), ApiError> {
         let message = format!("nobody sends the kind {}", kind.word);
         return Err(ApiError::new(ErrorCode::BadRequest, message));
     }
-    if body.level() <= feature_level && kind.is_entry {
+    if body.level() <= feature_level {
         return Ok(());
     }
     let message = format!("the service does not take such a {} yet", kind.word);
@@ -132,8 +132,8 @@ fn decide_group(
         .role(sender)
         .ok_or_else(|| no(ErrorCode::NotMember, "the sender is not a member of the room"))?;
     match body {
-        // `decide` has sent a `create` elsewhere, and `may_take` refused what is made and what is no entry.
-        // What may become of a message is decided beside this: `messages::decide`.
+        // `decide` has sent a `create` elsewhere, `may_take` refused what is made, and a mark is no entry:
+        // `marks::decide`. What may become of a message is decided beside this: `messages::decide`.
         Body::Text(_)
         | Body::Create(_)
         | Body::Edit(_)
@@ -300,6 +300,7 @@ mod tests {
             (r#"{"text":"x"}"#, 1),
             (r#"{"text":"x","reply_to":1}"#, 2),
             (r#"{"kind":"delete","target":1}"#, 2),
+            (r#"{"kind":"mark","read":1}"#, 3),
         ] {
             let body = Body::from_json(json.as_bytes()).expect(json);
             assert!(may_take(&body, level).is_ok());

@@ -26,6 +26,10 @@ pub enum Rule {
     EditsDeleted,
     /// What is written anew keeps its position.
     PlacesKept,
+    /// A mark counts from when it is planned.
+    MarksPlanned,
+    /// Of a mark that moves again, only the newest place is told.
+    ChangesOnce,
 }
 
 #[cfg(feature = "sabotage")]

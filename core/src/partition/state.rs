@@ -7,8 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weft_proto::{ClientId, Entry, Position, RoomId, UserId};
+use weft_storage::tables::sent::Sent;
 
-use super::messages::{EntryKey, Overlay};
+use super::marks::{self, MarkKey, WrittenMark};
+use super::messages::{self, EntryKey};
+use super::overlay::Overlay;
 use super::rooms::Rooms;
 
 /// The number of a plan, and of its commit, of one owner: grows by one, from 1.
@@ -31,6 +34,7 @@ pub type ResendKey = (RoomId, UserId, ClientId);
 /// What a client id got: the answer to a resend.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Answered {
+    /// 0: it made no entry.
     pub seq: u64,
     /// [`weft_proto::Body::content_hash`] of the entry: another one is a conflict.
     pub content_hash: u64,
@@ -38,6 +42,14 @@ pub struct Answered {
     pub ordinal: Option<u64>,
     /// The entry's time, Unix milliseconds.
     pub time_ms: Option<u64>,
+}
+
+impl Answered {
+    /// Of a command that made no entry.
+    #[must_use]
+    pub fn no_entry(content_hash: u64) -> Self {
+        Self { seq: 0, content_hash, ordinal: None, time_ms: None }
+    }
 }
 
 /// An entry and where it is.
@@ -60,7 +72,9 @@ pub struct State {
     /// How long after it was taken a message may be changed by its sender; 0: for ever.
     pub edit_window_ms: u64,
     /// What was done to messages in commits that lookups may not have seen.
-    pub messages: Overlay,
+    pub messages: messages::Written,
+    /// The marks that such commits have moved.
+    pub marks: Overlay<MarkKey, WrittenMark>,
     recent: HashMap<ResendKey, Answered>,
     recent_order: VecDeque<(PlanNo, ResendKey)>,
     /// With their seqs, in their order, as [`recent`](Self::recent): what a lookup may not have seen. Every
@@ -79,7 +93,8 @@ impl State {
             feature_level,
             level_next: feature_level,
             edit_window_ms: 0,
-            messages: Overlay::default(),
+            messages: messages::Written::default(),
+            marks: Overlay::default(),
             recent: HashMap::new(),
             recent_order: VecDeque::new(),
             planned: VecDeque::new(),
@@ -120,6 +135,16 @@ impl State {
         self.planned.iter().rfind(is_it).map(|(_, _, planned)| planned)
     }
 
+    /// The newest entry of such a commit that the user has read without saying so.
+    #[must_use]
+    pub fn newest_sent(&self, room: &RoomId, user: &UserId) -> Option<Sent> {
+        let is_it = |entry: &Entry| {
+            entry.room == *room && marks::read_by_sending(entry).any(|reads| reads == user)
+        };
+        let entry = self.planned.iter().rev().map(|(.., it)| &it.entry).find(|it| is_it(it))?;
+        Some(Sent { seq: entry.seq, ordinal: entry.ordinal })
+    }
+
     /// Remembers an entry that this commit writes.
     pub fn remember_entry(&mut self, no: PlanNo, entry: Arc<Entry>, place: Place) {
         self.planned.push_back((no, entry.seq, Planned { entry, place }));
@@ -138,6 +163,7 @@ impl State {
             self.planned.pop_front();
         }
         self.messages.forget_settled(settled);
+        self.marks.forget_settled(settled);
         self.settled = settled;
         self.rooms.forget(settled);
     }

@@ -4,17 +4,19 @@
 //! published or not; and one snapshot of the store is all that an answer needs. So any core node
 //! gives it, whoever owns the partition.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
-use weft_proto::{Partition, RoomId, StoreId, svc};
+use weft_proto::{ApiError, Partition, RoomId, RoomKind, StoreId, UserId, svc};
 use weft_storage::tables::applied;
 use weft_storage::tables::head;
-use weft_storage::tables::journal::{self, Commits, JournalEntry};
+use weft_storage::tables::journal::{self, Commits, JournalEntry, JournalMark};
+use weft_storage::tables::mark;
 use weft_storage::{Error, Snapshot};
 
 use super::Context;
 use super::failure::Failure;
+use crate::marks;
 
 /// Journal rows read at once. A row has at most 100 kB.
 const ROWS_AT_ONCE: usize = 32;
@@ -87,6 +89,7 @@ pub async fn audit(
             return Ok(page);
         }
     }
+    page.changes = changes.told(snapshot).await?;
     page.rooms = changes.with_heads(snapshot).await?;
     Ok(page)
 }
@@ -106,7 +109,10 @@ enum Reach {
 #[derive(Default)]
 struct Changes {
     rooms: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Of which users marks were moved, and in which room.
+    marks: BTreeSet<(String, String)>,
     rows: usize,
+    /// Marks count, too.
     entries: usize,
     bytes: usize,
 }
@@ -127,6 +133,7 @@ impl Changes {
             for (commit_no, row) in rows {
                 self.rows += 1;
                 row.entries.into_iter().for_each(|entry| self.add(entry));
+                row.marks.into_iter().for_each(|mark| self.add_mark(mark));
                 if self.is_full(limit) {
                     return Ok(Reach::Through(commit_no));
                 }
@@ -155,10 +162,45 @@ impl Changes {
         }
     }
 
+    fn add_mark(&mut self, JournalMark { room, user }: JournalMark) {
+        /// Of a mark, beside its names: two heads and two frames.
+        const BESIDE_NAMES: usize = 400;
+        self.entries += 1;
+        // Each is in both heads and both frames, and in the group's frame.
+        let bytes = 5 * (room.len() + user.len()) + BESIDE_NAMES;
+        if self.marks.insert((room, user)) {
+            self.bytes += bytes;
+        }
+    }
+
     fn is_full(&self, limit: AuditLimit) -> bool {
         self.rows >= limit.rows_max
             || self.entries >= limit.entries_max
             || self.bytes >= limit.bytes_max
+    }
+
+    /// What those hear of the marks who hear of them when they move: as the marks are in the snapshot.
+    async fn told(&self, snapshot: &dyn Snapshot) -> Result<Vec<svc::Change>, Error> {
+        let bad = |error: ApiError| Error::Corrupt(format!("journal: {error}"));
+        let ids = |(room, user): &(String, String)| Ok((RoomId::new(room)?, UserId::new(user)?));
+        let marks = self.marks.iter().map(ids).collect::<Result<Vec<_>, _>>().map_err(bad)?;
+        let held = mark::held(snapshot, &marks).await?;
+        let (mut told, mut groups) = (Vec::new(), BTreeMap::<&RoomId, Vec<_>>::new());
+        for ((room, user), held) in marks.iter().zip(&held) {
+            let Some(position) = held.position else { continue };
+            told.extend(marks::changes(room, user, position, &held.mark));
+            if room.kind() == RoomKind::Group {
+                groups.entry(room).or_default().push((user, held.mark.read));
+            }
+        }
+        let heads = snapshot.get_many(groups.keys().map(|room| head::key(room)).collect()).await?;
+        for ((room, read), row) in groups.into_iter().zip(heads) {
+            let (_, head) = head::decode(&row.ok_or_else(|| no_head(room.as_str()))?)?;
+            if !head.large {
+                told.push(marks::group_change(room, read));
+            }
+        }
+        Ok(told)
     }
 
     async fn with_heads(self, snapshot: &dyn Snapshot) -> Result<Vec<svc::ChangedRoom>, Error> {
@@ -170,7 +212,7 @@ impl Changes {
             .into_iter()
             .zip(heads)
             .map(|((room, concerned), head)| {
-                let head = head.ok_or_else(|| Error::Corrupt(format!("head: {room} has none")))?;
+                let head = head.ok_or_else(|| no_head(&room))?;
                 let (position, head) = head::decode(&head)?;
                 let concerned = concerned
                     .into_iter()
@@ -181,6 +223,10 @@ impl Changes {
             })
             .collect()
     }
+}
+
+fn no_head(room: &str) -> Error {
+    Error::Corrupt(format!("head: {room} has none"))
 }
 
 #[cfg(test)]

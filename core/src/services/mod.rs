@@ -22,6 +22,7 @@
 //! | `rooms`, `read`, `sync` | room lists; a part of a log; everything since a cursor |
 //! | `messages` | messages as they are now, their versions, and who has reacted |
 //! | `pins` | the messages that are pinned in a room |
+//! | `receipts` | up to where a room's members have read it |
 //! | `contacts` | whom a user may see |
 //! | `audit` | what changed in a partition |
 //! | `journal` | all commits of a partition, and who follows them |
@@ -42,6 +43,7 @@ mod page;
 mod passwords;
 mod pins;
 mod read;
+mod receipts;
 pub(crate) mod refresh_token;
 mod rooms;
 mod serve;

@@ -54,6 +54,9 @@ pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> 
     served
         .add::<svc::ListMembers, _, _>(READS_MAX, |c, m| async move { c.members(m).await })
         .await?;
+    served
+        .add::<svc::ListReceipts, _, _>(READS_MAX, |c, m| async move { c.receipts(m).await })
+        .await?;
     let pages = (PAGES_MAX, PAGE_HELD_BYTES);
     served
         .add_large::<svc::ReadLog, _, _>(

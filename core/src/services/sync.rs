@@ -10,6 +10,10 @@
 //!   the first page finds the spans of their logs ([`plan`]), and pointers into those rooms are left
 //!   out.
 //!
+//! What changed beside entries (marks) comes after them: each key that did in (cursor, R], once, as it is now. The
+//! rows that tell it have each key once, at its newest change; so one that changes again meanwhile is missing
+//! here, and is heard live.
+//!
 //! What a sync covers is decided on the first page alone and then carried from page to page, signed:
 //! the spans name what the caller may read, and edges are not believed. Later pages take a new
 //! snapshot, but nothing that is newer than R belongs to it.
@@ -21,15 +25,21 @@
 mod plan;
 mod todo;
 
+use bytes::Bytes;
 use weft_proto::svc::Resync;
-use weft_proto::{Cursor, ErrorCode, Position, UserId, svc};
-use weft_storage::Snapshot;
-use weft_storage::tables::inbox;
+use weft_proto::{Cursor, ErrorCode, Position, RoomId, UserId, svc};
+use weft_storage::tables::change::{self, Changed};
+use weft_storage::tables::{inbox, mark};
+use weft_storage::{Error, Snapshot};
 
 use self::todo::Todo;
 use super::Context;
 use super::failure::Failure;
 use super::page::{PageBuilder, READ_AT_ONCE};
+use crate::marks;
+
+/// Changes on one page: some 100 kB.
+const CHANGES_PER_PAGE: usize = 500;
 
 enum Begin {
     /// With entries up to the position.
@@ -74,13 +84,14 @@ impl Context {
         let mut page = PageBuilder::new(self.limits.page);
         add_from_inbox(&*snapshot, &user, &mut todo, &mut page).await?;
         add_from_logs(&*snapshot, &mut todo, &mut page).await?;
+        let changes = changes(&*snapshot, &user, &mut todo).await?;
         let next = if todo.is_done() { Vec::new() } else { todo.seal(&self.tokens, &user)? };
         Ok(svc::SyncPage {
             cursor: self.cursor(todo.through),
             resync: Resync::None.into(),
             entries: page.into_entries(),
             next,
-            changes: Vec::new(),
+            changes,
         })
     }
 
@@ -101,7 +112,8 @@ impl Context {
         let entries_max = self.limits.sync_entries_max;
         Ok(match plan::plan(snapshot, user, cursor.position, through, entries_max).await? {
             Some(spans) => {
-                Begin::Entries(Todo { through, inbox_after: Some(cursor.position), spans })
+                let after = Some(cursor.position);
+                Begin::Entries(Todo { through, inbox_after: after, spans, changes_after: after })
             }
             None => Begin::Resync(Resync::TooFarBehind),
         })
@@ -172,6 +184,34 @@ async fn add_from_logs(
     }
     todo.spans.drain(..done);
     Ok(())
+}
+
+/// The next ones of what has changed beside entries, as it is now, when all entries are out.
+async fn changes(
+    snapshot: &dyn Snapshot,
+    user: &UserId,
+    todo: &mut Todo,
+) -> Result<Vec<Bytes>, Error> {
+    let Some(after) = todo.changes_after.filter(|_| todo.has_all_entries()) else {
+        return Ok(Vec::new());
+    };
+    let range = change::range(user, after, todo.through);
+    let rows = snapshot.scan(range, CHANGES_PER_PAGE, false).await?;
+    let is_full = rows.len() == CHANGES_PER_PAGE;
+    let mut marks = Vec::with_capacity(rows.len());
+    for (key, value) in &rows {
+        let (position, Changed::Mark(room, whose)) = change::decode(key, value)?;
+        todo.changes_after = Some(position);
+        marks.push((room, whose));
+    }
+    if !is_full {
+        todo.changes_after = None;
+    }
+    let held = mark::held(snapshot, &marks).await?;
+    let frame = |((room, whose), held): (&(RoomId, UserId), mark::Held)| {
+        marks::frame(room, whose, &held.mark, user)
+    };
+    Ok(marks.iter().zip(held).map(frame).collect())
 }
 
 fn bad_page() -> Failure {

@@ -13,13 +13,16 @@ use weft_proto::{
 use weft_runtime::{Clock, ManualClock};
 use weft_storage::memory::Memory;
 use weft_storage::tables::activity::{self, ActivityBucket};
+use weft_storage::tables::change::{self, Changed};
 use weft_storage::tables::device::{self, Device};
 use weft_storage::tables::head::{self, Head};
+use weft_storage::tables::mark::{self, Mark};
 use weft_storage::tables::member::{self, Member};
 use weft_storage::tables::{inbox, log, user_room};
 use weft_storage::{Batch, Store};
 
 use super::{Caller, Context, Failure, Login, layout};
+use crate::marks;
 
 /// A command: room, sender, body.
 pub(super) type Command = (RoomId, UserId, Body);
@@ -158,6 +161,24 @@ impl World {
         for (id, order) in touched {
             head::put(&mut batch, &id, order, &self.rooms[&id].head);
         }
+        self.store.commit(batch).await.expect("commit");
+    }
+
+    /// Moves a mark, as the partition's owner does.
+    pub(super) async fn mark(&self, name: &str, who: &str, mark: &Mark) {
+        let (room, user) = (room(name), user(who));
+        let snapshot = self.store.snapshot().await.expect("snapshot");
+        let wanted = [(room.clone(), user.clone())];
+        let before = mark::held(&*snapshot, &wanted).await.expect("read")[0].position;
+        let mut batch = Batch::new(rand::random());
+        for hears in marks::hears(&room, &user) {
+            if let Some(before) = before {
+                change::clear(&mut batch, &hears, before);
+            }
+            let changed = Changed::Mark(room.clone(), user.clone());
+            change::put(&mut batch, &hears, 7, &changed);
+        }
+        mark::put(&mut batch, 7, (&room, &user), mark);
         self.store.commit(batch).await.expect("commit");
     }
 

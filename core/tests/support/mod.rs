@@ -19,6 +19,7 @@ use weft_core::partition::worker::Worker;
 use weft_core::{Error, StoreHealth};
 use weft_nats::{Answer, EventMessage, IngestMessage, MadeBy, ReplyTo, Trimmed};
 use weft_proto::kind::Text;
+use weft_proto::svc::Change;
 use weft_proto::{Body, ClientId, EventHead, NodeId, Partition, RoomId, Tick, UserId};
 use weft_runtime::{Clock, ManualClock};
 use weft_storage::memory::Memory;
@@ -106,6 +107,8 @@ fn refused(batch: &Batch) -> Option<weft_storage::Error> {
 pub struct Bus {
     pub answers: Arc<Mutex<Vec<(String, serde_json::Value)>>>,
     pub events: Arc<Mutex<Vec<(EventMessage, EventHead)>>>,
+    /// What users and groups were told beside entries.
+    pub changes: Arc<Mutex<Vec<Change>>>,
     ticks: Arc<Mutex<Vec<Tick>>>,
     heard: Arc<Notify>,
     /// Events get lost, and the stream never acknowledges them.
@@ -153,6 +156,12 @@ impl EventBus for Bus {
         Ok(Box::pin(async { Ok(()) }))
     }
 
+    async fn change(&self, _: Partition, change: &Change) -> Result<(), Error> {
+        self.changes.lock().expect("changes").push(change.clone());
+        self.heard.notify_waiters();
+        Ok(())
+    }
+
     async fn tick(&self, _: Partition, tick: &Tick) -> Result<(), Error> {
         if self.ticks_fail.load(std::sync::atomic::Ordering::SeqCst) {
             return Err(weft_nats::Error::Timeout("on purpose").into());
@@ -184,6 +193,16 @@ impl Bus {
         self.until(&format!("the event of {room} {seq}"), || {
             let events = self.events.lock().expect("events");
             events.iter().find(|(_, h)| h.room.as_str() == room && h.seq == seq).cloned()
+        })
+        .await
+    }
+
+    /// Waits for a change whose frame looks so.
+    pub async fn change_that(&self, looks: impl Fn(&Change, &serde_json::Value) -> bool) -> Change {
+        self.until("such a change", || {
+            let changes = self.changes.lock().expect("changes");
+            let frame = |it: &Change| serde_json::from_slice(&it.frame).expect("json");
+            changes.iter().rev().find(|it| looks(it, &frame(it))).cloned()
         })
         .await
     }
@@ -311,6 +330,14 @@ impl World {
     /// Changes the layout row, past the gate.
     pub async fn change_layout(&self) {
         let row = Layout { epoch: 2, ..Layout::new(1, 7) };
+        let mut batch = Batch::new([8; 16]);
+        batch.set(layout::key(), row.encode());
+        self.engine.inner.commit(batch).await.expect("commit");
+    }
+
+    /// The store is at an earlier feature level.
+    pub async fn set_level(&self, feature_level: u32) {
+        let row = Layout { epoch: 2, feature_level, ..Layout::new(1, 7) };
         let mut batch = Batch::new([8; 16]);
         batch.set(layout::key(), row.encode());
         self.engine.inner.commit(batch).await.expect("commit");

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use weft_core::Error;
 use weft_core::partition::ports::{EventBus, Stored};
 use weft_nats::{Answer, EventMessage, ReplyTo};
+use weft_proto::svc::Change;
 use weft_proto::{Partition, Tick};
 
 use super::config::Fault;
@@ -112,6 +113,16 @@ impl EventBus for SimBus {
             let reason = "on purpose".into();
             Err(weft_nats::Error::NotStored { missing: Vec::new(), reason }.into())
         }))
+    }
+
+    async fn change(&self, _: Partition, change: &Change) -> Result<(), Error> {
+        self.life.step().await;
+        let world = self.world();
+        if world.is_bus_away() || world.hit(Fault::BusAway) {
+            return Err(weft_nats::Error::Timeout("on purpose").into());
+        }
+        world.put_change_on_wire(change);
+        Ok(())
     }
 
     async fn tick(&self, _: Partition, tick: &Tick) -> Result<(), Error> {

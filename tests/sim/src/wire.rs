@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
-use weft_nats::subject::WEFT_ENTRY;
+use weft_nats::subject::{WEFT_CHANGE, WEFT_ENTRY};
 use weft_nats::{EventMessage, Message, Subject};
-use weft_proto::Tick;
+use weft_proto::svc::Change;
+use weft_proto::{RoomId, Tick, UserId};
 
 use super::config::Fault;
 use super::edge::{Subscribed, Topic};
@@ -24,6 +25,19 @@ impl World {
         for subject in group.into_iter().chain(users) {
             let headers = [(WEFT_ENTRY, event.head.as_str())];
             let made = Message::new(&subject, &headers, event.frame.clone());
+            self.carry_to_all(&Topic::Subject(subject), &made.expect("a subject"));
+        }
+    }
+
+    /// Brings a change to the edges that listen.
+    pub fn put_change_on_wire(self: &Arc<Self>, change: &Change) {
+        let users =
+            change.users.iter().map(|user| Subject::User(UserId::new(user).expect("a user")));
+        let room = RoomId::new(&change.group).ok();
+        let group = room.map(|room| Subject::EventGroup { partition: 0, room });
+        for subject in users.chain(group) {
+            let headers = [(WEFT_CHANGE, change.head.as_str())];
+            let made = Message::new(&subject, &headers, change.frame.clone());
             self.carry_to_all(&Topic::Subject(subject), &made.expect("a subject"));
         }
     }

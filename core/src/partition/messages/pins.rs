@@ -32,7 +32,7 @@ pub(super) async fn load(
 /// How many messages of a room are pinned, those of commits that the lookup may not have seen included.
 fn count(found: &FoundPins, state: &State, room: &RoomId) -> usize {
     let mut pinned = found.get(room).cloned().unwrap_or_default();
-    for ((of, seq), (_, row)) in &state.messages.rows {
+    for ((of, seq), row) in state.messages.rows.iter() {
         if of == room && row.pinned.is_some() {
             pinned.insert(*seq);
         } else if of == room {

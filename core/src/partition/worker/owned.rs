@@ -14,7 +14,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
-use weft_proto::{Membership, Position};
+use weft_proto::svc::Change;
+use weft_proto::{Membership, Position, RoomId, RoomKind};
 use weft_runtime::when_some;
 use weft_storage::Outcome;
 
@@ -24,8 +25,10 @@ use crate::metrics;
 use crate::partition::clocks::Agreement;
 use crate::partition::command::Incoming;
 use crate::partition::evidence::{Evidence, evidence};
+use crate::partition::group_marks::GroupMark;
 use crate::partition::groups::GroupCounts;
 use crate::partition::load::load;
+use crate::partition::marks::MovedMark;
 use crate::partition::plan::{Closing, Guards, Plan, PlannedEntry, Sealed};
 use crate::partition::ports::CommandLog;
 use crate::partition::publish::{Act, Publisher, event};
@@ -247,7 +250,9 @@ impl<L: CommandLog> Owned<L> {
         let found = loop {
             let looked_up = match self.worker.store.snapshot().await {
                 Ok(snapshot) => {
-                    load(&*snapshot, &mut self.state, partition, run, (&groups, now_ms)).await
+                    // Boxed: what is looked up grows, and the owner's future lives on stacks.
+                    let by = (&*groups, now_ms);
+                    Box::pin(load(&*snapshot, &mut self.state, partition, run, by)).await
                 }
                 Err(error) => Err(error),
             };
@@ -329,6 +334,7 @@ impl<L: CommandLog> Owned<L> {
         for planned in &sealed.entries {
             metrics::ENTRIES.increment(planned.entry.body.kind().word);
         }
+        metrics::MARKS.add(sealed.marks.len() as u64);
         if sealed.commands.stored_at_ms > 0 {
             let took_ms = self.worker.clocks.now_ms().saturating_sub(sealed.commands.stored_at_ms);
             metrics::COMMAND_DURATION.record_time(Duration::from_millis(took_ms));
@@ -352,14 +358,31 @@ impl<L: CommandLog> Owned<L> {
         let stream_seq = self.guards.applied.stream_seq;
         let commit_no = self.guards.applied.last_commit_no();
         count_groups(&self.worker.groups, &sealed.entries);
+        let (changes, group_marks) = self.told_of(&sealed.marks, position);
         let events = sealed.entries.into_iter().map(|planned| {
             let position = self.state.position(planned.place).unwrap_or(position);
             let before = self.state.position(planned.place_before);
             event(self.worker.partition, &planned.entry, position, before, planned.concerned)
         });
-        let act = Act { commit_no, events: events.collect(), answers: sealed.answers };
+        let (events, answers) = (events.collect(), sealed.answers);
+        let act = Act { commit_no, events, answers, changes, group_marks };
         self.reading.set_applied(stream_seq);
         self.publisher.act(act, stop).await
+    }
+
+    /// What users and groups are told of marks that a commit has moved.
+    fn told_of(&self, marks: &[MovedMark], position: Position) -> (Vec<Change>, Vec<GroupMark>) {
+        let changes = marks.iter().flat_map(|MovedMark { room, user, mark, order }| {
+            crate::marks::changes(room, user, position.with_order(*order), mark)
+        });
+        let is_told = |room: &RoomId| {
+            let is_large = self.state.rooms.get(room).is_none_or(|room| room.head.large);
+            room.kind() == RoomKind::Group && !is_large
+        };
+        let told = marks.iter().filter(|moved| is_told(&moved.room));
+        let group_mark =
+            |moved: &MovedMark| (moved.room.clone(), moved.user.clone(), moved.mark.read);
+        (changes.collect(), told.map(group_mark).collect())
     }
 
     /// Nothing to do for a second: what is published becomes known to the store, and what is applied

@@ -6,7 +6,7 @@ use weft_storage::memory::Memory;
 use weft_storage::tables::head::Head;
 use weft_storage::{Batch, Outcome, Store};
 
-use super::super::testing::{World, code, room};
+use super::super::testing::{World, code, room, user};
 use super::*;
 use weft_proto::ErrorCode;
 use weft_storage::tables::applied::Applied;
@@ -91,6 +91,90 @@ async fn each_room_is_told_once_with_its_head_and_whom_it_concerns() {
     assert_eq!(page.store, 7_u64.to_be_bytes());
     let read_version = Position::from_slice(&page.read_version).expect("12 bytes");
     assert!(read_version >= last.with_order(1), "everything told is at or before it");
+}
+
+/// The marks that a commit moves: in which room, whose, and up to where.
+type Moved = (&'static str, &'static str, u64);
+
+impl Journaled {
+    async fn commit_marks(&self, commit_no: u64, marks: &[Moved]) -> Position {
+        let mut batch = Batch::new(rand::random());
+        let mut row = Journal::default();
+        for (order, (name, who, read)) in (0x8000_u16..).zip(marks) {
+            let mark = mark::Mark { read: *read, ..mark::Mark::default() };
+            mark::put(&mut batch, order, (&room(name), &user(who)), &mark);
+            let (room, user) = ((*name).to_owned(), (*who).to_owned());
+            row.marks.push(JournalMark { room, user });
+        }
+        batch.set(journal::key(PARTITION, commit_no), row.encode());
+        let row = Applied { commit_no: Some(commit_no), epoch: 1, ..Applied::default() };
+        batch.set(applied::key(PARTITION), row.encode());
+        match self.store.commit(batch).await.expect("commit") {
+            Outcome::Committed(position) => position,
+            Outcome::Rejected { .. } => panic!("rejected"),
+        }
+    }
+}
+
+/// Who hears, the head, and the frame.
+fn changes(page: &svc::AuditPage) -> Vec<(String, String, String)> {
+    let text = |change: &svc::Change| {
+        let hears = [&change.users[..], std::slice::from_ref(&change.group)].concat().join(",");
+        let frame = String::from_utf8(change.frame.to_vec()).expect("utf8");
+        (hears, change.head.clone(), frame)
+    };
+    page.changes.iter().map(text).collect()
+}
+
+#[tokio::test]
+async fn marks_are_told_as_they_are_now_to_those_who_hear_of_them() {
+    let journaled = Journaled::new();
+    journaled.commit(1, &[("team", 9, &[]), ("alice~bob", 9, &[])]).await;
+    journaled.commit_marks(2, &[("alice~bob", "bob", 3), ("team", "bob", 4)]).await;
+    let last = journaled.commit_marks(3, &[("alice~bob", "bob", 7), ("team", "ann", 5)]).await;
+    let page = journaled.whole(1).await;
+    assert!(told(&page).is_empty() && page.through == 3);
+    let told = changes(&page);
+    let [own, other, ann, bob, group] = &told[..] else { panic!("{told:?}") };
+    let head = format!("mark/alice~bob/bob {}", last.with_order(0x8000));
+    assert_eq!((own.0.as_str(), &own.1), ("bob,", &head));
+    assert!(own.2.contains(r#""read":7,"read_ordinal":0"#), "{}", own.2);
+    assert_eq!((other.0.as_str(), &other.1), ("alice,", &head));
+    assert!(other.2.contains(r#""read":7,"delivered":7"#), "{}", other.2);
+    assert_eq!((ann.0.as_str(), bob.0.as_str()), ("ann,", "bob,"));
+    assert_eq!((group.0.as_str(), group.1.as_str()), ("team", "marks/team -"));
+    assert!(
+        group.2.contains(r#"[{"user":"ann","read":5},{"user":"bob","read":4}]"#),
+        "{}",
+        group.2
+    );
+    // Only what moved since.
+    assert_eq!(changes(&journaled.whole(2).await).len(), 4);
+    assert!(changes(&journaled.whole(3).await).is_empty());
+}
+
+#[tokio::test]
+async fn a_large_group_hears_nothing_of_marks() {
+    let journaled = Journaled::new();
+    let mut batch = Batch::new(rand::random());
+    let head = Head { seq: 9, large: true, ..Head::default() };
+    head::put(&mut batch, &room("crowd"), 0, &head);
+    journaled.store.commit(batch).await.expect("commit");
+    journaled.commit_marks(1, &[("crowd", "bob", 4)]).await;
+    let told = changes(&journaled.whole(0).await);
+    assert_eq!(told.iter().map(|told| told.0.as_str()).collect::<Vec<_>>(), ["bob,"]);
+}
+
+#[tokio::test]
+async fn marks_end_a_page_as_entries_do() {
+    let journaled = Journaled::new();
+    journaled.commit(1, &[("team", 9, &[])]).await;
+    for commit_no in 2..=4 {
+        journaled.commit_marks(commit_no, &[("team", "ann", 1), ("team", "bob", 1)]).await;
+    }
+    let limit = AuditLimit { entries_max: 4, ..AuditLimit::default() };
+    let page = journaled.audit(Some(1), limit).await;
+    assert_eq!((page.through, page.more, page.changes.len()), (3, true, 3));
 }
 
 #[tokio::test]

@@ -331,3 +331,69 @@ proptest! {
         runtime.block_on(devices_get_everything_once(steps, fan_out, entries_max));
     }
 }
+
+/// The frames of what changed beside entries, of a whole sync; they come after all entries.
+async fn changed(world: &World, who: &str, cursor: &str) -> Vec<String> {
+    let (mut frames, mut next, mut entries_end) = (Vec::new(), Vec::new(), false);
+    loop {
+        let answer = page(world, who, cursor, &next).await;
+        assert!(answer.entries.is_empty() || !entries_end, "entries after changes");
+        entries_end |= !answer.changes.is_empty();
+        let text = |frame: &Bytes| String::from_utf8(frame.to_vec()).expect("utf8");
+        frames.extend(answer.changes.iter().map(text));
+        next = answer.next;
+        if next.is_empty() {
+            return frames;
+        }
+    }
+}
+
+fn read(seq: u64) -> mark::Mark {
+    mark::Mark { read: seq, read_ordinal: seq, delivered: seq, ..mark::Mark::default() }
+}
+
+#[tokio::test]
+async fn marks_come_after_the_entries_once_and_as_they_are_now() {
+    let mut world = World::new().await;
+    small_pages(&mut world, 2);
+    world.one("team", "alice", create(&["bob"], History::All)).await;
+    for name in ["alice~bob", "bob~cem", "team"] {
+        for _ in 0..5 {
+            world.one(name, "bob", text("hi")).await;
+        }
+    }
+    world.mark("alice~bob", "alice", &read(1)).await;
+    world.mark("team", "alice", &read(1)).await;
+    let cursor = world.cursor().await;
+    for seq in 2..=4 {
+        world.mark("alice~bob", "bob", &read(seq)).await;
+        world.mark("alice~bob", "alice", &read(seq + 1)).await;
+        world.one("alice~bob", "bob", text("hi")).await;
+    }
+    world.mark("team", "bob", &read(5)).await;
+    world.mark("bob~cem", "cem", &read(3)).await;
+    let own = r#"{"type":"mark","room":"alice~bob","user":"alice","read":5,"read_ordinal":5,"delivered":5}"#;
+    let others = r#"{"type":"mark","room":"alice~bob","user":"bob","read":4,"delivered":4}"#;
+    assert_eq!(changed(&world, "alice", &cursor).await, [others, own]);
+    let bobs = changed(&world, "bob", &cursor).await;
+    assert_eq!(bobs.len(), 4, "{bobs:?}");
+    let group = r#"{"type":"mark","room":"team","user":"bob","read":5,"read_ordinal":5}"#;
+    assert!(bobs.iter().any(|frame| frame == group), "{bobs:?}");
+    assert!(changed(&world, "cem", &world.cursor().await).await.is_empty());
+    assert_eq!(all(&world, "alice", &cursor).await.0.len(), 3);
+}
+
+#[tokio::test]
+async fn more_marks_than_a_page_has_come_on_several() {
+    let mut world = World::new().await;
+    let cursor = world.cursor().await;
+    let many = CHANGES_PER_PAGE + 20;
+    for n in 0..many {
+        let name = format!("group-{n:04}");
+        world.one(&name, "alice", create(&[], History::All)).await;
+        world.mark(&name, "alice", &read(1)).await;
+    }
+    let frames = changed(&world, "alice", &cursor).await;
+    let rooms: std::collections::BTreeSet<&String> = frames.iter().collect();
+    assert_eq!((frames.len(), rooms.len()), (many, many));
+}

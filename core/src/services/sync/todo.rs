@@ -18,6 +18,8 @@ pub(super) struct Todo {
     pub(super) inbox_after: Option<Position>,
     /// Still to come after the pointers. Pointers into these rooms are left out.
     pub(super) spans: Vec<Span>,
+    /// What changed beside entries after it is still to come, in the end; `None`: all of it is done.
+    pub(super) changes_after: Option<Position>,
 }
 
 /// A part of a group's log.
@@ -40,10 +42,15 @@ struct Claims {
     through: String,
     inbox_after: Option<String>,
     spans: Vec<(RoomId, u64, u64)>,
+    changes_after: Option<String>,
 }
 
 impl Todo {
     pub(super) fn is_done(&self) -> bool {
+        self.has_all_entries() && self.changes_after.is_none()
+    }
+
+    pub(super) fn has_all_entries(&self) -> bool {
         self.inbox_after.is_none() && self.spans.is_empty()
     }
 
@@ -62,6 +69,7 @@ impl Todo {
             through: self.through.to_string(),
             inbox_after: self.inbox_after.map(|position| position.to_string()),
             spans: spans.collect(),
+            changes_after: self.changes_after.map(|position| position.to_string()),
         };
         Ok(tokens.sign(&claims)?.into_bytes())
     }
@@ -80,6 +88,7 @@ impl Todo {
             through: position(&claims.through)?,
             inbox_after: claims.inbox_after.as_deref().map(position).transpose()?,
             spans: spans.collect(),
+            changes_after: claims.changes_after.as_deref().map(position).transpose()?,
         })
     }
 }

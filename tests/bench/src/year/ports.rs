@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use weft_core::Error;
 use weft_core::partition::ports::{CommandLog, EventBus, Stored};
 use weft_nats::{Answer, EventMessage, IngestMessage, LogInfo, ReplyTo, Trimmed};
+use weft_proto::svc::Change;
 use weft_proto::{Partition, Tick};
 use weft_runtime::{Clock, lock};
 
@@ -173,6 +174,10 @@ impl EventBus for MemoryBus {
         self.entries.fetch_add(events.len() as u64, Ordering::SeqCst);
         self.more.notify_one();
         Ok(Box::pin(async { Ok(()) }))
+    }
+
+    async fn change(&self, _partition: Partition, _change: &Change) -> Result<(), Error> {
+        Ok(())
     }
 
     async fn tick(&self, _partition: Partition, _tick: &Tick) -> Result<(), Error> {

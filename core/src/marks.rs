@@ -1,0 +1,113 @@
+//! Who hears of a mark, and in which words: the same where it is published, audited and synced.
+
+use bytes::Bytes;
+use weft_proto::frame::{MarkFrame, MarksFrame, ReadUpTo};
+use weft_proto::{ChangeHead, Position, RoomId, RoomKind, UserId, svc};
+use weft_storage::tables::mark::Mark;
+
+/// Those whose devices hear of a user's mark, whether they are here or not: in a direct room both users. A
+/// group's other members hear of it only while they are here.
+#[must_use]
+pub fn hears(room: &RoomId, user: &UserId) -> Vec<UserId> {
+    let partner = room.direct_users().map(|(a, b)| if *user == a { b } else { a });
+    let partner = partner.filter(|partner| partner != user);
+    std::iter::once(user.clone()).chain(partner).collect()
+}
+
+/// What those hear.
+#[must_use]
+pub fn changes(room: &RoomId, user: &UserId, position: Position, mark: &Mark) -> Vec<svc::Change> {
+    let head = ChangeHead::mark(room, user, position).to_string();
+    let change = |hears: UserId| svc::Change {
+        frame: frame(room, user, mark, &hears),
+        users: vec![hears.to_string()],
+        group: String::new(),
+        head: head.clone(),
+    };
+    hears(room, user).into_iter().map(change).collect()
+}
+
+/// The frame of a user's mark for somebody who hears of it.
+#[must_use]
+pub fn frame(room: &RoomId, user: &UserId, mark: &Mark, hears: &UserId) -> Bytes {
+    let is_own = hears == user;
+    let is_direct = room.kind() == RoomKind::Direct;
+    let frame = MarkFrame {
+        room,
+        user,
+        read: mark.read,
+        read_ordinal: is_own.then(|| mark.unread_after()),
+        delivered: is_direct.then(|| delivered(mark)),
+        unread_from: Some(mark.unread_from).filter(|from| is_own && *from != 0),
+    };
+    frame.to_frame().into()
+}
+
+/// Up to where it is on a device. Who has read it has got it.
+#[must_use]
+pub fn delivered(mark: &Mark) -> u64 {
+    mark.delivered.max(mark.read)
+}
+
+/// What a group's members who are here hear of the marks of some of them.
+#[must_use]
+pub fn group_change<'a>(
+    group: &RoomId,
+    marks: impl IntoIterator<Item = (&'a UserId, u64)>,
+) -> svc::Change {
+    let marks = marks.into_iter().map(|(user, read)| ReadUpTo { user, read }).collect();
+    svc::Change {
+        users: Vec::new(),
+        group: group.to_string(),
+        head: ChangeHead::marks(group).to_string(),
+        frame: MarksFrame { room: group, marks }.to_frame().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str) -> UserId {
+        UserId::new(name).expect("id")
+    }
+
+    fn room(name: &str) -> RoomId {
+        RoomId::new(name).expect("id")
+    }
+
+    fn frames(room_id: &str, mark: &Mark) -> Vec<(Vec<String>, String)> {
+        let changes = changes(&room(room_id), &user("bob"), Position::new(1, 2), mark);
+        let text = |frame: Bytes| String::from_utf8(frame.to_vec()).expect("utf8");
+        changes.into_iter().map(|change| (change.users, text(change.frame))).collect()
+    }
+
+    #[test]
+    fn the_own_devices_hear_more_than_others() {
+        let mark = Mark { read: 7, read_ordinal: 5, delivered: 9, ..Mark::default() };
+        let own = r#"{"type":"mark","room":"ann~bob","user":"bob","read":7,"read_ordinal":5,"delivered":9}"#;
+        let others = r#"{"type":"mark","room":"ann~bob","user":"bob","read":7,"delivered":9}"#;
+        let to = |name: &str, frame: &str| (vec![name.to_owned()], frame.to_owned());
+        assert_eq!(frames("ann~bob", &mark), [to("bob", own), to("ann", others)]);
+        let unread = Mark { unread_from: 3, unread_ordinal: 2, unread_at: 9, ..mark };
+        let own = r#"{"type":"mark","room":"bob~bob","user":"bob","read":7,"read_ordinal":2,"delivered":9,"unread_from":3}"#;
+        assert_eq!(frames("bob~bob", &unread), [to("bob", own)]);
+        let own = r#"{"type":"mark","room":"team","user":"bob","read":7,"read_ordinal":2,"unread_from":3}"#;
+        assert_eq!(frames("team", &unread), [to("bob", own)]);
+    }
+
+    #[test]
+    fn who_has_read_it_has_got_it() {
+        let mark = Mark { read: 7, delivered: 3, ..Mark::default() };
+        assert!(frames("ann~bob", &mark)[1].1.contains(r#""read":7,"delivered":7"#));
+    }
+
+    #[test]
+    fn a_group_hears_of_several_at_once() {
+        let (ann, bob) = (user("ann"), user("bob"));
+        let change = group_change(&room("team"), [(&ann, 3), (&bob, 7)]);
+        assert_eq!((change.group.as_str(), change.head.as_str()), ("team", "marks/team -"));
+        let frame = r#"{"type":"marks","room":"team","marks":[{"user":"ann","read":3},{"user":"bob","read":7}]}"#;
+        assert_eq!(change.frame, frame.as_bytes());
+    }
+}

@@ -1,0 +1,345 @@
+//! Marks: up to where members have read a room, and got it. A mark is a command without an entry: its commit
+//! writes the row of the mark (`storage/src/tables/mark.rs`), and tells the syncs of those who hear of it.
+//!
+//! As of messages, what was planned and is not committed counts: see [`Overlay`](super::overlay::Overlay).
+
+use std::collections::btree_map::Entry as Slot;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use tracing::error;
+use weft_proto::kind::{self, CONVERSATIONS_LEVEL};
+use weft_proto::{ApiError, Body, Entry, ErrorCode, Membership, RoomId, RoomKind, UserId};
+use weft_storage::tables::change::{self, Changed};
+use weft_storage::tables::journal::JournalMark;
+use weft_storage::tables::mark::{self, Mark};
+use weft_storage::tables::sent::{self, Sent};
+use weft_storage::{Batch, Error, Snapshot};
+
+use super::command::{Command, Incoming};
+use super::load::readable;
+use super::messages::{EntryKey, sees};
+use super::plan::PlannedEntry;
+use super::rooms::Room;
+use super::sabotage::{self, Rule};
+use super::state::{Place, PlanNo, State};
+use crate::marks::hears;
+
+/// Entries of which the ordinals are read at once: with the largest ones 6 MB.
+const ENTRIES_AT_ONCE: usize = 16;
+/// The places of marks in a commit are after those of its entries.
+const FIRST_ORDER: u16 = 1 << 15;
+
+/// A room and whose mark in it.
+pub type MarkKey = (RoomId, UserId);
+
+/// A mark as its newest commit writes it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct WrittenMark {
+    mark: Mark,
+    place: Place,
+}
+
+impl Default for WrittenMark {
+    fn default() -> Self {
+        Self { mark: Mark::default(), place: Place::Nowhere }
+    }
+}
+
+/// What the store says of the marks that a run of commands moves.
+#[derive(Default, Debug)]
+pub struct FoundMarks {
+    marks: HashMap<MarkKey, WrittenMark>,
+    /// Those whose rows can't be read: they are not written anew.
+    unreadable: HashSet<MarkKey>,
+    sent: HashMap<MarkKey, Sent>,
+    ordinals: HashMap<EntryKey, u64>,
+}
+
+/// Who has read an entry without saying so: who sent it, where it counts or changes the membership, and who
+/// joins by it.
+pub fn read_by_sending(entry: &Entry) -> impl Iterator<Item = &UserId> {
+    let kind = entry.body.kind();
+    let sends = entry.counts() || kind.membership != Membership::Stays;
+    let joining = match kind.membership {
+        Membership::Joins => entry.body.users(&entry.from),
+        Membership::Stays | Membership::Leaves => Vec::new(),
+    };
+    sends.then_some(&entry.from).into_iter().chain(joining)
+}
+
+/// Writes up to where users have read by sending: of each room and user the last entry.
+pub fn write_sent(batch: &mut Batch, feature_level: u32, entries: &[PlannedEntry]) {
+    if feature_level < CONVERSATIONS_LEVEL {
+        return;
+    }
+    let mut written = HashSet::new();
+    for PlannedEntry { entry, .. } in entries.iter().rev() {
+        for user in read_by_sending(entry) {
+            if written.insert((&entry.room, user)) {
+                let sent = Sent { seq: entry.seq, ordinal: entry.ordinal };
+                sent::put(batch, &entry.room, user, sent);
+            }
+        }
+    }
+}
+
+/// Reads what a run of commands has to know of the marks that it moves.
+///
+/// # Errors
+/// Those of the store.
+pub async fn load(
+    snapshot: &dyn Snapshot,
+    state: &State,
+    run: &[Incoming],
+) -> Result<FoundMarks, Error> {
+    let mut found = FoundMarks::default();
+    let wanted: Vec<(MarkKey, &kind::Mark)> = run
+        .iter()
+        .filter_map(|incoming| match incoming.command.as_ref() {
+            Ok(Command { room, sender, body: Body::Mark(mark), .. }) => {
+                Some(((room.clone(), sender.clone()), mark))
+            }
+            _ => None,
+        })
+        .collect();
+    if wanted.is_empty() {
+        return Ok(found);
+    }
+    let keys: BTreeSet<&MarkKey> = wanted.iter().map(|(key, _)| key).collect();
+    let rows = keys.iter().flat_map(|(room, user)| [mark::key(room, user), sent::key(room, user)]);
+    let rows = snapshot.get_many(rows.collect()).await?;
+    for (key, rows) in keys.into_iter().zip(rows.chunks(2)) {
+        let [mark, sent] = rows else { continue };
+        if let Err(error) = found.take(key, mark.as_deref(), sent.as_deref()) {
+            error!(room = %key.0, user = %key.1, %error, "a mark can't be read");
+            found.unreadable.insert(key.clone());
+        }
+    }
+    let entries = found.entries_to_read(state, &wanted);
+    for some in entries.chunks(ENTRIES_AT_ONCE) {
+        for (at, logged) in some.iter().zip(readable(snapshot, some).await?) {
+            found.ordinals.extend(logged.map(|logged| (at.clone(), logged.entry.ordinal)));
+        }
+    }
+    Ok(found)
+}
+
+impl FoundMarks {
+    fn take(
+        &mut self,
+        key: &MarkKey,
+        mark: Option<&[u8]>,
+        sent: Option<&[u8]>,
+    ) -> Result<(), Error> {
+        if let Some((position, mark)) = mark.map(mark::decode).transpose()? {
+            let place = Place::At(position);
+            self.marks.insert(key.clone(), WrittenMark { mark, place });
+        }
+        if let Some(sent) = sent.map(sent::decode).transpose()? {
+            self.sent.insert(key.clone(), sent);
+        }
+        Ok(())
+    }
+
+    /// Entries whose ordinals are known from nowhere else. Of the newest one of a room, its head says it: that
+    /// is noted here, since a command of the same run may add another one.
+    fn entries_to_read(
+        &mut self,
+        state: &State,
+        wanted: &[(MarkKey, &kind::Mark)],
+    ) -> Vec<EntryKey> {
+        let mut entries = BTreeSet::new();
+        for (key, mark) in wanted {
+            let Some(room) = state.rooms.get(&key.0) else { continue };
+            let (_, held) = self.held(state, key);
+            let read = mark.read.filter(|seq| *seq > held.read);
+            let before_unread = mark.unread_from.map(|seq| seq.saturating_sub(1));
+            for seq in [read, before_unread].into_iter().flatten() {
+                let at = (key.0.clone(), seq);
+                if seq == room.head.seq {
+                    self.ordinals.insert(at, room.head.ordinal);
+                } else if (1..room.head.seq).contains(&seq) && state.planned(&at).is_none() {
+                    entries.insert(at);
+                }
+            }
+        }
+        entries.into_iter().filter(|at| !self.ordinals.contains_key(at)).collect()
+    }
+
+    /// The mark as it was written last, and what holds.
+    fn held(&self, state: &State, key: &MarkKey) -> (WrittenMark, Mark) {
+        let planned = state.marks.get(key).filter(|_| !sabotage::is_out(Rule::MarksPlanned));
+        let written = planned.or_else(|| self.marks.get(key));
+        let written = written.cloned().unwrap_or_default();
+        let sent = state.newest_sent(&key.0, &key.1).or_else(|| self.sent.get(key).copied());
+        let held = written.mark.clone().with_sent(sent);
+        (written, held)
+    }
+
+    /// The ordinal of an entry; 0: of none.
+    fn ordinal(&self, state: &State, room: &RoomId, seq: u64) -> Result<u64, ApiError> {
+        if seq == 0 {
+            return Ok(0);
+        }
+        let at = (room.clone(), seq);
+        let planned = state.planned(&at).map(|planned| planned.entry.ordinal);
+        planned.or_else(|| self.ordinals.get(&at).copied()).ok_or_else(no_such_entry)
+    }
+}
+
+/// The marks that a commit moves, each once, by its newest command.
+#[derive(Default)]
+pub struct PlannedMarks(BTreeMap<MarkKey, PlannedMark>);
+
+struct PlannedMark {
+    mark: Mark,
+    /// Where it was written before.
+    before: Place,
+    /// Its place in the commit.
+    order: u16,
+}
+
+/// A mark that a commit has moved.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MovedMark {
+    pub room: RoomId,
+    pub user: UserId,
+    pub mark: Mark,
+    /// Its place in the commit.
+    pub order: u16,
+}
+
+impl PlannedMarks {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes a mark that was allowed. What it adds to the commit's row of the journal, in bytes.
+    pub fn take(
+        &mut self,
+        (state, found, no): (&mut State, &FoundMarks, PlanNo),
+        key: MarkKey,
+        mark: Mark,
+    ) -> usize {
+        let (written, _) = found.held(state, &key);
+        // A plan takes far fewer commands than there are places.
+        let next = FIRST_ORDER.saturating_add(u16::try_from(self.0.len()).unwrap_or(u16::MAX));
+        let planned = self.0.entry(key.clone());
+        let is_new = matches!(planned, Slot::Vacant(_));
+        let planned = planned.or_insert(PlannedMark {
+            mark: Mark::default(),
+            before: written.place,
+            order: next,
+        });
+        planned.mark = mark.clone();
+        let place = Place::In(no, planned.order);
+        let journal_bytes = if is_new { journal_mark(&key).size_bytes() } else { 0 };
+        state.marks.remember(no, key, WrittenMark { mark, place });
+        journal_bytes
+    }
+
+    /// Writes them: rows, and what their users' syncs are told instead of what they were told before. Commits
+    /// before this one are done.
+    pub fn write(&self, batch: &mut Batch, state: &State) -> Vec<JournalMark> {
+        for ((room, user), PlannedMark { mark, before, order }) in &self.0 {
+            let before = match before {
+                Place::Nowhere => None,
+                place => Some(state.position(*place).expect("an earlier commit is done")),
+            };
+            let changed = Changed::Mark(room.clone(), user.clone());
+            for hears in hears(room, user) {
+                if let Some(before) = before.filter(|_| !sabotage::is_out(Rule::ChangesOnce)) {
+                    change::clear(batch, &hears, before);
+                }
+                change::put(batch, &hears, *order, &changed);
+            }
+            mark::put(batch, *order, (room, user), mark);
+        }
+        self.0.keys().map(journal_mark).collect()
+    }
+
+    /// For what follows the commit.
+    #[must_use]
+    pub fn into_moved(self) -> Vec<MovedMark> {
+        let moved = |((room, user), planned): (MarkKey, PlannedMark)| {
+            let PlannedMark { mark, order, .. } = planned;
+            MovedMark { room, user, mark, order }
+        };
+        self.0.into_iter().map(moved).collect()
+    }
+}
+
+fn journal_mark((room, user): &MarkKey) -> JournalMark {
+    JournalMark { room: room.to_string(), user: user.to_string() }
+}
+
+/// Decides about a mark: what it is then. `None`: it moves nothing.
+///
+/// # Errors
+/// The refusal.
+pub fn decide(
+    key: &MarkKey,
+    room: &Room,
+    wanted: &kind::Mark,
+    (found, state): (&FoundMarks, &State),
+) -> Result<Option<Mark>, ApiError> {
+    let (id, sender) = key;
+    may_mark(id, room, sender)?;
+    let is_direct = id.kind() == RoomKind::Direct;
+    if wanted.delivered.is_some() && !is_direct {
+        let message = "in a group nobody says what they have got";
+        return Err(ApiError::new(ErrorCode::BadRequest, message));
+    }
+    let seqs = [wanted.read, wanted.delivered, wanted.unread_from];
+    for seq in seqs.into_iter().flatten() {
+        if seq > room.head.seq || !sees(room, sender, seq) {
+            return Err(no_such_entry());
+        }
+    }
+    if found.unreadable.contains(key) {
+        return Err(ApiError::new(ErrorCode::Internal, "the sender's mark can't be read"));
+    }
+    let (_, before) = found.held(state, key);
+    let mut held = before.clone();
+    if let Some(read) = wanted.read {
+        if read > held.read {
+            (held.read, held.read_ordinal) = (read, found.ordinal(state, id, read)?);
+        }
+        if held.unread_from != 0 && read >= held.unread_from {
+            (held.unread_from, held.unread_ordinal, held.unread_at) = (0, 0, 0);
+        }
+    }
+    // Who has read it has got it.
+    if let Some(delivered) = wanted.delivered.max(wanted.read).filter(|_| is_direct)
+        && delivered > before.delivered.max(before.read)
+    {
+        held.delivered = delivered;
+    }
+    // What is not read is unread already.
+    if let Some(from) = wanted.unread_from.filter(|from| *from <= held.read) {
+        held.unread_from = from;
+        held.unread_ordinal = found.ordinal(state, id, from - 1)?;
+        held.unread_at = room.head.seq;
+    }
+    let is_moved = held != before;
+    Ok(is_moved.then_some(held))
+}
+
+fn may_mark(id: &RoomId, room: &Room, sender: &UserId) -> Result<(), ApiError> {
+    let is_member = match id.direct_users() {
+        Some((a, b)) => *sender == a || *sender == b,
+        None if room.head.seq == 0 => {
+            return Err(ApiError::new(ErrorCode::NoSuchRoom, "there is no such room"));
+        }
+        None => room.members.role(sender).is_some(),
+    };
+    if is_member {
+        return Ok(());
+    }
+    Err(ApiError::new(ErrorCode::NotMember, "the sender is not a member of the room"))
+}
+
+fn no_such_entry() -> ApiError {
+    ApiError::new(ErrorCode::NotFound, "there is no such entry")
+}

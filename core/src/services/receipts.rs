@@ -1,0 +1,110 @@
+//! Up to where the members of a room have read it.
+
+use weft_proto::{ErrorCode, RoomId, UserId, svc};
+use weft_storage::tables::mark::{self, Held};
+use weft_storage::tables::member::{self, Member};
+use weft_storage::{Error, Snapshot};
+
+use super::Context;
+use super::access::Access;
+use super::failure::Failure;
+use crate::marks;
+
+impl Context {
+    /// Up to where members have read a room, ascending by user id: all of them, or those who have read up to
+    /// an entry. Of a large group only all: who has read what would be looked for among too many.
+    ///
+    /// # Errors
+    /// [`ErrorCode::BadId`], [`ErrorCode::NoSuchRoom`], [`ErrorCode::NotMember`] (former members too),
+    /// [`ErrorCode::NotFound`] for an entry that the caller does not see, [`ErrorCode::TooLarge`], those of the
+    /// token, or the store's.
+    pub async fn receipts(&self, request: svc::ListReceipts) -> Result<svc::Receipts, Failure> {
+        let snapshot = self.store.snapshot().await?;
+        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let room = RoomId::new(&request.room)?;
+        if !request.after.is_empty() {
+            UserId::new(&request.after)?;
+        }
+        let access = Access::of(&*snapshot, &room, &user).await?;
+        access.member_role()?;
+        let limit = self.rows_max(request.limit);
+        let (seq, after) = (request.seq, request.after.as_str());
+        if seq == 0 {
+            // One more tells whether there are more.
+            let members = members(&*snapshot, &room, after, limit + 1).await?;
+            let more = members.len() > limit;
+            let members = members.into_iter().take(limit).collect();
+            let receipts = receipts(&*snapshot, &room, members).await?;
+            return Ok(svc::Receipts { receipts, more, read_count: None });
+        }
+        if seq > access.head.seq || seq < access.visible.0 {
+            return Err(Failure::new(ErrorCode::NotFound, "there is no such entry"));
+        }
+        if access.head.large {
+            let message = "of a large group it is not told who has read up to an entry";
+            return Err(Failure::new(ErrorCode::TooLarge, message));
+        }
+        let all = members(&*snapshot, &room, "", usize::MAX).await?;
+        let mut read = receipts(&*snapshot, &room, all).await?;
+        read.retain(|receipt| receipt.read >= seq);
+        let read_count = u32::try_from(read.len()).ok();
+        let mut receipts = read.into_iter().filter(|receipt| receipt.user.as_str() > after);
+        let page = receipts.by_ref().take(limit).collect();
+        let more = receipts.next().is_some();
+        Ok(svc::Receipts { receipts: page, more, read_count })
+    }
+}
+
+/// The first members after a user (empty: from the first), by id.
+async fn members(
+    snapshot: &dyn Snapshot,
+    room: &RoomId,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<UserId>, Error> {
+    if let Some((low, high)) = room.direct_users() {
+        let both = if low == high { vec![low] } else { vec![low, high] };
+        return Ok(both.into_iter().filter(|user| user.as_str() > after).take(limit).collect());
+    }
+    let (mut found, mut after) = (Vec::new(), after.to_owned());
+    loop {
+        let rows = snapshot.scan(member::range_after(room, &after), ROWS_PER_SCAN, false).await?;
+        let is_last = rows.len() < ROWS_PER_SCAN;
+        for (key, row) in rows {
+            let user = member::user(&key)?;
+            user.as_str().clone_into(&mut after);
+            // Rows of former members stay.
+            if Member::decode(&row)?.role().is_some() {
+                found.push(user);
+            }
+            if found.len() == limit {
+                return Ok(found);
+            }
+        }
+        if is_last {
+            return Ok(found);
+        }
+    }
+}
+
+/// Member rows that are read at once.
+const ROWS_PER_SCAN: usize = 512;
+
+async fn receipts(
+    snapshot: &dyn Snapshot,
+    room: &RoomId,
+    users: Vec<UserId>,
+) -> Result<Vec<svc::Receipt>, Error> {
+    let marks: Vec<(RoomId, UserId)> = users.into_iter().map(|user| (room.clone(), user)).collect();
+    let held = mark::held(snapshot, &marks).await?;
+    let is_direct = room.direct_users().is_some();
+    let receipt = |((_, user), held): (&(RoomId, UserId), Held)| svc::Receipt {
+        user: user.to_string(),
+        read: held.mark.read,
+        delivered: is_direct.then(|| marks::delivered(&held.mark)),
+    };
+    Ok(marks.iter().zip(held).map(receipt).collect())
+}
+
+#[cfg(test)]
+mod tests;
