@@ -1,5 +1,6 @@
 //! What core counts.
 
+use weft_proto::Body;
 use weft_runtime::metrics::{
     COUNT_BUCKETS, Counter, CounterBy, Gauge, GaugeBy, Histogram, LATENCY_BUCKETS_S, List,
 };
@@ -66,6 +67,13 @@ pub(crate) static MARKS: Counter = Counter::new(
 pub(crate) static CHANGES: Counter = Counter::new(
     "weft_core_changes_total",
     "What users and groups were told of changes that are no entries: of marks",
+);
+pub(crate) static MESSAGES_WITH: CounterBy = CounterBy::new(
+    "weft_core_messages_with_total",
+    "Messages and edits that were committed, by what they have beside a text: a mention of a user, or of everyone; \
+     silent, not to be notified of; forwarded",
+    "what",
+    &["mention", "everyone", "silent", "skip_push", "forwarded"],
 );
 pub(crate) static REFUSED: CounterBy = CounterBy::new(
     "weft_core_refused_commands_total",
@@ -174,6 +182,21 @@ pub(crate) static ROOMS_FORGOTTEN: Counter = Counter::new(
     "Rooms that were forgotten because all of them took too much memory, and are read again when they are used",
 );
 
+/// Counts an entry that was committed.
+pub(crate) fn count_entry(body: &Body) {
+    ENTRIES.increment(body.kind().word);
+    let mentions = body.mentions();
+    let mut with = vec![(!mentions.users.is_empty(), "mention"), (mentions.everyone, "everyone")];
+    if let Body::Text(text) = body {
+        with.push((text.silent, "silent"));
+        with.push((text.skip_push, "skip_push"));
+        with.push((text.forwarded.is_some(), "forwarded"));
+    }
+    for (_, what) in with.into_iter().filter(|(has, _)| *has) {
+        MESSAGES_WITH.increment(what);
+    }
+}
+
 pub static METRICS: &List = &[
     &PARTITIONS,
     &TAKES,
@@ -182,6 +205,7 @@ pub static METRICS: &List = &[
     &ENTRIES,
     &MARKS,
     &CHANGES,
+    &MESSAGES_WITH,
     &REFUSED,
     &REFUSED_UNHEARD,
     &COMMIT_DURATION,

@@ -102,9 +102,10 @@ fn shape_of(field: &str) -> &'static str {
         "id" => "a whole number from 1 to 2^53-1",
         "text_until" | "at" => "a time, in milliseconds",
         "before" | "around" | "limit" | "target" | "reply_to" | "read" | "delivered"
-        | "unread_from" => "a whole number from 1",
+        | "unread_from" | "forwarded.seq" => "a whole number from 1",
         "ranges" => "a list of ranges",
-        "meta" => "an object",
+        "meta" | "forwarded" => "an object",
+        "silent" | "skip_push" => "true or false",
         "after" => "a whole number or an id",
         "members" | "users" => "a list of user ids",
         "history" => "all or joined",
@@ -112,7 +113,10 @@ fn shape_of(field: &str) -> &'static str {
         "status" => "online, away, dnd or invisible",
         "idle" | "presence" => "true or false",
         _ if field.ends_with("].at") || field.ends_with("].len") => "a whole number",
-        _ if field.ends_with("].style") => "bold, italic, strike, code, code_block, quote or link",
+        _ if field.ends_with("].style") => {
+            "bold, italic, strike, code, code_block, quote, link or mention"
+        }
+        _ if field.ends_with("].everyone") => "all or here",
         _ if field.starts_with("ranges[") && field.ends_with(']') => "a range",
         _ => "a string",
     }

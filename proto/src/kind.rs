@@ -21,6 +21,8 @@ use crate::ids::UserId;
 use crate::json::{read_object, text_of};
 use crate::partition::Fnv64;
 
+use self::formatting::Mentions;
+
 mod add;
 mod create;
 mod delete;
@@ -100,6 +102,12 @@ macro_rules! kinds {
                 match self { $(Self::$Kind(it) => it.is_preview(),)+ }
             }
 
+            /// Whom it mentions.
+            #[must_use]
+            pub fn mentions(&self) -> Mentions {
+                match self { $(Self::$Kind(it) => it.mentions(),)+ }
+            }
+
             /// The feature level that a store needs before it takes the entry.
             #[must_use]
             pub fn level(&self) -> u32 {
@@ -155,6 +163,7 @@ macro_rules! kinds {
 }
 
 pub use react::check_emoji;
+pub use text::{Forwarded, Origin};
 
 kinds! {
     Text in text,
@@ -289,6 +298,10 @@ trait EntryKind: Sized {
 
     fn is_preview(&self) -> bool {
         self.target().is_none()
+    }
+
+    fn mentions(&self) -> Mentions {
+        Mentions::default()
     }
 
     /// That of the kind, or a later one where it has a field that came later.

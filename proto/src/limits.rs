@@ -7,6 +7,8 @@ pub const ID_BYTES_MAX: usize = 64;
 pub const TEXT_CHARS_MAX: usize = 100_000;
 /// Most ranges of a text that look in some way.
 pub const RANGES_MAX: usize = 200;
+/// Most different users whom a text mentions.
+pub const MENTIONS_MAX: usize = 50;
 /// Longest address of a link, in Unicode scalar values.
 pub const LINK_CHARS_MAX: usize = 2_000;
 /// All links of a text together, in bytes: they must not outweigh it.

@@ -17,6 +17,7 @@ use weft_storage::tables::{account, head, log, member, resend};
 use weft_storage::{Error, Snapshot};
 
 use super::command::{Command, Incoming};
+use super::forwards;
 use super::groups::GroupCounts;
 use super::plan::Found;
 use super::rooms::{LookedUp, Members, Room};
@@ -50,9 +51,11 @@ pub async fn load(
     let groups = counts.of(snapshot, joining(&commands), now_ms);
     let members = load_members(snapshot, state, &commands);
     let ((), accounts, groups) = future::try_join3(members, accounts, groups).await?;
-    let messages = messages::load(snapshot, state, run).await?;
-    let marks = marks::load(snapshot, state, run).await?;
-    Ok(Found { resends, accounts, groups, messages, marks })
+    let messages = messages::load(snapshot, state, run).boxed();
+    let marks = marks::load(snapshot, state, run).boxed();
+    let origins = forwards::load(snapshot, &commands).boxed();
+    let (messages, marks, origins) = future::try_join3(messages, marks, origins).await?;
+    Ok(Found { resends, accounts, groups, messages, marks, origins })
 }
 
 /// The rows that hold what the run's client ids got, and of the ids that they come after.
@@ -218,14 +221,14 @@ async fn load_members(
     state: &mut State,
     commands: &[&Command],
 ) -> Result<(), Error> {
-    let mut wanted: BTreeSet<(&RoomId, &UserId)> = BTreeSet::new();
+    let mut wanted: BTreeSet<(&RoomId, UserId)> = BTreeSet::new();
     let settled = state.settled;
-    for command in commands {
-        state.rooms.change(&command.room, |room| {
+    for Command { room: id, sender, body, .. } in commands {
+        state.rooms.change(id, |room| {
             let Members::Some(known) = &mut room.members else { return };
-            let users = std::iter::once(&command.sender).chain(command.body.user(&command.sender));
-            wanted
-                .extend(users.filter(|user| !known.knows(user)).map(|user| (&command.room, user)));
+            let users = std::iter::once(sender).chain(body.user(sender)).cloned();
+            let users = users.chain(body.mentions().users);
+            wanted.extend(users.filter(|user| !known.knows(user)).map(|user| (id, user)));
             known.forget(settled);
         });
     }
@@ -238,7 +241,7 @@ async fn load_members(
         let row = row.filter(|row| row.role().is_some());
         state.rooms.change(room, |room| {
             if let Members::Some(known) = &mut room.members {
-                known.insert(user.clone(), row);
+                known.insert(user, row);
             }
         });
     }

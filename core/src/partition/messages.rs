@@ -13,7 +13,7 @@ use weft_proto::limits::{EDITS_PER_MESSAGE_MAX, EMOJIS_PER_MESSAGE_MAX};
 use weft_proto::{ApiError, Body, Entry, ErrorCode, Role, RoomId, RoomKind, UserId};
 use weft_storage::tables::log::{self, At};
 use weft_storage::tables::message::{self, Message, ReactionCount};
-use weft_storage::tables::{member, reaction};
+use weft_storage::tables::{member, mention, reaction};
 use weft_storage::{Batch, Error, Snapshot};
 
 use super::command::{Command, Incoming};
@@ -26,6 +26,7 @@ use super::sabotage::{self, Rule};
 use super::state::{Place, PlanNo, Planned, State};
 use crate::absent;
 
+mod mentions;
 mod pins;
 
 /// Entries that commands point at, read at once: with the largest ones 6 MB.
@@ -203,6 +204,8 @@ impl FoundMessages {
 pub struct MessageChange {
     /// The message.
     target: u64,
+    /// Its row until now, and from now on.
+    before: Message,
     row: Message,
     /// The sender's emoji: put on, or taken off.
     reaction: Option<(String, bool)>,
@@ -213,8 +216,8 @@ pub struct MessageChange {
 /// Where an entry is that a commit writes anew: known when the commit is closed.
 pub type Rewrite = (Entry, Place);
 
-/// Decides about an entry that changes a message; `None`: it changes none. `role`: the sender's, in
-/// a group.
+/// Decides about an entry that changes a message, or is one that has a row from the beginning; `None`: it
+/// changes none. `role`: the sender's, in a group.
 ///
 /// # Errors
 /// The refusal.
@@ -224,7 +227,8 @@ pub fn decide(
     body: &Body,
     (found, state, times): (&FoundMessages, &State, Times),
 ) -> Result<Option<MessageChange>, ApiError> {
-    let Some(target) = body.target().or_else(|| body.reply_to()) else { return Ok(None) };
+    let new = || mentions::of_new((id, room, seq), (sender, role), body);
+    let Some(target) = body.target().or_else(|| body.reply_to()) else { return new() };
     let at = (id.clone(), target);
     let message = found.entry(state, &at).filter(|_| sees(room, sender, target));
     let mut row = found.row(state, &at);
@@ -238,8 +242,9 @@ pub fn decide(
     let message = message.filter(is_message).ok_or_else(no_message)?;
     // What is deleted may still be answered: only the answer says what it is about.
     if body.target().is_none() {
-        return Ok(None);
+        return new();
     }
+    let before = row.clone();
     if row.deleted_by != 0 {
         return Err(no(ErrorCode::Deleted, "the message was deleted"));
     }
@@ -258,6 +263,11 @@ pub fn decide(
                 let message = format!("the message has {EDITS_PER_MESSAGE_MAX} edits already");
                 return Err(ApiError::new(ErrorCode::LimitReached, message));
             }
+            let is_silent = matches!(&message.entry.body, Body::Text(text) if text.silent);
+            let (places, writer) = ((id, room), (sender, role));
+            let context =
+                mentions::Context { room: places, sender: writer, message: target, seq, is_silent };
+            row.mentions = mentions::decide(&before.mentions, &body.mentions(), &context)?;
             row.edits.push(seq);
             row.edited_at_ms = time_ms;
         }
@@ -303,7 +313,7 @@ pub fn decide(
         }
         _ => return Err(no_message()),
     }
-    Ok(Some(MessageChange { target, row, reaction, rewrites }))
+    Ok(Some(MessageChange { target, before, row, reaction, rewrites }))
 }
 
 /// True where only an admin may still change it, by a command that the log took then. The owner's own time does
@@ -357,9 +367,10 @@ pub fn write(
     by: &Entry,
     change: MessageChange,
 ) -> Vec<Rewrite> {
-    let MessageChange { target, row, reaction, rewrites } = change;
+    let MessageChange { target, before, row, reaction, rewrites } = change;
     let at = (by.room.clone(), target);
     batch.set(message::key(&by.room, target), row.encode());
+    mention::change(batch, (&by.room, target, &by.from), &before, &row);
     if row.deleted_by != 0 {
         let all = reaction::range(&by.room, target);
         batch.clear_range(all.start, all.end);

@@ -23,6 +23,7 @@ use weft_storage::{Batch, BatchId};
 
 use super::activity;
 use super::command::{Command, Incoming, hour_of};
+use super::forwards::Origins;
 use super::marks::{self, FoundMarks, MarkKey, MovedMark, PlannedMarks};
 use super::messages::{self, FoundMessages, Rewrite};
 use super::quota::{Cost, Quota};
@@ -64,6 +65,8 @@ pub struct Found {
     pub marks: FoundMarks,
     /// In how many groups those are whom a command puts into one, about.
     pub groups: HashMap<UserId, usize>,
+    /// What commands forward.
+    pub origins: Origins,
 }
 
 /// An entry that a commit writes.
@@ -308,6 +311,7 @@ impl Plan {
         }
         let change = rules::decide(&id, room, seq, &sender, &body, &found.accounts)?;
         rules::may_join(&change, room, &found.groups)?;
+        let body = found.origins.resolve(&id, &sender, body)?;
         let sent_by = (&sender, room.members.role(&sender));
         let known = (&found.messages, &*state, times);
         let message = messages::decide((&id, room, seq), sent_by, &body, known)?;

@@ -8,6 +8,7 @@ pub enum Action {
     Write,
     /// A message of another member.
     DeleteAny,
+    MentionEveryone,
     Pin,
     Leave,
     Rename,
@@ -22,7 +23,10 @@ pub fn may(role: Role, action: Action) -> bool {
     use Role::{Admin, Member, Owner};
     match (action, role) {
         (Action::Write | Action::Leave, Member | Admin | Owner)
-        | (Action::Rename | Action::DeleteAny | Action::Pin, Admin | Owner)
+        | (
+            Action::Rename | Action::DeleteAny | Action::MentionEveryone | Action::Pin,
+            Admin | Owner,
+        )
         | (Action::Add(Member | Admin), Admin | Owner)
         | (Action::Add(Owner), Owner)
         | (Action::Remove(Member), Admin | Owner)
@@ -31,6 +35,7 @@ pub fn may(role: Role, action: Action) -> bool {
         (
             Action::Rename
             | Action::DeleteAny
+            | Action::MentionEveryone
             | Action::Pin
             | Action::ChangeRole
             | Action::Add(_)
@@ -50,6 +55,7 @@ pub fn check(role: Role, action: Action) -> Result<(), ApiError> {
     }
     let message = match action {
         Action::Write | Action::Leave => "only a member may do that",
+        Action::MentionEveryone => "only an owner or admin may mention everyone",
         Action::Rename | Action::DeleteAny | Action::Pin => "only an owner or admin may do that",
         Action::Add(_) => "only an owner or admin adds a user, and not with a role above their own",
         Action::Remove(_) => "only an owner removes anyone, and an admin those with a lower role",
@@ -74,6 +80,7 @@ mod tests {
         for action in [
             Action::Rename,
             Action::DeleteAny,
+            Action::MentionEveryone,
             Action::Pin,
             Action::Add(Member),
             Action::Add(Admin),

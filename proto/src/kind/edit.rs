@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::formatting::{self, Range};
+use super::formatting::{self, Mentions, Range};
 use super::text::Text;
-use super::{EntryKind, Kind, MESSAGES_LEVEL, target_of};
+use super::{CONVERSATIONS_LEVEL, EntryKind, Kind, MESSAGES_LEVEL, target_of};
 use crate::check::missing;
 use crate::error::ApiError;
 
@@ -60,5 +60,13 @@ impl EntryKind for Edit {
 
     fn target(&self) -> Option<u64> {
         Some(self.target)
+    }
+
+    fn mentions(&self) -> Mentions {
+        Mentions::of(&self.ranges)
+    }
+
+    fn level(&self) -> u32 {
+        if formatting::has_mention(&self.ranges) { CONVERSATIONS_LEVEL } else { MESSAGES_LEVEL }
     }
 }

@@ -1,10 +1,13 @@
-//! How parts of a text look. A text is plain; beside it, ranges say what is bold, code, a link. Nobody
-//! makes markup of it but the client that shows it.
+//! How parts of a text look, and whom they mention. A text is plain; beside it, ranges say what is bold,
+//! code, a link. Nobody makes markup of it but the client that shows it.
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{ApiError, ErrorCode};
-use crate::limits::{LINK_BYTES_MAX, LINK_CHARS_MAX, RANGES_MAX};
+use crate::ids::UserId;
+use crate::limits::{LINK_BYTES_MAX, LINK_CHARS_MAX, MENTIONS_MAX, RANGES_MAX};
 
 /// A part of a text, and how it looks. Parts may overlap.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, prost::Message)]
@@ -22,6 +25,33 @@ pub struct Range {
     #[prost(string, optional, tag = "4")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// Of a mention: the user.
+    #[prost(string, optional, tag = "5")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Of a mention of all members: [`Everyone`].
+    #[prost(enumeration = "Everyone", optional, tag = "6")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "write_everyone", deserialize_with = "read_everyone")]
+    pub everyone: Option<i32>,
+}
+
+/// Which members a mention of all of them means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, prost::Enumeration)]
+#[serde(rename_all = "snake_case")]
+#[repr(i32)]
+pub enum Everyone {
+    All = 1,
+    /// Those who are online: for notifications. It counts as `All`.
+    Here = 2,
+}
+
+/// Whom a text mentions.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Mentions {
+    pub users: BTreeSet<UserId>,
+    /// All members.
+    pub everyone: bool,
 }
 
 /// How a part of a text looks.
@@ -37,6 +67,8 @@ pub enum Style {
     CodeBlock = 5,
     Quote = 6,
     Link = 7,
+    /// A user, or all members.
+    Mention = 8,
 }
 
 fn write_style<S: Serializer>(style: &i32, serializer: S) -> Result<S::Ok, S::Error> {
@@ -46,6 +78,35 @@ fn write_style<S: Serializer>(style: &i32, serializer: S) -> Result<S::Ok, S::Er
 
 fn read_style<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
     Style::deserialize(deserializer).map(Into::into)
+}
+
+fn write_everyone<S: Serializer>(everyone: &Option<i32>, serializer: S) -> Result<S::Ok, S::Error> {
+    let everyone =
+        everyone.map(Everyone::try_from).transpose().map_err(serde::ser::Error::custom)?;
+    everyone.serialize(serializer)
+}
+
+fn read_everyone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::Error> {
+    Ok(Option::<Everyone>::deserialize(deserializer)?.map(Into::into))
+}
+
+impl Mentions {
+    /// Those of a text with these ranges, which were checked.
+    #[must_use]
+    pub fn of(ranges: &[Range]) -> Self {
+        let users = ranges.iter().filter_map(|range| UserId::new(range.user.as_ref()?).ok());
+        Self { users: users.collect(), everyone: ranges.iter().any(|it| it.everyone.is_some()) }
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty() && !self.everyone
+    }
+}
+
+/// True where one of the ranges needs a later feature level than the others.
+pub(super) fn has_mention(ranges: &[Range]) -> bool {
+    ranges.iter().any(|range| range.style == i32::from(Style::Mention))
 }
 
 /// Where a link may lead. Others run code in the reader's client (`javascript:`), or open what the
@@ -69,7 +130,8 @@ pub(super) fn check(ranges: &[Range], text: &str) -> Result<(), ApiError> {
         return Err(ApiError::new(ErrorCode::TooLong, message));
     }
     let chars = text.chars().count() as u64;
-    for (index, Range { at, len, style, url }) in ranges.iter().enumerate() {
+    for (index, range) in ranges.iter().enumerate() {
+        let Range { at, len, style, url, .. } = range;
         if *len == 0 || u64::from(*at) + u64::from(*len) > chars {
             return Err(no(format!("the field ranges[{index}] is not a part of the text")));
         }
@@ -83,8 +145,33 @@ pub(super) fn check(ranges: &[Range], text: &str) -> Result<(), ApiError> {
                 return Err(no(format!("the field ranges[{index}].url is for links, and {what}")));
             }
         }
+        check_mention(index, range, style == Style::Mention)?;
+    }
+    if Mentions::of(ranges).users.len() > MENTIONS_MAX {
+        let message = format!("the field ranges mentions more than {MENTIONS_MAX} users");
+        return Err(ApiError::new(ErrorCode::TooLong, message));
     }
     Ok(())
+}
+
+fn check_mention(index: usize, range: &Range, is_mention: bool) -> Result<(), ApiError> {
+    let no = |message| Err(ApiError::new(ErrorCode::BadRequest, message));
+    let given = usize::from(range.user.is_some()) + usize::from(range.everyone.is_some());
+    if given != usize::from(is_mention) {
+        return no(match is_mention {
+            true => format!("the field ranges[{index}] has to have one of user and everyone"),
+            false => {
+                format!("the fields user and everyone are for mentions, ranges[{index}] is none")
+            }
+        });
+    }
+    if let Some(user) = &range.user {
+        UserId::new(user)?;
+    }
+    match range.everyone.map(Everyone::try_from) {
+        Some(Err(_)) => no(format!("the field ranges[{index}].everyone has an unknown number")),
+        _ => Ok(()),
+    }
 }
 
 fn check_url(index: usize, url: &str) -> Result<(), ApiError> {

@@ -1,4 +1,4 @@
-use super::formatting::{Range, Style};
+use super::formatting::{Everyone, Range, Style};
 use super::*;
 use crate::limits::TEXT_CHARS_MAX;
 use crate::role::Role;
@@ -11,6 +11,11 @@ fn code(json: &str) -> ErrorCode {
 
 fn user(name: &str) -> UserId {
     UserId::new(name).expect("id")
+}
+
+fn mention(at: u32, user: Option<&str>, everyone: Option<i32>) -> Range {
+    let (style, user) = (Style::Mention.into(), user.map(str::to_owned));
+    Range { at, len: 1, style, user, everyone, ..Range::default() }
 }
 
 /// Each kind as a store has it, as clients see it, and what tells its resends: none of them may ever
@@ -33,13 +38,35 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
                     len: 1,
                     style: Style::Link.into(),
                     url: Some("https://w".into()),
+                    ..Range::default()
                 }],
                 reply_to: Some(3),
                 meta: serde_json::from_str(r#"{"b":1,"a":[]}"#).expect("an object"),
+                ..Text::default()
             }),
             "30013a03612062ca01250a11080210011807220968747470733a2f2f7710031a0e7b2261223a5b5d2c2262223a317d",
             r#""kind":"message","text":"a b","ranges":[{"at":2,"len":1,"style":"link","url":"https://w"}],"reply_to":3,"meta":{"a":[],"b":1}"#,
             0x2f533384444100b1,
+        ),
+        (
+            Body::Text(Text {
+                text: "a b".into(),
+                ranges: vec![
+                    mention(0, Some("bob"), None),
+                    mention(2, None, Some(Everyone::Here.into())),
+                ],
+                silent: true,
+                skip_push: true,
+                forwarded: Some(Forwarded {
+                    origin: Some(Origin { room: RoomId::new("team").expect("id"), seq: 4 }),
+                    from: Some(user("cem")),
+                }),
+                ..Text::default()
+            }),
+            "30013a03612062ca01280a09100118082a03626f620a080802100118083002200128013\
+             20d0a047465616d10041a0363656d",
+            r#""kind":"message","text":"a b","ranges":[{"at":0,"len":1,"style":"mention","user":"bob"},{"at":2,"len":1,"style":"mention","everyone":"here"}],"silent":true,"skip_push":true,"forwarded":{"room":"team","seq":4,"from":"cem"}"#,
+            0xc5b96327f93be164,
         ),
         (
             create(vec![bob()], History::Joined),
@@ -76,6 +103,16 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
             "3008a201050803120178",
             r#""kind":"edit","target":3,"text":"x""#,
             0x43becf48fa1ded10,
+        ),
+        (
+            Body::Edit(Edit {
+                target: 3,
+                text: "x".into(),
+                ranges: vec![mention(0, None, Some(Everyone::All.into()))],
+            }),
+            "3008a2010d08031201781a06100118083001",
+            r#""kind":"edit","target":3,"text":"x","ranges":[{"at":0,"len":1,"style":"mention","everyone":"all"}]"#,
+            0x4dc2eeef6c54a398,
         ),
         (
             Body::Delete(Delete { target: 3 }),
@@ -270,6 +307,30 @@ fn what_is_beside_a_text_is_checked() {
         ),
         (r#""ranges":[{"at":0,"len":1,"style":"link","url":"https://a b"}]"#, "an https, http"),
         (r#""ranges":[{"at":0,"len":1,"style":"link","url":"https://"}]"#, "an https, http"),
+        (r#""ranges":[{"at":0,"len":1,"style":"mention","user":"bob"}],"silent":null"#, ""),
+        (r#""ranges":[{"at":0,"len":1,"style":"mention","everyone":"here"}],"silent":true"#, ""),
+        (r#""forwarded":{"room":"a~b","seq":1,"of_tomorrow":2},"skip_push":false"#, ""),
+        (r#""ranges":[{"at":0,"len":1,"style":"mention"}]"#, "one of user and everyone"),
+        (
+            r#""ranges":[{"at":0,"len":1,"style":"mention","user":"bob","everyone":"all"}]"#,
+            "one of user and everyone",
+        ),
+        (r#""ranges":[{"at":0,"len":1,"style":"bold","user":"bob"}]"#, "ranges[0] is none"),
+        (
+            r#""ranges":[{"at":0,"len":1,"style":"bold","user":"bob","everyone":"all"}]"#,
+            "ranges[0] is none",
+        ),
+        (r#""ranges":[{"at":0,"len":1,"style":"mention","user":"a.b"}]"#, "a user id is"),
+        (r#""ranges":[{"at":0,"len":1,"style":"mention","everyone":"us"}]"#, "all or here"),
+        (r#""silent":"yes""#, "the field silent has to be true or false"),
+        (r#""forwarded":7"#, "the field forwarded has to be an object"),
+        (r#""forwarded":{}"#, "the field forwarded.room is missing"),
+        (r#""forwarded":{"room":"team"}"#, "the field forwarded.seq is missing"),
+        (
+            r#""forwarded":{"room":"team","seq":0}"#,
+            "the field forwarded.seq has to be a whole number",
+        ),
+        (r#""forwarded":{"room":"a b","seq":1}"#, "a room id is a"),
         (r#""ranges":{}"#, "the field ranges has to be a list of ranges"),
         (r#""reply_to":0"#, "the field reply_to"),
         (r#""reply_to":"1""#, "the field reply_to has to be a whole number from 1"),
@@ -296,8 +357,38 @@ fn what_is_beside_a_text_is_checked() {
     let links = |count: usize| format!(r#""ranges":[{}]"#, vec![&*link; count].join(","));
     assert!(Body::from_json(message(&links(10)).as_bytes()).is_ok());
     assert_eq!(code(&message(&links(11))), ErrorCode::TooLong);
+    let mentions = |count: usize| {
+        let mention =
+            |number| format!(r#"{{"at":0,"len":1,"style":"mention","user":"u{number}"}}"#);
+        let ranges: Vec<String> = (0..count).chain(0..count).map(mention).collect();
+        format!(r#""ranges":[{}]"#, ranges.join(","))
+    };
+    assert!(Body::from_json(message(&mentions(50)).as_bytes()).is_ok());
+    assert_eq!(code(&message(&mentions(51))), ErrorCode::TooLong);
     let many = vec![r#"{"at":0,"len":1,"style":"bold"}"#; 201].join(",");
     assert_eq!(code(&message(&format!(r#""ranges":[{many}]"#))), ErrorCode::TooLong);
+}
+
+#[test]
+fn what_came_later_needs_a_later_level() {
+    for (json, level, counts) in [
+        (r#"{"text":"x"}"#, 1, true),
+        (r#"{"text":"x","silent":false}"#, 1, true),
+        (r#"{"text":"x","reply_to":1}"#, 2, true),
+        (r#"{"text":"x","silent":true}"#, 3, false),
+        (r#"{"text":"x","skip_push":true}"#, 3, true),
+        (r#"{"text":"x","forwarded":{"room":"team","seq":1}}"#, 3, true),
+        (r#"{"text":"x","ranges":[{"at":0,"len":1,"style":"mention","user":"bob"}]}"#, 3, true),
+        (r#"{"kind":"edit","target":1,"text":"x"}"#, 2, false),
+        (
+            r#"{"kind":"edit","target":1,"text":"x","ranges":[{"at":0,"len":1,"style":"mention","everyone":"all"}]}"#,
+            3,
+            false,
+        ),
+    ] {
+        let body = Body::from_json(json.as_bytes()).expect(json);
+        assert_eq!((body.level(), body.counts()), (level, counts), "{json}");
+    }
 }
 
 #[test]

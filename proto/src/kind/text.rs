@@ -5,12 +5,14 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::formatting::{self, Range};
-use super::{EntryKind, FIRST_LEVEL, Kind, MESSAGES_LEVEL};
+use super::formatting::{self, Mentions, Range};
+use super::{CONVERSATIONS_LEVEL, EntryKind, FIRST_LEVEL, Kind, MESSAGES_LEVEL};
 use crate::check::{check_chars, empty, missing, not_zero};
 use crate::error::{ApiError, ErrorCode};
+use crate::ids::UserId;
 use crate::json::try_object;
 use crate::limits::{META_BYTES_MAX, META_DEPTH_MAX, TEXT_CHARS_MAX};
+use crate::room::RoomId;
 
 /// A text message of 1 to 100,000 characters.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
@@ -25,6 +27,35 @@ pub struct Text {
     /// An application's own: carried, and never looked at. At most 4,096 bytes as JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub meta: Option<Map<String, Value>>,
+    /// It does not count as unread, and its mentions don't count either.
+    #[serde(skip_serializing_if = "is_false")]
+    pub silent: bool,
+    /// Nobody is notified of it.
+    #[serde(skip_serializing_if = "is_false")]
+    pub skip_push: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forwarded: Option<Forwarded>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// The message that another one repeats. Its sender says where it is; the entry says who wrote it, and
+/// where it is only where that is the same room: who can't see the origin learns no more.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Forwarded {
+    /// The origin's room and seq.
+    #[serde(flatten)]
+    pub origin: Option<Origin>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<UserId>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize)]
+pub struct Origin {
+    pub room: RoomId,
+    pub seq: u64,
 }
 
 /// As it travels in JSON.
@@ -34,6 +65,9 @@ struct Flat {
     ranges: Option<Vec<Range>>,
     reply_to: Option<u64>,
     meta: Option<Map<String, Value>>,
+    silent: Option<bool>,
+    skip_push: Option<bool>,
+    forwarded: Option<StoredForwarded>,
 }
 
 #[derive(Clone, PartialEq, Deserialize, prost::Message)]
@@ -55,14 +89,61 @@ struct More {
     /// JSON.
     #[prost(string, optional, tag = "3")]
     meta: Option<String>,
+    #[prost(bool, tag = "4")]
+    silent: bool,
+    #[prost(bool, tag = "5")]
+    skip_push: bool,
+    #[prost(message, optional, tag = "6")]
+    forwarded: Option<StoredForwarded>,
+}
+
+#[derive(Clone, PartialEq, Deserialize, prost::Message)]
+struct StoredForwarded {
+    #[prost(string, optional, tag = "1")]
+    room: Option<String>,
+    #[prost(uint64, optional, tag = "2")]
+    seq: Option<u64>,
+    #[prost(string, optional, tag = "3")]
+    from: Option<String>,
 }
 
 impl From<Flat> for Fields {
-    fn from(Flat { text, ranges, reply_to, meta }: Flat) -> Self {
-        let ranges = ranges.unwrap_or_default();
-        let meta = meta.map(|meta| Value::Object(meta).to_string());
-        let more = More { ranges, reply_to, meta };
-        Self { text, more: (more != More::default()).then_some(more) }
+    fn from(flat: Flat) -> Self {
+        let more = More {
+            ranges: flat.ranges.unwrap_or_default(),
+            reply_to: flat.reply_to,
+            meta: flat.meta.map(|meta| Value::Object(meta).to_string()),
+            silent: flat.silent.unwrap_or_default(),
+            skip_push: flat.skip_push.unwrap_or_default(),
+            forwarded: flat.forwarded,
+        };
+        Self { text: flat.text, more: (more != More::default()).then_some(more) }
+    }
+}
+
+impl Forwarded {
+    fn check(StoredForwarded { room, seq, from }: StoredForwarded) -> Result<Self, ApiError> {
+        let origin = match (room, seq) {
+            (None, None) => None,
+            (Some(_), Some(0)) => return Err(not_zero("forwarded.seq")),
+            (Some(room), Some(seq)) => Some(Origin { room: RoomId::new(&room)?, seq }),
+            (None, Some(_)) => return Err(missing("forwarded.room")),
+            (Some(_), None) => return Err(missing("forwarded.seq")),
+        };
+        let from = from.as_deref().map(UserId::new).transpose()?;
+        if origin.is_none() && from.is_none() {
+            return Err(missing("forwarded.room"));
+        }
+        Ok(Self { origin, from })
+    }
+
+    fn stored(&self) -> StoredForwarded {
+        let origin = self.origin.as_ref();
+        StoredForwarded {
+            room: origin.map(|origin| origin.room.to_string()),
+            seq: origin.map(|origin| origin.seq),
+            from: self.from.as_ref().map(ToString::to_string),
+        }
     }
 }
 
@@ -93,7 +174,16 @@ impl Text {
     }
 
     fn has_more(&self) -> bool {
-        !self.ranges.is_empty() || self.reply_to.is_some() || self.meta.is_some()
+        !self.ranges.is_empty()
+            || self.reply_to.is_some()
+            || self.meta.is_some()
+            || self.is_of_late()
+    }
+
+    /// It has what came with [`CONVERSATIONS_LEVEL`].
+    fn is_of_late(&self) -> bool {
+        let has_mention = formatting::has_mention(&self.ranges);
+        self.silent || self.skip_push || self.forwarded.is_some() || has_mention
     }
 }
 
@@ -137,13 +227,15 @@ impl EntryKind for Text {
 
     fn from_stored(Fields { text, more }: Fields) -> Result<Self, ApiError> {
         let mut message = Self::new(text.ok_or_else(|| missing("text"))?)?;
-        let More { ranges, reply_to, meta } = more.unwrap_or_default();
-        formatting::check(&ranges, &message.text)?;
-        if reply_to == Some(0) {
+        let more = more.unwrap_or_default();
+        formatting::check(&more.ranges, &message.text)?;
+        if more.reply_to == Some(0) {
             return Err(not_zero("reply_to"));
         }
-        (message.ranges, message.reply_to) = (ranges, reply_to);
-        message.meta = meta.as_deref().map(read_meta).transpose()?;
+        (message.ranges, message.reply_to) = (more.ranges, more.reply_to);
+        message.meta = more.meta.as_deref().map(read_meta).transpose()?;
+        (message.silent, message.skip_push) = (more.silent, more.skip_push);
+        message.forwarded = more.forwarded.map(Forwarded::check).transpose()?;
         Ok(message)
     }
 
@@ -152,12 +244,27 @@ impl EntryKind for Text {
             ranges: self.ranges.clone(),
             reply_to: self.reply_to,
             meta: self.meta.clone().map(|meta| Value::Object(meta).to_string()),
+            silent: self.silent,
+            skip_push: self.skip_push,
+            forwarded: self.forwarded.as_ref().map(Forwarded::stored),
         });
         Fields { text: Some(self.text.clone()), more }
     }
 
     fn level(&self) -> u32 {
-        if self.has_more() { MESSAGES_LEVEL } else { FIRST_LEVEL }
+        match (self.is_of_late(), self.has_more()) {
+            (true, _) => CONVERSATIONS_LEVEL,
+            (false, true) => MESSAGES_LEVEL,
+            (false, false) => FIRST_LEVEL,
+        }
+    }
+
+    fn counts(&self) -> bool {
+        !self.silent
+    }
+
+    fn mentions(&self) -> Mentions {
+        Mentions::of(&self.ranges)
     }
 
     fn reply_to(&self) -> Option<u64> {

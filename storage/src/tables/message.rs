@@ -1,5 +1,5 @@
-//! What became of a message: its edits, its deletion, its reactions, that it is pinned. A message to which nothing
-//! happened has no row. Written by the owner of the room's partition, in the commit of the entry that
+//! What became of a message: its edits, its deletion, its reactions, that it is pinned; and whom it mentions. A
+//! message without any of this has no row. Written by the owner of the room's partition, in the commit of the entry that
 //! changes the message.
 
 use std::ops::Range;
@@ -38,6 +38,9 @@ pub struct Message {
     /// That it is pinned.
     #[prost(message, optional, tag = "7")]
     pub pinned: Option<Pinned>,
+    /// Whom its newest text mentions, by name.
+    #[prost(message, repeated, tag = "10")]
+    pub mentions: Vec<Mentioned>,
 }
 
 /// That a message is pinned.
@@ -53,6 +56,19 @@ pub struct Pinned {
     /// When it was taken, Unix milliseconds.
     #[prost(uint64, tag = "3")]
     pub time_ms: u64,
+}
+
+/// Somebody whom a message mentions.
+#[derive(Clone, PartialEq, Eq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mentioned {
+    /// A user; [`EVERYONE`](super::mention::EVERYONE): all members.
+    #[prost(string, tag = "1")]
+    pub user: String,
+    /// The seq by which it counts, and a row of the table of mentions: that of the message, or of the edit by
+    /// which it came. 0: it does not count.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
 }
 
 /// How many users have put an emoji on a message.

@@ -17,6 +17,7 @@
 //! 16 room, user                          sent        the last entry that is read because it is one's own
 //! 17 room, user                          mark        up to where a user has read and got a room
 //! 18 user, bucket, room                  activity    a user's rooms by their newest entry
+//! 19 room, user, seq                     mention     that a message mentions a user, or everyone
 //! 1c room, seq                           pin         a message that is pinned
 //! 20 user, position                      inbox       an entry of interest to the user
 //! 21 partition, hour, room, sender, id   resend      the seq that a client id got
@@ -56,6 +57,7 @@ pub mod layout;
 pub mod log;
 pub mod mark;
 pub mod member;
+pub mod mention;
 pub mod message;
 pub mod minute;
 pub mod named;
@@ -100,6 +102,7 @@ pub enum Tag {
     Sent = 0x16,
     Mark = 0x17,
     Activity = 0x18,
+    Mention = 0x19,
     Pin = 0x1c,
     Inbox = 0x20,
     Resend = 0x21,
@@ -155,6 +158,7 @@ impl Tag {
             Self::Activity => {
                 Not("activity", "it follows from heads, members and direct rooms' ids")
             }
+            Self::Mention => Entries(&Of::<mention::Mention>::NEW),
             Self::Pin => Entries(&Of::<pin::Pin>::NEW),
             Self::Inbox => Not("inbox", "every cursor of the new store is newer than its rows"),
             Self::InboxTrimmed => Not("inbox_trimmed", "an import makes no inboxes"),

@@ -332,7 +332,7 @@ impl<L: CommandLog> Owned<L> {
         let trimmed = sealed.applied.trimmed_up_to - self.guards.applied.trimmed_up_to;
         metrics::TRIMMED.add("journal", trimmed);
         for planned in &sealed.entries {
-            metrics::ENTRIES.increment(planned.entry.body.kind().word);
+            metrics::count_entry(&planned.entry.body);
         }
         metrics::MARKS.add(sealed.marks.len() as u64);
         if sealed.commands.stored_at_ms > 0 {

@@ -15,6 +15,7 @@ use crate::engine::Snapshot;
 use crate::tables::head::{self, Head};
 use crate::tables::log::{self, Limit, Logged};
 use crate::tables::member::{self, Member};
+use crate::tables::mention::{self, Mention};
 use crate::tables::message::{self, Message, Pinned};
 use crate::tables::pin::Pin;
 use crate::tables::reaction::{self, Reaction};
@@ -28,11 +29,11 @@ const LOG_AT_ONCE: Limit = Limit { entries_max: 500, bytes_max: 1_000_000 };
 /// An entry and, while that is kept, what its client id got; and of a message, what became of it.
 type Kept = (Logged, Option<(ClientId, Resend)>, Option<Became>);
 
-/// What became of a message, and who has put which emoji on it.
-#[derive(Default)]
+/// What became of a message, who has put which emoji on it, and whom it mentions.
 struct Became {
     row: Message,
     reactions: Page<Reaction>,
+    mentions: Page<Mention>,
 }
 
 /// Entries that a store ought to have and has not: it is damaged.
@@ -105,13 +106,16 @@ async fn room_lines<W: Write>(
             if let Some((id, row)) = record {
                 out.line("resend", resend_line(entry, &id, &row))?;
             }
-            if let Some(Became { row, reactions }) = became {
+            if let Some(Became { row, reactions, mentions }) = became {
                 out.line("message", line("message", &(&room, entry.seq), &row))?;
                 if let Some(Pinned { seq, .. }) = row.pinned {
                     out.line("pin", line("pin", &(&room, entry.seq), &Pin { seq }))?;
                 }
                 for (key, row) in reactions {
                     out.line("reaction", line("reaction", &key, &row))?;
+                }
+                for (key, row) in mentions {
+                    out.line("mention", line("mention", &key, &row))?;
                 }
             }
             next = entry.seq + 1;
@@ -130,6 +134,7 @@ async fn became(
     let mut all = BTreeMap::new();
     for (seq, mut row) in message::scan(snapshot, room, seqs, usize::MAX).await? {
         row.edits.retain(|edit| *edit <= last);
+        row.mentions.retain(|mentioned| mentioned.seq <= last);
         if row.edits.is_empty() {
             row.edited_at_ms = 0;
         }
@@ -138,8 +143,12 @@ async fn became(
             true => Vec::new(),
             false => reaction::of_message(snapshot, room, seq).await?,
         };
+        let mentions = match row.mentions.is_empty() {
+            true => Vec::new(),
+            false => mention::of_message(snapshot, room, &row).await?,
+        };
         if row != Message::default() {
-            all.insert(seq, Became { row, reactions });
+            all.insert(seq, Became { row, reactions, mentions });
         }
     }
     Ok(all)

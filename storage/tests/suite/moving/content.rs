@@ -21,7 +21,8 @@ use weft_storage::tables::journal::{self, Journal, JournalEntry, JournalMark};
 use weft_storage::tables::last_active;
 use weft_storage::tables::layout::{self, Layout};
 use weft_storage::tables::mark::{self, Mark};
-use weft_storage::tables::message::{self, Message, Pinned, ReactionCount};
+use weft_storage::tables::mention;
+use weft_storage::tables::message::{self, Mentioned, Message, Pinned, ReactionCount};
 use weft_storage::tables::minute;
 use weft_storage::tables::pin;
 use weft_storage::tables::presence_settings;
@@ -259,9 +260,13 @@ impl Content {
             batch.set(pin::key(room, seq), pin::encode(seq));
             Pinned { seq, by: entry.from.to_string(), time_ms: 7 }
         });
+        let everyone = Mentioned { user: mention::EVERYONE.into(), seq };
+        let mentions = vec![everyone, Mentioned { user: self.user().to_string(), seq }];
+        let edits = vec![seq];
         let row =
-            Message { edits: vec![seq], edited_at_ms: 1, reactions, pinned, ..Message::default() };
+            Message { edits, edited_at_ms: 1, reactions, mentions, pinned, ..Message::default() };
         batch.set(message::key(room, seq), row.encode());
+        mention::change(batch, (room, seq, &entry.from), &Message::default(), &row);
         let key = reaction::key(room, seq, "\u{1f44d}", &entry.from);
         batch.set(key, reaction::encode(seq));
     }
