@@ -14,6 +14,8 @@ mod holes;
 mod loss;
 #[path = "partition/marks.rs"]
 mod marks;
+#[path = "partition/memberships.rs"]
+mod memberships;
 #[path = "partition/mentions.rs"]
 mod mentions;
 #[path = "partition/messages.rs"]

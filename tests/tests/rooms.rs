@@ -121,7 +121,9 @@ async fn who_is_added_again_goes_on_at_the_joining_and_finds_the_rest_in_history
     let mut a = system.session(&alice).await?;
     let mut b = system.session(&bob).await?;
     let cursor = b.cursor();
-    for (rule, first) in [("all", 1), ("joined", 9)] {
+    let all: Vec<u64> = (1..=14).collect();
+    let joined = vec![1, 2, 3, 4, 5, 9, 10, 11, 13, 14];
+    for (rule, seen) in [("all", all), ("joined", joined)] {
         let group = create(&mut a, &[&bob], rule).await?;
         for fields in [text("2"), text("3"), text("4"), remove(&bob)] {
             a.acked(&group, fields).await?;
@@ -134,10 +136,29 @@ async fn who_is_added_again_goes_on_at_the_joining_and_finds_the_rest_in_history
         for session in [&mut b, &mut resumed] {
             while pushed(session, &group).await?.last() != Some(&10) {}
             assert_eq!(pushed(session, &group).await?, [1, 2, 3, 4, 5, 9, 10], "{rule}");
-            let seen = history(session, &group).await?.into_iter().map(|(seq, _)| seq);
-            assert_eq!(seen.collect::<Vec<_>>(), (first..=10).collect::<Vec<_>>(), "{rule}");
+        }
+        // Gone and back once more, with a device that comes only now.
+        for fields in [remove(&bob), text("12"), add(&bob), text("14")] {
+            a.acked(&group, fields).await?;
+        }
+        let mut late = Session::open(system.edge(), &bob, Some(&cursor)).await?;
+        for session in [&mut b, &mut resumed, &mut late] {
+            while pushed(session, &group).await?.last() != Some(&14) {}
+            let live = [1, 2, 3, 4, 5, 9, 10, 11, 13, 14];
+            assert_eq!(pushed(session, &group).await?, live, "{rule}");
+            let read = history(session, &group).await?.into_iter().map(|(seq, _)| seq);
+            assert_eq!(read.collect::<Vec<_>>(), seen, "{rule}");
             let shown = session.request(json!({ "type": "room", "room": group })).await?;
             assert_eq!(shown["history"], rule, "{shown}");
+        }
+        // What they may read of an earlier membership, they may answer; other things are not there.
+        for (seq, is_seen) in [(3, true), (6, rule == "all"), (12, rule == "all")] {
+            let react = json!({ "kind": "react", "target": seq, "emoji": "+" });
+            let answer = b.entry(&group, react).await?;
+            assert_eq!(answer["type"] == "ack", is_seen, "{rule} {seq}: {answer}");
+            let versions = json!({ "type": "versions", "room": group, "target": seq });
+            let answer = b.request(versions).await?;
+            assert_eq!(answer["type"] == "versions", is_seen, "{rule} {seq}: {answer}");
         }
     }
     Ok(())

@@ -80,17 +80,17 @@ pub async fn load(snapshot: &dyn Snapshot, commands: &[&Command]) -> Result<Orig
 fn may_read(user: &UserId, origin: &Origin, rows: &[Option<Bytes>]) -> Result<bool, Error> {
     let [Some(head), member, became] = rows else { return Ok(false) };
     let (_, head) = head::decode(head)?;
-    let (first, last) = match (origin.room.direct_users(), member) {
-        (Some((a, b)), _) if *user == a || *user == b => (1, u64::MAX),
+    let may = match (origin.room.direct_users(), member) {
+        (Some((a, b)), _) => *user == a || *user == b,
         (None, Some(member)) => {
             let history = History::try_from(head.history).unwrap_or(History::Joined);
-            Member::decode(member)?.visible(history)
+            Member::decode(member)?.sees(history, origin.seq)
         }
-        _ => return Ok(false),
+        (None, None) => false,
     };
     let became = became.as_ref().map(|row| Message::decode(row)).transpose()?;
     let is_deleted = became.is_some_and(|row| row.deleted_by != 0);
-    Ok((first.max(head.first_seq)..=last).contains(&origin.seq) && !is_deleted)
+    Ok(may && origin.seq >= head.first_seq && !is_deleted)
 }
 
 impl Origins {

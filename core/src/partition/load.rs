@@ -20,7 +20,7 @@ use super::command::{Command, Incoming};
 use super::forwards;
 use super::groups::GroupCounts;
 use super::plan::Found;
-use super::rooms::{LookedUp, Members, Room};
+use super::rooms::{Former, LookedUp, Members, Room};
 use super::state::{Answered, Place, ResendKey, State};
 use super::{marks, messages};
 use crate::absent;
@@ -188,7 +188,7 @@ async fn read_room(
     } else {
         Members::All(BTreeMap::new())
     };
-    Ok((id.clone(), Room { head, place, members, touched: 0 }))
+    Ok((id.clone(), Room { head, place, members, former: Former::default(), touched: 0 }))
 }
 
 async fn read_members(
@@ -215,7 +215,8 @@ async fn read_members(
     }
 }
 
-/// Of large groups only those members are read whom a command names.
+/// Of large groups only those members are read whom a command names; and of all groups who has left and may be
+/// added again.
 async fn load_members(
     snapshot: &dyn Snapshot,
     state: &mut State,
@@ -223,8 +224,18 @@ async fn load_members(
 ) -> Result<(), Error> {
     let mut wanted: BTreeSet<(&RoomId, UserId)> = BTreeSet::new();
     let settled = state.settled;
+    for Command { room: id, .. } in commands {
+        state.rooms.change(id, |room| room.former.forget(settled));
+    }
     for Command { room: id, sender, body, .. } in commands {
         state.rooms.change(id, |room| {
+            if body.kind().membership == Membership::Joins && room.head.seq > 0 {
+                let joining = body.users(sender).into_iter();
+                let is_new = |user: &&UserId| {
+                    room.members.get(user).is_none() && room.former.get(user).is_none()
+                };
+                wanted.extend(joining.filter(is_new).map(|user| (id, user.clone())));
+            }
             let Members::Some(known) = &mut room.members else { return };
             let users = std::iter::once(sender).chain(body.user(sender)).cloned();
             let users = users.chain(body.mentions().users);
@@ -236,12 +247,17 @@ async fn load_members(
         return Ok(());
     }
     let keys = wanted.iter().map(|(room, user)| member::key(room, user)).collect();
-    for ((room, user), row) in wanted.into_iter().zip(snapshot.get_many(keys).await?) {
+    for ((id, user), row) in wanted.into_iter().zip(snapshot.get_many(keys).await?) {
         let row = row.map(|row| Member::decode(&row)).transpose()?;
-        let row = row.filter(|row| row.role().is_some());
-        state.rooms.change(room, |room| {
-            if let Members::Some(known) = &mut room.members {
-                known.insert(user, row);
+        let is_member = row.as_ref().is_some_and(|row| row.role().is_some());
+        state.rooms.change(id, |room| {
+            if let Members::Some(known) = &mut room.members
+                && !known.knows(&user)
+            {
+                known.insert(user.clone(), row.clone().filter(|_| is_member));
+            }
+            if let Some(row) = row.filter(|_| !is_member) {
+                room.former.insert(user, row);
             }
         });
     }

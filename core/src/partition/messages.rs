@@ -332,8 +332,7 @@ pub(super) fn sees(room: &Room, user: &UserId, seq: u64) -> bool {
     let history = weft_proto::History::try_from(room.head.history);
     let history = history.unwrap_or(weft_proto::History::Joined);
     let member: Option<&member::Member> = room.members.get(user);
-    let first = member.map_or(1, |member| member.visible(history).0);
-    seq >= first.max(room.head.first_seq)
+    seq >= room.head.first_seq && member.is_none_or(|member| member.sees(history, seq))
 }
 
 /// What is left of an entry, and where.

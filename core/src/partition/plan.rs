@@ -309,7 +309,10 @@ impl Plan {
             }
             return Ok(Reply::Done {}.to_frame());
         }
-        let change = rules::decide(&id, room, seq, &sender, &body, &found.accounts)?;
+        let mut change = rules::decide(&id, room, seq, &sender, &body, &found.accounts)?;
+        if state.feature_level < CONVERSATIONS_LEVEL {
+            change.leave_out_earlier();
+        }
         rules::may_join(&change, room, &found.groups)?;
         let body = found.origins.resolve(&id, &sender, body)?;
         let sent_by = (&sender, room.members.role(&sender));

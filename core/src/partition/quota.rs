@@ -165,7 +165,7 @@ mod tests {
     use weft_storage::tables::head::Head;
 
     use super::*;
-    use crate::partition::rooms::Members;
+    use crate::partition::rooms::{Former, Members};
     use crate::partition::state::Place;
 
     fn user(name: &str) -> UserId {
@@ -175,7 +175,8 @@ mod tests {
     fn room(member_count: u32) -> Room {
         let head = Head { member_count, ..Head::default() };
         let members = Members::All(BTreeMap::new());
-        Room { head, place: Place::Nowhere, members, touched: 0 }
+        let former = Former::default();
+        Room { head, place: Place::Nowhere, members, former, touched: 0 }
     }
 
     fn text() -> Body {

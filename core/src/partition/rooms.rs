@@ -1,7 +1,7 @@
 //! The rooms that an owner has in memory. They are forgotten by their bytes, those first that were
 //! not used for longest; never one that an open commit writes, since the store does not show it yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use lru::LruCache;
 use weft_proto::{Role, RoomId, UserId};
@@ -106,6 +106,36 @@ impl Members {
     }
 }
 
+/// Rows of users who have left a group: those of commits that a lookup may not have seen, and those that were
+/// looked up for whom a command adds again.
+#[derive(Clone, Default, Debug)]
+pub struct Former(HashMap<UserId, (Member, PlanNo)>);
+
+impl Former {
+    #[must_use]
+    pub fn get(&self, user: &UserId) -> Option<&Member> {
+        self.0.get(user).map(|(row, _)| row)
+    }
+
+    /// Takes in what the store says.
+    pub fn insert(&mut self, user: UserId, row: Member) {
+        self.0.insert(user, (row, 0));
+    }
+
+    /// Takes over a row that the commit `touched` changes.
+    fn set(&mut self, user: &UserId, row: &Member, touched: PlanNo) {
+        match row.role() {
+            Some(_) => self.0.remove(user),
+            None => self.0.insert(user.clone(), (row.clone(), touched)),
+        };
+    }
+
+    /// Called as a lookup begins: it sees what commits up to `settled` wrote.
+    pub fn forget(&mut self, settled: PlanNo) {
+        self.0.retain(|_, (_, touched)| *touched > settled);
+    }
+}
+
 /// A room in memory.
 #[derive(Clone, Debug)]
 pub struct Room {
@@ -114,6 +144,7 @@ pub struct Room {
     pub place: Place,
     /// Groups only.
     pub members: Members,
+    pub former: Former,
     /// The last commit that writes it; 0: none since it was read.
     pub touched: PlanNo,
 }
@@ -122,7 +153,13 @@ impl Room {
     /// About what it takes in memory.
     fn bytes(&self, id: &RoomId) -> usize {
         let names = id.as_str().len() + self.head.title.len();
-        ROOM_BYTES + names + self.members.count() * MEMBER_BYTES
+        ROOM_BYTES + names + (self.members.count() + self.former.0.len()) * MEMBER_BYTES
+    }
+
+    /// Takes over a member's row that the open commit changes.
+    pub fn set_member(&mut self, user: &UserId, row: &Member) {
+        self.former.set(user, row, self.touched);
+        self.members.set(user.clone(), row.clone(), self.touched);
     }
 }
 
@@ -209,7 +246,8 @@ mod tests {
     fn room(members: usize, touched: PlanNo) -> Room {
         let all = (0..members).map(|n| (user(n), Member::joined(Role::Member, 1)));
         let members = Members::All(all.collect());
-        Room { head: Head::default(), place: Place::Nowhere, members, touched }
+        let (head, former) = (Head::default(), Former::default());
+        Room { head, place: Place::Nowhere, members, former, touched }
     }
 
     #[test]

@@ -14,10 +14,55 @@ pub(super) struct Access {
     pub(super) head: Head,
     /// What the user may do; `None`: not a member any more.
     pub(super) role: Option<Role>,
-    /// The seqs that the user may read: first and last.
-    pub(super) visible: (u64, u64),
-    /// Seq of the entry by which the user joined last.
-    pub(super) since_seq: u64,
+    pub(super) visible: Visible,
+    /// The user's row; `None` in direct rooms.
+    pub(super) member: Option<Member>,
+}
+
+/// The seqs of a room that a user may read: parts, each with its first and its last one, ascending. At least one
+/// part, perhaps with nothing in it.
+#[derive(Clone)]
+pub(super) struct Visible(Vec<(u64, u64)>);
+
+impl Visible {
+    /// `parts` without what was removed from the room.
+    fn new(parts: Vec<(u64, u64)>, first_seq: u64) -> Self {
+        let first_seq = first_seq.max(1);
+        let last = parts.last().copied().unwrap_or((1, 0));
+        let parts = parts.into_iter().map(|(first, last)| (first.max(first_seq), last));
+        let mut parts: Vec<_> = parts.filter(|(first, last)| first <= last).collect();
+        if parts.is_empty() {
+            parts.push((last.0.max(first_seq), last.1));
+        }
+        Self(parts)
+    }
+
+    pub(super) fn first(&self) -> u64 {
+        self.0[0].0
+    }
+
+    pub(super) fn last(&self) -> u64 {
+        self.0[self.0.len() - 1].1
+    }
+
+    pub(super) fn contains(&self, seq: u64) -> bool {
+        self.0.iter().any(|(first, last)| (*first..=*last).contains(&seq))
+    }
+
+    /// What of it is in `first..=last`.
+    pub(super) fn within(
+        &self,
+        first: u64,
+        last: u64,
+    ) -> impl DoubleEndedIterator<Item = (u64, u64)> {
+        let parts = self.0.iter().map(move |part| (part.0.max(first), part.1.min(last)));
+        parts.filter(|(first, last)| first <= last)
+    }
+
+    /// Without what is before a seq.
+    pub(super) fn from(&self, first: u64) -> Self {
+        Self::new(self.0.clone(), first)
+    }
 }
 
 impl Access {
@@ -38,18 +83,17 @@ impl Access {
             }
             let row = snapshot.get(head::key(room)).await?.ok_or_else(no_such_room)?;
             let (position, head) = head::decode(&row)?;
-            let (role, since_seq) = (Some(Role::Member), 1);
-            let visible = (head.first_seq.max(1), u64::MAX);
-            return Ok(Self { position, head, role, visible, since_seq });
+            let visible = Visible::new(vec![(1, u64::MAX)], head.first_seq);
+            return Ok(Self { position, head, role: Some(Role::Member), visible, member: None });
         }
         let keys = vec![head::key(room), member::key(room, user)];
         let mut rows = snapshot.get_many(keys).await?.into_iter();
         let (head_row, member_row) = (rows.next().flatten(), rows.next().flatten());
         let (position, head) = head::decode(&head_row.ok_or_else(no_such_room)?)?;
         let member = Member::decode(&member_row.ok_or_else(not_member)?)?;
-        let (first, last) = member.visible(history_of(&head));
-        let visible = (first.max(head.first_seq), last);
-        Ok(Self { position, head, role: member.role(), visible, since_seq: member.since_seq })
+        let visible = Visible::new(member.visible(history_of(&head)), head.first_seq);
+        let (role, member) = (member.role(), Some(member));
+        Ok(Self { position, head, role, visible, member })
     }
 
     /// The role of a member.

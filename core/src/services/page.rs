@@ -137,8 +137,8 @@ impl PageBuilder {
         Ok(next)
     }
 
-    /// Adds the last ones of what there is of `first..=last`, until the page is full; the page was
-    /// empty. The first seq that it speaks of: `first` where it speaks of all.
+    /// Adds the last ones of what there is of `first..=last`, newest first, until the page is full. The first
+    /// seq that it speaks of: `first` where it speaks of all.
     pub(super) async fn add_back(
         &mut self,
         snapshot: &dyn Snapshot,
@@ -166,7 +166,6 @@ impl PageBuilder {
                 self.push(logged, now);
             }
         }
-        self.entries.reverse();
         Ok(lowest)
     }
 
@@ -186,6 +185,12 @@ impl PageBuilder {
     }
 
     pub(super) fn into_entries(self) -> Vec<LogEntry> {
+        self.entries
+    }
+
+    /// The entries after [`add_back`](Self::add_back), oldest first.
+    pub(super) fn into_entries_reversed(mut self) -> Vec<LogEntry> {
+        self.entries.reverse();
         self.entries
     }
 }

@@ -26,7 +26,7 @@ impl Context {
         let mut pins: Vec<(u64, u64)> = pins
             .into_iter()
             .map(|((_, seq), Pin { seq: pinned })| (pinned, seq))
-            .filter(|(pinned, seq)| *pinned < before && *seq >= access.visible.0)
+            .filter(|(pinned, seq)| *pinned < before && access.visible.contains(*seq))
             .collect();
         pins.sort_unstable_by(|a, b| b.cmp(a));
         let wanted: Vec<(RoomId, u64)> =

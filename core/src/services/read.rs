@@ -2,15 +2,11 @@
 
 use weft_proto::{ErrorCode, Position, RoomId, UserId, svc};
 use weft_storage::Snapshot;
-use weft_storage::tables::inbox;
 
 use super::Context;
-use super::access::Access;
+use super::access::{Access, Visible};
 use super::failure::Failure;
 use super::page::{PageBuilder, PageLimit, first_after, first_at};
-
-/// Pointers read at once: small rows.
-const POINTERS_PER_SCAN: usize = 1_000;
 
 /// What was asked for: exactly one of these.
 enum Asked {
@@ -39,7 +35,7 @@ impl Context {
         let caller = self.caller(&*snapshot, &request.token).await?;
         let room = RoomId::new(&request.room)?;
         let access = Access::of(&*snapshot, &room, &caller.user).await?;
-        let newest = access.head.seq.min(access.visible.1);
+        let newest = access.head.seq.min(access.visible.last());
         let page = self.part_of_log(&*snapshot, &request, (&room, caller.user, access)).await?;
         Ok(svc::LogPage { newest, ..page })
     }
@@ -64,17 +60,17 @@ impl Context {
         let first = match asked {
             Asked::Before(before) => {
                 let last = if before == 0 { head_seq } else { (before - 1).min(head_seq) };
-                return back(snapshot, room, access.visible, last, page).await;
+                return back(snapshot, room, &access.visible, last, page).await;
             }
             Asked::After(seq) => seq.saturating_add(1),
             Asked::Around(seq) => {
                 return around(snapshot, (room, &access), seq, (limit, page_of)).await;
             }
             Asked::At(time_ms) => {
-                let seqs = (access.visible.0, to.min(access.visible.1));
+                let seqs = (access.visible.first(), to.min(access.visible.last()));
                 let first = first_at(snapshot, room, seqs, time_ms).await?;
-                let page = forth(snapshot, room, access.visible, first, to, page).await?;
-                let more_before = Some(first > access.visible.0.max(1));
+                let page = forth(snapshot, room, &access.visible, first, to, page).await?;
+                let more_before = Some(first > access.visible.first());
                 return Ok(svc::LogPage { more_before, ..page });
             }
             // Most often nothing is after it: the head alone tells.
@@ -84,49 +80,37 @@ impl Context {
                 first_after(snapshot, room, seqs, position).await?
             }
         };
-        let mut visible = access.visible;
-        if let Some(bytes) = &request.joined_after {
-            let joined_after = position(bytes)?;
-            let joined = next_joining(snapshot, room, &user, &access, (first, joined_after));
-            visible.0 = visible.0.max(joined.await?);
-        }
-        forth(snapshot, room, visible, first, to, page).await
+        let visible = match &request.joined_after {
+            Some(bytes) => {
+                let joined_after = (first, position(bytes)?);
+                let joined = next_joining(snapshot, room, &access, joined_after).await?;
+                access.visible.from(joined)
+            }
+            None => access.visible,
+        };
+        forth(snapshot, room, &visible, first, to, page).await
     }
 }
 
-/// The seq of the next joining, from `first` on and after the position, of a user who was no member
-/// there. The member row knows the last joining alone; an earlier one, of a membership that has
-/// ended again, has left pointers. Reads the user's inbox from the position on.
+/// The seq of the next joining, from `first` on and after the position, of a user who was no member there.
 async fn next_joining(
     snapshot: &dyn Snapshot,
     room: &RoomId,
-    user: &UserId,
     access: &Access,
     (first, joined_after): (u64, Position),
 ) -> Result<u64, Failure> {
-    if access.since_seq <= first {
+    let Some(member) = access.member.as_ref().filter(|member| member.since_seq > first) else {
         return Ok(first);
-    }
-    if inbox::is_trimmed_after(snapshot, user, joined_after).await? {
+    };
+    let seqs = (access.head.first_seq, access.head.seq);
+    let from = first_after(snapshot, room, seqs, joined_after).await?.max(first);
+    if !member.knows_from(from) {
         // Whether there was an earlier one, nobody can tell any more: the session begins anew.
-        let message = "the inbox does not go back to joined_after";
+        let message = "not all memberships since joined_after are known";
         return Err(Failure::new(ErrorCode::BadCursor, message));
     }
-    let mut after = joined_after;
-    loop {
-        let range = inbox::range(user, after, access.position);
-        let rows = snapshot.scan(range, POINTERS_PER_SCAN, false).await?;
-        for (key, value) in &rows {
-            let (position, of, seq) = inbox::decode(key, value)?;
-            if of == *room && seq >= first {
-                return Ok(seq.min(access.since_seq));
-            }
-            after = position;
-        }
-        if rows.len() < POINTERS_PER_SCAN {
-            return Ok(access.since_seq);
-        }
-    }
+    let mut joined = member.memberships().map(|(since, _)| since);
+    Ok(joined.find(|since| *since >= from).unwrap_or(member.since_seq))
 }
 
 fn position(bytes: &[u8]) -> Result<Position, Failure> {
@@ -160,7 +144,7 @@ async fn around(
     seq: u64,
     (limit, page): (PageLimit, impl Fn(PageLimit) -> PageBuilder),
 ) -> Result<svc::LogPage, Failure> {
-    let (visible, head_seq) = (access.visible, access.head.seq);
+    let (visible, head_seq) = (&access.visible, access.head.seq);
     let seq = seq.clamp(1, head_seq.saturating_add(1));
     let half = limit.entries_max / 2;
     let from_it =
@@ -168,7 +152,7 @@ async fn around(
     let later = forth(snapshot, room, visible, seq, head_seq, page(from_it)).await?;
     let bytes: usize = later.entries.iter().map(|entry| entry.head.len() + entry.frame.len()).sum();
     if half == 0 || bytes >= limit.bytes_max {
-        let more_before = Some(seq > visible.0.max(1));
+        let more_before = Some(seq > visible.first());
         return Ok(svc::LogPage { more_before, ..later });
     }
     let before_it = PageLimit { entries_max: half, bytes_max: limit.bytes_max - bytes };
@@ -183,45 +167,43 @@ async fn around(
 async fn forth(
     snapshot: &dyn Snapshot,
     room: &RoomId,
-    visible: (u64, u64),
+    visible: &Visible,
     first: u64,
     last: u64,
     mut page: PageBuilder,
 ) -> Result<svc::LogPage, Failure> {
-    let (first_seen, last_seen) = (first.max(visible.0), last.min(visible.1));
-    let next = page.add(snapshot, room, first_seen, last_seen).await?;
-    let more = next <= last_seen;
     // What is hidden after the last visible entry belongs to the last page.
-    let through = if more { next - 1 } else { last.max(first.saturating_sub(1)) };
-    Ok(svc::LogPage {
-        entries: page.into_entries(),
-        from: first,
-        through,
-        more,
-        ..svc::LogPage::default()
-    })
+    let (mut through, mut more) = (last.max(first.saturating_sub(1)), false);
+    for (first, last) in visible.within(first, last) {
+        let next = page.add(snapshot, room, first, last).await?;
+        if next <= last {
+            (through, more) = (next - 1, true);
+            break;
+        }
+    }
+    let (entries, from) = (page.into_entries(), first);
+    Ok(svc::LogPage { entries, from, through, more, ..svc::LogPage::default() })
 }
 
 /// The last entries of `1..=last`, oldest first.
 async fn back(
     snapshot: &dyn Snapshot,
     room: &RoomId,
-    visible: (u64, u64),
+    visible: &Visible,
     last: u64,
     mut page: PageBuilder,
 ) -> Result<svc::LogPage, Failure> {
-    let (first_seen, last_seen) = (visible.0.max(1), last.min(visible.1));
-    let lowest = page.add_back(snapshot, room, first_seen, last_seen).await?;
-    let more = lowest > first_seen && last_seen >= first_seen;
     // What is hidden before the first visible entry belongs to the last page.
-    let from = if more { lowest } else { 1 };
-    Ok(svc::LogPage {
-        entries: page.into_entries(),
-        from,
-        through: last,
-        more,
-        ..svc::LogPage::default()
-    })
+    let (mut from, mut more) = (1, false);
+    for (first, last) in visible.within(1, last).rev() {
+        let lowest = page.add_back(snapshot, room, first, last).await?;
+        if lowest > first {
+            (from, more) = (lowest, true);
+            break;
+        }
+    }
+    let (entries, through) = (page.into_entries_reversed(), last);
+    Ok(svc::LogPage { entries, from, through, more, ..svc::LogPage::default() })
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ impl Context {
             let receipts = receipts(&*snapshot, &room, members).await?;
             return Ok(svc::Receipts { receipts, more, read_count: None });
         }
-        if seq > access.head.seq || seq < access.visible.0 {
+        if seq > access.head.seq || !access.visible.contains(seq) {
             return Err(Failure::new(ErrorCode::NotFound, "there is no such entry"));
         }
         if access.head.large {

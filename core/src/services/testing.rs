@@ -240,7 +240,11 @@ impl World {
                     .extend(members.iter().map(|m| (m.clone(), Member::joined(Role::Member, seq))));
             }
             Body::Add(Add { user, role }) => {
-                changed.push((user.clone(), Member::joined(*role, seq)))
+                let row = match room.members.get(user) {
+                    Some(former) => former.joined_again(*role, seq),
+                    None => Member::joined(*role, seq),
+                };
+                changed.push((user.clone(), row));
             }
             Body::Remove(Remove { user }) => {
                 changed.push((user.clone(), room.members[user].left(seq)))

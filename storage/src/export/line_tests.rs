@@ -153,11 +153,11 @@ fn lines_of_rooms() {
     for (member, text) in [
         (
             member.clone(),
-            r#"{"type":"member","key":["team","alice"],"row":{"role":"owner","since_seq":1,"until_seq":0}}"#,
+            r#"{"type":"member","key":["team","alice"],"row":{"role":"owner","since_seq":1,"until_seq":0,"earlier":[],"is_whole":true}}"#,
         ),
         (
             member.left(2),
-            r#"{"type":"member","key":["team","alice"],"row":{"role":0,"since_seq":1,"until_seq":2}}"#,
+            r#"{"type":"member","key":["team","alice"],"row":{"role":0,"since_seq":1,"until_seq":2,"earlier":[],"is_whole":true}}"#,
         ),
     ] {
         assert_eq!(String::from_utf8(line("member", &key, &member)).expect("text"), text);

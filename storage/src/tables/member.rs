@@ -14,9 +14,12 @@ use crate::error::Error;
 
 /// Rows read at once by [`all`].
 const ROWS_PER_SCAN: usize = 1_000;
+/// Memberships that have ended and are kept beside the last one. Of more, the oldest are forgotten: what was
+/// written then is not shown any more.
+const EARLIER_MAX: usize = 31;
 
-/// A user in a group. The row stays after the user left, without a role: it says up to where the
-/// user may read.
+/// A user in a group. The row stays after the user left, without a role: it says when the user was a
+/// member, and so what they may read.
 #[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Member {
@@ -31,6 +34,22 @@ pub struct Member {
     /// Seq of the entry by which the user left; 0 while a member.
     #[prost(uint64, tag = "3")]
     pub until_seq: u64,
+    /// Memberships before the last one, oldest first.
+    #[prost(message, repeated, tag = "4")]
+    earlier: Vec<Earlier>,
+    /// There were no others. False also in rows of before level 3, which had the last one alone.
+    #[prost(bool, tag = "5")]
+    is_whole: bool,
+}
+
+/// A membership that has ended.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Earlier {
+    #[prost(uint64, tag = "1")]
+    since_seq: u64,
+    #[prost(uint64, tag = "2")]
+    until_seq: u64,
 }
 
 #[must_use]
@@ -79,21 +98,40 @@ pub async fn all(snapshot: &dyn Snapshot, room: &RoomId) -> Result<Vec<(UserId, 
 }
 
 impl Member {
-    /// A row by its parts; without a role: not a member any more.
+    /// A row by its parts; without a role: not a member any more. As before level 3: what was before
+    /// the last membership is not known.
     #[must_use]
     pub fn new(role: Option<Role>, since_seq: u64, until_seq: u64) -> Self {
-        Self { role: role.map_or(0, Into::into), since_seq, until_seq }
+        Self { role: role.map_or(0, Into::into), since_seq, until_seq, ..Self::default() }
     }
 
+    /// Who was no member before.
     #[must_use]
     pub fn joined(role: Role, seq: u64) -> Self {
-        Self { role: role.into(), since_seq: seq, until_seq: 0 }
+        Self { is_whole: true, ..Self::new(Some(role), seq, 0) }
     }
 
     /// The same user after leaving by the entry `seq`.
     #[must_use]
     pub fn left(&self, seq: u64) -> Self {
-        Self { role: 0, since_seq: self.since_seq, until_seq: seq }
+        Self { role: 0, until_seq: seq, ..self.clone() }
+    }
+
+    /// The same user, who had left, after joining again by the entry `seq`.
+    #[must_use]
+    pub fn joined_again(&self, role: Role, seq: u64) -> Self {
+        let mut earlier = self.earlier.clone();
+        earlier.push(Earlier { since_seq: self.since_seq, until_seq: self.until_seq });
+        let too_many = earlier.len().saturating_sub(EARLIER_MAX);
+        earlier.drain(..too_many);
+        let is_whole = self.is_whole && too_many == 0;
+        Self { earlier, is_whole, ..Self::new(Some(role), seq, 0) }
+    }
+
+    /// The same row as before level 3.
+    #[must_use]
+    pub fn without_earlier(&self) -> Self {
+        Self::new(self.role(), self.since_seq, self.until_seq)
     }
 
     /// The same member with another role.
@@ -109,14 +147,35 @@ impl Member {
         Role::try_from(self.role).ok()
     }
 
-    /// The seqs that the user may read: first and last.
+    /// The memberships that are known, oldest first: of each the first seq and the last one, the joining and the
+    /// leaving included. That of a member ends with [`u64::MAX`].
+    pub fn memberships(&self) -> impl DoubleEndedIterator<Item = (u64, u64)> {
+        let until = if self.role().is_some() { u64::MAX } else { self.until_seq };
+        let earlier = self.earlier.iter().map(|it| (it.since_seq, it.until_seq));
+        earlier.chain([(self.since_seq, until)])
+    }
+
+    /// True where [`memberships`](Self::memberships) has all that there were from this seq on.
     #[must_use]
-    pub fn visible(&self, history: History) -> (u64, u64) {
-        let from = match history {
-            History::All => 1,
-            History::Joined => self.since_seq,
-        };
-        (from, if self.role().is_some() { u64::MAX } else { self.until_seq })
+    pub fn knows_from(&self, seq: u64) -> bool {
+        self.is_whole || self.memberships().next().is_some_and(|(since, _)| since <= seq)
+    }
+
+    /// The seqs that the user may read, ascending: of each part first and last.
+    #[must_use]
+    pub fn visible(&self, history: History) -> Vec<(u64, u64)> {
+        match history {
+            History::All => {
+                self.memberships().last().map(|(_, until)| (1, until)).into_iter().collect()
+            }
+            History::Joined => self.memberships().collect(),
+        }
+    }
+
+    /// True where the user may read the entry.
+    #[must_use]
+    pub fn sees(&self, history: History, seq: u64) -> bool {
+        self.visible(history).into_iter().any(|(first, last)| (first..=last).contains(&seq))
     }
 
     #[must_use]
@@ -155,10 +214,46 @@ mod tests {
 
     #[test]
     fn an_unknown_role_is_not_no_member() {
-        let row = Member { role: 9, since_seq: 1, until_seq: 0 };
+        let row = Member { role: 9, since_seq: 1, ..Member::default() };
         let error = Member::decode(&row.encode()).expect_err("unknown").to_string();
         assert!(error.contains("a role that this Weft does not know"), "{error}");
         assert!(Member::decode(&Member::new(None, 1, 4).encode()).expect("row").role().is_none());
+    }
+
+    #[test]
+    fn the_last_32_memberships_are_known_and_no_more_is_shown() {
+        let mut row = Member::joined(Role::Member, 10);
+        for seq in (20..).step_by(20).take(31) {
+            row = row.left(seq).joined_again(Role::Member, seq + 10);
+        }
+        let all: Vec<(u64, u64)> = row.memberships().collect();
+        assert_eq!((all.len(), all[0], all[31]), (32, (10, 20), (630, u64::MAX)));
+        assert!(row.knows_from(1));
+        let sees = |row: &Member, history| {
+            (1..=40).step_by(10).filter(|seq| row.sees(history, *seq + 4)).collect::<Vec<_>>()
+        };
+        assert_eq!(sees(&row, History::Joined), [11, 31]);
+        assert_eq!(sees(&row, History::All), [1, 11, 21, 31]);
+        let row = row.left(640).joined_again(Role::Admin, 650);
+        assert_eq!((row.memberships().count(), row.memberships().next()), (32, Some((30, 40))));
+        assert!(!row.knows_from(29) && row.knows_from(30));
+        assert_eq!(sees(&row, History::Joined), [31]);
+        let row = row.left(660);
+        assert!(row.sees(History::All, 660) && !row.sees(History::All, 661));
+        assert!(row.sees(History::Joined, 655) && !row.sees(History::Joined, 645));
+        assert_eq!(Member::decode(&row.encode()).expect("row"), row);
+        assert!(row.encode().len() < 400, "{}", row.encode().len());
+    }
+
+    #[test]
+    fn what_was_before_the_last_membership_is_not_known_of_a_row_of_before() {
+        let row = Member::new(Some(Role::Member), 10, 0);
+        assert!(!row.knows_from(9) && row.knows_from(10));
+        let row = row.left(20).joined_again(Role::Member, 30);
+        assert_eq!(row.memberships().collect::<Vec<_>>(), [(10, 20), (30, u64::MAX)]);
+        assert!(!row.knows_from(9) && row.knows_from(10));
+        assert_eq!(row.without_earlier(), Member::new(Some(Role::Member), 30, 0));
+        assert!(Member::joined(Role::Member, 10).knows_from(1));
     }
 
     #[test]

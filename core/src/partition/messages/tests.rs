@@ -14,7 +14,7 @@ use weft_storage::tables::member::Member;
 use weft_storage::{BatchId, Store};
 
 use super::*;
-use crate::partition::rooms::Members;
+use crate::partition::rooms::{Former, Members};
 
 /// Counts the keys that are read.
 struct Counted(Arc<dyn Snapshot>, AtomicUsize);
@@ -60,7 +60,8 @@ fn room(members: &[(&str, Role)]) -> Room {
     let joined = |(name, role): &(&str, Role)| (user(name), Member::joined(*role, 1));
     let members: BTreeMap<UserId, Member> = members.iter().map(joined).collect();
     let head = Head { seq: EDITS + 1, member_count: 3, ..Head::default() };
-    Room { head, place: Place::Nowhere, members: Members::All(members), touched: 0 }
+    let (members, former) = (Members::All(members), Former::default());
+    Room { head, place: Place::Nowhere, members, former, touched: 0 }
 }
 
 fn sent_by(sender: &str, body: Body) -> Incoming {

@@ -284,6 +284,54 @@ async fn who_was_no_member_begins_at_the_next_joining() {
     assert_eq!(code(world.context.log_read(malformed).await), ErrorCode::BadRequest);
 }
 
+#[tokio::test]
+async fn who_came_and_went_reads_what_was_there_meanwhile() {
+    for (history, hidden) in [(History::Joined, &[1, 2, 6, 7, 11, 12, 13][..]), (History::All, &[])]
+    {
+        let mut world = World::new().await;
+        world.one("team", "alice", create(&["bob"], history)).await;
+        world.one("team", "alice", text("2")).await;
+        for _ in 0..2 {
+            for body in [add("carol"), text("there"), remove("carol"), text("away"), text("away")] {
+                world.one("team", "alice", body).await;
+            }
+        }
+        for body in [text("13"), add("carol"), text("15")] {
+            world.one("team", "alice", body).await;
+        }
+        let seen: Vec<u64> = (1..=15).filter(|seq| !hidden.contains(seq)).collect();
+        for limit in 1..=15 {
+            let (mut forth, mut at) = (Vec::new(), 0);
+            loop {
+                let (read, from, through, more) = after(&world, "carol", at, 0, limit).await;
+                assert!(from == at + 1 && through > at, "{from} {through}");
+                forth.extend(read);
+                at = through;
+                if !more {
+                    break;
+                }
+            }
+            assert_eq!((&forth, at), (&seen, 15), "{limit}");
+            let (mut back, mut at) = (Vec::new(), 0);
+            loop {
+                let asked = svc::ReadLog { before: Some(at), limit, ..request(&world, "carol") };
+                let (mut read, from, _, more) = told(&world, asked).await;
+                read.extend(back);
+                (back, at) = (read, from);
+                if !more {
+                    break;
+                }
+            }
+            assert_eq!((&back, at), (&seen, 1), "{limit}");
+        }
+        // Gone again, it stays so.
+        world.one("team", "alice", remove("carol")).await;
+        world.one("team", "alice", text("17")).await;
+        let (read, ..) = after(&world, "carol", 0, 0, 0).await;
+        assert_eq!(read, seen.into_iter().chain([16]).collect::<Vec<_>>());
+    }
+}
+
 /// Seqs, from, through, more before, more after.
 type Around = (Vec<u64>, u64, u64, bool, bool);
 

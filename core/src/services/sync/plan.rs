@@ -5,16 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
-use weft_proto::{Membership, Position, RoomId, RoomKind, UserId};
+use weft_proto::{Position, RoomId, RoomKind, UserId};
 use weft_storage::tables::head::{self, Head};
-use weft_storage::tables::log::{self, Logged};
 use weft_storage::tables::member::{self, Member};
 use weft_storage::tables::{inbox, user_room};
 use weft_storage::{Error, Snapshot};
 
-use crate::absent;
-
-use super::super::page::{READ_AT_ONCE, first_after};
+use super::super::page::first_after;
 use super::todo::Span;
 
 /// Groups whose spans are looked for at once: on the way to a store that is elsewhere, each takes a
@@ -30,7 +27,7 @@ const ROWS_PER_READ: usize = 1_000;
 type Pointers = BTreeMap<RoomId, Vec<u64>>;
 
 /// The spans, sorted by room, oldest first. `None`: together with the inbox they are more than
-/// `entries_max` entries. `through` is the snapshot's read version.
+/// `entries_max` entries, or not all memberships are known any more. `through` is the snapshot's read version.
 pub(super) async fn plan(
     snapshot: &dyn Snapshot,
     user: &UserId,
@@ -54,13 +51,14 @@ pub(super) async fn plan(
     let pointed = |room: &RoomId| pointers.get(room).map_or(&[][..], Vec::as_slice);
     let reads: Vec<BoxFuture<'_, _>> = changed
         .iter()
-        .map(|(room, head)| spans_of(snapshot, user, room, head, pointed(room), after).boxed())
+        .map(|(room, head)| spans_of(snapshot, user, room, head, after).boxed())
         .collect();
     let mut reads = stream::iter(reads).buffered(GROUPS_AT_ONCE);
     let mut spans = Vec::new();
     let (mut entries, mut replaced) = (0_u64, 0);
     for (room, _) in &changed {
         let Some(found) = reads.try_next().await? else { break };
+        let Some(found) = found else { return Ok(None) };
         if !found.is_empty() {
             replaced += pointed(room).len();
         }
@@ -140,67 +138,27 @@ async fn changed_groups(
     Ok(changed)
 }
 
-/// When the user was a member, as far as it is after `after`. `pointed`: the user's pointers.
+/// When the user was a member, as far as it is after `after`; `None`: that is not known.
 async fn spans_of(
     snapshot: &dyn Snapshot,
     user: &UserId,
     room: &RoomId,
     head: &Head,
-    pointed: &[u64],
     after: Position,
-) -> Result<Vec<Span>, Error> {
+) -> Result<Option<Vec<Span>>, Error> {
     let row = snapshot.get(member::key(room, user)).await?;
     let row = row.ok_or_else(|| {
         Error::Corrupt(format!("room {room}: {user} has no row of a present or former member"))
     })?;
     let member = Member::decode(&row)?;
-    let last = if member.role().is_some() { head.seq } else { member.until_seq.min(head.seq) };
     let first = first_after(snapshot, room, (head.first_seq, head.seq), after).await?;
-    let span = |from, through| Span { room: room.clone(), from, through };
-    let mut spans = Vec::new();
-    if member.since_seq > first {
-        // The row knows the last membership alone; pointers tell of those before it.
-        let earlier: Vec<u64> =
-            pointed.iter().copied().filter(|seq| *seq < member.since_seq).collect();
-        for (from, through) in earlier_spans(snapshot, user, room, &earlier, first).await? {
-            spans.push(span(from, through));
-        }
+    if !member.knows_from(first) {
+        return Ok(None);
     }
-    let from = first.max(member.since_seq);
-    if from <= last {
-        spans.push(span(from, last));
-    }
-    Ok(spans)
-}
-
-/// Memberships that have ended before the user joined again: from the pointers, of which there is
-/// one for each joining and leaving. `first`: the first seq that the sync speaks of.
-async fn earlier_spans(
-    snapshot: &dyn Snapshot,
-    user: &UserId,
-    room: &RoomId,
-    pointed: &[u64],
-    first: u64,
-) -> Result<Vec<(u64, u64)>, Error> {
-    let mut spans = Vec::new();
-    let mut joined_at = None;
-    for some in pointed.chunks(READ_AT_ONCE) {
-        let wanted: Vec<(RoomId, u64)> = some.iter().map(|seq| (room.clone(), *seq)).collect();
-        for (logged, seq) in log::get_many(snapshot, &wanted).await?.into_iter().zip(some) {
-            let Some(Logged { entry, .. }) = logged else {
-                absent::note(snapshot, room, *seq..seq + 1).await?;
-                continue;
-            };
-            // Any other pointer went to somebody who was a member all along.
-            if !entry.body.users(&entry.from).contains(&user) {
-                continue;
-            }
-            match entry.body.kind().membership {
-                Membership::Stays => {}
-                Membership::Joins => joined_at = Some(*seq),
-                Membership::Leaves => spans.push((joined_at.take().unwrap_or(first), *seq)),
-            }
-        }
-    }
-    Ok(spans)
+    let spans = member.memberships().map(|(since, until)| Span {
+        room: room.clone(),
+        from: since.max(first),
+        through: until.min(head.seq),
+    });
+    Ok(Some(spans.filter(|span| span.from <= span.through).collect()))
 }

@@ -198,6 +198,47 @@ async fn who_joined_again_gets_both_memberships_and_nothing_between() {
 }
 
 #[tokio::test]
+async fn of_33_memberships_a_sync_does_not_leave_one_out_in_silence() {
+    let mut world = World::new().await;
+    world.one("g", "alice", create(&["carol"], History::Joined)).await;
+    let cursor = world.cursor().await;
+    for number in 1..=33 {
+        for body in [add("bob"), text("there"), remove("bob"), text("away")] {
+            world.one("g", "alice", body).await;
+        }
+        let expected = (0..number).flat_map(|n| (4 * n + 2..4 * n + 5).map(|seq| (room("g"), seq)));
+        let answer = page(&world, "bob", &cursor, &[]).await;
+        if number <= 32 {
+            assert_eq!(all(&world, "bob", &cursor).await.0, expected.collect::<Vec<_>>());
+        } else {
+            assert_eq!((answer.resync(), answer.entries.len()), (Resync::TooFarBehind, 0));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_membership_of_which_a_row_of_before_says_nothing_is_not_left_out_in_silence() {
+    let mut world = World::new().await;
+    world.one("g", "alice", create(&["bob"], History::All)).await;
+    let start = world.cursor().await;
+    world.one("g", "bob", Body::Leave(Leave {})).await;
+    let away = world.cursor().await;
+    world.one("g", "alice", text("away")).await;
+    world.one("g", "alice", add("bob")).await;
+    let back = world.cursor().await;
+    world.one("g", "alice", text("there")).await;
+    let mut batch = weft_storage::Batch::new(rand::random());
+    let row = weft_storage::tables::member::Member::new(Some(weft_proto::Role::Member), 4, 0);
+    batch.set(weft_storage::tables::member::key(&room("g"), &user("bob")), row.encode());
+    world.store.commit(batch).await.expect("commit");
+    for cursor in [start, away] {
+        let answer = page(&world, "bob", &cursor, &[]).await;
+        assert_eq!(answer.resync(), Resync::TooFarBehind);
+    }
+    assert_eq!(all(&world, "bob", &back).await.0, [(room("g"), 5)]);
+}
+
+#[tokio::test]
 async fn a_room_that_becomes_large_between_two_pages_changes_nothing() {
     let mut world = World::new().await;
     world.fanout_limit = 2;

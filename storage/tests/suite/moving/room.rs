@@ -55,7 +55,11 @@ impl Room {
             }
             Body::Rename(Rename { title }) => head.title.clone_from(title),
             Body::Add(Add { user, role }) => {
-                self.members.insert(user.clone(), Member::joined(*role, seq));
+                let row = match self.members.get(user) {
+                    Some(former) => former.joined_again(*role, seq),
+                    None => Member::joined(*role, seq),
+                };
+                self.members.insert(user.clone(), row);
             }
             Body::ChangeRole(ChangeRole { user, role }) => {
                 self.members.entry(user.clone()).and_modify(|row| *row = row.with_role(*role));
