@@ -14,6 +14,7 @@ use super::failure::Failure;
 
 mod list;
 mod summary;
+mod unread;
 
 impl Context {
     /// The caller's groups, ascending by id: what an edge subscribes to.

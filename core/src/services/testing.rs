@@ -18,8 +18,11 @@ use weft_storage::tables::device::{self, Device};
 use weft_storage::tables::head::{self, Head};
 use weft_storage::tables::mark::{self, Mark};
 use weft_storage::tables::member::{self, Member};
+use weft_storage::tables::sent::{self, Sent};
 use weft_storage::tables::{inbox, log, user_room};
 use weft_storage::{Batch, Store};
+
+use crate::partition::marks::read_by_sending;
 
 use super::{Caller, Context, Failure, Login, layout};
 use crate::marks;
@@ -153,6 +156,10 @@ impl World {
             }
             let entry = self.apply(&mut batch, &id, from, body);
             log::put(&mut batch, order, &entry);
+            for user in read_by_sending(&entry) {
+                let sent = Sent { seq: entry.seq, ordinal: entry.ordinal };
+                sent::put(&mut batch, &id, user, sent);
+            }
             for user in self.pointed(&entry) {
                 inbox::put(&mut batch, &user, order, &id, entry.seq);
             }

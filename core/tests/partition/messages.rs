@@ -6,16 +6,19 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use weft_core::partition::quota::QuotaLimits;
-use weft_proto::kind::{Add, Delete, Deleted, Edit, React, Unreact};
+use weft_proto::kind::{Add, Delete, Deleted, Edit, Mark, React, Unreact};
 use weft_proto::{Body, Role, RoomId, UserId};
-use weft_storage::Batch;
+use weft_storage::embedded::Embedded;
+use weft_storage::memory::Memory;
 use weft_storage::tables::log::{self, Limit, Logged};
 use weft_storage::tables::message::{self, Message};
 use weft_storage::tables::reaction::Reaction;
 use weft_storage::tables::table::{Name, Table as _};
+use weft_storage::{Batch, Store};
 
 use crate::create;
 use crate::support::{START_MS, World, grown, id, text, user_id};
+use crate::unread::{Lists, Marks};
 
 fn edit(target: u64, text: &str) -> Body {
     Body::Edit(Edit { target, text: text.into(), ranges: Vec::new() })
@@ -332,9 +335,18 @@ fn apply(model: &mut BTreeMap<u64, (String, Modelled)>, seq: u64, from: &str, bo
     true
 }
 
+fn any_mark() -> impl Strategy<Value = Mark> {
+    prop_oneof![
+        2 => (1_u64..14).prop_map(|seq| Mark { read: Some(seq), ..Mark::default() }),
+        1 => (1_u64..14).prop_map(|seq| Mark { unread_from: Some(seq), ..Mark::default() }),
+        1 => (1_u64..14).prop_map(|seq| Mark { delivered: Some(seq), ..Mark::default() }),
+    ]
+}
+
 fn any_body() -> impl Strategy<Value = Body> {
     let emoji = prop::sample::select(&["+", "-"][..]);
     prop_oneof![
+        2 => any_mark().prop_map(Body::Mark),
         3 => Just(text("x")),
         3 => (1_u64..12).prop_map(|target| edit(target, "y")),
         1 => (1_u64..12).prop_map(delete),
@@ -344,12 +356,13 @@ fn any_body() -> impl Strategy<Value = Body> {
 }
 
 /// Commands in pieces: those of a piece are planned while a commit is underway.
-async fn goes_as_the_model(pieces: Vec<Vec<(bool, Body)>>) {
-    let mut world = World::new(&["ann", "bob"]).await;
+async fn goes_as_the_model(store: Store, pieces: Vec<Vec<(bool, Body)>>) {
+    let mut world = World::on(store, &["ann", "bob"]).await;
     world.quota = QuotaLimits { rate_per_s: 1_000_000, burst: 1_000_000 };
     let owner = world.own("n1").await;
     let room = "ann~bob";
     let (mut model, mut seq, mut number) = (BTreeMap::new(), 0, 0);
+    let (mut marks, lists) = (Marks::default(), Lists::open(&world).await);
     for piece in pieces {
         world.gate(false);
         let before = *world.engine.commits.borrow();
@@ -365,14 +378,29 @@ async fn goes_as_the_model(pieces: Vec<Vec<(bool, Body)>>) {
         world.gate(true);
         for (token, from, body) in sent {
             let answer = world.bus.answer_to(&token).await;
-            let taken = apply(&mut model, seq + 1, from, &body);
+            let taken = match &body {
+                Body::Mark(mark) => marks.mark(from, mark, seq),
+                body => apply(&mut model, seq + 1, from, body),
+            };
             assert_eq!(answer["error"].is_null(), taken, "{from} {body:?}: {answer}");
-            if taken {
+            if taken && !matches!(body, Body::Mark(_)) {
                 seq += 1;
                 assert_eq!(answer["seq"], seq);
             }
+            if taken && body.counts() {
+                marks.sent(from, seq);
+            }
         }
         compare(&world, room, &model).await;
+        for user in ["ann", "bob"].into_iter().filter(|_| seq > 0) {
+            let through = marks.read_through(user);
+            let is_unread = |(seq, (_, it)): &(&u64, &(String, Modelled))| {
+                **seq > through && it.deleted_by == 0
+            };
+            let unread = model.iter().filter(is_unread).count() as u64;
+            let [shown] = &lists.of(user).await[..] else { panic!("one room") };
+            assert_eq!((shown.unread, shown.unread_exact), (unread, true), "{user}: {shown:?}");
+        }
     }
     owner.leave().await.expect("leave");
 }
@@ -401,15 +429,34 @@ async fn compare(world: &World, room: &str, model: &BTreeMap<u64, (String, Model
     }
 }
 
+fn pieces() -> impl Strategy<Value = Vec<Vec<(bool, Body)>>> {
+    prop::collection::vec(prop::collection::vec((any::<bool>(), any_body()), 1..6), 1..12)
+}
+
+fn run(is_paused: bool, future: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().start_paused(is_paused).build().expect("runtime");
+    runtime.block_on(future);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn messages_become_what_a_simple_model_says(
-        pieces in prop::collection::vec(prop::collection::vec((any::<bool>(), any_body()), 1..6), 1..12),
-    ) {
-        let runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = { runtime }.enable_all().start_paused(true).build().expect("runtime");
-        runtime.block_on(goes_as_the_model(pieces));
+    fn messages_become_what_a_simple_model_says(pieces in pieces()) {
+        run(true, goes_as_the_model(Store::new(Memory::new()), pieces));
+    }
+}
+
+proptest! {
+    // Each syncs a disk.
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn messages_become_that_in_an_embedded_store_too(pieces in pieces()) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::new(Embedded::open(folder.path()).expect("a store"));
+        // The disk keeps time of its own.
+        run(false, goes_as_the_model(store, pieces));
     }
 }

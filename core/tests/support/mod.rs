@@ -46,10 +46,10 @@ pub enum Fault {
     Full,
 }
 
-/// A memory engine whose commits fail as they are told to, and wait while the gate is closed.
+/// A store whose commits fail as they are told to, and wait while the gate is closed.
 #[derive(Clone)]
 pub struct Faulty {
-    inner: Arc<Memory>,
+    inner: Store,
     faults: Arc<Mutex<VecDeque<Fault>>>,
     gate: watch::Sender<bool>,
     /// How many commits have begun.
@@ -289,8 +289,12 @@ impl Owner {
 
 impl World {
     pub async fn new(users: &[&str]) -> Self {
+        Self::on(Store::new(Memory::new()), users).await
+    }
+
+    /// Over an empty store.
+    pub async fn on(inner: Store, users: &[&str]) -> Self {
         let gate = watch::channel(true).0;
-        let inner = Arc::new(Memory::new());
         let (commits, snapshots) = (watch::channel(0).0, watch::channel(0).0);
         let engine = Faulty { inner, faults: Arc::default(), gate, commits, snapshots };
         let store = Store::new(engine.clone());

@@ -158,6 +158,18 @@ pub struct Room {
     /// The newest entry that is worth showing, as it is now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<ReadyMade>,
+    /// Up to where the caller has read it.
+    pub read: u64,
+    /// How many messages it had up to there; where something is marked as unread, up to before that.
+    pub read_ordinal: u64,
+    /// How many messages are unread.
+    pub unread: u64,
+    /// Else they are at most that many.
+    #[serde(skip_serializing_if = "is_true")]
+    pub unread_exact: bool,
+    /// From where on the caller has marked it as unread.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unread_from: u64,
     /// The other user of a direct room.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partner: Option<Partner>,
@@ -188,6 +200,20 @@ pub struct Partner {
     pub display_name: String,
     pub avatar: String,
     pub is_bot: bool,
+    /// Up to where they have read the room.
+    pub read: u64,
+    /// Up to where they have got it.
+    pub delivered: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_true(it: &bool) -> bool {
+    *it
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(it: &u64) -> bool {
+    *it == 0
 }
 
 /// A member in a list.
@@ -215,9 +241,15 @@ impl From<svc::RoomSummary> for Room {
             member_count: summary.member_count,
             large: summary.large,
             last: ReadyMade::new(summary.last),
+            read: summary.read,
+            read_ordinal: summary.read_ordinal,
+            unread: summary.unread,
+            unread_exact: summary.unread_exact,
+            unread_from: summary.unread_from,
             partner: summary.partner.and_then(|partner| {
-                let svc::Profile { user, display_name, avatar, is_bot } = partner.profile?;
-                Some(Partner { user, display_name, avatar, is_bot })
+                let svc::Partner { profile, read, delivered } = partner;
+                let svc::Profile { user, display_name, avatar, is_bot } = profile?;
+                Some(Partner { user, display_name, avatar, is_bot, read, delivered })
             }),
         }
     }

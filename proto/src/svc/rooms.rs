@@ -97,6 +97,21 @@ pub struct RoomSummary {
     /// The frame of the newest entry that is worth showing, as it is now; empty: there is none.
     #[prost(bytes = "bytes", tag = "12")]
     pub last: Bytes,
+    /// Up to where the caller has read it.
+    #[prost(uint64, tag = "13")]
+    pub read: u64,
+    /// How many messages it had up to there; where something is marked as unread, up to before that.
+    #[prost(uint64, tag = "14")]
+    pub read_ordinal: u64,
+    /// How many messages are unread.
+    #[prost(uint64, tag = "15")]
+    pub unread: u64,
+    /// Else they are at most that many.
+    #[prost(bool, tag = "16")]
+    pub unread_exact: bool,
+    /// From where on the caller has marked it as unread; 0: nowhere.
+    #[prost(uint64, tag = "19")]
+    pub unread_from: u64,
     /// Of a direct room: the other one. Missing in a notebook.
     #[prost(message, optional, tag = "18")]
     pub partner: Option<Partner>,
@@ -107,6 +122,12 @@ pub struct RoomSummary {
 pub struct Partner {
     #[prost(message, optional, tag = "1")]
     pub profile: Option<Profile>,
+    /// Up to where they have read the room.
+    #[prost(uint64, tag = "2")]
+    pub read: u64,
+    /// Up to where they have got it.
+    #[prost(uint64, tag = "3")]
+    pub delivered: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -1,9 +1,10 @@
-//! Users' lists of rooms, of a store that has kept none until now.
+//! Users' lists of rooms, of a store that has kept none until now; nothing in them is unread.
 
 use bytes::Bytes;
 use weft_proto::{RoomId, UserId};
 use weft_storage::tables::activity::{self, ActivityBucket};
 use weft_storage::tables::head::{self, Head};
+use weft_storage::tables::sent::{self, Sent};
 use weft_storage::tables::{layout, member};
 use weft_storage::{Batch, Snapshot, Store};
 
@@ -14,7 +15,7 @@ const ROOMS_AT_ONCE: usize = 200;
 /// A batch with this many bytes takes nothing more.
 const FULL_BYTES: usize = 300_000;
 
-/// Puts all rooms into their members' lists. Owners who keep these lists may work meanwhile: a row of where a
+/// Puts all rooms into their members' lists, as read up to now: nobody could say what they have read. Owners who keep these lists may work meanwhile: a row of where a
 /// room was a moment ago is passed over by whoever reads it. `layout_row` has to stay as it is.
 ///
 /// # Errors
@@ -42,6 +43,7 @@ pub(super) async fn write(store: &Store, layout_row: &Bytes) -> Result<(), Error
 
 fn add(batch: &mut Batch, user: &UserId, room: &RoomId, head: &Head) {
     batch.set(activity::key(user, ActivityBucket::of(head), room), Bytes::new());
+    sent::put(batch, room, user, Sent { seq: head.seq, ordinal: head.ordinal });
 }
 
 async fn members(
@@ -69,7 +71,9 @@ mod tests {
     use weft_proto::History;
     use weft_storage::tables::layout::{FEATURE_LEVEL, Layout};
 
-    use super::super::super::testing::{World, create, remove, text, user};
+    use weft_storage::tables::table::Table as _;
+
+    use super::super::super::testing::{World, create, remove, room, text, user};
     use super::super::Upgrade;
     use super::*;
 
@@ -108,5 +112,12 @@ mod tests {
         let upgrade = upgrade.expect("something to do");
         upgrade.commit(&world.store, Duration::from_secs(1)).await.expect("commit");
         assert_eq!(rows(&world.store).await, kept);
+        let snapshot = world.store.snapshot().await.expect("snapshot");
+        let row = snapshot.get(sent::key(&room("alice~dora"), &user("alice"))).await;
+        let row = sent::decode(&row.expect("get").expect("a row")).expect("a row");
+        assert_eq!(row, Sent { seq: 1, ordinal: 1 });
+        let all = Sent::page(&*snapshot, None).await.expect("page");
+        // Bob's of the group that he has left, too.
+        assert_eq!(all.len(), kept.len() + 1);
     }
 }

@@ -7,12 +7,14 @@ use weft_proto::{Body, History, Role, RoomId, UserId, svc};
 use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::head::Head;
 use weft_storage::tables::log::{self, Limit, Logged};
+use weft_storage::tables::mark::{self, Mark};
 use weft_storage::tables::member::{self, Member};
 use weft_storage::{Error, Snapshot};
 
 use super::super::access::history_of;
 use super::super::accounts::profile;
 use super::super::messages;
+use super::unread;
 use crate::absent;
 
 /// Characters of a text that a list shows.
@@ -59,8 +61,14 @@ pub(super) async fn of_member(
         }
         read => read?,
     };
-    let partner = match directs.map(|(low, high)| if low == *user { high } else { low }) {
-        Some(other) if other != *user => partner(snapshot, other).await?,
+    let other = directs.map(|(low, high)| if low == *user { high } else { low });
+    let other = other.filter(|other| other != user);
+    let whose = std::iter::once(user).chain(&other).map(|user| (room.clone(), user.clone()));
+    let mut held = mark::held(snapshot, &whose.collect::<Vec<_>>()).await?.into_iter();
+    let mark = held.next().unwrap_or_default().mark;
+    let unread = unread::of(snapshot, (room, &head), &mark).await?;
+    let partner = match (other, held.next()) {
+        (Some(other), Some(held)) => partner(snapshot, other, &held.mark).await?,
         _ => None,
     };
     Ok(svc::RoomSummary {
@@ -74,14 +82,28 @@ pub(super) async fn of_member(
         large: head.large,
         history: history.as_str().to_owned(),
         last: last.unwrap_or_default().into(),
+        read: mark.read,
+        read_ordinal: mark.unread_after(),
+        unread_from: mark.unread_from,
+        unread: unread.count,
+        unread_exact: unread.is_exact,
         partner,
     })
 }
 
-async fn partner(snapshot: &dyn Snapshot, user: UserId) -> Result<Option<svc::Partner>, Error> {
+async fn partner(
+    snapshot: &dyn Snapshot,
+    user: UserId,
+    mark: &Mark,
+) -> Result<Option<svc::Partner>, Error> {
     let row = snapshot.get(account::key(&user)).await?;
     let account = row.map(|row| Account::decode(&row)).transpose()?;
-    Ok(account.map(|account| svc::Partner { profile: Some(profile(&user, account)) }))
+    let (read, delivered) = (mark.read, mark.delivered.max(mark.read));
+    let partner = |account| {
+        let profile = Some(profile(&user, account));
+        svc::Partner { profile, read, delivered }
+    };
+    Ok(account.map(partner))
 }
 
 /// The frame of the newest entry that is worth showing, as history would show it now, with the beginning

@@ -8,6 +8,8 @@ use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::activity::{self, ActivityBucket};
 use weft_storage::tables::layout::{self, Layout};
 use weft_storage::tables::log;
+use weft_storage::tables::mark::{self, Mark};
+use weft_storage::tables::message::{self, Message};
 
 use super::super::testing::{World, add, code, create, remove, room, text, user};
 use super::*;
@@ -138,6 +140,53 @@ async fn a_row_of_where_a_room_was_or_of_who_has_left_says_nothing() {
     batch.clear_range(range.start, range.end);
     world.store.commit(batch).await.expect("commit");
     assert_eq!(listed(&world, "bob", 2).await, kept);
+}
+
+async fn unread(world: &World, who: &str, name: &str) -> (u64, bool) {
+    let request = svc::GetRoom { token: world.token(who), room: name.into() };
+    let room = world.context.get(request).await.expect("a room");
+    (room.unread, room.unread_exact)
+}
+
+#[tokio::test]
+async fn what_was_deleted_is_not_unread_as_far_as_it_was_counted() {
+    const MESSAGES: u64 = 1_300;
+    let mut world = World::new().await;
+    world.one("m", "alice", create(&["bob"], History::All)).await;
+    for _ in 0..MESSAGES / 100 {
+        let said = (0..100).map(|_| (room("m"), user("alice"), text("x")));
+        world.commit(said.collect()).await;
+    }
+    assert_eq!(unread(&world, "bob", "m").await, (MESSAGES, true));
+    assert_eq!(unread(&world, "alice", "m").await, (0, true));
+    let changed = async |seqs: std::ops::RangeInclusive<u64>, row: &Message| {
+        let mut batch = weft_storage::Batch::new(rand::random());
+        seqs.for_each(|seq| batch.set(message::key(&room("m"), seq), row.encode()));
+        world.store.commit(batch).await.expect("commit");
+    };
+    let deleted = Message { deleted_by: 9, ..Message::default() };
+    changed(2..=101, &deleted).await;
+    changed(102..=150, &Message { was_uncounted: true, ..deleted.clone() }).await;
+    changed(151..=900, &Message { edits: vec![9], ..Message::default() }).await;
+    assert_eq!(unread(&world, "bob", "m").await, (MESSAGES - 100, true));
+    // The first thousand changed messages are looked at.
+    changed(901..=1_301, &deleted).await;
+    assert_eq!(unread(&world, "bob", "m").await, (MESSAGES - 201, false));
+    // Some are read, and some of that is marked as unread.
+    let mark = async |mark: Mark| {
+        let mut batch = weft_storage::Batch::new(rand::random());
+        mark::put(&mut batch, 0, (&room("m"), &user("bob")), &mark);
+        world.store.commit(batch).await.expect("commit");
+    };
+    let read = Mark { read: 901, read_ordinal: 900, ..Mark::default() };
+    mark(read.clone()).await;
+    assert_eq!(unread(&world, "bob", "m").await, (0, true));
+    mark(Mark { unread_from: 900, unread_ordinal: 898, unread_at: 1_301, ..read }).await;
+    assert_eq!(unread(&world, "bob", "m").await, (1, true));
+    let mut batch = weft_storage::Batch::new(rand::random());
+    batch.set(message::key(&room("m"), 1_000), "damaged");
+    world.store.commit(batch).await.expect("commit");
+    assert_eq!(unread(&world, "bob", "m").await, (402 - 99, false));
 }
 
 /// Any rooms at any times: each list is the sorted one, whatever its pages hold.

@@ -1,0 +1,54 @@
+//! How much of a room is unread for one of its members.
+
+use tracing::error;
+use weft_proto::RoomId;
+use weft_storage::tables::head::Head;
+use weft_storage::tables::mark::Mark;
+use weft_storage::tables::message;
+use weft_storage::{Error, Snapshot};
+
+/// Changed messages that are looked at. Where there are more after what is read, the number is an upper bound.
+const LOOKED_AT_MAX: usize = 1_000;
+/// Of them at once: a row may have 8 kB.
+const ROWS_PER_READ: usize = 100;
+
+/// A number of messages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Unread {
+    pub(super) count: u64,
+    /// Else it is at most that many.
+    pub(super) is_exact: bool,
+}
+
+/// What was counted after what is read, without what was deleted of it.
+pub(super) async fn of(
+    snapshot: &dyn Snapshot,
+    (room, head): (&RoomId, &Head),
+    mark: &Mark,
+) -> Result<Unread, Error> {
+    let counted = head.ordinal.saturating_sub(mark.unread_after());
+    let first = if mark.unread_from == 0 { mark.read + 1 } else { mark.unread_from };
+    let (mut next, end) = (first.max(head.first_seq), head.seq + 1);
+    let (mut deleted, mut looked_at) = (0, 0);
+    while counted > 0 && next < end {
+        if looked_at >= LOOKED_AT_MAX {
+            return Ok(Unread { count: counted.saturating_sub(deleted), is_exact: false });
+        }
+        let rows = match message::scan(snapshot, room, next..end, ROWS_PER_READ).await {
+            Err(Error::Corrupt(what)) => {
+                error!(%room, what, "what became of messages can't be read");
+                return Ok(Unread { count: counted.saturating_sub(deleted), is_exact: false });
+            }
+            read => read?,
+        };
+        looked_at += rows.len();
+        let is_off =
+            |(_, row): &&(u64, message::Message)| row.deleted_by != 0 && !row.was_uncounted;
+        deleted += rows.iter().filter(is_off).count() as u64;
+        next = match rows.last() {
+            Some((seq, _)) if rows.len() == ROWS_PER_READ => seq + 1,
+            _ => end,
+        };
+    }
+    Ok(Unread { count: counted.saturating_sub(deleted), is_exact: true })
+}
