@@ -97,7 +97,7 @@ async fn of_a_large_group_all_are_told_page_by_page() {
     world.one("team", "ann", create(&["bob", "cem"], History::All)).await;
     world.one("team", "ann", add("dia")).await;
     world.mark("team", "cem", &read(2)).await;
-    let members = [("ann", 0), ("bob", 0), ("cem", 2), ("dia", 0)];
+    let members = [("ann", 2), ("bob", 1), ("cem", 2), ("dia", 2)];
     assert_eq!(told(&world, asked(&world, "bob", "team", 0)).await, (all(&members), false, None));
     let of_2 = asked(&world, "bob", "team", 2);
     assert_eq!(code(world.context.receipts(of_2).await), ErrorCode::TooLarge);
