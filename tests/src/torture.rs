@@ -133,6 +133,8 @@ impl Totals {
         });
         let is_change = |entry: &&Entry| entry.act.is_some() && entry.is_as_taken();
         self.changes += logs.flatten().filter(is_change).count();
+        let is_kept = |event: &&Event| matches!(event, Event::MarkKept { .. });
+        self.marks += history.events.iter().filter(is_kept).count();
         let times = history.events.iter().zip(&history.times);
         let acks: Vec<Duration> = times
             .filter_map(|(event, at)| matches!(event, Event::Acked { .. }).then_some(*at))

@@ -9,9 +9,11 @@
 //! | `room` | a room's log: kept, once, dense, the same for all |
 //! | `order` | what one session sends keeps its order, and nothing comes before what was acked earlier |
 //! | `messages` | what became of a message is the same by the log, in each member's history, and on each device |
+//! | `marks` | what was answered of a mark is kept, and every device ends with what the store has |
 //! | `socket` | a socket and a device: no hole, no cursor ahead of an entry, everything in the end |
 
 mod facts;
+mod marks;
 mod messages;
 mod order;
 mod room;
@@ -22,6 +24,7 @@ mod violation;
 use std::collections::BTreeSet;
 
 pub use facts::visible;
+pub use marks::read_by_writing;
 pub use violation::Violation;
 
 use crate::history::History;
@@ -35,6 +38,7 @@ pub fn check(history: &History) -> Vec<Violation> {
     order::check(&facts, &mut found);
     socket::check(history, &facts, &mut found);
     messages::check(history, &facts, &mut found);
+    marks::check(history, &facts, &mut found);
     found.into_iter().collect()
 }
 

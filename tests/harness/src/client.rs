@@ -3,6 +3,7 @@
 //! with one client id until that is answered. Everything that it sees goes into a history.
 
 mod live;
+mod marks;
 mod shelf;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -17,9 +18,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use self::marks::PendingMark;
 use self::shelf::Shelf;
 use crate::account::Login;
-use crate::history::{Device, Recorder, Room};
+use crate::history::{Device, Mark, Recorder, Room};
 use crate::socket::Closed;
 use crate::ulid;
 use crate::wait::until;
@@ -96,6 +98,7 @@ impl Shared {
 #[derive(Debug)]
 enum Order {
     Send { room: Room, fields: Value, done: oneshot::Sender<Result<u64>> },
+    Mark { mark: Mark, done: oneshot::Sender<Result<()>> },
     Away { time: Duration, back: usize },
 }
 
@@ -135,6 +138,7 @@ impl Client {
             login: options.login,
             recorder: options.recorder,
             pending: BTreeMap::new(),
+            marks: BTreeMap::new(),
             sent: 0,
             orders: taken,
             stopping: false,
@@ -158,6 +162,20 @@ impl Client {
         let (done, answer) = oneshot::channel();
         self.order(Order::Send { room: room.into(), fields, done }).await?;
         answer.await.with_context(|| format!("{} has stopped", self.name))?
+    }
+
+    /// Says up to where its user has read a room (0: nothing), and got it, until it is answered.
+    pub async fn mark(&self, room: &str, read: u64, delivered: u64) -> Result<()> {
+        let (done, answer) = oneshot::channel();
+        let user = self.name.split('/').next().unwrap_or_default().into();
+        let mark = Mark { room: room.into(), user, read, delivered };
+        self.order(Order::Mark { mark, done }).await?;
+        answer.await.with_context(|| format!("{} has stopped", self.name))?
+    }
+
+    /// Up to where it knows that a user has read a room, and got it, by what it was told.
+    pub fn mark_of(&self, room: &str, user: &str) -> (u64, u64) {
+        self.shared().shelf.mark_of(room, user)
     }
 
     /// Ends the socket without a word, and stays away for a time. `back` is how many of its newest
@@ -263,6 +281,7 @@ struct Task {
     recorder: Recorder,
     /// By the order in which they were given.
     pending: BTreeMap<u64, Pending>,
+    marks: BTreeMap<u64, PendingMark>,
     sent: u64,
     orders: mpsc::Receiver<Order>,
     stopping: bool,
@@ -298,6 +317,9 @@ impl Task {
             for pending in self.pending.values_mut() {
                 (pending.request, pending.due) = (None, Instant::now());
             }
+            for pending in self.marks.values_mut() {
+                (pending.request, pending.due) = (None, Instant::now());
+            }
             back_off = match welcomed {
                 true => self.back_off.0,
                 false => (back_off * 2).clamp(self.back_off.0, self.back_off.1),
@@ -324,7 +346,7 @@ impl Task {
     }
 
     fn is_finished(&self) -> bool {
-        self.stopping && self.pending.is_empty()
+        self.stopping && self.pending.is_empty() && self.marks.is_empty()
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared> {
@@ -336,6 +358,11 @@ impl Task {
         let (room, fields, done) = match order {
             Some(Order::Send { room, fields, done }) => (room, fields, done),
             Some(Order::Away { time, back }) => return Err(WentAway { time, back }),
+            Some(Order::Mark { mark, done }) => {
+                self.sent += 1;
+                self.marks.insert(self.sent, PendingMark::new(mark, done));
+                return Ok(());
+            }
             None => {
                 self.stopping = true;
                 return Ok(());

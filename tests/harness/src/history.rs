@@ -71,6 +71,17 @@ pub struct Now {
     pub reactions: Vec<(String, u64, bool)>,
 }
 
+/// Up to where a user has read a room.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mark {
+    pub room: Room,
+    pub user: Arc<str>,
+    /// The seq of an entry; 0: nothing.
+    pub read: u64,
+    /// Up to where they have got it; 0: nothing was said of that.
+    pub delivered: u64,
+}
+
 /// Who is a member from an entry on, or no longer after it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Change {
@@ -261,6 +272,23 @@ pub enum Event {
         room: Room,
         entries: Vec<Entry>,
     },
+    /// A mark was written to a socket: the first time or again.
+    MarkSent {
+        mark: Mark,
+    },
+    /// The answer to a mark was that it is kept.
+    MarkKept {
+        mark: Mark,
+    },
+    /// A device was told of a mark.
+    MarkTold {
+        device: Device,
+        mark: Mark,
+    },
+    /// At the end, in silence: a member's mark, as the store has it.
+    FinalMark {
+        mark: Mark,
+    },
     /// At the end: this device had its time to get everything that its user may see.
     Settled {
         device: Device,
@@ -276,6 +304,13 @@ impl fmt::Display for Entry {
         self.change.as_ref().map_or(Ok(()), |change| write!(f, ", {change:?}"))?;
         self.act.as_ref().map_or(Ok(()), |act| write!(f, ", {act:?}"))?;
         self.now.as_ref().map_or(Ok(()), |now| write!(f, ", {now:?}"))
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { room, user, read, delivered } = self;
+        write!(f, "{user} has read {room} up to {read}, and got it up to {delivered}")
     }
 }
 
@@ -322,6 +357,10 @@ impl fmt::Display for Event {
             Self::Shown { user, room, entries } => {
                 write!(f, "in the end {user} sees {} entries of {room}", entries.len())
             }
+            Self::MarkSent { mark } => write!(f, "said: {mark}"),
+            Self::MarkKept { mark } => write!(f, "kept: {mark}"),
+            Self::MarkTold { device, mark } => write!(f, "{device} is told: {mark}"),
+            Self::FinalMark { mark } => write!(f, "in the end {mark}"),
             Self::Settled { device, room } => write!(f, "{device} has had its time for {room}"),
         }
     }

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use crate::account::Login;
 use crate::check::{Violation, check};
 use crate::client::{Client, ClientOptions};
-use crate::history::{Entry, Event, Recorder};
+use crate::history::{Entry, Event, Mark, Recorder};
 use crate::system::{System, direct, unique};
 use crate::wait::until;
 
@@ -276,4 +276,20 @@ pub async fn read_room(edge: SocketAddr, login: &Login, room: &str) -> Result<Ve
         ensure!(through > after, "a page that does not go on: {page}");
         after = through;
     }
+}
+
+/// The marks of all members of a room of at most a page of them, by HTTP.
+pub async fn read_room_marks(edge: SocketAddr, login: &Login, room: &str) -> Result<Vec<Mark>> {
+    let path = format!("/v1/rooms/{room}/receipts");
+    let answer = login.call(edge, "GET", &path, &serde_json::Value::Null).await?;
+    let page = &answer.body;
+    let receipts = page["receipts"].as_array();
+    let receipts = receipts.with_context(|| format!("receipts of {room}: {answer:?}"))?;
+    ensure!(page["more"] == false, "more marks of {room} than a page has");
+    let mark = |one: &serde_json::Value| {
+        let delivered = one["delivered"].as_u64().unwrap_or(0);
+        let (room, user) = (room.into(), one["user"].as_str()?.into());
+        Some(Mark { room, user, read: one["read"].as_u64()?, delivered })
+    };
+    receipts.iter().map(mark).collect::<Option<_>>().with_context(|| page.to_string())
 }

@@ -117,6 +117,8 @@ pub(super) struct Totals {
     pub(super) error_lines: u64,
     /// Edits, deletions and reactions in the rooms' logs.
     pub(super) changes: usize,
+    /// Marks that were answered.
+    pub(super) marks: usize,
     /// The longest time without an ack.
     pub(super) raw: Duration,
     /// The same, where no fault explains it.
@@ -147,6 +149,7 @@ impl Totals {
             "deliveries": counts.deliveries,
             "cursors": counts.cursors,
             "changes_of_messages": self.changes,
+            "marks": self.marks,
             "longest_without_ack_ms": u64::try_from(self.raw.as_millis()).unwrap_or(u64::MAX),
             "longest_without_ack_outside_of_faults_ms":
                 u64::try_from(self.unexplained.as_millis()).unwrap_or(u64::MAX),

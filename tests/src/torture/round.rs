@@ -1,6 +1,6 @@
 //! One round: people arrive, talk while things break, fall silent, and everything is compared.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use super::schedule::Schedule;
 use super::world::World;
 use super::{faults, hostile, talk};
 use weft_harness::account::Login;
-use weft_harness::check::{Violation, check, visible};
-use weft_harness::history::{Change, ClientId, Entry, Event, History, Room};
+use weft_harness::check::{Violation, check, read_by_writing, visible};
+use weft_harness::history::{Change, ClientId, Entry, Event, History, Mark, Room};
 use weft_harness::http;
-use weft_harness::load::read_room;
+use weft_harness::load::{read_room, read_room_marks};
 
 /// How long sends are measured, without and with hostile clients.
 const HOSTILE_PHASE_MAX: Duration = Duration::from_secs(30);
@@ -73,8 +73,9 @@ pub(super) async fn run(
     tokio::time::sleep_until(quiet).await;
     let logs = read_all(world, &people).await;
     show_all(world, &people, &logs).await;
+    let marks = read_marks(world, &people).await;
     arrive_fresh(world, &mut people).await?;
-    complete(world, &people, &logs).await;
+    complete(world, &people, &logs, &marks).await;
     see_each_other(world, &people).await;
     for person in people.persons {
         // One that still waits for an answer is not waited for: it is in the history.
@@ -184,6 +185,30 @@ async fn show_all(world: &World, people: &People, logs: &[(Room, Vec<Entry>)]) {
     }
 }
 
+/// The marks of all members of each room, as the store has them.
+async fn read_marks(world: &World, people: &People) -> Vec<Mark> {
+    let mut all = Vec::new();
+    for place in &people.places {
+        let (reader, room) = (&people.users[place.users[0]], place.room.as_str());
+        let marks = async {
+            loop {
+                match read_room_marks(world.system.edge(), reader, room).await {
+                    Ok(marks) => break marks,
+                    Err(_) => sleep(LOOK_EVERY).await,
+                }
+            }
+        };
+        match timeout(READY_LIMIT, marks).await {
+            Ok(marks) => all.extend(marks),
+            Err(_) => world.found(format!("the marks of {room} can't be read")),
+        }
+    }
+    for mark in all.iter().cloned() {
+        world.recorder.record(Event::FinalMark { mark });
+    }
+    all
+}
+
 /// A new device of each user, without a cursor.
 async fn arrive_fresh(world: &World, people: &mut People) -> Result<()> {
     for user in 0..people.users.len() {
@@ -195,7 +220,7 @@ async fn arrive_fresh(world: &World, people: &mut People) -> Result<()> {
 }
 
 /// Waits until every device has everything; then, or when the time is over, it is judged by it.
-async fn complete(world: &World, people: &People, logs: &[(Room, Vec<Entry>)]) {
+async fn complete(world: &World, people: &People, logs: &[(Room, Vec<Entry>)], marks: &[Mark]) {
     let places = people.by_room();
     let mut wanted = Vec::new();
     for person in &people.persons {
@@ -213,8 +238,19 @@ async fn complete(world: &World, people: &People, logs: &[(Room, Vec<Entry>)]) {
         }
     }
     let limit = Instant::now() + COMPLETE_LIMIT;
+    let logs: HashMap<&Room, &Vec<Entry>> = logs.iter().map(|(room, log)| (room, log)).collect();
+    let knows = |person: &Person, mark: &Mark| {
+        let written = logs.get(&mark.room).map_or(0, |log| read_by_writing(log, &mark.user));
+        let (read, delivered) = person.client.mark_of(&mark.room, &mark.user);
+        read.max(written) >= mark.read && delivered.max(written) >= mark.delivered
+    };
     let has = |(person, place, seqs): &(&Person, &Place, Vec<u64>)| {
+        let is_direct = place.kind == PlaceKind::Direct;
+        let hears = |mark: &&Mark| {
+            *mark.room == *place.room && (is_direct || *mark.user == *person.login.user)
+        };
         person.client.has_all(&place.room, seqs.iter().copied())
+            && marks.iter().filter(hears).all(|mark| knows(person, mark))
     };
     while !wanted.iter().all(has) && Instant::now() < limit {
         sleep(LOOK_EVERY).await;

@@ -37,6 +37,7 @@ pub(super) fn start(world: &Arc<World>, people: &People, stop: &Stop) -> JoinSet
         for person in people.persons.iter().filter(|person| place.users.contains(&person.user)) {
             let client = Arc::clone(&person.client);
             let room = Room::from(place.room.as_str());
+            talkers.spawn(read(Arc::clone(&client), room.clone(), Arc::clone(stop)));
             talkers.spawn(talk(client, room, pace.clone(), Arc::clone(stop)));
         }
         match place.kind {
@@ -93,6 +94,36 @@ async fn talk(client: Arc<Client>, room: Room, pace: std::ops::Range<u64>, stop:
             }
         });
         pause(pace.clone()).await;
+    }
+    while underway.join_next().await.is_some() {}
+}
+
+/// A reader, who says up to where they have read: mostly what is newest, now and then something older.
+async fn read(client: Arc<Client>, room: Room, stop: Stop) {
+    let is_direct = room.contains('~');
+    let mut underway = JoinSet::new();
+    while !stop.load(Ordering::Relaxed) {
+        pause(50..1_500).await;
+        let head = client.has(&room);
+        let (back, what) = {
+            let mut rng = rand::rng();
+            (rng.random_range(0..6_u64), rng.random_range(0..4))
+        };
+        let seq = head.saturating_sub(back);
+        if seq == 0 {
+            continue;
+        }
+        if underway.len() >= IN_FLIGHT {
+            underway.join_next().await;
+        }
+        let (read, delivered) = match what {
+            0 if is_direct => (0, seq),
+            1 if is_direct => (seq, head),
+            _ => (seq, 0),
+        };
+        let (client, room) = (Arc::clone(&client), room.clone());
+        // A refusal is right where the user was removed meanwhile; else the checker finds what is missing.
+        underway.spawn(async move { client.mark(&room, read, delivered).await.is_ok() });
     }
     while underway.join_next().await.is_some() {}
 }

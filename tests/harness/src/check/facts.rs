@@ -154,7 +154,7 @@ pub fn visible(log: &[Entry], user: &str) -> Vec<u64> {
     standing.keys().copied().filter(is_for).collect()
 }
 
-fn user_of(device: &Device) -> &str {
+pub(super) fn user_of(device: &Device) -> &str {
     device.split_once('/').map_or(device, |(user, _)| user)
 }
 

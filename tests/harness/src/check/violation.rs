@@ -1,8 +1,9 @@
 //! What can be wrong, and which events of a run have to do with it.
 
 use std::fmt;
+use std::sync::Arc;
 
-use crate::history::{ClientId, Cursor, Device, Entry, Event, History, Room, SessionId};
+use crate::history::{ClientId, Cursor, Device, Entry, Event, History, Mark, Room, SessionId};
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Violation {
@@ -70,6 +71,14 @@ pub enum Violation {
     /// A member's history, or what a device has made of its entries, shows another message than the
     /// room's log makes.
     WrongMessage { reader: Device, room: Room, seq: u64, what: String },
+    /// A user's mark is not what was answered or said, or not what a device knows.
+    WrongMark {
+        room: Room,
+        user: Arc<str>,
+        /// Where it is wrong; `None`: in the store.
+        device: Option<Device>,
+        what: String,
+    },
 }
 
 impl fmt::Display for Violation {
@@ -128,6 +137,10 @@ impl fmt::Display for Violation {
             Self::WrongMessage { reader, room, seq, what } => {
                 write!(f, "wrong message: {reader} has {room} {seq} {what}")
             }
+            Self::WrongMark { room, user, device, what } => {
+                let reader = device.as_deref().unwrap_or("the store");
+                write!(f, "wrong mark: {reader} has for {user} in {room} {what}")
+            }
         }
     }
 }
@@ -139,6 +152,8 @@ struct Subject<'a> {
     seqs: [Option<u64>; 2],
     ids: [Option<&'a ClientId>; 2],
     device: Option<&'a Device>,
+    /// Whose mark it is about.
+    user: Option<&'a str>,
 }
 
 impl Violation {
@@ -218,6 +233,9 @@ impl Violation {
                 Subject { room: Some(room), seqs: [Some(*seq), None], device: Some(device), ..none }
             }
             Self::CursorBack { device, .. } => Subject { device: Some(device), ..none },
+            Self::WrongMark { room, user, device, .. } => {
+                Subject { room: Some(room), user: Some(user), device: device.as_ref(), ..none }
+            }
         }
     }
 }
@@ -230,7 +248,16 @@ impl Subject<'_> {
                 && (self.seqs.contains(&Some(entry.seq))
                     || entry.client_id.as_ref().is_some_and(|id| ids.contains(&id)))
         };
+        let mark_is = |mark: &Mark| {
+            Some(&mark.room) == self.room && self.user.is_some_and(|user| user == &*mark.user)
+        };
         match event {
+            Event::MarkSent { mark } | Event::MarkKept { mark } | Event::FinalMark { mark } => {
+                mark_is(mark)
+            }
+            Event::MarkTold { device, mark } => {
+                mark_is(mark) && self.device.is_none_or(|of| of == device)
+            }
             Event::Sent { client_id, .. }
             | Event::Acked { client_id, .. }
             | Event::Refused { client_id, .. } => ids.contains(&client_id),

@@ -13,18 +13,20 @@ use crate::history::{self, Entry, Event, Room, SessionId};
 use crate::socket::Socket;
 
 /// After this long without an answer a text is sent again on the same socket.
-const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// How long to wait after a temporary error that names no time.
-const RETRY_AFTER: Duration = Duration::from_millis(250);
+pub(super) const RETRY_AFTER: Duration = Duration::from_millis(250);
 /// A socket that brings nothing, not even a `pong`, for this many heartbeats is dead.
 const SILENT_HEARTBEATS: u32 = 3;
 
 /// What an unanswered request was about.
 #[derive(Debug)]
-enum Asked {
+pub(super) enum Asked {
     Text(u64),
+    Mark(u64),
     Rooms,
     History(Room),
+    Receipts(Room),
     Ping,
 }
 
@@ -35,7 +37,7 @@ struct Resync {
     open: usize,
 }
 
-struct Live {
+pub(super) struct Live {
     socket: Socket,
     session: SessionId,
     request_id: u64,
@@ -97,7 +99,8 @@ impl Task {
 
     async fn run_live(&mut self, live: &mut Live) -> Result<()> {
         while !self.is_finished() {
-            let has_room = self.pending.len() < PENDING_MAX && !self.stopping;
+            let unanswered = self.pending.len() + self.marks.len();
+            let has_room = unanswered < PENDING_MAX && !self.stopping;
             let wake_at = self.wake_at(live);
             // All three are cancel-safe.
             tokio::select! {
@@ -106,6 +109,7 @@ impl Task {
                 () = sleep_until(wake_at) => self.look_at_time(live).await?,
             }
             self.send_due(live).await?;
+            self.mark_due(live).await?;
         }
         Ok(())
     }
@@ -115,7 +119,9 @@ impl Task {
         let now = Instant::now();
         let waits = self.pending.values().filter(|it| it.request.is_some() || it.due > now);
         let texts = waits.map(|pending| pending.due);
-        texts.chain([live.silent_at(), live.ping_at()]).min().unwrap_or(now)
+        let waits = self.marks.values().filter(|it| it.request.is_some() || it.due > now);
+        let marks = waits.map(|pending| pending.due);
+        texts.chain(marks).chain([live.silent_at(), live.ping_at()]).min().unwrap_or(now)
     }
 
     async fn look_at_time(&mut self, live: &mut Live) -> Result<()> {
@@ -126,6 +132,7 @@ impl Task {
         if now >= live.ping_at() {
             live.ask(Asked::Ping, json!({ "type": "ping" })).await?;
         }
+        self.look_at_marks(live, now);
         for pending in self.pending.values_mut() {
             if now < pending.due {
                 continue;
@@ -142,8 +149,7 @@ impl Task {
     async fn send_due(&mut self, live: &mut Live) -> Result<()> {
         let now = Instant::now();
         for (number, pending) in &mut self.pending {
-            // Room is left for pings and the loading of rooms.
-            if live.asked.len() + 8 > live.in_flight_max {
+            if !live.has_room() {
                 break;
             }
             if pending.request.is_some() || pending.due > now {
@@ -187,6 +193,11 @@ impl Task {
                 self.shared().shelf.keep(&entry.room, entry.seq);
                 self.recorder.record(Event::Received { device, session, entry });
                 Ok(())
+            }
+            Some("mark") => self.hear_mark(&frame["room"], &frame),
+            Some("marks") => {
+                let marks = frame["marks"].as_array().context("marks without marks")?;
+                marks.iter().try_for_each(|mark| self.hear_mark(&frame["room"], mark))
             }
             Some("cursor") => self.hear_cursor(live, &frame),
             Some("presence") => {
@@ -245,11 +256,14 @@ impl Task {
     async fn hear_answer(&mut self, live: &mut Live, asked: Asked, frame: &Value) -> Result<()> {
         match asked {
             Asked::Text(number) => self.hear_text_answer(live, number, frame),
+            Asked::Mark(number) => self.hear_mark_answer(number, frame),
+            Asked::Receipts(room) => self.hear_receipts(live, &room, frame),
             Asked::Rooms => {
                 let rooms = frame["rooms"].as_array().with_context(|| format!("{frame}"))?;
                 for room in rooms {
                     let room = Room::from(room["room"].as_str().context("a room without id")?);
                     let have = self.shared().shelf.contiguous(&room);
+                    live.load_marks(room.clone()).await?;
                     live.load(room, have).await?;
                 }
                 if frame["more"] == true {
@@ -282,7 +296,7 @@ impl Task {
     }
 
     /// One request of the resync was answered.
-    fn loaded(&mut self, live: &mut Live) {
+    pub(super) fn loaded(&mut self, live: &mut Live) {
         let Some(resync) = &mut live.resync else { return };
         resync.open -= 1;
         if resync.open == 0 {
@@ -372,7 +386,17 @@ impl Live {
         self.wrote_at + self.heartbeat.mul_f64(0.8)
     }
 
-    async fn ask(&mut self, asked: Asked, mut frame: Value) -> Result<u64> {
+    /// Room is left for pings and the loading of rooms.
+    pub(super) fn has_room(&self) -> bool {
+        self.asked.len() + 8 <= self.in_flight_max
+    }
+
+    /// Nobody waits for the answer to a request any more.
+    pub(super) fn forget(&mut self, request: u64) {
+        self.asked.remove(&request);
+    }
+
+    pub(super) async fn ask(&mut self, asked: Asked, mut frame: Value) -> Result<u64> {
         self.request_id += 1;
         frame["id"] = self.request_id.into();
         self.asked.insert(self.request_id, asked);
@@ -385,6 +409,13 @@ impl Live {
         let frame = json!({ "type": "history", "room": &*room, "after": after });
         self.count_open();
         self.ask(Asked::History(room), frame).await?;
+        Ok(())
+    }
+
+    async fn load_marks(&mut self, room: Room) -> Result<()> {
+        let frame = json!({ "type": "receipts", "room": &*room });
+        self.count_open();
+        self.ask(Asked::Receipts(room), frame).await?;
         Ok(())
     }
 

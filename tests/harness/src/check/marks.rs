@@ -1,0 +1,152 @@
+//! Promises about marks: what was answered is kept, nobody has read what nobody said so of, and in the end
+//! every device knows what the store has.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::Violation;
+use super::facts::{Facts, user_of};
+use crate::history::{Act, Change, Cursor, Device, Entry, Event, History, Mark, Room};
+
+type Key<'a> = (&'a Room, &'a str);
+type Marks<'a> = BTreeMap<Key<'a>, Seqs>;
+
+/// Up to where somebody has read, and got it.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct Seqs {
+    read: u64,
+    delivered: u64,
+}
+
+impl Seqs {
+    fn of(mark: &Mark) -> Self {
+        // Who has read it has got it.
+        Self { read: mark.read, delivered: mark.delivered.max(mark.read) }
+    }
+
+    fn max(self, other: Self) -> Self {
+        let (read, delivered) = (self.read.max(other.read), self.delivered.max(other.delivered));
+        Self { read, delivered }
+    }
+}
+
+/// Up to where a user has read by what they wrote, or by joining.
+pub fn read_by_writing(log: &[Entry], user: &str) -> u64 {
+    let deleted: BTreeSet<u64> = log
+        .iter()
+        .filter_map(|entry| match entry.act.as_deref() {
+            Some(Act::Deletes(target)) => Some(*target),
+            _ => None,
+        })
+        .collect();
+    let counts = |entry: &&Entry| match entry.change.as_deref() {
+        Some(Change::Joined(users)) => {
+            *entry.from == *user || users.iter().any(|joins| **joins == *user)
+        }
+        Some(Change::Left(_)) => *entry.from == *user,
+        // What was deleted was a message, or an edit of one.
+        None => *entry.from == *user && (entry.is_message() || deleted.contains(&entry.seq)),
+    };
+    log.iter().rev().find(counts).map_or(0, |entry| entry.seq)
+}
+
+pub(super) fn check(history: &History, facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
+    let (mut last, mut said, mut kept) = (Marks::new(), Marks::new(), Marks::new());
+    for event in &history.events {
+        let (marks, mark) = match event {
+            Event::MarkSent { mark } => (&mut said, mark),
+            Event::MarkKept { mark } => (&mut kept, mark),
+            Event::FinalMark { mark } => (&mut last, mark),
+            _ => continue,
+        };
+        let marks = marks.entry((&mark.room, &mark.user)).or_default();
+        *marks = marks.max(Seqs::of(mark));
+    }
+    for (key, is) in &last {
+        let written = facts.rooms.get(key.0).and_then(|room| room.last);
+        let written = written.map_or(0, |log| read_by_writing(log, key.1));
+        let written = Seqs { read: written, delivered: written };
+        let of = |marks: &Marks<'_>| marks.get(key).copied().unwrap_or_default();
+        let least = of(&kept).max(written);
+        let most = of(&said).max(written);
+        if least.max(*is) != *is {
+            found.insert(wrong(key, None, format!("{is:?} in the end, after {least:?}")));
+        }
+        if most.max(*is) != most {
+            found.insert(wrong(key, None, format!("{is:?} in the end, but said {most:?}")));
+        }
+    }
+    judge_devices(history, facts, &last, found);
+}
+
+/// What a device knows, and what it knew when each cursor came.
+#[derive(Default)]
+struct Knows<'a> {
+    now: Marks<'a>,
+    at_cursor: HashMap<&'a Cursor, Marks<'a>>,
+}
+
+fn judge_devices(
+    history: &History,
+    facts: &Facts<'_>,
+    last: &Marks<'_>,
+    found: &mut BTreeSet<Violation>,
+) {
+    let mut devices: HashMap<&Device, Knows<'_>> = HashMap::new();
+    for event in &history.events {
+        match event {
+            Event::MarkTold { device, mark } => {
+                let key = (&mark.room, &*mark.user);
+                let (now, told) = (&mut devices.entry(device).or_default().now, Seqs::of(mark));
+                let known = now.entry(key).or_default();
+                *known = known.max(told);
+                if let Some(is) = last.get(&key).filter(|is| is.max(told) != **is) {
+                    let what = format!("{told:?}, which the store does not have: {is:?}");
+                    found.insert(wrong(&key, Some(device), what));
+                }
+            }
+            Event::Opened { device, cursor: Some(cursor), .. } => {
+                let knows = devices.entry(device).or_default();
+                if let Some(then) = knows.at_cursor.get(cursor) {
+                    knows.now = then.clone();
+                }
+            }
+            Event::Synced { device, recovered: true, cursor, .. }
+            | Event::Cursor { device, cursor, .. } => {
+                let knows = devices.entry(device).or_default();
+                knows.at_cursor.entry(cursor).or_insert_with(|| knows.now.clone());
+            }
+            Event::LoadedAll { device, cursor } => {
+                let knows = devices.entry(device).or_default();
+                knows.at_cursor.insert(cursor, knows.now.clone());
+            }
+            Event::Settled { device, room } => {
+                let nothing = Knows::default();
+                let knows = devices.get(device).unwrap_or(&nothing);
+                let of_room = last.iter().filter(|((of, _), _)| *of == room);
+                for (key, is) in of_room.filter(|(key, _)| hears(device, **key)) {
+                    let log = facts.rooms.get(room).and_then(|room| room.last).unwrap_or_default();
+                    let written = read_by_writing(log, key.1);
+                    let written = Seqs { read: written, delivered: written };
+                    let has = knows.now.get(key).copied().unwrap_or_default().max(written);
+                    if has != *is {
+                        found.insert(wrong(key, Some(device), format!("{has:?}, not {is:?}")));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// True where the device is to know the mark without asking: of a group it is its own user's.
+fn hears(device: &Device, (room, user): Key<'_>) -> bool {
+    user_of(device) == user || room.contains('~')
+}
+
+fn wrong((room, user): &Key<'_>, device: Option<&Device>, what: String) -> Violation {
+    let (room, user) = ((*room).clone(), (*user).into());
+    Violation::WrongMark { room, user, device: device.cloned(), what }
+}
+
+#[cfg(test)]
+mod tests;
