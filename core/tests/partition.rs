@@ -29,6 +29,8 @@ mod poison;
 #[path = "partition/publishing.rs"]
 mod publishing;
 mod support;
+#[path = "partition/threads.rs"]
+mod threads;
 #[path = "partition/unread.rs"]
 mod unread;
 mod watch;

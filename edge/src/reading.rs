@@ -56,19 +56,19 @@ impl<W: Wire> Reading<W> {
         })
     }
 
-    /// A page of a room's history, for a client.
+    /// A page of a room's history, or of a thread's, for a client.
     ///
     /// # Errors
     /// What core answers.
     pub(crate) async fn history(
         &self,
         token: &str,
-        room: &RoomId,
+        (room, thread): (&RoomId, Option<u64>),
         from: HistoryFrom,
         limit: u32,
     ) -> Result<LogPage, ApiError> {
         let (token, room) = (token.to_owned(), room.to_string());
-        let request = ReadLog { token, room, limit, merged: true, ..ReadLog::default() };
+        let request = ReadLog { token, room, thread, limit, merged: true, ..ReadLog::default() };
         let request = match from {
             HistoryFrom::After(seq) => ReadLog { after: Some(seq), ..request },
             HistoryFrom::Before(seq) => ReadLog { before: Some(seq), ..request },

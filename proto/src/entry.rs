@@ -61,6 +61,18 @@ pub struct MessageNow {
     /// That it is pinned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pinned: Option<Pinned>,
+    /// The thread that begins with it.
+    #[serde(skip_serializing_if = "Option::is_none", rename = "replies")]
+    pub thread: Option<ThreadNow>,
+}
+
+/// A thread, beside the message that it begins with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct ThreadNow {
+    /// How many replies it has; deleted ones are not counted.
+    pub count: u64,
+    /// Seq of the newest one, deleted or not.
+    pub last: u64,
 }
 
 /// That a message is pinned.

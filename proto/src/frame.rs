@@ -29,7 +29,7 @@ mod token;
 mod typing;
 mod versions;
 
-pub use history::{HistoryFrom, HistoryPlace, history_frame};
+pub use history::{HistoryFrom, HistoryPlace, history_frame, history_thread};
 pub use mark::{MarkFrame, MarksFrame, ReadUpTo};
 pub use pins::pins_frame;
 pub use presence::{PresenceRequest, Users};
@@ -89,6 +89,8 @@ pub enum Request {
     /// A page of a room's log.
     History {
         room: RoomId,
+        /// Only the thread that begins with the message at this seq.
+        thread: Option<u64>,
         /// From where, in which direction.
         from: HistoryFrom,
         /// Most entries; 0: as many as a page holds.
@@ -357,6 +359,7 @@ mod tests {
         for nothing in [
             r#""history","room":"a","before":0"#,
             r#""history","room":"a","around":0"#,
+            r#""history","room":"a","thread":0"#,
             r#""history","room":"a","around":1,"at":2"#,
             r#""rooms","limit":0"#,
             r#""versions","room":"a""#,
@@ -397,8 +400,16 @@ mod tests {
             (r#","at":0"#, HistoryFrom::At(0)),
         ] {
             let text = format!(r#"{{"id":1,"type":"history","room":"a"{place}}}"#);
-            assert_eq!(read(&text), Request::History { room: room(), from, limit: 0 });
+            assert_eq!(
+                read(&text),
+                Request::History { room: room(), thread: None, from, limit: 0 }
+            );
         }
+        let (thread, from) = (Some(3), HistoryFrom::Before(0));
+        assert_eq!(
+            read(r#"{"id":1,"type":"history","room":"a","thread":3}"#),
+            Request::History { room: room(), thread, from, limit: 0 }
+        );
     }
 
     #[test]
@@ -477,10 +488,12 @@ mod tests {
         let room = RoomId::new("team").expect("id");
         let read =
             |frame: Vec<u8>| -> serde_json::Value { serde_json::from_slice(&frame).expect("json") };
-        let value = read(history_frame(&room, &page));
+        let value = read(history_frame(&room, Some(9), &page));
+        assert_eq!(value["thread"], 9);
         assert_eq!(value["entries"][1]["seq"], 2);
         assert_eq!((&value["through"], &value["more"]), (&2.into(), &false.into()));
-        let value = read(history_frame(&room, &svc::LogPage { more_before: Some(true), ..page }));
+        let value =
+            read(history_frame(&room, None, &svc::LogPage { more_before: Some(true), ..page }));
         let more = ["more_before", "more_after", "more"].map(|field| value.get(field).cloned());
         assert_eq!(more, [Some(true.into()), Some(false.into()), None]);
         let version = Version { seq: 3, time: 7, text: "h\"", ranges: &[] }.to_json().into();

@@ -102,7 +102,7 @@ fn shape_of(field: &str) -> &'static str {
         "id" => "a whole number from 1 to 2^53-1",
         "text_until" | "at" => "a time, in milliseconds",
         "before" | "around" | "limit" | "target" | "reply_to" | "read" | "delivered"
-        | "unread_from" | "forwarded.seq" => "a whole number from 1",
+        | "unread_from" | "thread" | "forwarded.seq" => "a whole number from 1",
         "ranges" => "a list of ranges",
         "meta" | "forwarded" => "an object",
         "silent" | "skip_push" => "true or false",

@@ -108,6 +108,12 @@ macro_rules! kinds {
                 match self { $(Self::$Kind(it) => it.mentions(),)+ }
             }
 
+            /// The seq of the message whose thread it is in, where it is in one.
+            #[must_use]
+            pub fn thread(&self) -> Option<u64> {
+                match self { $(Self::$Kind(it) => it.thread(),)+ }
+            }
+
             /// The feature level that a store needs before it takes the entry.
             #[must_use]
             pub fn level(&self) -> u32 {
@@ -302,6 +308,10 @@ trait EntryKind: Sized {
 
     fn mentions(&self) -> Mentions {
         Mentions::default()
+    }
+
+    fn thread(&self) -> Option<u64> {
+        None
     }
 
     /// That of the kind, or a later one where it has a field that came later.

@@ -13,7 +13,7 @@ use weft_proto::limits::{EDITS_PER_MESSAGE_MAX, EMOJIS_PER_MESSAGE_MAX};
 use weft_proto::{ApiError, Body, Entry, ErrorCode, Role, RoomId, RoomKind, UserId};
 use weft_storage::tables::log::{self, At};
 use weft_storage::tables::message::{self, Message, ReactionCount};
-use weft_storage::tables::{member, mention, reaction};
+use weft_storage::tables::{member, mention, reaction, thread};
 use weft_storage::{Batch, Error, Snapshot};
 
 use super::command::{Command, Incoming};
@@ -24,6 +24,7 @@ use super::rights::{self, Action};
 use super::rooms::Room;
 use super::sabotage::{self, Rule};
 use super::state::{Place, PlanNo, Planned, State};
+use super::threads;
 use crate::absent;
 
 mod mentions;
@@ -52,7 +53,7 @@ pub struct FoundMessages {
 /// What this owner did to messages in commits that a lookup may not have seen.
 #[derive(Default)]
 pub struct Written {
-    rows: Overlay<EntryKey, Message>,
+    pub(super) rows: Overlay<EntryKey, Message>,
     reactions: Overlay<ReactionKey, bool>,
 }
 
@@ -76,17 +77,46 @@ pub async fn load(
     let mut found = FoundMessages::default();
     let commands: Vec<&Command> = run.iter().filter_map(|it| it.command.as_ref().ok()).collect();
     let at = |command: &&Command| {
-        let target = command.body.target().or_else(|| command.body.reply_to())?;
-        Some((command.room.clone(), target))
+        let (room, body) = (command.room.clone(), &command.body);
+        let seqs = [body.target(), body.reply_to(), body.thread()].into_iter().flatten();
+        seqs.map(move |seq| (room.clone(), seq))
     };
-    let targets: HashSet<EntryKey> = commands.iter().filter_map(at).collect();
+    let targets: HashSet<EntryKey> = commands.iter().flat_map(at).collect();
     if targets.is_empty() {
         return Ok(found);
     }
     let targets: Vec<EntryKey> = targets.into_iter().collect();
     read_entries(snapshot, &targets, &mut found.entries).await?;
-    let keys = targets.iter().map(|(room, seq)| message::key(room, *seq)).collect();
-    for (at, row) in targets.iter().zip(snapshot.get_many(keys).await?) {
+    read_rows(snapshot, &targets, &mut found).await?;
+    // Whose thread has one reply less.
+    let roots = commands.iter().filter(|command| matches!(command.body, Body::Delete(_)));
+    let roots = roots.filter_map(|Command { room, body, .. }| {
+        let root = threads::thread_of(&found, state, &(room.clone(), body.target()?))?;
+        Some((room.clone(), root))
+    });
+    let roots: Vec<EntryKey> = roots.filter(|at| !found.rows.contains_key(at)).collect();
+    read_rows(snapshot, &roots, &mut found).await?;
+    read_reactions(snapshot, &commands, &mut found.reactions).await?;
+    found.pins = pins::load(snapshot, &commands).await?;
+    let edits = found.edits_to_delete(state, run);
+    read_entries(snapshot, &edits, &mut found.entries).await?;
+    for (room, seq) in edits.into_iter().filter(|at| !found.entries.contains_key(at)) {
+        absent::note(snapshot, &room, seq..seq + 1).await?;
+        found.absent.insert((room, seq));
+    }
+    Ok(found)
+}
+
+async fn read_rows(
+    snapshot: &dyn Snapshot,
+    wanted: &[EntryKey],
+    found: &mut FoundMessages,
+) -> Result<(), Error> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let keys = wanted.iter().map(|(room, seq)| message::key(room, *seq)).collect();
+    for (at, row) in wanted.iter().zip(snapshot.get_many(keys).await?) {
         match row.map(|row| Message::decode(&row)) {
             None => {}
             Some(Ok(row)) => drop(found.rows.insert(at.clone(), row)),
@@ -97,15 +127,7 @@ pub async fn load(
             }
         }
     }
-    read_reactions(snapshot, &commands, &mut found.reactions).await?;
-    found.pins = pins::load(snapshot, &commands).await?;
-    let edits = found.edits_to_delete(state, run);
-    read_entries(snapshot, &edits, &mut found.entries).await?;
-    for (room, seq) in edits.into_iter().filter(|at| !found.entries.contains_key(at)) {
-        absent::note(snapshot, &room, seq..seq + 1).await?;
-        found.absent.insert((room, seq));
-    }
-    Ok(found)
+    Ok(())
 }
 
 /// Entries may be large, so only some are read at once, and what they say is not kept.
@@ -121,7 +143,7 @@ async fn read_entries(
                 Body::Text(it) => {
                     Body::Text(Text { text: String::new(), ranges: Vec::new(), meta: None, ..it })
                 }
-                Body::Edit(_) => Body::Deleted(Deleted { by: 0 }),
+                Body::Edit(_) => Body::Deleted(Deleted { by: 0, thread: None }),
                 other => other,
             };
             let planned = Planned { entry: Arc::new(entry), place: Place::At(position) };
@@ -158,7 +180,7 @@ fn reaction_of(command: &Command) -> Option<ReactionKey> {
 }
 
 impl FoundMessages {
-    fn entry<'a>(&'a self, state: &'a State, at: &EntryKey) -> Option<&'a Planned> {
+    pub(super) fn entry<'a>(&'a self, state: &'a State, at: &EntryKey) -> Option<&'a Planned> {
         state.planned(at).or_else(|| self.entries.get(at))
     }
 
@@ -188,7 +210,7 @@ impl FoundMessages {
         edits.into_iter().filter(|edit| self.entry(state, edit).is_none()).collect()
     }
 
-    fn row(&self, state: &State, at: &EntryKey) -> Message {
+    pub(super) fn row(&self, state: &State, at: &EntryKey) -> Message {
         let planned = state.messages.rows.get(at);
         planned.or_else(|| self.rows.get(at)).cloned().unwrap_or_default()
     }
@@ -292,7 +314,8 @@ pub fn decide(
                 }
             }
             let was_uncounted = !message.entry.counts();
-            row = Message { deleted_by: seq, was_uncounted, ..Message::default() };
+            let thread = row.thread;
+            row = Message { deleted_by: seq, was_uncounted, thread, ..Message::default() };
         }
         Body::React(React { emoji, .. }) | Body::Unreact(Unreact { emoji, .. }) => {
             let is_on = matches!(body, Body::React(_));
@@ -323,7 +346,7 @@ fn is_late(state: &State, message: &Entry, stored_at_ms: u64) -> bool {
     window_ms != 0 && stored_at_ms.saturating_sub(message.time_ms) > window_ms
 }
 
-fn no(code: ErrorCode, message: &str) -> ApiError {
+pub(super) fn no(code: ErrorCode, message: &str) -> ApiError {
     ApiError::new(code, message)
 }
 
@@ -337,8 +360,8 @@ pub(super) fn sees(room: &Room, user: &UserId, seq: u64) -> bool {
 
 /// What is left of an entry, and where.
 fn deleted(it: &Planned, by: u64) -> Rewrite {
-    let entry = Entry { body: Body::Deleted(Deleted { by }), ..Entry::clone(&it.entry) };
-    (entry, it.place)
+    let body = Body::Deleted(Deleted { by, thread: it.entry.body.thread() });
+    (Entry { body, ..Entry::clone(&it.entry) }, it.place)
 }
 
 fn count(counts: &mut Vec<ReactionCount>, emoji: &str, is_on: bool) -> Result<(), ApiError> {
@@ -402,6 +425,7 @@ pub fn write_again(batch: &mut Batch, state: &State, no: PlanNo, rewrites: &[Rew
             place => At::Position(state.position(*place).expect("an earlier commit is done")),
         };
         log::put_again(batch, at, entry);
+        thread::put(batch, entry);
     }
 }
 

@@ -40,6 +40,7 @@ pub mod rules;
 pub mod sabotage;
 pub mod state;
 pub mod take;
+pub mod threads;
 pub mod trimming;
 mod unheard;
 pub mod watch;

@@ -31,6 +31,7 @@ use super::rooms::{Members, Room};
 use super::rules::{self, Change};
 use super::sabotage::{self, Rule};
 use super::state::{Answered, Place, PlanNo, ResendKey, State};
+use super::threads;
 use super::trimming::PIECE_COMMITS;
 use crate::metrics;
 
@@ -318,6 +319,7 @@ impl Plan {
         let sent_by = (&sender, room.members.role(&sender));
         let known = (&found.messages, &*state, times);
         let message = messages::decide((&id, room, seq), sent_by, &body, known)?;
+        let thread = threads::decide((&id, room, seq), &sender, &body, (&found.messages, state))?;
         let fans_out = state.feature_level < WITHOUT_FAN_OUT;
         let writing = Writing {
             now_ms: times.now_ms,
@@ -336,6 +338,9 @@ impl Plan {
             if let Some(change) = message {
                 let rewrites = messages::write(&mut self.batch, state, self.no, entry, change);
                 self.rewrites.extend(rewrites);
+            }
+            if let Some(change) = thread {
+                threads::write(&mut self.batch, state, self.no, entry, change);
             }
         }
         let (ordinal, time_ms) = written.unzip();

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use weft_proto::entry::{MessageNow, Pinned, Reactions};
+use weft_proto::entry::{MessageNow, Pinned, Reactions, ThreadNow};
 use weft_proto::frame::Version;
 use weft_proto::kind::formatting::Range;
 use weft_proto::kind::{Edit, Text, check_emoji};
@@ -147,8 +147,14 @@ pub(super) async fn now(
     let own = own_reactions(snapshot, room, reader, &rows).await?;
     let shown = read.into_iter().map(|mut logged| {
         let seq = logged.entry.seq;
-        let is_message = matches!(logged.entry.body, Body::Text(_));
-        let Some(row) = rows.get(&seq).filter(|_| is_message) else { return (logged, None) };
+        let Some(row) = rows.get(&seq) else { return (logged, None) };
+        let thread = row.thread.filter(|thread| thread.replies > 0);
+        let thread = thread.map(|it| ThreadNow { count: it.replies, last: it.last_reply });
+        if !matches!(logged.entry.body, Body::Text(_)) {
+            // Of a deleted message its thread is left.
+            let now = thread.map(|it| MessageNow { thread: Some(it), ..MessageNow::default() });
+            return (logged, now);
+        }
         if let (Some((text, ranges)), Body::Text(message)) =
             (texts.remove(&seq), &mut logged.entry.body)
         {
@@ -167,6 +173,7 @@ pub(super) async fn now(
                 by: it.by.clone(),
                 time: it.time_ms,
             }),
+            thread,
         };
         (logged, Some(now))
     });

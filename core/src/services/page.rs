@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use weft_proto::entry::MessageNow;
 use weft_proto::svc::LogEntry;
-use weft_proto::{EventHead, Position, RoomId, UserId};
+use weft_proto::{Body, EventHead, Position, RoomId, UserId};
 use weft_storage::tables::log::{self, Limit, Logged};
+use weft_storage::tables::thread;
 use weft_storage::{Error, Snapshot};
 
 use super::messages;
@@ -35,17 +36,25 @@ pub(super) struct PageBuilder {
     at_once: usize,
     /// Who reads messages as they are now; `None`: as they were taken.
     reader: Option<UserId>,
+    /// With which message the thread begins of which the page is; `None`: it is of the room.
+    thread: Option<u64>,
 }
 
 impl PageBuilder {
     /// An empty page; it takes at least one entry.
     pub(super) fn new(limit: PageLimit) -> Self {
-        Self { limit, entries: Vec::new(), bytes: 0, at_once: READ_FIRST, reader: None }
+        let (entries, at_once) = (Vec::new(), READ_FIRST);
+        Self { limit, entries, bytes: 0, at_once, reader: None, thread: None }
     }
 
     /// Messages are shown as they are now, for this user.
     pub(super) fn merged(self, reader: UserId) -> Self {
         Self { reader: Some(reader), ..self }
+    }
+
+    /// Only entries of a thread are shown.
+    pub(super) fn of_thread(self, thread: Option<u64>) -> Self {
+        Self { thread, ..self }
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -115,11 +124,10 @@ impl PageBuilder {
     ) -> Result<u64, Error> {
         let mut next = first;
         while next <= last && !self.is_full() {
-            let limit = Limit { entries_max: self.wanted(), bytes_max: self.limit.bytes_max };
             let end = last.saturating_add(1);
-            let read = log::read(snapshot, room, next..end, limit).await?;
+            let read = self.read(snapshot, room, next..end, false).await?;
             if read.is_empty() {
-                absent::note(snapshot, room, next..end).await?;
+                self.note_absent(snapshot, room, next..end).await?;
                 return Ok(end);
             }
             for (logged, now) in self.now(snapshot, room, read).await? {
@@ -128,13 +136,15 @@ impl PageBuilder {
                 }
                 let seq = logged.entry.seq;
                 if next < seq {
-                    absent::note(snapshot, room, next..seq).await?;
+                    self.note_absent(snapshot, room, next..seq).await?;
                 }
                 next = seq + 1;
                 self.push(logged, now);
             }
         }
-        Ok(next)
+        let is_end =
+            next <= last && !self.has_more(snapshot, room, next..last.saturating_add(1)).await?;
+        Ok(if is_end { last.saturating_add(1) } else { next })
     }
 
     /// Adds the last ones of what there is of `first..=last`, newest first, until the page is full. The first
@@ -148,10 +158,9 @@ impl PageBuilder {
     ) -> Result<u64, Error> {
         let mut lowest = last.saturating_add(1);
         while lowest > first && !self.is_full() {
-            let limit = Limit { entries_max: self.wanted(), bytes_max: self.limit.bytes_max };
-            let read = log::read_back(snapshot, room, first..lowest, limit).await?;
+            let read = self.read(snapshot, room, first..lowest, true).await?;
             if read.is_empty() {
-                absent::note(snapshot, room, first..lowest).await?;
+                self.note_absent(snapshot, room, first..lowest).await?;
                 lowest = first;
             }
             for (logged, now) in self.now(snapshot, room, read).await? {
@@ -160,13 +169,55 @@ impl PageBuilder {
                 }
                 let seq = logged.entry.seq;
                 if seq + 1 < lowest {
-                    absent::note(snapshot, room, seq + 1..lowest).await?;
+                    self.note_absent(snapshot, room, seq + 1..lowest).await?;
                 }
                 lowest = seq;
                 self.push(logged, now);
             }
         }
-        Ok(lowest)
+        let is_end = lowest > first && !self.has_more(snapshot, room, first..lowest).await?;
+        Ok(if is_end { first } else { lowest })
+    }
+
+    /// False where a thread has no entry with these seqs. A room has some wherever there may be some.
+    async fn has_more(
+        &self,
+        snapshot: &dyn Snapshot,
+        room: &RoomId,
+        seqs: Range<u64>,
+    ) -> Result<bool, Error> {
+        let Some(root) = self.thread else { return Ok(true) };
+        Ok(!thread::replies(snapshot, (room, root), seqs, (1, false)).await?.is_empty())
+    }
+
+    /// The first entries with these seqs that the page is of, or in reverse the last ones, newest first; none:
+    /// there are no further ones.
+    async fn read(
+        &self,
+        snapshot: &dyn Snapshot,
+        room: &RoomId,
+        seqs: Range<u64>,
+        reverse: bool,
+    ) -> Result<Vec<Logged>, Error> {
+        let limit = Limit { entries_max: self.wanted(), bytes_max: self.limit.bytes_max };
+        match (self.thread, reverse) {
+            (Some(root), _) => read_thread(snapshot, (room, root), seqs, (limit, reverse)).await,
+            (None, false) => log::read(snapshot, room, seqs, limit).await,
+            (None, true) => log::read_back(snapshot, room, seqs, limit).await,
+        }
+    }
+
+    /// Notes what a room lacks. What a thread has not is in the room.
+    async fn note_absent(
+        &self,
+        snapshot: &dyn Snapshot,
+        room: &RoomId,
+        seqs: Range<u64>,
+    ) -> Result<(), Error> {
+        match self.thread {
+            Some(_) => Ok(()),
+            None => absent::note(snapshot, room, seqs).await,
+        }
     }
 
     /// The entries as the page shows them.
@@ -193,6 +244,46 @@ impl PageBuilder {
         self.entries.reverse();
         self.entries
     }
+}
+
+/// The replies of a thread with these seqs, as [`PageBuilder::read`].
+async fn read_thread(
+    snapshot: &dyn Snapshot,
+    at: (&RoomId, u64),
+    mut seqs: Range<u64>,
+    (limit, reverse): (Limit, bool),
+) -> Result<Vec<Logged>, Error> {
+    let (mut read, mut bytes) = (Vec::new(), 0);
+    while read.is_empty() && seqs.start < seqs.end {
+        let rows =
+            thread::replies(snapshot, at, seqs.clone(), (limit.entries_max, reverse)).await?;
+        let Some((last, _)) = rows.last() else { break };
+        if reverse {
+            seqs.end = *last;
+        } else {
+            seqs.start = last + 1;
+        }
+        let wanted: Vec<(RoomId, u64)> =
+            rows.into_iter().map(|(seq, _)| (at.0.clone(), seq)).collect();
+        for some in wanted.chunks(READ_FIRST) {
+            if bytes >= limit.bytes_max {
+                break;
+            }
+            for (logged, (room, seq)) in log::get_many(snapshot, some).await?.into_iter().zip(some)
+            {
+                match logged {
+                    Some(logged) => {
+                        if let Body::Text(message) = &logged.entry.body {
+                            bytes += message.text.len();
+                        }
+                        read.push(logged);
+                    }
+                    None => absent::note(snapshot, room, *seq..seq + 1).await?,
+                }
+            }
+        }
+    }
+    Ok(read)
 }
 
 /// The seq from which on a room has nothing at or before `after` in commit order: of `first..=last`;

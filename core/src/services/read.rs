@@ -50,7 +50,7 @@ impl Context {
         let limit = PageLimit { entries_max: self.entries_max(request.limit), ..self.limits.page };
         // What became of messages after they left is not for former members.
         let is_merged = request.merged && access.role.is_some();
-        let page_of = |limit| match PageBuilder::new(limit) {
+        let page_of = |limit| match PageBuilder::new(limit).of_thread(request.thread) {
             page if is_merged => page.merged(user.clone()),
             page => page,
         };

@@ -19,7 +19,7 @@ use weft_storage::tables::head::{self, Head};
 use weft_storage::tables::mark::{self, Mark};
 use weft_storage::tables::member::{self, Member};
 use weft_storage::tables::sent::{self, Sent};
-use weft_storage::tables::{inbox, log, user_room};
+use weft_storage::tables::{inbox, log, thread, user_room};
 use weft_storage::{Batch, Store};
 
 use crate::partition::marks::read_by_sending;
@@ -160,6 +160,7 @@ impl World {
                 let sent = Sent { seq: entry.seq, ordinal: entry.ordinal };
                 sent::put(&mut batch, &id, user, sent);
             }
+            thread::put(&mut batch, &entry);
             for user in self.pointed(&entry) {
                 inbox::put(&mut batch, &user, order, &id, entry.seq);
             }

@@ -41,7 +41,7 @@ pub async fn code(world: &World, sender: &str, room: &str, number: u128, body: B
     answer["error"]["code"].as_str().unwrap_or_else(|| panic!("not refused: {answer}")).to_owned()
 }
 
-async fn entries(world: &World, room: &str) -> Vec<Logged> {
+pub async fn entries(world: &World, room: &str) -> Vec<Logged> {
     let snapshot = world.store.snapshot().await.expect("snapshot");
     let room = RoomId::new(room).expect("id");
     let limit = Limit { entries_max: usize::MAX, bytes_max: usize::MAX };
@@ -81,7 +81,7 @@ async fn messages_are_edited_by_their_sender_and_deleted_by_their_sender_or_an_a
         ("bob", 14, edit(9, "x"), "not_found"),
         ("bob", 15, react(9, "+"), "not_found"),
         ("ann", 16, unreact(2, "+"), "unchanged"),
-        ("bob", 17, Body::Deleted(Deleted { by: 1 }), "bad_request"),
+        ("bob", 17, Body::Deleted(Deleted { by: 1, thread: None }), "bad_request"),
     ] {
         assert_eq!(code(&world, sender, "team", number, body).await, expected, "{number}");
     }
@@ -104,7 +104,7 @@ async fn messages_are_edited_by_their_sender_and_deleted_by_their_sender_or_an_a
         assert!(serde_json::to_string(&before.entry.body).expect("json").contains(was));
         assert_eq!(after.position, before.position);
         let mut left = before.entry.clone();
-        left.body = Body::Deleted(Deleted { by: 6 });
+        left.body = Body::Deleted(Deleted { by: 6, thread: None });
         assert_eq!(after.entry, left);
     }
     assert_eq!(rows(&world, "team").await[&2], Message { deleted_by: 6, ..Message::default() });

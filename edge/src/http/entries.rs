@@ -9,7 +9,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
 use weft_proto::check::missing;
-use weft_proto::frame::{HistoryPlace, Reply, history_frame, pins_frame, versions_frame};
+use weft_proto::frame::{
+    HistoryPlace, Reply, history_frame, history_thread, pins_frame, versions_frame,
+};
 use weft_proto::json::read_json;
 use weft_proto::{ApiError, Body, ClientId, ErrorCode, RoomId, UserId, svc};
 
@@ -36,8 +38,9 @@ pub(super) async fn history(
         at: query.number("at")?,
     };
     let (from, limit) = (place.try_into()?, query.limit()?);
-    let page = shared.reading.history(&caller.token, &room, from, limit).await?;
-    Ok(ready_made(history_frame(&room, &page)))
+    let thread = history_thread(query.number("thread")?)?;
+    let page = shared.reading.history(&caller.token, (&room, thread), from, limit).await?;
+    Ok(ready_made(history_frame(&room, thread, &page)))
 }
 
 /// `GET /v1/rooms/{room}/entries/{seq}/versions`

@@ -252,11 +252,12 @@ impl Requests {
             Request::Hello { .. } => {
                 return Err(ApiError::new(ErrorCode::BadRequest, "hello was said already"));
             }
-            Request::History { room, from, limit } => {
+            Request::History { room, thread, from, limit } => {
                 let (shared, token) = self.for_call();
                 self.call(id, unpaid, async move {
-                    let page = shared.reading.history(&token, &room, from, limit).await?;
-                    Ok(history_frame(&room, &page))
+                    let at = (&room, thread);
+                    let page = shared.reading.history(&token, at, from, limit).await?;
+                    Ok(history_frame(&room, thread, &page))
                 });
             }
             Request::Versions { room, target, after } => {

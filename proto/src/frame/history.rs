@@ -37,14 +37,24 @@ pub struct HistoryPlace {
 struct History<'a> {
     #[serde(borrow)]
     room: Cow<'a, str>,
+    thread: Option<u64>,
     limit: Option<u32>,
 }
 
 pub(super) fn read(text: &str) -> Result<Request, ApiError> {
-    let History { room, limit } = read_object(text)?;
+    let History { room, thread, limit } = read_object(text)?;
     let place: HistoryPlace = read_object(text)?;
     let (room, from) = (RoomId::new(&room)?, HistoryFrom::try_from(place)?);
-    Ok(Request::History { room, from, limit: page_limit(limit)? })
+    let thread = history_thread(thread)?;
+    Ok(Request::History { room, thread, from, limit: page_limit(limit)? })
+}
+
+/// The message with which the thread begins that is asked for.
+///
+/// # Errors
+/// [`ErrorCode::BadRequest`] for 0.
+pub fn history_thread(thread: Option<u64>) -> Result<Option<u64>, ApiError> {
+    if thread == Some(0) { Err(not_zero("thread")) } else { Ok(thread) }
 }
 
 impl TryFrom<HistoryPlace> for HistoryFrom {
@@ -87,14 +97,15 @@ impl TryFrom<HistoryPlace> for HistoryFrom {
 
 /// `{"type":"history",…}`, without a request id; the entries' bytes are put in as they are.
 #[must_use]
-pub fn history_frame(room: &RoomId, page: &svc::LogPage) -> Vec<u8> {
+pub fn history_frame(room: &RoomId, thread: Option<u64>, page: &svc::LogPage) -> Vec<u8> {
     let svc::LogPage { from, through, more, newest, .. } = page;
     let more = match page.more_before {
         Some(before) => format!(r#""more_before":{before},"more_after":{more}"#),
         None => format!(r#""more":{more}"#),
     };
+    let thread = thread.map(|root| format!(r#""thread":{root},"#)).unwrap_or_default();
     let head = format!(
-        r#""type":"history","room":"{room}","from":{from},"through":{through},{more},"newest":{newest}"#
+        r#""type":"history","room":"{room}",{thread}"from":{from},"through":{through},{more},"newest":{newest}"#
     );
     list_frame(&head, "entries", page.entries.iter().map(|entry| &entry.frame))
 }

@@ -12,6 +12,9 @@ use crate::error::ApiError;
 pub struct Deleted {
     /// The seq of the `delete`.
     pub by: u64,
+    /// The seq of the message whose thread it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thread: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Deserialize, prost::Message)]
@@ -25,6 +28,8 @@ pub struct Fields {
 struct Inner {
     #[prost(uint64, optional, tag = "1")]
     by: Option<u64>,
+    #[prost(uint64, optional, tag = "2")]
+    thread: Option<u64>,
 }
 
 impl From<Inner> for Fields {
@@ -38,10 +43,14 @@ impl EntryKind for Deleted {
     const KIND: Kind = Kind { is_made: true, ..Kind::new("deleted", 10, MESSAGES_LEVEL) };
 
     fn check(Fields { deleted }: Fields) -> Result<Self, ApiError> {
-        Ok(Self { by: deleted.by.ok_or_else(|| missing("by"))? })
+        Ok(Self { by: deleted.by.ok_or_else(|| missing("by"))?, thread: deleted.thread })
     }
 
     fn fields(&self) -> Fields {
-        Inner { by: Some(self.by) }.into()
+        Inner { by: Some(self.by), thread: self.thread }.into()
+    }
+
+    fn thread(&self) -> Option<u64> {
+        self.thread
     }
 }

@@ -69,6 +69,12 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
             0xc5b96327f93be164,
         ),
         (
+            Body::Text(Text { text: "a".into(), thread: Some(3), ..Text::default() }),
+            "30013a0161ca01023803",
+            r#""kind":"message","text":"a","thread":3"#,
+            0xb2a106ab032b0549,
+        ),
+        (
             create(vec![bob()], History::Joined),
             "30024201544a03626f625002",
             r#""kind":"create","title":"T","members":["bob"],"history":"joined""#,
@@ -121,10 +127,16 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
             0xbc6ba313f7941934,
         ),
         (
-            Body::Deleted(Deleted { by: 9 }),
+            Body::Deleted(Deleted { by: 9, thread: None }),
             "300ab201020809",
             r#""kind":"deleted","by":9"#,
             0x2288f17e69458540,
+        ),
+        (
+            Body::Deleted(Deleted { by: 9, thread: Some(3) }),
+            "300ab2010408091003",
+            r#""kind":"deleted","by":9,"thread":3"#,
+            0xc9c086de33eeb9c7,
         ),
         (
             Body::React(React { target: 3, emoji: "+".into() }),
@@ -333,6 +345,8 @@ fn what_is_beside_a_text_is_checked() {
         (r#""forwarded":{"room":"a b","seq":1}"#, "a room id is a"),
         (r#""ranges":{}"#, "the field ranges has to be a list of ranges"),
         (r#""reply_to":0"#, "the field reply_to"),
+        (r#""thread":0"#, "the field thread"),
+        (r#""thread":"1""#, "the field thread has to be a whole number from 1"),
         (r#""reply_to":"1""#, "the field reply_to has to be a whole number from 1"),
         (r#""meta":[1]"#, "the field meta has to be an object"),
     ] {
@@ -405,6 +419,7 @@ fn a_message_that_is_read_at_once_is_one() {
         r#"{"kind":"edit","target":1,"text":"a"}"#,
         r#"{"kind":"message"}"#,
         r#"{"text":"a","reply_to":1}"#,
+        r#"{"text":"a","thread":1}"#,
         r#"{"text":"a","of_tomorrow":1}"#,
         r#"{"text":""}"#,
         r#"{"text":7}"#,

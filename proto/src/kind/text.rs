@@ -35,6 +35,9 @@ pub struct Text {
     pub skip_push: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forwarded: Option<Forwarded>,
+    /// The seq of the message whose thread it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thread: Option<u64>,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -68,6 +71,7 @@ struct Flat {
     silent: Option<bool>,
     skip_push: Option<bool>,
     forwarded: Option<StoredForwarded>,
+    thread: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Deserialize, prost::Message)]
@@ -95,6 +99,8 @@ struct More {
     skip_push: bool,
     #[prost(message, optional, tag = "6")]
     forwarded: Option<StoredForwarded>,
+    #[prost(uint64, optional, tag = "7")]
+    thread: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Deserialize, prost::Message)]
@@ -116,6 +122,7 @@ impl From<Flat> for Fields {
             silent: flat.silent.unwrap_or_default(),
             skip_push: flat.skip_push.unwrap_or_default(),
             forwarded: flat.forwarded,
+            thread: flat.thread,
         };
         Self { text: flat.text, more: (more != More::default()).then_some(more) }
     }
@@ -183,7 +190,8 @@ impl Text {
     /// It has what came with [`CONVERSATIONS_LEVEL`].
     fn is_of_late(&self) -> bool {
         let has_mention = formatting::has_mention(&self.ranges);
-        self.silent || self.skip_push || self.forwarded.is_some() || has_mention
+        let is_flagged = self.silent || self.skip_push;
+        is_flagged || self.forwarded.is_some() || has_mention || self.thread.is_some()
     }
 }
 
@@ -229,10 +237,12 @@ impl EntryKind for Text {
         let mut message = Self::new(text.ok_or_else(|| missing("text"))?)?;
         let more = more.unwrap_or_default();
         formatting::check(&more.ranges, &message.text)?;
-        if more.reply_to == Some(0) {
-            return Err(not_zero("reply_to"));
+        let seqs = [("reply_to", more.reply_to), ("thread", more.thread)];
+        if let Some((field, _)) = seqs.iter().find(|(_, seq)| *seq == Some(0)) {
+            return Err(not_zero(field));
         }
         (message.ranges, message.reply_to) = (more.ranges, more.reply_to);
+        message.thread = more.thread;
         message.meta = more.meta.as_deref().map(read_meta).transpose()?;
         (message.silent, message.skip_push) = (more.silent, more.skip_push);
         message.forwarded = more.forwarded.map(Forwarded::check).transpose()?;
@@ -247,6 +257,7 @@ impl EntryKind for Text {
             silent: self.silent,
             skip_push: self.skip_push,
             forwarded: self.forwarded.as_ref().map(Forwarded::stored),
+            thread: self.thread,
         });
         Fields { text: Some(self.text.clone()), more }
     }
@@ -259,8 +270,17 @@ impl EntryKind for Text {
         }
     }
 
+    /// In a thread it is counted there.
     fn counts(&self) -> bool {
-        !self.silent
+        !self.silent && self.thread.is_none()
+    }
+
+    fn is_preview(&self) -> bool {
+        self.thread.is_none()
+    }
+
+    fn thread(&self) -> Option<u64> {
+        self.thread
     }
 
     fn mentions(&self) -> Mentions {

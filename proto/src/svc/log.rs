@@ -7,7 +7,7 @@ use prost::Message;
 use super::Method;
 
 redacted! {
-    ReadLog { room, after, before, after_position, to, limit, joined_after, merged, around, at_ms }
+    ReadLog { room, after, before, after_position, to, limit, joined_after, merged, around, at_ms, thread }
     Sync { cursor }
 }
 
@@ -61,6 +61,9 @@ pub struct ReadLog {
     /// The first entries that were taken at this time or later, Unix milliseconds.
     #[prost(uint64, optional, tag = "11")]
     pub at_ms: Option<u64>,
+    /// Only entries of the thread that begins with the message at this seq.
+    #[prost(uint64, optional, tag = "12")]
+    pub thread: Option<u64>,
 }
 method!(ReadLog, "log", "read", LogPage);
 

@@ -18,7 +18,7 @@ pub const KEY_VERSION: u32 = 2;
 /// - 0: before there were levels (key version 1). No part of Weft may run while it is raised.
 /// - 1: levels, a journal by commit numbers, and inboxes and logs of which a part was removed.
 /// - 2: edits, deletions and reactions; what a message has beside its text; and inboxes without pointers to what a whole group gets.
-/// - 3: marks: up to where members have read a room; pins; mentions; messages that are silent, or forwarded; earlier memberships in
+/// - 3: marks: up to where members have read a room; pins; threads; mentions; messages that are silent, or forwarded; earlier memberships in
 ///   members' rows.
 pub const FEATURE_LEVEL: u32 = 3;
 

@@ -26,7 +26,7 @@ pub struct Message {
     #[prost(uint64, tag = "2")]
     pub edited_at_ms: u64,
     /// Seq of the `delete`; 0: it is there. Of a deleted message nothing else is kept, but for
-    /// [`was_uncounted`](Self::was_uncounted).
+    /// [`was_uncounted`](Self::was_uncounted) and [`thread`](Self::thread).
     #[prost(uint64, tag = "3")]
     pub deleted_by: u64,
     /// Emojis that are on it, in the order in which they came; none with a count of 0.
@@ -41,6 +41,21 @@ pub struct Message {
     /// Whom its newest text mentions, by name.
     #[prost(message, repeated, tag = "10")]
     pub mentions: Vec<Mentioned>,
+    /// The thread that begins with it.
+    #[prost(message, optional, tag = "8")]
+    pub thread: Option<Thread>,
+}
+
+/// The thread that begins with a message.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Thread {
+    /// How many replies it has: those that were not deleted.
+    #[prost(uint64, tag = "1")]
+    pub replies: u64,
+    /// Seq of the newest one, deleted or not.
+    #[prost(uint64, tag = "2")]
+    pub last_reply: u64,
 }
 
 /// That a message is pinned.

@@ -18,6 +18,7 @@
 //! 17 room, user                          mark        up to where a user has read and got a room
 //! 18 user, bucket, room                  activity    a user's rooms by their newest entry
 //! 19 room, user, seq                     mention     that a message mentions a user, or everyone
+//! 1a room, root, seq                     thread      a reply, by the message with which its thread begins
 //! 1c room, seq                           pin         a message that is pinned
 //! 20 user, position                      inbox       an entry of interest to the user
 //! 21 partition, hour, room, sender, id   resend      the seq that a client id got
@@ -69,6 +70,7 @@ pub mod resend;
 pub mod sent;
 pub mod signing_key;
 pub mod table;
+pub mod thread;
 pub mod unknown;
 pub mod user_room;
 
@@ -103,6 +105,7 @@ pub enum Tag {
     Mark = 0x17,
     Activity = 0x18,
     Mention = 0x19,
+    Thread = 0x1a,
     Pin = 0x1c,
     Inbox = 0x20,
     Resend = 0x21,
@@ -159,6 +162,7 @@ impl Tag {
                 Not("activity", "it follows from heads, members and direct rooms' ids")
             }
             Self::Mention => Entries(&Of::<mention::Mention>::NEW),
+            Self::Thread => Not("thread", "it follows from entries"),
             Self::Pin => Entries(&Of::<pin::Pin>::NEW),
             Self::Inbox => Not("inbox", "every cursor of the new store is newer than its rows"),
             Self::InboxTrimmed => Not("inbox_trimmed", "an import makes no inboxes"),

@@ -76,7 +76,7 @@ pub async fn an_entry_that_is_written_again_keeps_its_position(store: Store) {
         let text = if seq % 2 == 0 { large.clone() } else { "small".into() };
         entry(seq, Body::Text(Text { text, ..Text::default() }))
     };
-    let deleted = |seq| entry(seq, Body::Deleted(Deleted { by: 9 }));
+    let deleted = |seq| entry(seq, Body::Deleted(Deleted { by: 9, thread: None }));
     let mut first = batch();
     (1..=4).for_each(|seq| log::put(&mut first, seq as u16, &text(seq)));
     (1..=2).for_each(|seq| log::put_again(&mut first, At::Order(seq as u16), &deleted(seq)));

@@ -118,7 +118,10 @@ impl Messages {
     /// An entry as the store has it by now.
     pub fn now(&self, taken: &Entry) -> Entry {
         match self.deleted.get(&(taken.room.clone(), taken.seq)) {
-            Some(by) => Entry { body: Body::Deleted(Deleted { by: *by }), ..taken.clone() },
+            Some(by) => Entry {
+                body: Body::Deleted(Deleted { by: *by, thread: taken.body.thread() }),
+                ..taken.clone()
+            },
             None => taken.clone(),
         }
     }

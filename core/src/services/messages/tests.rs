@@ -74,9 +74,9 @@ async fn the_texts_that_a_message_has_had_are_read_as_far_as_one_may() {
 #[tokio::test]
 async fn a_deleted_message_has_no_versions_and_no_reactions() {
     let mut world = world().await;
-    world.one("team", "alice", Body::Deleted(Deleted { by: 7 })).await;
+    world.one("team", "alice", Body::Deleted(Deleted { by: 7, thread: None })).await;
     // Of an edit of a deleted message there is no row.
-    world.one("team", "alice", Body::Deleted(Deleted { by: 7 })).await;
+    world.one("team", "alice", Body::Deleted(Deleted { by: 7, thread: None })).await;
     write(&world, 6, &Message { deleted_by: 7, ..Message::default() }, &[]).await;
     for (target, expected) in [(6, ErrorCode::Deleted), (7, ErrorCode::NotFound)] {
         assert_eq!(code(world.context.versions(ask(&world, "alice", target)).await), expected);

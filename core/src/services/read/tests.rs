@@ -1,6 +1,6 @@
 //! What a page speaks of, and what is hidden in it.
 
-use weft_proto::History;
+use weft_proto::{Body, History};
 
 use super::super::testing::{World, add, code, create, remove, room, seqs, text};
 use super::*;
@@ -452,4 +452,49 @@ async fn messages_are_shown_whatever_is_missing_beside_them() {
     let expected = [(1, ""), (2, "first"), (4, "edit of 4"), (6, "edit of 4")];
     assert_eq!(shown, expected.map(|(seq, text)| (seq, text.to_owned())));
     assert!(absent::is_said(&room("damaged")));
+}
+
+#[tokio::test]
+async fn a_thread_is_read_forth_and_back_and_around_as_a_room_is() {
+    let mut world = World::new().await;
+    world.one("team", "alice", create(&["bob"], History::All)).await;
+    let reply = |root: u64| {
+        let json = format!(r#"{{"text":"a reply","thread":{root}}}"#);
+        Body::from_json(json.as_bytes()).expect("a body")
+    };
+    // Two threads among other messages: 4, 6, 8, 10, 12 of message 2, and 5, 7, 9, 11, 13 of 3.
+    for _ in 2..=3 {
+        world.one("team", "alice", text("root")).await;
+    }
+    for _ in 0..5 {
+        world.one("team", "bob", reply(2)).await;
+        world.one("team", "alice", reply(3)).await;
+    }
+    world.one("team", "alice", remove("bob")).await;
+    world.one("team", "alice", reply(2)).await;
+    let ask = |who: &str, limit| svc::ReadLog { thread: Some(2), limit, ..request(&world, who) };
+    let after = |after, limit| svc::ReadLog { after: Some(after), ..ask("alice", limit) };
+    assert_eq!(told(&world, after(0, 0)).await, (vec![4, 6, 8, 10, 12, 15], 1, 15, false));
+    assert_eq!(told(&world, after(4, 2)).await, (vec![6, 8], 5, 8, true));
+    assert_eq!(told(&world, after(8, 3)).await, (vec![10, 12, 15], 9, 15, false));
+    assert_eq!(told(&world, after(15, 3)).await, (vec![], 16, 15, false));
+    let before = |before, limit| svc::ReadLog { before: Some(before), ..ask("alice", limit) };
+    assert_eq!(told(&world, before(0, 2)).await, (vec![12, 15], 12, 15, true));
+    assert_eq!(told(&world, before(9, 3)).await, (vec![4, 6, 8], 1, 8, false));
+    let around = svc::ReadLog { around: Some(8), ..ask("alice", 4) };
+    let around = world.context.log_read(around).await.expect("a page");
+    let read: Vec<u64> = seqs(&around.entries).into_iter().map(|(_, seq)| seq).collect();
+    assert_eq!((read, around.more_before, around.more), (vec![4, 6, 8, 10], Some(false), true));
+    // Who left reads what there was, and of another thread there is nothing in it.
+    let left = svc::ReadLog { after: Some(0), ..ask("bob", 0) };
+    assert_eq!(told(&world, left).await, (vec![4, 6, 8, 10, 12], 1, 15, false));
+    let other = svc::ReadLog { thread: Some(3), before: Some(0), ..ask("alice", 0) };
+    assert_eq!(told(&world, other).await.0, [5, 7, 9, 11, 13]);
+    let none = svc::ReadLog { thread: Some(4), before: Some(0), ..ask("alice", 0) };
+    assert_eq!(told(&world, none).await, (vec![], 1, 15, false));
+    // What a damaged store lacks is left out.
+    world.remove_entries("team", &[4, 6, 8]).await;
+    let ask =
+        svc::ReadLog { after: Some(0), limit: 2, thread: Some(2), ..request(&world, "alice") };
+    assert_eq!(told(&world, ask).await, (vec![10, 12], 1, 12, true));
 }

@@ -21,6 +21,7 @@ use crate::tables::pin::Pin;
 use crate::tables::reaction::{self, Reaction};
 use crate::tables::resend::{self, Resend};
 use crate::tables::table::{Page, line};
+use crate::tables::thread;
 
 const HEADS_AT_ONCE: usize = 1_000;
 /// How much of a log is read at once.
@@ -124,8 +125,8 @@ async fn room_lines<W: Write>(
     Ok(())
 }
 
-/// What became of messages, by seq. Edits and pins that were taken after the room's `last` entry was are
-/// left out: the file does not have them.
+/// What became of messages, by seq. Edits, pins and replies that were taken after the room's `last` entry
+/// was are left out: the file does not have them.
 async fn became(
     snapshot: &dyn Snapshot,
     room: &RoomId,
@@ -139,6 +140,9 @@ async fn became(
             row.edited_at_ms = 0;
         }
         row.pinned = row.pinned.filter(|pinned| pinned.seq <= last);
+        if row.thread.is_some_and(|thread| thread.last_reply > last) {
+            row.thread = thread::counted(snapshot, (room, seq), last).await?;
+        }
         let reactions = match row.reactions.is_empty() {
             true => Vec::new(),
             false => reaction::of_message(snapshot, room, seq).await?,

@@ -12,7 +12,7 @@ use crate::tables::head::{self, Head};
 use crate::tables::member::{self, Member};
 use crate::tables::resend::{self, Resend};
 use crate::tables::table::Keyed;
-use crate::tables::{log, user_room};
+use crate::tables::{log, thread, user_room};
 
 /// Adds a line's rows. `order` is the place of the next entry inside of the batch; `room` is the
 /// one that the line belongs to.
@@ -34,6 +34,7 @@ pub fn add(
         ExportLine::Member(line) => add_member(batch, line, room),
         ExportLine::Entry(entry) => {
             log::put(batch, *order, entry);
+            thread::put(batch, entry);
             // The head has the position of the room's last entry: the same commit and order.
             if let Some(room) = room.filter(|room| room.is_at_end()) {
                 head::put(batch, &entry.room, *order, &room.head);

@@ -311,7 +311,10 @@ impl Content {
                 Body::ChangeRole(ChangeRole { user, role: Role::Owner })
             }
             5 if is_group => Body::Rename(Rename { title: self.text(30) }),
-            _ => Body::Text(Text { text: self.body(), ..Text::default() }),
+            _ => {
+                let thread = (room.head.seq > 0 && self.rng.random_bool(0.2)).then_some(1);
+                Body::Text(Text { text: self.body(), thread, ..Text::default() })
+            }
         };
         let id = self.client_id();
         room.next(from, id, body)

@@ -9,7 +9,7 @@ use weft_storage::Batch;
 use weft_storage::tables::activity::{self, ActivityBucket};
 use weft_storage::tables::head::{self, Head};
 use weft_storage::tables::member::{self, Member};
-use weft_storage::tables::{inbox, log, user_room};
+use weft_storage::tables::{inbox, log, thread, user_room};
 
 pub struct Room {
     pub id: RoomId,
@@ -85,6 +85,7 @@ impl Room {
     /// Adds the entry, and whatever it changes but the head.
     pub fn write(&self, batch: &mut Batch, order: u16, entry: &Entry) {
         log::put(batch, order, entry);
+        thread::put(batch, entry);
         inbox::put(batch, &entry.from, order, &self.id, entry.seq);
         let directs = self.id.direct_users().map(|(a, b)| [a, b]);
         for user in directs.iter().flatten() {

@@ -1,0 +1,118 @@
+//! Threads: replies that are entries of the room, and are counted beside the message with which they begin.
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+use weft_harness::account::{Login, crowd};
+use weft_harness::session::Session;
+use weft_harness::system::{Options, System, direct, unique};
+
+/// Core and two edges.
+async fn two_edges() -> &'static System {
+    static SYSTEM: OnceCell<System> = OnceCell::const_new();
+    let rates = ["--accounts-per-s", "1000", "--accounts-burst", "1000"];
+    let start = async || System::split(Options::default().edge(&rates)).await;
+    SYSTEM.get_or_init(async || start().await.expect("a system starts")).await
+}
+
+/// Alice at one edge, Bob at the other.
+async fn two() -> Result<(&'static System, (Login, Session), (Login, Session))> {
+    let system = two_edges().await;
+    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
+    let alices = Session::open(system.edges()[0], &alice, None).await?;
+    let bobs = Session::open(system.edges()[1], &bob, None).await?;
+    Ok((system, (alice, alices), (bob, bobs)))
+}
+
+fn reply(root: u64, text: &str) -> Value {
+    json!({ "text": text, "thread": root })
+}
+
+fn seqs(page: &Value) -> Vec<u64> {
+    let entries = page["entries"].as_array().unwrap_or_else(|| panic!("{page}"));
+    entries.iter().filter_map(|entry| entry["seq"].as_u64()).collect()
+}
+
+/// A page of a room or of a thread.
+async fn history(session: &mut Session, room: &str, more: Value) -> Result<Value> {
+    let mut request = json!({ "type": "history", "room": room });
+    let fields = more.as_object().context("an object")?.clone();
+    request.as_object_mut().context("an object")?.extend(fields);
+    session.request(request).await
+}
+
+/// What a message says of its thread.
+async fn replies(session: &mut Session, room: &str, root: u64) -> Result<Value> {
+    let page = history(session, room, json!({ "around": root, "limit": 1 })).await?;
+    Ok(page["entries"][0]["replies"].clone())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thread_is_read_and_counted_and_its_replies_reach_everybody() -> Result<()> {
+    let (system, (alice, mut alices), (bob, mut bobs)) = two().await?;
+    let room = direct(&alice, &bob);
+    alices.acked(&room, json!({ "text": "root" })).await?;
+    for (seq, text) in [(2, "one"), (3, "two")] {
+        let answer = bobs.entry(&room, reply(1, text)).await?;
+        assert_eq!((&answer["seq"], &answer["ordinal"]), (&json!(seq), &json!(1)), "{answer}");
+        for session in [&mut alices, &mut bobs] {
+            let entry = session.expect(&room, seq).await?;
+            assert_eq!((&entry["thread"], &entry["ordinal"]), (&json!(1), &json!(1)));
+        }
+    }
+    assert_eq!(alices.entry(&room, json!({ "text": "main" })).await?["ordinal"], 2);
+    for (root, code) in [(2, "bad_request"), (99, "not_found")] {
+        assert_eq!(bobs.refused(&room, reply(root, "x")).await?, code);
+    }
+    alices.acked(&room, reply(1, "three")).await?;
+    assert_eq!(replies(&mut bobs, &room, 1).await?, json!({ "count": 3, "last": 5 }));
+    let page = history(&mut bobs, &room, json!({ "thread": 1, "limit": 2 })).await?;
+    assert_eq!(
+        (&page["thread"], seqs(&page), &page["more"]),
+        (&json!(1), vec![3, 5], &json!(true))
+    );
+    let page = history(&mut bobs, &room, json!({ "thread": 1, "before": 3 })).await?;
+    assert_eq!((seqs(&page), &page["more"]), (vec![2], &json!(false)));
+    // The room's own history has them as entries among the others.
+    assert_eq!(seqs(&history(&mut bobs, &room, json!({})).await?), [1, 2, 3, 4, 5]);
+    // What is edited shows its newest text, what is deleted is counted no more, wherever it is asked.
+    bobs.acked(&room, json!({ "kind": "edit", "target": 2, "text": "one again" })).await?;
+    bobs.acked(&room, json!({ "kind": "delete", "target": 3 })).await?;
+    assert_eq!(replies(&mut alices, &room, 1).await?, json!({ "count": 2, "last": 5 }));
+    let path = format!("/v1/rooms/{room}/entries?thread=1&after=0");
+    let page = alice.call(system.edge(), "GET", &path, &Value::Null).await?;
+    assert_eq!((page.status, seqs(&page.body)), (200, vec![2, 3, 5]));
+    let entries = &page.body["entries"];
+    assert_eq!(entries[0]["text"], "one again");
+    let left = (&entries[1]["kind"], &entries[1]["thread"]);
+    assert_eq!(left, (&json!("deleted"), &json!(1)));
+    // The thread of a deleted message stays, and nobody goes on with it.
+    alices.acked(&room, json!({ "kind": "delete", "target": 1 })).await?;
+    assert_eq!(replies(&mut bobs, &room, 1).await?, json!({ "count": 2, "last": 5 }));
+    assert_eq!(bobs.refused(&room, reply(1, "x")).await?, "deleted");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_group_has_threads() -> Result<()> {
+    let (system, (_, mut alices), (bob, mut bobs)) = two().await?;
+    let group = unique("group");
+    let mut members = crowd(system.edge(), 98).await?;
+    members.push(bob.user.clone());
+    let create = json!({ "kind": "create", "title": "everybody", "members": members });
+    alices.acked(&group, create).await?;
+    let last = crowd(system.edge(), 1).await?;
+    alices.acked(&group, json!({ "kind": "add", "user": last[0] })).await?;
+    let room = alices.request(json!({ "type": "room", "room": group })).await?;
+    assert_eq!((&room["large"], &room["member_count"]), (&json!(true), &json!(101)));
+    let root = alices.acked(&group, json!({ "text": "root" })).await?;
+    let first = bobs.acked(&group, reply(root, "one")).await?;
+    assert_eq!(alices.expect(&group, first).await?["thread"], root);
+    let second = alices.acked(&group, reply(root, "two")).await?;
+    bobs.expect(&group, second).await?;
+    let thread = json!({ "count": 2, "last": second });
+    assert_eq!(replies(&mut bobs, &group, root).await?, thread);
+    let page = history(&mut bobs, &group, json!({ "thread": root })).await?;
+    assert_eq!(seqs(&page), [first, second]);
+    Ok(())
+}
