@@ -30,6 +30,8 @@ pub enum Rule {
     MarksPlanned,
     /// Of a mark that moves again, only the newest place is told.
     ChangesOnce,
+    /// The journal names the marks that a commit has moved.
+    MarksJournaled,
 }
 
 #[cfg(feature = "sabotage")]

@@ -122,6 +122,7 @@ impl Checker {
             return Err(format!("{token} is answered before its commit"));
         }
         let heard = match (code, seq) {
+            (None, None) if frame["type"] == "done" => self.done(token, &asked),
             (None, Some(seq)) => {
                 let told = (seq, frame["ordinal"].as_u64(), frame["time"].as_u64());
                 self.acked(token, &asked, told)
@@ -133,6 +134,15 @@ impl Checker {
             *self.in_order.entry(box_of(token).to_owned()).or_default() += 1;
         }
         Ok(asked.client.map(|client| (client, Told { heard })))
+    }
+
+    fn done(&mut self, token: &str, asked: &Asked) -> Judged<Heard> {
+        let Some(Body::Mark(wanted)) = &asked.body else {
+            return Err(format!("{token} is done, and is no mark"));
+        };
+        let key = (asked.room.clone(), asked.sender.clone());
+        self.marks.answered(&key, wanted, &self.entries)?;
+        Ok(Heard::Ack)
     }
 
     fn acked(
@@ -192,6 +202,11 @@ impl Checker {
         }
         if code == ErrorCode::ExpiredId && asked.is_fresh(self.row.floor_hour) {
             return Err(format!("{token} is told that its fresh id is old"));
+        }
+        // It may have been taken before: a repetition is decided anew.
+        if matches!(asked.body, Some(Body::Mark(_))) {
+            let is_later = code == ErrorCode::RateLimited;
+            return Ok(if is_later { Heard::Later } else { Heard::No });
         }
         // Below the floor there is no record; who asks has to look in the room.
         let is_forgotten = matches!(code, ErrorCode::ExpiredId | ErrorCode::ResendInOrder)

@@ -15,6 +15,7 @@ use super::answers::{Answers, Asked, Attempted};
 use super::client::Wish;
 use super::due::Due;
 use super::life::Life;
+use super::marks::{Key, Marks, Told};
 use super::messages::Messages;
 use super::store::now;
 use super::ticks::Watched;
@@ -70,6 +71,7 @@ pub struct Checker {
     replaced: BTreeSet<u32>,
     /// What became of messages.
     pub messages: Messages,
+    pub marks: Marks,
     /// What users have to get on their sockets.
     pub due: Due,
     pub watched: Watched,
@@ -158,6 +160,7 @@ impl Checker {
             }
             self.kept(life, (batch, commit_no), &journal, position, snapshot)?;
         }
+        self.marks.commits(batch, position, snapshot, &self.entries)?;
         match self.unstored.first() {
             Some((commit_no, (room, seq))) if *commit_no <= self.row.published_up_to => {
                 Err(format!("the row says that the event of {room} {seq} is stored; it is not"))
@@ -278,6 +281,20 @@ impl Checker {
         let is_it = kept.is_some_and(|it| it == entry || self.messages.now(it) == *entry);
         let Entry { room, seq, .. } = entry;
         if is_it { Ok(()) } else { Err(format!("{name} is shown another {room} {seq}")) }
+    }
+
+    /// A mark goes out on a socket.
+    pub fn shows_mark(&mut self, session: u64, key: &Key, told: &Told) -> Judged<()> {
+        self.marks.shows(key, told, &self.entries)?;
+        self.due.puts_mark(session, key, told);
+        Ok(())
+    }
+
+    /// A cursor goes out on a socket.
+    pub fn tells_cursor(&mut self, session: u64, cursor: Position) -> Judged<()> {
+        self.due.tells_cursor(session, cursor)?;
+        let (user, known) = self.due.known(session);
+        self.marks.judge_known(user, known, cursor)
     }
 
     /// A life sends events in commit order and leaves none out, but for repetitions.

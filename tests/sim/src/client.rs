@@ -12,6 +12,7 @@ use weft_proto::{Body, ClientId, History, Role, RoomId, UserId};
 
 use super::answers::Asked;
 use super::config::Fault;
+use super::marks::{aim_mark, any_mark};
 use super::messages::{aim, any_change};
 use super::world::{Heard, START_MS, Told, World};
 
@@ -53,10 +54,20 @@ pub fn wishes(world: &World) -> Vec<Wish> {
     for _ in 0..world.config.commands {
         let at_ms = world.below(world.config.span_ms);
         let next = any_wish(world, at_ms);
-        if world.has(Fault::Conflict) && world.below(4) == 0 {
+        // Of a mark that only grows, no client id is remembered.
+        let is_mark = matches!(next.body, Some(Body::Mark(_)));
+        if world.has(Fault::Conflict) && world.below(4) == 0 && !is_mark {
             let body = Some(Body::Text(Text { text: "something else".into(), ..Text::default() }));
             let at_ms = at_ms + world.below(400);
             wishes.push(Wish { body, at_ms, ..next.clone() });
+        }
+        // Another device of the user reads, too.
+        if is_mark && world.below(2) == 0 {
+            let client_id = next
+                .client_id
+                .map(|id| ClientId::from_parts(id.time_ms(), u128::from(world.below(u64::MAX))));
+            let (at_ms, body) = (at_ms + world.below(30), Some(any_mark(world)));
+            wishes.push(Wish { client_id, at_ms, body, ..next.clone() });
         }
         wishes.push(next);
     }
@@ -98,7 +109,8 @@ fn any_wish(world: &World, at_ms: u64) -> Wish {
     let mut body = Body::Text(Text { text, ..Text::default() });
     match world.below(12) {
         0..3 if room == "team" => body = membership(world),
-        3..7 => body = any_change(world),
+        3..6 => body = any_change(world),
+        6..9 => body = any_mark(world),
         _ => {}
     }
     let mut wish = wish(world, at_ms, room, sender, body);
@@ -137,6 +149,7 @@ fn membership(world: &World) -> Body {
 pub async fn client(world: Arc<World>, number: usize, mut wish: Wish, mut ear: Ear) {
     sleep(Duration::from_millis(wish.at_ms)).await;
     aim(&world, &mut wish);
+    aim_mark(&world, &mut wish);
     let mut attempt = 0;
     // Some ask again although they know: a phone that was away.
     let mut again = if world.has(Fault::Resend) { world.below(3) } else { 0 };

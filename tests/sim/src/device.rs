@@ -8,18 +8,19 @@ use tokio::time::sleep;
 use weft_proto::frame::CloseCode;
 
 use super::client::{USERS, user};
-use super::socket::{Out, Socket};
+use super::marks::Known;
+use super::socket::{Out, Socket, position};
 use super::world::World;
 
 /// Never ends: at the end of the schedule it listens.
 pub async fn device(world: Arc<World>, number: u64) {
     let user = user(USERS[world.below(3) as usize]);
-    let mut cursor = String::new();
+    let (mut cursor, mut known) = (String::new(), Known::default());
     world.sleep_below(world.config.span_ms).await;
     loop {
         let edge = world.edge();
         let session = world.new_number();
-        let mut socket = Socket::open(&edge, session, &user, &cursor);
+        let mut socket = Socket::open(&edge, session, &user, (&cursor, &known));
         world.say(format_args!("device {number} opens {} at {}", socket.name, edge.name));
         let end = socket.end.clone();
         let code = tokio::select! {
@@ -32,9 +33,8 @@ pub async fn device(world: Arc<World>, number: u64) {
         if !matches!(code, None | Some(CloseCode::GoingAway | CloseCode::SlowReader)) {
             world.violate(format!("{} is closed with {code:?}", socket.name));
         }
-        let kept = kept(&world, &socket.out).unwrap_or(cursor);
-        world.say(format_args!("{} ends; device {number} has {kept}", socket.name));
-        cursor = kept;
+        keep(kept(&world, &socket.out), &mut cursor, &mut known);
+        world.say(format_args!("{} ends; device {number} has {cursor}", socket.name));
         drop(socket);
         world.sleep_below(2_000).await;
     }
@@ -48,11 +48,22 @@ async fn leaves(world: &World) {
     sleep(Duration::from_millis(world.below(6_000))).await;
 }
 
-/// The last cursor that has reached the device: the end of what went out may have not.
-fn kept(world: &World, out: &[Out]) -> Option<String> {
+/// What has reached the device: the end of what went out may have not.
+fn kept<'a>(world: &World, out: &'a [Out]) -> &'a [Out] {
     let lost = if world.below(2) == 0 { world.below(out.len() as u64 + 1) } else { 0 };
-    out[..out.len() - lost as usize].iter().rev().find_map(|out| match out {
-        Out::Cursor(cursor) => Some(cursor.clone()),
-        Out::Entry => None,
-    })
+    &out[..out.len() - lost as usize]
+}
+
+/// The device keeps the newest cursor, and what it was told of marks.
+fn keep(out: &[Out], cursor: &mut String, known: &mut Known) {
+    for out in out {
+        match out {
+            Out::Entry => {}
+            Out::Mark(key, told) => known.take(key, told),
+            Out::Cursor(newest) => {
+                known.began.get_or_insert(position(newest));
+                cursor.clone_from(newest);
+            }
+        }
+    }
 }

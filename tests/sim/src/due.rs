@@ -7,6 +7,7 @@ use weft_proto::kind::{Add, Leave, Remove};
 use weft_proto::{Body, Position, RoomId, UserId};
 
 use super::check::{Judged, Kept};
+use super::marks::{Key, Known, Told};
 
 /// What users have to get: each entry that was committed while they were members of its room, the
 /// joining and the leaving entry included.
@@ -17,6 +18,7 @@ pub struct Due {
     by_room: BTreeMap<(UserId, RoomId), BTreeMap<u64, Position>>,
     open: BTreeMap<u64, Seen>,
     pub puts: u64,
+    pub marks: u64,
     pub cursors: u64,
 }
 
@@ -29,12 +31,20 @@ struct Seen {
     put: BTreeMap<RoomId, BTreeSet<u64>>,
     /// The last cursor.
     cursor: Position,
+    /// What the device knows of marks.
+    known: Known,
 }
 
 impl Due {
     /// A device opens a session; it has everything up to `since`.
-    pub fn opens(&mut self, session: u64, name: String, user: UserId, since: Position) {
-        let seen = Seen { name, user, since, put: BTreeMap::new(), cursor: since };
+    pub fn opens(
+        &mut self,
+        session: u64,
+        (name, user): (String, UserId),
+        since: Position,
+        known: Known,
+    ) {
+        let seen = Seen { name, user, since, put: BTreeMap::new(), cursor: since, known };
         self.open.insert(session, seen);
     }
 
@@ -42,6 +52,7 @@ impl Due {
     pub fn begins_at(&mut self, session: u64, since: Position) {
         let seen = self.open.get_mut(&session).expect("open");
         (seen.since, seen.cursor) = (since, since);
+        seen.known.began = Some(since);
     }
 
     pub fn closes(&mut self, session: u64) {
@@ -98,6 +109,23 @@ impl Due {
         }
         put.insert(seq);
         Ok(())
+    }
+
+    /// A mark goes out on a socket.
+    pub fn puts_mark(&mut self, session: u64, key: &Key, told: &Told) {
+        self.marks += 1;
+        self.open.get_mut(&session).expect("open").known.take(key, told);
+    }
+
+    /// What a session's device knows of marks, and whose it is.
+    pub fn known(&self, session: u64) -> (&UserId, &Known) {
+        let seen = &self.open[&session];
+        (&seen.user, &seen.known)
+    }
+
+    /// All sessions: whose they are, and what their devices know of marks.
+    pub fn all_known(&self) -> impl Iterator<Item = (&UserId, &Known)> {
+        self.open.values().map(|seen| (&seen.user, &seen.known))
     }
 
     /// A cursor goes out on a socket.

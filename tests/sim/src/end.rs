@@ -40,6 +40,10 @@ fn judge_all(world: &World, check: &Checker) -> Judged<()> {
         point(&mut pointers, room, &kept);
     }
     check.messages.judge(&*snapshot)?;
+    check.marks.judge(&*snapshot, &check.entries)?;
+    for (user, known) in check.due.all_known() {
+        check.marks.judge_known(user, known, Position::MAX)?;
+    }
     judge_inboxes(&*snapshot, &pointers)
 }
 

@@ -170,7 +170,7 @@ impl Messages {
     }
 }
 
-fn all<T: Table>(snapshot: &dyn Snapshot) -> Vec<(T::Key, T::Row)> {
+pub fn all<T: Table>(snapshot: &dyn Snapshot) -> Vec<(T::Key, T::Row)> {
     let mut rows = Vec::new();
     loop {
         let page = now(T::page(snapshot, rows.last().map(|(key, _)| key)));

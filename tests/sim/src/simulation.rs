@@ -31,6 +31,7 @@ mod end;
 mod in_order;
 mod life;
 mod log;
+mod marks;
 mod messages;
 mod node;
 mod rng;
@@ -231,6 +232,21 @@ fn a_deletion_that_leaves_an_edit_is_noticed() {
 #[test]
 fn an_entry_that_moves_when_it_is_written_anew_is_noticed() {
     notices(Removed::Core(CoreRule::PlacesKept), "is not where it was");
+}
+
+#[test]
+fn a_mark_that_is_answered_and_lost_is_noticed() {
+    notices(Removed::Core(CoreRule::MarksPlanned), "is done; it is lost");
+}
+
+#[test]
+fn a_mark_that_is_told_twice_is_noticed() {
+    notices(Removed::Core(CoreRule::ChangesOnce), "is not told once");
+}
+
+#[test]
+fn a_mark_that_the_wire_loses_and_no_audit_tells_is_noticed() {
+    notices(Removed::Core(CoreRule::MarksJournaled), "never hears of the mark");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use weft_proto::frame::CloseCode;
 use weft_proto::{Cursor, DeviceId, Entry, EventHead, Position, RoomId, UserId};
 
 use super::edge::{Edge, EdgeWire};
+use super::marks::{Key, Known, Told};
 use super::services;
 use super::world::World;
 
@@ -30,6 +31,7 @@ pub struct Socket {
 /// A frame on the socket.
 pub enum Out {
     Entry,
+    Mark(Key, Told),
     Cursor(String),
 }
 
@@ -40,6 +42,14 @@ enum Frame {
     Entry { room: RoomId, seq: u64 },
     Synced { recovered: bool, cursor: String },
     Cursor { cursor: String },
+    Mark { room: RoomId, user: UserId, read: u64, delivered: Option<u64>, unread_from: Option<u64> },
+    Marks { room: RoomId, marks: Vec<ReadUpTo> },
+}
+
+#[derive(Deserialize)]
+struct ReadUpTo {
+    user: UserId,
+    read: u64,
 }
 
 /// Presence is not played.
@@ -50,12 +60,17 @@ impl OnEntry for Nobody {
 }
 
 impl Socket {
-    pub fn open(edge: &Arc<Edge>, number: u64, user: &UserId, cursor: &str) -> Self {
+    pub fn open(
+        edge: &Arc<Edge>,
+        number: u64,
+        user: &UserId,
+        (cursor, known): (&str, &Known),
+    ) -> Self {
         let world = edge.wire.world();
         let since = cursor.parse::<Cursor>().map_or(Position::MIN, |cursor| cursor.position);
         let name = format!("session {number} of {user}");
         let mut check = world.check.lock().expect("check");
-        check.due.opens(number, name.clone(), user.clone(), since);
+        check.due.opens(number, (name.clone(), user.clone()), since, known.clone());
         drop(check);
         let token = TokenCell::new(services::token(user).into());
         let device = DeviceId::new("d").expect("device");
@@ -108,6 +123,21 @@ impl Socket {
                 check.shows(name, &shown)?;
                 check.due.puts(number, &room, seq)
             }
+            Frame::Mark { room, user, read, delivered, unread_from } => {
+                let told = Told { read, delivered: delivered.unwrap_or(0), unread_from };
+                let key = (room, user);
+                world.say(format_args!("{name} puts out {} read by {}: {read}", key.0, key.1));
+                self.out.push(Out::Mark(key.clone(), told.clone()));
+                world.check.lock().expect("check").shows_mark(number, &key, &told)
+            }
+            // Best effort, to those who are here.
+            Frame::Marks { room, marks } => {
+                let check = world.check.lock().expect("check");
+                marks.into_iter().try_for_each(|ReadUpTo { user, read }| {
+                    let told = Told { read, ..Told::default() };
+                    check.marks.shows(&(room.clone(), user), &told, &check.entries)
+                })
+            }
             Frame::Synced { recovered: false, cursor } if self.is_new => {
                 let position = position(&cursor);
                 self.is_new = false;
@@ -122,13 +152,13 @@ impl Socket {
                 let position = position(&cursor);
                 world.say(format_args!("{name} has all up to {position}"));
                 self.out.push(Out::Cursor(cursor));
-                world.check.lock().expect("check").due.tells_cursor(number, position)
+                world.check.lock().expect("check").tells_cursor(number, position)
             }
         }
     }
 }
 
-fn position(cursor: &str) -> Position {
+pub fn position(cursor: &str) -> Position {
     cursor.parse::<Cursor>().expect("a cursor").position
 }
 

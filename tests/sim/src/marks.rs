@@ -1,0 +1,233 @@
+//! Marks, as the checker knows them: each only grows, says what the room has, and is kept once it is answered; and
+//! what devices know of them is in the end what the store has.
+
+use std::collections::BTreeMap;
+
+use weft_proto::kind::{Add, Create, Mark as Wanted};
+use weft_proto::{Body, Entry, Position, RoomId, RoomKind, UserId};
+use weft_storage::tables::change::{self, Changed};
+use weft_storage::tables::mark::{self, Mark};
+use weft_storage::tables::sent::Sent;
+use weft_storage::tables::table::Table;
+use weft_storage::{Batch, Op, Snapshot};
+
+use super::check::{Judged, Kept, Place};
+use super::client::Wish;
+use super::messages::all;
+use super::store::now;
+use super::world::World;
+
+/// A room, and whose mark.
+pub type Key = (RoomId, UserId);
+type Entries = BTreeMap<Place, Kept>;
+
+/// The marks as they were written last.
+#[derive(Default)]
+pub struct Marks(BTreeMap<Key, (Position, Mark)>);
+
+/// What a frame tells of a mark.
+#[derive(Clone, Default)]
+pub struct Told {
+    pub read: u64,
+    pub delivered: u64,
+    /// The user's own devices are told this, too.
+    pub unread_from: Option<u64>,
+}
+
+/// What a device knows of marks, and since when it hears of them: it came without a cursor.
+#[derive(Clone, Default)]
+pub struct Known {
+    pub began: Option<Position>,
+    marks: BTreeMap<Key, Told>,
+}
+
+impl Known {
+    /// As a client takes it: what is not greater is old, but for what counts as unread.
+    pub fn take(&mut self, key: &Key, told: &Told) {
+        let known = self.marks.entry(key.clone()).or_default();
+        if told.read >= known.read {
+            known.unread_from = told.unread_from;
+        }
+        known.read = known.read.max(told.read);
+        known.delivered = known.delivered.max(told.delivered);
+    }
+}
+
+impl Marks {
+    /// Takes in the marks that a commit writes.
+    pub fn commits(
+        &mut self,
+        batch: &Batch,
+        position: Position,
+        snapshot: &dyn Snapshot,
+        entries: &Entries,
+    ) -> Judged<()> {
+        for op in batch.ops() {
+            let Op::SetPositioned { key, .. } = op else { continue };
+            let Ok(at) = Mark::read_key(key) else { continue };
+            let row = now(snapshot.get(key.clone())).ok_or("a mark that is not written")?;
+            let (written_at, mark) = mark::decode(&row).map_err(|error| error.to_string())?;
+            if written_at.with_order(0) != position.with_order(0) {
+                return Err(format!("the mark of {} in {} has another place", at.1, at.0));
+            }
+            self.judge_step(&at, &mark, entries)?;
+            self.0.insert(at, (written_at, mark));
+        }
+        Ok(())
+    }
+
+    fn judge_step(&self, (room, user): &Key, mark: &Mark, entries: &Entries) -> Judged<()> {
+        let wrong = |what: &str| Err(format!("the mark of {user} in {room} {what}: {mark:?}"));
+        let ordinal = |seq| match seq {
+            0 => Some(0),
+            seq => entries.get(&(room.clone(), seq)).map(|kept| kept.entry.ordinal),
+        };
+        let before = self.0.get(&(room.clone(), user.clone())).map(|(_, mark)| mark);
+        if before.is_some_and(|it| mark.read < it.read || mark.delivered < it.delivered) {
+            return wrong("goes back");
+        }
+        if ordinal(mark.read) != Some(mark.read_ordinal) {
+            return wrong("counts what is not there");
+        }
+        let unread = mark.unread_from;
+        if unread > mark.read || unread > 0 && ordinal(unread - 1) != Some(mark.unread_ordinal) {
+            return wrong("has unread what is not there");
+        }
+        Ok(())
+    }
+
+    /// What holds: with what the user has sent.
+    fn held(&self, key: &Key, entries: &Entries) -> Mark {
+        let mark = self.0.get(key).map(|(_, mark)| mark.clone()).unwrap_or_default();
+        mark.with_sent(sent(entries, key))
+    }
+
+    /// A mark is answered: it is kept.
+    pub fn answered(&self, key: &Key, wanted: &Wanted, entries: &Entries) -> Judged<()> {
+        let held = self.held(key, entries);
+        let read = wanted.read.unwrap_or(0);
+        let delivered = wanted.delivered.unwrap_or(0);
+        if held.read < read || held.delivered.max(held.read) < delivered {
+            return Err(format!("{} hears that {wanted:?} is done; it is lost: {held:?}", key.1));
+        }
+        Ok(())
+    }
+
+    /// A device hears nothing that is not so.
+    pub fn shows(&self, key: &Key, told: &Told, entries: &Entries) -> Judged<()> {
+        let held = self.held(key, entries);
+        if told.read > held.read || told.delivered > held.delivered.max(held.read) {
+            return Err(format!("{} in {} is said to have read what is not so", key.1, key.0));
+        }
+        Ok(())
+    }
+
+    /// A user's device knows all marks that it hears of and that moved up to there: those that move again later are
+    /// told later.
+    pub fn judge_known(&self, user: &UserId, known: &Known, up_to: Position) -> Judged<()> {
+        let Some(began) = known.began else { return Ok(()) };
+        for (key, (position, mark)) in &self.0 {
+            if *position <= began || *position > up_to || !hears(key).contains(user) {
+                continue;
+            }
+            let told = known.marks.get(key).cloned().unwrap_or_default();
+            let is_own = key.1 == *user;
+            let is_direct = key.0.kind() == RoomKind::Direct;
+            let has_unread = !is_own
+                || told.read > mark.read
+                || mark.unread_from == told.unread_from.unwrap_or(0);
+            if told.read < mark.read || is_direct && told.delivered < mark.delivered || !has_unread
+            {
+                let (room, whose) = key;
+                return Err(format!(
+                    "a device of {user} never hears of the mark of {whose} in {room}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The store's rows, when all is quiet.
+    pub fn judge(&self, snapshot: &dyn Snapshot, entries: &Entries) -> Judged<()> {
+        let rows: BTreeMap<Key, Mark> = all::<Mark>(snapshot).into_iter().collect();
+        if !rows.iter().eq(self.0.iter().map(|(key, (_, mark))| (key, mark))) {
+            return Err(format!("the marks are {rows:?}"));
+        }
+        let mut wanted = BTreeMap::new();
+        for Kept { entry, .. } in entries.values() {
+            for user in reads(entry) {
+                let row = Sent { seq: entry.seq, ordinal: entry.ordinal };
+                wanted.insert((entry.room.clone(), user.clone()), row);
+            }
+        }
+        let sent: BTreeMap<Key, Sent> = all::<Sent>(snapshot).into_iter().collect();
+        if sent != wanted {
+            return Err(format!("what was read by sending is {sent:?}, not {wanted:?}"));
+        }
+        let mut changes: BTreeMap<UserId, BTreeMap<Position, Changed>> = BTreeMap::new();
+        for (key, (position, _)) in &self.0 {
+            for user in hears(key) {
+                let changed = Changed::Mark(key.0.clone(), key.1.clone());
+                changes.entry(user).or_default().insert(*position, changed);
+            }
+        }
+        for (user, wanted) in changes {
+            let range = change::range(&user, Position::MIN, Position::MAX);
+            let rows = now(snapshot.scan(range, usize::MAX, false));
+            let rows = rows.iter().map(|(key, value)| change::decode(key, value));
+            let rows = rows.collect::<Result<BTreeMap<_, _>, _>>();
+            if rows.map_err(|error| error.to_string())? != wanted {
+                return Err(format!("what has changed for {user} is not told once"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whose devices hear of it.
+fn hears((room, user): &Key) -> Vec<UserId> {
+    match room.direct_users() {
+        Some((a, b)) => vec![a, b],
+        None => vec![user.clone()],
+    }
+}
+
+/// Who has read an entry because it is their own, or because they join by it.
+fn reads(entry: &Entry) -> Vec<&UserId> {
+    match &entry.body {
+        Body::Text(_) | Body::Remove(_) | Body::Leave(_) => vec![&entry.from],
+        Body::Create(Create { members, .. }) => members.iter().chain([&entry.from]).collect(),
+        Body::Add(Add { user, .. }) => vec![&entry.from, user],
+        _ => Vec::new(),
+    }
+}
+
+fn sent(entries: &Entries, (room, user): &Key) -> Option<Sent> {
+    let of_room = entries.range((room.clone(), 0)..=(room.clone(), u64::MAX));
+    let mut own = of_room.rev().filter(|(_, kept)| reads(&kept.entry).contains(&user));
+    own.next().map(|(_, kept)| Sent { seq: kept.entry.seq, ordinal: kept.entry.ordinal })
+}
+
+/// A mark of an entry that [`aim_mark`] finds.
+pub fn any_mark(world: &World) -> Body {
+    let wanted = match world.below(8) {
+        0..4 => Wanted { read: Some(0), ..Wanted::default() },
+        4..6 => Wanted { delivered: Some(0), ..Wanted::default() },
+        6 => Wanted { read: Some(0), delivered: Some(0), ..Wanted::default() },
+        _ => Wanted { unread_from: Some(0), ..Wanted::default() },
+    };
+    Body::Mark(wanted)
+}
+
+/// A mark gets its entry as it is sent: one of the room's newest, or one that is planned at best.
+pub fn aim_mark(world: &World, wish: &mut Wish) {
+    let Some(Body::Mark(wanted)) = wish.body.as_mut() else { return };
+    let check = world.check.lock().expect("check");
+    let of_room = check.entries.range((wish.room.clone(), 0)..=(wish.room.clone(), u64::MAX));
+    let newest = of_room.last().map_or(0, |((_, seq), _)| *seq);
+    drop(check);
+    let some = || (newest + 2).saturating_sub(world.below(4)).max(1);
+    for seq in [&mut wanted.read, &mut wanted.delivered, &mut wanted.unread_from] {
+        *seq = seq.map(|_| some());
+    }
+}
