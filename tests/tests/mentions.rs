@@ -99,6 +99,46 @@ async fn a_silent_message_has_no_ordinal_of_its_own() -> Result<()> {
     Ok(())
 }
 
+/// How many messages that mention the user are unread, and how many there are, as a list of rooms tells it.
+async fn told(session: &mut Session, room: &str) -> Result<(u64, u64)> {
+    let list = session.request(json!({ "type": "rooms" })).await?;
+    let rooms = list["rooms"].as_array().with_context(|| list.to_string())?;
+    let it = rooms.iter().find(|it| it["room"] == room).context("the room")?;
+    let one = session.request(json!({ "type": "room", "room": room })).await?;
+    assert_eq!(one["mentions"], it["mentions"], "{one}");
+    let number = |field: &str| it[field].as_u64().with_context(|| it.to_string());
+    Ok((number("mentions")?, number("unread")?))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unread_mentions_go_down_with_reads_edits_and_deletions_on_every_device() -> Result<()> {
+    let Team { bob, group, mut alices, mut phone, mut tablet, .. } = Team::new().await?;
+    let bobs = [mention(&bob.user)];
+    alices.acked(&group, says(&bobs)).await?;
+    alices.acked(&group, says(&[everyone("all")])).await?;
+    let mut quiet = says(&bobs);
+    quiet["silent"] = true.into();
+    alices.acked(&group, quiet).await?;
+    assert_eq!(told(&mut phone, &group).await?, (2, 2));
+    assert_eq!(told(&mut alices, &group).await?, (0, 0));
+    assert_eq!(alices.acked(&group, edit(2, &[])).await?, 5);
+    assert_eq!(told(&mut tablet, &group).await?, (1, 2));
+    let read = json!({ "type": "mark", "room": group, "read": 5 });
+    assert_eq!(tablet.request(read).await?["type"], "done");
+    assert_eq!(told(&mut phone, &group).await?, (0, 0));
+    // Who is mentioned by an edit has a mention by that.
+    assert_eq!(alices.acked(&group, edit(2, &bobs)).await?, 6);
+    for session in [&mut phone, &mut tablet] {
+        assert_eq!(told(session, &group).await?, (1, 0));
+    }
+    alices.acked(&group, json!({ "kind": "delete", "target": 2 })).await?;
+    assert_eq!(told(&mut phone, &group).await?, (0, 0));
+    let unread = json!({ "type": "mark", "room": group, "unread_from": 3 });
+    assert_eq!(phone.request(unread).await?["type"], "done");
+    assert_eq!(told(&mut tablet, &group).await?, (1, 1));
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_forwarded_message_says_who_wrote_it_and_not_where() -> Result<()> {
     let Team { system, alice, bob, group, mut alices, mut phone, .. } = Team::new().await?;

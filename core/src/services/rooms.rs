@@ -44,7 +44,9 @@ impl Context {
         let room = RoomId::new(&request.room)?;
         let access = Access::of(&*snapshot, &room, &user).await?;
         let role = access.member_role()?;
-        Ok(summary::of_member(&*snapshot, &user, (&room, access.head), role).await?)
+        let since_seq = access.member.as_ref().map_or(1, |member| member.since_seq);
+        let member = (role, since_seq);
+        Ok(summary::of_member(&*snapshot, &user, (&room, access.head), member).await?)
     }
 
     /// A room's members, ascending by user id.

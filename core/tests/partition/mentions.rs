@@ -9,7 +9,7 @@ use crate::create;
 use crate::support::{World, grown, id, text, user_id};
 
 /// A message, or an edit of one, that mentions users; `*`: everyone.
-fn mentioning(names: &[&str], target: Option<u64>, more: Value) -> Body {
+pub fn mentioning(names: &[&str], target: Option<u64>, more: Value) -> Body {
     let range = |name: &&str| match *name {
         "*" => json!({ "at": 0, "len": 1, "style": "mention", "everyone": "all" }),
         user => json!({ "at": 0, "len": 1, "style": "mention", "user": user }),

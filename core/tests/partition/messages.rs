@@ -17,6 +17,7 @@ use weft_storage::tables::table::{Name, Table as _};
 use weft_storage::{Batch, Store};
 
 use crate::create;
+use crate::mentions::mentioning;
 use crate::support::{START_MS, World, grown, id, text, user_id};
 use crate::unread::{Lists, Marks};
 
@@ -296,19 +297,39 @@ struct Modelled {
     edits: Vec<u64>,
     deleted_by: u64,
     reactions: Vec<(String, BTreeSet<String>)>,
+    is_silent: bool,
+    /// Whom it mentions, each with the seq by which that counts; 0: it does not.
+    mentions: BTreeMap<String, u64>,
+}
+
+impl Modelled {
+    fn mention(&mut self, seq: u64, from: &str, body: &Body) {
+        let before = std::mem::take(&mut self.mentions);
+        for user in body.mentions().users {
+            let user = user.to_string();
+            let new = if self.is_silent || user == from { 0 } else { seq };
+            let seq = before.get(&user).copied().unwrap_or(new);
+            self.mentions.insert(user, seq);
+        }
+    }
 }
 
 /// Says what the answer is, and takes it over.
 fn apply(model: &mut BTreeMap<u64, (String, Modelled)>, seq: u64, from: &str, body: &Body) -> bool {
     let Some(target) = body.target() else {
-        model.insert(seq, (from.to_owned(), Modelled::default()));
+        let mut it = Modelled { is_silent: !body.counts(), ..Modelled::default() };
+        it.mention(seq, from, body);
+        model.insert(seq, (from.to_owned(), it));
         return true;
     };
     let Some((sender, it)) = model.get_mut(&target).filter(|(_, it)| it.deleted_by == 0) else {
         return false;
     };
     match body {
-        Body::Edit(_) if sender == from => it.edits.push(seq),
+        Body::Edit(_) if sender == from => {
+            it.edits.push(seq);
+            it.mention(seq, from, body);
+        }
         Body::Delete(_) if sender == from => {
             *it = Modelled { deleted_by: seq, ..Modelled::default() };
         }
@@ -345,7 +366,15 @@ fn any_mark() -> impl Strategy<Value = Mark> {
 
 fn any_body() -> impl Strategy<Value = Body> {
     let emoji = prop::sample::select(&["+", "-"][..]);
+    let who = prop::sample::select(&["ann", "bob"][..]);
+    let mentions = (who.clone(), any::<bool>()).prop_map(|(who, silent)| {
+        mentioning(&[who], None, serde_json::json!({ "silent": silent }))
+    });
+    let mentions_anew = (1_u64..12, who)
+        .prop_map(|(target, who)| mentioning(&[who], Some(target), serde_json::json!({})));
     prop_oneof![
+        2 => mentions,
+        2 => mentions_anew,
         2 => any_mark().prop_map(Body::Mark),
         3 => Just(text("x")),
         3 => (1_u64..12).prop_map(|target| edit(target, "y")),
@@ -395,11 +424,14 @@ async fn goes_as_the_model(store: Store, pieces: Vec<Vec<(bool, Body)>>) {
         for user in ["ann", "bob"].into_iter().filter(|_| seq > 0) {
             let through = marks.read_through(user);
             let is_unread = |(seq, (_, it)): &(&u64, &(String, Modelled))| {
-                **seq > through && it.deleted_by == 0
+                **seq > through && it.deleted_by == 0 && !it.is_silent
             };
             let unread = model.iter().filter(is_unread).count() as u64;
+            let mentions = model.values().filter_map(|(_, it)| it.mentions.get(user));
+            let mentions = mentions.filter(|seq| **seq > through).count() as u64;
             let [shown] = &lists.of(user).await[..] else { panic!("one room") };
             assert_eq!((shown.unread, shown.unread_exact), (unread, true), "{user}: {shown:?}");
+            assert_eq!(shown.mentions, mentions, "{user}: {shown:?}");
         }
     }
     owner.leave().await.expect("leave");

@@ -167,6 +167,8 @@ pub struct Room {
     /// Else they are at most that many.
     #[serde(skip_serializing_if = "is_true")]
     pub unread_exact: bool,
+    /// How many messages that mention the caller are unread; at most 1,000 are counted.
+    pub mentions: u64,
     /// From where on the caller has marked it as unread.
     #[serde(skip_serializing_if = "is_zero")]
     pub unread_from: u64,
@@ -245,6 +247,7 @@ impl From<svc::RoomSummary> for Room {
             read_ordinal: summary.read_ordinal,
             unread: summary.unread,
             unread_exact: summary.unread_exact,
+            mentions: summary.mentions,
             unread_from: summary.unread_from,
             partner: summary.partner.and_then(|partner| {
                 let svc::Partner { profile, read, delivered } = partner;

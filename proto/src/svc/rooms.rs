@@ -109,6 +109,9 @@ pub struct RoomSummary {
     /// Else they are at most that many.
     #[prost(bool, tag = "16")]
     pub unread_exact: bool,
+    /// How many messages that mention the caller are unread; at most 1,000 are counted.
+    #[prost(uint64, tag = "17")]
+    pub mentions: u64,
     /// From where on the caller has marked it as unread; 0: nowhere.
     #[prost(uint64, tag = "19")]
     pub unread_from: u64,

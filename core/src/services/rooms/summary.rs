@@ -28,25 +28,26 @@ pub(super) async fn of(
     user: &UserId,
     (room, head): (&RoomId, Head),
 ) -> Result<Option<svc::RoomSummary>, Error> {
-    let role = match room.direct_users() {
-        Some(_) => Some(Role::Member),
+    let member = match room.direct_users() {
+        Some(_) => Some((Role::Member, 1)),
         None => {
             let row = snapshot.get(member::key(room, user)).await?;
-            row.map(|row| Member::decode(&row)).transpose()?.and_then(|member| member.role())
+            let row = row.map(|row| Member::decode(&row)).transpose()?;
+            row.and_then(|row| Some((row.role()?, row.since_seq)))
         }
     };
-    match role {
-        Some(role) => Ok(Some(of_member(snapshot, user, (room, head), role).await?)),
+    match member {
+        Some(member) => Ok(Some(of_member(snapshot, user, (room, head), member).await?)),
         None => Ok(None),
     }
 }
 
-/// The same, for who has this role.
+/// The same, for who has this role since the entry with this seq.
 pub(super) async fn of_member(
     snapshot: &dyn Snapshot,
     user: &UserId,
     (room, head): (&RoomId, Head),
-    role: Role,
+    (role, since_seq): (Role, u64),
 ) -> Result<svc::RoomSummary, Error> {
     let directs = room.direct_users();
     let (member_count, history) = match &directs {
@@ -67,6 +68,8 @@ pub(super) async fn of_member(
     let mut held = mark::held(snapshot, &whose.collect::<Vec<_>>()).await?.into_iter();
     let mark = held.next().unwrap_or_default().mark;
     let unread = unread::of(snapshot, (room, &head), &mark).await?;
+    let seen_from = if history == History::All { 1 } else { since_seq };
+    let mentions = unread::mentions(snapshot, (room, &head), user, (&mark, seen_from)).await?;
     let partner = match (other, held.next()) {
         (Some(other), Some(held)) => partner(snapshot, other, &held.mark).await?,
         _ => None,
@@ -87,6 +90,7 @@ pub(super) async fn of_member(
         unread_from: mark.unread_from,
         unread: unread.count,
         unread_exact: unread.is_exact,
+        mentions,
         partner,
     })
 }

@@ -9,7 +9,8 @@ use weft_storage::tables::activity::{self, ActivityBucket};
 use weft_storage::tables::layout::{self, Layout};
 use weft_storage::tables::log;
 use weft_storage::tables::mark::{self, Mark};
-use weft_storage::tables::message::{self, Message};
+use weft_storage::tables::mention;
+use weft_storage::tables::message::{self, Mentioned, Message};
 
 use super::super::testing::{World, add, code, create, remove, room, text, user};
 use super::*;
@@ -187,6 +188,47 @@ async fn what_was_deleted_is_not_unread_as_far_as_it_was_counted() {
     batch.set(message::key(&room("m"), 1_000), "damaged");
     world.store.commit(batch).await.expect("commit");
     assert_eq!(unread(&world, "bob", "m").await, (402 - 99, false));
+}
+
+#[tokio::test]
+async fn mentions_are_unread_until_they_are_read() {
+    let mut world = World::new().await;
+    world.one("m", "alice", create(&["bob"], History::Joined)).await;
+    for _ in 2..=5 {
+        world.one("m", "alice", text("x")).await;
+    }
+    world.one("m", "alice", add("carol")).await;
+    let mut batch = weft_storage::Batch::new(rand::random());
+    let mut mentions = |message: u64, whom: &[(&str, u64)]| {
+        let mentioned = |(user, seq): &(&str, u64)| Mentioned { user: (*user).into(), seq: *seq };
+        let mentions = whom.iter().map(mentioned).collect();
+        let (before, row) = (Message::default(), Message { mentions, ..Message::default() });
+        mention::change(&mut batch, (&room("m"), message, &user("alice")), &before, &row);
+    };
+    mentions(2, &[("bob", 2), ("", 2)]);
+    mentions(3, &[("bob", 3)]);
+    // By an edit, after Carol came: she is not shown the message.
+    mentions(4, &[("", 7)]);
+    world.store.commit(batch).await.expect("commit");
+    world.one("m", "alice", text("eight")).await;
+    let of = async |world: &World, who: &str| {
+        let request = svc::GetRoom { token: world.token(who), room: "m".into() };
+        let one = world.context.get(request).await.expect("a room").mentions;
+        let listed = list(world, who, "", 0).await.expect("list").rooms;
+        assert_eq!(listed.iter().map(|room| room.mentions).collect::<Vec<_>>(), [one]);
+        one
+    };
+    let all = [of(&world, "alice").await, of(&world, "bob").await, of(&world, "carol").await];
+    assert_eq!(all, [0, 3, 0]);
+    let read = async |seq: u64, unread_from: u64| {
+        let mut batch = weft_storage::Batch::new(rand::random());
+        let mark = Mark { read: seq, unread_from, unread_at: 7, ..Mark::default() };
+        mark::put(&mut batch, 0, (&room("m"), &user("bob")), &mark);
+        world.store.commit(batch).await.expect("commit");
+        of(&world, "bob").await
+    };
+    assert_eq!((read(2, 0).await, read(6, 0).await, read(7, 0).await), (2, 1, 0));
+    assert_eq!(read(7, 3).await, 2);
 }
 
 /// Any rooms at any times: each list is the sorted one, whatever its pages hold.

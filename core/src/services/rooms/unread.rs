@@ -1,10 +1,10 @@
 //! How much of a room is unread for one of its members.
 
 use tracing::error;
-use weft_proto::RoomId;
+use weft_proto::{RoomId, UserId};
 use weft_storage::tables::head::Head;
 use weft_storage::tables::mark::Mark;
-use weft_storage::tables::message;
+use weft_storage::tables::{mention, message};
 use weft_storage::{Error, Snapshot};
 
 /// Changed messages that are looked at. Where there are more after what is read, the number is an upper bound.
@@ -27,8 +27,7 @@ pub(super) async fn of(
     mark: &Mark,
 ) -> Result<Unread, Error> {
     let counted = head.ordinal.saturating_sub(mark.unread_after());
-    let first = if mark.unread_from == 0 { mark.read + 1 } else { mark.unread_from };
-    let (mut next, end) = (first.max(head.first_seq), head.seq + 1);
+    let (mut next, end) = (first_unread(mark).max(head.first_seq), head.seq + 1);
     let (mut deleted, mut looked_at) = (0, 0);
     while counted > 0 && next < end {
         if looked_at >= LOOKED_AT_MAX {
@@ -51,4 +50,29 @@ pub(super) async fn of(
         };
     }
     Ok(Unread { count: counted.saturating_sub(deleted), is_exact: true })
+}
+
+fn first_unread(mark: &Mark) -> u64 {
+    if mark.unread_from == 0 { mark.read + 1 } else { mark.unread_from }
+}
+
+/// How many messages that mention the user are unread. What is before `seen_from` is not shown to them.
+pub(super) async fn mentions(
+    snapshot: &dyn Snapshot,
+    (room, head): (&RoomId, &Head),
+    user: &UserId,
+    (mark, seen_from): (&Mark, u64),
+) -> Result<u64, Error> {
+    let first = first_unread(mark);
+    if first > head.seq {
+        return Ok(0);
+    }
+    match mention::unread(snapshot, (room, user), (first - 1, seen_from)).await {
+        // As for what is unread: one damaged row does not cost a user the list of all rooms.
+        Err(Error::Corrupt(what)) => {
+            error!(%room, what, "who is mentioned can't be read");
+            Ok(0)
+        }
+        counted => counted,
+    }
 }
