@@ -294,3 +294,29 @@ async fn below_its_feature_level_a_store_takes_no_mark_and_notes_no_sender() {
     assert_eq!(held(&world, "ann~bob", "ann").await, Held::default());
     owner.leave().await.expect("leave");
 }
+
+/// Operations and bytes of a commit with one command alone: docs/performance.md has them.
+#[tokio::test]
+async fn a_mark_writes_less_than_a_message() {
+    let world = World::new(&["ann", "bob"]).await;
+    let owner = world.own("n1").await;
+    talk(&world).await;
+    world.send("ann", "team", Some(id(6)), &create(&["bob"])).await;
+    world.send("ann", "team", Some(id(7)), &text("x")).await;
+    let last = || {
+        let batch = world.engine.last.lock().expect("last").clone().expect("a commit");
+        (batch.ops().len(), batch.size_bytes())
+    };
+    done(&world, "bob", "ann~bob", 10, read(3)).await;
+    let (first, _) = last();
+    done(&world, "bob", "ann~bob", 11, read(5)).await;
+    let direct = last();
+    done(&world, "bob", "team", 12, read(2)).await;
+    let group = last();
+    world.send("ann", "ann~bob", Some(id(20)), &text("x")).await;
+    let message = last();
+    println!("direct {direct:?}, group {group:?}, message {message:?}");
+    assert_eq!((first, direct.0, group.0, message.0), (5, 7, 4, 8));
+    assert!(group.1 < direct.1 && direct.1 < message.1);
+    owner.leave().await.expect("leave");
+}

@@ -52,6 +52,8 @@ pub struct Faulty {
     inner: Store,
     faults: Arc<Mutex<VecDeque<Fault>>>,
     gate: watch::Sender<bool>,
+    /// The newest commit that has begun.
+    pub last: Arc<Mutex<Option<Batch>>>,
     /// How many commits have begun.
     pub commits: watch::Sender<u64>,
     /// How many snapshots were taken.
@@ -68,6 +70,7 @@ impl Engine for Faulty {
 
     async fn commit(&self, batch: Batch) -> Result<Outcome, weft_storage::Error> {
         self.commits.send_modify(|count| *count += 1);
+        *self.last.lock().expect("last") = Some(batch.clone());
         let _ = self.gate.subscribe().wait_for(|open| *open).await;
         if let Some(refused) = refused(&batch) {
             return Err(refused);
@@ -296,7 +299,14 @@ impl World {
     pub async fn on(inner: Store, users: &[&str]) -> Self {
         let gate = watch::channel(true).0;
         let (commits, snapshots) = (watch::channel(0).0, watch::channel(0).0);
-        let engine = Faulty { inner, faults: Arc::default(), gate, commits, snapshots };
+        let engine = Faulty {
+            inner,
+            faults: Arc::default(),
+            gate,
+            last: Arc::default(),
+            commits,
+            snapshots,
+        };
         let store = Store::new(engine.clone());
         let mut batch = Batch::new([9; 16]);
         let row = Layout::new(1, 7);
