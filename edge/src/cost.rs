@@ -16,6 +16,8 @@ const USERS: usize = 50;
 const COUNT: u32 = 20;
 /// A message has up to 101 versions.
 const VERSIONS: u32 = 3;
+/// Of up to 100 threads the unread replies are counted.
+const THREADS: u32 = 10;
 /// Bytes of an answer for which one is charged.
 const ANSWER_BYTES: usize = 16_384;
 
@@ -25,6 +27,7 @@ pub(crate) fn of_request(request: &Request) -> u32 {
         Request::History { limit, .. } => of_history(*limit),
         Request::Versions { .. } => VERSIONS,
         Request::Pins { limit, .. } => of_pins(*limit),
+        Request::Threads { .. } => THREADS,
         Request::Rooms { limit, .. } => of_rooms(*limit),
         Request::Members { limit, .. }
         | Request::Reactions { limit, .. }
@@ -45,6 +48,7 @@ pub(crate) fn of_http(path: &str, query: &str) -> u32 {
         Some("entries") => of_history(limit),
         Some("versions") => VERSIONS,
         Some("pins") => of_pins(limit),
+        Some("threads") => THREADS,
         Some("rooms") => of_rooms(limit),
         Some("members" | "reactions" | "receipts") => of_list(limit),
         _ => 1,
@@ -96,6 +100,7 @@ mod tests {
             ("/v1/profile", "limit=x", 1),
             ("/v1/rooms/team/entries/7/versions", "", 3),
             ("/v1/rooms/team/pins", "", 3),
+            ("/v1/rooms/team/threads", "", 10),
             ("/v1/rooms/team/entries/7/reactions", "emoji=%2B", 6),
         ] {
             assert_eq!(of_http(path, query), cost, "{path}?{query}");

@@ -47,6 +47,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/rooms/{room}/entries/{seq}/versions", get(entries::versions))
         .route("/rooms/{room}/entries/{seq}/reactions", get(entries::reactions))
         .route("/rooms/{room}/pins", get(entries::pins))
+        .route("/rooms/{room}/threads", get(entries::threads))
         .route_layer(from_fn_with_state(Arc::clone(&shared), admit::known));
     // These wait for nobody, so they need no permit.
     let free = Router::new().route("/connect", get(connect::find)).route("/ws", get(socket::open));

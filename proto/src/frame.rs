@@ -25,6 +25,7 @@ mod receipts;
 mod reply;
 mod rooms;
 mod send;
+mod threads;
 mod token;
 mod typing;
 mod versions;
@@ -35,6 +36,7 @@ pub use pins::pins_frame;
 pub use presence::{PresenceRequest, Users};
 pub use receipts::{Receipt, entry_of};
 pub use reply::{Ack, Member, Reply, Room, error_frame, error_in, with_id};
+pub use threads::threads_frame;
 pub use typing::typing_frame;
 pub use versions::{Version, versions_frame};
 
@@ -112,6 +114,14 @@ pub enum Request {
         emoji: String,
         /// Only users after this id; empty: from the first.
         after: String,
+        /// Most of one page; 0: as many as a page holds.
+        limit: u32,
+    },
+    /// The threads of a room that the caller follows.
+    Threads {
+        room: RoomId,
+        /// Only those that begin with a message of a smaller seq; 0: from the last one.
+        before: u64,
         /// Most of one page; 0: as many as a page holds.
         limit: u32,
     },
@@ -227,6 +237,7 @@ fn read(word: &str, text: &str) -> Result<Request, ApiError> {
         "versions" => versions::read(text),
         "reactions" => reactions::read(text),
         "pins" => pins::read(text),
+        "threads" => threads::read(text),
         "rooms" => rooms::read_rooms(text),
         "room" => rooms::read_room(text),
         "members" => rooms::read_members(text),

@@ -105,7 +105,7 @@ fn shape_of(field: &str) -> &'static str {
         | "unread_from" | "thread" | "forwarded.seq" => "a whole number from 1",
         "ranges" => "a list of ranges",
         "meta" | "forwarded" => "an object",
-        "silent" | "skip_push" => "true or false",
+        "silent" | "skip_push" | "follow" => "true or false",
         "after" => "a whole number or an id",
         "members" | "users" => "a list of user ids",
         "history" => "all or joined",

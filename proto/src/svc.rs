@@ -115,7 +115,8 @@ pub use journal::{
 };
 pub use log::{LogEntry, LogPage, ReadLog, Resync, Sync, SyncPage};
 pub use messages::{
-    ListPins, ListReactions, PinnedMessages, ReactionUsers, ReadVersions, Versions,
+    FollowedThread, FollowedThreads, ListPins, ListReactions, ListThreads, PinnedMessages,
+    ReactionUsers, ReadVersions, Versions,
 };
 pub use presence::{
     Active, AreVisible, ChooseStatus, Contacts, CountPresent, GetPresence, GetStatus, KeptStatus,

@@ -120,6 +120,7 @@ fn requests_and_replies() {
         both::<svc::ReadVersions>(bytes);
         both::<svc::ListReactions>(bytes);
         both::<svc::ListPins>(bytes);
+        both::<svc::ListThreads>(bytes);
         both::<svc::Audit>(bytes);
         both::<svc::GetPresence>(bytes);
         both::<svc::ChooseStatus>(bytes);

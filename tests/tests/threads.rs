@@ -116,3 +116,68 @@ async fn a_large_group_has_threads() -> Result<()> {
     assert_eq!(seqs(&page), [first, second]);
     Ok(())
 }
+
+/// The followed threads of a room: root, and how many replies are unread.
+async fn unread(session: &mut Session, room: &str) -> Result<Vec<(u64, u64)>> {
+    let answer = session.request(json!({ "type": "threads", "room": room })).await?;
+    let threads = answer["threads"].as_array().with_context(|| answer.to_string())?;
+    let number = |thread: &Value, field: &str| thread[field].as_u64().context("a number");
+    threads.iter().map(|it| Ok((number(it, "thread")?, number(it, "unread")?))).collect()
+}
+
+async fn done(session: &mut Session, room: &str, fields: Value) -> Result<()> {
+    let mut request = json!({ "type": "mark", "room": room });
+    let fields = fields.as_object().context("an object")?.clone();
+    request.as_object_mut().context("an object")?.extend(fields);
+    let answer = session.request(request).await?;
+    assert_eq!(answer["type"], "done", "{answer}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_follows_a_thread_is_told_what_is_unread_in_it_on_every_device() -> Result<()> {
+    let (system, (_, mut alices), (bob, mut bobs)) = two().await?;
+    let tablet = system.device(&bob.user, "tablet").await?;
+    let mut tablet = Session::open(system.edges()[0], &tablet, None).await?;
+    let (group, carol) = (unique("group"), system.user("carol").await?);
+    let mut carols = system.session(&carol).await?;
+    let members = json!([bob.user, carol.user]);
+    alices.acked(&group, json!({ "kind": "create", "title": "T", "members": members })).await?;
+    bobs.acked(&group, json!({ "text": "root" })).await?;
+    for text in ["one", "two", "three"] {
+        alices.acked(&group, reply(2, text)).await?;
+    }
+    // Bob began it, Alice writes there, Carol has nothing to do with it.
+    for session in [&mut bobs, &mut tablet] {
+        assert_eq!(unread(session, &group).await?, [(2, 3)]);
+    }
+    assert_eq!(unread(&mut alices, &group).await?, [(2, 0)]);
+    assert_eq!(unread(&mut carols, &group).await?, []);
+    done(&mut carols, &group, json!({ "thread": 2, "follow": true })).await?;
+    done(&mut bobs, &group, json!({ "thread": 2, "read": 4 })).await?;
+    assert_eq!(unread(&mut tablet, &group).await?, [(2, 1)]);
+    alices.acked(&group, json!({ "kind": "delete", "target": 5 })).await?;
+    assert_eq!(unread(&mut tablet, &group).await?, [(2, 0)]);
+    let last = alices.acked(&group, reply(2, "four")).await?;
+    assert_eq!(unread(&mut bobs, &group).await?, [(2, 1)]);
+    assert_eq!(unread(&mut carols, &group).await?, [(2, 1)]);
+    // Who has read the room has read its threads; who writes there has read it; who does not want it has none.
+    done(&mut bobs, &group, json!({ "read": last })).await?;
+    assert_eq!(unread(&mut tablet, &group).await?, [(2, 0)]);
+    carols.acked(&group, reply(2, "five")).await?;
+    assert_eq!(unread(&mut carols, &group).await?, [(2, 0)]);
+    done(&mut carols, &group, json!({ "thread": 2, "follow": false })).await?;
+    assert_eq!(unread(&mut carols, &group).await?, []);
+    let path = format!("/v1/rooms/{group}/threads?limit=1");
+    let page = bob.call(system.edge(), "GET", &path, &Value::Null).await?;
+    let thread = &page.body["threads"][0];
+    assert_eq!(
+        (page.status, &thread["unread"], &thread["replies"]["count"]),
+        (200, &json!(1), &json!(4))
+    );
+    let path = format!("/v1/rooms/{group}/mark");
+    let fields = json!({ "thread": 2, "read": last + 1 });
+    assert_eq!(bob.call(system.edge(), "POST", &path, &fields).await?.status, 204);
+    assert_eq!(unread(&mut tablet, &group).await?, [(2, 0)]);
+    Ok(())
+}

@@ -17,12 +17,11 @@ use weft_storage::tables::{account, head, log, member, resend};
 use weft_storage::{Error, Snapshot};
 
 use super::command::{Command, Incoming};
-use super::forwards;
 use super::groups::GroupCounts;
 use super::plan::Found;
 use super::rooms::{Former, LookedUp, Members, Room};
 use super::state::{Answered, Place, ResendKey, State};
-use super::{marks, messages};
+use super::{followers, forwards, marks, messages};
 use crate::absent;
 
 /// Groups whose members are read at once.
@@ -55,7 +54,8 @@ pub async fn load(
     let marks = marks::load(snapshot, state, run).boxed();
     let origins = forwards::load(snapshot, &commands).boxed();
     let (messages, marks, origins) = future::try_join3(messages, marks, origins).await?;
-    Ok(Found { resends, accounts, groups, messages, marks, origins })
+    let followers = followers::load(snapshot, state, run, &messages).await?;
+    Ok(Found { resends, accounts, groups, messages, marks, origins, followers })
 }
 
 /// The rows that hold what the run's client ids got, and of the ids that they come after.

@@ -96,7 +96,7 @@ pub async fn load(
     let wanted: Vec<(MarkKey, &kind::Mark)> = run
         .iter()
         .filter_map(|incoming| match incoming.command.as_ref() {
-            Ok(Command { room, sender, body: Body::Mark(mark), .. }) => {
+            Ok(Command { room, sender, body: Body::Mark(mark), .. }) if mark.thread.is_none() => {
                 Some(((room.clone(), sender.clone()), mark))
             }
             _ => None,
@@ -327,7 +327,7 @@ pub fn decide(
     Ok(is_moved.then_some(held))
 }
 
-fn may_mark(id: &RoomId, room: &Room, sender: &UserId) -> Result<(), ApiError> {
+pub(super) fn may_mark(id: &RoomId, room: &Room, sender: &UserId) -> Result<(), ApiError> {
     let is_member = match id.direct_users() {
         Some((a, b)) => *sender == a || *sender == b,
         None if room.head.seq == 0 => {

@@ -18,6 +18,7 @@ pub mod clocks;
 pub mod command;
 pub mod evidence;
 pub mod floor;
+pub mod followers;
 pub mod forwards;
 mod group_marks;
 pub mod groups;

@@ -23,6 +23,7 @@ use weft_storage::{Batch, BatchId};
 
 use super::activity;
 use super::command::{Command, Incoming, hour_of};
+use super::followers::{self, FoundFollowers};
 use super::forwards::Origins;
 use super::marks::{self, FoundMarks, MarkKey, MovedMark, PlannedMarks};
 use super::messages::{self, FoundMessages, Rewrite};
@@ -64,6 +65,8 @@ pub struct Found {
     pub messages: FoundMessages,
     /// The marks that commands move, as far as they are committed.
     pub marks: FoundMarks,
+    /// Those whom commands may make follow a thread, or whose threads they mark, as far as they are committed.
+    pub followers: FoundFollowers,
     /// In how many groups those are whom a command puts into one, about.
     pub groups: HashMap<UserId, usize>,
     /// What commands forward.
@@ -342,6 +345,11 @@ impl Plan {
             if let Some(change) = thread {
                 threads::write(&mut self.batch, state, self.no, entry, change);
             }
+            if let Place::In(_, order) = *place {
+                let known = (&found.followers, &found.messages);
+                let into = (&mut self.batch, order);
+                followers::write_reply(into, (state, self.no), entry, known);
+            }
         }
         let (ordinal, time_ms) = written.unzip();
         if let (Some(key), Some(row)) = (key, row) {
@@ -360,6 +368,13 @@ impl Plan {
         wanted: &weft_proto::kind::Mark,
     ) -> Result<(), ApiError> {
         let room = state.rooms.get(&key.0).ok_or_else(not_loaded)?;
+        if wanted.thread.is_some() {
+            let known = (&found.followers, &found.messages, &*state);
+            if let Some((at, row)) = followers::decide((&key.0, room), &key.1, wanted, known)? {
+                followers::write((&mut self.batch, 0), (state, self.no), at, row);
+            }
+            return Ok(());
+        }
         if let Some(mark) = marks::decide(&key, room, wanted, (&found.marks, state))? {
             self.journal_bytes += self.marks.take((state, &found.marks, self.no), key, mark);
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use weft_proto::{ClientId, Entry, Position, RoomId, UserId};
 use weft_storage::tables::sent::Sent;
+use weft_storage::tables::thread_follower::{FollowerKey, ThreadFollower};
 
 use super::marks::{self, MarkKey, WrittenMark};
 use super::messages::{self, EntryKey};
@@ -75,6 +76,8 @@ pub struct State {
     pub messages: messages::Written,
     /// The marks that such commits have moved.
     pub marks: Overlay<MarkKey, WrittenMark>,
+    /// Whom they made follow a thread, and the threads' marks that they have moved.
+    pub followers: Overlay<FollowerKey, ThreadFollower>,
     recent: HashMap<ResendKey, Answered>,
     recent_order: VecDeque<(PlanNo, ResendKey)>,
     /// With their seqs, in their order, as [`recent`](Self::recent): what a lookup may not have seen. Every
@@ -95,6 +98,7 @@ impl State {
             edit_window_ms: 0,
             messages: messages::Written::default(),
             marks: Overlay::default(),
+            followers: Overlay::default(),
             recent: HashMap::new(),
             recent_order: VecDeque::new(),
             planned: VecDeque::new(),
@@ -164,6 +168,7 @@ impl State {
         }
         self.messages.forget_settled(settled);
         self.marks.forget_settled(settled);
+        self.followers.forget_settled(settled);
         self.settled = settled;
         self.rooms.forget(settled);
     }

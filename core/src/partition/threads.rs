@@ -34,25 +34,37 @@ pub fn decide(
         return Ok(deleted_reply((id, body), (found, state)));
     }
     let Some(root) = body.thread() else { return Ok(None) };
-    let at = (id.clone(), root);
-    let message = found.entry(state, &at).filter(|_| sees(room, sender, root));
-    let mut row = found.row(state, &at);
-    let no_message = || no(ErrorCode::NotFound, "there is no message with which the thread begins");
-    match message.map(|it| &it.entry.body) {
-        Some(Body::Text(_) | Body::Deleted(_)) if row.deleted_by != 0 => {
-            let message = "the message with which the thread begins was deleted";
-            return Err(no(ErrorCode::Deleted, message));
-        }
-        Some(Body::Text(text)) if text.thread.is_some() => {
-            return Err(no(ErrorCode::BadRequest, "a message in a thread begins no other"));
-        }
-        Some(Body::Text(_)) => {}
-        _ => return Err(no_message()),
+    let mut row = self::root((id, room, root), sender, (found, state))?;
+    if row.deleted_by != 0 {
+        let message = "the message with which the thread begins was deleted";
+        return Err(no(ErrorCode::Deleted, message));
     }
     let thread = row.thread.get_or_insert_default();
     thread.replies += 1;
     thread.last_reply = seq;
     Ok(Some(ThreadChange { root, row }))
+}
+
+/// The row of a message with which a thread begins, or may: one that the user sees.
+///
+/// # Errors
+/// [`ErrorCode::NotFound`], [`ErrorCode::BadRequest`].
+pub fn root(
+    (id, room, root): (&RoomId, &Room, u64),
+    user: &UserId,
+    (found, state): (&FoundMessages, &State),
+) -> Result<Message, ApiError> {
+    let at = (id.clone(), root);
+    let message = found.entry(state, &at).filter(|_| sees(room, user, root));
+    let row = found.row(state, &at);
+    match message.map(|it| &it.entry.body) {
+        Some(Body::Text(_) | Body::Deleted(_)) if row.deleted_by != 0 => Ok(row),
+        Some(Body::Text(text)) if text.thread.is_some() => {
+            Err(no(ErrorCode::BadRequest, "a message in a thread begins no other"))
+        }
+        Some(Body::Text(_)) => Ok(row),
+        _ => Err(no(ErrorCode::NotFound, "there is no message with which the thread begins")),
+    }
 }
 
 /// The thread of a message that is to be deleted, with one reply less.

@@ -23,6 +23,7 @@
 //! | `messages` | messages as they are now, their versions, and who has reacted |
 //! | `pins` | the messages that are pinned in a room |
 //! | `receipts` | up to where a room's members have read it |
+//! | `threads` | the threads that a user follows |
 //! | `contacts` | whom a user may see |
 //! | `audit` | what changed in a partition |
 //! | `journal` | all commits of a partition, and who follows them |
@@ -52,6 +53,7 @@ mod status;
 mod sync;
 #[cfg(test)]
 mod testing;
+mod threads;
 mod tokens;
 mod verified;
 

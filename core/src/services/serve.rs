@@ -87,6 +87,9 @@ pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> 
         )
         .await?;
     served
+        .add::<svc::ListThreads, _, _>(SEARCHES_MAX, |c, m| async move { c.threads(m).await })
+        .await?;
+    served
         .add::<svc::ListReactions, _, _>(READS_MAX, |c, m| async move { c.reactions(m).await })
         .await?;
     let audits = (AUDITS_MAX, AUDIT_HELD_BYTES);

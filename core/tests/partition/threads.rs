@@ -4,7 +4,7 @@ use weft_core::partition::quota::QuotaLimits;
 use weft_proto::kind::{Add, Delete, Deleted, Edit};
 use weft_proto::{Body, Role, RoomId};
 use weft_storage::tables::message::Thread;
-use weft_storage::tables::thread;
+use weft_storage::tables::{thread, thread_follower};
 
 use crate::create;
 use crate::messages::{code, entries, rows};
@@ -117,5 +117,81 @@ async fn threads_of_what_is_planned_and_not_committed_are_counted() {
     assert_eq!(counted(&world, room, 3).await, Some((2, 12)));
     assert_eq!(counted(&world, room, 1).await, Some((0, 6)));
     assert_eq!(counted(&world, room, 10).await, None);
+    owner.leave().await.expect("leave");
+}
+
+/// Whether the user follows the thread, and up to where they have read it.
+async fn followed(world: &World, user: &str, root: u64) -> Option<(bool, u64)> {
+    let snapshot = world.store.snapshot().await.expect("snapshot");
+    let room = RoomId::new("team").expect("id");
+    let at = (&user_id(user), &room);
+    let rows = thread_follower::of_room(&*snapshot, at, u64::MAX, 99).await.expect("read");
+    rows.into_iter().find(|(of, _)| *of == root).map(|(_, row)| (row.follows, row.read))
+}
+
+fn mark(json: &str) -> Body {
+    Body::from_json(format!(r#"{{"kind":"mark",{json}}}"#).as_bytes()).expect("a mark")
+}
+
+#[tokio::test]
+async fn who_writes_in_a_thread_or_began_it_or_is_mentioned_follows_it_unless_they_said_no() {
+    let world = World::new(&["ann", "bob", "cem", "dia"]).await;
+    let owner = world.own("n1").await;
+    world.send("ann", "team", Some(id(1)), &create(&["bob", "cem", "dia"])).await;
+    world.send("ann", "team", Some(id(2)), &text("root")).await;
+    assert_eq!(followed(&world, "ann", 2).await, None);
+    world.send("bob", "team", Some(id(3)), &reply(2)).await;
+    for name in ["ann", "bob"] {
+        assert_eq!(followed(&world, name, 2).await, Some((true, 2)), "{name}");
+    }
+    let mention =
+        r#"{"text":"@cem","thread":2,"ranges":[{"at":0,"len":4,"style":"mention","user":"cem"}]}"#;
+    let mention = Body::from_json(mention.as_bytes()).expect("a body");
+    world.send("bob", "team", Some(id(4)), &mention).await;
+    assert_eq!(followed(&world, "cem", 2).await, Some((true, 3)));
+    assert_eq!(followed(&world, "dia", 2).await, None);
+    // Marks only grow, and are answered as those of rooms are.
+    for (number, body, expected) in [
+        (5, mark(r#""thread":2,"read":4"#), Some((true, 4))),
+        (6, mark(r#""thread":2,"read":3"#), Some((true, 4))),
+        (7, mark(r#""thread":2,"follow":false"#), Some((false, 4))),
+        (8, mark(r#""thread":2,"read":4"#), Some((false, 4))),
+    ] {
+        let answer = world.send("cem", "team", Some(id(number)), &body).await;
+        assert_eq!(answer["type"], "done", "{answer}");
+        assert_eq!(followed(&world, "cem", 2).await, expected, "{number}");
+    }
+    world.send("bob", "team", Some(id(9)), &mention).await;
+    assert_eq!(followed(&world, "cem", 2).await, Some((false, 4)), "they have said no");
+    world.send("cem", "team", Some(id(10)), &reply(2)).await;
+    assert_eq!(followed(&world, "cem", 2).await, Some((true, 4)), "until they write");
+    world.send("dia", "team", Some(id(11)), &mark(r#""thread":2,"follow":true"#)).await;
+    assert_eq!(followed(&world, "dia", 2).await, Some((true, 6)));
+    for (number, json, expected) in [
+        (20, r#""thread":1,"follow":true"#, "not_found"),
+        (21, r#""thread":3,"follow":true"#, "bad_request"),
+        (22, r#""thread":2,"read":99"#, "not_found"),
+    ] {
+        assert_eq!(code(&world, "dia", "team", number, mark(json)).await, expected, "{json}");
+    }
+    let mut sent = Vec::new();
+    world.gate(false);
+    let before = *world.engine.commits.borrow();
+    sent.push(world.publish("dia", "team", Some(id(30)), &text("a new root")));
+    grown(&world.engine.commits, before).await;
+    // What is planned and not committed counts.
+    let says =
+        [("bob", reply(7)), ("dia", mark(r#""thread":7,"follow":false"#)), ("ann", reply(7))];
+    for (number, (sender, body)) in (31..).zip(says) {
+        sent.push(world.publish(sender, "team", Some(id(number)), &body));
+    }
+    world.gate(true);
+    for token in sent {
+        let answer = world.bus.answer_to(&token).await;
+        assert!(answer["error"].is_null(), "{answer}");
+    }
+    assert_eq!(followed(&world, "dia", 7).await, Some((false, 7)));
+    assert_eq!(followed(&world, "bob", 7).await, Some((true, 7)));
+    assert_eq!(followed(&world, "ann", 7).await, Some((true, 8)));
     owner.leave().await.expect("leave");
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
 use weft_proto::check::missing;
 use weft_proto::frame::{
-    HistoryPlace, Reply, history_frame, history_thread, pins_frame, versions_frame,
+    HistoryPlace, Reply, history_frame, history_thread, pins_frame, threads_frame, versions_frame,
 };
 use weft_proto::json::read_json;
 use weft_proto::{ApiError, Body, ClientId, ErrorCode, RoomId, UserId, svc};
@@ -82,6 +82,19 @@ pub(super) async fn pins(
     let before = query.number("before")?.unwrap_or(0);
     let request = svc::ListPins { token, room: room.to_string(), before, limit };
     Ok(ready_made(pins_frame(&room, &shared.bus.call(&request).await?)))
+}
+
+/// `GET /v1/rooms/{room}/threads`
+pub(super) async fn threads(
+    State(shared): App,
+    Caller(caller): Caller,
+    InRoom(room): InRoom,
+    query: Query,
+) -> Result<Response, Refusal> {
+    let (token, limit) = (caller.token.to_string(), query.limit()?);
+    let before = query.number("before")?.unwrap_or(0);
+    let request = svc::ListThreads { token, room: room.to_string(), before, limit };
+    Ok(ready_made(threads_frame(&room, &shared.bus.call(&request).await?)))
 }
 
 /// The fields of a send that are not the entry's.

@@ -2,7 +2,8 @@
 //!
 //! Of a room at most one command is underway, and between the beginnings of two there is [`PAUSE`]. What
 //! is asked for meanwhile waits, and goes as one: marks only grow, so the commit of the greatest does what
-//! all of them ask for. "Unread from here" does not grow: it goes alone and in its turn.
+//! all of them ask for. "Unread from here" does not grow, and threads have marks of their own: these
+//! go alone and in their turn.
 //!
 //! Where a command that does the work of several is refused, each of them is tried alone: so everybody
 //! gets the answer to what was asked, whatever else was asked.
@@ -79,7 +80,7 @@ impl Queue {
             underway: None,
             waiting: VecDeque::new(),
         });
-        let is_alone = mark.unread_from.is_some();
+        let is_alone = mark.unread_from.is_some() || mark.thread.is_some();
         let last = room.waiting.back_mut().filter(|last| !is_alone && !last.is_alone);
         match last {
             Some(last) => {

@@ -9,10 +9,12 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, timeout_at};
 use weft_proto::frame::{
-    Reply, Request, error_frame, history_frame, parse_request, pins_frame, versions_frame,
+    Reply, Request, error_frame, history_frame, parse_request, pins_frame, threads_frame,
+    versions_frame,
 };
 use weft_proto::svc::{
-    GetRoom, ListMembers, ListPins, ListReactions, ListReceipts, ListRooms, Logout, ReadVersions,
+    GetRoom, ListMembers, ListPins, ListReactions, ListReceipts, ListRooms, ListThreads, Logout,
+    ReadVersions,
 };
 use weft_proto::{ApiError, ErrorCode};
 
@@ -275,6 +277,13 @@ impl Requests {
                     let request = ListReactions { token, room, target, emoji, after, limit };
                     let page = shared.bus.call(&request).await?;
                     Ok(Reply::reactions(request, page).to_frame())
+                });
+            }
+            Request::Threads { room, before, limit } => {
+                let (shared, token) = self.for_call();
+                self.call(id, unpaid, async move {
+                    let request = ListThreads { token, room: room.to_string(), before, limit };
+                    Ok(threads_frame(&room, &shared.bus.call(&request).await?))
                 });
             }
             Request::Pins { room, before, limit } => {

@@ -83,7 +83,7 @@ mod tests {
             mark(r#","read":7,"delivered":9"#).expect("read"),
             Request::Mark {
                 room: room(),
-                mark: Mark { read: Some(7), delivered: Some(9), unread_from: None }
+                mark: Mark { read: Some(7), delivered: Some(9), ..Mark::default() }
             }
         );
         for bad in ["", r#","read":0"#, r#","read":1,"unread_from":1"#] {

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{CONVERSATIONS_LEVEL, EntryKind, Kind};
-use crate::check::not_zero;
+use crate::check::{missing, not_zero};
 use crate::error::{ApiError, ErrorCode};
 use crate::json::{read_object, text_of};
 
@@ -20,6 +20,12 @@ pub struct Mark {
     /// From there on it counts as unread for the sender alone, until they read on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unread_from: Option<u64>,
+    /// `read` is of the thread that begins with the message at this seq, not of the room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thread: Option<u64>,
+    /// The sender follows that thread from now on, or no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub follow: Option<bool>,
 }
 
 #[derive(Clone, PartialEq, Deserialize, prost::Message)]
@@ -37,6 +43,10 @@ struct Inner {
     delivered: Option<u64>,
     #[prost(uint64, optional, tag = "3")]
     unread_from: Option<u64>,
+    #[prost(uint64, optional, tag = "4")]
+    thread: Option<u64>,
+    #[prost(bool, optional, tag = "5")]
+    follow: Option<bool>,
 }
 
 impl From<Inner> for Fields {
@@ -70,22 +80,41 @@ impl EntryKind for Mark {
         Kind { is_for_direct: true, is_entry: false, ..Kind::new("mark", 13, CONVERSATIONS_LEVEL) };
 
     fn check(
-        Fields { mark: Inner { read, delivered, unread_from } }: Fields,
+        Fields { mark: Inner { read, delivered, unread_from, thread, follow } }: Fields,
     ) -> Result<Self, ApiError> {
-        let seqs = [("read", read), ("delivered", delivered), ("unread_from", unread_from)];
+        let seqs = [
+            ("read", read),
+            ("delivered", delivered),
+            ("unread_from", unread_from),
+            ("thread", thread),
+        ];
         if let Some((field, _)) = seqs.iter().find(|(_, seq)| *seq == Some(0)) {
             return Err(not_zero(field));
         }
         let bad = |message| Err(ApiError::new(ErrorCode::BadRequest, message));
+        if thread.is_some() {
+            let is_room = delivered.is_some() || unread_from.is_some();
+            return match (read.is_some() != follow.is_some(), is_room) {
+                (true, false) => Ok(Self { read, thread, follow, ..Self::default() }),
+                _ => bad("a mark of a thread has read or follow, and nothing else"),
+            };
+        }
+        if follow.is_some() {
+            return Err(missing("thread"));
+        }
         match (read, delivered, unread_from) {
             (None, None, None) => bad("a mark has read, delivered or unread_from"),
             (Some(_), _, Some(_)) => bad("a mark has read or unread_from, not both"),
-            _ => Ok(Self { read, delivered, unread_from }),
+            _ => Ok(Self { read, delivered, unread_from, ..Self::default() }),
         }
     }
 
     fn fields(&self) -> Fields {
-        let Self { read, delivered, unread_from } = *self;
-        Inner { read, delivered, unread_from }.into()
+        let Self { read, delivered, unread_from, thread, follow } = *self;
+        Inner { read, delivered, unread_from, thread, follow }.into()
+    }
+
+    fn thread(&self) -> Option<u64> {
+        self.thread
     }
 }

@@ -152,7 +152,7 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
         ),
         // No entry ever has it. Its number and its tag are its own all the same.
         (
-            Body::Mark(Mark { read: Some(3), delivered: Some(4), unread_from: None }),
+            Body::Mark(Mark { read: Some(3), delivered: Some(4), ..Mark::default() }),
             "300dd2010408031004",
             r#""kind":"mark","read":3,"delivered":4"#,
             0xa77915e6196a45c1,
@@ -162,6 +162,12 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
             "300dd201021803",
             r#""kind":"mark","unread_from":3"#,
             0x6f43133466983c3d,
+        ),
+        (
+            Body::Mark(Mark { thread: Some(3), follow: Some(false), ..Mark::default() }),
+            "300dd2010420032800",
+            r#""kind":"mark","thread":3,"follow":false"#,
+            0x6b9987b033a6aad9,
         ),
         (
             Body::Pin(Pin { target: 3 }),
@@ -278,6 +284,10 @@ fn bad_bodies_have_stable_codes() {
     assert_eq!(code(r#"{"kind":"mark","delivered":0}"#), ErrorCode::BadRequest);
     assert_eq!(code(r#"{"kind":"mark","read":"1"}"#), ErrorCode::BadRequest);
     assert_eq!(code(r#"{"kind":"mark","read":2,"unread_from":1}"#), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"kind":"mark","thread":1}"#), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"kind":"mark","thread":1,"read":2,"follow":true}"#), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"kind":"mark","thread":1,"delivered":2}"#), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"kind":"mark","follow":true}"#), ErrorCode::BadRequest);
 }
 
 #[test]

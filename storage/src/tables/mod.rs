@@ -19,6 +19,7 @@
 //! 18 user, bucket, room                  activity    a user's rooms by their newest entry
 //! 19 room, user, seq                     mention     that a message mentions a user, or everyone
 //! 1a room, root, seq                     thread      a reply, by the message with which its thread begins
+//! 1b user, room, root                    thread follower up to where a user has read a thread that they follow
 //! 1c room, seq                           pin         a message that is pinned
 //! 20 user, position                      inbox       an entry of interest to the user
 //! 21 partition, hour, room, sender, id   resend      the seq that a client id got
@@ -33,7 +34,7 @@
 //!
 //! Numbers are big-endian (partition 2 bytes, hour, minute and bucket 4, seq 8, part 1, position 12, client
 //! id 16); names end with a zero byte, which none of their alphabets has. Tags are never reused. Records
-//! are a version byte and prost, so that a field can be added; `head`, `log`, `mark` and `minute` have the
+//! are a version byte and prost, so that a field can be added; `head`, `log`, `mark`, `minute` and `thread follower` have the
 //! commit's position before that.
 
 use std::ops::Range;
@@ -71,6 +72,7 @@ pub mod sent;
 pub mod signing_key;
 pub mod table;
 pub mod thread;
+pub mod thread_follower;
 pub mod unknown;
 pub mod user_room;
 
@@ -106,6 +108,7 @@ pub enum Tag {
     Activity = 0x18,
     Mention = 0x19,
     Thread = 0x1a,
+    ThreadFollower = 0x1b,
     Pin = 0x1c,
     Inbox = 0x20,
     Resend = 0x21,
@@ -163,6 +166,7 @@ impl Tag {
             }
             Self::Mention => Entries(&Of::<mention::Mention>::NEW),
             Self::Thread => Not("thread", "it follows from entries"),
+            Self::ThreadFollower => Rows(&Of::<thread_follower::ThreadFollower>::NEW),
             Self::Pin => Entries(&Of::<pin::Pin>::NEW),
             Self::Inbox => Not("inbox", "every cursor of the new store is newer than its rows"),
             Self::InboxTrimmed => Not("inbox_trimmed", "an import makes no inboxes"),

@@ -30,6 +30,7 @@ use weft_storage::tables::reaction;
 use weft_storage::tables::resend::{self, Resend};
 use weft_storage::tables::sent::{self, Sent};
 use weft_storage::tables::signing_key::{self, SigningKey};
+use weft_storage::tables::thread_follower::{self, ThreadFollower};
 use weft_storage::{Batch, Store};
 
 use super::super::{batch, commit};
@@ -279,6 +280,10 @@ impl Content {
             return None;
         }
         let user = self.user();
+        if let Some(root) = entry.body.thread() {
+            let row = ThreadFollower { follows: self.rng.random(), read: *seq };
+            thread_follower::put(batch, order, &(user.clone(), (room.clone(), root)), &row);
+        }
         let mark = Mark {
             read: *seq,
             read_ordinal: *ordinal,

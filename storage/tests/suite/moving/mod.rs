@@ -35,6 +35,7 @@ mod tag {
     pub const LOG: u8 = 0x10;
     pub const HEAD: u8 = 0x11;
     pub const MARK: u8 = 0x17;
+    pub const THREAD_FOLLOWER: u8 = 0x1b;
     pub const INBOX: u8 = 0x20;
     pub const INBOX_TRIMMED: u8 = 0x22;
     pub const CHANGE: u8 = 0x23;
@@ -102,7 +103,9 @@ pub async fn rows(store: &Store) -> BTreeMap<Bytes, Bytes> {
                 row.encode()
             }
             // Part 0 of an entry, a head and a mark begin with a position.
-            (tag::LOG, Some(0)) | (tag::HEAD | tag::MARK, _) => value.slice(12..),
+            (tag::LOG, Some(0)) | (tag::HEAD | tag::MARK | tag::THREAD_FOLLOWER, _) => {
+                value.slice(12..)
+            }
             _ => value,
         };
         kept.insert(key, value);

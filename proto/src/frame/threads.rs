@@ -1,0 +1,63 @@
+//! `threads`: the threads of a room that the caller follows.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Request, page_limit};
+use crate::error::ApiError;
+use crate::json::read_object;
+use crate::room::RoomId;
+use crate::svc;
+
+#[derive(Deserialize)]
+struct Threads<'a> {
+    #[serde(borrow)]
+    room: Cow<'a, str>,
+    before: Option<u64>,
+    limit: Option<u32>,
+}
+
+pub(super) fn read(text: &str) -> Result<Request, ApiError> {
+    let Threads { room, before, limit } = read_object(text)?;
+    let (room, before) = (RoomId::new(&room)?, before.unwrap_or(0));
+    Ok(Request::Threads { room, before, limit: page_limit(limit)? })
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "threads")]
+struct Frame<'a> {
+    room: &'a RoomId,
+    more: bool,
+    threads: Vec<Followed>,
+}
+
+#[derive(Serialize)]
+struct Followed {
+    thread: u64,
+    replies: Replies,
+    read: u64,
+    unread: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unread_exact: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct Replies {
+    count: u64,
+    last: u64,
+}
+
+/// `{"type":"threads",…}`, without a request id.
+#[must_use]
+pub fn threads_frame(room: &RoomId, page: &svc::FollowedThreads) -> Vec<u8> {
+    let followed = |it: &svc::FollowedThread| Followed {
+        thread: it.root,
+        replies: Replies { count: it.replies, last: it.last_reply },
+        read: it.read,
+        unread: it.unread,
+        unread_exact: it.has_more_unread.then_some(false),
+    };
+    let threads = page.threads.iter().map(followed).collect();
+    serde_json::to_vec(&Frame { room, more: page.more, threads }).expect("plain fields serialise")
+}
