@@ -492,3 +492,30 @@ proptest! {
         run(false, goes_as_the_model(store, pieces));
     }
 }
+
+/// What a reaction costs in a group of 100: the same as in a group of two.
+#[tokio::test]
+async fn a_reaction_writes_nothing_for_each_member() {
+    let others: Vec<String> = (0..99).map(|number| format!("user{number}")).collect();
+    let others: Vec<&str> = others.iter().map(String::as_str).collect();
+    let world = World::new(&[&["ann"], &others[..]].concat()).await;
+    let owner = world.own("n1").await;
+    let mut written = Vec::new();
+    for (number, group, members) in [(1, "two", &others[..1]), (11, "all", &others[..])] {
+        world.send("ann", group, Some(id(number)), &create(members)).await;
+        assert_eq!(world.send("ann", group, Some(id(number + 1)), &text("x")).await["seq"], 2);
+        let batch = world.engine.last.lock().expect("last").clone().expect("a commit");
+        let message = (batch.ops().len(), batch.size_bytes());
+        assert_eq!(
+            world.send("user0", group, Some(id(number + 2)), &react(2, "+")).await["seq"],
+            3
+        );
+        let batch = world.engine.last.lock().expect("last").clone().expect("a commit");
+        written.push((batch.ops().len(), batch.size_bytes(), message));
+    }
+    let events = world.bus.events.lock().expect("events").len();
+    println!("{written:?}, {events} events");
+    assert_eq!((written[0].0, written[0].1), (written[1].0, written[1].1));
+    assert_eq!(events, 6);
+    owner.leave().await.expect("leave");
+}
