@@ -1,7 +1,7 @@
 //! `weft-bench`: measures a whole system of separate processes on this machine.
 //!
 //! Each run has a temporary folder, a nats-server, a core and its edges of its own, all deleted at its
-//! end (`store` and `year`: a store alone). What is expected of them is checked while it is measured. `WEFT_BIN`
+//! end (`store`, `rooms` and `year`: a store alone). What is expected of them is checked while it is measured. `WEFT_BIN`
 //! names the `weft` binary that is measured; else the workspace's own is built, with this binary's profile.
 
 mod cpu;
@@ -10,6 +10,7 @@ mod limit;
 mod log_check;
 mod presence;
 mod report;
+mod rooms;
 mod scan;
 mod send;
 mod store;
@@ -57,6 +58,11 @@ enum Scenario {
     /// For the embedded store each is also done by its library bare, with the same keys, values and
     /// fsyncs, in turn. Prints one JSON object as its last line.
     Store(store::StoreOptions),
+    /// A user with many rooms loads the list of rooms, and comes back.
+    ///
+    /// Core's calls on an embedded store, without NATS. Checks what each answer has (else exit code 1), and prints
+    /// one JSON object as its last line.
+    Rooms(rooms::RoomsOptions),
     /// Devices lose their edge at once, and reconnect to the others.
     ///
     /// Three edges; all devices are at the first one, which is killed while they talk in small
@@ -105,6 +111,7 @@ fn run(scenario: Scenario) -> Result<()> {
     match scenario {
         Scenario::Send(options) => one.block_on(until_signal(send::measure(&options))),
         Scenario::Store(options) => one.block_on(until_signal(store::measure(&options))),
+        Scenario::Rooms(options) => one.block_on(until_signal(rooms::measure(&options))),
         Scenario::Storm(options) => one.block_on(until_signal(storm::measure(&options))),
         Scenario::Year(options) => {
             let mut fast = tokio::runtime::Builder::new_current_thread();

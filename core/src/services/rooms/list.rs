@@ -25,9 +25,10 @@ use super::super::Context;
 use super::super::failure::Failure;
 use super::{broken, summary};
 
-/// Rows read at once, at the most: small ones, and a head for each. As a rule a page needs no more than one for
-/// each of its rooms.
+/// Rows read at once, at the most: small ones, and a head for each. As a rule a page needs one for each of its
+/// rooms, and a few to see that the last of these has come.
 const ROWS_PER_READ: usize = 256;
+const ROWS_BEYOND: usize = 16;
 /// Rooms of a page whose rows are read side by side. An entry may have 400 kB.
 const ROOMS_AT_ONCE: usize = 16;
 
@@ -74,7 +75,7 @@ impl Context {
             0 => self.limits.rooms_max,
             asked => asked.min(self.limits.rooms_max),
         };
-        let rows_per_read = (limit + 1).min(ROWS_PER_READ);
+        let rows_per_read = (limit + ROWS_BEYOND).min(ROWS_PER_READ);
         let mut search = Search { snapshot, after, rows_per_read, found: Vec::new() };
         if has_activity(snapshot).await? {
             search.newest(&user, limit).await?;
