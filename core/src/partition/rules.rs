@@ -312,6 +312,8 @@ mod tests {
         for (json, level) in [
             (r#"{"text":"x"}"#, 1),
             (r#"{"text":"x","reply_to":1}"#, 2),
+            (r#"{"text":"x","silent":true}"#, 3),
+            (r#"{"text":"x","ranges":[{"at":0,"len":1,"style":"mention","user":"bob"}]}"#, 3),
             (r#"{"kind":"delete","target":1}"#, 2),
             (r#"{"kind":"mark","read":1}"#, 3),
         ] {

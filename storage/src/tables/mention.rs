@@ -68,23 +68,25 @@ pub fn change(
     }
 }
 
-/// The rows of a message, by its own.
+/// The rows of messages, by the rows of these.
 ///
 /// # Errors
 /// Those of the snapshot, or [`Error::Corrupt`].
-pub async fn of_message(
+pub async fn of_messages(
     snapshot: &dyn Snapshot,
     room: &RoomId,
-    row: &Message,
+    messages: impl IntoIterator<Item = &Message>,
 ) -> Result<Page<Mention>, Error> {
-    let counted = row.mentions.iter().filter(|it| it.seq != 0);
+    let counted = messages.into_iter().flat_map(|row| &row.mentions).filter(|it| it.seq != 0);
     let keys: Vec<Bytes> = counted.map(|it| key(room, &it.user, it.seq)).collect();
-    let rows = snapshot.get_many(keys.clone()).await?;
-    let there = keys.iter().zip(&rows).filter_map(|(key, row)| Some((key, row.as_ref()?)));
-    let read = |(key, row): (&Bytes, &Bytes)| {
-        Ok((Mention::read_key(key)?, record::decode_whole(Mention::NAME, row)?))
-    };
-    there.map(read).collect()
+    let mut all = Vec::new();
+    for some in keys.chunks(Mention::ROWS_AT_ONCE) {
+        for (key, row) in some.iter().zip(snapshot.get_many(some.to_vec()).await?) {
+            let Some(row) = row else { continue };
+            all.push((Mention::read_key(key)?, record::decode_whole(Mention::NAME, &row)?));
+        }
+    }
+    Ok(all)
 }
 
 /// How many messages that a user has not read mention them: by text or edit after the seq `read`. Those
@@ -160,6 +162,6 @@ mod tests {
             assert_eq!(count.expect("counted"), expected, "{who}, {read}, {seen_from}");
         }
         let now = row(&[("bob", 9), ("cem", 1), ("cem", 0)]);
-        assert_eq!(of_message(&*snapshot, &room, &now).await.expect("read").len(), 2);
+        assert_eq!(of_messages(&*snapshot, &room, [&now]).await.expect("read").len(), 2);
     }
 }

@@ -52,16 +52,17 @@ pub fn encode(seq: u64) -> Bytes {
     record::encode(&Reaction { seq }).into()
 }
 
-/// All rows of a message, by emoji and user.
+/// All rows of messages with a seq in `seqs`, by seq, emoji and user.
 ///
 /// # Errors
 /// Those of the snapshot, or [`Error::Corrupt`].
-pub async fn of_message(
+pub async fn of_messages(
     snapshot: &dyn Snapshot,
     room: &RoomId,
-    seq: u64,
+    seqs: Range<u64>,
 ) -> Result<Page<Reaction>, Error> {
-    let (mut all, mut range) = (Vec::new(), range(room, seq));
+    let at = |seq| prefix(room, seq).build();
+    let (mut all, mut range) = (Vec::new(), at(seqs.start)..at(seqs.end));
     loop {
         let rows = snapshot.scan(range.clone(), Reaction::ROWS_AT_ONCE, false).await?;
         let is_last = rows.len() < Reaction::ROWS_AT_ONCE;

@@ -31,6 +31,7 @@ const LOG_AT_ONCE: Limit = Limit { entries_max: 500, bytes_max: 1_000_000 };
 type Kept = (Logged, Option<(ClientId, Resend)>, Option<Became>);
 
 /// What became of a message, who has put which emoji on it, and whom it mentions.
+#[derive(Default)]
 struct Became {
     row: Message,
     reactions: Page<Reaction>,
@@ -125,7 +126,7 @@ async fn room_lines<W: Write>(
     Ok(())
 }
 
-/// What became of messages, by seq. Edits, pins and replies that were taken after the room's `last` entry
+/// What became of messages, by seq. Edits, mentions, pins and replies that were taken after the room's `last` entry
 /// was are left out: the file does not have them.
 async fn became(
     snapshot: &dyn Snapshot,
@@ -133,7 +134,7 @@ async fn became(
     (seqs, last): (Range<u64>, u64),
 ) -> Result<BTreeMap<u64, Became>, crate::Error> {
     let mut all = BTreeMap::new();
-    for (seq, mut row) in message::scan(snapshot, room, seqs, usize::MAX).await? {
+    for (seq, mut row) in message::scan(snapshot, room, seqs.clone(), usize::MAX).await? {
         row.edits.retain(|edit| *edit <= last);
         row.mentions.retain(|mentioned| mentioned.seq <= last);
         if row.edits.is_empty() {
@@ -143,16 +144,23 @@ async fn became(
         if row.thread.is_some_and(|thread| thread.last_reply > last) {
             row.thread = thread::counted(snapshot, (room, seq), last).await?;
         }
-        let reactions = match row.reactions.is_empty() {
-            true => Vec::new(),
-            false => reaction::of_message(snapshot, room, seq).await?,
-        };
-        let mentions = match row.mentions.is_empty() {
-            true => Vec::new(),
-            false => mention::of_message(snapshot, room, &row).await?,
-        };
         if row != Message::default() {
-            all.insert(seq, Became { row, reactions, mentions });
+            all.insert(seq, Became { row, ..Became::default() });
+        }
+    }
+    // Few reads, however many messages there are: a store may forget its snapshots soon.
+    if all.values().any(|became| !became.row.reactions.is_empty()) {
+        for (key, reaction) in reaction::of_messages(snapshot, room, seqs).await? {
+            let ((_, seq), _) = &key;
+            if let Some(became) = all.get_mut(seq) {
+                became.reactions.push((key, reaction));
+            }
+        }
+    }
+    let rows = all.values().map(|became| &became.row);
+    for (key, mention) in mention::of_messages(snapshot, room, rows).await? {
+        if let Some(became) = all.get_mut(&mention.message) {
+            became.mentions.push((key, mention));
         }
     }
     Ok(all)
