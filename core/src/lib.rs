@@ -11,6 +11,7 @@ mod marks;
 mod metrics;
 pub mod partition;
 pub mod services;
+mod settings;
 mod start;
 mod store_health;
 mod working;

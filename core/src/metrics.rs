@@ -64,9 +64,13 @@ pub(crate) static MARKS: Counter = Counter::new(
     "weft_core_marks_total",
     "Marks that were moved: up to where somebody has read a room, or got it; each once in a commit",
 );
+pub(crate) static SETTINGS: Counter = Counter::new(
+    "weft_core_settings_total",
+    "Settings of rooms that users have changed, each once in a commit",
+);
 pub(crate) static CHANGES: Counter = Counter::new(
     "weft_core_changes_total",
-    "What users and groups were told of changes that are no entries: of marks",
+    "What users and groups were told of changes that are no entries: of marks and settings",
 );
 pub(crate) static MESSAGES_WITH: CounterBy = CounterBy::new(
     "weft_core_messages_with_total",
@@ -128,9 +132,9 @@ pub(crate) static DEAD_LETTERS: Counter = Counter::new(
 );
 pub(crate) static TRIMMED: CounterBy = CounterBy::new(
     "weft_core_trimmed_total",
-    "What was removed because it is not kept for ever: commits of the journal, inboxes (each at most once a day), logins, dead letters, minutes (a partition's, once a day)",
+    "What was removed because it is not kept for ever: commits of the journal, inboxes (each at most once a day), logins, settings that are none any more, dead letters, minutes (a partition's, once a day)",
     "what",
-    &["journal", "inbox", "login", "dead_letter", "minute"],
+    &["journal", "inbox", "login", "setting", "dead_letter", "minute"],
 );
 pub(crate) static ABSENT_ENTRIES: Counter = Counter::new(
     "weft_core_absent_entries_total",
@@ -204,6 +208,7 @@ pub static METRICS: &List = &[
     &COMMANDS,
     &ENTRIES,
     &MARKS,
+    &SETTINGS,
     &CHANGES,
     &MESSAGES_WITH,
     &REFUSED,

@@ -28,6 +28,8 @@ mod pins;
 mod poison;
 #[path = "partition/publishing.rs"]
 mod publishing;
+#[path = "partition/settings.rs"]
+mod settings;
 mod support;
 #[path = "partition/threads.rs"]
 mod threads;

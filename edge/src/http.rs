@@ -10,6 +10,7 @@ mod health;
 mod marks;
 mod rooms;
 mod serve;
+mod settings;
 mod socket;
 
 use std::sync::Arc;
@@ -17,10 +18,11 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use weft_proto::limits::FRAME_BYTES_MAX;
 use weft_proto::{ApiError, ErrorCode};
 
+pub(crate) use self::entries::answered;
 use self::extract::Refusal;
 pub(crate) use self::serve::serve;
 use crate::shared::Shared;
@@ -41,6 +43,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/rooms/{room}", get(rooms::get))
         .route("/rooms/{room}/members", get(rooms::members))
         .route("/rooms/{room}/mark", post(marks::mark))
+        .route("/rooms/{room}/setting", put(settings::set))
         .route("/rooms/{room}/receipts", get(marks::receipts))
         .route("/rooms/{room}/typing", post(rooms::typing))
         .route("/rooms/{room}/entries", get(entries::history).post(entries::send))

@@ -67,6 +67,7 @@ pub mod reading;
 pub mod sabotage;
 pub mod sending;
 mod session;
+mod settings;
 mod shared;
 pub mod ticks;
 mod typing;

@@ -122,6 +122,12 @@ pub(crate) static MARKS: CounterBy = CounterBy::new(
     "result",
     RESULTS,
 );
+pub(crate) static SETTINGS: CounterBy = CounterBy::new(
+    "weft_edge_settings_total",
+    "Answers to settings of clients, by their result: ok, or the error's code",
+    "result",
+    RESULTS,
+);
 pub(crate) static MARK_COMMANDS: Counter = Counter::new(
     "weft_edge_mark_commands_total",
     "Commands that this edge sent for marks: fewer, since those of a session and room that come together go as one",
@@ -160,6 +166,7 @@ pub static METRICS: &List = &[
     &AUDITS,
     &PRESENCE_TOLD,
     &MARKS,
+    &SETTINGS,
     &MARK_COMMANDS,
     &CHANGES,
     &TYPING,

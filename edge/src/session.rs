@@ -4,6 +4,7 @@
 mod hello;
 mod presence;
 mod requests;
+mod turn;
 mod writer;
 
 use std::pin::Pin;

@@ -25,6 +25,12 @@ impl ChangeHead {
         Self { key: format!("mark/{room}/{user}"), position: Some(position) }
     }
 
+    /// That of how a user wants a room to be, for their own devices.
+    #[must_use]
+    pub fn setting(user: &UserId, room: &RoomId, position: Position) -> Self {
+        Self { key: format!("setting/{user}/{room}"), position: Some(position) }
+    }
+
     /// That of some members' marks in a group, for the others.
     #[must_use]
     pub fn marks(group: &RoomId) -> Self {

@@ -12,7 +12,7 @@ use crate::client_id::ClientId;
 use crate::error::{ApiError, ErrorCode};
 use crate::hidden::Hidden;
 use crate::json::read_object;
-use crate::kind::{Body, Mark};
+use crate::kind::{Body, Mark, Setting};
 use crate::room::RoomId;
 
 mod hello;
@@ -25,6 +25,7 @@ mod receipts;
 mod reply;
 mod rooms;
 mod send;
+mod setting;
 mod threads;
 mod token;
 mod typing;
@@ -36,6 +37,7 @@ pub use pins::pins_frame;
 pub use presence::{PresenceRequest, Users};
 pub use receipts::{Receipt, entry_of};
 pub use reply::{Ack, Member, Reply, Room, error_frame, error_in, with_id};
+pub use setting::SettingFrame;
 pub use threads::threads_frame;
 pub use typing::typing_frame;
 pub use versions::{Version, versions_frame};
@@ -172,6 +174,8 @@ pub enum Request {
         /// Most of one page; 0: as many as a page holds.
         limit: u32,
     },
+    /// How the user wants a room to be.
+    Setting(Setting),
     /// The user types in a room.
     Typing {
         room: RoomId,
@@ -251,6 +255,7 @@ fn read(word: &str, text: &str) -> Result<Request, ApiError> {
         "presence.idle" => presence::read_idle(text),
         "mark" => receipts::read_mark(text),
         "receipts" => receipts::read(text),
+        "setting" => setting::read(text),
         "typing" => typing::read(text),
         "logout" => Ok(Request::Logout),
         "ping" => Ok(Request::Ping),

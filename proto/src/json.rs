@@ -100,7 +100,7 @@ fn name_the_field<'a, T: Deserialize<'a>>(text: &'a str) -> ApiError {
 fn shape_of(field: &str) -> &'static str {
     match field {
         "id" => "a whole number from 1 to 2^53-1",
-        "text_until" | "at" => "a time, in milliseconds",
+        "text_until" | "at" | "muted_until" => "a time, in milliseconds",
         "before" | "around" | "limit" | "target" | "reply_to" | "read" | "delivered"
         | "unread_from" | "thread" | "forwarded.seq" => "a whole number from 1",
         "ranges" => "a list of ranges",
@@ -111,7 +111,7 @@ fn shape_of(field: &str) -> &'static str {
         "history" => "all or joined",
         "role" => "member, admin or owner",
         "status" => "online, away, dnd or invisible",
-        "idle" | "presence" => "true or false",
+        "idle" | "presence" | "pinned" => "true or false",
         _ if field.ends_with("].at") || field.ends_with("].len") => "a whole number",
         _ if field.ends_with("].style") => {
             "bold, italic, strike, code, code_block, quote, link or mention"

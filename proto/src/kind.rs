@@ -36,6 +36,7 @@ mod react;
 mod remove;
 mod rename;
 mod role;
+mod setting;
 mod text;
 mod unpin;
 mod unreact;
@@ -169,6 +170,7 @@ macro_rules! kinds {
 }
 
 pub use react::check_emoji;
+pub use setting::MUTED_FOR_EVER;
 pub use text::{Forwarded, Origin};
 
 kinds! {
@@ -187,6 +189,7 @@ kinds! {
     Mark in mark,
     Pin in pin,
     Unpin in unpin,
+    Setting in setting,
 }
 
 /// What everybody has to know of a kind.

@@ -21,7 +21,7 @@ use super::groups::GroupCounts;
 use super::plan::Found;
 use super::rooms::{Former, LookedUp, Members, Room};
 use super::state::{Answered, Place, ResendKey, State};
-use super::{followers, forwards, marks, messages};
+use super::{followers, forwards, marks, messages, settings};
 use crate::absent;
 
 /// Groups whose members are read at once.
@@ -52,10 +52,12 @@ pub async fn load(
     let ((), accounts, groups) = future::try_join3(members, accounts, groups).await?;
     let messages = messages::load(snapshot, state, run).boxed();
     let marks = marks::load(snapshot, state, run).boxed();
+    let settings = settings::load(snapshot, run).boxed();
     let origins = forwards::load(snapshot, &commands).boxed();
-    let (messages, marks, origins) = future::try_join3(messages, marks, origins).await?;
+    let beside = future::try_join4(messages, marks, settings, origins).await?;
+    let (messages, marks, settings, origins) = beside;
     let followers = followers::load(snapshot, state, run, &messages).await?;
-    Ok(Found { resends, accounts, groups, messages, marks, origins, followers })
+    Ok(Found { resends, accounts, groups, messages, marks, settings, origins, followers })
 }
 
 /// The rows that hold what the run's client ids got, and of the ids that they come after.

@@ -39,6 +39,7 @@ pub mod rights;
 pub mod rooms;
 pub mod rules;
 pub mod sabotage;
+mod settings;
 pub mod state;
 pub mod take;
 pub mod threads;

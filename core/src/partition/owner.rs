@@ -195,7 +195,8 @@ async fn keep_on(
 ) {
     loop {
         let kept = keep(&owners, partition, nodes.clone(), &tell, stop.clone());
-        if AssertUnwindSafe(kept).catch_unwind().await.is_ok() {
+        // Boxed: the owner's future lives on stacks.
+        if AssertUnwindSafe(Box::pin(kept)).catch_unwind().await.is_ok() {
             return;
         }
         error!(partition, "the partition's task panicked: it begins again");

@@ -31,6 +31,7 @@ use super::quota::{Cost, Quota};
 use super::rooms::{Members, Room};
 use super::rules::{self, Change};
 use super::sabotage::{self, Rule};
+use super::settings::{self, ChangedSetting, FoundSettings, PlannedSettings};
 use super::state::{Answered, Place, PlanNo, ResendKey, State};
 use super::threads;
 use super::trimming::PIECE_COMMITS;
@@ -67,6 +68,8 @@ pub struct Found {
     pub marks: FoundMarks,
     /// Those whom commands may make follow a thread, or whose threads they mark, as far as they are committed.
     pub followers: FoundFollowers,
+    /// The settings that commands change, as far as they are committed.
+    pub settings: FoundSettings,
     /// In how many groups those are whom a command puts into one, about.
     pub groups: HashMap<UserId, usize>,
     /// What commands forward.
@@ -118,6 +121,7 @@ pub struct Plan {
     /// Entries of this and of earlier commits that are written anew.
     rewrites: Vec<Rewrite>,
     marks: PlannedMarks,
+    settings: PlannedSettings,
     answers: Vec<(ReplyTo, Answer)>,
     unheard: Vec<(String, ErrorCode)>,
     rooms: BTreeSet<RoomId>,
@@ -139,6 +143,7 @@ pub struct Sealed {
     /// The entries, in order.
     pub entries: Vec<PlannedEntry>,
     pub marks: Vec<MovedMark>,
+    pub settings: Vec<ChangedSetting>,
     /// The answers, in the order of their commands: sent when the commit is done.
     pub answers: Vec<(ReplyTo, Answer)>,
     /// Refusals that nobody hears: who sent the command, and why.
@@ -194,6 +199,7 @@ impl Plan {
             journal_bytes: 0,
             rewrites: Vec::new(),
             marks: PlannedMarks::default(),
+            settings: PlannedSettings::default(),
             answers: Vec::new(),
             unheard: Vec::new(),
             rooms: BTreeSet::new(),
@@ -305,8 +311,8 @@ impl Plan {
         let room = state.rooms.get(&id).ok_or_else(not_loaded)?;
         let seq = room.head.seq + 1;
         rules::may_take(&body, state.feature_level)?;
-        if let Body::Mark(wanted) = &body {
-            self.mark(state, found, (id, sender), wanted)?;
+        if !body.kind().is_entry {
+            self.change_beside(state, found, (id, sender), &body)?;
             if let (Some(key), Some(row)) = (key, row) {
                 self.batch.set(row, Resend { seq: 0, content_hash }.encode());
                 state.remember(self.no, key, Answered::no_entry(content_hash));
@@ -359,24 +365,39 @@ impl Plan {
         Ok(Ack { room: &id, seq, ordinal, time: time_ms, client_id: given_id }.to_frame())
     }
 
-    /// Moves the sender's mark, where that is allowed.
-    fn mark(
+    /// Changes what is no entry, where that is allowed: a mark of the sender, or a setting.
+    fn change_beside(
         &mut self,
         state: &mut State,
         found: &Found,
         key: MarkKey,
-        wanted: &weft_proto::kind::Mark,
+        body: &Body,
     ) -> Result<(), ApiError> {
-        let room = state.rooms.get(&key.0).ok_or_else(not_loaded)?;
-        if wanted.thread.is_some() {
-            let known = (&found.followers, &found.messages, &*state);
-            if let Some((at, row)) = followers::decide((&key.0, room), &key.1, wanted, known)? {
-                followers::write((&mut self.batch, 0), (state, self.no), at, row);
+        match body {
+            Body::Mark(wanted) if wanted.thread.is_some() => {
+                let room = state.rooms.get(&key.0).ok_or_else(not_loaded)?;
+                let known = (&found.followers, &found.messages, &*state);
+                if let Some((at, row)) = followers::decide((&key.0, room), &key.1, wanted, known)? {
+                    followers::write((&mut self.batch, 0), (state, self.no), at, row);
+                }
             }
-            return Ok(());
-        }
-        if let Some(mark) = marks::decide(&key, room, wanted, (&found.marks, state))? {
-            self.journal_bytes += self.marks.take((state, &found.marks, self.no), key, mark);
+            Body::Mark(wanted) => {
+                let room = state.rooms.get(&key.0).ok_or_else(not_loaded)?;
+                if let Some(mark) = marks::decide(&key, room, wanted, (&found.marks, state))? {
+                    let with = (state, &found.marks, self.no);
+                    self.journal_bytes += self.marks.take(with, key, mark);
+                }
+            }
+            Body::Setting(wanted) => {
+                let (notebook, sender) = key;
+                let with = (&found.settings, &*state);
+                if let Some(setting) = settings::decide(&notebook, &sender, wanted, with)? {
+                    let (with, key) =
+                        ((state, &found.settings, self.no), (sender, wanted.room.clone()));
+                    self.journal_bytes += self.settings.take(with, key, setting);
+                }
+            }
+            _ => return Err(ApiError::new(ErrorCode::Internal, "it is an entry")),
         }
         Ok(())
     }
@@ -494,9 +515,10 @@ impl Plan {
         messages::write_again(&mut self.batch, state, self.no, &self.rewrites);
         marks::write_sent(&mut self.batch, state.feature_level, &self.entries);
         let marks = self.marks.write(&mut self.batch, state);
+        let settings = self.settings.write(&mut self.batch, state);
         let before = &guards.applied;
         self.assert_in_order(state, before);
-        let has_row = !self.entries.is_empty() || !marks.is_empty();
+        let has_row = !self.entries.is_empty() || !marks.is_empty() || !settings.is_empty();
         let commit_no = before.last_commit_no() + u64::from(has_row);
         let mut applied = Applied {
             stream_seq: before.stream_seq.max(self.stream_seq),
@@ -511,6 +533,7 @@ impl Plan {
                 stream_seq: applied.stream_seq,
                 time_ms: closing.now_ms,
                 marks,
+                settings,
             };
             self.batch.set(journal::key(self.partition, commit_no), journal.encode());
         }
@@ -531,6 +554,7 @@ impl Plan {
             minute,
             entries: self.entries,
             marks: self.marks.into_moved(),
+            settings: self.settings.into_changed(),
             answers: self.answers,
             unheard: self.unheard,
             rooms: self.rooms,

@@ -1,4 +1,5 @@
-//! What is not kept for ever is removed, beside the owner of a partition: old pointers of inboxes, logins
+//! What is not kept for ever is removed, beside the owner of a partition: old pointers of inboxes, settings that are
+//! none any more, logins
 //! that nobody has used for long, dead letters, and the minutes that told how old things were.
 //!
 //! Once a day, by the clock, it goes over all accounts and does those whose notebook (`u~u`) is in
@@ -19,9 +20,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
+use weft_proto::limits::SETTINGS_PER_USER_MAX;
 use weft_proto::{Partition, Position, RoomId, UserId, partition_of};
 use weft_storage::tables::layout::{self, Layout};
-use weft_storage::tables::{account, dead_letter, device, inbox, minute};
+use weft_storage::tables::{account, change, dead_letter, device, inbox, minute, setting};
 use weft_storage::{Batch, Outcome, Snapshot, Store};
 
 use super::clocks::Clocks;
@@ -138,6 +140,7 @@ impl Keeper {
             if !mine.is_empty() {
                 trimmed += self.trim_inboxes(&*snapshot, &mine, up_to).await?;
                 ended += self.end_logins(&*snapshot, &mine).await?;
+                Box::pin(self.forget_settings(&mine, up_to)).await?;
             }
             *place = Some(last);
             drop(snapshot);
@@ -210,6 +213,43 @@ impl Keeper {
             }
         }
         self.commit(batch, count, "inbox").await
+    }
+
+    /// Removes settings that say the same as none, and have told that to all devices: no cursor is good
+    /// any more that is from before them.
+    async fn forget_settings(&self, users: &[UserId], up_to: Position) -> Result<(), Error> {
+        // With the marks of what is trimmed as they are now.
+        let snapshot = self.store.snapshot().await?;
+        let rows = snapshot.get_many(users.iter().map(inbox::trimmed_key).collect()).await?;
+        for (user, trimmed) in users.iter().zip(rows) {
+            let (mut batch, mut count) = (self.batch(&*snapshot).await?, 0);
+            let settings = setting::range(user);
+            for (key, row) in snapshot.scan(settings, SETTINGS_PER_USER_MAX, false).await? {
+                let (position, setting) = match setting::decode(&row) {
+                    Ok(read) => read,
+                    Err(error) => {
+                        warn!(%user, %error, "a setting is kept, whatever it says");
+                        continue;
+                    }
+                };
+                if position <= up_to && setting.is_default(self.clocks.now_ms()) {
+                    batch.guard(key.clone(), Some(row));
+                    batch.clear(key);
+                    change::clear(&mut batch, user, position);
+                    count += 1;
+                }
+            }
+            let is_trimmed = match trimmed.as_deref().map(inbox::decode_trimmed).transpose() {
+                Ok(trimmed) => trimmed.is_some_and(|trimmed| trimmed >= up_to),
+                // It was said when the inbox was looked at.
+                Err(_) => continue,
+            };
+            if count > 0 && !is_trimmed {
+                inbox::trim(&mut batch, user, trimmed, up_to);
+            }
+            self.commit(batch, count, "setting").await?;
+        }
+        Ok(())
     }
 
     /// How many logins have ended.

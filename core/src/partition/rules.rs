@@ -141,8 +141,8 @@ fn decide_group(
         .role(sender)
         .ok_or_else(|| no(ErrorCode::NotMember, "the sender is not a member of the room"))?;
     match body {
-        // `decide` has sent a `create` elsewhere, `may_take` refused what is made, and a mark is no entry:
-        // `marks::decide`. What may become of a message is decided beside this: `messages::decide`.
+        // `decide` has sent a `create` elsewhere, `may_take` refused what is made, and what is no entry is decided
+        // elsewhere (`marks::decide`, `settings::decide`). What may become of a message is decided beside this: `messages::decide`.
         Body::Text(_)
         | Body::Create(_)
         | Body::Edit(_)
@@ -150,7 +150,8 @@ fn decide_group(
         | Body::Deleted(_)
         | Body::React(_)
         | Body::Unreact(_)
-        | Body::Mark(_) => {
+        | Body::Mark(_)
+        | Body::Setting(_) => {
             rights::check(role, Action::Write)?;
             Ok(Change::default())
         }

@@ -14,6 +14,7 @@ use super::marks::{self, MarkKey, WrittenMark};
 use super::messages::{self, EntryKey};
 use super::overlay::Overlay;
 use super::rooms::Rooms;
+use super::settings::{SettingKey, WrittenSetting};
 
 /// The number of a plan, and of its commit, of one owner: grows by one, from 1.
 pub type PlanNo = u64;
@@ -78,6 +79,8 @@ pub struct State {
     pub marks: Overlay<MarkKey, WrittenMark>,
     /// Whom they made follow a thread, and the threads' marks that they have moved.
     pub followers: Overlay<FollowerKey, ThreadFollower>,
+    /// The settings that such commits have changed.
+    pub settings: Overlay<SettingKey, WrittenSetting>,
     recent: HashMap<ResendKey, Answered>,
     recent_order: VecDeque<(PlanNo, ResendKey)>,
     /// With their seqs, in their order, as [`recent`](Self::recent): what a lookup may not have seen. Every
@@ -99,6 +102,7 @@ impl State {
             messages: messages::Written::default(),
             marks: Overlay::default(),
             followers: Overlay::default(),
+            settings: Overlay::default(),
             recent: HashMap::new(),
             recent_order: VecDeque::new(),
             planned: VecDeque::new(),
@@ -169,6 +173,7 @@ impl State {
         self.messages.forget_settled(settled);
         self.marks.forget_settled(settled);
         self.followers.forget_settled(settled);
+        self.settings.forget_settled(settled);
         self.settled = settled;
         self.rooms.forget(settled);
     }

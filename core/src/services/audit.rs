@@ -11,12 +11,12 @@ use weft_proto::{ApiError, Partition, RoomId, RoomKind, StoreId, UserId, svc};
 use weft_storage::tables::applied;
 use weft_storage::tables::head;
 use weft_storage::tables::journal::{self, Commits, JournalEntry, JournalMark};
-use weft_storage::tables::mark;
+use weft_storage::tables::{mark, setting};
 use weft_storage::{Error, Snapshot};
 
 use super::Context;
 use super::failure::Failure;
-use crate::marks;
+use crate::{marks, settings};
 
 /// Journal rows read at once. A row has at most 100 kB.
 const ROWS_AT_ONCE: usize = 32;
@@ -111,8 +111,10 @@ struct Changes {
     rooms: BTreeMap<String, BTreeMap<String, u64>>,
     /// Of which users marks were moved, and in which room.
     marks: BTreeSet<(String, String)>,
+    /// Of which users settings were changed, and of which rooms.
+    settings: BTreeSet<(String, String)>,
     rows: usize,
-    /// Marks count, too.
+    /// Marks and settings count, too.
     entries: usize,
     bytes: usize,
 }
@@ -134,6 +136,7 @@ impl Changes {
                 self.rows += 1;
                 row.entries.into_iter().for_each(|entry| self.add(entry));
                 row.marks.into_iter().for_each(|mark| self.add_mark(mark));
+                row.settings.into_iter().for_each(|setting| self.add_setting(setting));
                 if self.is_full(limit) {
                     return Ok(Reach::Through(commit_no));
                 }
@@ -173,6 +176,16 @@ impl Changes {
         }
     }
 
+    fn add_setting(&mut self, JournalMark { room, user }: JournalMark) {
+        /// Of a setting, beside its names: a head and a frame.
+        const BESIDE_NAMES: usize = 150;
+        self.entries += 1;
+        let bytes = 2 * (room.len() + user.len()) + BESIDE_NAMES;
+        if self.settings.insert((user, room)) {
+            self.bytes += bytes;
+        }
+    }
+
     fn is_full(&self, limit: AuditLimit) -> bool {
         self.rows >= limit.rows_max
             || self.entries >= limit.entries_max
@@ -200,7 +213,21 @@ impl Changes {
                 told.push(marks::group_change(room, read));
             }
         }
+        told.extend(self.settings_told(snapshot).await?);
         Ok(told)
+    }
+
+    /// What users hear of how they want rooms to be.
+    async fn settings_told(&self, snapshot: &dyn Snapshot) -> Result<Vec<svc::Change>, Error> {
+        let bad = |error: ApiError| Error::Corrupt(format!("journal: {error}"));
+        let ids = |(user, room): &(String, String)| Ok((UserId::new(user)?, RoomId::new(room)?));
+        let keys = self.settings.iter().map(ids).collect::<Result<Vec<_>, _>>().map_err(bad)?;
+        let rows = setting::get_many(snapshot, &keys).await?;
+        let told = keys.iter().zip(rows).filter_map(|((user, room), row)| {
+            let (position, setting) = row?;
+            Some(settings::change(user, room, position, &setting))
+        });
+        Ok(told.collect())
     }
 
     async fn with_heads(self, snapshot: &dyn Snapshot) -> Result<Vec<svc::ChangedRoom>, Error> {

@@ -182,7 +182,8 @@ fn told(commit_no: u64, row: Journal) -> svc::JournalCommit {
         users: entry.users,
     };
     let mark = |mark: journal::JournalMark| svc::CommittedMark { room: mark.room, user: mark.user };
-    let Journal { entries, stream_seq, time_ms, marks } = row;
+    // What users keep for themselves is nobody else's.
+    let Journal { entries, stream_seq, time_ms, marks, settings: _ } = row;
     let entries = entries.into_iter().map(entry).collect();
     let marks = marks.into_iter().map(mark).collect();
     svc::JournalCommit { commit_no, stream_seq, time_ms, entries, marks }
@@ -208,7 +209,13 @@ mod tests {
             let (room, kind, from) = ("team".into(), "sticker".into(), "alice".into());
             let entry = JournalEntry { room, seq, users: vec!["bob".into()], kind, from };
             let marks = vec![JournalMark { room: "team".into(), user: "bob".into() }];
-            let row = Journal { entries: vec![entry], stream_seq: 2 * seq, time_ms: 7, marks };
+            let row = Journal {
+                entries: vec![entry],
+                stream_seq: 2 * seq,
+                time_ms: 7,
+                marks,
+                ..Journal::default()
+            };
             batch.set(journal::key(partition, seq), row.encode());
         }
         let row = Applied { commit_no: Some(commits), trimmed_up_to, ..Applied::default() };

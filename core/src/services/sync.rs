@@ -10,7 +10,7 @@
 //!   the first page finds the spans of their logs ([`plan`]), and pointers into those rooms are left
 //!   out.
 //!
-//! What changed beside entries (marks) comes after them: each key that did in (cursor, R], once, as it is now. The
+//! What changed beside entries (marks, settings) comes after them: each key that did in (cursor, R], once, as it is now. The
 //! rows that tell it have each key once, at its newest change; so one that changes again meanwhile is missing
 //! here, and is heard live.
 //!
@@ -29,14 +29,15 @@ use bytes::Bytes;
 use weft_proto::svc::Resync;
 use weft_proto::{Cursor, ErrorCode, Position, RoomId, UserId, svc};
 use weft_storage::tables::change::{self, Changed};
-use weft_storage::tables::{inbox, mark};
+use weft_storage::tables::setting::Setting;
+use weft_storage::tables::{inbox, mark, setting};
 use weft_storage::{Error, Snapshot};
 
 use self::todo::Todo;
 use super::Context;
 use super::failure::Failure;
 use super::page::{PageBuilder, READ_AT_ONCE};
-use crate::marks;
+use crate::{marks, settings};
 
 /// Changes on one page: some 100 kB.
 const CHANGES_PER_PAGE: usize = 500;
@@ -198,11 +199,14 @@ async fn changes(
     let range = change::range(user, after, todo.through);
     let rows = snapshot.scan(range, CHANGES_PER_PAGE, false).await?;
     let is_full = rows.len() == CHANGES_PER_PAGE;
-    let mut marks = Vec::with_capacity(rows.len());
+    let (mut marks, mut of_rooms) = (Vec::new(), Vec::new());
     for (key, value) in &rows {
-        let (position, Changed::Mark(room, whose)) = change::decode(key, value)?;
+        let (position, changed) = change::decode(key, value)?;
         todo.changes_after = Some(position);
-        marks.push((room, whose));
+        match changed {
+            Changed::Mark(room, whose) => marks.push((room, whose)),
+            Changed::Setting(whose, room) => of_rooms.push((whose, room)),
+        }
     }
     if !is_full {
         todo.changes_after = None;
@@ -211,7 +215,12 @@ async fn changes(
     let frame = |((room, whose), held): (&(RoomId, UserId), mark::Held)| {
         marks::frame(room, whose, &held.mark, user)
     };
-    Ok(marks.iter().zip(held).map(frame).collect())
+    let marks = marks.iter().zip(held).map(frame);
+    let rows = setting::get_many(snapshot, &of_rooms).await?;
+    let frame = |((_, room), row): (&(UserId, RoomId), Option<(Position, Setting)>)| {
+        row.map(|(_, setting)| settings::frame(room, &setting))
+    };
+    Ok(marks.chain(of_rooms.iter().zip(rows).filter_map(frame)).collect())
 }
 
 fn bad_page() -> Failure {

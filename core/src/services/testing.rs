@@ -19,6 +19,7 @@ use weft_storage::tables::head::{self, Head};
 use weft_storage::tables::mark::{self, Mark};
 use weft_storage::tables::member::{self, Member};
 use weft_storage::tables::sent::{self, Sent};
+use weft_storage::tables::setting::{self, Setting};
 use weft_storage::tables::{inbox, log, thread, user_room};
 use weft_storage::{Batch, Store};
 
@@ -187,6 +188,21 @@ impl World {
             change::put(&mut batch, &hears, 7, &changed);
         }
         mark::put(&mut batch, 7, (&room, &user), mark);
+        self.store.commit(batch).await.expect("commit");
+    }
+
+    /// Says how a user wants a room to be, as the owner of their notebook does.
+    pub(super) async fn set(&self, who: &str, name: &str, setting: Setting) {
+        let (user, room) = (user(who), room(name));
+        let snapshot = self.store.snapshot().await.expect("snapshot");
+        let wanted = [(user.clone(), room.clone())];
+        let before = setting::get_many(&*snapshot, &wanted).await.expect("read").remove(0);
+        let mut batch = Batch::new(rand::random());
+        if let Some((before, _)) = before {
+            change::clear(&mut batch, &user, before);
+        }
+        change::put(&mut batch, &user, 7, &Changed::Setting(user.clone(), room.clone()));
+        setting::put(&mut batch, 7, (&user, &room), &setting);
         self.store.commit(batch).await.expect("commit");
     }
 

@@ -141,7 +141,7 @@ pub(super) fn is_of_path(room: &RoomId, named: Option<&str>) -> Result<(), ApiEr
 }
 
 /// Sends and waits, publishing again as a session does, for core's answer.
-pub(super) async fn answered(
+pub(crate) async fn answered(
     shared: &Shared,
     sender: &UserId,
     command: Command,

@@ -37,7 +37,7 @@ pub(super) async fn get(
     InRoom(room): InRoom,
 ) -> Result<Response, Refusal> {
     let request = svc::GetRoom { token: caller.token.to_string(), room: room.to_string() };
-    let room = shared.bus.call(&request).await?.into();
+    let room = Box::new(shared.bus.call(&request).await?.into());
     Ok(ready_made(Reply::Room { room }.to_frame()))
 }
 

@@ -11,12 +11,13 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use axum::extract::ws::Utf8Bytes;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use weft_presence::{Visit, Watcher};
 use weft_proto::frame::Reply;
 use weft_proto::{EventHead, Membership, Presence, RoomKind, UserId};
 use weft_runtime::lock;
 
+use super::turn::Turns;
 use crate::auth::Caller;
 use crate::delivery::{OnEntry, TokenCell};
 use crate::rate::{Bucket, Rate};
@@ -42,7 +43,7 @@ pub(super) struct SessionPresence {
     moved: Notify,
     rates: Rates,
     /// Resolves when the last request that changes something is over.
-    last_turn: Mutex<Option<oneshot::Receiver<()>>>,
+    turns: Turns,
 }
 
 /// What a client says of itself at `hello`.
@@ -88,7 +89,7 @@ impl SessionPresence {
             seen: Mutex::default(),
             moved: Notify::new(),
             rates: Rates { choices: Bucket::new(CHOICES), idles: Bucket::new(IDLES) },
-            last_turn: Mutex::default(),
+            turns: Turns::default(),
         })
     }
 

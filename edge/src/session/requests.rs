@@ -20,6 +20,7 @@ use weft_proto::{ApiError, ErrorCode};
 
 use super::Ended;
 use super::presence::SessionPresence;
+use super::turn::Turns;
 use super::writer::SocketWriter;
 use crate::answers::SendAnswer;
 use crate::auth::Caller;
@@ -30,6 +31,7 @@ use crate::metrics;
 use crate::outbox::Command;
 use crate::rate::{Bucket, rate_limited};
 use crate::sending::{Sends, Told};
+use crate::settings;
 use crate::shared::Shared;
 
 /// Calls of one session that core answers at once; others wait. It bounds what their answers take.
@@ -66,6 +68,8 @@ pub(super) struct Requests {
     /// Of all other requests, by cost. Calls that wait for it have it too.
     others: Arc<Bucket>,
     presence: Arc<SessionPresence>,
+    /// Of changes of settings.
+    settings: Turns,
 }
 
 impl Requests {
@@ -81,6 +85,7 @@ impl Requests {
             expires_at: shared.expiry(&caller),
             outbox: shared.sending.open(caller.user.clone()),
             marks: None,
+            settings: Turns::default(),
             calls: FuturesUnordered::new(),
             calls_waiting: VecDeque::new(),
             sends: Bucket::new(shared.limits.sends),
@@ -240,6 +245,14 @@ impl Requests {
                     Ok(Reply::receipts(shared.bus.call(&request).await?).to_frame())
                 });
             }
+            Request::Setting(setting) => {
+                let (shared, user) = (Arc::clone(&self.shared), self.caller.user.clone());
+                let mut turn = self.settings.next();
+                self.call(id, unpaid, async move {
+                    turn.come().await;
+                    Ok(settings::set(&shared, &user, setting).await?.into())
+                });
+            }
             Request::Typing { room } => {
                 let (shared, caller) = (Arc::clone(&self.shared), self.caller.clone());
                 self.call(id, unpaid, async move {
@@ -304,7 +317,7 @@ impl Requests {
                 let (shared, token) = self.for_call();
                 self.call(id, unpaid, async move {
                     let room = shared.bus.call(&GetRoom { token, room: room.to_string() }).await?;
-                    Ok(Reply::Room { room: room.into() }.to_frame())
+                    Ok(Reply::Room { room: Box::new(room.into()) }.to_frame())
                 });
             }
             Request::Members { room, after, limit } => {

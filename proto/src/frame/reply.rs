@@ -61,7 +61,7 @@ pub enum Reply {
     /// Answers `room`.
     Room {
         #[serde(flatten)]
-        room: Room,
+        room: Box<Room>,
     },
     /// Answers `members`.
     Members {
@@ -120,7 +120,7 @@ pub enum Reply {
         #[serde(skip_serializing_if = "Option::is_none")]
         text_until: Option<u64>,
     },
-    /// Answers `presence.unwatch`, `presence.idle`, `mark`, `typing` and `logout`.
+    /// Answers `presence.unwatch`, `presence.idle`, `mark`, `setting`, `typing` and `logout`.
     Done {},
     /// The edge is going away: it closes this session (4000) after this many milliseconds. The client
     /// may reconnect elsewhere before that.
@@ -175,6 +175,12 @@ pub struct Room {
     /// The other user of a direct room.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partner: Option<Partner>,
+    /// Until when the user wants to hear nothing of it, Unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub muted_until: Option<u64>,
+    /// The user wants it at the top.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub pinned: bool,
 }
 
 /// JSON that came ready made from core: it is put in as it is.
@@ -249,6 +255,8 @@ impl From<svc::RoomSummary> for Room {
             unread_exact: summary.unread_exact,
             mentions: summary.mentions,
             unread_from: summary.unread_from,
+            muted_until: Some(summary.muted_until_ms).filter(|until| *until > 0),
+            pinned: summary.pinned,
             partner: summary.partner.and_then(|partner| {
                 let svc::Partner { profile, read, delivered } = partner;
                 let svc::Profile { user, display_name, avatar, is_bot } = profile?;

@@ -118,6 +118,12 @@ pub struct RoomSummary {
     /// Of a direct room: the other one. Missing in a notebook.
     #[prost(message, optional, tag = "18")]
     pub partner: Option<Partner>,
+    /// Until when the caller wants to hear nothing of it, Unix milliseconds; 0: it is not muted.
+    #[prost(uint64, tag = "30")]
+    pub muted_until_ms: u64,
+    /// The caller wants it at the top.
+    #[prost(bool, tag = "31")]
+    pub pinned: bool,
 }
 
 /// The other user of a direct room.

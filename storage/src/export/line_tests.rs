@@ -12,6 +12,7 @@ use crate::tables::journal::{Journal, JournalEntry, JournalMark};
 use crate::tables::last_active::LastActive;
 use crate::tables::mark::Mark;
 use crate::tables::sent::Sent;
+use crate::tables::setting::Setting;
 use crate::tables::signing_key::SigningKey;
 use crate::tables::table::{Table, line};
 
@@ -100,6 +101,15 @@ fn lines_of_marks() {
 }
 
 #[test]
+fn lines_of_settings() {
+    row::<Setting>(
+        (user("alice"), team()),
+        Setting { muted_until_ms: 7, pinned: true },
+        r#"{"type":"setting","key":["alice","team"],"row":{"muted_until_ms":7,"pinned":true}}"#,
+    );
+}
+
+#[test]
 fn lines_of_partitions() {
     let letter = DeadLetter { reason: "a \"defect\"".into(), is_json: true, ..Default::default() };
     row::<DeadLetter>(
@@ -123,8 +133,14 @@ fn lines_of_partitions() {
     let mark = JournalMark { room: "team".into(), user: "bob".into() };
     row::<Journal>(
         (1, 9),
-        Journal { entries: vec![entry], stream_seq: 8, time_ms: 7, marks: vec![mark] },
-        r#"{"type":"journal","key":[1,9],"row":{"entries":[{"room":"team","seq":2,"users":["bob"],"kind":"add","from":"alice"}],"stream_seq":8,"time_ms":7,"marks":[{"room":"team","user":"bob"}]}}"#,
+        Journal {
+            entries: vec![entry],
+            stream_seq: 8,
+            time_ms: 7,
+            marks: vec![mark],
+            settings: Vec::new(),
+        },
+        r#"{"type":"journal","key":[1,9],"row":{"entries":[{"room":"team","seq":2,"users":["bob"],"kind":"add","from":"alice"}],"stream_seq":8,"time_ms":7,"marks":[{"room":"team","user":"bob"}],"settings":[]}}"#,
     );
 }
 

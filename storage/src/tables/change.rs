@@ -18,17 +18,22 @@ use crate::error::Error;
 pub enum Changed {
     /// The mark of this user in the room.
     Mark(RoomId, UserId),
+    /// How this user wants the room to be.
+    Setting(UserId, RoomId),
 }
 
 /// A row. What else may change comes under tags of its own.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Row {
     #[prost(message, optional, tag = "1")]
-    mark: Option<MarkOf>,
+    mark: Option<OfUser>,
+    #[prost(message, optional, tag = "2")]
+    setting: Option<OfUser>,
 }
 
+/// What a user has in a room.
 #[derive(Clone, PartialEq, prost::Message)]
-struct MarkOf {
+struct OfUser {
     #[prost(string, tag = "1")]
     room: String,
     #[prost(string, tag = "2")]
@@ -41,9 +46,14 @@ fn prefix(user: &UserId) -> Key {
 
 /// Says at the commit's position that it has changed, for a user who hears of it.
 pub fn put(batch: &mut Batch, hears: &UserId, order: u16, changed: &Changed) {
-    let Changed::Mark(room, user) = changed;
-    let mark = Some(MarkOf { room: room.to_string(), user: user.to_string() });
-    batch.set_at_position(prefix(hears).build(), order, record::encode(&Row { mark }));
+    let of = |user: &UserId, room: &RoomId| {
+        Some(OfUser { room: room.to_string(), user: user.to_string() })
+    };
+    let row = match changed {
+        Changed::Mark(room, user) => Row { mark: of(user, room), setting: None },
+        Changed::Setting(user, room) => Row { mark: None, setting: of(user, room) },
+    };
+    batch.set_at_position(prefix(hears).build(), order, record::encode(&row));
 }
 
 /// Removes what was said at the position of the change before.
@@ -66,12 +76,19 @@ pub fn decode(key: &[u8], value: &[u8]) -> Result<(Position, Changed), Error> {
     let mut reader = KeyReader::new(Tag::Change, key)?;
     reader.name()?;
     let position = reader.position()?;
-    let Row { mark } = record::decode_whole("change", value)?;
     let corrupt = |what: String| Error::Corrupt(format!("change: {what}"));
-    let MarkOf { room, user } = mark.ok_or_else(|| corrupt("it says nothing".into()))?;
-    let room = RoomId::new(&room).map_err(|error| corrupt(error.to_string()))?;
-    let user = UserId::new(&user).map_err(|error| corrupt(error.to_string()))?;
-    Ok((position, Changed::Mark(room, user)))
+    let ids = |OfUser { room, user }: OfUser| {
+        let ids = RoomId::new(&room).and_then(|room| Ok((room, UserId::new(&user)?)));
+        ids.map_err(|error| corrupt(error.to_string()))
+    };
+    let changed = match record::decode_whole("change", value)? {
+        Row { mark: Some(mark), .. } => ids(mark).map(|(room, user)| Changed::Mark(room, user))?,
+        Row { setting: Some(of), .. } => {
+            ids(of).map(|(room, user)| Changed::Setting(user, room))?
+        }
+        Row { .. } => return Err(corrupt("it says nothing".into())),
+    };
+    Ok((position, changed))
 }
 
 #[cfg(test)]
@@ -96,11 +113,13 @@ mod tests {
         for hears in [&ann, &bob] {
             put(&mut batch, hears, 0, &mark("ann~bob"));
         }
-        put(&mut batch, &bob, 1, &mark("team"));
+        let team = RoomId::new("team").expect("id");
+        put(&mut batch, &bob, 1, &Changed::Setting(bob.clone(), team.clone()));
         store.commit(batch).await.expect("commit");
         let (rows, first) = found(&bob, Position::MIN, Position::MAX).await;
         let at = |order| first.with_order(order);
-        assert_eq!(rows, [(at(0), mark("ann~bob")), (at(1), mark("team"))]);
+        let of_team = Changed::Setting(bob.clone(), team);
+        assert_eq!(rows, [(at(0), mark("ann~bob")), (at(1), of_team.clone())]);
         let mut batch = Batch::new([2; 16]);
         for hears in [&ann, &bob] {
             clear(&mut batch, hears, at(0));
@@ -108,9 +127,9 @@ mod tests {
         }
         store.commit(batch).await.expect("commit");
         let (rows, second) = found(&bob, Position::MIN, Position::MAX).await;
-        assert_eq!(rows, [(at(1), mark("team")), (second.with_order(0), mark("ann~bob"))]);
+        assert_eq!(rows, [(at(1), of_team.clone()), (second.with_order(0), mark("ann~bob"))]);
         assert_eq!(found(&ann, Position::MIN, Position::MAX).await.0.len(), 1);
-        assert_eq!(found(&bob, at(0), first).await.0, [(at(1), mark("team"))]);
+        assert_eq!(found(&bob, at(0), first).await.0, [(at(1), of_team)]);
         assert_eq!(found(&bob, first, second).await.0.len(), 1);
     }
 }

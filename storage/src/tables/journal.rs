@@ -31,9 +31,12 @@ pub struct Journal {
     /// The marks that it moved, each once.
     #[prost(message, repeated, tag = "4")]
     pub marks: Vec<JournalMark>,
+    /// The settings that it changed, each once: whose, and of which room.
+    #[prost(message, repeated, tag = "5")]
+    pub settings: Vec<JournalMark>,
 }
 
-/// A mark that a commit moved: whose, and in which room.
+/// What a commit changed beside entries, as a mark: whose, and in which room.
 #[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JournalMark {

@@ -12,7 +12,7 @@ use super::key::{Key, next_key};
 use super::record;
 use super::sent::{self, Sent};
 use super::table::{Page, Stored, Table};
-use crate::batch::{Batch, POSITION_BYTES};
+use crate::batch::Batch;
 use crate::engine::Snapshot;
 use crate::error::Error;
 
@@ -76,10 +76,7 @@ pub fn put(batch: &mut Batch, order: u16, (room, user): (&RoomId, &UserId), mark
 /// # Errors
 /// [`Error::Corrupt`].
 pub fn decode(bytes: &[u8]) -> Result<(Position, Mark), Error> {
-    let (position, record) = bytes
-        .split_at_checked(POSITION_BYTES)
-        .and_then(|(position, record)| Some((Position::from_slice(position)?, record)))
-        .ok_or_else(|| Error::Corrupt("mark: too short".into()))?;
+    let (position, record) = record::split_position(Mark::NAME, bytes)?;
     Ok((position, record::decode_whole(Mark::NAME, record)?))
 }
 

@@ -25,6 +25,7 @@
 //! 21 partition, hour, room, sender, id   resend      the seq that a client id got
 //! 22 user                                inbox trimmed up to where pointers are deleted
 //! 23 user, position                      change      what changed for a user beside entries
+//! 24 user, room                          setting     how a user wants a room to be
 //! 30 user                                account
 //! 31 user, device                        device
 //! 32 key id                              signing key
@@ -34,7 +35,7 @@
 //!
 //! Numbers are big-endian (partition 2 bytes, hour, minute and bucket 4, seq 8, part 1, position 12, client
 //! id 16); names end with a zero byte, which none of their alphabets has. Tags are never reused. Records
-//! are a version byte and prost, so that a field can be added; `head`, `log`, `mark`, `minute` and `thread follower` have the
+//! are a version byte and prost, so that a field can be added; `head`, `log`, `mark`, `minute`, `thread follower` and `setting` have the
 //! commit's position before that.
 
 use std::ops::Range;
@@ -69,6 +70,7 @@ pub mod reaction;
 mod record;
 pub mod resend;
 pub mod sent;
+pub mod setting;
 pub mod signing_key;
 pub mod table;
 pub mod thread;
@@ -114,6 +116,7 @@ pub enum Tag {
     Resend = 0x21,
     InboxTrimmed = 0x22,
     Change = 0x23,
+    Setting = 0x24,
     Account = 0x30,
     Device = 0x31,
     SigningKey = 0x32,
@@ -171,6 +174,7 @@ impl Tag {
             Self::Inbox => Not("inbox", "every cursor of the new store is newer than its rows"),
             Self::InboxTrimmed => Not("inbox_trimmed", "an import makes no inboxes"),
             Self::Change => Not("change", "every cursor of the new store is newer than its rows"),
+            Self::Setting => Rows(&Of::<setting::Setting>::NEW),
             Self::Resend => Rooms("resend"),
             Self::Account => Rows(&Of::<account::Account>::NEW),
             Self::Device => Rows(&Of::<device::Device>::NEW),

@@ -2,6 +2,9 @@
 
 use prost::Message;
 
+use weft_proto::Position;
+
+use crate::batch::POSITION_BYTES;
 use crate::error::Error;
 
 /// The version of every record's encoding. Fields are added under new tags; this changes only
@@ -35,6 +38,17 @@ pub(super) fn decode_whole<M: Message + Default>(table: &str, bytes: &[u8]) -> R
         return Ok(record);
     }
     Err(Error::Corrupt(format!("{table}: the record has a field that this Weft does not know")))
+}
+
+/// The position and the record of a row that has its commit's position before the record.
+pub(super) fn split_position<'a>(
+    table: &str,
+    bytes: &'a [u8],
+) -> Result<(Position, &'a [u8]), Error> {
+    bytes
+        .split_at_checked(POSITION_BYTES)
+        .and_then(|(position, record)| Some((Position::from_slice(position)?, record)))
+        .ok_or_else(|| Error::Corrupt(format!("{table}: too short")))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use weft_storage::tables::dead_letter::DeadLetter;
 use weft_storage::tables::device::Device;
 use weft_storage::tables::layout::FEATURE_LEVEL;
 use weft_storage::tables::log;
+use weft_storage::tables::setting::Setting;
 
 use super::*;
 use crate::Upgrade;
@@ -127,6 +128,64 @@ impl World {
     fn days(&self, days: u64) {
         self.clock.advance_ms(days * DAY_MS);
     }
+}
+
+impl World {
+    /// Says how a user wants a room to be, as the owner of their notebook does.
+    async fn set(&self, user: &UserId, name: &str, setting: &Setting) {
+        let room = RoomId::new(name).expect("id");
+        let changed = change::Changed::Setting(user.clone(), room.clone());
+        self.commit(|batch| {
+            change::put(batch, user, 0, &changed);
+            setting::put(batch, 0, (user, &room), setting);
+        })
+        .await;
+    }
+
+    async fn settings(&self, user: &UserId) -> (usize, usize) {
+        let changes = change::range(user, Position::MIN, Position::MAX);
+        (self.count(setting::range(user)).await, self.count(changes).await)
+    }
+}
+
+/// Whoever could still miss them is told to begin anew.
+#[tokio::test(start_paused = true)]
+async fn settings_that_are_none_any_more_are_removed_when_all_devices_know_it() {
+    let mut world = World::new(Store::new(Memory::new()), 2).await;
+    let (quiet, other) = (user(0), user(1));
+    let at = |store: &Store| {
+        let store = store.clone();
+        async move { store.snapshot().await.expect("snapshot").read_version() }
+    };
+    let before = at(&world.store).await;
+    world.set(&quiet, "a", &Setting::default()).await;
+    world.set(&quiet, "b", &Setting { pinned: true, ..Setting::default() }).await;
+    let muted_until_ms = world.clock.now_ms() + 40 * DAY_MS;
+    world.set(&quiet, "c", &Setting { muted_until_ms, ..Setting::default() }).await;
+    let after = at(&world.store).await;
+    world.users.truncate(0);
+    world.users.push(other);
+    world.entry(0).await;
+    world.set(&quiet, "d", &Setting::default()).await;
+    world.days(20);
+    world.walk().await;
+    assert_eq!(world.settings(&quiet).await, (4, 4), "nothing is old");
+    world.days(11);
+    world.walk().await;
+    assert_eq!(world.settings(&quiet).await, (3, 3), "what came after is not old");
+    let snapshot = world.store.snapshot().await.expect("snapshot");
+    let is_expired = async |cursor| inbox::is_trimmed_after(&*snapshot, &quiet, cursor).await;
+    assert!(is_expired(before).await.expect("read"));
+    assert!(is_expired(after).await.expect("read"), "up to the newest commit that is old");
+    assert!(!is_expired(snapshot.read_version()).await.expect("read"));
+    world.entry(1).await;
+    world.days(31);
+    world.walk().await;
+    assert_eq!(world.settings(&quiet).await, (1, 1), "a mute that has ended is none");
+    let key = setting::key(&quiet, &RoomId::new("b").expect("id"));
+    assert!(
+        world.store.snapshot().await.expect("snapshot").get(key).await.expect("read").is_some()
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -335,6 +335,7 @@ impl<L: CommandLog> Owned<L> {
             metrics::count_entry(&planned.entry.body);
         }
         metrics::MARKS.add(sealed.marks.len() as u64);
+        metrics::SETTINGS.add(sealed.settings.len() as u64);
         if sealed.commands.stored_at_ms > 0 {
             let took_ms = self.worker.clocks.now_ms().saturating_sub(sealed.commands.stored_at_ms);
             metrics::COMMAND_DURATION.record_time(Duration::from_millis(took_ms));
@@ -358,7 +359,8 @@ impl<L: CommandLog> Owned<L> {
         let stream_seq = self.guards.applied.stream_seq;
         let commit_no = self.guards.applied.last_commit_no();
         count_groups(&self.worker.groups, &sealed.entries);
-        let (changes, group_marks) = self.told_of(&sealed.marks, position);
+        let (mut changes, group_marks) = self.told_of(&sealed.marks, position);
+        changes.extend(sealed.settings.iter().map(|changed| changed.told(position)));
         let events = sealed.entries.into_iter().map(|planned| {
             let position = self.state.position(planned.place).unwrap_or(position);
             let before = self.state.position(planned.place_before);

@@ -11,6 +11,7 @@ use super::*;
 use weft_proto::ErrorCode;
 use weft_storage::tables::applied::Applied;
 use weft_storage::tables::journal::Journal;
+use weft_storage::tables::setting::Setting;
 
 const PARTITION: Partition = 2;
 
@@ -114,6 +115,27 @@ impl Journaled {
             Outcome::Rejected { .. } => panic!("rejected"),
         }
     }
+}
+
+#[tokio::test]
+async fn settings_are_told_as_they_are_now_to_their_user_alone() {
+    let journaled = Journaled::new();
+    journaled.commit(1, &[("team", 9, &[])]).await;
+    let mut batch = Batch::new(rand::random());
+    let setting = Setting { muted_until_ms: 7, pinned: true };
+    setting::put(&mut batch, 5, (&user("bob"), &room("team")), &setting);
+    let names = JournalMark { room: "team".into(), user: "bob".into() };
+    let row = Journal { settings: vec![names.clone(), names], ..Journal::default() };
+    batch.set(journal::key(PARTITION, 2), row.encode());
+    let row = Applied { commit_no: Some(2), epoch: 1, ..Applied::default() };
+    batch.set(applied::key(PARTITION), row.encode());
+    let Outcome::Committed(position) = journaled.store.commit(batch).await.expect("commit") else {
+        panic!("rejected")
+    };
+    let head = format!("setting/bob/team {}", position.with_order(5));
+    let frame = r#"{"type":"setting","room":"team","muted_until":7,"pinned":true}"#;
+    let told = changes(&journaled.whole(1).await);
+    assert_eq!(told, [("bob,".to_owned(), head, frame.to_owned())]);
 }
 
 /// Who hears, the head, and the frame.

@@ -9,6 +9,7 @@ use weft_storage::tables::head::Head;
 use weft_storage::tables::log::{self, Limit, Logged};
 use weft_storage::tables::mark::{self, Mark};
 use weft_storage::tables::member::{self, Member};
+use weft_storage::tables::setting::{self, Setting};
 use weft_storage::{Error, Snapshot};
 
 use super::super::access::history_of;
@@ -74,6 +75,7 @@ pub(super) async fn of_member(
         (Some(other), Some(held)) => partner(snapshot, other, &held.mark).await?,
         _ => None,
     };
+    let setting = setting_of(snapshot, user, room).await?;
     Ok(svc::RoomSummary {
         room: room.to_string(),
         title: head.title,
@@ -92,7 +94,24 @@ pub(super) async fn of_member(
         unread_exact: unread.is_exact,
         mentions,
         partner,
+        muted_until_ms: setting.muted_until_ms,
+        pinned: setting.pinned,
     })
+}
+
+/// How the user wants the room to be.
+async fn setting_of(
+    snapshot: &dyn Snapshot,
+    user: &UserId,
+    room: &RoomId,
+) -> Result<Setting, Error> {
+    match setting::get_many(snapshot, &[(user.clone(), room.clone())]).await {
+        Err(Error::Corrupt(what)) => {
+            error!(%user, %room, what, "a setting can't be read");
+            Ok(Setting::default())
+        }
+        read => Ok(read?.pop().flatten().unwrap_or_default().1),
+    }
 }
 
 async fn partner(

@@ -11,6 +11,7 @@ use weft_storage::tables::log;
 use weft_storage::tables::mark::{self, Mark};
 use weft_storage::tables::mention;
 use weft_storage::tables::message::{self, Mentioned, Message};
+use weft_storage::tables::setting::Setting;
 
 use super::super::testing::{World, add, code, create, remove, room, text, user};
 use super::*;
@@ -282,6 +283,23 @@ async fn groups_are_ids_alone() {
     let second = groups("m").await.expect("groups");
     assert_eq!((second.rooms, second.more), (vec!["zoo".to_owned()], false));
     assert_eq!(code(groups("alice~bob").await), ErrorCode::BadId);
+}
+
+#[tokio::test]
+async fn a_room_is_shown_as_its_member_wants_it() {
+    let world = world().await;
+    world.set("alice", "art", Setting { muted_until_ms: 9, pinned: true }).await;
+    world.set("carol", "art", Setting { muted_until_ms: 0, pinned: false }).await;
+    let of = async |who: &str| {
+        let request = svc::GetRoom { token: world.token(who), room: "art".into() };
+        let room = world.context.get(request).await.expect("room");
+        (room.muted_until_ms, room.pinned)
+    };
+    assert_eq!(of("alice").await, (9, true));
+    assert_eq!(of("carol").await, (0, false));
+    let listed = listed(&world, "alice", 2).await;
+    let is_art = |room: &&svc::RoomSummary| room.pinned && room.muted_until_ms == 9;
+    assert_eq!(listed.iter().filter(is_art).map(|room| &*room.room).collect::<Vec<_>>(), ["art"]);
 }
 
 #[tokio::test]

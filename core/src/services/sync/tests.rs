@@ -439,3 +439,20 @@ async fn more_marks_than_a_page_has_come_on_several() {
     let rooms: std::collections::BTreeSet<&String> = frames.iter().collect();
     assert_eq!((frames.len(), rooms.len()), (many, many));
 }
+
+#[tokio::test]
+async fn settings_come_once_and_as_they_are_now() {
+    let world = World::new().await;
+    let before = world.cursor().await;
+    world.set("alice", "team", Setting { muted_until_ms: 9, pinned: false }).await;
+    let between = world.cursor().await;
+    world.set("alice", "team", Setting { muted_until_ms: 0, pinned: true }).await;
+    world.set("alice", "alice~bob", Setting::default()).await;
+    let team = r#"{"type":"setting","room":"team","muted_until":0,"pinned":true}"#;
+    let direct = r#"{"type":"setting","room":"alice~bob","muted_until":0,"pinned":false}"#;
+    for cursor in [&before, &between] {
+        assert_eq!(changed(&world, "alice", cursor).await, [team, direct]);
+        assert!(changed(&world, "bob", cursor).await.is_empty());
+    }
+    assert!(changed(&world, "alice", &world.cursor().await).await.is_empty());
+}

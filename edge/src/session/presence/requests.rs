@@ -9,17 +9,10 @@ use weft_proto::limits::WATCHED_USERS_MAX;
 use weft_proto::presence::{Choice, PresenceSettings};
 use weft_proto::svc::{AreVisible, ChooseStatus, GetStatus};
 use weft_proto::{ApiError, ErrorCode, UserId};
-use weft_runtime::lock;
 
+use super::super::turn::Turn;
 use super::SessionPresence;
 use crate::rate::rate_limited;
-
-/// A place in the order of a session's requests that change something: it comes when the one before
-/// it is over, and is over when it is dropped.
-pub(crate) struct Turn {
-    before: Option<oneshot::Receiver<()>>,
-    _over: oneshot::Sender<()>,
-}
 
 impl SessionPresence {
     /// The next turn, where the request needs one. Called in the order in which requests come:
@@ -28,10 +21,7 @@ impl SessionPresence {
         if matches!(request, PresenceRequest::Get(_) | PresenceRequest::Count { .. }) {
             return None;
         }
-        let (over, is_over) = oneshot::channel();
-        // Nothing panics while it is held.
-        let mut last = lock(&self.last_turn);
-        Some(Turn { before: last.replace(is_over), _over: over })
+        Some(self.turns.next())
     }
 
     /// The answer to a request.
@@ -43,9 +33,8 @@ impl SessionPresence {
         request: PresenceRequest,
         mut turn: Option<Turn>,
     ) -> Result<Reply, ApiError> {
-        if let Some(before) = turn.as_mut().and_then(|turn| turn.before.take()) {
-            // An error says that it is over, as what is sent does.
-            let _ = before.await;
+        if let Some(turn) = &mut turn {
+            turn.come().await;
         }
         match request {
             PresenceRequest::Get(users) => {

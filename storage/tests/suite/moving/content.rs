@@ -29,6 +29,7 @@ use weft_storage::tables::presence_settings;
 use weft_storage::tables::reaction;
 use weft_storage::tables::resend::{self, Resend};
 use weft_storage::tables::sent::{self, Sent};
+use weft_storage::tables::setting::{self, Setting};
 use weft_storage::tables::signing_key::{self, SigningKey};
 use weft_storage::tables::thread_follower::{self, ThreadFollower};
 use weft_storage::{Batch, Store};
@@ -183,6 +184,7 @@ impl Content {
                 self.remember(&mut batch, &entry);
                 self.change(&mut batch, &entry);
                 journal.marks.extend(self.mark(&mut batch, order, &entry));
+                journal.settings.extend(self.set(&mut batch, order, &entry));
                 let users = entry.user().map(ToString::to_string).into_iter().collect();
                 let (room, from) = (room.id.to_string(), entry.from.to_string());
                 let kind = entry.body.kind().word.to_string();
@@ -293,6 +295,20 @@ impl Content {
         };
         mark::put(batch, order, (room, &user), &mark);
         change::put(batch, &user, order, &Changed::Mark(room.clone(), user.clone()));
+        Some(JournalMark { room: room.to_string(), user: user.to_string() })
+    }
+
+    /// Somebody wants the room to be so.
+    fn set(&mut self, batch: &mut Batch, order: u16, entry: &Entry) -> Option<JournalMark> {
+        if self.rng.random_bool(0.9) {
+            return None;
+        }
+        let (user, room) = (self.user(), &entry.room);
+        let (muted_until_ms, pinned) = (self.rng.random_range(0..9), self.rng.random());
+        // Beside the entry's and the mark's.
+        let order = order + 2 * ENTRIES_MAX;
+        setting::put(batch, order, (&user, room), &Setting { muted_until_ms, pinned });
+        change::put(batch, &user, order, &Changed::Setting(user.clone(), room.clone()));
         Some(JournalMark { room: room.to_string(), user: user.to_string() })
     }
 

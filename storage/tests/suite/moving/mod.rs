@@ -39,6 +39,7 @@ mod tag {
     pub const INBOX: u8 = 0x20;
     pub const INBOX_TRIMMED: u8 = 0x22;
     pub const CHANGE: u8 = 0x23;
+    pub const SETTING: u8 = 0x24;
 }
 
 pub async fn exported(store: &Store) -> (Exported, Vec<u8>) {
@@ -102,10 +103,9 @@ pub async fn rows(store: &Store) -> BTreeMap<Bytes, Bytes> {
                 }
                 row.encode()
             }
-            // Part 0 of an entry, a head and a mark begin with a position.
-            (tag::LOG, Some(0)) | (tag::HEAD | tag::MARK | tag::THREAD_FOLLOWER, _) => {
-                value.slice(12..)
-            }
+            // Part 0 of an entry, a head, a mark and a setting begin with a position.
+            (tag::LOG, Some(0))
+            | (tag::HEAD | tag::MARK | tag::THREAD_FOLLOWER | tag::SETTING, _) => value.slice(12..),
             _ => value,
         };
         kept.insert(key, value);

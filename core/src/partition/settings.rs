@@ -1,0 +1,239 @@
+//! How users want rooms to be. A setting is a command to the sender's own notebook, without an entry: its commit
+//! writes the setting's row (`storage/src/tables/setting.rs`), and tells the syncs of the user's own devices.
+//!
+//! As of marks, what was planned and is not committed counts: see [`Overlay`](super::overlay::Overlay).
+
+use std::collections::btree_map::Entry as Slot;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use tracing::error;
+use weft_proto::kind;
+use weft_proto::limits::SETTINGS_PER_USER_MAX;
+use weft_proto::{ApiError, Body, ErrorCode, Position, RoomId, UserId, svc};
+use weft_storage::tables::change::{self, Changed};
+use weft_storage::tables::journal::JournalMark;
+use weft_storage::tables::setting::{self, Setting};
+use weft_storage::tables::user_room;
+use weft_storage::{Batch, Error, Snapshot};
+
+use super::command::{Command, Incoming};
+use super::sabotage::{self, Rule};
+use super::state::{Place, PlanNo, State};
+use crate::settings;
+
+/// The places of settings in a commit are after those of its marks.
+const FIRST_ORDER: u16 = 3 << 14;
+
+/// Whose setting, and of which room.
+pub type SettingKey = (UserId, RoomId);
+
+/// A setting as its newest commit writes it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct WrittenSetting {
+    setting: Setting,
+    place: Place,
+}
+
+/// What the store says of the settings that a run of commands changes.
+#[derive(Default, Debug)]
+pub struct FoundSettings {
+    rows: HashMap<SettingKey, WrittenSetting>,
+    /// Those whose rows can't be read: they are not written anew.
+    unreadable: HashSet<SettingKey>,
+    /// Of these rooms their users are members.
+    members: HashSet<SettingKey>,
+    /// The rooms for which users have settings: of those who may get a new one.
+    rooms: HashMap<UserId, BTreeSet<RoomId>>,
+}
+
+/// Reads what a run of commands has to know of the settings that it changes.
+///
+/// # Errors
+/// Those of the store.
+pub async fn load(snapshot: &dyn Snapshot, run: &[Incoming]) -> Result<FoundSettings, Error> {
+    let key = |incoming: &Incoming| match incoming.command.as_ref() {
+        Ok(Command { sender, body: Body::Setting(setting), .. }) => {
+            Some((sender.clone(), setting.room.clone()))
+        }
+        _ => None,
+    };
+    let mut found = FoundSettings::default();
+    let keys: BTreeSet<SettingKey> = run.iter().filter_map(key).collect();
+    if keys.is_empty() {
+        return Ok(found);
+    }
+    let rows = |(user, room): &SettingKey| [setting::key(user, room), user_room::key(user, room)];
+    let rows = snapshot.get_many(keys.iter().flat_map(rows).collect()).await?;
+    for (key, rows) in keys.into_iter().zip(rows.chunks(2)) {
+        let [row, membership] = rows else { continue };
+        if membership.is_some() {
+            found.members.insert(key.clone());
+        }
+        match row.as_deref().map(setting::decode).transpose() {
+            Ok(Some((position, setting))) => {
+                let place = Place::At(position);
+                found.rows.insert(key, WrittenSetting { setting, place });
+            }
+            Ok(None) if !found.rooms.contains_key(&key.0) => {
+                let rooms = rooms_of(snapshot, &key.0).await?;
+                found.rooms.insert(key.0, rooms);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                error!(user = %key.0, room = %key.1, %error, "a setting can't be read");
+                found.unreadable.insert(key);
+            }
+        }
+    }
+    Ok(found)
+}
+
+async fn rooms_of(snapshot: &dyn Snapshot, user: &UserId) -> Result<BTreeSet<RoomId>, Error> {
+    let rows = snapshot.scan(setting::range(user), SETTINGS_PER_USER_MAX, false).await?;
+    rows.iter().map(|(key, _)| setting::room(key)).collect()
+}
+
+impl FoundSettings {
+    fn written(&self, state: &State, key: &SettingKey) -> Option<WrittenSetting> {
+        let planned = state.settings.get(key).filter(|_| !sabotage::is_out(Rule::MarksPlanned));
+        planned.or_else(|| self.rows.get(key)).cloned()
+    }
+
+    /// For how many rooms the user has settings, those of commits included that the lookup may not have seen.
+    fn count(&self, state: &State, user: &UserId) -> usize {
+        let mut rooms = self.rooms.get(user).cloned().unwrap_or_default();
+        let planned = state.settings.iter().filter(|((of, _), _)| of == user);
+        rooms.extend(planned.map(|((_, room), _)| room.clone()));
+        rooms.len()
+    }
+}
+
+/// Decides about a setting: what it is then. `None`: it changes nothing.
+///
+/// # Errors
+/// The refusal.
+pub fn decide(
+    notebook: &RoomId,
+    sender: &UserId,
+    wanted: &kind::Setting,
+    (found, state): (&FoundSettings, &State),
+) -> Result<Option<Setting>, ApiError> {
+    if notebook.direct_users().is_none_or(|(a, b)| a != *sender || b != *sender) {
+        let message = "a setting goes to the sender's own notebook";
+        return Err(ApiError::new(ErrorCode::BadRequest, message));
+    }
+    let key = (sender.clone(), wanted.room.clone());
+    if found.unreadable.contains(&key) {
+        return Err(ApiError::new(ErrorCode::Internal, "the setting can't be read"));
+    }
+    let written = found.written(state, &key);
+    let before = written.as_ref().map(|written| written.setting.clone()).unwrap_or_default();
+    let mut setting = before.clone();
+    setting.muted_until_ms = wanted.muted_until.unwrap_or(setting.muted_until_ms);
+    setting.pinned = wanted.pinned.unwrap_or(setting.pinned);
+    if setting == before {
+        return Ok(None);
+    }
+    if !may_set(&key, found) && setting != Setting::default() {
+        return Err(ApiError::new(ErrorCode::NotMember, "the sender is not a member of the room"));
+    }
+    if written.is_none() && found.count(state, sender) >= SETTINGS_PER_USER_MAX {
+        let message = format!("the sender has settings for {SETTINGS_PER_USER_MAX} rooms already");
+        return Err(ApiError::new(ErrorCode::LimitReached, message));
+    }
+    Ok(Some(setting))
+}
+
+/// A direct room is there for its users before its first message.
+fn may_set(key: &SettingKey, found: &FoundSettings) -> bool {
+    let (user, room) = key;
+    let directs = room.direct_users();
+    directs.map_or_else(|| found.members.contains(key), |(a, b)| a == *user || b == *user)
+}
+
+/// The settings that a commit changes, each once, by its newest command.
+#[derive(Default)]
+pub struct PlannedSettings(BTreeMap<SettingKey, PlannedSetting>);
+
+struct PlannedSetting {
+    setting: Setting,
+    /// Where it was written before.
+    before: Place,
+    /// Its place in the commit.
+    order: u16,
+}
+
+/// A setting that a commit has changed.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ChangedSetting {
+    user: UserId,
+    room: RoomId,
+    setting: Setting,
+    order: u16,
+}
+
+impl PlannedSettings {
+    /// Takes a setting that was allowed. What it adds to the commit's row of the journal, in bytes.
+    pub fn take(
+        &mut self,
+        (state, found, no): (&mut State, &FoundSettings, PlanNo),
+        key: SettingKey,
+        setting: Setting,
+    ) -> usize {
+        let before = found.written(state, &key).map_or(Place::Nowhere, |written| written.place);
+        // A plan takes far fewer commands than there are places.
+        let next = FIRST_ORDER.saturating_add(u16::try_from(self.0.len()).unwrap_or(u16::MAX));
+        let planned = self.0.entry(key.clone());
+        let is_new = matches!(planned, Slot::Vacant(_));
+        let setting_before = Setting::default();
+        let planned =
+            planned.or_insert(PlannedSetting { setting: setting_before, before, order: next });
+        planned.setting = setting.clone();
+        let place = Place::In(no, planned.order);
+        let journal_bytes = if is_new { journal_row(&key).size_bytes() } else { 0 };
+        state.settings.remember(no, key, WrittenSetting { setting, place });
+        journal_bytes
+    }
+
+    /// Writes them: rows, and what the user's syncs are told instead of what they were told before. Commits
+    /// before this one are done.
+    pub fn write(&self, batch: &mut Batch, state: &State) -> Vec<JournalMark> {
+        for (key, PlannedSetting { setting, before, order }) in &self.0 {
+            let (user, room) = key;
+            match before {
+                Place::Nowhere => {}
+                _ if sabotage::is_out(Rule::ChangesOnce) => {}
+                place => {
+                    let before = state.position(*place).expect("an earlier commit is done");
+                    change::clear(batch, user, before);
+                }
+            }
+            change::put(batch, user, *order, &Changed::Setting(user.clone(), room.clone()));
+            setting::put(batch, *order, (user, room), setting);
+        }
+        self.0.keys().map(journal_row).collect()
+    }
+
+    /// For what follows the commit.
+    #[must_use]
+    pub fn into_changed(self) -> Vec<ChangedSetting> {
+        let changed = |((user, room), planned): (SettingKey, PlannedSetting)| {
+            let PlannedSetting { setting, order, .. } = planned;
+            ChangedSetting { user, room, setting, order }
+        };
+        self.0.into_iter().map(changed).collect()
+    }
+}
+
+impl ChangedSetting {
+    /// What the user's devices are told of it. `position`: the commit's.
+    #[must_use]
+    pub fn told(&self, position: Position) -> svc::Change {
+        let Self { user, room, setting, order } = self;
+        settings::change(user, room, position.with_order(*order), setting)
+    }
+}
+
+fn journal_row((user, room): &SettingKey) -> JournalMark {
+    JournalMark { room: room.to_string(), user: user.to_string() }
+}

@@ -1,0 +1,24 @@
+//! How the caller wants rooms to be.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use weft_proto::kind::Setting;
+
+use super::extract::{Caller, InRoom, Raw, Refusal};
+use crate::logins::ANSWER_AGE_MAX;
+use crate::settings;
+use crate::shared::Shared;
+
+/// `PUT /v1/rooms/{room}/setting`
+pub(super) async fn set(
+    State(shared): State<Arc<Shared>>,
+    Caller(caller): Caller,
+    InRoom(room): InRoom,
+    Raw(body): Raw,
+) -> Result<StatusCode, Refusal> {
+    shared.logins.check(&caller, ANSWER_AGE_MAX).await?;
+    settings::set(&shared, &caller.user, Setting::of_room(&room, &body)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,67 @@
+//! What a user keeps for their own devices alone: how they want rooms to be.
+
+use serde::Serialize;
+
+use super::Request;
+use crate::error::ApiError;
+use crate::kind::Setting;
+use crate::room::RoomId;
+
+pub(super) fn read(text: &str) -> Result<Request, ApiError> {
+    Setting::from_text(text).map(Request::Setting)
+}
+
+/// How the user wants a room to be: `{"type":"setting",…}`.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(tag = "type", rename = "setting")]
+pub struct SettingFrame<'a> {
+    pub room: &'a RoomId,
+    /// Unix milliseconds; 0: it is not muted.
+    pub muted_until: u64,
+    pub pinned: bool,
+}
+
+impl SettingFrame<'_> {
+    /// The frame's bytes.
+    #[must_use]
+    pub fn to_frame(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("plain fields serialise")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorCode;
+    use crate::kind::MUTED_FOR_EVER;
+
+    #[test]
+    fn a_setting_is_read() {
+        let setting = |fields: &str| read(&format!(r#"{{"id":1,"type":"setting"{fields}}}"#));
+        let team = || RoomId::new("team").expect("id");
+        for (fields, muted_until, pinned) in [
+            (r#","room":"team","muted_until":0"#, Some(0), None),
+            (r#","room":"team","pinned":true,"muted_until":null"#, None, Some(true)),
+            (
+                r#","room":"team","pinned":false,"muted_until":9007199254740991"#,
+                Some(MUTED_FOR_EVER),
+                Some(false),
+            ),
+        ] {
+            let expected = Setting { room: team(), muted_until, pinned };
+            assert_eq!(setting(fields).expect(fields), Request::Setting(expected));
+        }
+        for (bad, code) in [
+            (r#","pinned":true"#, ErrorCode::BadRequest),
+            (r#","room":"team""#, ErrorCode::BadRequest),
+            (r#","room":"a.b","pinned":true"#, ErrorCode::BadId),
+            (r#","room":"team","muted_until":9007199254740992"#, ErrorCode::BadRequest),
+            (r#","room":"team","muted_until":-1"#, ErrorCode::BadRequest),
+        ] {
+            assert_eq!(setting(bad).expect_err(bad).code, code);
+        }
+        assert_eq!(Setting::of_room(&team(), br#"{"pinned":true}"#).expect("read").room, team());
+        let other = Setting::of_room(&team(), br#"{"room":"other","pinned":true}"#);
+        assert_eq!(other.expect_err("another room").code, ErrorCode::BadRequest);
+    }
+}

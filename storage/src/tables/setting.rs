@@ -1,0 +1,107 @@
+//! How a user wants a room to be, on all of their devices. Written by the owner of the user's notebook `u~u`, with the
+//! position of the commit before the record: there the user's row of what changed is (see [`change`](super::change)).
+//!
+//! A row that says the same as none stays until no cursor is from before it: it tells that to devices that were away.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use weft_proto::{Position, RoomId, UserId};
+
+use super::Tag;
+use super::key::{Key, KeyReader, next_key};
+use super::record;
+use super::table::{KeyPart, Page, Stored, Table};
+use crate::batch::Batch;
+use crate::engine::Snapshot;
+use crate::error::Error;
+
+#[derive(Clone, PartialEq, Eq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Setting {
+    /// Until when the user wants to hear nothing of it, Unix milliseconds; 0: it is not muted.
+    #[prost(uint64, tag = "1")]
+    pub muted_until_ms: u64,
+    /// The user wants it at the top.
+    #[prost(bool, tag = "2")]
+    pub pinned: bool,
+}
+
+impl Setting {
+    /// True where it says the same as no row, at this time.
+    #[must_use]
+    pub fn is_default(&self, now_ms: u64) -> bool {
+        self.muted_until_ms <= now_ms && !self.pinned
+    }
+}
+
+#[must_use]
+pub fn key(user: &UserId, room: &RoomId) -> Bytes {
+    Key::new(Tag::Setting).name(user.as_str()).name(room.as_str()).build()
+}
+
+/// All rows of a user.
+#[must_use]
+pub fn range(user: &UserId) -> Range<Bytes> {
+    Key::new(Tag::Setting).name(user.as_str()).prefix_range()
+}
+
+/// Reads a row's key: the room.
+///
+/// # Errors
+/// [`Error::Corrupt`].
+pub fn room(key: &[u8]) -> Result<RoomId, Error> {
+    let mut reader = KeyReader::new(Tag::Setting, key)?;
+    reader.name()?;
+    RoomId::read(&mut reader)
+}
+
+/// Writes the row with the commit's position.
+pub fn put(batch: &mut Batch, order: u16, (user, room): (&UserId, &RoomId), setting: &Setting) {
+    batch.set_positioned(key(user, room), order, record::encode(setting));
+}
+
+/// Reads the stored form: the position of the commit that wrote it, and the setting.
+///
+/// # Errors
+/// [`Error::Corrupt`].
+pub fn decode(bytes: &[u8]) -> Result<(Position, Setting), Error> {
+    let (position, record) = record::split_position(Setting::NAME, bytes)?;
+    Ok((position, record::decode_whole(Setting::NAME, record)?))
+}
+
+/// What these users want of these rooms, in the given order; `None`: nothing was ever said.
+///
+/// # Errors
+/// Those of the snapshot, or [`Error::Corrupt`].
+pub async fn get_many(
+    snapshot: &dyn Snapshot,
+    wanted: &[(UserId, RoomId)],
+) -> Result<Vec<Option<(Position, Setting)>>, Error> {
+    let keys = wanted.iter().map(|(user, room)| key(user, room)).collect();
+    let rows = snapshot.get_many(keys).await?;
+    rows.iter().map(|row| row.as_deref().map(decode).transpose()).collect()
+}
+
+/// As with marks, an export carries no positions.
+impl Table for Setting {
+    const TAG: Tag = Tag::Setting;
+    const NAME: &str = "setting";
+    type Key = (UserId, RoomId);
+    type Row = Self;
+
+    async fn page(snapshot: &dyn Snapshot, after: Option<&Self::Key>) -> Result<Page<Self>, Error> {
+        let mut range = Key::new(Self::TAG).prefix_range();
+        if let Some(key) = after {
+            range.start = next_key(&Self::key(key));
+        }
+        let rows = snapshot.scan(range, Self::ROWS_AT_ONCE, false).await?;
+        rows.iter().map(|(key, row)| Ok((Self::read_key(key)?, decode(row)?.1))).collect()
+    }
+
+    fn pairs(key: &Self::Key, row: &Self::Row) -> Vec<(Bytes, Bytes)> {
+        let stored = [&Position::MIN.0[..], &row.to_stored()].concat();
+        vec![(Self::key(key), stored.into())]
+    }
+}
