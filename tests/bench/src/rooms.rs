@@ -1,4 +1,5 @@
-//! `weft-bench rooms`: what it costs a user with many rooms to load the list, and to come back.
+//! `weft-bench rooms`: what it costs a user with many rooms to load the list, and to come back; and what a page of
+//! `history` costs where messages were edited and reacted to.
 //!
 //! An embedded store with one user's rooms, written as owners write them, and core's calls on it, without NATS.
 
@@ -24,8 +25,8 @@ use weft_storage::tables::head::{self, Head};
 use weft_storage::tables::layout::FEATURE_LEVEL;
 use weft_storage::tables::mark::{self, Mark};
 use weft_storage::tables::member::{self, Member};
-use weft_storage::tables::message::{self as message_row, Message};
-use weft_storage::tables::{log, user_room};
+use weft_storage::tables::message::{self as message_row, Message, ReactionCount};
+use weft_storage::tables::{log, reaction, user_room};
 use weft_storage::{Batch, Store};
 
 use crate::progress;
@@ -77,6 +78,10 @@ struct Report {
     /// The sync of a device in as many groups, of which some have something new.
     resume_ms: Quantiles,
     new: usize,
+    /// A page of `history` with as many messages, to which nothing was done.
+    history_ms: Quantiles,
+    /// The same where each of them was edited and has reactions of three kinds.
+    changed_history_ms: Quantiles,
 }
 
 pub async fn measure(options: &RoomsOptions) -> Result<()> {
@@ -92,7 +97,10 @@ pub async fn measure(options: &RoomsOptions) -> Result<()> {
     let middle_page_ms = spread.pages(options, options.rooms / 2).await?;
     drop(spread);
     let first_page_of_one_hour_ms = open("hour", 1, 0.5).await?.pages(options, 0).await?;
-    let resume_ms = open("groups", SPREAD_HOURS, 0.0).await?.resumes(options).await?;
+    let groups = open("groups", SPREAD_HOURS, 0.0).await?;
+    let resume_ms = groups.resumes(options).await?;
+    let history_ms = groups.history(options, "plain~reader", false).await?;
+    let changed_history_ms = groups.history(options, "changed~reader", true).await?;
     let RoomsOptions { rooms, page, calls, new, .. } = *options;
     print(&Report {
         scenario: "rooms",
@@ -104,6 +112,8 @@ pub async fn measure(options: &RoomsOptions) -> Result<()> {
         first_page_of_one_hour_ms,
         resume_ms,
         new,
+        history_ms,
+        changed_history_ms,
     })
 }
 
@@ -224,6 +234,61 @@ impl User {
         }
         Ok(latencies.quantiles())
     }
+
+    /// A page of a direct room's `history`, again and again.
+    async fn history(
+        &self,
+        options: &RoomsOptions,
+        room: &str,
+        is_changed: bool,
+    ) -> Result<Quantiles> {
+        let room = RoomId::new(room).map_err(|error| anyhow!(error.message))?;
+        self.store.commit(conversation(&room, options.page.into(), is_changed)?).await?;
+        let latencies = Latencies::default();
+        for call in 0..options.calls + CALLS_BEFORE {
+            let began = Instant::now();
+            let request = svc::ReadLog {
+                token: self.token.clone(),
+                room: room.to_string(),
+                after: Some(0),
+                limit: options.page,
+                merged: true,
+                ..svc::ReadLog::default()
+            };
+            let page = self.context.log_read(request).await.map_err(failed)?;
+            if call >= CALLS_BEFORE {
+                latencies.record(began.elapsed());
+            }
+            ensure!(page.entries.len() == options.page as usize, "{} entries", page.entries.len());
+            let shown = std::str::from_utf8(&page.entries[0].frame)?;
+            let is_merged = shown.contains(&text('y')) && shown.contains(r#""own":true"#);
+            ensure!(is_merged == is_changed, "{shown}");
+        }
+        Ok(latencies.quantiles())
+    }
+}
+
+/// Messages of a direct room of the reader's, and then what was done to each of them, in one commit.
+fn conversation(room: &RoomId, messages: u64, is_changed: bool) -> Result<Batch> {
+    let (mut batch, mut head) = (Batch::new(rand::random()), Head::default());
+    for seq in 1..=messages {
+        (head.seq, head.ordinal) = (seq, seq);
+        log::put(&mut batch, u16::try_from(seq)?, &entry(room, &head, user("u0")?, message('x')));
+    }
+    for target in (1..=messages).filter(|_| is_changed) {
+        head.seq += 1;
+        let edit = Body::Edit(Edit { target, text: text('y'), ranges: Vec::new() });
+        log::put(&mut batch, u16::try_from(head.seq)?, &entry(room, &head, user("u0")?, edit));
+        let mut row = Message { edits: vec![head.seq], edited_at_ms: 1, ..Message::default() };
+        for emoji in ["+1", "heart", "eyes"] {
+            let by = reaction::encode(head.seq);
+            batch.set(reaction::key(room, target, emoji, &user(READER)?), by);
+            row.reactions.push(ReactionCount { emoji: emoji.into(), count: 1 });
+        }
+        batch.set(message_row::key(room, target), row.encode());
+    }
+    head::put(&mut batch, room, u16::try_from(head.seq)?, &head);
+    Ok(batch)
 }
 
 fn text(of: char) -> String {
