@@ -3,14 +3,18 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use weft_proto::kind::CONVERSATIONS_LEVEL;
 use weft_proto::{ErrorCode, Role, RoomId, RoomKind, UserId, svc};
 use weft_storage::Snapshot;
+use weft_storage::tables::layout::{self, Layout};
 use weft_storage::tables::member::{self, Member};
 use weft_storage::tables::user_room;
 
 use super::Context;
 use super::access::Access;
 use super::failure::Failure;
+
+use self::summary::Reader;
 
 mod list;
 mod summary;
@@ -43,10 +47,10 @@ impl Context {
         let user = self.caller(&*snapshot, &request.token).await?.user;
         let room = RoomId::new(&request.room)?;
         let access = Access::of(&*snapshot, &room, &user).await?;
-        let role = access.member_role()?;
-        let since_seq = access.member.as_ref().map_or(1, |member| member.since_seq);
-        let member = (role, since_seq);
-        Ok(summary::of_member(&*snapshot, &user, (&room, access.head), member).await?)
+        let member = (access.member_role()?, access.member.as_ref());
+        let keeps_lists = keeps_lists(&*snapshot).await?;
+        let reader = Reader { snapshot: &*snapshot, user: &user, keeps_lists };
+        Ok(reader.of_member((&room, access.head), member).await?.room)
     }
 
     /// A room's members, ascending by user id.
@@ -67,6 +71,13 @@ impl Context {
         }
         group_members(&*snapshot, &room, request.after, limit).await
     }
+}
+
+/// Whether the store keeps users' lists of rooms in order, and what they have read.
+async fn keeps_lists(snapshot: &dyn Snapshot) -> Result<bool, weft_storage::Error> {
+    let row = snapshot.get(layout::key()).await?;
+    let layout = row.as_deref().map(Layout::decode).transpose()?;
+    Ok(layout.is_some_and(|layout| layout.written_level() >= CONVERSATIONS_LEVEL))
 }
 
 /// The room after which a page begins.

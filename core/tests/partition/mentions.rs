@@ -36,7 +36,7 @@ fn edits(target: u64, names: &[&str]) -> Body {
 async fn unread(world: &World, room: &str, who: &str, read: u64) -> u64 {
     let snapshot = world.store.snapshot().await.expect("snapshot");
     let of = (&RoomId::new(room).expect("id"), &user_id(who));
-    mention::unread(&*snapshot, of, (read, 1)).await.expect("counted")
+    mention::unread(&*snapshot, of, (read, |_| true)).await.expect("counted")
 }
 
 async fn code(world: &World, sender: &str, room: &str, number: u128, body: Body) -> String {

@@ -89,15 +89,15 @@ pub async fn of_messages(
     Ok(all)
 }
 
-/// How many messages that a user has not read mention them: by text or edit after the seq `read`. Those
-/// before `seen_from` are not shown to the user. Counts up to [`COUNTED_MAX`].
+/// How many messages that a user has not read mention them: by text or edit after the seq `read`. Those that
+/// the user does not see don't count. Counts up to [`COUNTED_MAX`].
 ///
 /// # Errors
 /// Those of the snapshot, or [`Error::Corrupt`].
 pub async fn unread(
     snapshot: &dyn Snapshot,
     (room, user): (&RoomId, &UserId),
-    (read, seen_from): (u64, u64),
+    (read, sees): (u64, impl Fn(u64) -> bool),
 ) -> Result<u64, Error> {
     let after = |who| -> Range<Bytes> {
         key(room, who, read.saturating_add(1))..prefix(room, who).prefix_range().end
@@ -107,7 +107,7 @@ pub async fn unread(
     for who in [user.as_str(), EVERYONE] {
         for (_, row) in snapshot.scan(after(who), COUNTED_MAX, false).await? {
             let Mention { message, from } = record::decode(Mention::NAME, &row)?;
-            if message >= seen_from && from != user.as_str() {
+            if sees(message) && from != user.as_str() {
                 messages.insert(message);
             }
         }
@@ -158,7 +158,8 @@ mod tests {
             ("cem", 6, 1, 1),
             ("bo", 0, 1, 2),
         ] {
-            let count = unread(&*snapshot, (&room, &user(who)), (read, seen_from)).await;
+            let sees = |seq| seq >= seen_from;
+            let count = unread(&*snapshot, (&room, &user(who)), (read, sees)).await;
             assert_eq!(count.expect("counted"), expected, "{who}, {read}, {seen_from}");
         }
         let now = row(&[("bob", 9), ("cem", 1), ("cem", 0)]);

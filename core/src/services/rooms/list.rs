@@ -13,17 +13,17 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use prost::Message as _;
-use weft_proto::kind::CONVERSATIONS_LEVEL;
+use tracing::error;
 use weft_proto::{ErrorCode, RoomId, UserId, svc};
 use weft_storage::tables::activity::{self, ActivityBucket};
 use weft_storage::tables::head::{self, Head};
-use weft_storage::tables::layout::{self, Layout};
 use weft_storage::tables::user_room;
 use weft_storage::{Error, Snapshot};
 
 use super::super::Context;
 use super::super::failure::Failure;
-use super::{broken, summary};
+use super::summary::{Reader, Summary};
+use super::{broken, keeps_lists};
 
 /// Rows read at once, at the most: small ones, and a head for each. As a rule a page needs one for each of its
 /// rooms, and a few to see that the last of these has come.
@@ -76,21 +76,25 @@ impl Context {
             asked => asked.min(self.limits.rooms_max),
         };
         let rows_per_read = (limit + ROWS_BEYOND).min(ROWS_PER_READ);
-        let mut search = Search { snapshot, after, rows_per_read, found: Vec::new() };
-        if has_activity(snapshot).await? {
-            search.newest(&user, limit).await?;
+        let mut search = Search { snapshot, after, limit, rows_per_read, found: Vec::new() };
+        let keeps_lists = keeps_lists(snapshot).await?;
+        if keeps_lists {
+            search.newest(&user).await?;
         } else {
             search.all(&user).await?;
         }
         let mut found = search.found;
-        found.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         let mut more = found.len() > limit;
         found.truncate(limit);
-        let read = |(place, head): (Place, Head)| {
-            let user = &user;
-            async move {
-                let summary = summary::of(snapshot, user, (&place.room, head)).await?;
-                Ok::<_, Error>((place, summary))
+        let reader = &Reader { snapshot, user: &user, keeps_lists };
+        let read = |(place, head): (Place, Head)| async move {
+            match reader.of((&place.room, head)).await {
+                // One damaged room does not cost a user the list of all.
+                Err(Error::Corrupt(what)) => {
+                    error!(room = %place.room, what, "a room of a list can't be read");
+                    Ok((place, None))
+                }
+                read => read.map(|summary| (place, summary)),
             }
         };
         let reads: Vec<BoxFuture<'_, _>> = found.into_iter().map(|it| read(it).boxed()).collect();
@@ -98,9 +102,9 @@ impl Context {
         let (mut page, mut bytes) = (svc::Rooms::default(), 0);
         while let Some((place, summary)) = reads.try_next().await? {
             page.cursor = place.to_string();
-            if let Some(summary) = summary {
-                bytes += summary.encoded_len();
-                page.rooms.push(summary);
+            if let Some(Summary { room, read_bytes }) = summary {
+                bytes += room.encoded_len() + read_bytes;
+                page.rooms.push(room);
             }
             if bytes >= self.limits.page.bytes_max {
                 more |= reads.next().await.is_some();
@@ -111,26 +115,20 @@ impl Context {
     }
 }
 
-/// Whether the store keeps users' lists of rooms in order.
-async fn has_activity(snapshot: &dyn Snapshot) -> Result<bool, Error> {
-    let row = snapshot.get(layout::key()).await?;
-    let layout = row.as_deref().map(Layout::decode).transpose()?;
-    Ok(layout.is_some_and(|layout| layout.written_level() >= CONVERSATIONS_LEVEL))
-}
-
 /// A search for the rooms of a page.
 struct Search<'a> {
     snapshot: &'a dyn Snapshot,
     /// Rooms from there on alone.
     after: Option<Place>,
+    limit: usize,
     rows_per_read: usize,
-    /// In no order.
+    /// The first `limit` ones and one more of those that were looked at, in their order.
     found: Vec<(Place, Head)>,
 }
 
 impl Search<'_> {
-    /// Finds the first `limit` rooms and one more; others beside them.
-    async fn newest(&mut self, user: &UserId, limit: usize) -> Result<(), Error> {
+    /// Finds the first rooms by the rows that are in their order.
+    async fn newest(&mut self, user: &UserId) -> Result<(), Error> {
         let mut range = activity::range(user, ActivityBucket::LARGE, ActivityBucket::LARGE);
         while let Some(key) = self.next_of(&range).await? {
             range = activity::after(&range, &key);
@@ -142,7 +140,7 @@ impl Search<'_> {
             // More of the last bucket may come: nothing is known yet of who is the first there.
             let (open, _) = activity::read_key(&key)?;
             let is_known = |(place, _): &&(Place, Head)| ActivityBucket::at(place.time_ms.0) < open;
-            if self.found.iter().filter(is_known).count() > limit {
+            if self.found.iter().filter(is_known).count() > self.limit {
                 break;
             }
         }
@@ -155,43 +153,68 @@ impl Search<'_> {
         let read = |(key, _): &(Bytes, Bytes)| activity::read_key(key);
         let rooms = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let (buckets, rooms): (Vec<_>, Vec<_>) = rooms.into_iter().unzip();
-        for ((room, head), bucket) in self.with_heads(rooms).await?.into_iter().zip(buckets) {
-            if ActivityBucket::of(&head) == bucket {
-                self.add(room, head);
-            }
-        }
+        let heads = self.with_heads(rooms).await?.into_iter().zip(buckets);
+        let is_there = |head: &Head, bucket| ActivityBucket::of(head) == bucket;
+        let there = heads.filter_map(|((room, head), bucket)| {
+            Some((room, head.filter(|head| is_there(head, bucket))?))
+        });
+        self.add(there.collect());
         Ok(rows.into_iter().next_back().map(|(key, _)| key))
     }
 
-    /// Finds all rooms of the user, in a store that does not keep them in order yet.
+    /// Looks at all rooms of the user, in a store that does not keep them in order yet.
     async fn all(&mut self, user: &UserId) -> Result<(), Error> {
         let mut last = None;
         loop {
             let range = user_room::range_after(user, last.as_ref());
             let (rooms, more) = super::room_page(self.snapshot, range, ROWS_PER_READ).await?;
             last = rooms.last().cloned();
-            for (room, head) in self.with_heads(rooms).await? {
-                self.add(room, head);
-            }
+            let heads = self.with_heads(rooms).await?.into_iter();
+            self.add(heads.filter_map(|(room, head)| Some((room, head?))).collect());
             if !more {
                 return Ok(());
             }
         }
     }
 
-    async fn with_heads(&self, rooms: Vec<RoomId>) -> Result<Vec<(RoomId, Head)>, Error> {
+    async fn with_heads(&self, rooms: Vec<RoomId>) -> Result<Vec<(RoomId, Option<Head>)>, Error> {
         let rows = self.snapshot.get_many(rooms.iter().map(head::key).collect()).await?;
         let read = |(room, row): (RoomId, Option<Bytes>)| {
-            let (_, head) = head::decode(&row.ok_or_else(|| broken(&room))?)?;
-            Ok((room, head))
+            let head = row.ok_or_else(|| broken(&room)).and_then(|row| head::decode(&row));
+            let head = head.map(|(_, head)| head).inspect_err(|error| {
+                error!(%room, %error, "a room of a list can't be read");
+            });
+            (room, head.ok())
         };
-        rooms.into_iter().zip(rows).map(read).collect()
+        Ok(rooms.into_iter().zip(rows).map(read).collect())
     }
 
-    fn add(&mut self, room: RoomId, head: Head) {
-        let place = Place { time_ms: Reverse(head.time_ms), room };
-        if self.after.as_ref().is_none_or(|after| place > *after) {
-            self.found.push((place, head));
+    fn add(&mut self, rooms: Vec<(RoomId, Head)>) {
+        let after = self.after.as_ref();
+        let place = |room, head: &Head| Place { time_ms: Reverse(head.time_ms), room };
+        let rooms = rooms.into_iter().map(|(room, head)| (place(room, &head), head));
+        self.found.extend(rooms.filter(|(place, _)| after.is_none_or(|after| place > after)));
+        // A user may have any number of rooms that were active within an hour.
+        self.found.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        self.found.truncate(self.limit + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::{World, text, user};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_page_holds_no_more_than_its_own_rooms_however_many_were_active_with_them() {
+        let mut world = World::new().await;
+        for n in 0..30 {
+            world.one(&format!("alice~u{n}"), "alice", text("x")).await;
         }
+        let snapshot = world.store.snapshot().await.expect("snapshot");
+        let (snapshot, found) = (&*snapshot, Vec::new());
+        let mut search = Search { snapshot, after: None, limit: 2, rows_per_read: 3, found };
+        search.newest(&user("alice")).await.expect("found");
+        assert_eq!(search.found.len(), 3);
     }
 }

@@ -23,80 +23,97 @@ const PREVIEW_CHARS_MAX: usize = 200;
 /// What is looked at for one to show, in a room whose head does not name it.
 const LOOKED_AT: Limit = Limit { entries_max: 20, bytes_max: 100_000 };
 
-/// `None`: the user is no member.
-pub(super) async fn of(
-    snapshot: &dyn Snapshot,
-    user: &UserId,
-    (room, head): (&RoomId, Head),
-) -> Result<Option<svc::RoomSummary>, Error> {
-    let member = match room.direct_users() {
-        Some(_) => Some((Role::Member, 1)),
-        None => {
-            let row = snapshot.get(member::key(room, user)).await?;
-            let row = row.map(|row| Member::decode(&row)).transpose()?;
-            row.and_then(|row| Some((row.role()?, row.since_seq)))
+/// Who asks, and of what.
+pub(super) struct Reader<'a> {
+    pub(super) snapshot: &'a dyn Snapshot,
+    pub(super) user: &'a UserId,
+    /// See [`keeps_lists`](super::keeps_lists).
+    pub(super) keeps_lists: bool,
+}
+
+pub(super) struct Summary {
+    pub(super) room: svc::RoomSummary,
+    /// What was read for it, about: a page ends by that.
+    pub(super) read_bytes: usize,
+}
+
+impl Reader<'_> {
+    /// `None`: the user is no member.
+    pub(super) async fn of(&self, (room, head): (&RoomId, Head)) -> Result<Option<Summary>, Error> {
+        if room.direct_users().is_some() {
+            return self.of_member((room, head), (Role::Member, None)).await.map(Some);
         }
-    };
-    match member {
-        Some(member) => Ok(Some(of_member(snapshot, user, (room, head), member).await?)),
-        None => Ok(None),
+        let row = self.snapshot.get(member::key(room, self.user)).await?;
+        let member = row.map(|row| Member::decode(&row)).transpose()?;
+        match member.as_ref().and_then(|member| Some((member.role()?, Some(member)))) {
+            Some(member) => self.of_member((room, head), member).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The same, for who has this role, and in a group this row.
+    pub(super) async fn of_member(
+        &self,
+        (room, head): (&RoomId, Head),
+        (role, member): (Role, Option<&Member>),
+    ) -> Result<Summary, Error> {
+        let Self { snapshot, user, keeps_lists } = *self;
+        let directs = room.direct_users();
+        let (member_count, history) = match &directs {
+            Some((low, high)) => (if low == high { 1 } else { 2 }, History::All),
+            None => (head.member_count, history_of(&head)),
+        };
+        let last = match preview(snapshot, user, (room, &head)).await {
+            // One damaged entry does not cost a user the room.
+            Err(Error::Corrupt(what)) => {
+                error!(%room, what, "the newest entry of a room can't be read");
+                None
+            }
+            read => read?,
+        };
+        let (last, last_bytes) = last.unwrap_or_default();
+        let other = directs.map(|(low, high)| if low == *user { high } else { low });
+        let other = other.filter(|other| other != user);
+        let whose = std::iter::once(user).chain(&other).map(|user| (room.clone(), user.clone()));
+        let mut held = mark::held(snapshot, &whose.collect::<Vec<_>>()).await?.into_iter();
+        let mark = held.next().unwrap_or_default().mark;
+        let mark = if keeps_lists { mark } else { all_read(&head) };
+        let unread = unread::of(snapshot, (room, &head), &mark).await?;
+        let sees = |seq| member.is_none_or(|member| member.sees(history, seq));
+        let mentions = unread::mentions(snapshot, (room, &head), user, (&mark, sees)).await?;
+        let partner = match (other, held.next()) {
+            (Some(other), Some(held)) => partner(snapshot, other, &held.mark).await?,
+            _ => None,
+        };
+        let setting = setting_of(snapshot, user, room).await?;
+        let room = svc::RoomSummary {
+            room: room.to_string(),
+            title: head.title,
+            seq: head.seq,
+            ordinal: head.ordinal,
+            time_ms: head.time_ms,
+            member_count,
+            role: role.as_str().to_owned(),
+            large: head.large,
+            history: history.as_str().to_owned(),
+            last: last.into(),
+            read: mark.read,
+            read_ordinal: mark.unread_after(),
+            unread_from: mark.unread_from,
+            unread: unread.count,
+            unread_exact: unread.is_exact,
+            mentions,
+            partner,
+            muted_until_ms: setting.muted_until_ms,
+            pinned: setting.pinned,
+        };
+        Ok(Summary { read_bytes: last_bytes + unread.read_bytes, room })
     }
 }
 
-/// The same, for who has this role since the entry with this seq.
-pub(super) async fn of_member(
-    snapshot: &dyn Snapshot,
-    user: &UserId,
-    (room, head): (&RoomId, Head),
-    (role, since_seq): (Role, u64),
-) -> Result<svc::RoomSummary, Error> {
-    let directs = room.direct_users();
-    let (member_count, history) = match &directs {
-        Some((low, high)) => (if low == high { 1 } else { 2 }, History::All),
-        None => (head.member_count, history_of(&head)),
-    };
-    let last = match preview(snapshot, user, (room, &head)).await {
-        // One damaged entry does not cost a user the list of all rooms.
-        Err(Error::Corrupt(what)) => {
-            error!(%room, what, "the newest entry of a room can't be read");
-            None
-        }
-        read => read?,
-    };
-    let other = directs.map(|(low, high)| if low == *user { high } else { low });
-    let other = other.filter(|other| other != user);
-    let whose = std::iter::once(user).chain(&other).map(|user| (room.clone(), user.clone()));
-    let mut held = mark::held(snapshot, &whose.collect::<Vec<_>>()).await?.into_iter();
-    let mark = held.next().unwrap_or_default().mark;
-    let unread = unread::of(snapshot, (room, &head), &mark).await?;
-    let seen_from = if history == History::All { 1 } else { since_seq };
-    let mentions = unread::mentions(snapshot, (room, &head), user, (&mark, seen_from)).await?;
-    let partner = match (other, held.next()) {
-        (Some(other), Some(held)) => partner(snapshot, other, &held.mark).await?,
-        _ => None,
-    };
-    let setting = setting_of(snapshot, user, room).await?;
-    Ok(svc::RoomSummary {
-        room: room.to_string(),
-        title: head.title,
-        seq: head.seq,
-        ordinal: head.ordinal,
-        time_ms: head.time_ms,
-        member_count,
-        role: role.as_str().to_owned(),
-        large: head.large,
-        history: history.as_str().to_owned(),
-        last: last.unwrap_or_default().into(),
-        read: mark.read,
-        read_ordinal: mark.unread_after(),
-        unread_from: mark.unread_from,
-        unread: unread.count,
-        unread_exact: unread.is_exact,
-        mentions,
-        partner,
-        muted_until_ms: setting.muted_until_ms,
-        pinned: setting.pinned,
-    })
+/// In a store that keeps nothing of it: nobody can say what they have read.
+fn all_read(head: &Head) -> Mark {
+    Mark { read: head.seq, read_ordinal: head.ordinal, ..Mark::default() }
 }
 
 /// How the user wants the room to be.
@@ -130,12 +147,12 @@ async fn partner(
 }
 
 /// The frame of the newest entry that is worth showing, as history would show it now, with the beginning
-/// of its text.
+/// of its text; and how much the whole text has.
 async fn preview(
     snapshot: &dyn Snapshot,
     user: &UserId,
     (room, head): (&RoomId, &Head),
-) -> Result<Option<Vec<u8>>, Error> {
+) -> Result<Option<(Vec<u8>, usize)>, Error> {
     let found = match head.preview_seq {
         0 => newest(snapshot, room, head).await?,
         seq => {
@@ -149,10 +166,12 @@ async fn preview(
     let Some(found) = found else { return Ok(None) };
     let shown = messages::now(snapshot, room, user, (vec![found], usize::MAX)).await?;
     Ok(shown.into_iter().next().map(|(Logged { mut entry, .. }, now)| {
+        let mut bytes = 0;
         if let Body::Text(text) = &mut entry.body {
+            bytes = text.text.len();
             cut(text);
         }
-        now.map_or_else(|| entry.to_frame(), |now| entry.to_frame_now(&now))
+        (now.map_or_else(|| entry.to_frame(), |now| entry.to_frame_now(&now)), bytes)
     }))
 }
 

@@ -6,6 +6,7 @@ use weft_proto::History;
 use weft_runtime::Clock as _;
 use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::activity::{self, ActivityBucket};
+use weft_storage::tables::head;
 use weft_storage::tables::layout::{self, Layout};
 use weft_storage::tables::log;
 use weft_storage::tables::mark::{self, Mark};
@@ -133,7 +134,10 @@ async fn a_row_of_where_a_room_was_or_of_who_has_left_says_nothing() {
     assert_eq!(listed(&world, "bob", 2).await, before);
     // In a store that keeps no lists yet they are made of all rooms.
     world.one("zoo", "alice", text("x")).await;
-    let kept = listed(&world, "bob", 2).await;
+    let order = |rooms: Vec<svc::RoomSummary>| -> Vec<String> {
+        rooms.into_iter().map(|it| it.room).collect()
+    };
+    let kept = order(listed(&world, "bob", 2).await);
     let row = world.store.snapshot().await.expect("snapshot").get(layout::key()).await;
     let row = Layout::decode(&row.expect("get").expect("a layout")).expect("a layout");
     let mut batch = weft_storage::Batch::new([10; 16]);
@@ -141,7 +145,71 @@ async fn a_row_of_where_a_room_was_or_of_who_has_left_says_nothing() {
     let range = activity::range_from(&user("bob"), ActivityBucket::LARGE);
     batch.clear_range(range.start, range.end);
     world.store.commit(batch).await.expect("commit");
-    assert_eq!(listed(&world, "bob", 2).await, kept);
+    assert_eq!(order(listed(&world, "bob", 2).await), kept);
+}
+
+#[tokio::test]
+async fn a_page_ends_by_what_is_read_for_it() {
+    let mut world = World::new().await;
+    for name in ["a", "b", "c", "d"] {
+        world.one(name, "alice", create(&["bob"], History::All)).await;
+    }
+    // Of each, a list shows the beginning.
+    for name in ["a", "b", "c"] {
+        world.one(name, "alice", text(&"\u{d55c}".repeat(99_000))).await;
+    }
+    let first = list(&world, "alice", "", 0).await.expect("list");
+    assert_eq!((names(&first), first.more), (vec!["a", "b"], true));
+    assert_eq!(listed(&world, "alice", 100).await.len(), 4);
+    // And of each, what was done to messages that are not read is looked at.
+    let mut batch = weft_storage::Batch::new(rand::random());
+    for (name, seq) in ["a", "b"].iter().flat_map(|name| (2..1_002).map(move |seq| (name, seq))) {
+        let row = Message { edits: vec![seq; 30], ..Message::default() };
+        batch.set(message::key(&room(name), seq), row.encode());
+        if seq == 1_001 {
+            let (ordinal, time_ms) = (1_000, world.clock.now_ms());
+            let head = head::Head { seq, ordinal, time_ms, preview_seq: 1, ..Default::default() };
+            head::put(&mut batch, &room(name), 0, &head);
+        }
+    }
+    world.store.commit(batch).await.expect("commit");
+    let page = list(&world, "bob", "", 0).await.expect("list");
+    assert!(page.rooms.len() < 4 && page.more, "{:?}", names(&page));
+}
+
+#[tokio::test]
+async fn a_damaged_room_does_not_cost_a_user_the_list() {
+    let world = world().await;
+    let all = list(&world, "alice", "", 0).await.expect("list");
+    assert_eq!(all.rooms.len(), 5);
+    let (alice, mut left) = (user("alice"), 5);
+    for key in
+        [mark::key(&room("zoo"), &alice), member::key(&room("art"), &alice), head::key(&room("m"))]
+    {
+        let mut batch = weft_storage::Batch::new(rand::random());
+        batch.set(key, "damaged");
+        world.store.commit(batch).await.expect("commit");
+        left -= 1;
+        let page = list(&world, "alice", "", 0).await.expect("list");
+        assert_eq!((page.rooms.len(), page.more), (left, false));
+    }
+}
+
+#[tokio::test]
+async fn in_a_store_that_keeps_nothing_of_it_all_is_read() {
+    let mut world = world().await;
+    let row = world.store.snapshot().await.expect("snapshot").get(layout::key()).await;
+    let row = Layout::decode(&row.expect("get").expect("a layout")).expect("a layout");
+    let mut batch = weft_storage::Batch::new(rand::random());
+    batch.set(layout::key(), Layout { feature_level: 2, ..row }.encode());
+    let sent = weft_storage::tables::sent::key(&room("m"), &user("bob"));
+    batch.clear(sent);
+    world.store.commit(batch).await.expect("commit");
+    world.one("m", "alice", text("x")).await;
+    let page = list(&world, "bob", "", 0).await.expect("list");
+    let m = page.rooms.iter().find(|room| room.room == "m").expect("a room");
+    assert_eq!((m.unread, m.unread_exact, m.read, m.read_ordinal), (0, true, 2, 1));
+    assert_eq!(unread(&world, "bob", "m").await, (0, true));
 }
 
 async fn unread(world: &World, who: &str, name: &str) -> (u64, bool) {
@@ -230,6 +298,25 @@ async fn mentions_are_unread_until_they_are_read() {
     };
     assert_eq!((read(2, 0).await, read(6, 0).await, read(7, 0).await), (2, 1, 0));
     assert_eq!(read(7, 3).await, 2);
+}
+
+#[tokio::test]
+async fn mentions_in_what_was_read_in_an_earlier_membership_count() {
+    let mut world = World::new().await;
+    world.one("m", "alice", create(&["bob"], History::Joined)).await;
+    for body in [text("two"), remove("bob"), text("four"), add("bob"), text("six")] {
+        world.one("m", "alice", body).await;
+    }
+    let mut batch = weft_storage::Batch::new(rand::random());
+    // By edits, of which each mentions whom it did not before.
+    for (message, whom, seq) in [(2, "bob", 6), (4, "", 6)] {
+        let mentions = vec![Mentioned { user: whom.into(), seq }];
+        let (before, row) = (Message::default(), Message { mentions, ..Message::default() });
+        mention::change(&mut batch, (&room("m"), message, &user("alice")), &before, &row);
+    }
+    world.store.commit(batch).await.expect("commit");
+    let page = list(&world, "bob", "", 0).await.expect("list");
+    assert_eq!(page.rooms[0].mentions, 1);
 }
 
 /// Any rooms at any times: each list is the sorted one, whatever its pages hold.

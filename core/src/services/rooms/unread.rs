@@ -1,5 +1,6 @@
 //! How much of a room is unread for one of its members.
 
+use prost::Message as _;
 use tracing::error;
 use weft_proto::{RoomId, UserId};
 use weft_storage::tables::head::Head;
@@ -11,6 +12,8 @@ use weft_storage::{Error, Snapshot};
 const LOOKED_AT_MAX: usize = 1_000;
 /// Of them at once: a row may have 8 kB.
 const ROWS_PER_READ: usize = 100;
+/// What one takes beside its record, about.
+const ROW_BYTES: usize = 100;
 
 /// A number of messages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +21,8 @@ pub(super) struct Unread {
     pub(super) count: u64,
     /// Else it is at most that many.
     pub(super) is_exact: bool,
+    /// What was read for it, about.
+    pub(super) read_bytes: usize,
 }
 
 /// What was counted after what is read, without what was deleted of it.
@@ -28,19 +33,24 @@ pub(super) async fn of(
 ) -> Result<Unread, Error> {
     let counted = head.ordinal.saturating_sub(mark.unread_after());
     let (mut next, end) = (first_unread(mark).max(head.first_seq), head.seq + 1);
-    let (mut deleted, mut looked_at) = (0, 0);
+    let (mut deleted, mut looked_at, mut read_bytes) = (0, 0, 0);
+    let mut is_exact = true;
     while counted > 0 && next < end {
         if looked_at >= LOOKED_AT_MAX {
-            return Ok(Unread { count: counted.saturating_sub(deleted), is_exact: false });
+            is_exact = false;
+            break;
         }
         let rows = match message::scan(snapshot, room, next..end, ROWS_PER_READ).await {
             Err(Error::Corrupt(what)) => {
                 error!(%room, what, "what became of messages can't be read");
-                return Ok(Unread { count: counted.saturating_sub(deleted), is_exact: false });
+                is_exact = false;
+                break;
             }
             read => read?,
         };
         looked_at += rows.len();
+        let bytes = |(_, row): &(u64, message::Message)| ROW_BYTES + row.encoded_len();
+        read_bytes += rows.iter().map(bytes).sum::<usize>();
         let is_off =
             |(_, row): &&(u64, message::Message)| row.deleted_by != 0 && !row.was_uncounted;
         deleted += rows.iter().filter(is_off).count() as u64;
@@ -49,25 +59,25 @@ pub(super) async fn of(
             _ => end,
         };
     }
-    Ok(Unread { count: counted.saturating_sub(deleted), is_exact: true })
+    Ok(Unread { count: counted.saturating_sub(deleted), is_exact, read_bytes })
 }
 
 fn first_unread(mark: &Mark) -> u64 {
     if mark.unread_from == 0 { mark.read + 1 } else { mark.unread_from }
 }
 
-/// How many messages that mention the user are unread. What is before `seen_from` is not shown to them.
+/// How many messages that mention the user are unread, of those that they see.
 pub(super) async fn mentions(
     snapshot: &dyn Snapshot,
     (room, head): (&RoomId, &Head),
     user: &UserId,
-    (mark, seen_from): (&Mark, u64),
+    (mark, sees): (&Mark, impl Fn(u64) -> bool),
 ) -> Result<u64, Error> {
     let first = first_unread(mark);
     if first > head.seq {
         return Ok(0);
     }
-    match mention::unread(snapshot, (room, user), (first - 1, seen_from)).await {
+    match mention::unread(snapshot, (room, user), (first - 1, sees)).await {
         // As for what is unread: one damaged row does not cost a user the list of all rooms.
         Err(Error::Corrupt(what)) => {
             error!(%room, what, "who is mentioned can't be read");
