@@ -67,9 +67,10 @@ pub fn read_by_sending(entry: &Entry) -> impl Iterator<Item = &UserId> {
     sends.then_some(&entry.from).into_iter().chain(joining)
 }
 
-/// Writes up to where users have read by sending: of each room and user the last entry.
-pub fn write_sent(batch: &mut Batch, feature_level: u32, entries: &[PlannedEntry]) {
-    if feature_level < CONVERSATIONS_LEVEL {
+/// Writes up to where users have read by sending: of each room and user the last entry. While the store's level is
+/// being raised (`level_next`), too: what is written then comes after what the walk over all rooms has seen.
+pub fn write_sent(batch: &mut Batch, level_next: u32, entries: &[PlannedEntry]) {
+    if level_next < CONVERSATIONS_LEVEL {
         return;
     }
     let mut written = HashSet::new();

@@ -513,7 +513,7 @@ impl Plan {
             }
         }
         messages::write_again(&mut self.batch, state, self.no, &self.rewrites);
-        marks::write_sent(&mut self.batch, state.feature_level, &self.entries);
+        marks::write_sent(&mut self.batch, state.level_next, &self.entries);
         let marks = self.marks.write(&mut self.batch, state);
         let settings = self.settings.write(&mut self.batch, state);
         let before = &guards.applied;

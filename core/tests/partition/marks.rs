@@ -5,8 +5,10 @@ use weft_core::partition::quota::QuotaLimits;
 use weft_nats::MadeBy;
 use weft_proto::kind::{Add, Leave, Mark as Asked};
 use weft_proto::{Body, ChangeHead, Position, Role, RoomId};
+use weft_storage::Batch;
 use weft_storage::tables::change::{self, Changed};
 use weft_storage::tables::journal::{self, JournalMark};
+use weft_storage::tables::layout::{self, Layout};
 use weft_storage::tables::mark::{self, Held, Mark};
 
 use crate::create;
@@ -318,5 +320,20 @@ async fn a_mark_writes_less_than_a_message() {
     println!("direct {direct:?}, group {group:?}, message {message:?}");
     assert_eq!((first, direct.0, group.0, message.0), (5, 7, 4, 8));
     assert!(group.1 < direct.1 && direct.1 < message.1);
+    owner.leave().await.expect("leave");
+}
+
+/// Else who is added, or writes, after the walk over all rooms has passed would have all of the room unread.
+#[tokio::test]
+async fn while_the_level_is_raised_senders_are_noted_and_marks_are_not_taken() {
+    let world = World::new(&["ann", "bob"]).await;
+    let halfway = Layout { epoch: 2, level_before: 2, ..Layout::new(1, 7) };
+    let mut batch = Batch::new([8; 16]);
+    batch.set(layout::key(), halfway.encode());
+    world.store.commit(batch).await.expect("commit");
+    let owner = world.own("n1").await;
+    talk(&world).await;
+    assert_eq!(code(&world, "bob", "ann~bob", 10, read(1)).await, "unknown_type");
+    assert_eq!(is(&world, "ann~bob", "ann").await, (5, 5, 0, 0, 5));
     owner.leave().await.expect("leave");
 }
