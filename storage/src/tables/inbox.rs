@@ -13,6 +13,9 @@ use crate::batch::Batch;
 use crate::engine::Snapshot;
 use crate::error::Error;
 
+/// Rows that are read at once, where one is looked for.
+const ROWS_AT_ONCE: usize = 256;
+
 /// What an inbox row points to.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Pointer {
@@ -80,6 +83,34 @@ pub async fn is_trimmed_after(
     let row = snapshot.get(trimmed_key(user)).await?;
     let trimmed = row.as_deref().map(decode_trimmed).transpose()?;
     Ok(trimmed.is_some_and(|up_to| up_to > after))
+}
+
+/// The seq of a user's first pointer to a room with a position in `after..=through`, without `after` itself. `None`:
+/// there is none, or pointers there are deleted.
+///
+/// # Errors
+/// Those of the snapshot, or [`Error::Corrupt`].
+pub async fn first_of(
+    snapshot: &dyn Snapshot,
+    (user, room): (&UserId, &RoomId),
+    (mut after, through): (Position, Position),
+) -> Result<Option<u64>, Error> {
+    if is_trimmed_after(snapshot, user, after).await? {
+        return Ok(None);
+    }
+    loop {
+        let rows = snapshot.scan(range(user, after, through), ROWS_AT_ONCE, false).await?;
+        for (key, value) in &rows {
+            let (position, of, seq) = decode(key, value)?;
+            if of == *room {
+                return Ok(Some(seq));
+            }
+            after = position;
+        }
+        if rows.len() < ROWS_AT_ONCE {
+            return Ok(None);
+        }
+    }
 }
 
 /// Reads a row: position, room and seq.

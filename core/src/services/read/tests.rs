@@ -2,7 +2,7 @@
 
 use weft_proto::{Body, History};
 
-use super::super::testing::{World, add, code, create, remove, room, seqs, text};
+use super::super::testing::{World, add, code, create, remove, room, seqs, text, user};
 use super::*;
 use crate::absent;
 
@@ -282,6 +282,39 @@ async fn who_was_no_member_begins_at_the_next_joining() {
     let malformed =
         svc::ReadLog { after: Some(0), joined_after: Some(vec![1]), ..request(&world, "carol") };
     assert_eq!(code(world.context.log_read(malformed).await), ErrorCode::BadRequest);
+}
+
+/// A row of before level 3 does not say whether there was an earlier membership. Whoever comes for the first time goes on
+/// all the same.
+#[tokio::test]
+async fn whose_row_knows_the_last_joining_alone_begins_there_if_there_was_no_other() {
+    for (times, is_told) in [(1, true), (2, false)] {
+        let mut world = World::new().await;
+        world.one("team", "alice", create(&["bob"], History::All)).await;
+        let start = world.cursor().await.parse::<weft_proto::Cursor>().expect("a cursor").position;
+        for _ in 1..times {
+            world.one("team", "alice", add("carol")).await;
+            world.one("team", "alice", remove("carol")).await;
+        }
+        for body in [text("x"), add("carol"), text("y")] {
+            world.one("alice~carol", "carol", text("beside")).await;
+            world.one("team", "alice", body).await;
+        }
+        let key = weft_storage::tables::member::key(&room("team"), &user("carol"));
+        let snapshot = world.store.snapshot().await.expect("snapshot");
+        let row = snapshot.get(key.clone()).await.expect("get").expect("a row");
+        let row = weft_storage::tables::member::Member::decode(&row).expect("a row");
+        let mut batch = weft_storage::Batch::new(rand::random());
+        batch.set(key, row.without_earlier().encode());
+        world.store.commit(batch).await.expect("commit");
+        let joined_after = Some(start.0.to_vec());
+        let asked = svc::ReadLog { after: Some(1), joined_after, ..request(&world, "carol") };
+        if is_told {
+            assert_eq!(told(&world, asked).await.0, [3, 4]);
+        } else {
+            assert_eq!(code(world.context.log_read(asked).await), ErrorCode::BadCursor);
+        }
+    }
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ pub(super) async fn plan(
     let pointed = |room: &RoomId| pointers.get(room).map_or(&[][..], Vec::as_slice);
     let reads: Vec<BoxFuture<'_, _>> = changed
         .iter()
-        .map(|(room, head)| spans_of(snapshot, user, room, head, after).boxed())
+        .map(|(room, head)| spans_of(snapshot, user, (room, head), pointed(room), after).boxed())
         .collect();
     let mut reads = stream::iter(reads).buffered(GROUPS_AT_ONCE);
     let mut spans = Vec::new();
@@ -138,12 +138,13 @@ async fn changed_groups(
     Ok(changed)
 }
 
-/// When the user was a member, as far as it is after `after`; `None`: that is not known.
+/// When the user was a member, as far as it is after `after`; `None`: that is not known. `pointed`: the user's
+/// pointers after it.
 async fn spans_of(
     snapshot: &dyn Snapshot,
     user: &UserId,
-    room: &RoomId,
-    head: &Head,
+    (room, head): (&RoomId, &Head),
+    pointed: &[u64],
     after: Position,
 ) -> Result<Option<Vec<Span>>, Error> {
     let row = snapshot.get(member::key(room, user)).await?;
@@ -152,7 +153,9 @@ async fn spans_of(
     })?;
     let member = Member::decode(&row)?;
     let first = first_after(snapshot, room, (head.first_seq, head.seq), after).await?;
-    if !member.knows_from(first) {
+    // A row of before level 3 knows the last membership alone. There was none before it where the user's first
+    // pointer is to its joining: each joining and leaving has one.
+    if !member.knows_from(first) && pointed.first() != Some(&member.since_seq) {
         return Ok(None);
     }
     let spans = member.memberships().map(|(since, until)| Span {
