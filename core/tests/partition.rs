@@ -20,6 +20,8 @@ mod memberships;
 mod mentions;
 #[path = "partition/messages.rs"]
 mod messages;
+#[path = "partition/model.rs"]
+mod model;
 #[path = "partition/next_version.rs"]
 mod next_version;
 #[path = "partition/pins.rs"]

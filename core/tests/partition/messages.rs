@@ -4,22 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use proptest::prelude::*;
 use weft_core::partition::quota::QuotaLimits;
-use weft_proto::kind::{Add, Delete, Deleted, Edit, Mark, React, Unreact};
+use weft_proto::kind::{Add, Delete, Deleted, Edit, React, Unreact};
 use weft_proto::{Body, Role, RoomId, UserId};
-use weft_storage::embedded::Embedded;
-use weft_storage::memory::Memory;
+use weft_storage::Batch;
 use weft_storage::tables::log::{self, Limit, Logged};
 use weft_storage::tables::message::{self, Message};
 use weft_storage::tables::reaction::Reaction;
 use weft_storage::tables::table::{Name, Table as _};
-use weft_storage::{Batch, Store};
 
 use crate::create;
-use crate::mentions::mentioning;
 use crate::support::{START_MS, World, grown, id, text, user_id};
-use crate::unread::{Lists, Marks};
 
 fn edit(target: u64, text: &str) -> Body {
     Body::Edit(Edit { target, text: text.into(), ranges: Vec::new() })
@@ -57,7 +52,7 @@ pub async fn rows(world: &World, room: &str) -> BTreeMap<u64, Message> {
 }
 
 /// Message, emoji and user.
-async fn reactions(world: &World) -> BTreeSet<(u64, String, String)> {
+pub async fn reactions(world: &World) -> BTreeSet<(u64, String, String)> {
     let snapshot = world.store.snapshot().await.expect("snapshot");
     let rows = Reaction::page(&*snapshot, None).await.expect("page");
     let read = |(((_, seq), (emoji, user)), _): <Vec<_> as IntoIterator>::Item| {
@@ -289,208 +284,6 @@ async fn edits_and_emojis_have_a_limit() {
     let deleted = log.iter().filter(|it| matches!(it.entry.body, Body::Deleted(_))).count();
     assert_eq!(deleted, 101);
     owner.leave().await.expect("leave");
-}
-
-/// A message as the model has it.
-#[derive(Default)]
-struct Modelled {
-    edits: Vec<u64>,
-    deleted_by: u64,
-    reactions: Vec<(String, BTreeSet<String>)>,
-    is_silent: bool,
-    /// Whom it mentions, each with the seq by which that counts; 0: it does not.
-    mentions: BTreeMap<String, u64>,
-}
-
-impl Modelled {
-    fn mention(&mut self, seq: u64, from: &str, body: &Body) {
-        let before = std::mem::take(&mut self.mentions);
-        for user in body.mentions().users {
-            let user = user.to_string();
-            let new = if self.is_silent || user == from { 0 } else { seq };
-            let seq = before.get(&user).copied().unwrap_or(new);
-            self.mentions.insert(user, seq);
-        }
-    }
-}
-
-/// Says what the answer is, and takes it over.
-fn apply(model: &mut BTreeMap<u64, (String, Modelled)>, seq: u64, from: &str, body: &Body) -> bool {
-    let Some(target) = body.target() else {
-        let mut it = Modelled { is_silent: !body.counts(), ..Modelled::default() };
-        it.mention(seq, from, body);
-        model.insert(seq, (from.to_owned(), it));
-        return true;
-    };
-    let Some((sender, it)) = model.get_mut(&target).filter(|(_, it)| it.deleted_by == 0) else {
-        return false;
-    };
-    match body {
-        Body::Edit(_) if sender == from => {
-            it.edits.push(seq);
-            it.mention(seq, from, body);
-        }
-        Body::Delete(_) if sender == from => {
-            *it = Modelled { deleted_by: seq, ..Modelled::default() };
-        }
-        Body::React(React { emoji, .. }) => {
-            let at = it.reactions.iter().position(|(on, _)| on == emoji);
-            let at = at.unwrap_or_else(|| {
-                it.reactions.push((emoji.clone(), BTreeSet::new()));
-                it.reactions.len() - 1
-            });
-            return it.reactions[at].1.insert(from.to_owned());
-        }
-        Body::Unreact(Unreact { emoji, .. }) => {
-            let Some(at) = it.reactions.iter().position(|(on, _)| on == emoji) else {
-                return false;
-            };
-            let was = it.reactions[at].1.remove(from);
-            if it.reactions[at].1.is_empty() {
-                it.reactions.remove(at);
-            }
-            return was;
-        }
-        _ => return false,
-    }
-    true
-}
-
-fn any_mark() -> impl Strategy<Value = Mark> {
-    prop_oneof![
-        2 => (1_u64..14).prop_map(|seq| Mark { read: Some(seq), ..Mark::default() }),
-        1 => (1_u64..14).prop_map(|seq| Mark { unread_from: Some(seq), ..Mark::default() }),
-        1 => (1_u64..14).prop_map(|seq| Mark { delivered: Some(seq), ..Mark::default() }),
-    ]
-}
-
-fn any_body() -> impl Strategy<Value = Body> {
-    let emoji = prop::sample::select(&["+", "-"][..]);
-    let who = prop::sample::select(&["ann", "bob"][..]);
-    let mentions = (who.clone(), any::<bool>()).prop_map(|(who, silent)| {
-        mentioning(&[who], None, serde_json::json!({ "silent": silent }))
-    });
-    let mentions_anew = (1_u64..12, who)
-        .prop_map(|(target, who)| mentioning(&[who], Some(target), serde_json::json!({})));
-    prop_oneof![
-        2 => mentions,
-        2 => mentions_anew,
-        2 => any_mark().prop_map(Body::Mark),
-        3 => Just(text("x")),
-        3 => (1_u64..12).prop_map(|target| edit(target, "y")),
-        1 => (1_u64..12).prop_map(delete),
-        4 => (1_u64..12, emoji.clone()).prop_map(|(target, emoji)| react(target, emoji)),
-        2 => (1_u64..12, emoji).prop_map(|(target, emoji)| unreact(target, emoji)),
-    ]
-}
-
-/// Commands in pieces: those of a piece are planned while a commit is underway.
-async fn goes_as_the_model(store: Store, pieces: Vec<Vec<(bool, Body)>>) {
-    let mut world = World::on(store, &["ann", "bob"]).await;
-    world.quota = QuotaLimits { rate_per_s: 1_000_000, burst: 1_000_000 };
-    let owner = world.own("n1").await;
-    let room = "ann~bob";
-    let (mut model, mut seq, mut number) = (BTreeMap::new(), 0, 0);
-    let (mut marks, lists) = (Marks::default(), Lists::open(&world).await);
-    for piece in pieces {
-        world.gate(false);
-        let before = *world.engine.commits.borrow();
-        let mut sent = Vec::new();
-        for (index, (is_ann, body)) in piece.into_iter().enumerate() {
-            let from = if is_ann { "ann" } else { "bob" };
-            number += 1;
-            sent.push((world.publish(from, room, Some(id(number)), &body), from, body));
-            if index == 0 {
-                grown(&world.engine.commits, before).await;
-            }
-        }
-        world.gate(true);
-        for (token, from, body) in sent {
-            let answer = world.bus.answer_to(&token).await;
-            let taken = match &body {
-                Body::Mark(mark) => marks.mark(from, mark, seq),
-                body => apply(&mut model, seq + 1, from, body),
-            };
-            assert_eq!(answer["error"].is_null(), taken, "{from} {body:?}: {answer}");
-            if taken && !matches!(body, Body::Mark(_)) {
-                seq += 1;
-                assert_eq!(answer["seq"], seq);
-            }
-            if taken && body.counts() {
-                marks.sent(from, seq);
-            }
-        }
-        compare(&world, room, &model).await;
-        for user in ["ann", "bob"].into_iter().filter(|_| seq > 0) {
-            let through = marks.read_through(user);
-            let is_unread = |(seq, (_, it)): &(&u64, &(String, Modelled))| {
-                **seq > through && it.deleted_by == 0 && !it.is_silent
-            };
-            let unread = model.iter().filter(is_unread).count() as u64;
-            let mentions = model.values().filter_map(|(_, it)| it.mentions.get(user));
-            let mentions = mentions.filter(|seq| **seq > through).count() as u64;
-            let [shown] = &lists.of(user).await[..] else { panic!("one room") };
-            assert_eq!((shown.unread, shown.unread_exact), (unread, true), "{user}: {shown:?}");
-            assert_eq!(shown.mentions, mentions, "{user}: {shown:?}");
-        }
-    }
-    owner.leave().await.expect("leave");
-}
-
-async fn compare(world: &World, room: &str, model: &BTreeMap<u64, (String, Modelled)>) {
-    let stored = rows(world, room).await;
-    let mut on = BTreeSet::new();
-    for (seq, (_, it)) in model {
-        let row = stored.get(seq).cloned().unwrap_or_default();
-        assert_eq!((&row.edits, row.deleted_by), (&it.edits, it.deleted_by), "{seq}");
-        let counts: Vec<_> =
-            row.reactions.iter().map(|it| (&*it.emoji, it.count as usize)).collect();
-        let expected: Vec<_> = it.reactions.iter().map(|(on, by)| (&**on, by.len())).collect();
-        assert_eq!(counts, expected, "{seq}");
-        for (emoji, users) in &it.reactions {
-            on.extend(users.iter().map(|user| (*seq, emoji.clone(), user.clone())));
-        }
-    }
-    assert_eq!(reactions(world).await, on);
-    let deleted = |seq: &u64| model.get(seq).is_some_and(|(_, it)| it.deleted_by != 0);
-    for Logged { entry, .. } in entries(world, room).await {
-        let is_deleted = matches!(entry.body, Body::Deleted(_));
-        if model.contains_key(&entry.seq) {
-            assert_eq!(is_deleted, deleted(&entry.seq), "{entry:?}");
-        }
-    }
-}
-
-fn pieces() -> impl Strategy<Value = Vec<Vec<(bool, Body)>>> {
-    prop::collection::vec(prop::collection::vec((any::<bool>(), any_body()), 1..6), 1..12)
-}
-
-fn run(is_paused: bool, future: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = { runtime }.enable_all().start_paused(is_paused).build().expect("runtime");
-    runtime.block_on(future);
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    #[test]
-    fn messages_become_what_a_simple_model_says(pieces in pieces()) {
-        run(true, goes_as_the_model(Store::new(Memory::new()), pieces));
-    }
-}
-
-proptest! {
-    // Each syncs a disk.
-    #![proptest_config(ProptestConfig::with_cases(8))]
-
-    #[test]
-    fn messages_become_that_in_an_embedded_store_too(pieces in pieces()) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::new(Embedded::open(folder.path()).expect("a store"));
-        // The disk keeps time of its own.
-        run(false, goes_as_the_model(store, pieces));
-    }
 }
 
 /// What a reaction costs in a group of 100: the same as in a group of two.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use weft_core::services::{Caller, Context, Login};
 use weft_proto::kind::Mark;
 use weft_proto::{DeviceId, svc};
@@ -77,16 +78,43 @@ impl Lists {
         Self { store, context }
     }
 
-    /// What the user's list of rooms says.
-    pub async fn of(&self, name: &str) -> Vec<svc::RoomSummary> {
+    /// A token of a device of the user.
+    async fn token(&self, name: &str) -> String {
         let (user, device) = (user_id(name), DeviceId::new("d").expect("id"));
         let login = Device { refresh_hash: vec![1], login_ms: 1, ..Device::default() };
         let mut batch = Batch::new(rand::random());
         batch.set(device::key(&user, &device), login.encode());
         self.store.commit(batch).await.expect("commit");
         let caller = Caller { user, device, login: Login::MadeAt(1) };
-        let token = self.context.tokens().issue(&caller).expect("issue").0;
-        let request = svc::ListRooms { token, ..svc::ListRooms::default() };
+        self.context.tokens().issue(&caller).expect("issue").0
+    }
+
+    /// What the user's list of rooms says.
+    pub async fn of(&self, name: &str) -> Vec<svc::RoomSummary> {
+        let request = svc::ListRooms { token: self.token(name).await, ..Default::default() };
         self.context.list(request).await.expect("list").rooms
     }
+
+    /// A room, or a thread of it, as the user is shown it.
+    pub async fn history(&self, name: &str, room: &str, thread: Option<u64>) -> Vec<Value> {
+        let (token, room) = (self.token(name).await, room.to_owned());
+        let (after, merged) = (Some(0), true);
+        let request = svc::ReadLog { token, room, thread, after, merged, ..Default::default() };
+        let page = self.context.log_read(request).await.expect("a page");
+        assert!(!page.more);
+        page.entries.iter().map(|it| frame(&it.frame)).collect()
+    }
+
+    /// What is pinned in a room.
+    pub async fn pins(&self, name: &str, room: &str) -> Vec<Value> {
+        let (token, room) = (self.token(name).await, room.to_owned());
+        let request = svc::ListPins { token, room, ..Default::default() };
+        let page = self.context.pins(request).await.expect("a page");
+        assert!(!page.more);
+        page.entries.iter().map(|it| frame(it)).collect()
+    }
+}
+
+fn frame(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).expect("json")
 }
