@@ -6,7 +6,7 @@
 //! | `schedule` | what is broken when: a function of the seed |
 //! | `faults` | how it is broken, and mended |
 //! | `world` | the processes, the links between them, and whoever ends by itself |
-//! | `people`, `talk` | users, devices and rooms of a round; senders of all kinds |
+//! | `people`, `talk`, `words` | users, devices and rooms of a round; senders of all kinds, and what they say |
 //! | `hostile` | strangers who mean harm, and what they do to everybody else |
 //! | `round` | talk while things break, silence, comparison |
 //! | `outage` | the longest time without an ack |
@@ -22,6 +22,7 @@ mod report;
 mod round;
 pub mod schedule;
 mod talk;
+mod words;
 mod world;
 
 use std::sync::Arc;
@@ -135,6 +136,7 @@ impl Totals {
         self.changes += logs.flatten().filter(is_change).count();
         let is_kept = |event: &&Event| matches!(event, Event::MarkKept { .. });
         self.marks += history.events.iter().filter(is_kept).count();
+        history.events.iter().for_each(|event| self.listed.take(event));
         let times = history.events.iter().zip(&history.times);
         let acks: Vec<Duration> = times
             .filter_map(|(event, at)| matches!(event, Event::Acked { .. }).then_some(*at))

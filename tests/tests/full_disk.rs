@@ -92,7 +92,7 @@ async fn a_nearly_full_disk_is_waited_out() -> Result<()> {
     assert_eq!(answer.status, 503);
     assert!(answer.body.to_string().contains("nearly full"), "{}", answer.body);
     // What is there can be read.
-    assert_eq!(weft_harness::load::read_room(system.edge(), &alice, &room).await?.len(), 1);
+    assert_eq!(weft_harness::reading::read_room(system.edge(), &alice, &room).await?.len(), 1);
     std::fs::remove_file(filling(&system)?)?;
     let mut seqs = Vec::new();
     for request in waiting {

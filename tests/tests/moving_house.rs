@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use weft_harness::account::Login;
 use weft_harness::history::Entry;
-use weft_harness::load::read_room;
+use weft_harness::reading::read_room;
 use weft_harness::session::Session;
 use weft_harness::system::{BOT, Options, System, direct, role_env, unique, weft};
 use weft_harness::ulid;

@@ -10,8 +10,10 @@
 //! | `order` | what one session sends keeps its order, and nothing comes before what was acked earlier |
 //! | `messages` | what became of a message is the same by the log, in each member's history, and on each device |
 //! | `marks` | what was answered of a mark is kept, and every device ends with what the store has |
+//! | `counts`, `unread`, `unread_from` | what is unread, and who is mentioned, is the same by the log, in the list of rooms, and on each device |
 //! | `socket` | a socket and a device: no hole, no cursor ahead of an entry, everything in the end |
 
+mod counts;
 mod facts;
 mod marks;
 mod messages;
@@ -19,6 +21,8 @@ mod order;
 mod room;
 mod seqs;
 mod socket;
+mod unread;
+mod unread_from;
 mod violation;
 
 use std::collections::BTreeSet;
@@ -39,6 +43,7 @@ pub fn check(history: &History) -> Vec<Violation> {
     socket::check(history, &facts, &mut found);
     messages::check(history, &facts, &mut found);
     marks::check(history, &facts, &mut found);
+    unread::check(history, &facts, &mut found);
     found.into_iter().collect()
 }
 

@@ -166,9 +166,18 @@ impl Client {
 
     /// Says up to where its user has read a room (0: nothing), and got it, until it is answered.
     pub async fn mark(&self, room: &str, read: u64, delivered: u64) -> Result<()> {
+        self.say(Mark { room: room.into(), read, delivered, ..Mark::default() }).await
+    }
+
+    /// Says from where on its user wants a room to count as unread, until it is answered.
+    pub async fn mark_unread(&self, room: &str, unread_from: u64) -> Result<()> {
+        self.say(Mark { room: room.into(), unread_from, ..Mark::default() }).await
+    }
+
+    async fn say(&self, mark: Mark) -> Result<()> {
         let (done, answer) = oneshot::channel();
         let user = self.name.split('/').next().unwrap_or_default().into();
-        let mark = Mark { room: room.into(), user, read, delivered };
+        let mark = Mark { user, ..mark };
         self.order(Order::Mark { mark, done }).await?;
         answer.await.with_context(|| format!("{} has stopped", self.name))?
     }

@@ -1,6 +1,7 @@
 //! What a run looked like from outside: every send, answer and entry that any client saw, in the
 //! order in which it was recorded. The checker ([`crate::check`]) judges nothing else.
 
+mod entry;
 mod recorder;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+pub use entry::{Act, Change, EVERYONE, Entry, Forward, Now, Said};
 pub use recorder::{Counts, Recorder};
 
 /// One installation of a user: `alice/phone`. It keeps its entries over its sessions.
@@ -29,50 +31,8 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// An entry as somebody saw it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Entry {
-    pub room: Room,
-    pub seq: u64,
-    pub from: Arc<str>,
-    /// The sender's id for it.
-    pub client_id: Option<ClientId>,
-    /// A hash of all that never changes: two readers of one (room, seq) must see the same.
-    pub digest: u64,
-    /// A hash of the text alone: to compare with what was sent. 0 where there is no text.
-    pub text: u64,
-    /// What it does to the room's members.
-    pub change: Option<Box<Change>>,
-    /// What it does to a message.
-    pub act: Option<Box<Act>>,
-    /// Of a message in an answer to `history`: what had become of it.
-    pub now: Option<Box<Now>>,
-}
-
-/// What an entry does to a message, by seq.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Act {
-    Edits(u64),
-    Deletes(u64),
-    /// The emoji, and whether it is put on or taken off.
-    Reacts(u64, String, bool),
-    /// It was a message, or an edit, until this entry deleted it.
-    DeletedBy(u64),
-}
-
-/// What became of a message, as `history` tells it.
-#[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub struct Now {
-    /// The room's newest entry then: what comes after it is news.
-    pub as_of: u64,
-    /// The seqs of its edits.
-    pub edits: Vec<u64>,
-    /// Emoji, count, and whether the reader's is among them.
-    pub reactions: Vec<(String, u64, bool)>,
-}
-
 /// Up to where a user has read a room.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Mark {
     pub room: Room,
     pub user: Arc<str>,
@@ -80,111 +40,44 @@ pub struct Mark {
     pub read: u64,
     /// Up to where they have got it; 0: nothing was said of that.
     pub delivered: u64,
+    /// From where on they want it to count as unread; 0: nothing was said of that.
+    pub unread_from: u64,
+    /// How many messages the room has up to there, as the user's own devices are told it.
+    pub read_ordinal: Option<u64>,
 }
 
-/// Who is a member from an entry on, or no longer after it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Change {
-    /// They see the room from this entry on.
-    Joined(Vec<Arc<str>>),
-    /// This entry is the last one that the user sees.
-    Left(Arc<str>),
+/// One frame that says a mark.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Attempt(pub SessionId, pub u64);
+
+/// A room as the list of a user's rooms tells it.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Listed {
+    pub seq: u64,
+    pub ordinal: u64,
+    pub read: u64,
+    pub read_ordinal: u64,
+    pub unread_from: u64,
+    pub unread: u64,
+    pub unread_exact: bool,
+    pub mentions: u64,
 }
 
-impl Entry {
-    /// Reads an `entry` frame; `None` where a field is missing.
+impl Listed {
+    /// Reads an element of an answer to `rooms`; `None` where a field is missing.
     pub fn read(frame: &Value) -> Option<Self> {
+        let number = |field: &str| frame[field].as_u64();
         Some(Self {
-            room: frame["room"].as_str()?.into(),
-            seq: frame["seq"].as_u64()?,
-            from: frame["from"].as_str()?.into(),
-            client_id: frame["client_id"].as_str().map(Into::into),
-            digest: hash(&lasting(frame).to_string()),
-            text: frame["text"].as_str().map_or(0, hash),
-            change: Change::read(frame).map(Box::new),
-            act: Act::read(frame).map(Box::new),
-            now: None,
+            seq: number("seq")?,
+            ordinal: number("ordinal")?,
+            read: number("read")?,
+            read_ordinal: number("read_ordinal")?,
+            unread_from: number("unread_from").unwrap_or(0),
+            unread: number("unread")?,
+            unread_exact: frame["unread_exact"] != false,
+            mentions: number("mentions")?,
         })
     }
-
-    /// Reads an element of an answer to `history`. `newest`: of that answer.
-    pub fn read_shown(frame: &Value, newest: u64) -> Option<Self> {
-        let mut entry = Self::read(frame)?;
-        if entry.is_message() {
-            let edits = frame["edits"].as_array().into_iter().flatten();
-            let reactions = frame["reactions"].as_array().into_iter().flatten();
-            let reaction = |it: &Value| {
-                Some((it["emoji"].as_str()?.to_owned(), it["count"].as_u64()?, it["own"] == true))
-            };
-            entry.now = Some(Box::new(Now {
-                as_of: newest,
-                edits: edits.map(Value::as_u64).collect::<Option<_>>()?,
-                reactions: reactions.map(reaction).collect::<Option<_>>()?,
-            }));
-        }
-        Some(entry)
-    }
-
-    /// True of a text that is there.
-    pub fn is_message(&self) -> bool {
-        self.text != 0 && self.act.is_none()
-    }
-
-    /// True where it says what its sender said.
-    pub fn is_as_taken(&self) -> bool {
-        let is_deleted = matches!(self.act.as_deref(), Some(Act::DeletedBy(_)));
-        !is_deleted && self.now.as_ref().is_none_or(|now| now.edits.is_empty())
-    }
-}
-
-impl Act {
-    fn read(frame: &Value) -> Option<Self> {
-        let target = || frame["target"].as_u64();
-        let reacts =
-            |is_on| Some(Self::Reacts(target()?, frame["emoji"].as_str()?.to_owned(), is_on));
-        match frame["kind"].as_str()? {
-            "edit" => target().map(Self::Edits),
-            "delete" => target().map(Self::Deletes),
-            "deleted" => frame["by"].as_u64().map(Self::DeletedBy),
-            "react" => reacts(true),
-            "unreact" => reacts(false),
-            _ => None,
-        }
-    }
-}
-
-impl Change {
-    fn read(frame: &Value) -> Option<Self> {
-        let from = || frame["from"].as_str().map(Into::into);
-        let user = || frame["user"].as_str().map(Into::into);
-        match frame["kind"].as_str()? {
-            "create" => {
-                let others = frame["members"].as_array().into_iter().flatten();
-                let others = others.filter_map(|user| user.as_str().map(Into::into));
-                Some(Self::Joined(others.chain(from()).collect()))
-            }
-            "add" => Some(Self::Joined(vec![user()?])),
-            "remove" => user().map(Self::Left),
-            "leave" => from().map(Self::Left),
-            _ => None,
-        }
-    }
-}
-
-/// Without what may become of a message, and without a request's id.
-fn lasting(frame: &Value) -> Value {
-    let mut frame = frame.clone();
-    let Some(fields) = frame.as_object_mut() else { return frame };
-    let may_be_deleted =
-        matches!(fields.get("kind").and_then(Value::as_str), Some("message" | "edit" | "deleted"));
-    let of_content =
-        ["kind", "target", "by", "reply_to", "meta"].into_iter().filter(|_| may_be_deleted);
-    for name in
-        ["id", "text", "ranges", "edited_at", "edits", "reactions"].into_iter().chain(of_content)
-    {
-        fields.remove(name);
-    }
-    frame
 }
 
 /// The hash in which texts are compared.
@@ -211,6 +104,8 @@ pub enum Event {
         client_id: ClientId,
         /// Hash of the text ([`hash`]); 0 for other kinds.
         text: u64,
+        /// What it says beside the text; `None`: nothing.
+        said: Option<Box<Said>>,
     },
     Acked {
         device: Device,
@@ -275,10 +170,12 @@ pub enum Event {
     /// A mark was written to a socket: the first time or again.
     MarkSent {
         mark: Mark,
+        attempt: Attempt,
     },
     /// The answer to a mark was that it is kept.
     MarkKept {
         mark: Mark,
+        attempt: Attempt,
     },
     /// A device was told of a mark.
     MarkTold {
@@ -289,6 +186,25 @@ pub enum Event {
     FinalMark {
         mark: Mark,
     },
+    /// At the end, in silence: a room in the list of a user's rooms, as a fresh device asks for it.
+    Listed {
+        user: Arc<str>,
+        room: Room,
+        listed: Listed,
+    },
+    /// The device loaded its rooms (after a `resync`): what the list says of one.
+    ListLoaded {
+        device: Device,
+        room: Room,
+        listed: Listed,
+    },
+    /// At the end, in silence: a room's pinned messages, as a member finds them: by the seqs of their pins, newest first.
+    Pinned {
+        user: Arc<str>,
+        room: Room,
+        /// Seqs of the messages, and of their pins.
+        pins: Vec<(u64, u64)>,
+    },
     /// At the end: this device had its time to get everything that its user may see.
     Settled {
         device: Device,
@@ -296,21 +212,14 @@ pub enum Event {
     },
 }
 
-impl fmt::Display for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { room, seq, from, digest, .. } = self;
-        let id = self.client_id.as_deref().unwrap_or("-");
-        write!(f, "{room} {seq}: {id} of {from}, {digest:x}")?;
-        self.change.as_ref().map_or(Ok(()), |change| write!(f, ", {change:?}"))?;
-        self.act.as_ref().map_or(Ok(()), |act| write!(f, ", {act:?}"))?;
-        self.now.as_ref().map_or(Ok(()), |now| write!(f, ", {now:?}"))
-    }
-}
-
 impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { room, user, read, delivered } = self;
-        write!(f, "{user} has read {room} up to {read}, and got it up to {delivered}")
+        let Self { room, user, read, delivered, unread_from, read_ordinal } = self;
+        write!(f, "{user} has read {room} up to {read}, and got it up to {delivered}")?;
+        if *unread_from > 0 {
+            write!(f, ", wants it unread from {unread_from}")?;
+        }
+        read_ordinal.map_or(Ok(()), |ordinal| write!(f, ", {ordinal} messages are read"))
     }
 }
 
@@ -357,10 +266,19 @@ impl fmt::Display for Event {
             Self::Shown { user, room, entries } => {
                 write!(f, "in the end {user} sees {} entries of {room}", entries.len())
             }
-            Self::MarkSent { mark } => write!(f, "said: {mark}"),
-            Self::MarkKept { mark } => write!(f, "kept: {mark}"),
+            Self::MarkSent { mark, .. } => write!(f, "said: {mark}"),
+            Self::MarkKept { mark, .. } => write!(f, "kept: {mark}"),
             Self::MarkTold { device, mark } => write!(f, "{device} is told: {mark}"),
             Self::FinalMark { mark } => write!(f, "in the end {mark}"),
+            Self::Listed { user, room, listed } => {
+                write!(f, "in the end {user} finds {room} in the list: {listed:?}")
+            }
+            Self::ListLoaded { device, room, listed } => {
+                write!(f, "{device} finds {room} in the list: {listed:?}")
+            }
+            Self::Pinned { user, room, pins } => {
+                write!(f, "in the end {user} finds pinned in {room}: {pins:?}")
+            }
             Self::Settled { device, room } => write!(f, "{device} has had its time for {room}"),
         }
     }

@@ -13,6 +13,7 @@
 //! | [`client`] | a device that lives on over reconnects: the protocol's whole duty |
 //! | [`onlooker`] | a device that writes down who is here |
 //! | [`load`] | many devices that talk while something is being killed |
+//! | [`reading`] | rooms, marks, lists and pins, as a stranger reads them in the end |
 //! | [`history`], [`mod@check`] | what was seen, and what is wrong with it |
 //! | [`metrics`] | what a part tells at its admin port |
 //! | [`nats`] | NATS by hand, as a stranger's program speaks it |
@@ -45,6 +46,7 @@ pub mod nats;
 pub mod onlooker;
 pub mod process;
 pub mod proxy;
+pub mod reading;
 pub mod server;
 pub mod session;
 pub mod socket;

@@ -14,7 +14,8 @@ use tokio::time::sleep;
 use crate::account::Login;
 use crate::check::{Violation, check};
 use crate::client::{Client, ClientOptions};
-use crate::history::{Entry, Event, Mark, Recorder};
+use crate::history::{Event, Recorder};
+use crate::reading::read_room;
 use crate::system::{System, direct, unique};
 use crate::wait::until;
 
@@ -253,43 +254,4 @@ async fn make_rooms(system: &System, logins: &[Login]) -> Result<Vec<(String, Ve
     }
     rooms.push((direct(by_user[0], by_user[0]), vec![by_user[0].user.clone()]));
     Ok(rooms)
-}
-
-/// A room's whole log, by HTTP, page by page.
-pub async fn read_room(edge: SocketAddr, login: &Login, room: &str) -> Result<Vec<Entry>> {
-    let mut log = Vec::new();
-    let mut after = 0;
-    loop {
-        let path = format!("/v1/rooms/{room}/entries?after={after}");
-        let answer = login.call(edge, "GET", &path, &serde_json::Value::Null).await?;
-        let page = &answer.body;
-        ensure!(answer.status == 200 && page["room"] == room, "history of {room}: {answer:?}");
-        let newest = page["newest"].as_u64().context("a page without newest")?;
-        for frame in page["entries"].as_array().context("a page without entries")? {
-            let entry = Entry::read_shown(frame, newest);
-            log.push(entry.with_context(|| format!("not an entry: {frame}"))?);
-        }
-        if page["more"] != true {
-            return Ok(log);
-        }
-        let through = page["through"].as_u64().context("a page without through")?;
-        ensure!(through > after, "a page that does not go on: {page}");
-        after = through;
-    }
-}
-
-/// The marks of all members of a room of at most a page of them, by HTTP.
-pub async fn read_room_marks(edge: SocketAddr, login: &Login, room: &str) -> Result<Vec<Mark>> {
-    let path = format!("/v1/rooms/{room}/receipts");
-    let answer = login.call(edge, "GET", &path, &serde_json::Value::Null).await?;
-    let page = &answer.body;
-    let receipts = page["receipts"].as_array();
-    let receipts = receipts.with_context(|| format!("receipts of {room}: {answer:?}"))?;
-    ensure!(page["more"] == false, "more marks of {room} than a page has");
-    let mark = |one: &serde_json::Value| {
-        let delivered = one["delivered"].as_u64().unwrap_or(0);
-        let (room, user) = (room.into(), one["user"].as_str()?.into());
-        Some(Mark { room, user, read: one["read"].as_u64()?, delivered })
-    };
-    receipts.iter().map(mark).collect::<Option<_>>().with_context(|| page.to_string())
 }

@@ -321,6 +321,7 @@ mod tests {
             room: "r".into(),
             client_id: id.into(),
             text: 0,
+            said: None,
         };
         let acked = |name: &str, id: &str| Event::Acked {
             device: device(name),

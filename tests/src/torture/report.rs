@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::round::Judged;
 use super::world::{Done, World};
 use weft_harness::check::Violation;
+use weft_harness::history::Event;
 
 const STORY_LINES: usize = 40;
 /// Most violations that are told.
@@ -119,12 +120,40 @@ pub(super) struct Totals {
     pub(super) changes: usize,
     /// Marks that were answered.
     pub(super) marks: usize,
+    /// What fresh devices found in their lists of rooms in the end.
+    pub(super) listed: Listing,
     /// The longest time without an ack.
     pub(super) raw: Duration,
     /// The same, where no fault explains it.
     pub(super) unexplained: Duration,
     /// With hostile clients: how soon sends were acknowledged, by round.
     pub(super) compared: Vec<Value>,
+}
+
+/// What lists of rooms say, added up.
+#[derive(Default, Debug)]
+pub(super) struct Listing {
+    rooms: u64,
+    unread: u64,
+    mentions: u64,
+    /// Rooms that are marked as unread.
+    marked_unread: u64,
+    pins: usize,
+}
+
+impl Listing {
+    pub(super) fn take(&mut self, event: &Event) {
+        match event {
+            Event::Listed { listed, .. } => {
+                self.rooms += 1;
+                self.unread += listed.unread;
+                self.mentions += listed.mentions;
+                self.marked_unread += u64::from(listed.unread_from != 0);
+            }
+            Event::Pinned { pins, .. } => self.pins += pins.len(),
+            _ => {}
+        }
+    }
 }
 
 impl Totals {
@@ -150,6 +179,11 @@ impl Totals {
             "cursors": counts.cursors,
             "changes_of_messages": self.changes,
             "marks": self.marks,
+            "listed_rooms": self.listed.rooms,
+            "listed_unread": self.listed.unread,
+            "listed_mentions": self.listed.mentions,
+            "listed_as_marked_unread": self.listed.marked_unread,
+            "listed_pins": self.listed.pins,
             "longest_without_ack_ms": u64::try_from(self.raw.as_millis()).unwrap_or(u64::MAX),
             "longest_without_ack_outside_of_faults_ms":
                 u64::try_from(self.unexplained.as_millis()).unwrap_or(u64::MAX),

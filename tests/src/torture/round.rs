@@ -17,7 +17,7 @@ use weft_harness::account::Login;
 use weft_harness::check::{Violation, check, read_by_writing, visible};
 use weft_harness::history::{Change, ClientId, Entry, Event, History, Mark, Room};
 use weft_harness::http;
-use weft_harness::load::{read_room, read_room_marks};
+use weft_harness::reading::{read_list, read_pins, read_room, read_room_marks};
 
 /// How long sends are measured, without and with hostile clients.
 const HOSTILE_PHASE_MAX: Duration = Duration::from_secs(30);
@@ -75,6 +75,7 @@ pub(super) async fn run(
     show_all(world, &people, &logs).await;
     let marks = read_marks(world, &people).await;
     arrive_fresh(world, &mut people).await?;
+    ask_lists(world, &people, &logs).await;
     complete(world, &people, &logs, &marks).await;
     see_each_other(world, &people).await;
     for person in people.persons {
@@ -159,16 +160,21 @@ async fn read_all(world: &World, people: &People) -> Vec<(Room, Vec<Entry>)> {
     logs
 }
 
-async fn read(world: &World, reader: &Login, place: &Place) -> Option<Vec<Entry>> {
-    let log = async {
+/// Asks until there is an answer.
+async fn asked<T>(ask: impl AsyncFn() -> Result<T>) -> Option<T> {
+    let answer = async {
         loop {
-            match read_room(world.system.edge(), reader, &place.room).await {
-                Ok(log) => break log,
+            match ask().await {
+                Ok(answer) => break answer,
                 Err(_) => sleep(LOOK_EVERY).await,
             }
         }
     };
-    timeout(READY_LIMIT, log).await.ok()
+    timeout(READY_LIMIT, answer).await.ok()
+}
+
+async fn read(world: &World, reader: &Login, place: &Place) -> Option<Vec<Entry>> {
+    asked(async || read_room(world.system.edge(), reader, &place.room).await).await
 }
 
 /// Each room's whole log, as each of its members sees it.
@@ -190,23 +196,41 @@ async fn read_marks(world: &World, people: &People) -> Vec<Mark> {
     let mut all = Vec::new();
     for place in &people.places {
         let (reader, room) = (&people.users[place.users[0]], place.room.as_str());
-        let marks = async {
-            loop {
-                match read_room_marks(world.system.edge(), reader, room).await {
-                    Ok(marks) => break marks,
-                    Err(_) => sleep(LOOK_EVERY).await,
-                }
-            }
-        };
-        match timeout(READY_LIMIT, marks).await {
-            Ok(marks) => all.extend(marks),
-            Err(_) => world.found(format!("the marks of {room} can't be read")),
+        match asked(async || read_room_marks(world.system.edge(), reader, room).await).await {
+            Some(marks) => all.extend(marks),
+            None => world.found(format!("the marks of {room} can't be read")),
         }
     }
     for mark in all.iter().cloned() {
         world.recorder.record(Event::FinalMark { mark });
     }
     all
+}
+
+/// What fresh devices find when they ask for their lists of rooms, and for what is pinned in them.
+async fn ask_lists(world: &World, people: &People, logs: &[(Room, Vec<Entry>)]) {
+    let edge = world.system.edge();
+    for Person { login, .. } in people.persons.iter().filter(|it| it.login.device == "fresh") {
+        let user = || login.user.as_str().into();
+        match asked(async || read_list(edge, login).await).await {
+            Some(list) => {
+                for (room, listed) in list {
+                    world.recorder.record(Event::Listed { user: user(), room, listed });
+                }
+            }
+            None => world.found(format!("{} can't list their rooms", login.user)),
+        }
+    }
+    for (place, (room, log)) in people.places.iter().zip(logs) {
+        let readers = place.users.iter().map(|user| &people.users[*user]);
+        for reader in readers.filter(|reader| is_member(log, &reader.user)) {
+            let (user, room) = (reader.user.as_str().into(), room.clone());
+            match asked(async || read_pins(edge, reader, &room).await).await {
+                Some(pins) => world.recorder.record(Event::Pinned { user, room, pins }),
+                None => world.found(format!("the pins of {room} can't be read by {user}")),
+            }
+        }
+    }
 }
 
 /// A new device of each user, without a cursor.

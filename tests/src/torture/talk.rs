@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::people::{People, Person, Place, PlaceKind};
+use super::words::Words;
 use super::world::World;
 use weft_harness::client::Client;
 use weft_harness::history::{Device, Entry, Event, Room, SessionId, hash};
@@ -38,7 +39,8 @@ pub(super) fn start(world: &Arc<World>, people: &People, stop: &Stop) -> JoinSet
             let client = Arc::clone(&person.client);
             let room = Room::from(place.room.as_str());
             talkers.spawn(read(Arc::clone(&client), room.clone(), Arc::clone(stop)));
-            talkers.spawn(talk(client, room, pace.clone(), Arc::clone(stop)));
+            let words = Words::new(people, place, person);
+            talkers.spawn(talk(client, words, pace.clone(), Arc::clone(stop)));
         }
         match place.kind {
             PlaceKind::Changing => {
@@ -70,7 +72,8 @@ async fn pause(ms: std::ops::Range<u64>) {
     sleep(Duration::from_millis(ms)).await;
 }
 
-async fn talk(client: Arc<Client>, room: Room, pace: std::ops::Range<u64>, stop: Stop) {
+async fn talk(client: Arc<Client>, words: Words, pace: std::ops::Range<u64>, stop: Stop) {
+    let room = Room::from(words.room());
     let mut underway = JoinSet::new();
     let mut number = 0;
     // The seqs of its own newest messages.
@@ -84,15 +87,11 @@ async fn talk(client: Arc<Client>, room: Room, pace: std::ops::Range<u64>, stop:
         }
         number += 1;
         let text = format!("{} says {number} in {room}", client.name());
-        let change = any_change(&text, &own, client.has(&room));
+        let entry = words.any(&text, &own, |room| client.has(room));
+        let is_message = entry["kind"].is_null();
         let (client, room) = (Arc::clone(&client), room.clone());
         // A refusal is in the history: who was removed is not let in, and what is deleted stays so.
-        underway.spawn(async move {
-            match change {
-                Some(change) => client.entry(&room, change).await.ok().and(None),
-                None => client.send(&room, &text).await.ok(),
-            }
-        });
+        underway.spawn(async move { client.entry(&room, entry).await.ok().filter(|_| is_message) });
         pause(pace.clone()).await;
     }
     while underway.join_next().await.is_some() {}
@@ -107,7 +106,7 @@ async fn read(client: Arc<Client>, room: Room, stop: Stop) {
         let head = client.has(&room);
         let (back, what) = {
             let mut rng = rand::rng();
-            (rng.random_range(0..6_u64), rng.random_range(0..4))
+            (rng.random_range(0..6_u64), rng.random_range(0..12))
         };
         let seq = head.saturating_sub(back);
         if seq == 0 {
@@ -116,34 +115,20 @@ async fn read(client: Arc<Client>, room: Room, stop: Stop) {
         if underway.len() >= IN_FLIGHT {
             underway.join_next().await;
         }
+        let (client, room) = (Arc::clone(&client), room.clone());
+        if what == 0 {
+            underway.spawn(async move { client.mark_unread(&room, seq).await.is_ok() });
+            continue;
+        }
         let (read, delivered) = match what {
-            0 if is_direct => (0, seq),
-            1 if is_direct => (seq, head),
+            1..4 if is_direct => (0, seq),
+            4..7 if is_direct => (seq, head),
             _ => (seq, 0),
         };
-        let (client, room) = (Arc::clone(&client), room.clone());
         // A refusal is right where the user was removed meanwhile; else the checker finds what is missing.
         underway.spawn(async move { client.mark(&room, read, delivered).await.is_ok() });
     }
     while underway.join_next().await.is_some() {}
-}
-
-/// Now and then a message is changed: an own one, or one of the room's newest, `head` of which are known.
-fn any_change(text: &str, own: &VecDeque<u64>, head: u64) -> Option<Value> {
-    let mut rng = rand::rng();
-    let chance = rng.random_range(0..20);
-    let emoji = ["👍", "❤", "+1"][rng.random_range(0..3)];
-    let own = (!own.is_empty()).then(|| own[rng.random_range(0..own.len())]);
-    let any = head.saturating_sub(rng.random_range(0..8)).max(1);
-    match (chance, own) {
-        (0..3, Some(target)) => {
-            Some(json!({ "kind": "edit", "target": target, "text": format!("{text}, edited") }))
-        }
-        (3, Some(target)) => Some(json!({ "kind": "delete", "target": target })),
-        (4..8, _) => Some(json!({ "kind": "react", "target": any, "emoji": emoji })),
-        (8..10, _) => Some(json!({ "kind": "unreact", "target": any, "emoji": emoji })),
-        _ => None,
-    }
 }
 
 async fn come_and_go(client: Arc<Client>, stop: Stop) {
@@ -241,6 +226,7 @@ fn record_send(
         room: room.into(),
         client_id: id.clone(),
         text: hash(text),
+        said: None,
     });
 }
 

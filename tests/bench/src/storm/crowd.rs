@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use weft_harness::account::{Login, sign_up_all};
 use weft_harness::client::{Client, ClientOptions};
 use weft_harness::history::{Entry, Event, Recorder};
-use weft_harness::load::read_room;
+use weft_harness::reading::read_room;
 
 use super::groups::{Groups, room};
 use crate::progress;

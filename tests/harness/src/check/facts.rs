@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::RangeInclusive;
 
-use crate::history::{Change, ClientId, Device, Entry, Event, History, Room, SessionId};
+use crate::history::{Change, ClientId, Device, Entry, Event, History, Room, Said, SessionId};
 
 /// What the events say about each room and each client id.
 pub(super) struct Facts<'a> {
@@ -34,6 +34,7 @@ pub(super) struct SendFacts<'a> {
     pub(super) first_sent_at: Option<usize>,
     pub(super) attempts: u32,
     pub(super) text: u64,
+    pub(super) said: Option<&'a Said>,
     /// (index of the event, room, seq) of each ack.
     pub(super) acks: Vec<(usize, &'a Room, u64)>,
     /// There was an error, temporary or not.
@@ -48,7 +49,7 @@ impl<'a> Facts<'a> {
         let mut once = HashSet::new();
         for (at, event) in history.events.iter().enumerate() {
             match event {
-                Event::Sent { client_id, text, session, room, .. } => {
+                Event::Sent { client_id, text, said, session, room, .. } => {
                     let sent = facts.sessions.entry((*session, room)).or_default();
                     if once.insert((session, client_id)) {
                         sent.push(client_id);
@@ -57,6 +58,7 @@ impl<'a> Facts<'a> {
                     send.first_sent_at.get_or_insert(at);
                     send.attempts += 1;
                     send.text = *text;
+                    send.said = said.as_deref();
                 }
                 Event::Acked { room, client_id, seq, .. } => {
                     facts.rooms.entry(room).or_default().knows(at, *seq);
@@ -96,9 +98,23 @@ impl<'a> Facts<'a> {
     fn see(&mut self, entry: &'a Entry) {
         let at = self.rooms.entry(&entry.room).or_default().seen.entry(entry.seq).or_default();
         // What had become of a message by then is judged elsewhere.
-        if !at.iter().any(|it| (it.digest, it.text) == (entry.digest, entry.text)) {
+        if !at
+            .iter()
+            .any(|it| (it.digest, it.text, &it.said) == (entry.digest, entry.text, &entry.said))
+        {
             at.push(entry);
         }
+    }
+}
+
+impl<'a> Facts<'a> {
+    /// What an entry said beside its text when it was taken: as somebody saw it, or as it was sent.
+    pub(super) fn said(&self, of: &RoomFacts<'a>, entry: &Entry) -> Option<&'a Said> {
+        if let Some(taken) = of.taken(entry.seq) {
+            return taken.said.as_deref();
+        }
+        let send = entry.client_id.as_ref().and_then(|id| self.sends.get(id));
+        send.and_then(|send| send.said)
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Violation;
 use super::facts::{Facts, user_of};
-use crate::history::{Act, Change, Cursor, Device, Entry, Event, History, Mark, Room};
+use crate::history::{Change, Cursor, Device, Entry, Event, History, Mark, Room};
 
 type Key<'a> = (&'a Room, &'a str);
 type Marks<'a> = BTreeMap<Key<'a>, Seqs>;
@@ -31,30 +31,23 @@ impl Seqs {
 
 /// Up to where a user has read by what they wrote, or by joining.
 pub fn read_by_writing(log: &[Entry], user: &str) -> u64 {
-    let deleted: BTreeSet<u64> = log
-        .iter()
-        .filter_map(|entry| match entry.act.as_deref() {
-            Some(Act::Deletes(target)) => Some(*target),
-            _ => None,
-        })
-        .collect();
-    let counts = |entry: &&Entry| match entry.change.as_deref() {
+    let befores = std::iter::once(0).chain(log.iter().map(|entry| entry.ordinal));
+    let counts = |(entry, before): &(&Entry, u64)| match entry.change.as_deref() {
         Some(Change::Joined(users)) => {
             *entry.from == *user || users.iter().any(|joins| **joins == *user)
         }
         Some(Change::Left(_)) => *entry.from == *user,
-        // What was deleted was a message, or an edit of one.
-        None => *entry.from == *user && (entry.is_message() || deleted.contains(&entry.seq)),
+        None => *entry.from == *user && entry.ordinal > *before,
     };
-    log.iter().rev().find(counts).map_or(0, |entry| entry.seq)
+    log.iter().zip(befores).filter(counts).last().map_or(0, |(entry, _)| entry.seq)
 }
 
 pub(super) fn check(history: &History, facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
     let (mut last, mut said, mut kept) = (Marks::new(), Marks::new(), Marks::new());
     for event in &history.events {
         let (marks, mark) = match event {
-            Event::MarkSent { mark } => (&mut said, mark),
-            Event::MarkKept { mark } => (&mut kept, mark),
+            Event::MarkSent { mark, .. } => (&mut said, mark),
+            Event::MarkKept { mark, .. } => (&mut kept, mark),
             Event::FinalMark { mark } => (&mut last, mark),
             _ => continue,
         };

@@ -19,6 +19,14 @@ pub(super) fn check(history: &History, facts: &Facts<'_>, found: &mut BTreeSet<V
     let mut devices: HashMap<(&Device, &Room), Seen<'_>> = HashMap::new();
     for event in &history.events {
         match event {
+            Event::Pinned { user, room, pins } => {
+                let should = models.get(room).map(Model::pins);
+                if let Some(should) = should.filter(|should| should != pins) {
+                    let what = format!("the pins {pins:?}, not {should:?}");
+                    let (room, user) = (room.clone(), user.clone());
+                    found.insert(Violation::WrongCount { room, user, device: None, what });
+                }
+            }
             Event::Shown { user, room, entries } => {
                 if let Some(model) = models.get(room) {
                     model.judge_shown(entries, Some(user), (user, room), found);
@@ -55,6 +63,17 @@ struct Made<'a> {
     edits: Vec<u64>,
     deleted_by: Option<u64>,
     reactions: BTreeMap<&'a str, BTreeSet<&'a str>>,
+    /// The seq of the `pin`, where it is pinned.
+    pinned: Option<u64>,
+    replies: Replies,
+}
+
+/// Of a message with which a thread begins: how many replies it has, and the newest one, deleted or not.
+type Replies = Option<(u64, u64)>;
+
+fn reply(replies: &mut Replies, seq: u64, is_deleted: bool) {
+    let (count, last) = replies.unwrap_or_default();
+    *replies = Some((count + u64::from(!is_deleted), last.max(seq)));
 }
 
 /// All messages of a room.
@@ -64,6 +83,9 @@ impl<'a> Model<'a> {
     fn of(log: &'a [Entry]) -> Self {
         let mut made: BTreeMap<u64, Made<'a>> = BTreeMap::new();
         for entry in log {
+            if let Some(root) = entry.thread().filter(|_| entry.is_message() || is_deleted(entry)) {
+                reply(&mut made.entry(root).or_default().replies, entry.seq, is_deleted(entry));
+            }
             let Some(act) = entry.act.as_deref() else {
                 if entry.is_message() {
                     // Its text in a history is the newest: without an edit, its own.
@@ -71,7 +93,11 @@ impl<'a> Model<'a> {
                 }
                 continue;
             };
-            let (Act::Edits(target) | Act::Deletes(target) | Act::Reacts(target, ..)) = act else {
+            let (Act::Edits(target)
+            | Act::Deletes(target)
+            | Act::Reacts(target, ..)
+            | Act::Pins(target, _)) = act
+            else {
                 continue;
             };
             // What is deleted in the end has no text to begin with.
@@ -91,10 +117,21 @@ impl<'a> Model<'a> {
                         message.reactions.remove(&**emoji);
                     }
                 }
-                Act::Deletes(_) | Act::DeletedBy(_) => message.deleted_by = Some(entry.seq),
+                Act::Pins(_, is_on) => message.pinned = is_on.then_some(entry.seq),
+                Act::Deletes(_) | Act::DeletedBy(_) => {
+                    (message.deleted_by, message.pinned) = (Some(entry.seq), None);
+                }
             }
         }
         Self(made)
+    }
+
+    /// The seqs of pinned messages and of their pins, the newest pin first.
+    fn pins(&self) -> Vec<(u64, u64)> {
+        let pins = self.0.iter().filter_map(|(seq, made)| Some((*seq, made.pinned?)));
+        let mut pins: Vec<_> = pins.collect();
+        pins.sort_by_key(|(_, pin)| std::cmp::Reverse(*pin));
+        pins
     }
 
     /// `user`: whose history it is.
@@ -128,8 +165,9 @@ impl<'a> Model<'a> {
         (device, room): (&Device, &Room),
         found: &mut BTreeSet<Violation>,
     ) {
+        let replies = seen.replies();
         for (seq, made) in &self.0 {
-            let Some(has) = seen.message(*seq) else { continue };
+            let Some(has) = seen.message(*seq, &replies) else { continue };
             let wrong = made.differs_seen(&has);
             found.extend(wrong.map(|what| wrong_message(device, room, *seq, what)));
         }
@@ -152,6 +190,10 @@ impl Made<'_> {
         act: Option<&Act>,
         user: Option<&str>,
     ) -> Option<String> {
+        let replies = entry.now.as_ref().and_then(|now| now.replies);
+        if replies != self.replies {
+            return Some(format!("with the replies {replies:?}, not {:?}", self.replies));
+        }
         match (self.deleted_by, act) {
             (Some(by), Some(Act::DeletedBy(at))) if by == *at => return None,
             (Some(by), _) => return Some(format!("though {by} deletes it")),
@@ -167,6 +209,9 @@ impl Made<'_> {
         if self.counts() != counts {
             return Some(format!("with the reactions {counts:?}, not {:?}", self.reactions));
         }
+        if now.pinned != self.pinned {
+            return Some(format!("with the pin {:?}, not {:?}", now.pinned, self.pinned));
+        }
         let user = user?;
         let is_on = |emoji: &str| self.reactions.get(emoji).is_some_and(|it| it.contains(user));
         let wrong = now.reactions.iter().find(|(emoji, _, own)| is_on(emoji) != *own);
@@ -175,6 +220,9 @@ impl Made<'_> {
 
     /// What is wrong with the message as a device has made it.
     fn differs_seen(&self, has: &Has<'_>) -> Option<String> {
+        if has.replies != self.replies {
+            return Some(format!("with the replies {:?}, not {:?}", has.replies, self.replies));
+        }
         match (self.deleted_by.is_some(), has.is_deleted) {
             (true, true) => return None,
             (false, false) => {}
@@ -183,6 +231,9 @@ impl Made<'_> {
         }
         if has.text != self.text || has.edits != self.edits {
             return Some(format!("with the edits {:?}, not {:?}", has.edits, self.edits));
+        }
+        if has.pinned != self.pinned {
+            return Some(format!("with the pin {:?}, not {:?}", has.pinned, self.pinned));
         }
         let counts: BTreeMap<&str, u64> =
             has.counts.iter().filter(|(_, count)| **count > 0).map(|(e, c)| (*e, *c)).collect();
@@ -206,6 +257,12 @@ struct Has<'a> {
     edits: Vec<u64>,
     is_deleted: bool,
     counts: BTreeMap<&'a str, u64>,
+    pinned: Option<u64>,
+    replies: Replies,
+}
+
+fn is_deleted(entry: &Entry) -> bool {
+    matches!(entry.act.as_deref(), Some(Act::DeletedBy(_)))
 }
 
 impl<'a> Seen<'a> {
@@ -216,7 +273,12 @@ impl<'a> Seen<'a> {
             None => self.keep(entry, as_of),
             // It comes last: nothing is done to it any more.
             Some(Act::DeletedBy(_)) => self.keep(entry, u64::MAX),
-            Some(Act::Edits(target) | Act::Deletes(target) | Act::Reacts(target, ..)) => {
+            Some(
+                Act::Edits(target)
+                | Act::Deletes(target)
+                | Act::Reacts(target, ..)
+                | Act::Pins(target, _),
+            ) => {
                 self.acts.entry(*target).or_default().insert(entry.seq, entry);
             }
         }
@@ -229,7 +291,21 @@ impl<'a> Seen<'a> {
         }
     }
 
-    fn message(&self, seq: u64) -> Option<Has<'a>> {
+    /// By the message with which a thread begins.
+    fn replies(&self) -> BTreeMap<u64, (u64, u64)> {
+        let mut replies: BTreeMap<u64, Replies> = BTreeMap::new();
+        for (seq, (_, entry)) in &self.messages {
+            if let Some(root) = entry.thread() {
+                let acts = self.acts.get(seq).into_iter().flatten();
+                let mut acts = acts.map(|(_, act)| act.act.as_deref());
+                let deletes = acts.any(|act| matches!(act, Some(Act::Deletes(_))));
+                reply(replies.entry(root).or_default(), *seq, deletes || is_deleted(entry));
+            }
+        }
+        replies.into_iter().filter_map(|(root, replies)| Some((root, replies?))).collect()
+    }
+
+    fn message(&self, seq: u64, replies: &BTreeMap<u64, (u64, u64)>) -> Option<Has<'a>> {
         let (as_of, entry) = *self.messages.get(&seq)?;
         let now = entry.now.as_deref();
         let counts = now.into_iter().flat_map(|now| &now.reactions);
@@ -238,6 +314,8 @@ impl<'a> Seen<'a> {
             edits: now.map_or_else(Vec::new, |now| now.edits.clone()),
             is_deleted: entry.act.is_some(),
             counts: counts.map(|(emoji, count, _)| (&**emoji, *count)).collect(),
+            pinned: now.and_then(|now| now.pinned),
+            replies: replies.get(&seq).copied(),
         };
         let acts = self.acts.get(&seq).into_iter().flatten();
         for (at, act) in acts.filter(|(at, _)| **at > as_of) {
@@ -251,6 +329,7 @@ impl<'a> Seen<'a> {
                     let count = has.counts.entry(emoji).or_default();
                     *count = if *is_on { *count + 1 } else { count.saturating_sub(1) };
                 }
+                Some(Act::Pins(_, is_on)) => has.pinned = is_on.then_some(*at),
                 Some(Act::DeletedBy(_)) | None => {}
             }
         }

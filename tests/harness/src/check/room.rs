@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::Violation;
 use super::facts::{Facts, RoomFacts};
-use crate::history::{ClientId, Room};
+use crate::history::{ClientId, Entry, Forward, Room, Said};
 
 pub(super) fn check(facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
     for (room, room_facts) in &facts.rooms {
@@ -20,7 +20,9 @@ fn same_for_all(room: &Room, facts: &RoomFacts<'_>, found: &mut BTreeSet<Violati
     for (seq, entries) in &facts.seen {
         let taken = || entries.iter().filter(|entry| entry.is_as_taken());
         let are_two = entries.iter().any(|entry| entry.digest != entries[0].digest)
-            || taken().any(|entry| Some(entry.text) != taken().next().map(|first| first.text));
+            || taken().any(|entry| {
+                taken().next().is_some_and(|it| (it.text, &it.said) != (entry.text, &entry.said))
+            });
         if are_two {
             found.insert(Violation::TwoOrders { room: room.clone(), seq: *seq });
         }
@@ -66,7 +68,10 @@ fn as_sent(
     for entry in room_facts.standing.values() {
         let Some(client_id) = &entry.client_id else { continue };
         let Some(send) = facts.sends.get(client_id) else { continue };
-        if room_facts.taken(entry.seq).is_some_and(|taken| send.text != taken.text) {
+        let is_forged = |taken: &Entry| {
+            send.text != taken.text || !says(facts, send.said, taken.said.as_deref())
+        };
+        if room_facts.taken(entry.seq).is_some_and(is_forged) {
             found.insert(Violation::Forged { room: room.clone(), seq: entry.seq });
         }
         // After several attempts an error speaks of its own attempt alone.
@@ -75,6 +80,29 @@ fn as_sent(
             found.insert(Violation::RefusedButKept { room: room.clone(), client_id });
         }
     }
+}
+
+/// True where an entry says what was asked for; of a message that it repeats, who wrote that.
+fn says(facts: &Facts<'_>, asked: Option<&Said>, taken: Option<&Said>) -> bool {
+    let (asked, taken) = (asked.cloned().unwrap_or_default(), taken.cloned().unwrap_or_default());
+    let author = |room: &Room, seq: u64| {
+        let of = facts.rooms.get(room)?;
+        let origin = of.standing.get(&seq)?;
+        match facts.said(of, origin).and_then(|said| said.forwards.as_ref()) {
+            Some(Forward::From(author)) => Some(author.clone()),
+            // Nobody saw it as it was taken.
+            Some(Forward::Of(..)) => None,
+            None => Some(origin.from.clone()),
+        }
+    };
+    let is_of = match (&asked.forwards, &taken.forwards) {
+        (None, None) => true,
+        (Some(Forward::Of(room, seq)), Some(Forward::From(from))) => {
+            author(room, *seq).is_none_or(|author| author == *from)
+        }
+        _ => false,
+    };
+    is_of && Said { forwards: None, ..asked } == Said { forwards: None, ..taken }
 }
 
 fn acks_hold(facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {

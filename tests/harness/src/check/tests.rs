@@ -1,7 +1,7 @@
 //! Each planted fault is found, and a good run has none.
 
 use super::*;
-use crate::history::{Change, ClientId, Device, Entry, Event, SessionId};
+use crate::history::{Act, Change, ClientId, Device, Entry, Event, SessionId};
 
 const ROOM: &str = "alice~bob";
 
@@ -13,9 +13,29 @@ fn entry(seq: u64, client_id: &str) -> Entry {
         client_id: Some(client_id.into()),
         digest: crate::history::hash(&format!("{seq} {client_id}")),
         text: crate::history::hash(client_id),
+        ordinal: seq,
+        said: None,
         change: None,
         act: None,
         now: None,
+    }
+}
+
+/// Says in each entry how many messages the log has up to it.
+pub(super) fn number(log: &mut [Entry]) {
+    let deleted: Vec<u64> = log
+        .iter()
+        .filter_map(|entry| match entry.act.as_deref() {
+            Some(Act::Deletes(target)) => Some(*target),
+            _ => None,
+        })
+        .collect();
+    let mut ordinal = 0;
+    for entry in log {
+        let is_message = entry.is_message() || deleted.contains(&entry.seq);
+        let is_apart = entry.is_silent() || entry.thread().is_some();
+        ordinal += u64::from(is_message && !is_apart);
+        entry.ordinal = ordinal;
     }
 }
 
@@ -26,6 +46,7 @@ fn sent(client_id: &str) -> Event {
         room: ROOM.into(),
         client_id: client_id.into(),
         text: crate::history::hash(client_id),
+        said: None,
     }
 }
 
@@ -186,8 +207,9 @@ fn two_orders_are_found() {
 
 #[test]
 fn an_order_against_the_acks_is_found() {
-    let Event::Sent { device, room, client_id, text, .. } = sent("b") else { unreachable!() };
-    let later = Event::Sent { device, session: SessionId(9), room, client_id, text };
+    let mut later = sent("b");
+    let Event::Sent { session, .. } = &mut later else { unreachable!() };
+    *session = SessionId(9);
     let events = vec![sent("a"), acked("a", 2), later, last(&[(1, "b"), (2, "a")])];
     let reordered = Violation::AckedLaterFirst { room: ROOM.into(), acked: 2, later: 1 };
     assert_eq!(judge(events), [reordered]);

@@ -79,6 +79,15 @@ pub enum Violation {
         device: Option<Device>,
         what: String,
     },
+    /// What is unread of a room for a user, or pinned in it, is told otherwise than the room's log and the user's
+    /// marks make it.
+    WrongCount {
+        room: Room,
+        user: Arc<str>,
+        /// Where it is wrong; `None`: in what the service answers.
+        device: Option<Device>,
+        what: String,
+    },
 }
 
 impl fmt::Display for Violation {
@@ -140,6 +149,10 @@ impl fmt::Display for Violation {
             Self::WrongMark { room, user, device, what } => {
                 let reader = device.as_deref().unwrap_or("the store");
                 write!(f, "wrong mark: {reader} has for {user} in {room} {what}")
+            }
+            Self::WrongCount { room, user, device, what } => {
+                let reader = device.as_deref().unwrap_or("the service");
+                write!(f, "wrong count: {reader} has for {user} in {room} {what}")
             }
         }
     }
@@ -233,7 +246,8 @@ impl Violation {
                 Subject { room: Some(room), seqs: [Some(*seq), None], device: Some(device), ..none }
             }
             Self::CursorBack { device, .. } => Subject { device: Some(device), ..none },
-            Self::WrongMark { room, user, device, .. } => {
+            Self::WrongMark { room, user, device, .. }
+            | Self::WrongCount { room, user, device, .. } => {
                 Subject { room: Some(room), user: Some(user), device: device.as_ref(), ..none }
             }
         }
@@ -252,9 +266,9 @@ impl Subject<'_> {
             Some(&mark.room) == self.room && self.user.is_some_and(|user| user == &*mark.user)
         };
         match event {
-            Event::MarkSent { mark } | Event::MarkKept { mark } | Event::FinalMark { mark } => {
-                mark_is(mark)
-            }
+            Event::MarkSent { mark, .. }
+            | Event::MarkKept { mark, .. }
+            | Event::FinalMark { mark } => mark_is(mark),
             Event::MarkTold { device, mark } => {
                 mark_is(mark) && self.device.is_none_or(|of| of == device)
             }
@@ -269,6 +283,11 @@ impl Subject<'_> {
             | Event::Cursor { device, .. } => of_device(device),
             Event::Settled { device, room } => Some(room) == self.room && of_device(device),
             Event::Final { room, .. } | Event::Shown { room, .. } => Some(room) == self.room,
+            Event::Listed { room, user, .. } => {
+                Some(room) == self.room && self.user == Some(&**user)
+            }
+            Event::ListLoaded { device, room, .. } => Some(room) == self.room && of_device(device),
+            Event::Pinned { room, .. } => Some(room) == self.room && self.seqs == [None; 2],
         }
     }
 }

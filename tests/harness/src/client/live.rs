@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{PENDING_MAX, Task};
-use crate::history::{self, Entry, Event, Room, SessionId};
+use crate::history::{self, Attempt, Entry, Event, Room, Said, SessionId};
 use crate::socket::Socket;
 
 /// After this long without an answer a text is sent again on the same socket.
@@ -162,6 +162,7 @@ impl Task {
                 room: pending.room.clone(),
                 client_id: pending.client_id.clone(),
                 text: pending.fields["text"].as_str().map_or(0, history::hash),
+                said: Said::read(&pending.fields).map(Box::new),
             });
             let mut frame = pending.fields.clone();
             frame["type"] = "send".into();
@@ -256,12 +257,16 @@ impl Task {
     async fn hear_answer(&mut self, live: &mut Live, asked: Asked, frame: &Value) -> Result<()> {
         match asked {
             Asked::Text(number) => self.hear_text_answer(live, number, frame),
-            Asked::Mark(number) => self.hear_mark_answer(number, frame),
+            Asked::Mark(number) => {
+                let request = frame["id"].as_u64().context("an answer without id")?;
+                self.hear_mark_answer((number, Attempt(live.session, request)), frame)
+            }
             Asked::Receipts(room) => self.hear_receipts(live, &room, frame),
             Asked::Rooms => {
                 let rooms = frame["rooms"].as_array().with_context(|| format!("{frame}"))?;
-                for room in rooms {
-                    let room = Room::from(room["room"].as_str().context("a room without id")?);
+                for frame in rooms {
+                    let room = Room::from(frame["room"].as_str().context("a room without id")?);
+                    self.hear_listed(&room, frame)?;
                     let have = self.shared().shelf.contiguous(&room);
                     live.load_marks(room.clone()).await?;
                     live.load(room, have).await?;
@@ -394,6 +399,11 @@ impl Live {
     /// Nobody waits for the answer to a request any more.
     pub(super) fn forget(&mut self, request: u64) {
         self.asked.remove(&request);
+    }
+
+    /// That of the next request.
+    pub(super) fn attempt(&self) -> Attempt {
+        Attempt(self.session, self.request_id + 1)
     }
 
     pub(super) async fn ask(&mut self, asked: Asked, mut frame: Value) -> Result<u64> {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Task;
 use super::live::{ANSWER_LIMIT, Asked, Live, RETRY_AFTER};
-use crate::history::{Event, Mark, Room};
+use crate::history::{Attempt, Event, Listed, Mark, Room};
 
 /// A mark without its final answer.
 #[derive(Debug)]
@@ -36,11 +36,14 @@ impl Task {
             if pending.request.is_some() || pending.due > now || !live.has_room() {
                 continue;
             }
-            let Mark { room, read, delivered, .. } = &pending.mark;
+            let Mark { room, read, delivered, unread_from, .. } = &pending.mark;
             // Before the bytes leave, as with texts.
-            self.recorder.record(Event::MarkSent { mark: pending.mark.clone() });
+            let (mark, attempt) = (pending.mark.clone(), live.attempt());
+            self.recorder.record(Event::MarkSent { mark, attempt });
             let mut frame = serde_json::json!({ "type": "mark", "room": &**room });
-            for (field, seq) in [("read", *read), ("delivered", *delivered)] {
+            let fields =
+                [("read", *read), ("delivered", *delivered), ("unread_from", *unread_from)];
+            for (field, seq) in fields {
                 if seq > 0 {
                     frame[field] = seq.into();
                 }
@@ -60,7 +63,11 @@ impl Task {
         }
     }
 
-    pub(super) fn hear_mark_answer(&mut self, number: u64, frame: &Value) -> Result<()> {
+    pub(super) fn hear_mark_answer(
+        &mut self,
+        (number, attempt): (u64, Attempt),
+        frame: &Value,
+    ) -> Result<()> {
         let Some(pending) = self.marks.get_mut(&number) else { return Ok(()) };
         let error = &frame["error"];
         if error["temporary"] == true {
@@ -73,7 +80,7 @@ impl Task {
             return Ok(());
         };
         let answer = if frame["type"] == "done" {
-            self.recorder.record(Event::MarkKept { mark });
+            self.recorder.record(Event::MarkKept { mark, attempt });
             Ok(())
         } else {
             error["code"].as_str().with_context(|| format!("no answer: {frame}"))?;
@@ -91,11 +98,22 @@ impl Task {
             let number = |field: &str| mark[field].as_u64();
             let delivered = number("delivered").unwrap_or(0);
             let (room, user) = (room.as_str()?.into(), Arc::from(mark["user"].as_str()?));
-            Some(Mark { room, user, read: number("read")?, delivered })
+            let (read, read_ordinal) = (number("read")?, number("read_ordinal"));
+            let unread_from = number("unread_from").unwrap_or(0);
+            Some(Mark { room, user, read, delivered, unread_from, read_ordinal })
         };
         let mark = told().with_context(|| format!("no mark: {mark}"))?;
         self.shared().shelf.keep_mark(&mark);
         self.recorder.record(Event::MarkTold { device: self.name.clone(), mark });
+        Ok(())
+    }
+
+    /// What a list of rooms says of the own user's mark. A frame that has come since the session began to load is
+    /// at least as new.
+    pub(super) fn hear_listed(&self, room: &Room, frame: &Value) -> Result<()> {
+        let listed = Listed::read(frame).with_context(|| format!("not a room: {frame}"))?;
+        let device = self.name.clone();
+        self.recorder.record(Event::ListLoaded { device, room: room.clone(), listed });
         Ok(())
     }
 

@@ -121,7 +121,7 @@ mod tests {
         shelf.keep(&room, 2);
         let mark = |read, delivered| {
             let (room, user) = (room.clone(), "bob".into());
-            Mark { room, user, read, delivered }
+            Mark { room, user, read, delivered, ..Mark::default() }
         };
         shelf.keep_mark(&mark(1, 0));
         shelf.keep_cursor("y".to_owned());

@@ -2,13 +2,14 @@
 
 use super::*;
 use crate::check::check;
-use crate::history::SessionId;
+use crate::check::tests::number;
+use crate::history::{Act, Attempt, SessionId};
 
 const ROOM: &str = "alice~bob";
 const GROUP: &str = "team";
 
 fn mark(room: &str, user: &str, read: u64, delivered: u64) -> Mark {
-    Mark { room: room.into(), user: user.into(), read, delivered }
+    Mark { room: room.into(), user: user.into(), read, delivered, ..Mark::default() }
 }
 
 fn of_bob(read: u64, delivered: u64) -> Mark {
@@ -21,7 +22,8 @@ fn told(device: &str, mark: Mark) -> Event {
 
 fn kept(read: u64, delivered: u64) -> Vec<Event> {
     let mark = of_bob(read, delivered);
-    vec![Event::MarkSent { mark: mark.clone() }, Event::MarkKept { mark }]
+    let attempt = Attempt(SessionId(1), read);
+    vec![Event::MarkSent { mark: mark.clone(), attempt }, Event::MarkKept { mark, attempt }]
 }
 
 fn settled(device: &str, room: &str) -> Event {
@@ -50,6 +52,8 @@ fn entry(seq: u64, change: Option<Change>, act: Option<Act>, text: u64) -> Entry
         client_id: None,
         digest: seq,
         text,
+        ordinal: seq,
+        said: None,
         change: change.map(Box::new),
         act: act.map(Box::new),
         now: None,
@@ -61,6 +65,7 @@ fn good() -> Vec<Event> {
     let mut entries: Vec<Entry> = (1..=3).map(|seq| entry(seq, None, None, seq)).collect();
     entries.push(entry(4, None, Some(Act::Edits(3)), 4));
     entries.push(entry(5, None, Some(Act::Deletes(2)), 0));
+    number(&mut entries);
     let mut events = kept(2, 4);
     events.extend([
         told("alice/phone", of_bob(2, 4)),
@@ -152,7 +157,8 @@ fn a_device_that_was_told_too_much_is_found() {
 fn of_a_group_a_device_knows_its_own_users_marks() {
     let last = || {
         let marks = ["alice", "bob"].map(|user| mark(GROUP, user, 7, 0));
-        let said = marks.clone().map(|mark| Event::MarkSent { mark });
+        let said =
+            marks.clone().map(|mark| Event::MarkSent { mark, attempt: Attempt(SessionId(1), 1) });
         said.into_iter().chain(marks.map(|mark| Event::FinalMark { mark })).collect::<Vec<_>>()
     };
     let mut events = last();
@@ -169,7 +175,7 @@ fn of_a_group_a_device_knows_its_own_users_marks() {
 fn who_writes_or_joins_has_read_up_to_there() {
     let joined =
         |users: &[&str]| Some(Change::Joined(users.iter().map(|user| (*user).into()).collect()));
-    let log = [
+    let mut log = [
         entry(1, joined(&["alice", "bob"]), None, 0),
         entry(2, None, None, 7),
         entry(3, None, Some(Act::Reacts(2, "+".into(), true)), 0),
@@ -178,6 +184,7 @@ fn who_writes_or_joins_has_read_up_to_there() {
         entry(6, None, Some(Act::DeletedBy(7)), 0),
         entry(7, None, Some(Act::Deletes(5)), 0),
     ];
+    number(&mut log);
     let read = |count: usize, user| read_by_writing(&log[..count], user);
     assert_eq!([read(1, "bob"), read(7, "bob"), read(7, "carol"), read(7, "dave")], [1, 1, 4, 0]);
     assert_eq!([read(2, "alice"), read(3, "alice"), read(4, "alice")], [2, 2, 4]);

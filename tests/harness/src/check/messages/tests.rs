@@ -1,6 +1,7 @@
 //! Each planted fault is found, and a good run has none.
 
 use super::super::check;
+use super::super::tests::number;
 use super::*;
 use crate::history::{SessionId, hash};
 
@@ -14,6 +15,8 @@ fn entry(seq: u64, from: &str, text: &str) -> Entry {
         client_id: None,
         digest: seq,
         text: if text.is_empty() { 0 } else { hash(text) },
+        ordinal: seq,
+        said: None,
         change: None,
         act: None,
         now: None,
@@ -48,10 +51,11 @@ fn pushed() -> Vec<Entry> {
 fn shown(user: &str) -> Vec<Entry> {
     let mut all = pushed();
     let reactions = vec![("+".to_owned(), 1, user == "bob")];
-    let now = Now { as_of: 9, edits: vec![3, 8], reactions };
+    let now = Now { as_of: 9, edits: vec![3, 8], reactions, ..Now::default() };
     all[0] = Entry { now: Some(Box::new(now)), ..entry(1, "alice", "one!!") };
     all[1] = act(2, "bob", "", Act::DeletedBy(7));
     all[4] = act(5, "bob", "", Act::DeletedBy(7));
+    number(&mut all);
     all
 }
 
@@ -89,7 +93,8 @@ fn a_good_run_has_no_violation() {
     );
     // A device that loads all, and one that loads some and is told the rest.
     assert_eq!(judge(shown("bob").into_iter().map(loaded).collect()), [""; 0]);
-    let now = Now { as_of: 4, edits: vec![3], reactions: vec![("+".into(), 1, true)] };
+    let reactions = vec![("+".into(), 1, true)];
+    let now = Now { as_of: 4, edits: vec![3], reactions, ..Now::default() };
     let first = Entry { now: Some(Box::new(now)), ..entry(1, "alice", "one!") };
     let rest = live().skip(4);
     let mut some: Vec<Event> = vec![loaded(first), loaded(pushed()[1].clone())];

@@ -1,0 +1,80 @@
+//! What a stranger reads of rooms in the end, by HTTP.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::account::Login;
+use crate::history::{Entry, Listed, Mark, Room};
+
+/// A room's whole log, by HTTP, page by page.
+pub async fn read_room(edge: SocketAddr, login: &Login, room: &str) -> Result<Vec<Entry>> {
+    let mut log = Vec::new();
+    let mut after = 0;
+    loop {
+        let path = format!("/v1/rooms/{room}/entries?after={after}");
+        let answer = login.call(edge, "GET", &path, &Value::Null).await?;
+        let page = &answer.body;
+        ensure!(answer.status == 200 && page["room"] == room, "history of {room}: {answer:?}");
+        let newest = page["newest"].as_u64().context("a page without newest")?;
+        for frame in page["entries"].as_array().context("a page without entries")? {
+            let entry = Entry::read_shown(frame, newest);
+            log.push(entry.with_context(|| format!("not an entry: {frame}"))?);
+        }
+        if page["more"] != true {
+            return Ok(log);
+        }
+        let through = page["through"].as_u64().context("a page without through")?;
+        ensure!(through > after, "a page that does not go on: {page}");
+        after = through;
+    }
+}
+
+/// The marks of all members of a room of at most a page of them, by HTTP.
+pub async fn read_room_marks(edge: SocketAddr, login: &Login, room: &str) -> Result<Vec<Mark>> {
+    let path = format!("/v1/rooms/{room}/receipts");
+    let answer = login.call(edge, "GET", &path, &Value::Null).await?;
+    let page = &answer.body;
+    let receipts = page["receipts"].as_array();
+    let receipts = receipts.with_context(|| format!("receipts of {room}: {answer:?}"))?;
+    ensure!(page["more"] == false, "more marks of {room} than a page has");
+    let mark = |one: &Value| {
+        let delivered = one["delivered"].as_u64().unwrap_or(0);
+        let (room, user) = (room.into(), one["user"].as_str()?.into());
+        Some(Mark { room, user, read: one["read"].as_u64()?, delivered, ..Mark::default() })
+    };
+    receipts.iter().map(mark).collect::<Option<_>>().with_context(|| page.to_string())
+}
+
+/// The list of a user's rooms, page by page.
+pub async fn read_list(edge: SocketAddr, login: &Login) -> Result<Vec<(Room, Listed)>> {
+    let (mut list, mut after) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/v1/rooms?limit=5{after}");
+        let answer = login.call(edge, "GET", &path, &Value::Null).await?;
+        let page = &answer.body;
+        let rooms = page["rooms"].as_array().with_context(|| format!("rooms: {answer:?}"))?;
+        for frame in rooms {
+            let room = || Some((frame["room"].as_str()?.into(), Listed::read(frame)?));
+            list.push(room().with_context(|| format!("not a room: {frame}"))?);
+        }
+        if page["more"] != true {
+            return Ok(list);
+        }
+        let cursor = page["cursor"].as_str().context("a page without cursor")?;
+        after = format!("&after={cursor}");
+    }
+}
+
+/// The pinned messages of a room, the newest pin first: their seqs, and those of their pins.
+pub async fn read_pins(edge: SocketAddr, login: &Login, room: &str) -> Result<Vec<(u64, u64)>> {
+    let path = format!("/v1/rooms/{room}/pins");
+    let answer = login.call(edge, "GET", &path, &Value::Null).await?;
+    let page = &answer.body;
+    let entries = page["entries"].as_array();
+    let entries = entries.with_context(|| format!("pins of {room}: {answer:?}"))?;
+    ensure!(page["more"] == false, "more pins of {room} than a page has");
+    let pin = |entry: &Value| Some((entry["seq"].as_u64()?, entry["pinned"]["seq"].as_u64()?));
+    entries.iter().map(pin).collect::<Option<_>>().with_context(|| page.to_string())
+}
