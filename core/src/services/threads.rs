@@ -12,9 +12,9 @@ use super::Context;
 use super::access::Access;
 use super::failure::Failure;
 
-/// Threads of a page: of each, up to [`UNREAD_MAX`] replies are counted.
+/// Threads of a page: of each, up to [`UNREAD_MAX`] replies are looked at.
 const THREADS_MAX: usize = 100;
-/// Unread replies of a thread are counted up to here.
+/// So many of a thread's newest replies are looked at.
 const UNREAD_MAX: usize = 1_000;
 /// Threads whose replies are counted at once.
 const COUNTED_AT_ONCE: usize = 16;
@@ -86,12 +86,11 @@ async fn summaries(
         let thread = message.and_then(|message| message.thread);
         let Thread { replies, last_reply } = thread.unwrap_or_default();
         let read = row.read.max(read_room);
-        let unread = match last_reply > read {
-            true => thread::unread(snapshot, (room, root), (user, read, UNREAD_MAX + 1)).await?,
-            false => 0,
+        let (unread, is_all) = match last_reply > read {
+            true => thread::unread(snapshot, (room, root), (user, read, UNREAD_MAX)).await?,
+            false => (0, true),
         };
-        let has_more_unread = unread > UNREAD_MAX;
-        let unread = unread.min(UNREAD_MAX) as u64;
+        let (unread, has_more_unread) = (unread as u64, !is_all);
         Ok(svc::FollowedThread { root, replies, last_reply, read, unread, has_more_unread })
     };
     stream::iter(followed.into_iter().zip(rows).map(summary))

@@ -143,7 +143,7 @@ pub struct FollowedThread {
     /// How many replies the caller has not read.
     #[prost(uint64, tag = "5")]
     pub unread: u64,
-    /// There are more of them than were counted.
+    /// There may be more: not all replies were looked at.
     #[prost(bool, tag = "6")]
     pub has_more_unread: bool,
 }

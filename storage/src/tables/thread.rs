@@ -92,7 +92,8 @@ pub async fn counted(
     }
 }
 
-/// How many replies after a seq a user has not read, at most `max`: of those since the user's own newest one.
+/// How many replies after a seq a user has not read, of those since the user's own newest one; and whether these are
+/// all. The newest `max` are looked at: there may be any number of silent and deleted ones, which nobody has unread.
 ///
 /// # Errors
 /// Those of the snapshot, or [`Error::Corrupt`].
@@ -100,19 +101,23 @@ pub async fn unread(
     snapshot: &dyn Snapshot,
     at: (&RoomId, u64),
     (user, read, max): (&UserId, u64, usize),
-) -> Result<usize, Error> {
-    let (mut seqs, mut count) = (read.saturating_add(1)..u64::MAX, 0);
+) -> Result<(usize, bool), Error> {
+    let (mut seqs, mut count, mut looked_at) = (read.saturating_add(1)..u64::MAX, 0, 0);
     loop {
         let rows = replies(snapshot, at, seqs.clone(), (ROWS_AT_ONCE, true)).await?;
         for (seq, reply) in &rows {
-            if reply.from == user.as_str() || count >= max {
-                return Ok(count);
+            if reply.from == user.as_str() {
+                return Ok((count, true));
             }
+            if looked_at >= max {
+                return Ok((count, false));
+            }
+            looked_at += 1;
             count += usize::from(!reply.is_deleted && !reply.is_silent);
             seqs.end = *seq;
         }
         if rows.len() < ROWS_AT_ONCE {
-            return Ok(count);
+            return Ok((count, true));
         }
     }
 }

@@ -98,3 +98,26 @@ async fn many_unread_replies_are_counted_up_to_a_limit() {
         assert_eq!((thread.unread, thread.has_more_unread), (unread, has_more));
     }
 }
+
+/// There may be any number of these.
+#[tokio::test]
+async fn silent_replies_are_looked_at_up_to_the_limit_too() {
+    let mut world = world().await;
+    let silent = Body::from_json(br#"{"text":"x","thread":2,"silent":true}"#).expect("a body");
+    for _ in 0..UNREAD_MAX {
+        world.one("team", "alice", silent.clone()).await;
+    }
+    let row = Message {
+        thread: Some(Thread { replies: 3 + UNREAD_MAX as u64, last_reply: 8 + UNREAD_MAX as u64 }),
+        ..Message::default()
+    };
+    let mut batch = Batch::new(rand::random());
+    batch.set(message::key(&room("team"), 2), row.encode());
+    world.store.commit(batch).await.expect("commit");
+    for (read, has_more) in [(8, false), (4, true)] {
+        follow(&world, "bob", 2, true, read).await;
+        let page = world.context.threads(ask(&world, "bob", 0, 0)).await.expect("a page");
+        let thread = &page.threads[0];
+        assert_eq!((thread.unread, thread.has_more_unread), (0, has_more));
+    }
+}
