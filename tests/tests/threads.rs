@@ -117,6 +117,21 @@ async fn a_large_group_has_threads() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thread_without_a_reply_that_is_left_is_told_alike_by_history_and_by_threads()
+-> Result<()> {
+    let (_, (alice, mut alices), (bob, mut bobs)) = two().await?;
+    let room = direct(&alice, &bob);
+    bobs.acked(&room, json!({ "text": "root" })).await?;
+    alices.acked(&room, reply(1, "one")).await?;
+    alices.acked(&room, json!({ "kind": "delete", "target": 2 })).await?;
+    let none_left = json!({ "count": 0, "last": 2 });
+    let answer = bobs.request(json!({ "type": "threads", "room": room })).await?;
+    assert_eq!(answer["threads"][0]["replies"], none_left, "{answer}");
+    assert_eq!(replies(&mut bobs, &room, 1).await?, none_left);
+    Ok(())
+}
+
 /// The followed threads of a room: root, and how many replies are unread.
 async fn unread(session: &mut Session, room: &str) -> Result<Vec<(u64, u64)>> {
     let answer = session.request(json!({ "type": "threads", "room": room })).await?;

@@ -148,8 +148,7 @@ pub(super) async fn now(
     let shown = read.into_iter().map(|mut logged| {
         let seq = logged.entry.seq;
         let Some(row) = rows.get(&seq) else { return (logged, None) };
-        let thread = row.thread.filter(|thread| thread.replies > 0);
-        let thread = thread.map(|it| ThreadNow { count: it.replies, last: it.last_reply });
+        let thread = row.thread.map(|it| ThreadNow { count: it.replies, last: it.last_reply });
         if !matches!(logged.entry.body, Body::Text(_)) {
             // Of a deleted message its thread is left.
             let now = thread.map(|it| MessageNow { thread: Some(it), ..MessageNow::default() });
