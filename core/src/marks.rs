@@ -1,9 +1,10 @@
 //! Who hears of a mark, and in which words: the same where it is published, audited and synced.
 
 use bytes::Bytes;
-use weft_proto::frame::{MarkFrame, MarksFrame, ReadUpTo};
+use weft_proto::frame::{MarkFrame, MarksFrame, ReadUpTo, ThreadMarkFrame};
 use weft_proto::{ChangeHead, Position, RoomId, RoomKind, UserId, svc};
 use weft_storage::tables::mark::Mark;
+use weft_storage::tables::thread_follower::{FollowerKey, ThreadFollower};
 
 /// Those whose devices hear of a user's mark, whether they are here or not: in a direct room both users. A
 /// group's other members hear of it only while they are here.
@@ -41,6 +42,25 @@ pub fn frame(room: &RoomId, user: &UserId, mark: &Mark, hears: &UserId) -> Bytes
         unread_from: Some(mark.unread_from).filter(|from| is_own && *from != 0),
     };
     frame.to_frame().into()
+}
+
+/// What a user hears, on their own devices, of a thread.
+#[must_use]
+pub fn thread_change(at: &FollowerKey, position: Position, row: &ThreadFollower) -> svc::Change {
+    let (user, (room, root)) = at;
+    svc::Change {
+        users: vec![user.to_string()],
+        group: String::new(),
+        head: ChangeHead::thread(room, *root, user, position).to_string(),
+        frame: thread_frame(at, row),
+    }
+}
+
+/// The frame of that.
+#[must_use]
+pub fn thread_frame((user, (room, root)): &FollowerKey, row: &ThreadFollower) -> Bytes {
+    let ThreadFollower { follows: following, read } = *row;
+    ThreadMarkFrame { room, user, thread: *root, read, following }.to_frame().into()
 }
 
 /// Up to where it is on a device. Who has read it has got it.
@@ -94,6 +114,18 @@ mod tests {
         assert_eq!(frames("bob~bob", &unread), [to("bob", own)]);
         let own = r#"{"type":"mark","room":"team","user":"bob","read":7,"read_ordinal":2,"unread_from":3}"#;
         assert_eq!(frames("team", &unread), [to("bob", own)]);
+    }
+
+    #[test]
+    fn a_thread_is_for_the_own_devices() {
+        let at = (user("bob"), (room("ann~bob"), 2));
+        let row = ThreadFollower { follows: true, read: 7 };
+        let change = thread_change(&at, Position::new(1, 2), &row);
+        assert_eq!((change.users.as_slice(), change.group.as_str()), (&["bob".to_owned()][..], ""));
+        assert!(change.head.starts_with("mark/ann~bob/bob/2 "), "{}", change.head);
+        let frame =
+            r#"{"type":"mark","room":"ann~bob","user":"bob","thread":2,"read":7,"following":true}"#;
+        assert_eq!(change.frame, frame.as_bytes());
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub(crate) static ENTRIES: CounterBy = CounterBy::new(
 );
 pub(crate) static MARKS: Counter = Counter::new(
     "weft_core_marks_total",
-    "Marks that were moved: up to where somebody has read a room, or got it; each once in a commit",
+    "Marks that were moved: up to where somebody has read a room or a thread, or got it, and whether they follow a thread; each once in a commit",
 );
 pub(crate) static SETTINGS: Counter = Counter::new(
     "weft_core_settings_total",

@@ -31,6 +31,12 @@ impl ChangeHead {
         Self { key: format!("setting/{user}/{room}"), position: Some(position) }
     }
 
+    /// That of what a user has said of a thread, or of their following it; `root`: how it begins.
+    #[must_use]
+    pub fn thread(room: &RoomId, root: u64, user: &UserId, position: Position) -> Self {
+        Self { key: format!("mark/{room}/{user}/{root}"), position: Some(position) }
+    }
+
     /// That of some members' marks in a group, for the others.
     #[must_use]
     pub fn marks(group: &RoomId) -> Self {
@@ -77,7 +83,9 @@ mod tests {
         let mark = ChangeHead::mark(&room, &user, Position::new(7, 0x8001));
         let text = "mark/alice~bob/bob 000000000000000700008001";
         let marks = ChangeHead::marks(&RoomId::new("team").expect("id"));
-        for (head, text) in [(mark, text), (marks, "marks/team -")] {
+        let thread = ChangeHead::thread(&room, 9, &user, Position::new(7, 0x8001));
+        let of_thread = "mark/alice~bob/bob/9 000000000000000700008001";
+        for (head, text) in [(mark, text), (marks, "marks/team -"), (thread, of_thread)] {
             assert_eq!(head.to_string(), text);
             assert_eq!(text.parse::<ChangeHead>().expect("parse"), head);
             assert_eq!(format!("{text} of tomorrow").parse::<ChangeHead>().expect("newer"), head);

@@ -32,7 +32,7 @@ mod typing;
 mod versions;
 
 pub use history::{HistoryFrom, HistoryPlace, history_frame, history_thread};
-pub use mark::{MarkFrame, MarksFrame, ReadUpTo};
+pub use mark::{MarkFrame, MarksFrame, ReadUpTo, ThreadMarkFrame};
 pub use pins::pins_frame;
 pub use presence::{PresenceRequest, Users};
 pub use receipts::{Receipt, entry_of};

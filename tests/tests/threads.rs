@@ -1,11 +1,18 @@
 //! Threads: replies that are entries of the room, and are counted beside the message with which they begin.
 
-use anyhow::{Context, Result};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use weft_harness::account::{Login, crowd};
+use weft_harness::proxy::{Fault, Towards};
 use weft_harness::session::Session;
 use weft_harness::system::{Options, System, direct, unique};
+use weft_harness::wait::{until, within};
+
+/// Within this time after it was lost, a mark is on the socket: edges look every 15 s.
+const HEAL_LIMIT: Duration = Duration::from_secs(20);
 
 /// Core and two edges.
 async fn two_edges() -> &'static System {
@@ -194,5 +201,68 @@ async fn who_follows_a_thread_is_told_what_is_unread_in_it_on_every_device() -> 
     let fields = json!({ "thread": 2, "read": last + 1 });
     assert_eq!(bob.call(system.edge(), "POST", &path, &fields).await?.status, 204);
     assert_eq!(unread(&mut tablet, &group).await?, [(2, 0)]);
+    Ok(())
+}
+
+/// What the next push says of a thread: how it begins, up to where it is read, and whether it is followed.
+async fn of_thread(session: &mut Session, room: &str) -> Result<(u64, u64, bool)> {
+    loop {
+        let push = session.told("mark", room).await?;
+        if push.get("thread").is_some() {
+            return said(&push);
+        }
+    }
+}
+
+fn said(push: &Value) -> Result<(u64, u64, bool)> {
+    let fields = (push["thread"].as_u64(), push["read"].as_u64(), push["following"].as_bool());
+    let (Some(thread), Some(read), Some(following)) = fields else { bail!("{push}") };
+    Ok((thread, read, following))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thread_is_read_and_followed_on_all_devices_whatever_the_wire_loses() -> Result<()> {
+    let system = System::split(Options { proxied: true, ..Options::default() }).await?;
+    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
+    let tablet_login = system.device(&alice.user, "tablet").await?;
+    let (here, there) = (system.edges()[0], system.edges()[1]);
+    let mut phone = Session::open(here, &alice, None).await?;
+    let mut tablet = Session::open(there, &tablet_login, None).await?;
+    let mut bobs = Session::open(there, &bob, None).await?;
+    let room = direct(&alice, &bob);
+    phone.acked(&room, json!({ "text": "root" })).await?;
+    for text in ["one", "two", "three"] {
+        bobs.acked(&room, reply(1, text)).await?;
+    }
+    for session in [&mut phone, &mut tablet, &mut bobs] {
+        assert_eq!(of_thread(session, &room).await?, (1, 1, true));
+    }
+    done(&mut phone, &room, json!({ "thread": 1, "read": 2 })).await?;
+    for session in [&mut phone, &mut tablet] {
+        assert_eq!(of_thread(session, &room).await?, (1, 2, true));
+    }
+    let proxy = system.proxy("edge-1");
+    let lose = async |phone: &mut Session, fields: Value| -> Result<()> {
+        let before = proxy.counts().to_client.swallowed;
+        let subject_prefix = format!("weft.u.{}", alice.user);
+        proxy.set_towards(Towards::Client, Fault::SwallowOne { subject_prefix });
+        done(phone, &room, fields).await?;
+        let is_lost = async || (proxy.counts().to_client.swallowed > before).then_some(());
+        until("the message is lost", HEAL_LIMIT, is_lost).await;
+        Ok(())
+    };
+    lose(&mut phone, json!({ "thread": 1, "read": 3 })).await?;
+    let found = within("the mark", HEAL_LIMIT, of_thread(&mut tablet, &room)).await?;
+    assert_eq!(found, (1, 3, true));
+    let cursor = within("a cursor", HEAL_LIMIT, tablet.next_cursor()).await?;
+    lose(&mut phone, json!({ "thread": 1, "follow": false })).await?;
+    drop(tablet);
+    let mut tablet = Session::open(there, &tablet_login, Some(&cursor)).await?;
+    assert_eq!(tablet.synced["recovered"], true, "{}", tablet.synced);
+    let told = tablet.told_so_far("mark", &room).await?;
+    let told = told.iter().filter(|push| push.get("thread").is_some()).map(said);
+    assert_eq!(told.collect::<Result<Vec<_>>>()?.last(), Some(&(1, 3, false)));
+    // It is nobody else's.
+    assert_eq!(bobs.told_so_far("mark", &room).await?, Vec::<Value>::new());
     Ok(())
 }

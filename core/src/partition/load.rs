@@ -224,7 +224,7 @@ async fn load_members(
     state: &mut State,
     commands: &[&Command],
 ) -> Result<(), Error> {
-    let mut wanted: BTreeSet<(&RoomId, UserId)> = BTreeSet::new();
+    let mut wanted: BTreeSet<(RoomId, UserId)> = BTreeSet::new();
     let settled = state.settled;
     for Command { room: id, .. } in commands {
         state.rooms.change(id, |room| room.former.forget(settled));
@@ -236,15 +236,27 @@ async fn load_members(
                 let is_new = |user: &&UserId| {
                     room.members.get(user).is_none() && room.former.get(user).is_none()
                 };
-                wanted.extend(joining.filter(is_new).map(|user| (id, user.clone())));
+                wanted.extend(joining.filter(is_new).map(|user| (id.clone(), user.clone())));
             }
             let Members::Some(known) = &mut room.members else { return };
             let users = std::iter::once(sender).chain(body.user(sender)).cloned();
             let users = users.chain(body.mentions().users);
-            wanted.extend(users.filter(|user| !known.knows(user)).map(|user| (id, user)));
+            wanted.extend(users.filter(|user| !known.knows(user)).map(|user| (id.clone(), user)));
             known.forget(settled);
         });
     }
+    look_up(snapshot, state, wanted).await
+}
+
+/// Reads the rows of members of rooms. What is known of large groups already stays: the store may be older.
+///
+/// # Errors
+/// Those of the store.
+pub(super) async fn look_up(
+    snapshot: &dyn Snapshot,
+    state: &mut State,
+    wanted: BTreeSet<(RoomId, UserId)>,
+) -> Result<(), Error> {
     if wanted.is_empty() {
         return Ok(());
     }
@@ -252,7 +264,7 @@ async fn load_members(
     for ((id, user), row) in wanted.into_iter().zip(snapshot.get_many(keys).await?) {
         let row = row.map(|row| Member::decode(&row)).transpose()?;
         let is_member = row.as_ref().is_some_and(|row| row.role().is_some());
-        state.rooms.change(id, |room| {
+        state.rooms.change(&id, |room| {
             if let Members::Some(known) = &mut room.members
                 && !known.knows(&user)
             {

@@ -3,8 +3,7 @@
 //!
 //! As of messages, what was planned and is not committed counts: see [`Overlay`](super::overlay::Overlay).
 
-use std::collections::btree_map::Entry as Slot;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use tracing::error;
 use weft_proto::kind::{self, CONVERSATIONS_LEVEL};
@@ -15,6 +14,7 @@ use weft_storage::tables::mark::{self, Mark};
 use weft_storage::tables::sent::{self, Sent};
 use weft_storage::{Batch, Error, Snapshot};
 
+use super::changes::{ChangedRow, PlannedRows, Written};
 use super::command::{Command, Incoming};
 use super::load::readable;
 use super::messages::{EntryKey, sees};
@@ -33,17 +33,7 @@ const FIRST_ORDER: u16 = 1 << 15;
 pub type MarkKey = (RoomId, UserId);
 
 /// A mark as its newest commit writes it.
-#[derive(Clone, PartialEq, Debug)]
-pub struct WrittenMark {
-    mark: Mark,
-    place: Place,
-}
-
-impl Default for WrittenMark {
-    fn default() -> Self {
-        Self { mark: Mark::default(), place: Place::Nowhere }
-    }
-}
+pub type WrittenMark = Written<Mark>;
 
 /// What the store says of the marks that a run of commands moves.
 #[derive(Default, Debug)]
@@ -134,7 +124,7 @@ impl FoundMarks {
     ) -> Result<(), Error> {
         if let Some((position, mark)) = mark.map(mark::decode).transpose()? {
             let place = Place::At(position);
-            self.marks.insert(key.clone(), WrittenMark { mark, place });
+            self.marks.insert(key.clone(), Written { row: mark, place });
         }
         if let Some(sent) = sent.map(sent::decode).transpose()? {
             self.sent.insert(key.clone(), sent);
@@ -171,9 +161,10 @@ impl FoundMarks {
     fn held(&self, state: &State, key: &MarkKey) -> (WrittenMark, Mark) {
         let planned = state.marks.get(key).filter(|_| !sabotage::is_out(Rule::MarksPlanned));
         let written = planned.or_else(|| self.marks.get(key));
-        let written = written.cloned().unwrap_or_default();
+        let nowhere = Written { row: Mark::default(), place: Place::Nowhere };
+        let written = written.cloned().unwrap_or(nowhere);
         let sent = state.newest_sent(&key.0, &key.1).or_else(|| self.sent.get(key).copied());
-        let held = written.mark.clone().with_sent(sent);
+        let held = written.row.clone().with_sent(sent);
         (written, held)
     }
 
@@ -189,33 +180,18 @@ impl FoundMarks {
 }
 
 /// The marks that a commit moves, each once, by its newest command.
-#[derive(Default)]
-pub struct PlannedMarks(BTreeMap<MarkKey, PlannedMark>);
-
-struct PlannedMark {
-    mark: Mark,
-    /// Where it was written before.
-    before: Place,
-    /// Its place in the commit.
-    order: u16,
-}
+pub struct PlannedMarks(PlannedRows<MarkKey, Mark>);
 
 /// A mark that a commit has moved.
-#[derive(Clone, PartialEq, Debug)]
-pub struct MovedMark {
-    pub room: RoomId,
-    pub user: UserId,
-    pub mark: Mark,
-    /// Its place in the commit.
-    pub order: u16,
+pub type MovedMark = ChangedRow<MarkKey, Mark>;
+
+impl Default for PlannedMarks {
+    fn default() -> Self {
+        Self(PlannedRows::new(FIRST_ORDER))
+    }
 }
 
 impl PlannedMarks {
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Takes a mark that was allowed. What it adds to the commit's row of the journal, in bytes.
     pub fn take(
         &mut self,
@@ -224,56 +200,33 @@ impl PlannedMarks {
         mark: Mark,
     ) -> usize {
         let (written, _) = found.held(state, &key);
-        // A plan takes far fewer commands than there are places.
-        let next = FIRST_ORDER.saturating_add(u16::try_from(self.0.len()).unwrap_or(u16::MAX));
-        let planned = self.0.entry(key.clone());
-        let is_new = matches!(planned, Slot::Vacant(_));
-        let planned = planned.or_insert(PlannedMark {
-            mark: Mark::default(),
-            before: written.place,
-            order: next,
-        });
-        planned.mark = mark.clone();
-        let place = Place::In(no, planned.order);
-        let journal_bytes = if is_new { journal_mark(&key).size_bytes() } else { 0 };
-        state.marks.remember(no, key, WrittenMark { mark, place });
-        journal_bytes
+        let journal_bytes = journal_mark(&key).size_bytes();
+        let is_new = self.0.take((&mut state.marks, no), written.place, key, mark);
+        if is_new { journal_bytes } else { 0 }
     }
 
     /// Writes them: rows, and what their users' syncs are told instead of what they were told before. Commits
     /// before this one are done.
     pub fn write(&self, batch: &mut Batch, state: &State) -> Vec<JournalMark> {
-        for ((room, user), PlannedMark { mark, before, order }) in &self.0 {
-            let before = match before {
-                Place::Nowhere => None,
-                place => Some(state.position(*place).expect("an earlier commit is done")),
-            };
+        for ((room, user), mark, order, before) in self.0.rows(state) {
             let changed = Changed::Mark(room.clone(), user.clone());
             for hears in hears(room, user) {
-                if let Some(before) = before.filter(|_| !sabotage::is_out(Rule::ChangesOnce)) {
-                    change::clear(batch, &hears, before);
-                }
-                change::put(batch, &hears, *order, &changed);
+                change::put_again(batch, &hears, before, order, &changed);
             }
-            mark::put(batch, *order, (room, user), mark);
+            mark::put(batch, order, (room, user), mark);
         }
-        let named = self.0.keys().filter(|_| !sabotage::is_out(Rule::MarksJournaled));
-        named.map(journal_mark).collect()
+        self.0.named().map(journal_mark).collect()
     }
 
     /// For what follows the commit.
     #[must_use]
     pub fn into_moved(self) -> Vec<MovedMark> {
-        let moved = |((room, user), planned): (MarkKey, PlannedMark)| {
-            let PlannedMark { mark, order, .. } = planned;
-            MovedMark { room, user, mark, order }
-        };
-        self.0.into_iter().map(moved).collect()
+        self.0.into_changed()
     }
 }
 
 fn journal_mark((room, user): &MarkKey) -> JournalMark {
-    JournalMark { room: room.to_string(), user: user.to_string() }
+    JournalMark { room: room.to_string(), user: user.to_string(), thread: 0 }
 }
 
 /// Decides about a mark: what it is then. `None`: it moves nothing.

@@ -14,6 +14,7 @@
 //! - A command is planned exactly once per owner; one that was answered before gets that answer.
 
 mod activity;
+mod changes;
 pub mod clocks;
 pub mod command;
 pub mod evidence;

@@ -23,7 +23,7 @@ use weft_storage::{Batch, BatchId};
 
 use super::activity;
 use super::command::{Command, Incoming, hour_of};
-use super::followers::{self, FoundFollowers};
+use super::followers::{self, ChangedFollower, FoundFollowers, PlannedFollowers};
 use super::forwards::Origins;
 use super::marks::{self, FoundMarks, MarkKey, MovedMark, PlannedMarks};
 use super::messages::{self, FoundMessages, Rewrite};
@@ -45,7 +45,8 @@ const FULL_COMMANDS: usize = 512;
 /// A plan with so large a journal row takes nothing more. One entry more (a group of 100 names
 /// 6.6 kB of users) keeps it under the limit for values, 100 kB.
 const FULL_JOURNAL_BYTES: usize = 80_000;
-/// A plan that writes so many entries anew takes nothing more: each has some 400 bytes, keys included.
+/// A plan that writes so many entries anew, or rows of who follows threads, takes nothing more: each has some
+/// 400 bytes, keys included.
 const FULL_REWRITES: usize = 1_000;
 /// From this feature level on, what all of a group get has no pointers.
 const WITHOUT_FAN_OUT: u32 = 2;
@@ -122,6 +123,7 @@ pub struct Plan {
     rewrites: Vec<Rewrite>,
     marks: PlannedMarks,
     settings: PlannedSettings,
+    followers: PlannedFollowers,
     answers: Vec<(ReplyTo, Answer)>,
     unheard: Vec<(String, ErrorCode)>,
     rooms: BTreeSet<RoomId>,
@@ -144,6 +146,8 @@ pub struct Sealed {
     pub entries: Vec<PlannedEntry>,
     pub marks: Vec<MovedMark>,
     pub settings: Vec<ChangedSetting>,
+    /// Who follows threads, and up to where they have read them.
+    pub followers: Vec<ChangedFollower>,
     /// The answers, in the order of their commands: sent when the commit is done.
     pub answers: Vec<(ReplyTo, Answer)>,
     /// Refusals that nobody hears: who sent the command, and why.
@@ -200,6 +204,7 @@ impl Plan {
             rewrites: Vec::new(),
             marks: PlannedMarks::default(),
             settings: PlannedSettings::default(),
+            followers: PlannedFollowers::default(),
             answers: Vec::new(),
             unheard: Vec::new(),
             rooms: BTreeSet::new(),
@@ -218,7 +223,7 @@ impl Plan {
         self.commands >= FULL_COMMANDS
             || self.batch.size_bytes() >= FULL_BYTES
             || self.journal_bytes >= FULL_JOURNAL_BYTES
-            || self.rewrites.len() >= FULL_REWRITES
+            || self.rewrites.len() + self.followers.count() >= FULL_REWRITES
     }
 
     /// True where it has no command yet.
@@ -351,11 +356,8 @@ impl Plan {
             if let Some(change) = thread {
                 threads::write(&mut self.batch, state, self.no, entry, change);
             }
-            if let Place::In(_, order) = *place {
-                let known = (&found.followers, &found.messages);
-                let into = (&mut self.batch, order);
-                followers::write_reply(into, (state, self.no), entry, known);
-            }
+            let with = (&mut *state, &found.followers, self.no);
+            self.journal_bytes += self.followers.take_reply(with, entry, &found.messages);
         }
         let (ordinal, time_ms) = written.unzip();
         if let (Some(key), Some(row)) = (key, row) {
@@ -378,7 +380,8 @@ impl Plan {
                 let room = state.rooms.get(&key.0).ok_or_else(not_loaded)?;
                 let known = (&found.followers, &found.messages, &*state);
                 if let Some((at, row)) = followers::decide((&key.0, room), &key.1, wanted, known)? {
-                    followers::write((&mut self.batch, 0), (state, self.no), at, row);
+                    let with = (state, &found.followers, self.no);
+                    self.journal_bytes += self.followers.take(with, at, row);
                 }
             }
             Body::Mark(wanted) => {
@@ -514,7 +517,8 @@ impl Plan {
         }
         messages::write_again(&mut self.batch, state, self.no, &self.rewrites);
         marks::write_sent(&mut self.batch, state.level_next, &self.entries);
-        let marks = self.marks.write(&mut self.batch, state);
+        let mut marks = self.marks.write(&mut self.batch, state);
+        marks.extend(self.followers.write(&mut self.batch, state));
         let settings = self.settings.write(&mut self.batch, state);
         let before = &guards.applied;
         self.assert_in_order(state, before);
@@ -555,6 +559,7 @@ impl Plan {
             entries: self.entries,
             marks: self.marks.into_moved(),
             settings: self.settings.into_changed(),
+            followers: self.followers.into_changed(),
             answers: self.answers,
             unheard: self.unheard,
             rooms: self.rooms,

@@ -45,7 +45,7 @@ pub struct Act {
     pub commit_no: u64,
     pub answers: Vec<(ReplyTo, Answer)>,
     pub events: Vec<EventMessage>,
-    /// What users hear of marks...
+    /// What users hear of marks of rooms and threads...
     pub changes: Vec<Change>,
     /// ...and groups.
     pub group_marks: Vec<GroupMark>,

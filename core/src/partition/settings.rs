@@ -3,8 +3,7 @@
 //!
 //! As of marks, what was planned and is not committed counts: see [`Overlay`](super::overlay::Overlay).
 
-use std::collections::btree_map::Entry as Slot;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use tracing::error;
 use weft_proto::kind;
@@ -16,6 +15,7 @@ use weft_storage::tables::setting::{self, Setting};
 use weft_storage::tables::user_room;
 use weft_storage::{Batch, Error, Snapshot};
 
+use super::changes::{ChangedRow, PlannedRows, Written};
 use super::command::{Command, Incoming};
 use super::sabotage::{self, Rule};
 use super::state::{Place, PlanNo, State};
@@ -28,11 +28,7 @@ const FIRST_ORDER: u16 = 3 << 14;
 pub type SettingKey = (UserId, RoomId);
 
 /// A setting as its newest commit writes it.
-#[derive(Clone, PartialEq, Debug)]
-pub struct WrittenSetting {
-    setting: Setting,
-    place: Place,
-}
+pub type WrittenSetting = Written<Setting>;
 
 /// What the store says of the settings that a run of commands changes.
 #[derive(Default, Debug)]
@@ -72,7 +68,7 @@ pub async fn load(snapshot: &dyn Snapshot, run: &[Incoming]) -> Result<FoundSett
         match row.as_deref().map(setting::decode).transpose() {
             Ok(Some((position, setting))) => {
                 let place = Place::At(position);
-                found.rows.insert(key, WrittenSetting { setting, place });
+                found.rows.insert(key, Written { row: setting, place });
             }
             Ok(None) if !found.rooms.contains_key(&key.0) => {
                 let rooms = rooms_of(snapshot, &key.0).await?;
@@ -127,7 +123,7 @@ pub fn decide(
         return Err(ApiError::new(ErrorCode::Internal, "the setting can't be read"));
     }
     let written = found.written(state, &key);
-    let before = written.as_ref().map(|written| written.setting.clone()).unwrap_or_default();
+    let before = written.as_ref().map(|written| written.row.clone()).unwrap_or_default();
     let mut setting = before.clone();
     setting.muted_until_ms = wanted.muted_until.unwrap_or(setting.muted_until_ms);
     setting.pinned = wanted.pinned.unwrap_or(setting.pinned);
@@ -152,24 +148,15 @@ fn may_set(key: &SettingKey, found: &FoundSettings) -> bool {
 }
 
 /// The settings that a commit changes, each once, by its newest command.
-#[derive(Default)]
-pub struct PlannedSettings(BTreeMap<SettingKey, PlannedSetting>);
-
-struct PlannedSetting {
-    setting: Setting,
-    /// Where it was written before.
-    before: Place,
-    /// Its place in the commit.
-    order: u16,
-}
+pub struct PlannedSettings(PlannedRows<SettingKey, Setting>);
 
 /// A setting that a commit has changed.
-#[derive(Clone, PartialEq, Debug)]
-pub struct ChangedSetting {
-    user: UserId,
-    room: RoomId,
-    setting: Setting,
-    order: u16,
+pub type ChangedSetting = ChangedRow<SettingKey, Setting>;
+
+impl Default for PlannedSettings {
+    fn default() -> Self {
+        Self(PlannedRows::new(FIRST_ORDER))
+    }
 }
 
 impl PlannedSettings {
@@ -181,59 +168,36 @@ impl PlannedSettings {
         setting: Setting,
     ) -> usize {
         let before = found.written(state, &key).map_or(Place::Nowhere, |written| written.place);
-        // A plan takes far fewer commands than there are places.
-        let next = FIRST_ORDER.saturating_add(u16::try_from(self.0.len()).unwrap_or(u16::MAX));
-        let planned = self.0.entry(key.clone());
-        let is_new = matches!(planned, Slot::Vacant(_));
-        let setting_before = Setting::default();
-        let planned =
-            planned.or_insert(PlannedSetting { setting: setting_before, before, order: next });
-        planned.setting = setting.clone();
-        let place = Place::In(no, planned.order);
-        let journal_bytes = if is_new { journal_row(&key).size_bytes() } else { 0 };
-        state.settings.remember(no, key, WrittenSetting { setting, place });
-        journal_bytes
+        let journal_bytes = journal_row(&key).size_bytes();
+        let is_new = self.0.take((&mut state.settings, no), before, key, setting);
+        if is_new { journal_bytes } else { 0 }
     }
 
     /// Writes them: rows, and what the user's syncs are told instead of what they were told before. Commits
     /// before this one are done.
     pub fn write(&self, batch: &mut Batch, state: &State) -> Vec<JournalMark> {
-        for (key, PlannedSetting { setting, before, order }) in &self.0 {
-            let (user, room) = key;
-            match before {
-                Place::Nowhere => {}
-                _ if sabotage::is_out(Rule::ChangesOnce) => {}
-                place => {
-                    let before = state.position(*place).expect("an earlier commit is done");
-                    change::clear(batch, user, before);
-                }
-            }
-            change::put(batch, user, *order, &Changed::Setting(user.clone(), room.clone()));
-            setting::put(batch, *order, (user, room), setting);
+        for ((user, room), setting, order, before) in self.0.rows(state) {
+            let changed = Changed::Setting(user.clone(), room.clone());
+            change::put_again(batch, user, before, order, &changed);
+            setting::put(batch, order, (user, room), setting);
         }
-        self.0.keys().map(journal_row).collect()
+        self.0.named().map(journal_row).collect()
     }
 
     /// For what follows the commit.
     #[must_use]
     pub fn into_changed(self) -> Vec<ChangedSetting> {
-        let changed = |((user, room), planned): (SettingKey, PlannedSetting)| {
-            let PlannedSetting { setting, order, .. } = planned;
-            ChangedSetting { user, room, setting, order }
-        };
-        self.0.into_iter().map(changed).collect()
+        self.0.into_changed()
     }
 }
 
-impl ChangedSetting {
-    /// What the user's devices are told of it. `position`: the commit's.
-    #[must_use]
-    pub fn told(&self, position: Position) -> svc::Change {
-        let Self { user, room, setting, order } = self;
-        settings::change(user, room, position.with_order(*order), setting)
-    }
+/// What users' devices are told of settings that the commit at this position has changed.
+pub fn told(changed: &[ChangedSetting], position: Position) -> impl Iterator<Item = svc::Change> {
+    changed.iter().map(move |ChangedRow { key: (user, room), row, order }| {
+        settings::change(user, room, position.with_order(*order), row)
+    })
 }
 
 fn journal_row((user, room): &SettingKey) -> JournalMark {
-    JournalMark { room: room.to_string(), user: user.to_string() }
+    JournalMark { room: room.to_string(), user: user.to_string(), thread: 0 }
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use weft_proto::{ClientId, Entry, Position, RoomId, UserId};
 use weft_storage::tables::sent::Sent;
-use weft_storage::tables::thread_follower::{FollowerKey, ThreadFollower};
+use weft_storage::tables::thread_follower::FollowerKey;
 
+use super::followers::WrittenFollower;
 use super::marks::{self, MarkKey, WrittenMark};
 use super::messages::{self, EntryKey};
 use super::overlay::Overlay;
@@ -78,7 +79,7 @@ pub struct State {
     /// The marks that such commits have moved.
     pub marks: Overlay<MarkKey, WrittenMark>,
     /// Whom they made follow a thread, and the threads' marks that they have moved.
-    pub followers: Overlay<FollowerKey, ThreadFollower>,
+    pub followers: Overlay<FollowerKey, WrittenFollower>,
     /// The settings that such commits have changed.
     pub settings: Overlay<SettingKey, WrittenSetting>,
     recent: HashMap<ResendKey, Answered>,

@@ -11,6 +11,7 @@ use weft_proto::{ApiError, Partition, RoomId, RoomKind, StoreId, UserId, svc};
 use weft_storage::tables::applied;
 use weft_storage::tables::head;
 use weft_storage::tables::journal::{self, Commits, JournalEntry, JournalMark};
+use weft_storage::tables::thread_follower::{self, FollowerKey};
 use weft_storage::tables::{mark, setting};
 use weft_storage::{Error, Snapshot};
 
@@ -113,6 +114,8 @@ struct Changes {
     marks: BTreeSet<(String, String)>,
     /// Of which users settings were changed, and of which rooms.
     settings: BTreeSet<(String, String)>,
+    /// Of which users marks of threads were moved: in which room, and of which thread.
+    threads: BTreeSet<(String, String, u64)>,
     rows: usize,
     /// Marks and settings count, too.
     entries: usize,
@@ -165,18 +168,22 @@ impl Changes {
         }
     }
 
-    fn add_mark(&mut self, JournalMark { room, user }: JournalMark) {
+    fn add_mark(&mut self, JournalMark { room, user, thread }: JournalMark) {
         /// Of a mark, beside its names: two heads and two frames.
         const BESIDE_NAMES: usize = 400;
         self.entries += 1;
         // Each is in both heads and both frames, and in the group's frame.
         let bytes = 5 * (room.len() + user.len()) + BESIDE_NAMES;
-        if self.marks.insert((room, user)) {
+        let is_new = match thread {
+            0 => self.marks.insert((room, user)),
+            root => self.threads.insert((user, room, root)),
+        };
+        if is_new {
             self.bytes += bytes;
         }
     }
 
-    fn add_setting(&mut self, JournalMark { room, user }: JournalMark) {
+    fn add_setting(&mut self, JournalMark { room, user, .. }: JournalMark) {
         /// Of a setting, beside its names: a head and a frame.
         const BESIDE_NAMES: usize = 150;
         self.entries += 1;
@@ -213,8 +220,24 @@ impl Changes {
                 told.push(marks::group_change(room, read));
             }
         }
+        told.extend(self.threads_told(snapshot).await?);
         told.extend(self.settings_told(snapshot).await?);
         Ok(told)
+    }
+
+    /// What users hear of their threads.
+    async fn threads_told(&self, snapshot: &dyn Snapshot) -> Result<Vec<svc::Change>, Error> {
+        let bad = |error: ApiError| Error::Corrupt(format!("journal: {error}"));
+        let at = |(user, room, root): &(String, String, u64)| -> Result<FollowerKey, ApiError> {
+            Ok((UserId::new(user)?, (RoomId::new(room)?, *root)))
+        };
+        let wanted = self.threads.iter().map(at).collect::<Result<Vec<_>, _>>().map_err(bad)?;
+        let rows = thread_follower::get_many(snapshot, &wanted).await?;
+        let told = wanted.iter().zip(rows).filter_map(|(at, row)| {
+            let (position, row) = row?;
+            Some(marks::thread_change(at, position, &row))
+        });
+        Ok(told.collect())
     }
 
     /// What users hear of how they want rooms to be.

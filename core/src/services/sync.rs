@@ -10,7 +10,8 @@
 //!   the first page finds the spans of their logs ([`plan`]), and pointers into those rooms are left
 //!   out.
 //!
-//! What changed beside entries (marks, settings) comes after them: each key that did in (cursor, R], once, as it is now. The
+//! What changed beside entries (marks of rooms and threads, settings) comes after them: each key that did in (cursor, R], once,
+//! as it is now. The
 //! rows that tell it have each key once, at its newest change; so one that changes again meanwhile is missing
 //! here, and is heard live.
 //!
@@ -30,6 +31,7 @@ use weft_proto::svc::Resync;
 use weft_proto::{Cursor, ErrorCode, Position, RoomId, UserId, svc};
 use weft_storage::tables::change::{self, Changed};
 use weft_storage::tables::setting::Setting;
+use weft_storage::tables::thread_follower::{self, FollowerKey, ThreadFollower};
 use weft_storage::tables::{inbox, mark, setting};
 use weft_storage::{Error, Snapshot};
 
@@ -199,13 +201,14 @@ async fn changes(
     let range = change::range(user, after, todo.through);
     let rows = snapshot.scan(range, CHANGES_PER_PAGE, false).await?;
     let is_full = rows.len() == CHANGES_PER_PAGE;
-    let (mut marks, mut of_rooms) = (Vec::new(), Vec::new());
+    let (mut marks, mut threads, mut of_rooms) = (Vec::new(), Vec::new(), Vec::new());
     for (key, value) in &rows {
         let (position, changed) = change::decode(key, value)?;
         todo.changes_after = Some(position);
         match changed {
             Changed::Mark(room, whose) => marks.push((room, whose)),
             Changed::Setting(whose, room) => of_rooms.push((whose, room)),
+            Changed::Thread(room, root) => threads.push((user.clone(), (room, root))),
         }
     }
     if !is_full {
@@ -216,11 +219,17 @@ async fn changes(
         marks::frame(room, whose, &held.mark, user)
     };
     let marks = marks.iter().zip(held).map(frame);
+    let rows = thread_follower::get_many(snapshot, &threads).await?;
+    let frame = |(at, row): (&FollowerKey, Option<(Position, ThreadFollower)>)| {
+        row.map(|(_, row)| marks::thread_frame(at, &row))
+    };
+    let threads = threads.iter().zip(rows).filter_map(frame);
     let rows = setting::get_many(snapshot, &of_rooms).await?;
     let frame = |((_, room), row): (&(UserId, RoomId), Option<(Position, Setting)>)| {
         row.map(|(_, setting)| settings::frame(room, &setting))
     };
-    Ok(marks.chain(of_rooms.iter().zip(rows).filter_map(frame)).collect())
+    let of_rooms = of_rooms.iter().zip(rows).filter_map(frame);
+    Ok(marks.chain(threads).chain(of_rooms).collect())
 }
 
 fn bad_page() -> Failure {

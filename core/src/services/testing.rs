@@ -20,6 +20,7 @@ use weft_storage::tables::mark::{self, Mark};
 use weft_storage::tables::member::{self, Member};
 use weft_storage::tables::sent::{self, Sent};
 use weft_storage::tables::setting::{self, Setting};
+use weft_storage::tables::thread_follower::{self, ThreadFollower};
 use weft_storage::tables::{inbox, log, thread, user_room};
 use weft_storage::{Batch, Store};
 
@@ -188,6 +189,25 @@ impl World {
             change::put(&mut batch, &hears, 7, &changed);
         }
         mark::put(&mut batch, 7, (&room, &user), mark);
+        self.store.commit(batch).await.expect("commit");
+    }
+
+    /// Says whether a user follows a thread, and up to where they have read it, as the partition's owner does.
+    pub(super) async fn follow(
+        &self,
+        who: &str,
+        name: &str,
+        root: u64,
+        (follows, read): (bool, u64),
+    ) {
+        let at = (user(who), (room(name), root));
+        let snapshot = self.store.snapshot().await.expect("snapshot");
+        let rows = thread_follower::get_many(&*snapshot, std::slice::from_ref(&at)).await;
+        let before = rows.expect("read")[0].as_ref().map(|(position, _)| *position);
+        let mut batch = Batch::new(rand::random());
+        let changed = Changed::Thread(room(name), root);
+        change::put_again(&mut batch, &at.0, before, 7, &changed);
+        thread_follower::put(&mut batch, 7, &at, &ThreadFollower { follows, read });
         self.store.commit(batch).await.expect("commit");
     }
 

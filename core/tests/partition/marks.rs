@@ -213,7 +213,7 @@ async fn those_who_hear_of_it_are_told_once_at_the_newest_place() {
     let snapshot = world.store.snapshot().await.expect("snapshot");
     let page = journal::follow(&*snapshot, 0, commit_no(&world).await - 1, 9).await.expect("read");
     let (_, row) = page.expect("a page").rows.remove(0);
-    let mark = JournalMark { room: "team".into(), user: "bob".into() };
+    let mark = JournalMark { room: "team".into(), user: "bob".into(), thread: 0 };
     assert_eq!((row.entries.len(), &row.marks[..]), (0, &[mark][..]));
     owner.leave().await.expect("leave");
 }

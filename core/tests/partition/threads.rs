@@ -1,10 +1,14 @@
 //! Threads: what begins one, what is counted, also of what is planned and not yet committed.
 
+use serde_json::json;
 use weft_core::partition::quota::QuotaLimits;
-use weft_proto::kind::{Add, Delete, Deleted, Edit};
-use weft_proto::{Body, Role, RoomId};
+use weft_proto::kind::{Add, Delete, Deleted, Edit, Leave};
+use weft_proto::{Body, Position, Role, RoomId};
+use weft_storage::tables::change::{self, Changed};
+use weft_storage::tables::journal::{self, JournalMark};
 use weft_storage::tables::message::Thread;
-use weft_storage::tables::{thread, thread_follower};
+use weft_storage::tables::thread;
+use weft_storage::tables::thread_follower::{self, ThreadFollower};
 
 use crate::create;
 use crate::messages::{code, entries, rows};
@@ -194,4 +198,123 @@ async fn who_writes_in_a_thread_or_began_it_or_is_mentioned_follows_it_unless_th
     assert_eq!(followed(&world, "bob", 7).await, Some((true, 7)));
     assert_eq!(followed(&world, "ann", 7).await, Some((true, 8)));
     owner.leave().await.expect("leave");
+}
+
+/// What the syncs of a user are told of threads of the group, each at its place: each thread once, where its row is.
+async fn told(world: &World, who: &str) -> Vec<(u64, ThreadFollower)> {
+    let snapshot = world.store.snapshot().await.expect("snapshot");
+    let range = change::range(&user_id(who), Position::MIN, Position::MAX);
+    let rows = snapshot.scan(range, usize::MAX, false).await.expect("scan");
+    let mut told = Vec::new();
+    for (key, value) in rows {
+        let (position, changed) = change::decode(&key, &value).expect("row");
+        let Changed::Thread(room, root) = changed else { panic!("{changed:?}") };
+        let at = [(user_id(who), (room, root))];
+        let row = thread_follower::get_many(&*snapshot, &at).await.expect("read").remove(0);
+        let (written, row) = row.expect("a row");
+        assert_eq!(written, position, "{who}: {root}");
+        assert!(told.iter().all(|(of, _)| *of != root), "{who}: {root} twice");
+        told.push((root, row));
+    }
+    told
+}
+
+fn follower(follows: bool, read: u64) -> ThreadFollower {
+    ThreadFollower { follows, read }
+}
+
+async fn commit_no(world: &World) -> u64 {
+    weft_core::partition::take::read_row(&world.store, 0).await.expect("row").last_commit_no()
+}
+
+#[tokio::test]
+async fn a_users_devices_hear_of_threads_once_at_the_newest_place() {
+    let world = World::new(&["ann", "bob", "cem"]).await;
+    let owner = world.own("n1").await;
+    world.send("ann", "team", Some(id(1)), &create(&["bob", "cem"])).await;
+    world.send("ann", "team", Some(id(2)), &text("root")).await;
+    world.send("bob", "team", Some(id(3)), &reply(2)).await;
+    for (name, expected) in
+        [("ann", vec![(2, follower(true, 2))]), ("bob", vec![(2, follower(true, 2))])]
+    {
+        assert_eq!(told(&world, name).await, expected, "{name}");
+        let frame = json!({ "type": "mark", "room": "team", "user": name, "thread": 2, "read": 2,
+                            "following": true });
+        world.bus.change_that(|it, said| it.users == [name] && *said == frame).await;
+    }
+    assert!(told(&world, "cem").await.is_empty());
+    // Whoever follows it already is told nothing of the next one.
+    let before = told(&world, "bob").await;
+    world.send("ann", "team", Some(id(4)), &reply(2)).await;
+    assert_eq!(told(&world, "bob").await, before);
+    let begun = commit_no(&world).await;
+    world.send("ann", "team", Some(id(5)), &mark(r#""thread":2,"read":3"#)).await;
+    let frame = json!({ "type": "mark", "room": "team", "user": "ann", "thread": 2, "read": 3,
+                        "following": true });
+    let change = world.bus.change_that(|_, said| *said == frame).await;
+    assert_eq!((&change.users[..], change.group.as_str()), (&["ann".to_owned()][..], ""));
+    assert!(change.head.starts_with("mark/team/ann/2 "), "{}", change.head);
+    assert_eq!(told(&world, "ann").await, [(2, follower(true, 3))]);
+    let snapshot = world.store.snapshot().await.expect("snapshot");
+    let page = journal::follow(&*snapshot, 0, begun, 9).await.expect("read").expect("a page");
+    let [(_, row)] = &page.rows[..] else { panic!("{page:?}") };
+    let named = JournalMark { room: "team".into(), user: "ann".into(), thread: 2 };
+    assert_eq!((row.entries.len(), &row.marks[..]), (0, &[named][..]));
+    // What moves nothing has no commit of its own.
+    world.send("ann", "team", Some(id(6)), &mark(r#""thread":2,"read":3"#)).await;
+    world.send("ann", "team", Some(id(7)), &mark(r#""thread":2,"follow":true"#)).await;
+    assert_eq!(commit_no(&world).await, begun + 1);
+    // One commit, and what is planned while that is underway.
+    world.gate(false);
+    let before = *world.engine.commits.borrow();
+    let say = |number, who: &str, body: &Body| world.publish(who, "team", Some(id(number)), body);
+    let mut sent = vec![say(10, "cem", &mark(r#""thread":2,"follow":true"#))];
+    grown(&world.engine.commits, before).await;
+    for (number, body) in (11..).zip([
+        mark(r#""thread":2,"follow":false"#),
+        reply(2),
+        mark(r#""thread":2,"read":5"#),
+        text("another root"),
+        reply(6),
+    ]) {
+        sent.push(say(number, "cem", &body));
+    }
+    world.gate(true);
+    for token in sent {
+        let answer = world.bus.answer_to(&token).await;
+        assert!(answer["error"].is_null(), "{answer}");
+    }
+    assert_eq!(told(&world, "cem").await, [(2, follower(true, 5)), (6, follower(true, 6))]);
+    owner.leave().await.expect("leave");
+    let owner = world.own("n2").await;
+    world.send("cem", "team", Some(id(20)), &mark(r#""thread":2,"read":7"#)).await;
+    assert_eq!(told(&world, "cem").await, [(6, follower(true, 6)), (2, follower(true, 7))]);
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test]
+async fn who_has_left_hears_nothing_of_the_threads_that_they_began() {
+    let names: Vec<String> = (0..101).map(|number| format!("m{number}")).collect();
+    let users: Vec<&str> = names.iter().map(String::as_str).collect();
+    for count in [3, 101] {
+        let world = World::new(&users[..count]).await;
+        let owner = world.own("n1").await;
+        world.send("m0", "team", Some(id(1)), &create(&users[1..count - 1])).await;
+        let add = Body::Add(Add { user: user_id(users[count - 1]), role: Role::Member });
+        world.send("m0", "team", Some(id(2)), &add).await;
+        for (number, who) in [(3, "m1"), (4, "m2")] {
+            world.send(who, "team", Some(id(number)), &text("root")).await;
+        }
+        world.send("m1", "team", Some(id(5)), &Body::Leave(Leave {})).await;
+        owner.leave().await.expect("leave");
+        // Another owner of a large group knows nobody yet.
+        let owner = world.own("n2").await;
+        for (number, root) in [(6, 3), (7, 4)] {
+            world.send("m0", "team", Some(id(number)), &reply(root)).await;
+        }
+        assert_eq!(followed(&world, "m1", 3).await, None, "{count}");
+        assert!(told(&world, "m1").await.is_empty(), "{count}");
+        assert_eq!(told(&world, "m2").await, [(4, follower(true, 6))], "{count}");
+        owner.leave().await.expect("leave");
+    }
 }

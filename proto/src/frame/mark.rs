@@ -24,6 +24,19 @@ pub struct MarkFrame<'a> {
     pub unread_from: Option<u64>,
 }
 
+/// What a user has said of a thread, for their own devices: `{"type":"mark",…}`.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(tag = "type", rename = "mark")]
+pub struct ThreadMarkFrame<'a> {
+    pub room: &'a RoomId,
+    pub user: &'a UserId,
+    /// The seq of the message with which the thread begins.
+    pub thread: u64,
+    /// Up to which entry of the room they have read it.
+    pub read: u64,
+    pub following: bool,
+}
+
 /// Up to where some members have read a group: `{"type":"marks",…}`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", rename = "marks")]
@@ -40,6 +53,14 @@ pub struct ReadUpTo<'a> {
 }
 
 impl MarkFrame<'_> {
+    /// The frame's bytes.
+    #[must_use]
+    pub fn to_frame(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("plain fields serialise")
+    }
+}
+
+impl ThreadMarkFrame<'_> {
     /// The frame's bytes.
     #[must_use]
     pub fn to_frame(&self) -> Vec<u8> {

@@ -59,6 +59,9 @@ pub struct CommittedMark {
     pub room: String,
     #[prost(string, tag = "2")]
     pub user: String,
+    /// With which message the thread begins that it is of; 0: it is of the room.
+    #[prost(uint64, tag = "3")]
+    pub thread: u64,
 }
 
 /// An entry of a commit: where it is, and what a follower needs to know whether it wants it.

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use weft_proto::{Position, RoomId, UserId};
+use weft_proto::{ApiError, Position, RoomId, UserId};
 
 use super::Tag;
 use super::key::{Key, KeyReader};
@@ -20,6 +20,9 @@ pub enum Changed {
     Mark(RoomId, UserId),
     /// How this user wants the room to be.
     Setting(UserId, RoomId),
+    /// What the user, who alone hears of it, has said of the thread of the room that begins with the message at
+    /// this seq, and whether they follow it.
+    Thread(RoomId, u64),
 }
 
 /// A row. What else may change comes under tags of its own.
@@ -29,6 +32,8 @@ struct Row {
     mark: Option<OfUser>,
     #[prost(message, optional, tag = "2")]
     setting: Option<OfUser>,
+    #[prost(message, optional, tag = "3")]
+    thread: Option<ThreadOf>,
 }
 
 /// What a user has in a room.
@@ -38,6 +43,14 @@ struct OfUser {
     room: String,
     #[prost(string, tag = "2")]
     user: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ThreadOf {
+    #[prost(string, tag = "1")]
+    room: String,
+    #[prost(uint64, tag = "2")]
+    root: u64,
 }
 
 fn prefix(user: &UserId) -> Key {
@@ -50,10 +63,28 @@ pub fn put(batch: &mut Batch, hears: &UserId, order: u16, changed: &Changed) {
         Some(OfUser { room: room.to_string(), user: user.to_string() })
     };
     let row = match changed {
-        Changed::Mark(room, user) => Row { mark: of(user, room), setting: None },
-        Changed::Setting(user, room) => Row { mark: None, setting: of(user, room) },
+        Changed::Mark(room, user) => Row { mark: of(user, room), ..Row::default() },
+        Changed::Setting(user, room) => Row { setting: of(user, room), ..Row::default() },
+        Changed::Thread(room, root) => {
+            let (room, root) = (room.to_string(), *root);
+            Row { thread: Some(ThreadOf { room, root }), ..Row::default() }
+        }
     };
     batch.set_at_position(prefix(hears).build(), order, record::encode(&row));
+}
+
+/// The same, instead of what was said at the position of the change before, where there was one.
+pub fn put_again(
+    batch: &mut Batch,
+    hears: &UserId,
+    before: Option<Position>,
+    order: u16,
+    changed: &Changed,
+) {
+    if let Some(before) = before {
+        clear(batch, hears, before);
+    }
+    put(batch, hears, order, changed);
 }
 
 /// Removes what was said at the position of the change before.
@@ -77,14 +108,17 @@ pub fn decode(key: &[u8], value: &[u8]) -> Result<(Position, Changed), Error> {
     reader.name()?;
     let position = reader.position()?;
     let corrupt = |what: String| Error::Corrupt(format!("change: {what}"));
+    let bad = |error: ApiError| corrupt(error.to_string());
     let ids = |OfUser { room, user }: OfUser| {
-        let ids = RoomId::new(&room).and_then(|room| Ok((room, UserId::new(&user)?)));
-        ids.map_err(|error| corrupt(error.to_string()))
+        RoomId::new(&room).and_then(|room| Ok((room, UserId::new(&user)?))).map_err(bad)
     };
     let changed = match record::decode_whole("change", value)? {
         Row { mark: Some(mark), .. } => ids(mark).map(|(room, user)| Changed::Mark(room, user))?,
         Row { setting: Some(of), .. } => {
             ids(of).map(|(room, user)| Changed::Setting(user, room))?
+        }
+        Row { thread: Some(ThreadOf { room, root }), .. } => {
+            Changed::Thread(RoomId::new(&room).map_err(bad)?, root)
         }
         Row { .. } => return Err(corrupt("it says nothing".into())),
     };
@@ -114,22 +148,25 @@ mod tests {
             put(&mut batch, hears, 0, &mark("ann~bob"));
         }
         let team = RoomId::new("team").expect("id");
-        put(&mut batch, &bob, 1, &Changed::Setting(bob.clone(), team.clone()));
+        let of_thread = Changed::Thread(team.clone(), 7);
+        let of_team = Changed::Setting(bob.clone(), team);
+        put(&mut batch, &bob, 1, &of_thread);
+        put(&mut batch, &bob, 2, &of_team);
         store.commit(batch).await.expect("commit");
         let (rows, first) = found(&bob, Position::MIN, Position::MAX).await;
         let at = |order| first.with_order(order);
-        let of_team = Changed::Setting(bob.clone(), team);
-        assert_eq!(rows, [(at(0), mark("ann~bob")), (at(1), of_team.clone())]);
+        let others = [(at(1), of_thread), (at(2), of_team)];
+        assert_eq!(rows, [&[(at(0), mark("ann~bob"))][..], &others].concat());
         let mut batch = Batch::new([2; 16]);
         for hears in [&ann, &bob] {
-            clear(&mut batch, hears, at(0));
-            put(&mut batch, hears, 0, &mark("ann~bob"));
+            put_again(&mut batch, hears, Some(at(0)), 0, &mark("ann~bob"));
         }
         store.commit(batch).await.expect("commit");
         let (rows, second) = found(&bob, Position::MIN, Position::MAX).await;
-        assert_eq!(rows, [(at(1), of_team.clone()), (second.with_order(0), mark("ann~bob"))]);
+        let again = (second.with_order(0), mark("ann~bob"));
+        assert_eq!(rows, [&others[..], &[again]].concat());
         assert_eq!(found(&ann, Position::MIN, Position::MAX).await.0.len(), 1);
-        assert_eq!(found(&bob, at(0), first).await.0, [(at(1), of_team)]);
+        assert_eq!(found(&bob, at(0), first.with_order(2)).await.0, others);
         assert_eq!(found(&bob, first, second).await.0.len(), 1);
     }
 }

@@ -44,6 +44,9 @@ pub struct JournalMark {
     pub room: String,
     #[prost(string, tag = "2")]
     pub user: String,
+    /// The seq of the message with which the thread begins that it is of; 0: it is of the room.
+    #[prost(uint64, tag = "3")]
+    pub thread: u64,
 }
 
 /// One entry of a commit.

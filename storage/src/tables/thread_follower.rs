@@ -1,5 +1,6 @@
 //! Which threads a user follows, and up to where they have read each. Written by the owner of the room's
-//! partition, with the position of the commit before the record. The user comes first in the key, so that a
+//! partition, with the position of the commit before the record: there the user's row of what changed is (see
+//! [`change`](super::change)). The user comes first in the key, so that a
 //! user's threads are together: those of a room, and those of all rooms.
 //!
 //! What the user has written in a thread, and what is read of its room, counts as read, too: see
@@ -55,6 +56,18 @@ pub fn decode(bytes: &[u8]) -> Result<(Position, ThreadFollower), Error> {
         .and_then(|(position, record)| Some((Position::from_slice(position)?, record)))
         .ok_or_else(|| Error::Corrupt("thread follower: too short".into()))?;
     Ok((position, record::decode_whole(ThreadFollower::NAME, record)?))
+}
+
+/// These rows, in the given order.
+///
+/// # Errors
+/// Those of the snapshot, or [`Error::Corrupt`].
+pub async fn get_many(
+    snapshot: &dyn Snapshot,
+    wanted: &[FollowerKey],
+) -> Result<Vec<Option<(Position, ThreadFollower)>>, Error> {
+    let rows = snapshot.get_many(wanted.iter().map(key).collect()).await?;
+    rows.iter().map(|row| row.as_deref().map(decode).transpose()).collect()
 }
 
 /// At most `limit` threads of a room that the user follows or has followed, those that began last first: of

@@ -25,6 +25,7 @@ use crate::metrics;
 use crate::partition::clocks::Agreement;
 use crate::partition::command::Incoming;
 use crate::partition::evidence::{Evidence, evidence};
+use crate::partition::followers;
 use crate::partition::group_marks::GroupMark;
 use crate::partition::groups::GroupCounts;
 use crate::partition::load::load;
@@ -34,6 +35,7 @@ use crate::partition::ports::CommandLog;
 use crate::partition::publish::{Act, Publisher, event};
 use crate::partition::quarantine;
 use crate::partition::sabotage::{self, Rule};
+use crate::partition::settings;
 use crate::partition::state::State;
 use crate::partition::take::reopen_log;
 use crate::partition::trimming::PIECE_PAUSE;
@@ -334,7 +336,7 @@ impl<L: CommandLog> Owned<L> {
         for planned in &sealed.entries {
             metrics::count_entry(&planned.entry.body);
         }
-        metrics::MARKS.add(sealed.marks.len() as u64);
+        metrics::MARKS.add((sealed.marks.len() + sealed.followers.len()) as u64);
         metrics::SETTINGS.add(sealed.settings.len() as u64);
         if sealed.commands.stored_at_ms > 0 {
             let took_ms = self.worker.clocks.now_ms().saturating_sub(sealed.commands.stored_at_ms);
@@ -360,7 +362,8 @@ impl<L: CommandLog> Owned<L> {
         let commit_no = self.guards.applied.last_commit_no();
         count_groups(&self.worker.groups, &sealed.entries);
         let (mut changes, group_marks) = self.told_of(&sealed.marks, position);
-        changes.extend(sealed.settings.iter().map(|changed| changed.told(position)));
+        changes.extend(settings::told(&sealed.settings, position));
+        changes.extend(followers::told(&sealed.followers, position));
         let events = sealed.entries.into_iter().map(|planned| {
             let position = self.state.position(planned.place).unwrap_or(position);
             let before = self.state.position(planned.place_before);
@@ -374,16 +377,17 @@ impl<L: CommandLog> Owned<L> {
 
     /// What users and groups are told of marks that a commit has moved.
     fn told_of(&self, marks: &[MovedMark], position: Position) -> (Vec<Change>, Vec<GroupMark>) {
-        let changes = marks.iter().flat_map(|MovedMark { room, user, mark, order }| {
-            crate::marks::changes(room, user, position.with_order(*order), mark)
+        let changes = marks.iter().flat_map(|MovedMark { key: (room, user), row, order }| {
+            crate::marks::changes(room, user, position.with_order(*order), row)
         });
         let is_told = |room: &RoomId| {
             let is_large = self.state.rooms.get(room).is_none_or(|room| room.head.large);
             room.kind() == RoomKind::Group && !is_large
         };
-        let told = marks.iter().filter(|moved| is_told(&moved.room));
-        let group_mark =
-            |moved: &MovedMark| (moved.room.clone(), moved.user.clone(), moved.mark.read);
+        let told = marks.iter().filter(|moved| is_told(&moved.key.0));
+        let group_mark = |MovedMark { key: (room, user), row, .. }: &MovedMark| {
+            (room.clone(), user.clone(), row.read)
+        };
         (changes.collect(), told.map(group_mark).collect())
     }
 

@@ -12,6 +12,7 @@ use weft_proto::ErrorCode;
 use weft_storage::tables::applied::Applied;
 use weft_storage::tables::journal::Journal;
 use weft_storage::tables::setting::Setting;
+use weft_storage::tables::thread_follower::ThreadFollower;
 
 const PARTITION: Partition = 2;
 
@@ -105,7 +106,7 @@ impl Journaled {
             let mark = mark::Mark { read: *read, ..mark::Mark::default() };
             mark::put(&mut batch, order, (&room(name), &user(who)), &mark);
             let (room, user) = ((*name).to_owned(), (*who).to_owned());
-            row.marks.push(JournalMark { room, user });
+            row.marks.push(JournalMark { room, user, thread: 0 });
         }
         batch.set(journal::key(PARTITION, commit_no), row.encode());
         let row = Applied { commit_no: Some(commit_no), epoch: 1, ..Applied::default() };
@@ -124,7 +125,7 @@ async fn settings_are_told_as_they_are_now_to_their_user_alone() {
     let mut batch = Batch::new(rand::random());
     let setting = Setting { muted_until_ms: 7, pinned: true };
     setting::put(&mut batch, 5, (&user("bob"), &room("team")), &setting);
-    let names = JournalMark { room: "team".into(), user: "bob".into() };
+    let names = JournalMark { room: "team".into(), user: "bob".into(), thread: 0 };
     let row = Journal { settings: vec![names.clone(), names], ..Journal::default() };
     batch.set(journal::key(PARTITION, 2), row.encode());
     let row = Applied { commit_no: Some(2), epoch: 1, ..Applied::default() };
@@ -173,6 +174,46 @@ async fn marks_are_told_as_they_are_now_to_those_who_hear_of_them() {
     // Only what moved since.
     assert_eq!(changes(&journaled.whole(2).await).len(), 4);
     assert!(changes(&journaled.whole(3).await).is_empty());
+}
+
+#[tokio::test]
+async fn marks_of_threads_are_told_as_they_are_now_to_their_users_alone() {
+    let journaled = Journaled::new();
+    journaled.commit(1, &[("team", 9, &[])]).await;
+    let commit = async |commit_no, rows: &[(&str, u64, u64, bool)]| {
+        let (mut batch, mut row) = (Batch::new(rand::random()), Journal::default());
+        for (order, (who, root, read, follows)) in (0x8000_u16..).zip(rows) {
+            let at = (user(who), (room("team"), *root));
+            let of = ThreadFollower { follows: *follows, read: *read };
+            thread_follower::put(&mut batch, order, &at, &of);
+            let (room, user) = ("team".to_owned(), (*who).to_owned());
+            row.marks.push(JournalMark { room, user, thread: *root });
+        }
+        batch.set(journal::key(PARTITION, commit_no), row.encode());
+        let row = Applied { commit_no: Some(commit_no), epoch: 1, ..Applied::default() };
+        batch.set(applied::key(PARTITION), row.encode());
+        match journaled.store.commit(batch).await.expect("commit") {
+            Outcome::Committed(position) => position,
+            Outcome::Rejected { .. } => panic!("rejected"),
+        }
+    };
+    let first = commit(2, &[("bob", 2, 3, true), ("ann", 2, 3, true)]).await;
+    let last = commit(3, &[("bob", 2, 5, false), ("bob", 4, 5, true)]).await;
+    let page = journaled.whole(1).await;
+    assert!(told(&page).is_empty() && page.through == 3);
+    let told = |who: &str, root: u64, position: Position, read: u64, following: bool| {
+        let frame = format!(
+            r#"{{"type":"mark","room":"team","user":"{who}","thread":{root},"read":{read},"following":{following}}}"#
+        );
+        (format!("{who},"), format!("mark/team/{who}/{root} {position}"), frame)
+    };
+    let of_bob = [
+        told("bob", 2, last.with_order(0x8000), 5, false),
+        told("bob", 4, last.with_order(0x8001), 5, true),
+    ];
+    let of_ann = told("ann", 2, first.with_order(0x8001), 3, true);
+    assert_eq!(changes(&page), [&[of_ann][..], &of_bob].concat());
+    assert_eq!(changes(&journaled.whole(2).await), of_bob);
 }
 
 #[tokio::test]

@@ -426,6 +426,28 @@ async fn marks_come_after_the_entries_once_and_as_they_are_now() {
 }
 
 #[tokio::test]
+async fn threads_come_once_and_as_they_are_now() {
+    let mut world = World::new().await;
+    world.one("team", "alice", create(&["bob"], History::All)).await;
+    world.follow("bob", "team", 2, (true, 1)).await;
+    let cursor = world.cursor().await;
+    assert!(changed(&world, "bob", &cursor).await.is_empty());
+    world.follow("bob", "team", 2, (true, 4)).await;
+    world.follow("bob", "team", 3, (true, 3)).await;
+    world.mark("team", "bob", &read(1)).await;
+    world.follow("bob", "team", 2, (false, 5)).await;
+    let thread = |root: u64, read: u64, following: bool| {
+        format!(
+            r#"{{"type":"mark","room":"team","user":"bob","thread":{root},"read":{read},"following":{following}}}"#
+        )
+    };
+    let room = r#"{"type":"mark","room":"team","user":"bob","read":1,"read_ordinal":1}"#;
+    let told = [room.to_owned(), thread(3, 3, true), thread(2, 5, false)];
+    assert_eq!(changed(&world, "bob", &cursor).await, told);
+    assert!(changed(&world, "alice", &cursor).await.is_empty());
+}
+
+#[tokio::test]
 async fn more_marks_than_a_page_has_come_on_several() {
     let mut world = World::new().await;
     let cursor = world.cursor().await;

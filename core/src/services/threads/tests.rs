@@ -33,10 +33,7 @@ async fn world() -> World {
 }
 
 async fn follow(world: &World, who: &str, root: u64, follows: bool, read: u64) {
-    let mut batch = Batch::new(rand::random());
-    let at = (user(who), (room("team"), root));
-    thread_follower::put(&mut batch, 0, &at, &ThreadFollower { follows, read });
-    world.store.commit(batch).await.expect("commit");
+    world.follow(who, "team", root, (follows, read)).await;
 }
 
 fn ask(world: &World, who: &str, before: u64, limit: u32) -> svc::ListThreads {

@@ -285,6 +285,9 @@ impl Content {
         if let Some(root) = entry.body.thread() {
             let row = ThreadFollower { follows: self.rng.random(), read: *seq };
             thread_follower::put(batch, order, &(user.clone(), (room.clone(), root)), &row);
+            // Beside the mark's.
+            let (order, changed) = (order + ENTRIES_MAX, Changed::Thread(room.clone(), root));
+            change::put(batch, &user, order, &changed);
         }
         let mark = Mark {
             read: *seq,
@@ -295,7 +298,7 @@ impl Content {
         };
         mark::put(batch, order, (room, &user), &mark);
         change::put(batch, &user, order, &Changed::Mark(room.clone(), user.clone()));
-        Some(JournalMark { room: room.to_string(), user: user.to_string() })
+        Some(JournalMark { room: room.to_string(), user: user.to_string(), thread: 0 })
     }
 
     /// Somebody wants the room to be so.
@@ -309,7 +312,7 @@ impl Content {
         let order = order + 2 * ENTRIES_MAX;
         setting::put(batch, order, (&user, room), &Setting { muted_until_ms, pinned });
         change::put(batch, &user, order, &Changed::Setting(user.clone(), room.clone()));
-        Some(JournalMark { room: room.to_string(), user: user.to_string() })
+        Some(JournalMark { room: room.to_string(), user: user.to_string(), thread: 0 })
     }
 
     fn next_entry(&mut self, room: &mut Room) -> Entry {
