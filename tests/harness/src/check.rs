@@ -11,9 +11,12 @@
 //! | `messages` | what became of a message is the same by the log, in each member's history, and on each device |
 //! | `marks` | what was answered of a mark is kept, and every device ends with what the store has |
 //! | `counts`, `unread`, `unread_from` | what is unread, and who is mentioned, is the same by the log, in the list of rooms, and on each device |
+//! | `threads` | who follows which thread, and what is unread in it |
+//! | `done` | what was done before what |
 //! | `socket` | a socket and a device: no hole, no cursor ahead of an entry, everything in the end |
 
 mod counts;
+mod done;
 mod facts;
 mod marks;
 mod messages;
@@ -21,6 +24,7 @@ mod order;
 mod room;
 mod seqs;
 mod socket;
+mod threads;
 mod unread;
 mod unread_from;
 mod violation;
@@ -44,6 +48,7 @@ pub fn check(history: &History) -> Vec<Violation> {
     messages::check(history, &facts, &mut found);
     marks::check(history, &facts, &mut found);
     unread::check(history, &facts, &mut found);
+    threads::check(history, &facts, &mut found);
     found.into_iter().collect()
 }
 

@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep};
 use self::marks::PendingMark;
 use self::shelf::Shelf;
 use crate::account::Login;
-use crate::history::{Device, Mark, Recorder, Room};
+use crate::history::{Device, Mark, OfThread, Recorder, Room};
 use crate::socket::Closed;
 use crate::ulid;
 use crate::wait::until;
@@ -172,6 +172,11 @@ impl Client {
     /// Says from where on its user wants a room to count as unread, until it is answered.
     pub async fn mark_unread(&self, room: &str, unread_from: u64) -> Result<()> {
         self.say(Mark { room: room.into(), unread_from, ..Mark::default() }).await
+    }
+
+    /// Says what its user has read of a thread (`follow`: `None`), or whether they follow it, until it is answered.
+    pub async fn mark_thread(&self, room: &str, thread: OfThread, read: u64) -> Result<()> {
+        self.say(Mark { room: room.into(), thread: Some(thread), read, ..Mark::default() }).await
     }
 
     async fn say(&self, mark: Mark) -> Result<()> {

@@ -42,8 +42,30 @@ pub struct Mark {
     pub delivered: u64,
     /// From where on they want it to count as unread; 0: nothing was said of that.
     pub unread_from: u64,
+    /// It is of a thread of the room, and of nothing else.
+    pub thread: Option<OfThread>,
     /// How many messages the room has up to there, as the user's own devices are told it.
     pub read_ordinal: Option<u64>,
+}
+
+/// What a mark is about that is of a thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OfThread {
+    /// The seq of the message with which it begins.
+    pub root: u64,
+    /// The user follows it from now on, or no more; `None`: the mark says up to where they have read it.
+    pub follow: Option<bool>,
+}
+
+/// A thread as its follower is told of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Followed {
+    pub root: u64,
+    /// How many replies it has, and the newest one.
+    pub replies: (u64, u64),
+    pub read: u64,
+    pub unread: u64,
+    pub unread_exact: bool,
 }
 
 /// One frame that says a mark.
@@ -205,6 +227,12 @@ pub enum Event {
         /// Seqs of the messages, and of their pins.
         pins: Vec<(u64, u64)>,
     },
+    /// At the end, in silence: the threads of a room that a member follows, that which began last comes first.
+    Threads {
+        user: Arc<str>,
+        room: Room,
+        threads: Vec<Followed>,
+    },
     /// At the end: this device had its time to get everything that its user may see.
     Settled {
         device: Device,
@@ -214,7 +242,10 @@ pub enum Event {
 
 impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { room, user, read, delivered, unread_from, read_ordinal } = self;
+        let Self { room, user, read, delivered, unread_from, thread, read_ordinal } = self;
+        if let Some(thread) = thread {
+            return write!(f, "{user} has read up to {read} in {room}: {thread:?}");
+        }
         write!(f, "{user} has read {room} up to {read}, and got it up to {delivered}")?;
         if *unread_from > 0 {
             write!(f, ", wants it unread from {unread_from}")?;
@@ -278,6 +309,9 @@ impl fmt::Display for Event {
             }
             Self::Pinned { user, room, pins } => {
                 write!(f, "in the end {user} finds pinned in {room}: {pins:?}")
+            }
+            Self::Threads { user, room, threads } => {
+                write!(f, "in the end {user} follows in {room}: {threads:?}")
             }
             Self::Settled { device, room } => write!(f, "{device} has had its time for {room}"),
         }

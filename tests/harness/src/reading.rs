@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::account::Login;
-use crate::history::{Entry, Listed, Mark, Room};
+use crate::history::{Entry, Followed, Listed, Mark, Room};
 
 /// A room's whole log, by HTTP, page by page.
 pub async fn read_room(edge: SocketAddr, login: &Login, room: &str) -> Result<Vec<Entry>> {
@@ -77,4 +77,34 @@ pub async fn read_pins(edge: SocketAddr, login: &Login, room: &str) -> Result<Ve
     ensure!(page["more"] == false, "more pins of {room} than a page has");
     let pin = |entry: &Value| Some((entry["seq"].as_u64()?, entry["pinned"]["seq"].as_u64()?));
     entries.iter().map(pin).collect::<Option<_>>().with_context(|| page.to_string())
+}
+
+/// The threads of a room that a user follows, page by page, that which began last first.
+pub async fn read_threads(edge: SocketAddr, login: &Login, room: &str) -> Result<Vec<Followed>> {
+    let (mut threads, mut before): (Vec<Followed>, _) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/v1/rooms/{room}/threads?limit=5{before}");
+        let answer = login.call(edge, "GET", &path, &Value::Null).await?;
+        let page = &answer.body;
+        let followed = page["threads"].as_array();
+        for frame in followed.with_context(|| format!("threads of {room}: {answer:?}"))? {
+            let number = |of: &Value, field: &str| of[field].as_u64();
+            let read = || {
+                let replies = &frame["replies"];
+                Some(Followed {
+                    root: number(frame, "thread")?,
+                    replies: (number(replies, "count")?, number(replies, "last")?),
+                    read: number(frame, "read")?,
+                    unread: number(frame, "unread")?,
+                    unread_exact: frame["unread_exact"] != false,
+                })
+            };
+            threads.push(read().with_context(|| format!("not a thread: {frame}"))?);
+        }
+        if page["more"] != true {
+            return Ok(threads);
+        }
+        let last = threads.last().context("an empty page that is not the last")?;
+        before = format!("&before={}", last.root);
+    }
 }

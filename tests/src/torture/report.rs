@@ -139,6 +139,8 @@ pub(super) struct Listing {
     /// Rooms that are marked as unread.
     marked_unread: u64,
     pins: usize,
+    threads: usize,
+    unread_in_threads: u64,
 }
 
 impl Listing {
@@ -151,6 +153,10 @@ impl Listing {
                 self.marked_unread += u64::from(listed.unread_from != 0);
             }
             Event::Pinned { pins, .. } => self.pins += pins.len(),
+            Event::Threads { threads, .. } => {
+                self.threads += threads.len();
+                self.unread_in_threads += threads.iter().map(|thread| thread.unread).sum::<u64>();
+            }
             _ => {}
         }
     }
@@ -184,6 +190,8 @@ impl Totals {
             "listed_mentions": self.listed.mentions,
             "listed_as_marked_unread": self.listed.marked_unread,
             "listed_pins": self.listed.pins,
+            "listed_threads": self.listed.threads,
+            "listed_unread_in_threads": self.listed.unread_in_threads,
             "longest_without_ack_ms": u64::try_from(self.raw.as_millis()).unwrap_or(u64::MAX),
             "longest_without_ack_outside_of_faults_ms":
                 u64::try_from(self.unexplained.as_millis()).unwrap_or(u64::MAX),

@@ -17,7 +17,7 @@ use weft_harness::account::Login;
 use weft_harness::check::{Violation, check, read_by_writing, visible};
 use weft_harness::history::{Change, ClientId, Entry, Event, History, Mark, Room};
 use weft_harness::http;
-use weft_harness::reading::{read_list, read_pins, read_room, read_room_marks};
+use weft_harness::reading::{read_list, read_pins, read_room, read_room_marks, read_threads};
 
 /// How long sends are measured, without and with hostile clients.
 const HOSTILE_PHASE_MAX: Duration = Duration::from_secs(30);
@@ -207,7 +207,7 @@ async fn read_marks(world: &World, people: &People) -> Vec<Mark> {
     all
 }
 
-/// What fresh devices find when they ask for their lists of rooms, and for what is pinned in them.
+/// What fresh devices find when they ask for their lists of rooms, and for what is pinned and followed in them.
 async fn ask_lists(world: &World, people: &People, logs: &[(Room, Vec<Entry>)]) {
     let edge = world.system.edge();
     for Person { login, .. } in people.persons.iter().filter(|it| it.login.device == "fresh") {
@@ -224,10 +224,17 @@ async fn ask_lists(world: &World, people: &People, logs: &[(Room, Vec<Entry>)]) 
     for (place, (room, log)) in people.places.iter().zip(logs) {
         let readers = place.users.iter().map(|user| &people.users[*user]);
         for reader in readers.filter(|reader| is_member(log, &reader.user)) {
-            let (user, room) = (reader.user.as_str().into(), room.clone());
+            let (user, room) = (Arc::<str>::from(reader.user.as_str()), room.clone());
             match asked(async || read_pins(edge, reader, &room).await).await {
-                Some(pins) => world.recorder.record(Event::Pinned { user, room, pins }),
+                Some(pins) => {
+                    let (user, room) = (user.clone(), room.clone());
+                    world.recorder.record(Event::Pinned { user, room, pins });
+                }
                 None => world.found(format!("the pins of {room} can't be read by {user}")),
+            }
+            match asked(async || read_threads(edge, reader, &room).await).await {
+                Some(threads) => world.recorder.record(Event::Threads { user, room, threads }),
+                None => world.found(format!("the threads of {room} can't be read by {user}")),
             }
         }
     }

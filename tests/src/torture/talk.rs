@@ -15,7 +15,7 @@ use super::people::{People, Person, Place, PlaceKind};
 use super::words::Words;
 use super::world::World;
 use weft_harness::client::Client;
-use weft_harness::history::{Device, Entry, Event, Room, SessionId, hash};
+use weft_harness::history::{Device, Entry, Event, OfThread, Room, SessionId, hash};
 use weft_harness::nats::{Message, Nats};
 use weft_harness::system::BOT;
 use weft_harness::ulid;
@@ -104,9 +104,9 @@ async fn read(client: Arc<Client>, room: Room, stop: Stop) {
     while !stop.load(Ordering::Relaxed) {
         pause(50..1_500).await;
         let head = client.has(&room);
-        let (back, what) = {
+        let (back, what, pick) = {
             let mut rng = rand::rng();
-            (rng.random_range(0..6_u64), rng.random_range(0..12))
+            (rng.random_range(0..6_u64), rng.random_range(0..12), rng.random_range(0..5))
         };
         let seq = head.saturating_sub(back);
         if seq == 0 {
@@ -116,6 +116,14 @@ async fn read(client: Arc<Client>, room: Room, stop: Stop) {
             underway.join_next().await;
         }
         let (client, room) = (Arc::clone(&client), room.clone());
+        if what == 11 {
+            let root = super::words::thread_near(seq);
+            let follow = [None, None, None, Some(true), Some(false)][pick];
+            let thread = OfThread { root, follow };
+            let read = if follow.is_none() { seq } else { 0 };
+            underway.spawn(async move { client.mark_thread(&room, thread, read).await.is_ok() });
+            continue;
+        }
         if what == 0 {
             underway.spawn(async move { client.mark_unread(&room, seq).await.is_ok() });
             continue;

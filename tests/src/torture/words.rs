@@ -11,6 +11,12 @@ use super::people::{People, Person, Place, PlaceKind};
 /// Threads begin with messages whose seqs are a multiple of this, so that they grow.
 const THREAD_EVERY: u64 = 40;
 
+/// Where a thread begins, if there is a message: the newest one up to a seq, or the one before it.
+pub(super) fn thread_near(seq: u64) -> u64 {
+    let back = THREAD_EVERY * rand::rng().random_range(0..2);
+    (seq / THREAD_EVERY * THREAD_EVERY).saturating_sub(back).max(2)
+}
+
 /// What somebody may say in a room.
 #[derive(Debug)]
 pub(super) struct Words {
@@ -83,10 +89,7 @@ impl Words {
             message["reply_to"] = any.into();
         }
         if one_in(rng, 4) {
-            // The newest one, or the one before it.
-            let back = THREAD_EVERY * rng.random_range(0..2);
-            let root = (any / THREAD_EVERY * THREAD_EVERY).saturating_sub(back);
-            message["thread"] = root.max(2).into();
+            message["thread"] = thread_near(any).into();
         }
         if one_in(rng, 16) {
             let room = &self.rooms[rng.random_range(0..self.rooms.len())];

@@ -106,7 +106,7 @@ impl<'a> Counted<'a> {
         self.log.iter().filter_map(move |entry| {
             let is_message = entry.is_message() || self.deleted.contains(&entry.seq);
             let said = said(entry);
-            let is_apart = said.is_some_and(|said| said.silent || said.thread.is_some());
+            let is_apart = said.is_some_and(|said| said.silent) || entry.thread().is_some();
             let expected = last + u64::from(is_message && !is_apart);
             last = entry.ordinal;
             (entry.ordinal != expected).then_some((entry, expected))

@@ -51,6 +51,9 @@ pub(super) fn check(history: &History, facts: &Facts<'_>, found: &mut BTreeSet<V
             Event::FinalMark { mark } => (&mut last, mark),
             _ => continue,
         };
+        if mark.thread.is_some() {
+            continue;
+        }
         let marks = marks.entry((&mark.room, &mark.user)).or_default();
         *marks = marks.max(Seqs::of(mark));
     }

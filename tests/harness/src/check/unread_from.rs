@@ -1,28 +1,15 @@
 //! Where a user has marked a room as unread: what holds in the end is one of the values that the answered commands
 //! allow, in whichever order those came that were underway at once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Violation;
+use super::done::{Done, answered};
 use super::facts::{Facts, RoomFacts};
 use super::unread::Lists;
-use crate::history::{Attempt, Change, Entry, Event, History, Room};
+use crate::history::{Change, Entry, Event, History, Mark, Room};
 
 type Key<'a> = (&'a str, &'a Room);
-
-/// Something that was done between two events; without the second one, at any time after the first.
-#[derive(Clone, Copy)]
-struct Done {
-    seq: u64,
-    sent: usize,
-    answered: Option<usize>,
-}
-
-impl Done {
-    fn is_before(&self, other: &Self) -> bool {
-        self.answered.is_some_and(|answered| answered < other.sent)
-    }
-}
 
 /// What a user said of a room, each attempt for itself.
 #[derive(Default)]
@@ -61,15 +48,12 @@ pub(super) fn check(
 }
 
 fn gather(history: &History) -> BTreeMap<Key<'_>, SaidOf> {
-    let mut answered: HashMap<Attempt, usize> = HashMap::new();
-    for (at, event) in history.events.iter().enumerate() {
-        if let Event::MarkKept { attempt, .. } = event {
-            answered.insert(*attempt, at);
-        }
-    }
+    let answered = answered(history);
     let mut said: BTreeMap<Key<'_>, SaidOf> = BTreeMap::new();
     for (sent, event) in history.events.iter().enumerate() {
-        let Event::MarkSent { mark, attempt } = event else { continue };
+        let Event::MarkSent { mark: mark @ Mark { thread: None, .. }, attempt } = event else {
+            continue;
+        };
         let of = said.entry((&*mark.user, &mark.room)).or_default();
         let answered = answered.get(attempt).copied();
         for (to, seq) in [(&mut of.read, mark.read), (&mut of.unread, mark.unread_from)] {
@@ -90,13 +74,7 @@ fn wrote(facts: &Facts<'_>, of: &RoomFacts<'_>, user: &str) -> Vec<Done> {
         Some(Change::Left(_)) => *entry.from == *user,
         None => *entry.from == *user && counts(entry),
     };
-    let done = |entry: &&Entry| {
-        let send = entry.client_id.as_ref().and_then(|id| facts.sends.get(id));
-        let sent = send.and_then(|send| send.first_sent_at).unwrap_or(0);
-        let answered = send.and_then(|send| send.acks.first()).map(|(at, ..)| *at);
-        Done { seq: entry.seq, sent, answered }
-    };
-    of.standing.values().filter(reads).map(done).collect()
+    of.standing.values().filter(reads).map(|entry| Done::of(facts, entry)).collect()
 }
 
 impl SaidOf {

@@ -283,7 +283,7 @@ impl Subject<'_> {
             | Event::Cursor { device, .. } => of_device(device),
             Event::Settled { device, room } => Some(room) == self.room && of_device(device),
             Event::Final { room, .. } | Event::Shown { room, .. } => Some(room) == self.room,
-            Event::Listed { room, user, .. } => {
+            Event::Listed { room, user, .. } | Event::Threads { room, user, .. } => {
                 Some(room) == self.room && self.user == Some(&**user)
             }
             Event::ListLoaded { device, room, .. } => Some(room) == self.room && of_device(device),

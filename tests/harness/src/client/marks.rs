@@ -48,6 +48,12 @@ impl Task {
                     frame[field] = seq.into();
                 }
             }
+            if let Some(thread) = pending.mark.thread {
+                frame["thread"] = thread.root.into();
+                if let Some(follow) = thread.follow {
+                    frame["follow"] = follow.into();
+                }
+            }
             pending.request = Some(live.ask(Asked::Mark(*number), frame).await?);
             pending.due = now + ANSWER_LIMIT;
         }
@@ -100,7 +106,7 @@ impl Task {
             let (room, user) = (room.as_str()?.into(), Arc::from(mark["user"].as_str()?));
             let (read, read_ordinal) = (number("read")?, number("read_ordinal"));
             let unread_from = number("unread_from").unwrap_or(0);
-            Some(Mark { room, user, read, delivered, unread_from, read_ordinal })
+            Some(Mark { room, user, read, delivered, unread_from, read_ordinal, thread: None })
         };
         let mark = told().with_context(|| format!("no mark: {mark}"))?;
         self.shared().shelf.keep_mark(&mark);
