@@ -144,7 +144,11 @@ impl<'a> RoomFacts<'a> {
 
     /// True where the device's user was a member at this entry.
     pub(super) fn is_for(&self, device: &Device, seq: u64) -> bool {
-        let times = self.members.get(user_of(device));
+        self.was_member(user_of(device), seq)
+    }
+
+    pub(super) fn was_member(&self, user: &str, seq: u64) -> bool {
+        let times = self.members.get(user);
         self.members.is_empty() || times.is_some_and(|times| times.iter().any(|t| t.contains(&seq)))
     }
 

@@ -1,5 +1,5 @@
 //! Promises about threads: who follows one, and what is unread in it, is what the room's log and the user's marks
-//! make. Nobody is told of that but who asks: so no device computes it.
+//! make, as it is told to who asks. What devices are told live is not judged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -92,6 +92,8 @@ fn made<'a>(facts: &Facts<'a>, of: &RoomFacts<'a>) -> BTreeMap<u64, Thread<'a>> 
             named.map(|name: &'a Arc<str>| &**name).filter(|name| !name.is_empty()).collect();
         concerns.insert(&entry.from);
         concerns.extend(of.standing.get(&root).map(|root| &*root.from));
+        // Who has left follows none that go on without them.
+        concerns.retain(|user| of.was_member(user, entry.seq));
         let is_silent = said.is_some_and(|said| said.silent);
         let reply = Reply { entry, is_deleted, is_silent, concerns };
         threads.entry(root).or_default().replies.push(reply);

@@ -195,7 +195,7 @@ impl Task {
                 self.recorder.record(Event::Received { device, session, entry });
                 Ok(())
             }
-            // What is read of threads is judged nowhere yet.
+            // Of threads it is judged what is answered to who asks.
             Some("mark") if frame.get("thread").is_some() => Ok(()),
             Some("mark") => self.hear_mark(&frame["room"], &frame),
             Some("marks") => {

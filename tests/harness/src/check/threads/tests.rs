@@ -61,11 +61,15 @@ fn followed() -> Followed {
 }
 
 fn judge(said: &[[Event; 2]], threads: Vec<Followed>) -> Vec<String> {
+    judge_log(log(), said, threads)
+}
+
+fn judge_log(log: Vec<Entry>, said: &[[Event; 2]], threads: Vec<Followed>) -> Vec<String> {
     let (user, room): (Arc<str>, Room) = ("bob".into(), ROOM.into());
     let mark = Mark { room: room.clone(), user: user.clone(), read: 1, ..Mark::default() };
     // The entries were there before anything was said of the thread.
     let mut events: Vec<Event> = said.iter().flatten().cloned().collect();
-    events.push(Event::Final { room: room.clone(), entries: log() });
+    events.push(Event::Final { room: room.clone(), entries: log });
     events.push(Event::FinalMark { mark });
     events.push(Event::Threads { user, room, threads });
     let found = check(&History { events, times: Vec::new() });
@@ -139,4 +143,28 @@ fn a_thread_that_is_followed_or_left_against_what_was_answered_is_found() {
     let at_once = [[a, c], [b, d]];
     assert_eq!(judge(&at_once, Vec::new()), [""; 0]);
     assert_eq!(judge(&at_once, vec![followed()]), [""; 0]);
+}
+
+#[test]
+fn who_has_left_follows_no_thread_that_goes_on_without_them() {
+    use crate::history::Change;
+    let mut left = log();
+    left[0].change = Some(Box::new(Change::Joined(vec!["alice".into(), "bob".into()])));
+    let mut there = left.clone();
+    // Bob leaves before the first reply, or after the last one.
+    let leave = |entry: &mut Entry| entry.change = Some(Box::new(Change::Left("bob".into())));
+    let mut first = entry(2, "bob", Said::default());
+    leave(&mut first);
+    first.text = 0;
+    left[1] = first;
+    leave(&mut there[5]);
+    left.truncate(2);
+    left.push(entry(3, "alice", reply(false)));
+    number(&mut left);
+    let one = Followed { replies: (1, 3), unread: 1, read: 2, ..followed() };
+    assert_eq!(judge_log(left.clone(), &[], Vec::new()), [""; 0]);
+    let found = judge_log(left, &[], vec![one]);
+    assert!(found.iter().any(|it| it.contains("the thread 1, which they do not")), "{found:?}");
+    let found = judge_log(there, &[], Vec::new());
+    assert!(found.iter().any(|it| it.contains("no thread 1, which they follow")), "{found:?}");
 }
