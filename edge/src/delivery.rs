@@ -342,8 +342,9 @@ impl<W: Wire> Delivery<W> {
             }
             Item::Change(change) => {
                 let position = change.head.position;
+                let is_for = change.group.as_ref().is_none_or(|group| self.order.is_in(group));
                 // What is at or before it came with a sync.
-                if position.is_none_or(|position| position > self.order.read()) {
+                if is_for && position.is_none_or(|position| position > self.order.read()) {
                     position.into_iter().for_each(|position| self.cursor_due.put(position));
                     frames.push(change.frame.clone());
                 }

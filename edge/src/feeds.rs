@@ -49,6 +49,8 @@ pub(crate) struct Event {
 #[derive(Debug)]
 pub(crate) struct Change {
     pub(crate) head: ChangeHead,
+    /// For the members of this group: who has left it meanwhile hears nothing of it.
+    pub(crate) group: Option<RoomId>,
     /// The bytes of the WebSocket frame.
     pub(crate) frame: Utf8Bytes,
 }
@@ -179,8 +181,8 @@ impl<W: Wire> Feeds<W> {
     pub(crate) fn change(&self, partition: Partition, audited: &AuditedChange) {
         let generation = self.0.generation.load(Ordering::Relaxed);
         let users = audited.users.iter().map(|user| Subject::User(user.clone()));
-        let group =
-            audited.group.iter().map(|room| Subject::EventGroup { partition, room: room.clone() });
+        let group = audited.change.group.iter();
+        let group = group.map(|room| Subject::EventGroup { partition, room: room.clone() });
         for subject in users.chain(group) {
             if let Some(feed) = self.feed(&subject)
                 && lock(&feed.members).hand_on_change(&audited.change, generation)
@@ -268,8 +270,7 @@ pub(crate) struct Audited {
 #[derive(Clone, Debug)]
 pub(crate) struct AuditedChange {
     pub(crate) users: Vec<UserId>,
-    /// All sessions of this group, too.
-    pub(crate) group: Option<RoomId>,
+    /// All sessions of its group, too.
     pub(crate) change: Arc<Change>,
 }
 
@@ -334,7 +335,11 @@ impl Feed {
             members.mailboxes.iter().for_each(|(_, mailbox)| mailbox.log_out(&device));
             return None;
         }
-        read(message)
+        let group = match &self.subject {
+            Subject::EventGroup { room, .. } => Some(room),
+            _ => None,
+        };
+        read(message, group)
     }
 
     fn deliver(&self, batch: &mut Vec<Item>, generation: u64) {
@@ -387,9 +392,9 @@ impl Subscribers {
     }
 }
 
-/// `None` for what is neither an entry nor a change.
-fn read(message: Message) -> Option<Item> {
-    let Some(head) = message.header(WEFT_ENTRY) else { return read_change(message) };
+/// `None` for what is neither an entry nor a change. `group`: whose subject brought it.
+fn read(message: Message, group: Option<&RoomId>) -> Option<Item> {
+    let Some(head) = message.header(WEFT_ENTRY) else { return read_change(message, group) };
     let head: EventHead = head.parse().ok()?;
     let frame = Utf8Bytes::try_from(message.into_payload());
     match frame {
@@ -401,9 +406,9 @@ fn read(message: Message) -> Option<Item> {
     }
 }
 
-fn read_change(message: Message) -> Option<Item> {
+fn read_change(message: Message, group: Option<&RoomId>) -> Option<Item> {
     let head = message.header(WEFT_CHANGE)?.to_owned();
-    let change = Change::read(&head, message.into_payload());
+    let change = Change::read(&head, group.cloned(), message.into_payload());
     if change.is_none() {
         tracing::error!(head, "a change can't be read");
     }
@@ -412,8 +417,8 @@ fn read_change(message: Message) -> Option<Item> {
 
 impl Change {
     /// `head`: in its text form.
-    pub(crate) fn read(head: &str, frame: Bytes) -> Option<Self> {
-        Some(Self { head: head.parse().ok()?, frame: frame.try_into().ok()? })
+    pub(crate) fn read(head: &str, group: Option<RoomId>, frame: Bytes) -> Option<Self> {
+        Some(Self { head: head.parse().ok()?, group, frame: frame.try_into().ok()? })
     }
 }
 

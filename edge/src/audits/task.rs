@@ -325,8 +325,8 @@ fn read_change(change: &svc::Change) -> Option<AuditedChange> {
         "" => None,
         group => Some(RoomId::new(group).ok()?),
     };
-    let read = Change::read(&change.head, change.frame.clone())?;
-    Some(AuditedChange { users: users.collect::<Option<_>>()?, group, change: Arc::new(read) })
+    let read = Change::read(&change.head, group, change.frame.clone())?;
+    Some(AuditedChange { users: users.collect::<Option<_>>()?, change: Arc::new(read) })
 }
 
 #[cfg(test)]

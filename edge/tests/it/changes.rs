@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use weft_edge::Limits;
-use weft_proto::kind::{Create, Mark};
+use weft_proto::kind::{Create, Leave, Mark};
 use weft_proto::{Body, History};
 
 use crate::client::Client;
@@ -92,6 +92,27 @@ async fn a_group_hears_what_has_no_position_and_an_audit_repeats_it() {
     assert_eq!(change(&mut alice).await, told("marks/team", 1));
     world.core.change_group("team", 2);
     assert_eq!(change(&mut alice).await, told("marks/team", 2));
+}
+
+/// Not even what came while their leaving was looked into.
+#[tokio::test]
+async fn who_has_left_a_group_hears_no_change_of_it() {
+    let world = World::new().await;
+    let (core, team) = (&world.core, room("team"));
+    let members = vec![user("alice"), user("cem")];
+    let create = Body::Create(Create { title: "Team".into(), members, history: History::All });
+    core.commit(&team, "bob", create);
+    let (mut alice, mut cem) = (world.session("alice").await, world.session("cem").await);
+    // The one before is missing: it is read first.
+    core.text(&team, "lost");
+    let leaves = core.commit(&team, "alice", Body::Leave(Leave {}));
+    let told_later = core.change_group("team", 1);
+    core.publish(&leaves, &["alice"]).await;
+    core.publish_change(&told_later).await;
+    core.say(&room("alice~bob"), "hi").await;
+    assert_eq!(alice.seqs(3).await, [2, 3, 1]);
+    assert_eq!(cem.seqs(2).await, [2, 3]);
+    assert_eq!(change(&mut cem).await, told("marks/team", 1));
 }
 
 #[tokio::test]
