@@ -1,5 +1,6 @@
 //! What is no whole export is refused before anything is written.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 
 use bytes::Bytes;
@@ -180,7 +181,42 @@ async fn a_file_of_version_1_is_taken() {
     lines[0] = lines[0].replace("\"version\":2", "\"version\":1");
     let target = memory();
     imported(&target, &packed(&lines)).await;
-    assert_eq!(content_of(&exported(&target).await.1).len(), lines.len());
+    let again = content_of(&exported(&target).await.1);
+    assert_eq!(
+        again.iter().filter(|line| !line.starts_with("{\"type\":\"sent\"")).count(),
+        lines.len()
+    );
+}
+
+#[tokio::test]
+async fn of_a_file_from_before_there_were_marks_everything_is_read() {
+    let target = memory();
+    imported(&target, &kept(4)).await;
+    let lines = content_of(&exported(&target).await.1);
+    let lines: Vec<Value> =
+        lines.iter().map(|line| serde_json::from_str(line).expect("json")).collect();
+    let of = |word: &'static str| lines.iter().filter(move |line| line["type"] == word);
+    let word = |value: &Value| value.as_str().expect("a word").to_owned();
+    let (mut read, mut members) = (BTreeMap::new(), BTreeSet::new());
+    for line in of("room") {
+        let (room, row) = (word(&line["key"]), &line["row"]);
+        members.extend(
+            room.split_once('~')
+                .into_iter()
+                .flat_map(|(low, high)| [low, high].map(|user| (room.clone(), user.to_owned()))),
+        );
+        read.insert(room, (row["seq"].clone(), row["ordinal"].clone()));
+    }
+    let present = of("member").filter(|line| line["row"]["role"] != 0);
+    members.extend(present.map(|line| (word(&line["key"][0]), word(&line["key"][1]))));
+    assert!(members.iter().any(|(room, _)| room.contains('~')), "{members:?}");
+    let wanted: BTreeMap<_, _> =
+        members.into_iter().map(|key| (key.clone(), read[&key.0].clone())).collect();
+    let sent = of("sent").map(|line| {
+        let key = (word(&line["key"][0]), word(&line["key"][1]));
+        (key, (line["row"]["seq"].clone(), line["row"]["ordinal"].clone()))
+    });
+    assert_eq!(sent.collect::<BTreeMap<_, _>>(), wanted);
 }
 
 /// Else nothing shows that it is carried.

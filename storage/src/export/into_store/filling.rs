@@ -76,8 +76,7 @@ impl Filling {
         check: &ExportCheck,
         number: u64,
     ) -> Result<(), Error> {
-        let partitions = check.header().map_or(1, |header| header.partitions);
-        rows::add(&mut self.batch, &mut self.order, line, check.room(), partitions)?;
+        rows::add(&mut self.batch, &mut self.order, line, check)?;
         self.lines = number;
         let is_full = self.batch.transaction_bytes() >= FULL_BYTES || self.order >= FULL_ENTRIES;
         if is_full { self.commit().await } else { Ok(()) }

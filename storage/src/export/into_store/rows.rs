@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use weft_proto::{ClientId, Partition, RoomId, UserId, partition_of};
 
-use super::super::check::OpenRoom;
+use super::super::check::{ExportCheck, OpenRoom};
 use super::super::error::Error;
 use super::super::line::{ExportLine, ResendLine};
 use crate::batch::Batch;
@@ -11,18 +11,23 @@ use crate::tables::activity::{self, ActivityBucket};
 use crate::tables::head::{self, Head};
 use crate::tables::member::{self, Member};
 use crate::tables::resend::{self, Resend};
+use crate::tables::sent::{self, Sent};
 use crate::tables::table::Keyed;
 use crate::tables::{log, thread, user_room};
 
-/// Adds a line's rows. `order` is the place of the next entry inside of the batch; `room` is the
-/// one that the line belongs to.
+/// Files of versions before this one say nothing of what is read: all of it is then, as after an upgrade.
+const WITH_MARKS: u32 = 5;
+
+/// Adds a line's rows. `order` is the place of the next entry inside of the batch; `check` has taken the line.
 pub fn add(
     batch: &mut Batch,
     order: &mut u16,
     line: &ExportLine,
-    room: Option<&OpenRoom>,
-    partitions: Partition,
+    check: &ExportCheck,
 ) -> Result<(), Error> {
+    let room = check.room();
+    let header = check.header();
+    let is_read = header.is_some_and(|header| header.version < WITH_MARKS);
     match line {
         ExportLine::Header(_) | ExportLine::Trailer(_) => {}
         ExportLine::Row(row) => {
@@ -30,8 +35,8 @@ pub fn add(
                 batch.set(key.clone(), value.clone());
             }
         }
-        ExportLine::Room(line) => add_direct_users(batch, line),
-        ExportLine::Member(line) => add_member(batch, line, room),
+        ExportLine::Room(line) => add_direct_users(batch, line, is_read),
+        ExportLine::Member(line) => add_member(batch, line, room, is_read),
         ExportLine::Entry(entry) => {
             log::put(batch, *order, entry);
             thread::put(batch, entry);
@@ -41,32 +46,46 @@ pub fn add(
             }
             *order += 1;
         }
-        ExportLine::Resend(line) => add_resend(batch, line, partitions)?,
+        ExportLine::Resend(line) => {
+            add_resend(batch, line, header.map_or(1, |header| header.partitions))?;
+        }
     }
     Ok(())
 }
 
-fn add_direct_users(batch: &mut Batch, Keyed { key: room, row: head, .. }: &Keyed<RoomId, Head>) {
-    let set = |batch: &mut Batch, user: &UserId| {
-        batch.set(user_room::key(user, room), Bytes::new());
-        batch.set(activity::key(user, ActivityBucket::of(head), room), Bytes::new());
-    };
-    if let Some((a, b)) = room.direct_users() {
-        set(batch, &a);
-        if a != b {
-            set(batch, &b);
-        }
+fn add_direct_users(
+    batch: &mut Batch,
+    Keyed { key: room, row: head, .. }: &Keyed<RoomId, Head>,
+    is_read: bool,
+) {
+    let Some((low, high)) = room.direct_users() else { return };
+    let other = (low != high).then_some(&high);
+    for user in std::iter::once(&low).chain(other) {
+        add_to_list(batch, (room, user), head, is_read);
     }
 }
 
-fn add_member(batch: &mut Batch, line: &Keyed<(RoomId, UserId), Member>, of: Option<&OpenRoom>) {
+fn add_member(
+    batch: &mut Batch,
+    line: &Keyed<(RoomId, UserId), Member>,
+    of: Option<&OpenRoom>,
+    is_read: bool,
+) {
     let (room, user) = &line.key;
     batch.set(member::key(room, user), line.row.encode());
-    if line.row.role().is_some() {
-        batch.set(user_room::key(user, room), Bytes::new());
-        if let Some(of) = of {
-            batch.set(activity::key(user, ActivityBucket::of(&of.head), room), Bytes::new());
-        }
+    if line.row.role().is_some()
+        && let Some(of) = of
+    {
+        add_to_list(batch, (room, user), &of.head, is_read);
+    }
+}
+
+/// Puts a room into its member's list.
+fn add_to_list(batch: &mut Batch, (room, user): (&RoomId, &UserId), head: &Head, is_read: bool) {
+    batch.set(user_room::key(user, room), Bytes::new());
+    batch.set(activity::key(user, ActivityBucket::of(head), room), Bytes::new());
+    if is_read {
+        sent::put(batch, room, user, Sent { seq: head.seq, ordinal: head.ordinal });
     }
 }
 
