@@ -88,24 +88,29 @@ pub struct Held {
     pub mark: Mark,
 }
 
-/// What holds of these marks, in the given order.
+/// What holds of these marks, in the given order. Of a row that can't be read it is as if it were not there, and
+/// that is told in the log: many marks are read at once, and one of them must not hide the others.
 ///
 /// # Errors
-/// Those of the snapshot, or [`Error::Corrupt`].
+/// Those of the snapshot.
 pub async fn held(
     snapshot: &dyn Snapshot,
     wanted: &[(RoomId, UserId)],
 ) -> Result<Vec<Held>, Error> {
     let keys = wanted.iter().flat_map(|(room, user)| [key(room, user), sent::key(room, user)]);
     let rows = snapshot.get_many(keys.collect()).await?;
-    let read = |rows: &[Option<Bytes>]| {
-        let [mark, sent] = rows else { return Ok(Held::default()) };
-        let mark = mark.as_deref().map(decode).transpose()?;
-        let sent = sent.as_deref().map(sent::decode).transpose()?;
+    let read = |(key, rows): (&(RoomId, UserId), &[Option<Bytes>])| {
+        let [mark, sent] = rows else { return Held::default() };
+        let mark = mark.as_deref().and_then(|mark| readable(key, decode(mark)));
+        let sent = sent.as_deref().and_then(|sent| readable(key, sent::decode(sent)));
         let (position, mark) = mark.unzip();
-        Ok(Held { position, mark: mark.unwrap_or_default().with_sent(sent) })
+        Held { position, mark: mark.unwrap_or_default().with_sent(sent) }
     };
-    rows.chunks(2).map(read).collect()
+    Ok(wanted.iter().zip(rows.chunks(2)).map(read).collect())
+}
+
+fn readable<T>((room, user): &(RoomId, UserId), row: Result<T, Error>) -> Option<T> {
+    row.inspect_err(|error| tracing::error!(%room, %user, %error, "a mark can't be read")).ok()
 }
 
 /// An export carries no positions. Nobody has a row of what changed in a store that an import fills, so

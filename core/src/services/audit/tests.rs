@@ -1,5 +1,6 @@
 //! What an audit tells, and where it ends.
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use weft_proto::Position;
 use weft_storage::memory::Memory;
@@ -214,6 +215,19 @@ async fn marks_of_threads_are_told_as_they_are_now_to_their_users_alone() {
     let of_ann = told("ann", 2, first.with_order(0x8001), 3, true);
     assert_eq!(changes(&page), [&[of_ann][..], &of_bob].concat());
     assert_eq!(changes(&journaled.whole(2).await), of_bob);
+}
+
+#[tokio::test]
+async fn a_mark_that_can_not_be_read_hides_no_other_one() {
+    let journaled = Journaled::new();
+    journaled.commit(1, &[("alice~bob", 9, &[])]).await;
+    journaled.commit_marks(2, &[("alice~bob", "alice", 3), ("alice~bob", "bob", 4)]).await;
+    let mut batch = Batch::new(rand::random());
+    batch.set(mark::key(&room("alice~bob"), &user("alice")), Bytes::from_static(b"?"));
+    journaled.store.commit(batch).await.expect("commit");
+    let told = changes(&journaled.whole(1).await);
+    let told: Vec<_> = told.iter().map(|(hears, head, _)| (&**hears, &head[..18])).collect();
+    assert_eq!(told, [("bob,", "mark/alice~bob/bob"), ("alice,", "mark/alice~bob/bob")]);
 }
 
 #[tokio::test]
