@@ -26,6 +26,8 @@ use crate::marks::hears;
 
 /// Entries of which the ordinals are read at once: with the largest ones 6 MB.
 const ENTRIES_AT_ONCE: usize = 16;
+/// What the rows of a mark have at most: its own, and one of each who hears of it, there and cleared.
+const MARK_BYTES: usize = 1_100;
 /// The places of marks in a commit are after those of its entries.
 const FIRST_ORDER: u16 = 1 << 15;
 
@@ -192,6 +194,12 @@ impl Default for PlannedMarks {
 }
 
 impl PlannedMarks {
+    /// What they will take in the commit, about: with the longest names, as they are written when it is closed.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.count() * MARK_BYTES
+    }
+
     /// Takes a mark that was allowed. What it adds to the commit's row of the journal, in bytes.
     pub fn take(
         &mut self,

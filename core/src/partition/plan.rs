@@ -221,7 +221,7 @@ impl Plan {
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.commands >= FULL_COMMANDS
-            || self.batch.size_bytes() >= FULL_BYTES
+            || self.batch.size_bytes() + self.marks.bytes() >= FULL_BYTES
             || self.journal_bytes >= FULL_JOURNAL_BYTES
             || self.rewrites.len() + self.followers.count() >= FULL_REWRITES
     }

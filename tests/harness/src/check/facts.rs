@@ -124,6 +124,12 @@ impl<'a> RoomFacts<'a> {
         self.seen.get(&seq)?.iter().copied().find(|entry| entry.is_as_taken())
     }
 
+    /// True where the user is a member in the end, or where the room's members never change.
+    pub(super) fn has_member(&self, user: &str) -> bool {
+        let stays = |times: &Vec<RangeInclusive<u64>>| times.iter().any(|t| *t.end() == u64::MAX);
+        self.members.is_empty() || self.members.get(user).is_some_and(stays)
+    }
+
     fn knows(&mut self, at: usize, seq: u64) {
         if self.heads.last().is_none_or(|(_, head)| *head < seq) {
             self.heads.push((at, seq));

@@ -71,6 +71,13 @@ pub(super) fn check(history: &History, facts: &Facts<'_>, found: &mut BTreeSet<V
             found.insert(wrong(key, None, format!("{is:?} in the end, but said {most:?}")));
         }
     }
+    // Where those of a room were looked up, none of a member's is missing.
+    let looked_up: BTreeSet<&Room> = last.keys().map(|(room, _)| *room).collect();
+    for key in kept.keys().filter(|key| looked_up.contains(key.0) && !last.contains_key(*key)) {
+        if facts.rooms.get(key.0).is_some_and(|room| room.has_member(key.1)) {
+            found.insert(wrong(key, None, "nothing in the end".to_owned()));
+        }
+    }
     judge_devices(history, facts, &last, found);
 }
 

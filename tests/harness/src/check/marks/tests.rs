@@ -130,6 +130,20 @@ fn a_mark_that_was_answered_and_is_not_there_is_found() {
 }
 
 #[test]
+fn a_mark_that_was_answered_and_that_nobody_tells_in_the_end_is_found() {
+    let found = with(&Event::FinalMark { mark: of_bob(5, 5) }, None);
+    assert!(found.iter().any(|it| is_of(std::slice::from_ref(it), None)), "{found:?}");
+    // Of who has left nothing is told.
+    let change = |change| Some(change);
+    let joined = change(Change::Joined(vec!["alice".into(), "bob".into()]));
+    let log = vec![entry(1, joined, None, 0), entry(2, change(Change::Left("bob".into())), None, 0)];
+    let mut events = kept(1, 0);
+    events.push(Event::FinalMark { mark: mark(ROOM, "alice", 2, 2) });
+    events.push(Event::Final { room: ROOM.into(), entries: log });
+    assert_eq!(judge(events), []);
+}
+
+#[test]
 fn a_mark_that_nobody_said_is_found() {
     let last = Event::FinalMark { mark: mark(ROOM, "alice", 3, 3) };
     let forged = Event::FinalMark { mark: mark(ROOM, "alice", 4, 4) };
