@@ -18,6 +18,8 @@ const COUNT: u32 = 20;
 const VERSIONS: u32 = 3;
 /// Of up to 100 threads the unread replies are counted.
 const THREADS: u32 = 10;
+/// Every edge hears who types, and hands it on to up to 100 members.
+const TYPING: u32 = 4;
 /// Bytes of an answer for which one is charged.
 const ANSWER_BYTES: usize = 16_384;
 
@@ -26,6 +28,7 @@ pub(crate) fn of_request(request: &Request) -> u32 {
     match request {
         Request::History { limit, .. } => of_history(*limit),
         Request::Versions { .. } => VERSIONS,
+        Request::Typing { .. } => TYPING,
         Request::Pins { limit, .. } => of_pins(*limit),
         Request::Threads { .. } => THREADS,
         Request::Rooms { limit, .. } => of_rooms(*limit),
@@ -47,6 +50,7 @@ pub(crate) fn of_http(path: &str, query: &str) -> u32 {
     match path.rsplit('/').next() {
         Some("entries") => of_history(limit),
         Some("versions") => VERSIONS,
+        Some("typing") => TYPING,
         Some("pins") => of_pins(limit),
         Some("threads") => THREADS,
         Some("rooms") => of_rooms(limit),
@@ -97,6 +101,7 @@ mod tests {
             ("/v1/rooms/team", "", 1),
             ("/v1/rooms/team/mark", "", 1),
             ("/v1/rooms/team/receipts", "seq=7", 6),
+            ("/v1/rooms/team/typing", "", 4),
             ("/v1/profile", "limit=x", 1),
             ("/v1/rooms/team/entries/7/versions", "", 3),
             ("/v1/rooms/team/pins", "", 3),
@@ -105,6 +110,8 @@ mod tests {
         ] {
             assert_eq!(of_http(path, query), cost, "{path}?{query}");
         }
+        let typing = Request::Typing { room: weft_proto::RoomId::new("team").expect("id") };
+        assert_eq!(of_request(&typing), 4);
         assert_eq!((of_answer(100), of_answer(400_000)), (0, 24));
     }
 }
