@@ -199,6 +199,10 @@ pub enum Event {
         mark: Mark,
         attempt: Attempt,
     },
+    /// The answer to a mark was that it is not taken, for good.
+    MarkRefused {
+        mark: Mark,
+    },
     /// A device was told of a mark.
     MarkTold {
         device: Device,
@@ -299,6 +303,7 @@ impl fmt::Display for Event {
             }
             Self::MarkSent { mark, .. } => write!(f, "said: {mark}"),
             Self::MarkKept { mark, .. } => write!(f, "kept: {mark}"),
+            Self::MarkRefused { mark } => write!(f, "refused: {mark}"),
             Self::MarkTold { device, mark } => write!(f, "{device} is told: {mark}"),
             Self::FinalMark { mark } => write!(f, "in the end {mark}"),
             Self::Listed { user, room, listed } => {

@@ -124,6 +124,11 @@ impl<'a> RoomFacts<'a> {
         self.seen.get(&seq)?.iter().copied().find(|entry| entry.is_as_taken())
     }
 
+    /// True where nobody comes or goes.
+    pub(super) fn is_lasting(&self) -> bool {
+        self.members.is_empty()
+    }
+
     /// True where the user is a member in the end, or where the room's members never change.
     pub(super) fn has_member(&self, user: &str) -> bool {
         let stays = |times: &Vec<RangeInclusive<u64>>| times.iter().any(|t| *t.end() == u64::MAX);

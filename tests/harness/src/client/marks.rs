@@ -90,6 +90,7 @@ impl Task {
             Ok(())
         } else {
             error["code"].as_str().with_context(|| format!("no answer: {frame}"))?;
+            self.recorder.record(Event::MarkRefused { mark });
             Err(anyhow!("refused: {error}"))
         };
         if let Some(done) = done {

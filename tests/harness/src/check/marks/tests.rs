@@ -136,11 +136,25 @@ fn a_mark_that_was_answered_and_that_nobody_tells_in_the_end_is_found() {
     // Of who has left nothing is told.
     let change = |change| Some(change);
     let joined = change(Change::Joined(vec!["alice".into(), "bob".into()]));
-    let log = vec![entry(1, joined, None, 0), entry(2, change(Change::Left("bob".into())), None, 0)];
+    let log =
+        vec![entry(1, joined, None, 0), entry(2, change(Change::Left("bob".into())), None, 0)];
     let mut events = kept(1, 0);
     events.push(Event::FinalMark { mark: mark(ROOM, "alice", 2, 2) });
     events.push(Event::Final { room: ROOM.into(), entries: log });
     assert_eq!(judge(events), []);
+}
+
+#[test]
+fn a_mark_that_is_refused_without_a_reason_is_found() {
+    let mut events = good();
+    events.push(Event::MarkRefused { mark: of_bob(5, 5) });
+    assert!(is_of(&judge(events), None));
+    // Who was removed meanwhile is refused.
+    let joined = Some(Change::Joined(vec!["alice".into(), "bob".into()]));
+    let log = vec![entry(1, joined, None, 0), entry(2, None, None, 2)];
+    let refused = Event::MarkRefused { mark: of_bob(2, 0) };
+    let last = Event::Final { room: ROOM.into(), entries: log };
+    assert_eq!(judge(vec![refused, last]), []);
 }
 
 #[test]
