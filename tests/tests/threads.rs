@@ -144,7 +144,14 @@ async fn unread(session: &mut Session, room: &str) -> Result<Vec<(u64, u64)>> {
     let answer = session.request(json!({ "type": "threads", "room": room })).await?;
     let threads = answer["threads"].as_array().with_context(|| answer.to_string())?;
     let number = |thread: &Value, field: &str| thread[field].as_u64().context("a number");
-    threads.iter().map(|it| Ok((number(it, "thread")?, number(it, "unread")?))).collect()
+    let told = threads.iter().map(|it| Ok((number(it, "thread")?, number(it, "unread")?)));
+    let told = told.collect::<Result<Vec<_>>>()?;
+    // The lists of rooms say in how many.
+    let room = session.request(json!({ "type": "room", "room": room })).await?;
+    let of_list = (&room["unread_threads"], &room["unread_threads_exact"]);
+    let count = told.iter().filter(|(_, unread)| *unread > 0).count();
+    assert_eq!(of_list, (&json!(count), &Value::Null), "{told:?}");
+    Ok(told)
 }
 
 async fn done(session: &mut Session, room: &str, fields: Value) -> Result<()> {

@@ -169,6 +169,11 @@ pub struct Room {
     pub unread_exact: bool,
     /// How many messages that mention the caller are unread; at most 1,000 are counted.
     pub mentions: u64,
+    /// How many of the threads that the caller follows have unread replies.
+    pub unread_threads: u64,
+    /// Else there may be more.
+    #[serde(skip_serializing_if = "is_true")]
+    pub unread_threads_exact: bool,
     /// From where on the caller has marked it as unread.
     #[serde(skip_serializing_if = "is_zero")]
     pub unread_from: u64,
@@ -254,6 +259,8 @@ impl From<svc::RoomSummary> for Room {
             unread: summary.unread,
             unread_exact: summary.unread_exact,
             mentions: summary.mentions,
+            unread_threads: summary.unread_threads,
+            unread_threads_exact: summary.unread_threads_exact,
             unread_from: summary.unread_from,
             muted_until: Some(summary.muted_until_ms).filter(|until| *until > 0),
             pinned: summary.pinned,

@@ -112,6 +112,12 @@ pub struct RoomSummary {
     /// How many messages that mention the caller are unread; at most 1,000 are counted.
     #[prost(uint64, tag = "17")]
     pub mentions: u64,
+    /// How many of the threads that the caller follows have unread replies.
+    #[prost(uint64, tag = "20")]
+    pub unread_threads: u64,
+    /// Else there may be more.
+    #[prost(bool, tag = "21")]
+    pub unread_threads_exact: bool,
     /// From where on the caller has marked it as unread; 0: nowhere.
     #[prost(uint64, tag = "19")]
     pub unread_from: u64,

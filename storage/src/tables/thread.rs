@@ -103,8 +103,9 @@ pub async fn unread(
     (user, read, max): (&UserId, u64, usize),
 ) -> Result<(usize, bool), Error> {
     let (mut seqs, mut count, mut looked_at) = (read.saturating_add(1)..u64::MAX, 0, 0);
+    let at_once = ROWS_AT_ONCE.min(max + 1);
     loop {
-        let rows = replies(snapshot, at, seqs.clone(), (ROWS_AT_ONCE, true)).await?;
+        let rows = replies(snapshot, at, seqs.clone(), (at_once, true)).await?;
         for (seq, reply) in &rows {
             if reply.from == user.as_str() {
                 return Ok((count, true));
@@ -116,7 +117,7 @@ pub async fn unread(
             count += usize::from(!reply.is_deleted && !reply.is_silent);
             seqs.end = *seq;
         }
-        if rows.len() < ROWS_AT_ONCE {
+        if rows.len() < at_once {
             return Ok((count, true));
         }
     }

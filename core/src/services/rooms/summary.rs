@@ -81,6 +81,7 @@ impl Reader<'_> {
         let unread = unread::of(snapshot, (room, &head), &mark).await?;
         let sees = |seq| member.is_none_or(|member| member.sees(history, seq));
         let mentions = unread::mentions(snapshot, (room, &head), user, (&mark, sees)).await?;
+        let threads = unread::threads(snapshot, (room, &head), user, &mark).await?;
         let partner = match (other, held.next()) {
             (Some(other), Some(held)) => partner(snapshot, other, &held.mark).await?,
             _ => None,
@@ -103,11 +104,13 @@ impl Reader<'_> {
             unread: unread.count,
             unread_exact: unread.is_exact,
             mentions,
+            unread_threads: threads.count,
+            unread_threads_exact: threads.is_exact,
             partner,
             muted_until_ms: setting.muted_until_ms,
             pinned: setting.pinned,
         };
-        Ok(Summary { read_bytes: last_bytes + unread.read_bytes, room })
+        Ok(Summary { read_bytes: last_bytes + unread.read_bytes + threads.read_bytes, room })
     }
 }
 

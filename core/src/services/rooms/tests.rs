@@ -2,7 +2,7 @@
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use weft_proto::History;
+use weft_proto::{Body, History};
 use weft_runtime::Clock as _;
 use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::activity::{self, ActivityBucket};
@@ -11,7 +11,7 @@ use weft_storage::tables::layout::{self, Layout};
 use weft_storage::tables::log;
 use weft_storage::tables::mark::{self, Mark};
 use weft_storage::tables::mention;
-use weft_storage::tables::message::{self, Mentioned, Message};
+use weft_storage::tables::message::{self, Mentioned, Message, Thread};
 use weft_storage::tables::setting::Setting;
 
 use super::super::testing::{World, add, code, create, remove, room, text, user};
@@ -257,6 +257,72 @@ async fn what_was_deleted_is_not_unread_as_far_as_it_was_counted() {
     batch.set(message::key(&room("m"), 1_000), "damaged");
     world.store.commit(batch).await.expect("commit");
     assert_eq!(unread(&world, "bob", "m").await, (402 - 99, false));
+}
+
+#[tokio::test]
+async fn threads_with_unread_replies_are_counted_as_far_as_they_are_looked_at() {
+    let mut world = World::new().await;
+    world.one("m", "alice", create(&["bob"], History::All)).await;
+    // Thread 2 has replies of both, thread 3 of Alice, thread 4 silent ones.
+    for json in [
+        r#"{"text":"root"}"#,
+        r#"{"text":"root"}"#,
+        r#"{"text":"root"}"#,
+        r#"{"text":"5","thread":2}"#,
+        r#"{"text":"6","thread":3}"#,
+        r#"{"text":"7","thread":4,"silent":true}"#,
+    ] {
+        world.one("m", "alice", Body::from_json(json.as_bytes()).expect("a body")).await;
+    }
+    let begun = async |world: &World, roots: &[(u64, u64)]| {
+        let mut batch = weft_storage::Batch::new(rand::random());
+        for (root, last_reply) in roots {
+            let thread = Some(Thread { replies: 1, last_reply: *last_reply });
+            let row = Message { thread, ..Message::default() };
+            batch.set(message::key(&room("m"), *root), row.encode());
+        }
+        world.store.commit(batch).await.expect("commit");
+    };
+    begun(&world, &[(2, 5), (3, 6), (4, 7)]).await;
+    let is = async |world: &World| {
+        let request = svc::GetRoom { token: world.token("bob"), room: "m".into() };
+        let room = world.context.get(request).await.expect("a room");
+        (room.unread_threads, room.unread_threads_exact)
+    };
+    assert_eq!(is(&world).await, (0, true), "he follows none");
+    for root in 2..=4 {
+        world.follow("bob", "m", root, (true, root)).await;
+    }
+    assert_eq!(is(&world).await, (2, true));
+    world.follow("bob", "m", 3, (true, 6)).await;
+    assert_eq!(is(&world).await, (1, true));
+    world.follow("bob", "m", 2, (false, 2)).await;
+    assert_eq!(is(&world).await, (0, true));
+    world.follow("bob", "m", 2, (true, 2)).await;
+    // Silent replies hide what is before them.
+    for _ in 0..16 {
+        let silent = Body::from_json(br#"{"text":"x","thread":2,"silent":true}"#);
+        world.one("m", "alice", silent.expect("a body")).await;
+    }
+    begun(&world, &[(2, 23)]).await;
+    assert_eq!(is(&world).await, (0, false));
+    world.follow("bob", "m", 2, (true, 8)).await;
+    assert_eq!(is(&world).await, (0, true));
+    world.follow("bob", "m", 3, (true, 3)).await;
+    for root in 100..=149 {
+        assert_eq!(is(&world).await, (u64::from(root < 149), root < 148), "{root}");
+        world.follow("bob", "m", root, (true, root)).await;
+    }
+    // Who has read the room has read its threads.
+    world.mark("m", "bob", &Mark { read: 23, read_ordinal: 3, ..Mark::default() }).await;
+    assert_eq!(is(&world).await, (0, true));
+    // A damaged row does not cost the list.
+    world.one("m", "alice", text("x")).await;
+    world.follow("bob", "m", 149, (true, 1)).await;
+    let mut batch = weft_storage::Batch::new(rand::random());
+    batch.set(message::key(&room("m"), 149), "damaged");
+    world.store.commit(batch).await.expect("commit");
+    assert_eq!(is(&world).await, (0, false));
 }
 
 #[tokio::test]
