@@ -182,14 +182,16 @@ async fn a_damaged_room_does_not_cost_a_user_the_list() {
     let world = world().await;
     let all = list(&world, "alice", "", 0).await.expect("list");
     assert_eq!(all.rooms.len(), 5);
-    let (alice, mut left) = (user("alice"), 5);
-    for key in
-        [mark::key(&room("zoo"), &alice), member::key(&room("art"), &alice), head::key(&room("m"))]
-    {
+    let alice = user("alice");
+    for (key, left) in [
+        // Of a mark that can't be read it is as if nobody had said anything.
+        (mark::key(&room("zoo"), &alice), 5),
+        (member::key(&room("art"), &alice), 4),
+        (head::key(&room("m")), 3),
+    ] {
         let mut batch = weft_storage::Batch::new(rand::random());
         batch.set(key, "damaged");
         world.store.commit(batch).await.expect("commit");
-        left -= 1;
         let page = list(&world, "alice", "", 0).await.expect("list");
         assert_eq!((page.rooms.len(), page.more), (left, false));
     }
