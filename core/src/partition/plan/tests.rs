@@ -1,5 +1,9 @@
 //! What must never be committed stops the owner.
 
+use weft_storage::tables::applied::Applied;
+use weft_storage::tables::resend;
+
+use super::seal::{RESEND_HOURS, RESEND_HOURS_AGAIN};
 use super::*;
 use crate::FEATURE_LEVEL;
 
