@@ -12,8 +12,10 @@ use weft_harness::system::{Options, System, direct, unique};
 
 async fn two_edges() -> &'static System {
     static SYSTEM: OnceCell<System> = OnceCell::const_new();
-    let start = async || System::split(Options::default()).await.expect("a system starts");
-    SYSTEM.get_or_init(start).await
+    // A large group's members are signed up at once.
+    let rates = ["--accounts-per-s", "1000", "--accounts-burst", "1000"];
+    let start = async || System::split(Options::default().edge(&rates)).await;
+    SYSTEM.get_or_init(async || start().await.expect("a system starts")).await
 }
 
 /// Alice at one edge, Bob at the other.
