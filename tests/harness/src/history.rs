@@ -202,6 +202,8 @@ pub enum Event {
     /// The answer to a mark was that it is not taken, for good.
     MarkRefused {
         mark: Mark,
+        /// Why.
+        code: Arc<str>,
     },
     /// A device was told of a mark.
     MarkTold {
@@ -303,7 +305,7 @@ impl fmt::Display for Event {
             }
             Self::MarkSent { mark, .. } => write!(f, "said: {mark}"),
             Self::MarkKept { mark, .. } => write!(f, "kept: {mark}"),
-            Self::MarkRefused { mark } => write!(f, "refused: {mark}"),
+            Self::MarkRefused { mark, code } => write!(f, "refused with {code}: {mark}"),
             Self::MarkTold { device, mark } => write!(f, "{device} is told: {mark}"),
             Self::FinalMark { mark } => write!(f, "in the end {mark}"),
             Self::Listed { user, room, listed } => {

@@ -49,10 +49,10 @@ pub(super) fn check(history: &History, facts: &Facts<'_>, found: &mut BTreeSet<V
             Event::MarkSent { mark, .. } => (&mut said, mark),
             Event::MarkKept { mark, .. } => (&mut kept, mark),
             Event::FinalMark { mark } => (&mut last, mark),
-            Event::MarkRefused { mark } => {
+            Event::MarkRefused { mark, code } => {
                 // Devices mark what they have; only who is removed meanwhile may not.
                 if facts.rooms.get(&mark.room).is_some_and(|room| room.is_lasting()) {
-                    let what = format!("{:?} is refused", Seqs::of(mark));
+                    let what = format!("{:?}, which is refused with {code}", Seqs::of(mark));
                     found.insert(wrong(&(&mark.room, &*mark.user), None, what));
                 }
                 continue;

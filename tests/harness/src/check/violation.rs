@@ -268,7 +268,7 @@ impl Subject<'_> {
         match event {
             Event::MarkSent { mark, .. }
             | Event::MarkKept { mark, .. }
-            | Event::MarkRefused { mark }
+            | Event::MarkRefused { mark, .. }
             | Event::FinalMark { mark } => mark_is(mark),
             Event::MarkTold { device, mark } => {
                 mark_is(mark) && self.device.is_none_or(|of| of == device)

@@ -89,8 +89,8 @@ impl Task {
             self.recorder.record(Event::MarkKept { mark, attempt });
             Ok(())
         } else {
-            error["code"].as_str().with_context(|| format!("no answer: {frame}"))?;
-            self.recorder.record(Event::MarkRefused { mark });
+            let code = error["code"].as_str().with_context(|| format!("no answer: {frame}"))?;
+            self.recorder.record(Event::MarkRefused { mark, code: code.into() });
             Err(anyhow!("refused: {error}"))
         };
         if let Some(done) = done {

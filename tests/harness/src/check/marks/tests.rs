@@ -147,12 +147,12 @@ fn a_mark_that_was_answered_and_that_nobody_tells_in_the_end_is_found() {
 #[test]
 fn a_mark_that_is_refused_without_a_reason_is_found() {
     let mut events = good();
-    events.push(Event::MarkRefused { mark: of_bob(5, 5) });
+    events.push(Event::MarkRefused { mark: of_bob(5, 5), code: "not_found".into() });
     assert!(is_of(&judge(events), None));
     // Who was removed meanwhile is refused.
     let joined = Some(Change::Joined(vec!["alice".into(), "bob".into()]));
     let log = vec![entry(1, joined, None, 0), entry(2, None, None, 2)];
-    let refused = Event::MarkRefused { mark: of_bob(2, 0) };
+    let refused = Event::MarkRefused { mark: of_bob(2, 0), code: "not_found".into() };
     let last = Event::Final { room: ROOM.into(), entries: log };
     assert_eq!(judge(vec![refused, last]), []);
 }
