@@ -260,6 +260,8 @@ const FIRST_LEVEL: u32 = 1;
 const MESSAGES_LEVEL: u32 = 2;
 /// The one with marks, mentions, threads and pins, and with what an unread count leaves out.
 pub const CONVERSATIONS_LEVEL: u32 = 3;
+/// The one with what groups are beside their title, and with what users are to each other.
+pub const PEOPLE_LEVEL: u32 = 4;
 
 trait EntryKind: Sized {
     /// Its fields as they travel: by serde in JSON, by prost in the store. Nothing is checked.

@@ -219,7 +219,7 @@ fn lines_of_their_own_form() {
     for (plain, text) in [
         (
             Plain::Header(header),
-            r#"{"type":"header","format":"weft-export","version":5,"weft":"0.1.0","time":7,"store":"00000000000000ab","partitions":4}"#,
+            r#"{"type":"header","format":"weft-export","version":6,"weft":"0.1.0","time":7,"store":"00000000000000ab","partitions":4}"#,
         ),
         (
             Plain::Resend(resend),

@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
 const FORMAT: &str = "weft-export";
 /// The format's version. It grows with every type of line and every field that is added: an older
 /// Weft must not leave them out.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 
 /// How many lines there are of each type.
 pub type ExportCounts = BTreeMap<String, u64>;

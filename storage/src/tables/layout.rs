@@ -20,7 +20,9 @@ pub const KEY_VERSION: u32 = 2;
 /// - 2: edits, deletions and reactions; what a message has beside its text; and inboxes without pointers to what a whole group gets.
 /// - 3: marks: up to where members have read a room; pins; threads; mentions; messages that are silent, or forwarded; earlier memberships in
 ///   members' rows.
-pub const FEATURE_LEVEL: u32 = 3;
+/// - 4: people and groups: what groups are beside their title, who may not come back, links by which one joins, drafts, and what users are
+///   to each other.
+pub const FEATURE_LEVEL: u32 = 4;
 
 /// The record version of a row with a level: a Weft that knows no levels can't read it, so that it
 /// stops wherever it reads it, not only at its start.

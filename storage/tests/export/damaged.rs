@@ -120,8 +120,8 @@ async fn what_a_newer_weft_wrote_is_refused_and_said() {
     let target = memory();
     imported(&target, &packed(&lines)).await;
     let mut newer = lines.clone();
-    newer[0] = json!({ "type": "header", "format": "weft-export", "version": 6 }).to_string();
-    let error = verify(&packed(&newer)).expect_err("version 6");
+    newer[0] = json!({ "type": "header", "format": "weft-export", "version": 7 }).to_string();
+    let error = verify(&packed(&newer)).expect_err("version 7");
     assert!(matches!(error, Error::NewerFormat(6)), "{error}");
     assert!(error.to_string().contains("newer Weft"), "{error}");
     let with = |at: usize, line: String| {
