@@ -118,6 +118,9 @@ async fn read(client: Arc<Client>, room: Room, stop: Stop) {
         let (client, room) = (Arc::clone(&client), room.clone());
         if what == 11 {
             let root = super::words::thread_near(seq);
+            if root > head {
+                continue;
+            }
             let follow = [None, None, None, Some(true), Some(false)][pick];
             let thread = OfThread { root, follow };
             let read = if follow.is_none() { seq } else { 0 };

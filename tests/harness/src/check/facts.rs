@@ -124,9 +124,16 @@ impl<'a> RoomFacts<'a> {
         self.seen.get(&seq)?.iter().copied().find(|entry| entry.is_as_taken())
     }
 
-    /// True where nobody comes or goes.
-    pub(super) fn is_lasting(&self) -> bool {
-        self.members.is_empty()
+    /// True where the user came once and never left, or where the room's members never change.
+    pub(super) fn has_always(&self, user: &str) -> bool {
+        let times = self.members.get(user).map(Vec::as_slice);
+        self.members.is_empty() || matches!(times, Some([time]) if *time.end() == u64::MAX)
+    }
+
+    /// True of a message that is in no thread itself. What one was that is deleted is known where somebody saw it.
+    pub(super) fn begins_thread(&self, seq: u64) -> bool {
+        let entry = self.taken(seq).or_else(|| self.standing.get(&seq).copied());
+        entry.is_some_and(|entry| entry.is_message() && entry.thread().is_none())
     }
 
     /// True where the user is a member in the end, or where the room's members never change.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Violation;
-use super::facts::{Facts, user_of};
+use super::facts::{Facts, RoomFacts, user_of};
 use crate::history::{Change, Cursor, Device, Entry, Event, History, Mark, Room};
 
 type Key<'a> = (&'a Room, &'a str);
@@ -50,9 +50,8 @@ pub(super) fn check(history: &History, facts: &Facts<'_>, found: &mut BTreeSet<V
             Event::MarkKept { mark, .. } => (&mut kept, mark),
             Event::FinalMark { mark } => (&mut last, mark),
             Event::MarkRefused { mark, code } => {
-                // Devices mark what they have; only who is removed meanwhile may not.
-                if facts.rooms.get(&mark.room).is_some_and(|room| room.is_lasting()) {
-                    let what = format!("{:?}, which is refused with {code}", Seqs::of(mark));
+                if facts.rooms.get(&mark.room).is_some_and(|of| must_take(of, mark)) {
+                    let what = format!("refused with {code} that {mark}");
                     found.insert(wrong(&(&mark.room, &*mark.user), None, what));
                 }
                 continue;
@@ -89,6 +88,12 @@ pub(super) fn check(history: &History, facts: &Facts<'_>, found: &mut BTreeSet<V
     judge_devices(history, facts, &last, found);
 }
 
+/// True where nothing speaks against a mark: devices mark what they have. Only who is removed meanwhile may not, and
+/// not every entry begins a thread.
+fn must_take(of: &RoomFacts<'_>, mark: &Mark) -> bool {
+    of.has_always(&mark.user) && mark.thread.is_none_or(|thread| of.begins_thread(thread.root))
+}
+
 /// What a device knows, and what it knew when each cursor came.
 #[derive(Default)]
 struct Knows<'a> {
@@ -105,7 +110,7 @@ fn judge_devices(
     let mut devices: HashMap<&Device, Knows<'_>> = HashMap::new();
     for event in &history.events {
         match event {
-            Event::MarkTold { device, mark } => {
+            Event::MarkTold { device, mark } if mark.thread.is_none() => {
                 let key = (&mark.room, &*mark.user);
                 let (now, told) = (&mut devices.entry(device).or_default().now, Seqs::of(mark));
                 let known = now.entry(key).or_default();

@@ -3,7 +3,7 @@
 use super::*;
 use crate::check::check;
 use crate::check::tests::number;
-use crate::history::{Act, Attempt, SessionId};
+use crate::history::{Act, Attempt, OfThread, Said, SessionId};
 
 const ROOM: &str = "alice~bob";
 const GROUP: &str = "team";
@@ -149,12 +149,53 @@ fn a_mark_that_is_refused_without_a_reason_is_found() {
     let mut events = good();
     events.push(Event::MarkRefused { mark: of_bob(5, 5), code: "not_found".into() });
     assert!(is_of(&judge(events), None));
-    // Who was removed meanwhile is refused.
+    // In a group, too.
     let joined = Some(Change::Joined(vec!["alice".into(), "bob".into()]));
     let log = vec![entry(1, joined, None, 0), entry(2, None, None, 2)];
     let refused = Event::MarkRefused { mark: of_bob(2, 0), code: "not_found".into() };
     let last = Event::Final { room: ROOM.into(), entries: log };
+    assert!(is_of(&judge(vec![refused, last]), None));
+    // Who was removed meanwhile is refused.
+    let joined = Some(Change::Joined(vec!["alice".into(), "bob".into()]));
+    let left = Some(Change::Left("bob".into()));
+    let log = vec![entry(1, joined, None, 0), entry(2, None, None, 2), entry(3, left, None, 0)];
+    let refused = Event::MarkRefused { mark: of_bob(2, 0), code: "not_member".into() };
+    let last = Event::Final { room: ROOM.into(), entries: log };
     assert_eq!(judge(vec![refused, last]), []);
+}
+
+#[test]
+fn a_mark_of_a_thread_is_refused_where_none_can_begin_and_nowhere_else() {
+    let reply = Entry {
+        said: Some(Box::new(Said { thread: Some(1), ..Said::default() })),
+        ..entry(3, None, None, 3)
+    };
+    let log = || {
+        let mut log = vec![
+            entry(1, None, None, 1),
+            entry(2, None, Some(Act::Reacts(1, "+".into(), true)), 0),
+            reply.clone(),
+            entry(4, None, Some(Act::DeletedBy(5)), 0),
+            entry(5, None, Some(Act::Deletes(4)), 0),
+        ];
+        number(&mut log);
+        log
+    };
+    let refused = |root| {
+        let thread = Some(OfThread { root, follow: None });
+        let mark = Mark { thread, ..of_bob(5, 0) };
+        let refused = Event::MarkRefused { mark, code: "not_found".into() };
+        vec![refused, Event::Final { room: ROOM.into(), entries: log() }]
+    };
+    assert!(is_of(&judge(refused(1)), None));
+    for root in [2, 3, 4, 5] {
+        assert_eq!(judge(refused(root)), [], "{root}");
+    }
+    // Somebody saw that it was a message.
+    let mut events = refused(4);
+    let message = Entry { ordinal: 2, ..entry(4, None, None, 4) };
+    events.push(Event::Loaded { device: "bob/phone".into(), entry: message });
+    assert!(is_of(&judge(events), None));
 }
 
 #[test]
