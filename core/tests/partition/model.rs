@@ -325,3 +325,34 @@ proptest! {
         run(false, goes_as_the_model(store, pieces));
     }
 }
+
+/// `WEFT_FDB_CLUSTER=<cluster file> cargo test -p weft-core --features fdb --test partition
+/// -- --ignored --exact model::messages_become_that_in_a_cluster_too`
+#[cfg(feature = "fdb")]
+#[test]
+#[ignore = "needs FoundationDB: WEFT_FDB_CLUSTER names its cluster file"]
+fn messages_become_that_in_a_cluster_too() {
+    use proptest::test_runner::TestRunner;
+    use weft_storage::Batch;
+    use weft_storage::fdb::{Fdb, Namespace, Network};
+
+    const CASES: u32 = 24;
+    let file: std::path::PathBuf = std::env::var_os("WEFT_FDB_CLUSTER").expect("its name").into();
+    // Its thread ends with this test, before the process does.
+    let network = Network::start().expect("the library's network thread");
+    let name = format!("test-{:016x}", rand::random::<u64>());
+    let namespace = Namespace::new(&name).expect("a name");
+    let open = |file: &std::path::PathBuf| {
+        Store::new(Fdb::open(&network, file, namespace.clone()).expect("open"))
+    };
+    let outcome = TestRunner::new(ProptestConfig::with_cases(CASES)).run(&pieces(), |pieces| {
+        run(false, async {
+            goes_as_the_model(open(&file), pieces).await;
+            let mut all = Batch::new(rand::random());
+            all.clear_range(bytes::Bytes::new(), bytes::Bytes::from_static(&[0xff]));
+            open(&file).commit(all).await.expect("the namespace is emptied");
+        });
+        Ok(())
+    });
+    outcome.unwrap_or_else(|error| panic!("{error}"));
+}

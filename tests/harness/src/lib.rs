@@ -19,7 +19,7 @@
 //! | [`nats`] | NATS by hand, as a stranger's program speaks it |
 //! | [`wait`] | conditions with a bound |
 //!
-//! The tests are in `tests/tests/`, one file per promise. Their logs and data stay in
+//! The tests are in `tests/tests/scenarios/`, one file per promise. Their logs and data stay in
 //! `<target>/weft-tests/` until the next run.
 //!
 //! | variable | meaning |

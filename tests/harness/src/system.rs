@@ -366,7 +366,7 @@ impl System {
     }
 }
 
-/// One `weft dev` for all tests of a file. It ends with the test process.
+/// One `weft dev` for all tests of a binary. It ends with the test process.
 pub async fn shared() -> &'static System {
     static SYSTEM: OnceCell<System> = OnceCell::const_new();
     let start = async || System::dev().await.expect("weft dev starts");

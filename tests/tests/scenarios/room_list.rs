@@ -5,18 +5,11 @@ use std::cmp::Reverse;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 use weft_harness::account::Login;
 use weft_harness::session::{Session, code};
-use weft_harness::system::{Options, System, direct, unique};
+use weft_harness::system::{System, direct, unique};
 
-async fn two_edges() -> &'static System {
-    static SYSTEM: OnceCell<System> = OnceCell::const_new();
-    // A large group's members are signed up at once.
-    let rates = ["--accounts-per-s", "1000", "--accounts-burst", "1000"];
-    let start = async || System::split(Options::default().edge(&rates)).await;
-    SYSTEM.get_or_init(async || start().await.expect("a system starts")).await
-}
+use crate::two_edges;
 
 /// Alice at one edge, Bob at the other.
 async fn two() -> Result<(&'static System, [Login; 2], [Session; 2])> {

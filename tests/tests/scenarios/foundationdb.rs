@@ -1,7 +1,7 @@
 //! Cores over one FoundationDB: what a store for several is for. Needs its server and its client
 //! library, so a plain `cargo test` shows these as ignored:
-//! `WEFT_FDB_BIN=<folder with fdbserver and fdbcli> cargo test -p weft-tests --test foundationdb --
-//! --ignored`. `WEFT_KILLS=20` is the long run.
+//! `WEFT_FDB_BIN=<folder with fdbserver and fdbcli> cargo test -p weft-tests --test scenarios foundationdb::
+//! -- --ignored`. `WEFT_KILLS=20` is the long run.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

@@ -4,23 +4,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 use weft_harness::account::{Login, crowd};
 use weft_harness::proxy::{Fault, Towards};
 use weft_harness::session::Session;
 use weft_harness::system::{Options, System, direct, unique};
 use weft_harness::wait::{until, within};
 
+use crate::two_edges;
+
 /// Within this time after it was lost, a mark is on the socket: edges look every 15 s.
 const HEAL_LIMIT: Duration = Duration::from_secs(20);
-
-/// Core and two edges.
-async fn two_edges() -> &'static System {
-    static SYSTEM: OnceCell<System> = OnceCell::const_new();
-    let rates = ["--accounts-per-s", "1000", "--accounts-burst", "1000"];
-    let start = async || System::split(Options::default().edge(&rates)).await;
-    SYSTEM.get_or_init(async || start().await.expect("a system starts")).await
-}
 
 /// Alice at one edge, Bob at the other.
 async fn two() -> Result<(&'static System, (Login, Session), (Login, Session))> {

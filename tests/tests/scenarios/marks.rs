@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 use weft_harness::account::Login;
 use weft_harness::metrics::Metrics;
 use weft_harness::proxy::{Fault, Towards};
@@ -12,15 +11,10 @@ use weft_harness::session::{Session, code};
 use weft_harness::system::{Options, System, direct, unique};
 use weft_harness::wait::{until, within};
 
+use crate::two_edges;
+
 /// Within this time after it was lost, a mark is on the socket: edges look every 15 s.
 const HEAL_LIMIT: Duration = Duration::from_secs(20);
-
-/// Core and two edges for the tests that stop nothing.
-async fn two_edges() -> &'static System {
-    static SYSTEM: OnceCell<System> = OnceCell::const_new();
-    let start = async || System::split(Options::default()).await.expect("a system starts");
-    SYSTEM.get_or_init(start).await
-}
 
 /// Alice's phone at one edge, her tablet and Bob's phone at the other.
 struct Three {

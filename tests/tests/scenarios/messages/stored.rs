@@ -17,7 +17,7 @@ use weft_storage::tables;
 use weft_storage::tables::layout::{self, Layout};
 use weft_storage::{Batch, Store};
 
-use crate::{delete, edit, history, react, send};
+use super::{delete, edit, history, react, send};
 
 /// Opens the store of a core that has ended.
 async fn store_of(system: &System) -> Result<Store> {

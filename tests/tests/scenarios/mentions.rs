@@ -2,17 +2,11 @@
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 use weft_harness::account::Login;
 use weft_harness::session::Session;
-use weft_harness::system::{Options, System, direct, unique};
+use weft_harness::system::{System, direct, unique};
 
-/// Core and two edges for the tests that stop nothing.
-async fn two_edges() -> &'static System {
-    static SYSTEM: OnceCell<System> = OnceCell::const_new();
-    let start = async || System::split(Options::default()).await.expect("a system starts");
-    SYSTEM.get_or_init(start).await
-}
+use crate::two_edges;
 
 /// A group of Alice, who made it, and Bob; Alice's phone at one edge, Bob's phone and tablet at the other.
 struct Team {

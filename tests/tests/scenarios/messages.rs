@@ -2,21 +2,14 @@
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 use weft_harness::account::Login;
 use weft_harness::session::{Session, code};
-use weft_harness::system::{Options, System, direct, unique};
+use weft_harness::system::{System, direct, unique};
 use weft_harness::ulid;
 
-#[path = "messages/stored.rs"]
-mod stored;
+use crate::two_edges;
 
-/// Core and two edges for the tests that stop nothing.
-async fn two_edges() -> &'static System {
-    static SYSTEM: OnceCell<System> = OnceCell::const_new();
-    let start = async || System::split(Options::default()).await.expect("a system starts");
-    SYSTEM.get_or_init(start).await
-}
+mod stored;
 
 /// Alice's phone at one edge, her tablet and Bob's phone at the other.
 struct Three {

@@ -1,0 +1,55 @@
+//! What is promised, against real processes: one module per promise or feature. They are one binary, so that
+//! it is linked once, and so that those who wait do so side by side.
+
+use tokio::sync::OnceCell;
+use weft_harness::system::{Options, System};
+
+mod acknowledged_is_kept;
+mod answers;
+mod bad_input;
+mod deployment;
+mod dev_restart;
+mod devices;
+mod draining;
+mod ended_logins;
+mod foundationdb;
+mod full_disk;
+mod hole_in_the_log;
+mod hostile_bots;
+mod large_groups;
+mod log_went_back;
+mod marks;
+mod mentions;
+mod messages;
+mod metrics;
+mod missing_entries;
+mod moving_house;
+mod nats_clients;
+mod next_version;
+mod nothing_is_lost_in_silence;
+mod old_ids;
+mod one_server_of_three;
+mod outage;
+mod overload;
+mod pins;
+mod power_loss;
+mod presence;
+mod room_list;
+mod rooms;
+mod secrets_in_logs;
+mod separate_processes;
+mod settings;
+mod store_went_back;
+mod strangers;
+mod threads;
+mod tokens;
+mod two_owners;
+mod typing;
+
+/// Core and two edges for the tests that stop nothing. Crowds may sign up at once.
+async fn two_edges() -> &'static System {
+    static SYSTEM: OnceCell<System> = OnceCell::const_new();
+    let rates = ["--accounts-per-s", "1000", "--accounts-burst", "1000"];
+    let start = async || System::split(Options::default().edge(&rates)).await;
+    SYSTEM.get_or_init(async || start().await.expect("a system starts")).await
+}
