@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use weft_proto::{Position, RoomId, UserId};
 
 use super::Tag;
-use super::key::{Key, next_key};
+use super::key::Key;
 use super::record;
 use super::sent::{self, Sent};
-use super::table::{Page, Stored, Table};
+use super::table::Table;
 use crate::batch::Batch;
 use crate::engine::Snapshot;
 use crate::error::Error;
@@ -113,27 +113,12 @@ fn readable<T>((room, user): &(RoomId, UserId), row: Result<T, Error>) -> Option
     row.inspect_err(|error| tracing::error!(%room, %user, %error, "a mark can't be read")).ok()
 }
 
-/// An export carries no positions. Nobody has a row of what changed in a store that an import fills, so
-/// its rows of marks say that it was before everything.
 impl Table for Mark {
     const TAG: Tag = Tag::Mark;
     const NAME: &str = "mark";
     type Key = (RoomId, UserId);
     type Row = Self;
-
-    async fn page(snapshot: &dyn Snapshot, after: Option<&Self::Key>) -> Result<Page<Self>, Error> {
-        let mut range = Key::new(Self::TAG).prefix_range();
-        if let Some(key) = after {
-            range.start = next_key(&Self::key(key));
-        }
-        let rows = snapshot.scan(range, Self::ROWS_AT_ONCE, false).await?;
-        rows.iter().map(|(key, row)| Ok((Self::read_key(key)?, decode(row)?.1))).collect()
-    }
-
-    fn pairs(key: &Self::Key, row: &Self::Row) -> Vec<(Bytes, Bytes)> {
-        let stored = [&Position::MIN.0[..], &row.to_stored()].concat();
-        vec![(Self::key(key), stored.into())]
-    }
+    const IS_POSITIONED: bool = true;
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use weft_proto::{Position, RoomId, UserId};
 
 use super::Tag;
-use super::key::{Key, KeyReader, next_key};
+use super::key::{Key, KeyReader};
 use super::record;
-use super::table::{KeyPart, Page, Stored, Table};
+use super::table::{KeyPart, Table};
 use crate::batch::Batch;
 use crate::engine::Snapshot;
 use crate::error::Error;
@@ -84,24 +84,10 @@ pub async fn get_many(
     rows.iter().map(|row| row.as_deref().map(decode).transpose()).collect()
 }
 
-/// As with marks, an export carries no positions.
 impl Table for Setting {
     const TAG: Tag = Tag::Setting;
     const NAME: &str = "setting";
     type Key = (UserId, RoomId);
     type Row = Self;
-
-    async fn page(snapshot: &dyn Snapshot, after: Option<&Self::Key>) -> Result<Page<Self>, Error> {
-        let mut range = Key::new(Self::TAG).prefix_range();
-        if let Some(key) = after {
-            range.start = next_key(&Self::key(key));
-        }
-        let rows = snapshot.scan(range, Self::ROWS_AT_ONCE, false).await?;
-        rows.iter().map(|(key, row)| Ok((Self::read_key(key)?, decode(row)?.1))).collect()
-    }
-
-    fn pairs(key: &Self::Key, row: &Self::Row) -> Vec<(Bytes, Bytes)> {
-        let stored = [&Position::MIN.0[..], &row.to_stored()].concat();
-        vec![(Self::key(key), stored.into())]
-    }
+    const IS_POSITIONED: bool = true;
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use prost::Message;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
-use weft_proto::{DeviceId, Partition, RoomId, UserId};
+use weft_proto::{DeviceId, Partition, Position, RoomId, UserId};
 
 use super::Tag;
 use super::key::{Key, KeyReader, next_key};
@@ -26,6 +26,9 @@ pub trait Table: Sized + 'static {
     const NAME: &'static str;
     /// How many rows are read at once: fewer where a row may be large.
     const ROWS_AT_ONCE: usize = 1_000;
+    /// The stored form has its commit's position before the row. An export carries no positions, and nobody
+    /// has a row of what changed in a store that an import fills: so there it is before everything.
+    const IS_POSITIONED: bool = false;
     /// What a row is found by: the parts of the stored key, in its order.
     type Key: KeyPart + Serialize + DeserializeOwned + Send;
     type Row: Stored + Send;
@@ -50,7 +53,12 @@ pub trait Table: Sized + 'static {
             }
             let rows = snapshot.scan(range, Self::ROWS_AT_ONCE, false).await?;
             let read = |(key, value): &(Bytes, Bytes)| {
-                Ok((Self::read_key(key)?, Self::Row::from_stored(Self::NAME, value)?))
+                let row = if Self::IS_POSITIONED {
+                    record::split_position(Self::NAME, value)?.1
+                } else {
+                    value
+                };
+                Ok((Self::read_key(key)?, Self::Row::from_stored(Self::NAME, row)?))
             };
             rows.iter().map(read).collect()
         }
@@ -58,13 +66,22 @@ pub trait Table: Sized + 'static {
 
     /// What is stored for a row: a pair, or several where it is stored in parts.
     fn pairs(key: &Self::Key, row: &Self::Row) -> Vec<(Bytes, Bytes)> {
-        vec![(Self::key(key), row.to_stored())]
+        let mut stored = row.to_stored();
+        if Self::IS_POSITIONED {
+            stored = before_everything(&stored);
+        }
+        vec![(Self::key(key), stored)]
     }
 
     /// The partition that a row belongs to.
     fn partition(_key: &Self::Key) -> Option<Partition> {
         None
     }
+}
+
+/// A row's stored form, with the position that it has where an import has written it.
+pub(super) fn before_everything(row: &[u8]) -> Bytes {
+    [&Position::MIN.0[..], row].concat().into()
 }
 
 /// A row's stored form, and its form in a line.

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use weft_proto::{Position, RoomId, UserId};
 
 use super::Tag;
-use super::key::{Key, next_key};
+use super::key::Key;
 use super::record;
-use super::table::{Page, Stored, Table};
+use super::table::Table;
 use crate::batch::{Batch, POSITION_BYTES};
 use crate::engine::Snapshot;
 use crate::error::Error;
@@ -90,24 +90,10 @@ pub async fn of_room(
     rows.iter().map(read).collect()
 }
 
-/// An export carries no positions: its rows say that they were written before everything.
 impl Table for ThreadFollower {
     const TAG: Tag = Tag::ThreadFollower;
     const NAME: &str = "thread_follower";
     type Key = FollowerKey;
     type Row = Self;
-
-    async fn page(snapshot: &dyn Snapshot, after: Option<&Self::Key>) -> Result<Page<Self>, Error> {
-        let mut range = Key::new(Self::TAG).prefix_range();
-        if let Some(key) = after {
-            range.start = next_key(&Self::key(key));
-        }
-        let rows = snapshot.scan(range, Self::ROWS_AT_ONCE, false).await?;
-        rows.iter().map(|(key, row)| Ok((Self::read_key(key)?, decode(row)?.1))).collect()
-    }
-
-    fn pairs(key: &Self::Key, row: &Self::Row) -> Vec<(Bytes, Bytes)> {
-        let stored = [&Position::MIN.0[..], &row.to_stored()].concat();
-        vec![(Self::key(key), stored.into())]
-    }
+    const IS_POSITIONED: bool = true;
 }
