@@ -190,12 +190,19 @@ pub(crate) static ROOMS_FORGOTTEN: Counter = Counter::new(
 pub(crate) fn count_entry(body: &Body) {
     ENTRIES.increment(body.kind().word);
     let mentions = body.mentions();
-    let mut with = vec![(!mentions.users.is_empty(), "mention"), (mentions.everyone, "everyone")];
+    let (mut silent, mut skip_push, mut forwarded) = (false, false, false);
     if let Body::Text(text) = body {
-        with.push((text.silent, "silent"));
-        with.push((text.skip_push, "skip_push"));
-        with.push((text.forwarded.is_some(), "forwarded"));
+        let extras = text.extras();
+        (silent, skip_push, forwarded) =
+            (extras.silent, extras.skip_push, extras.forwarded.is_some());
     }
+    let with = [
+        (!mentions.users.is_empty(), "mention"),
+        (mentions.everyone, "everyone"),
+        (silent, "silent"),
+        (skip_push, "skip_push"),
+        (forwarded, "forwarded"),
+    ];
     for (_, what) in with.into_iter().filter(|(has, _)| *has) {
         MESSAGES_WITH.increment(what);
     }

@@ -171,7 +171,7 @@ macro_rules! kinds {
 
 pub use react::check_emoji;
 pub use setting::MUTED_FOR_EVER;
-pub use text::{Forwarded, Origin};
+pub use text::{Extras, Forwarded, Origin};
 
 kinds! {
     Text in text,

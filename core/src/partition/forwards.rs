@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 use tracing::error;
-use weft_proto::kind::{Forwarded, Origin, Text};
+use weft_proto::kind::{Extras, Forwarded, Origin, Text};
 use weft_proto::{ApiError, Body, ErrorCode, History, RoomId, UserId};
 use weft_storage::tables::head;
 use weft_storage::tables::log::Logged;
@@ -25,7 +25,7 @@ pub struct Origins(HashMap<(UserId, Origin), UserId>);
 
 fn asked(body: &Body) -> Option<&Forwarded> {
     match body {
-        Body::Text(Text { forwarded, .. }) => forwarded.as_ref(),
+        Body::Text(text) => text.extras().forwarded.as_ref(),
         _ => None,
     }
 }
@@ -109,6 +109,7 @@ impl Origins {
         })?;
         let origin = Some(origin.clone()).filter(|origin| origin.room == *id);
         let forwarded = Some(Forwarded { origin, from: Some(author.clone()) });
-        Ok(Body::Text(Text { forwarded, ..text.clone() }))
+        let extras = Extras { forwarded, ..text.extras().clone() }.boxed();
+        Ok(Body::Text(Text { text: text.text.clone(), extras }))
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use tracing::error;
-use weft_proto::kind::{Delete, Deleted, Edit, React, Text, Unreact};
+use weft_proto::kind::{Delete, Deleted, Edit, React, Unreact};
 use weft_proto::limits::{EDITS_PER_MESSAGE_MAX, EMOJIS_PER_MESSAGE_MAX};
 use weft_proto::{ApiError, Body, Entry, ErrorCode, Role, RoomId, RoomKind, UserId};
 use weft_storage::tables::log::{self, At};
@@ -140,8 +140,12 @@ async fn read_entries(
         for (at, logged) in some.iter().zip(readable(snapshot, some).await?) {
             let Some(log::Logged { position, mut entry }) = logged else { continue };
             entry.body = match entry.body {
-                Body::Text(it) => {
-                    Body::Text(Text { text: String::new(), ranges: Vec::new(), meta: None, ..it })
+                Body::Text(mut it) => {
+                    it.text = String::new();
+                    if let Some(extras) = &mut it.extras {
+                        (extras.ranges, extras.meta) = (Vec::new(), None);
+                    }
+                    Body::Text(it)
                 }
                 Body::Edit(_) => Body::Deleted(Deleted { by: 0, thread: None }),
                 other => other,
@@ -285,7 +289,7 @@ pub fn decide(
                 let message = format!("the message has {EDITS_PER_MESSAGE_MAX} edits already");
                 return Err(ApiError::new(ErrorCode::LimitReached, message));
             }
-            let is_silent = matches!(&message.entry.body, Body::Text(text) if text.silent);
+            let is_silent = matches!(&message.entry.body, Body::Text(text) if text.extras().silent);
             let (places, writer) = ((id, room), (sender, role));
             let context =
                 mentions::Context { room: places, sender: writer, message: target, seq, is_silent };

@@ -59,7 +59,7 @@ pub fn root(
     let row = found.row(state, &at);
     match message.map(|it| &it.entry.body) {
         Some(Body::Text(_) | Body::Deleted(_)) if row.deleted_by != 0 => Ok(row),
-        Some(Body::Text(text)) if text.thread.is_some() => {
+        Some(Body::Text(text)) if text.extras().thread.is_some() => {
             Err(no(ErrorCode::BadRequest, "a message in a thread begins no other"))
         }
         Some(Body::Text(_)) => Ok(row),

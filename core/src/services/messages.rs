@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use weft_proto::entry::{MessageNow, Pinned, Reactions, ThreadNow};
 use weft_proto::frame::Version;
 use weft_proto::kind::formatting::Range;
-use weft_proto::kind::{Edit, Text, check_emoji};
+use weft_proto::kind::{Edit, check_emoji};
 use weft_proto::{Body, Entry, ErrorCode, RoomId, UserId, svc};
 use weft_storage::tables::log::{self, Logged};
 use weft_storage::tables::message::{self, Message};
@@ -114,9 +114,10 @@ async fn message_row(
 /// As clients get it; `None`: it is missing, or no text.
 fn version(logged: Option<Logged>) -> Option<Vec<u8>> {
     let Entry { seq, time_ms: time, body, .. } = logged?.entry;
-    let (Body::Text(Text { text, ranges, .. }) | Body::Edit(Edit { text, ranges, .. })) = &body
-    else {
-        return None;
+    let (text, ranges) = match &body {
+        Body::Text(message) => (&message.text, &message.extras().ranges),
+        Body::Edit(Edit { text, ranges, .. }) => (text, ranges),
+        _ => return None,
     };
     Some(Version { seq, time, text, ranges }.to_json())
 }
@@ -157,7 +158,8 @@ pub(super) async fn now(
         if let (Some((text, ranges)), Body::Text(message)) =
             (texts.remove(&seq), &mut logged.entry.body)
         {
-            (message.text, message.ranges) = (text, ranges);
+            message.text = text;
+            message.set_ranges(ranges);
         }
         let reactions = row.reactions.iter().map(|it| {
             let own = own.contains(&(seq, &*it.emoji));

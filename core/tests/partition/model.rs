@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use weft_core::partition::quota::QuotaLimits;
-use weft_proto::kind::{Delete, Edit, Mark, Pin, React, Text, Unpin, Unreact};
+use weft_proto::kind::{Delete, Edit, Extras, Mark, Pin, React, Text, Unpin, Unreact};
 use weft_proto::{Body, RoomId};
 use weft_storage::Store;
 use weft_storage::embedded::Embedded;
@@ -102,7 +102,7 @@ fn apply(model: &mut Model, seq: u64, from: &str, body: &Body) -> bool {
 }
 
 fn say(model: &mut Model, seq: u64, from: &str, message: &Text) -> bool {
-    if let Some(root) = message.thread {
+    if let Some(root) = message.extras().thread {
         let root = model.get_mut(&root).filter(|it| it.deleted_by == 0 && it.root.is_none());
         let Some(Modelled { thread, .. }) = root else { return false };
         *thread = (thread.0 + 1, seq);
@@ -111,9 +111,9 @@ fn say(model: &mut Model, seq: u64, from: &str, message: &Text) -> bool {
     let mut it = Modelled {
         from: from.to_owned(),
         text: message.text.clone(),
-        is_silent: message.silent,
+        is_silent: message.extras().silent,
         counts: body.counts(),
-        root: message.thread,
+        root: message.extras().thread,
         ..Modelled::default()
     };
     it.mention(seq, &body);
@@ -144,8 +144,8 @@ fn any_body() -> impl Strategy<Value = Body> {
         (target(), who()).prop_map(|(target, who)| mentioning(&[who], Some(target), json!({})));
     let edit = |target| Body::Edit(Edit { target, text: "y".into(), ranges: Vec::new() });
     let reply = |root| {
-        let (text, thread) = ("z".into(), Some(root));
-        Body::Text(Text { text, thread, ..Text::default() })
+        let extras = Extras { thread: Some(root), ..Extras::default() }.boxed();
+        Body::Text(Text { text: "z".into(), extras })
     };
     let react = |(target, emoji)| Body::React(React { target, emoji });
     let unreact = |(target, emoji)| Body::Unreact(Unreact { target, emoji });

@@ -18,6 +18,10 @@ fn mention(at: u32, user: Option<&str>, everyone: Option<i32>) -> Range {
     Range { at, len: 1, style, user, everyone, ..Range::default() }
 }
 
+fn with(text: &str, extras: Extras) -> Body {
+    Body::Text(Text { text: text.into(), extras: extras.boxed() })
+}
+
 /// Each kind as a store has it, as clients see it, and what tells its resends: none of them may ever
 /// change.
 fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
@@ -31,45 +35,49 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
             0xceddbfbfae594834,
         ),
         (
-            Body::Text(Text {
-                text: "a b".into(),
-                ranges: vec![Range {
-                    at: 2,
-                    len: 1,
-                    style: Style::Link.into(),
-                    url: Some("https://w".into()),
-                    ..Range::default()
-                }],
-                reply_to: Some(3),
-                meta: serde_json::from_str(r#"{"b":1,"a":[]}"#).expect("an object"),
-                ..Text::default()
-            }),
+            with(
+                "a b",
+                Extras {
+                    ranges: vec![Range {
+                        at: 2,
+                        len: 1,
+                        style: Style::Link.into(),
+                        url: Some("https://w".into()),
+                        ..Range::default()
+                    }],
+                    reply_to: Some(3),
+                    meta: serde_json::from_str(r#"{"b":1,"a":[]}"#).expect("an object"),
+                    ..Extras::default()
+                },
+            ),
             "30013a03612062ca01250a11080210011807220968747470733a2f2f7710031a0e7b2261223a5b5d2c2262223a317d",
             r#""kind":"message","text":"a b","ranges":[{"at":2,"len":1,"style":"link","url":"https://w"}],"reply_to":3,"meta":{"a":[],"b":1}"#,
             0x2f533384444100b1,
         ),
         (
-            Body::Text(Text {
-                text: "a b".into(),
-                ranges: vec![
-                    mention(0, Some("bob"), None),
-                    mention(2, None, Some(Everyone::Here.into())),
-                ],
-                silent: true,
-                skip_push: true,
-                forwarded: Some(Forwarded {
-                    origin: Some(Origin { room: RoomId::new("team").expect("id"), seq: 4 }),
-                    from: Some(user("cem")),
-                }),
-                ..Text::default()
-            }),
+            with(
+                "a b",
+                Extras {
+                    ranges: vec![
+                        mention(0, Some("bob"), None),
+                        mention(2, None, Some(Everyone::Here.into())),
+                    ],
+                    silent: true,
+                    skip_push: true,
+                    forwarded: Some(Forwarded {
+                        origin: Some(Origin { room: RoomId::new("team").expect("id"), seq: 4 }),
+                        from: Some(user("cem")),
+                    }),
+                    ..Extras::default()
+                },
+            ),
             "30013a03612062ca01280a09100118082a03626f620a080802100118083002200128013\
              20d0a047465616d10041a0363656d",
             r#""kind":"message","text":"a b","ranges":[{"at":0,"len":1,"style":"mention","user":"bob"},{"at":2,"len":1,"style":"mention","everyone":"here"}],"silent":true,"skip_push":true,"forwarded":{"room":"team","seq":4,"from":"cem"}"#,
             0xc5b96327f93be164,
         ),
         (
-            Body::Text(Text { text: "a".into(), thread: Some(3), ..Text::default() }),
+            with("a", Extras { thread: Some(3), ..Extras::default() }),
             "30013a0161ca01023803",
             r#""kind":"message","text":"a","thread":3"#,
             0xb2a106ab032b0549,
@@ -480,12 +488,17 @@ fn numbers_of_meta_stay_what_they_are() {
             entry
         );
     }
-    let long = Text {
-        text: "x".into(),
-        meta: serde_json::from_str(&format!(r#"{{"a":"{}"}}"#, "x".repeat(9_000))).expect("meta"),
-        ..Text::default()
-    };
+    let meta = format!(r#"{{"a":"{}"}}"#, "x".repeat(9_000));
+    let meta = serde_json::from_str(&meta).expect("meta");
+    let long = with("x", Extras { meta, ..Extras::default() });
     let mut stored = Vec::new();
-    Body::Text(long.clone()).store(&mut stored);
-    assert_eq!(Body::from_stored(1, &stored).expect("known").expect("read").0, Body::Text(long));
+    long.store(&mut stored);
+    assert_eq!(Body::from_stored(1, &stored).expect("known").expect("read").0, long);
+}
+
+/// Each command is moved through queues and plans.
+#[test]
+fn a_body_is_small() {
+    assert!(size_of::<Text>() <= 32, "{}", size_of::<Text>());
+    assert!(size_of::<Body>() <= 80, "{}", size_of::<Body>());
 }

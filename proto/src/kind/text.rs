@@ -18,6 +18,14 @@ use crate::room::RoomId;
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Text {
     pub text: String,
+    /// `None` in nearly all messages: so these stay small. Made by [`Extras::boxed`].
+    #[serde(flatten)]
+    pub extras: Option<Box<Extras>>,
+}
+
+/// What few messages have beside their text.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Extras {
     /// How parts of the text look.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ranges: Vec<Range>,
@@ -39,6 +47,16 @@ pub struct Text {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thread: Option<u64>,
 }
+
+static NO_EXTRAS: Extras = Extras {
+    ranges: Vec::new(),
+    reply_to: None,
+    meta: None,
+    silent: false,
+    skip_push: false,
+    forwarded: None,
+    thread: None,
+};
 
 fn is_false(value: &bool) -> bool {
     !value
@@ -180,18 +198,61 @@ impl Text {
         is_message.then(|| Self::new(text.into_owned()).ok())?
     }
 
-    fn has_more(&self) -> bool {
-        !self.ranges.is_empty()
-            || self.reply_to.is_some()
-            || self.meta.is_some()
-            || self.is_of_late()
+    /// What it has beside its text, or nothing of all that.
+    #[must_use]
+    pub fn extras(&self) -> &Extras {
+        self.extras.as_deref().unwrap_or(&NO_EXTRAS)
     }
 
-    /// It has what came with [`CONVERSATIONS_LEVEL`].
+    /// Its text from now on looks like this.
+    pub fn set_ranges(&mut self, ranges: Vec<Range>) {
+        let extras = self.extras.take().map(|extras| *extras).unwrap_or_default();
+        self.extras = Extras { ranges, ..extras }.boxed();
+    }
+}
+
+impl Extras {
+    /// As a [`Text`] has them.
+    #[must_use]
+    pub fn boxed(self) -> Option<Box<Self>> {
+        (self != NO_EXTRAS).then(|| Box::new(self))
+    }
+
+    /// They have what came with [`CONVERSATIONS_LEVEL`].
     fn is_of_late(&self) -> bool {
         let has_mention = formatting::has_mention(&self.ranges);
         let is_flagged = self.silent || self.skip_push;
         is_flagged || self.forwarded.is_some() || has_mention || self.thread.is_some()
+    }
+
+    /// Reads them, of a message with this text.
+    fn from_stored(more: More, text: &str) -> Result<Self, ApiError> {
+        formatting::check(&more.ranges, text)?;
+        let seqs = [("reply_to", more.reply_to), ("thread", more.thread)];
+        if let Some((field, _)) = seqs.iter().find(|(_, seq)| *seq == Some(0)) {
+            return Err(not_zero(field));
+        }
+        Ok(Self {
+            ranges: more.ranges,
+            reply_to: more.reply_to,
+            meta: more.meta.as_deref().map(read_meta).transpose()?,
+            silent: more.silent,
+            skip_push: more.skip_push,
+            forwarded: more.forwarded.map(Forwarded::check).transpose()?,
+            thread: more.thread,
+        })
+    }
+
+    fn stored(&self) -> More {
+        More {
+            ranges: self.ranges.clone(),
+            reply_to: self.reply_to,
+            meta: self.meta.clone().map(|meta| Value::Object(meta).to_string()),
+            silent: self.silent,
+            skip_push: self.skip_push,
+            forwarded: self.forwarded.as_ref().map(Forwarded::stored),
+            thread: self.thread,
+        }
     }
 }
 
@@ -221,12 +282,8 @@ impl EntryKind for Text {
             return Err(ApiError::new(ErrorCode::TooLong, message));
         }
         let message = Self::from_stored(fields)?;
-        if message
-            .meta
-            .iter()
-            .flat_map(Map::values)
-            .any(|value| is_deeper(value, META_DEPTH_MAX - 1))
-        {
+        let meta = &message.extras().meta;
+        if meta.iter().flat_map(Map::values).any(|value| is_deeper(value, META_DEPTH_MAX - 1)) {
             let message = format!("the field meta is nested more than {META_DEPTH_MAX} deep");
             return Err(ApiError::new(ErrorCode::BadRequest, message));
         }
@@ -235,59 +292,44 @@ impl EntryKind for Text {
 
     fn from_stored(Fields { text, more }: Fields) -> Result<Self, ApiError> {
         let mut message = Self::new(text.ok_or_else(|| missing("text"))?)?;
-        let more = more.unwrap_or_default();
-        formatting::check(&more.ranges, &message.text)?;
-        let seqs = [("reply_to", more.reply_to), ("thread", more.thread)];
-        if let Some((field, _)) = seqs.iter().find(|(_, seq)| *seq == Some(0)) {
-            return Err(not_zero(field));
+        if let Some(more) = more {
+            message.extras = Extras::from_stored(more, &message.text)?.boxed();
         }
-        (message.ranges, message.reply_to) = (more.ranges, more.reply_to);
-        message.thread = more.thread;
-        message.meta = more.meta.as_deref().map(read_meta).transpose()?;
-        (message.silent, message.skip_push) = (more.silent, more.skip_push);
-        message.forwarded = more.forwarded.map(Forwarded::check).transpose()?;
         Ok(message)
     }
 
     fn fields(&self) -> Fields {
-        let more = self.has_more().then(|| More {
-            ranges: self.ranges.clone(),
-            reply_to: self.reply_to,
-            meta: self.meta.clone().map(|meta| Value::Object(meta).to_string()),
-            silent: self.silent,
-            skip_push: self.skip_push,
-            forwarded: self.forwarded.as_ref().map(Forwarded::stored),
-            thread: self.thread,
-        });
+        let more = self.extras.as_ref().map(|extras| extras.stored());
         Fields { text: Some(self.text.clone()), more }
     }
 
     fn level(&self) -> u32 {
-        match (self.is_of_late(), self.has_more()) {
-            (true, _) => CONVERSATIONS_LEVEL,
-            (false, true) => MESSAGES_LEVEL,
-            (false, false) => FIRST_LEVEL,
+        match &self.extras {
+            Some(extras) if extras.is_of_late() => CONVERSATIONS_LEVEL,
+            Some(_) => MESSAGES_LEVEL,
+            None => FIRST_LEVEL,
         }
     }
 
     /// In a thread it is counted there.
     fn counts(&self) -> bool {
-        !self.silent && self.thread.is_none()
+        let Extras { silent, thread, .. } = self.extras();
+        !silent && thread.is_none()
     }
 
     fn is_preview(&self) -> bool {
-        self.thread.is_none()
+        self.extras().thread.is_none()
     }
 
     fn thread(&self) -> Option<u64> {
-        self.thread
+        self.extras().thread
     }
 
     fn mentions(&self) -> Mentions {
-        Mentions::of(&self.ranges)
+        Mentions::of(&self.extras().ranges)
     }
 
     fn reply_to(&self) -> Option<u64> {
-        self.reply_to
+        self.extras().reply_to
     }
 }

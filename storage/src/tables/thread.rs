@@ -43,7 +43,7 @@ fn key(room: &RoomId, root: u64, seq: u64) -> Bytes {
 pub fn put(batch: &mut Batch, entry: &Entry) {
     let Some(root) = entry.body.thread() else { return };
     let (from, is_deleted) = (entry.from.to_string(), matches!(entry.body, Body::Deleted(_)));
-    let is_silent = matches!(&entry.body, Body::Text(message) if message.silent);
+    let is_silent = matches!(&entry.body, Body::Text(message) if message.extras().silent);
     let row = Reply { from, is_deleted, is_silent };
     batch.set(key(&entry.room, root, entry.seq), record::encode(&row));
 }

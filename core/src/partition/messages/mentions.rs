@@ -1,7 +1,6 @@
 //! Whom messages mention. The message's row says it, and beside it are rows by which unread mentions are
 //! counted (`storage/src/tables/mention.rs`): so an edit, or a deletion, takes back what it no longer mentions.
 
-use weft_proto::kind::Text;
 use weft_proto::kind::formatting::Mentions;
 use weft_proto::{ApiError, Body, ErrorCode, Role, RoomId, UserId};
 use weft_storage::tables::mention::EVERYONE;
@@ -31,11 +30,12 @@ pub(super) fn of_new(
     sender: (&UserId, Option<Role>),
     body: &Body,
 ) -> Result<Option<MessageChange>, ApiError> {
-    let Body::Text(Text { silent: is_silent, .. }) = *body else { return Ok(None) };
+    let Body::Text(text) = body else { return Ok(None) };
     let mentions = body.mentions();
     if mentions.is_empty() {
         return Ok(None);
     }
+    let is_silent = text.extras().silent;
     let context = Context { room: (id, room), sender, message: seq, seq, is_silent };
     let row = Message { mentions: decide(&[], &mentions, &context)?, ..Message::default() };
     let before = Message::default();

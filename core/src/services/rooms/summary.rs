@@ -194,8 +194,10 @@ fn cut(text: &mut Text) {
     let Some((end, _)) = text.text.char_indices().nth(PREVIEW_CHARS_MAX) else { return };
     text.text.truncate(end);
     let chars = u32::try_from(PREVIEW_CHARS_MAX).unwrap_or(u32::MAX);
-    text.ranges.retain(|range| range.at < chars);
-    for Range { at, len, .. } in &mut text.ranges {
+    let mut ranges = text.extras().ranges.clone();
+    ranges.retain(|range| range.at < chars);
+    for Range { at, len, .. } in &mut ranges {
         *len = (*len).min(chars - *at);
     }
+    text.set_ranges(ranges);
 }

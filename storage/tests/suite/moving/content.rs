@@ -4,7 +4,7 @@
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
-use weft_proto::kind::{Add, ChangeRole, Create, Leave, Remove, Rename, Text};
+use weft_proto::kind::{Add, ChangeRole, Create, Extras, Leave, Remove, Rename, Text};
 use weft_proto::presence::{Choice, PresenceSettings};
 use weft_proto::{
     Body, ClientId, DeviceId, Entry, FollowerId, History, Partition, Position, Role, RoomId,
@@ -337,7 +337,8 @@ impl Content {
             5 if is_group => Body::Rename(Rename { title: self.text(30) }),
             _ => {
                 let thread = (room.head.seq > 0 && self.rng.random_bool(0.2)).then_some(1);
-                Body::Text(Text { text: self.body(), thread, ..Text::default() })
+                let extras = Extras { thread, ..Extras::default() }.boxed();
+                Body::Text(Text { text: self.body(), extras })
             }
         };
         let id = self.client_id();
