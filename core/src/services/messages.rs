@@ -9,12 +9,13 @@ use weft_proto::kind::formatting::Range;
 use weft_proto::kind::{Edit, check_emoji};
 use weft_proto::{Body, Entry, ErrorCode, RoomId, UserId, svc};
 use weft_storage::tables::log::{self, Logged};
-use weft_storage::tables::message::{self, Message};
+use weft_storage::tables::message::{self, Message, ReactionCount};
 use weft_storage::tables::reaction;
 use weft_storage::{Error, Snapshot};
 
 use super::Context;
 use super::access::Access;
+use super::at_once::AtOnce;
 use super::failure::Failure;
 use crate::absent;
 
@@ -22,6 +23,9 @@ use crate::absent;
 const SCANNED_PER_ENTRY: usize = 4;
 /// Texts read at once: a page may end with the first of them.
 const TEXTS_AT_ONCE: usize = 4;
+/// For each reaction that may be the reader's so many rows are scanned: where others have put more, the reader's
+/// are read one by one.
+const REACTIONS_SCANNED_PER_KEY: usize = 4;
 
 impl Context {
     /// The texts that a message has had, oldest first: its own, and those of its edits. Former members
@@ -138,14 +142,15 @@ pub(super) async fn now(
     };
     // One that is missing may have a row.
     let count = usize::try_from(last - first).unwrap_or(usize::MAX).saturating_add(1);
-    let rows = if count <= read.len() * SCANNED_PER_ENTRY {
+    let is_dense = count <= read.len() * SCANNED_PER_ENTRY;
+    let rows = if is_dense {
         message::scan(snapshot, room, first..last + 1, count).await?
     } else {
         message::get_many(snapshot, room, &seqs.collect::<Vec<_>>()).await?
     };
     let rows: BTreeMap<u64, Message> = rows.into_iter().collect();
     let mut texts = newest_texts(snapshot, room, &rows, (&mut read, bytes_max)).await?;
-    let own = own_reactions(snapshot, room, reader, &rows).await?;
+    let own = own_reactions(snapshot, room, reader, (&rows, is_dense)).await?;
     let shown = read.into_iter().map(|mut logged| {
         let seq = logged.entry.seq;
         let Some(row) = rows.get(&seq) else { return (logged, None) };
@@ -196,11 +201,14 @@ async fn newest_texts(
     };
     let edited: Vec<(usize, u64, u64)> = read.iter().enumerate().filter_map(edited).collect();
     let (mut texts, mut bytes) = (HashMap::new(), 0);
-    for some in edited.chunks(TEXTS_AT_ONCE) {
+    let (mut left, mut at_once) = (&*edited, AtOnce::default());
+    while let [(first, ..), ..] = left {
         if bytes >= bytes_max {
-            read.truncate(some[0].0);
+            read.truncate(*first);
             break;
         }
+        let (some, rest) = left.split_at(left.len().min(at_once.count()));
+        let bytes_before = bytes;
         let wanted: Vec<_> = some.iter().map(|(_, _, edit)| (room.clone(), *edit)).collect();
         for ((_, seq, edit), logged) in some.iter().zip(log::get_many(snapshot, &wanted).await?) {
             match logged.map(|Logged { entry: Entry { body, .. }, .. }| body) {
@@ -214,27 +222,41 @@ async fn newest_texts(
                 None => absent::note(snapshot, room, *edit..edit + 1).await?,
             }
         }
+        at_once.adapt(bytes - bytes_before);
+        left = rest;
     }
     Ok(texts)
 }
 
+/// The reader's reactions, with their messages' seqs. `is_dense`: these are all rows between the first and the
+/// last one.
 async fn own_reactions<'a>(
     snapshot: &dyn Snapshot,
     room: &RoomId,
     reader: &UserId,
-    rows: &'a BTreeMap<u64, Message>,
+    (rows, is_dense): (&'a BTreeMap<u64, Message>, bool),
 ) -> Result<HashSet<(u64, &'a str)>, Error> {
     let of_row = |(seq, row): (&u64, &'a Message)| {
         let seq = *seq;
-        row.reactions.iter().map(move |it| (seq, &*it.emoji))
+        row.reactions.iter().map(move |it| (seq, it))
     };
-    let all: Vec<(u64, &str)> = rows.iter().flat_map(of_row).collect();
-    if all.is_empty() {
+    let all: Vec<(u64, &ReactionCount)> = rows.iter().flat_map(of_row).collect();
+    let (Some((first, _)), Some((last, _))) = (all.first(), all.last()) else {
         return Ok(HashSet::new());
+    };
+    let count: usize = all.iter().map(|(_, it)| it.count as usize).sum();
+    if is_dense && count <= all.len() * REACTIONS_SCANNED_PER_KEY {
+        let own = reaction::of_user(snapshot, room, *first..last + 1, reader).await?;
+        let counted = |(seq, emoji): &(u64, String)| {
+            let it = rows.get(seq)?.reactions.iter().find(|it| it.emoji == *emoji)?;
+            Some((*seq, &*it.emoji))
+        };
+        return Ok(own.iter().filter_map(counted).collect());
     }
-    let keys = all.iter().map(|(seq, emoji)| reaction::key(room, *seq, emoji, reader)).collect();
-    let rows = snapshot.get_many(keys).await?;
-    Ok(all.into_iter().zip(rows).filter(|(_, row)| row.is_some()).map(|(it, _)| it).collect())
+    let key = |(seq, it): &(u64, &ReactionCount)| reaction::key(room, *seq, &it.emoji, reader);
+    let rows = snapshot.get_many(all.iter().map(key).collect()).await?;
+    let own = all.into_iter().zip(rows).filter(|(_, row)| row.is_some());
+    Ok(own.map(|((seq, it), _)| (seq, &*it.emoji)).collect())
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@
 
 mod access;
 pub mod accounts;
+mod at_once;
 pub mod audit;
 mod callers;
 mod contacts;

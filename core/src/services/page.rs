@@ -9,17 +9,9 @@ use weft_storage::tables::log::{self, Limit, Logged};
 use weft_storage::tables::thread;
 use weft_storage::{Error, Snapshot};
 
+use super::at_once::{AtOnce, READ_AT_ONCE};
 use super::messages;
 use crate::absent;
-
-/// Entries read at once. An entry may have 400 kB, and compressed much less: so a page that ends
-/// after a few large ones must not have read all.
-pub(super) const READ_AT_ONCE: usize = 32;
-/// Entries of different rooms that are read at once in the beginning: nobody knows how large they
-/// are.
-const READ_FIRST: usize = 4;
-/// Where those that were read together had less, twice as many come next.
-const READ_MORE_BYTES: usize = 64_000;
 
 /// How much a page carries. It ends after the entry that passes `bytes_max`.
 #[derive(Clone, Copy)]
@@ -32,8 +24,8 @@ pub(super) struct PageBuilder {
     limit: PageLimit,
     entries: Vec<LogEntry>,
     bytes: usize,
-    /// Entries of different rooms to read next.
-    at_once: usize,
+    /// Entries of different rooms that are read together.
+    at_once: AtOnce,
     /// Who reads messages as they are now; `None`: as they were taken.
     reader: Option<UserId>,
     /// With which message the thread begins of which the page is; `None`: it is of the room.
@@ -43,7 +35,7 @@ pub(super) struct PageBuilder {
 impl PageBuilder {
     /// An empty page; it takes at least one entry.
     pub(super) fn new(limit: PageLimit) -> Self {
-        let (entries, at_once) = (Vec::new(), READ_FIRST);
+        let (entries, at_once) = (Vec::new(), AtOnce::default());
         Self { limit, entries, bytes: 0, at_once, reader: None, thread: None }
     }
 
@@ -72,7 +64,7 @@ impl PageBuilder {
     ) -> Result<usize, Error> {
         let mut added = 0;
         while added < wanted.len() && !self.is_full() {
-            let through = wanted.len().min(added + self.at_once.min(self.wanted()));
+            let through = wanted.len().min(added + self.at_once.count().min(self.wanted()));
             let before = self.bytes;
             let some = &wanted[added..through];
             let read = log::get_many(snapshot, some).await?;
@@ -93,8 +85,7 @@ impl PageBuilder {
                 }
                 added += 1;
             }
-            let is_small = self.bytes - before < READ_MORE_BYTES;
-            self.at_once = if is_small { self.at_once * 2 } else { READ_FIRST }.min(READ_AT_ONCE);
+            self.at_once.adapt(self.bytes - before);
         }
         Ok(added)
     }
@@ -265,10 +256,10 @@ async fn read_thread(
         }
         let wanted: Vec<(RoomId, u64)> =
             rows.into_iter().map(|(seq, _)| (at.0.clone(), seq)).collect();
-        for some in wanted.chunks(READ_FIRST) {
-            if bytes >= limit.bytes_max {
-                break;
-            }
+        let (mut left, mut at_once) = (&*wanted, AtOnce::default());
+        while !left.is_empty() && bytes < limit.bytes_max {
+            let (some, rest) = left.split_at(left.len().min(at_once.count()));
+            let bytes_before = bytes;
             for (logged, (room, seq)) in log::get_many(snapshot, some).await?.into_iter().zip(some)
             {
                 match logged {
@@ -281,6 +272,8 @@ async fn read_thread(
                     None => absent::note(snapshot, room, *seq..seq + 1).await?,
                 }
             }
+            at_once.adapt(bytes - bytes_before);
+            left = rest;
         }
     }
     Ok(read)

@@ -37,8 +37,9 @@ use weft_storage::{Error, Snapshot};
 
 use self::todo::Todo;
 use super::Context;
+use super::at_once::READ_AT_ONCE;
 use super::failure::Failure;
-use super::page::{PageBuilder, READ_AT_ONCE};
+use super::page::PageBuilder;
 use crate::{marks, settings};
 
 /// Changes on one page: some 100 kB.

@@ -76,6 +76,22 @@ pub async fn of_messages(
     }
 }
 
+/// The emojis that a user has put on messages with a seq in `seqs`, with the messages' seqs. Reads the rows of all
+/// users.
+///
+/// # Errors
+/// Those of the snapshot, or [`Error::Corrupt`].
+pub async fn of_user(
+    snapshot: &dyn Snapshot,
+    room: &RoomId,
+    seqs: Range<u64>,
+    user: &UserId,
+) -> Result<Vec<(u64, String)>, Error> {
+    let all = of_messages(snapshot, room, seqs).await?.into_iter();
+    let own = all.filter(|((_, (_, by)), _)| by == user);
+    Ok(own.map(|(((_, seq), (emoji, _)), _)| (seq, emoji.into())).collect())
+}
+
 /// At most `limit` users who have put the emoji on the message, after a user (`None`: from the
 /// first), by id.
 ///

@@ -124,6 +124,12 @@ impl TryFrom<String> for Name {
     }
 }
 
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.0
+    }
+}
+
 impl KeyPart for Name {
     fn write(&self, key: Key) -> Key {
         key.name(&self.0)
