@@ -78,8 +78,7 @@ pub(super) async fn pins(
     InRoom(room): InRoom,
     query: Query,
 ) -> Result<Response, Refusal> {
-    let (token, limit) = (caller.token.to_string(), query.limit()?);
-    let before = query.number("before")?.unwrap_or(0);
+    let ((before, limit), token) = (query.part()?, caller.token.to_string());
     let request = svc::ListPins { token, room: room.to_string(), before, limit };
     Ok(ready_made(pins_frame(&room, &shared.bus.call(&request).await?)))
 }
@@ -91,8 +90,7 @@ pub(super) async fn threads(
     InRoom(room): InRoom,
     query: Query,
 ) -> Result<Response, Refusal> {
-    let (token, limit) = (caller.token.to_string(), query.limit()?);
-    let before = query.number("before")?.unwrap_or(0);
+    let ((before, limit), token) = (query.part()?, caller.token.to_string());
     let request = svc::ListThreads { token, room: room.to_string(), before, limit };
     Ok(ready_made(threads_frame(&room, &shared.bus.call(&request).await?)))
 }

@@ -180,6 +180,14 @@ impl Query {
     pub(super) fn limit(&self) -> Result<u32, ApiError> {
         page_limit(self.number("limit")?)
     }
+
+    /// Before which seq a part of a room's list ends (0: there is none), and how many it may hold.
+    ///
+    /// # Errors
+    /// As [`limit`](Self::limit).
+    pub(super) fn part(&self) -> Result<(u64, u32), ApiError> {
+        Ok((self.number("before")?.unwrap_or(0), self.limit()?))
+    }
 }
 
 fn bad_field(field: &str, what: &str) -> ApiError {

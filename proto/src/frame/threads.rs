@@ -1,27 +1,15 @@
 //! `threads`: the threads of a room that the caller follows.
 
-use std::borrow::Cow;
+use serde::Serialize;
 
-use serde::{Deserialize, Serialize};
-
-use super::{Request, page_limit};
+use super::{Request, read_part};
 use crate::error::ApiError;
-use crate::json::read_object;
 use crate::room::RoomId;
 use crate::svc;
 
-#[derive(Deserialize)]
-struct Threads<'a> {
-    #[serde(borrow)]
-    room: Cow<'a, str>,
-    before: Option<u64>,
-    limit: Option<u32>,
-}
-
 pub(super) fn read(text: &str) -> Result<Request, ApiError> {
-    let Threads { room, before, limit } = read_object(text)?;
-    let (room, before) = (RoomId::new(&room)?, before.unwrap_or(0));
-    Ok(Request::Threads { room, before, limit: page_limit(limit)? })
+    let (room, before, limit) = read_part(text)?;
+    Ok(Request::Threads { room, before, limit })
 }
 
 #[derive(Serialize)]
