@@ -4,37 +4,36 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use weft_nats::{Answer, MadeBy, ReplyTo};
 use weft_proto::frame::{Ack, Reply};
 use weft_proto::kind::CONVERSATIONS_LEVEL;
-use weft_proto::limits::{CLIENT_ID_AGE_MS_MAX, CLIENT_ID_AHEAD_MS_MAX};
-use weft_proto::{ApiError, Body, ClientId, Entry, ErrorCode, Partition, RoomId, RoomKind, UserId};
+use weft_proto::{ApiError, Body, ClientId, Entry, ErrorCode, Partition, RoomId, UserId};
 use weft_storage::tables::account::Account;
-use weft_storage::tables::activity::ActivityBucket;
+use weft_storage::tables::dead_letter;
 use weft_storage::tables::journal::JournalEntry;
 use weft_storage::tables::resend::Resend;
-use weft_storage::tables::{dead_letter, inbox, log, member, user_room};
 use weft_storage::{Batch, BatchId};
 
-use super::activity;
 use super::command::{Command, Incoming};
 use super::followers::{self, FoundFollowers, PlannedFollowers};
 use super::forwards::Origins;
 use super::marks::{self, FoundMarks, MarkKey, PlannedMarks};
 use super::messages::{self, FoundMessages, Rewrite};
 use super::quota::{Cost, Quota};
-use super::rooms::{Members, Room};
-use super::rules::{self, Change};
+use super::rules;
 use super::sabotage::{self, Rule};
 use super::settings::{self, FoundSettings, PlannedSettings};
 use super::state::{Answered, Place, PlanNo, ResendKey, State};
 use super::threads;
 use crate::metrics;
 
+mod client_ids;
 mod seal;
+mod write;
 
+use self::client_ids::{answer_resend, check_age};
 pub use self::seal::{Closing, Guards, Sealed};
+use self::write::Writing;
 
 /// A plan with so many bytes takes nothing more. One entry more (400 kB of text, 100 inbox
 /// pointers) still leaves it near the 1 MB that FoundationDB wants a transaction to stay below.
@@ -360,102 +359,6 @@ impl Plan {
                 .retry_after_ms(wait_ms)
         })
     }
-
-    /// Adds an entry that was allowed.
-    fn write(
-        &mut self,
-        id: &RoomId,
-        room: &mut Room,
-        change: Change,
-        (from, client_id, body): (UserId, Option<ClientId>, Body),
-        writing: Writing,
-    ) {
-        let is_first = room.head.seq == 0;
-        let bucket_before = (!is_first).then(|| ActivityBucket::of(&room.head));
-        room.touched = self.no;
-        rules::apply(room, &change);
-        let head = &mut room.head;
-        head.seq += 1;
-        head.ordinal += u64::from(body.counts());
-        head.time_ms = head.time_ms.max(writing.now_ms);
-        if writing.has_previews && body.is_preview() {
-            head.preview_seq = head.seq;
-        }
-        sabotage::panic_on(&body);
-        let entry = Entry {
-            room: id.clone(),
-            seq: head.seq,
-            ordinal: head.ordinal,
-            from,
-            client_id,
-            time_ms: head.time_ms,
-            body,
-        };
-        let order = self.order();
-        head.seq += sabotage::misplaced(&entry.body);
-        log::put(&mut self.batch, order, &entry);
-        self.write_members(id, is_first, &change);
-        if writing.has_activity {
-            activity::write(&mut self.batch, (id, room), bucket_before, &change);
-        }
-        for user in &change.concerned {
-            inbox::put(&mut self.batch, user, order, id, entry.seq);
-        }
-        let place = Place::In(self.no, order);
-        let place_before = std::mem::replace(&mut room.place, place);
-        self.rooms.insert(id.clone());
-        let (entry, concerned) = (Arc::new(entry), change.concerned);
-        let planned = PlannedEntry { entry, place, place_before, concerned };
-        let row = journal_entry(&planned);
-        self.journal_bytes += row.size_bytes();
-        self.journal.push(row);
-        self.entries.push(planned);
-    }
-
-    /// Gives all members of a small group a pointer to the next entry: a core that knows no later level
-    /// finds it by that alone, and may be the one that answers a sync.
-    fn fan_out(&mut self, id: &RoomId, room: &Room, change: &Change) {
-        let Members::All(all) = &room.members else { return };
-        if room.head.large {
-            return;
-        }
-        let (order, seq) = (self.order(), room.head.seq + 1);
-        for user in all.keys().filter(|user| !change.concerned.contains(user)) {
-            inbox::put(&mut self.batch, user, order, id, seq);
-        }
-    }
-
-    /// The place of the next entry in the commit.
-    fn order(&self) -> u16 {
-        // A plan takes FULL_COMMANDS at the most.
-        u16::try_from(self.entries.len()).unwrap_or(u16::MAX)
-    }
-
-    fn write_members(&mut self, id: &RoomId, is_first: bool, change: &Change) {
-        if id.kind() == RoomKind::Direct && is_first {
-            for user in &change.concerned {
-                self.batch.set(user_room::key(user, id), Bytes::new());
-            }
-        }
-        for (user, row) in &change.members {
-            self.batch.set(member::key(id, user), row.encode());
-            if row.role().is_some() {
-                self.batch.set(user_room::key(user, id), Bytes::new());
-            } else {
-                self.batch.clear(user_room::key(user, id));
-            }
-        }
-    }
-}
-
-/// How an entry is written.
-#[derive(Clone, Copy)]
-struct Writing {
-    now_ms: u64,
-    /// The head names the newest entry that lists of rooms show.
-    has_previews: bool,
-    /// Its members' lists of rooms are kept in order.
-    has_activity: bool,
 }
 
 /// A command's times, Unix milliseconds, of two clocks.
@@ -470,60 +373,6 @@ pub struct Times {
 /// A defect of the caller: every room of a run is loaded before it is planned.
 fn not_loaded() -> ApiError {
     ApiError::new(ErrorCode::Internal, "the room was not loaded")
-}
-
-fn journal_entry(planned: &PlannedEntry) -> JournalEntry {
-    let PlannedEntry { entry, concerned, .. } = planned;
-    // A direct room's id names its users.
-    let users = match entry.room.kind() {
-        RoomKind::Direct => Vec::new(),
-        RoomKind::Group => concerned.iter().map(ToString::to_string).collect(),
-    };
-    let (room, from) = (entry.room.as_str().to_owned(), entry.from.as_str().to_owned());
-    let kind = entry.body.kind().word.to_owned();
-    JournalEntry { room, seq: entry.seq, users, kind, from }
-}
-
-fn answer_resend(
-    room: &RoomId,
-    client_id: Option<ClientId>,
-    answered: &Answered,
-    content_hash: u64,
-) -> Result<Vec<u8>, ApiError> {
-    let Answered { seq, ordinal, time_ms, .. } = *answered;
-    match (answered.content_hash == content_hash, seq) {
-        (true, 0) => Ok(Reply::Done {}.to_frame()),
-        (true, _) => Ok(Ack { room, seq, ordinal, time: time_ms, client_id }.to_frame()),
-        (false, 0) => {
-            let message = "the client id was used with another content";
-            Err(ApiError::new(ErrorCode::Conflict, message))
-        }
-        (false, _) => {
-            let message = format!("the client id stands in the room at seq {seq} already");
-            Err(ApiError { seq: Some(seq), ..ApiError::new(ErrorCode::Conflict, message) })
-        }
-    }
-}
-
-/// Looks at the age of a sender's own id. A command may have waited for hours, and a clock may be
-/// wrong: the times that are kinder to the sender count.
-fn check_age(own_id: Option<ClientId>, floor_hour: u32, times: Times) -> Result<(), ApiError> {
-    let Some(client_id) = own_id else { return Ok(()) };
-    let stamped_ms = client_id.time_ms();
-    let (earlier_ms, later_ms) =
-        (times.now_ms.min(times.stored_at_ms), times.now_ms.max(times.stored_at_ms));
-    // Below the floor there are no resend records any more, whatever the clocks say now.
-    let is_old = client_id.hour() < floor_hour
-        || stamped_ms.saturating_add(CLIENT_ID_AGE_MS_MAX) < earlier_ms;
-    if is_old {
-        let message = "the client id is more than 24 h old: look in the room before sending again";
-        return Err(ApiError::new(ErrorCode::ExpiredId, message));
-    }
-    if stamped_ms > later_ms.saturating_add(CLIENT_ID_AHEAD_MS_MAX) {
-        let message = "the client id is more than 1 h ahead: stamp it by the server's time";
-        return Err(ApiError::new(ErrorCode::ExpiredId, message));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

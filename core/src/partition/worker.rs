@@ -1,6 +1,7 @@
 //! The owner of one partition: takes it, and works until it is told to stop or loses it.
 
 mod owned;
+mod retry;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! What must never be committed stops the owner.
 
+use bytes::Bytes;
 use weft_storage::tables::applied::Applied;
 use weft_storage::tables::resend;
 

@@ -20,6 +20,7 @@ use weft_runtime::when_some;
 use weft_storage::Outcome;
 
 use super::Worker;
+use super::retry::Retry;
 use crate::error::Error;
 use crate::metrics;
 use crate::partition::clocks::Agreement;
@@ -46,10 +47,6 @@ use crate::partition::watch::{Finding, Reading};
 const RUN_MAX: usize = 512;
 /// With this many bytes of payload no further one is taken.
 const RUN_BYTES_MAX: usize = 4 << 20;
-/// Between the first two tries at a store or log that can't be reached; doubled while it stays so ...
-const RETRY_DELAY_MIN: Duration = Duration::from_millis(50);
-/// ... up to this.
-const RETRY_DELAY_MAX: Duration = Duration::from_secs(2);
 /// How long an orderly leave waits for the last events to be stored.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -484,28 +481,5 @@ impl<L: CommandLog> Owned<L> {
         }
         info!(partition = self.worker.partition, applied, "partition left");
         Ok(())
-    }
-}
-
-/// Tries at a store or log that can't be reached.
-#[derive(Default)]
-struct Retry {
-    delay: Duration,
-}
-
-impl Retry {
-    /// Waits before another try, longer each time. That the store is away, the node says.
-    async fn pause(
-        &mut self,
-        error: &impl std::fmt::Display,
-        stop: &CancellationToken,
-    ) -> Result<(), Error> {
-        self.delay = (self.delay * 2).clamp(RETRY_DELAY_MIN, RETRY_DELAY_MAX);
-        debug!(%error, delay = ?self.delay, "trying again");
-        metrics::STORE_RETRIES.increment();
-        match timeout(self.delay, stop.cancelled()).await {
-            Ok(()) => Err(Error::Stopped),
-            Err(_) => Ok(()),
-        }
     }
 }
