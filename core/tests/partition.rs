@@ -2,6 +2,8 @@
 
 #[path = "partition/activity.rs"]
 mod activity;
+#[path = "partition/bans.rs"]
+mod bans;
 #[path = "partition/clocks.rs"]
 mod clocks;
 #[path = "partition/commits.rs"]
@@ -10,6 +12,10 @@ mod commits;
 mod groups;
 #[path = "partition/holes.rs"]
 mod holes;
+#[path = "partition/joins.rs"]
+mod joins;
+#[path = "partition/links.rs"]
+mod links;
 #[path = "partition/loss.rs"]
 mod loss;
 #[path = "partition/marks.rs"]
@@ -37,6 +43,8 @@ mod support;
 mod threads;
 #[path = "partition/unread.rs"]
 mod unread;
+#[path = "partition/updates.rs"]
+mod updates;
 mod watch;
 
 use std::time::Duration;

@@ -20,6 +20,8 @@ const VERSIONS: u32 = 3;
 const THREADS: u32 = 10;
 /// Every edge hears who types, and hands it on to up to 100 members.
 const TYPING: u32 = 4;
+/// A group has up to 100 links.
+const LINKS: u32 = 2;
 /// Bytes of an answer for which one is charged.
 const ANSWER_BYTES: usize = 16_384;
 
@@ -31,8 +33,10 @@ pub(crate) fn of_request(request: &Request) -> u32 {
         Request::Typing { .. } => TYPING,
         Request::Pins { limit, .. } => of_pins(*limit),
         Request::Threads { .. } => THREADS,
+        Request::Links { .. } => LINKS,
         Request::Rooms { limit, .. } => of_rooms(*limit),
         Request::Members { limit, .. }
+        | Request::Banned { limit, .. }
         | Request::Reactions { limit, .. }
         | Request::Receipts { limit, .. } => of_list(*limit),
         Request::Presence(PresenceRequest::Get(users) | PresenceRequest::Watch(users)) => {
@@ -53,8 +57,9 @@ pub(crate) fn of_http(path: &str, query: &str) -> u32 {
         Some("typing") => TYPING,
         Some("pins") => of_pins(limit),
         Some("threads") => THREADS,
+        Some("links") => LINKS,
         Some("rooms") => of_rooms(limit),
-        Some("members" | "reactions" | "receipts") => of_list(limit),
+        Some("members" | "banned" | "reactions" | "receipts") => of_list(limit),
         _ => 1,
     }
 }
@@ -106,6 +111,7 @@ mod tests {
             ("/v1/rooms/team/entries/7/versions", "", 3),
             ("/v1/rooms/team/pins", "", 3),
             ("/v1/rooms/team/threads", "", 10),
+            ("/v1/rooms/team/links", "", 2),
             ("/v1/rooms/team/entries/7/reactions", "emoji=%2B", 6),
         ] {
             assert_eq!(of_http(path, query), cost, "{path}?{query}");

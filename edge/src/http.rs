@@ -7,6 +7,7 @@ mod connect;
 mod entries;
 mod extract;
 mod health;
+mod links;
 mod marks;
 mod rooms;
 mod serve;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use weft_proto::limits::FRAME_BYTES_MAX;
 use weft_proto::{ApiError, ErrorCode};
 
@@ -42,6 +43,9 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/rooms", get(rooms::list))
         .route("/rooms/{room}", get(rooms::get))
         .route("/rooms/{room}/members", get(rooms::members))
+        .route("/rooms/{room}/banned", get(rooms::banned))
+        .route("/rooms/{room}/links", get(links::list).post(links::make))
+        .route("/rooms/{room}/links/{link_id}", delete(links::take_back))
         .route("/rooms/{room}/mark", post(marks::mark))
         .route("/rooms/{room}/setting", put(settings::set))
         .route("/rooms/{room}/receipts", get(marks::receipts))

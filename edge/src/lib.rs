@@ -53,6 +53,7 @@ mod http;
 mod life;
 mod limited;
 mod limits;
+mod links;
 mod listener;
 mod logins;
 mod marks;

@@ -183,9 +183,19 @@ mod tests {
                 number(sizes::PAGE_BYTES_MAX)
             ),
             format!(
-                "| a page of `members`, of `reactions`, of `receipts`; of `rooms` | {}; {} |",
+                "| a page of `members`, of `banned`, of `reactions`, of `receipts`; of `rooms` | {}; {} |",
                 sizes::PAGE_ROWS_MAX,
                 sizes::PAGE_ROOMS_MAX
+            ),
+            format!(
+                "| links to a group; `uses` of one | {}; {} |",
+                sizes::LINKS_PER_ROOM_MAX,
+                number(sizes::LINK_USES_MAX as usize)
+            ),
+            format!(
+                "| a group's `topic`; its `slow_mode_s` | {} characters; {} |",
+                number(sizes::TOPIC_CHARS_MAX),
+                number(sizes::SLOW_MODE_S_MAX as usize)
             ),
             format!("| sends of a session; of a user by HTTP \\* | {} |", rate(limits.sends)),
             format!("of a user by HTTP \\* | {} |", rate(limits.requests)),

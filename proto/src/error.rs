@@ -65,6 +65,18 @@ pub enum ErrorCode {
     LimitReached,
     /// It is so already: nothing would change.
     Unchanged,
+    /// The user is kept out of the group.
+    Banned,
+    /// There is no such link, or not any more.
+    NoSuchLink,
+    /// The link's time is over.
+    LinkExpired,
+    /// As many have joined by the link as may.
+    LinkUsedUp,
+    /// The group is archived.
+    Archived,
+    /// The group is in slow mode, and the member has written there a moment ago.
+    SlowMode,
     /// A quota or rate limit of the caller is used up.
     RateLimited,
     /// The body came too slowly.
@@ -125,6 +137,12 @@ impl ErrorCode {
             Self::TooLate => "too_late",
             Self::LimitReached => "limit_reached",
             Self::Unchanged => "unchanged",
+            Self::Banned => "banned",
+            Self::NoSuchLink => "no_such_link",
+            Self::LinkExpired => "link_expired",
+            Self::LinkUsedUp => "link_used_up",
+            Self::Archived => "archived",
+            Self::SlowMode => "slow_mode",
             Self::RateLimited => "rate_limited",
             Self::Overloaded => "overloaded",
             Self::Unavailable => "unavailable",
@@ -140,6 +158,7 @@ impl ErrorCode {
         matches!(
             self,
             Self::RateLimited
+                | Self::SlowMode
                 | Self::TooSlow
                 | Self::Overloaded
                 | Self::Unavailable
@@ -162,8 +181,8 @@ impl ErrorCode {
             | Self::ExpiredId
             | Self::TooLong => 400,
             Self::Unauthorized | Self::TokenExpired | Self::BadCredentials => 401,
-            Self::Forbidden | Self::NotMember => 403,
-            Self::NoSuchRoom | Self::NoSuchUser | Self::NotFound => 404,
+            Self::Forbidden | Self::NotMember | Self::Banned => 403,
+            Self::NoSuchRoom | Self::NoSuchUser | Self::NoSuchLink | Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::RoomExists
             | Self::UserExists
@@ -174,11 +193,12 @@ impl ErrorCode {
             | Self::TooLate
             | Self::LimitReached
             | Self::Unchanged
+            | Self::Archived
             | Self::ResendInOrder => 409,
-            Self::Deleted => 410,
+            Self::Deleted | Self::LinkExpired | Self::LinkUsedUp => 410,
             Self::TooSlow => 408,
             Self::TooLarge => 413,
-            Self::RateLimited => 429,
+            Self::RateLimited | Self::SlowMode => 429,
             Self::Internal => 500,
             Self::Overloaded | Self::Unavailable => 503,
             Self::Unknown => 504,

@@ -45,7 +45,7 @@ impl EventHead {
             position,
             position_before,
             user: entry.user().cloned(),
-            membership: kind.membership,
+            membership: entry.body.membership(),
             is_unread: entry.counts(),
         }
     }

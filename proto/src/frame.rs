@@ -12,9 +12,10 @@ use crate::client_id::ClientId;
 use crate::error::{ApiError, ErrorCode};
 use crate::hidden::Hidden;
 use crate::json::read_object;
-use crate::kind::{Body, Mark, Setting};
+use crate::kind::{Body, Mark, Setting, Unlink};
 use crate::room::RoomId;
 
+mod groups;
 mod hello;
 mod history;
 mod mark;
@@ -31,6 +32,7 @@ mod token;
 mod typing;
 mod versions;
 
+pub use groups::{BannedUser, LinkShown, WantedLink};
 pub use history::{HistoryFrom, HistoryPlace, history_frame, history_thread};
 pub use mark::{MarkFrame, MarksFrame, ReadUpTo, ThreadMarkFrame};
 pub use pins::pins_frame;
@@ -154,6 +156,28 @@ pub enum Request {
         /// Most of one page; 0: as many as a page holds.
         limit: u32,
     },
+    /// A page of those who are kept out of a group.
+    Banned {
+        room: RoomId,
+        /// Only users after this id; empty: from the first.
+        after: String,
+        /// Most of one page; 0: as many as a page holds.
+        limit: u32,
+    },
+    /// A link by which one may join a group.
+    Link {
+        room: RoomId,
+        wanted: WantedLink,
+    },
+    /// Nobody joins by a link any more.
+    Unlink {
+        room: RoomId,
+        unlink: Unlink,
+    },
+    /// The links by which one may join a group.
+    Links {
+        room: RoomId,
+    },
     /// A fresh token for the live session.
     Token {
         token: Hidden<String>,
@@ -245,6 +269,10 @@ fn read(word: &str, text: &str) -> Result<Request, ApiError> {
         "rooms" => rooms::read_rooms(text),
         "room" => rooms::read_room(text),
         "members" => rooms::read_members(text),
+        "banned" => rooms::read_banned(text),
+        "link" => groups::read_link(text),
+        "unlink" => groups::read_unlink(text),
+        "links" => groups::read_links(text),
         "token" => token::read(text),
         "presence.get" => presence::read_get(text),
         "presence.watch" => presence::read_watch(text),

@@ -24,12 +24,15 @@ use crate::partition::Fnv64;
 use self::formatting::Mentions;
 
 mod add;
+mod ban;
 mod create;
 mod delete;
 mod deleted;
 mod edit;
 pub mod formatting;
+mod join;
 mod leave;
+mod link;
 mod mark;
 mod pin;
 mod react;
@@ -38,8 +41,11 @@ mod rename;
 mod role;
 mod setting;
 mod text;
+mod unban;
+mod unlink;
 mod unpin;
 mod unreact;
+mod update;
 
 /// The only list of all kinds: makes [`Body`] of them.
 macro_rules! kinds {
@@ -70,6 +76,18 @@ macro_rules! kinds {
             #[must_use]
             pub fn users<'a>(&'a self, from: &'a UserId) -> Vec<&'a UserId> {
                 match self { $(Self::$Kind(it) => it.users(from),)+ }
+            }
+
+            /// The users, beside its sender, of whose membership a decision about it has to know.
+            #[must_use]
+            pub fn members<'a>(&'a self, from: &'a UserId) -> Vec<&'a UserId> {
+                match self { $(Self::$Kind(it) => it.members(from),)+ }
+            }
+
+            /// What becomes of those whom it concerns.
+            #[must_use]
+            pub fn membership(&self) -> Membership {
+                match self { $(Self::$Kind(it) => it.membership(),)+ }
             }
 
             /// The users of whose accounts a decision about it has to know.
@@ -190,6 +208,12 @@ kinds! {
     Pin in pin,
     Unpin in unpin,
     Setting in setting,
+    Update in update,
+    Ban in ban,
+    Unban in unban,
+    Join in join,
+    Link in link,
+    Unlink in unlink,
 }
 
 /// What everybody has to know of a kind.
@@ -201,7 +225,7 @@ pub struct Kind {
     pub number: i32,
     /// The feature level that a store needs before it takes entries of the kind.
     pub level: u32,
-    /// What becomes of the users whom an entry concerns.
+    /// What becomes of the users whom an entry concerns, as far as [`Body::membership`] does not say otherwise.
     pub membership: Membership,
     /// Entries of it are counted by unread counts, as far as [`Body::counts`] does not say otherwise.
     pub is_unread: bool,
@@ -285,6 +309,15 @@ trait EntryKind: Sized {
 
     fn users<'a>(&'a self, from: &'a UserId) -> Vec<&'a UserId> {
         self.user(from).into_iter().collect()
+    }
+
+    fn members<'a>(&'a self, from: &'a UserId) -> Vec<&'a UserId> {
+        self.user(from).into_iter().collect()
+    }
+
+    /// That of the kind, where it is not one entry's own.
+    fn membership(&self) -> Membership {
+        Self::KIND.membership
     }
 
     /// Who joins has to exist.

@@ -29,6 +29,14 @@ pub const PINS_PER_ROOM_MAX: usize = 100;
 pub const SETTINGS_PER_USER_MAX: usize = 1_000;
 /// Longest title of a room or display name of a user, in Unicode scalar values.
 pub const TITLE_CHARS_MAX: usize = 200;
+/// Most links of one group by which one may join.
+pub const LINKS_PER_ROOM_MAX: usize = 100;
+/// How often one may join by a link that is limited.
+pub const LINK_USES_MAX: u32 = 10_000;
+/// Longest topic of a group, in Unicode scalar values.
+pub const TOPIC_CHARS_MAX: usize = 1_000;
+/// Longest time between two messages of one member of a group in slow mode, in seconds.
+pub const SLOW_MODE_S_MAX: u32 = 21_600;
 pub const AVATAR_BYTES_MAX: usize = 1_000;
 /// Shortest and longest password, in bytes.
 pub const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=256;

@@ -42,6 +42,50 @@ impl History {
     }
 }
 
+/// Who may come into a group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, prost::Enumeration)]
+#[serde(rename_all = "snake_case")]
+#[repr(i32)]
+pub enum JoinRule {
+    /// Whom a member brings in: the default.
+    Invitation = 1,
+    /// Everybody, by themselves.
+    Open = 2,
+}
+
+impl JoinRule {
+    /// The word on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Invitation => "invitation",
+            Self::Open => "open",
+        }
+    }
+}
+
+/// Who may write in a group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, prost::Enumeration)]
+#[serde(rename_all = "snake_case")]
+#[repr(i32)]
+pub enum WriteRule {
+    /// All members: the default.
+    All = 1,
+    /// Owners and admins. Others read, and react.
+    Admins = 2,
+}
+
+impl WriteRule {
+    /// The word on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Admins => "admins",
+        }
+    }
+}
+
 /// The id of a room: a group's name, or two user ids, sorted and joined by `~`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomId(Arc<str>);

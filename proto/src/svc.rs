@@ -97,6 +97,7 @@ macro_rules! redacted {
 
 mod accounts;
 mod audit;
+mod groups;
 mod journal;
 mod log;
 mod messages;
@@ -108,6 +109,7 @@ pub use accounts::{
     Refresh, SetProfile, Signup, Tokens, VerifyKey,
 };
 pub use audit::{Audit, AuditPage, Change, ChangedRoom, ConcernedUser};
+pub use groups::{Banned, BannedUser, Link, Links, ListBanned, ListLinks};
 pub use journal::{
     CommittedEntry, CommittedMark, FollowJournal, FollowerPlace, Followers, Following,
     ForgetFollower, Forgotten, JournalCommit, JournalPage, ListFollowers, MoveFollower,

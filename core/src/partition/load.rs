@@ -16,12 +16,13 @@ use weft_storage::tables::resend::Resend;
 use weft_storage::tables::{account, head, log, member, resend};
 use weft_storage::{Error, Snapshot};
 
+use super::bans;
 use super::command::{Command, Incoming};
 use super::groups::GroupCounts;
 use super::plan::Found;
 use super::rooms::{Former, LookedUp, Members, Room};
 use super::state::{Answered, Place, ResendKey, State};
-use super::{followers, forwards, marks, messages, settings};
+use super::{followers, forwards, links, marks, messages, settings};
 use crate::absent;
 
 /// Groups whose members are read at once.
@@ -49,7 +50,10 @@ pub async fn load(
     let accounts = load_accounts(snapshot, named(state, &commands));
     let groups = counts.of(snapshot, joining(&commands), now_ms);
     let members = load_members(snapshot, state, &commands);
-    let ((), accounts, groups) = future::try_join3(members, accounts, groups).await?;
+    let beside =
+        future::try_join(bans::load(snapshot, &commands), links::load(snapshot, &commands));
+    let ((), accounts, groups, (bans, links)) =
+        future::try_join4(members, accounts, groups, beside).await?;
     let messages = messages::load(snapshot, state, run).boxed();
     let marks = marks::load(snapshot, state, run).boxed();
     let settings = settings::load(snapshot, run).boxed();
@@ -57,7 +61,18 @@ pub async fn load(
     let beside = future::try_join4(messages, marks, settings, origins).await?;
     let (messages, marks, settings, origins) = beside;
     let followers = followers::load(snapshot, state, run, &messages).await?;
-    Ok(Found { resends, accounts, groups, messages, marks, settings, origins, followers })
+    Ok(Found {
+        resends,
+        accounts,
+        groups,
+        messages,
+        marks,
+        settings,
+        origins,
+        followers,
+        bans,
+        links,
+    })
 }
 
 /// The rows that hold what the run's client ids got, and of the ids that they come after.
@@ -231,7 +246,7 @@ async fn load_members(
     }
     for Command { room: id, sender, body, .. } in commands {
         state.rooms.change(id, |room| {
-            if body.kind().membership == Membership::Joins && room.head.seq > 0 {
+            if body.membership() == Membership::Joins && room.head.seq > 0 {
                 let joining = body.users(sender).into_iter();
                 let is_new = |user: &&UserId| {
                     room.members.get(user).is_none() && room.former.get(user).is_none()
@@ -239,7 +254,7 @@ async fn load_members(
                 wanted.extend(joining.filter(is_new).map(|user| (id.clone(), user.clone())));
             }
             let Members::Some(known) = &mut room.members else { return };
-            let users = std::iter::once(sender).chain(body.user(sender)).cloned();
+            let users = std::iter::once(sender).chain(body.members(sender)).cloned();
             let users = users.chain(body.mentions().users);
             wanted.extend(users.filter(|user| !known.knows(user)).map(|user| (id.clone(), user)));
             known.forget(settled);
@@ -295,7 +310,7 @@ async fn load_accounts(
 fn joining(commands: &[&Command]) -> BTreeSet<UserId> {
     let mut joining = BTreeSet::new();
     for Command { body, sender, .. } in commands {
-        if body.kind().membership == Membership::Joins {
+        if body.membership() == Membership::Joins {
             joining.extend(body.users(sender).into_iter().cloned());
         }
     }

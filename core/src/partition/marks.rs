@@ -50,9 +50,9 @@ pub struct FoundMarks {
 /// Who has read an entry without saying so: who sent it, where it counts or changes the membership, and who
 /// joins by it.
 pub fn read_by_sending(entry: &Entry) -> impl Iterator<Item = &UserId> {
-    let kind = entry.body.kind();
-    let sends = entry.counts() || kind.membership != Membership::Stays;
-    let joining = match kind.membership {
+    let membership = entry.body.membership();
+    let sends = entry.counts() || membership != Membership::Stays;
+    let joining = match membership {
         Membership::Joins => entry.body.users(&entry.from),
         Membership::Stays | Membership::Leaves => Vec::new(),
     };

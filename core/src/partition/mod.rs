@@ -14,6 +14,7 @@
 //! - A command is planned exactly once per owner; one that was answered before gets that answer.
 
 mod activity;
+mod bans;
 mod changes;
 pub mod clocks;
 pub mod command;
@@ -23,6 +24,7 @@ pub mod followers;
 pub mod forwards;
 mod group_marks;
 pub mod groups;
+mod links;
 pub mod load;
 pub mod loss;
 pub mod marks;

@@ -14,13 +14,15 @@ use weft_storage::tables::journal::JournalEntry;
 use weft_storage::tables::resend::Resend;
 use weft_storage::{Batch, BatchId};
 
+use super::bans::{self, FoundBans};
 use super::command::{Command, Incoming};
 use super::followers::{self, FoundFollowers, PlannedFollowers};
 use super::forwards::Origins;
+use super::links::{self, FoundLinks};
 use super::marks::{self, FoundMarks, MarkKey, PlannedMarks};
 use super::messages::{self, FoundMessages, Rewrite};
 use super::quota::{Cost, Quota};
-use super::rules;
+use super::rules::{self, Known};
 use super::sabotage::{self, Rule};
 use super::settings::{self, FoundSettings, PlannedSettings};
 use super::state::{Answered, Place, PlanNo, ResendKey, State};
@@ -64,6 +66,10 @@ pub struct Found {
     pub followers: FoundFollowers,
     /// The settings that commands change, as far as they are committed.
     pub settings: FoundSettings,
+    /// Who is kept out of groups, of those whom commands ban or bring in.
+    pub bans: FoundBans,
+    /// The links to groups that commands make, use, or take back.
+    pub links: FoundLinks,
     /// In how many groups those are whom a command puts into one, about.
     pub groups: HashMap<UserId, usize>,
     /// What commands forward.
@@ -112,6 +118,8 @@ pub struct Plan {
     entries: Vec<PlannedEntry>,
     journal: Vec<JournalEntry>,
     journal_bytes: usize,
+    /// What the titles and topics of its rooms have.
+    head_bytes: usize,
     /// Entries of this and of earlier commits that are written anew.
     rewrites: Vec<Rewrite>,
     marks: PlannedMarks,
@@ -142,6 +150,7 @@ impl Plan {
             entries: Vec::new(),
             journal: Vec::new(),
             journal_bytes: 0,
+            head_bytes: 0,
             rewrites: Vec::new(),
             marks: PlannedMarks::default(),
             settings: PlannedSettings::default(),
@@ -162,7 +171,7 @@ impl Plan {
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.commands >= FULL_COMMANDS
-            || self.batch.size_bytes() + self.marks.bytes() >= FULL_BYTES
+            || self.batch.size_bytes() + self.marks.bytes() + self.head_bytes >= FULL_BYTES
             || self.journal_bytes >= FULL_JOURNAL_BYTES
             || self.rewrites.len() + self.followers.count() >= FULL_REWRITES
     }
@@ -258,19 +267,21 @@ impl Plan {
         let seq = room.head.seq + 1;
         rules::may_take(&body, state.feature_level)?;
         if !body.kind().is_entry {
-            self.change_beside(state, found, (id, sender), &body)?;
+            self.change_beside(state, found, times, (id, sender), &body)?;
             if let (Some(key), Some(row)) = (key, row) {
                 self.batch.set(row, Resend { seq: 0, content_hash }.encode());
                 state.remember(self.no, key, Answered::no_entry(content_hash));
             }
             return Ok(Reply::Done {}.to_frame());
         }
-        let mut change = rules::decide(&id, room, seq, &sender, &body, &found.accounts)?;
+        let at = (seq, times.now_ms);
+        let known = Known::of(found, state);
+        let mut change = rules::decide((&id, room), at, &sender, &body, &known)?;
         if state.feature_level < CONVERSATIONS_LEVEL {
             change.leave_out_earlier();
         }
         rules::may_join(&change, room, &found.groups)?;
-        let body = found.origins.resolve(&id, &sender, body)?;
+        let body = rules::as_taken(found.origins.resolve(&id, &sender, body)?, &change);
         let sent_by = (&sender, room.members.role(&sender));
         let known = (&found.messages, &*state, times);
         let message = messages::decide((&id, room, seq), sent_by, &body, known)?;
@@ -281,6 +292,7 @@ impl Plan {
             has_previews: state.feature_level >= CONVERSATIONS_LEVEL,
             has_activity: state.level_next >= CONVERSATIONS_LEVEL,
         };
+        let used_link = change.link.take();
         let written = state.rooms.change(&id, |room| {
             if fans_out {
                 self.fan_out(&id, room, &change);
@@ -290,6 +302,9 @@ impl Plan {
         });
         if let Some(PlannedEntry { entry, place, .. }) = self.entries.last() {
             state.remember_entry(self.no, Arc::clone(entry), *place);
+            bans::write(&mut self.batch, state, self.no, entry);
+            let used_link = used_link.map(|(id, row)| (id, Some(row)));
+            links::write(&mut self.batch, state, self.no, &id, used_link);
             if let Some(change) = message {
                 let rewrites = messages::write(&mut self.batch, state, self.no, entry, change);
                 self.rewrites.extend(rewrites);
@@ -308,15 +323,23 @@ impl Plan {
         Ok(Ack { room: &id, seq, ordinal, time: time_ms, client_id: given_id }.to_frame())
     }
 
-    /// Changes what is no entry, where that is allowed: a mark of the sender, or a setting.
+    /// Changes what is no entry, where that is allowed: a mark of the sender, a setting, or a link.
     fn change_beside(
         &mut self,
         state: &mut State,
         found: &Found,
+        times: Times,
         key: MarkKey,
         body: &Body,
     ) -> Result<(), ApiError> {
         match body {
+            Body::Link(_) | Body::Unlink(_) => {
+                let (id, sender) = key;
+                let room = state.rooms.get(&id).ok_or_else(not_loaded)?;
+                let known = Known::of(found, state);
+                let changes = rules::decide_link((&id, room), &sender, body, times.now_ms, &known)?;
+                links::write(&mut self.batch, state, self.no, &id, changes);
+            }
             Body::Mark(wanted) if wanted.thread.is_some() => {
                 let room = state.rooms.get(&key.0).ok_or_else(not_loaded)?;
                 let known = (&found.followers, &found.messages, &*state);

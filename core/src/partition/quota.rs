@@ -50,7 +50,7 @@ impl Cost {
             return Self::Mark;
         }
         // One is what the command itself costs.
-        let added = match body.kind().membership {
+        let added = match body.membership() {
             Membership::Joins => body.users(sender).len().saturating_sub(1),
             Membership::Stays | Membership::Leaves => 0,
         };

@@ -1,18 +1,29 @@
 //! What a group's member may do: the one table.
 
-use weft_proto::{ApiError, ErrorCode, Role};
+use weft_proto::{ApiError, ErrorCode, Role, WriteRule};
 
 /// What a member may want to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Action {
-    Write,
+    /// Messages, and edits of one's own, in a group where these may write.
+    Write(WriteRule),
+    /// Messages without a pause, where the group is in slow mode.
+    WriteFast,
+    /// Reactions, and deletions of one's own messages.
+    React,
     /// A message of another member.
     DeleteAny,
     MentionEveryone,
     Pin,
     Leave,
     Rename,
+    /// What the group is, and who writes in it.
+    Update,
+    /// Who comes in, and whether anybody may write at all.
+    UpdateAccess,
     Add(Role),
+    /// Links by which one joins.
+    Link,
     Remove(Role),
     ChangeRole,
 }
@@ -22,18 +33,30 @@ pub enum Action {
 pub fn may(role: Role, action: Action) -> bool {
     use Role::{Admin, Member, Owner};
     match (action, role) {
-        (Action::Write | Action::Leave, Member | Admin | Owner)
+        (Action::Write(WriteRule::All) | Action::React | Action::Leave, Member | Admin | Owner)
         | (
-            Action::Rename | Action::DeleteAny | Action::MentionEveryone | Action::Pin,
+            Action::Write(WriteRule::Admins)
+            | Action::WriteFast
+            | Action::Rename
+            | Action::Update
+            | Action::Link
+            | Action::DeleteAny
+            | Action::MentionEveryone
+            | Action::Pin,
             Admin | Owner,
         )
         | (Action::Add(Member | Admin), Admin | Owner)
         | (Action::Add(Owner), Owner)
         | (Action::Remove(Member), Admin | Owner)
         | (Action::Remove(Admin | Owner), Owner)
-        | (Action::ChangeRole, Owner) => true,
+        | (Action::ChangeRole | Action::UpdateAccess, Owner) => true,
         (
-            Action::Rename
+            Action::Write(WriteRule::Admins)
+            | Action::WriteFast
+            | Action::Rename
+            | Action::Update
+            | Action::UpdateAccess
+            | Action::Link
             | Action::DeleteAny
             | Action::MentionEveryone
             | Action::Pin
@@ -54,12 +77,20 @@ pub fn check(role: Role, action: Action) -> Result<(), ApiError> {
         return Ok(());
     }
     let message = match action {
-        Action::Write | Action::Leave => "only a member may do that",
+        Action::Write(WriteRule::All) | Action::React | Action::Leave => {
+            "only a member may do that"
+        }
+        Action::Write(WriteRule::Admins) => "only owners and admins write in this group",
         Action::MentionEveryone => "only an owner or admin may mention everyone",
-        Action::Rename | Action::DeleteAny | Action::Pin => "only an owner or admin may do that",
+        Action::WriteFast
+        | Action::Rename
+        | Action::Update
+        | Action::Link
+        | Action::DeleteAny
+        | Action::Pin => "only an owner or admin may do that",
         Action::Add(_) => "only an owner or admin adds a user, and not with a role above their own",
         Action::Remove(_) => "only an owner removes anyone, and an admin those with a lower role",
-        Action::ChangeRole => "only an owner may do that",
+        Action::ChangeRole | Action::UpdateAccess => "only an owner may do that",
     };
     Err(ApiError::new(ErrorCode::Forbidden, message))
 }
@@ -74,11 +105,15 @@ mod tests {
         use Role::{Admin, Member, Owner};
         let all = [Member, Admin, Owner];
         let who = |action| all.into_iter().filter(|role| may(*role, action)).collect::<Vec<_>>();
-        for action in [Action::Write, Action::Leave] {
+        for action in [Action::Write(WriteRule::All), Action::React, Action::Leave] {
             assert_eq!(who(action), all);
         }
         for action in [
+            Action::Write(WriteRule::Admins),
+            Action::WriteFast,
             Action::Rename,
+            Action::Update,
+            Action::Link,
             Action::DeleteAny,
             Action::MentionEveryone,
             Action::Pin,
@@ -91,6 +126,8 @@ mod tests {
         for action in [Action::Add(Owner), Action::Remove(Admin), Action::Remove(Owner)] {
             assert_eq!(who(action), [Owner], "{action:?}");
         }
-        assert_eq!(who(Action::ChangeRole), [Owner]);
+        for action in [Action::ChangeRole, Action::UpdateAccess] {
+            assert_eq!(who(action), [Owner], "{action:?}");
+        }
     }
 }

@@ -152,7 +152,7 @@ pub struct Room {
 impl Room {
     /// About what it takes in memory.
     fn bytes(&self, id: &RoomId) -> usize {
-        let names = id.as_str().len() + self.head.title.len();
+        let names = id.as_str().len() + self.head.title.len() + self.head.topic.len();
         ROOM_BYTES + names + (self.members.count() + self.former.0.len()) * MEMBER_BYTES
     }
 

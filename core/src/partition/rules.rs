@@ -2,15 +2,25 @@
 
 use std::collections::HashMap;
 
-use weft_proto::kind::{Add, ChangeRole, Create, Leave, Remove, Rename};
-use weft_proto::limits::{FANOUT_LIMIT, GROUP_MEMBERS_MAX, GROUPS_PER_USER_MAX};
-use weft_proto::{ApiError, Body, ErrorCode, Role, RoomId, UserId};
+use weft_proto::kind::{
+    Add, Ban, ChangeRole, Create, Join, Leave, Remove, Rename, Unban, Unlink, Update,
+};
+use weft_proto::limits::{FANOUT_LIMIT, GROUPS_PER_USER_MAX};
+use weft_proto::{ApiError, Body, ErrorCode, LinkId, Role, RoomId, UserId};
 use weft_storage::tables::account::Account;
 use weft_storage::tables::head::Head;
+use weft_storage::tables::link::Link;
 use weft_storage::tables::member::Member;
 
+use super::bans::FoundBans;
+use super::links::{self, FoundLinks, LinkChange};
+use super::plan::Found;
 use super::rights::{self, Action};
 use super::rooms::{Members, Room};
+use super::state::State;
+
+mod join;
+mod update;
 
 /// What an allowed command changes beside adding its entry.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -22,6 +32,10 @@ pub struct Change {
     pub title: Option<String>,
     /// The group's history rule: of a `create`.
     pub history: Option<weft_proto::History>,
+    /// What the group is from now on.
+    pub update: Option<Update>,
+    /// The link by which the sender has joined, as it is after that.
+    pub link: Option<(LinkId, Link)>,
 }
 
 impl Change {
@@ -40,6 +54,27 @@ fn no(code: ErrorCode, message: &str) -> ApiError {
 /// Those users that exist, of [`Body::accounts`] and the users of a new direct room.
 type Accounts = HashMap<UserId, Account>;
 
+/// What a decision knows beside the room.
+pub struct Known<'a> {
+    pub accounts: &'a Accounts,
+    pub bans: &'a FoundBans,
+    pub links: &'a FoundLinks,
+    pub state: &'a State,
+}
+
+impl<'a> Known<'a> {
+    /// What was looked up for a run of commands, with what was planned since.
+    #[must_use]
+    pub fn of(found: &'a Found, state: &'a State) -> Self {
+        let Found { accounts, bans, links, .. } = found;
+        Self { accounts, bans, links, state }
+    }
+
+    fn is_banned(&self, id: &RoomId, user: &UserId) -> bool {
+        self.bans.has(self.state, &(id.clone(), user.clone()))
+    }
+}
+
 /// A store takes entries of those kinds that all its cores know, and that somebody may send.
 ///
 /// # Errors
@@ -57,22 +92,22 @@ pub fn may_take(body: &Body, feature_level: u32) -> Result<(), ApiError> {
     Err(ApiError::new(ErrorCode::UnknownType, message))
 }
 
-/// Decides about a command. `seq` is the entry's.
+/// Decides about a command. `seq` and `now_ms` are the entry's.
 ///
 /// # Errors
 /// The refusal.
 pub fn decide(
-    id: &RoomId,
-    room: &Room,
-    seq: u64,
+    (id, room): (&RoomId, &Room),
+    (seq, now_ms): (u64, u64),
     sender: &UserId,
     body: &Body,
-    accounts: &Accounts,
+    known: &Known<'_>,
 ) -> Result<Change, ApiError> {
+    let accounts = known.accounts;
     match id.direct_users() {
         Some(users) => decide_direct(&users, &room.head, sender, body, accounts),
         None if matches!(body, Body::Create(_)) => create(&room.head, sender, body, accounts),
-        None => decide_group(room, seq, sender, body, accounts),
+        None => decide_group((id, room), (seq, now_ms), sender, body, known),
     }
 }
 
@@ -123,36 +158,41 @@ fn create(
         members: rows,
         title: Some(title.clone()),
         history: Some(*history),
+        ..Change::default()
     })
 }
 
 fn decide_group(
-    room: &Room,
-    seq: u64,
+    (id, room): (&RoomId, &Room),
+    (seq, now_ms): (u64, u64),
     sender: &UserId,
     body: &Body,
-    accounts: &Accounts,
+    known: &Known<'_>,
 ) -> Result<Change, ApiError> {
-    if room.head.seq == 0 {
-        return Err(no(ErrorCode::NoSuchRoom, "there is no such room"));
+    if let Body::Join(Join { link }) = body {
+        return join::join((id, room), (seq, now_ms), sender, link.as_ref(), known);
     }
-    let role = room
-        .members
-        .role(sender)
-        .ok_or_else(|| no(ErrorCode::NotMember, "the sender is not a member of the room"))?;
+    let role = role_of(room, sender)?;
+    update::check_archived(&room.head, body)?;
     match body {
-        // `decide` has sent a `create` elsewhere, `may_take` refused what is made, and what is no entry is decided
+        // A `create` and a `join` are decided above, `may_take` refused what is made, and what is no entry is decided
         // elsewhere (`marks::decide`, `settings::decide`). What may become of a message is decided beside this: `messages::decide`.
-        Body::Text(_)
-        | Body::Create(_)
-        | Body::Edit(_)
+        Body::Text(_) => update::write(room, role, sender, now_ms),
+        Body::Edit(_) => {
+            rights::check(role, Action::Write(room.head.write_rule()))?;
+            Ok(Change::default())
+        }
+        Body::Create(_)
         | Body::Delete(_)
         | Body::Deleted(_)
         | Body::React(_)
         | Body::Unreact(_)
         | Body::Mark(_)
+        | Body::Join(_)
+        | Body::Link(_)
+        | Body::Unlink(_)
         | Body::Setting(_) => {
-            rights::check(role, Action::Write)?;
+            rights::check(role, Action::React)?;
             Ok(Change::default())
         }
         Body::Pin(_) | Body::Unpin(_) => {
@@ -163,27 +203,48 @@ fn decide_group(
             rights::check(role, Action::Rename)?;
             Ok(Change { title: Some(title.clone()), ..Change::default() })
         }
-        Body::Add(Add { user, role: given }) => add(room, seq, role, user, *given, accounts),
+        Body::Update(wanted) => update::update(&room.head, role, wanted),
+        Body::Add(Add { user, role: given }) => add((id, room), seq, role, (user, *given), known),
         Body::Remove(Remove { user }) => remove(room, seq, sender, role, user),
+        Body::Ban(Ban { user, .. }) => ban((id, room), seq, (sender, role), user, known),
+        Body::Unban(Unban { user }) => {
+            rights::check(role, Action::Remove(Role::Member))?;
+            match known.is_banned(id, user) {
+                true => Ok(Change::default()),
+                false => Err(no(ErrorCode::Unchanged, "the user is not banned")),
+            }
+        }
         Body::Leave(Leave {}) => leave(room, seq, sender, role),
         Body::ChangeRole(ChangeRole { user, role: given }) => change_role(room, role, user, *given),
     }
 }
 
 fn add(
-    room: &Room,
+    (id, room): (&RoomId, &Room),
     seq: u64,
     role: Role,
-    user: &UserId,
-    given: Role,
-    accounts: &Accounts,
+    (user, given): (&UserId, Role),
+    known: &Known<'_>,
 ) -> Result<Change, ApiError> {
     rights::check(role, Action::Add(given))?;
-    exists(user, accounts)?;
+    exists(user, known.accounts)?;
     if room.members.role(user).is_some() {
         return Err(no(ErrorCode::AlreadyMember, "the user is a member already"));
     }
-    if room.head.member_count as usize >= GROUP_MEMBERS_MAX {
+    come_in((id, room), seq, (user, given), known)
+}
+
+/// Who is no member becomes one, where the group lets them.
+fn come_in(
+    (id, room): (&RoomId, &Room),
+    seq: u64,
+    (user, given): (&UserId, Role),
+    known: &Known<'_>,
+) -> Result<Change, ApiError> {
+    if known.is_banned(id, user) {
+        return Err(no(ErrorCode::Banned, "the user is kept out of the group"));
+    }
+    if room.head.member_count >= room.head.members_max() {
         return Err(no(ErrorCode::RoomFull, "the room has as many members as it may have"));
     }
     let row = match room.former.get(user) {
@@ -208,6 +269,74 @@ fn remove(
     let (member, target) = target(&room.members, user)?;
     rights::check(role, Action::Remove(target))?;
     Ok(one(user, member.left(seq)))
+}
+
+/// The role of a group's member.
+fn role_of(room: &Room, sender: &UserId) -> Result<Role, ApiError> {
+    if room.head.seq == 0 {
+        return Err(no(ErrorCode::NoSuchRoom, "there is no such room"));
+    }
+    let role = room.members.role(sender);
+    role.ok_or_else(|| no(ErrorCode::NotMember, "the sender is not a member of the room"))
+}
+
+/// Decides about a link to a group: what changes.
+///
+/// # Errors
+/// The refusal.
+pub fn decide_link(
+    (id, room): (&RoomId, &Room),
+    sender: &UserId,
+    body: &Body,
+    now_ms: u64,
+    known: &Known<'_>,
+) -> Result<Vec<LinkChange>, ApiError> {
+    if id.direct_users().is_some() {
+        return Err(no(ErrorCode::BadRequest, "a direct room has no links"));
+    }
+    let (role, with) = (role_of(room, sender)?, (known.links, known.state));
+    match body {
+        Body::Link(_) if room.head.archived && rights::may(role, Action::Link) => {
+            Err(no(ErrorCode::Archived, "the group is archived"))
+        }
+        Body::Link(wanted) => links::make(id, (sender, role), wanted, now_ms, with),
+        Body::Unlink(Unlink { link_id }) => links::take_back(id, role, link_id, with),
+        _ => Err(no(ErrorCode::Internal, "it is no link")),
+    }
+}
+
+/// Keeps a user out, and removes them where they are a member: the same rights.
+fn ban(
+    (id, room): (&RoomId, &Room),
+    seq: u64,
+    (sender, role): (&UserId, Role),
+    user: &UserId,
+    known: &Known<'_>,
+) -> Result<Change, ApiError> {
+    if sender == user {
+        return Err(no(ErrorCode::BadRequest, "to go oneself, send leave"));
+    }
+    rights::check(role, Action::Remove(Role::Member))?;
+    exists(user, known.accounts)?;
+    if known.is_banned(id, user) {
+        return Err(no(ErrorCode::Unchanged, "the user is banned already"));
+    }
+    let Some((member, target)) = room.members.get(user).zip(room.members.role(user)) else {
+        return Ok(Change::default());
+    };
+    rights::check(role, Action::Remove(target))?;
+    Ok(one(user, member.left(seq)))
+}
+
+/// The body as the log gets it: what core alone knows is in it.
+#[must_use]
+pub fn as_taken(body: Body, change: &Change) -> Body {
+    match body {
+        Body::Ban(it) => Body::Ban(Ban { removed: !change.members.is_empty(), ..it }),
+        // A secret: members read entries.
+        Body::Join(Join { .. }) => Body::Join(Join { link: None }),
+        body => body,
+    }
 }
 
 fn leave(room: &Room, seq: u64, sender: &UserId, role: Role) -> Result<Change, ApiError> {
@@ -292,6 +421,9 @@ pub fn apply(room: &mut Room, change: &Change) {
     }
     if let Some(history) = change.history {
         room.head.history = history.into();
+    }
+    if let Some(update) = &change.update {
+        update::apply(&mut room.head, update);
     }
 }
 

@@ -7,10 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weft_proto::{ClientId, Entry, Position, RoomId, UserId};
+use weft_storage::tables::link::Link;
 use weft_storage::tables::sent::Sent;
 use weft_storage::tables::thread_follower::FollowerKey;
 
+use super::bans::BanKey;
 use super::followers::WrittenFollower;
+use super::links::LinkKey;
 use super::marks::{self, MarkKey, WrittenMark};
 use super::messages::{self, EntryKey};
 use super::overlay::Overlay;
@@ -82,6 +85,10 @@ pub struct State {
     pub followers: Overlay<FollowerKey, WrittenFollower>,
     /// The settings that such commits have changed.
     pub settings: Overlay<SettingKey, WrittenSetting>,
+    /// Whom they ban, or not any more.
+    pub bans: Overlay<BanKey, bool>,
+    /// The links that they make, use, or remove.
+    pub links: Overlay<LinkKey, Option<Link>>,
     recent: HashMap<ResendKey, Answered>,
     recent_order: VecDeque<(PlanNo, ResendKey)>,
     /// With their seqs, in their order, as [`recent`](Self::recent): what a lookup may not have seen. Every
@@ -104,6 +111,8 @@ impl State {
             marks: Overlay::default(),
             followers: Overlay::default(),
             settings: Overlay::default(),
+            bans: Overlay::default(),
+            links: Overlay::default(),
             recent: HashMap::new(),
             recent_order: VecDeque::new(),
             planned: VecDeque::new(),
@@ -175,6 +184,8 @@ impl State {
         self.marks.forget_settled(settled);
         self.followers.forget_settled(settled);
         self.settings.forget_settled(settled);
+        self.bans.forget_settled(settled);
+        self.links.forget_settled(settled);
         self.settled = settled;
         self.rooms.forget(settled);
     }

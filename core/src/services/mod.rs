@@ -20,6 +20,7 @@
 //! | `sign_ins` | how fast passwords may be tried |
 //! | `access`, `page` | what a caller may see of a room; filling a bounded page |
 //! | `rooms`, `read`, `sync` | room lists; a part of a log; everything since a cursor |
+//! | `groups` | who is kept out of a group, and links to join it |
 //! | `messages` | messages as they are now, their versions, and who has reacted |
 //! | `pins` | the messages that are pinned in a room |
 //! | `receipts` | up to where a room's members have read it |
@@ -37,6 +38,7 @@ pub mod audit;
 mod callers;
 mod contacts;
 mod failure;
+mod groups;
 mod journal;
 pub mod layout;
 mod logins;

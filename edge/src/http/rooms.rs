@@ -56,6 +56,19 @@ pub(super) async fn members(
     Ok(ready_made(Reply::Members { members, more: page.more }.to_frame()))
 }
 
+/// `GET /v1/rooms/{room}/banned`
+pub(super) async fn banned(
+    State(shared): App,
+    Caller(caller): Caller,
+    InRoom(room): InRoom,
+    query: Query,
+) -> Result<Response, Refusal> {
+    let (after, limit) = page(&query)?;
+    let (token, room) = (caller.token.to_string(), room.to_string());
+    let page = shared.bus.call(&svc::ListBanned { token, room, after, limit }).await?;
+    Ok(ready_made(Reply::banned(page).to_frame()))
+}
+
 /// `POST /v1/rooms/{room}/typing`
 pub(super) async fn typing(
     State(shared): App,

@@ -13,8 +13,8 @@ use weft_proto::frame::{
     versions_frame,
 };
 use weft_proto::svc::{
-    GetRoom, ListMembers, ListPins, ListReactions, ListReceipts, ListRooms, ListThreads, Logout,
-    ReadVersions,
+    GetRoom, ListBanned, ListLinks, ListMembers, ListPins, ListReactions, ListReceipts, ListRooms,
+    ListThreads, Logout, ReadVersions,
 };
 use weft_proto::{ApiError, ErrorCode};
 
@@ -26,6 +26,7 @@ use crate::answers::SendAnswer;
 use crate::auth::Caller;
 use crate::cost;
 use crate::delivery::TokenCell;
+use crate::links;
 use crate::marks::{Marked, Marks};
 use crate::metrics;
 use crate::outbox::Command;
@@ -318,6 +319,32 @@ impl Requests {
                 self.call(id, unpaid, async move {
                     let room = shared.bus.call(&GetRoom { token, room: room.to_string() }).await?;
                     Ok(Reply::Room { room: Box::new(room.into()) }.to_frame())
+                });
+            }
+            Request::Banned { room, after, limit } => {
+                let (shared, token) = self.for_call();
+                self.call(id, unpaid, async move {
+                    let request = ListBanned { token, room: room.to_string(), after, limit };
+                    Ok(Reply::banned(shared.bus.call(&request).await?).to_frame())
+                });
+            }
+            Request::Link { room, wanted } => {
+                let (shared, user) = (Arc::clone(&self.shared), self.caller.user.clone());
+                self.call(id, unpaid, async move {
+                    Ok(links::make(&shared, &user, room, wanted).await?.to_frame())
+                });
+            }
+            Request::Unlink { room, unlink } => {
+                let (shared, user) = (Arc::clone(&self.shared), self.caller.user.clone());
+                self.call(id, unpaid, async move {
+                    Ok(links::take_back(&shared, &user, room, unlink).await?.to_frame())
+                });
+            }
+            Request::Links { room } => {
+                let (shared, token) = self.for_call();
+                self.call(id, unpaid, async move {
+                    let request = ListLinks { token, room: room.to_string() };
+                    Ok(Reply::links(shared.bus.call(&request).await?).to_frame())
                 });
             }
             Request::Members { room, after, limit } => {

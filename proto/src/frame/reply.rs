@@ -5,6 +5,7 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::groups::{BannedUser, LinkShown};
 use super::receipts::Receipt;
 use crate::client_id::ClientId;
 use crate::error::{ApiError, ErrorCode};
@@ -69,6 +70,24 @@ pub enum Reply {
         members: Vec<Member>,
         more: bool,
     },
+    /// Answers `banned`.
+    Banned {
+        /// Ascending by user id.
+        banned: Vec<BannedUser>,
+        more: bool,
+    },
+    /// Answers `link`.
+    Link {
+        room: String,
+        /// The token. It is told here and nowhere else.
+        link: String,
+        link_id: String,
+    },
+    /// Answers `links`.
+    Links {
+        /// Those that were made last come first.
+        links: Vec<LinkShown>,
+    },
     /// Answers `reactions`.
     Reactions {
         room: String,
@@ -120,7 +139,7 @@ pub enum Reply {
         #[serde(skip_serializing_if = "Option::is_none")]
         text_until: Option<u64>,
     },
-    /// Answers `presence.unwatch`, `presence.idle`, `mark`, `setting`, `typing` and `logout`.
+    /// Answers `presence.unwatch`, `presence.idle`, `mark`, `setting`, `unlink`, `typing` and `logout`.
     Done {},
     /// The edge is going away: it closes this session (4000) after this many milliseconds. The client
     /// may reconnect elsewhere before that.
@@ -155,6 +174,8 @@ pub struct Room {
     pub large: bool,
     /// From where on members see it.
     pub history: String,
+    #[serde(flatten)]
+    pub group: Option<Group>,
     /// The newest entry that is worth showing, as it is now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<ReadyMade>,
@@ -186,6 +207,41 @@ pub struct Room {
     /// The user wants it at the top.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub pinned: bool,
+}
+
+/// What a group is beside its title.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Group {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub topic: String,
+    /// Who may come in.
+    pub join: String,
+    /// Who may write.
+    pub write: String,
+    /// Seconds between two messages of one member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow_mode_s: Option<u32>,
+    /// Nobody comes in while it has so many members.
+    pub members_max: u32,
+    /// Nobody writes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub archived: bool,
+}
+
+impl Group {
+    /// `None`: of an earlier core, or of a direct room.
+    fn of(summary: &svc::RoomSummary) -> Option<Self> {
+        let svc::RoomSummary { topic, join, write, slow_mode_s, members_max, archived, .. } =
+            summary;
+        (!join.is_empty()).then(|| Self {
+            topic: topic.clone(),
+            join: join.clone(),
+            write: write.clone(),
+            slow_mode_s: Some(*slow_mode_s).filter(|seconds| *seconds > 0),
+            members_max: *members_max,
+            archived: *archived,
+        })
+    }
 }
 
 /// JSON that came ready made from core: it is put in as it is.
@@ -244,6 +300,7 @@ impl From<svc::RoomSummary> for Room {
             RoomId::new(&summary.room).map_or(crate::RoomKind::Group, |room| room.kind());
         Self {
             room_kind,
+            group: Group::of(&summary),
             role: summary.role,
             history: summary.history,
             room: summary.room,

@@ -1,4 +1,4 @@
-//! `rooms`, `room` and `members`: the caller's rooms, one of them, and who is in it.
+//! `rooms`, `room`, `members` and `banned`: the caller's rooms, one of them, and who is in it.
 
 use std::borrow::Cow;
 
@@ -37,6 +37,17 @@ pub(super) fn read_room(text: &str) -> Result<Request, ApiError> {
 }
 
 pub(super) fn read_members(text: &str) -> Result<Request, ApiError> {
+    let (room, after, limit) = read_users(text)?;
+    Ok(Request::Members { room, after, limit })
+}
+
+pub(super) fn read_banned(text: &str) -> Result<Request, ApiError> {
+    let (room, after, limit) = read_users(text)?;
+    Ok(Request::Banned { room, after, limit })
+}
+
+/// A page of a room's users: after which one it begins, and how many it may hold.
+fn read_users(text: &str) -> Result<(RoomId, String, u32), ApiError> {
     let (room, Rooms { after, limit }) = (read_room_id(text)?, read_object(text)?);
-    Ok(Request::Members { room, after, limit: page_limit(limit)? })
+    Ok((room, after, page_limit(limit)?))
 }

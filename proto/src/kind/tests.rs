@@ -2,8 +2,8 @@ use super::formatting::{Everyone, Range, Style};
 use super::*;
 use crate::limits::TEXT_CHARS_MAX;
 use crate::role::Role;
-use crate::room::{History, RoomId};
-use crate::{ClientId, Entry};
+use crate::room::{History, JoinRule, RoomId, WriteRule};
+use crate::{ClientId, Entry, LinkId, LinkToken};
 
 fn code(json: &str) -> ErrorCode {
     Body::from_json(json.as_bytes()).expect_err(json).code
@@ -199,6 +199,60 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
             r#""kind":"unpin","target":3"#,
             0x015130a3c79e245b,
         ),
+        (
+            Body::Update(Update {
+                topic: Some("t".into()),
+                join: Some(JoinRule::Open),
+                write: Some(WriteRule::Admins),
+                slow_mode_s: Some(30),
+                members_max: Some(50),
+                archived: Some(true),
+            }),
+            "3012fa010d0a017410021802201e28323001",
+            r#""kind":"update","topic":"t","join":"open","write":"admins","slow_mode_s":30,"members_max":50,"archived":true"#,
+            0xaa41430b6d045d45,
+        ),
+        (
+            Body::Update(Update { topic: Some(String::new()), ..Update::default() }),
+            "3012fa01020a00",
+            r#""kind":"update","topic":"""#,
+            0xb7211ec0420cc169,
+        ),
+        (
+            Body::Ban(Ban { user: bob(), removed: true }),
+            "30138202070a03626f621001",
+            r#""kind":"ban","user":"bob","removed":true"#,
+            0x00764b1c69f34cd4,
+        ),
+        (
+            Body::Ban(Ban { user: bob(), removed: false }),
+            "30138202050a03626f62",
+            r#""kind":"ban","user":"bob""#,
+            0xe2e535a554cbe9a0,
+        ),
+        (
+            Body::Unban(Unban { user: bob() }),
+            "30148a02050a03626f62",
+            r#""kind":"unban","user":"bob""#,
+            0xe6efb50b696d8d47,
+        ),
+        (Body::Join(Join { link: None }), "3015920200", r#""kind":"join""#, 0xf79401a0f0084bc5),
+        (
+            Body::Link(Link {
+                link: LinkToken::new("0123456789012345678901").expect("a token"),
+                expires_at: Some(9),
+                uses: Some(5),
+            }),
+            "30169a021c0a163031323334353637383930313233343536373839303110091805",
+            r#""kind":"link","link":"0123456789012345678901","expires_at":9,"uses":5"#,
+            0x74de8f7e525c4a6e,
+        ),
+        (
+            Body::Unlink(Unlink { link_id: LinkId::new(&"0a".repeat(16)).expect("an id") }),
+            "3017a202220a203061306130613061306130613061306130613061306130613061306130613061",
+            r#""kind":"unlink","link_id":"0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a""#,
+            0xae43174692d222e6,
+        ),
         (Body::Leave(Leave {}), "3006", r#""kind":"leave""#, 0xd23c81e7e023a8ca),
         (
             Body::ChangeRole(ChangeRole { user: bob(), role: Role::Owner }),
@@ -300,6 +354,21 @@ fn bad_bodies_have_stable_codes() {
     assert_eq!(code(r#"{"kind":"add","user":"a.b"}"#), ErrorCode::BadId);
     assert_eq!(code(r#"{"kind":"add","user":"bob","role":"king"}"#), ErrorCode::BadRequest);
     assert_eq!(code(r#"{"kind":"rename","title":"  "}"#), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"kind":"update"}"#), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"kind":"update","topic":null,"join":null}"#), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"kind":"update","join":"everybody"}"#), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"kind":"update","slow_mode_s":21601}"#), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"kind":"update","members_max":1}"#), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"kind":"update","members_max":100001}"#), ErrorCode::BadRequest);
+    let topic = |chars: usize| format!(r#"{{"kind":"update","topic":"{}"}}"#, "한".repeat(chars));
+    assert_eq!(code(&topic(1_001)), ErrorCode::TooLong);
+    assert!(Body::from_json(topic(1_000).as_bytes()).is_ok());
+    assert_eq!(code(r#"{"kind":"join","link":"short"}"#), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"kind":"link"}"#), ErrorCode::BadRequest);
+    assert_eq!(code(&link(r#","uses":0"#)), ErrorCode::BadRequest);
+    assert_eq!(code(&link(r#","uses":10001"#)), ErrorCode::BadRequest);
+    assert_eq!(code(&link(r#","expires_at":0"#)), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"kind":"unlink","link_id":"x"}"#), ErrorCode::BadRequest);
     assert_eq!(code(r#"{"kind":"mark"}"#), ErrorCode::BadRequest);
     assert_eq!(code(r#"{"kind":"mark","delivered":0}"#), ErrorCode::BadRequest);
     assert_eq!(code(r#"{"kind":"mark","read":"1"}"#), ErrorCode::BadRequest);
@@ -308,6 +377,21 @@ fn bad_bodies_have_stable_codes() {
     assert_eq!(code(r#"{"kind":"mark","thread":1,"read":2,"follow":true}"#), ErrorCode::BadRequest);
     assert_eq!(code(r#"{"kind":"mark","thread":1,"delivered":2}"#), ErrorCode::BadRequest);
     assert_eq!(code(r#"{"kind":"mark","follow":true}"#), ErrorCode::BadRequest);
+}
+
+fn link(more: &str) -> String {
+    format!(r#"{{"kind":"link","link":"0123456789012345678901"{more}}}"#)
+}
+
+#[test]
+fn what_is_kept_of_a_joining_has_no_link() {
+    let json = r#"{"kind":"join","link":"0123456789012345678901"}"#;
+    let body = Body::from_json(json.as_bytes()).expect(json);
+    assert_eq!(body.to_json(), json.as_bytes());
+    let mut stored = Vec::new();
+    body.store(&mut stored);
+    assert!(!stored.windows(4).any(|part| part == b"0123"));
+    assert!(!format!("{body:?}").contains("0123"));
 }
 
 #[test]

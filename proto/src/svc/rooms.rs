@@ -118,6 +118,24 @@ pub struct RoomSummary {
     /// Else there may be more.
     #[prost(bool, tag = "21")]
     pub unread_threads_exact: bool,
+    /// Of a group, as the following ones; empty: none.
+    #[prost(string, tag = "22")]
+    pub topic: String,
+    /// The word for who may come in; empty: of an earlier core, or of a direct room.
+    #[prost(string, tag = "23")]
+    pub join: String,
+    /// The word for who may write.
+    #[prost(string, tag = "24")]
+    pub write: String,
+    /// Seconds between two messages of one member; 0: none.
+    #[prost(uint32, tag = "25")]
+    pub slow_mode_s: u32,
+    /// How many members it may have.
+    #[prost(uint32, tag = "26")]
+    pub members_max: u32,
+    /// Nobody writes.
+    #[prost(bool, tag = "27")]
+    pub archived: bool,
     /// From where on the caller has marked it as unread; 0: nowhere.
     #[prost(uint64, tag = "19")]
     pub unread_from: u64,

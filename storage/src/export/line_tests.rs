@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use weft_proto::kind::Text;
 use weft_proto::presence::{Choice, PresenceSettings};
-use weft_proto::{Body, ClientId, DeviceId, History, Role};
+use weft_proto::{Body, ClientId, DeviceId, History, JoinRule, Role, WriteRule};
 
 use super::*;
 use crate::tables::account::Account;
@@ -157,8 +157,14 @@ fn lines_of_rooms() {
         large: true,
         first_seq: 3,
         preview_seq: 2,
+        topic: "tea".into(),
+        join: JoinRule::Open.into(),
+        write: WriteRule::Admins.into(),
+        slow_mode_s: 5,
+        members_limit: 50,
+        archived: true,
     };
-    let text = r#"{"type":"room","key":"team","row":{"seq":2,"ordinal":1,"time_ms":7,"title":"T","history":"joined","member_count":1,"owner_count":1,"large":true,"first_seq":3,"preview_seq":2}}"#;
+    let text = r#"{"type":"room","key":"team","row":{"seq":2,"ordinal":1,"time_ms":7,"title":"T","history":"joined","member_count":1,"owner_count":1,"large":true,"first_seq":3,"preview_seq":2,"topic":"tea","join":"open","write":"admins","slow_mode_s":5,"members_limit":50,"archived":true}}"#;
     assert_eq!(line("room", &team(), &head), text.as_bytes());
     let ExportLine::Room(room) = read(text) else { panic!("{text}") };
     assert_eq!((room.key, room.row), (team(), head));
@@ -169,11 +175,11 @@ fn lines_of_rooms() {
     for (member, text) in [
         (
             member.clone(),
-            r#"{"type":"member","key":["team","alice"],"row":{"role":"owner","since_seq":1,"until_seq":0,"earlier":[],"is_whole":true}}"#,
+            r#"{"type":"member","key":["team","alice"],"row":{"role":"owner","since_seq":1,"until_seq":0,"earlier":[],"is_whole":true,"wrote_ms":0}}"#,
         ),
         (
             member.left(2),
-            r#"{"type":"member","key":["team","alice"],"row":{"role":0,"since_seq":1,"until_seq":2,"earlier":[],"is_whole":true}}"#,
+            r#"{"type":"member","key":["team","alice"],"row":{"role":0,"since_seq":1,"until_seq":2,"earlier":[],"is_whole":true,"wrote_ms":0}}"#,
         ),
     ] {
         assert_eq!(String::from_utf8(line("member", &key, &member)).expect("text"), text);

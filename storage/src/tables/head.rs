@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use weft_proto::{History, Position, RoomId, word};
+use weft_proto::limits::GROUP_MEMBERS_MAX;
+use weft_proto::{History, JoinRule, Position, RoomId, WriteRule, word};
 
 use super::Tag;
 use super::key::{Key, KeyReader, next_key};
@@ -46,6 +47,49 @@ pub struct Head {
     /// store was at a level that has this.
     #[prost(uint64, tag = "10")]
     pub preview_seq: u64,
+    /// Of a group, as the following ones; empty: none.
+    #[prost(string, tag = "11")]
+    pub topic: String,
+    #[prost(enumeration = "JoinRule", tag = "12")]
+    #[serde(serialize_with = "word::write::<JoinRule, _>")]
+    #[serde(deserialize_with = "word::read::<JoinRule, _>")]
+    pub join: i32,
+    #[prost(enumeration = "WriteRule", tag = "13")]
+    #[serde(serialize_with = "word::write::<WriteRule, _>")]
+    #[serde(deserialize_with = "word::read::<WriteRule, _>")]
+    pub write: i32,
+    /// Seconds between two messages of a member who is no admin; 0: none.
+    #[prost(uint32, tag = "14")]
+    pub slow_mode_s: u32,
+    /// 0: as many as any group may have. See [`Head::members_max`].
+    #[prost(uint32, tag = "15")]
+    pub members_limit: u32,
+    /// Nobody writes.
+    #[prost(bool, tag = "16")]
+    pub archived: bool,
+}
+
+impl Head {
+    /// Nobody comes into the group while it has so many members.
+    #[must_use]
+    pub fn members_max(&self) -> u32 {
+        match self.members_limit {
+            0 => u32::try_from(GROUP_MEMBERS_MAX).unwrap_or(u32::MAX),
+            limit => limit,
+        }
+    }
+
+    /// Who may come in. A rule that this Weft does not know lets in nobody.
+    #[must_use]
+    pub fn join_rule(&self) -> JoinRule {
+        JoinRule::try_from(self.join).unwrap_or(JoinRule::Invitation)
+    }
+
+    /// Who may write. A rule that this Weft does not know lets only admins.
+    #[must_use]
+    pub fn write_rule(&self) -> WriteRule {
+        WriteRule::try_from(self.write).unwrap_or(WriteRule::Admins)
+    }
 }
 
 #[must_use]

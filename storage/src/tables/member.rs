@@ -40,6 +40,9 @@ pub struct Member {
     /// There were no others. False also in rows of before level 3, which had the last one alone.
     #[prost(bool, tag = "5")]
     is_whole: bool,
+    /// When the user wrote the last message that slow mode counts, Unix milliseconds; 0: never.
+    #[prost(uint64, tag = "6")]
+    pub wrote_ms: u64,
 }
 
 /// A membership that has ended.
@@ -124,8 +127,8 @@ impl Member {
         earlier.push(Earlier { since_seq: self.since_seq, until_seq: self.until_seq });
         let too_many = earlier.len().saturating_sub(EARLIER_MAX);
         earlier.drain(..too_many);
-        let is_whole = self.is_whole && too_many == 0;
-        Self { earlier, is_whole, ..Self::new(Some(role), seq, 0) }
+        let (is_whole, wrote_ms) = (self.is_whole && too_many == 0, self.wrote_ms);
+        Self { earlier, is_whole, wrote_ms, ..Self::new(Some(role), seq, 0) }
     }
 
     /// The same row as before level 3.
@@ -138,6 +141,12 @@ impl Member {
     #[must_use]
     pub fn with_role(&self, role: Role) -> Self {
         Self { role: role.into(), ..self.clone() }
+    }
+
+    /// The same member after a message.
+    #[must_use]
+    pub fn with_message_at(&self, time_ms: u64) -> Self {
+        Self { wrote_ms: time_ms, ..self.clone() }
     }
 
     /// The user's role; `None`: not a member any more. A role that this Weft does not know is

@@ -21,11 +21,13 @@
 //! 1a room, root, seq                     thread      a reply, by the message with which its thread begins
 //! 1b user, room, root                    thread follower up to where a user has read a thread that they follow
 //! 1c room, seq                           pin         a message that is pinned
+//! 1d room, user                          ban         who is kept out of a group
 //! 20 user, position                      inbox       an entry of interest to the user
 //! 21 partition, hour, room, sender, id   resend      the seq that a client id got
 //! 22 user                                inbox trimmed up to where pointers are deleted
 //! 23 user, position                      change      what changed for a user beside entries
 //! 24 user, room                          setting     how a user wants a room to be
+//! 27 room, link id                       link        a link by which one joins a group
 //! 30 user                                account
 //! 31 user, device                        device
 //! 32 key id                              signing key
@@ -45,6 +47,7 @@ use bytes::Bytes;
 pub mod account;
 pub mod activity;
 pub mod applied;
+pub mod ban;
 pub mod change;
 pub mod dead_letter;
 pub mod device;
@@ -57,6 +60,7 @@ pub mod journal;
 mod key;
 pub mod last_active;
 pub mod layout;
+pub mod link;
 pub mod log;
 pub mod mark;
 pub mod member;
@@ -112,11 +116,13 @@ pub enum Tag {
     Thread = 0x1a,
     ThreadFollower = 0x1b,
     Pin = 0x1c,
+    Ban = 0x1d,
     Inbox = 0x20,
     Resend = 0x21,
     InboxTrimmed = 0x22,
     Change = 0x23,
     Setting = 0x24,
+    Link = 0x27,
     Account = 0x30,
     Device = 0x31,
     SigningKey = 0x32,
@@ -171,10 +177,12 @@ impl Tag {
             Self::Thread => Not("thread", "it follows from entries"),
             Self::ThreadFollower => Rows(&Of::<thread_follower::ThreadFollower>::NEW),
             Self::Pin => Entries(&Of::<pin::Pin>::NEW),
+            Self::Ban => Rows(&Of::<ban::Ban>::NEW),
             Self::Inbox => Not("inbox", "every cursor of the new store is newer than its rows"),
             Self::InboxTrimmed => Not("inbox_trimmed", "an import makes no inboxes"),
             Self::Change => Not("change", "every cursor of the new store is newer than its rows"),
             Self::Setting => Rows(&Of::<setting::Setting>::NEW),
+            Self::Link => Rows(&Of::<link::Link>::NEW),
             Self::Resend => Rooms("resend"),
             Self::Account => Rows(&Of::<account::Account>::NEW),
             Self::Device => Rows(&Of::<device::Device>::NEW),

@@ -122,7 +122,7 @@ async fn what_a_newer_weft_wrote_is_refused_and_said() {
     let mut newer = lines.clone();
     newer[0] = json!({ "type": "header", "format": "weft-export", "version": 7 }).to_string();
     let error = verify(&packed(&newer)).expect_err("version 7");
-    assert!(matches!(error, Error::NewerFormat(6)), "{error}");
+    assert!(matches!(error, Error::NewerFormat(7)), "{error}");
     assert!(error.to_string().contains("newer Weft"), "{error}");
     let with = |at: usize, line: String| {
         let mut lines = lines.clone();

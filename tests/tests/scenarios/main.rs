@@ -14,6 +14,7 @@ mod draining;
 mod ended_logins;
 mod foundationdb;
 mod full_disk;
+mod groups;
 mod hole_in_the_log;
 mod hostile_bots;
 mod large_groups;

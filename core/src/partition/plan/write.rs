@@ -68,7 +68,9 @@ impl Plan {
         }
         let place = Place::In(self.no, order);
         let place_before = std::mem::replace(&mut room.place, place);
-        self.rooms.insert(id.clone());
+        if self.rooms.insert(id.clone()) {
+            self.head_bytes += room.head.title.len() + room.head.topic.len();
+        }
         let (entry, concerned) = (Arc::new(entry), change.concerned);
         let planned = PlannedEntry { entry, place, place_before, concerned };
         let row = journal_entry(&planned);

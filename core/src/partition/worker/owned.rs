@@ -83,7 +83,7 @@ pub(super) struct Owned<L> {
 /// Takes note of who was put into a group, and of who is out of one.
 fn count_groups(groups: &GroupCounts, entries: &[PlannedEntry]) {
     for PlannedEntry { entry, concerned, .. } in entries {
-        match entry.body.kind().membership {
+        match entry.body.membership() {
             Membership::Stays => {}
             Membership::Joins => concerned.iter().for_each(|user| groups.add(user)),
             Membership::Leaves => concerned.iter().for_each(|user| groups.remove(user)),

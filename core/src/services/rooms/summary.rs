@@ -3,7 +3,7 @@
 use tracing::error;
 use weft_proto::kind::Text;
 use weft_proto::kind::formatting::Range;
-use weft_proto::{Body, History, Role, RoomId, UserId, svc};
+use weft_proto::{Body, History, Role, RoomId, RoomKind, UserId, svc};
 use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::head::Head;
 use weft_storage::tables::log::{self, Limit, Logged};
@@ -87,6 +87,12 @@ impl Reader<'_> {
             _ => None,
         };
         let setting = setting_of(snapshot, user, room).await?;
+        let (join, write, members_max) = match room.kind() {
+            RoomKind::Direct => ("", "", 0),
+            RoomKind::Group => {
+                (head.join_rule().as_str(), head.write_rule().as_str(), head.members_max())
+            }
+        };
         let room = svc::RoomSummary {
             room: room.to_string(),
             title: head.title,
@@ -97,6 +103,12 @@ impl Reader<'_> {
             role: role.as_str().to_owned(),
             large: head.large,
             history: history.as_str().to_owned(),
+            topic: head.topic,
+            join: join.to_owned(),
+            write: write.to_owned(),
+            slow_mode_s: head.slow_mode_s,
+            members_max,
+            archived: head.archived,
             last: last.into(),
             read: mark.read,
             read_ordinal: mark.unread_after(),

@@ -7,11 +7,12 @@ use rand::{RngExt as _, SeedableRng as _};
 use weft_proto::kind::{Add, ChangeRole, Create, Extras, Leave, Remove, Rename, Text};
 use weft_proto::presence::{Choice, PresenceSettings};
 use weft_proto::{
-    Body, ClientId, DeviceId, Entry, FollowerId, History, Partition, Position, Role, RoomId,
-    RoomKind, UserId, partition_of,
+    Body, ClientId, DeviceId, Entry, FollowerId, History, LinkToken, Partition, Position, Role,
+    RoomId, RoomKind, UserId, partition_of,
 };
 use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::applied::{self, Applied};
+use weft_storage::tables::ban;
 use weft_storage::tables::change::{self, Changed};
 use weft_storage::tables::dead_letter::{self, DeadLetter};
 use weft_storage::tables::device::{self, Device};
@@ -20,6 +21,7 @@ use weft_storage::tables::inbox;
 use weft_storage::tables::journal::{self, Journal, JournalEntry, JournalMark};
 use weft_storage::tables::last_active;
 use weft_storage::tables::layout::{self, Layout};
+use weft_storage::tables::link::{self, Link};
 use weft_storage::tables::mark::{self, Mark};
 use weft_storage::tables::mention;
 use weft_storage::tables::message::{self, Mentioned, Message, Pinned, ReactionCount};
@@ -311,6 +313,13 @@ impl Content {
         // Beside the entry's and the mark's.
         let order = order + 2 * ENTRIES_MAX;
         setting::put(batch, order, (&user, room), &Setting { muted_until_ms, pinned });
+        if self.rng.random() {
+            batch.set(ban::key(room, &user), ban::encode(self.rng.random_range(1..9)));
+            let row =
+                Link { by: user.to_string(), made_ms: 7, expires_ms: 9, uses_max: 3, used: 1 };
+            let id = LinkToken::of_random(self.rng.random()).id();
+            batch.set(link::key(room, &id), row.encode());
+        }
         change::put(batch, &user, order, &Changed::Setting(user.clone(), room.clone()));
         Some(JournalMark { room: room.to_string(), user: user.to_string(), thread: 0 })
     }

@@ -219,7 +219,9 @@ impl Change {
                 Some(Self::Joined(others.chain(from()).collect()))
             }
             "add" => Some(Self::Joined(vec![user()?])),
+            "join" => Some(Self::Joined(vec![from()?])),
             "remove" => user().map(Self::Left),
+            "ban" if frame["removed"] == true => user().map(Self::Left),
             "leave" => from().map(Self::Left),
             _ => None,
         }

@@ -1,0 +1,53 @@
+//! Links by which one joins a group.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use weft_proto::frame::{Reply, WantedLink};
+use weft_proto::kind::Unlink;
+use weft_proto::{LinkId, RoomId, svc};
+
+use super::extract::{Caller, InRoom, Raw, Refusal, ready_made};
+use crate::links;
+use crate::logins::ANSWER_AGE_MAX;
+use crate::shared::Shared;
+
+type App = State<Arc<Shared>>;
+
+/// `GET /v1/rooms/{room}/links`
+pub(super) async fn list(
+    State(shared): App,
+    Caller(caller): Caller,
+    InRoom(room): InRoom,
+) -> Result<Response, Refusal> {
+    let request = svc::ListLinks { token: caller.token.to_string(), room: room.to_string() };
+    Ok(ready_made(Reply::links(shared.bus.call(&request).await?).to_frame()))
+}
+
+/// `POST /v1/rooms/{room}/links`
+pub(super) async fn make(
+    State(shared): App,
+    Caller(caller): Caller,
+    InRoom(room): InRoom,
+    Raw(body): Raw,
+) -> Result<Response, Refusal> {
+    shared.logins.check(&caller, ANSWER_AGE_MAX).await?;
+    let wanted = WantedLink::from_json(&body)?;
+    let reply = links::make(&shared, &caller.user, room, wanted).await?;
+    let kept_by_nobody = [(header::CACHE_CONTROL, "no-store")];
+    Ok((StatusCode::CREATED, kept_by_nobody, ready_made(reply.to_frame())).into_response())
+}
+
+/// `DELETE /v1/rooms/{room}/links/{link_id}`
+pub(super) async fn take_back(
+    State(shared): App,
+    Caller(caller): Caller,
+    Path((room, link_id)): Path<(String, String)>,
+) -> Result<StatusCode, Refusal> {
+    shared.logins.check(&caller, ANSWER_AGE_MAX).await?;
+    let (room, unlink) = (RoomId::new(&room)?, Unlink { link_id: LinkId::new(&link_id)? });
+    links::take_back(&shared, &caller.user, room, unlink).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
