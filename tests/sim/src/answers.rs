@@ -137,11 +137,17 @@ impl Checker {
     }
 
     fn done(&mut self, token: &str, asked: &Asked) -> Judged<Heard> {
-        let Some(Body::Mark(wanted)) = &asked.body else {
-            return Err(format!("{token} is done, and is no mark"));
-        };
-        let key = (asked.room.clone(), asked.sender.clone());
-        self.marks.answered(&key, wanted, &self.entries)?;
+        match &asked.body {
+            Some(Body::Mark(wanted)) => {
+                let key = (asked.room.clone(), asked.sender.clone());
+                self.marks.answered(&key, wanted, &self.entries)?;
+            }
+            Some(Body::Setting(wanted)) => {
+                self.settings.answered(&asked.sender, wanted, self.asked.values())?;
+                self.note_ack(token, asked)?;
+            }
+            _ => return Err(format!("{token} is done, and is an entry")),
+        }
         Ok(Heard::Ack)
     }
 
@@ -173,12 +179,16 @@ impl Checker {
                 return Err(format!("{room} holds one message twice: at {first} and {seq}"));
             }
         }
+        self.note_ack(token, asked)?;
+        Ok(Heard::Ack)
+    }
+
+    fn note_ack(&mut self, token: &str, asked: &Asked) -> Judged<()> {
         if let Some(answers) = self.answers_of(asked) {
             let from = answers.acked_from.get_or_insert(asked.stream_seq);
             *from = asked.stream_seq.min(*from);
         }
-        self.no_after_yes(token, asked)?;
-        Ok(Heard::Ack)
+        self.no_after_yes(token, asked)
     }
 
     fn refused(&mut self, token: &str, asked: &Asked, code: &str) -> Judged<Heard> {

@@ -9,14 +9,16 @@ use weft_storage::memory::Memory;
 use weft_storage::tables::applied::{self, Applied};
 use weft_storage::tables::journal::{self, Journal};
 use weft_storage::tables::log;
+use weft_storage::tables::setting::Setting;
 use weft_storage::{Batch, Engine, Op, Snapshot};
 
 use super::answers::{Answers, Asked, Attempted};
 use super::client::Wish;
 use super::due::Due;
 use super::life::Life;
-use super::marks::{Key, Marks, Told};
+use super::marks::{Key, Known, Marks, Told};
 use super::messages::Messages;
+use super::settings::Settings;
 use super::store::now;
 use super::ticks::Watched;
 
@@ -72,6 +74,7 @@ pub struct Checker {
     /// What became of messages.
     pub messages: Messages,
     pub marks: Marks,
+    pub settings: Settings,
     /// What users have to get on their sockets.
     pub due: Due,
     pub watched: Watched,
@@ -161,6 +164,7 @@ impl Checker {
             self.kept(life, (batch, commit_no), &journal, position, snapshot)?;
         }
         self.marks.commits(batch, position, snapshot, &self.entries)?;
+        self.settings.commits(batch, position, snapshot)?;
         match self.unstored.first() {
             Some((commit_no, (room, seq))) if *commit_no <= self.row.published_up_to => {
                 Err(format!("the row says that the event of {room} {seq} is stored; it is not"))
@@ -290,11 +294,26 @@ impl Checker {
         Ok(())
     }
 
+    /// A setting goes out on a socket.
+    pub fn shows_setting(&mut self, session: u64, room: &RoomId, told: &Setting) -> Judged<()> {
+        let (user, known) = self.due.hears_beside(session);
+        self.settings.shows(&(user.clone(), room.clone()), told)?;
+        known.settings.insert(room.clone(), told.clone());
+        Ok(())
+    }
+
     /// A cursor goes out on a socket.
     pub fn tells_cursor(&mut self, session: u64, cursor: Position) -> Judged<()> {
         self.due.tells_cursor(session, cursor)?;
         let (user, known) = self.due.known(session);
-        self.marks.judge_known(user, known, cursor)
+        self.judge_known(user, known, cursor)
+    }
+
+    /// A device knows what changed beside entries up to there.
+    pub fn judge_known(&self, user: &UserId, known: &Known, up_to: Position) -> Judged<()> {
+        let Some(began) = known.began else { return Ok(()) };
+        self.marks.judge_known(user, known, up_to)?;
+        self.settings.judge_known(user, &known.settings, began, up_to)
     }
 
     /// A life sends events in commit order and leaves none out, but for repetitions.

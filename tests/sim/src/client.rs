@@ -7,13 +7,14 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use weft_nats::{IngestMessage, MadeBy, ReplyTo};
-use weft_proto::kind::{Add, ChangeRole, Create, Leave, Remove, Rename, Text};
+use weft_proto::kind::{Add, ChangeRole, Create, Leave, Remove, Rename, Setting, Text};
 use weft_proto::{Body, ClientId, History, Role, RoomId, UserId};
 
 use super::answers::Asked;
 use super::config::Fault;
 use super::marks::{aim_mark, any_mark};
 use super::messages::{aim, any_change};
+use super::settings::any_setting;
 use super::world::{Heard, START_MS, Told, World};
 
 pub const USERS: [&str; 4] = ["ann", "ben", "cem", "dia"];
@@ -54,20 +55,26 @@ pub fn wishes(world: &World) -> Vec<Wish> {
     for _ in 0..world.config.commands {
         let at_ms = world.below(world.config.span_ms);
         let next = any_wish(world, at_ms);
-        // Of a mark that only grows, no client id is remembered.
+        // Of a mark that only grows, no client id is remembered, and no entry is there that a setting conflicts with.
         let is_mark = matches!(next.body, Some(Body::Mark(_)));
-        if world.has(Fault::Conflict) && world.below(4) == 0 && !is_mark {
+        let is_setting = matches!(next.body, Some(Body::Setting(_)));
+        let is_entry = !is_mark && !is_setting;
+        if world.has(Fault::Conflict) && world.below(4) == 0 && is_entry {
             let body = Some(Body::Text(Text { text: "something else".into(), ..Text::default() }));
             let at_ms = at_ms + world.below(400);
             wishes.push(Wish { body, at_ms, ..next.clone() });
         }
-        // Another device of the user reads, too.
-        if is_mark && world.below(2) == 0 {
+        // Another device of the user reads, or sets, too.
+        if is_setting || is_mark && world.below(2) == 0 {
             let client_id = next
                 .client_id
                 .map(|id| ClientId::from_parts(id.time_ms(), u128::from(world.below(u64::MAX))));
-            let (at_ms, body) = (at_ms + world.below(30), Some(any_mark(world)));
-            wishes.push(Wish { client_id, at_ms, body, ..next.clone() });
+            let at_ms = at_ms + world.below(30);
+            let body = match &next.body {
+                Some(Body::Setting(Setting { room, .. })) => any_setting(world, room.clone()),
+                _ => any_mark(world),
+            };
+            wishes.push(Wish { client_id, at_ms, body: Some(body), ..next.clone() });
         }
         wishes.push(next);
     }
@@ -105,6 +112,13 @@ fn any_wish(world: &World, at_ms: u64) -> Wish {
     };
     let known = if world.below(8) == 0 { 4 } else { members };
     let sender = USERS[world.below(known) as usize];
+    if world.below(12) == 0 {
+        // Now and then it goes to another one's notebook.
+        let whose = if world.below(16) == 0 { "ann" } else { sender };
+        let rooms = ["team", "ann~ben", "ben~cem", "ann~ann"];
+        let of = RoomId::new(rooms[world.below(4) as usize]).expect("room");
+        return wish(world, at_ms, &format!("{whose}~{whose}"), sender, any_setting(world, of));
+    }
     let text = format!("{}", world.below(1_000));
     let mut body = Body::Text(Text { text, ..Text::default() });
     match world.below(12) {

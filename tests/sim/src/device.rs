@@ -54,12 +54,15 @@ fn kept<'a>(world: &World, out: &'a [Out]) -> &'a [Out] {
     &out[..out.len() - lost as usize]
 }
 
-/// The device keeps the newest cursor, and what it was told of marks.
+/// The device keeps the newest cursor, and what it was told beside entries.
 fn keep(out: &[Out], cursor: &mut String, known: &mut Known) {
     for out in out {
         match out {
             Out::Entry => {}
             Out::Mark(key, told) => known.take(key, told),
+            Out::Setting(room, told) => {
+                known.settings.insert(room.clone(), told.clone());
+            }
             Out::Cursor(newest) => {
                 known.began.get_or_insert(position(newest));
                 cursor.clone_from(newest);

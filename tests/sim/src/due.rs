@@ -31,7 +31,7 @@ struct Seen {
     put: BTreeMap<RoomId, BTreeSet<u64>>,
     /// The last cursor.
     cursor: Position,
-    /// What the device knows of marks.
+    /// What the device knows of marks and settings.
     known: Known,
 }
 
@@ -113,17 +113,23 @@ impl Due {
 
     /// A mark goes out on a socket.
     pub fn puts_mark(&mut self, session: u64, key: &Key, told: &Told) {
-        self.marks += 1;
-        self.open.get_mut(&session).expect("open").known.take(key, told);
+        self.hears_beside(session).1.take(key, told);
     }
 
-    /// What a session's device knows of marks, and whose it is.
+    /// What changes beside entries goes out on a socket: whose it is, and what its device knows.
+    pub fn hears_beside(&mut self, session: u64) -> (&UserId, &mut Known) {
+        self.marks += 1;
+        let seen = self.open.get_mut(&session).expect("open");
+        (&seen.user, &mut seen.known)
+    }
+
+    /// What a session's device knows beside entries, and whose it is.
     pub fn known(&self, session: u64) -> (&UserId, &Known) {
         let seen = &self.open[&session];
         (&seen.user, &seen.known)
     }
 
-    /// All sessions: whose they are, and what their devices know of marks.
+    /// All sessions: whose they are, and what their devices know beside entries.
     pub fn all_known(&self) -> impl Iterator<Item = (&UserId, &Known)> {
         self.open.values().map(|seen| (&seen.user, &seen.known))
     }

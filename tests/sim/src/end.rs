@@ -9,6 +9,7 @@ use weft_storage::tables::{head, inbox, resend};
 use weft_storage::{Engine, Snapshot};
 
 use super::check::{Checker, Judged, Kept};
+use super::marks::{Changes, judge_changes};
 use super::store::now;
 use super::world::World;
 
@@ -41,8 +42,13 @@ fn judge_all(world: &World, check: &Checker) -> Judged<()> {
     }
     check.messages.judge(&*snapshot)?;
     check.marks.judge(&*snapshot, &check.entries)?;
+    check.settings.judge(&*snapshot)?;
+    let mut changes = Changes::new();
+    check.marks.changes(&mut changes);
+    check.settings.changes(&mut changes);
+    judge_changes(&*snapshot, changes)?;
     for (user, known) in check.due.all_known() {
-        check.marks.judge_known(user, known, Position::MAX)?;
+        check.judge_known(user, known, Position::MAX)?;
     }
     judge_inboxes(&*snapshot, &pointers)
 }

@@ -14,12 +14,16 @@ use weft_storage::{Batch, Op, Snapshot};
 use super::check::{Judged, Kept, Place};
 use super::client::Wish;
 use super::messages::all;
+use super::settings;
 use super::store::now;
 use super::world::World;
 
 /// A room, and whose mark.
 pub type Key = (RoomId, UserId);
 type Entries = BTreeMap<Place, Kept>;
+
+/// What syncs have to tell each user, and where it is.
+pub type Changes = BTreeMap<UserId, BTreeMap<Position, Changed>>;
 
 /// The marks as they were written last.
 #[derive(Default)]
@@ -34,11 +38,12 @@ pub struct Told {
     pub unread_from: Option<u64>,
 }
 
-/// What a device knows of marks, and since when it hears of them: it came without a cursor.
+/// What a device knows of marks and settings, and since when it hears of them: it came without a cursor.
 #[derive(Clone, Default)]
 pub struct Known {
     pub began: Option<Position>,
     marks: BTreeMap<Key, Told>,
+    pub settings: settings::Known,
 }
 
 impl Known {
@@ -164,24 +169,32 @@ impl Marks {
         if sent != wanted {
             return Err(format!("what was read by sending is {sent:?}, not {wanted:?}"));
         }
-        let mut changes: BTreeMap<UserId, BTreeMap<Position, Changed>> = BTreeMap::new();
+        Ok(())
+    }
+
+    /// What syncs have to tell.
+    pub fn changes(&self, changes: &mut Changes) {
         for (key, (position, _)) in &self.0 {
             for user in hears(key) {
                 let changed = Changed::Mark(key.0.clone(), key.1.clone());
                 changes.entry(user).or_default().insert(*position, changed);
             }
         }
-        for (user, wanted) in changes {
-            let range = change::range(&user, Position::MIN, Position::MAX);
-            let rows = now(snapshot.scan(range, usize::MAX, false));
-            let rows = rows.iter().map(|(key, value)| change::decode(key, value));
-            let rows = rows.collect::<Result<BTreeMap<_, _>, _>>();
-            if rows.map_err(|error| error.to_string())? != wanted {
-                return Err(format!("what has changed for {user} is not told once"));
-            }
-        }
-        Ok(())
     }
+}
+
+/// Each change is told once, in its newest place.
+pub fn judge_changes(snapshot: &dyn Snapshot, changes: Changes) -> Judged<()> {
+    for (user, wanted) in changes {
+        let range = change::range(&user, Position::MIN, Position::MAX);
+        let rows = now(snapshot.scan(range, usize::MAX, false));
+        let rows = rows.iter().map(|(key, value)| change::decode(key, value));
+        let rows = rows.collect::<Result<BTreeMap<_, _>, _>>();
+        if rows.map_err(|error| error.to_string())? != wanted {
+            return Err(format!("what has changed for {user} is not told once"));
+        }
+    }
+    Ok(())
 }
 
 /// Whose devices hear of it.

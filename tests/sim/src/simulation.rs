@@ -38,6 +38,7 @@ mod rng;
 mod schedule;
 mod services;
 mod session;
+mod settings;
 mod socket;
 mod store;
 mod ticks;
@@ -247,6 +248,16 @@ fn a_mark_that_is_told_twice_is_noticed() {
 #[test]
 fn a_mark_that_the_wire_loses_and_no_audit_tells_is_noticed() {
     notices(Removed::Core(CoreRule::MarksJournaled), "never hears of the mark");
+}
+
+#[test]
+fn a_setting_that_forgets_what_is_planned_is_noticed() {
+    notices(Removed::Core(CoreRule::MarksPlanned), "goes back: Setting");
+}
+
+#[test]
+fn a_setting_that_the_wire_loses_and_no_audit_tells_is_noticed() {
+    notices(Removed::Core(CoreRule::MarksJournaled), "never hears of the setting");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use weft_edge::delivery::mailbox::{End, Mailbox};
 use weft_edge::delivery::{Delivery, OnEntry, TokenCell};
 use weft_proto::frame::CloseCode;
 use weft_proto::{Cursor, DeviceId, Entry, EventHead, Position, RoomId, UserId};
+use weft_storage::tables::setting::Setting;
 
 use super::edge::{Edge, EdgeWire};
 use super::marks::{Key, Known, Told};
@@ -32,6 +33,7 @@ pub struct Socket {
 pub enum Out {
     Entry,
     Mark(Key, Told),
+    Setting(RoomId, Setting),
     Cursor(String),
 }
 
@@ -44,6 +46,7 @@ enum Frame {
     Cursor { cursor: String },
     Mark { room: RoomId, user: UserId, read: u64, delivered: Option<u64>, unread_from: Option<u64> },
     Marks { room: RoomId, marks: Vec<ReadUpTo> },
+    Setting { room: RoomId, muted_until: u64, pinned: bool },
 }
 
 #[derive(Deserialize)]
@@ -137,6 +140,12 @@ impl Socket {
                     let told = Told { read, ..Told::default() };
                     check.marks.shows(&(room.clone(), user), &told, &check.entries)
                 })
+            }
+            Frame::Setting { room, muted_until, pinned } => {
+                let told = Setting { muted_until_ms: muted_until, pinned };
+                world.say(format_args!("{name} puts out {room} as {told:?}"));
+                self.out.push(Out::Setting(room.clone(), told.clone()));
+                world.check.lock().expect("check").shows_setting(number, &room, &told)
             }
             Frame::Synced { recovered: false, cursor } if self.is_new => {
                 let position = position(&cursor);
