@@ -136,6 +136,8 @@ impl Totals {
         self.changes += logs.flatten().filter(is_change).count();
         let is_kept = |event: &&Event| matches!(event, Event::MarkKept { .. });
         self.marks += history.events.iter().filter(is_kept).count();
+        let is_set = |event: &&Event| matches!(event, Event::SettingKept { .. });
+        self.settings += history.events.iter().filter(is_set).count();
         history.events.iter().for_each(|event| self.listed.take(event));
         let times = history.events.iter().zip(&history.times);
         let acks: Vec<Duration> = times

@@ -11,19 +11,25 @@
 //! | `messages` | what became of a message is the same by the log, in each member's history, and on each device |
 //! | `marks` | what was answered of a mark is kept, and every device ends with what the store has |
 //! | `counts`, `unread`, `unread_from` | what is unread, and who is mentioned, is the same by the log, in the list of rooms, and on each device |
-//! | `threads` | who follows which thread, and what is unread in it |
+//! | `threads`, `thread_marks` | who follows which thread, and what is unread in it |
+//! | `settings` | how a user wants a room to be is what was answered, on each of their devices, and nobody else's |
 //! | `done` | what was done before what |
+//! | `has`, `newest` | what each device has, and what it knows of that of which the newest frame counts |
 //! | `socket` | a socket and a device: no hole, no cursor ahead of an entry, everything in the end |
 
 mod counts;
 mod done;
 mod facts;
+mod has;
 mod marks;
 mod messages;
+mod newest;
 mod order;
 mod room;
 mod seqs;
+mod settings;
 mod socket;
+mod thread_marks;
 mod threads;
 mod unread;
 mod unread_from;
@@ -47,8 +53,11 @@ pub fn check(history: &History) -> Vec<Violation> {
     socket::check(history, &facts, &mut found);
     messages::check(history, &facts, &mut found);
     marks::check(history, &facts, &mut found);
-    unread::check(history, &facts, &mut found);
+    let has = has::all_have(history);
+    unread::check(history, &facts, &has, &mut found);
     threads::check(history, &facts, &mut found);
+    thread_marks::check(history, &facts, &has, &mut found);
+    settings::check(history, &facts, &mut found);
     found.into_iter().collect()
 }
 

@@ -2,9 +2,10 @@
 //! any edge with a jittered back-off, resumes, loads anew where it is told to, and sends each text
 //! with one client id until that is answered. Everything that it sees goes into a history.
 
+mod beside;
 mod live;
-mod marks;
 mod shelf;
+mod told;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -18,10 +19,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use self::marks::PendingMark;
+use self::beside::{Beside, PendingBeside};
 use self::shelf::Shelf;
 use crate::account::Login;
-use crate::history::{Device, Mark, OfThread, Recorder, Room};
+use crate::history::{Device, Mark, OfThread, Recorder, Room, Wish};
 use crate::socket::Closed;
 use crate::ulid;
 use crate::wait::until;
@@ -98,7 +99,7 @@ impl Shared {
 #[derive(Debug)]
 enum Order {
     Send { room: Room, fields: Value, done: oneshot::Sender<Result<u64>> },
-    Mark { mark: Mark, done: oneshot::Sender<Result<()>> },
+    Say { what: Beside, done: oneshot::Sender<Result<()>> },
     Away { time: Duration, back: usize },
 }
 
@@ -138,7 +139,7 @@ impl Client {
             login: options.login,
             recorder: options.recorder,
             pending: BTreeMap::new(),
-            marks: BTreeMap::new(),
+            beside: BTreeMap::new(),
             sent: 0,
             orders: taken,
             stopping: false,
@@ -179,11 +180,28 @@ impl Client {
         self.say(Mark { room: room.into(), thread: Some(thread), read, ..Mark::default() }).await
     }
 
+    /// Says how its user wants a room to be (`None`: as it is), until it is answered.
+    pub async fn set(
+        &self,
+        room: &str,
+        muted_until: Option<u64>,
+        pinned: Option<bool>,
+    ) -> Result<()> {
+        let (room, user) = (room.into(), self.user());
+        self.say_beside(Beside::Setting(Wish { room, user, muted_until, pinned })).await
+    }
+
     async fn say(&self, mark: Mark) -> Result<()> {
+        self.say_beside(Beside::Mark(Mark { user: self.user(), ..mark })).await
+    }
+
+    fn user(&self) -> Arc<str> {
+        self.name.split('/').next().unwrap_or_default().into()
+    }
+
+    async fn say_beside(&self, what: Beside) -> Result<()> {
         let (done, answer) = oneshot::channel();
-        let user = self.name.split('/').next().unwrap_or_default().into();
-        let mark = Mark { user, ..mark };
-        self.order(Order::Mark { mark, done }).await?;
+        self.order(Order::Say { what, done }).await?;
         answer.await.with_context(|| format!("{} has stopped", self.name))?
     }
 
@@ -295,7 +313,7 @@ struct Task {
     recorder: Recorder,
     /// By the order in which they were given.
     pending: BTreeMap<u64, Pending>,
-    marks: BTreeMap<u64, PendingMark>,
+    beside: BTreeMap<u64, PendingBeside>,
     sent: u64,
     orders: mpsc::Receiver<Order>,
     stopping: bool,
@@ -331,7 +349,7 @@ impl Task {
             for pending in self.pending.values_mut() {
                 (pending.request, pending.due) = (None, Instant::now());
             }
-            for pending in self.marks.values_mut() {
+            for pending in self.beside.values_mut() {
                 (pending.request, pending.due) = (None, Instant::now());
             }
             back_off = match welcomed {
@@ -360,7 +378,7 @@ impl Task {
     }
 
     fn is_finished(&self) -> bool {
-        self.stopping && self.pending.is_empty() && self.marks.is_empty()
+        self.stopping && self.pending.is_empty() && self.beside.is_empty()
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared> {
@@ -372,9 +390,9 @@ impl Task {
         let (room, fields, done) = match order {
             Some(Order::Send { room, fields, done }) => (room, fields, done),
             Some(Order::Away { time, back }) => return Err(WentAway { time, back }),
-            Some(Order::Mark { mark, done }) => {
+            Some(Order::Say { what, done }) => {
                 self.sent += 1;
-                self.marks.insert(self.sent, PendingMark::new(mark, done));
+                self.beside.insert(self.sent, PendingBeside::new(what, done));
                 return Ok(());
             }
             None => {

@@ -68,7 +68,46 @@ pub struct Followed {
     pub unread_exact: bool,
 }
 
-/// One frame that says a mark.
+/// How a user says that they want a room to be, on all of their devices; `None`: as it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wish {
+    pub room: Room,
+    pub user: Arc<str>,
+    pub muted_until: Option<u64>,
+    pub pinned: Option<bool>,
+}
+
+/// How a user wants a room to be.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Setting {
+    pub muted_until: u64,
+    pub pinned: bool,
+}
+
+impl Setting {
+    /// Reads a `setting` frame, or a room in a list; what is not there is as it is at first.
+    pub fn read(frame: &Value) -> Self {
+        let muted_until = frame["muted_until"].as_u64().unwrap_or(0);
+        Self { muted_until, pinned: frame["pinned"] == true }
+    }
+}
+
+impl Followed {
+    /// Reads an element of an answer to `threads`; `None` where a field is missing.
+    pub fn read(frame: &Value) -> Option<Self> {
+        let number = |of: &Value, field: &str| of[field].as_u64();
+        let replies = &frame["replies"];
+        Some(Self {
+            root: number(frame, "thread")?,
+            replies: (number(replies, "count")?, number(replies, "last")?),
+            read: number(frame, "read")?,
+            unread: number(frame, "unread")?,
+            unread_exact: frame["unread_exact"] != false,
+        })
+    }
+}
+
+/// One frame that says a mark, or a setting.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Attempt(pub SessionId, pub u64);
 
@@ -83,6 +122,7 @@ pub struct Listed {
     pub unread: u64,
     pub unread_exact: bool,
     pub mentions: u64,
+    pub setting: Setting,
 }
 
 impl Listed {
@@ -98,6 +138,7 @@ impl Listed {
             unread: number("unread")?,
             unread_exact: frame["unread_exact"] != false,
             mentions: number("mentions")?,
+            setting: Setting::read(frame),
         })
     }
 }
@@ -205,10 +246,32 @@ pub enum Event {
         /// Why.
         code: Arc<str>,
     },
-    /// A device was told of a mark.
+    /// A device was told of a mark; of one of a thread, whether its user follows it.
     MarkTold {
         device: Device,
         mark: Mark,
+    },
+    /// A setting was written to a socket: the first time or again.
+    SettingSent {
+        wish: Wish,
+        attempt: Attempt,
+    },
+    /// The answer to a setting was that it is kept.
+    SettingKept {
+        wish: Wish,
+        attempt: Attempt,
+    },
+    /// The answer to a setting was that it is not taken, for good.
+    SettingRefused {
+        wish: Wish,
+        /// Why.
+        code: Arc<str>,
+    },
+    /// A device was told how its user wants a room to be.
+    SettingTold {
+        device: Device,
+        room: Room,
+        setting: Setting,
     },
     /// At the end, in silence: a member's mark, as the store has it.
     FinalMark {
@@ -225,6 +288,12 @@ pub enum Event {
         device: Device,
         room: Room,
         listed: Listed,
+    },
+    /// The device loaded the threads of a room that its user follows (after a `resync`).
+    ThreadsLoaded {
+        device: Device,
+        room: Room,
+        threads: Vec<Followed>,
     },
     /// At the end, in silence: a room's pinned messages, as a member finds them: by the seqs of their pins, newest first.
     Pinned {
@@ -307,12 +376,21 @@ impl fmt::Display for Event {
             Self::MarkKept { mark, .. } => write!(f, "kept: {mark}"),
             Self::MarkRefused { mark, code } => write!(f, "refused with {code}: {mark}"),
             Self::MarkTold { device, mark } => write!(f, "{device} is told: {mark}"),
+            Self::SettingSent { wish, .. } => write!(f, "said: {wish:?}"),
+            Self::SettingKept { wish, .. } => write!(f, "kept: {wish:?}"),
+            Self::SettingRefused { wish, code } => write!(f, "refused with {code}: {wish:?}"),
+            Self::SettingTold { device, room, setting } => {
+                write!(f, "{device} is told of {room}: {setting:?}")
+            }
             Self::FinalMark { mark } => write!(f, "in the end {mark}"),
             Self::Listed { user, room, listed } => {
                 write!(f, "in the end {user} finds {room} in the list: {listed:?}")
             }
             Self::ListLoaded { device, room, listed } => {
                 write!(f, "{device} finds {room} in the list: {listed:?}")
+            }
+            Self::ThreadsLoaded { device, room, threads } => {
+                write!(f, "{device} finds that it follows in {room}: {threads:?}")
             }
             Self::Pinned { user, room, pins } => {
                 write!(f, "in the end {user} finds pinned in {room}: {pins:?}")

@@ -88,18 +88,8 @@ pub async fn read_threads(edge: SocketAddr, login: &Login, room: &str) -> Result
         let page = &answer.body;
         let followed = page["threads"].as_array();
         for frame in followed.with_context(|| format!("threads of {room}: {answer:?}"))? {
-            let number = |of: &Value, field: &str| of[field].as_u64();
-            let read = || {
-                let replies = &frame["replies"];
-                Some(Followed {
-                    root: number(frame, "thread")?,
-                    replies: (number(replies, "count")?, number(replies, "last")?),
-                    read: number(frame, "read")?,
-                    unread: number(frame, "unread")?,
-                    unread_exact: frame["unread_exact"] != false,
-                })
-            };
-            threads.push(read().with_context(|| format!("not a thread: {frame}"))?);
+            let thread = Followed::read(frame);
+            threads.push(thread.with_context(|| format!("not a thread: {frame}"))?);
         }
         if page["more"] != true {
             return Ok(threads);

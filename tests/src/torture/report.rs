@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::round::Judged;
 use super::world::{Done, World};
 use weft_harness::check::Violation;
-use weft_harness::history::Event;
+use weft_harness::history::{Event, Setting};
 
 const STORY_LINES: usize = 40;
 /// Most violations that are told.
@@ -120,6 +120,8 @@ pub(super) struct Totals {
     pub(super) changes: usize,
     /// Marks that were answered.
     pub(super) marks: usize,
+    /// Settings that were answered.
+    pub(super) settings: usize,
     /// What fresh devices found in their lists of rooms in the end.
     pub(super) listed: Listing,
     /// The longest time without an ack.
@@ -141,6 +143,10 @@ pub(super) struct Listing {
     pins: usize,
     threads: usize,
     unread_in_threads: u64,
+    /// Rooms that are muted, or at the top.
+    set: u64,
+    /// The most that is unread in one room.
+    unread_most: u64,
 }
 
 impl Listing {
@@ -151,6 +157,8 @@ impl Listing {
                 self.unread += listed.unread;
                 self.mentions += listed.mentions;
                 self.marked_unread += u64::from(listed.unread_from != 0);
+                self.set += u64::from(listed.setting != Setting::default());
+                self.unread_most = self.unread_most.max(listed.unread);
             }
             Event::Pinned { pins, .. } => self.pins += pins.len(),
             Event::Threads { threads, .. } => {
@@ -185,8 +193,11 @@ impl Totals {
             "cursors": counts.cursors,
             "changes_of_messages": self.changes,
             "marks": self.marks,
+            "settings": self.settings,
             "listed_rooms": self.listed.rooms,
+            "listed_with_settings": self.listed.set,
             "listed_unread": self.listed.unread,
+            "listed_unread_most": self.listed.unread_most,
             "listed_mentions": self.listed.mentions,
             "listed_as_marked_unread": self.listed.marked_unread,
             "listed_pins": self.listed.pins,

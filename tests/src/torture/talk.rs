@@ -22,6 +22,8 @@ use weft_harness::ulid;
 
 /// Texts of one device to one room without an answer.
 const IN_FLIGHT: usize = 3;
+/// So many users of a room are quiet there: one of this many.
+const QUIET_EVERY: usize = 3;
 /// So many of their own newest messages people come back to.
 const OWN_MAX: usize = 5;
 /// After this long without an answer the bot sends again.
@@ -33,14 +35,19 @@ pub(super) type Stop = Arc<AtomicBool>;
 /// Everybody who sends, changes rooms or comes and goes.
 pub(super) fn start(world: &Arc<World>, people: &People, stop: &Stop) -> JoinSet<()> {
     let mut talkers = JoinSet::new();
-    for place in &people.places {
-        let pace = if place.kind == PlaceKind::Large { 700..1_600 } else { 100..450 };
+    for (number, place) in people.places.iter().enumerate() {
+        let busy = if place.kind == PlaceKind::Large { 700..1_600 } else { 100..450 };
         for person in people.persons.iter().filter(|person| place.users.contains(&person.user)) {
             let client = Arc::clone(&person.client);
             let room = Room::from(place.room.as_str());
-            talkers.spawn(read(Arc::clone(&client), room.clone(), Arc::clone(stop)));
+            // Some say little and come to read late: for them there is much that is unread.
+            let is_quiet = is_quiet(person.user, number);
+            let pace = if is_quiet { 8_000..60_000 } else { busy.clone() };
+            let reads = if is_quiet { 5_000..60_000 } else { 50..1_500 };
+            talkers.spawn(read(Arc::clone(&client), room.clone(), reads, Arc::clone(stop)));
+            talkers.spawn(prefer(Arc::clone(&client), room, Arc::clone(stop)));
             let words = Words::new(people, place, person);
-            talkers.spawn(talk(client, words, pace.clone(), Arc::clone(stop)));
+            talkers.spawn(talk(client, words, pace, Arc::clone(stop)));
         }
         match place.kind {
             PlaceKind::Changing => {
@@ -51,7 +58,8 @@ pub(super) fn start(world: &Arc<World>, people: &People, stop: &Stop) -> JoinSet
                 talkers.spawn(bot(world, room, Arc::clone(stop)));
             }
             PlaceKind::Group | PlaceKind::Direct => {
-                let person = people.first_of(place.users[0]).cloned();
+                let busy = place.users.iter().find(|user| !is_quiet(**user, number));
+                let person = busy.and_then(|user| people.first_of(*user)).cloned();
                 if let (Some(person), true) = (person, place.users.len() > 1) {
                     let (world, room) = (Arc::clone(world), place.room.clone());
                     talkers.spawn(by_http(world, person, room, Arc::clone(stop)));
@@ -67,9 +75,23 @@ pub(super) fn start(world: &Arc<World>, people: &People, stop: &Stop) -> JoinSet
     talkers
 }
 
+fn is_quiet(user: usize, place: usize) -> bool {
+    (user + place).is_multiple_of(QUIET_EVERY)
+}
+
 async fn pause(ms: std::ops::Range<u64>) {
     let ms = rand::rng().random_range(ms);
     sleep(Duration::from_millis(ms)).await;
+}
+
+/// As [`pause`], but for the end of all: for pauses that are long.
+async fn long_pause(ms: std::ops::Range<u64>, stop: &Stop) {
+    let ms = rand::rng().random_range(ms);
+    let end = Instant::now() + Duration::from_millis(ms);
+    while Instant::now() < end && !stop.load(Ordering::Relaxed) {
+        let left = end.saturating_duration_since(Instant::now());
+        sleep(left.min(Duration::from_secs(1))).await;
+    }
 }
 
 async fn talk(client: Arc<Client>, words: Words, pace: std::ops::Range<u64>, stop: Stop) {
@@ -92,17 +114,20 @@ async fn talk(client: Arc<Client>, words: Words, pace: std::ops::Range<u64>, sto
         let (client, room) = (Arc::clone(&client), room.clone());
         // A refusal is in the history: who was removed is not let in, and what is deleted stays so.
         underway.spawn(async move { client.entry(&room, entry).await.ok().filter(|_| is_message) });
-        pause(pace.clone()).await;
+        long_pause(pace.clone(), &stop).await;
     }
     while underway.join_next().await.is_some() {}
 }
 
 /// A reader, who says up to where they have read: mostly what is newest, now and then something older.
-async fn read(client: Arc<Client>, room: Room, stop: Stop) {
+async fn read(client: Arc<Client>, room: Room, pace: std::ops::Range<u64>, stop: Stop) {
     let is_direct = room.contains('~');
     let mut underway = JoinSet::new();
     while !stop.load(Ordering::Relaxed) {
-        pause(50..1_500).await;
+        long_pause(pace.clone(), &stop).await;
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
         let head = client.has(&room);
         let (back, what, pick) = {
             let mut rng = rand::rng();
@@ -138,6 +163,31 @@ async fn read(client: Arc<Client>, room: Room, stop: Stop) {
         };
         // A refusal is right where the user was removed meanwhile; else the checker finds what is missing.
         underway.spawn(async move { client.mark(&room, read, delivered).await.is_ok() });
+    }
+    while underway.join_next().await.is_some() {}
+}
+
+/// How somebody wants a room to be: another thing every few seconds.
+async fn prefer(client: Arc<Client>, room: Room, stop: Stop) {
+    let mut underway = JoinSet::new();
+    while !stop.load(Ordering::Relaxed) {
+        long_pause(500..12_000, &stop).await;
+        let (muted_until, pinned) = {
+            let mut rng = rand::rng();
+            // By a number that nobody else says, another user's is known.
+            let until =
+                if rng.random_range(0..4) == 0 { 0 } else { rng.random_range(1 << 50..1 << 53) };
+            match rng.random_range(0..3) {
+                0 => (Some(until), None),
+                1 => (None, Some(rng.random())),
+                _ => (Some(until), Some(rng.random())),
+            }
+        };
+        if underway.len() >= IN_FLIGHT {
+            underway.join_next().await;
+        }
+        let (client, room) = (Arc::clone(&client), room.clone());
+        underway.spawn(async move { client.set(&room, muted_until, pinned).await.is_ok() });
     }
     while underway.join_next().await.is_some() {}
 }

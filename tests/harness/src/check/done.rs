@@ -27,11 +27,13 @@ impl Done {
     }
 }
 
-/// The events at which marks were answered.
+/// The events at which marks and settings were answered.
 pub(super) fn answered(history: &History) -> HashMap<Attempt, usize> {
     let events = history.events.iter().enumerate();
     let answers = events.filter_map(|(at, event)| match event {
-        Event::MarkKept { attempt, .. } => Some((*attempt, at)),
+        Event::MarkKept { attempt, .. } | Event::SettingKept { attempt, .. } => {
+            Some((*attempt, at))
+        }
         _ => None,
     });
     answers.collect()

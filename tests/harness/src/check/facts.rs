@@ -108,6 +108,11 @@ impl<'a> Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
+    /// True where the user came once and never left, or where the room's members never change.
+    pub(super) fn has_always(&self, room: &Room, user: &str) -> bool {
+        self.rooms.get(room).is_some_and(|of| of.has_always(user))
+    }
+
     /// What an entry said beside its text when it was taken: as somebody saw it, or as it was sent.
     pub(super) fn said(&self, of: &RoomFacts<'a>, entry: &Entry) -> Option<&'a Said> {
         if let Some(taken) = of.taken(entry.seq) {
@@ -124,8 +129,7 @@ impl<'a> RoomFacts<'a> {
         self.seen.get(&seq)?.iter().copied().find(|entry| entry.is_as_taken())
     }
 
-    /// True where the user came once and never left, or where the room's members never change.
-    pub(super) fn has_always(&self, user: &str) -> bool {
+    fn has_always(&self, user: &str) -> bool {
         let times = self.members.get(user).map(Vec::as_slice);
         self.members.is_empty() || matches!(times, Some([time]) if *time.end() == u64::MAX)
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Violation;
-use super::facts::{Facts, RoomFacts, user_of};
+use super::facts::{Facts, user_of};
 use crate::history::{Change, Cursor, Device, Entry, Event, History, Mark, Room};
 
 type Key<'a> = (&'a Room, &'a str);
@@ -50,7 +50,7 @@ pub(super) fn check(history: &History, facts: &Facts<'_>, found: &mut BTreeSet<V
             Event::MarkKept { mark, .. } => (&mut kept, mark),
             Event::FinalMark { mark } => (&mut last, mark),
             Event::MarkRefused { mark, code } => {
-                if facts.rooms.get(&mark.room).is_some_and(|of| must_take(of, mark)) {
+                if must_take(facts, mark) {
                     let what = format!("refused with {code} that {mark}");
                     found.insert(wrong(&(&mark.room, &*mark.user), None, what));
                 }
@@ -90,8 +90,10 @@ pub(super) fn check(history: &History, facts: &Facts<'_>, found: &mut BTreeSet<V
 
 /// True where nothing speaks against a mark: devices mark what they have. Only who is removed meanwhile may not, and
 /// not every entry begins a thread.
-fn must_take(of: &RoomFacts<'_>, mark: &Mark) -> bool {
-    of.has_always(&mark.user) && mark.thread.is_none_or(|thread| of.begins_thread(thread.root))
+fn must_take(facts: &Facts<'_>, mark: &Mark) -> bool {
+    let Mark { room, user, thread, .. } = mark;
+    facts.has_always(room, user)
+        && thread.is_none_or(|thread| facts.rooms[room].begins_thread(thread.root))
 }
 
 /// What a device knows, and what it knew when each cursor came.

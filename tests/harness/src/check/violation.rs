@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::history::{ClientId, Cursor, Device, Entry, Event, History, Mark, Room, SessionId};
+use crate::history::{
+    ClientId, Cursor, Device, Entry, Event, History, Mark, Room, SessionId, Wish,
+};
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Violation {
@@ -270,6 +272,14 @@ impl Subject<'_> {
             | Event::MarkKept { mark, .. }
             | Event::MarkRefused { mark, .. }
             | Event::FinalMark { mark } => mark_is(mark),
+            Event::SettingSent { wish: Wish { room, user, .. }, .. }
+            | Event::SettingKept { wish: Wish { room, user, .. }, .. }
+            | Event::SettingRefused { wish: Wish { room, user, .. }, .. } => {
+                Some(room) == self.room && self.user == Some(&**user)
+            }
+            Event::SettingTold { device, room, .. } | Event::ThreadsLoaded { device, room, .. } => {
+                Some(room) == self.room && of_device(device)
+            }
             Event::MarkTold { device, mark } => {
                 mark_is(mark) && self.device.is_none_or(|of| of == device)
             }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{PENDING_MAX, Task};
-use crate::history::{self, Attempt, Entry, Event, Room, Said, SessionId};
+use crate::history::{self, Attempt, Entry, Event, Followed, Room, Said, SessionId};
 use crate::socket::Socket;
 
 /// After this long without an answer a text is sent again on the same socket.
@@ -23,10 +23,12 @@ const SILENT_HEARTBEATS: u32 = 3;
 #[derive(Debug)]
 pub(super) enum Asked {
     Text(u64),
-    Mark(u64),
+    Beside(u64),
     Rooms,
     History(Room),
     Receipts(Room),
+    /// With those of the pages before.
+    Threads(Room, Vec<Followed>),
     Ping,
 }
 
@@ -99,7 +101,7 @@ impl Task {
 
     async fn run_live(&mut self, live: &mut Live) -> Result<()> {
         while !self.is_finished() {
-            let unanswered = self.pending.len() + self.marks.len();
+            let unanswered = self.pending.len() + self.beside.len();
             let has_room = unanswered < PENDING_MAX && !self.stopping;
             let wake_at = self.wake_at(live);
             // All three are cancel-safe.
@@ -109,7 +111,7 @@ impl Task {
                 () = sleep_until(wake_at) => self.look_at_time(live).await?,
             }
             self.send_due(live).await?;
-            self.mark_due(live).await?;
+            self.beside_due(live).await?;
         }
         Ok(())
     }
@@ -119,9 +121,9 @@ impl Task {
         let now = Instant::now();
         let waits = self.pending.values().filter(|it| it.request.is_some() || it.due > now);
         let texts = waits.map(|pending| pending.due);
-        let waits = self.marks.values().filter(|it| it.request.is_some() || it.due > now);
-        let marks = waits.map(|pending| pending.due);
-        texts.chain(marks).chain([live.silent_at(), live.ping_at()]).min().unwrap_or(now)
+        let waits = self.beside.values().filter(|it| it.request.is_some() || it.due > now);
+        let beside = waits.map(|pending| pending.due);
+        texts.chain(beside).chain([live.silent_at(), live.ping_at()]).min().unwrap_or(now)
     }
 
     async fn look_at_time(&mut self, live: &mut Live) -> Result<()> {
@@ -132,7 +134,7 @@ impl Task {
         if now >= live.ping_at() {
             live.ask(Asked::Ping, json!({ "type": "ping" })).await?;
         }
-        self.look_at_marks(live, now);
+        self.look_at_beside(live, now);
         for pending in self.pending.values_mut() {
             if now < pending.due {
                 continue;
@@ -195,13 +197,13 @@ impl Task {
                 self.recorder.record(Event::Received { device, session, entry });
                 Ok(())
             }
-            // Of threads it is judged what is answered to who asks.
-            Some("mark") if frame.get("thread").is_some() => Ok(()),
+            Some("mark") if frame.get("thread").is_some() => self.hear_thread_mark(&frame),
             Some("mark") => self.hear_mark(&frame["room"], &frame),
             Some("marks") => {
                 let marks = frame["marks"].as_array().context("marks without marks")?;
                 marks.iter().try_for_each(|mark| self.hear_mark(&frame["room"], mark))
             }
+            Some("setting") => self.hear_setting(&frame),
             Some("cursor") => self.hear_cursor(live, &frame),
             Some("presence") => {
                 for one in frame["users"].as_array().into_iter().flatten() {
@@ -259,11 +261,12 @@ impl Task {
     async fn hear_answer(&mut self, live: &mut Live, asked: Asked, frame: &Value) -> Result<()> {
         match asked {
             Asked::Text(number) => self.hear_text_answer(live, number, frame),
-            Asked::Mark(number) => {
+            Asked::Beside(number) => {
                 let request = frame["id"].as_u64().context("an answer without id")?;
-                self.hear_mark_answer((number, Attempt(live.session, request)), frame)
+                self.hear_beside_answer((number, Attempt(live.session, request)), frame)
             }
             Asked::Receipts(room) => self.hear_receipts(live, &room, frame),
+            Asked::Threads(room, before) => self.hear_threads(live, (room, before), frame).await,
             Asked::Rooms => {
                 let rooms = frame["rooms"].as_array().with_context(|| format!("{frame}"))?;
                 for frame in rooms {
@@ -271,6 +274,7 @@ impl Task {
                     self.hear_listed(&room, frame)?;
                     let have = self.shared().shelf.contiguous(&room);
                     live.load_marks(room.clone()).await?;
+                    live.load_threads(room.clone(), Vec::new()).await?;
                     live.load(room, have).await?;
                 }
                 if frame["more"] == true {
@@ -428,6 +432,17 @@ impl Live {
         let frame = json!({ "type": "receipts", "room": &*room });
         self.count_open();
         self.ask(Asked::Receipts(room), frame).await?;
+        Ok(())
+    }
+
+    /// `before`: those of the pages before.
+    pub(super) async fn load_threads(&mut self, room: Room, before: Vec<Followed>) -> Result<()> {
+        let mut frame = json!({ "type": "threads", "room": &*room });
+        if let Some(last) = before.last() {
+            frame["before"] = last.root.into();
+        }
+        self.count_open();
+        self.ask(Asked::Threads(room, before), frame).await?;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::check::check;
 use crate::check::tests::number;
-use crate::history::{Attempt, Said, SessionId};
+use crate::history::{Act, Attempt, Entry, Said, SessionId};
 
 const ROOM: &str = "alice~bob";
 
@@ -107,6 +107,7 @@ fn listed() -> Listed {
         unread,
         unread_exact: true,
         mentions,
+        ..Listed::default()
     }
 }
 
