@@ -188,7 +188,7 @@ async fn groups_have_members_roles_and_an_end_for_who_is_removed() {
     assert_eq!(event.also, [user_id("ann"), user_id("ben")]);
     let add = |name: &str, role| Body::Add(Add { user: user_id(name), role });
     assert_eq!(code(send("ben", 5, add("cem", Role::Member)).await).as_deref(), Some("forbidden"));
-    assert_eq!(code(send("cem", 6, text("x")).await).as_deref(), Some("not_member"));
+    assert_eq!(code(send("cem", 6, text("x")).await).as_deref(), Some("no_such_room"));
     assert_eq!(send("ann", 7, add("cem", Role::Admin)).await["seq"], 2);
     assert_eq!(
         code(send("ann", 8, add("cem", Role::Admin)).await).as_deref(),
@@ -237,7 +237,7 @@ async fn a_group_with_many_members_becomes_large_and_stays_in_order() {
         assert_eq!(world.bus.answer_to(token).await["seq"], seq);
     }
     let outsider = world.send("nobody", "crowd", Some(id(9_999)), &text("x")).await;
-    assert_eq!(outsider["error"]["code"], "not_member");
+    assert_eq!(outsider["error"]["code"], "no_such_room");
     owner.leave().await.expect("leave");
 }
 

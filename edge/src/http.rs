@@ -40,7 +40,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/password", post(accounts::change_password))
         .route("/profile", get(accounts::own_profile).patch(accounts::set_profile))
         .route("/users/{user}", get(accounts::profile))
-        .route("/rooms", get(rooms::list))
+        .route("/rooms", get(rooms::list).post(entries::create))
         .route("/rooms/{room}", get(rooms::get))
         .route("/rooms/{room}/members", get(rooms::members))
         .route("/rooms/{room}/banned", get(rooms::banned))

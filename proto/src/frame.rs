@@ -87,7 +87,8 @@ pub enum Request {
     },
     /// An entry for a room.
     Send {
-        room: RoomId,
+        /// `None`, of a `create` alone: it follows from the sender and the client id.
+        room: Option<RoomId>,
         /// The sender's id for it.
         client_id: ClientId,
         body: Body,

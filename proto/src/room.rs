@@ -4,12 +4,27 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
 
+use crate::client_id::ClientId;
 use crate::error::{ApiError, ErrorCode};
 use crate::ids::{UserId, is_name};
 
 /// Separates the two users in the id of a direct room.
 const DIRECT_SEPARATOR: char = '~';
+
+/// What the ids of groups begin with whose creators gave none.
+const MADE_PREFIX: &str = "g-";
+/// So many characters of five bits follow: more than the random part of a client id has.
+const MADE_CHARS: usize = 26;
+
+/// The first characters of bytes in base 32, in lower case.
+fn base32(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let bit = |at: usize| usize::from(bytes[at / 8] >> (7 - at % 8) & 1);
+    let digit = |at: usize| (5 * at..5 * at + 5).fold(0, |digit, at| digit << 1 | bit(at));
+    (0..MADE_CHARS).map(|at| char::from(DIGITS[digit(at)])).collect()
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -117,6 +132,17 @@ impl RoomId {
         Self(Arc::from(format!("{low}{DIRECT_SEPARATOR}{high}")))
     }
 
+    /// The id of a group whose creator gives none: the same for each resend of the `create`, at whichever edge.
+    #[must_use]
+    pub fn of_creation(sender: &UserId, client_id: &ClientId) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(sender.as_str());
+        // No user id has a zero byte.
+        hash.update([0]);
+        hash.update(client_id.to_bytes());
+        Self(Arc::from(format!("{MADE_PREFIX}{}", base32(&hash.finalize()))))
+    }
+
     /// Direct or group, as the id says.
     #[must_use]
     pub fn kind(&self) -> RoomKind {
@@ -174,6 +200,19 @@ mod tests {
         assert_eq!(RoomId::direct(&a, &a).as_str(), "alice~alice");
         assert_eq!(RoomId::direct(&a, &b).direct_users(), Some((a, b)));
         assert_eq!(RoomId::new("team").expect("id").direct_users(), None);
+    }
+
+    #[test]
+    fn a_creation_names_its_group_whatever_its_client_id_looks_like() {
+        let (alice, bob) = (UserId::new("alice").expect("id"), UserId::new("bob").expect("id"));
+        let id = |text: &str| ClientId::parse(text).expect("id");
+        let made = RoomId::of_creation(&alice, &id("01ARZ3NDEKTSV4RRFFQ69G5FAV"));
+        // It may never change: resends go on over a new version.
+        assert_eq!(made.as_str(), "g-gw26ixhnbfc4kcwlew7lskpuga");
+        assert_eq!(RoomId::new(made.as_str()).expect("an id"), made);
+        assert_eq!(made, RoomId::of_creation(&alice, &id("01arz3ndektsv4rrffq69g5fav")));
+        assert_ne!(made, RoomId::of_creation(&bob, &id("01ARZ3NDEKTSV4RRFFQ69G5FAV")));
+        assert_ne!(made, RoomId::of_creation(&alice, &id("01ARZ3NDEKTSV4RRFFQ69G5FAW")));
     }
 
     #[test]

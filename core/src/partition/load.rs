@@ -246,6 +246,14 @@ async fn load_members(
     }
     for Command { room: id, sender, body, .. } in commands {
         state.rooms.change(id, |room| {
+            // Who is no member is told less where they never were one.
+            let is_out = id.kind() == RoomKind::Group
+                && room.head.seq > 0
+                && room.members.get(sender).is_none()
+                && room.former.get(sender).is_none();
+            if is_out {
+                wanted.insert((id.clone(), sender.clone()));
+            }
             if body.membership() == Membership::Joins && room.head.seq > 0 {
                 let joining = body.users(sender).into_iter();
                 let is_new = |user: &&UserId| {

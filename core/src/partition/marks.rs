@@ -20,6 +20,7 @@ use super::load::readable;
 use super::messages::{EntryKey, sees};
 use super::plan::PlannedEntry;
 use super::rooms::Room;
+use super::rules;
 use super::sabotage::{self, Rule};
 use super::state::{Place, PlanNo, State};
 use crate::marks::hears;
@@ -292,10 +293,10 @@ pub fn decide(
 pub(super) fn may_mark(id: &RoomId, room: &Room, sender: &UserId) -> Result<(), ApiError> {
     let is_member = match id.direct_users() {
         Some((a, b)) => *sender == a || *sender == b,
-        None if room.head.seq == 0 => {
-            return Err(ApiError::new(ErrorCode::NoSuchRoom, "there is no such room"));
+        None if room.members.role(sender).is_none() => {
+            return Err(rules::not_member(room, sender));
         }
-        None => room.members.role(sender).is_some(),
+        None => true,
     };
     if is_member {
         return Ok(());

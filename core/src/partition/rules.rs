@@ -273,11 +273,15 @@ fn remove(
 
 /// The role of a group's member.
 fn role_of(room: &Room, sender: &UserId) -> Result<Role, ApiError> {
-    if room.head.seq == 0 {
-        return Err(no(ErrorCode::NoSuchRoom, "there is no such room"));
+    room.members.role(sender).ok_or_else(|| not_member(room, sender))
+}
+
+/// What somebody is told who is no member of a group. That there is one, only those learn who have been there.
+pub fn not_member(room: &Room, sender: &UserId) -> ApiError {
+    match room.former.get(sender) {
+        Some(_) => no(ErrorCode::NotMember, "the sender is not a member of the room any more"),
+        None => no(ErrorCode::NoSuchRoom, "there is no such room"),
     }
-    let role = room.members.role(sender);
-    role.ok_or_else(|| no(ErrorCode::NotMember, "the sender is not a member of the room"))
 }
 
 /// Decides about a link to a group: what changes.

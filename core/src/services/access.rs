@@ -69,8 +69,8 @@ impl Access {
     /// Looks the room up for a user.
     ///
     /// # Errors
-    /// [`ErrorCode::NoSuchRoom`] (a direct room without an entry is none);
-    /// [`ErrorCode::NotMember`] where the user never was one; or the store's.
+    /// [`ErrorCode::NoSuchRoom`] (a direct room without an entry is none; a group of which the user never was a
+    /// member is none to them); [`ErrorCode::NotMember`] for a direct room of others; or the store's.
     pub(super) async fn of(
         snapshot: &dyn Snapshot,
         room: &RoomId,
@@ -90,7 +90,7 @@ impl Access {
         let mut rows = snapshot.get_many(keys).await?.into_iter();
         let (head_row, member_row) = (rows.next().flatten(), rows.next().flatten());
         let (position, head) = head::decode(&head_row.ok_or_else(no_such_room)?)?;
-        let member = Member::decode(&member_row.ok_or_else(not_member)?)?;
+        let member = Member::decode(&member_row.ok_or_else(no_such_room)?)?;
         let visible = Visible::new(member.visible(history_of(&head)), head.first_seq);
         let (role, member) = (member.role(), Some(member));
         Ok(Self { position, head, role, visible, member })

@@ -111,7 +111,7 @@ async fn who_may_say_it_and_of_which_entries() {
         ("bob", "ann~bob", 32, delivered(6), "not_found"),
         ("bob", "ann~bob", 33, unread_from(6), "not_found"),
         ("bob", "bob~bob", 34, read(1), "not_found"),
-        ("cem", "team", 35, read(1), "not_member"),
+        ("cem", "team", 35, read(1), "no_such_room"),
         ("bob", "team", 36, delivered(1), "bad_request"),
         ("bob", "team", 37, read(3), "not_found"),
         ("bob", "nowhere", 38, read(1), "no_such_room"),

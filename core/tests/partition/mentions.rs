@@ -64,7 +64,7 @@ async fn members_are_mentioned_until_an_edit_or_a_deletion_takes_it_back() {
         (10, "ann", says(&["dia"]), "not_member"),
         (11, "ann", edits(2, &["dia"]), "not_member"),
         (12, "bob", says(&["*"]), "forbidden"),
-        (13, "dia", says(&["bob"]), "not_member"),
+        (13, "dia", says(&["bob"]), "no_such_room"),
     ] {
         assert_eq!(code(&world, from, "team", number, body).await, expected, "{number}");
     }

@@ -71,7 +71,7 @@ async fn messages_are_edited_by_their_sender_and_deleted_by_their_sender_or_an_a
     assert_eq!(world.send("bob", "team", Some(id(3)), &edit(2, "two")).await["seq"], 3);
     for (sender, number, body, expected) in [
         ("ann", 10, edit(2, "x"), "forbidden"),
-        ("cem", 11, edit(2, "x"), "not_member"),
+        ("cem", 11, edit(2, "x"), "no_such_room"),
         ("bob", 12, edit(1, "x"), "not_found"),
         ("bob", 13, edit(3, "x"), "not_found"),
         ("bob", 14, edit(9, "x"), "not_found"),

@@ -36,7 +36,7 @@ async fn admins_pin_in_groups_and_both_users_in_direct_rooms() {
     world.send("ann", "team", Some(id(1)), &create(&["bob"])).await;
     world.send("bob", "team", Some(id(2)), &text("one")).await;
     assert_eq!(code(&world, "bob", "team", 3, pin(2)).await, "forbidden");
-    assert_eq!(code(&world, "cem", "team", 4, pin(2)).await, "not_member");
+    assert_eq!(code(&world, "cem", "team", 4, pin(2)).await, "no_such_room");
     assert_eq!(code(&world, "ann", "team", 5, unpin(2)).await, "unchanged");
     assert_eq!(world.send("ann", "team", Some(id(6)), &pin(2)).await["seq"], 3);
     let row = rows(&world, "team").await[&2].clone();

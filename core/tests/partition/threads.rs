@@ -48,7 +48,7 @@ async fn replies_in_a_thread_are_counted_there_and_not_in_the_room() {
         ("bob", 10, 1, "not_found"),
         ("bob", 11, 99, "not_found"),
         ("bob", 12, 3, "bad_request"),
-        ("cem", 13, 2, "not_member"),
+        ("cem", 13, 2, "no_such_room"),
     ] {
         assert_eq!(code(&world, sender, "team", number, reply(root)).await, expected, "{number}");
     }

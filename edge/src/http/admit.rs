@@ -108,7 +108,8 @@ async fn pay(
     path: &str,
     query: Option<&str>,
 ) -> Result<(), ApiError> {
-    let paid = if *method == Method::POST && path.ends_with("/entries") {
+    let is_send = path.ends_with("/entries") || path.ends_with("/rooms");
+    let paid = if *method == Method::POST && is_send {
         shared.http_sends.take(user, 1)
     } else {
         let cost = cost::of_http(path, query.unwrap_or_default());

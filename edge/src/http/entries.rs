@@ -13,6 +13,7 @@ use weft_proto::frame::{
     HistoryPlace, Reply, history_frame, history_thread, pins_frame, threads_frame, versions_frame,
 };
 use weft_proto::json::read_json;
+use weft_proto::kind::Create;
 use weft_proto::{ApiError, Body, ClientId, ErrorCode, RoomId, UserId, svc};
 
 use super::extract::{AtEntry, Caller, InRoom, Query, Raw, Refusal, ready_made};
@@ -102,6 +103,14 @@ struct Envelope {
     client_id: Option<String>,
 }
 
+impl Envelope {
+    /// The client id that was given, or one that was made; then it is said.
+    fn client_id(&self) -> Result<(ClientId, bool), ApiError> {
+        let given = self.client_id.as_deref().map(ClientId::parse).transpose()?;
+        Ok((given.unwrap_or_else(made_id), given.is_none()))
+    }
+}
+
 /// `POST /v1/rooms/{room}/entries`
 pub(super) async fn send(
     State(shared): App,
@@ -112,13 +121,31 @@ pub(super) async fn send(
     shared.logins.check(&caller, ANSWER_AGE_MAX).await?;
     let envelope: Envelope = read_json(&body)?;
     is_of_path(&room, envelope.room.as_deref())?;
-    let given = envelope.client_id.map(|text| ClientId::parse(&text)).transpose()?;
+    let (client_id, is_made) = envelope.client_id()?;
     let payload = Body::from_json(&body)?.to_json().into();
-    let (client_id, is_made) = (given.unwrap_or_else(made_id), given.is_none());
-    let command = Command { room, client_id, is_made, payload };
+    sent(&shared, &caller.user, Command { room, client_id, is_made, payload }).await
+}
+
+/// `POST /v1/rooms`
+pub(super) async fn create(
+    State(shared): App,
+    Caller(caller): Caller,
+    Raw(body): Raw,
+) -> Result<Response, Refusal> {
+    shared.logins.check(&caller, ANSWER_AGE_MAX).await?;
+    let envelope: Envelope = read_json(&body)?;
+    let (client_id, is_made) = envelope.client_id()?;
+    let room = envelope.room.as_deref().map(RoomId::new).transpose()?;
+    let room = room.unwrap_or_else(|| RoomId::of_creation(&caller.user, &client_id));
+    let payload = Body::Create(Create::from_json(&body)?).to_json().into();
+    sent(&shared, &caller.user, Command { room, client_id, is_made, payload }).await
+}
+
+/// Sends an entry and waits for its answer.
+async fn sent(shared: &Shared, user: &UserId, command: Command) -> Result<Response, Refusal> {
     let began = Instant::now();
     metrics::SENDS.increment("http");
-    let answer = answered(&shared, &caller.user, command).await;
+    let answer = answered(shared, user, command).await;
     match &answer {
         Ok(_) => {
             metrics::ACKS.increment("ok");

@@ -16,7 +16,7 @@ use weft_proto::svc::{
     GetRoom, ListBanned, ListLinks, ListMembers, ListPins, ListReactions, ListReceipts, ListRooms,
     ListThreads, Logout, ReadVersions,
 };
-use weft_proto::{ApiError, ErrorCode};
+use weft_proto::{ApiError, ErrorCode, RoomId};
 
 use super::Ended;
 use super::presence::SessionPresence;
@@ -215,6 +215,8 @@ impl Requests {
         let unpaid = self.check_limits(&request)?;
         match request {
             Request::Send { room, client_id, body } => {
+                let user = &self.caller.user;
+                let room = room.unwrap_or_else(|| RoomId::of_creation(user, &client_id));
                 let payload = body.to_json().into();
                 let command = Command { room, client_id, is_made: false, payload };
                 self.outbox.send(id, command).await?;
@@ -330,15 +332,13 @@ impl Requests {
             }
             Request::Link { room, wanted } => {
                 let (shared, user) = (Arc::clone(&self.shared), self.caller.user.clone());
-                self.call(id, unpaid, async move {
-                    Ok(links::make(&shared, &user, room, wanted).await?.to_frame())
-                });
+                let made = async move { links::make(&shared, &user, room, wanted).await };
+                self.call(id, unpaid, async move { Ok(made.await?.to_frame()) });
             }
             Request::Unlink { room, unlink } => {
                 let (shared, user) = (Arc::clone(&self.shared), self.caller.user.clone());
-                self.call(id, unpaid, async move {
-                    Ok(links::take_back(&shared, &user, room, unlink).await?.to_frame())
-                });
+                let done = async move { links::take_back(&shared, &user, room, unlink).await };
+                self.call(id, unpaid, async move { Ok(done.await?.to_frame()) });
             }
             Request::Links { room } => {
                 let (shared, token) = self.for_call();

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::{REQUEST_ID_MAX, Request};
+use crate::check::missing;
 use crate::client_id::ClientId;
 use crate::error::ApiError;
 use crate::json::{read_object, try_object};
@@ -14,18 +15,19 @@ use crate::room::RoomId;
 #[derive(Deserialize)]
 struct Send<'a> {
     #[serde(borrow)]
-    room: Cow<'a, str>,
+    room: Option<Cow<'a, str>>,
     #[serde(borrow)]
     client_id: Cow<'a, str>,
 }
 
 pub(super) fn read(text: &str) -> Result<Request, ApiError> {
     let Send { room, client_id } = read_object(text)?;
-    Ok(Request::Send {
-        room: RoomId::new(&room)?,
-        client_id: ClientId::parse(&client_id)?,
-        body: Body::from_text(text)?,
-    })
+    let room = room.map(|room| RoomId::new(&room)).transpose()?;
+    let (client_id, body) = (ClientId::parse(&client_id)?, Body::from_text(text)?);
+    if room.is_none() && !matches!(body, Body::Create(_)) {
+        return Err(missing("room"));
+    }
+    Ok(Request::Send { room, client_id, body })
 }
 
 /// What nearly all frames are, in one reading: a text message with nothing beside the text. Of any other
@@ -52,5 +54,8 @@ pub(super) fn read_message(text: &str) -> Option<(u64, Request)> {
         return None;
     }
     let (room, client_id) = (RoomId::new(&room).ok()?, ClientId::parse(&client_id).ok()?);
-    Some((id, Request::Send { room, client_id, body: Body::message(text.into_owned()).ok()? }))
+    Some((
+        id,
+        Request::Send { room: Some(room), client_id, body: Body::message(text.into_owned()).ok()? },
+    ))
 }

@@ -14,8 +14,19 @@ fn a_send_is_read() {
     let (id, request) = parse_request(text).expect("parse");
     assert_eq!(id, 3);
     let Request::Send { room, body, .. } = request else { panic!("not a send") };
-    assert_eq!(room.as_str(), "alice~bob");
+    assert_eq!(room.expect("a room").as_str(), "alice~bob");
     assert_eq!(body, Body::message("hé".into()).expect("text"));
+}
+
+#[test]
+fn only_a_create_may_leave_the_room_out() {
+    let send = |fields: &str| {
+        format!(r#"{{"id":3,"type":"send","client_id":"01ARZ3NDEKTSV4RRFFQ69G5FAV",{fields}}}"#)
+    };
+    let create = send(r#""kind":"create","title":"T""#);
+    let (_, request) = parse_request(&create).expect("parse");
+    assert!(matches!(request, Request::Send { room: None, .. }), "{request:?}");
+    assert_eq!(refused(&send(r#""text":"x""#)), (Some(3), ErrorCode::BadRequest));
 }
 
 #[test]

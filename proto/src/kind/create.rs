@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::{EntryKind, FIRST_LEVEL, Kind, Membership, number_of_word, rename, word_of_number};
 use crate::error::{ApiError, ErrorCode};
 use crate::ids::UserId;
+use crate::json::{read_object, text_of};
 use crate::limits::CREATE_MEMBERS_MAX;
 use crate::room::History;
 
@@ -17,6 +18,16 @@ pub struct Create {
     pub members: Vec<UserId>,
     /// From where on members see the room.
     pub history: History,
+}
+
+impl Create {
+    /// Reads its fields from an object that may have others.
+    ///
+    /// # Errors
+    /// [`ErrorCode::BadEncoding`] where the bytes are not UTF-8; those of [`read_object`], and what its check says.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, ApiError> {
+        Self::check(read_object(text_of(bytes)?)?)
+    }
 }
 
 #[derive(Clone, PartialEq, Deserialize, prost::Message)]

@@ -213,7 +213,7 @@ async fn two_come_at_the_last_use_of_a_link_on_two_edges_and_one_is_in() -> Resu
     let group = create(&mut a, &[]).await?;
     let path = format!("/v1/rooms/{group}/links");
     let asked = bob.call(system.edge(), "POST", &path, &json!({})).await?;
-    assert_eq!(asked.status, 403, "{:?}", asked.body);
+    assert_eq!(asked.status, 404, "{:?}", asked.body);
     let made = alice.call(system.edge(), "POST", &path, &json!({ "uses": 1 })).await?;
     assert_eq!(made.status, 201, "{:?}", made.body);
     let link = made.body["link"].as_str().context("a token")?.to_owned();
@@ -264,5 +264,77 @@ async fn two_come_at_the_last_use_of_a_link_on_two_edges_and_one_is_in() -> Resu
         assert_eq!(d.refused(&room, json!({ "kind": "join", "link": own })).await?, "no_such_link");
         assert_eq!(d.refused(&room, json!({ "kind": "join" })).await?, "no_such_room");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_create_without_a_name_makes_one_group_at_whichever_edge() -> Result<()> {
+    let system = two_edges().await;
+    let ([alice, bob], [mut a, mut b]) = users(system).await?;
+    let tablet = system.device(&alice.user, "tablet").await?;
+    let mut t = Session::open(system.edges()[1], &tablet, None).await?;
+    let client_id = ulid::fresh();
+    let create = json!({ "type": "send", "kind": "create", "title": "T", "client_id": client_id });
+    let first = a.request(create.clone()).await?;
+    let group = first["room"].as_str().context("a room")?.to_owned();
+    assert!(group.starts_with("g-") && group.len() == 28, "{first}");
+    let again = t.request(create.clone()).await?;
+    let fields = json!({ "title": "T", "client_id": client_id });
+    let by_http = alice.call(system.edges()[1], "POST", "/v1/rooms", &fields).await?;
+    assert_eq!(by_http.status, 201, "{:?}", by_http.body);
+    for field in ["type", "room", "seq", "time"] {
+        assert_eq!((&again[field], &by_http.body[field]), (&first[field], &first[field]));
+    }
+    // The same id of somebody else is another group, and what is no create has a room.
+    let other = b.request(create).await?;
+    assert!(other["type"] == "ack" && other["room"] != group.as_str(), "{other}");
+    let text = json!({ "type": "send", "text": "x", "client_id": ulid::fresh() });
+    assert_eq!(code(&a.request(text).await?)?, "bad_request");
+    let chosen = unique("chosen");
+    let fields = json!({ "title": "T", "room": chosen });
+    let made = bob.call(system.edge(), "POST", "/v1/rooms", &fields).await?;
+    assert_eq!((made.status, &made.body["room"]), (201, &json!(chosen)), "{:?}", made.body);
+    let taken = alice.call(system.edge(), "POST", "/v1/rooms", &fields).await?;
+    assert_eq!((taken.status, taken.code()), (409, "room_exists"));
+    // Who never was there can't tell it from one that is not there.
+    for room in [&group, &unique("nowhere")] {
+        for word in ["room", "members", "history", "pins", "threads", "banned", "links", "typing"] {
+            let answer = b.request(json!({ "type": word, "room": room })).await?;
+            assert_eq!(code(&answer)?, "no_such_room", "{word}");
+        }
+        assert_eq!(b.refused(room, json!({ "text": "x" })).await?, "no_such_room");
+        assert_eq!(b.refused(room, json!({ "kind": "leave" })).await?, "no_such_room");
+        let mark = b.request(json!({ "type": "mark", "room": room, "read": 1 })).await?;
+        assert_eq!(code(&mark)?, "no_such_room");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_owners_who_remove_each_other_at_once_are_one_owner() -> Result<()> {
+    let system = two_edges().await;
+    let ([alice, bob], [mut a, mut b]) = users(system).await?;
+    let group = create(&mut a, &[&bob]).await?;
+    let remove = |user: &Login| json!({ "kind": "remove", "user": user.user });
+    assert_eq!(a.refused(&group, remove(&alice)).await?, "bad_request");
+    assert_eq!(a.refused(&group, json!({ "kind": "leave" })).await?, "forbidden");
+    // Of two admins neither may.
+    a.acked(&group, json!({ "kind": "role", "user": bob.user, "role": "admin" })).await?;
+    assert_eq!(b.refused(&group, remove(&alice)).await?, "forbidden");
+    a.acked(&group, json!({ "kind": "role", "user": bob.user, "role": "owner" })).await?;
+    let send = |user: &Login| {
+        json!({ "type": "send", "room": group, "client_id": ulid::fresh(), "kind": "remove",
+            "user": user.user })
+    };
+    let (bobs, alices) = (a.begin(send(&bob)).await?, b.begin(send(&alice)).await?);
+    let answers = [a.answer(bobs).await?, b.answer(alices).await?];
+    let is_done = answers.iter().filter(|answer| answer["type"] == "ack").count();
+    let is_out = answers.iter().filter(|it| it["error"]["code"] == "not_member").count();
+    assert_eq!((is_done, is_out), (1, 1), "{answers:?}");
+    let left = if answers[0]["type"] == "ack" { &mut a } else { &mut b };
+    let page = left.request(json!({ "type": "members", "room": group })).await?;
+    let members = page["members"].as_array().context("members")?;
+    assert_eq!((members.len(), &members[0]["role"]), (1, &json!("owner")), "{page}");
+    left.acked(&group, json!({ "kind": "leave" })).await?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use weft_proto::{ApiError, ErrorCode, JoinRule, LinkToken, Role, RoomId, UserId}
 
 use super::super::links::no_such_link;
 use super::super::rooms::Room;
-use super::{Change, Known, come_in, exists, no};
+use super::{Change, Known, come_in, exists, no, not_member};
 
 /// Of a group that does not let them in, who was never there learns no more than of one that is not there; of a
 /// wrong link, no more than of a link to no group.
@@ -24,10 +24,7 @@ pub(super) fn join(
         _ if is_open => None,
         Some(_) if room.head.seq == 0 => return Err(no_such_link()),
         Some(token) => Some(known.links.used_once(known.state, id, token, now_ms)?),
-        None if room.former.get(sender).is_some() => {
-            return Err(no(ErrorCode::NotMember, "the group is joined by invitation"));
-        }
-        None => return Err(no(ErrorCode::NoSuchRoom, "there is no such room")),
+        None => return Err(not_member(room, sender)),
     };
     if room.head.archived {
         return Err(no(ErrorCode::Archived, "the group is archived"));

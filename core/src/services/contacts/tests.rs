@@ -134,7 +134,7 @@ async fn a_group_shows_its_members_to_its_members() {
     let refused =
         async |who, room| code(world.context.visible(asked(&world, who, &users, room)).await);
     assert_eq!(refused("hugo", "hall").await, ErrorCode::NotMember);
-    assert_eq!(refused("zoe", "hall").await, ErrorCode::NotMember);
+    assert_eq!(refused("zoe", "hall").await, ErrorCode::NoSuchRoom);
     assert_eq!(refused("alice", "zoo").await, ErrorCode::NotMember);
     assert_eq!(refused("alice", "nowhere").await, ErrorCode::NoSuchRoom);
     assert_eq!(refused("alice", "alice~bob").await, ErrorCode::BadId);

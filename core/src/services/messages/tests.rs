@@ -64,7 +64,7 @@ async fn the_texts_that_a_message_has_had_are_read_as_far_as_one_may() {
         ("alice", 3, ErrorCode::NotFound),
         ("alice", 9, ErrorCode::NotFound),
         ("bob", 5, ErrorCode::NotFound),
-        ("carol", 2, ErrorCode::NotMember),
+        ("carol", 2, ErrorCode::NoSuchRoom),
     ] {
         let asked = world.context.versions(ask(&world, who, target)).await;
         assert_eq!(code(asked), expected, "{who} {target}");

@@ -125,7 +125,7 @@ async fn who_may_not_gets_a_stable_code() {
         let request = svc::ReadLog { room: room.into(), after: Some(0), ..request(&world, who) };
         world.context.log_read(request)
     };
-    assert_eq!(code(of("dave", "team").await), ErrorCode::NotMember);
+    assert_eq!(code(of("dave", "team").await), ErrorCode::NoSuchRoom);
     assert_eq!(code(of("dave", "alice~bob").await), ErrorCode::NotMember);
     assert_eq!(code(of("dave", "dave~eve").await), ErrorCode::NoSuchRoom);
     assert_eq!(code(of("alice", "nowhere").await), ErrorCode::NoSuchRoom);

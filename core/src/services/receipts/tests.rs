@@ -61,7 +61,7 @@ async fn a_group_tells_who_has_read_up_to_where() {
     for (who, seq, refused) in [
         ("bob", 8, ErrorCode::NotFound),
         ("dia", 5, ErrorCode::NotMember),
-        ("eve", 5, ErrorCode::NotMember),
+        ("eve", 5, ErrorCode::NoSuchRoom),
     ] {
         let asked = asked(&world, who, "team", seq);
         assert_eq!(code(world.context.receipts(asked).await), refused, "{who}");

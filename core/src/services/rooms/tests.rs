@@ -299,7 +299,7 @@ async fn a_room_is_shown_to_its_members_alone() {
     };
     assert_eq!(get("carol", "art").await.expect("room").member_count, 2);
     assert_eq!(code(get("bob", "art").await), ErrorCode::NotMember);
-    assert_eq!(code(get("carol", "m").await), ErrorCode::NotMember);
+    assert_eq!(code(get("carol", "m").await), ErrorCode::NoSuchRoom);
     assert_eq!(code(get("carol", "alice~bob").await), ErrorCode::NotMember);
     assert_eq!(code(get("carol", "alice~carol").await), ErrorCode::NoSuchRoom);
     assert_eq!(code(get("carol", "nowhere").await), ErrorCode::NoSuchRoom);

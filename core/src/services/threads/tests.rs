@@ -59,7 +59,10 @@ async fn followed_threads_are_listed_with_what_is_unread() {
     assert_eq!(told(&world, "bob", 3, 1).await, (vec![(2, 4, 2)], false));
     follow(&world, "bob", 3, false, 0).await;
     assert_eq!(told(&world, "bob", 0, 1).await, (vec![(2, 4, 2)], false));
-    assert_eq!(code(world.context.threads(ask(&world, "carol", 0, 0)).await), ErrorCode::NotMember);
+    assert_eq!(
+        code(world.context.threads(ask(&world, "carol", 0, 0)).await),
+        ErrorCode::NoSuchRoom
+    );
 }
 
 #[tokio::test]
