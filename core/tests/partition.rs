@@ -36,6 +36,8 @@ mod pins;
 mod poison;
 #[path = "partition/publishing.rs"]
 mod publishing;
+#[path = "partition/roles.rs"]
+mod roles;
 #[path = "partition/settings.rs"]
 mod settings;
 mod support;
