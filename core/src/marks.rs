@@ -6,26 +6,31 @@ use weft_proto::{ChangeHead, Position, RoomId, RoomKind, UserId, svc};
 use weft_storage::tables::mark::Mark;
 use weft_storage::tables::thread_follower::{FollowerKey, ThreadFollower};
 
-/// Those whose devices hear of a user's mark, whether they are here or not: in a direct room both users. A
+/// The other user of a direct room: their devices hear of the user's mark, too, whether they are here or not. A
 /// group's other members hear of it only while they are here.
 #[must_use]
-pub fn hears(room: &RoomId, user: &UserId) -> Vec<UserId> {
+pub fn partner(room: &RoomId, user: &UserId) -> Option<UserId> {
     let partner = room.direct_users().map(|(a, b)| if *user == a { b } else { a });
-    let partner = partner.filter(|partner| partner != user);
-    std::iter::once(user.clone()).chain(partner).collect()
+    partner.filter(|partner| partner != user)
 }
 
-/// What those hear.
+/// What they hear, and the user's own devices, of a mark that was written at a position; `told_at`: where the partner
+/// was told of it, else they hear nothing.
 #[must_use]
-pub fn changes(room: &RoomId, user: &UserId, position: Position, mark: &Mark) -> Vec<svc::Change> {
-    let head = ChangeHead::mark(room, user, position).to_string();
-    let change = |hears: UserId| svc::Change {
+pub fn changes(
+    room: &RoomId,
+    user: &UserId,
+    (position, told_at): (Position, Option<Position>),
+    mark: &Mark,
+) -> Vec<svc::Change> {
+    let change = |hears: UserId, position| svc::Change {
         frame: frame(room, user, mark, &hears),
         users: vec![hears.to_string()],
         group: String::new(),
-        head: head.clone(),
+        head: ChangeHead::mark(room, user, position).to_string(),
     };
-    hears(room, user).into_iter().map(change).collect()
+    let others = partner(room, user).zip(told_at).map(|(partner, at)| change(partner, at));
+    std::iter::once(change(user.clone(), position)).chain(others).collect()
 }
 
 /// The frame of a user's mark for somebody who hears of it.
@@ -97,7 +102,8 @@ mod tests {
     }
 
     fn frames(room_id: &str, mark: &Mark) -> Vec<(Vec<String>, String)> {
-        let changes = changes(&room(room_id), &user("bob"), Position::new(1, 2), mark);
+        let at = Position::new(1, 2);
+        let changes = changes(&room(room_id), &user("bob"), (at, Some(at)), mark);
         let text = |frame: Bytes| String::from_utf8(frame.to_vec()).expect("utf8");
         changes.into_iter().map(|change| (change.users, text(change.frame))).collect()
     }

@@ -87,18 +87,15 @@ impl<K: Clone + Ord + Hash, R: Clone> PlannedRows<K, R> {
         state: &'a State,
     ) -> impl Iterator<Item = (&'a K, &'a R, u16, Option<Position>)> {
         self.rows.iter().map(|(key, PlannedRow { row, before, order })| {
-            let before = match before {
-                Place::Nowhere => None,
-                place => Some(state.position(*place).expect("an earlier commit is done")),
-            };
-            let before = before.filter(|_| !sabotage::is_out(Rule::ChangesOnce));
-            (key, row, *order, before)
+            let before = told_before(state, *before);
+            (key, row, *order, before.filter(|_| !sabotage::is_out(Rule::ChangesOnce)))
         })
     }
 
     /// Those of which the commit's row of the journal tells.
-    pub fn named(&self) -> impl Iterator<Item = &K> {
-        self.rows.keys().filter(|_| !sabotage::is_out(Rule::MarksJournaled))
+    pub fn named(&self) -> impl Iterator<Item = (&K, &R)> {
+        let rows = self.rows.iter().map(|(key, planned)| (key, &planned.row));
+        rows.filter(|_| !sabotage::is_out(Rule::MarksJournaled))
     }
 
     /// For what follows the commit.
@@ -106,5 +103,14 @@ impl<K: Clone + Ord + Hash, R: Clone> PlannedRows<K, R> {
     pub fn into_changed(self) -> Vec<ChangedRow<K, R>> {
         let changed = |(key, PlannedRow { row, order, .. })| ChangedRow { key, row, order };
         self.rows.into_iter().map(changed).collect()
+    }
+}
+
+/// The position of a place before this commit, where something was told of a row. Commits before this one are done.
+#[must_use]
+pub fn told_before(state: &State, place: Place) -> Option<Position> {
+    match place {
+        Place::Nowhere => None,
+        place => Some(state.position(place).expect("an earlier commit is done")),
     }
 }

@@ -219,7 +219,7 @@ impl PlannedFollowers {
             change::put_again(batch, user, before, order, &changed);
             thread_follower::put(batch, order, at, row);
         }
-        self.0.named().map(journal_mark).collect()
+        self.0.named().map(|(at, _)| journal_mark(at)).collect()
     }
 
     /// For what follows the commit.
@@ -237,5 +237,5 @@ pub fn told(changed: &[ChangedFollower], position: Position) -> impl Iterator<It
 }
 
 fn journal_mark((user, (room, root)): &FollowerKey) -> JournalMark {
-    JournalMark { room: room.to_string(), user: user.to_string(), thread: *root }
+    JournalMark { room: room.to_string(), user: user.to_string(), thread: *root, own: false }
 }

@@ -6,15 +6,17 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use tracing::error;
-use weft_proto::kind::{self, CONVERSATIONS_LEVEL};
-use weft_proto::{ApiError, Body, Entry, ErrorCode, Membership, RoomId, RoomKind, UserId};
+use weft_proto::kind::{self, CONVERSATIONS_LEVEL, PEOPLE_LEVEL};
+use weft_proto::{
+    ApiError, Body, Entry, ErrorCode, Membership, Position, RoomId, RoomKind, UserId,
+};
 use weft_storage::tables::change::{self, Changed};
 use weft_storage::tables::journal::JournalMark;
 use weft_storage::tables::mark::{self, Mark};
 use weft_storage::tables::sent::{self, Sent};
 use weft_storage::{Batch, Error, Snapshot};
 
-use super::changes::{ChangedRow, PlannedRows, Written};
+use super::changes::{ChangedRow, PlannedRows, Written, told_before};
 use super::command::{Command, Incoming};
 use super::load::readable;
 use super::messages::{EntryKey, sees};
@@ -23,7 +25,7 @@ use super::rooms::Room;
 use super::rules;
 use super::sabotage::{self, Rule};
 use super::state::{Place, PlanNo, State};
-use crate::marks::hears;
+use crate::marks::{delivered, partner};
 
 /// Entries of which the ordinals are read at once: with the largest ones 6 MB.
 const ENTRIES_AT_ONCE: usize = 16;
@@ -35,8 +37,36 @@ const FIRST_ORDER: u16 = 1 << 15;
 /// A room and whose mark in it.
 pub type MarkKey = (RoomId, UserId);
 
+/// A mark as a commit writes it, and whether others hear of that.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ToldMark {
+    pub mark: Mark,
+    /// They do: not only what counts as unread for its user has changed.
+    pub is_told: bool,
+    /// Where they heard of it last before that commit.
+    told_before: Place,
+}
+
 /// A mark as its newest commit writes it.
-pub type WrittenMark = Written<Mark>;
+pub type WrittenMark = Written<ToldMark>;
+
+impl WrittenMark {
+    fn nowhere() -> Self {
+        let (mark, told_before) = (Mark::default(), Place::Nowhere);
+        Self { row: ToldMark { mark, is_told: false, told_before }, place: Place::Nowhere }
+    }
+
+    fn stored(position: Position, mut mark: Mark) -> Self {
+        let told_before = Place::At(mark.told_at(position));
+        mark.told_at.clear();
+        Self { row: ToldMark { mark, is_told: false, told_before }, place: Place::At(position) }
+    }
+
+    /// Where others heard of it last.
+    fn told(&self) -> Place {
+        if self.row.is_told { self.place } else { self.row.told_before }
+    }
+}
 
 /// What the store says of the marks that a run of commands moves.
 #[derive(Default, Debug)]
@@ -126,8 +156,7 @@ impl FoundMarks {
         sent: Option<&[u8]>,
     ) -> Result<(), Error> {
         if let Some((position, mark)) = mark.map(mark::decode).transpose()? {
-            let place = Place::At(position);
-            self.marks.insert(key.clone(), Written { row: mark, place });
+            self.marks.insert(key.clone(), WrittenMark::stored(position, mark));
         }
         if let Some(sent) = sent.map(sent::decode).transpose()? {
             self.sent.insert(key.clone(), sent);
@@ -164,10 +193,9 @@ impl FoundMarks {
     fn held(&self, state: &State, key: &MarkKey) -> (WrittenMark, Mark) {
         let planned = state.marks.get(key).filter(|_| !sabotage::is_out(Rule::MarksPlanned));
         let written = planned.or_else(|| self.marks.get(key));
-        let nowhere = Written { row: Mark::default(), place: Place::Nowhere };
-        let written = written.cloned().unwrap_or(nowhere);
+        let written = written.cloned().unwrap_or_else(WrittenMark::nowhere);
         let sent = state.newest_sent(&key.0, &key.1).or_else(|| self.sent.get(key).copied());
-        let held = written.row.clone().with_sent(sent);
+        let held = written.row.mark.clone().with_sent(sent);
         (written, held)
     }
 
@@ -183,10 +211,10 @@ impl FoundMarks {
 }
 
 /// The marks that a commit moves, each once, by its newest command.
-pub struct PlannedMarks(PlannedRows<MarkKey, Mark>);
+pub struct PlannedMarks(PlannedRows<MarkKey, ToldMark>);
 
 /// A mark that a commit has moved.
-pub type MovedMark = ChangedRow<MarkKey, Mark>;
+pub type MovedMark = ChangedRow<MarkKey, ToldMark>;
 
 impl Default for PlannedMarks {
     fn default() -> Self {
@@ -208,23 +236,40 @@ impl PlannedMarks {
         key: MarkKey,
         mark: Mark,
     ) -> usize {
-        let (written, _) = found.held(state, &key);
-        let journal_bytes = journal_mark(&key).size_bytes();
-        let is_new = self.0.take((&mut state.marks, no), written.place, key, mark);
+        let (written, before) = found.held(state, &key);
+        // Cores of before have no field for where others were told.
+        let tells_all = state.feature_level < PEOPLE_LEVEL || sabotage::is_out(Rule::UnreadIsOwn);
+        let is_told = tells_all || others_see(&mark) != others_see(&before);
+        let row = match written.place {
+            Place::In(of, _) if of == no => {
+                ToldMark { mark, is_told: is_told || written.row.is_told, ..written.row }
+            }
+            // Known now it is, or when this commit is closed; later the commit may be forgotten.
+            _ => ToldMark { mark, is_told, told_before: state.settled(written.told()) },
+        };
+        let journal_bytes = journal_mark(&key, true).size_bytes();
+        let is_new = self.0.take((&mut state.marks, no), written.place, key, row);
         if is_new { journal_bytes } else { 0 }
     }
 
     /// Writes them: rows, and what their users' syncs are told instead of what they were told before. Commits
     /// before this one are done.
     pub fn write(&self, batch: &mut Batch, state: &State) -> Vec<JournalMark> {
-        for ((room, user), mark, order, before) in self.0.rows(state) {
+        for ((room, user), row, order, before) in self.0.rows(state) {
             let changed = Changed::Mark(room.clone(), user.clone());
-            for hears in hears(room, user) {
-                change::put_again(batch, &hears, before, order, &changed);
+            change::put_again(batch, user, before, order, &changed);
+            let mut mark = row.mark.clone();
+            if let Some(partner) = partner(room, user) {
+                let told_before = told_before(state, row.told_before);
+                if row.is_told {
+                    change::put_again(batch, &partner, told_before, order, &changed);
+                } else {
+                    mark.told_at = told_before.unwrap_or(Position::MIN).0.to_vec();
+                }
             }
-            mark::put(batch, order, (room, user), mark);
+            mark::put(batch, order, (room, user), &mark);
         }
-        self.0.named().map(journal_mark).collect()
+        self.0.named().map(|(key, row)| journal_mark(key, !row.is_told)).collect()
     }
 
     /// For what follows the commit.
@@ -234,8 +279,13 @@ impl PlannedMarks {
     }
 }
 
-fn journal_mark((room, user): &MarkKey) -> JournalMark {
-    JournalMark { room: room.to_string(), user: user.to_string(), thread: 0 }
+fn journal_mark((room, user): &MarkKey, own: bool) -> JournalMark {
+    JournalMark { room: room.to_string(), user: user.to_string(), thread: 0, own }
+}
+
+/// What others see of a mark.
+fn others_see(mark: &Mark) -> (u64, u64) {
+    (mark.read, delivered(mark))
 }
 
 /// Decides about a mark: what it is then. `None`: it moves nothing.

@@ -32,6 +32,8 @@ pub enum Rule {
     ChangesOnce,
     /// The journal names the marks that a commit has moved.
     MarksJournaled,
+    /// What counts as unread is told to the own devices alone.
+    UnreadIsOwn,
 }
 
 #[cfg(feature = "sabotage")]

@@ -181,7 +181,7 @@ impl PlannedSettings {
             change::put_again(batch, user, before, order, &changed);
             setting::put(batch, order, (user, room), setting);
         }
-        self.0.named().map(journal_row).collect()
+        self.0.named().map(|(key, _)| journal_row(key)).collect()
     }
 
     /// For what follows the commit.
@@ -199,5 +199,5 @@ pub fn told(changed: &[ChangedSetting], position: Position) -> impl Iterator<Ite
 }
 
 fn journal_row((user, room): &SettingKey) -> JournalMark {
-    JournalMark { room: room.to_string(), user: user.to_string(), thread: 0 }
+    JournalMark { room: room.to_string(), user: user.to_string(), thread: 0, own: false }
 }

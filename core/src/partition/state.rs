@@ -210,6 +210,12 @@ impl State {
         self.positions.retain(|commit, _| *commit + 1 >= no);
     }
 
+    /// The place by its position, where its commit is done.
+    #[must_use]
+    pub fn settled(&self, place: Place) -> Place {
+        self.position(place).map_or(place, Place::At)
+    }
+
     /// The position of a place that is settled.
     #[must_use]
     pub fn position(&self, place: Place) -> Option<Position> {

@@ -110,8 +110,8 @@ enum Reach {
 #[derive(Default)]
 struct Changes {
     rooms: BTreeMap<String, BTreeMap<String, u64>>,
-    /// Of which users marks were moved, and in which room.
-    marks: BTreeSet<(String, String)>,
+    /// In which rooms marks of which users were moved, and whether others hear of it.
+    marks: BTreeMap<(String, String), bool>,
     /// Of which users settings were changed, and of which rooms.
     settings: BTreeSet<(String, String)>,
     /// Of which users marks of threads were moved: in which room, and of which thread.
@@ -168,14 +168,23 @@ impl Changes {
         }
     }
 
-    fn add_mark(&mut self, JournalMark { room, user, thread }: JournalMark) {
+    fn add_mark(&mut self, JournalMark { room, user, thread, own }: JournalMark) {
         /// Of a mark, beside its names: two heads and two frames.
         const BESIDE_NAMES: usize = 400;
         self.entries += 1;
         // Each is in both heads and both frames, and in the group's frame.
         let bytes = 5 * (room.len() + user.len()) + BESIDE_NAMES;
         let is_new = match thread {
-            0 => self.marks.insert((room, user)),
+            0 => match self.marks.entry((room, user)) {
+                Entry::Vacant(slot) => {
+                    slot.insert(!own);
+                    true
+                }
+                Entry::Occupied(mut is_told) => {
+                    *is_told.get_mut() |= !own;
+                    false
+                }
+            },
             root => self.threads.insert((user, room, root)),
         };
         if is_new {
@@ -203,13 +212,15 @@ impl Changes {
     async fn told(&self, snapshot: &dyn Snapshot) -> Result<Vec<svc::Change>, Error> {
         let bad = |error: ApiError| Error::Corrupt(format!("journal: {error}"));
         let ids = |(room, user): &(String, String)| Ok((RoomId::new(room)?, UserId::new(user)?));
-        let marks = self.marks.iter().map(ids).collect::<Result<Vec<_>, _>>().map_err(bad)?;
+        let marks = self.marks.keys().map(ids).collect::<Result<Vec<_>, _>>().map_err(bad)?;
         let held = mark::held(snapshot, &marks).await?;
         let (mut told, mut groups) = (Vec::new(), BTreeMap::<&RoomId, Vec<_>>::new());
-        for ((room, user), held) in marks.iter().zip(&held) {
+        for (((room, user), held), is_told) in marks.iter().zip(&held).zip(self.marks.values()) {
             let Some(position) = held.position else { continue };
-            told.extend(marks::changes(room, user, position, &held.mark));
-            if room.kind() == RoomKind::Group {
+            // For others at their own place: so they hear nothing of what came later.
+            let told_at = is_told.then(|| held.mark.told_at(position));
+            told.extend(marks::changes(room, user, (position, told_at), &held.mark));
+            if *is_told && room.kind() == RoomKind::Group {
                 groups.entry(room).or_default().push((user, held.mark.read));
             }
         }

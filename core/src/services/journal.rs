@@ -182,8 +182,8 @@ fn told(commit_no: u64, row: Journal) -> svc::JournalCommit {
         users: entry.users,
     };
     let mark = |mark: journal::JournalMark| {
-        let journal::JournalMark { room, user, thread } = mark;
-        svc::CommittedMark { room, user, thread }
+        let journal::JournalMark { room, user, thread, own } = mark;
+        svc::CommittedMark { room, user, thread, own }
     };
     // What users keep for themselves is nobody else's.
     let Journal { entries, stream_seq, time_ms, marks, settings: _ } = row;
@@ -211,7 +211,8 @@ mod tests {
         for seq in trimmed_up_to + 1..=commits {
             let (room, kind, from) = ("team".into(), "sticker".into(), "alice".into());
             let entry = JournalEntry { room, seq, users: vec!["bob".into()], kind, from };
-            let marks = vec![JournalMark { room: "team".into(), user: "bob".into(), thread: 5 }];
+            let marks =
+                vec![JournalMark { room: "team".into(), user: "bob".into(), thread: 5, own: true }];
             let row = Journal {
                 entries: vec![entry],
                 stream_seq: 2 * seq,
@@ -252,8 +253,8 @@ mod tests {
         assert_eq!((last.commit_no, last.stream_seq, last.time_ms), (1_200, 2_400, 7));
         let svc::CommittedEntry { kind, from, users, .. } = &last.entries[0];
         assert_eq!((kind.as_str(), from.as_str(), users.len()), ("sticker", "alice", 1));
-        let svc::CommittedMark { room, user, thread } = &last.marks[0];
-        assert_eq!((room.as_str(), user.as_str(), *thread), ("team", "bob", 5));
+        let svc::CommittedMark { room, user, thread, own } = &last.marks[0];
+        assert_eq!((room.as_str(), user.as_str(), *thread, *own), ("team", "bob", 5, true));
     }
 
     #[tokio::test]

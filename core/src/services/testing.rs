@@ -181,7 +181,7 @@ impl World {
         let wanted = [(room.clone(), user.clone())];
         let before = mark::held(&*snapshot, &wanted).await.expect("read")[0].position;
         let mut batch = Batch::new(rand::random());
-        for hears in marks::hears(&room, &user) {
+        for hears in std::iter::once(user.clone()).chain(marks::partner(&room, &user)) {
             if let Some(before) = before {
                 change::clear(&mut batch, &hears, before);
             }

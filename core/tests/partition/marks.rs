@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use weft_core::partition::quota::QuotaLimits;
 use weft_nats::MadeBy;
 use weft_proto::kind::{Add, Leave, Mark as Asked};
+use weft_proto::svc::Change;
 use weft_proto::{Body, ChangeHead, Position, Role, RoomId};
 use weft_storage::Batch;
 use weft_storage::tables::change::{self, Changed};
@@ -152,9 +153,6 @@ async fn marked_as_unread_it_is_so_until_the_next_read_or_own_message() {
     done(&world, "bob", "ann~bob", 10, read(5)).await;
     done(&world, "bob", "ann~bob", 11, unread_from(3)).await;
     assert_eq!(is(&world, "ann~bob", "bob").await, (5, 5, 5, 3, 2));
-    let to_ann = |frame: &Value| frame["user"] == "bob" && frame["read_ordinal"].is_null();
-    let told = world.bus.change_that(|_, frame| to_ann(frame)).await;
-    assert!(!String::from_utf8_lossy(&told.frame).contains("unread"), "others see nothing of it");
     // Before that entry nothing new is read.
     done(&world, "bob", "ann~bob", 12, read(2)).await;
     assert_eq!(is(&world, "ann~bob", "bob").await.3, 3);
@@ -213,8 +211,92 @@ async fn those_who_hear_of_it_are_told_once_at_the_newest_place() {
     let snapshot = world.store.snapshot().await.expect("snapshot");
     let page = journal::follow(&*snapshot, 0, commit_no(&world).await - 1, 9).await.expect("read");
     let (_, row) = page.expect("a page").rows.remove(0);
-    let mark = JournalMark { room: "team".into(), user: "bob".into(), thread: 0 };
+    let mark = JournalMark { room: "team".into(), user: "bob".into(), thread: 0, own: false };
     assert_eq!((row.entries.len(), &row.marks[..]), (0, &[mark][..]));
+    owner.leave().await.expect("leave");
+}
+
+/// What its user wants to count as unread is nobody else's business, nor that they have said so.
+#[tokio::test]
+async fn others_are_not_told_that_something_is_marked_as_unread() {
+    let world = World::new(&["ann", "bob"]).await;
+    let owner = world.own("n1").await;
+    talk(&world).await;
+    world.send("ann", "team", Some(id(6)), &create(&["bob"])).await;
+    world.send("ann", "team", Some(id(7)), &text("x")).await;
+    done(&world, "bob", "ann~bob", 10, read(4)).await;
+    done(&world, "bob", "team", 11, read(2)).await;
+    let before = told(&world, "ann").await;
+    for (number, name, body) in [
+        (12, "ann~bob", unread_from(3)),
+        (13, "ann~bob", read(4)),
+        (14, "ann~bob", unread_from(2)),
+        (15, "team", unread_from(2)),
+    ] {
+        done(&world, "bob", name, number, body).await;
+        let snapshot = world.store.snapshot().await.expect("snapshot");
+        let page = journal::follow(&*snapshot, 0, commit_no(&world).await - 1, 9).await;
+        let (_, row) = page.expect("read").expect("a page").rows.remove(0);
+        let mark = JournalMark { room: name.into(), user: "bob".into(), thread: 0, own: true };
+        assert_eq!(row.marks, [mark]);
+    }
+    assert_eq!(told(&world, "ann").await, before);
+    let own = held(&world, "ann~bob", "bob").await;
+    assert!(told(&world, "bob").await.iter().any(|(at, _)| Some(*at) == own.position));
+    // The next one that moves is told at its own place, and that alone.
+    done(&world, "bob", "ann~bob", 16, read(5)).await;
+    let at = held(&world, "ann~bob", "bob").await.position.expect("written");
+    assert_eq!(told(&world, "ann").await, [(at, Changed::Mark(room("ann~bob"), user_id("bob")))]);
+    assert_eq!(told(&world, "bob").await.len(), 2);
+    let to_ann = |it: &Change| it.users == ["ann"];
+    world.bus.change_that(|it, said| to_ann(it) && said["read"] == 5).await;
+    let to_others = |it: &Change, said: &Value| to_ann(it) || said["type"] == "marks";
+    assert_eq!(world.bus.changes_like(to_others), 3);
+    owner.leave().await.expect("leave");
+}
+
+/// A core of that level could not read where others were told.
+#[tokio::test]
+async fn below_level_4_others_are_told_of_every_move() {
+    let world = World::new(&["ann", "bob"]).await;
+    world.set_level(3).await;
+    let owner = world.own("n1").await;
+    talk(&world).await;
+    done(&world, "bob", "ann~bob", 10, read(4)).await;
+    done(&world, "bob", "ann~bob", 11, unread_from(3)).await;
+    let own = held(&world, "ann~bob", "bob").await;
+    assert!(own.mark.told_at.is_empty() && own.mark.unread_from == 3, "{own:?}");
+    assert_eq!(told(&world, "ann").await.remove(0).0, own.position.expect("written"));
+    owner.leave().await.expect("leave");
+}
+
+/// What others are told in the commit underway is known to the one that is planned meanwhile.
+#[tokio::test]
+async fn what_is_told_and_not_committed_counts() {
+    let world = World::new(&["ann", "bob"]).await;
+    let owner = world.own("n1").await;
+    talk(&world).await;
+    done(&world, "bob", "ann~bob", 10, read(1)).await;
+    let first = told(&world, "ann").await;
+    let begun = *world.engine.commits.borrow();
+    world.gate(false);
+    let mut tokens = vec![world.publish("bob", "ann~bob", None, &read(2))];
+    grown(&world.engine.commits, begun).await;
+    for body in [unread_from(2), read(2), unread_from(1)] {
+        tokens.push(world.publish("bob", "ann~bob", None, &body));
+    }
+    world.gate(true);
+    for token in &tokens {
+        assert_eq!(world.bus.answer_to(token).await["type"], "done");
+    }
+    let second = told(&world, "ann").await;
+    assert!(second.len() == 1 && second[0].0 > first[0].0, "{second:?} after {first:?}");
+    let own = held(&world, "ann~bob", "bob").await;
+    assert!(own.mark.unread_from == 1 && own.position > Some(second[0].0), "{own:?}");
+    assert_eq!(own.mark.told_at, second[0].0.0);
+    done(&world, "bob", "ann~bob", 20, read(3)).await;
+    let third = told(&world, "ann").await;
+    assert!(third.len() == 1 && third[0].0 > second[0].0, "{third:?} after {second:?}");
     owner.leave().await.expect("leave");
 }
 

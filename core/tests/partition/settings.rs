@@ -94,7 +94,7 @@ async fn what_a_setting_names_changes_and_the_rest_stays() {
     let snapshot = world.store.snapshot().await.expect("snapshot");
     let page = journal::follow(&*snapshot, 0, commit_no(&world).await - 1, 9).await.expect("read");
     let (_, row) = page.expect("a page").rows.remove(0);
-    let names = JournalMark { room: "team".into(), user: "ann".into(), thread: 0 };
+    let names = JournalMark { room: "team".into(), user: "ann".into(), thread: 0, own: false };
     assert_eq!((row.entries.len(), row.marks.len(), &row.settings[..]), (0, 0, &[names][..]));
     assert_eq!(world.entries("ann~ann").await.len(), 0, "it is no entry");
     owner.leave().await.expect("leave");

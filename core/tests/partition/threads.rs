@@ -258,7 +258,7 @@ async fn a_users_devices_hear_of_threads_once_at_the_newest_place() {
     let snapshot = world.store.snapshot().await.expect("snapshot");
     let page = journal::follow(&*snapshot, 0, begun, 9).await.expect("read").expect("a page");
     let [(_, row)] = &page.rows[..] else { panic!("{page:?}") };
-    let named = JournalMark { room: "team".into(), user: "ann".into(), thread: 2 };
+    let named = JournalMark { room: "team".into(), user: "ann".into(), thread: 2, own: false };
     assert_eq!((row.entries.len(), &row.marks[..]), (0, &[named][..]));
     // What moves nothing has no commit of its own.
     world.send("ann", "team", Some(id(6)), &mark(r#""thread":2,"read":3"#)).await;

@@ -115,6 +115,13 @@ impl Bus {
         .await
     }
 
+    /// Changes that were told until now, and look so.
+    pub fn changes_like(&self, looks: impl Fn(&Change, &serde_json::Value) -> bool) -> usize {
+        let changes = self.changes.lock().expect("changes");
+        let frame = |it: &Change| serde_json::from_slice(&it.frame).expect("json");
+        changes.iter().filter(|it| looks(it, &frame(it))).count()
+    }
+
     /// Waits for a tick that looks so.
     pub async fn tick_that(&self, looks: impl Fn(&Tick) -> bool) -> Tick {
         self.until("such a tick", || self.ticks().into_iter().rev().find(|tick| looks(tick))).await

@@ -62,6 +62,9 @@ pub struct CommittedMark {
     /// With which message the thread begins that it is of; 0: it is of the room.
     #[prost(uint64, tag = "3")]
     pub thread: u64,
+    /// Of a mark of a room: others do not hear of it.
+    #[prost(bool, tag = "4")]
+    pub own: bool,
 }
 
 /// An entry of a commit: where it is, and what a follower needs to know whether it wants it.

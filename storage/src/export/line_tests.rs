@@ -130,7 +130,7 @@ fn lines_of_partitions() {
     );
     let (users, kind, from) = (vec!["bob".into()], "add".into(), "alice".into());
     let entry = JournalEntry { room: "team".into(), seq: 2, users, kind, from };
-    let mark = JournalMark { room: "team".into(), user: "bob".into(), thread: 2 };
+    let mark = JournalMark { room: "team".into(), user: "bob".into(), thread: 2, own: true };
     row::<Journal>(
         (1, 9),
         Journal {
@@ -140,7 +140,7 @@ fn lines_of_partitions() {
             marks: vec![mark],
             settings: Vec::new(),
         },
-        r#"{"type":"journal","key":[1,9],"row":{"entries":[{"room":"team","seq":2,"users":["bob"],"kind":"add","from":"alice"}],"stream_seq":8,"time_ms":7,"marks":[{"room":"team","user":"bob","thread":2}],"settings":[]}}"#,
+        r#"{"type":"journal","key":[1,9],"row":{"entries":[{"room":"team","seq":2,"users":["bob"],"kind":"add","from":"alice"}],"stream_seq":8,"time_ms":7,"marks":[{"room":"team","user":"bob","thread":2,"own":true}],"settings":[]}}"#,
     );
 }
 

@@ -47,6 +47,9 @@ pub struct JournalMark {
     /// The seq of the message with which the thread begins that it is of; 0: it is of the room.
     #[prost(uint64, tag = "3")]
     pub thread: u64,
+    /// Of a mark of a room: others do not hear of it, since neither `read` nor `delivered` has moved for them.
+    #[prost(bool, tag = "4")]
+    pub own: bool,
 }
 
 /// One entry of a commit.

@@ -38,6 +38,11 @@ pub struct Mark {
     /// The room's last entry when that was said: what the user sends after it ends it.
     #[prost(uint64, tag = "6")]
     pub unread_at: u64,
+    /// Direct rooms: where the other user was told of it last, where that is not the record's position. What came
+    /// later is for the own devices alone. A position; no export carries it.
+    #[prost(bytes = "vec", tag = "7")]
+    #[serde(skip)]
+    pub told_at: Vec<u8>,
 }
 
 impl Mark {
@@ -52,6 +57,12 @@ impl Mark {
             (self.unread_from, self.unread_ordinal, self.unread_at) = (0, 0, 0);
         }
         self
+    }
+
+    /// Where the other user was told last of a record at this position; [`Position::MIN`]: never.
+    #[must_use]
+    pub fn told_at(&self, position: Position) -> Position {
+        Position::from_slice(&self.told_at).unwrap_or(position)
     }
 
     /// The ordinal after which messages are unread for the user.

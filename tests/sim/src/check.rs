@@ -312,7 +312,7 @@ impl Checker {
     /// A device knows what changed beside entries up to there.
     pub fn judge_known(&self, user: &UserId, known: &Known, up_to: Position) -> Judged<()> {
         let Some(began) = known.began else { return Ok(()) };
-        self.marks.judge_known(user, known, up_to)?;
+        self.marks.judge_known(user, known, up_to, &self.entries)?;
         self.settings.judge_known(user, &known.settings, began, up_to)
     }
 

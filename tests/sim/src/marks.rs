@@ -27,7 +27,15 @@ pub type Changes = BTreeMap<UserId, BTreeMap<Position, Changed>>;
 
 /// The marks as they were written last.
 #[derive(Default)]
-pub struct Marks(BTreeMap<Key, (Position, Mark)>);
+pub struct Marks(BTreeMap<Key, Written>);
+
+/// A mark, and where it is.
+struct Written {
+    position: Position,
+    /// Where others were told of it last.
+    told_at: Position,
+    mark: Mark,
+}
 
 /// What a frame tells of a mark.
 #[derive(Clone, Default)]
@@ -58,6 +66,13 @@ impl Known {
     }
 }
 
+impl Written {
+    /// Where a user who hears of it was told last.
+    fn told_to(&self, (_, whose): &Key, user: &UserId) -> Position {
+        if whose == user { self.position } else { self.told_at }
+    }
+}
+
 impl Marks {
     /// Takes in the marks that a commit writes.
     pub fn commits(
@@ -76,7 +91,8 @@ impl Marks {
                 return Err(format!("the mark of {} in {} has another place", at.1, at.0));
             }
             self.judge_step(&at, &mark, entries)?;
-            self.0.insert(at, (written_at, mark));
+            let told_at = self.told_at(&at, written_at, &mark, entries)?;
+            self.0.insert(at, Written { position: written_at, told_at, mark });
         }
         Ok(())
     }
@@ -87,7 +103,7 @@ impl Marks {
             0 => Some(0),
             seq => entries.get(&(room.clone(), seq)).map(|kept| kept.entry.ordinal),
         };
-        let before = self.0.get(&(room.clone(), user.clone())).map(|(_, mark)| mark);
+        let before = self.0.get(&(room.clone(), user.clone())).map(|it| &it.mark);
         if before.is_some_and(|it| mark.read < it.read || mark.delivered < it.delivered) {
             return wrong("goes back");
         }
@@ -101,9 +117,39 @@ impl Marks {
         Ok(())
     }
 
+    /// Where the other user of a direct room is told of a mark that is written: there, where it says something new to
+    /// them, and only then.
+    fn told_at(
+        &self,
+        key: &Key,
+        written_at: Position,
+        mark: &Mark,
+        entries: &Entries,
+    ) -> Judged<Position> {
+        let (room, user) = key;
+        if room.direct_users().is_none_or(|(a, b)| a == b) {
+            return Ok(written_at);
+        }
+        let told_at = mark.told_at(written_at);
+        let see = |mark: &Mark| (mark.read, mark.delivered.max(mark.read));
+        let nothing = Mark::default();
+        let before = self.0.get(key);
+        let (last, before) = before.map_or((Position::MIN, &nothing), |it| (it.told_at, &it.mark));
+        if told_at == written_at && see(mark) == see(before) {
+            return Err(format!("others hear what {user} has unread in {room}"));
+        }
+        // They see what the user has sent meanwhile.
+        let seen = see(&before.clone().with_sent(sent(entries, key)));
+        let is_seen = see(mark).0 <= seen.0 && see(mark).1 <= seen.1;
+        if told_at != written_at && !(is_seen && told_at == last) {
+            return Err(format!("others do not hear of the mark of {user} in {room}"));
+        }
+        Ok(told_at)
+    }
+
     /// What holds: with what the user has sent.
     fn held(&self, key: &Key, entries: &Entries) -> Mark {
-        let mark = self.0.get(key).map(|(_, mark)| mark.clone()).unwrap_or_default();
+        let mark = self.0.get(key).map(|it| it.mark.clone()).unwrap_or_default();
         mark.with_sent(sent(entries, key))
     }
 
@@ -129,14 +175,26 @@ impl Marks {
 
     /// A user's device knows all marks that it hears of and that moved up to there: those that move again later are
     /// told later.
-    pub fn judge_known(&self, user: &UserId, known: &Known, up_to: Position) -> Judged<()> {
+    pub fn judge_known(
+        &self,
+        user: &UserId,
+        known: &Known,
+        up_to: Position,
+        entries: &Entries,
+    ) -> Judged<()> {
         let Some(began) = known.began else { return Ok(()) };
-        for (key, (position, mark)) in &self.0 {
-            if *position <= began || *position > up_to || !hears(key).contains(user) {
+        for (key, written @ Written { mark, .. }) in &self.0 {
+            let position = written.told_to(key, user);
+            if position <= began || position > up_to || !hears(key).contains(user) {
                 continue;
             }
-            let told = known.marks.get(key).cloned().unwrap_or_default();
+            let mut told = known.marks.get(key).cloned().unwrap_or_default();
             let is_own = key.1 == *user;
+            if !is_own {
+                // Who sees an entry knows that its sender has read up to it.
+                let read = sent(entries, key).map_or(0, |sent| sent.seq);
+                (told.read, told.delivered) = (told.read.max(read), told.delivered.max(read));
+            }
             let is_direct = key.0.kind() == RoomKind::Direct;
             let has_unread = !is_own
                 || told.read > mark.read
@@ -155,7 +213,7 @@ impl Marks {
     /// The store's rows, when all is quiet.
     pub fn judge(&self, snapshot: &dyn Snapshot, entries: &Entries) -> Judged<()> {
         let rows: BTreeMap<Key, Mark> = all::<Mark>(snapshot).into_iter().collect();
-        if !rows.iter().eq(self.0.iter().map(|(key, (_, mark))| (key, mark))) {
+        if !rows.iter().eq(self.0.iter().map(|(key, it)| (key, &it.mark))) {
             return Err(format!("the marks are {rows:?}"));
         }
         let mut wanted = BTreeMap::new();
@@ -174,10 +232,13 @@ impl Marks {
 
     /// What syncs have to tell.
     pub fn changes(&self, changes: &mut Changes) {
-        for (key, (position, _)) in &self.0 {
+        for (key, written) in &self.0 {
             for user in hears(key) {
-                let changed = Changed::Mark(key.0.clone(), key.1.clone());
-                changes.entry(user).or_default().insert(*position, changed);
+                let position = written.told_to(key, &user);
+                let rows = changes.entry(user).or_default();
+                if position > Position::MIN {
+                    rows.insert(position, Changed::Mark(key.0.clone(), key.1.clone()));
+                }
             }
         }
     }

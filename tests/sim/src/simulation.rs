@@ -246,6 +246,11 @@ fn a_mark_that_is_told_twice_is_noticed() {
 }
 
 #[test]
+fn a_mark_that_is_told_to_others_with_nothing_new_for_them_is_noticed() {
+    notices(Removed::Core(CoreRule::UnreadIsOwn), "others hear what");
+}
+
+#[test]
 fn a_mark_that_the_wire_loses_and_no_audit_tells_is_noticed() {
     notices(Removed::Core(CoreRule::MarksJournaled), "never hears of the mark");
 }

@@ -193,13 +193,15 @@ async fn marks_that_come_together_are_one_command() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unread_from_here_is_for_the_own_devices_until_the_next_read() -> Result<()> {
-    let Three { alice, bob, mut phone, mut tablet, mut bobs, .. } = Three::new().await?;
+    let Three { system, alice, bob, mut phone, mut tablet, mut bobs } = Three::new().await?;
     let room = direct(&alice, &bob);
     say_until(&mut bobs, &room, 5).await?;
     mark(&mut phone, &room, json!({ "read": 5 })).await?;
     for session in [&mut phone, &mut tablet, &mut bobs] {
         read_by(session, &room, &alice.user, 5).await?;
     }
+    // A cursor of Bob's that covers the receipt.
+    let cursor = Session::open(system.edges()[0], &bob, Some(&bobs.cursor())).await?.cursor();
     mark(&mut phone, &room, json!({ "unread_from": 3 })).await?;
     for session in [&mut phone, &mut tablet] {
         let push = session.told("mark", &room).await?;
@@ -214,10 +216,14 @@ async fn unread_from_here_is_for_the_own_devices_until_the_next_read() -> Result
         let told = (&push["read"], push.get("unread_from"), &push["read_ordinal"]);
         assert_eq!(told, (&json!(5), None, &json!(5)), "{push}");
     }
-    // Bob is told nothing new.
-    for push in bobs.told_so_far("mark", &room).await? {
-        assert_eq!((&push["read"], push.get("unread_from")), (&json!(5), None), "{push}");
-    }
+    // Bob is told nothing of all that, not even that there was something: live, and by a sync.
+    mark(&mut phone, &room, json!({ "unread_from": 2 })).await?;
+    say_until(&mut phone, &room, 6).await?;
+    bobs.expect(&room, 6).await?;
+    assert_eq!(bobs.told_so_far("mark", &room).await?, Vec::<Value>::new());
+    let mut again = Session::open(system.edges()[0], &bob, Some(&cursor)).await?;
+    assert_eq!(again.synced["recovered"], true, "{}", again.synced);
+    assert_eq!(again.told_so_far("mark", &room).await?, Vec::<Value>::new());
     Ok(())
 }
 

@@ -375,15 +375,16 @@ impl<L: CommandLog> Owned<L> {
     /// What users and groups are told of marks that a commit has moved.
     fn told_of(&self, marks: &[MovedMark], position: Position) -> (Vec<Change>, Vec<GroupMark>) {
         let changes = marks.iter().flat_map(|MovedMark { key: (room, user), row, order }| {
-            crate::marks::changes(room, user, position.with_order(*order), row)
+            let at = position.with_order(*order);
+            crate::marks::changes(room, user, (at, row.is_told.then_some(at)), &row.mark)
         });
         let is_told = |room: &RoomId| {
             let is_large = self.state.rooms.get(room).is_none_or(|room| room.head.large);
             room.kind() == RoomKind::Group && !is_large
         };
-        let told = marks.iter().filter(|moved| is_told(&moved.key.0));
+        let told = marks.iter().filter(|moved| moved.row.is_told && is_told(&moved.key.0));
         let group_mark = |MovedMark { key: (room, user), row, .. }: &MovedMark| {
-            (room.clone(), user.clone(), row.read)
+            (room.clone(), user.clone(), row.mark.read)
         };
         (changes.collect(), told.map(group_mark).collect())
     }

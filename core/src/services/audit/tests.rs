@@ -107,7 +107,7 @@ impl Journaled {
             let mark = mark::Mark { read: *read, ..mark::Mark::default() };
             mark::put(&mut batch, order, (&room(name), &user(who)), &mark);
             let (room, user) = ((*name).to_owned(), (*who).to_owned());
-            row.marks.push(JournalMark { room, user, thread: 0 });
+            row.marks.push(JournalMark { room, user, thread: 0, own: false });
         }
         batch.set(journal::key(PARTITION, commit_no), row.encode());
         let row = Applied { commit_no: Some(commit_no), epoch: 1, ..Applied::default() };
@@ -126,7 +126,7 @@ async fn settings_are_told_as_they_are_now_to_their_user_alone() {
     let mut batch = Batch::new(rand::random());
     let setting = Setting { muted_until_ms: 7, pinned: true };
     setting::put(&mut batch, 5, (&user("bob"), &room("team")), &setting);
-    let names = JournalMark { room: "team".into(), user: "bob".into(), thread: 0 };
+    let names = JournalMark { room: "team".into(), user: "bob".into(), thread: 0, own: false };
     let row = Journal { settings: vec![names.clone(), names], ..Journal::default() };
     batch.set(journal::key(PARTITION, 2), row.encode());
     let row = Applied { commit_no: Some(2), epoch: 1, ..Applied::default() };
@@ -177,6 +177,41 @@ async fn marks_are_told_as_they_are_now_to_those_who_hear_of_them() {
     assert!(changes(&journaled.whole(3).await).is_empty());
 }
 
+/// Others hear of a mark that was told them, at that place, however often its user has changed since what counts as
+/// unread; and of that alone they hear nothing.
+#[tokio::test]
+async fn what_is_for_the_own_devices_is_told_to_nobody_else() {
+    let journaled = Journaled::new();
+    journaled.commit(1, &[("team", 9, &[]), ("alice~bob", 9, &[])]).await;
+    let first = journaled.commit_marks(2, &[("alice~bob", "bob", 7), ("team", "bob", 4)]).await;
+    let (mut batch, mut row) = (Batch::new(rand::random()), Journal::default());
+    for (order, (name, read)) in (0x8000_u16..).zip([("alice~bob", 7), ("team", 4)]) {
+        let told_at = first.with_order(0x8000).0.to_vec();
+        let mark = mark::Mark { read, unread_from: 2, told_at, ..mark::Mark::default() };
+        mark::put(&mut batch, order, (&room(name), &user("bob")), &mark);
+        row.marks.push(JournalMark { room: name.into(), user: "bob".into(), thread: 0, own: true });
+    }
+    batch.set(journal::key(PARTITION, 3), row.encode());
+    let row = Applied { commit_no: Some(3), epoch: 1, ..Applied::default() };
+    batch.set(applied::key(PARTITION), row.encode());
+    let Outcome::Committed(last) = journaled.store.commit(batch).await.expect("commit") else {
+        panic!("rejected")
+    };
+    let heads = |page: &svc::AuditPage| {
+        changes(page).into_iter().map(|(hears, head, _)| (hears, head)).collect::<Vec<_>>()
+    };
+    let head = |hears: &str, room: &str, position: Position| {
+        (format!("{hears},"), format!("mark/{room}/bob {position}"))
+    };
+    let (direct, group) = (last.with_order(0x8000), last.with_order(0x8001));
+    let own = [head("bob", "alice~bob", direct), head("bob", "team", group)];
+    assert_eq!(heads(&journaled.whole(2).await), own);
+    let [of_direct, of_group] = own;
+    let others = head("alice", "alice~bob", first.with_order(0x8000));
+    let marks = ("team".to_owned(), "marks/team -".to_owned());
+    assert_eq!(heads(&journaled.whole(1).await), [of_direct, others, of_group, marks]);
+}
+
 #[tokio::test]
 async fn marks_of_threads_are_told_as_they_are_now_to_their_users_alone() {
     let journaled = Journaled::new();
@@ -188,7 +223,7 @@ async fn marks_of_threads_are_told_as_they_are_now_to_their_users_alone() {
             let of = ThreadFollower { follows: *follows, read: *read };
             thread_follower::put(&mut batch, order, &at, &of);
             let (room, user) = ("team".to_owned(), (*who).to_owned());
-            row.marks.push(JournalMark { room, user, thread: *root });
+            row.marks.push(JournalMark { room, user, thread: *root, own: false });
         }
         batch.set(journal::key(PARTITION, commit_no), row.encode());
         let row = Applied { commit_no: Some(commit_no), epoch: 1, ..Applied::default() };

@@ -300,7 +300,7 @@ impl Content {
         };
         mark::put(batch, order, (room, &user), &mark);
         change::put(batch, &user, order, &Changed::Mark(room.clone(), user.clone()));
-        Some(JournalMark { room: room.to_string(), user: user.to_string(), thread: 0 })
+        Some(JournalMark { room: room.to_string(), user: user.to_string(), thread: 0, own: false })
     }
 
     /// Somebody wants the room to be so.
@@ -321,7 +321,7 @@ impl Content {
             batch.set(link::key(room, &id), row.encode());
         }
         change::put(batch, &user, order, &Changed::Setting(user.clone(), room.clone()));
-        Some(JournalMark { room: room.to_string(), user: user.to_string(), thread: 0 })
+        Some(JournalMark { room: room.to_string(), user: user.to_string(), thread: 0, own: false })
     }
 
     fn next_entry(&mut self, room: &mut Room) -> Entry {
