@@ -54,8 +54,13 @@ impl Cost {
             Membership::Joins => body.users(sender).len().saturating_sub(1),
             Membership::Stays | Membership::Leaves => 0,
         };
-        // Of a large group it is the sessions that hear it.
-        let receivers = (room.head.member_count as usize).min(FANOUT_LIMIT).max(added);
+        // Of a large group it is the sessions that hear it. Who is no member pays nothing for those who are: how soon
+        // their quota is used up would tell them that there is a group.
+        let members = match room.members.role(sender) {
+            Some(_) => (room.head.member_count as usize).min(FANOUT_LIMIT),
+            None => 0,
+        };
+        let receivers = members.max(added);
         let count = |count: usize| count as u64;
         Self::Entry(
             MICRO
@@ -160,9 +165,10 @@ fn forget_idle(buckets: &mut Buckets, full: i64, rate: u64, now_ms: u64) {
 mod tests {
     use std::collections::BTreeMap;
 
-    use weft_proto::History;
     use weft_proto::kind::Create;
+    use weft_proto::{History, Role};
     use weft_storage::tables::head::Head;
+    use weft_storage::tables::member::Member;
 
     use super::*;
     use crate::partition::rooms::{Former, Members};
@@ -174,7 +180,8 @@ mod tests {
 
     fn room(member_count: u32) -> Room {
         let head = Head { member_count, ..Head::default() };
-        let members = Members::All(BTreeMap::new());
+        let owner = Member::joined(Role::Owner, 1);
+        let members = Members::All(BTreeMap::from([(user("alice"), owner)]));
         let former = Former::default();
         Room { head, place: Place::Nowhere, members, former, touched: 0 }
     }
@@ -224,6 +231,8 @@ mod tests {
         assert_eq!(cost(100, 0), commands(2));
         assert_eq!(cost(100_000, 0), commands(2), "a large group is handed on as one");
         assert_eq!(cost(0, 4_096 + 655_360), commands(11));
+        let stranger = Cost::of(&room(100), &user("mallory"), &text(), 0);
+        assert_eq!(stranger, commands(1), "a stranger learns nothing of who is there");
         // More than a full bucket: passes where it is full, and the next one waits for long.
         let quota = Quota::new(QuotaLimits { rate_per_s: 10, burst: 20 });
         let (sender, crowd) = (user("alice"), Cost::of(&room(0), &user("alice"), &create(99), 0));

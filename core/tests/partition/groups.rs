@@ -64,3 +64,28 @@ async fn groups_of_strangers_are_paid_for_by_the_head() {
     }
     owner.leave().await.expect("leave");
 }
+
+#[tokio::test]
+async fn how_soon_a_quota_is_used_up_does_not_tell_that_there_is_a_group() {
+    let names: Vec<String> = (0..100).map(|number| format!("user-{number:03}")).collect();
+    let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+    names.push("mallory");
+    names.push("eve");
+    let mut world = World::new(&names).await;
+    world.quota = QuotaLimits { rate_per_s: 1, burst: 120 };
+    let owner = world.own("n1").await;
+    let made = world.send(names[0], "team", Some(id(0)), &create(&names[1..100])).await;
+    assert_eq!(made["type"], "ack", "{made}");
+    let mut refused = Vec::new();
+    for (from, room) in [("mallory", "team"), ("eve", "nowhere")] {
+        let mut codes = Vec::new();
+        for number in 1..=125 {
+            let answer = world.send(from, room, Some(id(number)), &text("x")).await;
+            codes.push(answer["error"]["code"].as_str().unwrap_or_default().to_owned());
+        }
+        refused.push(codes);
+    }
+    assert_eq!(refused[0], refused[1]);
+    assert_eq!(refused[0].last().map(String::as_str), Some("rate_limited"));
+    owner.leave().await.expect("leave");
+}
