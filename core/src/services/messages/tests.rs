@@ -183,3 +183,43 @@ async fn a_page_holds_no_more_edits_than_it_shows() {
     }
     assert_eq!(seqs, (2..=21).collect::<Vec<_>>());
 }
+
+/// Where few have reacted, all rows are scanned, else those that may be the reader's are read: they are told the
+/// same.
+#[tokio::test]
+async fn readers_are_told_which_reactions_are_their_own() {
+    let world = world().await;
+    let others: Vec<String> = (0..20).map(|number| format!("u{number}")).collect();
+    for count in [0, 1, 7, 8, 20] {
+        for is_own in [false, true] {
+            let mut names: Vec<&str> = others[..count].iter().map(String::as_str).collect();
+            names.extend(is_own.then_some("alice"));
+            let of = |emoji: &str, count: usize| ReactionCount {
+                emoji: emoji.into(),
+                count: u32::try_from(count).expect("small"),
+            };
+            let mut reactions = vec![of("-", 1), of("+", names.len())];
+            reactions.retain(|it| it.count > 0);
+            let row = Message { reactions, ..Message::default() };
+            write(&world, 2, &row, &names).await;
+            let request = svc::ReadLog {
+                token: world.token("alice"),
+                room: "team".into(),
+                after: Some(1),
+                limit: 1,
+                merged: true,
+                ..svc::ReadLog::default()
+            };
+            let page = world.context.log_read(request).await.expect("a page");
+            let shown: Value = serde_json::from_slice(&page.entries[0].frame).expect("json");
+            let own = |it: &Value| (it["emoji"] == "+").then(|| it["own"].as_bool());
+            let told = shown["reactions"].as_array().expect("reactions").iter().find_map(own);
+            let expected = (!names.is_empty()).then_some(Some(is_own));
+            assert_eq!(told, expected, "{count} others: {shown}");
+        }
+        let mut batch = Batch::new(rand::random());
+        let all = reaction::range(&room("team"), 2);
+        batch.clear_range(all.start, all.end);
+        world.store.commit(batch).await.expect("commit");
+    }
+}
