@@ -13,6 +13,9 @@ use super::table::{Name, Page, Table};
 use crate::engine::Snapshot;
 use crate::error::Error;
 
+/// Rows read at once for a page of a few messages: so few that the embedded engine changes no thread for them.
+const FEW_ROWS: usize = 64;
+
 /// That a user has put an emoji on a message.
 #[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -61,19 +64,7 @@ pub async fn of_messages(
     room: &RoomId,
     seqs: Range<u64>,
 ) -> Result<Page<Reaction>, Error> {
-    let at = |seq| prefix(room, seq).build();
-    let (mut all, mut range) = (Vec::new(), at(seqs.start)..at(seqs.end));
-    loop {
-        let rows = snapshot.scan(range.clone(), Reaction::ROWS_AT_ONCE, false).await?;
-        let is_last = rows.len() < Reaction::ROWS_AT_ONCE;
-        for (key, row) in &rows {
-            all.push((Reaction::read_key(key)?, record::decode_whole(Reaction::NAME, row)?));
-            range.start = next_key(key);
-        }
-        if is_last {
-            return Ok(all);
-        }
-    }
+    rows(snapshot, room, seqs, Reaction::ROWS_AT_ONCE).await
 }
 
 /// The emojis that a user has put on messages with a seq in `seqs`, with the messages' seqs. Reads the rows of all
@@ -87,9 +78,30 @@ pub async fn of_user(
     seqs: Range<u64>,
     user: &UserId,
 ) -> Result<Vec<(u64, String)>, Error> {
-    let all = of_messages(snapshot, room, seqs).await?.into_iter();
+    let all = rows(snapshot, room, seqs, FEW_ROWS).await?.into_iter();
     let own = all.filter(|((_, (_, by)), _)| by == user);
     Ok(own.map(|(((_, seq), (emoji, _)), _)| (seq, emoji.into())).collect())
+}
+
+async fn rows(
+    snapshot: &dyn Snapshot,
+    room: &RoomId,
+    seqs: Range<u64>,
+    at_once: usize,
+) -> Result<Page<Reaction>, Error> {
+    let at = |seq| prefix(room, seq).build();
+    let (mut all, mut range) = (Vec::new(), at(seqs.start)..at(seqs.end));
+    loop {
+        let rows = snapshot.scan(range.clone(), at_once, false).await?;
+        let is_last = rows.len() < at_once;
+        for (key, row) in &rows {
+            all.push((Reaction::read_key(key)?, record::decode_whole(Reaction::NAME, row)?));
+            range.start = next_key(key);
+        }
+        if is_last {
+            return Ok(all);
+        }
+    }
 }
 
 /// At most `limit` users who have put the emoji on the message, after a user (`None`: from the
