@@ -6,6 +6,7 @@
 //! Invariant: core and edge never call each other; they meet in `weft-proto`.
 
 mod absent;
+mod drafts;
 pub mod error;
 mod marks;
 mod metrics;

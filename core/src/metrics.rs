@@ -74,9 +74,13 @@ pub(crate) static SETTINGS: Counter = Counter::new(
     "weft_core_settings_total",
     "Settings of rooms that users have changed, each once in a commit",
 );
+pub(crate) static DRAFTS: Counter = Counter::new(
+    "weft_core_drafts_total",
+    "Drafts that users have changed or dismissed, each once in a commit",
+);
 pub(crate) static CHANGES: Counter = Counter::new(
     "weft_core_changes_total",
-    "What users and groups were told of changes that are no entries: of marks and settings",
+    "What users and groups were told of changes that are no entries: of marks, settings and drafts",
 );
 pub(crate) static MESSAGES_WITH: CounterBy = CounterBy::new(
     "weft_core_messages_with_total",
@@ -138,9 +142,9 @@ pub(crate) static DEAD_LETTERS: Counter = Counter::new(
 );
 pub(crate) static TRIMMED: CounterBy = CounterBy::new(
     "weft_core_trimmed_total",
-    "What was removed because it is not kept for ever: commits of the journal, inboxes (each at most once a day), logins, settings that are none any more, dead letters, minutes (a partition's, once a day)",
+    "What was removed because it is not kept for ever: commits of the journal, inboxes (each at most once a day), logins, settings that are none any more, drafts that were dismissed, dead letters, minutes (a partition's, once a day)",
     "what",
-    &["journal", "inbox", "login", "setting", "dead_letter", "minute"],
+    &["journal", "inbox", "login", "setting", "draft", "dead_letter", "minute"],
 );
 pub(crate) static ABSENT_ENTRIES: Counter = Counter::new(
     "weft_core_absent_entries_total",
@@ -222,6 +226,7 @@ pub static METRICS: &List = &[
     &ENTRIES,
     &MARKS,
     &SETTINGS,
+    &DRAFTS,
     &CHANGES,
     &MESSAGES_WITH,
     &REFUSED,

@@ -8,6 +8,8 @@ mod bans;
 mod clocks;
 #[path = "partition/commits.rs"]
 mod commits;
+#[path = "partition/drafts.rs"]
+mod drafts;
 #[path = "partition/groups.rs"]
 mod groups;
 #[path = "partition/holes.rs"]

@@ -16,6 +16,8 @@ const USERS: usize = 50;
 const COUNT: u32 = 20;
 /// A message has up to 101 versions.
 const VERSIONS: u32 = 3;
+/// A user has up to 400 rows of drafts, and as many again are read for the texts.
+const DRAFTS: u32 = 8;
 /// Of up to 100 threads the unread replies are counted.
 const THREADS: u32 = 10;
 /// Every edge hears who types, and hands it on to up to 100 members.
@@ -32,6 +34,7 @@ pub(crate) fn of_request(request: &Request) -> u32 {
         Request::Versions { .. } => VERSIONS,
         Request::Typing { .. } => TYPING,
         Request::Pins { limit, .. } => of_pins(*limit),
+        Request::Drafts { .. } => DRAFTS,
         Request::Threads { .. } => THREADS,
         Request::Links { .. } => LINKS,
         Request::Rooms { limit, .. } => of_rooms(*limit),
@@ -56,6 +59,7 @@ pub(crate) fn of_http(path: &str, query: &str) -> u32 {
         Some("versions") => VERSIONS,
         Some("typing") => TYPING,
         Some("pins") => of_pins(limit),
+        Some("drafts") => DRAFTS,
         Some("threads") => THREADS,
         Some("links") => LINKS,
         Some("rooms") => of_rooms(limit),
@@ -112,6 +116,8 @@ mod tests {
             ("/v1/rooms/team/pins", "", 3),
             ("/v1/rooms/team/threads", "", 10),
             ("/v1/rooms/team/links", "", 2),
+            ("/v1/rooms/team/draft", "", 1),
+            ("/v1/drafts", "", 8),
             ("/v1/rooms/team/entries/7/reactions", "emoji=%2B", 6),
         ] {
             assert_eq!(of_http(path, query), cost, "{path}?{query}");

@@ -4,6 +4,7 @@
 mod accounts;
 mod admit;
 mod connect;
+mod drafts;
 mod entries;
 mod extract;
 mod health;
@@ -48,6 +49,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/rooms/{room}/links/{link_id}", delete(links::take_back))
         .route("/rooms/{room}/mark", post(marks::mark))
         .route("/rooms/{room}/setting", put(settings::set))
+        .route("/rooms/{room}/draft", put(drafts::set))
+        .route("/drafts", get(drafts::list))
         .route("/rooms/{room}/receipts", get(marks::receipts))
         .route("/rooms/{room}/typing", post(rooms::typing))
         .route("/rooms/{room}/entries", get(entries::history).post(entries::send))

@@ -134,6 +134,12 @@ pub(crate) static SETTINGS: CounterBy = CounterBy::new(
     "result",
     RESULTS,
 );
+pub(crate) static DRAFTS: CounterBy = CounterBy::new(
+    "weft_edge_drafts_total",
+    "Answers to drafts of clients, by their result: ok, or the error's code",
+    "result",
+    RESULTS,
+);
 pub(crate) static MARK_COMMANDS: Counter = Counter::new(
     "weft_edge_mark_commands_total",
     "Commands that this edge sent for marks: fewer, since those of a session and room that come together go as one",
@@ -173,6 +179,7 @@ pub static METRICS: &List = &[
     &PRESENCE_TOLD,
     &MARKS,
     &SETTINGS,
+    &DRAFTS,
     &MARK_COMMANDS,
     &CHANGES,
     &TYPING,

@@ -1,7 +1,7 @@
-//! What users keep for their own devices, on its way to core: each command goes alone, to the user's own notebook.
+//! What users keep for their own devices, settings and drafts, on its way to core: each command goes alone, to the
+//! user's own notebook.
 
 use bytes::Bytes;
-use weft_proto::kind::Setting;
 use weft_proto::{ApiError, Body, RoomId, UserId};
 
 use crate::http::answered;
@@ -10,18 +10,16 @@ use crate::outbox::Command;
 use crate::sending::made_id;
 use crate::shared::Shared;
 
-/// Changes how a user wants a room to be: core's answer.
+/// Changes how a user wants a room to be, or what they have typed for it and not sent: core's answer.
 ///
 /// # Errors
 /// Those of the protocol.
-pub(crate) async fn set(
-    shared: &Shared,
-    user: &UserId,
-    setting: Setting,
-) -> Result<Bytes, ApiError> {
-    let (room, payload) = (RoomId::direct(user, user), Body::Setting(setting).to_json().into());
+pub(crate) async fn keep(shared: &Shared, user: &UserId, body: &Body) -> Result<Bytes, ApiError> {
+    let (room, payload) = (RoomId::direct(user, user), body.to_json().into());
     let command = Command { room, client_id: made_id(), is_made: true, payload };
     let answer = answered(shared, user, command).await;
-    metrics::SETTINGS.increment(answer.as_ref().map_or_else(|error| error.code.as_str(), |_| "ok"));
+    let is_draft = matches!(body, Body::Draft(_));
+    let counter = if is_draft { &metrics::DRAFTS } else { &metrics::SETTINGS };
+    counter.increment(answer.as_ref().map_or_else(|error| error.code.as_str(), |_| "ok"));
     answer
 }

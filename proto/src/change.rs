@@ -31,6 +31,12 @@ impl ChangeHead {
         Self { key: format!("setting/{user}/{room}"), position: Some(position) }
     }
 
+    /// That of what a user has typed for a room and not sent, for their own devices.
+    #[must_use]
+    pub fn draft(user: &UserId, room: &RoomId, position: Position) -> Self {
+        Self { key: format!("draft/{user}/{room}"), position: Some(position) }
+    }
+
     /// That of what a user has said of a thread, or of their following it; `root`: how it begins.
     #[must_use]
     pub fn thread(room: &RoomId, root: u64, user: &UserId, position: Position) -> Self {

@@ -6,6 +6,8 @@ use std::fmt;
 use serde::de::IntoDeserializer;
 use serde::{Deserialize, Serialize};
 
+use crate::kind::Draft;
+
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
@@ -55,7 +57,7 @@ pub enum ErrorCode {
     RoomFull,
     /// A user who is to be put into a group is in as many as one may be.
     TooManyGroups,
-    /// The same client id was used with another content.
+    /// The same client id was used with another content; or a draft has another version.
     Conflict,
     /// The message that is to be changed was deleted.
     Deleted,
@@ -206,7 +208,7 @@ impl ErrorCode {
     }
 }
 
-/// An error as it is on the wire: `{code, message, temporary, retry_after_ms?, seq?}`.
+/// An error as it is on the wire: `{code, message, temporary, retry_after_ms?, seq?, draft?}`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ApiError {
     /// Stable, for programs.
@@ -221,6 +223,9 @@ pub struct ApiError {
     /// [`ErrorCode::Conflict`]: the seq of the entry with the client id.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub seq: Option<u64>,
+    /// [`ErrorCode::Conflict`]: the sender's draft as it is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub draft: Option<Box<Draft>>,
 }
 
 impl ApiError {
@@ -228,7 +233,8 @@ impl ApiError {
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         let temporary = code.is_temporary();
-        Self { code, message: message.into(), temporary, retry_after_ms: None, seq: None }
+        let (retry_after_ms, seq, draft) = (None, None, None);
+        Self { code, message: message.into(), temporary, retry_after_ms, seq, draft }
     }
 
     /// The same error, with the time to wait.

@@ -12,9 +12,10 @@ use crate::client_id::ClientId;
 use crate::error::{ApiError, ErrorCode};
 use crate::hidden::Hidden;
 use crate::json::read_object;
-use crate::kind::{Body, Mark, Setting, Unlink};
+use crate::kind::{Body, Draft, Mark, Setting, Unlink};
 use crate::room::RoomId;
 
+mod draft;
 mod groups;
 mod hello;
 mod history;
@@ -32,6 +33,7 @@ mod token;
 mod typing;
 mod versions;
 
+pub use draft::{draft_frame, drafted_frame, drafts_frame};
 pub use groups::{BannedUser, LinkShown, WantedLink};
 pub use history::{HistoryFrom, HistoryPlace, history_frame, history_thread};
 pub use mark::{MarkFrame, MarksFrame, ReadUpTo, ThreadMarkFrame};
@@ -201,6 +203,15 @@ pub enum Request {
     },
     /// How the user wants a room to be.
     Setting(Setting),
+    /// What the user has typed for a room and not sent, or that they dismiss it.
+    Draft(Draft),
+    /// The user's drafts.
+    Drafts {
+        /// Only those of rooms after this id; `None`: from the first.
+        after: Option<RoomId>,
+        /// Most of one page; 0: as many as a page holds.
+        limit: u32,
+    },
     /// The user types in a room.
     Typing {
         room: RoomId,
@@ -285,6 +296,8 @@ fn read(word: &str, text: &str) -> Result<Request, ApiError> {
         "mark" => receipts::read_mark(text),
         "receipts" => receipts::read(text),
         "setting" => setting::read(text),
+        "draft" => draft::read(text),
+        "drafts" => draft::read_list(text),
         "typing" => typing::read(text),
         "logout" => Ok(Request::Logout),
         "ping" => Ok(Request::Ping),

@@ -20,6 +20,7 @@ use crate::error::{ApiError, ErrorCode};
 use crate::ids::UserId;
 use crate::json::{read_object, text_of};
 use crate::partition::Fnv64;
+use crate::room::RoomId;
 
 use self::formatting::Mentions;
 
@@ -28,6 +29,7 @@ mod ban;
 mod create;
 mod delete;
 mod deleted;
+mod draft;
 mod edit;
 pub mod formatting;
 mod join;
@@ -187,6 +189,7 @@ macro_rules! kinds {
     };
 }
 
+pub use draft::DraftText;
 pub use react::check_emoji;
 pub use setting::MUTED_FOR_EVER;
 pub use text::{Extras, Forwarded, Origin};
@@ -208,6 +211,7 @@ kinds! {
     Pin in pin,
     Unpin in unpin,
     Setting in setting,
+    Draft in draft,
     Update in update,
     Ban in ban,
     Unban in unban,
@@ -413,6 +417,24 @@ impl Body {
         self.write_json(&mut hash);
         hash.finish()
     }
+}
+
+/// Reads what a user keeps of a room that a path has named, in JSON. `room_of`: where it names the room.
+///
+/// # Errors
+/// [`ErrorCode::BadEncoding`] where it is not UTF-8, those of [`read_object`], and
+/// [`ErrorCode::BadRequest`] where it names another room.
+fn named_by_path<F: DeserializeOwned>(
+    room: &RoomId,
+    bytes: &[u8],
+    room_of: impl Fn(&mut F) -> &mut Option<String>,
+) -> Result<F, ApiError> {
+    let mut fields: F = read_object(text_of(bytes)?)?;
+    if room_of(&mut fields).get_or_insert_with(|| room.to_string()) == room.as_str() {
+        return Ok(fields);
+    }
+    let message = "the field room names another room than the path";
+    Err(ApiError::new(ErrorCode::BadRequest, message))
 }
 
 /// The seq of a message that an entry changes.

@@ -27,6 +27,8 @@ pub const EDITS_PER_MESSAGE_MAX: usize = 100;
 pub const PINS_PER_ROOM_MAX: usize = 100;
 /// Most rooms for which a user keeps settings, those included for which they did so within the last 30 days.
 pub const SETTINGS_PER_USER_MAX: usize = 1_000;
+/// Most rooms for which a user has a draft.
+pub const DRAFTS_PER_USER_MAX: usize = 200;
 /// Longest title of a room or display name of a user, in Unicode scalar values.
 pub const TITLE_CHARS_MAX: usize = 200;
 /// Most links of one group by which one may join.

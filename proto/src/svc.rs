@@ -97,6 +97,7 @@ macro_rules! redacted {
 
 mod accounts;
 mod audit;
+mod drafts;
 mod groups;
 mod journal;
 mod log;
@@ -109,6 +110,7 @@ pub use accounts::{
     Refresh, SetProfile, Signup, Tokens, VerifyKey,
 };
 pub use audit::{Audit, AuditPage, Change, ChangedRoom, ConcernedUser};
+pub use drafts::{Drafts, ListDrafts};
 pub use groups::{Banned, BannedUser, Link, Links, ListBanned, ListLinks};
 pub use journal::{
     CommittedEntry, CommittedMark, FollowJournal, FollowerPlace, Followers, Following,

@@ -115,6 +115,7 @@ fn requests_and_replies() {
         both::<svc::ListRooms>(bytes);
         both::<svc::ListMembers>(bytes);
         both::<svc::ListReceipts>(bytes);
+        both::<svc::ListDrafts>(bytes);
         both::<svc::ReadLog>(bytes);
         both::<svc::Sync>(bytes);
         both::<svc::ReadVersions>(bytes);

@@ -36,10 +36,14 @@ pub fn hour_of(time_ms: u64) -> u32 {
 
 impl Command {
     /// True where its client id is remembered, so that a repetition changes nothing. Marks that only grow need
-    /// none of that.
+    /// none of that, nor do drafts, which name the version before them.
     #[must_use]
     pub fn is_remembered(&self) -> bool {
-        !matches!(&self.body, Body::Mark(mark) if mark.unread_from.is_none())
+        match &self.body {
+            Body::Mark(mark) => mark.unread_from.is_some(),
+            Body::Draft(_) => false,
+            _ => true,
+        }
     }
 
     /// The rows that may hold what its client id got: where it is kept first. `stored_at_ms`: when

@@ -22,7 +22,7 @@ use super::groups::GroupCounts;
 use super::plan::Found;
 use super::rooms::{Former, LookedUp, Members, Room};
 use super::state::{Answered, Place, ResendKey, State};
-use super::{followers, forwards, links, marks, messages, settings};
+use super::{drafts, followers, forwards, links, marks, messages, settings};
 use crate::absent;
 
 /// Groups whose members are read at once.
@@ -57,9 +57,10 @@ pub async fn load(
     let messages = messages::load(snapshot, state, run).boxed();
     let marks = marks::load(snapshot, state, run).boxed();
     let settings = settings::load(snapshot, run).boxed();
+    let drafts = drafts::load(snapshot, state, run).boxed();
     let origins = forwards::load(snapshot, &commands).boxed();
-    let beside = future::try_join4(messages, marks, settings, origins).await?;
-    let (messages, marks, settings, origins) = beside;
+    let beside = future::try_join5(messages, marks, settings, drafts, origins).await?;
+    let (messages, marks, settings, drafts, origins) = beside;
     let followers = followers::load(snapshot, state, run, &messages).await?;
     Ok(Found {
         resends,
@@ -68,6 +69,7 @@ pub async fn load(
         messages,
         marks,
         settings,
+        drafts,
         origins,
         followers,
         bans,

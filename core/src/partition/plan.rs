@@ -5,9 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use weft_nats::{Answer, MadeBy, ReplyTo};
-use weft_proto::frame::{Ack, Reply};
+use weft_proto::frame::Ack;
 use weft_proto::kind::CONVERSATIONS_LEVEL;
-use weft_proto::{ApiError, Body, ClientId, Entry, ErrorCode, Partition, RoomId, UserId};
+use weft_proto::{ApiError, ClientId, Entry, ErrorCode, Partition, RoomId, UserId};
 use weft_storage::tables::account::Account;
 use weft_storage::tables::dead_letter;
 use weft_storage::tables::journal::JournalEntry;
@@ -16,19 +16,21 @@ use weft_storage::{Batch, BatchId};
 
 use super::bans::{self, FoundBans};
 use super::command::{Command, Incoming};
-use super::followers::{self, FoundFollowers, PlannedFollowers};
+use super::drafts::{FoundDrafts, PlannedDrafts};
+use super::followers::{FoundFollowers, PlannedFollowers};
 use super::forwards::Origins;
 use super::links::{self, FoundLinks};
-use super::marks::{self, FoundMarks, MarkKey, PlannedMarks};
+use super::marks::{FoundMarks, PlannedMarks};
 use super::messages::{self, FoundMessages, Rewrite};
 use super::quota::{Cost, Quota};
 use super::rules::{self, Known};
 use super::sabotage::{self, Rule};
-use super::settings::{self, FoundSettings, PlannedSettings};
+use super::settings::{FoundSettings, PlannedSettings};
 use super::state::{Answered, Place, PlanNo, ResendKey, State};
 use super::threads;
 use crate::metrics;
 
+mod beside;
 mod client_ids;
 mod seal;
 mod write;
@@ -45,6 +47,8 @@ const FULL_COMMANDS: usize = 512;
 /// A plan with so large a journal row takes nothing more. One entry more (a group of 100 names
 /// 6.6 kB of users) keeps it under the limit for values, 100 kB.
 const FULL_JOURNAL_BYTES: usize = 80_000;
+/// A plan whose answers have so many bytes takes nothing more: a refused draft is answered with the newest one.
+const FULL_ANSWER_BYTES: usize = 4_000_000;
 /// A plan that writes so many entries anew, or rows of who follows threads, takes nothing more: each has some
 /// 400 bytes, keys included.
 const FULL_REWRITES: usize = 1_000;
@@ -70,6 +74,8 @@ pub struct Found {
     pub bans: FoundBans,
     /// The links to groups that commands make, use, or take back.
     pub links: FoundLinks,
+    /// The drafts that commands change, as far as they are committed.
+    pub drafts: FoundDrafts,
     /// In how many groups those are whom a command puts into one, about.
     pub groups: HashMap<UserId, usize>,
     /// What commands forward.
@@ -124,8 +130,10 @@ pub struct Plan {
     rewrites: Vec<Rewrite>,
     marks: PlannedMarks,
     settings: PlannedSettings,
+    drafts: PlannedDrafts,
     followers: PlannedFollowers,
     answers: Vec<(ReplyTo, Answer)>,
+    answer_bytes: usize,
     unheard: Vec<(String, ErrorCode)>,
     rooms: BTreeSet<RoomId>,
 }
@@ -154,8 +162,10 @@ impl Plan {
             rewrites: Vec::new(),
             marks: PlannedMarks::default(),
             settings: PlannedSettings::default(),
+            drafts: PlannedDrafts::default(),
             followers: PlannedFollowers::default(),
             answers: Vec::new(),
+            answer_bytes: 0,
             unheard: Vec::new(),
             rooms: BTreeSet::new(),
         }
@@ -171,7 +181,10 @@ impl Plan {
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.commands >= FULL_COMMANDS
-            || self.batch.size_bytes() + self.marks.bytes() + self.head_bytes >= FULL_BYTES
+            || self.batch.size_bytes() + self.marks.bytes() + self.drafts.bytes() + self.head_bytes
+                >= FULL_BYTES
+            || self.drafts.is_full()
+            || self.answer_bytes >= FULL_ANSWER_BYTES
             || self.journal_bytes >= FULL_JOURNAL_BYTES
             || self.rewrites.len() + self.followers.count() >= FULL_REWRITES
     }
@@ -223,11 +236,16 @@ impl Plan {
             metrics::REFUSED.increment(error.code.as_str());
         }
         match (incoming.reply, answer) {
-            (Some(reply), Ok(ack)) => self.answers.push((reply, Answer::ack(ack))),
-            (Some(reply), Err(error)) => self.answers.push((reply, Answer::error(&error))),
+            (Some(reply), Ok(ack)) => self.answer(reply, Answer::ack(ack)),
+            (Some(reply), Err(error)) => self.answer(reply, Answer::error(&error)),
             (None, Err(error)) => self.unheard.push((incoming.sender, error.code)),
             (None, Ok(_)) => {}
         }
+    }
+
+    fn answer(&mut self, reply: ReplyTo, answer: Answer) {
+        self.answer_bytes += answer.frame.len();
+        self.answers.push((reply, answer));
     }
 
     fn decide(
@@ -267,12 +285,12 @@ impl Plan {
         let seq = room.head.seq + 1;
         rules::may_take(&body, state.feature_level)?;
         if !body.kind().is_entry {
-            self.change_beside(state, found, times, (id, sender), &body)?;
+            let done = self.change_beside(state, found, times, (id, sender), &body)?;
             if let (Some(key), Some(row)) = (key, row) {
                 self.batch.set(row, Resend { seq: 0, content_hash }.encode());
                 state.remember(self.no, key, Answered::no_entry(content_hash));
             }
-            return Ok(Reply::Done {}.to_frame());
+            return Ok(done);
         }
         let at = (seq, times.now_ms);
         let known = Known::of(found, state);
@@ -321,52 +339,6 @@ impl Plan {
             state.remember(self.no, key, Answered { seq, content_hash, ordinal, time_ms });
         }
         Ok(Ack { room: &id, seq, ordinal, time: time_ms, client_id: given_id }.to_frame())
-    }
-
-    /// Changes what is no entry, where that is allowed: a mark of the sender, a setting, or a link.
-    fn change_beside(
-        &mut self,
-        state: &mut State,
-        found: &Found,
-        times: Times,
-        key: MarkKey,
-        body: &Body,
-    ) -> Result<(), ApiError> {
-        match body {
-            Body::Link(_) | Body::Unlink(_) => {
-                let (id, sender) = key;
-                let room = state.rooms.get(&id).ok_or_else(not_loaded)?;
-                let known = Known::of(found, state);
-                let changes = rules::decide_link((&id, room), &sender, body, times.now_ms, &known)?;
-                links::write(&mut self.batch, state, self.no, &id, changes);
-            }
-            Body::Mark(wanted) if wanted.thread.is_some() => {
-                let room = state.rooms.get(&key.0).ok_or_else(not_loaded)?;
-                let known = (&found.followers, &found.messages, &*state);
-                if let Some((at, row)) = followers::decide((&key.0, room), &key.1, wanted, known)? {
-                    let with = (state, &found.followers, self.no);
-                    self.journal_bytes += self.followers.take(with, at, row);
-                }
-            }
-            Body::Mark(wanted) => {
-                let room = state.rooms.get(&key.0).ok_or_else(not_loaded)?;
-                if let Some(mark) = marks::decide(&key, room, wanted, (&found.marks, state))? {
-                    let with = (state, &found.marks, self.no);
-                    self.journal_bytes += self.marks.take(with, key, mark);
-                }
-            }
-            Body::Setting(wanted) => {
-                let (notebook, sender) = key;
-                let with = (&found.settings, &*state);
-                if let Some(setting) = settings::decide(&notebook, &sender, wanted, with)? {
-                    let (with, key) =
-                        ((state, &found.settings, self.no), (sender, wanted.room.clone()));
-                    self.journal_bytes += self.settings.take(with, key, setting);
-                }
-            }
-            _ => return Err(ApiError::new(ErrorCode::Internal, "it is an entry")),
-        }
-        Ok(())
     }
 
     fn may_ask(

@@ -3,13 +3,17 @@
 //! A defect that makes the planning of one command panic, a plan that breaks what must always hold, or
 //! a commit that is beyond the store's limits, ends the worker in order: what is underway is finished,
 //! all cached state dropped. The next worker knows the culprit, refuses it with `internal`, and keeps
-//! it in the dead-letter table in the commit that moves `applied` past it. Where a plan of many can't
+//! it in the dead-letter table in the commit that moves `applied` past it; of a draft, which is nobody else's, without
+//! what was typed. Where a plan of many can't
 //! be closed or committed, its commands are planned alone first, so that one of them is found.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use bytes::Bytes;
+use serde::Deserialize;
 use tracing::{error, warn};
 use weft_nats::IngestMessage;
 use weft_proto::Partition;
@@ -165,6 +169,18 @@ fn blame(partition: Partition, commands: Commands, reason: String) -> Error {
     }
 }
 
+/// What is kept of a command for people to look at.
+fn kept_payload(payload: Bytes) -> Bytes {
+    #[derive(Deserialize)]
+    struct Head<'a> {
+        #[serde(borrow)]
+        kind: Cow<'a, str>,
+    }
+    let is_draft =
+        serde_json::from_slice::<Head<'_>>(&payload).is_ok_and(|head| head.kind == "draft");
+    if is_draft { Bytes::from_static(br#"{"kind":"draft"}"#) } else { payload }
+}
+
 impl Incoming {
     /// A culprit: refused, and kept.
     fn put_aside(message: IngestMessage, reason: &str) -> Self {
@@ -185,7 +201,7 @@ impl Incoming {
             is_json: message.is_json,
             reason: reason.to_owned(),
             time_ms: message.stored_at_ms,
-            payload: message.payload,
+            payload: kept_payload(message.payload),
         };
         Self {
             stream_seq: message.stream_seq,
@@ -241,6 +257,16 @@ mod tests {
         assert!(culprit.letter.is_some() && culprit.command.is_err());
         let another = quarantine.decode(message(2), 0, 1).expect("decoded");
         assert!(another.letter.is_none() && another.command.is_ok());
+    }
+
+    #[test]
+    fn of_a_draft_nobody_sees_what_was_typed() {
+        let kept = |payload: &'static str| kept_payload(Bytes::from_static(payload.as_bytes()));
+        let draft = r#"{"kind":"dr\u0061ft","room":"team","version":1,"text":"secret"}"#;
+        assert_eq!(kept(draft), r#"{"kind":"draft"}"#);
+        for other in [r#"{"kind":"message","text":"draft"}"#, r#"{"text":"x"}"#, "draft"] {
+            assert_eq!(kept(other), other);
+        }
     }
 
     #[test]

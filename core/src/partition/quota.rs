@@ -38,16 +38,18 @@ pub struct QuotaLimits {
 pub enum Cost {
     /// Of an entry.
     Entry(u64),
-    /// Of a mark: of these a sender may move as many again.
-    Mark,
+    /// Of a mark, or of another command without an entry: of these a sender may send as many again.
+    Mark(u64),
 }
 
 impl Cost {
     /// What a command of this size to this room costs. A text to another person costs one command.
     #[must_use]
     pub fn of(room: &Room, sender: &UserId, body: &Body, bytes: usize) -> Self {
+        let count = |count: usize| count as u64;
+        let large = count(bytes.saturating_sub(BYTES_FREE)) * MICRO / BYTES_OF_A_COMMAND;
         if !body.kind().is_entry {
-            return Self::Mark;
+            return Self::Mark(MICRO + large);
         }
         // One is what the command itself costs.
         let added = match body.membership() {
@@ -61,13 +63,7 @@ impl Cost {
             None => 0,
         };
         let receivers = members.max(added);
-        let count = |count: usize| count as u64;
-        Self::Entry(
-            MICRO
-                + count(receivers) * PER_RECEIVER
-                + count(added) * PER_ADDED
-                + count(bytes.saturating_sub(BYTES_FREE)) * MICRO / BYTES_OF_A_COMMAND,
-        )
+        Self::Entry(MICRO + count(receivers) * PER_RECEIVER + count(added) * PER_ADDED + large)
     }
 }
 
@@ -119,7 +115,7 @@ impl Quota {
         let (full, rate) = self.full_and_rate();
         let (buckets, cost) = match cost {
             Cost::Entry(cost) => (&self.entries, cost),
-            Cost::Mark => (&self.marks, MICRO),
+            Cost::Mark(cost) => (&self.marks, cost),
         };
         let mut buckets = lock(buckets);
         if buckets.len() >= SENDERS_MAX && !buckets.contains_key(sender) {

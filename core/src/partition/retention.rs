@@ -1,5 +1,5 @@
 //! What is not kept for ever is removed, beside the owner of a partition: old pointers of inboxes, settings that are
-//! none any more, logins
+//! none any more, drafts that were dismissed, logins
 //! that nobody has used for long, dead letters, and the minutes that told how old things were.
 //!
 //! Once a day, by the clock, it goes over all accounts and does those whose notebook (`u~u`) is in
@@ -15,6 +15,7 @@
 //! any partition, says up to which position everything is as old (see `minute`).
 
 use std::convert::Infallible;
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,10 +24,11 @@ use tracing::{debug, info, warn};
 use weft_proto::limits::SETTINGS_PER_USER_MAX;
 use weft_proto::{Partition, Position, RoomId, UserId, partition_of};
 use weft_storage::tables::layout::{self, Layout};
-use weft_storage::tables::{account, change, dead_letter, device, inbox, minute, setting};
+use weft_storage::tables::{account, change, dead_letter, device, draft, inbox, minute, setting};
 use weft_storage::{Batch, Outcome, Snapshot, Store};
 
 use super::clocks::Clocks;
+use super::drafts::ROWS_MAX as DRAFT_ROWS_MAX;
 use crate::error::Error;
 use crate::metrics::TRIMMED;
 use crate::services::refresh_token::LIFE_MS;
@@ -73,6 +75,34 @@ impl Default for Retention {
             minutes: days(90),
         }
     }
+}
+
+/// Reads a row: where it was written, and whether it says the same as none at this time.
+type ReadRow = fn(&[u8], u64) -> Result<(Position, bool), weft_storage::Error>;
+
+/// A table of what users keep of rooms for their own devices.
+struct KeptRows {
+    what: &'static str,
+    range: fn(&UserId) -> Range<Bytes>,
+    rows_max: usize,
+    read: ReadRow,
+}
+
+impl KeptRows {
+    const SETTINGS: Self = Self {
+        what: "setting",
+        range: setting::range,
+        rows_max: SETTINGS_PER_USER_MAX,
+        read: |row, now_ms| {
+            setting::decode(row).map(|(at, setting)| (at, setting.is_default(now_ms)))
+        },
+    };
+    const DRAFTS: Self = Self {
+        what: "draft",
+        range: |user| draft::range_after(user, None),
+        rows_max: DRAFT_ROWS_MAX,
+        read: |row, _| draft::decode(row).map(|(at, draft)| (at, draft.is_dismissed())),
+    };
 }
 
 /// Removes what is older than it is kept, for one partition.
@@ -140,7 +170,9 @@ impl Keeper {
             if !mine.is_empty() {
                 trimmed += self.trim_inboxes(&*snapshot, &mine, up_to).await?;
                 ended += self.end_logins(&*snapshot, &mine).await?;
-                Box::pin(self.forget_settings(&mine, up_to)).await?;
+                for kept in [KeptRows::SETTINGS, KeptRows::DRAFTS] {
+                    Box::pin(self.forget(&kept, &mine, up_to)).await?;
+                }
             }
             *place = Some(last);
             drop(snapshot);
@@ -215,24 +247,28 @@ impl Keeper {
         self.commit(batch, count, "inbox").await
     }
 
-    /// Removes settings that say the same as none, and have told that to all devices: no cursor is good
+    /// Removes rows that say the same as none, and have told that to all devices: no cursor is good
     /// any more that is from before them.
-    async fn forget_settings(&self, users: &[UserId], up_to: Position) -> Result<(), Error> {
+    async fn forget(
+        &self,
+        kept: &KeptRows,
+        users: &[UserId],
+        up_to: Position,
+    ) -> Result<(), Error> {
         // With the marks of what is trimmed as they are now.
         let snapshot = self.store.snapshot().await?;
         let rows = snapshot.get_many(users.iter().map(inbox::trimmed_key).collect()).await?;
         for (user, trimmed) in users.iter().zip(rows) {
             let (mut batch, mut count) = (self.batch(&*snapshot).await?, 0);
-            let settings = setting::range(user);
-            for (key, row) in snapshot.scan(settings, SETTINGS_PER_USER_MAX, false).await? {
-                let (position, setting) = match setting::decode(&row) {
+            for (key, row) in snapshot.scan((kept.range)(user), kept.rows_max, false).await? {
+                let (position, says_nothing) = match (kept.read)(&row, self.clocks.now_ms()) {
                     Ok(read) => read,
                     Err(error) => {
-                        warn!(%user, %error, "a setting is kept, whatever it says");
+                        warn!(%user, %error, "a {} is kept, whatever it says", kept.what);
                         continue;
                     }
                 };
-                if position <= up_to && setting.is_default(self.clocks.now_ms()) {
+                if position <= up_to && says_nothing {
                     batch.guard(key.clone(), Some(row));
                     batch.clear(key);
                     change::clear(&mut batch, user, position);
@@ -247,7 +283,7 @@ impl Keeper {
             if count > 0 && !is_trimmed {
                 inbox::trim(&mut batch, user, trimmed, up_to);
             }
-            self.commit(batch, count, "setting").await?;
+            self.commit(batch, count, kept.what).await?;
         }
         Ok(())
     }

@@ -34,6 +34,8 @@ pub enum Rule {
     MarksJournaled,
     /// What counts as unread is told to the own devices alone.
     UnreadIsOwn,
+    /// Who has not seen a draft's newest version does not change it.
+    DraftVersions,
 }
 
 #[cfg(feature = "sabotage")]

@@ -12,11 +12,11 @@ use weft_proto::{ApiError, Body, ErrorCode, Position, RoomId, UserId, svc};
 use weft_storage::tables::change::{self, Changed};
 use weft_storage::tables::journal::JournalMark;
 use weft_storage::tables::setting::{self, Setting};
-use weft_storage::tables::user_room;
 use weft_storage::{Batch, Error, Snapshot};
 
 use super::changes::{ChangedRow, PlannedRows, Written};
 use super::command::{Command, Incoming};
+use super::notebook;
 use super::sabotage::{self, Rule};
 use super::state::{Place, PlanNo, State};
 use crate::settings;
@@ -58,11 +58,9 @@ pub async fn load(snapshot: &dyn Snapshot, run: &[Incoming]) -> Result<FoundSett
     if keys.is_empty() {
         return Ok(found);
     }
-    let rows = |(user, room): &SettingKey| [setting::key(user, room), user_room::key(user, room)];
-    let rows = snapshot.get_many(keys.iter().flat_map(rows).collect()).await?;
-    for (key, rows) in keys.into_iter().zip(rows.chunks(2)) {
-        let [row, membership] = rows else { continue };
-        if membership.is_some() {
+    let rows = notebook::load(snapshot, &keys, setting::key).await?;
+    for (key, (row, is_member)) in keys.into_iter().zip(rows) {
+        if is_member {
             found.members.insert(key.clone());
         }
         match row.as_deref().map(setting::decode).transpose() {
@@ -109,15 +107,12 @@ impl FoundSettings {
 /// # Errors
 /// The refusal.
 pub fn decide(
-    notebook: &RoomId,
+    to: &RoomId,
     sender: &UserId,
     wanted: &kind::Setting,
     (found, state): (&FoundSettings, &State),
 ) -> Result<Option<Setting>, ApiError> {
-    if notebook.direct_users().is_none_or(|(a, b)| a != *sender || b != *sender) {
-        let message = "a setting goes to the sender's own notebook";
-        return Err(ApiError::new(ErrorCode::BadRequest, message));
-    }
+    notebook::is_own(to, sender, "setting")?;
     let key = (sender.clone(), wanted.room.clone());
     if found.unreadable.contains(&key) {
         return Err(ApiError::new(ErrorCode::Internal, "the setting can't be read"));
@@ -130,21 +125,14 @@ pub fn decide(
     if setting == before {
         return Ok(None);
     }
-    if !may_set(&key, found) && setting != Setting::default() {
-        return Err(ApiError::new(ErrorCode::NotMember, "the sender is not a member of the room"));
+    if setting != Setting::default() {
+        notebook::is_in(&key, found.members.contains(&key))?;
     }
     if written.is_none() && found.count(state, sender) >= SETTINGS_PER_USER_MAX {
         let message = format!("the sender has settings for {SETTINGS_PER_USER_MAX} rooms already");
         return Err(ApiError::new(ErrorCode::LimitReached, message));
     }
     Ok(Some(setting))
-}
-
-/// A direct room is there for its users before its first message.
-fn may_set(key: &SettingKey, found: &FoundSettings) -> bool {
-    let (user, room) = key;
-    let directs = room.direct_users();
-    directs.map_or_else(|| found.members.contains(key), |(a, b)| a == *user || b == *user)
 }
 
 /// The settings that a commit changes, each once, by its newest command.

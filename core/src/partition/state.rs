@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weft_proto::{ClientId, Entry, Position, RoomId, UserId};
+use weft_storage::tables::draft::DraftKey;
 use weft_storage::tables::link::Link;
 use weft_storage::tables::sent::Sent;
 use weft_storage::tables::thread_follower::FollowerKey;
 
 use super::bans::BanKey;
+use super::drafts::WrittenDraft;
 use super::followers::WrittenFollower;
 use super::links::LinkKey;
 use super::marks::{self, MarkKey, WrittenMark};
@@ -85,6 +87,8 @@ pub struct State {
     pub followers: Overlay<FollowerKey, WrittenFollower>,
     /// The settings that such commits have changed.
     pub settings: Overlay<SettingKey, WrittenSetting>,
+    /// The drafts that they have changed.
+    pub drafts: Overlay<DraftKey, WrittenDraft>,
     /// Whom they ban, or not any more.
     pub bans: Overlay<BanKey, bool>,
     /// The links that they make, use, or remove.
@@ -111,6 +115,7 @@ impl State {
             marks: Overlay::default(),
             followers: Overlay::default(),
             settings: Overlay::default(),
+            drafts: Overlay::default(),
             bans: Overlay::default(),
             links: Overlay::default(),
             recent: HashMap::new(),
@@ -184,6 +189,7 @@ impl State {
         self.marks.forget_settled(settled);
         self.followers.forget_settled(settled);
         self.settings.forget_settled(settled);
+        self.drafts.forget_settled(settled);
         self.bans.forget_settled(settled);
         self.links.forget_settled(settled);
         self.settled = settled;

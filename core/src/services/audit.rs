@@ -10,14 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use weft_proto::{ApiError, Partition, RoomId, RoomKind, StoreId, UserId, svc};
 use weft_storage::tables::applied;
 use weft_storage::tables::head;
-use weft_storage::tables::journal::{self, Commits, JournalEntry, JournalMark};
+use weft_storage::tables::journal::{self, Commits, JournalDraft, JournalEntry, JournalMark};
 use weft_storage::tables::thread_follower::{self, FollowerKey};
-use weft_storage::tables::{mark, setting};
+use weft_storage::tables::{draft, mark, setting};
 use weft_storage::{Error, Snapshot};
 
 use super::Context;
 use super::failure::Failure;
-use crate::{marks, settings};
+use crate::{drafts, marks, settings};
 
 /// Journal rows read at once. A row has at most 100 kB.
 const ROWS_AT_ONCE: usize = 32;
@@ -114,10 +114,12 @@ struct Changes {
     marks: BTreeMap<(String, String), bool>,
     /// Of which users settings were changed, and of which rooms.
     settings: BTreeSet<(String, String)>,
+    /// Of which users drafts were changed, and for which rooms: with the length of the longest frame.
+    drafts: BTreeMap<(String, String), u64>,
     /// Of which users marks of threads were moved: in which room, and of which thread.
     threads: BTreeSet<(String, String, u64)>,
     rows: usize,
-    /// Marks and settings count, too.
+    /// Marks, settings and drafts count, too.
     entries: usize,
     bytes: usize,
 }
@@ -140,6 +142,7 @@ impl Changes {
                 row.entries.into_iter().for_each(|entry| self.add(entry));
                 row.marks.into_iter().for_each(|mark| self.add_mark(mark));
                 row.settings.into_iter().for_each(|setting| self.add_setting(setting));
+                row.drafts.into_iter().for_each(|draft| self.add_draft(draft));
                 if self.is_full(limit) {
                     return Ok(Reach::Through(commit_no));
                 }
@@ -202,6 +205,23 @@ impl Changes {
         }
     }
 
+    fn add_draft(&mut self, JournalDraft { room, user, frame_bytes }: JournalDraft) {
+        /// Of a draft, beside its names and its frame: a head.
+        const BESIDE: usize = 150;
+        self.entries += 1;
+        let names_bytes = 2 * (room.len() + user.len());
+        let longest = match self.drafts.entry((user, room)) {
+            Entry::Vacant(slot) => {
+                self.bytes += names_bytes + BESIDE;
+                slot.insert(0)
+            }
+            Entry::Occupied(slot) => slot.into_mut(),
+        };
+        let longer = frame_bytes.saturating_sub(*longest);
+        *longest += longer;
+        self.bytes += usize::try_from(longer).unwrap_or(usize::MAX / 2);
+    }
+
     fn is_full(&self, limit: AuditLimit) -> bool {
         self.rows >= limit.rows_max
             || self.entries >= limit.entries_max
@@ -233,6 +253,7 @@ impl Changes {
         }
         told.extend(self.threads_told(snapshot).await?);
         told.extend(self.settings_told(snapshot).await?);
+        told.extend(self.drafts_told(snapshot).await?);
         Ok(told)
     }
 
@@ -262,6 +283,25 @@ impl Changes {
             Some(settings::change(user, room, position, &setting))
         });
         Ok(told.collect())
+    }
+
+    /// What users hear of what they have typed.
+    ///
+    /// One that is longer than the journal says was changed by a later commit than those that were read: the page
+    /// that has that one tells it, and this one does not grow.
+    async fn drafts_told(&self, snapshot: &dyn Snapshot) -> Result<Vec<svc::Change>, Error> {
+        let bad = |error: ApiError| Error::Corrupt(format!("journal: {error}"));
+        let mut told = Vec::new();
+        for ((user, room), longest) in &self.drafts {
+            let key = (UserId::new(user).map_err(bad)?, RoomId::new(room).map_err(bad)?);
+            let row = draft::get_many(snapshot, std::slice::from_ref(&key)).await?.remove(0);
+            let Some((position, kept)) = row else { continue };
+            let frame = drafts::frame(&key.1, &kept);
+            if frame.len() as u64 <= *longest {
+                told.push(drafts::change(&key.0, &key.1, position, frame));
+            }
+        }
+        Ok(told)
     }
 
     async fn with_heads(self, snapshot: &dyn Snapshot) -> Result<Vec<svc::ChangedRoom>, Error> {

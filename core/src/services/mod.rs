@@ -37,6 +37,7 @@ mod at_once;
 pub mod audit;
 mod callers;
 mod contacts;
+mod drafts;
 mod failure;
 mod groups;
 mod journal;

@@ -10,7 +10,7 @@
 //!   the first page finds the spans of their logs ([`plan`]), and pointers into those rooms are left
 //!   out.
 //!
-//! What changed beside entries (marks of rooms and threads, settings) comes after them: each key that did in (cursor, R], once,
+//! What changed beside entries (marks of rooms and threads, settings, drafts) comes after them: each key that did in (cursor, R], once,
 //! as it is now. The
 //! rows that tell it have each key once, at its newest change; so one that changes again meanwhile is missing
 //! here, and is heard live.
@@ -32,7 +32,7 @@ use weft_proto::{Cursor, ErrorCode, Position, RoomId, UserId, svc};
 use weft_storage::tables::change::{self, Changed};
 use weft_storage::tables::setting::Setting;
 use weft_storage::tables::thread_follower::{self, FollowerKey, ThreadFollower};
-use weft_storage::tables::{inbox, mark, setting};
+use weft_storage::tables::{draft, inbox, mark, setting};
 use weft_storage::{Error, Snapshot};
 
 use self::todo::Todo;
@@ -40,10 +40,12 @@ use super::Context;
 use super::at_once::READ_AT_ONCE;
 use super::failure::Failure;
 use super::page::PageBuilder;
-use crate::{marks, settings};
+use crate::{drafts, marks, settings};
 
 /// Changes on one page: some 100 kB.
 const CHANGES_PER_PAGE: usize = 500;
+/// With the draft whose frame passes this, a page has no further changes.
+const DRAFT_BYTES_PER_PAGE: usize = 100_000;
 
 enum Begin {
     /// With entries up to the position.
@@ -201,8 +203,9 @@ async fn changes(
     };
     let range = change::range(user, after, todo.through);
     let rows = snapshot.scan(range, CHANGES_PER_PAGE, false).await?;
-    let is_full = rows.len() == CHANGES_PER_PAGE;
+    let mut is_full = rows.len() == CHANGES_PER_PAGE;
     let (mut marks, mut threads, mut of_rooms) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut typed, mut typed_bytes) = (Vec::new(), 0);
     for (key, value) in &rows {
         let (position, changed) = change::decode(key, value)?;
         todo.changes_after = Some(position);
@@ -210,6 +213,17 @@ async fn changes(
             Changed::Mark(room, whose) => marks.push((room, whose)),
             Changed::Setting(whose, room) => of_rooms.push((whose, room)),
             Changed::Thread(room, root) => threads.push((user.clone(), (room, root))),
+            Changed::Draft(whose, room) => {
+                let wanted = [(whose, room)];
+                let row = draft::get_many(snapshot, &wanted).await?.remove(0);
+                let frame = row.map(|(_, kept)| drafts::frame(&wanted[0].1, &kept));
+                typed_bytes += frame.as_ref().map_or(0, Bytes::len);
+                typed.extend(frame);
+            }
+        }
+        if typed_bytes > DRAFT_BYTES_PER_PAGE {
+            is_full = true;
+            break;
         }
     }
     if !is_full {
@@ -230,7 +244,7 @@ async fn changes(
         row.map(|(_, setting)| settings::frame(room, &setting))
     };
     let of_rooms = of_rooms.iter().zip(rows).filter_map(frame);
-    Ok(marks.chain(threads).chain(of_rooms).collect())
+    Ok(marks.chain(threads).chain(of_rooms).chain(typed).collect())
 }
 
 fn bad_page() -> Failure {

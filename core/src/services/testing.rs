@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use weft_proto::kind::{Add, Create, Leave, Remove, Text};
+use weft_proto::kind::{Add, Create, DraftText, Leave, Remove, Text};
 use weft_proto::{
     Body, Cursor, DeviceId, Entry, ErrorCode, EventHead, History, Role, RoomId, RoomKind, StoreId,
     UserId, svc,
@@ -15,6 +15,7 @@ use weft_storage::memory::Memory;
 use weft_storage::tables::activity::{self, ActivityBucket};
 use weft_storage::tables::change::{self, Changed};
 use weft_storage::tables::device::{self, Device};
+use weft_storage::tables::draft::{self, Kept};
 use weft_storage::tables::head::{self, Head};
 use weft_storage::tables::mark::{self, Mark};
 use weft_storage::tables::member::{self, Member};
@@ -223,6 +224,23 @@ impl World {
         }
         change::put(&mut batch, &user, 7, &Changed::Setting(user.clone(), room.clone()));
         setting::put(&mut batch, 7, (&user, &room), &setting);
+        self.store.commit(batch).await.expect("commit");
+    }
+
+    /// Says what a user has typed (`""`: it is dismissed), as the owner of their notebook does.
+    pub(super) async fn draft(&self, who: &str, name: &str, version: u64, text: &str) {
+        let key = (user(who), room(name));
+        let snapshot = self.store.snapshot().await.expect("snapshot");
+        let wanted = std::slice::from_ref(&key);
+        let before = draft::get_many(&*snapshot, wanted).await.expect("read").remove(0);
+        let mut batch = Batch::new(rand::random());
+        let (position, before) = before.unzip();
+        let changed = Changed::Draft(key.0.clone(), key.1.clone());
+        change::put_again(&mut batch, &key.0, position, 7, &changed);
+        let typed = DraftText { text: text.into(), ..DraftText::default() };
+        let content = (!text.is_empty()).then_some(typed);
+        let kept = Kept { version, time_ms: 7, content };
+        draft::put(&mut batch, 7, (&key.0, &key.1), &kept, before.unwrap_or_default().parts());
         self.store.commit(batch).await.expect("commit");
     }
 

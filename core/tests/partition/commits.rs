@@ -57,8 +57,8 @@ async fn commits_with_entries_are_numbered_without_holes_and_rows_say_what_they_
         from: "bob".into(),
     };
     let (entries, marks) = (vec![entry], Vec::new());
-    let (stream_seq, time_ms, settings) = (6, START_MS, Vec::new());
-    assert_eq!(row, Journal { entries, stream_seq, time_ms, marks, settings });
+    let (stream_seq, time_ms) = (6, START_MS);
+    assert_eq!(row, Journal { entries, stream_seq, time_ms, marks, ..Journal::default() });
 }
 
 /// The store of a Weft that did not number commits: rows have the stream sequence as their key.

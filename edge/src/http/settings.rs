@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use weft_proto::Body;
 use weft_proto::kind::Setting;
 
 use super::extract::{Caller, InRoom, Raw, Refusal};
@@ -19,6 +20,7 @@ pub(super) async fn set(
     Raw(body): Raw,
 ) -> Result<StatusCode, Refusal> {
     shared.logins.check(&caller, ANSWER_AGE_MAX).await?;
-    settings::set(&shared, &caller.user, Setting::of_room(&room, &body)?).await?;
+    let setting = Body::Setting(Setting::of_room(&room, &body)?);
+    settings::keep(&shared, &caller.user, &setting).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -16,7 +16,7 @@ use weft_proto::svc::{
     GetRoom, ListBanned, ListLinks, ListMembers, ListPins, ListReactions, ListReceipts, ListRooms,
     ListThreads, Logout, ReadVersions,
 };
-use weft_proto::{ApiError, ErrorCode, RoomId};
+use weft_proto::{ApiError, Body, ErrorCode, RoomId};
 
 use super::Ended;
 use super::presence::SessionPresence;
@@ -32,8 +32,9 @@ use crate::metrics;
 use crate::outbox::Command;
 use crate::rate::{Bucket, rate_limited};
 use crate::sending::{Sends, Told};
-use crate::settings;
 use crate::shared::Shared;
+
+mod keep;
 
 /// Calls of one session that core answers at once; others wait. It bounds what their answers take.
 const CALLS_MAX: usize = 8;
@@ -69,8 +70,8 @@ pub(super) struct Requests {
     /// Of all other requests, by cost. Calls that wait for it have it too.
     others: Arc<Bucket>,
     presence: Arc<SessionPresence>,
-    /// Of changes of settings.
-    settings: Turns,
+    /// Of changes of settings and drafts.
+    notebook: Turns,
 }
 
 impl Requests {
@@ -86,7 +87,7 @@ impl Requests {
             expires_at: shared.expiry(&caller),
             outbox: shared.sending.open(caller.user.clone()),
             marks: None,
-            settings: Turns::default(),
+            notebook: Turns::default(),
             calls: FuturesUnordered::new(),
             calls_waiting: VecDeque::new(),
             sends: Bucket::new(shared.limits.sends),
@@ -248,14 +249,9 @@ impl Requests {
                     Ok(Reply::receipts(shared.bus.call(&request).await?).to_frame())
                 });
             }
-            Request::Setting(setting) => {
-                let (shared, user) = (Arc::clone(&self.shared), self.caller.user.clone());
-                let mut turn = self.settings.next();
-                self.call(id, unpaid, async move {
-                    turn.come().await;
-                    Ok(settings::set(&shared, &user, setting).await?.into())
-                });
-            }
+            Request::Setting(setting) => self.keep(id, unpaid, Body::Setting(setting)),
+            Request::Draft(draft) => self.keep(id, unpaid, Body::Draft(draft)),
+            Request::Drafts { after, limit } => self.list_drafts(id, unpaid, after, limit),
             Request::Typing { room } => {
                 let (shared, caller) = (Arc::clone(&self.shared), self.caller.clone());
                 self.call(id, unpaid, async move {

@@ -3,11 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CONVERSATIONS_LEVEL, EntryKind, Kind};
+use super::{CONVERSATIONS_LEVEL, EntryKind, Kind, named_by_path};
 use crate::check::missing;
 use crate::error::{ApiError, ErrorCode};
 use crate::frame::REQUEST_ID_MAX;
-use crate::json::{read_object, text_of};
+use crate::json::read_object;
 use crate::room::RoomId;
 
 /// For ever: what a JavaScript number holds exactly.
@@ -59,17 +59,9 @@ impl Setting {
     /// The same of a room that a path has named.
     ///
     /// # Errors
-    /// [`ErrorCode::BadEncoding`] where it is not UTF-8, those of [`from_text`](Self::from_text), and
-    /// [`ErrorCode::BadRequest`] where it names another room.
+    /// Those of [`named_by_path`] and of [`from_text`](Self::from_text).
     pub fn of_room(room: &RoomId, bytes: &[u8]) -> Result<Self, ApiError> {
-        let mut fields: Fields = read_object(text_of(bytes)?)?;
-        fields.setting.room.get_or_insert_with(|| room.to_string());
-        let setting = Self::check(fields)?;
-        if setting.room == *room {
-            return Ok(setting);
-        }
-        let message = "the field room names another room than the path";
-        Err(ApiError::new(ErrorCode::BadRequest, message))
+        Self::check(named_by_path(room, bytes, |fields: &mut Fields| &mut fields.setting.room)?)
     }
 }
 

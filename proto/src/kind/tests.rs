@@ -190,6 +190,21 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
             0x39ed99e99888e195,
         ),
         (
+            Body::Draft(Draft {
+                room: RoomId::new("team").expect("id"),
+                version: 7,
+                content: Some(Box::new(DraftText {
+                    text: "hi".into(),
+                    ranges: Vec::new(),
+                    reply_to: Some(3),
+                    thread: Some(2),
+                })),
+            }),
+            "3011f201120a047465616d10071a080a02686918032002",
+            r#""kind":"draft","room":"team","version":7,"text":"hi","reply_to":3,"thread":2"#,
+            0x56fe28c1b2fca302,
+        ),
+        (
             Body::Pin(Pin { target: 3 }),
             "300eda01020803",
             r#""kind":"pin","target":3"#,

@@ -1,5 +1,6 @@
 use bytes::Bytes;
-use weft_proto::kind::Text;
+use weft_proto::kind::{DraftText, Text};
+use weft_proto::limits::TEXT_CHARS_MAX;
 use weft_proto::presence::{Choice, PresenceSettings};
 use weft_proto::{Body, ClientId, DeviceId, History, JoinRule, Role, WriteRule};
 
@@ -8,6 +9,7 @@ use crate::tables::account::Account;
 use crate::tables::applied::Applied;
 use crate::tables::dead_letter::DeadLetter;
 use crate::tables::device::Device;
+use crate::tables::draft::{Draft, Kept};
 use crate::tables::journal::{Journal, JournalEntry, JournalMark};
 use crate::tables::last_active::LastActive;
 use crate::tables::mark::Mark;
@@ -110,6 +112,27 @@ fn lines_of_settings() {
 }
 
 #[test]
+fn lines_of_drafts() {
+    let key = || (user("alice"), team());
+    row::<Draft>(
+        key(),
+        Kept { version: 9, time_ms: 7, content: None },
+        r#"{"type":"draft","key":["alice","team"],"row":{"version":9,"time_ms":7,"content":null}}"#,
+    );
+    let content = DraftText { text: "né".into(), thread: Some(2), ..DraftText::default() };
+    row::<Draft>(
+        key(),
+        Kept { version: 9, time_ms: 7, content: Some(content) },
+        r#"{"type":"draft","key":["alice","team"],"row":{"version":9,"time_ms":7,"content":{"text":"né","thread":2}}}"#,
+    );
+    let long = "x".repeat(TEXT_CHARS_MAX + 1);
+    let line = format!(
+        r#"{{"type":"draft","key":["alice","team"],"row":{{"version":9,"time_ms":7,"content":{{"text":"{long}"}}}}}}"#
+    );
+    assert!(ExportLine::parse(&line, VERSION).is_err());
+}
+
+#[test]
 fn lines_of_partitions() {
     let letter = DeadLetter { reason: "a \"defect\"".into(), is_json: true, ..Default::default() };
     row::<DeadLetter>(
@@ -139,8 +162,9 @@ fn lines_of_partitions() {
             time_ms: 7,
             marks: vec![mark],
             settings: Vec::new(),
+            drafts: Vec::new(),
         },
-        r#"{"type":"journal","key":[1,9],"row":{"entries":[{"room":"team","seq":2,"users":["bob"],"kind":"add","from":"alice"}],"stream_seq":8,"time_ms":7,"marks":[{"room":"team","user":"bob","thread":2,"own":true}],"settings":[]}}"#,
+        r#"{"type":"journal","key":[1,9],"row":{"entries":[{"room":"team","seq":2,"users":["bob"],"kind":"add","from":"alice"}],"stream_seq":8,"time_ms":7,"marks":[{"room":"team","user":"bob","thread":2,"own":true}],"settings":[],"drafts":[]}}"#,
     );
 }
 

@@ -20,6 +20,8 @@ pub enum Changed {
     Mark(RoomId, UserId),
     /// How this user wants the room to be.
     Setting(UserId, RoomId),
+    /// What this user has typed for the room and not sent.
+    Draft(UserId, RoomId),
     /// What the user, who alone hears of it, has said of the thread of the room that begins with the message at
     /// this seq, and whether they follow it.
     Thread(RoomId, u64),
@@ -34,6 +36,8 @@ struct Row {
     setting: Option<OfUser>,
     #[prost(message, optional, tag = "3")]
     thread: Option<ThreadOf>,
+    #[prost(message, optional, tag = "4")]
+    draft: Option<OfUser>,
 }
 
 /// What a user has in a room.
@@ -65,6 +69,7 @@ pub fn put(batch: &mut Batch, hears: &UserId, order: u16, changed: &Changed) {
     let row = match changed {
         Changed::Mark(room, user) => Row { mark: of(user, room), ..Row::default() },
         Changed::Setting(user, room) => Row { setting: of(user, room), ..Row::default() },
+        Changed::Draft(user, room) => Row { draft: of(user, room), ..Row::default() },
         Changed::Thread(room, root) => {
             let (room, root) = (room.to_string(), *root);
             Row { thread: Some(ThreadOf { room, root }), ..Row::default() }
@@ -117,6 +122,7 @@ pub fn decode(key: &[u8], value: &[u8]) -> Result<(Position, Changed), Error> {
         Row { setting: Some(of), .. } => {
             ids(of).map(|(room, user)| Changed::Setting(user, room))?
         }
+        Row { draft: Some(of), .. } => ids(of).map(|(room, user)| Changed::Draft(user, room))?,
         Row { thread: Some(ThreadOf { room, root }), .. } => {
             Changed::Thread(RoomId::new(&room).map_err(bad)?, root)
         }
@@ -149,13 +155,15 @@ mod tests {
         }
         let team = RoomId::new("team").expect("id");
         let of_thread = Changed::Thread(team.clone(), 7);
-        let of_team = Changed::Setting(bob.clone(), team);
+        let of_team = Changed::Setting(bob.clone(), team.clone());
+        let typed = Changed::Draft(bob.clone(), team);
         put(&mut batch, &bob, 1, &of_thread);
         put(&mut batch, &bob, 2, &of_team);
+        put(&mut batch, &bob, 3, &typed);
         store.commit(batch).await.expect("commit");
         let (rows, first) = found(&bob, Position::MIN, Position::MAX).await;
         let at = |order| first.with_order(order);
-        let others = [(at(1), of_thread), (at(2), of_team)];
+        let others = [(at(1), of_thread), (at(2), of_team), (at(3), typed)];
         assert_eq!(rows, [&[(at(0), mark("ann~bob"))][..], &others].concat());
         let mut batch = Batch::new([2; 16]);
         for hears in [&ann, &bob] {
@@ -166,7 +174,7 @@ mod tests {
         let again = (second.with_order(0), mark("ann~bob"));
         assert_eq!(rows, [&others[..], &[again]].concat());
         assert_eq!(found(&ann, Position::MIN, Position::MAX).await.0.len(), 1);
-        assert_eq!(found(&bob, at(0), first.with_order(2)).await.0, others);
+        assert_eq!(found(&bob, at(0), first.with_order(3)).await.0, others);
         assert_eq!(found(&bob, first, second).await.0.len(), 1);
     }
 }

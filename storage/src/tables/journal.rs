@@ -34,6 +34,9 @@ pub struct Journal {
     /// The settings that it changed, each once: whose, and of which room.
     #[prost(message, repeated, tag = "5")]
     pub settings: Vec<JournalMark>,
+    /// The drafts that it changed, each once.
+    #[prost(message, repeated, tag = "6")]
+    pub drafts: Vec<JournalDraft>,
 }
 
 /// What a commit changed beside entries, as a mark: whose, and in which room.
@@ -50,6 +53,19 @@ pub struct JournalMark {
     /// Of a mark of a room: others do not hear of it, since neither `read` nor `delivered` has moved for them.
     #[prost(bool, tag = "4")]
     pub own: bool,
+}
+
+/// A draft that a commit changed: whose, and for which room.
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JournalDraft {
+    #[prost(string, tag = "1")]
+    pub room: String,
+    #[prost(string, tag = "2")]
+    pub user: String,
+    /// How long the frame is that its user's devices are told.
+    #[prost(uint64, tag = "3")]
+    pub frame_bytes: u64,
 }
 
 /// One entry of a commit.
@@ -157,6 +173,14 @@ impl JournalEntry {
 }
 
 impl JournalMark {
+    /// What it takes of its row, in bytes.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        6 + prost::Message::encoded_len(self)
+    }
+}
+
+impl JournalDraft {
     /// What it takes of its row, in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> usize {

@@ -27,6 +27,8 @@
 //! 22 user                                inbox trimmed up to where pointers are deleted
 //! 23 user, position                      change      what changed for a user beside entries
 //! 24 user, room                          setting     how a user wants a room to be
+//! 25 user, room                          draft       what a user has typed for a room and not sent
+//! 26 user, room, part                    draft text  its text
 //! 27 room, link id                       link        a link by which one joins a group
 //! 30 user                                account
 //! 31 user, device                        device
@@ -37,7 +39,7 @@
 //!
 //! Numbers are big-endian (partition 2 bytes, hour, minute and bucket 4, seq 8, part 1, position 12, client
 //! id 16); names end with a zero byte, which none of their alphabets has. Tags are never reused. Records
-//! are a version byte and prost, so that a field can be added; `head`, `log`, `mark`, `minute`, `thread follower` and `setting` have the
+//! are a version byte and prost, so that a field can be added; `head`, `log`, `mark`, `minute`, `thread follower`, `setting` and `draft` have the
 //! commit's position before that.
 
 use std::ops::Range;
@@ -51,6 +53,7 @@ pub mod ban;
 pub mod change;
 pub mod dead_letter;
 pub mod device;
+pub mod draft;
 pub mod follower;
 pub mod head;
 pub mod hex;
@@ -122,6 +125,8 @@ pub enum Tag {
     InboxTrimmed = 0x22,
     Change = 0x23,
     Setting = 0x24,
+    Draft = 0x25,
+    DraftText = 0x26,
     Link = 0x27,
     Account = 0x30,
     Device = 0x31,
@@ -182,6 +187,8 @@ impl Tag {
             Self::InboxTrimmed => Not("inbox_trimmed", "an import makes no inboxes"),
             Self::Change => Not("change", "every cursor of the new store is newer than its rows"),
             Self::Setting => Rows(&Of::<setting::Setting>::NEW),
+            Self::Draft => Rows(&Of::<draft::Draft>::NEW),
+            Self::DraftText => Not("draft_text", "it is in the lines of drafts"),
             Self::Link => Rows(&Of::<link::Link>::NEW),
             Self::Resend => Rooms("resend"),
             Self::Account => Rows(&Of::<account::Account>::NEW),

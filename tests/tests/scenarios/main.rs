@@ -10,6 +10,7 @@ mod bad_input;
 mod deployment;
 mod dev_restart;
 mod devices;
+mod drafts;
 mod draining;
 mod ended_logins;
 mod foundationdb;

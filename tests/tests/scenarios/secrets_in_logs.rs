@@ -1,4 +1,4 @@
-//! No log line holds a password or a token, however much is logged.
+//! No log line holds a password, a token, or what was typed and not sent, however much is logged.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -9,6 +9,7 @@ use weft_harness::system::{Options, System, direct, split_password, unique};
 
 const NEW_PASSWORD: &str = "another horse of mine";
 const WRONG_PASSWORD: &str = "a wrong horse of mine";
+const DRAFT: &str = "dear horse of mine";
 
 /// The parts of a token that alone are worth something: signature, or secret.
 fn secret_of(token: &str) -> String {
@@ -16,7 +17,7 @@ fn secret_of(token: &str) -> String {
 }
 
 #[tokio::test]
-async fn no_log_line_holds_a_password_or_a_token() -> Result<()> {
+async fn no_log_line_holds_a_password_a_token_or_a_draft() -> Result<()> {
     let options = Options { edges: 1, presences: 1, log: "trace".to_owned(), ..Options::default() };
     let system = System::split(options).await?;
     let edge = system.edge();
@@ -28,6 +29,10 @@ async fn no_log_line_holds_a_password_or_a_token() -> Result<()> {
     let answer = session.request(json!({ "type": "token", "token": fresh.token })).await?;
     assert_eq!(answer["type"], "token", "{answer}");
     session.acked(&room, json!({ "text": "hello" })).await?;
+    for (refused, text) in [(false, DRAFT.to_owned()), (true, format!("{DRAFT}, "))] {
+        let draft = json!({ "type": "draft", "room": room, "version": 0, "text": text });
+        assert_eq!(session.request(draft).await?["type"] == "error", refused);
+    }
     session.request(json!({ "type": "presence.own" })).await?;
     let path = format!("/v1/rooms/{room}/entries");
     let sent = fresh.call(edge, "POST", &path, &json!({ "text": "x" })).await?;
@@ -55,7 +60,7 @@ async fn no_log_line_holds_a_password_or_a_token() -> Result<()> {
     let nobody = json!({ "user": unique("bob"), "password": NEW_PASSWORD, "device": "d" });
     assert_eq!(http::call(edge, "POST", "/v1/login", None, &nobody).await?.status, 401);
 
-    let mut secrets = [PASSWORD, NEW_PASSWORD, WRONG_PASSWORD].map(str::to_owned).to_vec();
+    let mut secrets = [PASSWORD, NEW_PASSWORD, WRONG_PASSWORD, DRAFT].map(str::to_owned).to_vec();
     secrets.extend(["edge", "core", "presence", "admin"].map(split_password));
     for tokens in [&phone, &laptop, &fresh] {
         secrets.extend([&tokens.token, &tokens.refresh_token].map(|token| secret_of(token)));

@@ -13,6 +13,7 @@ use weft_storage::tables::{head, layout, resend};
 
 use super::{Commands, Plan, PlannedEntry};
 use crate::partition::command::hour_of;
+use crate::partition::drafts::ChangedDraft;
 use crate::partition::followers::ChangedFollower;
 use crate::partition::marks::{self, MovedMark};
 use crate::partition::messages;
@@ -43,6 +44,7 @@ pub struct Sealed {
     pub entries: Vec<PlannedEntry>,
     pub marks: Vec<MovedMark>,
     pub settings: Vec<ChangedSetting>,
+    pub drafts: Vec<ChangedDraft>,
     /// Who follows threads, and up to where they have read them.
     pub followers: Vec<ChangedFollower>,
     /// The answers, in the order of their commands: sent when the commit is done.
@@ -94,9 +96,11 @@ impl Plan {
         let mut marks = self.marks.write(&mut self.batch, state);
         marks.extend(self.followers.write(&mut self.batch, state));
         let settings = self.settings.write(&mut self.batch, state);
+        let drafts = self.drafts.write(&mut self.batch, state);
         let before = &guards.applied;
         self.assert_in_order(state, before);
-        let has_row = !self.entries.is_empty() || !marks.is_empty() || !settings.is_empty();
+        let is_beside = !marks.is_empty() || !settings.is_empty() || !drafts.is_empty();
+        let has_row = !self.entries.is_empty() || is_beside;
         let commit_no = before.last_commit_no() + u64::from(has_row);
         let mut applied = Applied {
             stream_seq: before.stream_seq.max(self.stream_seq),
@@ -112,6 +116,7 @@ impl Plan {
                 time_ms: closing.now_ms,
                 marks,
                 settings,
+                drafts,
             };
             self.batch.set(journal::key(self.partition, commit_no), journal.encode());
         }
@@ -133,6 +138,7 @@ impl Plan {
             entries: self.entries,
             marks: self.marks.into_moved(),
             settings: self.settings.into_changed(),
+            drafts: self.drafts.into_changed(),
             followers: self.followers.into_changed(),
             answers: self.answers,
             unheard: self.unheard,

@@ -1,6 +1,7 @@
 //! What must never be committed stops the owner.
 
 use bytes::Bytes;
+use weft_proto::Body;
 use weft_storage::tables::applied::Applied;
 use weft_storage::tables::resend;
 

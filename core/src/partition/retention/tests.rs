@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use weft_proto::kind::DraftText;
 use weft_proto::{Body, DeviceId, Entry};
 use weft_runtime::{Clock, ManualClock};
 use weft_storage::faulty::Faulty;
@@ -186,6 +187,40 @@ async fn settings_that_are_none_any_more_are_removed_when_all_devices_know_it() 
     assert!(
         world.store.snapshot().await.expect("snapshot").get(key).await.expect("read").is_some()
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn drafts_that_were_dismissed_are_removed_when_all_devices_know_it() {
+    let mut world = World::new(Store::new(Memory::new()), 1).await;
+    let user = user(0);
+    let before = world.store.snapshot().await.expect("snapshot").read_version();
+    for (name, text) in [("a", ""), ("b", "x")] {
+        let room = RoomId::new(name).expect("id");
+        let typed = DraftText { text: text.into(), ..DraftText::default() };
+        let content = (!text.is_empty()).then_some(typed);
+        let changed = change::Changed::Draft(user.clone(), room.clone());
+        world
+            .commit(|batch| {
+                change::put(batch, &user, 0, &changed);
+                let kept = draft::Kept { version: 1, time_ms: 1, content };
+                draft::put(batch, 0, (&user, &room), &kept, 0);
+            })
+            .await;
+    }
+    let left = async |world: &World| {
+        let changes = change::range(&user, Position::MIN, Position::MAX);
+        let drafts = world.count(draft::range_after(&user, None)).await;
+        (drafts, world.count(changes).await)
+    };
+    world.entry(0).await;
+    world.days(29);
+    world.walk().await;
+    assert_eq!(left(&world).await, (2, 2), "nothing is old");
+    world.days(2);
+    world.walk().await;
+    assert_eq!(left(&world).await, (1, 1));
+    let snapshot = world.store.snapshot().await.expect("snapshot");
+    assert!(inbox::is_trimmed_after(&*snapshot, &user, before).await.expect("read"));
 }
 
 #[tokio::test(start_paused = true)]

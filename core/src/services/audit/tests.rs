@@ -10,7 +10,9 @@ use weft_storage::{Batch, Outcome, Store};
 use super::super::testing::{World, code, room, user};
 use super::*;
 use weft_proto::ErrorCode;
+use weft_proto::kind::DraftText;
 use weft_storage::tables::applied::Applied;
+use weft_storage::tables::draft::Kept;
 use weft_storage::tables::journal::Journal;
 use weft_storage::tables::setting::Setting;
 use weft_storage::tables::thread_follower::ThreadFollower;
@@ -138,6 +140,38 @@ async fn settings_are_told_as_they_are_now_to_their_user_alone() {
     let frame = r#"{"type":"setting","room":"team","muted_until":7,"pinned":true}"#;
     let told = changes(&journaled.whole(1).await);
     assert_eq!(told, [("bob,".to_owned(), head, frame.to_owned())]);
+}
+
+#[tokio::test]
+async fn drafts_are_told_as_they_are_now_to_their_user_alone() {
+    let journaled = Journaled::new();
+    journaled.commit(1, &[("team", 9, &[])]).await;
+    let content = DraftText { text: "hi".into(), ..DraftText::default() };
+    let kept = Kept { version: 5, time_ms: 7, content: Some(content) };
+    let frame = r#"{"type":"draft","room":"team","version":5,"text":"hi"}"#;
+    let mut batch = Batch::new(rand::random());
+    draft::put(&mut batch, 5, (&user("bob"), &room("team")), &kept, 0);
+    // What was shorter is told in the page that has its newest commit.
+    for (commit_no, frame_bytes) in [(2, frame.len() - 1), (3, 9), (4, frame.len())] {
+        let frame_bytes = frame_bytes as u64;
+        let names = JournalDraft { room: "team".into(), user: "bob".into(), frame_bytes };
+        let row = Journal { drafts: vec![names], ..Journal::default() };
+        batch.set(journal::key(PARTITION, commit_no), row.encode());
+    }
+    let row = Applied { commit_no: Some(4), epoch: 1, ..Applied::default() };
+    batch.set(applied::key(PARTITION), row.encode());
+    let Outcome::Committed(position) = journaled.store.commit(batch).await.expect("commit") else {
+        panic!("rejected")
+    };
+    let told = changes(&journaled.whole(1).await);
+    let head = format!("draft/bob/team {}", position.with_order(5));
+    assert_eq!(told, [("bob,".to_owned(), head, frame.to_owned())]);
+    let snapshot = journaled.store.snapshot().await.expect("snapshot");
+    let limit = AuditLimit { rows_max: 2, ..AuditLimit::default() };
+    let page = audit(&*snapshot, StoreId(7), PARTITION, Some(1), limit).await.expect("a page");
+    assert_eq!((page.through, page.more, changes(&page).len()), (3, true, 0));
+    let page = audit(&*snapshot, StoreId(7), PARTITION, Some(3), limit).await.expect("a page");
+    assert_eq!((page.through, page.more, changes(&page)), (4, false, told));
 }
 
 /// Who hears, the head, and the frame.

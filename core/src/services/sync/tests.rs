@@ -478,3 +478,38 @@ async fn settings_come_once_and_as_they_are_now() {
     }
     assert!(changed(&world, "alice", &world.cursor().await).await.is_empty());
 }
+
+#[tokio::test]
+async fn drafts_come_once_and_as_they_are_now_on_as_many_pages_as_they_need() {
+    let world = World::new().await;
+    let before = world.cursor().await;
+    world.draft("alice", "team", 1, "h").await;
+    let between = world.cursor().await;
+    world.draft("alice", "team", 2, "hi").await;
+    world.draft("alice", "alice~bob", 3, "x").await;
+    world.draft("alice", "alice~bob", 4, "").await;
+    let team = r#"{"type":"draft","room":"team","version":2,"text":"hi"}"#;
+    let direct = r#"{"type":"draft","room":"alice~bob","version":4}"#;
+    for cursor in [&before, &between] {
+        assert_eq!(changed(&world, "alice", cursor).await, [team, direct]);
+        assert!(changed(&world, "bob", cursor).await.is_empty());
+    }
+    let after = world.cursor().await;
+    assert!(changed(&world, "alice", &after).await.is_empty());
+    for number in 0..7 {
+        let long = format!("{number}").repeat(60_000);
+        world.draft("alice", &format!("g{number}"), 1, &long).await;
+    }
+    world.set("alice", "team", Setting { muted_until_ms: 9, pinned: false }).await;
+    let request = |page| svc::Sync { token: world.token("alice"), cursor: after.clone(), page };
+    let (mut page, mut counts) = (Vec::new(), Vec::new());
+    loop {
+        let found = world.context.sync(request(page)).await.expect("a page");
+        counts.push(found.changes.len());
+        page = found.next;
+        if page.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(counts, [2, 2, 2, 2]);
+}

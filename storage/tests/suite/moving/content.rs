@@ -4,7 +4,7 @@
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
-use weft_proto::kind::{Add, ChangeRole, Create, Extras, Leave, Remove, Rename, Text};
+use weft_proto::kind::{Add, ChangeRole, Create, DraftText, Extras, Leave, Remove, Rename, Text};
 use weft_proto::presence::{Choice, PresenceSettings};
 use weft_proto::{
     Body, ClientId, DeviceId, Entry, FollowerId, History, LinkToken, Partition, Position, Role,
@@ -16,9 +16,10 @@ use weft_storage::tables::ban;
 use weft_storage::tables::change::{self, Changed};
 use weft_storage::tables::dead_letter::{self, DeadLetter};
 use weft_storage::tables::device::{self, Device};
+use weft_storage::tables::draft::{self, Kept};
 use weft_storage::tables::follower::{self, Follower};
 use weft_storage::tables::inbox;
-use weft_storage::tables::journal::{self, Journal, JournalEntry, JournalMark};
+use weft_storage::tables::journal::{self, Journal, JournalDraft, JournalEntry, JournalMark};
 use weft_storage::tables::last_active;
 use weft_storage::tables::layout::{self, Layout};
 use weft_storage::tables::link::{self, Link};
@@ -187,6 +188,7 @@ impl Content {
                 self.change(&mut batch, &entry);
                 journal.marks.extend(self.mark(&mut batch, order, &entry));
                 journal.settings.extend(self.set(&mut batch, order, &entry));
+                journal.drafts.extend(self.draft(&mut batch, order, &entry));
                 let users = entry.user().map(ToString::to_string).into_iter().collect();
                 let (room, from) = (room.id.to_string(), entry.from.to_string());
                 let kind = entry.body.kind().word.to_string();
@@ -322,6 +324,23 @@ impl Content {
         }
         change::put(batch, &user, order, &Changed::Setting(user.clone(), room.clone()));
         Some(JournalMark { room: room.to_string(), user: user.to_string(), thread: 0, own: false })
+    }
+
+    /// Somebody types, or has sent it.
+    fn draft(&mut self, batch: &mut Batch, order: u16, entry: &Entry) -> Option<JournalDraft> {
+        if self.rng.random_bool(0.9) {
+            return None;
+        }
+        let (user, room) = (self.user(), &entry.room);
+        let chars_max = *[0, 30, 30, 30, 100_000].choose(&mut self.rng).expect("one");
+        let typed = |text| DraftText { text, ..DraftText::default() };
+        let content = (chars_max > 0).then(|| typed(self.text(chars_max)));
+        let (version, time_ms) = (self.rng.random_range(1..9), self.rng.random_range(0..1 << 50));
+        // Beside the setting's.
+        let order = order + 3 * ENTRIES_MAX;
+        draft::put(batch, order, (&user, room), &Kept { version, time_ms, content }, 5);
+        change::put(batch, &user, order, &Changed::Draft(user.clone(), room.clone()));
+        Some(JournalDraft { room: room.to_string(), user: user.to_string(), frame_bytes: 7 })
     }
 
     fn next_entry(&mut self, room: &mut Room) -> Entry {

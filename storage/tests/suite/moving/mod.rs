@@ -40,6 +40,7 @@ mod tag {
     pub const INBOX_TRIMMED: u8 = 0x22;
     pub const CHANGE: u8 = 0x23;
     pub const SETTING: u8 = 0x24;
+    pub const DRAFT: u8 = 0x25;
 }
 
 pub async fn exported(store: &Store) -> (Exported, Vec<u8>) {
@@ -103,9 +104,11 @@ pub async fn rows(store: &Store) -> BTreeMap<Bytes, Bytes> {
                 }
                 row.encode()
             }
-            // Part 0 of an entry, a head, a mark and a setting begin with a position.
+            // Part 0 of an entry, a head, a mark, a setting and a draft begin with a position.
             (tag::LOG, Some(0))
-            | (tag::HEAD | tag::MARK | tag::THREAD_FOLLOWER | tag::SETTING, _) => value.slice(12..),
+            | (tag::HEAD | tag::MARK | tag::THREAD_FOLLOWER | tag::SETTING | tag::DRAFT, _) => {
+                value.slice(12..)
+            }
             _ => value,
         };
         kept.insert(key, value);

@@ -1,0 +1,31 @@
+//! What users keep for their own devices alone: settings and drafts.
+
+use std::sync::Arc;
+
+use weft_proto::frame::drafts_frame;
+use weft_proto::svc::ListDrafts;
+use weft_proto::{Body, RoomId};
+
+use super::Requests;
+use crate::settings;
+
+impl Requests {
+    /// Has a command made to the user's own notebook, after those before it.
+    pub(super) fn keep(&mut self, id: u64, unpaid: u32, body: Body) {
+        let (shared, user) = (Arc::clone(&self.shared), self.caller.user.clone());
+        let mut turn = self.notebook.next();
+        self.call(id, unpaid, async move {
+            turn.come().await;
+            Ok(settings::keep(&shared, &user, &body).await?.into())
+        });
+    }
+
+    pub(super) fn list_drafts(&mut self, id: u64, unpaid: u32, after: Option<RoomId>, limit: u32) {
+        let (shared, token) = self.for_call();
+        self.call(id, unpaid, async move {
+            let after = after.map(|room| room.to_string()).unwrap_or_default();
+            let request = ListDrafts { token, after, limit };
+            Ok(drafts_frame(&shared.bus.call(&request).await?))
+        });
+    }
+}
