@@ -1,5 +1,7 @@
 //! Who hears of a mark, and in which words: the same where it is published, audited and synced.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use weft_proto::frame::{MarkFrame, MarksFrame, ReadUpTo, ThreadMarkFrame};
 use weft_proto::{ChangeHead, Position, RoomId, RoomKind, UserId, svc};
@@ -12,6 +14,12 @@ use weft_storage::tables::thread_follower::{FollowerKey, ThreadFollower};
 pub fn partner(room: &RoomId, user: &UserId) -> Option<UserId> {
     let partner = room.direct_users().map(|(a, b)| if *user == a { b } else { a });
     partner.filter(|partner| partner != user)
+}
+
+/// Others hear nothing of the mark, of those who have turned off read receipts (`off`): its user is one, or the partner.
+#[must_use]
+pub fn is_hidden(room: &RoomId, user: &UserId, off: &BTreeSet<UserId>) -> bool {
+    off.contains(user) || partner(room, user).is_some_and(|partner| off.contains(&partner))
 }
 
 /// What they hear, and the user's own devices, of a mark that was written at a position; `told_at`: where the partner

@@ -11,13 +11,20 @@ pub fn change(user: &UserId, room: &RoomId, position: Position, setting: &Settin
     svc::Change {
         users: vec![user.to_string()],
         group: String::new(),
-        head: ChangeHead::setting(user, room, position).to_string(),
+        head: ChangeHead::setting(user, room, position, receipts(room, setting)).to_string(),
         frame: frame(room, setting),
     }
 }
 
 #[must_use]
 pub fn frame(room: &RoomId, setting: &Setting) -> Bytes {
-    let Setting { muted_until_ms, pinned } = *setting;
-    SettingFrame { room, muted_until: muted_until_ms, pinned }.to_frame().into()
+    let Setting { muted_until_ms, pinned, .. } = *setting;
+    let receipts = receipts(room, setting);
+    SettingFrame { room, muted_until: muted_until_ms, pinned, receipts }.to_frame().into()
+}
+
+/// Of the user's own notebook: whether they tell and hear how far somebody has read.
+fn receipts(room: &RoomId, setting: &Setting) -> Option<bool> {
+    let is_notebook = room.direct_users().is_some_and(|(a, b)| a == b);
+    is_notebook.then_some(!setting.receipts_off)
 }

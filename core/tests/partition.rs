@@ -38,6 +38,8 @@ mod pins;
 mod poison;
 #[path = "partition/publishing.rs"]
 mod publishing;
+#[path = "partition/receipts.rs"]
+mod receipts;
 #[path = "partition/roles.rs"]
 mod roles;
 #[path = "partition/settings.rs"]

@@ -31,7 +31,7 @@ use self::ask::{Ask, Refused};
 use self::cursor_due::CursorDue;
 use self::mailbox::{Item, Mailbox};
 pub use self::token::TokenCell;
-use crate::feeds::FeedMember;
+use crate::feeds::{Change, FeedMember};
 use crate::metrics;
 use crate::order::{Missing, Order, Verdict};
 use crate::ports::Wire;
@@ -63,6 +63,8 @@ pub struct Delivery<W: Wire = Bus> {
     resumes: bool,
     cursor_due: CursorDue,
     on_entry: Arc<dyn OnEntry>,
+    /// The user has turned off read receipts, as far as is known here.
+    receipts_off: bool,
     lost: watch::Receiver<u64>,
     groups: BTreeMap<RoomId, FeedMember<W>>,
     user_feed: FeedMember<W>,
@@ -118,6 +120,7 @@ impl<W: Wire> Delivery<W> {
             cursor,
             cursor_due: CursorDue::new(),
             on_entry,
+            receipts_off: false,
             lost,
         }
     }
@@ -238,6 +241,7 @@ impl<W: Wire> Delivery<W> {
             self.phase = Phase::List { resync };
             return Ok(Frames::new());
         }
+        self.receipts_off = answer.receipts_off;
         let mut frames = self.put_stored(answer.entries)?;
         for change in answer.changes {
             frames.push(change.try_into().map_err(|_| malformed())?);
@@ -341,13 +345,7 @@ impl<W: Wire> Delivery<W> {
                 return Ok(self.order.notice(notice).map(|missing| (missing, notice.seq)));
             }
             Item::Change(change) => {
-                let position = change.head.position;
-                let is_for = change.group.as_ref().is_none_or(|group| self.order.is_in(group));
-                // What is at or before it came with a sync.
-                if is_for && position.is_none_or(|position| position > self.order.read()) {
-                    position.into_iter().for_each(|position| self.cursor_due.put(position));
-                    frames.push(change.frame.clone());
-                }
+                frames.extend(self.on_change(change).then(|| change.frame.clone()));
             }
             Item::Typing(typist) => {
                 let is_heard = typist.user != self.user && self.is_in(&typist.room);
@@ -356,6 +354,25 @@ impl<W: Wire> Delivery<W> {
             Item::Marker(cursor) => frames.extend(self.on_marker(**cursor)?),
         }
         Ok(None)
+    }
+
+    /// True where it goes out.
+    fn on_change(&mut self, change: &Change) -> bool {
+        let position = change.head.position;
+        let is_for = change.group.as_ref().is_none_or(|group| self.order.is_in(group));
+        // What is at or before it came with a sync.
+        if !is_for || position.is_some_and(|position| position <= self.order.read()) {
+            return false;
+        }
+        if let Some(receipts) = change.head.receipts {
+            self.receipts_off = !receipts;
+        }
+        let is_hidden = self.receipts_off && change.head.is_marks();
+        if is_hidden && !sabotage::is_out(Rule::ReceiptsHidden) {
+            return false;
+        }
+        position.into_iter().for_each(|position| self.cursor_due.put(position));
+        true
     }
 
     /// The user is in the room, as far as is known here.

@@ -51,6 +51,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/rooms/{room}/setting", put(settings::set))
         .route("/rooms/{room}/draft", put(drafts::set))
         .route("/drafts", get(drafts::list))
+        .route("/setting", put(settings::set_for_all_rooms))
         .route("/rooms/{room}/receipts", get(marks::receipts))
         .route("/rooms/{room}/typing", post(rooms::typing))
         .route("/rooms/{room}/entries", get(entries::history).post(entries::send))

@@ -19,6 +19,8 @@ pub enum Rule {
     EvidenceFirst,
     /// A command names the one before it in its room, while that one is unanswered.
     PredecessorNamed,
+    /// Who has turned off read receipts is not told how far a group's members have read.
+    ReceiptsHidden,
     /// Auditing does not panic.
     AuditingHolds,
 }

@@ -7,8 +7,12 @@ use crate::ids::UserId;
 use crate::position::Position;
 use crate::room::RoomId;
 
-/// The head of a change, in header `Weft-Change` as `<key> <position | ->`. A newer Weft may have further
-/// words: they are passed over.
+const MARKS: &str = "marks/";
+const RECEIPTS_ON: &str = "receipts=on";
+const RECEIPTS_OFF: &str = "receipts=off";
+
+/// The head of a change, in header `Weft-Change` as `<key> <position | -> [receipts=on | receipts=off]`. A newer Weft
+/// may have further words: they are passed over.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ChangeHead {
     /// What has changed. For comparison alone: this Weft need not know it.
@@ -16,45 +20,67 @@ pub struct ChangeHead {
     /// The place of the change in commit order: of two with the same key the later one is newer. `None`:
     /// it has none, and is handed on whatever came before it.
     pub position: Option<Position>,
+    /// From then on the user who hears of it wants to hear how far others have read, or no more.
+    pub receipts: Option<bool>,
 }
 
 impl ChangeHead {
+    fn new(key: String, position: Option<Position>) -> Self {
+        Self { key, position, receipts: None }
+    }
+
     /// That of a user's mark in a room.
     #[must_use]
     pub fn mark(room: &RoomId, user: &UserId, position: Position) -> Self {
-        Self { key: format!("mark/{room}/{user}"), position: Some(position) }
+        Self::new(format!("mark/{room}/{user}"), Some(position))
     }
 
-    /// That of how a user wants a room to be, for their own devices.
+    /// That of how a user wants a room to be, for their own devices; of their notebook with what it says of `receipts`.
     #[must_use]
-    pub fn setting(user: &UserId, room: &RoomId, position: Position) -> Self {
-        Self { key: format!("setting/{user}/{room}"), position: Some(position) }
+    pub fn setting(
+        user: &UserId,
+        room: &RoomId,
+        position: Position,
+        receipts: Option<bool>,
+    ) -> Self {
+        Self { receipts, ..Self::new(format!("setting/{user}/{room}"), Some(position)) }
     }
 
     /// That of what a user has typed for a room and not sent, for their own devices.
     #[must_use]
     pub fn draft(user: &UserId, room: &RoomId, position: Position) -> Self {
-        Self { key: format!("draft/{user}/{room}"), position: Some(position) }
+        Self::new(format!("draft/{user}/{room}"), Some(position))
     }
 
     /// That of what a user has said of a thread, or of their following it; `root`: how it begins.
     #[must_use]
     pub fn thread(room: &RoomId, root: u64, user: &UserId, position: Position) -> Self {
-        Self { key: format!("mark/{room}/{user}/{root}"), position: Some(position) }
+        Self::new(format!("mark/{room}/{user}/{root}"), Some(position))
     }
 
     /// That of some members' marks in a group, for the others.
     #[must_use]
     pub fn marks(group: &RoomId) -> Self {
-        Self { key: format!("marks/{group}"), position: None }
+        Self::new(format!("{MARKS}{group}"), None)
+    }
+
+    /// It tells a group how far members have read.
+    #[must_use]
+    pub fn is_marks(&self) -> bool {
+        self.key.starts_with(MARKS)
     }
 }
 
 impl fmt::Display for ChangeHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.position {
-            Some(position) => write!(f, "{} {position}", self.key),
-            None => write!(f, "{} -", self.key),
+            Some(position) => write!(f, "{} {position}", self.key)?,
+            None => write!(f, "{} -", self.key)?,
+        }
+        match self.receipts {
+            Some(true) => write!(f, " {RECEIPTS_ON}"),
+            Some(false) => write!(f, " {RECEIPTS_OFF}"),
+            None => Ok(()),
         }
     }
 }
@@ -75,7 +101,12 @@ impl FromStr for ChangeHead {
             "-" => None,
             position => Some(position.parse().map_err(|_| ChangeHeadError)?),
         };
-        Ok(Self { key, position })
+        let receipts = words.find_map(|word| match word {
+            RECEIPTS_ON => Some(true),
+            RECEIPTS_OFF => Some(false),
+            _ => None,
+        });
+        Ok(Self { key, position, receipts })
     }
 }
 
@@ -91,7 +122,12 @@ mod tests {
         let marks = ChangeHead::marks(&RoomId::new("team").expect("id"));
         let thread = ChangeHead::thread(&room, 9, &user, Position::new(7, 0x8001));
         let of_thread = "mark/alice~bob/bob/9 000000000000000700008001";
-        for (head, text) in [(mark, text), (marks, "marks/team -"), (thread, of_thread)] {
+        assert!(marks.is_marks() && !mark.is_marks() && !thread.is_marks());
+        let off = ChangeHead::setting(&user, &room, Position::new(7, 3), Some(false));
+        let of_setting = "setting/bob/alice~bob 000000000000000700000003 receipts=off";
+        for (head, text) in
+            [(mark, text), (marks, "marks/team -"), (thread, of_thread), (off, of_setting)]
+        {
             assert_eq!(head.to_string(), text);
             assert_eq!(text.parse::<ChangeHead>().expect("parse"), head);
             assert_eq!(format!("{text} of tomorrow").parse::<ChangeHead>().expect("newer"), head);

@@ -14,6 +14,7 @@ use weft_storage::tables::change::{self, Changed};
 use weft_storage::tables::journal::JournalMark;
 use weft_storage::tables::mark::{self, Mark};
 use weft_storage::tables::sent::{self, Sent};
+use weft_storage::tables::setting;
 use weft_storage::{Batch, Error, Snapshot};
 
 use super::changes::{ChangedRow, PlannedRows, Written, told_before};
@@ -25,7 +26,7 @@ use super::rooms::Room;
 use super::rules;
 use super::sabotage::{self, Rule};
 use super::state::{Place, PlanNo, State};
-use crate::marks::{delivered, partner};
+use crate::marks::{delivered, is_hidden, partner};
 
 /// Entries of which the ordinals are read at once: with the largest ones 6 MB.
 const ENTRIES_AT_ONCE: usize = 16;
@@ -41,7 +42,7 @@ pub type MarkKey = (RoomId, UserId);
 #[derive(Clone, PartialEq, Debug)]
 pub struct ToldMark {
     pub mark: Mark,
-    /// They do: not only what counts as unread for its user has changed.
+    /// They do: not only what counts as unread for its user has changed, and nobody has turned off read receipts.
     pub is_told: bool,
     /// Where they heard of it last before that commit.
     told_before: Place,
@@ -76,6 +77,8 @@ pub struct FoundMarks {
     unreadable: HashSet<MarkKey>,
     sent: HashMap<MarkKey, Sent>,
     ordinals: HashMap<EntryKey, u64>,
+    /// Of those whose marks they are, and of their partners: who has turned off read receipts.
+    receipts_off: BTreeSet<UserId>,
 }
 
 /// Who has read an entry without saying so: who sent it, where it counts or changes the membership, and who
@@ -130,8 +133,17 @@ pub async fn load(
         return Ok(found);
     }
     let keys: BTreeSet<&MarkKey> = wanted.iter().map(|(key, _)| key).collect();
+    let both = |(room, user): &&MarkKey| std::iter::once(user.clone()).chain(partner(room, user));
+    let users: BTreeSet<UserId> = keys.iter().flat_map(both).collect();
     let rows = keys.iter().flat_map(|(room, user)| [mark::key(room, user), sent::key(room, user)]);
-    let rows = snapshot.get_many(rows.collect()).await?;
+    let rows = rows.chain(users.iter().map(setting::of_user)).collect();
+    let rows = snapshot.get_many(rows).await?;
+    let (rows, of_users) = rows.split_at(2 * keys.len());
+    for (user, row) in users.into_iter().zip(of_users) {
+        if setting::hides_receipts(&user, row.as_deref()) {
+            found.receipts_off.insert(user);
+        }
+    }
     for (key, rows) in keys.into_iter().zip(rows.chunks(2)) {
         let [mark, sent] = rows else { continue };
         if let Err(error) = found.take(key, mark.as_deref(), sent.as_deref()) {
@@ -239,7 +251,10 @@ impl PlannedMarks {
         let (written, before) = found.held(state, &key);
         // Cores of before have no field for where others were told.
         let tells_all = state.feature_level < PEOPLE_LEVEL || sabotage::is_out(Rule::UnreadIsOwn);
-        let is_told = tells_all || others_see(&mark) != others_see(&before);
+        let is_new = tells_all || others_see(&mark) != others_see(&before);
+        let is_hidden = is_hidden(&key.0, &key.1, &found.receipts_off)
+            && !sabotage::is_out(Rule::ReceiptsHidden);
+        let is_told = is_new && !is_hidden;
         let row = match written.place {
             Place::In(of, _) if of == no => {
                 ToldMark { mark, is_told: is_told || written.row.is_told, ..written.row }

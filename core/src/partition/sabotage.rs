@@ -36,6 +36,8 @@ pub enum Rule {
     UnreadIsOwn,
     /// Who has not seen a draft's newest version does not change it.
     DraftVersions,
+    /// Nobody is told a mark where one of them has turned off read receipts.
+    ReceiptsHidden,
 }
 
 #[cfg(feature = "sabotage")]

@@ -49,7 +49,7 @@ pub struct FoundSettings {
 pub async fn load(snapshot: &dyn Snapshot, run: &[Incoming]) -> Result<FoundSettings, Error> {
     let key = |incoming: &Incoming| match incoming.command.as_ref() {
         Ok(Command { sender, body: Body::Setting(setting), .. }) => {
-            Some((sender.clone(), setting.room.clone()))
+            Some((sender.clone(), setting.kept_for(sender)))
         }
         _ => None,
     };
@@ -113,7 +113,7 @@ pub fn decide(
     (found, state): (&FoundSettings, &State),
 ) -> Result<Option<Setting>, ApiError> {
     notebook::is_own(to, sender, "setting")?;
-    let key = (sender.clone(), wanted.room.clone());
+    let key = (sender.clone(), wanted.kept_for(sender));
     if found.unreadable.contains(&key) {
         return Err(ApiError::new(ErrorCode::Internal, "the setting can't be read"));
     }
@@ -122,13 +122,15 @@ pub fn decide(
     let mut setting = before.clone();
     setting.muted_until_ms = wanted.muted_until.unwrap_or(setting.muted_until_ms);
     setting.pinned = wanted.pinned.unwrap_or(setting.pinned);
+    setting.receipts_off = wanted.receipts.map_or(setting.receipts_off, |receipts| !receipts);
     if setting == before {
         return Ok(None);
     }
     if setting != Setting::default() {
         notebook::is_in(&key, found.members.contains(&key))?;
     }
-    if written.is_none() && found.count(state, sender) >= SETTINGS_PER_USER_MAX {
+    let is_limited = wanted.room.is_some() && written.is_none();
+    if is_limited && found.count(state, sender) >= SETTINGS_PER_USER_MAX {
         let message = format!("the sender has settings for {SETTINGS_PER_USER_MAX} rooms already");
         return Err(ApiError::new(ErrorCode::LimitReached, message));
     }

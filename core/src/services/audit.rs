@@ -234,13 +234,15 @@ impl Changes {
         let ids = |(room, user): &(String, String)| Ok((RoomId::new(room)?, UserId::new(user)?));
         let marks = self.marks.keys().map(ids).collect::<Result<Vec<_>, _>>().map_err(bad)?;
         let held = mark::held(snapshot, &marks).await?;
+        let off = self.receipts_off(snapshot, &marks).await?;
         let (mut told, mut groups) = (Vec::new(), BTreeMap::<&RoomId, Vec<_>>::new());
         for (((room, user), held), is_told) in marks.iter().zip(&held).zip(self.marks.values()) {
             let Some(position) = held.position else { continue };
+            let is_told = *is_told && !marks::is_hidden(room, user, &off);
             // For others at their own place: so they hear nothing of what came later.
             let told_at = is_told.then(|| held.mark.told_at(position));
             told.extend(marks::changes(room, user, (position, told_at), &held.mark));
-            if *is_told && room.kind() == RoomKind::Group {
+            if is_told && room.kind() == RoomKind::Group {
                 groups.entry(room).or_default().push((user, held.mark.read));
             }
         }
@@ -255,6 +257,19 @@ impl Changes {
         told.extend(self.settings_told(snapshot).await?);
         told.extend(self.drafts_told(snapshot).await?);
         Ok(told)
+    }
+
+    /// Who has turned off read receipts: of those whose marks others may hear of, and of these.
+    async fn receipts_off(
+        &self,
+        snapshot: &dyn Snapshot,
+        marks: &[(RoomId, UserId)],
+    ) -> Result<BTreeSet<UserId>, Error> {
+        let told = marks.iter().zip(self.marks.values()).filter(|(_, is_told)| **is_told);
+        let partners: Vec<UserId> =
+            told.clone().filter_map(|((room, user), _)| marks::partner(room, user)).collect();
+        let users = told.map(|((_, user), _)| user).chain(&partners);
+        setting::receipts_off(snapshot, users).await
     }
 
     /// What users hear of their threads.

@@ -3,6 +3,7 @@
 use weft_proto::{ErrorCode, RoomId, UserId, svc};
 use weft_storage::tables::mark::{self, Held};
 use weft_storage::tables::member::{self, Member};
+use weft_storage::tables::setting::receipts_off;
 use weft_storage::{Error, Snapshot};
 
 use super::Context;
@@ -12,10 +13,11 @@ use crate::marks;
 
 impl Context {
     /// Up to where members have read a room, ascending by user id: all of them, or those who have read up to
-    /// an entry. Of a large group only all: who has read what would be looked for among too many.
+    /// an entry. Of a large group only all: who has read what would be looked for among too many. Those who have turned
+    /// off read receipts are left out.
     ///
     /// # Errors
-    /// [`ErrorCode::BadId`], [`ErrorCode::NoSuchRoom`], [`ErrorCode::NotMember`] (former members too),
+    /// [`ErrorCode::Forbidden`] where the caller has turned them off, [`ErrorCode::BadId`], [`ErrorCode::NoSuchRoom`], [`ErrorCode::NotMember`] (former members too),
     /// [`ErrorCode::NotFound`] for an entry that the caller does not see, [`ErrorCode::TooLarge`], those of the
     /// token, or the store's.
     pub async fn receipts(&self, request: svc::ListReceipts) -> Result<svc::Receipts, Failure> {
@@ -27,6 +29,10 @@ impl Context {
         }
         let access = Access::of(&*snapshot, &room, &user).await?;
         access.member_role()?;
+        if !receipts_off(&*snapshot, [&user]).await?.is_empty() {
+            let message = "who has turned off read receipts does not see those of others";
+            return Err(Failure::new(ErrorCode::Forbidden, message));
+        }
         let limit = self.rows_max(request.limit);
         let (seq, after) = (request.seq, request.after.as_str());
         if seq == 0 {
@@ -95,7 +101,9 @@ async fn receipts(
     room: &RoomId,
     users: Vec<UserId>,
 ) -> Result<Vec<svc::Receipt>, Error> {
-    let marks: Vec<(RoomId, UserId)> = users.into_iter().map(|user| (room.clone(), user)).collect();
+    let off = receipts_off(snapshot, &users).await?;
+    let shown = users.into_iter().filter(|user| !off.contains(user));
+    let marks: Vec<(RoomId, UserId)> = shown.map(|user| (room.clone(), user)).collect();
     let held = mark::held(snapshot, &marks).await?;
     let is_direct = room.direct_users().is_some();
     let receipt = |((_, user), held): (&(RoomId, UserId), Held)| svc::Receipt {

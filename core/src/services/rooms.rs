@@ -8,6 +8,7 @@ use weft_proto::{ErrorCode, Role, RoomId, RoomKind, UserId, svc};
 use weft_storage::Snapshot;
 use weft_storage::tables::layout::{self, Layout};
 use weft_storage::tables::member::{self, Member};
+use weft_storage::tables::setting::receipts_off;
 use weft_storage::tables::user_room;
 
 use super::Context;
@@ -49,7 +50,8 @@ impl Context {
         let access = Access::of(&*snapshot, &room, &user).await?;
         let member = (access.member_role()?, access.member.as_ref());
         let keeps_lists = keeps_lists(&*snapshot).await?;
-        let reader = Reader { snapshot: &*snapshot, user: &user, keeps_lists };
+        let receipts_off = !receipts_off(&*snapshot, [&user]).await?.is_empty();
+        let reader = Reader { snapshot: &*snapshot, user: &user, keeps_lists, receipts_off };
         Ok(reader.of_member((&room, access.head), member).await?.room)
     }
 

@@ -26,11 +26,13 @@
 mod plan;
 mod todo;
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use weft_proto::svc::Resync;
 use weft_proto::{Cursor, ErrorCode, Position, RoomId, UserId, svc};
 use weft_storage::tables::change::{self, Changed};
-use weft_storage::tables::setting::Setting;
+use weft_storage::tables::setting::{Setting, receipts_off};
 use weft_storage::tables::thread_follower::{self, FollowerKey, ThreadFollower};
 use weft_storage::tables::{draft, inbox, mark, setting};
 use weft_storage::{Error, Snapshot};
@@ -90,7 +92,8 @@ impl Context {
         let mut page = PageBuilder::new(self.limits.page);
         add_from_inbox(&*snapshot, &user, &mut todo, &mut page).await?;
         add_from_logs(&*snapshot, &mut todo, &mut page).await?;
-        let changes = changes(&*snapshot, &user, &mut todo).await?;
+        let receipts_off = !receipts_off(&*snapshot, [&user]).await?.is_empty();
+        let changes = changes(&*snapshot, (&user, receipts_off), &mut todo).await?;
         let next = if todo.is_done() { Vec::new() } else { todo.seal(&self.tokens, &user)? };
         Ok(svc::SyncPage {
             cursor: self.cursor(todo.through),
@@ -98,6 +101,7 @@ impl Context {
             entries: page.into_entries(),
             next,
             changes,
+            receipts_off,
         })
     }
 
@@ -192,10 +196,11 @@ async fn add_from_logs(
     Ok(())
 }
 
-/// The next ones of what has changed beside entries, as it is now, when all entries are out.
+/// The next ones of what has changed beside entries, as it is now, when all entries are out. How far others have read is
+/// left out where they have turned off read receipts, or the user has (`is_off`).
 async fn changes(
     snapshot: &dyn Snapshot,
-    user: &UserId,
+    (user, is_off): (&UserId, bool),
     todo: &mut Todo,
 ) -> Result<Vec<Bytes>, Error> {
     let Some(after) = todo.changes_after.filter(|_| todo.has_all_entries()) else {
@@ -229,6 +234,13 @@ async fn changes(
     if !is_full {
         todo.changes_after = None;
     }
+    let off = if is_off {
+        BTreeSet::from([user.clone()])
+    } else {
+        let others = marks.iter().map(|(_, whose)| whose).filter(|whose| *whose != user);
+        receipts_off(snapshot, others).await?
+    };
+    marks.retain(|(room, whose)| whose == user || !marks::is_hidden(room, whose, &off));
     let held = mark::held(snapshot, &marks).await?;
     let frame = |((room, whose), held): (&(RoomId, UserId), mark::Held)| {
         marks::frame(room, whose, &held.mark, user)

@@ -19,11 +19,13 @@ fn room(name: &str) -> RoomId {
 }
 
 fn muted(name: &str, until: u64) -> Body {
-    Body::Setting(Asked { room: room(name), muted_until: Some(until), pinned: None })
+    let muted_until = Some(until);
+    Body::Setting(Asked { room: Some(room(name)), muted_until, ..Asked::default() })
 }
 
 fn pinned(name: &str, pinned: bool) -> Body {
-    Body::Setting(Asked { room: room(name), muted_until: None, pinned: Some(pinned) })
+    let pinned = Some(pinned);
+    Body::Setting(Asked { room: Some(room(name)), pinned, ..Asked::default() })
 }
 
 /// Says it in a notebook, as an edge does: with an id that it has made.
@@ -86,7 +88,7 @@ async fn what_a_setting_names_changes_and_the_rest_stays() {
     assert_eq!(told(&world, "ann").await, [(at, changed)], "once, at the newest place");
     let said = json!({ "type": "setting", "room": "team", "muted_until": 0, "pinned": true });
     let change = world.bus.change_that(|_, frame| *frame == said).await;
-    let head = ChangeHead::setting(&user_id("ann"), &room("team"), at).to_string();
+    let head = ChangeHead::setting(&user_id("ann"), &room("team"), at, None).to_string();
     assert_eq!(
         (change.users, change.group, change.head),
         (vec!["ann".into()], String::new(), head)
@@ -121,7 +123,8 @@ async fn who_may_say_it_and_of_which_rooms() {
     done(&world, 17, muted("team", 7)).await;
     world.send("ann", "team", Some(id(3)), &Body::Leave(Leave {})).await;
     assert_eq!(code(&world, 18, muted("team", 8)).await, "not_member");
-    let both = Asked { room: room("team"), muted_until: Some(0), pinned: Some(false) };
+    let (muted_until, pinned) = (Some(0), Some(false));
+    let both = Asked { room: Some(room("team")), muted_until, pinned, ..Asked::default() };
     done(&world, 19, Body::Setting(both)).await;
     assert_eq!(is(&world, "team").await, (0, false));
     assert!(row(&world, "team").await.is_some(), "it tells devices that were away");

@@ -130,7 +130,7 @@ mod tests {
         let mut seen = of_user();
         let head = |key: &str, version| {
             let position = Some(Position::new(version, 0));
-            ChangeHead { key: key.to_owned(), position }
+            ChangeHead { key: key.to_owned(), position, receipts: None }
         };
         let mut is_new = |head, generation| seen.is_new(&head, generation);
         assert!(is_new(head("a", 7), 1));
@@ -139,7 +139,7 @@ mod tests {
         assert!(!is_new(head("a", 7), 2), "one generation later");
         assert!(is_new(head("a", 8), 2));
         // What has no position can't be compared.
-        let unplaced = ChangeHead { key: "a".to_owned(), position: None };
+        let unplaced = ChangeHead { key: "a".to_owned(), position: None, receipts: None };
         assert!(is_new(unplaced.clone(), 2) && is_new(unplaced, 2));
         assert!(!is_new(head("a", 8), 3));
         assert!(is_new(head("a", 1), 4), "forgotten");

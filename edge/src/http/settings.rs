@@ -24,3 +24,15 @@ pub(super) async fn set(
     settings::keep(&shared, &caller.user, &setting).await?;
     Ok(StatusCode::NO_CONTENT)
 }
+
+/// `PUT /v1/setting`
+pub(super) async fn set_for_all_rooms(
+    State(shared): State<Arc<Shared>>,
+    Caller(caller): Caller,
+    Raw(body): Raw,
+) -> Result<StatusCode, Refusal> {
+    shared.logins.check(&caller, ANSWER_AGE_MAX).await?;
+    let setting = Body::Setting(Setting::of_all_rooms(&body)?);
+    settings::keep(&shared, &caller.user, &setting).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -94,6 +94,50 @@ async fn a_group_hears_what_has_no_position_and_an_audit_repeats_it() {
     assert_eq!(change(&mut alice).await, told("marks/team", 2));
 }
 
+/// From when the session hears of it: by the wire, an audit or a sync.
+#[tokio::test]
+async fn who_has_turned_off_read_receipts_hears_of_nobody_how_far_they_have_read() {
+    let world = world().await;
+    let (core, team) = (&world.core, room("team"));
+    let members = vec![user("alice"), user("cem")];
+    let create = Body::Create(Create { title: "Team".into(), members, history: History::All });
+    core.commit(&team, "bob", create);
+    let (mut alice, mut cem) = (world.session("alice").await, world.session("cem").await);
+    let setting = "setting/alice/alice~alice";
+    let hears = async |client: &mut Client, number: u64| {
+        let marks = core.change_group("team", number);
+        core.publish_change(&marks).await;
+        core.say(&team, "next").await;
+        // What an audit repeats is the same.
+        let mut heard = false;
+        loop {
+            let frame = client.next().await;
+            match read(&frame) {
+                Some((key, of)) => heard |= key == "marks/team" && of == number,
+                None => return heard,
+            }
+        }
+    };
+    assert!(hears(&mut alice, 1).await);
+    let off = core.change_receipts("alice", false, 2);
+    core.publish_change(&off).await;
+    assert_eq!(change(&mut alice).await, told(setting, 2));
+    assert!(!hears(&mut alice, 3).await);
+    // On again, lost on the wire.
+    core.change_receipts("alice", true, 4);
+    assert_eq!(change(&mut alice).await, told(setting, 4));
+    assert!(hears(&mut alice, 5).await);
+    core.change_receipts("alice", false, 6);
+    let (mut resumed, pushes) = world.resume("alice", Some(&alice.cursor)).await;
+    assert!(pushes.iter().filter_map(read).any(|it| it == told(setting, 6)), "{pushes:?}");
+    assert!(!hears(&mut resumed, 7).await);
+    let (mut anew, _) = world.resume("alice", None).await;
+    assert!(!hears(&mut anew, 8).await);
+    for number in [1, 3, 5, 7, 8] {
+        while read(&cem.next().await) != Some(told("marks/team", number)) {}
+    }
+}
+
 /// Not even what came while their leaving was looked into.
 #[tokio::test]
 async fn who_has_left_a_group_hears_no_change_of_it() {

@@ -418,7 +418,8 @@ impl Core {
         } else {
             (Vec::new(), state.changes_of(&me, since, position))
         };
-        Ok(SyncPage { cursor, entries: page, next, changes, ..SyncPage::default() })
+        let receipts_off = state.receipts_off(&me);
+        Ok(SyncPage { cursor, entries: page, next, changes, receipts_off, ..SyncPage::default() })
     }
 
     fn read(&self, request: &ReadLog) -> Result<LogPage, ApiError> {

@@ -58,6 +58,8 @@ pub enum Reply {
         /// Where the page ends; empty: it has nothing.
         #[serde(skip_serializing_if = "String::is_empty")]
         cursor: String,
+        /// The user tells and hears how far somebody has read.
+        receipts: bool,
     },
     /// Answers `room`.
     Room {
@@ -271,9 +273,11 @@ pub struct Partner {
     pub avatar: String,
     pub is_bot: bool,
     /// Up to where they have read the room.
-    pub read: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read: Option<u64>,
     /// Up to where they have got it.
-    pub delivered: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivered: Option<u64>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
@@ -341,8 +345,9 @@ impl Reply {
     /// The answer to `rooms`.
     #[must_use]
     pub fn rooms(page: svc::Rooms) -> Self {
-        let svc::Rooms { rooms, more, cursor } = page;
-        Self::Rooms { rooms: rooms.into_iter().map(Into::into).collect(), more, cursor }
+        let svc::Rooms { rooms, more, cursor, receipts_off } = page;
+        let rooms = rooms.into_iter().map(Into::into).collect();
+        Self::Rooms { rooms, more, cursor, receipts: !receipts_off }
     }
 
     /// The answer to `reactions`.

@@ -19,6 +19,9 @@ pub struct SettingFrame<'a> {
     /// Unix milliseconds; 0: it is not muted.
     pub muted_until: u64,
     pub pinned: bool,
+    /// Of the user's own notebook: whether others hear how far the user has read any room, and the user hears it of others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipts: Option<bool>,
 }
 
 impl SettingFrame<'_> {
@@ -48,11 +51,18 @@ mod tests {
                 Some(false),
             ),
         ] {
-            let expected = Setting { room: team(), muted_until, pinned };
+            let expected = Setting { room: Some(team()), muted_until, pinned, receipts: None };
             assert_eq!(setting(fields).expect(fields), Request::Setting(expected));
         }
+        let off = Setting { receipts: Some(false), ..Setting::default() };
+        let read_off = setting(r#","receipts":false"#).expect("read");
+        assert_eq!(read_off, Request::Setting(off.clone()));
+        assert_eq!(Setting::of_all_rooms(br#"{"receipts":false}"#).expect("read"), off);
         for (bad, code) in [
             (r#","pinned":true"#, ErrorCode::BadRequest),
+            (r#","room":"team","receipts":false"#, ErrorCode::BadRequest),
+            (r#","pinned":true,"receipts":false"#, ErrorCode::BadRequest),
+            (r#","receipts":"off""#, ErrorCode::BadRequest),
             (r#","room":"team""#, ErrorCode::BadRequest),
             (r#","room":"a.b","pinned":true"#, ErrorCode::BadId),
             (r#","room":"team","muted_until":9007199254740992"#, ErrorCode::BadRequest),
@@ -60,7 +70,12 @@ mod tests {
         ] {
             assert_eq!(setting(bad).expect_err(bad).code, code);
         }
-        assert_eq!(Setting::of_room(&team(), br#"{"pinned":true}"#).expect("read").room, team());
+        let of_team = Setting::of_room(&team(), br#"{"pinned":true}"#).expect("read");
+        assert_eq!(of_team.room, Some(team()));
+        let other = Setting::of_room(&team(), br#"{"receipts":true}"#);
+        assert_eq!(other.expect_err("all rooms").code, ErrorCode::BadRequest);
+        let other = Setting::of_all_rooms(br#"{"room":"team","pinned":true}"#);
+        assert_eq!(other.expect_err("one room").code, ErrorCode::BadRequest);
         let other = Setting::of_room(&team(), br#"{"room":"other","pinned":true}"#);
         assert_eq!(other.expect_err("another room").code, ErrorCode::BadRequest);
     }

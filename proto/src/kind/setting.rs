@@ -1,27 +1,33 @@
-//! `setting`: how the sender wants a room to be, on all of their devices. A command to the sender's own notebook
-//! and no entry: nobody else hears of it.
+//! `setting`: how the sender wants a room to be, on all of their devices; or, without a room, whether they tell and hear
+//! how far somebody has read. A command to the sender's own notebook and no entry: nobody else hears of it.
 
 use serde::{Deserialize, Serialize};
 
-use super::{CONVERSATIONS_LEVEL, EntryKind, Kind, named_by_path};
+use super::{CONVERSATIONS_LEVEL, EntryKind, Kind, PEOPLE_LEVEL, named_by_path};
 use crate::check::missing;
 use crate::error::{ApiError, ErrorCode};
 use crate::frame::REQUEST_ID_MAX;
-use crate::json::read_object;
+use crate::ids::UserId;
+use crate::json::{read_object, text_of};
 use crate::room::RoomId;
 
 /// For ever: what a JavaScript number holds exactly.
 pub const MUTED_FOR_EVER: u64 = REQUEST_ID_MAX;
 
 /// Changes what it names, and leaves the rest.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Setting {
-    pub room: RoomId,
+    /// `None`: of all rooms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub room: Option<RoomId>,
     /// Unix milliseconds; 0: it is not muted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub muted_until: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pinned: Option<bool>,
+    /// Of all rooms: others hear how far the user has read, and the user hears it of others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipts: Option<bool>,
 }
 
 #[derive(Clone, PartialEq, Deserialize, prost::Message)]
@@ -39,6 +45,8 @@ struct Inner {
     muted_until: Option<u64>,
     #[prost(bool, optional, tag = "3")]
     pinned: Option<bool>,
+    #[prost(bool, optional, tag = "4")]
+    receipts: Option<bool>,
 }
 
 impl From<Inner> for Fields {
@@ -63,6 +71,25 @@ impl Setting {
     pub fn of_room(room: &RoomId, bytes: &[u8]) -> Result<Self, ApiError> {
         Self::check(named_by_path(room, bytes, |fields: &mut Fields| &mut fields.setting.room)?)
     }
+
+    /// The same of all rooms.
+    ///
+    /// # Errors
+    /// As [`of_room`](Self::of_room).
+    pub fn of_all_rooms(bytes: &[u8]) -> Result<Self, ApiError> {
+        let setting = Self::from_text(text_of(bytes)?)?;
+        if setting.room.is_none() {
+            return Ok(setting);
+        }
+        let message = "a setting of one room has a path of its own";
+        Err(ApiError::new(ErrorCode::BadRequest, message))
+    }
+
+    /// The room that it is kept for: what is of all rooms, for the user's own notebook.
+    #[must_use]
+    pub fn kept_for(&self, user: &UserId) -> RoomId {
+        self.room.clone().unwrap_or_else(|| RoomId::direct(user, user))
+    }
 }
 
 impl EntryKind for Setting {
@@ -74,22 +101,33 @@ impl EntryKind for Setting {
     };
 
     fn check(
-        Fields { setting: Inner { room, muted_until, pinned } }: Fields,
+        Fields { setting: Inner { room, muted_until, pinned, receipts } }: Fields,
     ) -> Result<Self, ApiError> {
-        let room = RoomId::new(&room.ok_or_else(|| missing("room"))?)?;
         let bad = |message: String| Err(ApiError::new(ErrorCode::BadRequest, message));
+        if receipts.is_some() {
+            if room.is_some() || muted_until.is_some() || pinned.is_some() {
+                return bad("receipts are of all rooms: a setting has nothing beside them".into());
+            }
+            return Ok(Self { room: None, muted_until, pinned, receipts });
+        }
+        let room = RoomId::new(&room.ok_or_else(|| missing("room"))?)?;
         if muted_until.is_some_and(|until| until > MUTED_FOR_EVER) {
             return bad(format!("the field muted_until is a time up to {MUTED_FOR_EVER}"));
         }
         if muted_until.is_none() && pinned.is_none() {
             return bad("a setting has muted_until or pinned".into());
         }
-        Ok(Self { room, muted_until, pinned })
+        Ok(Self { room: Some(room), muted_until, pinned, receipts })
     }
 
     fn fields(&self) -> Fields {
-        let Self { room, muted_until, pinned } = self;
-        let (muted_until, pinned) = (*muted_until, *pinned);
-        Inner { room: Some(room.to_string()), muted_until, pinned }.into()
+        let Self { room, muted_until, pinned, receipts } = self;
+        let room = room.as_ref().map(ToString::to_string);
+        let (muted_until, pinned, receipts) = (*muted_until, *pinned, *receipts);
+        Inner { room, muted_until, pinned, receipts }.into()
+    }
+
+    fn level(&self) -> u32 {
+        if self.receipts.is_some() { PEOPLE_LEVEL } else { Self::KIND.level }
     }
 }

@@ -181,13 +181,20 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
         ),
         (
             Body::Setting(Setting {
-                room: RoomId::new("team").expect("id"),
+                room: Some(RoomId::new("team").expect("id")),
                 muted_until: Some(0),
                 pinned: Some(true),
+                receipts: None,
             }),
             "3010ea010a0a047465616d10001801",
             r#""kind":"setting","room":"team","muted_until":0,"pinned":true"#,
             0x39ed99e99888e195,
+        ),
+        (
+            Body::Setting(Setting { receipts: Some(false), ..Setting::default() }),
+            "3010ea01022000",
+            r#""kind":"setting","receipts":false"#,
+            0x1b62f177a398bb4b,
         ),
         (
             Body::Draft(Draft {

@@ -156,4 +156,7 @@ pub struct SyncPage {
     /// The frames of what changed beside entries, as it is now. They come after the entries.
     #[prost(bytes = "bytes", repeated, tag = "5")]
     pub changes: Vec<bytes::Bytes>,
+    /// The user has turned off read receipts, as of this page: how far others have read a group is not for them.
+    #[prost(bool, tag = "6")]
+    pub receipts_off: bool,
 }

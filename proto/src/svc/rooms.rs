@@ -63,6 +63,9 @@ pub struct Rooms {
     /// Where the page ends, for who asked; empty: it has nothing.
     #[prost(string, tag = "3")]
     pub cursor: String,
+    /// The user has turned off read receipts.
+    #[prost(bool, tag = "4")]
+    pub receipts_off: bool,
 }
 
 /// A room as its members see it in a list. Words are for clients: an edge need not know them. (Tags
@@ -155,12 +158,12 @@ pub struct RoomSummary {
 pub struct Partner {
     #[prost(message, optional, tag = "1")]
     pub profile: Option<Profile>,
-    /// Up to where they have read the room.
-    #[prost(uint64, tag = "2")]
-    pub read: u64,
+    /// Up to where they have read the room; none, as `delivered`: one of the two users has turned off read receipts.
+    #[prost(uint64, optional, tag = "2")]
+    pub read: Option<u64>,
     /// Up to where they have got it.
-    #[prost(uint64, tag = "3")]
-    pub delivered: u64,
+    #[prost(uint64, optional, tag = "3")]
+    pub delivered: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]

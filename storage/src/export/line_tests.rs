@@ -106,8 +106,8 @@ fn lines_of_marks() {
 fn lines_of_settings() {
     row::<Setting>(
         (user("alice"), team()),
-        Setting { muted_until_ms: 7, pinned: true },
-        r#"{"type":"setting","key":["alice","team"],"row":{"muted_until_ms":7,"pinned":true}}"#,
+        Setting { muted_until_ms: 7, pinned: true, receipts_off: true },
+        r#"{"type":"setting","key":["alice","team"],"row":{"muted_until_ms":7,"pinned":true,"receipts_off":true}}"#,
     );
 }
 

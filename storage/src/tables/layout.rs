@@ -21,7 +21,7 @@ pub const KEY_VERSION: u32 = 2;
 /// - 3: marks: up to where members have read a room; pins; threads; mentions; messages that are silent, or forwarded; earlier memberships in
 ///   members' rows.
 /// - 4: people and groups: what groups are beside their title, who may not come back, links by which one joins, drafts, and what users are
-///   to each other. Marks know where others were told of them.
+///   to each other. Read receipts are turned off; and marks know where others were told of them.
 pub const FEATURE_LEVEL: u32 = 4;
 
 /// The record version of a row with a level: a Weft that knows no levels can't read it, so that it

@@ -3,6 +3,7 @@
 //!
 //! A row that says the same as none stays until no cursor is from before it: it tells that to devices that were away.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -26,13 +27,17 @@ pub struct Setting {
     /// The user wants it at the top.
     #[prost(bool, tag = "2")]
     pub pinned: bool,
+    /// Of the user's own notebook, for all rooms: nobody else is told how far the user has read, and the user is not
+    /// told it of others.
+    #[prost(bool, tag = "3")]
+    pub receipts_off: bool,
 }
 
 impl Setting {
     /// True where it says the same as no row, at this time.
     #[must_use]
     pub fn is_default(&self, now_ms: u64) -> bool {
-        self.muted_until_ms <= now_ms && !self.pinned
+        self.muted_until_ms <= now_ms && !self.pinned && !self.receipts_off
     }
 }
 
@@ -82,6 +87,42 @@ pub async fn get_many(
     let keys = wanted.iter().map(|(user, room)| key(user, room)).collect();
     let rows = snapshot.get_many(keys).await?;
     rows.iter().map(|row| row.as_deref().map(decode).transpose()).collect()
+}
+
+/// The row of what a user wants of all rooms: that of their own notebook.
+#[must_use]
+pub fn of_user(user: &UserId) -> Bytes {
+    key(user, &RoomId::direct(user, user))
+}
+
+/// Whether this row of a user turns off read receipts. One that can't be read does so: what was hidden is not shown.
+#[must_use]
+pub fn hides_receipts(user: &UserId, row: Option<&[u8]>) -> bool {
+    match row.map(decode).transpose() {
+        Ok(row) => row.is_some_and(|(_, setting)| setting.receipts_off),
+        Err(error) => {
+            tracing::error!(%user, %error, "a setting can't be read: no read receipts");
+            true
+        }
+    }
+}
+
+/// Those of these users who have turned off read receipts.
+///
+/// # Errors
+/// Those of the snapshot.
+pub async fn receipts_off(
+    snapshot: &dyn Snapshot,
+    users: impl IntoIterator<Item = &UserId>,
+) -> Result<BTreeSet<UserId>, Error> {
+    let users: BTreeSet<&UserId> = users.into_iter().collect();
+    if users.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let rows = snapshot.get_many(users.iter().map(|user| of_user(user)).collect()).await?;
+    let off =
+        users.into_iter().zip(rows).filter(|(user, row)| hides_receipts(user, row.as_deref()));
+    Ok(off.map(|(user, _)| user.clone()).collect())
 }
 
 impl Table for Setting {

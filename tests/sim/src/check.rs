@@ -289,7 +289,7 @@ impl Checker {
 
     /// A mark goes out on a socket.
     pub fn shows_mark(&mut self, session: u64, key: &Key, told: &Told) -> Judged<()> {
-        self.marks.shows(key, told, &self.entries)?;
+        self.shows_read(session, key, told)?;
         self.due.puts_mark(session, key, told);
         Ok(())
     }
@@ -300,6 +300,11 @@ impl Checker {
         self.settings.shows(&(user.clone(), room.clone()), told)?;
         known.settings.insert(room.clone(), told.clone());
         Ok(())
+    }
+
+    /// How far somebody has read goes out on a socket.
+    pub fn shows_read(&self, session: u64, key: &Key, told: &Told) -> Judged<()> {
+        self.marks.shows(self.due.known(session).0, key, told, &self.entries)
     }
 
     /// A cursor goes out on a socket.

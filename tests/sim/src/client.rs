@@ -71,7 +71,9 @@ pub fn wishes(world: &World) -> Vec<Wish> {
                 .map(|id| ClientId::from_parts(id.time_ms(), u128::from(world.below(u64::MAX))));
             let at_ms = at_ms + world.below(30);
             let body = match &next.body {
-                Some(Body::Setting(Setting { room, .. })) => any_setting(world, room.clone()),
+                Some(Body::Setting(Setting { room: Some(room), .. })) => {
+                    any_setting(world, room.clone())
+                }
                 _ => any_mark(world),
             };
             wishes.push(Wish { client_id, at_ms, body: Some(body), ..next.clone() });

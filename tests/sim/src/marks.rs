@@ -1,18 +1,19 @@
 //! Marks, as the checker knows them: each only grows, says what the room has, and is kept once it is answered; and
 //! what devices know of them is in the end what the store has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weft_proto::kind::{Add, Create, Mark as Wanted};
 use weft_proto::{Body, Entry, Position, RoomId, RoomKind, UserId};
 use weft_storage::tables::change::{self, Changed};
 use weft_storage::tables::mark::{self, Mark};
 use weft_storage::tables::sent::Sent;
+use weft_storage::tables::setting::{self, Setting};
 use weft_storage::tables::table::Table;
 use weft_storage::{Batch, Op, Snapshot};
 
 use super::check::{Judged, Kept, Place};
-use super::client::Wish;
+use super::client::{USERS, Wish, user};
 use super::messages::all;
 use super::settings;
 use super::store::now;
@@ -27,7 +28,11 @@ pub type Changes = BTreeMap<UserId, BTreeMap<Position, Changed>>;
 
 /// The marks as they were written last.
 #[derive(Default)]
-pub struct Marks(BTreeMap<Key, Written>);
+pub struct Marks {
+    written: BTreeMap<Key, Written>,
+    /// Who has turned off read receipts, from the beginning.
+    off: BTreeSet<UserId>,
+}
 
 /// A mark, and where it is.
 struct Written {
@@ -73,7 +78,21 @@ impl Written {
     }
 }
 
+/// In some schedules one of the users has turned off read receipts.
+pub fn turn_off(world: &World, batch: &mut Batch) {
+    let Some(name) = USERS.get(world.below(3 * USERS.len() as u64) as usize) else { return };
+    let (user, setting) = (user(name), Setting { receipts_off: true, ..Setting::default() });
+    setting::put(batch, 0, (&user, &RoomId::direct(&user, &user)), &setting);
+    world.check.lock().expect("check").marks.off.insert(user);
+}
+
 impl Marks {
+    /// Others hear nothing of it.
+    fn is_hidden(&self, (room, user): &Key) -> bool {
+        let directs = room.direct_users().map(|(a, b)| [a, b]);
+        self.off.contains(user) || directs.iter().flatten().any(|user| self.off.contains(user))
+    }
+
     /// Takes in the marks that a commit writes.
     pub fn commits(
         &mut self,
@@ -92,7 +111,7 @@ impl Marks {
             }
             self.judge_step(&at, &mark, entries)?;
             let told_at = self.told_at(&at, written_at, &mark, entries)?;
-            self.0.insert(at, Written { position: written_at, told_at, mark });
+            self.written.insert(at, Written { position: written_at, told_at, mark });
         }
         Ok(())
     }
@@ -103,7 +122,7 @@ impl Marks {
             0 => Some(0),
             seq => entries.get(&(room.clone(), seq)).map(|kept| kept.entry.ordinal),
         };
-        let before = self.0.get(&(room.clone(), user.clone())).map(|it| &it.mark);
+        let before = self.written.get(&(room.clone(), user.clone())).map(|it| &it.mark);
         if before.is_some_and(|it| mark.read < it.read || mark.delivered < it.delivered) {
             return wrong("goes back");
         }
@@ -133,14 +152,17 @@ impl Marks {
         let told_at = mark.told_at(written_at);
         let see = |mark: &Mark| (mark.read, mark.delivered.max(mark.read));
         let nothing = Mark::default();
-        let before = self.0.get(key);
+        let before = self.written.get(key);
         let (last, before) = before.map_or((Position::MIN, &nothing), |it| (it.told_at, &it.mark));
+        if self.is_hidden(key) && told_at != Position::MIN {
+            return Err(format!("others hear of {user} in {room}, though one has turned that off"));
+        }
         if told_at == written_at && see(mark) == see(before) {
             return Err(format!("others hear what {user} has unread in {room}"));
         }
         // They see what the user has sent meanwhile.
         let seen = see(&before.clone().with_sent(sent(entries, key)));
-        let is_seen = see(mark).0 <= seen.0 && see(mark).1 <= seen.1;
+        let is_seen = see(mark).0 <= seen.0 && see(mark).1 <= seen.1 || self.is_hidden(key);
         if told_at != written_at && !(is_seen && told_at == last) {
             return Err(format!("others do not hear of the mark of {user} in {room}"));
         }
@@ -149,7 +171,7 @@ impl Marks {
 
     /// What holds: with what the user has sent.
     fn held(&self, key: &Key, entries: &Entries) -> Mark {
-        let mark = self.0.get(key).map(|it| it.mark.clone()).unwrap_or_default();
+        let mark = self.written.get(key).map(|it| it.mark.clone()).unwrap_or_default();
         mark.with_sent(sent(entries, key))
     }
 
@@ -164,9 +186,15 @@ impl Marks {
         Ok(())
     }
 
-    /// A device hears nothing that is not so.
-    pub fn shows(&self, key: &Key, told: &Told, entries: &Entries) -> Judged<()> {
+    /// A user's device hears nothing that is not so, and nothing that is hidden.
+    pub fn shows(&self, user: &UserId, key: &Key, told: &Told, entries: &Entries) -> Judged<()> {
         let held = self.held(key, entries);
+        if *user != key.1 && (self.is_hidden(key) || self.off.contains(user)) {
+            return Err(format!(
+                "{user} hears of {} in {}, though one has turned that off",
+                key.1, key.0
+            ));
+        }
         if told.read > held.read || told.delivered > held.delivered.max(held.read) {
             return Err(format!("{} in {} is said to have read what is not so", key.1, key.0));
         }
@@ -183,7 +211,7 @@ impl Marks {
         entries: &Entries,
     ) -> Judged<()> {
         let Some(began) = known.began else { return Ok(()) };
-        for (key, written @ Written { mark, .. }) in &self.0 {
+        for (key, written @ Written { mark, .. }) in &self.written {
             let position = written.told_to(key, user);
             if position <= began || position > up_to || !hears(key).contains(user) {
                 continue;
@@ -213,7 +241,7 @@ impl Marks {
     /// The store's rows, when all is quiet.
     pub fn judge(&self, snapshot: &dyn Snapshot, entries: &Entries) -> Judged<()> {
         let rows: BTreeMap<Key, Mark> = all::<Mark>(snapshot).into_iter().collect();
-        if !rows.iter().eq(self.0.iter().map(|(key, it)| (key, &it.mark))) {
+        if !rows.iter().eq(self.written.iter().map(|(key, it)| (key, &it.mark))) {
             return Err(format!("the marks are {rows:?}"));
         }
         let mut wanted = BTreeMap::new();
@@ -232,7 +260,7 @@ impl Marks {
 
     /// What syncs have to tell.
     pub fn changes(&self, changes: &mut Changes) {
-        for (key, written) in &self.0 {
+        for (key, written) in &self.written {
             for user in hears(key) {
                 let position = written.told_to(key, &user);
                 let rows = changes.entry(user).or_default();
@@ -251,8 +279,11 @@ pub fn judge_changes(snapshot: &dyn Snapshot, changes: Changes) -> Judged<()> {
         let rows = now(snapshot.scan(range, usize::MAX, false));
         let rows = rows.iter().map(|(key, value)| change::decode(key, value));
         let rows = rows.collect::<Result<BTreeMap<_, _>, _>>();
-        if rows.map_err(|error| error.to_string())? != wanted {
-            return Err(format!("what has changed for {user} is not told once"));
+        let rows = rows.map_err(|error| error.to_string())?;
+        if rows != wanted {
+            return Err(format!(
+                "what has changed for {user} is not told once: {rows:?}, not {wanted:?}"
+            ));
         }
     }
     Ok(())

@@ -15,6 +15,7 @@ use super::config::{Config, Fault, Removed};
 use super::device::device;
 use super::edge::Edge;
 use super::in_order::InOrder;
+use super::marks::turn_off;
 use super::node::Node;
 use super::session::session;
 use super::world::World;
@@ -120,6 +121,7 @@ fn set_up(world: &World) {
     for user in accounts.chain(crowd) {
         batch.set(account::key(&user), Account::default().encode());
     }
+    turn_off(world, &mut batch);
     super::store::now(world.memory.commit(batch));
 }
 

@@ -40,6 +40,11 @@ impl Settings {
             let Ok(at) = Setting::read_key(key) else { continue };
             let row = now(snapshot.get(key.clone())).ok_or("a setting that is not written")?;
             let (written_at, setting) = setting::decode(&row).map_err(|error| error.to_string())?;
+            // Off from the beginning, and told to nobody (`marks::turn_off`).
+            let (is_off, setting) = (setting.receipts_off, of_rooms(setting));
+            if is_off && setting == Setting::default() && !self.0.contains_key(&at) {
+                continue;
+            }
             let wrong = |what| format!("the setting of {} for {} {what}: {setting:?}", at.0, at.1);
             if written_at.with_order(0) != position.with_order(0) {
                 return Err(wrong("has another place"));
@@ -66,7 +71,8 @@ impl Settings {
         asked: impl Iterator<Item = &'a Asked>,
     ) -> Judged<()> {
         let others: Vec<&Wanted> = asked.filter_map(|asked| of(sender, wanted, asked)).collect();
-        let versions = self.0.get(&(sender.clone(), wanted.room.clone()));
+        let room = wanted.room.clone().ok_or("nobody sets what holds for all rooms here")?;
+        let versions = self.0.get(&(sender.clone(), room));
         let first = Setting::default();
         let was = || versions.into_iter().flatten().map(|(_, setting)| setting).chain([&first]);
         let is_muted = wanted.muted_until.is_none_or(|until| {
@@ -114,7 +120,10 @@ impl Settings {
 
     /// The store's rows, when all is quiet.
     pub fn judge(&self, snapshot: &dyn Snapshot) -> Judged<()> {
-        let rows = all::<Setting>(snapshot).into_iter().collect::<BTreeMap<Key, Setting>>();
+        let rows = all::<Setting>(snapshot).into_iter().map(|(key, row)| (key, of_rooms(row)));
+        let is_ours =
+            |(key, row): &(Key, Setting)| *row != Setting::default() || self.0.contains_key(key);
+        let rows = rows.filter(is_ours).collect::<BTreeMap<Key, Setting>>();
         let newest = self.0.iter().filter_map(|(key, versions)| Some((key, &versions.last()?.1)));
         if rows.iter().eq(newest) {
             return Ok(());
@@ -132,6 +141,11 @@ impl Settings {
     }
 }
 
+/// Without what holds for all rooms: nobody changes that here.
+fn of_rooms(setting: Setting) -> Setting {
+    Setting { receipts_off: false, ..setting }
+}
+
 /// What else the user asked for of the same room.
 fn of<'a>(sender: &UserId, wanted: &Wanted, asked: &'a Asked) -> Option<&'a Wanted> {
     match &asked.body {
@@ -147,5 +161,5 @@ pub fn any_setting(world: &World, room: RoomId) -> Body {
     let what = world.below(3);
     let muted_until = (what > 0).then(|| 1 + world.new_number());
     let pinned = (what != 1).then(|| world.below(2) == 0);
-    Body::Setting(Wanted { room, muted_until, pinned })
+    Body::Setting(Wanted { room: Some(room), muted_until, pinned, receipts: None })
 }

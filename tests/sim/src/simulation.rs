@@ -57,7 +57,7 @@ use weft_edge::sabotage::Rule as EdgeRule;
 /// What runs without being asked for more: a few seconds in the dev profile.
 const SEEDS: Range<u64> = 0..1_000;
 /// A rule that is taken out is missed within this many schedules.
-const SEEDS_TO_NOTICE: u64 = 3_000;
+const SEEDS_TO_NOTICE: u64 = 12_000;
 /// How much of the trace is shown: its end.
 const LINES_SHOWN: usize = 60;
 
@@ -248,6 +248,16 @@ fn a_mark_that_is_told_twice_is_noticed() {
 #[test]
 fn a_mark_that_is_told_to_others_with_nothing_new_for_them_is_noticed() {
     notices(Removed::Core(CoreRule::UnreadIsOwn), "others hear what");
+}
+
+#[test]
+fn an_owner_that_tells_a_mark_of_who_has_turned_that_off_is_noticed() {
+    notices(Removed::Core(CoreRule::ReceiptsHidden), "though one has turned that off");
+}
+
+#[test]
+fn an_edge_that_tells_a_mark_to_who_has_turned_that_off_is_noticed() {
+    notices(Removed::Edge(EdgeRule::ReceiptsHidden), "though one has turned that off");
 }
 
 #[test]

@@ -138,11 +138,11 @@ impl Socket {
                 let check = world.check.lock().expect("check");
                 marks.into_iter().try_for_each(|ReadUpTo { user, read }| {
                     let told = Told { read, ..Told::default() };
-                    check.marks.shows(&(room.clone(), user), &told, &check.entries)
+                    check.shows_read(number, &(room.clone(), user), &told)
                 })
             }
             Frame::Setting { room, muted_until, pinned } => {
-                let told = Setting { muted_until_ms: muted_until, pinned };
+                let told = Setting { muted_until_ms: muted_until, pinned, ..Setting::default() };
                 world.say(format_args!("{name} puts out {room} as {told:?}"));
                 self.out.push(Out::Setting(room.clone(), told.clone()));
                 world.check.lock().expect("check").shows_setting(number, &room, &told)

@@ -36,6 +36,7 @@ mod overload;
 mod pins;
 mod power_loss;
 mod presence;
+mod receipts;
 mod room_list;
 mod rooms;
 mod secrets_in_logs;

@@ -47,8 +47,10 @@ impl Plan {
                 let (notebook, sender) = key;
                 let with = (&found.settings, &*state);
                 if let Some(setting) = settings::decide(&notebook, &sender, wanted, with)? {
-                    let (with, key) =
-                        ((state, &found.settings, self.no), (sender, wanted.room.clone()));
+                    let (with, key) = (
+                        (state, &found.settings, self.no),
+                        (sender.clone(), wanted.kept_for(&sender)),
+                    );
                     self.journal_bytes += self.settings.take(with, key, setting);
                 }
             }

@@ -126,7 +126,7 @@ async fn settings_are_told_as_they_are_now_to_their_user_alone() {
     let journaled = Journaled::new();
     journaled.commit(1, &[("team", 9, &[])]).await;
     let mut batch = Batch::new(rand::random());
-    let setting = Setting { muted_until_ms: 7, pinned: true };
+    let setting = Setting { muted_until_ms: 7, pinned: true, receipts_off: false };
     setting::put(&mut batch, 5, (&user("bob"), &room("team")), &setting);
     let names = JournalMark { room: "team".into(), user: "bob".into(), thread: 0, own: false };
     let row = Journal { settings: vec![names.clone(), names], ..Journal::default() };
@@ -244,6 +244,36 @@ async fn what_is_for_the_own_devices_is_told_to_nobody_else() {
     let others = head("alice", "alice~bob", first.with_order(0x8000));
     let marks = ("team".to_owned(), "marks/team -".to_owned());
     assert_eq!(heads(&journaled.whole(1).await), [of_direct, others, of_group, marks]);
+}
+
+#[tokio::test]
+async fn who_has_turned_off_read_receipts_is_not_told_of_and_not_told() {
+    let journaled = Journaled::new();
+    journaled.commit(1, &[("team", 9, &[]), ("alice~bob", 9, &[])]).await;
+    let moved = [
+        ("alice~bob", "alice", 4),
+        ("alice~bob", "bob", 7),
+        ("team", "alice", 5),
+        ("team", "bob", 6),
+    ];
+    journaled.commit_marks(2, &moved).await;
+    let hears = async || {
+        let told = changes(&journaled.whole(1).await);
+        told.into_iter().map(|(hears, _, frame)| (hears, frame)).collect::<Vec<_>>()
+    };
+    let all = hears().await;
+    assert_eq!(
+        all.iter().map(|(hears, _)| hears.as_str()).collect::<Vec<_>>(),
+        ["alice,", "bob,", "bob,", "alice,", "alice,", "bob,", "team"]
+    );
+    let mut batch = Batch::new(rand::random());
+    let off = Setting { receipts_off: true, ..Setting::default() };
+    setting::put(&mut batch, 5, (&user("bob"), &room("bob~bob")), &off);
+    journaled.store.commit(batch).await.expect("commit");
+    let hidden = hears().await;
+    assert_eq!(hidden[..4], [all[0].clone(), all[2].clone(), all[4].clone(), all[5].clone()]);
+    let marks = r#"{"type":"marks","room":"team","marks":[{"user":"alice","read":5}]}"#;
+    assert_eq!(hidden[4..], [("team".to_owned(), marks.to_owned())]);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 use weft_proto::History;
 use weft_storage::tables::mark::Mark;
 use weft_storage::tables::sent::{self, Sent};
+use weft_storage::tables::setting::Setting;
 use weft_storage::{Batch, Store};
 
 use super::super::testing::{World, add, code, create, remove, room, text, user};
@@ -68,6 +69,30 @@ async fn a_group_tells_who_has_read_up_to_where() {
     }
     let nowhere = asked(&world, "bob", "nowhere", 0);
     assert_eq!(code(world.context.receipts(nowhere).await), ErrorCode::NoSuchRoom);
+}
+
+/// The rows say what they said before.
+#[tokio::test]
+async fn who_has_turned_them_off_is_not_told_of_and_asks_in_vain() {
+    let mut world = World::new().await;
+    world.one("team", "ann", create(&["bob", "cem"], History::All)).await;
+    for _ in 2..=6 {
+        world.one("team", "ann", text("x")).await;
+    }
+    world.mark("team", "bob", &read(4)).await;
+    world.mark("team", "cem", &read(2)).await;
+    let off = Setting { receipts_off: true, ..Setting::default() };
+    world.set("bob", "bob~bob", off).await;
+    let shown = all(&[("ann", 6), ("cem", 2)]);
+    assert_eq!(told(&world, asked(&world, "cem", "team", 0)).await, (shown, false, None));
+    let read = all(&[("ann", 6)]);
+    assert_eq!(told(&world, asked(&world, "cem", "team", 3)).await, (read, false, Some(1)));
+    for seq in [0, 3] {
+        let asked = asked(&world, "bob", "team", seq);
+        assert_eq!(code(world.context.receipts(asked).await), ErrorCode::Forbidden);
+    }
+    world.set("bob", "bob~bob", Setting::default()).await;
+    assert_eq!(told(&world, asked(&world, "bob", "team", 3)).await.2, Some(2));
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use tracing::error;
 use weft_proto::{ErrorCode, RoomId, UserId, svc};
 use weft_storage::tables::activity::{self, ActivityBucket};
 use weft_storage::tables::head::{self, Head};
+use weft_storage::tables::setting::receipts_off;
 use weft_storage::tables::user_room;
 use weft_storage::{Error, Snapshot};
 
@@ -86,7 +87,8 @@ impl Context {
         let mut found = search.found;
         let mut more = found.len() > limit;
         found.truncate(limit);
-        let reader = &Reader { snapshot, user: &user, keeps_lists };
+        let receipts_off = !receipts_off(snapshot, [&user]).await?.is_empty();
+        let reader = &Reader { snapshot, user: &user, keeps_lists, receipts_off };
         let read = |(place, head): (Place, Head)| async move {
             match reader.of((&place.room, head)).await {
                 // One damaged room does not cost a user the list of all.
@@ -99,7 +101,7 @@ impl Context {
         };
         let reads: Vec<BoxFuture<'_, _>> = found.into_iter().map(|it| read(it).boxed()).collect();
         let mut reads = stream::iter(reads).buffered(ROOMS_AT_ONCE);
-        let (mut page, mut bytes) = (svc::Rooms::default(), 0);
+        let (mut page, mut bytes) = (svc::Rooms { receipts_off, ..svc::Rooms::default() }, 0);
         while let Some((place, summary)) = reads.try_next().await? {
             page.cursor = place.to_string();
             if let Some(Summary { room, read_bytes }) = summary {

@@ -16,7 +16,7 @@ use super::super::access::history_of;
 use super::super::accounts::profile;
 use super::super::messages;
 use super::unread;
-use crate::absent;
+use crate::{absent, marks};
 
 /// Characters of a text that a list shows.
 const PREVIEW_CHARS_MAX: usize = 200;
@@ -29,6 +29,8 @@ pub(super) struct Reader<'a> {
     pub(super) user: &'a UserId,
     /// See [`keeps_lists`](super::keeps_lists).
     pub(super) keeps_lists: bool,
+    /// The user has turned off read receipts.
+    pub(super) receipts_off: bool,
 }
 
 pub(super) struct Summary {
@@ -57,7 +59,7 @@ impl Reader<'_> {
         (room, head): (&RoomId, Head),
         (role, member): (Role, Option<&Member>),
     ) -> Result<Summary, Error> {
-        let Self { snapshot, user, keeps_lists } = *self;
+        let Self { snapshot, user, keeps_lists, receipts_off } = *self;
         let directs = room.direct_users();
         let (member_count, history) = match &directs {
             Some((low, high)) => (if low == high { 1 } else { 2 }, History::All),
@@ -83,7 +85,10 @@ impl Reader<'_> {
         let mentions = unread::mentions(snapshot, (room, &head), user, (&mark, sees)).await?;
         let threads = unread::threads(snapshot, (room, &head), user, &mark).await?;
         let partner = match (other, held.next()) {
-            (Some(other), Some(held)) => partner(snapshot, other, &held.mark).await?,
+            (Some(other), Some(held)) => {
+                let mark = Some(&held.mark).filter(|_| !receipts_off);
+                partner(snapshot, other, mark).await?
+            }
             _ => None,
         };
         let setting = setting_of(snapshot, user, room).await?;
@@ -146,14 +151,18 @@ async fn setting_of(
     }
 }
 
+/// The other user of a direct room; `mark`: as far as the reader may see it.
 async fn partner(
     snapshot: &dyn Snapshot,
     user: UserId,
-    mark: &Mark,
+    mark: Option<&Mark>,
 ) -> Result<Option<svc::Partner>, Error> {
-    let row = snapshot.get(account::key(&user)).await?;
-    let account = row.map(|row| Account::decode(&row)).transpose()?;
-    let (read, delivered) = (mark.read, mark.delivered.max(mark.read));
+    let keys = vec![account::key(&user), setting::of_user(&user)];
+    let rows = snapshot.get_many(keys).await?;
+    let [account, of_user] = &rows[..] else { return Ok(None) };
+    let account = account.as_ref().map(|row| Account::decode(row)).transpose()?;
+    let mark = mark.filter(|_| !setting::hides_receipts(&user, of_user.as_deref()));
+    let (read, delivered) = mark.map(|mark| (mark.read, marks::delivered(mark))).unzip();
     let partner = |account| {
         let profile = Some(profile(&user, account));
         svc::Partner { profile, read, delivered }

@@ -121,6 +121,32 @@ async fn a_list_shows_each_rooms_newest_entry_and_the_partner() {
 }
 
 #[tokio::test]
+async fn how_far_the_partner_has_read_is_told_where_both_want_that() {
+    let world = world().await;
+    let mut batch = weft_storage::Batch::new([7; 16]);
+    for who in ["alice", "bob"] {
+        batch.set(account::key(&user(who)), Account::default().encode());
+    }
+    world.store.commit(batch).await.expect("commit");
+    world.mark("alice~bob", "bob", &mark::Mark { read: 1, ..mark::Mark::default() }).await;
+    let read = async |world: &World, who: &str| {
+        let all = list(world, who, "", 0).await.expect("list");
+        let is_it = |room: &&svc::RoomSummary| room.room == "alice~bob";
+        let listed = all.rooms.iter().find(is_it).expect("a room").clone();
+        let asked = svc::GetRoom { token: world.token(who), room: "alice~bob".into() };
+        assert_eq!(world.context.get(asked).await.expect("room"), listed);
+        let partner = listed.partner.expect("a partner");
+        assert!(partner.profile.is_some());
+        (partner.read, partner.delivered, all.receipts_off)
+    };
+    assert_eq!(read(&world, "alice").await, (Some(1), Some(1), false));
+    assert!(matches!(read(&world, "bob").await, (Some(_), Some(_), false)));
+    world.set("bob", "bob~bob", Setting { receipts_off: true, ..Setting::default() }).await;
+    assert_eq!(read(&world, "alice").await, (None, None, false));
+    assert_eq!(read(&world, "bob").await, (None, None, true));
+}
+
+#[tokio::test]
 async fn a_row_of_where_a_room_was_or_of_who_has_left_says_nothing() {
     let mut world = world().await;
     let before = listed(&world, "bob", 2).await;
@@ -277,8 +303,10 @@ async fn groups_are_ids_alone() {
 #[tokio::test]
 async fn a_room_is_shown_as_its_member_wants_it() {
     let world = world().await;
-    world.set("alice", "art", Setting { muted_until_ms: 9, pinned: true }).await;
-    world.set("carol", "art", Setting { muted_until_ms: 0, pinned: false }).await;
+    world
+        .set("alice", "art", Setting { muted_until_ms: 9, pinned: true, receipts_off: false })
+        .await;
+    world.set("carol", "art", Setting::default()).await;
     let of = async |who: &str| {
         let request = svc::GetRoom { token: world.token(who), room: "art".into() };
         let room = world.context.get(request).await.expect("room");

@@ -425,6 +425,56 @@ async fn marks_come_after_the_entries_once_and_as_they_are_now() {
     assert_eq!(all(&world, "alice", &cursor).await.0.len(), 3);
 }
 
+/// What rows say that were written before is hidden, too; the own marks are not.
+#[tokio::test]
+async fn marks_of_others_are_left_out_where_one_has_turned_off_read_receipts() {
+    let mut world = World::new().await;
+    for name in ["alice~bob", "alice~cem", "bob~cem"] {
+        let sender = &name[..name.len() - 4];
+        world.one(name, sender, text("x")).await;
+        world.one(name, sender, text("y")).await;
+    }
+    let cursor = world.cursor().await;
+    for (name, who) in [
+        ("alice~bob", "bob"),
+        ("alice~bob", "alice"),
+        ("alice~cem", "cem"),
+        ("alice~cem", "alice"),
+        ("bob~cem", "cem"),
+    ] {
+        world.mark(name, who, &read(2)).await;
+    }
+    let whose = async |world: &World, who: &str| {
+        let frames = changed(world, who, &cursor).await;
+        let read =
+            |frame: &String| -> serde_json::Value { serde_json::from_str(frame).expect("json") };
+        let frames = frames.iter().map(read).filter(|frame| frame["type"] == "mark");
+        let whose = frames.map(|frame| (frame["room"].to_string(), frame["user"].to_string()));
+        whose.collect::<Vec<_>>()
+    };
+    let quoted = |it: &[(&str, &str)]| -> Vec<_> {
+        it.iter().map(|(room, user)| (format!("{room:?}"), format!("{user:?}"))).collect()
+    };
+    let alices = [
+        ("alice~bob", "bob"),
+        ("alice~bob", "alice"),
+        ("alice~cem", "cem"),
+        ("alice~cem", "alice"),
+    ];
+    assert_eq!(whose(&world, "alice").await, quoted(&alices));
+    let is_off = async |world: &World, who: &str| page(world, who, &cursor, &[]).await.receipts_off;
+    assert!(!is_off(&world, "bob").await);
+    let off = Setting { receipts_off: true, ..Setting::default() };
+    world.set("bob", "bob~bob", off).await;
+    assert!(is_off(&world, "bob").await && !is_off(&world, "alice").await);
+    assert_eq!(whose(&world, "alice").await, quoted(&alices[1..]));
+    assert_eq!(whose(&world, "bob").await, quoted(&[("alice~bob", "bob")]));
+    let setting =
+        r#"{"type":"setting","room":"bob~bob","muted_until":0,"pinned":false,"receipts":false}"#;
+    let bobs = changed(&world, "bob", &cursor).await;
+    assert!(bobs.iter().any(|frame| frame == setting), "{bobs:?}");
+}
+
 #[tokio::test]
 async fn threads_come_once_and_as_they_are_now() {
     let mut world = World::new().await;
@@ -466,9 +516,9 @@ async fn more_marks_than_a_page_has_come_on_several() {
 async fn settings_come_once_and_as_they_are_now() {
     let world = World::new().await;
     let before = world.cursor().await;
-    world.set("alice", "team", Setting { muted_until_ms: 9, pinned: false }).await;
+    world.set("alice", "team", Setting { muted_until_ms: 9, ..Setting::default() }).await;
     let between = world.cursor().await;
-    world.set("alice", "team", Setting { muted_until_ms: 0, pinned: true }).await;
+    world.set("alice", "team", Setting { pinned: true, ..Setting::default() }).await;
     world.set("alice", "alice~bob", Setting::default()).await;
     let team = r#"{"type":"setting","room":"team","muted_until":0,"pinned":true}"#;
     let direct = r#"{"type":"setting","room":"alice~bob","muted_until":0,"pinned":false}"#;
@@ -500,7 +550,9 @@ async fn drafts_come_once_and_as_they_are_now_on_as_many_pages_as_they_need() {
         let long = format!("{number}").repeat(60_000);
         world.draft("alice", &format!("g{number}"), 1, &long).await;
     }
-    world.set("alice", "team", Setting { muted_until_ms: 9, pinned: false }).await;
+    world
+        .set("alice", "team", Setting { muted_until_ms: 9, pinned: false, receipts_off: false })
+        .await;
     let request = |page| svc::Sync { token: world.token("alice"), cursor: after.clone(), page };
     let (mut page, mut counts) = (Vec::new(), Vec::new());
     loop {

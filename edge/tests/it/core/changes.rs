@@ -34,24 +34,46 @@ impl Changed {
     }
 }
 
+impl State {
+    /// Whether the user does not hear how far others have read.
+    pub(super) fn receipts_off(&self, user: &UserId) -> bool {
+        let subject = Subject::User(user.clone());
+        let own = self.changes.iter().filter(|it| it.subject == subject);
+        own.filter_map(|it| it.head.receipts).next_back() == Some(false)
+    }
+}
+
 impl Core {
     /// Commits a change of which a user hears; publishes nothing.
     pub fn change(&self, key: &str, name: &str, number: u64) -> Changed {
+        self.commit_change((key, None), Subject::User(user(name)), true, number)
+    }
+
+    /// The same of whether the user tells and hears how far somebody has read.
+    pub fn change_receipts(&self, name: &str, receipts: bool, number: u64) -> Changed {
+        let key = (&*format!("setting/{name}/{name}~{name}"), Some(receipts));
         self.commit_change(key, Subject::User(user(name)), true, number)
     }
 
     /// Commits a change of which a group hears, without a position; publishes nothing.
     pub fn change_group(&self, group: &str, number: u64) -> Changed {
         let subject = Subject::EventGroup { partition: 0, room: room(group) };
-        self.commit_change(&format!("marks/{group}"), subject, false, number)
+        self.commit_change((&format!("marks/{group}"), None), subject, false, number)
     }
 
-    fn commit_change(&self, key: &str, subject: Subject, is_placed: bool, number: u64) -> Changed {
+    fn commit_change(
+        &self,
+        (key, receipts): (&str, Option<bool>),
+        subject: Subject,
+        is_placed: bool,
+        number: u64,
+    ) -> Changed {
         let mut state = self.lock();
         state.last_position += 1;
         state.applied += 1;
         let position = Position::new(state.last_position, 0);
-        let head = ChangeHead { key: key.to_owned(), position: is_placed.then_some(position) };
+        let at = is_placed.then_some(position);
+        let head = ChangeHead { key: key.to_owned(), position: at, receipts };
         let frame = format!(r#"{{"type":"mark","key":"{key}","number":{number}}}"#).into();
         let changed = Changed { head, position, stream_seq: state.applied, subject, frame };
         // The newest of each key, for each who hears of it.

@@ -312,9 +312,11 @@ impl Content {
         }
         let (user, room) = (self.user(), &entry.room);
         let (muted_until_ms, pinned) = (self.rng.random_range(0..9), self.rng.random());
+        let receipts_off = self.rng.random();
         // Beside the entry's and the mark's.
         let order = order + 2 * ENTRIES_MAX;
-        setting::put(batch, order, (&user, room), &Setting { muted_until_ms, pinned });
+        let setting = Setting { muted_until_ms, pinned, receipts_off };
+        setting::put(batch, order, (&user, room), &setting);
         if self.rng.random() {
             batch.set(ban::key(room, &user), ban::encode(self.rng.random_range(1..9)));
             let row =
