@@ -42,12 +42,9 @@ pub async fn load(snapshot: &dyn Snapshot, commands: &[&Command]) -> Result<Foun
     }
     let mut found = HashMap::new();
     if !keys.is_empty() {
-        let rows = keys.iter().map(|(room, id)| link::key(room, id)).collect();
-        for (key, row) in keys.into_iter().zip(snapshot.get_many(rows).await?) {
-            if let Some(row) = row {
-                found.insert(key, Link::decode(&row)?);
-            }
-        }
+        let keys: Vec<LinkKey> = keys.into_iter().collect();
+        let rows = link::get_many(snapshot, &keys).await?;
+        found.extend(keys.into_iter().zip(rows).filter_map(|(key, row)| Some((key, row?))));
     }
     for room in rooms {
         for (id, row) in link::of_room(snapshot, &room).await? {

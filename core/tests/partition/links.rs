@@ -4,6 +4,7 @@ use weft_nats::MadeBy;
 use weft_proto::kind::{Ban, Join, Link as Wanted, Remove, Unlink, Update};
 use weft_proto::limits::LINKS_PER_ROOM_MAX;
 use weft_proto::{Body, JoinRule, LinkToken, RoomId};
+use weft_storage::Batch;
 use weft_storage::tables::link::{self, Link};
 
 use crate::create;
@@ -193,5 +194,22 @@ async fn a_group_has_a_hundred_links_and_those_that_have_ended_make_room() {
     assert_eq!(code(&world, "ann", "team", 901, link(most + 4, None, None)).await, full);
     assert_eq!(links(&world).await.len(), LINKS_PER_ROOM_MAX);
     assert_eq!(world.send("bob", "team", Some(id(902)), &text("in")).await["type"], "ack");
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test]
+async fn a_link_that_cannot_be_read_stops_nobody() {
+    let world = World::new(&["ann", "bob"]).await;
+    let owner = world.own("n1").await;
+    world.send("ann", "team", Some(id(1)), &create(&[])).await;
+    done(&world, "ann", 2, link(1, None, None)).await;
+    let (room, mut batch) = (RoomId::new("team").expect("id"), Batch::new([9; 16]));
+    batch.set(link::key(&room, &token(1).id()), &b"\xff\xff"[..]);
+    world.store.commit(batch).await.expect("damaged");
+    assert_eq!(code(&world, "bob", "team", 3, join(1)).await, "no_such_link");
+    // The same one again is there again.
+    done(&world, "ann", 4, link(1, None, None)).await;
+    assert_eq!(links(&world).await.len(), 1);
+    assert_eq!(world.send("bob", "team", Some(id(5)), &join(1)).await["seq"], 2);
     owner.leave().await.expect("leave");
 }

@@ -70,10 +70,11 @@ pub fn key(room: &RoomId, id: &LinkId) -> Bytes {
     Key::new(Tag::Link).name(room.as_str()).name(id.as_str()).build()
 }
 
-/// All links of a group, by their ids: they are few.
+/// All links of a group, by their ids: they are few. One that can't be read is as if it were not there, and is told
+/// in the log: it must not stop who owns the group.
 ///
 /// # Errors
-/// Those of the snapshot, or [`Error::Corrupt`].
+/// Those of the snapshot.
 pub async fn of_room(snapshot: &dyn Snapshot, room: &RoomId) -> Result<Vec<(LinkId, Link)>, Error> {
     let range = Key::new(Tag::Link).name(room.as_str()).prefix_range();
     let rows = snapshot.scan(range, LINKS_PER_ROOM_MAX, false).await?;
@@ -83,5 +84,25 @@ pub async fn of_room(snapshot: &dyn Snapshot, room: &RoomId) -> Result<Vec<(Link
         let id = id.map_err(|error| Error::Corrupt(format!("link: {error}")))?;
         Ok((id, Link::decode(row)?))
     };
-    rows.iter().map(read).collect()
+    Ok(rows.iter().filter_map(|row| readable(room, read(row))).collect())
+}
+
+/// These links, as far as they are there and can be read.
+///
+/// # Errors
+/// Those of the snapshot.
+pub async fn get_many(
+    snapshot: &dyn Snapshot,
+    wanted: &[(RoomId, LinkId)],
+) -> Result<Vec<Option<Link>>, Error> {
+    let keys = wanted.iter().map(|(room, id)| key(room, id)).collect();
+    let rows = snapshot.get_many(keys).await?;
+    let read = |((room, _), row): (&(RoomId, LinkId), Option<Bytes>)| {
+        row.and_then(|row| readable(room, Link::decode(&row)))
+    };
+    Ok(wanted.iter().zip(rows).map(read).collect())
+}
+
+fn readable<T>(room: &RoomId, row: Result<T, Error>) -> Option<T> {
+    row.inspect_err(|error| tracing::error!(%room, %error, "a link can't be read")).ok()
 }
