@@ -138,6 +138,8 @@ impl Totals {
         self.marks += history.events.iter().filter(is_kept).count();
         let is_set = |event: &&Event| matches!(event, Event::SettingKept { .. });
         self.settings += history.events.iter().filter(is_set).count();
+        let is_typed = |event: &&Event| matches!(event, Event::DraftKept { .. });
+        self.drafts += history.events.iter().filter(is_typed).count();
         history.events.iter().for_each(|event| self.listed.take(event));
         let times = history.events.iter().zip(&history.times);
         let acks: Vec<Duration> = times

@@ -13,12 +13,14 @@
 //! | `counts`, `unread`, `unread_from` | what is unread, and who is mentioned, is the same by the log, in the list of rooms, and on each device |
 //! | `threads`, `thread_marks` | who follows which thread, and what is unread in it |
 //! | `settings` | how a user wants a room to be is what was answered, on each of their devices, and nobody else's |
+//! | `drafts` | what a user has typed is on all of their devices, and nobody else's, and nothing old comes back |
 //! | `done` | what was done before what |
 //! | `has`, `newest` | what each device has, and what it knows of that of which the newest frame counts |
 //! | `socket` | a socket and a device: no hole, no cursor ahead of an entry, everything in the end |
 
 mod counts;
 mod done;
+mod drafts;
 mod facts;
 mod has;
 mod marks;
@@ -58,6 +60,7 @@ pub fn check(history: &History) -> Vec<Violation> {
     threads::check(history, &facts, &mut found);
     thread_marks::check(history, &facts, &has, &mut found);
     settings::check(history, &facts, &mut found);
+    drafts::check(history, &facts, &mut found);
     found.into_iter().collect()
 }
 

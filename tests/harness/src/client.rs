@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep};
 use self::beside::{Beside, PendingBeside};
 use self::shelf::Shelf;
 use crate::account::Login;
-use crate::history::{Device, Mark, OfThread, Recorder, Room, Wish};
+use crate::history::{Device, Draft, Mark, OfThread, Recorder, Room, Wish, hash};
 use crate::socket::Closed;
 use crate::ulid;
 use crate::wait::until;
@@ -189,6 +189,15 @@ impl Client {
     ) -> Result<()> {
         let (room, user) = (room.into(), self.user());
         self.say_beside(Beside::Setting(Wish { room, user, muted_until, pinned })).await
+    }
+
+    /// Says what its user has typed for a room (`None`: that it is dismissed), after what the device has seen, until
+    /// it is answered.
+    pub async fn draft(&self, room: &str, text: Option<String>) -> Result<()> {
+        let version = self.shared().shelf.draft_version(room);
+        let (room, user, hashed) = (room.into(), self.user(), text.as_deref().map_or(0, hash));
+        let draft = Draft { room, user, version, text: hashed };
+        self.say_beside(Beside::Draft(draft, text)).await
     }
 
     async fn say(&self, mark: Mark) -> Result<()> {

@@ -107,7 +107,27 @@ impl Followed {
     }
 }
 
-/// One frame that says a mark, or a setting.
+/// What a user has typed for a room and not sent.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Draft {
+    pub room: Room,
+    pub user: Arc<str>,
+    /// As somebody says it: the version that their device has seen.
+    pub version: u64,
+    /// Hash of the text ([`hash`]); 0: it is dismissed.
+    pub text: u64,
+}
+
+impl Draft {
+    /// Reads a `draft` frame, or the draft in an answer; `None` where a field is missing.
+    pub fn read(user: &str, frame: &Value) -> Option<Self> {
+        let (room, version) = (frame["room"].as_str()?.into(), frame["version"].as_u64()?);
+        let text = frame["text"].as_str().map_or(0, hash);
+        Some(Self { room, user: user.into(), version, text })
+    }
+}
+
+/// One frame that says a mark, a setting or a draft.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Attempt(pub SessionId, pub u64);
 
@@ -273,6 +293,49 @@ pub enum Event {
         room: Room,
         setting: Setting,
     },
+    /// A draft was written to a socket: the first time or again.
+    DraftSent {
+        draft: Draft,
+        attempt: Attempt,
+    },
+    /// The answer to a draft was that it is kept.
+    DraftKept {
+        /// As it was said.
+        draft: Draft,
+        version: u64,
+        attempt: Attempt,
+    },
+    /// The answer to a draft was that there is another one.
+    DraftConflict {
+        /// As it was said.
+        draft: Draft,
+        found: Draft,
+    },
+    /// The answer to a draft was that it is not taken, for good.
+    DraftRefused {
+        draft: Draft,
+        /// Why.
+        code: Arc<str>,
+    },
+    /// A device was told of a draft.
+    DraftTold {
+        device: Device,
+        draft: Draft,
+    },
+    /// The device loaded its user's drafts (after a `resync`): all that are not dismissed.
+    DraftsLoaded {
+        device: Device,
+        drafts: Vec<Draft>,
+    },
+    /// At the end, in silence: a user's drafts that are not dismissed, as a fresh device asks for them.
+    Drafts {
+        user: Arc<str>,
+        drafts: Vec<Draft>,
+    },
+    /// A user has turned off read receipts, before anything was said.
+    ReceiptsOff {
+        user: Arc<str>,
+    },
     /// At the end, in silence: a member's mark, as the store has it.
     FinalMark {
         mark: Mark,
@@ -382,6 +445,16 @@ impl fmt::Display for Event {
             Self::SettingTold { device, room, setting } => {
                 write!(f, "{device} is told of {room}: {setting:?}")
             }
+            Self::DraftSent { draft, .. } => write!(f, "said: {draft:?}"),
+            Self::DraftKept { draft, version, .. } => write!(f, "kept as {version}: {draft:?}"),
+            Self::DraftConflict { draft, found } => {
+                write!(f, "not kept: {draft:?}, there is {found:?}")
+            }
+            Self::DraftRefused { draft, code } => write!(f, "refused with {code}: {draft:?}"),
+            Self::DraftTold { device, draft } => write!(f, "{device} is told: {draft:?}"),
+            Self::DraftsLoaded { device, drafts } => write!(f, "{device} finds {drafts:?}"),
+            Self::Drafts { user, drafts } => write!(f, "in the end {user} finds {drafts:?}"),
+            Self::ReceiptsOff { user } => write!(f, "{user} tells and hears no receipts"),
             Self::FinalMark { mark } => write!(f, "in the end {mark}"),
             Self::Listed { user, room, listed } => {
                 write!(f, "in the end {user} finds {room} in the list: {listed:?}")

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::account::Login;
-use crate::history::{Entry, Followed, Listed, Mark, Room};
+use crate::history::{Draft, Entry, Followed, Listed, Mark, Room};
 
 /// A room's whole log, by HTTP, page by page.
 pub async fn read_room(edge: SocketAddr, login: &Login, room: &str) -> Result<Vec<Entry>> {
@@ -96,5 +96,24 @@ pub async fn read_threads(edge: SocketAddr, login: &Login, room: &str) -> Result
         }
         let last = threads.last().context("an empty page that is not the last")?;
         before = format!("&before={}", last.root);
+    }
+}
+
+/// A user's drafts that are not dismissed, page by page.
+pub async fn read_drafts(edge: SocketAddr, login: &Login) -> Result<Vec<Draft>> {
+    let (mut drafts, mut after): (Vec<Draft>, _) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/v1/drafts?limit=3{after}");
+        let answer = login.call(edge, "GET", &path, &Value::Null).await?;
+        let page = &answer.body;
+        for frame in page["drafts"].as_array().with_context(|| format!("drafts: {answer:?}"))? {
+            let draft = Draft::read(&login.user, frame);
+            drafts.push(draft.with_context(|| format!("not a draft: {frame}"))?);
+        }
+        if page["more"] != true {
+            return Ok(drafts);
+        }
+        let last = drafts.last().context("an empty page that is not the last")?;
+        after = format!("&after={}", last.room);
     }
 }

@@ -11,9 +11,12 @@ use tokio::task::JoinSet;
 use super::world::World;
 use weft_harness::account::{self, Login};
 use weft_harness::client::{Client, ClientOptions};
+use weft_harness::history::Event;
 use weft_harness::system::{BOT, direct, unique};
 
 const USERS: usize = 10;
+/// These have turned off read receipts.
+const RECEIPTS_OFF: [usize; 2] = [4, 8];
 /// Members without a session: with them a group is large.
 const CROWD: usize = 98;
 
@@ -75,6 +78,11 @@ async fn sign_up_all(world: &World, names: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// True where the user tells others how far they have read.
+pub(super) fn tells_receipts(user: usize) -> bool {
+    !RECEIPTS_OFF.contains(&user)
+}
+
 impl People {
     /// Makes them, while nothing is broken.
     pub(super) async fn arrive(world: &World, crowd: &[String]) -> Result<Self> {
@@ -83,6 +91,12 @@ impl People {
         let mut users = Vec::new();
         for name in &names {
             users.push(world.system.device(name, "phone").await?);
+        }
+        for login in RECEIPTS_OFF.map(|user| &users[user]) {
+            let off = json!({ "receipts": false });
+            let answer = login.call(world.system.edge(), "PUT", "/v1/setting", &off).await?;
+            ensure!(answer.status == 204, "read receipts of {}: {answer:?}", login.user);
+            world.recorder.record(Event::ReceiptsOff { user: login.user.as_str().into() });
         }
         let places = make_places(world, &users, crowd).await?;
         let mut people = Self { users, persons: Vec::new(), places };

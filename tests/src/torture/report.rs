@@ -122,6 +122,8 @@ pub(super) struct Totals {
     pub(super) marks: usize,
     /// Settings that were answered.
     pub(super) settings: usize,
+    /// Drafts that were answered.
+    pub(super) drafts: usize,
     /// What fresh devices found in their lists of rooms in the end.
     pub(super) listed: Listing,
     /// The longest time without an ack.
@@ -145,6 +147,7 @@ pub(super) struct Listing {
     unread_in_threads: u64,
     /// Rooms that are muted, or at the top.
     set: u64,
+    drafts: usize,
     /// The most that is unread in one room.
     unread_most: u64,
 }
@@ -160,6 +163,7 @@ impl Listing {
                 self.set += u64::from(listed.setting != Setting::default());
                 self.unread_most = self.unread_most.max(listed.unread);
             }
+            Event::Drafts { drafts, .. } => self.drafts += drafts.len(),
             Event::Pinned { pins, .. } => self.pins += pins.len(),
             Event::Threads { threads, .. } => {
                 self.threads += threads.len();
@@ -194,6 +198,8 @@ impl Totals {
             "changes_of_messages": self.changes,
             "marks": self.marks,
             "settings": self.settings,
+            "drafts": self.drafts,
+            "listed_drafts": self.listed.drafts,
             "listed_rooms": self.listed.rooms,
             "listed_with_settings": self.listed.set,
             "listed_unread": self.listed.unread,

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::people::{People, Person, Place, PlaceKind};
+use super::people::{People, Person, Place, PlaceKind, tells_receipts};
 use super::schedule::Schedule;
 use super::world::World;
 use super::{faults, hostile, talk};
@@ -17,7 +17,9 @@ use weft_harness::account::Login;
 use weft_harness::check::{Violation, check, read_by_writing, visible};
 use weft_harness::history::{Change, ClientId, Entry, Event, History, Mark, Room};
 use weft_harness::http;
-use weft_harness::reading::{read_list, read_pins, read_room, read_room_marks, read_threads};
+use weft_harness::reading::{
+    read_drafts, read_list, read_pins, read_room, read_room_marks, read_threads,
+};
 
 /// How long sends are measured, without and with hostile clients.
 const HOSTILE_PHASE_MAX: Duration = Duration::from_secs(30);
@@ -195,16 +197,35 @@ async fn show_all(world: &World, people: &People, logs: &[(Room, Vec<Entry>)]) {
 async fn read_marks(world: &World, people: &People) -> Vec<Mark> {
     let mut all = Vec::new();
     for place in &people.places {
-        let (reader, room) = (&people.users[place.users[0]], place.room.as_str());
+        let reader = place.users.iter().find(|user| tells_receipts(**user));
+        let (Some(reader), room) = (reader, place.room.as_str()) else { continue };
+        let reader = &people.users[*reader];
         match asked(async || read_room_marks(world.system.edge(), reader, room).await).await {
             Some(marks) => all.extend(marks),
             None => world.found(format!("the marks of {room} can't be read")),
         }
     }
+    all.extend(read_own_marks(world, people).await);
     for mark in all.iter().cloned() {
         world.recorder.record(Event::FinalMark { mark });
     }
     all
+}
+
+/// The marks of those who tell them to nobody, as they see them themselves.
+async fn read_own_marks(world: &World, people: &People) -> Vec<Mark> {
+    let (mut own, edge) = (Vec::new(), world.system.edge());
+    let numbers = 0..people.users.len();
+    for login in numbers.filter(|user| !tells_receipts(*user)).map(|user| &people.users[user]) {
+        match asked(async || read_list(edge, login).await).await {
+            Some(list) => own.extend(list.into_iter().map(|(room, listed)| {
+                let (user, read) = (login.user.as_str().into(), listed.read);
+                Mark { room, user, read, ..Mark::default() }
+            })),
+            None => world.found(format!("{} can't list their rooms", login.user)),
+        }
+    }
+    own
 }
 
 /// What fresh devices find when they ask for their lists of rooms, and for what is pinned and followed in them.
@@ -219,6 +240,10 @@ async fn ask_lists(world: &World, people: &People, logs: &[(Room, Vec<Entry>)]) 
                 }
             }
             None => world.found(format!("{} can't list their rooms", login.user)),
+        }
+        match asked(async || read_drafts(edge, login).await).await {
+            Some(drafts) => world.recorder.record(Event::Drafts { user: user(), drafts }),
+            None => world.found(format!("{} can't list their drafts", login.user)),
         }
     }
     for (place, (room, log)) in people.places.iter().zip(logs) {
@@ -277,8 +302,13 @@ async fn complete(world: &World, people: &People, logs: &[(Room, Vec<Entry>)], m
     };
     let has = |(person, place, seqs): &(&Person, &Place, Vec<u64>)| {
         let is_direct = place.kind == PlaceKind::Direct;
+        let tells = |user: &str| {
+            let number = people.users.iter().position(|login| login.user == user);
+            number.is_some_and(tells_receipts)
+        };
         let hears = |mark: &&Mark| {
-            *mark.room == *place.room && (is_direct || *mark.user == *person.login.user)
+            let is_told = is_direct && tells(&person.login.user) && tells(&mark.user);
+            *mark.room == *place.room && (is_told || *mark.user == *person.login.user)
         };
         person.client.has_all(&place.room, seqs.iter().copied())
             && marks.iter().filter(hears).all(|mark| knows(person, mark))

@@ -45,7 +45,8 @@ pub(super) fn start(world: &Arc<World>, people: &People, stop: &Stop) -> JoinSet
             let pace = if is_quiet { 8_000..60_000 } else { busy.clone() };
             let reads = if is_quiet { 5_000..60_000 } else { 50..1_500 };
             talkers.spawn(read(Arc::clone(&client), room.clone(), reads, Arc::clone(stop)));
-            talkers.spawn(prefer(Arc::clone(&client), room, Arc::clone(stop)));
+            talkers.spawn(prefer(Arc::clone(&client), room.clone(), Arc::clone(stop)));
+            talkers.spawn(compose(Arc::clone(&client), room, Arc::clone(stop)));
             let words = Words::new(people, place, person);
             talkers.spawn(talk(client, words, pace, Arc::clone(stop)));
         }
@@ -190,6 +191,19 @@ async fn prefer(client: Arc<Client>, room: Room, stop: Stop) {
         underway.spawn(async move { client.set(&room, muted_until, pinned).await.is_ok() });
     }
     while underway.join_next().await.is_some() {}
+}
+
+/// What somebody types and does not send; now and then they dismiss it. One at a time, after what the device has seen.
+async fn compose(client: Arc<Client>, room: Room, stop: Stop) {
+    let mut number = 0;
+    while !stop.load(Ordering::Relaxed) {
+        long_pause(500..8_000, &stop).await;
+        number += 1;
+        let text = format!("{} types {number} in {room}", client.name());
+        let text = Some(text).filter(|_| rand::rng().random_range(0..4) > 0);
+        // Where another device was first, the next one is said after what that one said.
+        let _ = client.draft(&room, text).await;
+    }
 }
 
 async fn come_and_go(client: Arc<Client>, stop: Stop) {

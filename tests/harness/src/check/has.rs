@@ -92,7 +92,8 @@ impl<'a> Has<'a> {
     }
 
     /// How many unread messages mention the user: at least, and at most. Of a message that the device knows from a
-    /// history alone, after it was edited, nobody has told it by which of its texts it mentions.
+    /// history alone, after it was edited, nobody has told it by which of its texts it mentions; nor by which a message
+    /// does of which it has an edit alone.
     pub(super) fn mentions(&self, user: &str, first: u64) -> (u64, u64) {
         let mut messages: BTreeMap<u64, Mentioning<'a>> = BTreeMap::new();
         let mut unknown = 0;
@@ -109,6 +110,9 @@ impl<'a> Has<'a> {
                 Some(Act::Edits(target)) => {
                     if let Some(message) = messages.get_mut(target) {
                         message.edit(*seq, entry.mentions());
+                    } else if !self.deleted.contains(target) && !self.entries.contains_key(target) {
+                        let edited = Mentioning::new(&entry.from, *seq, entry.mentions());
+                        unknown += u64::from(edited.is_unread(user, first));
                     }
                 }
                 _ => {}

@@ -23,6 +23,11 @@ impl Seqs {
         Self { read: mark.read, delivered: mark.delivered.max(mark.read) }
     }
 
+    /// As it can be known of who has turned off read receipts: up to where they have got a room, nobody is told.
+    fn known(self, is_off: bool) -> Self {
+        if is_off { Self { delivered: 0, ..self } } else { self }
+    }
+
     fn max(self, other: Self) -> Self {
         let (read, delivered) = (self.read.max(other.read), self.delivered.max(other.delivered));
         Self { read, delivered }
@@ -43,6 +48,7 @@ pub fn read_by_writing(log: &[Entry], user: &str) -> u64 {
 }
 
 pub(super) fn check(history: &History, facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
+    let off: BTreeSet<&str> = history.events.iter().filter_map(off).collect();
     let (mut last, mut said, mut kept) = (Marks::new(), Marks::new(), Marks::new());
     for event in &history.events {
         let (marks, mark) = match event {
@@ -62,12 +68,12 @@ pub(super) fn check(history: &History, facts: &Facts<'_>, found: &mut BTreeSet<V
             continue;
         }
         let marks = marks.entry((&mark.room, &mark.user)).or_default();
-        *marks = marks.max(Seqs::of(mark));
+        *marks = marks.max(Seqs::of(mark).known(off.contains(&*mark.user)));
     }
     for (key, is) in &last {
         let written = facts.rooms.get(key.0).and_then(|room| room.last);
         let written = written.map_or(0, |log| read_by_writing(log, key.1));
-        let written = Seqs { read: written, delivered: written };
+        let written = Seqs { read: written, delivered: written }.known(off.contains(key.1));
         let of = |marks: &Marks<'_>| marks.get(key).copied().unwrap_or_default();
         let least = of(&kept).max(written);
         let most = of(&said).max(written);
@@ -85,7 +91,7 @@ pub(super) fn check(history: &History, facts: &Facts<'_>, found: &mut BTreeSet<V
             found.insert(wrong(key, None, "nothing in the end".to_owned()));
         }
     }
-    judge_devices(history, facts, &last, found);
+    judge_devices(history, facts, (&last, &off), found);
 }
 
 /// True where nothing speaks against a mark: devices mark what they have. Only who is removed meanwhile may not, and
@@ -94,6 +100,14 @@ fn must_take(facts: &Facts<'_>, mark: &Mark) -> bool {
     let Mark { room, user, thread, .. } = mark;
     facts.has_always(room, user)
         && thread.is_none_or(|thread| facts.rooms[room].begins_thread(thread.root))
+}
+
+/// Who has turned off read receipts.
+fn off(event: &Event) -> Option<&str> {
+    match event {
+        Event::ReceiptsOff { user } => Some(user),
+        _ => None,
+    }
 }
 
 /// What a device knows, and what it knew when each cursor came.
@@ -106,7 +120,7 @@ struct Knows<'a> {
 fn judge_devices(
     history: &History,
     facts: &Facts<'_>,
-    last: &Marks<'_>,
+    (last, off): (&Marks<'_>, &BTreeSet<&str>),
     found: &mut BTreeSet<Violation>,
 ) {
     let mut devices: HashMap<&Device, Knows<'_>> = HashMap::new();
@@ -114,13 +128,25 @@ fn judge_devices(
         match event {
             Event::MarkTold { device, mark } if mark.thread.is_none() => {
                 let key = (&mark.room, &*mark.user);
-                let (now, told) = (&mut devices.entry(device).or_default().now, Seqs::of(mark));
+                let is_own = user_of(device) == key.1;
+                if !is_own && [user_of(device), key.1].iter().any(|user| off.contains(user)) {
+                    let what = format!("what is told to nobody: {mark}");
+                    found.insert(wrong(&key, Some(device), what));
+                }
+                let told = Seqs::of(mark).known(off.contains(key.1));
+                let now = &mut devices.entry(device).or_default().now;
                 let known = now.entry(key).or_default();
                 *known = known.max(told);
                 if let Some(is) = last.get(&key).filter(|is| is.max(told) != **is) {
                     let what = format!("{told:?}, which the store does not have: {is:?}");
                     found.insert(wrong(&key, Some(device), what));
                 }
+            }
+            // Who is refused `receipts` finds the own marks in the list of rooms.
+            Event::ListLoaded { device, room, listed } if off.contains(user_of(device)) => {
+                let now = &mut devices.entry(device).or_default().now;
+                let known = now.entry((room, user_of(device))).or_default();
+                known.read = known.read.max(listed.read);
             }
             Event::Opened { device, cursor: Some(cursor), .. } => {
                 let knows = devices.entry(device).or_default();
@@ -141,10 +167,11 @@ fn judge_devices(
                 let nothing = Knows::default();
                 let knows = devices.get(device).unwrap_or(&nothing);
                 let of_room = last.iter().filter(|((of, _), _)| *of == room);
-                for (key, is) in of_room.filter(|(key, _)| hears(device, **key)) {
+                for (key, is) in of_room.filter(|(key, _)| hears(device, **key, off)) {
                     let log = facts.rooms.get(room).and_then(|room| room.last).unwrap_or_default();
                     let written = read_by_writing(log, key.1);
                     let written = Seqs { read: written, delivered: written };
+                    let written = written.known(off.contains(key.1));
                     let has = knows.now.get(key).copied().unwrap_or_default().max(written);
                     if has != *is {
                         found.insert(wrong(key, Some(device), format!("{has:?}, not {is:?}")));
@@ -156,9 +183,11 @@ fn judge_devices(
     }
 }
 
-/// True where the device is to know the mark without asking: of a group it is its own user's.
-fn hears(device: &Device, (room, user): Key<'_>) -> bool {
-    user_of(device) == user || room.contains('~')
+/// True where the device is to know the mark without asking: of a group it is its own user's. `off`: who has turned
+/// off read receipts.
+fn hears(device: &Device, (room, user): Key<'_>, off: &BTreeSet<&str>) -> bool {
+    let own = user_of(device);
+    own == user || room.contains('~') && !off.contains(own) && !off.contains(user)
 }
 
 fn wrong((room, user): &Key<'_>, device: Option<&Device>, what: String) -> Violation {

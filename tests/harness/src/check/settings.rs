@@ -41,7 +41,7 @@ pub(super) fn check(history: &History, facts: &Facts<'_>, found: &mut BTreeSet<V
             }
             Event::SettingTold { device, room, setting } => {
                 let key = (user_of(device), room);
-                if !said.get(&key).is_some_and(|said| said.names(*setting)) {
+                if !said.get(&key).unwrap_or(&nothing).names(*setting) {
                     let what = format!("{setting:?}, which they never said");
                     found.insert(wrong(key, Some(device), what));
                 }

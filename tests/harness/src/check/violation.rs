@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::history::{
-    ClientId, Cursor, Device, Entry, Event, History, Mark, Room, SessionId, Wish,
+    ClientId, Cursor, Device, Draft, Entry, Event, History, Mark, Room, SessionId, Wish,
 };
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -267,6 +267,8 @@ impl Subject<'_> {
         let mark_is = |mark: &Mark| {
             Some(&mark.room) == self.room && self.user.is_some_and(|user| user == &*mark.user)
         };
+        let draft_is =
+            |draft: &Draft| Some(&draft.room) == self.room && self.user == Some(&*draft.user);
         match event {
             Event::MarkSent { mark, .. }
             | Event::MarkKept { mark, .. }
@@ -277,6 +279,18 @@ impl Subject<'_> {
             | Event::SettingRefused { wish: Wish { room, user, .. }, .. } => {
                 Some(room) == self.room && self.user == Some(&**user)
             }
+            Event::DraftSent { draft, .. }
+            | Event::DraftKept { draft, .. }
+            | Event::DraftConflict { draft, .. }
+            | Event::DraftRefused { draft, .. } => draft_is(draft),
+            Event::ReceiptsOff { user } => self.user == Some(&**user),
+            Event::DraftTold { device, draft } => {
+                draft_is(draft) && self.device.is_none_or(|of| of == device)
+            }
+            Event::DraftsLoaded { device, drafts } => {
+                of_device(device) && drafts.iter().any(draft_is)
+            }
+            Event::Drafts { drafts, .. } => drafts.iter().any(draft_is),
             Event::SettingTold { device, room, .. } | Event::ThreadsLoaded { device, room, .. } => {
                 Some(room) == self.room && of_device(device)
             }

@@ -1,4 +1,4 @@
-//! What a device says beside entries, until it is answered: marks, and settings. None of it has a client id.
+//! What a device says beside entries, until it is answered: marks, settings and drafts. None of it has a client id.
 
 use std::sync::Arc;
 
@@ -9,12 +9,14 @@ use tokio::time::Instant;
 
 use super::Task;
 use super::live::{ANSWER_LIMIT, Asked, Live, RETRY_AFTER};
-use crate::history::{Attempt, Event, Mark, Wish};
+use crate::history::{Attempt, Draft, Event, Mark, Wish};
 
 #[derive(Clone, Debug)]
 pub(super) enum Beside {
     Mark(Mark),
     Setting(Wish),
+    /// With its text.
+    Draft(Draft, Option<String>),
 }
 
 /// One without its final answer.
@@ -48,6 +50,9 @@ impl Beside {
                 }
                 frame
             }
+            Self::Draft(Draft { room, version, .. }, text) => {
+                json!({ "type": "draft", "room": &**room, "version": version, "text": text })
+            }
         }
     }
 
@@ -55,20 +60,31 @@ impl Beside {
         match self {
             Self::Mark(mark) => Event::MarkSent { mark, attempt },
             Self::Setting(wish) => Event::SettingSent { wish, attempt },
+            Self::Draft(draft, _) => Event::DraftSent { draft, attempt },
         }
     }
 
-    fn kept(self, attempt: Attempt) -> Event {
-        match self {
+    /// `frame`: the answer.
+    fn kept(self, attempt: Attempt, frame: &Value) -> Result<Event> {
+        Ok(match self {
             Self::Mark(mark) => Event::MarkKept { mark, attempt },
             Self::Setting(wish) => Event::SettingKept { wish, attempt },
-        }
+            Self::Draft(draft, _) => {
+                let version = frame["version"].as_u64();
+                let version = version.with_context(|| format!("no version: {frame}"))?;
+                Event::DraftKept { draft, version, attempt }
+            }
+        })
     }
 
-    fn refused(self, code: Arc<str>) -> Event {
+    fn refused(self, code: Arc<str>, error: &Value) -> Event {
         match self {
             Self::Mark(mark) => Event::MarkRefused { mark, code },
             Self::Setting(wish) => Event::SettingRefused { wish, code },
+            Self::Draft(draft, _) => match Draft::read(&draft.user, &error["draft"]) {
+                Some(found) if &*code == "conflict" => Event::DraftConflict { draft, found },
+                _ => Event::DraftRefused { draft, code },
+            },
         }
     }
 }
@@ -134,11 +150,19 @@ impl Task {
             return Ok(());
         };
         let answer = if frame["type"] == "done" {
-            self.recorder.record(what.kept(attempt));
+            let kept = what.kept(attempt, frame)?;
+            if let Event::DraftKept { draft, version, .. } = &kept {
+                self.shared().shelf.keep_draft(&draft.room, *version);
+            }
+            self.recorder.record(kept);
             Ok(())
         } else {
             let code = error["code"].as_str().with_context(|| format!("no answer: {frame}"))?;
-            self.recorder.record(what.refused(code.into()));
+            let refused = what.refused(code.into(), error);
+            if let Event::DraftConflict { found, .. } = &refused {
+                self.shared().shelf.keep_draft(&found.room, found.version);
+            }
+            self.recorder.record(refused);
             Err(anyhow!("refused: {error}"))
         };
         if let Some(done) = done {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{PENDING_MAX, Task};
-use crate::history::{self, Attempt, Entry, Event, Followed, Room, Said, SessionId};
+use crate::history::{self, Attempt, Draft, Entry, Event, Followed, Room, Said, SessionId};
 use crate::socket::Socket;
 
 /// After this long without an answer a text is sent again on the same socket.
@@ -29,6 +29,7 @@ pub(super) enum Asked {
     Receipts(Room),
     /// With those of the pages before.
     Threads(Room, Vec<Followed>),
+    Drafts(Vec<Draft>),
     Ping,
 }
 
@@ -204,6 +205,7 @@ impl Task {
                 marks.iter().try_for_each(|mark| self.hear_mark(&frame["room"], mark))
             }
             Some("setting") => self.hear_setting(&frame),
+            Some("draft") => self.hear_draft(&frame),
             Some("cursor") => self.hear_cursor(live, &frame),
             Some("presence") => {
                 for one in frame["users"].as_array().into_iter().flatten() {
@@ -237,6 +239,7 @@ impl Task {
             _ => {
                 live.resync = Some(Resync { cursor, open: 1 });
                 live.ask(Asked::Rooms, json!({ "type": "rooms" })).await?;
+                live.load_drafts(Vec::new()).await?;
             }
         }
         Ok(())
@@ -302,6 +305,7 @@ impl Task {
                 self.loaded(live);
                 Ok(())
             }
+            Asked::Drafts(before) => self.hear_drafts(live, before, frame).await,
             Asked::Ping => Ok(()),
         }
     }
@@ -443,6 +447,15 @@ impl Live {
         }
         self.count_open();
         self.ask(Asked::Threads(room, before), frame).await?;
+        Ok(())
+    }
+
+    /// `before`: those of the pages before.
+    pub(super) async fn load_drafts(&mut self, before: Vec<Draft>) -> Result<()> {
+        let after = before.last().map(|last| &*last.room);
+        let frame = json!({ "type": "drafts", "after": after });
+        self.count_open();
+        self.ask(Asked::Drafts(before), frame).await?;
         Ok(())
     }
 

@@ -16,6 +16,8 @@ pub(super) struct Shelf {
     /// The newest cursors, and what came after each, before the next.
     cursors: VecDeque<Kept>,
     marks: Marks,
+    /// The newest version of each room's draft that it has seen. It never goes back: what was seen was seen.
+    drafts: BTreeMap<Room, u64>,
 }
 
 /// By room and user: read, and delivered.
@@ -40,7 +42,7 @@ impl Kept {
 impl Shelf {
     pub(super) fn from_cursor(cursor: Option<String>) -> Self {
         let cursors = cursor.into_iter().map(|cursor| Kept::new(cursor, Marks::new())).collect();
-        Self { rooms: BTreeMap::new(), cursors, marks: Marks::new() }
+        Self { cursors, ..Self::default() }
     }
 
     pub(super) fn cursor(&self) -> Option<String> {
@@ -54,6 +56,15 @@ impl Shelf {
 
     pub(super) fn mark_of(&self, room: &str, user: &str) -> (u64, u64) {
         self.marks.get(&(room.into(), user.into())).copied().unwrap_or_default()
+    }
+
+    pub(super) fn keep_draft(&mut self, room: &Room, version: u64) {
+        let known = self.drafts.entry(room.clone()).or_default();
+        *known = version.max(*known);
+    }
+
+    pub(super) fn draft_version(&self, room: &str) -> u64 {
+        self.drafts.get(room).copied().unwrap_or(0)
     }
 
     pub(super) fn keep(&mut self, room: &Room, seq: u64) {

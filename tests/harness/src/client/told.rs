@@ -1,4 +1,4 @@
-//! What a device is told beside entries: marks, threads and settings.
+//! What a device is told beside entries: marks, threads, settings and drafts.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Task;
 use super::live::Live;
-use crate::history::{Event, Followed, Listed, Mark, OfThread, Room, Setting};
+use crate::history::{Draft, Event, Followed, Listed, Mark, OfThread, Room, Setting};
 
 impl Task {
     /// What is told of one user's mark in a room.
@@ -45,6 +45,37 @@ impl Task {
         anyhow::ensure!(is_whole, "a setting that is not whole: {frame}");
         let (device, setting) = (self.name.clone(), Setting::read(frame));
         self.recorder.record(Event::SettingTold { device, room, setting });
+        Ok(())
+    }
+
+    pub(super) fn hear_draft(&self, frame: &Value) -> Result<()> {
+        let draft = Draft::read(&self.login.user, frame);
+        let draft = draft.with_context(|| format!("no draft: {frame}"))?;
+        self.shared().shelf.keep_draft(&draft.room, draft.version);
+        self.recorder.record(Event::DraftTold { device: self.name.clone(), draft });
+        Ok(())
+    }
+
+    /// Some of the own user's drafts, as they were asked for.
+    pub(super) async fn hear_drafts(
+        &mut self,
+        live: &mut Live,
+        mut drafts: Vec<Draft>,
+        frame: &Value,
+    ) -> Result<()> {
+        anyhow::ensure!(frame["type"] == "drafts", "asking for drafts failed: {frame}");
+        for draft in frame["drafts"].as_array().into_iter().flatten() {
+            let draft = Draft::read(&self.login.user, draft);
+            let draft = draft.with_context(|| format!("not a draft: {frame}"))?;
+            self.shared().shelf.keep_draft(&draft.room, draft.version);
+            drafts.push(draft);
+        }
+        if frame["more"] == true {
+            live.load_drafts(drafts).await?;
+        } else {
+            self.recorder.record(Event::DraftsLoaded { device: self.name.clone(), drafts });
+        }
+        self.loaded(live);
         Ok(())
     }
 

@@ -260,3 +260,27 @@ fn who_writes_or_joins_has_read_up_to_there() {
     // The edit of the deleted message is no message.
     assert_eq!(read(7, "alice"), 5);
 }
+
+#[test]
+fn who_has_turned_off_read_receipts_tells_and_hears_none() {
+    let off = |user: &str| Event::ReceiptsOff { user: user.into() };
+    let quiet = |event: &Event| match event {
+        Event::MarkTold { device, mark } => user_of(device) == &*mark.user,
+        _ => true,
+    };
+    for user in ["alice", "bob"] {
+        let mut events: Vec<Event> = good().into_iter().filter(quiet).collect();
+        events.insert(0, off(user));
+        assert_eq!(judge(events), [], "{user}");
+        let mut events = good();
+        events.insert(0, off(user));
+        let found = judge(events);
+        let words = "alice/phone has for bob in alice~bob what is told to nobody";
+        assert!(found.iter().any(|it| it.to_string().contains(words)), "{found:?}");
+    }
+    // Up to where they have read is known by their own devices.
+    let mut events: Vec<Event> = good().into_iter().filter(quiet).collect();
+    events.insert(0, off("bob"));
+    events.retain(|event| *event != told("bob/phone", of_bob(5, 5)));
+    assert!(is_of(&judge(events), Some("bob/phone")));
+}
