@@ -87,7 +87,10 @@ fn name_the_field<'a, T: Deserialize<'a>>(text: &'a str) -> ApiError {
             let inner = error.inner().to_string();
             // Of the object itself serde says two things, with the field's name in backticks.
             match (inner.split('`').nth(1), inner.split(" field ").next()) {
-                (Some(field), Some("missing")) => format!("the field {field} is missing"),
+                (Some(field), Some("missing")) if path == "." => {
+                    format!("the field {field} is missing")
+                }
+                (Some(field), Some("missing")) => format!("the field {path}.{field} is missing"),
                 (Some(field), Some("duplicate")) => format!("the field {field} comes twice"),
                 _ => format!("the field {path} has to be {}", shape_of(&path)),
             }
@@ -100,15 +103,20 @@ fn name_the_field<'a, T: Deserialize<'a>>(text: &'a str) -> ApiError {
 fn shape_of(field: &str) -> &'static str {
     match field {
         "id" => "a whole number from 1 to 2^53-1",
-        "text_until" | "at" | "muted_until" => "a time, in milliseconds",
-        "before" | "around" | "limit" | "target" | "reply_to" | "read" | "delivered"
-        | "unread_from" | "thread" | "forwarded.seq" => "a whole number from 1",
+        "text_until" | "at" | "muted_until" | "expires_at" => "a time, in milliseconds",
+        "seq" | "uses" | "members_max" | "before" | "around" | "limit" | "target" | "reply_to"
+        | "read" | "delivered" | "unread_from" | "thread" | "forwarded.seq" => {
+            "a whole number from 1"
+        }
         "ranges" => "a list of ranges",
         "meta" | "forwarded" => "an object",
-        "silent" | "skip_push" | "follow" => "true or false",
+        "version" | "slow_mode_s" => "a whole number",
+        "silent" | "skip_push" | "follow" | "archived" | "receipts" => "true or false",
         "after" => "a whole number or an id",
         "members" | "users" => "a list of user ids",
         "history" => "all or joined",
+        "join" => "invitation or open",
+        "write" => "all or admins",
         "role" => "member, admin or owner",
         "status" => "online, away, dnd or invisible",
         "idle" | "presence" | "pinned" => "true or false",
@@ -155,11 +163,19 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[allow(dead_code, reason = "only whether it can be read matters")]
+    struct Place {
+        at: u64,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[allow(dead_code, reason = "only whether it can be read matters")]
     struct Sample {
         user: String,
         role: Option<Role>,
         limit: Option<u32>,
         members: Option<Vec<String>>,
+        seq: Option<u64>,
+        ranges: Option<Vec<Place>>,
     }
 
     fn refused(text: &str) -> (ErrorCode, String) {
@@ -180,7 +196,9 @@ mod tests {
             (r#"{"user":"a","limit":1e99}"#, "the field limit has to be a whole number from 1"),
             (r#"{"user":"a","members":"b"}"#, "the field members has to be a list of user ids"),
             (r#"{"user":"a","members":["b",7]}"#, "the field members[1] has to be a string"),
-            (r#"["a",null,null,null]"#, "not one JSON object"),
+            (r#"{"user":"a","seq":-1}"#, "the field seq has to be a whole number from 1"),
+            (r#"{"user":"a","ranges":[{"at":1},{}]}"#, "the field ranges[1].at is missing"),
+            (r#"["a",null,null,null,null,null]"#, "not one JSON object"),
             ("7", "not one JSON object"),
         ] {
             assert_eq!(refused(text), (ErrorCode::BadRequest, message.to_owned()), "{text}");
