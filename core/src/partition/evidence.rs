@@ -1,16 +1,15 @@
 //! What became of a commit whose outcome is not known: the store says it.
 
 use weft_proto::{Partition, Position};
-use weft_storage::Store;
-use weft_storage::tables::applied::Applied;
-use weft_storage::tables::log as log_table;
+use weft_storage::batch::POSITION_BYTES;
+use weft_storage::tables::applied::{self, Applied};
+use weft_storage::{Op, Store};
 
 use super::plan::Sealed;
-use super::take::read_row;
 
 /// What the store says about a commit.
 pub enum Evidence {
-    /// It happened, at this position.
+    /// It happened, at this position; [`Position::MIN`]: where it has put nothing at its position.
     Done(Position),
     /// It did not happen, and still can.
     Undone,
@@ -28,20 +27,30 @@ pub async fn evidence(
     before: &Applied,
     sealed: &Sealed,
 ) -> Result<Evidence, weft_storage::Error> {
-    let row = read_row(store, partition).await?;
+    let snapshot = store.snapshot().await?;
+    let row = applied::read(&*snapshot, partition).await?;
     if row == *before {
         return Ok(Evidence::Undone);
     }
     if row.batch_id != sealed.batch.id() {
         return Ok(Evidence::Foreign);
     }
-    let Some(first) = sealed.entries.first() else {
-        return Ok(Evidence::Done(Position::MIN));
-    };
-    let wanted = [(first.entry.room.clone(), first.entry.seq)];
-    let snapshot = store.snapshot().await?;
-    match log_table::get_many(&*snapshot, &wanted).await?.pop().flatten() {
-        Some(logged) => Ok(Evidence::Done(logged.position.with_order(0))),
-        None => Err(weft_storage::Error::Corrupt("a commit without its first entry".into())),
+    let positioned = sealed.batch.ops().iter().filter_map(|op| match op {
+        Op::SetPositioned { key, .. } => Some(key),
+        _ => None,
+    });
+    // Each row that it has written at its position says it: of entries, marks, settings.
+    for key in positioned {
+        if let Some(stored) = snapshot.get(key.clone()).await? {
+            let position = stored.get(..POSITION_BYTES).and_then(Position::from_slice);
+            let position = position.ok_or_else(|| {
+                weft_storage::Error::Corrupt("a row of a commit without its position".into())
+            })?;
+            return Ok(Evidence::Done(position.with_order(0)));
+        }
     }
+    if sealed.entries.is_empty() {
+        return Ok(Evidence::Done(Position::MIN));
+    }
+    Err(weft_storage::Error::Corrupt("a commit without its first entry".into()))
 }

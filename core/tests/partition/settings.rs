@@ -12,7 +12,7 @@ use weft_storage::tables::journal::{self, JournalMark};
 use weft_storage::tables::setting::{self, Setting};
 
 use crate::create;
-use crate::support::{World, grown, id, text, user_id};
+use crate::support::{Fault, World, grown, id, text, user_id};
 
 fn room(name: &str) -> RoomId {
     RoomId::new(name).expect("id")
@@ -213,5 +213,30 @@ async fn below_its_feature_level_a_store_takes_no_setting() {
     world.set_level(2).await;
     let owner = world.own("n1").await;
     assert_eq!(code(&world, 10, pinned("ann~bob", true)).await, "unknown_type");
+    owner.leave().await.expect("leave");
+}
+
+/// Where a commit has no entries, what it has put at its position says where that was.
+#[tokio::test]
+async fn a_commit_of_which_nobody_heard_tells_devices_at_its_position() {
+    let world = World::new(&["ann", "bob"]).await;
+    let owner = world.own("n1").await;
+    world.gate(false);
+    let before = *world.engine.commits.borrow();
+    world.engine.faults.lock().expect("faults").push_back(Fault::DoneUnknown);
+    let first = world.publish("ann", "ann~ann", Some(id(1)), &muted("ann~bob", 7));
+    grown(&world.engine.commits, before).await;
+    // It is planned while the first one is underway.
+    let before = *world.engine.snapshots.borrow();
+    let second = world.publish("ann", "ann~ann", Some(id(2)), &pinned("ann~bob", true));
+    grown(&world.engine.snapshots, before).await;
+    world.gate(true);
+    for token in [first, second] {
+        assert_eq!(world.bus.answer_to(&token).await, json!({ "type": "done" }));
+    }
+    assert_eq!(is(&world, "ann~bob").await, (7, true));
+    let (position, _) = row(&world, "ann~bob").await.expect("a row");
+    let changed = Changed::Setting(user_id("ann"), room("ann~bob"));
+    assert_eq!(told(&world, "ann").await, [(position, changed)]);
     owner.leave().await.expect("leave");
 }
