@@ -1,7 +1,7 @@
 //! What requests cost of a rate: 1 where core reads a row or nothing, more where it reads many.
 //! `docs/protocol.md` (section 11) says the same.
 
-use weft_proto::frame::{PresenceRequest, Request};
+use weft_proto::frame::{PresenceRequest, Query, Request};
 use weft_proto::limits::{PAGE_ENTRIES_MAX, PAGE_ROOMS_MAX, PAGE_ROWS_MAX, PINS_PER_ROOM_MAX};
 
 /// Entries of a page for which one is charged.
@@ -17,7 +17,7 @@ const COUNT: u32 = 20;
 /// A message has up to 101 versions.
 const VERSIONS: u32 = 3;
 /// A user has up to 400 rows of drafts, and as many again are read for the texts.
-const DRAFTS: u32 = 8;
+pub(crate) const DRAFTS: u32 = 8;
 /// Of up to 100 threads the unread replies are counted.
 const THREADS: u32 = 10;
 /// Every edge hears who types, and hands it on to up to 100 members.
@@ -30,23 +30,30 @@ const ANSWER_BYTES: usize = 16_384;
 /// What a session's request costs before it is answered. Sends have a rate of their own.
 pub(crate) fn of_request(request: &Request) -> u32 {
     match request {
-        Request::History { limit, .. } => of_history(*limit),
-        Request::Versions { .. } => VERSIONS,
+        Request::Query(query) => of_query(query),
         Request::Typing { .. } => TYPING,
-        Request::Pins { limit, .. } => of_pins(*limit),
-        Request::Drafts { .. } => DRAFTS,
-        Request::Threads { .. } => THREADS,
-        Request::Links { .. } => LINKS,
-        Request::Rooms { limit, .. } => of_rooms(*limit),
-        Request::Members { limit, .. }
-        | Request::Banned { limit, .. }
-        | Request::Reactions { limit, .. }
-        | Request::Receipts { limit, .. } => of_list(*limit),
         Request::Presence(PresenceRequest::Get(users) | PresenceRequest::Watch(users)) => {
             1 + u32::try_from(users.users.len() / USERS).unwrap_or(u32::MAX)
         }
         Request::Presence(PresenceRequest::Count { .. }) => COUNT,
         _ => 1,
+    }
+}
+
+pub(crate) fn of_query(query: &Query) -> u32 {
+    match query {
+        Query::History { limit, .. } => of_history(*limit),
+        Query::Versions { .. } => VERSIONS,
+        Query::Pins { limit, .. } => of_pins(*limit),
+        Query::Drafts { .. } => DRAFTS,
+        Query::Threads { .. } => THREADS,
+        Query::Links { .. } => LINKS,
+        Query::Rooms { limit, .. } => of_rooms(*limit),
+        Query::Members { limit, .. }
+        | Query::Banned { limit, .. }
+        | Query::Reactions { limit, .. }
+        | Query::Receipts { limit, .. } => of_list(*limit),
+        Query::Room { .. } | Query::Devices => 1,
     }
 }
 
@@ -73,7 +80,7 @@ pub(crate) fn of_answer(bytes: usize) -> u32 {
     u32::try_from(bytes / ANSWER_BYTES).unwrap_or(u32::MAX)
 }
 
-fn of_history(limit: u32) -> u32 {
+pub(crate) fn of_history(limit: u32) -> u32 {
     1 + asked(limit, PAGE_ENTRIES_MAX) / ENTRIES
 }
 
@@ -85,7 +92,7 @@ fn of_rooms(limit: u32) -> u32 {
     1 + asked(limit, PAGE_ROOMS_MAX) / ROOMS
 }
 
-fn of_list(limit: u32) -> u32 {
+pub(crate) fn of_list(limit: u32) -> u32 {
     1 + asked(limit, PAGE_ROWS_MAX) / ROWS
 }
 

@@ -167,7 +167,10 @@ impl<W: Wire> Delivery<W> {
         let mut listed = Vec::new();
         let mut after = String::new();
         loop {
-            let page = self.ask.ask(|token| ListGroups { token, after: after.clone() }).await;
+            let page = self
+                .ask
+                .ask(|token| ListGroups { token, after: after.clone(), with_direct: false })
+                .await;
             let page = page.map_err(Refused::close)?;
             let more = page.more;
             after = page.rooms.last().cloned().unwrap_or_default();

@@ -141,6 +141,7 @@ impl Edge {
             presence_reads: Semaphore::new(limits.presence_reads_max),
             http_in_flight: Semaphore::new(limits.http_in_flight_max),
             http_users: Arc::new(Shares::new(usize::MAX, limits.http_user_in_flight_max)),
+            exports: Arc::new(Shares::new(limits.exports_max, 1)),
             http_strangers_in_flight: Semaphore::new(limits.http_strangers_in_flight_max),
             limits,
         });

@@ -6,6 +6,7 @@ mod admit;
 mod connect;
 mod drafts;
 mod entries;
+mod export;
 mod extract;
 mod health;
 mod links;
@@ -38,6 +39,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .route_layer(from_fn_with_state(Arc::clone(&shared), admit::stranger));
     let known = Router::new()
         .route("/logout", post(accounts::logout))
+        .route("/devices", get(accounts::devices))
+        .route("/devices/{device}", delete(accounts::log_device_out))
         .route("/password", post(accounts::change_password))
         .route("/profile", get(accounts::own_profile).patch(accounts::set_profile))
         .route("/users/{user}", get(accounts::profile))
@@ -51,6 +54,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/rooms/{room}/setting", put(settings::set))
         .route("/rooms/{room}/draft", put(drafts::set))
         .route("/drafts", get(drafts::list))
+        .route("/export", get(export::export))
         .route("/setting", put(settings::set_for_all_rooms))
         .route("/rooms/{room}/receipts", get(marks::receipts))
         .route("/rooms/{room}/typing", post(rooms::typing))

@@ -25,6 +25,7 @@
 //! | [`order`] | which entry may go out, and what must be read first |
 //! | [`audits`] | finds what the wire lost, and how far a cursor may go |
 //! | [`sending`], [`outbox`], [`answers`], [`ticks`] | what was sent and is not answered yet |
+//! | `queries` | what is only read: one list, for sessions and HTTP |
 //! | `marks` | up to where users have read: the commands for that |
 //! | `auth` | verifies tokens, keeps the keys |
 //! | `typing` | who types in a room |
@@ -63,6 +64,7 @@ pub mod order;
 pub mod outbox;
 pub mod ports;
 mod proxies;
+mod queries;
 mod rate;
 pub mod reading;
 pub mod sabotage;

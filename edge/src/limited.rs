@@ -35,6 +35,8 @@ pub(crate) enum LimitKind {
     Sessions,
     /// Sign-ups, logins and refreshes of one address.
     Accounts,
+    /// Exports of what is kept of a user.
+    Exports,
     /// Bytes of unanswered sends of one session or user.
     OutboxShare,
     /// Bytes of unanswered sends.
@@ -55,6 +57,7 @@ pub(crate) const NAMES: &[&str] = &[
     "connects",
     "sessions",
     "accounts",
+    "exports",
     "outbox_share",
     "outbox",
 ];

@@ -53,6 +53,8 @@ pub struct Limits {
     pub http_user_in_flight_max: usize,
     /// Most HTTP requests underway of others.
     pub http_strangers_in_flight_max: usize,
+    /// Most exports of what is kept of users that are made at once; of one user one.
+    pub exports_max: usize,
     /// Most groups that one session follows. Core puts nobody into that many; a session with more is
     /// closed.
     pub session_groups_max: usize,
@@ -122,6 +124,7 @@ impl Default for Limits {
             http_in_flight_max: 1_024,
             http_user_in_flight_max: 64,
             http_strangers_in_flight_max: 256,
+            exports_max: 16,
             session_groups_max: FEEDS_PER_SESSION_MAX,
             mailbox_bytes_max: 4 << 20,
             write_stall: Duration::from_secs(10),
@@ -214,6 +217,7 @@ mod tests {
                 number(limits.http_in_flight_max),
                 limits.http_strangers_in_flight_max
             ),
+            format!("that an edge makes at once: of a user; in all | 1; {} |", limits.exports_max),
             format!(
                 "| connections from one address \\* | {} |",
                 number(limits.address_connections_max)

@@ -157,6 +157,13 @@ pub(crate) static TYPING: CounterBy = CounterBy::new(
     &["told", "throttled", "refused"],
 );
 
+pub(crate) static EXPORTS: CounterBy = CounterBy::new(
+    "weft_edge_exports_total",
+    "Exports of what is kept of a user: made to the end, left by the client, refused on the way, or stopped with the edge",
+    "result",
+    &["ok", "gone", "refused", "stopped"],
+);
+
 pub static METRICS: &List = &[
     &SESSIONS,
     &CONNECTIONS,
@@ -183,4 +190,5 @@ pub static METRICS: &List = &[
     &MARK_COMMANDS,
     &CHANGES,
     &TYPING,
+    &EXPORTS,
 ];

@@ -52,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) http_in_flight: Semaphore,
     /// Of whom each has a share.
     pub(crate) http_users: Arc<Shares<UserId>>,
+    /// Exports that are being made.
+    pub(crate) exports: Arc<Shares<UserId>>,
     /// Permits for HTTP requests of the others.
     pub(crate) http_strangers_in_flight: Semaphore,
     /// Says which users are here.

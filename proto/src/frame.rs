@@ -11,10 +11,12 @@ use crate::check::{missing, not_zero};
 use crate::client_id::ClientId;
 use crate::error::{ApiError, ErrorCode};
 use crate::hidden::Hidden;
+use crate::ids::DeviceId;
 use crate::json::read_object;
 use crate::kind::{Body, Draft, Mark, Setting, Unlink};
 use crate::room::RoomId;
 
+mod devices;
 mod draft;
 mod groups;
 mod hello;
@@ -22,6 +24,7 @@ mod history;
 mod mark;
 mod pins;
 mod presence;
+mod query;
 mod reactions;
 mod receipts;
 mod reply;
@@ -33,12 +36,14 @@ mod token;
 mod typing;
 mod versions;
 
+pub use devices::DeviceShown;
 pub use draft::{draft_frame, drafted_frame, drafts_frame};
 pub use groups::{BannedUser, LinkShown, WantedLink};
 pub use history::{HistoryFrom, HistoryPlace, history_frame, history_thread};
 pub use mark::{MarkFrame, MarksFrame, ReadUpTo, ThreadMarkFrame};
 pub use pins::pins_frame;
 pub use presence::{PresenceRequest, Users};
+pub use query::Query;
 pub use receipts::{Receipt, entry_of};
 pub use reply::{Ack, Member, Reply, Room, error_frame, error_in, with_id};
 pub use setting::SettingFrame;
@@ -95,78 +100,8 @@ pub enum Request {
         client_id: ClientId,
         body: Body,
     },
-    /// A page of a room's log.
-    History {
-        room: RoomId,
-        /// Only the thread that begins with the message at this seq.
-        thread: Option<u64>,
-        /// From where, in which direction.
-        from: HistoryFrom,
-        /// Most entries; 0: as many as a page holds.
-        limit: u32,
-    },
-    /// The texts that a message has had.
-    Versions {
-        room: RoomId,
-        /// The message's seq.
-        target: u64,
-        /// Only versions with a greater seq; 0: from the first.
-        after: u64,
-    },
-    /// Who has put an emoji on a message.
-    Reactions {
-        room: RoomId,
-        /// The message's seq.
-        target: u64,
-        emoji: String,
-        /// Only users after this id; empty: from the first.
-        after: String,
-        /// Most of one page; 0: as many as a page holds.
-        limit: u32,
-    },
-    /// The threads of a room that the caller follows.
-    Threads {
-        room: RoomId,
-        /// Only those that begin with a message of a smaller seq; 0: from the last one.
-        before: u64,
-        /// Most of one page; 0: as many as a page holds.
-        limit: u32,
-    },
-    /// The messages that are pinned in a room.
-    Pins {
-        room: RoomId,
-        /// Only those that were pinned by an entry with a smaller seq; 0: from the last one.
-        before: u64,
-        /// Most of one page; 0: as many as a page holds.
-        limit: u32,
-    },
-    /// A page of the caller's rooms.
-    Rooms {
-        /// Only rooms after this cursor of a page; empty: from the first.
-        after: String,
-        /// Most of one page; 0: as many as a page holds.
-        limit: u32,
-    },
-    /// One room of the caller.
-    Room {
-        room: RoomId,
-    },
-    /// A page of a room's members.
-    Members {
-        room: RoomId,
-        /// Only users after this id; empty: from the first.
-        after: String,
-        /// Most of one page; 0: as many as a page holds.
-        limit: u32,
-    },
-    /// A page of those who are kept out of a group.
-    Banned {
-        room: RoomId,
-        /// Only users after this id; empty: from the first.
-        after: String,
-        /// Most of one page; 0: as many as a page holds.
-        limit: u32,
-    },
+    /// What core is asked for.
+    Query(Query),
     /// A link by which one may join a group.
     Link {
         room: RoomId,
@@ -176,10 +111,6 @@ pub enum Request {
     Unlink {
         room: RoomId,
         unlink: Unlink,
-    },
-    /// The links by which one may join a group.
-    Links {
-        room: RoomId,
     },
     /// A fresh token for the live session.
     Token {
@@ -191,33 +122,19 @@ pub enum Request {
         room: RoomId,
         mark: Mark,
     },
-    /// Up to where the members of a room have read it.
-    Receipts {
-        room: RoomId,
-        /// Only those who have read up to this seq; 0: all.
-        seq: u64,
-        /// Only users after this id; empty: from the first.
-        after: String,
-        /// Most of one page; 0: as many as a page holds.
-        limit: u32,
-    },
     /// How the user wants a room to be.
     Setting(Setting),
     /// What the user has typed for a room and not sent, or that they dismiss it.
     Draft(Draft),
-    /// The user's drafts.
-    Drafts {
-        /// Only those of rooms after this id; `None`: from the first.
-        after: Option<RoomId>,
-        /// Most of one page; 0: as many as a page holds.
-        limit: u32,
-    },
     /// The user types in a room.
     Typing {
         room: RoomId,
     },
-    /// The device's login ends, and with it the session.
-    Logout,
+    /// A device's login ends, and with it its sessions.
+    Logout {
+        /// `None`: this one's.
+        device: Option<DeviceId>,
+    },
     /// A sign of life.
     Ping,
 }
@@ -299,7 +216,8 @@ fn read(word: &str, text: &str) -> Result<Request, ApiError> {
         "draft" => draft::read(text),
         "drafts" => draft::read_list(text),
         "typing" => typing::read(text),
-        "logout" => Ok(Request::Logout),
+        "devices" => Ok(Query::Devices.into()),
+        "logout" => devices::read_logout(text),
         "ping" => Ok(Request::Ping),
         other => Err(ApiError::new(
             ErrorCode::UnknownType,

@@ -106,8 +106,8 @@ mod presence;
 mod rooms;
 
 pub use accounts::{
-    ChangePassword, CheckLogins, CheckedLogins, GetKeys, GetProfile, Keys, Login, Logout, Profile,
-    Refresh, SetProfile, Signup, Tokens, VerifyKey,
+    ChangePassword, CheckLogins, CheckedLogins, Devices, GetKeys, GetProfile, Keys, ListDevices,
+    LoggedInDevice, Login, Logout, Profile, Refresh, SetProfile, Signup, Tokens, VerifyKey,
 };
 pub use audit::{Audit, AuditPage, Change, ChangedRoom, ConcernedUser};
 pub use drafts::{Drafts, ListDrafts};

@@ -111,6 +111,8 @@ fn requests_and_replies() {
         both::<svc::Login>(bytes);
         both::<svc::CheckLogins>(bytes);
         both::<svc::GetKeys>(bytes);
+        both::<svc::Logout>(bytes);
+        both::<svc::ListDevices>(bytes);
         both::<svc::SetProfile>(bytes);
         both::<svc::ListRooms>(bytes);
         both::<svc::ListMembers>(bytes);

@@ -113,11 +113,12 @@ mod tests {
         assert_eq!(ended.len(), 1);
         assert_eq!(lasts(&world, &["x", &phone, &laptop]).await, [false, false, true]);
         assert!(is_refused(&world, &phone).await && !is_refused(&world, &laptop).await);
-        let logout = svc::Logout { token: laptop.clone() };
+        let logout = svc::Logout { token: laptop.clone(), ..svc::Logout::default() };
         assert_eq!(world.context.logout(logout).await.expect("logout").devices.len(), 1);
         assert_eq!(lasts(&world, &[&phone, &laptop]).await, [false, false]);
         assert!(is_refused(&world, &laptop).await);
-        let again = world.context.logout(svc::Logout { token: laptop }).await;
+        let again =
+            world.context.logout(svc::Logout { token: laptop, ..svc::Logout::default() }).await;
         assert_eq!(code(again), ErrorCode::Unauthorized);
     }
 
@@ -129,7 +130,8 @@ mod tests {
         let after = login(&world, "phone").await;
         assert_eq!(lasts(&world, &[&before, &after]).await, [false, true]);
         assert!(is_refused(&world, &before).await && !is_refused(&world, &after).await);
-        let late = world.context.logout(svc::Logout { token: before }).await;
+        let late =
+            world.context.logout(svc::Logout { token: before, ..svc::Logout::default() }).await;
         assert_eq!(code(late), ErrorCode::Unauthorized);
         assert_eq!(lasts(&world, &[&after]).await, [true]);
     }

@@ -1,5 +1,7 @@
 //! Logins: a password for tokens, a refresh token for new ones, and their ends.
 
+use std::cmp::Reverse;
+
 use bytes::Bytes;
 use weft_proto::{DeviceId, ErrorCode, UserId, svc};
 use weft_storage::engine::Pair;
@@ -175,16 +177,25 @@ impl Context {
         Err(Failure::contended())
     }
 
-    /// Ends the login of the token's device.
+    /// Ends the login of a device of the caller: the token's, or another one.
     ///
     /// # Errors
-    /// Those of the token, or the store's.
+    /// [`ErrorCode::NotFound`] where the other one is not logged in, [`ErrorCode::BadId`], those of the token, or
+    /// the store's.
     pub async fn logout(&self, request: svc::Logout) -> Result<EndedLogin, Failure> {
         for _ in 0..ATTEMPTS_MAX {
             let snapshot = self.store.snapshot().await?;
-            let Caller { user, device, .. } = self.caller(&*snapshot, &request.token).await?;
+            let Caller { user, device: own, .. } = self.caller(&*snapshot, &request.token).await?;
+            let device = match &*request.device {
+                "" => own,
+                other => DeviceId::new(other)?,
+            };
             let key = device::key(&user, &device);
             let row = snapshot.get(key.clone()).await?;
+            if row.is_none() {
+                let message = "the user is not logged in on this device";
+                return Err(Failure::new(ErrorCode::NotFound, message));
+            }
             drop(snapshot);
             let mut batch = Batch::new(rand::random());
             // Not a login that was made since.
@@ -196,6 +207,31 @@ impl Context {
             }
         }
         Err(Failure::contended())
+    }
+
+    /// The devices on which the caller is logged in. It has no limit of its own: there are about [`LOGINS_MAX`].
+    ///
+    /// # Errors
+    /// Those of the token, or the store's.
+    pub async fn devices(&self, request: svc::ListDevices) -> Result<svc::Devices, Failure> {
+        let snapshot = self.store.snapshot().await?;
+        let Caller { user, device: own, .. } = self.caller(&*snapshot, &request.token).await?;
+        let now_ms = self.clock.now_ms();
+        let mut devices = Vec::new();
+        for (key, row) in snapshot.scan(device::range(&user), LOGINS_READ_MAX, false).await? {
+            let (device, login) = (device::device(&key)?, Device::decode(&row)?);
+            if login.refresh_hash.is_empty() || now_ms >= login.refresh_expires_ms {
+                continue;
+            }
+            devices.push(svc::LoggedInDevice {
+                is_own: device == own,
+                device: device.to_string(),
+                login_ms: login.login_ms,
+                refreshed_ms: login.refresh_expires_ms.saturating_sub(refresh_token::LIFE_MS),
+            });
+        }
+        devices.sort_by_key(|device| Reverse(device.refreshed_ms));
+        Ok(svc::Devices { devices })
     }
 
     /// Changes the password and ends the logins of all other devices.

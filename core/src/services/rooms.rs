@@ -22,7 +22,8 @@ mod summary;
 mod unread;
 
 impl Context {
-    /// The caller's groups, ascending by id: what an edge subscribes to.
+    /// The caller's groups, ascending by id: what an edge subscribes to. With the direct rooms after them where that
+    /// is asked for.
     ///
     /// # Errors
     /// [`ErrorCode::BadId`], those of the token, or the store's.
@@ -30,10 +31,13 @@ impl Context {
         let snapshot = self.store.snapshot().await?;
         let user = self.caller(&*snapshot, &request.token).await?.user;
         let after = room_after(&request.after)?;
-        if after.as_ref().is_some_and(|room| room.kind() == RoomKind::Direct) {
+        let range = if request.with_direct {
+            user_room::range_after(&user, after.as_ref())
+        } else if after.as_ref().is_some_and(|room| room.kind() == RoomKind::Direct) {
             return Err(Failure::new(ErrorCode::BadId, "the field after is a group id"));
-        }
-        let range = user_room::groups_after(&user, after.as_ref());
+        } else {
+            user_room::groups_after(&user, after.as_ref())
+        };
         let (rooms, more) = room_page(&*snapshot, range, self.limits.rows_max).await?;
         Ok(svc::Groups { rooms: rooms.iter().map(ToString::to_string).collect(), more })
     }

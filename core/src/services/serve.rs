@@ -132,6 +132,9 @@ async fn add_logins(served: &mut Served, bus: &Bus) -> Result<(), Error> {
     served
         .add::<svc::CheckLogins, _, _>(READS_MAX, |c, m| async move { c.check_logins(m).await })
         .await?;
+    served
+        .add::<svc::ListDevices, _, _>(READS_MAX, |c, m| async move { c.devices(m).await })
+        .await?;
     let edges = bus.clone();
     let logout = move |c: Arc<Context>, m| {
         let edges = edges.clone();
@@ -292,7 +295,7 @@ mod tests {
         let (old, new) = ("hunter22".into(), "hunter33".into());
         let password = svc::ChangePassword { token: token.clone(), old, new };
         edge.call(&password).await.expect("password");
-        edge.call(&svc::Logout { token }).await.expect("logout");
+        edge.call(&svc::Logout { token, ..svc::Logout::default() }).await.expect("logout");
         let mut devices = Vec::new();
         for _ in 0..2 {
             let message = told.next().await.expect("a message");

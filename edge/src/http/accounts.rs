@@ -6,9 +6,10 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use weft_proto::frame;
 use weft_proto::svc;
 
-use super::extract::{AccountRate, Caller, Json, OfUser, Refusal, json};
+use super::extract::{AccountRate, Caller, Device, Json, OfUser, Refusal, json, read};
 use crate::shared::Shared;
 
 type App = State<Arc<Shared>>;
@@ -45,7 +46,7 @@ pub(super) struct SetProfileBody {
 }
 
 #[derive(Serialize)]
-struct Profile {
+pub(super) struct Profile {
     user: String,
     display_name: String,
     avatar: String,
@@ -61,9 +62,15 @@ struct Tokens {
     refresh_token: String,
 }
 
+impl From<svc::Profile> for Profile {
+    fn from(profile: svc::Profile) -> Self {
+        let svc::Profile { user, display_name, avatar, is_bot } = profile;
+        Self { user, display_name, avatar, is_bot }
+    }
+}
+
 fn profile_answer(profile: svc::Profile) -> Response {
-    let svc::Profile { user, display_name, avatar, is_bot } = profile;
-    json(&Profile { user, display_name, avatar, is_bot })
+    json(&Profile::from(profile))
 }
 
 fn tokens_answer(tokens: svc::Tokens) -> Response {
@@ -111,7 +118,27 @@ pub(super) async fn logout(
     State(shared): App,
     Caller(caller): Caller,
 ) -> Result<StatusCode, Refusal> {
-    shared.bus.call(&svc::Logout { token: caller.token.to_string() }).await?;
+    let request = svc::Logout { token: caller.token.to_string(), ..svc::Logout::default() };
+    shared.bus.call(&request).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `GET /v1/devices`
+pub(super) async fn devices(
+    State(shared): App,
+    Caller(caller): Caller,
+) -> Result<Response, Refusal> {
+    read(&shared, &caller, frame::Query::Devices).await
+}
+
+/// `DELETE /v1/devices/{device}`
+pub(super) async fn log_device_out(
+    State(shared): App,
+    Caller(caller): Caller,
+    Device(device): Device,
+) -> Result<StatusCode, Refusal> {
+    let token = caller.token.to_string();
+    shared.bus.call(&svc::Logout { token, device: device.to_string() }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use weft_proto::Body;
-use weft_proto::frame::drafts_frame;
+use weft_proto::frame;
 use weft_proto::kind::Draft;
-use weft_proto::svc::ListDrafts;
+use weft_proto::{Body, RoomId};
 
-use super::extract::{Caller, InRoom, Query, Raw, Refusal, ready_made};
+use super::extract::{Caller, InRoom, Query, Raw, Refusal, read, ready_made};
 use crate::logins::ANSWER_AGE_MAX;
 use crate::settings;
 use crate::shared::Shared;
@@ -32,8 +31,7 @@ pub(super) async fn list(
     Caller(caller): Caller,
     query: Query,
 ) -> Result<Response, Refusal> {
-    let after = query.text("after")?.unwrap_or_default().to_owned();
-    let (token, limit) = (caller.token.to_string(), query.limit()?);
-    let page = shared.bus.call(&ListDrafts { token, after, limit }).await?;
-    Ok(ready_made(drafts_frame(&page)))
+    let (after, limit) = query.page()?;
+    let after = (!after.is_empty()).then(|| RoomId::new(&after)).transpose()?;
+    read(&shared, &caller, frame::Query::Drafts { after, limit }).await
 }

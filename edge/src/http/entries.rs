@@ -9,14 +9,12 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
 use weft_proto::check::missing;
-use weft_proto::frame::{
-    HistoryPlace, Reply, history_frame, history_thread, pins_frame, threads_frame, versions_frame,
-};
+use weft_proto::frame::{self, HistoryPlace, history_thread};
 use weft_proto::json::read_json;
 use weft_proto::kind::Create;
-use weft_proto::{ApiError, Body, ClientId, ErrorCode, RoomId, UserId, svc};
+use weft_proto::{ApiError, Body, ClientId, ErrorCode, RoomId, UserId};
 
-use super::extract::{AtEntry, Caller, InRoom, Query, Raw, Refusal, ready_made};
+use super::extract::{AtEntry, Caller, InRoom, Query, Raw, Refusal, read, ready_made};
 use crate::logins::ANSWER_AGE_MAX;
 use crate::metrics;
 use crate::outbox::{Command, unknown};
@@ -40,8 +38,7 @@ pub(super) async fn history(
     };
     let (from, limit) = (place.try_into()?, query.limit()?);
     let thread = history_thread(query.number("thread")?)?;
-    let page = shared.reading.history(&caller.token, (&room, thread), from, limit).await?;
-    Ok(ready_made(history_frame(&room, thread, &page)))
+    read(&shared, &caller, frame::Query::History { room, thread, from, limit }).await
 }
 
 /// `GET /v1/rooms/{room}/entries/{seq}/versions`
@@ -51,10 +48,8 @@ pub(super) async fn versions(
     AtEntry(room, target): AtEntry,
     query: Query,
 ) -> Result<Response, Refusal> {
-    let (token, after) = (caller.token.to_string(), query.number("after")?.unwrap_or(0));
-    let request = svc::ReadVersions { token, room: room.to_string(), target, after };
-    let page = shared.bus.call(&request).await?;
-    Ok(ready_made(versions_frame(&room, target, &page)))
+    let after = query.number("after")?.unwrap_or(0);
+    read(&shared, &caller, frame::Query::Versions { room, target, after }).await
 }
 
 /// `GET /v1/rooms/{room}/entries/{seq}/reactions`
@@ -65,11 +60,9 @@ pub(super) async fn reactions(
     query: Query,
 ) -> Result<Response, Refusal> {
     let emoji = query.text("emoji")?.ok_or_else(|| missing("emoji"))?.to_owned();
-    let after = query.text("after")?.unwrap_or_default().to_owned();
-    let (token, room, limit) = (caller.token.to_string(), room.to_string(), query.limit()?);
-    let request = svc::ListReactions { token, room, target, emoji, after, limit };
-    let page = shared.bus.call(&request).await?;
-    Ok(ready_made(Reply::reactions(request, page).to_frame()))
+    let (after, limit) = query.page()?;
+    let query = frame::Query::Reactions { room, target, emoji, after, limit };
+    read(&shared, &caller, query).await
 }
 
 /// `GET /v1/rooms/{room}/pins`
@@ -79,9 +72,8 @@ pub(super) async fn pins(
     InRoom(room): InRoom,
     query: Query,
 ) -> Result<Response, Refusal> {
-    let ((before, limit), token) = (query.part()?, caller.token.to_string());
-    let request = svc::ListPins { token, room: room.to_string(), before, limit };
-    Ok(ready_made(pins_frame(&room, &shared.bus.call(&request).await?)))
+    let (before, limit) = query.part()?;
+    read(&shared, &caller, frame::Query::Pins { room, before, limit }).await
 }
 
 /// `GET /v1/rooms/{room}/threads`
@@ -91,9 +83,8 @@ pub(super) async fn threads(
     InRoom(room): InRoom,
     query: Query,
 ) -> Result<Response, Refusal> {
-    let ((before, limit), token) = (query.part()?, caller.token.to_string());
-    let request = svc::ListThreads { token, room: room.to_string(), before, limit };
-    Ok(ready_made(threads_frame(&room, &shared.bus.call(&request).await?)))
+    let (before, limit) = query.part()?;
+    read(&shared, &caller, frame::Query::Threads { room, before, limit }).await
 }
 
 /// The fields of a send that are not the entry's.

@@ -11,13 +11,14 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use weft_proto::frame::page_limit;
+use weft_proto::frame::{self, page_limit};
 use weft_proto::json::read_json;
-use weft_proto::{ApiError, ErrorCode, RoomId};
+use weft_proto::{ApiError, DeviceId, ErrorCode, RoomId};
 
 use super::serve::Peer;
 use crate::auth;
 use crate::limited::LimitKind;
+use crate::queries;
 use crate::rate::{network, rate_limited};
 use crate::shared::Shared;
 
@@ -72,6 +73,15 @@ pub(super) fn json(value: &impl Serialize) -> Response {
 /// An answer that is JSON already.
 pub(super) fn ready_made(bytes: impl Into<Bytes>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], bytes.into()).into_response()
+}
+
+/// What core answers to a query.
+pub(super) async fn read(
+    shared: &Shared,
+    caller: &auth::Caller,
+    query: frame::Query,
+) -> Result<Response, Refusal> {
+    Ok(ready_made(queries::answer(shared, caller.token.to_string(), query).await?))
 }
 
 /// Who calls, by the token in `Authorization`.
@@ -181,6 +191,14 @@ impl Query {
         page_limit(self.number("limit")?)
     }
 
+    /// After which id or cursor a page begins (empty: none), and how many it may hold.
+    ///
+    /// # Errors
+    /// As [`limit`](Self::limit).
+    pub(super) fn page(&self) -> Result<(String, u32), ApiError> {
+        Ok((self.text("after")?.unwrap_or_default().to_owned(), self.limit()?))
+    }
+
     /// Before which seq a part of a room's list ends (0: there is none), and how many it may hold.
     ///
     /// # Errors
@@ -238,6 +256,16 @@ impl<S: Send + Sync> FromRequestParts<S> for OfUser {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let word = path_word(parts, state).await?;
         Ok(Self(weft_proto::UserId::new(&word)?.to_string()))
+    }
+}
+
+pub(super) struct Device(pub(super) DeviceId);
+
+impl<S: Send + Sync> FromRequestParts<S> for Device {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        Ok(Self(DeviceId::new(&path_word(parts, state).await?)?))
     }
 }
 

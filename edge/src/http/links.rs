@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use weft_proto::frame::{Reply, WantedLink};
+use weft_proto::frame::{self, WantedLink};
 use weft_proto::kind::Unlink;
-use weft_proto::{LinkId, RoomId, svc};
+use weft_proto::{LinkId, RoomId};
 
-use super::extract::{Caller, InRoom, Raw, Refusal, ready_made};
+use super::extract::{Caller, InRoom, Raw, Refusal, read, ready_made};
 use crate::links;
 use crate::logins::ANSWER_AGE_MAX;
 use crate::shared::Shared;
@@ -22,8 +22,7 @@ pub(super) async fn list(
     Caller(caller): Caller,
     InRoom(room): InRoom,
 ) -> Result<Response, Refusal> {
-    let request = svc::ListLinks { token: caller.token.to_string(), room: room.to_string() };
-    Ok(ready_made(Reply::links(shared.bus.call(&request).await?).to_frame()))
+    read(&shared, &caller, frame::Query::Links { room }).await
 }
 
 /// `POST /v1/rooms/{room}/links`

@@ -6,13 +6,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
-use weft_proto::frame::{Reply, entry_of};
+use weft_proto::frame::{self, entry_of};
 use weft_proto::json::read_json;
 use weft_proto::kind::Mark;
-use weft_proto::svc;
 
 use super::entries::{answered, is_of_path};
-use super::extract::{Caller, InRoom, Query, Raw, Refusal, ready_made};
+use super::extract::{Caller, InRoom, Query, Raw, Refusal, read};
 use crate::logins::ANSWER_AGE_MAX;
 use crate::marks::command;
 use crate::metrics;
@@ -51,9 +50,6 @@ pub(super) async fn receipts(
     InRoom(room): InRoom,
     query: Query,
 ) -> Result<Response, Refusal> {
-    let after = query.text("after")?.unwrap_or_default().to_owned();
-    let (seq, limit) = (entry_of(query.number("seq")?)?, query.limit()?);
-    let (token, room) = (caller.token.to_string(), room.to_string());
-    let page = shared.bus.call(&svc::ListReceipts { token, room, seq, after, limit }).await?;
-    Ok(ready_made(Reply::receipts(page).to_frame()))
+    let ((after, limit), seq) = (query.page()?, entry_of(query.number("seq")?)?);
+    read(&shared, &caller, frame::Query::Receipts { room, seq, after, limit }).await
 }

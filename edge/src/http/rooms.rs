@@ -5,18 +5,12 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use weft_proto::frame::Reply;
-use weft_proto::{ApiError, svc};
+use weft_proto::frame;
 
-use super::extract::{Caller, InRoom, Query, Refusal, ready_made};
+use super::extract::{Caller, InRoom, Query, Refusal, read};
 use crate::shared::Shared;
 
 type App = State<Arc<Shared>>;
-
-/// After which id or cursor a page begins (empty: none), and how many it may hold.
-fn page(query: &Query) -> Result<(String, u32), ApiError> {
-    Ok((query.text("after")?.unwrap_or_default().to_owned(), query.limit()?))
-}
 
 /// `GET /v1/rooms`
 pub(super) async fn list(
@@ -24,10 +18,8 @@ pub(super) async fn list(
     Caller(caller): Caller,
     query: Query,
 ) -> Result<Response, Refusal> {
-    let (after, limit) = page(&query)?;
-    let token = caller.token.to_string();
-    let page = shared.bus.call(&svc::ListRooms { token, after, limit }).await?;
-    Ok(ready_made(Reply::rooms(page).to_frame()))
+    let (after, limit) = query.page()?;
+    read(&shared, &caller, frame::Query::Rooms { after, limit }).await
 }
 
 /// `GET /v1/rooms/{room}`
@@ -36,9 +28,7 @@ pub(super) async fn get(
     Caller(caller): Caller,
     InRoom(room): InRoom,
 ) -> Result<Response, Refusal> {
-    let request = svc::GetRoom { token: caller.token.to_string(), room: room.to_string() };
-    let room = Box::new(shared.bus.call(&request).await?.into());
-    Ok(ready_made(Reply::Room { room }.to_frame()))
+    read(&shared, &caller, frame::Query::Room { room }).await
 }
 
 /// `GET /v1/rooms/{room}/members`
@@ -48,12 +38,8 @@ pub(super) async fn members(
     InRoom(room): InRoom,
     query: Query,
 ) -> Result<Response, Refusal> {
-    let (after, limit) = page(&query)?;
-    let token = caller.token.to_string();
-    let room = room.to_string();
-    let page = shared.bus.call(&svc::ListMembers { token, room, after, limit }).await?;
-    let members = page.members.into_iter().map(Into::into).collect();
-    Ok(ready_made(Reply::Members { members, more: page.more }.to_frame()))
+    let (after, limit) = query.page()?;
+    read(&shared, &caller, frame::Query::Members { room, after, limit }).await
 }
 
 /// `GET /v1/rooms/{room}/banned`
@@ -63,10 +49,8 @@ pub(super) async fn banned(
     InRoom(room): InRoom,
     query: Query,
 ) -> Result<Response, Refusal> {
-    let (after, limit) = page(&query)?;
-    let (token, room) = (caller.token.to_string(), room.to_string());
-    let page = shared.bus.call(&svc::ListBanned { token, room, after, limit }).await?;
-    Ok(ready_made(Reply::banned(page).to_frame()))
+    let (after, limit) = query.page()?;
+    read(&shared, &caller, frame::Query::Banned { room, after, limit }).await
 }
 
 /// `POST /v1/rooms/{room}/typing`

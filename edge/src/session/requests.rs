@@ -8,14 +8,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, timeout_at};
-use weft_proto::frame::{
-    Reply, Request, error_frame, history_frame, parse_request, pins_frame, threads_frame,
-    versions_frame,
-};
-use weft_proto::svc::{
-    GetRoom, ListBanned, ListLinks, ListMembers, ListPins, ListReactions, ListReceipts, ListRooms,
-    ListThreads, Logout, ReadVersions,
-};
+use weft_proto::frame::{Reply, Request, error_frame, parse_request};
+use weft_proto::svc::Logout;
 use weft_proto::{ApiError, Body, ErrorCode, RoomId};
 
 use super::Ended;
@@ -30,6 +24,7 @@ use crate::links;
 use crate::marks::{Marked, Marks};
 use crate::metrics;
 use crate::outbox::Command;
+use crate::queries;
 use crate::rate::{Bucket, rate_limited};
 use crate::sending::{Sends, Told};
 use crate::shared::Shared;
@@ -140,7 +135,9 @@ impl Requests {
         writer: &mut SocketWriter,
     ) -> Result<(), Ended> {
         let (id, taken) = match parse_request(text) {
-            Ok((id, Request::Logout)) => return Box::pin(self.log_out(id, writer)).await,
+            Ok((id, request)) if self.is_own_logout(&request) => {
+                return Box::pin(self.log_out(id, writer)).await;
+            }
             Ok((id, request @ Request::Mark { .. })) => {
                 return Box::pin(self.mark(id, request, writer)).await;
             }
@@ -194,12 +191,18 @@ impl Requests {
         answer_marks(marked, writer).await
     }
 
+    /// It asks for the end of this device's login.
+    fn is_own_logout(&self, request: &Request) -> bool {
+        let Request::Logout { device } = request else { return false };
+        device.as_ref().is_none_or(|device| *device == self.caller.device)
+    }
+
     /// Ends the device's login and, where that is done, the session.
     async fn log_out(&mut self, id: u64, writer: &mut SocketWriter) -> Result<(), Ended> {
-        let done = match self.check_limits(&Request::Logout) {
+        let done = match self.check_limits(&Request::Logout { device: None }) {
             Ok(_) => {
                 let token = self.caller.token.to_string();
-                self.shared.bus.call(&Logout { token }).await
+                self.shared.bus.call(&Logout { token, ..Logout::default() }).await
             }
             Err(error) => Err(error),
         };
@@ -241,17 +244,8 @@ impl Requests {
                     Ok(presence.answer(request, turn).await?.to_frame())
                 });
             }
-            Request::Receipts { room, seq, after, limit } => {
-                let (shared, token) = self.for_call();
-                self.call(id, unpaid, async move {
-                    let room = room.to_string();
-                    let request = ListReceipts { token, room, seq, after, limit };
-                    Ok(Reply::receipts(shared.bus.call(&request).await?).to_frame())
-                });
-            }
             Request::Setting(setting) => self.keep(id, unpaid, Body::Setting(setting)),
             Request::Draft(draft) => self.keep(id, unpaid, Body::Draft(draft)),
-            Request::Drafts { after, limit } => self.list_drafts(id, unpaid, after, limit),
             Request::Typing { room } => {
                 let (shared, caller) = (Arc::clone(&self.shared), self.caller.clone());
                 self.call(id, unpaid, async move {
@@ -259,72 +253,24 @@ impl Requests {
                     Ok(Reply::Done {}.to_frame())
                 });
             }
+            Request::Logout { device: Some(device) } => {
+                let (shared, token) = self.for_call();
+                self.call(id, unpaid, async move {
+                    let device = device.to_string();
+                    shared.bus.call(&Logout { token, device }).await?;
+                    Ok(Reply::Done {}.to_frame())
+                });
+            }
+            Request::Query(query) => {
+                let (shared, token) = self.for_call();
+                self.call(id, unpaid, async move { queries::answer(&shared, token, query).await });
+            }
             // Their answers are written elsewhere: see `on_request`.
-            Request::Logout | Request::Mark { .. } => {
+            Request::Logout { device: None } | Request::Mark { .. } => {
                 return Err(ApiError::new(ErrorCode::Internal, "not handled"));
             }
             Request::Hello { .. } => {
                 return Err(ApiError::new(ErrorCode::BadRequest, "hello was said already"));
-            }
-            Request::History { room, thread, from, limit } => {
-                let (shared, token) = self.for_call();
-                self.call(id, unpaid, async move {
-                    let at = (&room, thread);
-                    let page = shared.reading.history(&token, at, from, limit).await?;
-                    Ok(history_frame(&room, thread, &page))
-                });
-            }
-            Request::Versions { room, target, after } => {
-                let (shared, token) = self.for_call();
-                self.call(id, unpaid, async move {
-                    let request = ReadVersions { token, room: room.to_string(), target, after };
-                    let page = shared.bus.call(&request).await?;
-                    Ok(versions_frame(&room, target, &page))
-                });
-            }
-            Request::Reactions { room, target, emoji, after, limit } => {
-                let (shared, token) = self.for_call();
-                self.call(id, unpaid, async move {
-                    let room = room.to_string();
-                    let request = ListReactions { token, room, target, emoji, after, limit };
-                    let page = shared.bus.call(&request).await?;
-                    Ok(Reply::reactions(request, page).to_frame())
-                });
-            }
-            Request::Threads { room, before, limit } => {
-                let (shared, token) = self.for_call();
-                self.call(id, unpaid, async move {
-                    let request = ListThreads { token, room: room.to_string(), before, limit };
-                    Ok(threads_frame(&room, &shared.bus.call(&request).await?))
-                });
-            }
-            Request::Pins { room, before, limit } => {
-                let (shared, token) = self.for_call();
-                self.call(id, unpaid, async move {
-                    let request = ListPins { token, room: room.to_string(), before, limit };
-                    Ok(pins_frame(&room, &shared.bus.call(&request).await?))
-                });
-            }
-            Request::Rooms { after, limit } => {
-                let (shared, token) = self.for_call();
-                self.call(id, unpaid, async move {
-                    let page = shared.bus.call(&ListRooms { token, after, limit }).await?;
-                    Ok(Reply::rooms(page).to_frame())
-                });
-            }
-            Request::Room { room } => {
-                let (shared, token) = self.for_call();
-                self.call(id, unpaid, async move {
-                    let room = shared.bus.call(&GetRoom { token, room: room.to_string() }).await?;
-                    Ok(Reply::Room { room: Box::new(room.into()) }.to_frame())
-                });
-            }
-            Request::Banned { room, after, limit } => {
-                let (shared, token) = self.for_call();
-                self.call(id, unpaid, async move {
-                    let request = ListBanned { token, room: room.to_string(), after, limit };
-                    Ok(Reply::banned(shared.bus.call(&request).await?).to_frame())
-                });
             }
             Request::Link { room, wanted } => {
                 let (shared, user) = (Arc::clone(&self.shared), self.caller.user.clone());
@@ -335,22 +281,6 @@ impl Requests {
                 let (shared, user) = (Arc::clone(&self.shared), self.caller.user.clone());
                 let done = async move { links::take_back(&shared, &user, room, unlink).await };
                 self.call(id, unpaid, async move { Ok(done.await?.to_frame()) });
-            }
-            Request::Links { room } => {
-                let (shared, token) = self.for_call();
-                self.call(id, unpaid, async move {
-                    let request = ListLinks { token, room: room.to_string() };
-                    Ok(Reply::links(shared.bus.call(&request).await?).to_frame())
-                });
-            }
-            Request::Members { room, after, limit } => {
-                let (shared, token) = self.for_call();
-                self.call(id, unpaid, async move {
-                    let request = ListMembers { token, room: room.to_string(), after, limit };
-                    let page = shared.bus.call(&request).await?;
-                    let members = page.members.into_iter().map(Into::into).collect();
-                    Ok(Reply::Members { members, more: page.more }.to_frame())
-                });
             }
         }
         Ok(None)

@@ -98,7 +98,10 @@ async fn a_panic_costs_its_own_request_alone() {
     services.handle(1, async |_: Login| Ok(Tokens::default())).await.expect("handle");
     core.flush().await.expect("flush");
     for _ in 0..3 {
-        let error = edge.call(&Logout { token: "boom".into() }).await.expect_err("panic");
+        let error = edge
+            .call(&Logout { token: "boom".into(), ..Logout::default() })
+            .await
+            .expect_err("panic");
         assert_eq!(error.code, ErrorCode::Internal);
         assert!(edge.call(&Logout::default()).await.is_ok());
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::reply::list_frame;
-use super::{Request, page_limit};
+use super::{Query, Request, page_limit};
 use crate::error::ApiError;
 use crate::json::read_object;
 use crate::kind::Draft;
@@ -26,7 +26,7 @@ struct Drafts<'a> {
 pub(super) fn read_list(text: &str) -> Result<Request, ApiError> {
     let Drafts { after, limit } = read_object(text)?;
     let after = after.map(|room| RoomId::new(&room)).transpose()?;
-    Ok(Request::Drafts { after, limit: page_limit(limit)? })
+    Ok(Query::Drafts { after, limit: page_limit(limit)? }.into())
 }
 
 /// A draft as it is: `{"type":"draft",…}`.
@@ -121,8 +121,8 @@ mod tests {
     #[test]
     fn lists_of_drafts_are_asked_for_and_made() {
         let read = |text: &str| read_list(text);
-        assert_eq!(read("{}").expect("all"), Request::Drafts { after: None, limit: 0 });
-        let page = Request::Drafts { after: Some(team()), limit: 2 };
+        assert_eq!(read("{}").expect("all"), Query::Drafts { after: None, limit: 0 }.into());
+        let page = Query::Drafts { after: Some(team()), limit: 2 }.into();
         assert_eq!(read(r#"{"after":"team","limit":2}"#).expect("a page"), page);
         assert_eq!(read(r#"{"after":"a b"}"#).expect_err("no id").code, ErrorCode::BadId);
         let frames = [1, 2]

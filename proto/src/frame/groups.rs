@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::rooms::read_room_id;
-use super::{Reply, Request};
+use super::{Query, Reply, Request};
 use crate::error::ApiError;
 use crate::json::{read_object, text_of};
 use crate::kind::{Link, Unlink};
@@ -71,7 +71,7 @@ pub(super) fn read_unlink(text: &str) -> Result<Request, ApiError> {
 }
 
 pub(super) fn read_links(text: &str) -> Result<Request, ApiError> {
-    Ok(Request::Links { room: read_room_id(text)? })
+    Ok(Query::Links { room: read_room_id(text)? }.into())
 }
 
 /// A link without its token.

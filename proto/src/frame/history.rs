@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::reply::list_frame;
-use super::{Request, not_zero, page_limit};
+use super::{Query, Request, not_zero, page_limit};
 use crate::error::{ApiError, ErrorCode};
 use crate::json::read_object;
 use crate::room::RoomId;
@@ -46,7 +46,7 @@ pub(super) fn read(text: &str) -> Result<Request, ApiError> {
     let place: HistoryPlace = read_object(text)?;
     let (room, from) = (RoomId::new(&room)?, HistoryFrom::try_from(place)?);
     let thread = history_thread(thread)?;
-    Ok(Request::History { room, thread, from, limit: page_limit(limit)? })
+    Ok(Query::History { room, thread, from, limit: page_limit(limit)? }.into())
 }
 
 /// The message with which the thread begins that is asked for.

@@ -1,14 +1,14 @@
 //! `pins`: the messages that are pinned in a room.
 
 use super::reply::list_frame;
-use super::{Request, read_part};
+use super::{Query, Request, read_part};
 use crate::error::ApiError;
 use crate::room::RoomId;
 use crate::svc;
 
 pub(super) fn read(text: &str) -> Result<Request, ApiError> {
     let (room, before, limit) = read_part(text)?;
-    Ok(Request::Pins { room, before, limit })
+    Ok(Query::Pins { room, before, limit }.into())
 }
 
 /// `{"type":"pins",…}`, without a request id; the entries' bytes are put in as they are.

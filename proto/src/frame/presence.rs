@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::{Request, or_default};
+use super::{Reply, Request, or_default};
 use crate::check::{check_chars, empty};
 use crate::error::{ApiError, ErrorCode};
 use crate::ids::UserId;
 use crate::json::read_object;
 use crate::limits::{PRESENCE_USERS_MAX, STATUS_TEXT_CHARS_MAX};
-use crate::presence::Choice;
+use crate::presence::{Choice, PresenceSettings};
 use crate::room::RoomId;
 
 /// A checked request about presence.
@@ -124,4 +124,15 @@ struct Idle {
 pub(super) fn read_idle(text: &str) -> Result<Request, ApiError> {
     let Idle { idle } = read_object(text)?;
     Ok(Request::Presence(PresenceRequest::Idle { idle }))
+}
+impl Reply {
+    /// The answer to `presence.set` and `presence.own`.
+    #[must_use]
+    pub fn status(chosen: PresenceSettings) -> Self {
+        Self::Status {
+            status: Choice::try_from(chosen.choice).unwrap_or(Choice::Online),
+            text: chosen.text,
+            text_until: Some(chosen.text_until_ms).filter(|ms| *ms > 0),
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::{Request, or_default, page_limit};
+use super::{Query, Request, or_default, page_limit};
 use crate::check::missing;
 use crate::error::ApiError;
 use crate::json::read_object;
@@ -27,5 +27,5 @@ pub(super) fn read(text: &str) -> Result<Request, ApiError> {
     let (room, target) = (RoomId::new(&room)?, target_of(target)?);
     let emoji = emoji.ok_or_else(|| missing("emoji"))?;
     check_emoji(&emoji)?;
-    Ok(Request::Reactions { room, target, emoji, after, limit: page_limit(limit)? })
+    Ok(Query::Reactions { room, target, emoji, after, limit: page_limit(limit)? }.into())
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::rooms::read_room_id;
-use super::{Reply, Request, or_default, page_limit};
+use super::{Query, Reply, Request, or_default, page_limit};
 use crate::check::not_zero;
 use crate::error::ApiError;
 use crate::json::read_object;
@@ -30,7 +30,7 @@ struct Receipts<'a> {
 pub(super) fn read(text: &str) -> Result<Request, ApiError> {
     let Receipts { room, seq, after, limit } = read_object(text)?;
     let (room, seq) = (RoomId::new(&room)?, entry_of(seq)?);
-    Ok(Request::Receipts { room, seq, after, limit: page_limit(limit)? })
+    Ok(Query::Receipts { room, seq, after, limit: page_limit(limit)? }.into())
 }
 
 /// Of which entry the readers are asked for; 0: up to where everybody has read.
@@ -91,7 +91,7 @@ mod tests {
         }
         assert_eq!(
             read(r#"{"id":1,"room":"a~b","seq":7,"limit":3}"#).expect("read"),
-            Request::Receipts { room: room(), seq: 7, after: String::new(), limit: 3 }
+            Query::Receipts { room: room(), seq: 7, after: String::new(), limit: 3 }.into()
         );
         let nothing = read(r#"{"id":1,"room":"a~b","seq":0}"#).expect_err("no entry");
         assert_eq!(nothing.code, ErrorCode::BadRequest);

@@ -5,6 +5,7 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::devices::DeviceShown;
 use super::groups::{BannedUser, LinkShown};
 use super::receipts::Receipt;
 use crate::client_id::ClientId;
@@ -108,6 +109,11 @@ pub enum Reply {
         /// Of an entry: how many have read up to there, those on other pages included.
         #[serde(skip_serializing_if = "Option::is_none")]
         read_count: Option<u32>,
+    },
+    /// Answers `devices`.
+    Devices {
+        /// The one that was used last comes first.
+        devices: Vec<DeviceShown>,
     },
     /// Answers `token`.
     Token {
@@ -342,6 +348,13 @@ impl From<svc::Member> for Member {
 }
 
 impl Reply {
+    /// The answer to `members`.
+    #[must_use]
+    pub fn members(page: svc::Members) -> Self {
+        let members = page.members.into_iter().map(Into::into).collect();
+        Self::Members { members, more: page.more }
+    }
+
     /// The answer to `rooms`.
     #[must_use]
     pub fn rooms(page: svc::Rooms) -> Self {

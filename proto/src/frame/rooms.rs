@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::{Request, or_default, page_limit};
+use super::{Query, Request, or_default, page_limit};
 use crate::error::ApiError;
 use crate::json::read_object;
 use crate::room::RoomId;
@@ -18,7 +18,7 @@ struct Rooms {
 
 pub(super) fn read_rooms(text: &str) -> Result<Request, ApiError> {
     let Rooms { after, limit } = read_object(text)?;
-    Ok(Request::Rooms { after, limit: page_limit(limit)? })
+    Ok(Query::Rooms { after, limit: page_limit(limit)? }.into())
 }
 
 #[derive(Deserialize)]
@@ -33,17 +33,17 @@ pub(super) fn read_room_id(text: &str) -> Result<RoomId, ApiError> {
 }
 
 pub(super) fn read_room(text: &str) -> Result<Request, ApiError> {
-    Ok(Request::Room { room: read_room_id(text)? })
+    Ok(Query::Room { room: read_room_id(text)? }.into())
 }
 
 pub(super) fn read_members(text: &str) -> Result<Request, ApiError> {
     let (room, after, limit) = read_users(text)?;
-    Ok(Request::Members { room, after, limit })
+    Ok(Query::Members { room, after, limit }.into())
 }
 
 pub(super) fn read_banned(text: &str) -> Result<Request, ApiError> {
     let (room, after, limit) = read_users(text)?;
-    Ok(Request::Banned { room, after, limit })
+    Ok(Query::Banned { room, after, limit }.into())
 }
 
 /// A page of a room's users: after which one it begins, and how many it may hold.

@@ -111,15 +111,18 @@ fn bad_frames_name_their_id_and_a_stable_code() {
 
 #[test]
 fn requests_about_a_message_are_read() {
-    let read = |text: &str| parse_request(text).map(|(_, request)| request).expect(text);
+    let read = |text: &str| match parse_request(text).expect(text).1 {
+        Request::Query(query) => query,
+        other => panic!("{other:?}"),
+    };
     let room = || RoomId::new("a").expect("id");
     assert_eq!(
         read(r#"{"id":1,"type":"versions","room":"a","target":2}"#),
-        Request::Versions { room: room(), target: 2, after: 0 }
+        Query::Versions { room: room(), target: 2, after: 0 }
     );
     assert_eq!(
         read(r#"{"id":1,"type":"reactions","room":"a","target":2,"emoji":"+","after":"bob"}"#),
-        Request::Reactions {
+        Query::Reactions {
             room: room(),
             target: 2,
             emoji: "+".into(),
@@ -129,7 +132,7 @@ fn requests_about_a_message_are_read() {
     );
     assert_eq!(
         read(r#"{"id":1,"type":"pins","room":"a","before":9}"#),
-        Request::Pins { room: room(), before: 9, limit: 0 }
+        Query::Pins { room: room(), before: 9, limit: 0 }
     );
     for (place, from) in [
         ("", HistoryFrom::Before(0)),
@@ -137,12 +140,12 @@ fn requests_about_a_message_are_read() {
         (r#","at":0"#, HistoryFrom::At(0)),
     ] {
         let text = format!(r#"{{"id":1,"type":"history","room":"a"{place}}}"#);
-        assert_eq!(read(&text), Request::History { room: room(), thread: None, from, limit: 0 });
+        assert_eq!(read(&text), Query::History { room: room(), thread: None, from, limit: 0 });
     }
     let (thread, from) = (Some(3), HistoryFrom::Before(0));
     assert_eq!(
         read(r#"{"id":1,"type":"history","room":"a","thread":3}"#),
-        Request::History { room: room(), thread, from, limit: 0 }
+        Query::History { room: room(), thread, from, limit: 0 }
     );
 }
 

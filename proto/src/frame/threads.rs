@@ -2,14 +2,14 @@
 
 use serde::Serialize;
 
-use super::{Request, read_part};
+use super::{Query, Request, read_part};
 use crate::error::ApiError;
 use crate::room::RoomId;
 use crate::svc;
 
 pub(super) fn read(text: &str) -> Result<Request, ApiError> {
     let (room, before, limit) = read_part(text)?;
-    Ok(Request::Threads { room, before, limit })
+    Ok(Query::Threads { room, before, limit }.into())
 }
 
 #[derive(Serialize)]

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::Request;
 use super::reply::list_frame;
+use super::{Query, Request};
 use crate::error::ApiError;
 use crate::json::read_object;
 use crate::kind::formatting::Range;
@@ -44,7 +44,7 @@ struct Versions<'a> {
 pub(super) fn read(text: &str) -> Result<Request, ApiError> {
     let Versions { room, target, after } = read_object(text)?;
     let (room, target) = (RoomId::new(&room)?, target_of(target)?);
-    Ok(Request::Versions { room, target, after: after.unwrap_or(0) })
+    Ok(Query::Versions { room, target, after: after.unwrap_or(0) }.into())
 }
 
 /// `{"type":"versions",…}`, without a request id; the versions' bytes are put in as they are.

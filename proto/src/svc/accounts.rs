@@ -11,7 +11,8 @@ redacted! {
     Login { user, device }
     Refresh {}
     Tokens { user, device, expires_at_ms }
-    Logout {}
+    Logout { device }
+    ListDevices {}
     ChangePassword {}
     CheckLogins {}
     GetProfile { user }
@@ -97,14 +98,50 @@ pub struct Tokens {
     pub refresh_token: String,
 }
 
-/// Ends the login of the token's device: its tokens are void.
+/// Ends the login of a device of the caller: its tokens are void.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct Logout {
     #[prost(string, tag = "1")]
     pub token: String,
+    /// Which one; empty: the token's.
+    #[prost(string, tag = "2")]
+    pub device: String,
 }
 method!(Logout, "accounts", "logout", Empty);
+
+/// Lists the devices on which the caller is logged in.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub struct ListDevices {
+    #[prost(string, tag = "1")]
+    pub token: String,
+}
+method!(ListDevices, "accounts", "devices", Devices);
+
+/// The devices on which a user is logged in.
+#[derive(Clone, PartialEq, Message)]
+pub struct Devices {
+    /// The one that was used last comes first.
+    #[prost(message, repeated, tag = "1")]
+    pub devices: Vec<LoggedInDevice>,
+}
+
+/// A device on which a user is logged in.
+#[derive(Clone, PartialEq, Message)]
+pub struct LoggedInDevice {
+    #[prost(string, tag = "1")]
+    pub device: String,
+    /// When it logged in, Unix milliseconds.
+    #[prost(uint64, tag = "2")]
+    pub login_ms: u64,
+    /// When it last got new tokens, Unix milliseconds: at most an hour or so before its last use.
+    #[prost(uint64, tag = "3")]
+    pub refreshed_ms: u64,
+    /// It is the token's.
+    #[prost(bool, tag = "4")]
+    pub is_own: bool,
+}
 
 /// Changes the password and ends the logins of all other devices.
 #[derive(Clone, PartialEq, Message)]

@@ -8,14 +8,15 @@ use prost::Message;
 use super::{Method, Profile};
 
 redacted! {
-    ListGroups { after }
+    ListGroups { after, with_direct }
     ListRooms { after, limit }
     GetRoom { room }
     ListMembers { room, after, limit }
     ListReceipts { room, seq, after, limit }
 }
 
-/// Lists the caller's group rooms, by id: what an edge subscribes to.
+/// Lists the caller's rooms, by id: the groups, which an edge subscribes to, and where that is asked for, the direct rooms
+/// after them.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct ListGroups {
@@ -24,6 +25,9 @@ pub struct ListGroups {
     /// Only rooms after this id; empty: from the first.
     #[prost(string, tag = "2")]
     pub after: String,
+    /// Direct rooms, too.
+    #[prost(bool, tag = "3")]
+    pub with_direct: bool,
 }
 method!(ListGroups, "rooms", "groups", Groups);
 

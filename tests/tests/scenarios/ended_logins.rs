@@ -101,3 +101,43 @@ async fn a_new_login_of_a_device_ends_the_one_before() -> Result<()> {
     session.acked(&room, json!({ "text": "still here" })).await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_device_logs_out_another_one() -> Result<()> {
+    let system = shared().await;
+    let phone = system.user("alice").await?;
+    let [laptop, tablet] =
+        [system.device(&phone.user, "laptop").await?, system.device(&phone.user, "tablet").await?];
+    let room = direct(&phone, &phone);
+    let mut lost = [system.session(&laptop).await?, system.session(&tablet).await?];
+    let mut session = system.session(&phone).await?;
+    let listed = session.request(json!({ "type": "devices" })).await?;
+    let names: Vec<_> = listed["devices"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|it| (it["device"].as_str().unwrap_or_default(), it["is_own"] == true))
+        .collect();
+    assert_eq!(names.len(), 3, "{listed}");
+    assert!(names.contains(&("phone", true)) && names.contains(&("tablet", false)), "{listed}");
+    // On the session, and by HTTP.
+    let done = session.request(json!({ "type": "logout", "device": "laptop" })).await?;
+    assert_eq!(done["type"], "done", "{done}");
+    let path = "/v1/devices/tablet";
+    let out = phone.call(system.edge(), "DELETE", path, &Value::Null).await?;
+    assert_eq!(out.status, 204, "{out:?}");
+    for session in &mut lost {
+        assert_eq!(session.closed_within(CLOSE_LIMIT).await?, 4103);
+    }
+    opens_nothing(system, &laptop, &room).await?;
+    let again = phone.call(system.edge(), "DELETE", path, &Value::Null).await?;
+    assert_eq!((again.status, again.code()), (404, "not_found"), "{again:?}");
+    session.acked(&room, json!({ "text": "still here" })).await?;
+    let listed = phone.call(system.edge(), "GET", "/v1/devices", &Value::Null).await?;
+    assert_eq!(listed.body["devices"].as_array().map(Vec::len), Some(1), "{listed:?}");
+    // Its own login, by its name.
+    let done = session.request(json!({ "type": "logout", "device": "phone" })).await?;
+    assert_eq!(done["type"], "done", "{done}");
+    assert_eq!(session.closed_within(CLOSE_LIMIT).await?, 1000);
+    Ok(())
+}

@@ -13,6 +13,7 @@ mod devices;
 mod drafts;
 mod draining;
 mod ended_logins;
+mod export;
 mod foundationdb;
 mod full_disk;
 mod groups;

@@ -157,7 +157,7 @@ async fn a_login_ends_where_it_should() {
     let laptop = login(&world, "laptop", "hunter22").await.expect("login");
     assert_eq!(code(refresh(&world, &old_phone).await), ErrorCode::Unauthorized);
     let phone = refresh(&world, &phone).await.expect("refresh");
-    let logout = svc::Logout { token: phone.token.clone() };
+    let logout = svc::Logout { token: phone.token.clone(), ..svc::Logout::default() };
     assert_eq!(world.context.logout(logout).await.expect("logout"), ended(&["phone"]));
     assert_eq!(code(refresh(&world, &phone).await), ErrorCode::Unauthorized);
     refresh(&world, &laptop).await.expect("the other device stays");
@@ -223,4 +223,38 @@ async fn who_is_signed_in_tries_the_password_slowly_too() {
     }
     assert_eq!(wrong, 20);
     assert_eq!(code(change("hunter22").await), ErrorCode::RateLimited);
+}
+
+#[tokio::test]
+async fn devices_are_listed_and_one_ends_the_login_of_another() {
+    let world = with_alice().await;
+    let phone = login(&world, "phone", "hunter22").await.expect("login");
+    world.clock.advance_ms(1_000);
+    let laptop = login(&world, "laptop", "hunter22").await.expect("login");
+    world.clock.advance_ms(1_000);
+    let phone = refresh(&world, &phone).await.expect("refreshed");
+    let list = async |tokens: &svc::Tokens| {
+        let request = svc::ListDevices { token: tokens.token.clone() };
+        world.context.devices(request).await.expect("devices").devices
+    };
+    let listed = list(&laptop).await;
+    let names: Vec<_> = listed.iter().map(|it| (it.device.as_str(), it.is_own)).collect();
+    assert_eq!(names, [("phone", false), ("laptop", true)], "the last used one first");
+    assert_eq!(listed[0].refreshed_ms - listed[0].login_ms, 2_000);
+    assert_eq!(listed[1].refreshed_ms, listed[1].login_ms);
+
+    let end = async |device: &str| {
+        let request = svc::Logout { token: laptop.token.clone(), device: device.into() };
+        world.context.logout(request).await
+    };
+    assert_eq!(end("phone").await.expect("logout"), ended(&["phone"]));
+    assert!(!lasts(&world, &phone).await && lasts(&world, &laptop).await);
+    assert_eq!(list(&laptop).await.len(), 1);
+    assert_eq!(code(end("phone").await), ErrorCode::NotFound);
+    assert_eq!(code(end("no.id").await), ErrorCode::BadId);
+    world.clock.advance_ms(refresh_token::LIFE_MS);
+    let request =
+        svc::ListDevices { token: login(&world, "tv", "hunter22").await.expect("login").token };
+    let devices = world.context.devices(request).await.expect("devices").devices;
+    assert_eq!(devices.len(), 1, "what can't be refreshed any more is no login");
 }

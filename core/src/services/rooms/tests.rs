@@ -290,7 +290,11 @@ async fn groups_are_ids_alone() {
     let mut world = world().await;
     world.context.limits.rows_max = 2;
     let groups = |after: &str| {
-        let request = svc::ListGroups { token: world.token("alice"), after: after.into() };
+        let request = svc::ListGroups {
+            token: world.token("alice"),
+            after: after.into(),
+            with_direct: false,
+        };
         world.context.groups(request)
     };
     let first = groups("").await.expect("groups");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use weft_proto::frame::{PresenceRequest, Reply, Users};
 use weft_proto::limits::WATCHED_USERS_MAX;
-use weft_proto::presence::{Choice, PresenceSettings};
+use weft_proto::presence::Choice;
 use weft_proto::svc::{AreVisible, ChooseStatus, GetStatus};
 use weft_proto::{ApiError, ErrorCode, UserId};
 
@@ -57,7 +57,7 @@ impl SessionPresence {
             }
             PresenceRequest::Own => {
                 let token = self.token.get().to_string();
-                Ok(status(self.shared.bus.call(&GetStatus { token }).await?))
+                Ok(Reply::status(self.shared.bus.call(&GetStatus { token }).await?))
             }
             PresenceRequest::Idle { idle } => self.idle(idle),
         }
@@ -141,7 +141,7 @@ impl SessionPresence {
             let _ = done.send(chosen);
         });
         let unknown = || ApiError::new(ErrorCode::Unknown, "the edge is ending");
-        Ok(status(answer.await.map_err(|_| unknown())??))
+        Ok(Reply::status(answer.await.map_err(|_| unknown())??))
     }
 
     fn idle(&self, idle: bool) -> Result<Reply, ApiError> {
@@ -151,13 +151,5 @@ impl SessionPresence {
             visit.set_idle(idle);
         }
         Ok(Reply::Done {})
-    }
-}
-
-fn status(chosen: PresenceSettings) -> Reply {
-    Reply::Status {
-        status: Choice::try_from(chosen.choice).unwrap_or(Choice::Online),
-        text: chosen.text,
-        text_until: Some(chosen.text_until_ms).filter(|ms| *ms > 0),
     }
 }

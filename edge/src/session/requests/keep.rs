@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use weft_proto::frame::drafts_frame;
-use weft_proto::svc::ListDrafts;
-use weft_proto::{Body, RoomId};
+use weft_proto::Body;
 
 use super::Requests;
 use crate::settings;
@@ -17,15 +15,6 @@ impl Requests {
         self.call(id, unpaid, async move {
             turn.come().await;
             Ok(settings::keep(&shared, &user, &body).await?.into())
-        });
-    }
-
-    pub(super) fn list_drafts(&mut self, id: u64, unpaid: u32, after: Option<RoomId>, limit: u32) {
-        let (shared, token) = self.for_call();
-        self.call(id, unpaid, async move {
-            let after = after.map(|room| room.to_string()).unwrap_or_default();
-            let request = ListDrafts { token, after, limit };
-            Ok(drafts_frame(&shared.bus.call(&request).await?))
         });
     }
 }
