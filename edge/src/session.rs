@@ -20,7 +20,7 @@ use weft_proto::frame::{CloseCode, Reply, error_frame};
 use weft_proto::{ApiError, ErrorCode};
 
 use self::hello::Greeted;
-use self::presence::{ContactWatch, SessionPresence, presence_frame};
+use self::presence::{CompanionWatch, SessionPresence, presence_frame};
 use self::requests::Requests;
 use self::writer::SocketWriter;
 use crate::connections::ConnectionPlace;
@@ -188,7 +188,8 @@ impl Session {
         let mut draining = Box::pin(shared.life.drain.begun());
         let mut turn = std::pin::pin!(delivery.turn());
         // Boxed: it waits most of the time, and would be a part of every idle session.
-        let mut contacts = Box::pin(ContactWatch::new(Arc::clone(self.requests.presence())).turn());
+        let mut companions =
+            Box::pin(CompanionWatch::new(Arc::clone(self.requests.presence())).turn());
         let mut timer = std::pin::pin!(sleep_until(self.due_at()));
         loop {
             // The end, time, what the client says, what it waits for, what it gets by itself. What
@@ -208,8 +209,8 @@ impl Session {
                     turn.set(delivery.turn());
                     self.put_out(frames).await?;
                 }
-                (watch, told) = &mut contacts => {
-                    contacts.set(watch.turn());
+                (watch, told) = &mut companions => {
+                    companions.set(watch.turn());
                     metrics::PRESENCE_TOLD.add(told.len() as u64);
                     self.writer.feed(presence_frame(told)).await?;
                 }

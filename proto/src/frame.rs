@@ -87,7 +87,7 @@ pub enum Request {
         token: Hidden<String>,
         /// The device's cursor; `None` on its first connect.
         cursor: Option<String>,
-        /// It wants to see the presence of its contacts, and its user is to be seen.
+        /// It wants to see the presence of its companions, and its user is to be seen.
         presence: bool,
         /// Nobody looks at the device.
         idle: bool,

@@ -72,7 +72,7 @@ pub const CLIENT_ID_AHEAD_MS_MAX: u64 = 3_600_000;
 pub const PRESENCE_USERS_MAX: usize = 1_000;
 /// Most users whom a session watches without asking: the partners of direct rooms and the members
 /// of groups that are not large.
-pub const CONTACTS_MAX: usize = 1_000;
+pub const COMPANIONS_MAX: usize = 1_000;
 /// Most users whom a session watches because it asked to.
 pub const WATCHED_USERS_MAX: usize = 1_000;
 /// Longest status text, in Unicode scalar values.

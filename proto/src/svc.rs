@@ -123,8 +123,8 @@ pub use messages::{
     ReactionUsers, ReadVersions, Versions,
 };
 pub use presence::{
-    Active, AreVisible, ChooseStatus, Contacts, CountPresent, GetPresence, GetStatus, KeptStatus,
-    KeptStatuses, ListContacts, LoadStatuses, NoteActive, Presences, Present, UserPresence,
+    Active, AreVisible, ChooseStatus, Companions, CountPresent, GetPresence, GetStatus, KeptStatus,
+    KeptStatuses, ListCompanions, LoadStatuses, NoteActive, Presences, Present, UserPresence,
     Visible,
 };
 pub use rooms::{

@@ -25,7 +25,7 @@
 //! | `pins` | the messages that are pinned in a room |
 //! | `receipts` | up to where a room's members have read it |
 //! | `threads` | the threads that a user follows |
-//! | `contacts` | whom a user may see |
+//! | `companions` | whom a user may see |
 //! | `audit` | what changed in a partition |
 //! | `journal` | all commits of a partition, and who follows them |
 //! | `status` | what users chose to be seen as, and when they were last seen |
@@ -36,7 +36,7 @@ pub mod accounts;
 mod at_once;
 pub mod audit;
 mod callers;
-mod contacts;
+mod companions;
 mod drafts;
 mod failure;
 mod groups;
@@ -66,7 +66,8 @@ use std::time::Duration;
 
 use weft_proto::StoreId;
 use weft_proto::limits::{
-    CONTACTS_MAX, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, PAGE_ROOMS_MAX, PAGE_ROWS_MAX, SYNC_ENTRIES_MAX,
+    COMPANIONS_MAX, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, PAGE_ROOMS_MAX, PAGE_ROWS_MAX,
+    SYNC_ENTRIES_MAX,
 };
 use weft_runtime::Clock;
 use weft_storage::{Store, tables};
@@ -88,7 +89,7 @@ struct ServiceLimits {
     rows_max: usize,
     rooms_max: usize,
     sync_entries_max: usize,
-    contacts_max: usize,
+    companions_max: usize,
     lookups_max: usize,
 }
 
@@ -99,8 +100,8 @@ impl Default for ServiceLimits {
             rows_max: PAGE_ROWS_MAX as usize,
             rooms_max: PAGE_ROOMS_MAX as usize,
             sync_entries_max: usize::try_from(SYNC_ENTRIES_MAX).unwrap_or(usize::MAX),
-            contacts_max: CONTACTS_MAX,
-            lookups_max: contacts::LOOKUPS_MAX,
+            companions_max: COMPANIONS_MAX,
+            lookups_max: companions::LOOKUPS_MAX,
         }
     }
 }

@@ -106,7 +106,7 @@ pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> 
         .add_large::<svc::Audit, _, _>(audits, nobody, |c, m| async move { c.audit(m).await })
         .await?;
     add_journal(&mut served).await?;
-    add_contacts(&mut served).await?;
+    add_companions(&mut served).await?;
     add_status(&mut served).await?;
     // The server knows of all of them, before anybody hears that this node is there.
     bus.flush().await?;
@@ -194,9 +194,9 @@ async fn add_journal(served: &mut Served) -> Result<(), Error> {
         .await
 }
 
-async fn add_contacts(served: &mut Served) -> Result<(), Error> {
+async fn add_companions(served: &mut Served) -> Result<(), Error> {
     served
-        .add::<svc::ListContacts, _, _>(SEARCHES_MAX, |c, m| async move { c.contacts(m).await })
+        .add::<svc::ListCompanions, _, _>(SEARCHES_MAX, |c, m| async move { c.companions(m).await })
         .await?;
     served
         .add::<svc::AreVisible, _, _>(SEARCHES_MAX, |c, m| async move { c.visible(m).await })
@@ -330,8 +330,8 @@ mod tests {
         assert_eq!(edge.call(&svc::GetKeys {}).await.expect("keys").keys.len(), 1);
         let rooms = svc::ListRooms { token: token.clone(), ..svc::ListRooms::default() };
         assert!(edge.call(&rooms).await.expect("rooms").rooms.is_empty());
-        let contacts = svc::ListContacts { token: token.clone() };
-        assert!(edge.call(&contacts).await.expect("contacts").users.is_empty());
+        let companions = svc::ListCompanions { token: token.clone() };
+        assert!(edge.call(&companions).await.expect("companions").users.is_empty());
         let (users, own) = (vec!["alice".to_owned()], token.clone());
         let visible = svc::AreVisible { token: own, users: users.clone(), room: String::new() };
         assert_eq!(edge.call(&visible).await.expect("visible").users, users);

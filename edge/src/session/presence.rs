@@ -4,7 +4,7 @@
 //! rooms and the members of small groups it sees without asking, as core lists them; whom it asks
 //! for beyond them, core is asked about. Both are looked at again when the user's rooms change.
 
-mod contacts;
+mod companions;
 mod requests;
 
 use std::collections::HashSet;
@@ -23,7 +23,7 @@ use crate::delivery::{OnEntry, TokenCell};
 use crate::rate::{Bucket, Rate};
 use crate::shared::Shared;
 
-pub(super) use self::contacts::ContactWatch;
+pub(super) use self::companions::CompanionWatch;
 
 /// Choices of one session: each is a commit in the store.
 const CHOICES: Rate = Rate { per_second: 1, burst: 10 };
@@ -49,7 +49,7 @@ pub(super) struct SessionPresence {
 /// What a client says of itself at `hello`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wish {
-    /// The user is seen, and the session sees contacts without asking.
+    /// The user is seen, and the session sees companions without asking.
     pub(crate) is_on: bool,
     /// Nobody looks at the device.
     pub(crate) is_idle: bool,
@@ -59,10 +59,10 @@ pub(crate) struct Wish {
 #[derive(Default)]
 struct Seen {
     /// Without asking.
-    contacts: HashSet<UserId>,
+    companions: HashSet<UserId>,
     /// Because it asked.
     asked: HashSet<UserId>,
-    /// Contacts whom it does not want to see.
+    /// Companions whom it does not want to see.
     unwanted: HashSet<UserId>,
 }
 

@@ -12,7 +12,7 @@ use crate::presence::{Presence, PresenceSettings, Status};
 redacted! {
     ChooseStatus { choice, text, text_until_ms }
     GetStatus {}
-    ListContacts {}
+    ListCompanions {}
     AreVisible { users, room }
 }
 
@@ -173,17 +173,17 @@ pub struct Active {
 
 /// Lists whom the caller sees without asking: the partners of direct rooms, then the members of
 /// groups that are not large, without the caller; at most
-/// [`CONTACTS_MAX`](crate::limits::CONTACTS_MAX).
+/// [`COMPANIONS_MAX`](crate::limits::COMPANIONS_MAX).
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
-pub struct ListContacts {
+pub struct ListCompanions {
     #[prost(string, tag = "1")]
     pub token: String,
 }
-method!(ListContacts, "rooms", "contacts", Contacts);
+method!(ListCompanions, "rooms", "companions", Companions);
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Contacts {
+pub struct Companions {
     /// Each once.
     #[prost(string, repeated, tag = "1")]
     pub users: Vec<String>,

@@ -245,7 +245,7 @@ impl Watching {
             watchers: options.watchers,
             watched: watched.iter().cloned().collect(),
         });
-        // Sessions of some dozen contacts each, and the watchers of a user on all edges.
+        // Sessions of some dozen companions each, and the watchers of a user on all edges.
         for group in watched.chunks(50) {
             for edge in edges.iter().cycle().take(options.watchers as usize) {
                 let watcher = edge.statuses.watcher();

@@ -85,8 +85,8 @@ struct Report {
     disturbed: u64,
     /// Syncs that did not go on from the cursor.
     not_recovered: u64,
-    /// Contacts whom somebody's last session was not told of.
-    unseen_contacts: u64,
+    /// Companions whom somebody's last session was not told of.
+    unseen_companions: u64,
     /// Messages with an answer, and without one: of the whole run.
     answered: u64,
     unanswered: u64,
@@ -184,7 +184,7 @@ impl Before {
             // The kill has ended each session of the edge.
             disturbed: closes.saturating_sub(self.live) as u64,
             not_recovered: crowd.clients.iter().map(|client| again(client.syncs())).sum(),
-            unseen_contacts: unseen as u64,
+            unseen_companions: unseen as u64,
             answered,
             unanswered,
             ..Report::default()
@@ -259,7 +259,7 @@ impl Report {
             (self.unanswered, "unanswered"),
             (self.reordered, "reordered"),
             (self.doubled, "doubled"),
-            (self.unseen_contacts, "contacts unseen"),
+            (self.unseen_companions, "companions unseen"),
             (self.faults, "frames or promises not to be expected"),
         ];
         let faults = faults.iter().filter(|(count, _)| *count > 0);

@@ -70,7 +70,7 @@ impl SessionPresence {
         users.retain(|user| known.insert(user.clone()));
         // Where the client names a room, its members are meant.
         let is_known = |user: &UserId| {
-            *user == self.user || self.with_seen(|seen| seen.contacts.contains(user))
+            *user == self.user || self.with_seen(|seen| seen.companions.contains(user))
         };
         let unknown: Vec<String> =
             users.iter().filter(|user| !is_known(user)).map(UserId::to_string).collect();
@@ -88,7 +88,7 @@ impl SessionPresence {
     async fn watch(&self, asked: Users) -> Result<Reply, ApiError> {
         let users = self.visible(asked).await?;
         self.with_seen(|seen| {
-            let new = users.iter().filter(|user| !seen.contacts.contains(*user));
+            let new = users.iter().filter(|user| !seen.companions.contains(*user));
             let new: Vec<UserId> =
                 new.filter(|user| !seen.asked.contains(*user)).cloned().collect();
             if seen.asked.len() + new.len() > WATCHED_USERS_MAX {
@@ -110,7 +110,7 @@ impl SessionPresence {
         self.with_seen(|seen| {
             for user in users {
                 seen.asked.remove(user);
-                if seen.contacts.contains(user) {
+                if seen.companions.contains(user) {
                     seen.unwanted.insert(user.clone());
                 }
             }

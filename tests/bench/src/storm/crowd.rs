@@ -22,7 +22,7 @@ use crate::timeline::{add, get};
 
 /// Devices that connect at once, before the storm.
 const PLACES: usize = 64;
-/// Everybody is connected and sees all contacts after this long, or something is broken.
+/// Everybody is connected and sees all companions after this long, or something is broken.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// All are back after this long, or something is broken.
 const RESUME_TIMEOUT: Duration = Duration::from_secs(180);
@@ -98,8 +98,8 @@ impl Crowd {
         let are_seen = || (0..self.clients.len()).all(|number| self.unseen_by(number) == 0);
         let is_settled = reached(SETTLE_TIMEOUT, || self.are_synced() && are_seen()).await;
         let unseen: usize = (0..self.clients.len()).map(|number| self.unseen_by(number)).sum();
-        ensure!(is_settled, "not everybody is connected, or sees all contacts: {unseen} unseen");
-        progress("everybody is connected and sees all contacts");
+        ensure!(is_settled, "not everybody is connected, or sees all companions: {unseen} unseen");
+        progress("everybody is connected and sees all companions");
         Ok(())
     }
 
@@ -111,9 +111,9 @@ impl Crowd {
         self.clients.iter().all(|client| client.is_synced())
     }
 
-    /// Contacts of which the client with this number has not heard that they are online.
+    /// Companions of which the client with this number has not heard that they are online.
     pub fn unseen_by(&self, number: usize) -> usize {
-        self.groups.contacts_of(number).saturating_sub(self.clients[number].seen())
+        self.groups.companions_of(number).saturating_sub(self.clients[number].seen())
     }
 
     /// Each device sends a message every so often, from now on; the first one after a part of it.
@@ -181,7 +181,7 @@ impl Crowd {
         Ok(logs)
     }
 
-    /// Waits until everybody has seen all entries and all contacts, or time is over.
+    /// Waits until everybody has seen all entries and all companions, or time is over.
     pub async fn rest(&self, heads: &[u64]) {
         let has_all = |(number, client): (usize, &Arc<Client>)| {
             let has = |group: usize| client.has(&room(group)) >= heads[group];

@@ -6,9 +6,9 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 use weft_harness::account::Login;
 
-/// Devices of a group: few, so that all of them are contacts.
+/// Devices of a group: few, so that all of them are companions.
 const GROUP: usize = 10;
-/// Groups of a survivor, who sees no more than [`CONTACTS_MAX`](weft_proto::limits::CONTACTS_MAX)
+/// Groups of a survivor, who sees no more than [`COMPANIONS_MAX`](weft_proto::limits::COMPANIONS_MAX)
 /// users without asking.
 const GROUPS_PER_SURVIVOR: usize = 90;
 
@@ -46,7 +46,7 @@ impl Groups {
 
     /// Users whom it sees: of a device the others of its group and the survivor, of a survivor all
     /// devices.
-    pub fn contacts_of(self, number: usize) -> usize {
+    pub fn companions_of(self, number: usize) -> usize {
         self.of(number).map(|group| self.members(group).len()).sum()
     }
 
@@ -91,9 +91,9 @@ mod tests {
         assert_eq!((groups.count(), groups.survivors()), (200, 3));
         let all: Vec<usize> = (0..groups.count()).flat_map(|group| groups.members(group)).collect();
         assert_eq!(all, (0..1_997).collect::<Vec<_>>());
-        let seen: usize = (1_997..2_000).map(|survivor| groups.contacts_of(survivor)).sum();
+        let seen: usize = (1_997..2_000).map(|survivor| groups.companions_of(survivor)).sum();
         assert_eq!(seen, 1_997);
-        assert_eq!((groups.contacts_of(0), groups.contacts_of(1_996)), (10, 7));
+        assert_eq!((groups.companions_of(0), groups.companions_of(1_996)), (10, 7));
         assert_eq!((groups.of(1_996), groups.of(1_999)), (199..200, 180..200));
     }
 }

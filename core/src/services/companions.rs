@@ -33,14 +33,17 @@ impl Context {
     ///
     /// # Errors
     /// Those of the token, or the store's.
-    pub async fn contacts(&self, request: svc::ListContacts) -> Result<svc::Contacts, Failure> {
+    pub async fn companions(
+        &self,
+        request: svc::ListCompanions,
+    ) -> Result<svc::Companions, Failure> {
         let snapshot = self.store.snapshot().await?;
         let user = self.caller(&*snapshot, &request.token).await?.user;
         let mut search = Search::new(user, self.limits);
         search.add_partners(&*snapshot).await?;
         search.add_groups(&*snapshot).await?;
         let users = search.found.iter().map(ToString::to_string).collect();
-        Ok(svc::Contacts { users, more: search.more })
+        Ok(svc::Companions { users, more: search.more })
     }
 
     /// Which of these users share a room with the caller, or the group that is named. The caller
@@ -133,7 +136,7 @@ async fn without_members(
     Ok(())
 }
 
-/// A search for a user's contacts.
+/// A search for a user's companions.
 struct Search {
     user: UserId,
     found: Vec<UserId>,
@@ -153,7 +156,7 @@ impl Search {
             user,
             found: Vec::new(),
             known: HashSet::new(),
-            users_max: limits.contacts_max,
+            users_max: limits.companions_max,
             rows_max: limits.rows_max,
             lookups_left: limits.lookups_max,
             more: false,

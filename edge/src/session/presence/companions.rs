@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep_until};
-use weft_proto::svc::{AreVisible, ListContacts};
+use weft_proto::svc::{AreVisible, ListCompanions};
 use weft_proto::{ApiError, ErrorCode, Presence, UserId};
 use weft_runtime::when_some;
 
@@ -24,7 +24,7 @@ const LOOK_USERS_MAX: usize = 100;
 const RETRY_AFTER: Duration = Duration::from_secs(4);
 
 /// Tells what the session sees. One task owns it.
-pub(crate) struct ContactWatch {
+pub(crate) struct CompanionWatch {
     presence: Arc<SessionPresence>,
     /// When core is to be asked; `None`: nothing has changed.
     look_at: Option<Instant>,
@@ -36,12 +36,12 @@ pub(crate) struct ContactWatch {
 
 /// Core's answer: which users this one may see.
 struct Look {
-    contacts: HashSet<UserId>,
+    companions: HashSet<UserId>,
     /// Of those whom the session had asked for, those who are to be seen no longer.
     out_of_sight: HashSet<UserId>,
 }
 
-impl ContactWatch {
+impl CompanionWatch {
     pub(crate) fn new(presence: Arc<SessionPresence>) -> Box<Self> {
         let look_at = presence.visit.is_some().then(Instant::now);
         Box::new(Self { presence, look_at, looked_at: None, pause: LOOK_AFTER, looking: None })
@@ -85,7 +85,7 @@ impl ContactWatch {
                 self.presence.see(look);
             }
             Err(error) => {
-                tracing::debug!(%error, user = %self.presence.user, "contacts are not known yet");
+                tracing::debug!(%error, user = %self.presence.user, "companions are not known yet");
                 let pause = RETRY_AFTER.mul_f64(0.5 + rand::random::<f64>());
                 self.look_at.get_or_insert(Instant::now() + pause);
             }
@@ -97,15 +97,15 @@ impl SessionPresence {
     /// From now on it sees these, and no others.
     fn see(&self, look: Look) {
         self.with_seen(|seen| {
-            let Look { contacts, out_of_sight } = look;
-            let before: HashSet<UserId> = seen.contacts.union(&seen.asked).cloned().collect();
+            let Look { companions, out_of_sight } = look;
+            let before: HashSet<UserId> = seen.companions.union(&seen.asked).cloned().collect();
             seen.asked.retain(|user| !out_of_sight.contains(user));
-            seen.unwanted.retain(|user| contacts.contains(user));
-            seen.contacts = contacts;
+            seen.unwanted.retain(|user| companions.contains(user));
+            seen.companions = companions;
             let sees = |user: &UserId| seen.sees(user);
             self.watcher.unwatch(before.iter().filter(|user| !sees(user)));
             let wanted: Vec<UserId> =
-                seen.contacts.iter().filter(|user| sees(user)).cloned().collect();
+                seen.companions.iter().filter(|user| sees(user)).cloned().collect();
             self.watcher.watch(wanted);
         });
     }
@@ -113,7 +113,8 @@ impl SessionPresence {
 
 impl super::Seen {
     fn sees(&self, user: &UserId) -> bool {
-        self.asked.contains(user) || (self.contacts.contains(user) && !self.unwanted.contains(user))
+        self.asked.contains(user)
+            || (self.companions.contains(user) && !self.unwanted.contains(user))
     }
 }
 
@@ -122,16 +123,16 @@ async fn look(presence: Arc<SessionPresence>) -> Result<Look, ApiError> {
     // After an outage all sessions ask at once; what they are sent comes first.
     let _permit = shared.presence_reads.acquire().await;
     let token = presence.token.get().to_string();
-    let mut contacts = HashSet::new();
+    let mut companions = HashSet::new();
     if presence.visit.is_some() {
-        let listed = shared.bus.call(&ListContacts { token: token.clone() }).await?;
-        contacts = read(&listed.users);
-        contacts.insert(presence.user.clone());
+        let listed = shared.bus.call(&ListCompanions { token: token.clone() }).await?;
+        companions = read(&listed.users);
+        companions.insert(presence.user.clone());
     }
     let mut out_of_sight = presence.with_seen(|seen| seen.asked.clone());
     let visible = still_visible(shared, &token, out_of_sight.iter().collect()).await?;
     out_of_sight.retain(|user| !visible.contains(user));
-    Ok(Look { contacts, out_of_sight })
+    Ok(Look { companions, out_of_sight })
 }
 
 /// Those of these users who share a room with the caller. Core looks through all rooms of the caller

@@ -26,9 +26,9 @@ async fn world() -> World {
     world
 }
 
-async fn contacts(world: &World, who: &str) -> (Vec<String>, bool) {
-    let request = svc::ListContacts { token: world.token(who) };
-    let answer = world.context.contacts(request).await.expect("contacts");
+async fn companions(world: &World, who: &str) -> (Vec<String>, bool) {
+    let request = svc::ListCompanions { token: world.token(who) };
+    let answer = world.context.companions(request).await.expect("companions");
     (answer.users, answer.more)
 }
 
@@ -46,35 +46,35 @@ async fn visible(world: &World, who: &str, users: &[&str], room: &str) -> Vec<St
 async fn partners_come_first_then_members_of_small_groups_each_once() {
     let world = world().await;
     let named = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-    assert_eq!(contacts(&world, "alice").await, (named(&["bob", "zoe", "carol"]), false));
-    assert_eq!(contacts(&world, "carol").await, (named(&["alice", "bob"]), false));
+    assert_eq!(companions(&world, "alice").await, (named(&["bob", "zoe", "carol"]), false));
+    assert_eq!(companions(&world, "carol").await, (named(&["alice", "bob"]), false));
     for gone in ["dave", "erin", "frank", "nobody"] {
-        assert_eq!(contacts(&world, gone).await, (named(&[]), false), "{gone}");
+        assert_eq!(companions(&world, gone).await, (named(&[]), false), "{gone}");
     }
-    let no_token = world.context.contacts(svc::ListContacts::default()).await;
+    let no_token = world.context.companions(svc::ListCompanions::default()).await;
     assert_eq!(code(no_token), ErrorCode::Unauthorized);
 }
 
 #[tokio::test]
 async fn what_is_left_out_is_said() {
     let mut world = world().await;
-    world.context.limits.contacts_max = 3;
-    let (all, more) = contacts(&world, "alice").await;
+    world.context.limits.companions_max = 3;
+    let (all, more) = companions(&world, "alice").await;
     assert_eq!((all.len(), more), (3, false), "exactly as many as may be");
     for (users_max, expected) in [(2, vec!["bob", "zoe"]), (1, vec!["bob"])] {
-        world.context.limits.contacts_max = users_max;
-        let (some, more) = contacts(&world, "alice").await;
+        world.context.limits.companions_max = users_max;
+        let (some, more) = companions(&world, "alice").await;
         assert_eq!((some.iter().map(String::as_str).collect(), more), (expected, true));
     }
     world.context.limits = ServiceLimits::default();
     // The direct rooms alone use it up.
     world.context.limits.lookups_max = SCAN_LOOKUPS;
-    let (some, more) = contacts(&world, "alice").await;
+    let (some, more) = companions(&world, "alice").await;
     assert_eq!((some, more), (vec!["bob".to_owned(), "zoe".to_owned()], true));
 }
 
 #[tokio::test]
-async fn contacts_are_found_however_few_rows_are_read_at_once() {
+async fn companions_are_found_however_few_rows_are_read_at_once() {
     let mut world = world().await;
     world.fanout_limit = 9;
     for n in 1..6 {
@@ -89,7 +89,7 @@ async fn contacts_are_found_however_few_rows_are_read_at_once() {
     }
     for rows_max in [1, 2, 3, 4, 500] {
         world.context.limits.rows_max = rows_max;
-        let (found, more) = contacts(&world, "alice").await;
+        let (found, more) = companions(&world, "alice").await;
         assert_eq!((found.len(), more), (7, false), "{found:?}");
         assert_eq!(found[5..], ["carol", "cat"]);
     }
@@ -104,10 +104,10 @@ async fn a_search_through_many_groups_ends() {
         world.one(&format!("g{n:05}"), "zoe", create(&[], History::All)).await;
     }
     world.one(&format!("g{:05}", groups - 1), "zoe", add("carol")).await;
-    assert_eq!(contacts(&world, "zoe").await, (Vec::new(), true));
+    assert_eq!(companions(&world, "zoe").await, (Vec::new(), true));
     assert_eq!(visible(&world, "zoe", &["carol", "alice"], "").await, ["carol"]);
     world.context.limits.lookups_max = usize::MAX;
-    assert_eq!(contacts(&world, "zoe").await, (vec!["carol".to_owned()], false));
+    assert_eq!(companions(&world, "zoe").await, (vec!["carol".to_owned()], false));
 }
 
 #[tokio::test]
