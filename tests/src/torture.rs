@@ -7,6 +7,7 @@
 //! | `faults` | how it is broken, and mended |
 //! | `world` | the processes, the links between them, and whoever ends by itself |
 //! | `people`, `talk`, `words` | users, devices and rooms of a round; senders of all kinds, and what they say |
+//! | `groups` | what the owner of a group does with it, and who comes and goes |
 //! | `hostile` | strangers who mean harm, and what they do to everybody else |
 //! | `round` | talk while things break, silence, comparison |
 //! | `outage` | the longest time without an ack |
@@ -15,6 +16,7 @@
 //! The faults of a seed are always the same; what they hit is not: time is real.
 
 mod faults;
+mod groups;
 mod hostile;
 pub mod outage;
 mod people;

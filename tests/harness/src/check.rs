@@ -7,6 +7,7 @@
 //! | module | promises |
 //! | --- | --- |
 //! | `room` | a room's log: kept, once, dense, the same for all |
+//! | `rules` | a group: only members write, nobody comes in who is banned, who has left is shown nothing later |
 //! | `order` | what one session sends keeps its order, and nothing comes before what was acked earlier |
 //! | `messages` | what became of a message is the same by the log, in each member's history, and on each device |
 //! | `marks` | what was answered of a mark is kept, and every device ends with what the store has |
@@ -28,6 +29,7 @@ mod messages;
 mod newest;
 mod order;
 mod room;
+mod rules;
 mod seqs;
 mod settings;
 mod socket;
@@ -52,6 +54,7 @@ pub fn check(history: &History) -> Vec<Violation> {
     let mut found = BTreeSet::new();
     room::check(&facts, &mut found);
     order::check(&facts, &mut found);
+    rules::check(history, &facts, &mut found);
     socket::check(history, &facts, &mut found);
     messages::check(history, &facts, &mut found);
     marks::check(history, &facts, &mut found);

@@ -3,6 +3,7 @@
 
 mod entry;
 mod recorder;
+mod rule;
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,6 +14,7 @@ use serde_json::Value;
 
 pub use entry::{Act, Change, EVERYONE, Entry, Forward, Now, Said};
 pub use recorder::{Counts, Recorder};
+pub use rule::Rule;
 
 /// One installation of a user: `alice/phone`. It keeps its entries over its sessions.
 pub type Device = Arc<str>;

@@ -34,7 +34,7 @@ pub(super) enum PlaceKind {
     Group,
     /// With the bot in it.
     BotGroup,
-    /// The first user takes the last three in and out.
+    /// The last three come and go, and what the group is changes.
     Changing,
     Large,
 }

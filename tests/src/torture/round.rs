@@ -179,11 +179,10 @@ async fn read(world: &World, reader: &Login, place: &Place) -> Option<Vec<Entry>
     asked(async || read_room(world.system.edge(), reader, &place.room).await).await
 }
 
-/// Each room's whole log, as each of its members sees it.
+/// Each room's whole log, as each of those sees it who are or were its members.
 async fn show_all(world: &World, people: &People, logs: &[(Room, Vec<Entry>)]) {
-    for (place, (room, log)) in people.places.iter().zip(logs) {
-        let readers = place.users.iter().map(|user| &people.users[*user]);
-        for reader in readers.filter(|reader| is_member(log, &reader.user)) {
+    for (place, (room, _)) in people.places.iter().zip(logs) {
+        for reader in place.users.iter().map(|user| &people.users[*user]) {
             let (user, room) = (reader.user.as_str().into(), room.clone());
             match read(world, reader, place).await {
                 Some(entries) => world.recorder.record(Event::Shown { user, room, entries }),

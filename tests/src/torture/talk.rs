@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::people::{People, Person, Place, PlaceKind};
+use super::groups::Group;
+use super::people::{People, Person, PlaceKind};
 use super::words::Words;
 use super::world::World;
 use weft_harness::client::Client;
@@ -52,7 +53,8 @@ pub(super) fn start(world: &Arc<World>, people: &People, stop: &Stop) -> JoinSet
         }
         match place.kind {
             PlaceKind::Changing => {
-                talkers.spawn(change(movers(people, place), place.room.clone(), Arc::clone(stop)));
+                let group = Group::of(world, people, place);
+                talkers.spawn(group.run(Arc::clone(stop)));
             }
             PlaceKind::BotGroup => {
                 let (world, room) = (Arc::clone(world), place.room.clone());
@@ -80,7 +82,7 @@ fn is_quiet(user: usize, place: usize) -> bool {
     (user + place).is_multiple_of(QUIET_EVERY)
 }
 
-async fn pause(ms: std::ops::Range<u64>) {
+pub(super) async fn pause(ms: std::ops::Range<u64>) {
     let ms = rand::rng().random_range(ms);
     sleep(Duration::from_millis(ms)).await;
 }
@@ -216,36 +218,6 @@ async fn come_and_go(client: Arc<Client>, stop: Stop) {
         if client.away(Duration::from_millis(ms), back).await.is_err() {
             return;
         }
-    }
-}
-
-/// The owner of a group, and those who are taken in and out.
-fn movers(people: &People, place: &Place) -> (Arc<Client>, Vec<(String, Arc<Client>)>) {
-    let of = |user: usize| people.persons.iter().find(|person| person.user == user);
-    let moving = place.users.iter().rev().take(3).filter_map(|user| of(*user));
-    let moving = moving.map(|person| (person.login.user.clone(), Arc::clone(&person.client)));
-    let owner = Arc::clone(&people.persons[place.users[0]].client);
-    (owner, moving.collect())
-}
-
-async fn change(
-    (owner, movers): (Arc<Client>, Vec<(String, Arc<Client>)>),
-    room: String,
-    stop: Stop,
-) {
-    let mut is_in = vec![true; movers.len()];
-    while !stop.load(Ordering::Relaxed) {
-        let which = rand::rng().random_range(0..movers.len());
-        let (user, client) = &movers[which];
-        let done = match (is_in[which], rand::random::<bool>()) {
-            (true, true) => client.entry(&room, json!({ "kind": "leave" })).await,
-            (true, false) => owner.entry(&room, json!({ "kind": "remove", "user": user })).await,
-            (false, _) => owner.entry(&room, json!({ "kind": "add", "user": user })).await,
-        };
-        if done.is_ok() {
-            is_in[which] = !is_in[which];
-        }
-        pause(500..3_000).await;
     }
 }
 

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::RangeInclusive;
 
-use crate::history::{Change, ClientId, Device, Entry, Event, History, Room, Said, SessionId};
+use crate::history::{
+    Change, ClientId, Device, Entry, Event, History, Room, Rule, Said, SessionId,
+};
 
 /// What the events say about each room and each client id.
 pub(super) struct Facts<'a> {
@@ -24,6 +26,8 @@ pub(super) struct RoomFacts<'a> {
     pub(super) places: HashMap<&'a ClientId, u64>,
     /// From when to when each user was a member; empty where the room's members never change.
     members: HashMap<&'a str, Vec<RangeInclusive<u64>>>,
+    /// From when to when members may have been refused what they wrote.
+    restricted: Vec<RangeInclusive<u64>>,
     /// (index of an event, highest seq that was known then), where it grew.
     heads: Vec<(usize, u64)>,
 }
@@ -91,6 +95,7 @@ impl<'a> Facts<'a> {
                 }
             }
             room.members = memberships(&room.standing);
+            room.restricted = restricted(&room.standing);
         }
         facts
     }
@@ -146,14 +151,21 @@ impl<'a> RoomFacts<'a> {
         self.members.is_empty() || self.members.get(user).is_some_and(stays)
     }
 
+    /// The last entry that is for a user who is no member in the end; `None`: they are one, or never were.
+    pub(super) fn last_seen_by(&self, user: &str) -> Option<u64> {
+        let last = self.members.get(user)?.last()?;
+        Some(*last.end()).filter(|end| *end < u64::MAX)
+    }
+
     fn knows(&mut self, at: usize, seq: u64) {
         if self.heads.last().is_none_or(|(_, head)| *head < seq) {
             self.heads.push((at, seq));
         }
     }
 
-    /// True where the user may have been no member at some time between this event and this entry.
-    pub(super) fn was_outside(&self, user: &str, at: usize, seq: u64) -> bool {
+    /// True where the user may have been refused what they wrote at some time between this event and this entry: they
+    /// were no member, or the group was closed to members.
+    pub(super) fn was_refused(&self, user: &str, at: usize, seq: u64) -> bool {
         if self.members.is_empty() {
             return false;
         }
@@ -161,7 +173,9 @@ impl<'a> RoomFacts<'a> {
         let head = known.checked_sub(1).map_or(0, |last| self.heads[last].1);
         let times = self.members.get(user).map_or(&[][..], Vec::as_slice);
         let is_in = times.iter().any(|time| (*time.start()..*time.end()).contains(&head));
-        !is_in || times.iter().any(|time| (head..seq).contains(time.end()))
+        let is_restricted =
+            self.restricted.iter().any(|time| *time.start() < seq && head <= *time.end());
+        !is_in || is_restricted || times.iter().any(|time| (head..seq).contains(time.end()))
     }
 
     /// True where the device's user was a member at this entry.
@@ -220,4 +234,29 @@ fn memberships<'a>(
         }
     }
     members
+}
+
+/// From when to when the group was archived, slow, or read-only for members.
+fn restricted(entries: &BTreeMap<u64, &Entry>) -> Vec<RangeInclusive<u64>> {
+    let (mut now, mut since, mut times) = ([false; 3], None, Vec::new());
+    for (seq, entry) in entries {
+        for rule in &entry.rules {
+            match rule {
+                Rule::IsArchived(is) => now[0] = *is,
+                Rule::IsSlow(is) => now[1] = *is,
+                Rule::IsReadOnly(is) => now[2] = *is,
+                Rule::Bans(_) | Rule::Unbans(_) | Rule::Leads(..) => {}
+            }
+        }
+        since = match (since, now.contains(&true)) {
+            (None, true) => Some(*seq),
+            (Some(since), false) => {
+                times.push(since..=*seq);
+                None
+            }
+            (since, _) => since,
+        };
+    }
+    times.extend(since.map(|since| since..=u64::MAX));
+    times
 }

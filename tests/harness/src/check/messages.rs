@@ -28,7 +28,9 @@ pub(super) fn check(history: &History, facts: &Facts<'_>, found: &mut BTreeSet<V
                 }
             }
             Event::Shown { user, room, entries } => {
-                if let Some(model) = models.get(room) {
+                // To others it shows messages as they were when they left.
+                let is_member = facts.rooms.get(room).is_some_and(|of| of.has_member(user));
+                if let Some(model) = models.get(room).filter(|_| is_member) {
                     model.judge_shown(entries, Some(user), (user, room), found);
                 }
             }

@@ -15,7 +15,7 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
 
 /// What was refused once may come later than what was sent after it: its sender gave it up, and
 /// began anew with the resend. So may what can have been refused without its sender hearing of it: its
-/// socket was lost before the answer, and it was no member then.
+/// socket was lost before the answer, and it was no member then, or the group was closed to members.
 fn in_order_of_sessions(facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
     for ((session, room), sent) in &facts.sessions {
         let Some(room_facts) = facts.rooms.get(room) else { continue };
@@ -42,7 +42,7 @@ fn in_order_of_sessions(facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
     }
 }
 
-/// True where the sender may have been no member between sending this and the entry `seq`, which it
+/// True where the sender may have been refused between sending this and the entry `seq`, which it
 /// sent later, and sent this again.
 fn may_have_been_refused(
     facts: &Facts<'_>,
@@ -54,7 +54,7 @@ fn may_have_been_refused(
     let (Some(at), Some(entry)) = (send.first_sent_at, room.standing.get(&seq)) else {
         return false;
     };
-    room.was_outside(&entry.from, at, seq)
+    room.was_refused(&entry.from, at, seq)
 }
 
 fn in_order_of_acks(

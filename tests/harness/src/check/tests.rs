@@ -17,6 +17,7 @@ fn entry(seq: u64, client_id: &str) -> Entry {
         said: None,
         change: None,
         act: None,
+        rules: Vec::new(),
         now: None,
     }
 }

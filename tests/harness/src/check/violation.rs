@@ -59,6 +59,8 @@ pub enum Violation {
     /// An entry was pushed to a user who was no member at it: who joins finds what was before in the
     /// room's history.
     Leaked { device: Device, room: Room, seq: u64 },
+    /// An entry is there that the group's own log does not allow, or is shown to who had left.
+    NotAllowed { room: Room, seq: u64, what: String },
     /// A cursor of a socket is before an earlier one.
     CursorBack {
         device: Device,
@@ -131,6 +133,9 @@ impl fmt::Display for Violation {
             ),
             Self::Leaked { device, room, seq } => {
                 write!(f, "leaked: {device} got {room} {seq} without being a member then")
+            }
+            Self::NotAllowed { room, seq, what } => {
+                write!(f, "not allowed: {room} {seq} {what}")
             }
             Self::CursorBack { device, session, cursors: (earlier, later) } => {
                 write!(f, "cursor back: {device} was told {later} after {earlier} on its {session}")
@@ -233,6 +238,7 @@ impl Violation {
             Self::TwoOrders { room, seq }
             | Self::Vanished { room, seq }
             | Self::WrongMessage { room, seq, .. }
+            | Self::NotAllowed { room, seq, .. }
             | Self::Forged { room, seq } => {
                 Subject { room: Some(room), seqs: [Some(*seq), None], ..none }
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{ClientId, Room, hash};
+use super::{ClientId, Room, Rule, hash};
 
 /// An entry as somebody saw it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,6 +25,8 @@ pub struct Entry {
     pub said: Option<Box<Said>>,
     /// What it does to the room's members.
     pub change: Option<Box<Change>>,
+    /// What it says about who may do what.
+    pub rules: Vec<Rule>,
     /// What it does to a message.
     pub act: Option<Box<Act>>,
     /// Of a message in an answer to `history`: what had become of it.
@@ -105,6 +107,7 @@ impl Entry {
             ordinal: frame["ordinal"].as_u64()?,
             said: Said::read(frame).map(Box::new),
             change: Change::read(frame).map(Box::new),
+            rules: Rule::read(frame),
             act: Act::read(frame).map(Box::new),
             now: None,
         })
@@ -252,6 +255,7 @@ impl fmt::Display for Entry {
         write!(f, "{room} {seq}: {id} of {from}, {digest:x}")?;
         self.said.as_ref().map_or(Ok(()), |said| write!(f, ", {said:?}"))?;
         self.change.as_ref().map_or(Ok(()), |change| write!(f, ", {change:?}"))?;
+        self.rules.iter().try_for_each(|rule| write!(f, ", {rule:?}"))?;
         self.act.as_ref().map_or(Ok(()), |act| write!(f, ", {act:?}"))?;
         self.now.as_ref().map_or(Ok(()), |now| write!(f, ", {now:?}"))
     }

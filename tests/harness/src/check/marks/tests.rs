@@ -56,6 +56,7 @@ fn entry(seq: u64, change: Option<Change>, act: Option<Act>, text: u64) -> Entry
         said: None,
         change: change.map(Box::new),
         act: act.map(Box::new),
+        rules: Vec::new(),
         now: None,
     }
 }

@@ -19,6 +19,7 @@ fn entry(seq: u64, from: &str, text: &str) -> Entry {
         said: None,
         change: None,
         act: None,
+        rules: Vec::new(),
         now: None,
     }
 }

@@ -21,6 +21,7 @@ fn log() -> Vec<Entry> {
         said: (said != Said::default()).then(|| Box::new(said)),
         change: None,
         act: None,
+        rules: Vec::new(),
         now: None,
     };
     let rows = [("bob", Said::default()), ("alice", reply.clone()), ("alice", reply.clone())];

@@ -19,6 +19,7 @@ fn entry(seq: u64, from: &str, said: Said) -> Entry {
         said: (said != Said::default()).then(|| Box::new(said)),
         change: None,
         act: None,
+        rules: Vec::new(),
         now: None,
     }
 }

@@ -22,6 +22,7 @@ fn entry(seq: u64, from: &str, act: Option<Act>, said: Said) -> Entry {
         said: (said != Said::default()).then(|| Box::new(said)),
         change: None,
         act: act.map(Box::new),
+        rules: Vec::new(),
         now: None,
     }
 }
