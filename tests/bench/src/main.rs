@@ -5,6 +5,7 @@
 //! names the `weft` binary that is measured; else the workspace's own is built, with this binary's profile.
 
 mod cpu;
+mod groups;
 mod hops;
 mod limit;
 mod log_check;
@@ -63,6 +64,10 @@ enum Scenario {
     /// Core's calls on an embedded store, without NATS. Checks what each answer has (else exit code 1), and prints
     /// one JSON object as its last line.
     Rooms(rooms::RoomsOptions),
+    /// One owner makes groups and adds members, at the quotas that everybody has.
+    ///
+    /// Prints one JSON object as its last line.
+    Groups(groups::GroupsOptions),
     /// Devices lose their edge at once, and reconnect to the others.
     ///
     /// Three edges; all devices are at the first one, which is killed while they talk in small
@@ -112,6 +117,7 @@ fn run(scenario: Scenario) -> Result<()> {
         Scenario::Send(options) => one.block_on(until_signal(send::measure(&options))),
         Scenario::Store(options) => one.block_on(until_signal(store::measure(&options))),
         Scenario::Rooms(options) => one.block_on(until_signal(rooms::measure(&options))),
+        Scenario::Groups(options) => one.block_on(until_signal(groups::measure(&options))),
         Scenario::Storm(options) => one.block_on(until_signal(storm::measure(&options))),
         Scenario::Year(options) => {
             let mut fast = tokio::runtime::Builder::new_current_thread();

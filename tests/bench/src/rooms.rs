@@ -42,6 +42,10 @@ const UNREAD: u64 = 10;
 const GROUP_MEMBERS: usize = 10;
 const TEXT_CHARS: usize = 200;
 const CALLS_BEFORE: usize = 50;
+/// Members of a group whose list is read.
+const MANY_MEMBERS: usize = 10_000;
+/// Most of them that one commit writes.
+const MEMBERS_AT_ONCE: usize = 1_000;
 const READER: &str = "reader";
 
 #[derive(Args, Clone, Debug)]
@@ -82,6 +86,10 @@ struct Report {
     history_ms: Quantiles,
     /// The same where each of them was edited and has reactions of three kinds.
     changed_history_ms: Quantiles,
+    /// A page of a list of 10,000 members, as long as one may be.
+    members_page_ms: Quantiles,
+    /// All of its pages.
+    members_ms: Quantiles,
 }
 
 pub async fn measure(options: &RoomsOptions) -> Result<()> {
@@ -101,6 +109,7 @@ pub async fn measure(options: &RoomsOptions) -> Result<()> {
     let resume_ms = groups.resumes(options).await?;
     let history_ms = groups.history(options, "plain~reader", false).await?;
     let changed_history_ms = groups.history(options, "changed~reader", true).await?;
+    let (members_page_ms, members_ms) = groups.members(options).await?;
     let RoomsOptions { rooms, page, calls, new, .. } = *options;
     print(&Report {
         scenario: "rooms",
@@ -114,6 +123,8 @@ pub async fn measure(options: &RoomsOptions) -> Result<()> {
         new,
         history_ms,
         changed_history_ms,
+        members_page_ms,
+        members_ms,
     })
 }
 
@@ -265,6 +276,50 @@ impl User {
             ensure!(is_merged == is_changed, "{shown}");
         }
         Ok(latencies.quantiles())
+    }
+
+    /// The members of a group of many, page by page, again and again: a page, and all of them.
+    async fn members(&self, options: &RoomsOptions) -> Result<(Quantiles, Quantiles)> {
+        let room = RoomId::new("crowd").map_err(|error| anyhow!(error.message))?;
+        let mut head = Head { seq: 1, title: "Crowd".into(), ..Head::default() };
+        head.member_count = u32::try_from(MANY_MEMBERS)?;
+        let mut names = vec![READER.to_owned()];
+        names.extend((1..MANY_MEMBERS).map(|number| format!("m{number}")));
+        for names in names.chunks(MEMBERS_AT_ONCE) {
+            let mut batch = Batch::new(rand::random());
+            for name in names {
+                let (member, row) = (user(name)?, Member::joined(Role::Member, 1));
+                batch.set(member::key(&room, &member), row.encode());
+                let display_name = format!("Member {name}");
+                let account = Account { display_name, ..Account::default() };
+                batch.set(account::key(&member), account.encode());
+            }
+            head::put(&mut batch, &room, 0, &head);
+            self.store.commit(batch).await?;
+        }
+        let (pages, lists) = (Latencies::default(), Latencies::default());
+        for call in 0..options.calls / 20 + 1 {
+            let (began, mut after, mut count) = (Instant::now(), String::new(), 0);
+            loop {
+                let began = Instant::now();
+                let (token, room) = (self.token.clone(), room.to_string());
+                let request = svc::ListMembers { token, room, after, limit: 0 };
+                let page = self.context.members(request).await.map_err(failed)?;
+                if call > 0 {
+                    pages.record(began.elapsed());
+                }
+                count += page.members.len();
+                after = page.members.last().context("an empty page")?.user.clone();
+                if !page.more {
+                    break;
+                }
+            }
+            if call > 0 {
+                lists.record(began.elapsed());
+            }
+            ensure!(count == MANY_MEMBERS, "{count} members");
+        }
+        Ok((pages.quantiles(), lists.quantiles()))
     }
 }
 
