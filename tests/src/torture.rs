@@ -37,7 +37,7 @@ use self::report::{LogReader, Totals, explain_some, fault_line};
 use self::round::Judged;
 use self::schedule::Schedule;
 use self::world::World;
-use weft_harness::history::{Entry, Event, Recorder};
+use weft_harness::history::{Event, Recorder};
 use weft_harness::system::Engine;
 
 /// The longest time before everything is compared, and forgotten.
@@ -134,8 +134,7 @@ impl Totals {
             Event::Final { entries, .. } => Some(entries),
             _ => None,
         });
-        let is_change = |entry: &&Entry| entry.act.is_some() && entry.is_as_taken();
-        self.changes += logs.flatten().filter(is_change).count();
+        logs.flatten().for_each(|entry| self.count(entry));
         let is_kept = |event: &&Event| matches!(event, Event::MarkKept { .. });
         self.marks += history.events.iter().filter(is_kept).count();
         let is_set = |event: &&Event| matches!(event, Event::SettingKept { .. });

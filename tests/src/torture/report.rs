@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::round::Judged;
 use super::world::{Done, World};
 use weft_harness::check::Violation;
-use weft_harness::history::{Event, Setting};
+use weft_harness::history::{Change, Entry, Event, Rule, Setting};
 
 const STORY_LINES: usize = 40;
 /// Most violations that are told.
@@ -118,6 +118,11 @@ pub(super) struct Totals {
     pub(super) error_lines: u64,
     /// Edits, deletions and reactions in the rooms' logs.
     pub(super) changes: usize,
+    /// Entries in the rooms' logs by which users come, go or are kept out, or that say what a group is.
+    pub(super) rulings: usize,
+    /// Those by which somebody came by themselves, and by which somebody was kept out.
+    pub(super) joins: usize,
+    pub(super) bans: usize,
     /// Marks that were answered.
     pub(super) marks: usize,
     /// Settings that were answered.
@@ -175,6 +180,15 @@ impl Listing {
 }
 
 impl Totals {
+    /// Counts an entry of a room's log.
+    pub(super) fn count(&mut self, entry: &Entry) {
+        self.changes += usize::from(entry.act.is_some() && entry.is_as_taken());
+        self.rulings += usize::from(entry.change.is_some() || !entry.rules.is_empty());
+        let joins = matches!(entry.change.as_deref(), Some(Change::Joined(who)) if **who == [entry.from.clone()]);
+        self.joins += usize::from(joins && entry.seq > 1);
+        self.bans += entry.rules.iter().filter(|rule| matches!(rule, Rule::Bans(_))).count();
+    }
+
     pub(super) fn line(&self, world: &World, options: &super::Options) -> Value {
         let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
         let faults = world.faults();
@@ -196,6 +210,9 @@ impl Totals {
             "deliveries": counts.deliveries,
             "cursors": counts.cursors,
             "changes_of_messages": self.changes,
+            "changes_of_groups": self.rulings,
+            "joins": self.joins,
+            "bans": self.bans,
             "marks": self.marks,
             "settings": self.settings,
             "drafts": self.drafts,
