@@ -62,6 +62,7 @@ pub async fn load(
     let beside = future::try_join5(messages, marks, settings, drafts, origins).await?;
     let (messages, marks, settings, drafts, origins) = beside;
     let followers = followers::load(snapshot, state, run, &messages).await?;
+    state.letters.load(snapshot, partition, run).await?;
     Ok(Found {
         resends,
         accounts,

@@ -25,6 +25,7 @@ pub mod followers;
 pub mod forwards;
 mod group_marks;
 pub mod groups;
+mod letters;
 mod links;
 pub mod load;
 pub mod loss;

@@ -229,6 +229,7 @@ impl Plan {
         }
         if let Some(letter) = &incoming.letter {
             dead_letter::put(&mut self.batch, self.partition, incoming.stream_seq, letter);
+            state.letters.add(incoming.stream_seq, letter);
         }
         let answer =
             incoming.command.and_then(|command| self.decide(state, quota, found, times, command));
@@ -325,6 +326,9 @@ impl Plan {
             links::write(&mut self.batch, state, self.no, &id, used_link);
             if let Some(change) = message {
                 let rewrites = messages::write(&mut self.batch, state, self.no, entry, change);
+                for (deleted, _) in &rewrites {
+                    state.letters.remove(&mut self.batch, self.partition, deleted);
+                }
                 self.rewrites.extend(rewrites);
             }
             if let Some(change) = thread {

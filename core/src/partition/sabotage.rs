@@ -67,7 +67,12 @@ pub const POISON: &str = "poison";
 
 #[cfg(feature = "sabotage")]
 pub(super) fn panic_on(body: &weft_proto::Body) {
-    let is_poison = matches!(body, weft_proto::Body::Text(weft_proto::kind::Text { text, .. }) if text == POISON);
+    let text = match body {
+        weft_proto::Body::Text(message) => &message.text,
+        weft_proto::Body::Edit(edit) => &edit.text,
+        _ => return,
+    };
+    let is_poison = text == POISON;
     assert!(!is_poison || !is_out(Rule::PlanningHolds), "poison, on purpose");
 }
 

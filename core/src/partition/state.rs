@@ -15,6 +15,7 @@ use weft_storage::tables::thread_follower::FollowerKey;
 use super::bans::BanKey;
 use super::drafts::WrittenDraft;
 use super::followers::WrittenFollower;
+use super::letters::Letters;
 use super::links::LinkKey;
 use super::marks::{self, MarkKey, WrittenMark};
 use super::messages::{self, EntryKey};
@@ -93,6 +94,8 @@ pub struct State {
     pub bans: Overlay<BanKey, bool>,
     /// The links that they make, use, or remove.
     pub links: Overlay<LinkKey, Option<Link>>,
+    /// The partition's commands in quarantine.
+    pub letters: Letters,
     recent: HashMap<ResendKey, Answered>,
     recent_order: VecDeque<(PlanNo, ResendKey)>,
     /// With their seqs, in their order, as [`recent`](Self::recent): what a lookup may not have seen. Every
@@ -118,6 +121,7 @@ impl State {
             drafts: Overlay::default(),
             bans: Overlay::default(),
             links: Overlay::default(),
+            letters: Letters::default(),
             recent: HashMap::new(),
             recent_order: VecDeque::new(),
             planned: VecDeque::new(),

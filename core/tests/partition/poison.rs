@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use weft_core::partition::sabotage::{MISPLACED, POISON, Rule, take_out};
 use weft_core::partition::take::read_row;
-use weft_proto::kind::{ChangeRole, Create};
+use weft_proto::kind::{ChangeRole, Create, Delete, Edit};
 use weft_proto::{Body, Role};
 use weft_storage::tables::dead_letter::Kept;
 
@@ -108,6 +108,53 @@ async fn what_a_panic_left_half_changed_is_dropped_and_what_was_underway_is_answ
     assert_eq!(ordinals, [0, 1, 1], "the poison is not counted");
     let row = read_row(&world.store, 0).await.expect("row");
     assert_eq!((row.stream_seq, row.last_commit_no(), row.published_up_to), (4, 3, 3));
+}
+
+#[tokio::test]
+async fn a_deletion_takes_what_is_kept_of_the_message_and_of_its_edits() {
+    let world = World::new(&["alice", "bob"]).await;
+    let send = |from: &'static str, number, body: Body| {
+        let world = &world;
+        async move { world.send(from, "alice~bob", Some(id(number)), &body).await }
+    };
+    let edit =
+        |target, text: &str| Body::Edit(Edit { target, text: text.into(), ranges: Vec::new() });
+    let kept = async || {
+        let letters = world.dead_letters().await.into_iter();
+        let name = |kept: Kept| (kept.letter.sender, kept.letter.client_id.expect("an id"));
+        letters.map(name).collect::<Vec<_>>()
+    };
+    let named = |from: &str, number| (from.to_owned(), id(number).to_string());
+    let owner = world.own("n1").await;
+    assert_eq!(send("alice", 1, text("there")).await["seq"], 1);
+    take_out(Some(Rule::PlanningHolds));
+    for (from, number) in [("alice", 2), ("bob", 2), ("alice", 3), ("alice", 4)] {
+        assert_eq!(send(from, number, text(POISON)).await["error"]["code"], "internal");
+    }
+    for number in [5, 6] {
+        let refused = send("alice", number, edit(1, POISON)).await;
+        assert_eq!(refused["error"]["code"], "internal");
+    }
+    take_out(None);
+    // What was refused is taken when it is sent again.
+    assert_eq!(send("alice", 2, text(POISON)).await["seq"], 2);
+    assert_eq!(send("alice", 3, text(POISON)).await["seq"], 3);
+    assert_eq!(send("alice", 5, edit(1, POISON)).await["seq"], 4);
+    assert_eq!(kept().await.len(), 6, "who is taken is no reason to forget");
+    assert_eq!(send("alice", 7, Body::Delete(Delete { target: 2 })).await["seq"], 5);
+    assert_eq!(
+        kept().await,
+        [("bob", 2), ("alice", 3), ("alice", 4), ("alice", 5), ("alice", 6)]
+            .map(|(from, number)| named(from, number)),
+        "what the owner wrote itself"
+    );
+    owner.leave().await.expect("leave");
+    let owner = world.own("n2").await;
+    assert_eq!(send("alice", 8, Body::Delete(Delete { target: 1 })).await["seq"], 6);
+    assert_eq!(send("alice", 9, Body::Delete(Delete { target: 3 })).await["seq"], 7);
+    owner.leave().await.expect("leave");
+    let left = [("bob", 2), ("alice", 4), ("alice", 6)];
+    assert_eq!(kept().await, left.map(|(from, number)| named(from, number)), "what was there");
 }
 
 #[tokio::test(start_paused = true)]

@@ -52,6 +52,15 @@ pub struct Kept {
     pub letter: DeadLetter,
 }
 
+/// Whose command a row is of, as it came, and where that was in the partition's ingest log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Name {
+    pub stream_seq: u64,
+    pub sender: String,
+    pub room: String,
+    pub client_id: Option<String>,
+}
+
 #[derive(Clone, PartialEq, prost::Message)]
 struct Record {
     #[prost(string, tag = "1")]
@@ -93,6 +102,12 @@ pub fn remove_up_to(batch: &mut Batch, partition: Partition, stream_seq: u64) {
     batch.clear_range(all.start, end);
 }
 
+/// Removes one command.
+pub fn remove(batch: &mut Batch, partition: Partition, stream_seq: u64) {
+    let parts = Key::new(Tag::DeadLetter).u16(partition).u64(stream_seq).prefix_range();
+    batch.clear_range(parts.start, parts.end);
+}
+
 fn of(partition: Partition) -> Range<Bytes> {
     Key::new(Tag::DeadLetter).u16(partition).prefix_range()
 }
@@ -115,6 +130,31 @@ pub async fn oldest(
         }
     }
     Ok(letters)
+}
+
+/// The names of a partition's next commands in quarantine, after this stream sequence; empty: there are no more.
+/// Of one that this Weft can't read, the name is empty.
+///
+/// # Errors
+/// Those of the snapshot, or [`Error::Corrupt`].
+pub async fn names_after(
+    snapshot: &dyn Snapshot,
+    partition: Partition,
+    after: Option<u64>,
+) -> Result<Vec<Name>, Error> {
+    let mut range = of(partition);
+    if let Some(stream_seq) = after {
+        range.start = key(partition, stream_seq, u8::MAX);
+    }
+    let mut names = Vec::new();
+    for (key, value) in snapshot.scan(range, ROWS_AT_ONCE, false).await? {
+        if let (stream_seq, 0) = place(&key)? {
+            let record = record::decode::<Record>("dead letter", &value).unwrap_or_default();
+            let Record { sender, room, client_id, .. } = record;
+            names.push(Name { stream_seq, sender, room, client_id });
+        }
+    }
+    Ok(names)
 }
 
 /// The stream sequence of the newest of a partition's commands in quarantine that comes before so many
