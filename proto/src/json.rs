@@ -92,6 +92,9 @@ fn name_the_field<'a, T: Deserialize<'a>>(text: &'a str) -> ApiError {
                 }
                 (Some(field), Some("missing")) => format!("the field {path}.{field} is missing"),
                 (Some(field), Some("duplicate")) => format!("the field {field} comes twice"),
+                _ if path == "after" && inner.contains("expected a string") => {
+                    "the field after has to be a string: an id, or a page's cursor".to_owned()
+                }
                 _ => format!("the field {path} has to be {}", shape_of(&path)),
             }
         }
@@ -110,9 +113,8 @@ fn shape_of(field: &str) -> &'static str {
         }
         "ranges" => "a list of ranges",
         "meta" | "forwarded" => "an object",
-        "version" | "slow_mode_s" => "a whole number",
+        "version" | "slow_mode_s" | "after" => "a whole number",
         "silent" | "skip_push" | "follow" | "archived" | "receipts" => "true or false",
-        "after" => "a whole number or an id",
         "members" | "users" => "a list of user ids",
         "history" => "all or joined",
         "join" => "invitation or open",
@@ -175,6 +177,7 @@ mod tests {
         limit: Option<u32>,
         members: Option<Vec<String>>,
         seq: Option<u64>,
+        after: Option<u64>,
         ranges: Option<Vec<Place>>,
     }
 
@@ -185,6 +188,13 @@ mod tests {
 
     #[test]
     fn the_field_is_named_and_nothing_of_this_code() {
+        #[derive(Debug, Deserialize)]
+        #[allow(dead_code, reason = "only whether it can be read matters")]
+        struct OfUsers<'a> {
+            after: std::borrow::Cow<'a, str>,
+        }
+        let cursor = read_object::<OfUsers<'_>>(r#"{"after":5}"#).expect_err("a number").message;
+        assert_eq!(cursor, "the field after has to be a string: an id, or a page's cursor");
         for (text, message) in [
             (r"{}", "the field user is missing"),
             (r#"{"user":5}"#, "the field user has to be a string"),
@@ -196,9 +206,10 @@ mod tests {
             (r#"{"user":"a","limit":1e99}"#, "the field limit has to be a whole number from 1"),
             (r#"{"user":"a","members":"b"}"#, "the field members has to be a list of user ids"),
             (r#"{"user":"a","members":["b",7]}"#, "the field members[1] has to be a string"),
+            (r#"{"user":"a","after":"3"}"#, "the field after has to be a whole number"),
             (r#"{"user":"a","seq":-1}"#, "the field seq has to be a whole number from 1"),
             (r#"{"user":"a","ranges":[{"at":1},{}]}"#, "the field ranges[1].at is missing"),
-            (r#"["a",null,null,null,null,null]"#, "not one JSON object"),
+            (r#"["a",null,null,null,null,null,null]"#, "not one JSON object"),
             ("7", "not one JSON object"),
         ] {
             assert_eq!(refused(text), (ErrorCode::BadRequest, message.to_owned()), "{text}");

@@ -21,7 +21,7 @@ use weft_storage::{Batch, Error, Snapshot};
 
 use super::changes::{ChangedRow, PlannedRows, Written};
 use super::command::{Command, Incoming};
-use super::notebook;
+use super::notebook::{self, Standing};
 use super::sabotage::{self, Rule};
 use super::state::{Place, PlanNo, State};
 use crate::drafts;
@@ -60,8 +60,8 @@ pub struct FoundDrafts {
     unreadable: HashSet<DraftKey>,
     /// Those whose texts would be too much to read at once.
     unread: HashSet<DraftKey>,
-    /// Of these rooms their users are members.
-    members: HashSet<DraftKey>,
+    /// What the rooms are to their users.
+    standings: HashMap<DraftKey, Standing>,
     /// All rows of those users who may get a further draft.
     all: HashMap<UserId, BTreeMap<RoomId, (Position, Draft)>>,
 }
@@ -88,10 +88,8 @@ pub async fn load(
     let keys: BTreeSet<DraftKey> = wanted.keys().cloned().collect();
     let rows = notebook::load(snapshot, &keys, draft::key).await?;
     let mut late_parts = 0;
-    for ((key, commands), (row, is_member)) in wanted.iter().zip(rows) {
-        if is_member {
-            found.members.insert(key.clone());
-        }
+    for ((key, commands), (row, standing)) in wanted.iter().zip(rows) {
+        found.standings.insert(key.clone(), standing);
         let row = match row.as_deref().map(draft::decode).transpose() {
             Ok(row) => row,
             Err(error) => {
@@ -274,7 +272,8 @@ pub fn decide(
     }
     let mut removed = None;
     if wanted.content.is_some() {
-        notebook::is_in(&key, found.members.contains(&key))?;
+        let standing = found.standings.get(&key).copied().unwrap_or_default();
+        notebook::is_in(&key, standing)?;
         if is_dismissed {
             removed = found.make_room(state, &key)?;
         }

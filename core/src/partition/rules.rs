@@ -202,6 +202,9 @@ fn decide_group(
         }
         Body::Rename(Rename { title }) => {
             rights::check(role, Action::Rename)?;
+            if *title == room.head.title {
+                return Err(no(ErrorCode::Unchanged, "the group has this title already"));
+            }
             Ok(Change { title: Some(title.clone()), ..Change::default() })
         }
         Body::Update(wanted) => update::update(&room.head, role, wanted),
@@ -358,6 +361,9 @@ fn change_role(room: &Room, role: Role, user: &UserId, given: Role) -> Result<Ch
     let (member, current) = target(&room.members, user)?;
     if current == Role::Owner && given != Role::Owner && room.head.owner_count == 1 {
         return Err(no(ErrorCode::Forbidden, "the last owner stays one"));
+    }
+    if current == given {
+        return Err(no(ErrorCode::Unchanged, "the user has this role already"));
     }
     Ok(one(user, member.with_role(given)))
 }

@@ -16,7 +16,7 @@ use weft_storage::{Batch, Error, Snapshot};
 
 use super::changes::{ChangedRow, PlannedRows, Written};
 use super::command::{Command, Incoming};
-use super::notebook;
+use super::notebook::{self, Standing};
 use super::sabotage::{self, Rule};
 use super::state::{Place, PlanNo, State};
 use crate::settings;
@@ -36,8 +36,8 @@ pub struct FoundSettings {
     rows: HashMap<SettingKey, WrittenSetting>,
     /// Those whose rows can't be read: they are not written anew.
     unreadable: HashSet<SettingKey>,
-    /// Of these rooms their users are members.
-    members: HashSet<SettingKey>,
+    /// What the rooms are to their users.
+    standings: HashMap<SettingKey, Standing>,
     /// The rooms for which users have settings: of those who may get a new one.
     rooms: HashMap<UserId, BTreeSet<RoomId>>,
 }
@@ -59,10 +59,8 @@ pub async fn load(snapshot: &dyn Snapshot, run: &[Incoming]) -> Result<FoundSett
         return Ok(found);
     }
     let rows = notebook::load(snapshot, &keys, setting::key).await?;
-    for (key, (row, is_member)) in keys.into_iter().zip(rows) {
-        if is_member {
-            found.members.insert(key.clone());
-        }
+    for (key, (row, standing)) in keys.into_iter().zip(rows) {
+        found.standings.insert(key.clone(), standing);
         match row.as_deref().map(setting::decode).transpose() {
             Ok(Some((position, setting))) => {
                 let place = Place::At(position);
@@ -127,7 +125,8 @@ pub fn decide(
         return Ok(None);
     }
     if setting != Setting::default() {
-        notebook::is_in(&key, found.members.contains(&key))?;
+        let standing = found.standings.get(&key).copied().unwrap_or_default();
+        notebook::is_in(&key, standing)?;
     }
     let is_limited = wanted.room.is_some() && written.is_none();
     if is_limited && found.count(state, sender) >= SETTINGS_PER_USER_MAX {

@@ -135,8 +135,11 @@ async fn who_may_type_and_for_which_rooms() {
         let answer = say(&world, notebook, &typed("team", 0, "x")).await;
         assert_eq!(answer["error"]["code"], "bad_request", "{notebook}");
     }
-    for name in ["bobs", "nowhere", "bob~cem"] {
-        assert_eq!(code(&world, typed(name, 0, "x")).await, "not_member", "{name}");
+    // That a group is there only those learn who have been in it.
+    let refused = ["bobs", "nowhere", "bob~cem", "ann~nobody"];
+    let codes = ["no_such_room", "no_such_room", "not_member", "no_such_user"];
+    for (name, refused) in refused.into_iter().zip(codes) {
+        assert_eq!(code(&world, typed(name, 0, "x")).await, refused, "{name}");
     }
     // A direct room is there before its first message, and a notebook is a room.
     done(&world, typed("ann~bob", 0, "x")).await;
@@ -215,7 +218,7 @@ async fn filled(world: &World, live: usize, dismissed: usize) {
 
 #[tokio::test]
 async fn nobody_has_drafts_without_end() {
-    let world = World::new(&["ann", "bob"]).await;
+    let world = World::new(&["ann", "bob", "cem", "u1"]).await;
     filled(&world, DRAFTS_PER_USER_MAX - 1, DRAFTS_PER_USER_MAX).await;
     let owner = world.own("n1").await;
     let (first, second) = (DRAFTS_PER_USER_MAX - 1, DRAFTS_PER_USER_MAX);

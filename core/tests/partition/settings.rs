@@ -112,8 +112,11 @@ async fn who_may_say_it_and_of_which_rooms() {
         let answer = say(&world, "ann", notebook, 10, pinned("team", true)).await;
         assert_eq!(answer["error"]["code"], "bad_request", "{notebook}");
     }
-    for (number, name) in [(11, "bobs"), (12, "nowhere"), (13, "bob~cem")] {
-        assert_eq!(code(&world, number, pinned(name, true)).await, "not_member", "{name}");
+    // That a group is there only those learn who have been in it.
+    let refused = ["bobs", "nowhere", "bob~cem", "ann~nobody"];
+    let codes = ["no_such_room", "no_such_room", "not_member", "no_such_user"];
+    for ((number, name), refused) in (20..).zip(refused).zip(codes) {
+        assert_eq!(code(&world, number, pinned(name, true)).await, refused, "{name}");
     }
     // A direct room is there before its first message, and a notebook is a room.
     done(&world, 14, pinned("ann~bob", true)).await;
@@ -175,7 +178,7 @@ async fn a_setting_is_applied_by_the_next_owner_where_its_commit_did_not_happen(
 
 #[tokio::test]
 async fn nobody_has_settings_without_end() {
-    let mut world = World::new(&["ann", "bob"]).await;
+    let mut world = World::new(&["ann", "bob", "cem"]).await;
     world.quota = QuotaLimits { rate_per_s: 1, burst: 6 };
     let mut batch = Batch::new(rand::random());
     for number in 2..SETTINGS_PER_USER_MAX {

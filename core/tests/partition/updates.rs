@@ -91,6 +91,33 @@ async fn what_an_update_names_changes_and_the_rest_stays() {
 }
 
 #[tokio::test]
+async fn what_is_so_already_is_no_entry() {
+    let world = World::new(&["ann", "bob"]).await;
+    let owner = world.own("n1").await;
+    taken(&world, "ann", 1, create(&["bob"])).await;
+    let rename = |title: &str| Body::Rename(Rename { title: title.into() });
+    let title = head(&world).await.title;
+    for (number, from, body, expected) in [
+        (2, "ann", rename(&title), "unchanged"),
+        (3, "bob", rename(&title), "forbidden"),
+        (4, "ann", role("ann", Role::Owner), "unchanged"),
+        (5, "ann", role("bob", Role::Member), "unchanged"),
+        (6, "bob", role("bob", Role::Member), "forbidden"),
+        (7, "ann", role("ann", Role::Member), "forbidden"),
+    ] {
+        assert_eq!(code(&world, from, "team", number, body).await, expected, "{number}");
+    }
+    assert_eq!(taken(&world, "ann", 8, rename("other")).await, 2);
+    assert_eq!(code(&world, "ann", "team", 9, rename("other")).await, "unchanged");
+    assert_eq!(taken(&world, "ann", 10, role("bob", Role::Admin)).await, 3);
+    assert_eq!(code(&world, "bob", "team", 11, rename("other")).await, "unchanged");
+    // An edit is an entry whatever it says: what the text was is not looked at.
+    assert_eq!(taken(&world, "ann", 12, text("other")).await, 4);
+    assert_eq!(taken(&world, "ann", 13, edit(4)).await, 5);
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test]
 async fn below_level_4_groups_are_not_updated() {
     let world = World::new(&["ann"]).await;
     world.set_level(3).await;

@@ -243,7 +243,7 @@ impl<S: Send + Sync> FromRequestParts<S> for AtEntry {
         let words = Path::<(String, String)>::from_request_parts(parts, state).await;
         let Path((room, seq)) = words.map_err(not_text)?;
         let seq = number(&seq).filter(|seq| *seq > 0);
-        let no_seq = || bad_field("target", "is a whole number from 1");
+        let no_seq = || bad_field("seq of the path", "has to be a whole number from 1");
         Ok(Self(RoomId::new(&room)?, seq.ok_or_else(no_seq)?))
     }
 }

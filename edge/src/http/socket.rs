@@ -35,7 +35,7 @@ pub(super) async fn open(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
     let upgrade = upgrade
-        .map_err(|error| ApiError::new(ErrorCode::BadRequest, error.body_text()))?
+        .map_err(|_| ApiError::new(ErrorCode::BadRequest, "a WebSocket's upgrade is needed here"))?
         .protocols([SUBPROTOCOL]);
     // Who offers none is taken at their word; who offers others alone speaks something else.
     let offers_others = upgrade.requested_protocols().next().is_some();

@@ -140,9 +140,13 @@ pub(super) fn check(ranges: &[Range], text: &str) -> Result<(), ApiError> {
         match url {
             Some(url) if style == Style::Link => check_url(index, url)?,
             None if style != Style::Link => {}
-            given => {
-                let what = if given.is_some() { "this is none" } else { "this one has none" };
-                return Err(no(format!("the field ranges[{index}].url is for links, and {what}")));
+            Some(_) => {
+                let message = format!("the field ranges[{index}].url is for the style link alone");
+                return Err(no(message));
+            }
+            None => {
+                let message = format!("the field ranges[{index}].url is missing: a link needs it");
+                return Err(no(message));
             }
         }
         check_mention(index, range, style == Style::Mention)?;
@@ -179,10 +183,12 @@ fn check_url(index: usize, url: &str) -> Result<(), ApiError> {
     let lower = url.get(..8).unwrap_or(url).to_ascii_lowercase();
     let is_known =
         SCHEMES.iter().any(|scheme| lower.starts_with(scheme) && url.len() > scheme.len());
-    if is_known && !url.contains(|char: char| char.is_whitespace() || char.is_control()) {
+    let what = if !is_known {
+        "has to begin with https://, http:// or mailto:, and go on after it"
+    } else if url.contains(|char: char| char.is_whitespace() || char.is_control()) {
+        "has a space or a control character in it"
+    } else {
         return Ok(());
-    }
-    let message =
-        format!("the field ranges[{index}].url has to be an https, http or mailto address");
-    Err(ApiError::new(ErrorCode::BadRequest, message))
+    };
+    Err(ApiError::new(ErrorCode::BadRequest, format!("the field ranges[{index}].url {what}")))
 }

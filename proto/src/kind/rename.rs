@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{EntryKind, FIRST_LEVEL, Kind};
 use crate::check::{check_chars, empty, missing};
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorCode};
 use crate::limits::TITLE_CHARS_MAX;
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -34,8 +34,11 @@ impl EntryKind for Rename {
 
 pub(super) fn check_title(title: Option<String>) -> Result<String, ApiError> {
     let title = title.ok_or_else(|| missing("title"))?;
-    if title.trim().is_empty() {
+    if title.is_empty() {
         return Err(empty("title"));
+    }
+    if title.trim().is_empty() {
+        return Err(ApiError::new(ErrorCode::BadRequest, "the field title has only spaces in it"));
     }
     check_chars("title", &title, TITLE_CHARS_MAX)?;
     Ok(title)

@@ -112,7 +112,7 @@ async fn all_devices_of_a_user_have_it_and_nobody_else() -> Result<()> {
     }
 
     for (of, version, text, refused) in [
-        ("nowhere", 0, "x", "not_member"),
+        ("nowhere", 0, "x", "no_such_room"),
         ("a.b", 0, "x", "bad_id"),
         (group.as_str(), sent, &"x".repeat(100_001), "too_long"),
     ] {

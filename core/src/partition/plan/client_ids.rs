@@ -22,11 +22,12 @@ pub(super) fn answer_resend(
         (true, 0) => Ok(Reply::Done {}.to_frame()),
         (true, _) => Ok(Ack { room, seq, ordinal, time: time_ms, client_id }.to_frame()),
         (false, 0) => {
-            let message = "the client id was used with another content";
+            let message = "the client id is used already, with another content";
             Err(ApiError::new(ErrorCode::Conflict, message))
         }
         (false, _) => {
-            let message = format!("the client id stands in the room at seq {seq} already");
+            let message =
+                format!("the client id is used already, with another content, at seq {seq}");
             Err(ApiError { seq: Some(seq), ..ApiError::new(ErrorCode::Conflict, message) })
         }
     }
