@@ -142,9 +142,9 @@ pub(crate) static DEAD_LETTERS: Counter = Counter::new(
 );
 pub(crate) static TRIMMED: CounterBy = CounterBy::new(
     "weft_core_trimmed_total",
-    "What was removed because it is not kept for ever: commits of the journal, inboxes (each at most once a day), logins, settings that are none any more, drafts that were dismissed, dead letters, minutes (a partition's, once a day)",
+    "What was removed because it is not kept for ever: commits of the journal, inboxes (each at most once a day), logins, settings that are none any more, drafts that were dismissed, dead letters, minutes (a partition's, once a day), entries whose time in their room is over",
     "what",
-    &["journal", "inbox", "login", "setting", "draft", "dead_letter", "minute"],
+    &["journal", "inbox", "login", "setting", "draft", "dead_letter", "minute", "entry"],
 );
 pub(crate) static ABSENT_ENTRIES: Counter = Counter::new(
     "weft_core_absent_entries_total",

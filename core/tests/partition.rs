@@ -10,6 +10,8 @@ mod clocks;
 mod commits;
 #[path = "partition/drafts.rs"]
 mod drafts;
+#[path = "partition/expiry.rs"]
+mod expiry;
 #[path = "partition/groups.rs"]
 mod groups;
 #[path = "partition/holes.rs"]

@@ -200,6 +200,10 @@ mod tests {
                 number(sizes::TOPIC_CHARS_MAX),
                 number(sizes::SLOW_MODE_S_MAX as usize)
             ),
+            format!(
+                "| a room's `retention_days` | {} |",
+                number(sizes::RETENTION_DAYS_MAX as usize)
+            ),
             format!("| sends of a session; of a user by HTTP \\* | {} |", rate(limits.sends)),
             format!("of a user by HTTP \\* | {} |", rate(limits.requests)),
             format!("from one address \\* | {} |", rate(limits.accounts)),

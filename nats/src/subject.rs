@@ -71,7 +71,7 @@ pub enum Subject {
     /// `weft.p.<partition>.<sender>.<room>`: a command of an edge, as its stream keeps it.
     Partition { partition: Partition, sender: UserId, room: RoomId },
     /// `weft.x.<partition>.<sender>.<room>`: a command of another system, as the ingest log keeps it.
-    /// Core alone publishes on it, what it takes from [`outside_stream`].
+    /// Core alone publishes on it: what it takes from [`outside_stream`], and what the log's owner tells itself.
     Outside { partition: Partition, sender: UserId, room: RoomId },
     /// `weft.ev.<partition>.group.<room>`: committed entries of a group.
     EventGroup { partition: Partition, room: RoomId },

@@ -31,6 +31,7 @@ mod delete;
 mod deleted;
 mod draft;
 mod edit;
+mod expire;
 pub mod formatting;
 mod join;
 mod leave;
@@ -218,6 +219,7 @@ kinds! {
     Join in join,
     Link in link,
     Unlink in unlink,
+    Expire in expire,
 }
 
 /// What everybody has to know of a kind.

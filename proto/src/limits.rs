@@ -39,6 +39,8 @@ pub const LINK_USES_MAX: u32 = 10_000;
 pub const TOPIC_CHARS_MAX: usize = 1_000;
 /// Longest time between two messages of one member of a group in slow mode, in seconds.
 pub const SLOW_MODE_S_MAX: u32 = 21_600;
+/// For how many days a room keeps its entries at the most, where not for ever.
+pub const RETENTION_DAYS_MAX: u32 = 3_650;
 pub const AVATAR_BYTES_MAX: usize = 1_000;
 /// Shortest and longest password, in bytes.
 pub const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=256;

@@ -56,6 +56,7 @@ impl Command {
         let whose = (&self.room, &self.sender);
         match self.made_by {
             None => vec![resend::key(partition, whose.0, whose.1, id)],
+            Some(MadeBy::Owner) => Vec::new(),
             Some(MadeBy::Relay) => vec![resend::relayed_key(partition, whose, id)],
             Some(MadeBy::Edge) => {
                 // An edge publishes again for a minute at the most. Where its clock is wrong by a

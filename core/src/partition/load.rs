@@ -22,7 +22,7 @@ use super::groups::GroupCounts;
 use super::plan::Found;
 use super::rooms::{Former, LookedUp, Members, Room};
 use super::state::{Answered, Place, ResendKey, State};
-use super::{drafts, followers, forwards, links, marks, messages, settings};
+use super::{drafts, expiry, followers, forwards, links, marks, messages, settings};
 use crate::absent;
 
 /// Groups whose members are read at once.
@@ -63,6 +63,7 @@ pub async fn load(
     let (messages, marks, settings, drafts, origins) = beside;
     let followers = followers::load(snapshot, state, run, &messages).await?;
     state.letters.load(snapshot, partition, run).await?;
+    let expired = expiry::load(snapshot, run, now_ms).await?;
     Ok(Found {
         resends,
         accounts,
@@ -75,6 +76,7 @@ pub async fn load(
         followers,
         bans,
         links,
+        expired,
     })
 }
 

@@ -216,6 +216,11 @@ impl FoundMarks {
         if seq == 0 {
             return Ok(0);
         }
+        // All up to there has expired, and more perhaps: none of it is unread.
+        let head = state.rooms.get(room).map(|room| &room.head);
+        if let Some(head) = head.filter(|head| seq < head.first_seq) {
+            return Ok(head.expired_ordinal);
+        }
         let at = (room.clone(), seq);
         let planned = state.planned(&at).map(|planned| planned.entry.ordinal);
         planned.or_else(|| self.ordinals.get(&at).copied()).ok_or_else(no_such_entry)
@@ -322,7 +327,9 @@ pub fn decide(
     }
     let seqs = [wanted.read, wanted.delivered, wanted.unread_from];
     for seq in seqs.into_iter().flatten() {
-        if seq > room.head.seq || !sees(room, sender, seq) {
+        // Who has read what has expired since has read it.
+        let has_expired = (1..room.head.first_seq).contains(&seq);
+        if seq > room.head.seq || !(has_expired || sees(room, sender, seq)) {
             return Err(no_such_entry());
         }
     }

@@ -429,7 +429,10 @@ pub fn write_again(batch: &mut Batch, state: &State, no: PlanNo, rewrites: &[Rew
             place => At::Position(state.position(*place).expect("an earlier commit is done")),
         };
         log::put_again(batch, at, entry);
-        thread::put(batch, entry);
+        let first_seq = state.rooms.get(&entry.room).map_or(0, |room| room.head.first_seq);
+        if entry.body.thread().is_none_or(|root| root >= first_seq) {
+            thread::put(batch, entry);
+        }
     }
 }
 

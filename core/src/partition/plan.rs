@@ -17,6 +17,7 @@ use weft_storage::{Batch, BatchId};
 use super::bans::{self, FoundBans};
 use super::command::{Command, Incoming};
 use super::drafts::{FoundDrafts, PlannedDrafts};
+use super::expiry::{Deletion, FoundExpired};
 use super::followers::{FoundFollowers, PlannedFollowers};
 use super::forwards::Origins;
 use super::links::{self, FoundLinks};
@@ -80,6 +81,8 @@ pub struct Found {
     pub groups: HashMap<UserId, usize>,
     /// What commands forward.
     pub origins: Origins,
+    /// What has expired in rooms.
+    pub expired: FoundExpired,
 }
 
 /// An entry that a commit writes.
@@ -132,6 +135,8 @@ pub struct Plan {
     settings: PlannedSettings,
     drafts: PlannedDrafts,
     followers: PlannedFollowers,
+    /// What rooms let go of.
+    deletions: Vec<Deletion>,
     answers: Vec<(ReplyTo, Answer)>,
     answer_bytes: usize,
     unheard: Vec<(String, ErrorCode)>,
@@ -164,6 +169,7 @@ impl Plan {
             settings: PlannedSettings::default(),
             drafts: PlannedDrafts::default(),
             followers: PlannedFollowers::default(),
+            deletions: Vec::new(),
             answers: Vec::new(),
             answer_bytes: 0,
             unheard: Vec::new(),
@@ -186,7 +192,11 @@ impl Plan {
             || self.drafts.is_full()
             || self.answer_bytes >= FULL_ANSWER_BYTES
             || self.journal_bytes >= FULL_JOURNAL_BYTES
-            || self.rewrites.len() + self.followers.count() >= FULL_REWRITES
+            || self.rewrites.len() + self.followers.count() + self.deleted_keys() >= FULL_REWRITES
+    }
+
+    fn deleted_keys(&self) -> usize {
+        self.deletions.iter().map(Deletion::keys).sum()
     }
 
     /// True where it has no command yet.
@@ -281,10 +291,12 @@ impl Plan {
                 return Err(ApiError::new(ErrorCode::ResendInOrder, message));
             }
         }
-        self.may_ask(quota, (&sender, cost), own_id, times)?;
+        if made_by != Some(MadeBy::Owner) {
+            self.may_ask(quota, (&sender, cost), own_id, times)?;
+        }
         let room = state.rooms.get(&id).ok_or_else(not_loaded)?;
         let seq = room.head.seq + 1;
-        rules::may_take(&body, state.feature_level)?;
+        rules::may_take(&body, made_by, state.feature_level)?;
         if !body.kind().is_entry {
             let done = self.change_beside(state, found, times, (id, sender), &body)?;
             if let (Some(key), Some(row)) = (key, row) {

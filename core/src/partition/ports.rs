@@ -13,7 +13,7 @@ use weft_nats::{
     IngestReader, LogInfo, OutsideLog, OutsideMessage, Relayed, ReplyTo, Subject, Trimmed, assets,
 };
 use weft_proto::svc::Change;
-use weft_proto::{Partition, Tick};
+use weft_proto::{Body, Partition, RoomId, Tick, UserId};
 
 use crate::error::Error;
 
@@ -42,6 +42,9 @@ pub trait CommandLog: Send + 'static {
 
     /// A message that is there already.
     fn try_next(&mut self) -> Result<Option<IngestMessage>, Error>;
+
+    /// Publishes a command of the owner to itself, in JSON. Its stream sequence.
+    async fn tell_itself(&self, sender: &UserId, room: &RoomId, body: &Body) -> Result<u64, Error>;
 
     /// How far it was trimmed, as it is kept beside it.
     async fn trimmed(&self) -> Result<Option<Trimmed>, Error>;
@@ -140,6 +143,10 @@ impl CommandLog for NatsLog {
 
     async fn first_from(&self, seq: u64) -> Result<Option<u64>, Error> {
         Ok(self.log.first_from(seq).await?)
+    }
+
+    async fn tell_itself(&self, sender: &UserId, room: &RoomId, body: &Body) -> Result<u64, Error> {
+        Ok(self.log.tell_itself(sender, room, body.to_json().into()).await?)
     }
 
     async fn trimmed(&self) -> Result<Option<Trimmed>, Error> {

@@ -19,7 +19,7 @@ pub enum Action {
     Rename,
     /// What the group is, and who writes in it.
     Update,
-    /// Who comes in, and whether anybody may write at all.
+    /// Who comes in, whether anybody may write at all, and how long entries are kept.
     UpdateAccess,
     Add(Role),
     /// Links by which one joins.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use weft_nats::MadeBy;
 use weft_proto::kind::{
     Add, Ban, ChangeRole, Create, Join, Leave, Remove, Rename, Unban, Unlink, Update,
 };
@@ -75,13 +76,14 @@ impl<'a> Known<'a> {
     }
 }
 
-/// A store takes entries of those kinds that all its cores know, and that somebody may send.
+/// A store takes entries of those kinds that all its cores know, and that somebody may send. What core makes is only the
+/// owner's own where it is a command, and nobody's where it is an entry.
 ///
 /// # Errors
 /// [`ErrorCode::UnknownType`], [`ErrorCode::BadRequest`].
-pub fn may_take(body: &Body, feature_level: u32) -> Result<(), ApiError> {
+pub fn may_take(body: &Body, made_by: Option<MadeBy>, feature_level: u32) -> Result<(), ApiError> {
     let kind = body.kind();
-    if kind.is_made {
+    if kind.is_made && (kind.is_entry || made_by != Some(MadeBy::Owner)) {
         let message = format!("nobody sends the kind {}", kind.word);
         return Err(ApiError::new(ErrorCode::BadRequest, message));
     }
@@ -128,11 +130,15 @@ fn decide_direct(
         exists(a, accounts)?;
         exists(b, accounts)?;
     }
+    let update = match body {
+        Body::Update(wanted) => Some(update::update_direct(head, wanted)?),
+        _ => None,
+    };
     let mut concerned = vec![a.clone()];
     if a != b {
         concerned.push(b.clone());
     }
-    Ok(Change { concerned, ..Change::default() })
+    Ok(Change { concerned, update, ..Change::default() })
 }
 
 fn create(
@@ -192,7 +198,8 @@ fn decide_group(
         | Body::Link(_)
         | Body::Unlink(_)
         | Body::Setting(_)
-        | Body::Draft(_) => {
+        | Body::Draft(_)
+        | Body::Expire(_) => {
             rights::check(role, Action::React)?;
             Ok(Change::default())
         }
@@ -462,8 +469,9 @@ mod tests {
             (r#"{"kind":"mark","read":1}"#, 3),
         ] {
             let body = Body::from_json(json.as_bytes()).expect(json);
-            assert!(may_take(&body, level).is_ok());
-            assert_eq!(may_take(&body, level - 1).expect_err(json).code, ErrorCode::UnknownType);
+            assert!(may_take(&body, None, level).is_ok());
+            let early = may_take(&body, None, level - 1);
+            assert_eq!(early.expect_err(json).code, ErrorCode::UnknownType);
         }
     }
 }

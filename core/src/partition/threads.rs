@@ -31,7 +31,7 @@ pub fn decide(
     (found, state): (&FoundMessages, &State),
 ) -> Result<Option<ThreadChange>, ApiError> {
     if let Body::Delete(_) = body {
-        return Ok(deleted_reply((id, body), (found, state)));
+        return Ok(deleted_reply((id, room, body), (found, state)));
     }
     let Some(root) = body.thread() else { return Ok(None) };
     let mut row = self::root((id, room, root), sender, (found, state))?;
@@ -69,10 +69,14 @@ pub fn root(
 
 /// The thread of a message that is to be deleted, with one reply less.
 fn deleted_reply(
-    (id, body): (&RoomId, &Body),
+    (id, room, body): (&RoomId, &Room, &Body),
     (found, state): (&FoundMessages, &State),
 ) -> Option<ThreadChange> {
     let root = thread_of(found, state, &(id.clone(), body.target()?))?;
+    // Of a thread that begins with what has expired nothing is kept.
+    if root < room.head.first_seq {
+        return None;
+    }
     let mut row = found.row(state, &(id.clone(), root));
     let thread = row.thread.as_mut()?;
     thread.replies = thread.replies.saturating_sub(1);

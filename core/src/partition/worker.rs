@@ -15,6 +15,7 @@ use weft_storage::{BatchId, Store};
 
 use self::owned::Owned;
 use super::clocks::{Agreement, Clocks, warn_of_floor};
+use super::duties::Duties;
 use super::groups::GroupCounts;
 use super::loss;
 use super::plan::{Guards, Plan};
@@ -98,6 +99,7 @@ impl<L: CommandLog> Worker<L> {
         let reading = Reading::new(applied.stream_seq);
         let (found, findings) = mpsc::channel(1);
         let watch = self.watch((applied.epoch, store_id), &clocks, &reading, found);
+        let duties = self.duties(&clocks, &reading);
         let relay = relay::start(self.outside.take(), partition, &reading);
         let owned = Owned {
             plan: Plan::new(1, (self.new_batch_id)(), partition, applied.floor_hour),
@@ -122,7 +124,18 @@ impl<L: CommandLog> Worker<L> {
             biased;
             ended = owned.run(stop) => ended,
             never = watch.run() => match never {},
+            never = duties.run() => match never {},
             never = relay::ended(relay) => match never {},
+        }
+    }
+
+    fn duties(&self, clocks: &Clocks, reading: &Arc<Reading>) -> Duties<L> {
+        Duties {
+            partition: self.partition,
+            store: self.store.clone(),
+            log: self.log.beside(),
+            clocks: clocks.clone(),
+            reading: Arc::clone(reading),
         }
     }
 

@@ -257,8 +257,13 @@ impl World {
     /// Removes what a room has below a seq.
     pub(super) async fn remove_below(&mut self, name: &str, first_seq: u64) {
         let id = room(name);
+        let snapshot = self.store.snapshot().await.expect("snapshot");
+        let last = log::get_many(&*snapshot, &[(id.clone(), first_seq - 1)]).await.expect("read");
         let head = &mut self.rooms.get_mut(&id).expect("a room").head;
         head.first_seq = first_seq;
+        if let Some(last) = &last[0] {
+            head.expired_ordinal = last.entry.ordinal;
+        }
         let mut batch = Batch::new(rand::random());
         let range = log::range(&id, 0..first_seq);
         batch.clear_range(range.start, range.end);

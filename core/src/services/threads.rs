@@ -36,12 +36,19 @@ impl Context {
         let snapshot = self.store.snapshot().await?;
         let user = self.caller(&*snapshot, &request.token).await?.user;
         let room = RoomId::new(&request.room)?;
-        Access::of(&*snapshot, &room, &user).await?.member_role()?;
+        let access = Access::of(&*snapshot, &room, &user).await?;
+        access.member_role()?;
         let limit = match request.limit as usize {
             0 => THREADS_MAX,
             limit => limit.min(THREADS_MAX),
         };
-        let mut followed = followed(&*snapshot, (&user, &room), request.before, limit + 1).await?;
+        let mut followed = followed(
+            &*snapshot,
+            (&user, &room),
+            (access.head.first_seq, request.before),
+            limit + 1,
+        )
+        .await?;
         let more = followed.len() > limit;
         followed.truncate(limit);
         let threads = summaries(&*snapshot, (&user, &room), followed).await?;
@@ -50,11 +57,11 @@ impl Context {
 }
 
 /// At most `limit` threads of the room that the user follows, and up to where they have read each: of those
-/// that began before `before`; 0: of all.
+/// that began before `before` (0: of all) and have not expired.
 async fn followed(
     snapshot: &dyn Snapshot,
     of: (&UserId, &RoomId),
-    before: u64,
+    (first_seq, before): (u64, u64),
     limit: usize,
 ) -> Result<Vec<(u64, ThreadFollower)>, Error> {
     let mut before = if before == 0 { u64::MAX } else { before };
@@ -63,7 +70,9 @@ async fn followed(
         let rows = thread_follower::of_room(snapshot, of, before, ROWS_AT_ONCE).await?;
         let is_last = rows.len() < ROWS_AT_ONCE;
         before = rows.last().map_or(0, |(root, _)| *root);
-        followed.extend(rows.into_iter().filter(|(_, row)| row.follows));
+        let is_last = is_last || before < first_seq;
+        let rows = rows.into_iter().filter(|(root, row)| row.follows && *root >= first_seq);
+        followed.extend(rows);
         if is_last || followed.len() >= limit {
             followed.truncate(limit);
             return Ok(followed);

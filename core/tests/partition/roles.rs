@@ -74,6 +74,10 @@ fn actions((own, others): (u64, u64)) -> Vec<(&'static str, Body)> {
         ("`update`: slow mode", update(Update { slow_mode_s: Some(5), ..none() })),
         ("`update`: most members", update(Update { members_max: Some(500), ..none() })),
         ("`update`: archived, or not any more", update(Update { archived: None, ..none() })),
+        (
+            "`update`: for how long entries are kept",
+            update(Update { retention_days: Some(7), ..none() }),
+        ),
         ("`add` of a member", add(Role::Member)),
         ("`add` of an owner", add(Role::Owner)),
         ("`remove` of a member", remove("member2")),

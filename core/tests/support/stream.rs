@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use weft_core::Error;
 use weft_core::partition::ports::CommandLog;
 use weft_nats::{IngestMessage, LogInfo, Trimmed};
+use weft_proto::{Body, RoomId, UserId};
 use weft_runtime::{Clock as _, ManualClock};
 
 /// Like a JetStream stream: `messages` are those from `first_seq` on; `None`: a hole.
@@ -171,6 +172,10 @@ impl CommandLog for Log {
 
     async fn first_from(&self, seq: u64) -> Result<Option<u64>, Error> {
         Ok(self.stream().first_from(seq).map(|message| message.stream_seq))
+    }
+
+    async fn tell_itself(&self, sender: &UserId, room: &RoomId, body: &Body) -> Result<u64, Error> {
+        Ok(self.publish(IngestMessage::of_owner(sender, room, body.to_json().into())))
     }
 
     async fn trimmed(&self) -> Result<Option<Trimmed>, Error> {

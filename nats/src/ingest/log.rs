@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Mutex;
-use weft_proto::Partition;
+use weft_proto::{Partition, RoomId, UserId};
 
+use super::message::MadeBy;
 use super::raw;
 use super::reader::IngestReader;
 use super::trimmed::{self, Trimmed};
 use crate::bus::{Bus, Link};
 use crate::error::Error;
-use crate::jetstream::{read_time_ns, request};
-use crate::subject::ingest_stream;
+use crate::jetstream::{publish, read_time_ns, request};
+use crate::subject::{CONTENT_TYPE, JSON, Subject, WEFT_MADE, ingest_stream};
 
 /// What the stream holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,6 +57,11 @@ struct StreamInfo {
 struct StreamState {
     first_seq: u64,
     last_seq: u64,
+}
+
+#[derive(Deserialize)]
+struct Put {
+    seq: u64,
 }
 
 #[derive(Deserialize)]
@@ -120,6 +127,25 @@ impl IngestLog {
         let link = self.bus.another_link().await?;
         *reader = Some(Arc::clone(&link));
         Ok(link)
+    }
+
+    /// Publishes a command of the partition's owner to itself, an entry in JSON. Its stream sequence.
+    ///
+    /// # Errors
+    /// As [`info`](Self::info).
+    pub async fn tell_itself(
+        &self,
+        sender: &UserId,
+        room: &RoomId,
+        payload: Bytes,
+    ) -> Result<u64, Error> {
+        let (partition, sender, room) = (self.partition, sender.clone(), room.clone());
+        let subject = Subject::Outside { partition, sender, room }.to_wire()?;
+        let headers = [(WEFT_MADE, MadeBy::Owner.as_str()), (CONTENT_TYPE, JSON)];
+        match publish::<Put>(self.bus.link(), subject, &headers, payload).await? {
+            Ok(Put { seq }) => Ok(seq),
+            Err(error) => Err(error.into_error("take a command of its owner")),
+        }
     }
 
     /// How far it was trimmed, as it is kept beside the log.

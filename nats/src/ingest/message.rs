@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use weft_proto::ids::is_token;
-use weft_proto::{ApiError, ErrorCode, NodeId, UserId};
+use weft_proto::{ApiError, ErrorCode, NodeId, RoomId, UserId};
 
 use crate::subject::{CONTENT_TYPE, JSON, Subject, WEFT_AFTER, WEFT_ID, WEFT_MADE, WEFT_REPLY};
 
@@ -80,7 +80,7 @@ impl Problem {
     }
 }
 
-/// Who made a command's id, where its sender gave none.
+/// Who made a command, or its id where its sender gave none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MadeBy {
     /// The edge that took the command: it publishes it again for a minute at the most.
@@ -88,6 +88,8 @@ pub enum MadeBy {
     /// Who relays other systems' messages: from the message's place and time. It may relay the
     /// message again for as long as that is not deleted.
     Relay,
+    /// There is no id: the owner of the log's partition tells itself what is due.
+    Owner,
 }
 
 impl MadeBy {
@@ -97,11 +99,12 @@ impl MadeBy {
         match self {
             Self::Edge => "edge",
             Self::Relay => "relay",
+            Self::Owner => "owner",
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::Edge, Self::Relay].into_iter().find(|made_by| made_by.as_str() == text)
+        [Self::Edge, Self::Relay, Self::Owner].into_iter().find(|made_by| made_by.as_str() == text)
     }
 }
 
@@ -134,6 +137,25 @@ pub struct IngestMessage {
 type Lookup<'l, 'h> = &'l dyn Fn(&str) -> Option<&'h str>;
 
 impl IngestMessage {
+    /// What the owner of a partition tells itself, as its log has it: for logs that are none of NATS.
+    #[must_use]
+    pub fn of_owner(sender: &UserId, room: &RoomId, payload: Bytes) -> Self {
+        Self {
+            stream_seq: 0,
+            stored_at_ms: 0,
+            sender: sender.to_string(),
+            room: room.to_string(),
+            client_id: None,
+            made_by: Some(MadeBy::Owner),
+            after: None,
+            reply: None,
+            is_json: true,
+            is_outsider: true,
+            payload,
+            problem: None,
+        }
+    }
+
     /// Reads an envelope. `header` looks a header up; `None`: the header block is unreadable.
     pub(super) fn read<'a>(
         (stream_seq, stored_at_ms): (u64, u64),
@@ -168,7 +190,9 @@ impl IngestMessage {
             return message;
         };
         message.client_id = header(WEFT_ID).map(str::to_owned);
-        message.made_by = header(WEFT_MADE).and_then(MadeBy::parse);
+        // Of what comes here from outside, the headers are a relay's or an owner's: core alone publishes there.
+        let may_be = |by: &MadeBy| is_outsider || *by != MadeBy::Owner;
+        message.made_by = header(WEFT_MADE).and_then(MadeBy::parse).filter(may_be);
         message.after = header(WEFT_AFTER).map(str::to_owned);
         message.is_json = header(CONTENT_TYPE).is_some_and(is_json);
         if let Some(reply) = header(WEFT_REPLY) {
@@ -256,6 +280,13 @@ mod tests {
         let message = IngestMessage::read((1, 0), "weft.x.0.bot.team", None, Bytes::new());
         assert_eq!(message.problem, Some(Problem::Headers));
         assert_eq!(message.sender, "bot");
+    }
+
+    #[test]
+    fn an_edge_speaks_for_no_owner() {
+        let made_by = |subject| read(subject, &[("Weft-Made", "owner")]).made_by;
+        assert_eq!(made_by("weft.x.1.weft.team"), Some(MadeBy::Owner));
+        assert_eq!(made_by("weft.p.1.weft.team"), None);
     }
 
     #[test]

@@ -216,6 +216,12 @@ pub struct Room {
     /// The user wants it at the top.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub pinned: bool,
+    /// For how many days it keeps an entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention_days: Option<u32>,
+    /// Entries with a smaller seq were deleted, since they were that old.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_seq: Option<u64>,
 }
 
 /// What a group is beside its title.
@@ -332,6 +338,8 @@ impl From<svc::RoomSummary> for Room {
             unread_from: summary.unread_from,
             muted_until: Some(summary.muted_until_ms).filter(|until| *until > 0),
             pinned: summary.pinned,
+            retention_days: Some(summary.retention_days).filter(|days| *days > 0),
+            first_seq: Some(summary.first_seq).filter(|seq| *seq > 0),
             partner: summary.partner.and_then(|partner| {
                 let svc::Partner { profile, read, delivered } = partner;
                 let svc::Profile { user, display_name, avatar, is_bot } = profile?;

@@ -231,10 +231,23 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
                 slow_mode_s: Some(30),
                 members_max: Some(50),
                 archived: Some(true),
+                retention_days: None,
             }),
             "3012fa010d0a017410021802201e28323001",
             r#""kind":"update","topic":"t","join":"open","write":"admins","slow_mode_s":30,"members_max":50,"archived":true"#,
             0xaa41430b6d045d45,
+        ),
+        (
+            Body::Update(Update { retention_days: Some(7), ..Update::default() }),
+            "3012fa01023807",
+            r#""kind":"update","retention_days":7"#,
+            0x3c8007df227fa737,
+        ),
+        (
+            Body::Expire(Expire { hour: 7 }),
+            "3020ea02020807",
+            r#""kind":"expire","hour":7"#,
+            0x1ec20c38cbb081f7,
         ),
         (
             Body::Update(Update { topic: Some(String::new()), ..Update::default() }),
@@ -382,6 +395,7 @@ fn bad_bodies_have_stable_codes() {
     assert_eq!(code(r#"{"kind":"update","topic":null,"join":null}"#), ErrorCode::BadRequest);
     assert_eq!(code(r#"{"kind":"update","join":"everybody"}"#), ErrorCode::BadRequest);
     assert_eq!(code(r#"{"kind":"update","slow_mode_s":21601}"#), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"kind":"update","retention_days":3651}"#), ErrorCode::BadRequest);
     assert_eq!(code(r#"{"kind":"update","members_max":1}"#), ErrorCode::BadRequest);
     assert_eq!(code(r#"{"kind":"update","members_max":100001}"#), ErrorCode::BadRequest);
     let topic = |chars: usize| format!(r#"{{"kind":"update","topic":"{}"}}"#, "한".repeat(chars));

@@ -1,11 +1,11 @@
-//! `update`: what a group is, beside its title. Only what it names changes.
+//! `update`: what a group is, beside its title, and how long a room's entries are kept. Only what it names changes.
 
 use serde::{Deserialize, Serialize};
 
 use super::{EntryKind, Kind, PEOPLE_LEVEL, number_of_word, word_of_number};
 use crate::check::check_chars;
 use crate::error::{ApiError, ErrorCode};
-use crate::limits::{GROUP_MEMBERS_MAX, SLOW_MODE_S_MAX, TOPIC_CHARS_MAX};
+use crate::limits::{GROUP_MEMBERS_MAX, RETENTION_DAYS_MAX, SLOW_MODE_S_MAX, TOPIC_CHARS_MAX};
 use crate::room::{JoinRule, WriteRule};
 
 /// Fewest members that a group may be limited to.
@@ -31,6 +31,9 @@ pub struct Update {
     /// Nobody writes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub archived: Option<bool>,
+    /// For how many days an entry is kept; 0: for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention_days: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, Deserialize, prost::Message)]
@@ -56,6 +59,8 @@ struct Inner {
     members_max: Option<u32>,
     #[prost(bool, optional, tag = "6")]
     archived: Option<bool>,
+    #[prost(uint32, optional, tag = "7")]
+    retention_days: Option<u32>,
 }
 
 impl From<Inner> for Fields {
@@ -66,11 +71,12 @@ impl From<Inner> for Fields {
 
 impl EntryKind for Update {
     type Fields = Fields;
-    const KIND: Kind = Kind::new("update", 18, PEOPLE_LEVEL);
+    const KIND: Kind = Kind { is_for_direct: true, ..Kind::new("update", 18, PEOPLE_LEVEL) };
 
     fn check(Fields { update }: Fields) -> Result<Self, ApiError> {
         let bad = |message: String| ApiError::new(ErrorCode::BadRequest, message);
-        let Inner { topic, join, write, slow_mode_s, members_max, archived } = update;
+        let Inner { topic, join, write, slow_mode_s, members_max, archived, retention_days } =
+            update;
         if let Some(topic) = &topic {
             check_chars("topic", topic, TOPIC_CHARS_MAX)?;
         }
@@ -81,20 +87,26 @@ impl EntryKind for Update {
         if members_max.is_some_and(|count| !(MEMBERS_MAX_LEAST..=most).contains(&count)) {
             return Err(bad(format!("the field members_max is {MEMBERS_MAX_LEAST} to {most}")));
         }
+        if retention_days.is_some_and(|days| days > RETENTION_DAYS_MAX) {
+            return Err(bad(format!("the field retention_days is 0 to {RETENTION_DAYS_MAX} days")));
+        }
         let join = join.map(|number| word_of_number("join", number)).transpose()?;
         let write = write.map(|number| word_of_number("write", number)).transpose()?;
-        let update = Self { topic, join, write, slow_mode_s, members_max, archived };
+        let update =
+            Self { topic, join, write, slow_mode_s, members_max, archived, retention_days };
         if update == Self::default() {
             return Err(bad(
-                "an update has topic, join, write, slow_mode_s, members_max or archived".into(),
+                "an update has topic, join, write, slow_mode_s, members_max, archived or retention_days"
+                    .into(),
             ));
         }
         Ok(update)
     }
 
     fn fields(&self) -> Fields {
-        let Self { topic, join, write, slow_mode_s, members_max, archived } = self.clone();
+        let Self { topic, join, write, slow_mode_s, members_max, archived, retention_days } =
+            self.clone();
         let (join, write) = (join.map(Into::into), write.map(Into::into));
-        Inner { topic, join, write, slow_mode_s, members_max, archived }.into()
+        Inner { topic, join, write, slow_mode_s, members_max, archived, retention_days }.into()
     }
 }

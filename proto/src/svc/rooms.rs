@@ -155,6 +155,12 @@ pub struct RoomSummary {
     /// The caller wants it at the top.
     #[prost(bool, tag = "31")]
     pub pinned: bool,
+    /// For how many days it keeps an entry; 0: for ever.
+    #[prost(uint32, tag = "50")]
+    pub retention_days: u32,
+    /// Entries with a smaller seq were deleted, since they were that old; 0: none were.
+    #[prost(uint64, tag = "51")]
+    pub first_seq: u64,
 }
 
 /// The other user of a direct room.

@@ -32,6 +32,8 @@ pub struct OpenRoom {
     pub head: Head,
     /// The entry that came last; its `seq` 0: none yet.
     seq: u64,
+    /// The first one that came: its seq, and how many messages the room had before it.
+    first: Option<(u64, u64)>,
     last: Option<(UserId, Option<ClientId>)>,
 }
 
@@ -104,6 +106,8 @@ impl ExportCheck {
                 let is_next = entry.seq > room.seq && entry.seq <= room.head.seq;
                 must(is_next, "the entry is not one of the room's next ones")?;
                 room.seq = entry.seq;
+                let counted = u64::from(entry.counts());
+                room.first.get_or_insert((entry.seq, entry.ordinal.saturating_sub(counted)));
                 room.last = Some((entry.from.clone(), entry.client_id));
             }
             ExportLine::Resend(line) => self.open(&line.room)?.check_resend(line)?,
@@ -141,7 +145,7 @@ impl ExportCheck {
         must(line.row.seq > 0, "a room has an entry")?;
         self.close_room()?;
         let (id, head) = (line.key.clone(), line.row.clone());
-        self.room = Some(OpenRoom { id, head, seq: 0, last: None });
+        self.room = Some(OpenRoom { id, head, seq: 0, first: None, last: None });
         Ok(())
     }
 
@@ -151,7 +155,9 @@ impl ExportCheck {
     }
 
     fn close_room(&mut self) -> Result<(), String> {
-        let is_whole = self.room.take().is_none_or(|room| room.is_at_end());
+        // Entries may have expired since the room's line was written, the last one too.
+        let expires = |room: &OpenRoom| room.head.retention_days > 0;
+        let is_whole = self.room.take().is_none_or(|room| room.is_at_end() || expires(&room));
         must(is_whole, "entries of the room before it are missing")
     }
 
@@ -187,6 +193,20 @@ impl OpenRoom {
     /// True after its last entry.
     pub fn is_at_end(&self) -> bool {
         self.seq == self.head.seq
+    }
+
+    /// Its head in a store that lists it under this hour, where its entries expire: what came before the first that there
+    /// is has expired.
+    pub fn head_at_end(&self, expiry_hour: u32) -> Head {
+        let mut head = self.head.clone();
+        if head.retention_days > 0 {
+            head.expiry_hour = expiry_hour;
+            if let Some((seq, ordinal)) = self.first.filter(|(seq, _)| *seq > head.first_seq.max(1))
+            {
+                (head.first_seq, head.expired_ordinal) = (seq, ordinal);
+            }
+        }
+        head
     }
 
     /// A record for another entry than the one before it would acknowledge what is not there.

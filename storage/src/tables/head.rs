@@ -67,6 +67,15 @@ pub struct Head {
     /// Nobody writes.
     #[prost(bool, tag = "16")]
     pub archived: bool,
+    /// For how many days an entry is kept; 0: for ever. See [`expiry`](super::expiry).
+    #[prost(uint32, tag = "40")]
+    pub retention_days: u32,
+    /// Under which hour the room is listed there; 0: under none.
+    #[prost(uint32, tag = "42")]
+    pub expiry_hour: u32,
+    /// How many messages it had below `first_seq`.
+    #[prost(uint64, tag = "43")]
+    pub expired_ordinal: u64,
 }
 
 impl Head {
@@ -100,6 +109,11 @@ pub fn key(room: &RoomId) -> Bytes {
 /// Writes the row with the commit's position.
 pub fn put(batch: &mut Batch, room: &RoomId, order: u16, head: &Head) {
     batch.set_positioned(key(room), order, record::encode(head));
+}
+
+/// Writes the row of a room that gets no entry: it keeps the position of its last one.
+pub fn put_again(batch: &mut Batch, room: &RoomId, position: Position, head: &Head) {
+    batch.set(key(room), [&position.0[..], &record::encode(head)].concat());
 }
 
 /// Reads the stored form: the last entry's position and the head.

@@ -60,12 +60,17 @@ pub fn change(
     let counts = |row: &Message| row.mentions.iter().filter(|it| it.seq != 0).cloned().collect();
     let (before, now): (Vec<_>, Vec<_>) = (counts(before), counts(now));
     for gone in before.iter().filter(|it| !now.contains(it)) {
-        batch.clear(key(room, &gone.user, gone.seq));
+        clear(batch, room, &gone.user, gone.seq);
     }
     for new in now.iter().filter(|it| !before.contains(it)) {
         let row = Mention { message, from: from.to_string() };
         batch.set(key(room, &new.user, new.seq), record::encode(&row));
     }
+}
+
+/// Removes the row by which somebody is mentioned.
+pub fn clear(batch: &mut Batch, room: &RoomId, who: &str, seq: u64) {
+    batch.clear(key(room, who, seq));
 }
 
 /// The rows of messages, by the rows of these.

@@ -110,6 +110,12 @@ pub fn key(room: &RoomId, seq: u64) -> Bytes {
     Key::new(Tag::Message).name(room.as_str()).u64(seq).build()
 }
 
+/// The rows of messages with a seq in `seqs`.
+#[must_use]
+pub fn range(room: &RoomId, seqs: Range<u64>) -> Range<Bytes> {
+    key(room, seqs.start)..key(room, seqs.end)
+}
+
 /// The rows of messages with a seq in `seqs`, at most one for each, ascending.
 ///
 /// # Errors

@@ -30,6 +30,7 @@
 //! 25 user, room                          draft       what a user has typed for a room and not sent
 //! 26 user, room, part                    draft text  its text
 //! 27 room, link id                       link        a link by which one joins a group
+//! 2c partition, hour, room               expiry      a room with entries whose time ends, by when the first does
 //! 30 user                                account
 //! 31 user, device                        device
 //! 32 key id                              signing key
@@ -54,6 +55,7 @@ pub mod change;
 pub mod dead_letter;
 pub mod device;
 pub mod draft;
+pub mod expiry;
 pub mod follower;
 pub mod head;
 pub mod hex;
@@ -128,6 +130,7 @@ pub enum Tag {
     Draft = 0x25,
     DraftText = 0x26,
     Link = 0x27,
+    Expiry = 0x2c,
     Account = 0x30,
     Device = 0x31,
     SigningKey = 0x32,
@@ -190,6 +193,7 @@ impl Tag {
             Self::Draft => Rows(&Of::<draft::Draft>::NEW),
             Self::DraftText => Not("draft_text", "it is in the lines of drafts"),
             Self::Link => Rows(&Of::<link::Link>::NEW),
+            Self::Expiry => Not("expiry", "it follows from heads"),
             Self::Resend => Rooms("resend"),
             Self::Account => Rows(&Of::<account::Account>::NEW),
             Self::Device => Rows(&Of::<device::Device>::NEW),

@@ -36,6 +36,12 @@ pub fn key(room: &RoomId, seq: u64) -> Bytes {
     Key::new(Tag::Pin).name(room.as_str()).u64(seq).build()
 }
 
+/// The rows of messages with a seq in `seqs`.
+#[must_use]
+pub fn range(room: &RoomId, seqs: Range<u64>) -> Range<Bytes> {
+    key(room, seqs.start)..key(room, seqs.end)
+}
+
 /// The stored form.
 #[must_use]
 pub fn encode(seq: u64) -> Bytes {

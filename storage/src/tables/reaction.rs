@@ -49,6 +49,12 @@ pub fn range(room: &RoomId, seq: u64) -> Range<Bytes> {
     prefix(room, seq).prefix_range()
 }
 
+/// All rows of messages with a seq in `seqs`.
+#[must_use]
+pub fn range_of(room: &RoomId, seqs: Range<u64>) -> Range<Bytes> {
+    prefix(room, seqs.start).build()..prefix(room, seqs.end).build()
+}
+
 /// The stored form.
 #[must_use]
 pub fn encode(seq: u64) -> Bytes {

@@ -39,6 +39,12 @@ fn key(room: &RoomId, root: u64, seq: u64) -> Bytes {
     prefix(room, root).u64(seq).build()
 }
 
+/// The replies of all threads that begin with a message with a seq in `roots`.
+#[must_use]
+pub fn range_of(room: &RoomId, roots: Range<u64>) -> Range<Bytes> {
+    prefix(room, roots.start).build()..prefix(room, roots.end).build()
+}
+
 /// Writes the row of a reply, or of what is left of one; of an entry that is in no thread nothing.
 pub fn put(batch: &mut Batch, entry: &Entry) {
     let Some(root) = entry.body.thread() else { return };

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use weft_storage::export::{self, Absent, Error};
 use weft_storage::tables::head::{self, Head};
-use weft_storage::tables::{Tag, log};
+use weft_storage::tables::{Tag, expiry, log};
 use weft_storage::{Batch, Store};
 
 use super::memory;
@@ -98,6 +98,77 @@ async fn entries_that_a_store_lacks_are_told_and_the_rest_is_exported() {
     head::put(&mut raise, &room, 0, &Head { first_seq: 5, ..row });
     store.commit(raise).await.expect("commit");
     assert_eq!(exported(&store).await.0.absent, Absent::default());
+}
+
+/// All entries of a room have expired, or do so while the export is written: some, or all.
+#[tokio::test]
+async fn a_room_whose_entries_expire_moves_with_those_that_are_left() {
+    let store = memory();
+    Content::fill(&store, 5, SIZE).await;
+    let snapshot = store.snapshot().await.expect("snapshot");
+    let heads = head::page_after(&*snapshot, None, 1_000).await.expect("heads");
+    let (room, row) = heads.into_iter().find(|(_, head)| head.seq >= 5).expect("a room");
+    let position = head::decode(&snapshot.get(head::key(&room)).await.expect("get").expect("row"));
+    let (position, _) = position.expect("a head");
+    drop(snapshot);
+    let partition = weft_proto::partition_of(&room, 4);
+    let moved = async |file: &[u8]| {
+        let target = memory();
+        imported(&target, file).await;
+        let snapshot = target.snapshot().await.expect("snapshot");
+        let row = snapshot.get(head::key(&room)).await.expect("get").expect("a head");
+        let limit = log::Limit { entries_max: usize::MAX, bytes_max: usize::MAX };
+        let left = log::read(&*snapshot, &room, 0..u64::MAX, limit).await.expect("log");
+        let left: Vec<u64> = left.iter().map(|logged| logged.entry.seq).collect();
+        let mut listed = Vec::new();
+        for partition in 0..8 {
+            let due = expiry::due(&*snapshot, partition, (None, 9), 1_000).await.expect("rows");
+            listed.extend(due.into_iter().filter(|(_, of)| *of == room));
+        }
+        assert_eq!(listed, [(1, room.clone())]);
+        (head::decode(&row).expect("whole").1, left)
+    };
+    let mut batch = batch();
+    let mut row = Head { retention_days: 7, expiry_hour: 0, ..row };
+    expiry::list(&mut batch, partition, &room, &mut row, 9);
+    head::put_again(&mut batch, &room, position, &row);
+    commit(&store, batch).await;
+    let mut lines = lines(&exported(&store).await.1);
+    lines.pop();
+    let of_room = |line: &str, word: &str| {
+        let line: Value = serde_json::from_str(line).expect("json");
+        let is_of = |it: &Value| it == room.as_str() || it[0] == room.as_str();
+        line["type"] == word && (is_of(&line["room"]) || is_of(&line["key"]))
+    };
+    // While it is written: what comes first is not there any more.
+    let first = |lines: &[String]| lines.iter().position(|line| of_room(line, "entry"));
+    let kinds = ["entry", "message", "pin", "reaction", "mention", "resend"];
+    for left in [row.seq - 2, 0] {
+        let mut some = lines.clone();
+        while some.iter().filter(|line| of_room(line, "entry")).count() as u64 > left {
+            let at = first(&some).expect("an entry");
+            some.remove(at);
+            let is_its = |line: &String| kinds[1..].iter().any(|kind| of_room(line, kind));
+            while some.get(at).is_some_and(|line| is_its(line) || line.contains("[[\"")) {
+                some.remove(at);
+            }
+        }
+        let (head, seqs) = moved(&packed(&some)).await;
+        assert_eq!((head.first_seq, head.seq), (row.seq + 1 - left, row.seq));
+        assert_eq!(seqs, (head.first_seq..=head.seq).collect::<Vec<_>>());
+        assert!(left > 0 || head.expired_ordinal == row.ordinal);
+    }
+    // Before it is: the room has no entry.
+    let mut batch = Batch::new([7; 16]);
+    let seqs = 1..row.seq + 1;
+    row = Head { first_seq: row.seq + 1, expired_ordinal: row.ordinal, ..row };
+    expiry::delete(&mut batch, &room, &seqs, std::iter::empty());
+    head::put_again(&mut batch, &room, position, &row);
+    store.commit(batch).await.expect("commit");
+    let (told, file) = exported(&store).await;
+    assert_eq!(told.absent, Absent::default());
+    let (head, seqs) = moved(&file).await;
+    assert_eq!((head, seqs), (Head { expiry_hour: 1, ..row }, Vec::new()));
 }
 
 #[tokio::test]

@@ -101,7 +101,7 @@ fn judge_resends(snapshot: &dyn Snapshot, check: &Checker, kept: &[&Kept]) -> Ju
         let (room, from) = (&entry.room, &entry.from);
         let key = match check.made.get(&(room.clone(), from.clone(), id.to_bytes())) {
             // No edge sends it again after this long, and entries don't carry a relay's.
-            Some(MadeBy::Edge | MadeBy::Relay) => continue,
+            Some(MadeBy::Edge | MadeBy::Relay | MadeBy::Owner) => continue,
             None if id.hour() < check.row.floor_hour => continue,
             None => resend::key(0, room, from, &id),
         };

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use weft_core::Error;
 use weft_core::partition::ports::CommandLog;
 use weft_nats::{IngestMessage, LogInfo, Trimmed};
+use weft_proto::{Body, RoomId, UserId};
 
 use super::config::Fault;
 use super::life::Life;
@@ -252,6 +253,12 @@ impl CommandLog for SimLog {
         self.ask().await?;
         let stream = self.world().stream.lock().expect("stream");
         Ok(stream.first_from(seq).map(|message| message.stream_seq))
+    }
+
+    async fn tell_itself(&self, sender: &UserId, room: &RoomId, body: &Body) -> Result<u64, Error> {
+        self.ask().await?;
+        let message = IngestMessage::of_owner(sender, room, body.to_json().into());
+        Ok(self.world().publish(message))
     }
 
     async fn trimmed(&self) -> Result<Option<Trimmed>, Error> {

@@ -38,6 +38,7 @@ mod pins;
 mod power_loss;
 mod presence;
 mod receipts;
+mod retention;
 mod room_list;
 mod rooms;
 mod secrets_in_logs;

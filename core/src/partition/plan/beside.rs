@@ -1,7 +1,9 @@
-//! Plans what is no entry: marks, settings, drafts and links.
+//! Plans what is no entry: marks, settings, drafts and links, and what a room lets go of.
 
 use weft_proto::frame::{Reply, drafted_frame};
-use weft_proto::{ApiError, Body, ErrorCode};
+use weft_proto::kind::Expire;
+use weft_proto::{ApiError, Body, ErrorCode, RoomId};
+use weft_storage::tables::expiry;
 
 use super::{Found, Plan, Times, not_loaded};
 use crate::partition::marks::{self, MarkKey};
@@ -63,8 +65,32 @@ impl Plan {
                 self.journal_bytes += self.drafts.take(&mut self.batch, with, decided);
                 return Ok(drafted_frame(version));
             }
+            Body::Expire(Expire { hour }) => self.expire(state, found, times, &key.0, *hour),
             _ => return Err(ApiError::new(ErrorCode::Internal, "it is an entry")),
         }
         Ok(Reply::Done {}.to_frame())
+    }
+
+    /// Deletes what has expired in a room, as far as it is still so, and lists the room by what expires next.
+    fn expire(&mut self, state: &mut State, found: &Found, times: Times, id: &RoomId, hour: u32) {
+        let (partition, no) = (self.partition, self.no);
+        let Some(head) = state.rooms.get(id).map(|room| &room.head) else { return };
+        if head.expiry_hour != hour {
+            self.batch.clear(expiry::key(partition, hour, id));
+            return;
+        }
+        let Some(expired) = found.expired.get(id).filter(|expired| expired.is_of(head)) else {
+            return;
+        };
+        self.deletions.extend(expired.deletion(state, id));
+        if self.rooms.insert(id.clone()) {
+            self.head_bytes += head.title.len() + head.topic.len();
+        }
+        state.rooms.change(id, |room| {
+            room.touched = no;
+            let next_hour = expired.next_hour(&room.head, times.now_ms);
+            expired.apply(&mut room.head);
+            expiry::list(&mut self.batch, partition, id, &mut room.head, next_hour);
+        });
     }
 }

@@ -47,6 +47,8 @@ pub struct Sealed {
     pub drafts: Vec<ChangedDraft>,
     /// Who follows threads, and up to where they have read them.
     pub followers: Vec<ChangedFollower>,
+    /// How many entries it deletes.
+    pub expired: u64,
     /// The answers, in the order of their commands: sent when the commit is done.
     pub answers: Vec<(ReplyTo, Answer)>,
     /// Refusals that nobody hears: who sent the command, and why.
@@ -85,13 +87,22 @@ impl Plan {
     #[must_use]
     pub fn seal(mut self, state: &State, guards: &Guards, closing: Closing) -> Sealed {
         for id in &self.rooms {
-            if let Some(room) = state.rooms.get(id)
-                && let Place::In(_, order) = room.place
-            {
-                head::put(&mut self.batch, id, order, &room.head);
+            let Some(room) = state.rooms.get(id) else { continue };
+            match room.place {
+                Place::In(no, order) if no == self.no => {
+                    head::put(&mut self.batch, id, order, &room.head);
+                }
+                place => {
+                    if let Some(position) = state.position(place) {
+                        head::put_again(&mut self.batch, id, position, &room.head);
+                    }
+                }
             }
         }
         messages::write_again(&mut self.batch, state, self.no, &self.rewrites);
+        for deletion in &self.deletions {
+            deletion.write(&mut self.batch);
+        }
         marks::write_sent(&mut self.batch, state.level_next, &self.entries);
         let mut marks = self.marks.write(&mut self.batch, state);
         marks.extend(self.followers.write(&mut self.batch, state));
@@ -140,6 +151,7 @@ impl Plan {
             settings: self.settings.into_changed(),
             drafts: self.drafts.into_changed(),
             followers: self.followers.into_changed(),
+            expired: self.deletions.iter().map(|it| it.seqs.end - it.seqs.start).sum(),
             answers: self.answers,
             unheard: self.unheard,
             rooms: self.rooms,

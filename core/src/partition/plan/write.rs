@@ -5,8 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use weft_proto::{Body, ClientId, Entry, RoomId, RoomKind, UserId};
 use weft_storage::tables::activity::ActivityBucket;
+use weft_storage::tables::head::Head;
 use weft_storage::tables::journal::JournalEntry;
-use weft_storage::tables::{inbox, log, member, user_room};
+use weft_storage::tables::{expiry, inbox, log, member, user_room};
 
 use super::{Plan, PlannedEntry};
 use crate::partition::activity;
@@ -46,6 +47,8 @@ impl Plan {
         if writing.has_previews && body.is_preview() {
             head.preview_seq = head.seq;
         }
+        let is_rule = change.update.as_ref().is_some_and(|it| it.retention_days.is_some());
+        self.list_expiry(id, head, is_rule, writing.now_ms);
         sabotage::panic_on(&body);
         let entry = Entry {
             room: id.clone(),
@@ -77,6 +80,18 @@ impl Plan {
         self.journal_bytes += row.size_bytes();
         self.journal.push(row);
         self.entries.push(planned);
+    }
+
+    /// Lists the room by when its first entry expires: where it had none, and where its rule is another one. Then it
+    /// is looked at soon, which finds out when that is.
+    fn list_expiry(&mut self, id: &RoomId, head: &mut Head, is_rule: bool, now_ms: u64) {
+        let hour = match (head.retention_days, is_rule) {
+            (0, _) => 0,
+            (_, true) => expiry::hour_of(now_ms),
+            (_, false) if head.expiry_hour == 0 => expiry::hour_of_end(head, head.time_ms),
+            (_, false) => return,
+        };
+        expiry::list(&mut self.batch, self.partition, id, head, hour);
     }
 
     /// Gives all members of a small group a pointer to the next entry: a core that knows no later level

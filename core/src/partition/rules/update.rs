@@ -1,4 +1,4 @@
-//! What a group is beside its title, and what follows from it for who writes.
+//! What a room is beside its title, and what follows from it for who writes.
 
 use weft_proto::kind::Update;
 use weft_proto::limits::GROUP_MEMBERS_MAX;
@@ -25,23 +25,43 @@ pub(super) fn check_archived(head: &Head, body: &Body) -> Result<(), ApiError> {
 
 pub(super) fn update(head: &Head, role: Role, wanted: &Update) -> Result<Change, ApiError> {
     rights::check(role, Action::Update)?;
-    if wanted.join.is_some() || wanted.members_max.is_some() || wanted.archived.is_some() {
+    if wanted.join.is_some()
+        || wanted.members_max.is_some()
+        || wanted.archived.is_some()
+        || wanted.retention_days.is_some()
+    {
         rights::check(role, Action::UpdateAccess)?;
     }
     if head.archived && wanted.archived != Some(false) {
         return Err(no(ErrorCode::Archived, "the group is archived"));
     }
+    changes(head, wanted)?;
+    Ok(Change { update: Some(wanted.clone()), ..Change::default() })
+}
+
+fn changes(head: &Head, wanted: &Update) -> Result<(), ApiError> {
     let mut after = head.clone();
     apply(&mut after, wanted);
     if after == *head {
-        return Err(no(ErrorCode::Unchanged, "the group is so already"));
+        return Err(no(ErrorCode::Unchanged, "the room is so already"));
     }
-    Ok(Change { update: Some(wanted.clone()), ..Change::default() })
+    Ok(())
+}
+
+/// What either of the two of a direct room may say of it: how long its entries are kept.
+pub(super) fn update_direct(head: &Head, wanted: &Update) -> Result<Update, ApiError> {
+    let only = Update { retention_days: wanted.retention_days, ..Update::default() };
+    if only != *wanted {
+        let message = "an update of a direct room has retention_days alone";
+        return Err(no(ErrorCode::BadRequest, message));
+    }
+    changes(head, wanted)?;
+    Ok(only)
 }
 
 /// Takes an update over into the head.
 pub(super) fn apply(head: &mut Head, update: &Update) {
-    let Update { topic, join, write, slow_mode_s, members_max, archived } = update;
+    let Update { topic, join, write, slow_mode_s, members_max, archived, retention_days } = update;
     if let Some(topic) = topic {
         head.topic.clone_from(topic);
     }
@@ -52,6 +72,7 @@ pub(super) fn apply(head: &mut Head, update: &Update) {
     let limit = |most: u32| if most as usize == GROUP_MEMBERS_MAX { 0 } else { most };
     head.members_limit = members_max.map_or(head.members_limit, limit);
     head.archived = archived.unwrap_or(head.archived);
+    head.retention_days = retention_days.unwrap_or(head.retention_days);
 }
 
 /// A message of a member. In slow mode their row keeps when it was taken, in the same commit: whoever owns the

@@ -330,6 +330,7 @@ impl<L: CommandLog> Owned<L> {
         metrics::COMMANDS.add(sealed.commands.count as u64);
         let trimmed = sealed.applied.trimmed_up_to - self.guards.applied.trimmed_up_to;
         metrics::TRIMMED.add("journal", trimmed);
+        metrics::TRIMMED.add("entry", sealed.expired);
         for planned in &sealed.entries {
             metrics::count_entry(&planned.entry.body);
         }

@@ -92,6 +92,7 @@ impl Reader<'_> {
             _ => None,
         };
         let setting = setting_of(snapshot, user, room).await?;
+        let read_ordinal = unread::read_ordinal(&head, &mark);
         let (join, write, members_max) = match room.kind() {
             RoomKind::Direct => ("", "", 0),
             RoomKind::Group => {
@@ -116,7 +117,7 @@ impl Reader<'_> {
             archived: head.archived,
             last: last.into(),
             read: mark.read,
-            read_ordinal: mark.unread_after(),
+            read_ordinal,
             unread_from: mark.unread_from,
             unread: unread.count,
             unread_exact: unread.is_exact,
@@ -126,6 +127,8 @@ impl Reader<'_> {
             partner,
             muted_until_ms: setting.muted_until_ms,
             pinned: setting.pinned,
+            retention_days: head.retention_days,
+            first_seq: head.first_seq,
         };
         Ok(Summary { read_bytes: last_bytes + unread.read_bytes + threads.read_bytes, room })
     }

@@ -40,7 +40,7 @@ pub(super) async fn of(
     (room, head): (&RoomId, &Head),
     mark: &Mark,
 ) -> Result<Unread, Error> {
-    let counted = head.ordinal.saturating_sub(mark.unread_after());
+    let counted = head.ordinal.saturating_sub(read_ordinal(head, mark));
     let (mut next, end) = (first_unread(mark).max(head.first_seq), head.seq + 1);
     let (mut deleted, mut looked_at, mut read_bytes) = (0, 0, 0);
     let mut is_exact = true;
@@ -69,6 +69,11 @@ pub(super) async fn of(
         };
     }
     Ok(Unread { count: counted.saturating_sub(deleted), is_exact, read_bytes })
+}
+
+/// How many messages there were up to what is read: what has expired counts as read.
+pub(super) fn read_ordinal(head: &Head, mark: &Mark) -> u64 {
+    mark.unread_after().max(head.expired_ordinal)
 }
 
 fn first_unread(mark: &Mark) -> u64 {

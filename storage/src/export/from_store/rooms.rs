@@ -101,9 +101,13 @@ async fn room_lines<W: Write>(
     let mut next = head.first_seq.max(1);
     while next <= last {
         let read = async |snapshot: &dyn Snapshot| page(snapshot, begin, &room, (next, last)).await;
-        for (logged, record, became) in snapshots.read(read).await? {
+        let (first_seq, kept) = snapshots.read(read).await?;
+        if kept.is_empty() {
+            break;
+        }
+        for (logged, record, became) in kept {
             let entry = &logged.entry;
-            absent.add(&room, next..entry.seq);
+            absent.add(&room, next.max(first_seq)..entry.seq);
             out.line("entry", entry.to_frame())?;
             if let Some((id, row)) = record {
                 out.line("resend", resend_line(entry, &id, &row))?;
@@ -183,13 +187,18 @@ async fn group(
     Ok((head, member::all(snapshot, room).await?))
 }
 
-/// The first entries with these seqs; at least one.
+/// Where the room begins by now, and the first entries with these seqs: at least one, where they have not expired.
 async fn page(
     snapshot: &dyn Snapshot,
     begin: &Begin,
     room: &RoomId,
     (first, last): (u64, u64),
-) -> Result<Vec<Kept>, crate::Error> {
+) -> Result<(u64, Vec<Kept>), crate::Error> {
+    let head = snapshot.get(head::key(room)).await?;
+    let head = head.map(|row| head::decode(&row)).transpose()?.unwrap_or_default().1;
+    if head.first_seq > last {
+        return Ok((head.first_seq, Vec::new()));
+    }
     let entries = log::read(snapshot, room, first..last + 1, LOG_AT_ONCE).await?;
     // Others may be missing. Without its last one the room has no position.
     if entries.is_empty() {
@@ -212,5 +221,6 @@ async fn page(
         let became = became.remove(&logged.entry.seq);
         Ok((logged, record.transpose()?, became))
     };
-    entries.into_iter().map(with_record).collect()
+    let kept = entries.into_iter().map(with_record).collect::<Result<_, crate::Error>>()?;
+    Ok((head.first_seq, kept))
 }

@@ -13,10 +13,12 @@ use crate::tables::member::{self, Member};
 use crate::tables::resend::{self, Resend};
 use crate::tables::sent::{self, Sent};
 use crate::tables::table::Keyed;
-use crate::tables::{log, thread, user_room};
+use crate::tables::{expiry, log, thread, user_room};
 
 /// Files of versions before this one say nothing of what is read: all of it is then, as after an upgrade.
 const WITH_MARKS: u32 = 5;
+/// Long ago.
+const LISTED_HOUR: u32 = 1;
 
 /// Adds a line's rows. `order` is the place of the next entry inside of the batch; `check` has taken the line.
 pub fn add(
@@ -35,14 +37,24 @@ pub fn add(
                 batch.set(key.clone(), value.clone());
             }
         }
-        ExportLine::Room(line) => add_direct_users(batch, line, is_read),
+        ExportLine::Room(line) => {
+            add_direct_users(batch, line, is_read);
+            if line.row.retention_days > 0 {
+                let partitions = header.map_or(1, |header| header.partitions);
+                add_expired(batch, *order, line, partitions);
+                *order += 1;
+            }
+        }
         ExportLine::Member(line) => add_member(batch, line, room, is_read),
         ExportLine::Entry(entry) => {
             log::put(batch, *order, entry);
-            thread::put(batch, entry);
+            let first_seq = room.map_or(0, |room| room.head.first_seq);
+            if entry.body.thread().is_none_or(|root| root >= first_seq) {
+                thread::put(batch, entry);
+            }
             // The head has the position of the room's last entry: the same commit and order.
             if let Some(room) = room.filter(|room| room.is_at_end()) {
-                head::put(batch, &entry.room, *order, &room.head);
+                head::put(batch, &entry.room, *order, &room.head_at_end(LISTED_HOUR));
             }
             *order += 1;
         }
@@ -51,6 +63,20 @@ pub fn add(
         }
     }
     Ok(())
+}
+
+/// Writes the head of a room whose entries expire, as if all of them had: for where they did while the export was
+/// written. Its last entry, where it comes, writes it again. The room is looked at soon, whatever hour it was listed under.
+fn add_expired(
+    batch: &mut Batch,
+    order: u16,
+    Keyed { key: room, row: head, .. }: &Keyed<RoomId, Head>,
+    partitions: Partition,
+) {
+    let (first_seq, expired_ordinal) = (head.seq + 1, head.ordinal);
+    let mut head = Head { first_seq, expired_ordinal, expiry_hour: 0, ..head.clone() };
+    expiry::list(batch, partition_of(room, partitions), room, &mut head, LISTED_HOUR);
+    head::put(batch, room, order, &head);
 }
 
 fn add_direct_users(

@@ -17,6 +17,7 @@ use weft_storage::tables::change::{self, Changed};
 use weft_storage::tables::dead_letter::{self, DeadLetter};
 use weft_storage::tables::device::{self, Device};
 use weft_storage::tables::draft::{self, Kept};
+use weft_storage::tables::expiry;
 use weft_storage::tables::follower::{self, Follower};
 use weft_storage::tables::inbox;
 use weft_storage::tables::journal::{self, Journal, JournalDraft, JournalEntry, JournalMark};
@@ -43,6 +44,8 @@ use super::room::Room;
 /// Client ids of an earlier hour have no resend record any more.
 const FLOOR_HOUR: u32 = 490_000;
 const HOUR_MS: u64 = 3_600_000;
+/// Under which an import lists all rooms whose entries expire.
+const LISTED_HOUR: u32 = 1;
 /// About how many entries one commit has at the most.
 const ENTRIES_MAX: u16 = 200;
 
@@ -162,7 +165,9 @@ impl Content {
         }
         for id in ids {
             let wants = self.rng.random_range(1..=self.size.entries);
-            self.rooms.push(Room::new(id, wants));
+            let mut room = Room::new(id, wants);
+            room.head.retention_days = self.rng.random_range(0..2);
+            self.rooms.push(room);
         }
     }
 
@@ -195,6 +200,9 @@ impl Content {
                 let row = JournalEntry { room, seq: entry.seq, users, kind, from };
                 journal.entries.push(row);
                 order += 1;
+            }
+            if room.head.retention_days > 0 {
+                expiry::list(&mut batch, partition, &room.id, &mut room.head, LISTED_HOUR);
             }
             room.write_head(&mut batch, order - 1);
         }

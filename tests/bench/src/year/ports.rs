@@ -12,7 +12,7 @@ use weft_core::Error;
 use weft_core::partition::ports::{CommandLog, EventBus, Stored};
 use weft_nats::{Answer, EventMessage, IngestMessage, LogInfo, ReplyTo, Trimmed};
 use weft_proto::svc::Change;
-use weft_proto::{Partition, Tick};
+use weft_proto::{Body, Partition, RoomId, Tick, UserId};
 use weft_runtime::{Clock, lock};
 
 /// A day takes so long of the runtime's time.
@@ -124,6 +124,11 @@ impl CommandLog for Log {
         let message = lock(&self.stream).at(self.next_seq).cloned();
         self.next_seq += u64::from(message.is_some());
         Ok(message)
+    }
+
+    async fn tell_itself(&self, sender: &UserId, room: &RoomId, body: &Body) -> Result<u64, Error> {
+        self.publish(IngestMessage::of_owner(sender, room, body.to_json().into()));
+        Ok(lock(&self.stream).last_seq())
     }
 
     async fn trimmed(&self) -> Result<Option<Trimmed>, Error> {

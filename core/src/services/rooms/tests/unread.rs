@@ -48,6 +48,39 @@ async fn what_was_deleted_is_not_unread_as_far_as_it_was_counted() {
 }
 
 #[tokio::test]
+async fn what_has_expired_is_not_unread_and_counts_as_read() {
+    let mut world = World::new().await;
+    world.one("m", "alice", create(&["bob"], History::All)).await;
+    for _ in 2..=9 {
+        world.one("m", "alice", text("x")).await;
+    }
+    assert_eq!(unread(&world, "bob", "m").await, (8, true));
+    let told = async |world: &World| {
+        let request = svc::GetRoom { token: world.token("bob"), room: "m".into() };
+        let room = world.context.get(request).await.expect("a room");
+        assert_eq!(room.unread, room.ordinal - room.read_ordinal);
+        (room.unread, room.first_seq, room.last.is_empty())
+    };
+    for (first_seq, expected) in [(1, 8), (2, 8), (3, 7), (9, 1), (10, 0)] {
+        world.remove_below("m", first_seq).await;
+        assert_eq!(told(&world).await, (expected, first_seq, expected == 0));
+        // What is read, or marked as unread, below that changes nothing.
+        let mut batch = weft_storage::Batch::new(rand::random());
+        let mark =
+            Mark { read: 2, read_ordinal: 1, unread_from: 2, unread_at: 9, ..Mark::default() };
+        mark::put(&mut batch, 0, (&room("m"), &user("bob")), &mark);
+        world.store.commit(batch).await.expect("commit");
+        let expected = if first_seq < 3 { 8 } else { expected };
+        assert_eq!(told(&world).await.0, expected);
+        let mut batch = weft_storage::Batch::new(rand::random());
+        batch.clear(mark::key(&room("m"), &user("bob")));
+        world.store.commit(batch).await.expect("commit");
+    }
+    world.one("m", "alice", text("new")).await;
+    assert_eq!(told(&world).await, (1, 10, false));
+}
+
+#[tokio::test]
 async fn threads_with_unread_replies_are_counted_as_far_as_they_are_looked_at() {
     let mut world = World::new().await;
     world.one("m", "alice", create(&["bob"], History::All)).await;

@@ -1,0 +1,117 @@
+//! What a partition's owner has to do without being asked, when its time has come: it tells itself so by its own log, as
+//! a command. So it is decided in the log's order with everything else, and a defect in it is put in quarantine as any other
+//! command is. To be told twice changes nothing.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep};
+use tracing::{debug, warn};
+use weft_proto::kind::Expire;
+use weft_proto::{Body, Partition, RoomId, UserId};
+use weft_storage::tables::{expiry, head};
+use weft_storage::{Snapshot, Store};
+
+use super::clocks::Clocks;
+use super::ports::CommandLog;
+use super::watch::Reading;
+use crate::error::Error;
+
+/// Between two looks at what is due. The first one comes after it too: a partition is taken when others have ended.
+const LOOK_PAUSE: Duration = Duration::from_secs(10);
+/// Rooms with expired entries of which the owner is told at once.
+const ROOMS_AT_ONCE: usize = 16;
+/// Before it is told of more: what people send comes in between.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Between two looks whether what it was told is done, and how long it is waited for.
+const APPLIED_PAUSE: Duration = Duration::from_millis(20);
+const APPLIED_PATIENCE: Duration = Duration::from_secs(30);
+/// Who tells it: nobody's name.
+const SENDER: &str = "weft";
+
+pub(super) struct Duties<L> {
+    pub(super) partition: Partition,
+    pub(super) store: Store,
+    /// Beside the one that the owner's loop reads.
+    pub(super) log: L,
+    pub(super) clocks: Clocks,
+    pub(super) reading: Arc<Reading>,
+}
+
+impl<L: CommandLog> Duties<L> {
+    /// Looks for as long as it is polled.
+    pub(super) async fn run(self) -> Infallible {
+        let partition = self.partition;
+        loop {
+            sleep(LOOK_PAUSE).await;
+            match self.expire().await {
+                Ok(()) => {}
+                // That NATS or the store is away, others say.
+                Err(error) if error.is_retryable() => debug!(partition, %error, "nothing expires"),
+                Err(error) => warn!(partition, %error, "nothing expires"),
+            }
+        }
+    }
+
+    /// Tells of all rooms that have expired entries, some at a time, until none has.
+    async fn expire(&self) -> Result<(), Error> {
+        // Where each room began when the owner was last told of it.
+        let mut told: HashMap<RoomId, u64> = HashMap::new();
+        let mut after = None;
+        loop {
+            if !self.clocks.agree() {
+                return Ok(());
+            }
+            let snapshot = self.store.snapshot().await?;
+            let until = (after.as_ref(), expiry::hour_of(self.clocks.now_ms()));
+            let due = expiry::due(&*snapshot, self.partition, until, ROOMS_AT_ONCE).await?;
+            let Some(last) = due.last().cloned() else { return Ok(()) };
+            let first_seqs = first_seqs(&*snapshot, &due).await?;
+            drop(snapshot);
+            let mut told_at = None;
+            for ((hour, room), first_seq) in due.into_iter().zip(first_seqs) {
+                // One that can't be read stays as it is.
+                let Some(first_seq) = first_seq else { continue };
+                if told.insert(room.clone(), first_seq) != Some(first_seq) {
+                    told_at = Some(self.tell(&room, &Body::Expire(Expire { hour })).await?);
+                }
+            }
+            match told_at {
+                Some(stream_seq) if !self.is_applied(stream_seq).await => return Ok(()),
+                Some(_) => {}
+                None => (told, after) = (HashMap::new(), Some(last)),
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn tell(&self, room: &RoomId, body: &Body) -> Result<u64, Error> {
+        let sender = UserId::new(SENDER).expect("an id");
+        self.log.tell_itself(&sender, room, body).await
+    }
+
+    /// Waits for it; false: it takes too long.
+    async fn is_applied(&self, stream_seq: u64) -> bool {
+        let began = Instant::now();
+        while self.reading.applied() < stream_seq {
+            if began.elapsed() >= APPLIED_PATIENCE {
+                return false;
+            }
+            sleep(APPLIED_PAUSE).await;
+        }
+        true
+    }
+}
+
+/// Where these rooms begin; `None`: that can't be read.
+async fn first_seqs(
+    snapshot: &dyn Snapshot,
+    rooms: &[(u32, RoomId)],
+) -> Result<Vec<Option<u64>>, weft_storage::Error> {
+    let rows = snapshot.get_many(rooms.iter().map(|(_, room)| head::key(room)).collect()).await?;
+    let first_seq = |row: Option<Bytes>| Some(head::decode(&row?).ok()?.1.first_seq);
+    Ok(rows.into_iter().map(first_seq).collect())
+}
