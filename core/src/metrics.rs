@@ -162,9 +162,9 @@ pub(crate) static STORE_TROUBLE: Gauge = Gauge::new(
 );
 pub(crate) static SIGN_INS: CounterBy = CounterBy::new(
     "weft_core_sign_ins_total",
-    "Attempts to sign in: with the right password, with a wrong one, and too many of one account",
+    "Attempts to sign in: with the right password, with a wrong one, too many of one account, and with the right one where that was not enough (suspended, or a new password is needed)",
     "result",
-    &["ok", "wrong", "limited"],
+    &["ok", "wrong", "limited", "refused"],
 );
 pub(crate) static REFRESH_TOKENS_REUSED: Counter = Counter::new(
     "weft_core_refresh_tokens_reused_total",

@@ -18,8 +18,9 @@ use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use weft_nats::subject::{WEFT_CHANGE, WEFT_ENTRY, WEFT_LOGOUT};
+use weft_nats::subject::{ALL_DEVICES, WEFT_CHANGE, WEFT_ENTRY, WEFT_LOGOUT, WEFT_SUSPENDED};
 use weft_nats::{Bus, Message, Subject, subscribed};
+use weft_proto::frame::CloseCode;
 use weft_proto::frame::typing_frame;
 use weft_proto::{
     ChangeHead, Cursor, DeviceId, EventHead, Partition, Position, RoomId, UserId, partition_of,
@@ -330,9 +331,16 @@ impl Feed {
     /// `None` for what is not for sockets.
     fn read(&self, message: Message) -> Option<Item> {
         if let Some(device) = message.header(WEFT_LOGOUT) {
-            let device = DeviceId::new(device).ok()?;
+            let device = match device {
+                ALL_DEVICES => None,
+                device => Some(DeviceId::new(device).ok()?),
+            };
+            let code = match message.header(WEFT_SUSPENDED) {
+                Some(_) => CloseCode::Suspended,
+                None => CloseCode::LoggedOut,
+            };
             let members = lock(&self.members);
-            members.mailboxes.iter().for_each(|(_, mailbox)| mailbox.log_out(&device));
+            members.mailboxes.iter().for_each(|(_, it)| it.log_out(device.as_ref(), code));
             return None;
         }
         let group = match &self.subject {

@@ -2,6 +2,7 @@
 //! in the form of `docs/protocol.md` included.
 
 mod accounts;
+mod admin;
 mod admit;
 mod connect;
 mod drafts;
@@ -44,6 +45,11 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/password", post(accounts::change_password))
         .route("/profile", get(accounts::own_profile).patch(accounts::set_profile))
         .route("/users/{user}", get(accounts::profile))
+        .route("/admin/users", get(admin::list).post(admin::make))
+        .route("/admin/users/{user}/suspend", post(admin::suspend))
+        .route("/admin/users/{user}/unsuspend", post(admin::unsuspend))
+        .route("/admin/users/{user}/reset", post(admin::reset))
+        .route("/admin/log", get(admin::log))
         .route("/rooms", get(rooms::list).post(entries::create))
         .route("/rooms/{room}", get(rooms::get))
         .route("/rooms/{room}/members", get(rooms::members))

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 use weft_nats::Bus;
 use weft_proto::frame::CloseCode;
 use weft_proto::limits::CHECKED_LOGINS_MAX;
-use weft_proto::svc::CheckLogins;
+use weft_proto::svc::{CheckLogins, CheckedLogins};
 use weft_proto::{ApiError, ErrorCode};
 use weft_runtime::lock;
 
@@ -43,8 +43,38 @@ const ROUND_RETRY: Duration = Duration::from_secs(5);
 /// What core said of a token's login.
 #[derive(Clone, Copy)]
 struct Answer {
-    lasts: bool,
+    state: LoginState,
     at: Instant,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum LoginState {
+    Lasts,
+    Ended,
+    /// It has ended because its user was suspended.
+    Suspended,
+}
+
+impl LoginState {
+    /// How a session of it is closed; `None`: it goes on.
+    fn close(self) -> Option<CloseCode> {
+        match self {
+            Self::Lasts => None,
+            Self::Ended => Some(CloseCode::LoggedOut),
+            Self::Suspended => Some(CloseCode::Suspended),
+        }
+    }
+
+    /// What core said, in the order of the question. A core of before there were suspensions says nothing of them.
+    fn read(answer: &CheckedLogins) -> Vec<Self> {
+        let suspended = answer.suspended.iter().copied().chain(std::iter::repeat(false));
+        let states = answer.lasts.iter().zip(suspended).map(|state| match state {
+            (true, _) => Self::Lasts,
+            (false, false) => Self::Ended,
+            (false, true) => Self::Suspended,
+        });
+        states.collect()
+    }
 }
 
 pub(crate) struct Logins {
@@ -77,37 +107,39 @@ impl Logins {
     /// Asks core, where its last answer is older than `age_max`.
     ///
     /// # Errors
-    /// `unauthorized` where the login has ended.
+    /// `unauthorized` where the login has ended, `suspended` where that is why.
     pub(crate) async fn check(&self, caller: &Caller, age_max: Duration) -> Result<(), ApiError> {
         let known = self.answers.get(&caller.token);
-        let is_known = known.is_some_and(|it| !it.lasts || it.at.elapsed() < age_max);
+        let is_known =
+            known.is_some_and(|it| it.state != LoginState::Lasts || it.at.elapsed() < age_max);
         if !is_known && !self.is_silent() {
             // Boxed: it would be a large part of every session.
             Box::pin(self.ask(std::slice::from_ref(&caller.token))).await;
         }
         match self.answers.get(&caller.token) {
-            Some(Answer { lasts: false, .. }) => Err(has_ended()),
-            _ => Ok(()),
+            Some(Answer { state: LoginState::Ended, .. }) => Err(has_ended()),
+            Some(Answer { state: LoginState::Suspended, .. }) => Err(is_suspended()),
+            Some(Answer { state: LoginState::Lasts, .. }) | None => Ok(()),
         }
     }
 
     /// Core's answers, which are remembered; `None`: it is silent.
-    async fn ask(&self, tokens: &[Arc<str>]) -> Option<Vec<bool>> {
+    async fn ask(&self, tokens: &[Arc<str>]) -> Option<Vec<LoginState>> {
         let at = Instant::now();
         let request = CheckLogins { tokens: tokens.iter().map(ToString::to_string).collect() };
         let answer = timeout(WAIT, self.bus.call(&request)).await;
-        let lasts = match answer {
-            Ok(Ok(answer)) if answer.lasts.len() == tokens.len() => answer.lasts,
+        let states = match answer {
+            Ok(Ok(answer)) if answer.lasts.len() == tokens.len() => LoginState::read(&answer),
             silent => {
                 tracing::debug!(?silent, "core does not say whether logins last");
                 *lock(&self.silent_until) = Some(Instant::now() + SILENCE);
                 return None;
             }
         };
-        for (token, lasts) in tokens.iter().zip(&lasts) {
-            self.answers.insert(Arc::clone(token), Answer { lasts: *lasts, at });
+        for (token, state) in tokens.iter().zip(&states) {
+            self.answers.insert(Arc::clone(token), Answer { state: *state, at });
         }
-        Some(lasts)
+        Some(states)
     }
 
     fn is_silent(&self) -> bool {
@@ -136,13 +168,19 @@ impl Logins {
         let live: Vec<_> = lock(&self.live).values().cloned().collect();
         for sessions in live.chunks(CHECKED_LOGINS_MAX) {
             let tokens: Vec<_> = sessions.iter().map(|(token, _)| token.get()).collect();
-            let Some(lasts) = self.ask(&tokens).await else { return false };
-            for ((_, end), _) in sessions.iter().zip(lasts).filter(|(_, lasts)| !lasts) {
-                end.end(CloseCode::LoggedOut);
+            let Some(states) = self.ask(&tokens).await else { return false };
+            for ((_, end), state) in sessions.iter().zip(states) {
+                if let Some(code) = state.close() {
+                    end.end(code);
+                }
             }
         }
         true
     }
+}
+
+fn is_suspended() -> ApiError {
+    ApiError::new(ErrorCode::Suspended, "an administrator has suspended this account")
 }
 
 fn has_ended() -> ApiError {

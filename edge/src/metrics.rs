@@ -42,7 +42,7 @@ const RESULTS: &[&str] = &[
 /// How a session can end. `gone`: its client closed it, or the connection broke.
 const CLOSE_CODES: &[&str] = &[
     "gone", "1000", "1002", "1007", "1009", "4000", "4001", "4002", "4003", "4100", "4101", "4102",
-    "4103", "other",
+    "4103", "4104", "other",
 ];
 
 pub(crate) static SESSIONS: Gauge =

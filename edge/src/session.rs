@@ -64,6 +64,7 @@ impl Ended {
             Self::Close(CloseCode::TokenExpired) => "4101",
             Self::Close(CloseCode::HelloExpected) => "4102",
             Self::Close(CloseCode::LoggedOut) => "4103",
+            Self::Close(CloseCode::Suspended) => "4104",
             Self::Unreadable(CLOSE_PROTOCOL, _) => "1002",
             Self::Unreadable(CLOSE_NOT_UTF8, _) => "1007",
             Self::Unreadable(CLOSE_TOO_BIG, _) => "1009",
@@ -86,7 +87,9 @@ pub(crate) async fn run(shared: Arc<Shared>, socket: WebSocket, place: Arc<Conne
             let mut session = Session::new(&shared, greeted, stream, writer, end);
             let ended = session.serve().await;
             tracing::debug!(user = %session.requests.caller().user, ?ended, "session ended");
-            if matches!(ended, Ended::LoggedOut | Ended::Close(CloseCode::LoggedOut)) {
+            if let Ended::LoggedOut | Ended::Close(CloseCode::LoggedOut | CloseCode::Suspended) =
+                ended
+            {
                 session.requests.presence().log_out();
             }
             writer = session.writer;
@@ -119,6 +122,7 @@ fn reason(code: CloseCode) -> &'static str {
         CloseCode::TokenExpired => "token expired",
         CloseCode::HelloExpected => "hello expected",
         CloseCode::LoggedOut => "logged out",
+        CloseCode::Suspended => "suspended",
     }
 }
 

@@ -200,10 +200,11 @@ fn watch_publish(bucket: &str) -> Vec<String> {
 
 fn edge_publish() -> Vec<String> {
     // The server checks the mapped subject.
-    // Each service alone: the journal names every room and user, and is not for edges.
+    // Each service alone: the journal names every room and user, and an operator needs no token; neither is for edges.
     let mut list = words(&[
         "weft.p.*.*.*",
         "weft.svc.accounts.*",
+        "weft.svc.admin.*",
         "weft.svc.log.*",
         "weft.svc.rooms.*",
         "weft.svc.status.*",

@@ -21,9 +21,13 @@ pub const WEFT_ENTRY: &str = "Weft-Entry";
 pub const WEFT_CHANGE: &str = "Weft-Change";
 /// The code of the error that an answer to a command carries; absent beside an `ack`.
 pub const WEFT_ERROR: &str = "Weft-Error";
-/// A device whose login has ended: edges end its sessions. Beside an empty payload on
+/// A device whose login has ended, or [`ALL_DEVICES`]: edges end its sessions. Beside an empty payload on
 /// [`Subject::User`]; it may be lost.
 pub const WEFT_LOGOUT: &str = "Weft-Logout";
+/// No device has this name.
+pub const ALL_DEVICES: &str = "*";
+/// Beside [`WEFT_LOGOUT`]: the user is suspended.
+pub const WEFT_SUSPENDED: &str = "Weft-Suspended";
 /// `application/json` where the payload of a command is an entry, not plain text.
 pub const CONTENT_TYPE: &str = "Content-Type";
 /// The value of [`CONTENT_TYPE`] for entries.
@@ -104,7 +108,7 @@ pub enum Subject {
     Typing { user: UserId, room: RoomId },
     /// `weft.svc.<service>.<method>`: a request.
     Svc {
-        /// `accounts`, `rooms`, `log`, `status`, `presence`.
+        /// `accounts`, `admin`, `operator`, `rooms`, `log`, `journal`, `status`, `presence`.
         service: Cow<'static, str>,
         method: Cow<'static, str>,
     },

@@ -37,6 +37,10 @@ pub enum ErrorCode {
     TokenExpired,
     /// User or password is wrong.
     BadCredentials,
+    /// The user is suspended by an administrator.
+    Suspended,
+    /// The password is good for one login, which has to set another one.
+    NewPasswordNeeded,
     /// The user's role does not allow it.
     Forbidden,
     /// The user is not a member of the room.
@@ -123,6 +127,8 @@ impl ErrorCode {
             Self::Unauthorized => "unauthorized",
             Self::TokenExpired => "token_expired",
             Self::BadCredentials => "bad_credentials",
+            Self::Suspended => "suspended",
+            Self::NewPasswordNeeded => "new_password_needed",
             Self::Forbidden => "forbidden",
             Self::NotMember => "not_member",
             Self::NoSuchRoom => "no_such_room",
@@ -183,7 +189,11 @@ impl ErrorCode {
             | Self::ExpiredId
             | Self::TooLong => 400,
             Self::Unauthorized | Self::TokenExpired | Self::BadCredentials => 401,
-            Self::Forbidden | Self::NotMember | Self::Banned => 403,
+            Self::Forbidden
+            | Self::NotMember
+            | Self::Banned
+            | Self::Suspended
+            | Self::NewPasswordNeeded => 403,
             Self::NoSuchRoom | Self::NoSuchUser | Self::NoSuchLink | Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::RoomExists

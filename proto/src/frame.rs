@@ -77,6 +77,8 @@ pub enum CloseCode {
     HelloExpected = 4102,
     /// The device's login has ended.
     LoggedOut = 4103,
+    /// The user is suspended by an administrator.
+    Suspended = 4104,
 }
 
 /// A checked request of a client.

@@ -31,6 +31,8 @@ pub const SETTINGS_PER_USER_MAX: usize = 1_000;
 pub const DRAFTS_PER_USER_MAX: usize = 200;
 /// Longest title of a room or display name of a user, in Unicode scalar values.
 pub const TITLE_CHARS_MAX: usize = 200;
+/// Longest reason of what an administrator does, in Unicode scalar values.
+pub const REASON_CHARS_MAX: usize = 1_000;
 /// Most links of one group by which one may join.
 pub const LINKS_PER_ROOM_MAX: usize = 100;
 /// How often one may join by a link that is limited.

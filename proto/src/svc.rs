@@ -15,7 +15,7 @@ const ERROR: u8 = 1;
 
 /// Ties a request to its subject and its reply.
 pub trait Method: Message + Default {
-    /// `accounts`, `rooms`, `log`, `status` or `presence`.
+    /// `accounts`, `admin`, `operator`, `rooms`, `log`, `journal`, `status` or `presence`.
     const SERVICE: &'static str;
     const METHOD: &'static str;
     type Reply: Message + Default;
@@ -96,6 +96,7 @@ macro_rules! redacted {
 }
 
 mod accounts;
+mod admin;
 mod audit;
 mod drafts;
 mod groups;
@@ -108,6 +109,10 @@ mod rooms;
 pub use accounts::{
     ChangePassword, CheckLogins, CheckedLogins, Devices, GetKeys, GetProfile, Keys, ListDevices,
     LoggedInDevice, Login, Logout, Profile, Refresh, SetProfile, Signup, Tokens, VerifyKey,
+};
+pub use admin::{
+    AccountAction, AccountState, Accounts, AdminLogPage, AdminLogRow, Administer, Administered,
+    ListAccounts, OperatorAdminister, OperatorListAccounts, OperatorReadAdminLog, ReadAdminLog,
 };
 pub use audit::{Audit, AuditPage, Change, ChangedRoom, ConcernedUser};
 pub use drafts::{Drafts, ListDrafts};

@@ -92,6 +92,7 @@ fn requests_and_replies() {
         password: "hunter22".into(),
         device: "phone".into(),
         network: "192.0.2.1".into(),
+        ..svc::Login::default()
     };
     let read = svc::ReadLog {
         token: "t".into(),

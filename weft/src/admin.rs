@@ -2,6 +2,7 @@
 //! nodes that run.
 
 mod accept_loss;
+mod administrators;
 mod dead_letters;
 mod drain;
 mod export;
@@ -18,6 +19,7 @@ use std::any::Any;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use weft_proto::svc::AccountAction;
 use weft_storage::embedded::{Damage, Embedded};
 use weft_storage::{Store, StorePlace};
 
@@ -63,6 +65,22 @@ enum AdminCommand {
     Followers(nodes::Installation),
     /// Forgets a follower of the journal that does not exist any more: the journal is not kept for it.
     ForgetFollower(followers::ForgetOptions),
+    /// Makes a user an administrator of the installation.
+    MakeAdministrator(administrators::AccountOptions),
+    /// Makes an administrator a user like others.
+    RemoveAdministrator(administrators::AccountOptions),
+    /// Makes a user, and says the password for their first login.
+    MakeUser(administrators::AccountOptions),
+    /// Ends all logins of a user, and lets them make none.
+    SuspendUser(administrators::AccountOptions),
+    /// Lets a suspended user log in again.
+    UnsuspendUser(administrators::AccountOptions),
+    /// Ends all logins of a user, and says a password for one login.
+    ResetUser(administrators::AccountOptions),
+    /// Lists all users: a JSON object a line.
+    Users(nodes::Installation),
+    /// Lists what administrators and operators have done, newest first: a JSON object a line.
+    Log(nodes::Installation),
 }
 
 /// Which store.
@@ -176,6 +194,26 @@ pub fn run(options: AdminOptions) -> Result<(), Error> {
             AdminCommand::Drain(options) => drain::run(options).await,
             AdminCommand::Followers(installation) => followers::list(&installation).await,
             AdminCommand::ForgetFollower(options) => followers::forget(&options).await,
+            AdminCommand::MakeAdministrator(options) => {
+                administrators::act(AccountAction::MakeAdministrator, &options).await
+            }
+            AdminCommand::RemoveAdministrator(options) => {
+                administrators::act(AccountAction::RemoveAdministrator, &options).await
+            }
+            AdminCommand::MakeUser(options) => {
+                administrators::act(AccountAction::Make, &options).await
+            }
+            AdminCommand::SuspendUser(options) => {
+                administrators::act(AccountAction::Suspend, &options).await
+            }
+            AdminCommand::UnsuspendUser(options) => {
+                administrators::act(AccountAction::Unsuspend, &options).await
+            }
+            AdminCommand::ResetUser(options) => {
+                administrators::act(AccountAction::Reset, &options).await
+            }
+            AdminCommand::Users(installation) => administrators::users(&installation).await,
+            AdminCommand::Log(installation) => administrators::log(&installation).await,
         }
     })
 }

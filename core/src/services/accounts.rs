@@ -34,9 +34,8 @@ impl Context {
         let made = Account {
             password_hash: self.passwords.hash(request.password, SignInAttempt::Stranger).await?,
             display_name,
-            avatar: String::new(),
-            is_bot: false,
             created_ms: self.clock.now_ms(),
+            ..Account::default()
         };
         let mut batch = Batch::new(rand::random());
         batch.guard(account::key(&user), None);
@@ -163,7 +162,7 @@ pub(super) fn check_password(field: &str, password: &str) -> Result<(), ApiError
     Ok(())
 }
 
-fn display_name(name: String, user: &UserId) -> Result<String, ApiError> {
+pub(super) fn display_name(name: String, user: &UserId) -> Result<String, ApiError> {
     check_chars("display_name", &name, TITLE_CHARS_MAX)?;
     Ok(if name.trim().is_empty() { user.to_string() } else { name })
 }

@@ -1,12 +1,13 @@
 //! Who speaks in a call: the token's user, while the login that the token is of lasts.
 //!
 //! A token ends by itself after an hour; its login may end before, by a logout, a new password, a new
-//! login of the device, or a refresh token that was used twice. So each call reads the device's row,
+//! login of the device, a refresh token that was used twice, or a suspension. So each call reads the device's row,
 //! in the snapshot that it is answered from: one point read.
 
 use weft_proto::limits::CHECKED_LOGINS_MAX;
 use weft_proto::{ApiError, ErrorCode, svc};
 use weft_storage::Snapshot;
+use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::device::{self, Device};
 
 use super::failure::Failure;
@@ -17,8 +18,8 @@ impl Context {
     /// Whom the token speaks for.
     ///
     /// # Errors
-    /// [`ErrorCode::Unauthorized`] where its login has ended too, [`ErrorCode::TokenExpired`], or the
-    /// store's.
+    /// [`ErrorCode::Unauthorized`] where its login has ended too, [`ErrorCode::Suspended`], [`ErrorCode::TokenExpired`],
+    /// or the store's.
     pub(super) async fn caller(
         &self,
         snapshot: &dyn Snapshot,
@@ -26,7 +27,11 @@ impl Context {
     ) -> Result<Caller, Failure> {
         let caller = self.tokens.verify(token)?;
         let row = snapshot.get(device::key(&caller.user, &caller.device)).await?;
-        if lasts(&caller, row.as_deref())? { Ok(caller) } else { Err(login_has_ended()) }
+        if lasts(&caller, row.as_deref())? {
+            return Ok(caller);
+        }
+        let row = snapshot.get(account::key(&caller.user)).await?;
+        Err(if is_suspended(row.as_deref())? { suspended() } else { login_has_ended() })
     }
 
     /// Which of these tokens are of logins that last. Their signatures and times are not looked at:
@@ -47,13 +52,34 @@ impl Context {
             request.tokens.iter().map(|token| tokens::read_unverified(token)).collect();
         let known = callers.iter().flatten();
         let keys = known.map(|caller| device::key(&caller.user, &caller.device)).collect();
-        let mut rows = self.store.snapshot().await?.get_many(keys).await?.into_iter();
+        let snapshot = self.store.snapshot().await?;
+        let mut rows = snapshot.get_many(keys).await?.into_iter();
         let lasts = callers.iter().map(|caller| match caller {
             Some(caller) => lasts(caller, rows.next().flatten().as_deref()),
             None => Ok(false),
         });
-        Ok(svc::CheckedLogins { lasts: lasts.collect::<Result<_, _>>()? })
+        let lasts = lasts.collect::<Result<Vec<_>, _>>()?;
+        let ended = callers.iter().zip(&lasts).filter(|(_, lasts)| !**lasts);
+        let keys = ended.filter_map(|(caller, _)| Some(account::key(&caller.as_ref()?.user)));
+        let keys: Vec<_> = keys.collect();
+        if keys.is_empty() {
+            return Ok(svc::CheckedLogins { suspended: vec![false; lasts.len()], lasts });
+        }
+        let mut rows = snapshot.get_many(keys).await?.into_iter();
+        let suspended = callers.iter().zip(&lasts).map(|(caller, lasts)| match caller {
+            Some(_) if !lasts => is_suspended(rows.next().flatten().as_deref()),
+            _ => Ok(false),
+        });
+        Ok(svc::CheckedLogins { suspended: suspended.collect::<Result<_, _>>()?, lasts })
     }
+}
+
+fn is_suspended(row: Option<&[u8]>) -> Result<bool, weft_storage::Error> {
+    Ok(row.map(Account::decode).transpose()?.is_some_and(|account| account.is_suspended()))
+}
+
+pub(super) fn suspended() -> Failure {
+    Failure::new(ErrorCode::Suspended, "an administrator has suspended this account")
 }
 
 fn lasts(caller: &Caller, row: Option<&[u8]>) -> Result<bool, weft_storage::Error> {

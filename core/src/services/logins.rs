@@ -10,6 +10,7 @@ use weft_storage::tables::device::{self, Device};
 use weft_storage::{Batch, Snapshot};
 
 use super::accounts::{ATTEMPTS_MAX, check_password};
+use super::callers::suspended;
 use super::failure::Failure;
 use super::refresh_token::{Family, REPEAT_MS, RefreshToken};
 use super::sign_ins::SignInAttempt;
@@ -76,7 +77,8 @@ impl Context {
     ///
     /// # Errors
     /// [`ErrorCode::BadCredentials`] (the same, after the same time, where there is no such user),
-    /// [`ErrorCode::RateLimited`], [`ErrorCode::BadId`], [`ErrorCode::Overloaded`], or the store's.
+    /// [`ErrorCode::Suspended`] and [`ErrorCode::NewPasswordNeeded`] where the password is right, [`ErrorCode::BadRequest`],
+    /// [`ErrorCode::TooLong`], [`ErrorCode::RateLimited`], [`ErrorCode::BadId`], [`ErrorCode::Overloaded`], or the store's.
     pub async fn login(&self, request: svc::Login) -> Result<svc::Tokens, Failure> {
         let user = UserId::new(&request.user)?;
         let device = DeviceId::new(&request.device)?;
@@ -85,13 +87,19 @@ impl Context {
             .sign_ins
             .admit(&user, &request.network)
             .inspect_err(|_| SIGN_INS.increment("limited"))?;
+        let mut new_hash = None;
         for _ in 0..ATTEMPTS_MAX {
             let found = self.account(&user).await?;
             let hash = found.as_ref().map(|(_, account)| account.password_hash.clone());
             self.check_credentials(&request.password, hash, attempt).await?;
-            let Some((account_row, _)) = found else { return Err(bad_credentials()) };
-
+            let Some((account_row, account)) = found else { return Err(bad_credentials()) };
             let now_ms = self.clock.now_ms();
+            check_login(&account, &request, now_ms)
+                .inspect_err(|_| SIGN_INS.increment("refused"))?;
+            if account.one_time_until_ms != 0 && new_hash.is_none() {
+                let hash = self.passwords.hash(request.new_password.clone(), attempt).await?;
+                new_hash = Some(hash);
+            }
             let before = self.store.snapshot().await?.get(device_key.clone()).await?;
             let login_ms_before = before.as_deref().map(Device::decode).transpose()?;
             // It names the login: no token of the one before may be good for this one.
@@ -111,6 +119,10 @@ impl Context {
             batch.guard(account::key(&user), Some(account_row));
             batch.guard(device_key.clone(), before);
             batch.set(device_key.clone(), login.encode());
+            if let Some(hash) = new_hash.clone().filter(|_| account.one_time_until_ms != 0) {
+                let own = Account { password_hash: hash, one_time_until_ms: 0, ..account };
+                batch.set(account::key(&user), own.encode());
+            }
             for (key, row) in self.surplus_logins(&user, &device_key).await? {
                 batch.guard(key.clone(), Some(row));
                 batch.clear(key);
@@ -129,12 +141,17 @@ impl Context {
     /// once more, within a minute. One that is used after that is in two hands: the login ends.
     ///
     /// # Errors
-    /// [`ErrorCode::Unauthorized`], or the store's.
+    /// [`ErrorCode::Unauthorized`], [`ErrorCode::Suspended`], or the store's.
     pub async fn refresh(&self, request: svc::Refresh) -> Result<Refreshed, Failure> {
         let used = refresh_token::parse(&request.refresh_token).ok_or_else(void)?;
         let key = device::key(&used.user, &used.device);
         for _ in 0..ATTEMPTS_MAX {
-            let row = self.store.snapshot().await?.get(key.clone()).await?.ok_or_else(void)?;
+            let row = self.store.snapshot().await?.get(key.clone()).await?;
+            let Some(row) = row else {
+                let account = self.account(&used.user).await?;
+                let is_suspended = account.is_some_and(|(_, account)| account.is_suspended());
+                return Err(if is_suspended { suspended() } else { void() });
+            };
             let login = Device::decode(&row)?;
             let mut batch = Batch::new(rand::random());
             batch.guard(key.clone(), Some(row));
@@ -322,6 +339,34 @@ impl Context {
             expires_at_ms,
             refresh_token,
         })
+    }
+}
+
+/// What else is asked of who has the right password.
+fn check_login(account: &Account, request: &svc::Login, now_ms: u64) -> Result<(), Failure> {
+    if account.is_suspended() {
+        return Err(suspended());
+    }
+    let new = &request.new_password;
+    match account.one_time_until_ms {
+        0 if new.is_empty() => Ok(()),
+        0 => Err(Failure::new(
+            ErrorCode::BadRequest,
+            "the field new_password is only for a password that is good for one login",
+        )),
+        until_ms if now_ms >= until_ms => Err(Failure::new(
+            ErrorCode::BadCredentials,
+            "the password for one login is too old: an administrator can make another",
+        )),
+        _ if new.is_empty() => Err(Failure::new(
+            ErrorCode::NewPasswordNeeded,
+            "the password is good for one login: say your own one from now on in new_password",
+        )),
+        _ if *new == request.password => Err(Failure::new(
+            ErrorCode::BadRequest,
+            "the field new_password has to be another password",
+        )),
+        _ => Ok(check_password("new_password", new)?),
     }
 }
 

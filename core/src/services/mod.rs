@@ -17,6 +17,7 @@
 //! | `tokens`, `verified`, `passwords`, `refresh_token` | keys and proofs |
 //! | `callers` | who speaks, and whether that login lasts |
 //! | `accounts`, `logins` | sign-up and profiles; login, refresh, logout, password |
+//! | `administration` | what administrators and operators do with accounts, and their log |
 //! | `sign_ins` | how fast passwords may be tried |
 //! | `access`, `page` | what a caller may see of a room; filling a bounded page |
 //! | `rooms`, `read`, `sync` | room lists; a part of a log; everything since a cursor |
@@ -33,6 +34,7 @@
 
 mod access;
 pub mod accounts;
+mod administration;
 mod at_once;
 pub mod audit;
 mod callers;
@@ -72,6 +74,7 @@ use weft_proto::limits::{
 use weft_runtime::Clock;
 use weft_storage::{Store, tables};
 
+pub use self::administration::{Administered, Authority};
 pub use self::failure::Failure;
 pub use self::logins::{EndedLogin, Refreshed};
 pub use self::serve::start;

@@ -44,6 +44,7 @@ impl Refused {
                 ErrorCode::TokenExpired => CloseCode::TokenExpired,
                 // The token was verified: so its login has ended.
                 ErrorCode::Unauthorized => CloseCode::LoggedOut,
+                ErrorCode::Suspended => CloseCode::Suspended,
                 _ => {
                     tracing::warn!(%error, "core refuses what a session needs");
                     CloseCode::Unavailable

@@ -136,10 +136,10 @@ impl MailboxHandle {
         }
     }
 
-    /// Ends the session where it is this device's: its login has ended.
-    pub(crate) fn log_out(&self, device: &DeviceId) {
-        if self.0.device == *device {
-            self.0.end.end(CloseCode::LoggedOut);
+    /// Ends the session where it is this device's (`None`: in any case): its login has ended.
+    pub(crate) fn log_out(&self, device: Option<&DeviceId>, code: CloseCode) {
+        if device.is_none_or(|device| self.0.device == *device) {
+            self.0.end.end(code);
         }
     }
 
@@ -318,10 +318,14 @@ mod tests {
     async fn a_login_ends_the_sessions_of_its_own_device() {
         let end = End::new(&CancellationToken::new());
         let handle = Mailbox::new(1_000, device(), end.clone()).handle();
-        handle.log_out(&DeviceId::new("desk").expect("id"));
+        handle.log_out(Some(&DeviceId::new("desk").expect("id")), CloseCode::LoggedOut);
         assert_eq!(end.ended().now_or_never(), None);
-        handle.log_out(&device());
+        handle.log_out(Some(&device()), CloseCode::LoggedOut);
         assert_eq!(end.ended().now_or_never(), Some(CloseCode::LoggedOut));
+        let end = End::new(&CancellationToken::new());
+        let handle = Mailbox::new(1_000, device(), end.clone()).handle();
+        handle.log_out(None, CloseCode::Suspended);
+        assert_eq!(end.ended().now_or_never(), Some(CloseCode::Suspended));
     }
 
     #[tokio::test]

@@ -26,6 +26,7 @@ pub(super) struct LoginBody {
     user: String,
     password: String,
     device: String,
+    new_password: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -98,8 +99,9 @@ pub(super) async fn login(
     AccountRate(network): AccountRate,
     Json(body): Json<LoginBody>,
 ) -> Result<Response, Refusal> {
-    let LoginBody { user, password, device } = body;
-    let request = svc::Login { user, password, device, network };
+    let LoginBody { user, password, device, new_password } = body;
+    let new_password = new_password.unwrap_or_default();
+    let request = svc::Login { user, password, device, network, new_password };
     Ok(tokens_answer(shared.bus.call(&request).await?))
 }
 

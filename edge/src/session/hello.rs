@@ -120,7 +120,13 @@ async fn check(
         None => String::new(),
     };
     let checked = shared.logins.check(&caller, Duration::ZERO).await;
-    checked.map_err(|error| Refused { error, close: CloseCode::LoggedOut })?;
+    checked.map_err(|error| {
+        let close = match error.code {
+            ErrorCode::Suspended => CloseCode::Suspended,
+            _ => CloseCode::LoggedOut,
+        };
+        Refused { error, close }
+    })?;
     place.know()?;
     Ok(Greeted { caller, cursor, presence })
 }

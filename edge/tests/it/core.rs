@@ -146,7 +146,8 @@ impl Core {
             return Err(ApiError::new(ErrorCode::Unavailable, "on purpose"));
         }
         let lasts = |token: &String| !state.ended.contains(&caller(token));
-        Ok(CheckedLogins { lasts: request.tokens.iter().map(lasts).collect() })
+        let lasts = request.tokens.iter().map(lasts).collect();
+        Ok(CheckedLogins { lasts, ..CheckedLogins::default() })
     }
 
     /// Leaves commands in the log, or goes on with them.

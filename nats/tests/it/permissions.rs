@@ -83,6 +83,8 @@ const SUBJECTS: [(&str, &[&str]); 7] = [
             "weft.typing.*.*",
             "weft.svc.accounts.login",
             "weft.svc.accounts.keys",
+            "weft.svc.admin.administer",
+            "weft.svc.operator.administer",
             "weft.svc.rooms.list",
             "weft.svc.log.audit",
             "weft.svc.journal.read",

@@ -64,6 +64,9 @@ pub struct Login {
     /// bits of an IPv6 address; empty: it does not know. Attempts are counted by it.
     #[prost(string, tag = "4")]
     pub network: String,
+    /// The user's own password from now on, where `password` is good for one login; else empty.
+    #[prost(string, tag = "5")]
+    pub new_password: String,
 }
 method!(Login, "accounts", "login", Tokens);
 
@@ -172,6 +175,9 @@ pub struct CheckedLogins {
     /// Of each token, in the order of the question. No: the login has ended for good.
     #[prost(bool, repeated, tag = "1")]
     pub lasts: Vec<bool>,
+    /// Of each token whose login has ended, that its user is suspended. An older core says nothing of that.
+    #[prost(bool, repeated, tag = "2")]
+    pub suspended: Vec<bool>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use weft_proto::UserId;
 
 use super::key::{Key, next_key};
-use super::table::Table;
+use super::table::{Page, Table};
 use super::{Tag, record};
-use crate::engine::Snapshot;
+use crate::engine::{Pair, Snapshot};
 use crate::error::Error;
 
 #[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
@@ -31,6 +31,15 @@ pub struct Account {
     /// When it was made, Unix milliseconds.
     #[prost(uint64, tag = "5")]
     pub created_ms: u64,
+    /// An administrator of the installation.
+    #[prost(bool, tag = "6")]
+    pub is_admin: bool,
+    /// Since when nobody can log in to it, Unix milliseconds; 0: it is not suspended.
+    #[prost(uint64, tag = "7")]
+    pub suspended_ms: u64,
+    /// The password is good for one login, which sets another one, up to this time, Unix milliseconds; 0: it is the user's own.
+    #[prost(uint64, tag = "8")]
+    pub one_time_until_ms: u64,
 }
 
 #[must_use]
@@ -47,12 +56,33 @@ pub async fn users_after(
     after: Option<&UserId>,
     limit: usize,
 ) -> Result<Vec<UserId>, Error> {
+    let rows = rows_after(snapshot, after, limit).await?;
+    rows.iter().map(|(key, _)| Account::read_key(key)).collect()
+}
+
+/// At most `limit` accounts after a user (`None`: from the first), by id.
+///
+/// # Errors
+/// Those of the snapshot, or [`Error::Corrupt`].
+pub async fn page_after(
+    snapshot: &dyn Snapshot,
+    after: Option<&UserId>,
+    limit: usize,
+) -> Result<Page<Account>, Error> {
+    let rows = rows_after(snapshot, after, limit).await?;
+    rows.iter().map(|(key, row)| Ok((Account::read_key(key)?, Account::decode(row)?))).collect()
+}
+
+async fn rows_after(
+    snapshot: &dyn Snapshot,
+    after: Option<&UserId>,
+    limit: usize,
+) -> Result<Vec<Pair>, Error> {
     let mut range = Key::new(Tag::Account).prefix_range();
     if let Some(user) = after {
         range.start = next_key(&key(user));
     }
-    let rows = snapshot.scan(range, limit, false).await?;
-    rows.iter().map(|(key, _)| Account::read_key(key)).collect()
+    snapshot.scan(range, limit, false).await
 }
 
 impl Table for Account {
@@ -66,6 +96,11 @@ impl Account {
     #[must_use]
     pub fn encode(&self) -> Bytes {
         record::encode(self).into()
+    }
+
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.suspended_ms != 0
     }
 
     /// Reads the stored form.

@@ -36,9 +36,10 @@
 //! 32 key id                              signing key
 //! 33 user                                settings    how a user wants to be seen
 //! 34 user                                last active when a user was last seen
+//! 36 time, id                            admin log   what administrators and operators have done
 //! ```
 //!
-//! Numbers are big-endian (partition 2 bytes, hour, minute and bucket 4, seq 8, part 1, position 12, client
+//! Numbers are big-endian (partition 2 bytes, hour, minute and bucket 4, seq, time and id 8, part 1, position 12, client
 //! id 16); names end with a zero byte, which none of their alphabets has. Tags are never reused. Records
 //! are a version byte and prost, so that a field can be added; `head`, `log`, `mark`, `minute`, `thread follower`, `setting` and `draft` have the
 //! commit's position before that.
@@ -49,6 +50,7 @@ use bytes::Bytes;
 
 pub mod account;
 pub mod activity;
+pub mod admin_log;
 pub mod applied;
 pub mod ban;
 pub mod change;
@@ -136,6 +138,7 @@ pub enum Tag {
     SigningKey = 0x32,
     PresenceSettings = 0x33,
     LastActive = 0x34,
+    AdminLog = 0x36,
 }
 
 /// What an export does with a table.
@@ -200,6 +203,7 @@ impl Tag {
             Self::SigningKey => Rows(&Of::<signing_key::SigningKey>::NEW),
             Self::PresenceSettings => Rows(&Of::<PresenceSettings>::NEW),
             Self::LastActive => Rows(&Of::<last_active::LastActive>::NEW),
+            Self::AdminLog => Rows(&Of::<admin_log::AdminLog>::NEW),
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod binary;
 mod folder;
+mod operator;
 mod options;
 
 use std::collections::BTreeMap;

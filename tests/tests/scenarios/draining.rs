@@ -8,7 +8,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 use tokio_tungstenite::tungstenite::Error as WsError;
 use weft_harness::http;
@@ -16,7 +15,7 @@ use weft_harness::load::{Load, LoadOptions};
 use weft_harness::onlooker::Onlooker;
 use weft_harness::session::{LIMIT, Session};
 use weft_harness::socket::{Closed, Socket};
-use weft_harness::system::{Engine, Options, System, role_env, weft};
+use weft_harness::system::{Engine, Options, System};
 use weft_harness::wait::until;
 
 /// What a busy machine may add to a time.
@@ -66,13 +65,7 @@ fn refused_with(opened: Result<Socket>, status: u16) {
 /// Runs `weft admin …` against the system's NATS: exit code, lines of JSON, and what it says on
 /// standard error.
 async fn admin(system: &System, args: &[&str]) -> Result<(Option<i32>, Vec<Value>, String)> {
-    let output = Command::new(weft().await)
-        .arg("admin")
-        .args(args)
-        .args(["--nats", &system.nats_url()])
-        .envs(role_env("admin"))
-        .output()
-        .await?;
+    let output = system.operate(args).await?;
     let text = String::from_utf8(output.stdout)?;
     let lines = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     Ok((output.status.code(), lines, String::from_utf8(output.stderr)?))

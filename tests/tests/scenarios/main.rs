@@ -5,6 +5,7 @@ use tokio::sync::OnceCell;
 use weft_harness::system::{Options, System};
 
 mod acknowledged_is_kept;
+mod administrators;
 mod answers;
 mod bad_input;
 mod deployment;

@@ -190,7 +190,8 @@ async fn passwords_are_tried_slowly_and_the_owner_is_not_kept_out() {
     let world = with_alice().await;
     let from = async |user: &str, password: &str, network: &str| {
         let (user, password, network) = (user.into(), password.into(), network.into());
-        let login = svc::Login { user, password, device: "phone".into(), network };
+        let login =
+            svc::Login { user, password, device: "phone".into(), network, ..svc::Login::default() };
         world.context.login(login).await
     };
     from("alice", "hunter22", "198.51.100.7").await.expect("at home");

@@ -11,6 +11,7 @@ use weft_proto::{
     RoomId, RoomKind, UserId, partition_of,
 };
 use weft_storage::tables::account::{self, Account};
+use weft_storage::tables::admin_log::{self, AdminLog};
 use weft_storage::tables::applied::{self, Applied};
 use weft_storage::tables::ban;
 use weft_storage::tables::change::{self, Changed};
@@ -112,6 +113,9 @@ impl Content {
                 avatar: if self.rng.random() { String::new() } else { "files/x".into() },
                 is_bot,
                 created_ms: self.rng.random_range(0..1 << 50),
+                is_admin: self.rng.random(),
+                suspended_ms: self.rng.random_range(0..2),
+                one_time_until_ms: self.rng.random_range(0..2),
             };
             batch.set(account::key(&user), row.encode());
             for n in 0..self.rng.random_range(0..3) {
@@ -129,6 +133,12 @@ impl Content {
             }
         }
         self.statuses(&mut batch);
+        for n in 0..self.rng.random_range(0..3) {
+            let (by, user) = (self.user().to_string(), self.user().to_string());
+            let (action, reason) = ("suspend".to_owned(), self.text(20));
+            let row = AdminLog { by, action, user, room: String::new(), seq: n, reason };
+            admin_log::put(&mut batch, (self.rng.random_range(0..1 << 50), n), &row);
+        }
         commit(&self.store, batch).await;
     }
 

@@ -1,0 +1,243 @@
+//! Administrators of the installation: who they are, what they do with accounts, and that it is told.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use weft_harness::account::{self, Login, PASSWORD};
+use weft_harness::http::{self, Answer};
+use weft_harness::session::{Session, code};
+use weft_harness::socket::Socket;
+use weft_harness::system::{System, direct, unique};
+use weft_harness::wait::until;
+
+use crate::two_edges;
+
+const CLOSE_LIMIT: Duration = Duration::from_secs(15);
+/// An edge keeps for 5 s that a login lasts.
+const KEPT_LIMIT: Duration = Duration::from_secs(20);
+
+/// A new administrator, whom an operator makes one.
+async fn administrator(system: &System) -> Result<Login> {
+    let root = system.user("root").await?;
+    system.operated(&["make-administrator", &root.user]).await?;
+    Ok(root)
+}
+
+/// Something is done to a user.
+async fn act(by: &Login, edge: SocketAddr, user: &str, action: &str) -> Result<Answer> {
+    let path = format!("/v1/admin/users/{user}/{action}");
+    by.call(edge, "POST", &path, &json!({ "reason": "spam" })).await
+}
+
+async fn log_in(edge: SocketAddr, user: &str, fields: Value) -> Result<Answer> {
+    let mut body = json!({ "user": user, "device": "phone" });
+    for (name, value) in fields.as_object().into_iter().flatten() {
+        body[name] = value.clone();
+    }
+    http::call(edge, "POST", "/v1/login", None, &body).await
+}
+
+/// What the log says of a user: by whom, what, and why. Newest first.
+async fn told(by: &Login, edge: SocketAddr, user: &str) -> Result<Vec<(String, String, String)>> {
+    let (mut rows, mut before) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/v1/admin/log?limit=2&before={before}");
+        let answer = by.call(edge, "GET", &path, &Value::Null).await?;
+        ensure!(answer.status == 200, "{answer:?}");
+        let page = answer.body["rows"].as_array().cloned().unwrap_or_default();
+        let field = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
+        for row in &page {
+            assert!(row["time"].as_u64().is_some_and(|time| time > 0), "{row}");
+            if row["user"] == user {
+                rows.push((field(row, "by"), field(row, "action"), field(row, "reason")));
+            }
+        }
+        if answer.body["more"] != true {
+            return Ok(rows);
+        }
+        before = page.last().map(|row| field(row, "id")).unwrap_or_default();
+    }
+}
+
+fn row(by: &str, action: &str, reason: &str) -> (String, String, String) {
+    (by.to_owned(), action.to_owned(), reason.to_owned())
+}
+
+#[tokio::test]
+async fn a_suspended_user_is_out_with_all_devices_at_once() -> Result<()> {
+    let system = two_edges().await;
+    let [edge, other_edge] = system.edges() else { panic!("two edges") };
+    let root = administrator(system).await?;
+    let (phone, friend) = (system.user("alice").await?, system.user("bob").await?);
+    let (laptop, tablet) =
+        (system.device(&phone.user, "laptop").await?, system.device(&phone.user, "tablet").await?);
+    let room = direct(&phone, &friend);
+    let mut sessions = Vec::new();
+    for (at, device) in [(edge, &phone), (other_edge, &laptop), (other_edge, &tablet)] {
+        let mut session = Session::open(*at, device, None).await?;
+        session.acked(&room, json!({ "text": "hello" })).await?;
+        sessions.push(session);
+    }
+    let answer = act(&root, *edge, &phone.user, "suspend").await?;
+    assert_eq!(answer.status, 204, "{answer:?}");
+    for mut session in sessions {
+        assert_eq!(session.closed_within(CLOSE_LIMIT).await?, 4104);
+    }
+    for device in [&phone, &laptop, &tablet] {
+        for at in [*edge, *other_edge] {
+            let read = device.call(at, "GET", "/v1/profile", &Value::Null).await?;
+            assert_eq!((read.status, read.code()), (403, "suspended"));
+            let path = format!("/v1/rooms/{room}/entries");
+            until("sends by HTTP are refused", KEPT_LIMIT, async || {
+                let sent = device.call(at, "POST", &path, &json!({ "text": "x" })).await.ok()?;
+                ((sent.status, sent.code()) == (403, "suspended")).then_some(())
+            })
+            .await;
+            let mut socket = Socket::open(at).await?;
+            socket.send(&json!({ "id": 1, "type": "hello", "token": device.token })).await?;
+            assert_eq!(code(&socket.next().await?)?, "suspended");
+            assert_eq!(socket.closed_within(CLOSE_LIMIT).await?, 4104);
+        }
+        let body = json!({ "refresh_token": device.refresh_token });
+        let refreshed = http::call(*edge, "POST", "/v1/refresh", None, &body).await?;
+        assert_eq!((refreshed.status, refreshed.code()), (403, "suspended"));
+    }
+    let right = log_in(*edge, &phone.user, json!({ "password": PASSWORD })).await?;
+    assert_eq!((right.status, right.code()), (403, "suspended"));
+    let wrong = log_in(*edge, &phone.user, json!({ "password": "wrong horse" })).await?;
+    assert_eq!((wrong.status, wrong.code()), (401, "bad_credentials"));
+    let again = act(&root, *edge, &phone.user, "suspend").await?;
+    assert_eq!((again.status, again.code()), (409, "unchanged"));
+
+    // Nothing comes back by itself: the logins have ended for good.
+    let answer = act(&root, *other_edge, &phone.user, "unsuspend").await?;
+    assert_eq!(answer.status, 204, "{answer:?}");
+    let read = phone.call(*edge, "GET", "/v1/profile", &Value::Null).await?;
+    assert_eq!((read.status, read.code()), (401, "unauthorized"));
+    let phone = system.device(&phone.user, "phone").await?;
+    let mut session = system.session(&phone).await?;
+    session.acked(&room, json!({ "text": "back" })).await?;
+    let log = told(&root, *edge, &phone.user).await?;
+    assert_eq!(log, [row(&root.user, "unsuspend", "spam"), row(&root.user, "suspend", "spam")]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_password_that_an_administrator_hands_over_is_good_for_one_login() -> Result<()> {
+    let system = two_edges().await;
+    let edge = system.edge();
+    let root = administrator(system).await?;
+    let user = unique("made");
+    let made = json!({ "user": user, "display_name": "Made", "reason": "new here" });
+    let made = root.call(edge, "POST", "/v1/admin/users", &made).await?;
+    assert_eq!((made.status, &made.body["user"]), (201, &json!(user)), "{made:?}");
+    assert!(made.head.contains("cache-control: no-store"), "{made:?}");
+    let password = made.body["password"].as_str().expect("a password").to_owned();
+    let refused = log_in(edge, &user, json!({ "password": password })).await?;
+    assert_eq!((refused.status, refused.code()), (403, "new_password_needed"));
+    let same = json!({ "password": password, "new_password": password });
+    assert_eq!(log_in(edge, &user, same).await?.code(), "bad_request");
+    let own = json!({ "password": password, "new_password": PASSWORD });
+    let mut login = account::tokens(&log_in(edge, &user, own.clone()).await?)?;
+    assert_eq!(log_in(edge, &user, own).await?.code(), "bad_credentials", "it is used up");
+    login = account::login(edge, &login.user, "phone").await?;
+
+    let mut session = system.session(&login).await?;
+    let reset = act(&root, edge, &user, "reset").await?;
+    assert_eq!(reset.status, 200, "{reset:?}");
+    assert_eq!(session.closed_within(CLOSE_LIMIT).await?, 4103);
+    assert!(account::login(edge, &user, "phone").await.is_err(), "the password of before");
+    let password = reset.body["password"].as_str().expect("a password");
+    let own = json!({ "password": password, "new_password": "another horse" });
+    account::tokens(&log_in(edge, &user, own).await?)?;
+    let log = told(&root, edge, &user).await?;
+    assert_eq!(log, [row(&root.user, "reset", "spam"), row(&root.user, "make_user", "new here")]);
+    let taken = root.call(edge, "POST", "/v1/admin/users", &json!({ "user": user })).await?;
+    assert_eq!((taken.status, taken.code()), (409, "user_exists"));
+    Ok(())
+}
+
+/// Every route of administrators.
+fn routes(user: &str) -> Vec<(&'static str, String, Value)> {
+    let reason = json!({ "reason": "because" });
+    let of = |action: &str| format!("/v1/admin/users/{user}/{action}");
+    vec![
+        ("GET", "/v1/admin/users".to_owned(), Value::Null),
+        ("POST", "/v1/admin/users".to_owned(), json!({ "user": unique("new") })),
+        ("POST", of("suspend"), reason.clone()),
+        ("POST", of("unsuspend"), reason.clone()),
+        ("POST", of("reset"), reason),
+        ("GET", "/v1/admin/log".to_owned(), Value::Null),
+    ]
+}
+
+async fn is_forbidden_everywhere(edge: SocketAddr, by: &Login, user: &str) -> Result<()> {
+    for (method, path, body) in routes(user) {
+        let answer = by.call(edge, method, &path, &body).await?;
+        assert_eq!((answer.status, answer.code()), (403, "forbidden"), "{method} {path}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_is_no_administrator_gets_nowhere() -> Result<()> {
+    let system = two_edges().await;
+    let edge = system.edge();
+    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
+    is_forbidden_everywhere(edge, &alice, &bob.user).await?;
+    for (method, path, body) in routes(&bob.user) {
+        let answer = http::call(edge, method, &path, None, &body).await?;
+        assert_eq!((answer.status, answer.code()), (401, "unauthorized"), "{method} {path}");
+    }
+    // One administrator does nothing to another, nor to themselves; who is none any more does nothing.
+    let (root, other) = (administrator(system).await?, administrator(system).await?);
+    for of in [&root, &other] {
+        for action in ["suspend", "unsuspend", "reset"] {
+            let answer = act(&root, edge, &of.user, action).await?;
+            assert_eq!((answer.status, answer.code()), (403, "forbidden"), "{action}");
+        }
+    }
+    let nobody = act(&root, edge, "nobody-at-all", "suspend").await?;
+    assert_eq!((nobody.status, nobody.code()), (404, "no_such_user"));
+    let bot = act(&root, edge, "bot", "suspend").await?;
+    assert_eq!((bot.status, bot.code()), (400, "bad_request"));
+    let path = format!("/v1/admin/users/{}/suspend", bob.user);
+    let why = root.call(edge, "POST", &path, &json!({ "reason": " " })).await?;
+    assert_eq!((why.status, why.code()), (400, "bad_request"));
+    system.operated(&["remove-administrator", &root.user, "--reason", "left"]).await?;
+    is_forbidden_everywhere(edge, &root, &bob.user).await?;
+    let mut session = system.session(&bob).await?;
+    session.acked(&direct(&bob, &bob), json!({ "text": "still here" })).await?;
+    let log = told(&other, edge, &root.user).await?;
+    let by_operator = [row("", "remove_administrator", "left"), row("", "make_administrator", "")];
+    assert_eq!(log, by_operator);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_operator_does_the_same_by_hand() -> Result<()> {
+    let system = two_edges().await;
+    let edge = system.edge();
+    let user = unique("made");
+    let password = system.operated(&["make-user", &user]).await?;
+    let own = json!({ "password": password.trim(), "new_password": PASSWORD });
+    let login = account::tokens(&log_in(edge, &user, own).await?)?;
+    let mut session = system.session(&login).await?;
+    system.operated(&["suspend-user", &user, "--reason", "spam"]).await?;
+    assert_eq!(session.closed_within(CLOSE_LIMIT).await?, 4104);
+    let line = |text: String| -> Option<Value> {
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        lines.into_iter().find(|line| line["user"] == user)
+    };
+    let listed = line(system.operated(&["users"]).await?).expect("it is listed");
+    assert!(listed["suspended_ms"].as_u64().is_some_and(|at| at > 0), "{listed}");
+    let newest = line(system.operated(&["log"]).await?).expect("it is told");
+    assert_eq!((&newest["by"], &newest["action"]), (&json!(""), &json!("suspend")), "{newest}");
+    assert!(!system.operate(&["suspend-user", &user, "--reason", "x"]).await?.status.success());
+    system.operated(&["unsuspend-user", &user]).await?;
+    system.operated(&["reset-user", &user]).await?;
+    assert!(account::login(edge, &user, "phone").await.is_err(), "the password of before");
+    Ok(())
+}
