@@ -70,7 +70,9 @@ pub(crate) fn of_http(path: &str, query: &str) -> u32 {
         Some("threads") => THREADS,
         Some("links") => LINKS,
         Some("rooms") => of_rooms(limit),
-        Some("members" | "banned" | "reactions" | "receipts" | "users" | "log") => of_list(limit),
+        Some("members" | "banned" | "reactions" | "receipts" | "users" | "log" | "invitations") => {
+            of_list(limit)
+        }
         _ => 1,
     }
 }

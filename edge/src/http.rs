@@ -15,6 +15,7 @@ mod marks;
 mod rooms;
 mod serve;
 mod settings;
+mod sign_up;
 mod socket;
 
 use std::sync::Arc;
@@ -50,6 +51,9 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/admin/users/{user}/unsuspend", post(admin::unsuspend))
         .route("/admin/users/{user}/reset", post(admin::reset))
         .route("/admin/log", get(admin::log))
+        .route("/admin/sign-up", get(sign_up::get).put(sign_up::set))
+        .route("/admin/invitations", get(sign_up::invitations).post(sign_up::invite))
+        .route("/admin/invitations/{id}", delete(sign_up::take_back))
         .route("/rooms", get(rooms::list).post(entries::create))
         .route("/rooms/{room}", get(rooms::get))
         .route("/rooms/{room}/members", get(rooms::members))

@@ -41,6 +41,10 @@ pub enum ErrorCode {
     Suspended,
     /// The password is good for one login, which has to set another one.
     NewPasswordNeeded,
+    /// Nobody makes an account by themselves.
+    SignUpClosed,
+    /// An account is made by an invitation.
+    InvitationNeeded,
     /// The user's role does not allow it.
     Forbidden,
     /// The user is not a member of the room.
@@ -129,6 +133,8 @@ impl ErrorCode {
             Self::BadCredentials => "bad_credentials",
             Self::Suspended => "suspended",
             Self::NewPasswordNeeded => "new_password_needed",
+            Self::SignUpClosed => "sign_up_closed",
+            Self::InvitationNeeded => "invitation_needed",
             Self::Forbidden => "forbidden",
             Self::NotMember => "not_member",
             Self::NoSuchRoom => "no_such_room",
@@ -193,6 +199,8 @@ impl ErrorCode {
             | Self::NotMember
             | Self::Banned
             | Self::Suspended
+            | Self::SignUpClosed
+            | Self::InvitationNeeded
             | Self::NewPasswordNeeded => 403,
             Self::NoSuchRoom | Self::NoSuchUser | Self::NoSuchLink | Self::NotFound => 404,
             Self::MethodNotAllowed => 405,

@@ -35,6 +35,7 @@ pub mod position;
 pub mod presence;
 pub mod role;
 pub mod room;
+pub mod sign_up;
 pub mod svc;
 pub mod tick;
 pub mod token;

@@ -95,6 +95,30 @@ macro_rules! redacted {
     )*};
 }
 
+/// Ties a request of an administrator to the same one of an operator, which has no token.
+macro_rules! operator {
+    ($operated:ident, $request:ident) => {
+        #[derive(Clone, PartialEq, Message)]
+        pub struct $operated {
+            /// Its token is not looked at.
+            #[prost(message, optional, tag = "1")]
+            pub request: Option<$request>,
+        }
+
+        impl Method for $operated {
+            const SERVICE: &'static str = "operator";
+            const METHOD: &'static str = $request::METHOD;
+            type Reply = <$request as Method>::Reply;
+        }
+
+        impl From<$operated> for $request {
+            fn from($operated { request }: $operated) -> Self {
+                request.unwrap_or_default()
+            }
+        }
+    };
+}
+
 mod accounts;
 mod admin;
 mod audit;
@@ -105,6 +129,7 @@ mod log;
 mod messages;
 mod presence;
 mod rooms;
+mod sign_up;
 
 pub use accounts::{
     ChangePassword, CheckLogins, CheckedLogins, Devices, GetKeys, GetProfile, Keys, ListDevices,
@@ -135,6 +160,12 @@ pub use presence::{
 pub use rooms::{
     GetRoom, Groups, ListGroups, ListMembers, ListReceipts, ListRooms, Member, Members, Partner,
     Receipt, Receipts, RoomSummary, Rooms,
+};
+
+pub use sign_up::{
+    GetSignUp, Invitation, ListInvitations, MakeInvitation, OperatorGetSignUp,
+    OperatorListInvitations, OperatorMakeInvitation, OperatorRemoveInvitation, OperatorSetSignUp,
+    RemoveInvitation, SetSignUp, SignUp,
 };
 
 #[derive(Clone, PartialEq, Message)]

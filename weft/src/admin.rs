@@ -13,6 +13,7 @@ mod nodes;
 mod presence;
 mod progress;
 mod repair;
+mod sign_up;
 mod upgrade;
 
 use std::any::Any;
@@ -79,6 +80,14 @@ enum AdminCommand {
     ResetUser(administrators::AccountOptions),
     /// Lists all users: a JSON object a line.
     Users(nodes::Installation),
+    /// Says who may make an account, or changes it.
+    SignUp(sign_up::SignUpOptions),
+    /// Makes an invitation to make an account: a JSON object.
+    MakeInvitation(sign_up::InvitationOptions),
+    /// Lists the invitations by which accounts can be made: a JSON object a line.
+    Invitations(nodes::Installation),
+    /// Takes an invitation back.
+    RemoveInvitation(sign_up::RemoveOptions),
     /// Lists what administrators and operators have done, newest first: a JSON object a line.
     Log(nodes::Installation),
 }
@@ -213,6 +222,10 @@ pub fn run(options: AdminOptions) -> Result<(), Error> {
                 administrators::act(AccountAction::Reset, &options).await
             }
             AdminCommand::Users(installation) => administrators::users(&installation).await,
+            AdminCommand::SignUp(options) => sign_up::run(&options).await,
+            AdminCommand::MakeInvitation(options) => sign_up::invite(&options).await,
+            AdminCommand::Invitations(installation) => sign_up::list(&installation).await,
+            AdminCommand::RemoveInvitation(options) => sign_up::take_back(&options).await,
             AdminCommand::Log(installation) => administrators::log(&installation).await,
         }
     })

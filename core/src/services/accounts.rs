@@ -10,39 +10,12 @@ use weft_storage::{Batch, Op, Outcome, Store};
 
 use super::Context;
 use super::failure::Failure;
-use super::sign_ins::SignInAttempt;
 use crate::Error;
 
 /// How often a call begins anew where others change the same rows.
 pub(super) const ATTEMPTS_MAX: usize = 5;
 
 impl Context {
-    /// Makes an account.
-    ///
-    /// # Errors
-    /// [`ErrorCode::BadId`], [`ErrorCode::BadRequest`], [`ErrorCode::TooLong`],
-    /// [`ErrorCode::UserExists`], [`ErrorCode::Overloaded`], or the store's.
-    pub async fn signup(&self, request: svc::Signup) -> Result<svc::Profile, Failure> {
-        let user = UserId::new(&request.user)?;
-        check_password("password", &request.password)?;
-        let display_name = display_name(request.display_name, &user)?;
-        let exists = || Failure::new(ErrorCode::UserExists, "the user id is taken");
-        // Hashing costs much more than looking.
-        if self.account(&user).await?.is_some() {
-            return Err(exists());
-        }
-        let made = Account {
-            password_hash: self.passwords.hash(request.password, SignInAttempt::Stranger).await?,
-            display_name,
-            created_ms: self.clock.now_ms(),
-            ..Account::default()
-        };
-        let mut batch = Batch::new(rand::random());
-        batch.guard(account::key(&user), None);
-        batch.set(account::key(&user), made.encode());
-        if self.commit(batch).await? { Ok(profile(&user, made)) } else { Err(exists()) }
-    }
-
     /// Reads a profile.
     ///
     /// # Errors
@@ -196,6 +169,7 @@ mod tests {
             user: user.into(),
             password: password.into(),
             display_name: display_name.into(),
+            ..svc::Signup::default()
         }
     }
 

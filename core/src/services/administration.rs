@@ -2,6 +2,8 @@
 //! the administrators' log, guarded by the account, and by the administrator's own: so nothing is done that is not told, and
 //! who is no administrator any more does nothing more.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use weft_proto::check::check_chars;
 use weft_proto::kind::PEOPLE_LEVEL;
@@ -46,7 +48,7 @@ pub(super) enum By {
 
 impl By {
     /// As the log has it.
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         match self {
             Self::Operator => String::new(),
             Self::Administrator(user, _) => user.to_string(),
@@ -59,6 +61,14 @@ impl By {
             batch.guard(account::key(user), Some(row.clone()));
         }
     }
+}
+
+/// An action that was begun.
+pub(super) struct Begun {
+    pub(super) snapshot: Arc<dyn Snapshot>,
+    pub(super) by: By,
+    pub(super) batch: Batch,
+    pub(super) now_ms: u64,
 }
 
 /// What was done.
@@ -86,37 +96,34 @@ impl Context {
         let user = UserId::new(&request.user)?;
         check_reason(action, &request.reason)?;
         let display_name = display_name(request.display_name, &user)?;
-        let mut one_time: Option<(String, String)> = None;
+        let told = AdminLog {
+            action: action.word().to_owned(),
+            user: user.to_string(),
+            reason: request.reason,
+            ..AdminLog::default()
+        };
+        let needs_password = matches!(action, AccountAction::Make | AccountAction::Reset);
+        let (password, hash) = match needs_password {
+            true => {
+                // Hashing costs much more than looking.
+                self.by(&*self.store.snapshot().await?, &authority, &request.token).await?;
+                self.one_time_password().await?
+            }
+            false => (String::new(), String::new()),
+        };
         for _ in 0..ATTEMPTS_MAX {
-            let snapshot = self.store.snapshot().await?;
-            let by = self.by(&*snapshot, &authority, &request.token).await?;
+            let Begun { snapshot, by, mut batch, now_ms } =
+                self.begin_action(&authority, &request.token, &told).await?;
             let row = snapshot.get(account::key(&user)).await?;
-            drop(snapshot);
-            let now_ms = self.clock.now_ms();
             let before = row.as_deref().map(Account::decode).transpose()?;
             let mut after = decide(action, &by, before, now_ms)?;
             if action == AccountAction::Make {
                 after.display_name.clone_from(&display_name);
             }
-            if matches!(action, AccountAction::Make | AccountAction::Reset) {
-                let (_, hash) = match &one_time {
-                    Some(made) => made,
-                    None => one_time.insert(self.one_time_password().await?),
-                };
-                after.password_hash.clone_from(hash);
+            if needs_password {
+                after.password_hash.clone_from(&hash);
                 after.one_time_until_ms = now_ms + ONE_TIME_LIFE_MS;
             }
-            let mut batch = Batch::new(rand::random());
-            by.guard(&mut batch);
-            let told = AdminLog {
-                by: by.name(),
-                action: action.word().to_owned(),
-                user: user.to_string(),
-                reason: request.reason.clone(),
-                ..AdminLog::default()
-            };
-            // First: nobody else writes this row, so it says whether an unknown commit was made.
-            admin_log::put(&mut batch, (now_ms, rand::random()), &told);
             batch.guard(account::key(&user), row);
             batch.set(account::key(&user), after.encode());
             let suspended = action == AccountAction::Suspend;
@@ -126,13 +133,33 @@ impl Context {
                 batch.clear_range(logins.start, logins.end);
             }
             if self.commit(batch).await? {
-                let password = one_time.map(|(password, _)| password).unwrap_or_default();
                 let password_until_ms = after.one_time_until_ms;
                 let answer = svc::Administered { password, password_until_ms };
                 return Ok(Administered { answer, ended: ends.then_some(user), suspended });
             }
         }
         Err(Failure::contended())
+    }
+
+    /// Begins an action: its commit has a row of the log, and is made only while who asks may administer.
+    ///
+    /// # Errors
+    /// As [`by`](Self::by).
+    pub(super) async fn begin_action(
+        &self,
+        authority: &Authority,
+        token: &str,
+        told: &AdminLog,
+    ) -> Result<Begun, Failure> {
+        let snapshot = self.store.snapshot().await?;
+        let by = self.by(&*snapshot, authority, token).await?;
+        let now_ms = self.clock.now_ms();
+        let mut batch = Batch::new(rand::random());
+        by.guard(&mut batch);
+        // First: nobody else writes this row, so it says whether an unknown commit was made.
+        let told = AdminLog { by: by.name(), ..told.clone() };
+        admin_log::put(&mut batch, (now_ms, rand::random()), &told);
+        Ok(Begun { snapshot, by, batch, now_ms })
     }
 
     /// Lists all accounts.
@@ -192,6 +219,7 @@ impl Context {
             room: it.room,
             seq: it.seq,
             reason: it.reason,
+            invitation: it.invitation,
         };
         Ok(svc::AdminLogPage { rows: page.into_iter().take(limit).map(shown).collect(), more })
     }

@@ -112,7 +112,7 @@ mod tests {
     async fn with_alice() -> World {
         let world = World::new().await;
         let (user, password) = ("alice".into(), "hunter22".into());
-        let signup = svc::Signup { user, password, display_name: String::new() };
+        let signup = svc::Signup { user, password, ..svc::Signup::default() };
         world.context.signup(signup).await.expect("signup");
         world
     }

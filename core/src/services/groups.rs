@@ -46,18 +46,22 @@ impl Context {
         let room = RoomId::new(&request.room)?;
         let role = Access::of(&*snapshot, &room, &user).await?.member_role()?;
         rights::check(role, Action::Link)?;
-        let now_ms = self.clock.now_ms();
-        let mut links = link::of_room(&*snapshot, &room).await?;
-        links.retain(|(_, link)| !link.is_expired(now_ms) && !link.is_used_up());
-        links.sort_by_key(|(_, link)| Reverse(link.made_ms));
-        let shown = |(id, it): (LinkId, Link)| svc::Link {
-            id: id.to_string(),
-            by: it.by,
-            made_ms: it.made_ms,
-            expires_ms: it.expires_ms,
-            uses_max: it.uses_max,
-            used: it.used,
-        };
-        Ok(svc::Links { links: links.into_iter().map(shown).collect() })
+        let links = link::of_room(&*snapshot, &room).await?;
+        Ok(svc::Links { links: usable(links, self.clock.now_ms()) })
     }
+}
+
+/// Those that can be used, the ones that were made last first.
+pub(super) fn usable(mut links: Vec<(LinkId, Link)>, now_ms: u64) -> Vec<svc::Link> {
+    links.retain(|(_, link)| !link.is_expired(now_ms) && !link.is_used_up());
+    links.sort_by_key(|(_, link)| Reverse(link.made_ms));
+    let shown = |(id, it): (LinkId, Link)| svc::Link {
+        id: id.to_string(),
+        by: it.by,
+        made_ms: it.made_ms,
+        expires_ms: it.expires_ms,
+        uses_max: it.uses_max,
+        used: it.used,
+    };
+    links.into_iter().map(shown).collect()
 }

@@ -18,6 +18,7 @@
 //! | `callers` | who speaks, and whether that login lasts |
 //! | `accounts`, `logins` | sign-up and profiles; login, refresh, logout, password |
 //! | `administration` | what administrators and operators do with accounts, and their log |
+//! | `sign_up` | who may make an account, and invitations to do so |
 //! | `sign_ins` | how fast passwords may be tried |
 //! | `access`, `page` | what a caller may see of a room; filling a bounded page |
 //! | `rooms`, `read`, `sync` | room lists; a part of a log; everything since a cursor |
@@ -55,6 +56,7 @@ pub(crate) mod refresh_token;
 mod rooms;
 mod serve;
 mod sign_ins;
+mod sign_up;
 mod status;
 mod sync;
 #[cfg(test)]

@@ -4,16 +4,16 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use weft_nats::subject::{ALL_DEVICES, WEFT_LOGOUT, WEFT_SUSPENDED};
+use weft_nats::subject::WEFT_LOGOUT;
 use weft_nats::{Bus, Services, Subject};
-use weft_proto::UserId;
 use weft_proto::svc::{self, Method};
 
 use super::Context;
-use super::administration::Authority;
 use super::failure::Failure;
 use super::logins::{EndedLogin, Refreshed, void};
 use crate::Error;
+
+mod administration;
 
 /// Most calls of one method that run at once; more wait, and still more are refused.
 const READS_MAX: usize = 64;
@@ -43,7 +43,7 @@ pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> 
     let mut served = Served { services, context };
     served.add::<svc::Signup, _, _>(HASHES_MAX, |c, m| async move { c.signup(m).await }).await?;
     add_logins(&mut served, bus).await?;
-    add_administration(&mut served, bus).await?;
+    administration::add(&mut served, bus).await?;
     served
         .add::<svc::GetProfile, _, _>(READS_MAX, |c, m| async move { c.profile_get(m).await })
         .await?;
@@ -165,57 +165,6 @@ async fn tell(edges: &Bus, ended: EndedLogin) -> svc::Empty {
         }
     }
     svc::Empty {}
-}
-
-async fn add_administration(served: &mut Served, bus: &Bus) -> Result<(), Error> {
-    let edges = bus.clone();
-    let administer = move |c: Arc<Context>, m, authority| {
-        let edges = edges.clone();
-        async move {
-            let done = c.administer(authority, m).await?;
-            if let Some(user) = done.ended {
-                tell_all(&edges, user, done.suspended).await;
-            }
-            Ok(done.answer)
-        }
-    };
-    let by_token = administer.clone();
-    let by_token = move |c, m| by_token(c, m, Authority::Token);
-    served.add::<svc::Administer, _, _>(HASHES_MAX, by_token).await?;
-    let by_operator = move |c, svc::OperatorAdminister { request }| {
-        administer(c, request.unwrap_or_default(), Authority::Operator)
-    };
-    served.add::<svc::OperatorAdminister, _, _>(HASHES_MAX, by_operator).await?;
-    served
-        .add::<svc::ListAccounts, _, _>(READS_MAX, |c, m| async move {
-            c.list_accounts(Authority::Token, m).await
-        })
-        .await?;
-    served
-        .add::<svc::OperatorListAccounts, _, _>(READS_MAX, |c, m| async move {
-            c.list_accounts(Authority::Operator, m.request.unwrap_or_default()).await
-        })
-        .await?;
-    served
-        .add::<svc::ReadAdminLog, _, _>(READS_MAX, |c, m| async move {
-            c.admin_log(Authority::Token, m).await
-        })
-        .await?;
-    served
-        .add::<svc::OperatorReadAdminLog, _, _>(READS_MAX, |c, m| async move {
-            c.admin_log(Authority::Operator, m.request.unwrap_or_default()).await
-        })
-        .await
-}
-
-/// Tells edges that all logins of a user have ended: as [`tell`].
-async fn tell_all(edges: &Bus, user: UserId, suspended: bool) {
-    let subject = Subject::User(user);
-    let headers = [(WEFT_LOGOUT, ALL_DEVICES), (WEFT_SUSPENDED, "1")];
-    let headers = &headers[..if suspended { 2 } else { 1 }];
-    if let Err(error) = edges.publish(&subject, headers, Bytes::new()).await {
-        tracing::debug!(%subject, %error, "edges are not told that logins have ended");
-    }
 }
 
 async fn add_journal(served: &mut Served) -> Result<(), Error> {
@@ -370,6 +319,7 @@ mod tests {
             user: "alice".into(),
             password: "hunter22".into(),
             display_name: "Alice".into(),
+            ..svc::Signup::default()
         };
         assert_eq!(edge.call(&signup).await.expect("signup").display_name, "Alice");
         let taken = edge.call(&signup).await.expect_err("taken");

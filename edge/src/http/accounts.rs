@@ -19,6 +19,7 @@ pub(super) struct SignupBody {
     user: String,
     password: String,
     display_name: Option<String>,
+    invitation: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -87,9 +88,11 @@ pub(super) async fn signup(
     _rate: AccountRate,
     Json(body): Json<SignupBody>,
 ) -> Result<Response, Refusal> {
-    let SignupBody { user, password, display_name } = body;
-    let display_name = display_name.unwrap_or_default();
-    let profile = shared.bus.call(&svc::Signup { user, password, display_name }).await?;
+    let SignupBody { user, password, display_name, invitation } = body;
+    let (display_name, invitation) =
+        (display_name.unwrap_or_default(), invitation.unwrap_or_default());
+    let request = svc::Signup { user, password, display_name, invitation };
+    let profile = shared.bus.call(&request).await?;
     Ok((StatusCode::CREATED, profile_answer(profile)).into_response())
 }
 

@@ -75,6 +75,8 @@ struct Row {
     seq: u64,
     #[serde(skip_serializing_if = "String::is_empty")]
     reason: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    invitation: String,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it in so")]
@@ -102,8 +104,9 @@ impl From<svc::AccountState> for Account {
 
 impl From<svc::AdminLogRow> for Row {
     fn from(it: svc::AdminLogRow) -> Self {
-        let svc::AdminLogRow { id, time_ms: time, by, action, user, room, seq, reason } = it;
-        Self { id, time, by, action, user, room, seq, reason }
+        let svc::AdminLogRow { id, time_ms: time, by, action, .. } = it;
+        let svc::AdminLogRow { user, room, seq, reason, invitation, .. } = it;
+        Self { id, time, by, action, user, room, seq, reason, invitation }
     }
 }
 

@@ -269,6 +269,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Device {
     }
 }
 
+/// The one word of the path that says which.
+pub(super) struct Word(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Word {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        Ok(Self(path_word(parts, state).await?))
+    }
+}
+
 async fn path_word<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<String, ApiError> {
     let word = Path::<String>::from_request_parts(parts, state).await;
     word.map(|Path(word)| word).map_err(not_text)

@@ -30,6 +30,9 @@ pub struct Signup {
     /// Shown to people; the user id where it is empty.
     #[prost(string, tag = "3")]
     pub display_name: String,
+    /// The secret of an invitation; empty: none.
+    #[prost(string, tag = "4")]
+    pub invitation: String,
 }
 method!(Signup, "accounts", "signup", Profile);
 

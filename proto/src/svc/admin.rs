@@ -14,24 +14,6 @@ redacted! {
     ReadAdminLog { before, limit }
 }
 
-/// Ties a request of an administrator to the same one of an operator, which has no token.
-macro_rules! operator {
-    ($operated:ident, $request:ident) => {
-        #[derive(Clone, PartialEq, Message)]
-        pub struct $operated {
-            /// Its token is not looked at.
-            #[prost(message, optional, tag = "1")]
-            pub request: Option<$request>,
-        }
-
-        impl Method for $operated {
-            const SERVICE: &'static str = "operator";
-            const METHOD: &'static str = $request::METHOD;
-            type Reply = <$request as Method>::Reply;
-        }
-    };
-}
-
 /// What is done to an account.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, prost::Enumeration)]
 #[repr(i32)]
@@ -193,4 +175,7 @@ pub struct AdminLogRow {
     pub seq: u64,
     #[prost(string, tag = "8")]
     pub reason: String,
+    /// An invitation's id; empty: none.
+    #[prost(string, tag = "9")]
+    pub invitation: String,
 }

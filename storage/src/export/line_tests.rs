@@ -2,16 +2,21 @@ use bytes::Bytes;
 use weft_proto::kind::{DraftText, Text};
 use weft_proto::limits::TEXT_CHARS_MAX;
 use weft_proto::presence::{Choice, PresenceSettings};
+use weft_proto::sign_up::SignUpMode;
 use weft_proto::{Body, ClientId, DeviceId, History, JoinRule, Role, WriteRule};
 
 use super::*;
 use crate::tables::account::Account;
+use crate::tables::admin_log::AdminLog;
 use crate::tables::applied::Applied;
 use crate::tables::dead_letter::DeadLetter;
 use crate::tables::device::Device;
 use crate::tables::draft::{Draft, Kept};
+use crate::tables::installation::Installation;
+use crate::tables::invitation::Invitation;
 use crate::tables::journal::{Journal, JournalEntry, JournalMark};
 use crate::tables::last_active::LastActive;
+use crate::tables::link::Link;
 use crate::tables::mark::Mark;
 use crate::tables::sent::Sent;
 use crate::tables::setting::Setting;
@@ -85,6 +90,25 @@ fn lines_of_people() {
         user("alice"),
         LastActive(7),
         r#"{"type":"last_active","key":"alice","row":7}"#,
+    );
+}
+
+#[test]
+fn lines_of_administrators() {
+    row::<AdminLog>(
+        (7, 9),
+        AdminLog { by: "root".into(), action: "suspend".into(), seq: 2, ..AdminLog::default() },
+        r#"{"type":"admin_log","key":[7,9],"row":{"by":"root","action":"suspend","user":"","room":"","seq":2,"reason":"","invitation":""}}"#,
+    );
+    row::<Installation>(
+        String::new().try_into().expect("name"),
+        Installation { sign_up: SignUpMode::Closed.into() },
+        r#"{"type":"installation","key":"","row":{"sign_up":"closed"}}"#,
+    );
+    row::<Invitation>(
+        "00ff".to_owned().try_into().expect("name"),
+        Link { by: "root".into(), made_ms: 7, expires_ms: 9, uses_max: 3, used: 2 },
+        r#"{"type":"invitation","key":"00ff","row":{"by":"root","made_ms":7,"expires_ms":9,"uses_max":3,"used":2}}"#,
     );
 }
 

@@ -35,6 +35,9 @@ pub struct AdminLog {
     /// Why, in the words of who did it.
     #[prost(string, tag = "6")]
     pub reason: String,
+    /// With which invitation to make an account, by its id; empty: with none.
+    #[prost(string, tag = "7")]
+    pub invitation: String,
 }
 
 /// When it was done, Unix milliseconds, and a number of chance.

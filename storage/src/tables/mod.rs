@@ -37,6 +37,8 @@
 //! 33 user                                settings    how a user wants to be seen
 //! 34 user                                last active when a user was last seen
 //! 36 time, id                            admin log   what administrators and operators have done
+//! 38 (empty)                             installation what administrators have set for all of it
+//! 39 link id                             invitation  by which one makes an account
 //! ```
 //!
 //! Numbers are big-endian (partition 2 bytes, hour, minute and bucket 4, seq, time and id 8, part 1, position 12, client
@@ -63,6 +65,8 @@ pub mod head;
 pub mod hex;
 pub mod import;
 pub mod inbox;
+pub mod installation;
+pub mod invitation;
 pub mod journal;
 mod key;
 pub mod last_active;
@@ -139,6 +143,8 @@ pub enum Tag {
     PresenceSettings = 0x33,
     LastActive = 0x34,
     AdminLog = 0x36,
+    Installation = 0x38,
+    Invitation = 0x39,
 }
 
 /// What an export does with a table.
@@ -204,6 +210,8 @@ impl Tag {
             Self::PresenceSettings => Rows(&Of::<PresenceSettings>::NEW),
             Self::LastActive => Rows(&Of::<last_active::LastActive>::NEW),
             Self::AdminLog => Rows(&Of::<admin_log::AdminLog>::NEW),
+            Self::Installation => Rows(&Of::<installation::Installation>::NEW),
+            Self::Invitation => Rows(&Of::<invitation::Invitation>::NEW),
         }
     }
 

@@ -9,7 +9,7 @@ use weft_harness::account::{self, Login, PASSWORD};
 use weft_harness::http::{self, Answer};
 use weft_harness::session::{Session, code};
 use weft_harness::socket::Socket;
-use weft_harness::system::{System, direct, unique};
+use weft_harness::system::{Options, System, direct, unique};
 use weft_harness::wait::until;
 
 use crate::two_edges;
@@ -170,6 +170,11 @@ fn routes(user: &str) -> Vec<(&'static str, String, Value)> {
         ("POST", of("unsuspend"), reason.clone()),
         ("POST", of("reset"), reason),
         ("GET", "/v1/admin/log".to_owned(), Value::Null),
+        ("GET", "/v1/admin/sign-up".to_owned(), Value::Null),
+        ("PUT", "/v1/admin/sign-up".to_owned(), json!({ "mode": "closed" })),
+        ("GET", "/v1/admin/invitations".to_owned(), Value::Null),
+        ("POST", "/v1/admin/invitations".to_owned(), json!({})),
+        ("DELETE", format!("/v1/admin/invitations/{}", "0".repeat(32)), Value::Null),
     ]
 }
 
@@ -239,5 +244,66 @@ async fn an_operator_does_the_same_by_hand() -> Result<()> {
     system.operated(&["unsuspend-user", &user]).await?;
     system.operated(&["reset-user", &user]).await?;
     assert!(account::login(edge, &user, "phone").await.is_err(), "the password of before");
+    Ok(())
+}
+
+async fn sign_up(edge: SocketAddr, user: &str, invitation: &str) -> Result<Answer> {
+    let mut body = json!({ "user": user, "password": PASSWORD });
+    if !invitation.is_empty() {
+        body["invitation"] = invitation.into();
+    }
+    http::call(edge, "POST", "/v1/accounts", None, &body).await
+}
+
+#[tokio::test]
+async fn of_two_who_sign_up_at_an_invitations_last_use_one_gets_in() -> Result<()> {
+    // What is set holds for all, so it has a system of its own.
+    let system = System::split(Options { edges: 2, ..Options::default() }).await?;
+    let [edge, other_edge] = system.edges() else { panic!("two edges") };
+    let root = administrator(&system).await?;
+    let get = root.call(*edge, "GET", "/v1/admin/sign-up", &Value::Null).await?;
+    assert_eq!(get.body["mode"], "open", "{get:?}");
+    let mode = json!({ "mode": "invitation", "reason": "spam" });
+    let set = root.call(*edge, "PUT", "/v1/admin/sign-up", &mode).await?;
+    assert_eq!(set.status, 204, "{set:?}");
+    let refused = sign_up(*other_edge, "bob", "").await?;
+    assert_eq!((refused.status, refused.code()), (403, "invitation_needed"));
+    let wrong = sign_up(*edge, "bob", "0123456789abcdef0123456789abcdef").await?;
+    assert_eq!((wrong.status, wrong.code()), (404, "no_such_link"));
+    for round in 0..5 {
+        let made = root.call(*edge, "POST", "/v1/admin/invitations", &json!({ "uses": 1 })).await?;
+        assert_eq!(made.status, 201, "{made:?}");
+        let invitation = made.body["invitation"].as_str().expect("a secret");
+        let (one, two) = (format!("one-{round}"), format!("two-{round}"));
+        let (one, two) =
+            tokio::join!(sign_up(*edge, &one, invitation), sign_up(*other_edge, &two, invitation));
+        let (one, two) = (one?, two?);
+        let mut answers = [(one.status, one.code()), (two.status, two.code())];
+        answers.sort_unstable();
+        assert_eq!(answers, [(201, ""), (410, "link_used_up")]);
+    }
+    let made = root.call(*edge, "POST", "/v1/admin/invitations", &json!({ "uses": 2 })).await?;
+    let (id, invitation) = (made.body["id"].as_str(), made.body["invitation"].as_str());
+    let (id, invitation) = (id.expect("an id"), invitation.expect("a secret"));
+    assert_eq!(sign_up(*edge, "carol", invitation).await?.status, 201);
+    let list = root.call(*edge, "GET", "/v1/admin/invitations", &Value::Null).await?;
+    let listed = &list.body["invitations"];
+    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{list:?}");
+    let wanted = (json!(id), json!(root.user), json!(2), json!(1));
+    let [id_of, by, uses, used] = ["id", "by", "uses", "used"].map(|name| listed[0][name].clone());
+    assert_eq!((id_of, by, uses, used), wanted, "{list:?}");
+    let path = format!("/v1/admin/invitations/{id}?reason=leaked");
+    assert_eq!(root.call(*edge, "DELETE", &path, &Value::Null).await?.status, 204);
+    assert_eq!(sign_up(*edge, "dave", invitation).await?.code(), "no_such_link");
+
+    system.operated(&["sign-up", "closed"]).await?;
+    assert_eq!(system.operated(&["sign-up"]).await?.trim(), "closed");
+    let made: Value = serde_json::from_str(&system.operated(&["make-invitation"]).await?)?;
+    let closed = sign_up(*edge, "dave", made["invitation"].as_str().expect("a secret")).await?;
+    assert_eq!((closed.status, closed.code()), (403, "sign_up_closed"));
+    let by_hand = root.call(*edge, "POST", "/v1/admin/users", &json!({ "user": "dave" })).await?;
+    assert_eq!(by_hand.status, 201, "an administrator makes accounts in any mode");
+    system.operated(&["sign-up", "open"]).await?;
+    assert_eq!(sign_up(*edge, "erin", "").await?.status, 201);
     Ok(())
 }

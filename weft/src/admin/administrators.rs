@@ -108,6 +108,8 @@ struct LogLine<'a> {
     room: &'a str,
     seq: u64,
     reason: &'a str,
+    /// The id of an invitation to make an account.
+    invitation: &'a str,
 }
 
 /// Prints the administrators' log, a line each, newest first.
@@ -130,17 +132,19 @@ pub async fn log(installation: &Installation) -> Result<(), Error> {
 
 impl<'a> LogLine<'a> {
     fn of(row: &'a AdminLogRow) -> Self {
-        let AdminLogRow { id, time_ms, by, action, user, room, seq, reason } = row;
-        Self { id, time_ms: *time_ms, by, action, user, room, seq: *seq, reason }
+        let AdminLogRow { id, time_ms, by, action, user, room, seq, reason, invitation } = row;
+        Self { id, time_ms: *time_ms, by, action, user, room, seq: *seq, reason, invitation }
     }
 }
 
-fn line(shown: &impl Serialize) -> Result<(), Error> {
+/// Prints something as a line of JSON.
+pub fn line(shown: &impl Serialize) -> Result<(), Error> {
     let text = serde_json::to_string(shown);
     say(&text.map_err(|error| Error::Failed(format!("it can't be shown: {error}")))?);
     Ok(())
 }
 
-fn refused(error: ApiError) -> Error {
+/// What core refused, as the command's failure.
+pub fn refused(error: ApiError) -> Error {
     Error::Failed(error.to_string())
 }

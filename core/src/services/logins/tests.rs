@@ -5,11 +5,8 @@ use super::*;
 
 async fn with_alice() -> World {
     let world = World::new().await;
-    let signup = svc::Signup {
-        user: "alice".into(),
-        password: "hunter22".into(),
-        display_name: String::new(),
-    };
+    let signup =
+        svc::Signup { user: "alice".into(), password: "hunter22".into(), ..svc::Signup::default() };
     world.context.signup(signup).await.expect("signup");
     world
 }

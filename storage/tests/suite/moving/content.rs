@@ -21,6 +21,8 @@ use weft_storage::tables::draft::{self, Kept};
 use weft_storage::tables::expiry;
 use weft_storage::tables::follower::{self, Follower};
 use weft_storage::tables::inbox;
+use weft_storage::tables::installation::{self, Installation};
+use weft_storage::tables::invitation;
 use weft_storage::tables::journal::{self, Journal, JournalDraft, JournalEntry, JournalMark};
 use weft_storage::tables::last_active;
 use weft_storage::tables::layout::{self, Layout};
@@ -136,8 +138,17 @@ impl Content {
         for n in 0..self.rng.random_range(0..3) {
             let (by, user) = (self.user().to_string(), self.user().to_string());
             let (action, reason) = ("suspend".to_owned(), self.text(20));
-            let row = AdminLog { by, action, user, room: String::new(), seq: n, reason };
+            let row = AdminLog { by, action, user, seq: n, reason, ..AdminLog::default() };
             admin_log::put(&mut batch, (self.rng.random_range(0..1 << 50), n), &row);
+        }
+        if self.rng.random() {
+            let sign_up = self.rng.random_range(0..3);
+            batch.set(installation::key(), Installation { sign_up }.encode());
+        }
+        for _ in 0..self.rng.random_range(0..3) {
+            let id = LinkToken::of_random(self.rng.random()).id();
+            let row = Link { by: self.user().to_string(), uses_max: 3, ..Link::default() };
+            batch.set(invitation::key(&id), row.encode());
         }
         commit(&self.store, batch).await;
     }
