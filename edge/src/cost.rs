@@ -48,7 +48,7 @@ pub(crate) fn of_query(query: &Query) -> u32 {
         Query::Drafts { .. } => DRAFTS,
         Query::Threads { .. } => THREADS,
         Query::Links { .. } => LINKS,
-        Query::Rooms { limit, .. } => of_rooms(*limit),
+        Query::Rooms { limit, .. } | Query::FindGroups { limit, .. } => of_rooms(*limit),
         Query::Members { limit, .. }
         | Query::Banned { limit, .. }
         | Query::Reactions { limit, .. }
@@ -69,7 +69,7 @@ pub(crate) fn of_http(path: &str, query: &str) -> u32 {
         Some("drafts") => DRAFTS,
         Some("threads") => THREADS,
         Some("links") => LINKS,
-        Some("rooms") => of_rooms(limit),
+        Some("rooms" | "groups") => of_rooms(limit),
         Some("members" | "banned" | "reactions" | "receipts" | "users" | "log" | "invitations") => {
             of_list(limit)
         }
@@ -116,6 +116,7 @@ mod tests {
             ("/v1/rooms/team/members", "limit=0", 6),
             ("/v1/rooms", "limit=20&after=x", 2),
             ("/v1/rooms", "", 6),
+            ("/v1/groups", "text=tea&limit=20", 2),
             ("/v1/rooms/team", "", 1),
             ("/v1/rooms/team/mark", "", 1),
             ("/v1/rooms/team/receipts", "seq=7", 6),

@@ -55,6 +55,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/admin/invitations", get(sign_up::invitations).post(sign_up::invite))
         .route("/admin/invitations/{id}", delete(sign_up::take_back))
         .route("/rooms", get(rooms::list).post(entries::create))
+        .route("/groups", get(rooms::find))
         .route("/rooms/{room}", get(rooms::get))
         .route("/rooms/{room}/members", get(rooms::members))
         .route("/rooms/{room}/banned", get(rooms::banned))

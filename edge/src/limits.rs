@@ -186,7 +186,7 @@ mod tests {
                 number(sizes::PAGE_BYTES_MAX)
             ),
             format!(
-                "| a page of `members`, of `banned`, of `reactions`, of `receipts`; of `rooms` | {}; {} |",
+                "| a page of `members`, of `banned`, of `reactions`, of `receipts`, of an administrator's list; of `rooms`, of `groups` | {}; {} |",
                 sizes::PAGE_ROWS_MAX,
                 sizes::PAGE_ROOMS_MAX
             ),
@@ -194,6 +194,10 @@ mod tests {
                 "| links to a group; `uses` of one | {}; {} |",
                 sizes::LINKS_PER_ROOM_MAX,
                 number(sizes::LINK_USES_MAX as usize)
+            ),
+            format!(
+                "| what `find_groups` looks for, and compares of a title | {} characters |",
+                sizes::SEARCH_CHARS_MAX
             ),
             format!(
                 "| a group's `topic`; its `slow_mode_s` | {} characters; {} |",

@@ -4,8 +4,8 @@ use weft_proto::frame::{
     Query, Reply, drafts_frame, history_frame, pins_frame, threads_frame, versions_frame,
 };
 use weft_proto::svc::{
-    GetRoom, ListBanned, ListDevices, ListDrafts, ListLinks, ListMembers, ListPins, ListReactions,
-    ListReceipts, ListRooms, ListThreads, ReadVersions,
+    FindGroups, GetRoom, ListBanned, ListDevices, ListDrafts, ListLinks, ListMembers, ListPins,
+    ListReactions, ListReceipts, ListRooms, ListThreads, ReadVersions,
 };
 use weft_proto::{ApiError, RoomId};
 
@@ -58,6 +58,10 @@ pub(crate) async fn answer(
         Query::Members { room, after, limit } => {
             let request = ListMembers { token, room: room.to_string(), after, limit };
             Reply::members(bus.call(&request).await?).to_frame()
+        }
+        Query::FindGroups { text, after, limit } => {
+            let request = FindGroups { token, text, after, limit };
+            Reply::groups(bus.call(&request).await?).to_frame()
         }
         Query::Banned { room, after, limit } => {
             let request = ListBanned { token, room: room.to_string(), after, limit };

@@ -38,7 +38,7 @@ mod versions;
 
 pub use devices::DeviceShown;
 pub use draft::{draft_frame, drafted_frame, drafts_frame};
-pub use groups::{BannedUser, LinkShown, WantedLink};
+pub use groups::{BannedUser, FoundGroup, LinkShown, WantedLink, searched};
 pub use history::{HistoryFrom, HistoryPlace, history_frame, history_thread};
 pub use mark::{MarkFrame, MarksFrame, ReadUpTo, ThreadMarkFrame};
 pub use pins::pins_frame;
@@ -201,6 +201,7 @@ fn read(word: &str, text: &str) -> Result<Request, ApiError> {
         "room" => rooms::read_room(text),
         "members" => rooms::read_members(text),
         "banned" => rooms::read_banned(text),
+        "find_groups" => groups::read_find(text),
         "link" => groups::read_link(text),
         "unlink" => groups::read_unlink(text),
         "links" => groups::read_links(text),

@@ -35,6 +35,8 @@ pub const TITLE_CHARS_MAX: usize = 200;
 pub const REASON_CHARS_MAX: usize = 1_000;
 /// Most invitations by which accounts can be made.
 pub const INVITATIONS_MAX: usize = 500;
+/// So many Unicode scalar values of a name are looked for.
+pub const SEARCH_CHARS_MAX: usize = 64;
 /// Most links of one group by which one may join.
 pub const LINKS_PER_ROOM_MAX: usize = 100;
 /// How often one may join by a link that is limited.

@@ -141,7 +141,9 @@ pub use admin::{
 };
 pub use audit::{Audit, AuditPage, Change, ChangedRoom, ConcernedUser};
 pub use drafts::{Drafts, ListDrafts};
-pub use groups::{Banned, BannedUser, Link, Links, ListBanned, ListLinks};
+pub use groups::{
+    Banned, BannedUser, FindGroups, FoundGroup, FoundGroups, Link, Links, ListBanned, ListLinks,
+};
 pub use journal::{
     CommittedEntry, CommittedMark, FollowJournal, FollowerPlace, Followers, Following,
     ForgetFollower, Forgotten, JournalCommit, JournalPage, ListFollowers, MoveFollower,

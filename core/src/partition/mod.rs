@@ -34,6 +34,7 @@ pub mod loss;
 pub mod marks;
 pub mod messages;
 mod notebook;
+mod open_groups;
 pub mod overlay;
 pub mod owner;
 pub mod plan;

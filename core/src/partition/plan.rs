@@ -23,6 +23,7 @@ use super::forwards::Origins;
 use super::links::{self, FoundLinks};
 use super::marks::{FoundMarks, PlannedMarks};
 use super::messages::{self, FoundMessages, Rewrite};
+use super::open_groups;
 use super::quota::{Cost, Quota};
 use super::rules::{self, Known};
 use super::sabotage::{self, Rule};
@@ -328,7 +329,9 @@ impl Plan {
             if fans_out {
                 self.fan_out(&id, room, &change);
             }
+            let found_by = open_groups::before(&id, &room.head, &change);
             self.write(&id, room, change, (sender, given_id, body), writing);
+            open_groups::write(&mut self.batch, &id, found_by.as_deref(), &room.head);
             (room.head.ordinal, room.head.time_ms)
         });
         if let Some(PlannedEntry { entry, place, .. }) = self.entries.last() {

@@ -1,17 +1,74 @@
-//! What owners and admins of a group ask for.
+//! What owners and admins of a group ask for, and groups that everybody may find.
 
 use std::cmp::Reverse;
+use std::fmt;
+use std::str::FromStr;
 
-use weft_proto::{LinkId, Role, RoomId, UserId, svc};
+use bytes::Bytes;
+use tracing::error;
+use weft_proto::{ErrorCode, LinkId, Role, RoomId, UserId, svc};
 use weft_storage::tables::ban::{self, Ban};
 use weft_storage::tables::link::{self, Link};
+use weft_storage::tables::{head, open_group, user_room};
 
 use super::Context;
 use super::access::Access;
 use super::failure::Failure;
 use crate::partition::rights::{self, Action};
 
+/// A place among the groups that everybody may find: a name, and one of the groups with it.
+struct FoundPlace(String, RoomId);
+
+impl fmt::Display for FoundPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.1, self.0)
+    }
+}
+
+impl FromStr for FoundPlace {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self, Failure> {
+        let parse = || {
+            let (room, name) = text.split_once(':')?;
+            Some(Self(name.to_owned(), RoomId::new(room).ok()?)).filter(|_| !name.contains('\0'))
+        };
+        let message = "the field after is the cursor of a page of groups";
+        parse().ok_or_else(|| Failure::new(ErrorCode::BadCursor, message))
+    }
+}
+
 impl Context {
+    /// Groups that everybody may find, whose title or id begins with a text. Each comes once, also where both do.
+    ///
+    /// # Errors
+    /// [`ErrorCode::BadCursor`], those of the token, or the store's.
+    pub async fn find(&self, request: svc::FindGroups) -> Result<svc::FoundGroups, Failure> {
+        let snapshot = self.store.snapshot().await?;
+        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let text = open_group::folded(&request.text);
+        let after = match &*request.after {
+            "" => None,
+            after => Some(after.parse::<FoundPlace>()?),
+        };
+        let after = after.map(|FoundPlace(name, room)| (name, room));
+        let limit = match request.limit as usize {
+            0 => self.limits.rooms_max,
+            asked => asked.min(self.limits.rooms_max),
+        };
+        let page = open_group::page_after(&*snapshot, &text, after.as_ref(), limit).await?;
+        let is_full = page.len() == limit;
+        let last = page.last().filter(|_| is_full).cloned();
+        let cursor = last.map(|(name, room)| FoundPlace(name, room).to_string());
+        let keys = |room: &RoomId| [head::key(room), user_room::key(&user, room)];
+        let keys = page.iter().flat_map(|(_, room)| keys(room)).collect();
+        let rows = snapshot.get_many(keys).await?;
+        let found = page.iter().zip(rows.chunks(2));
+        let found = found
+            .filter_map(|((name, room), rows)| found_group((name.as_str(), room), &text, rows));
+        Ok(svc::FoundGroups { groups: found.collect(), cursor: cursor.unwrap_or_default() })
+    }
+
     /// Who is kept out of a group, ascending by user id: for those who may ban.
     ///
     /// # Errors
@@ -64,4 +121,31 @@ pub(super) fn usable(mut links: Vec<(LinkId, Link)>, now_ms: u64) -> Vec<svc::Li
         used: it.used,
     };
     links.into_iter().map(shown).collect()
+}
+
+/// A group as somebody sees it who finds it by this name; `rows`: its head, and the caller's membership. `None`: it
+/// comes by another name of it that the text begins, or there is nobody in it.
+fn found_group(
+    (name, room): (&str, &RoomId),
+    text: &str,
+    rows: &[Option<Bytes>],
+) -> Option<svc::FoundGroup> {
+    let [Some(head), membership] = rows else { return None };
+    // One that can't be read is no reason to find nothing.
+    let read =
+        head::decode(head).inspect_err(|error| error!(%room, %error, "a group is not found"));
+    let (_, head) = read.ok()?;
+    let names = open_group::names(room, &head);
+    let first = names.iter().find(|it| it.starts_with(text));
+    if head.member_count == 0 || first.is_none_or(|first| first != name) {
+        return None;
+    }
+    Some(svc::FoundGroup {
+        room: room.to_string(),
+        join: head.join_rule().as_str().to_owned(),
+        title: head.title,
+        topic: head.topic,
+        member_count: head.member_count,
+        member: membership.is_some(),
+    })
 }

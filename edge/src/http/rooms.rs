@@ -53,6 +53,17 @@ pub(super) async fn banned(
     read(&shared, &caller, frame::Query::Banned { room, after, limit }).await
 }
 
+/// `GET /v1/groups`
+pub(super) async fn find(
+    State(shared): App,
+    Caller(caller): Caller,
+    query: Query,
+) -> Result<Response, Refusal> {
+    let text = frame::searched(query.text("text")?.unwrap_or_default().to_owned())?;
+    let (after, limit) = query.page()?;
+    read(&shared, &caller, frame::Query::FindGroups { text, after, limit }).await
+}
+
 /// `POST /v1/rooms/{room}/typing`
 pub(super) async fn typing(
     State(shared): App,

@@ -1,17 +1,33 @@
-//! `banned`, `link`, `unlink` and `links`: what owners and admins of a group ask for.
+//! `banned`, `link`, `unlink` and `links`: what owners and admins of a group ask for; and `find_groups`.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
 use super::rooms::read_room_id;
-use super::{Query, Reply, Request};
+use super::{Query, Reply, Request, or_default, page_limit};
+use crate::check::check_chars;
 use crate::error::ApiError;
 use crate::json::{read_object, text_of};
 use crate::kind::{Link, Unlink};
+use crate::limits::SEARCH_CHARS_MAX;
 use crate::link::LinkToken;
 use crate::room::RoomId;
 use crate::svc;
+
+/// A group that somebody has found.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct FoundGroup {
+    room: String,
+    title: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    topic: String,
+    member_count: u32,
+    /// Who may come in.
+    join: String,
+    /// The caller is a member.
+    member: bool,
+}
 
 /// Who is kept out of a group.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -74,6 +90,28 @@ pub(super) fn read_links(text: &str) -> Result<Request, ApiError> {
     Ok(Query::Links { room: read_room_id(text)? }.into())
 }
 
+pub(super) fn read_find(text: &str) -> Result<Request, ApiError> {
+    #[derive(Deserialize)]
+    struct Find {
+        #[serde(default, deserialize_with = "or_default")]
+        text: String,
+        #[serde(default, deserialize_with = "or_default")]
+        after: String,
+        limit: Option<u32>,
+    }
+    let Find { text, after, limit } = read_object(text)?;
+    Ok(Query::FindGroups { text: searched(text)?, after, limit: page_limit(limit)? }.into())
+}
+
+/// A text that is looked for.
+///
+/// # Errors
+/// [`ErrorCode::TooLong`](crate::ErrorCode::TooLong).
+pub fn searched(text: String) -> Result<String, ApiError> {
+    check_chars("text", &text, SEARCH_CHARS_MAX)?;
+    Ok(text)
+}
+
 /// A link without its token.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct LinkShown {
@@ -111,6 +149,17 @@ impl Reply {
             used: it.used,
         };
         Self::Links { links: list.links.into_iter().map(shown).collect() }
+    }
+
+    /// The answer to `find_groups`.
+    #[must_use]
+    pub fn groups(page: svc::FoundGroups) -> Self {
+        let svc::FoundGroups { groups, cursor } = page;
+        let shown = |it: svc::FoundGroup| {
+            let svc::FoundGroup { room, title, topic, member_count, join, member } = it;
+            FoundGroup { room, title, topic, member_count, join, member }
+        };
+        Self::Groups { groups: groups.into_iter().map(shown).collect(), cursor }
     }
 
     /// The answer to `banned`.

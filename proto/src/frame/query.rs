@@ -86,6 +86,15 @@ pub enum Query {
         /// Most of one page; 0: as many as a page holds.
         limit: u32,
     },
+    /// A page of the groups that everybody may find.
+    FindGroups {
+        /// What their titles or ids begin with.
+        text: String,
+        /// Only groups after this cursor of a page; empty: from the first.
+        after: String,
+        /// Most of one page; 0: as many as a page holds.
+        limit: u32,
+    },
     /// The links by which one may join a group.
     Links { room: RoomId },
     /// The user's drafts.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::devices::DeviceShown;
-use super::groups::{BannedUser, LinkShown};
+use super::groups::{BannedUser, FoundGroup, LinkShown};
 use super::receipts::Receipt;
 use crate::client_id::ClientId;
 use crate::error::{ApiError, ErrorCode};
@@ -72,6 +72,14 @@ pub enum Reply {
         /// Ascending by user id.
         members: Vec<Member>,
         more: bool,
+    },
+    /// Answers `find_groups`.
+    Groups {
+        /// By what they are found by: title or id.
+        groups: Vec<FoundGroup>,
+        /// There may be more: ask again with it.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        cursor: String,
     },
     /// Answers `banned`.
     Banned {

@@ -1,4 +1,4 @@
-//! What owners and admins of groups ask for (`weft.svc.rooms.…`).
+//! What owners and admins of groups ask for, and groups that everybody may find (`weft.svc.rooms.…`).
 
 use std::fmt;
 
@@ -9,6 +9,54 @@ use super::Method;
 redacted! {
     ListBanned { room, after, limit }
     ListLinks { room }
+    FindGroups { after, limit }
+}
+
+/// Lists groups that everybody may find, whose title or id begins with a text.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub struct FindGroups {
+    #[prost(string, tag = "1")]
+    pub token: String,
+    /// Empty: all of them.
+    #[prost(string, tag = "2")]
+    pub text: String,
+    /// [`FoundGroups::cursor`] of the page before; empty: from the first.
+    #[prost(string, tag = "3")]
+    pub after: String,
+    /// Most of one page; 0: as many as a page holds.
+    #[prost(uint32, tag = "4")]
+    pub limit: u32,
+}
+method!(FindGroups, "rooms", "find", FoundGroups);
+
+#[derive(Clone, PartialEq, Message)]
+pub struct FoundGroups {
+    /// By what they are found by: title or id.
+    #[prost(message, repeated, tag = "1")]
+    pub groups: Vec<FoundGroup>,
+    /// There may be more: ask again with it. Empty: there are not.
+    #[prost(string, tag = "2")]
+    pub cursor: String,
+}
+
+/// A group as somebody sees it who finds it. The word is for clients: an edge need not know it.
+#[derive(Clone, PartialEq, Message)]
+pub struct FoundGroup {
+    #[prost(string, tag = "1")]
+    pub room: String,
+    #[prost(string, tag = "2")]
+    pub title: String,
+    #[prost(string, tag = "3")]
+    pub topic: String,
+    #[prost(uint32, tag = "4")]
+    pub member_count: u32,
+    /// The word for who may come in.
+    #[prost(string, tag = "5")]
+    pub join: String,
+    /// The caller is a member.
+    #[prost(bool, tag = "6")]
+    pub member: bool,
 }
 
 /// Lists who is kept out of a group.

@@ -39,6 +39,7 @@
 //! 36 time, id                            admin log   what administrators and operators have done
 //! 38 (empty)                             installation what administrators have set for all of it
 //! 39 link id                             invitation  by which one makes an account
+//! 3a name, room                          open group  a group that everybody may find, by its title or id
 //! ```
 //!
 //! Numbers are big-endian (partition 2 bytes, hour, minute and bucket 4, seq, time and id 8, part 1, position 12, client
@@ -79,6 +80,7 @@ pub mod mention;
 pub mod message;
 pub mod minute;
 pub mod named;
+pub mod open_group;
 pub mod pin;
 pub mod presence_settings;
 pub mod reaction;
@@ -145,6 +147,7 @@ pub enum Tag {
     AdminLog = 0x36,
     Installation = 0x38,
     Invitation = 0x39,
+    OpenGroup = 0x3a,
 }
 
 /// What an export does with a table.
@@ -212,6 +215,7 @@ impl Tag {
             Self::AdminLog => Rows(&Of::<admin_log::AdminLog>::NEW),
             Self::Installation => Rows(&Of::<installation::Installation>::NEW),
             Self::Invitation => Rows(&Of::<invitation::Invitation>::NEW),
+            Self::OpenGroup => Not("open_group", "it follows from heads"),
         }
     }
 

@@ -15,6 +15,7 @@ mod drafts;
 mod draining;
 mod ended_logins;
 mod export;
+mod finding;
 mod foundationdb;
 mod full_disk;
 mod groups;

@@ -13,7 +13,7 @@ use crate::tables::member::{self, Member};
 use crate::tables::resend::{self, Resend};
 use crate::tables::sent::{self, Sent};
 use crate::tables::table::Keyed;
-use crate::tables::{expiry, log, thread, user_room};
+use crate::tables::{expiry, log, open_group, thread, user_room};
 
 /// Files of versions before this one say nothing of what is read: all of it is then, as after an upgrade.
 const WITH_MARKS: u32 = 5;
@@ -55,6 +55,7 @@ pub fn add(
             // The head has the position of the room's last entry: the same commit and order.
             if let Some(room) = room.filter(|room| room.is_at_end()) {
                 head::put(batch, &entry.room, *order, &room.head_at_end(LISTED_HOUR));
+                add_names(batch, &entry.room, &room.head);
             }
             *order += 1;
         }
@@ -76,7 +77,13 @@ fn add_expired(
     let (first_seq, expired_ordinal) = (head.seq + 1, head.ordinal);
     let mut head = Head { first_seq, expired_ordinal, expiry_hour: 0, ..head.clone() };
     expiry::list(batch, partition_of(room, partitions), room, &mut head, LISTED_HOUR);
+    add_names(batch, room, &head);
     head::put(batch, room, order, &head);
+}
+
+/// By what the room is found, where everybody may find it.
+fn add_names(batch: &mut Batch, room: &RoomId, head: &Head) {
+    open_group::put(batch, room, &[], &open_group::names(room, head));
 }
 
 fn add_direct_users(

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use weft_proto::kind::{Add, ChangeRole, Create, Leave, Remove, Rename};
-use weft_proto::{Body, ClientId, Entry, Role, RoomId, RoomKind, UserId};
+use weft_proto::{Body, ClientId, Entry, JoinRule, Role, RoomId, RoomKind, UserId};
 use weft_storage::Batch;
 use weft_storage::tables::activity::{self, ActivityBucket};
 use weft_storage::tables::head::{self, Head};
 use weft_storage::tables::member::{self, Member};
-use weft_storage::tables::{inbox, log, thread, user_room};
+use weft_storage::tables::{inbox, log, open_group, thread, user_room};
 
 pub struct Room {
     pub id: RoomId,
@@ -21,12 +21,14 @@ pub struct Room {
     changed: Vec<UserId>,
     /// In which bucket it was before the last entry.
     bucket_before: Option<ActivityBucket>,
+    /// By what everybody may find it, as its last head says.
+    found_by: Vec<String>,
 }
 
 impl Room {
     pub fn new(id: RoomId, wants: usize) -> Self {
         let (head, members, changed) = (Head::default(), BTreeMap::new(), Vec::new());
-        Self { id, head, wants, members, changed, bucket_before: None }
+        Self { id, head, wants, members, changed, bucket_before: None, found_by: Vec::new() }
     }
 
     pub fn is_member(&self, user: &UserId) -> bool {
@@ -48,6 +50,8 @@ impl Room {
         match &body {
             Body::Create(Create { title, members, history }) => {
                 (head.title, head.history) = (title.clone(), (*history).into());
+                let is_open = title.len().is_multiple_of(2);
+                head.join = if is_open { JoinRule::Open } else { JoinRule::Invitation }.into();
                 self.members.insert(from.clone(), Member::joined(Role::Owner, seq));
                 for user in members {
                     self.members.insert(user.clone(), Member::joined(Role::Member, seq));
@@ -112,8 +116,11 @@ impl Room {
         }
     }
 
-    pub fn write_head(&self, batch: &mut Batch, order: u16) {
+    pub fn write_head(&mut self, batch: &mut Batch, order: u16) {
         debug_assert!(self.id.kind() == RoomKind::Direct || self.head.member_count < 1_000);
         head::put(batch, &self.id, order, &self.head);
+        let names = open_group::names(&self.id, &self.head);
+        open_group::put(batch, &self.id, &self.found_by, &names);
+        self.found_by = names;
     }
 }
