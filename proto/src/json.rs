@@ -73,7 +73,11 @@ pub(crate) fn try_object<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
 
 /// With the place: in a frame of a million bytes nobody finds it otherwise.
 fn not_json(error: &serde_json::Error) -> ApiError {
-    let message = format!("not valid JSON: line {}, column {}", error.line(), error.column());
+    let (line, column) = (error.line(), error.column());
+    let message = match (line, column) {
+        (1, 0) => "not valid JSON: there is nothing".to_owned(),
+        _ => format!("not valid JSON: line {line}, column {column}"),
+    };
     ApiError::new(ErrorCode::BadJson, message)
 }
 

@@ -25,6 +25,7 @@ struct Drafts<'a> {
 
 pub(super) fn read_list(text: &str) -> Result<Request, ApiError> {
     let Drafts { after, limit } = read_object(text)?;
+    let after = after.filter(|after| !after.is_empty());
     let after = after.map(|room| RoomId::new(&room)).transpose()?;
     Ok(Query::Drafts { after, limit: page_limit(limit)? }.into())
 }
@@ -121,6 +122,8 @@ mod tests {
     #[test]
     fn lists_of_drafts_are_asked_for_and_made() {
         let read = |text: &str| read_list(text);
+        let first = read(r#"{"after":""}"#).expect("as without");
+        assert_eq!(first, read("{}").expect("all"));
         assert_eq!(read("{}").expect("all"), Query::Drafts { after: None, limit: 0 }.into());
         let page = Query::Drafts { after: Some(team()), limit: 2 }.into();
         assert_eq!(read(r#"{"after":"team","limit":2}"#).expect("a page"), page);

@@ -9,7 +9,7 @@ use super::formatting::{self, Range};
 use super::text::Text;
 use super::{CONVERSATIONS_LEVEL, EntryKind, Kind, named_by_path};
 use crate::check::{missing, not_zero};
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorCode};
 use crate::json::read_object;
 use crate::room::RoomId;
 
@@ -111,6 +111,10 @@ impl DraftText {
     /// # Errors
     /// As those of a message.
     pub fn check(Self { text, ranges, reply_to, thread }: Self) -> Result<Self, ApiError> {
+        if text.is_empty() {
+            let message = "the field text is missing: ranges, reply_to and thread are of a text";
+            return Err(ApiError::new(ErrorCode::BadRequest, message));
+        }
         let Text { text, .. } = Text::new(text)?;
         formatting::check(&ranges, &text)?;
         let seqs = [("reply_to", reply_to), ("thread", thread)];

@@ -4,7 +4,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::{CONVERSATIONS_LEVEL, EntryKind, Kind, PEOPLE_LEVEL, named_by_path};
-use crate::check::missing;
 use crate::error::{ApiError, ErrorCode};
 use crate::frame::REQUEST_ID_MAX;
 use crate::ids::UserId;
@@ -106,16 +105,19 @@ impl EntryKind for Setting {
         let bad = |message: String| Err(ApiError::new(ErrorCode::BadRequest, message));
         if receipts.is_some() {
             if room.is_some() || muted_until.is_some() || pinned.is_some() {
-                return bad("receipts are of all rooms: a setting has nothing beside them".into());
+                return bad("the field receipts is for all rooms: it comes alone, without room, muted_until and pinned".into());
             }
             return Ok(Self { room: None, muted_until, pinned, receipts });
         }
-        let room = RoomId::new(&room.ok_or_else(|| missing("room"))?)?;
+        let Some(room) = room else {
+            return bad("a setting has receipts alone, or a room with muted_until or pinned".into());
+        };
+        let room = RoomId::new(&room)?;
         if muted_until.is_some_and(|until| until > MUTED_FOR_EVER) {
             return bad(format!("the field muted_until is a time up to {MUTED_FOR_EVER}"));
         }
         if muted_until.is_none() && pinned.is_none() {
-            return bad("a setting has muted_until or pinned".into());
+            return bad("a setting of a room has muted_until or pinned".into());
         }
         Ok(Self { room: Some(room), muted_until, pinned, receipts })
     }

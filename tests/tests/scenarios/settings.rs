@@ -81,7 +81,7 @@ async fn all_devices_of_a_user_know_it_and_nobody_else() -> Result<()> {
     for (of, fields, refused) in [
         (group.as_str(), json!({}), "bad_request"),
         (group.as_str(), json!({ "muted_until": FOR_EVER + 1 }), "bad_request"),
-        ("nowhere", json!({ "pinned": true }), "not_member"),
+        ("nowhere", json!({ "pinned": true }), "no_such_room"),
         ("a.b", json!({ "pinned": true }), "bad_id"),
     ] {
         assert_eq!(code(&phone.request(request(of, fields)).await?)?, refused);
