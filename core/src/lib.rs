@@ -11,6 +11,7 @@ pub mod error;
 mod marks;
 mod metrics;
 pub mod partition;
+mod relations;
 pub mod services;
 mod settings;
 mod start;

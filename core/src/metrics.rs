@@ -78,9 +78,13 @@ pub(crate) static DRAFTS: Counter = Counter::new(
     "weft_core_drafts_total",
     "Drafts that users have changed or dismissed, each once in a commit",
 );
+pub(crate) static RELATIONS: Counter = Counter::new(
+    "weft_core_relations_total",
+    "What users have said that others are to them, each once in a commit",
+);
 pub(crate) static CHANGES: Counter = Counter::new(
     "weft_core_changes_total",
-    "What users and groups were told of changes that are no entries: of marks, settings and drafts",
+    "What users and groups were told of changes that are no entries: of marks, settings, drafts and relations",
 );
 pub(crate) static MESSAGES_WITH: CounterBy = CounterBy::new(
     "weft_core_messages_with_total",
@@ -142,9 +146,19 @@ pub(crate) static DEAD_LETTERS: Counter = Counter::new(
 );
 pub(crate) static TRIMMED: CounterBy = CounterBy::new(
     "weft_core_trimmed_total",
-    "What was removed because it is not kept for ever: commits of the journal, inboxes (each at most once a day), logins, settings that are none any more, drafts that were dismissed, dead letters, minutes (a partition's, once a day), entries whose time in their room is over",
+    "What was removed because it is not kept for ever: commits of the journal, inboxes (each at most once a day), logins, settings and relations that are none any more, drafts that were dismissed, dead letters, minutes (a partition's, once a day), entries whose time in their room is over",
     "what",
-    &["journal", "inbox", "login", "setting", "draft", "dead_letter", "minute", "entry"],
+    &[
+        "journal",
+        "inbox",
+        "login",
+        "setting",
+        "draft",
+        "relation",
+        "dead_letter",
+        "minute",
+        "entry",
+    ],
 );
 pub(crate) static ABSENT_ENTRIES: Counter = Counter::new(
     "weft_core_absent_entries_total",
@@ -227,6 +241,7 @@ pub static METRICS: &List = &[
     &MARKS,
     &SETTINGS,
     &DRAFTS,
+    &RELATIONS,
     &CHANGES,
     &MESSAGES_WITH,
     &REFUSED,

@@ -4,6 +4,8 @@
 mod activity;
 #[path = "partition/bans.rs"]
 mod bans;
+#[path = "partition/blocks.rs"]
+mod blocks;
 #[path = "partition/clocks.rs"]
 mod clocks;
 #[path = "partition/commits.rs"]
@@ -42,6 +44,8 @@ mod poison;
 mod publishing;
 #[path = "partition/receipts.rs"]
 mod receipts;
+#[path = "partition/relations.rs"]
+mod relations;
 #[path = "partition/roles.rs"]
 mod roles;
 #[path = "partition/settings.rs"]

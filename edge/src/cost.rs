@@ -52,7 +52,8 @@ pub(crate) fn of_query(query: &Query) -> u32 {
         Query::Members { limit, .. }
         | Query::Banned { limit, .. }
         | Query::Reactions { limit, .. }
-        | Query::Receipts { limit, .. } => of_list(*limit),
+        | Query::Receipts { limit, .. }
+        | Query::Relations { limit, .. } => of_list(*limit),
         Query::Room { .. } | Query::Devices => 1,
     }
 }
@@ -70,9 +71,10 @@ pub(crate) fn of_http(path: &str, query: &str) -> u32 {
         Some("threads") => THREADS,
         Some("links") => LINKS,
         Some("rooms" | "groups") => of_rooms(limit),
-        Some("members" | "banned" | "reactions" | "receipts" | "users" | "log" | "invitations") => {
-            of_list(limit)
-        }
+        Some(
+            "members" | "banned" | "reactions" | "receipts" | "relations" | "users" | "log"
+            | "invitations",
+        ) => of_list(limit),
         _ => 1,
     }
 }
@@ -122,6 +124,8 @@ mod tests {
             ("/v1/rooms/team/receipts", "seq=7", 6),
             ("/v1/rooms/team/typing", "", 4),
             ("/v1/profile", "limit=x", 1),
+            ("/v1/relations", "", 6),
+            ("/v1/relations/bob", "", 1),
             ("/v1/rooms/team/entries/7/versions", "", 3),
             ("/v1/rooms/team/pins", "", 3),
             ("/v1/rooms/team/threads", "", 10),

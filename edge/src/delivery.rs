@@ -41,10 +41,16 @@ use crate::sabotage::{self, Rule};
 /// Most items that are looked at in one turn.
 const TURN_ITEMS_MAX: usize = 64;
 
-/// Hears of each entry that goes out on a session.
+/// Hears what a session's deliveries say of whom its user sees.
 pub trait OnEntry: Send + Sync {
     /// An entry goes out.
     fn on_entry(&self, head: &EventHead);
+
+    /// The user and this other one see each other no longer, or again.
+    fn on_sight(&self, other: &UserId);
+
+    /// Whom the user sees may have changed, and nobody has said so.
+    fn on_loss(&self);
 }
 
 /// Makes the pushes of one session.
@@ -268,6 +274,7 @@ impl<W: Wire> Delivery<W> {
         } else {
             // So much arrived meanwhile that some of it did not fit. It is in the store by now.
             self.waiting.drain(..).for_each(|item| self.mailbox.release(&item));
+            self.on_entry.on_loss();
             Phase::Sync { page: Vec::new(), resync: Resync::None }
         };
         Ok(frames)
@@ -347,6 +354,10 @@ impl<W: Wire> Delivery<W> {
             Item::Notice(notice) => {
                 return Ok(self.order.notice(notice).map(|missing| (missing, notice.seq)));
             }
+            // For this edge alone.
+            Item::Change(change) if change.frame.is_empty() => {
+                change.head.in_sight().iter().for_each(|other| self.on_entry.on_sight(other));
+            }
             Item::Change(change) => {
                 frames.extend(self.on_change(change).then(|| change.frame.clone()));
             }
@@ -408,6 +419,7 @@ impl<W: Wire> Delivery<W> {
 
     fn sync_again(&mut self) -> Frames {
         metrics::SYNCS_AGAIN.increment();
+        self.on_entry.on_loss();
         self.mailbox.begin_sync();
         self.phase = Phase::Sync { page: Vec::new(), resync: Resync::None };
         Frames::new()

@@ -12,6 +12,7 @@ mod extract;
 mod health;
 mod links;
 mod marks;
+mod relations;
 mod rooms;
 mod serve;
 mod settings;
@@ -54,6 +55,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/admin/sign-up", get(sign_up::get).put(sign_up::set))
         .route("/admin/invitations", get(sign_up::invitations).post(sign_up::invite))
         .route("/admin/invitations/{id}", delete(sign_up::take_back))
+        .route("/relations", get(relations::list))
+        .route("/relations/{user}", put(relations::set))
         .route("/rooms", get(rooms::list).post(entries::create))
         .route("/groups", get(rooms::find))
         .route("/rooms/{room}", get(rooms::get))

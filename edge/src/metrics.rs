@@ -140,6 +140,12 @@ pub(crate) static DRAFTS: CounterBy = CounterBy::new(
     "result",
     RESULTS,
 );
+pub(crate) static RELATIONS: CounterBy = CounterBy::new(
+    "weft_edge_relations_total",
+    "Answers to relations of clients, by their result: ok, or the error's code",
+    "result",
+    RESULTS,
+);
 pub(crate) static MARK_COMMANDS: Counter = Counter::new(
     "weft_edge_mark_commands_total",
     "Commands that this edge sent for marks: fewer, since those of a session and room that come together go as one",
@@ -152,9 +158,9 @@ pub(crate) static CHANGES: CounterBy = CounterBy::new(
 );
 pub(crate) static TYPING: CounterBy = CounterBy::new(
     "weft_edge_typing_total",
-    "How often clients said that their user types: others were told, it came too soon after the last, or it was refused",
+    "How often clients said that their user types: others were told, it came too soon after the last, nobody is to hear it, or it was refused",
     "result",
-    &["told", "throttled", "refused"],
+    &["told", "throttled", "unheard", "refused"],
 );
 
 pub(crate) static EXPORTS: CounterBy = CounterBy::new(
@@ -187,6 +193,7 @@ pub static METRICS: &List = &[
     &MARKS,
     &SETTINGS,
     &DRAFTS,
+    &RELATIONS,
     &MARK_COMMANDS,
     &CHANGES,
     &TYPING,

@@ -5,7 +5,7 @@ use weft_proto::frame::{
 };
 use weft_proto::svc::{
     FindGroups, GetRoom, ListBanned, ListDevices, ListDrafts, ListLinks, ListMembers, ListPins,
-    ListReactions, ListReceipts, ListRooms, ListThreads, ReadVersions,
+    ListReactions, ListReceipts, ListRelations, ListRooms, ListThreads, ReadVersions,
 };
 use weft_proto::{ApiError, RoomId};
 
@@ -74,6 +74,9 @@ pub(crate) async fn answer(
         Query::Drafts { after, limit } => {
             let after = after.as_ref().map(RoomId::to_string).unwrap_or_default();
             drafts_frame(&bus.call(&ListDrafts { token, after, limit }).await?)
+        }
+        Query::Relations { after, limit } => {
+            Reply::relations(bus.call(&ListRelations { token, after, limit }).await?).to_frame()
         }
         Query::Devices => Reply::devices(bus.call(&ListDevices { token }).await?).to_frame(),
     })

@@ -1,5 +1,5 @@
-//! What users keep for their own devices, settings and drafts, on its way to core: each command goes alone, to the
-//! user's own notebook.
+//! What users keep for their own devices alone, settings, drafts and relations, on its way to core: each command goes alone, to
+//! the user's own notebook.
 
 use bytes::Bytes;
 use weft_proto::{ApiError, Body, RoomId, UserId};
@@ -18,8 +18,11 @@ pub(crate) async fn keep(shared: &Shared, user: &UserId, body: &Body) -> Result<
     let (room, payload) = (RoomId::direct(user, user), body.to_json().into());
     let command = Command { room, client_id: made_id(), is_made: true, payload };
     let answer = answered(shared, user, command).await;
-    let is_draft = matches!(body, Body::Draft(_));
-    let counter = if is_draft { &metrics::DRAFTS } else { &metrics::SETTINGS };
+    let counter = match body {
+        Body::Draft(_) => &metrics::DRAFTS,
+        Body::Relation(_) => &metrics::RELATIONS,
+        _ => &metrics::SETTINGS,
+    };
     counter.increment(answer.as_ref().map_or_else(|error| error.code.as_str(), |_| "ok"));
     answer
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 use weft_nats::{Bus, Filter, Subject, subscribed};
-use weft_proto::svc::GetRoom;
+use weft_proto::svc::{GetRoom, Reaches};
 use weft_proto::{ApiError, ErrorCode, RoomId, UserId};
 use weft_runtime::lock;
 
@@ -23,7 +23,8 @@ use crate::metrics;
 /// Others are told at most so often that a user types in a room. By user and not by session: what they
 /// are told names no device.
 const PAUSE: Duration = Duration::from_secs(3);
-/// For so long core's word is believed that the user is a member, and the group not large.
+/// For so long core's word is believed that the user is a member, and the group not large; or that neither of two users has
+/// blocked the other, if nothing is heard of that.
 const ALLOWED_FOR: Duration = Duration::from_secs(15);
 /// Users and rooms that are remembered. A full table is searched for old ones at most once a second.
 const TYPISTS_MAX: usize = 100_000;
@@ -51,6 +52,8 @@ struct Typist {
 enum Step {
     /// Nothing: others were told just now.
     Throttled,
+    /// Nothing: nobody is to hear it.
+    Unheard,
     Tell,
     /// Ask core first.
     Check,
@@ -71,6 +74,7 @@ impl Typing {
         let told = self.tell_others(bus, caller, room).await;
         metrics::TYPING.increment(match told {
             Ok(Step::Throttled) => "throttled",
+            Ok(Step::Unheard) => "unheard",
             Ok(_) => "told",
             Err(_) => "refused",
         });
@@ -89,9 +93,11 @@ impl Typing {
         let typist = (caller.user.clone(), room);
         let step = lock(&self.0).begin(&typist, Instant::now())?;
         if step == Step::Check {
-            let allowed = check(bus, caller, &typist.1).await;
-            lock(&self.0).on_check(&typist, allowed.is_ok(), Instant::now());
-            allowed?;
+            let is_heard = check(bus, caller, &typist.1).await;
+            lock(&self.0).on_check(&typist, &is_heard, Instant::now());
+            if !is_heard? {
+                return Ok(Step::Unheard);
+            }
         }
         if step != Step::Throttled {
             let (user, room) = typist;
@@ -99,6 +105,11 @@ impl Typing {
             bus.publish(&subject, &[], Bytes::new()).await.map_err(|_| unavailable())?;
         }
         Ok(step)
+    }
+
+    /// One of two users may have blocked the other: before anything more is told, core is asked.
+    pub(crate) fn doubt(&self, user: &UserId, other: &UserId) {
+        lock(&self.0).typists.remove(&(user.clone(), RoomId::direct(user, other)));
     }
 }
 
@@ -120,12 +131,22 @@ impl Table {
         Ok(Step::Check)
     }
 
-    fn on_check(&mut self, typist: &(UserId, RoomId), is_allowed: bool, now: Instant) {
-        if !is_allowed {
+    fn on_check(
+        &mut self,
+        typist: &(UserId, RoomId),
+        is_heard: &Result<bool, ApiError>,
+        now: Instant,
+    ) {
+        match is_heard {
             // The next one asks again.
-            self.typists.remove(typist);
-        } else if let Some(known) = self.typists.get_mut(typist) {
-            known.allowed_at = Some(now);
+            Err(_) => drop(self.typists.remove(typist)),
+            // So does this one, when others could be told again.
+            Ok(false) => {}
+            Ok(true) => {
+                if let Some(known) = self.typists.get_mut(typist) {
+                    known.allowed_at = Some(now);
+                }
+            }
         }
     }
 
@@ -141,19 +162,22 @@ impl Table {
     }
 }
 
-/// Whether the caller may be heard in the room.
-async fn check(bus: &Bus, caller: &Caller, room: &RoomId) -> Result<(), ApiError> {
+/// Whether the caller is to be heard in the room. An error: they may not ask to be.
+async fn check(bus: &Bus, caller: &Caller, room: &RoomId) -> Result<bool, ApiError> {
+    let (token, room_id) = (caller.token.to_string(), room.to_string());
     if let Some((low, high)) = room.direct_users() {
-        let is_member = caller.user == low || caller.user == high;
-        let error = || ApiError::new(ErrorCode::NotMember, "not a member of the room");
-        return if is_member { Ok(()) } else { Err(error()) };
+        if caller.user != low && caller.user != high {
+            return Err(ApiError::new(ErrorCode::NotMember, "not a member of the room"));
+        }
+        // In a notebook there is nobody else.
+        return Ok(low != high && bus.call(&Reaches { token, room: room_id }).await?.reached);
     }
-    let request = GetRoom { token: caller.token.to_string(), room: room.to_string() };
+    let request = GetRoom { token, room: room_id };
     if bus.call(&request).await?.large {
         let message = "nobody is told who types in a large group";
         return Err(ApiError::new(ErrorCode::TooLarge, message));
     }
-    Ok(())
+    Ok(true)
 }
 
 fn unavailable() -> ApiError {
@@ -188,7 +212,7 @@ mod tests {
             let now = start + Duration::from_secs(second);
             let step = table.begin(&alice, now).expect("a place");
             if step == Step::Check {
-                table.on_check(&alice, true, now);
+                table.on_check(&alice, &Ok(true), now);
             }
             if step != Step::Throttled {
                 steps.push((second, step));
@@ -201,7 +225,16 @@ mod tests {
         // Who is refused asks again at once.
         for _ in 0..2 {
             assert_eq!(table.begin(&bob, start).expect("a place"), Step::Check);
-            table.on_check(&bob, false, start);
+            let refused = ApiError::new(ErrorCode::NotMember, "not a member of the room");
+            table.on_check(&bob, &Err(refused), start);
+        }
+        // Whom nobody is to hear asks again when others could be told.
+        for second in 0..7 {
+            let now = start + Duration::from_secs(second);
+            let step = table.begin(&bob, now).expect("a place");
+            let expected = if second % 3 == 0 { Step::Check } else { Step::Throttled };
+            assert_eq!(step, expected, "{second}");
+            table.on_check(&bob, &Ok(false), now);
         }
     }
 

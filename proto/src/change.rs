@@ -52,6 +52,25 @@ impl ChangeHead {
         Self::new(format!("draft/{user}/{room}"), Some(position))
     }
 
+    /// That of what another user is to a user, for the own devices of the latter.
+    #[must_use]
+    pub fn relation(user: &UserId, other: &UserId, position: Position) -> Self {
+        Self::new(format!("relation/{user}/{other}"), Some(position))
+    }
+
+    /// That of whether two users may see each other. It is for the edges of the first one, and has no frame.
+    #[must_use]
+    pub fn sight(user: &UserId, other: &UserId, position: Position) -> Self {
+        Self::new(format!("sight/{user}/{other}"), Some(position))
+    }
+
+    /// Whom a user may see, or see no longer, where it is that of [`sight`](Self::sight).
+    #[must_use]
+    pub fn in_sight(&self) -> Option<UserId> {
+        let mut words = self.key.strip_prefix("sight/")?.split('/');
+        UserId::new(words.nth(1)?).ok()
+    }
+
     /// That of what a user has said of a thread, or of their following it; `root`: how it begins.
     #[must_use]
     pub fn thread(room: &RoomId, root: u64, user: &UserId, position: Position) -> Self {
@@ -132,6 +151,9 @@ mod tests {
             assert_eq!(text.parse::<ChangeHead>().expect("parse"), head);
             assert_eq!(format!("{text} of tomorrow").parse::<ChangeHead>().expect("newer"), head);
         }
+        let sight = ChangeHead::sight(&user, &UserId::new("alice").expect("id"), Position::MIN);
+        assert_eq!(sight.in_sight().as_ref().map(UserId::as_str), Some("alice"));
+        assert_eq!(ChangeHead::marks(&room).in_sight(), None);
         for bad in ["", " -", "draft", "draft 7", "draft  -"] {
             assert!(bad.parse::<ChangeHead>().is_err(), "{bad}");
         }

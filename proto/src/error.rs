@@ -49,6 +49,8 @@ pub enum ErrorCode {
     Forbidden,
     /// The user is not a member of the room.
     NotMember,
+    /// Somebody else does not want that of the user.
+    NotAllowed,
     NoSuchRoom,
     NoSuchUser,
     /// There is no such resource.
@@ -137,6 +139,7 @@ impl ErrorCode {
             Self::InvitationNeeded => "invitation_needed",
             Self::Forbidden => "forbidden",
             Self::NotMember => "not_member",
+            Self::NotAllowed => "not_allowed",
             Self::NoSuchRoom => "no_such_room",
             Self::NoSuchUser => "no_such_user",
             Self::NotFound => "not_found",
@@ -197,6 +200,7 @@ impl ErrorCode {
             Self::Unauthorized | Self::TokenExpired | Self::BadCredentials => 401,
             Self::Forbidden
             | Self::NotMember
+            | Self::NotAllowed
             | Self::Banned
             | Self::Suspended
             | Self::SignUpClosed

@@ -13,7 +13,7 @@ use crate::error::{ApiError, ErrorCode};
 use crate::hidden::Hidden;
 use crate::ids::DeviceId;
 use crate::json::read_object;
-use crate::kind::{Body, Draft, Mark, Setting, Unlink};
+use crate::kind::{Body, Draft, Mark, Relation, Setting, Unlink};
 use crate::room::RoomId;
 
 mod devices;
@@ -27,6 +27,7 @@ mod presence;
 mod query;
 mod reactions;
 mod receipts;
+mod relations;
 mod reply;
 mod rooms;
 mod send;
@@ -45,6 +46,7 @@ pub use pins::pins_frame;
 pub use presence::{PresenceRequest, Users};
 pub use query::Query;
 pub use receipts::{Receipt, entry_of};
+pub use relations::{RelatedUser, RelationFrame};
 pub use reply::{Ack, Member, Reply, Room, error_frame, error_in, with_id};
 pub use setting::SettingFrame;
 pub use threads::threads_frame;
@@ -128,6 +130,8 @@ pub enum Request {
     Setting(Setting),
     /// What the user has typed for a room and not sent, or that they dismiss it.
     Draft(Draft),
+    /// What another user is to the user.
+    Relation(Relation),
     /// The user types in a room.
     Typing {
         room: RoomId,
@@ -218,6 +222,8 @@ fn read(word: &str, text: &str) -> Result<Request, ApiError> {
         "setting" => setting::read(text),
         "draft" => draft::read(text),
         "drafts" => draft::read_list(text),
+        "relation" => relations::read(text),
+        "relations" => relations::read_relations(text),
         "typing" => typing::read(text),
         "devices" => Ok(Query::Devices.into()),
         "logout" => devices::read_logout(text),

@@ -39,6 +39,7 @@ mod link;
 mod mark;
 mod pin;
 mod react;
+mod relation;
 mod remove;
 mod rename;
 mod role;
@@ -219,6 +220,7 @@ kinds! {
     Join in join,
     Link in link,
     Unlink in unlink,
+    Relation in relation,
     Expire in expire,
 }
 

@@ -128,6 +128,7 @@ mod journal;
 mod log;
 mod messages;
 mod presence;
+mod relations;
 mod rooms;
 mod sign_up;
 
@@ -159,6 +160,7 @@ pub use presence::{
     KeptStatuses, ListCompanions, LoadStatuses, NoteActive, Presences, Present, UserPresence,
     Visible,
 };
+pub use relations::{ListRelations, Reached, Reaches, RelatedUser, Relations};
 pub use rooms::{
     GetRoom, Groups, ListGroups, ListMembers, ListReceipts, ListRooms, Member, Members, Partner,
     Receipt, Receipts, RoomSummary, Rooms,

@@ -13,16 +13,17 @@ use weft_storage::tables::head::Head;
 use weft_storage::tables::log::Logged;
 use weft_storage::tables::member::Member;
 use weft_storage::tables::resend::Resend;
-use weft_storage::tables::{account, head, log, member, resend};
+use weft_storage::tables::{account, head, log, member, relation, resend};
 use weft_storage::{Error, Snapshot};
 
 use super::bans;
 use super::command::{Command, Incoming};
+use super::consent::{self, FoundConsent};
 use super::groups::GroupCounts;
 use super::plan::Found;
 use super::rooms::{Former, LookedUp, Members, Room};
 use super::state::{Answered, Place, ResendKey, State};
-use super::{drafts, expiry, followers, forwards, links, marks, messages, settings};
+use super::{drafts, expiry, followers, forwards, links, marks, messages, relations, settings};
 use crate::absent;
 
 /// Groups whose members are read at once.
@@ -45,7 +46,7 @@ pub async fn load(
 ) -> Result<Found, Error> {
     let commands: Vec<&Command> = run.iter().filter_map(|i| i.command.as_ref().ok()).collect();
     let records = resend_rows(state, partition, run);
-    let resends = load_heads_and_resends(snapshot, state, records, &commands).await?;
+    let (resends, consent) = load_first(snapshot, state, records, &commands).await?;
     let resends = load_answered(snapshot, &commands, resends).await?;
     let accounts = load_accounts(snapshot, named(state, &commands));
     let groups = counts.of(snapshot, joining(&commands), now_ms);
@@ -58,9 +59,13 @@ pub async fn load(
     let marks = marks::load(snapshot, state, run).boxed();
     let settings = settings::load(snapshot, run).boxed();
     let drafts = drafts::load(snapshot, state, run).boxed();
+    let relations = relations::load(snapshot, run).boxed();
     let origins = forwards::load(snapshot, &commands).boxed();
-    let beside = future::try_join5(messages, marks, settings, drafts, origins).await?;
-    let (messages, marks, settings, drafts, origins) = beside;
+    let of_rooms = future::try_join3(messages, marks, origins);
+    let of_notebooks = future::try_join3(settings, drafts, relations);
+    let (of_rooms, of_notebooks) = future::try_join(of_rooms, of_notebooks).await?;
+    let (messages, marks, origins) = of_rooms;
+    let (settings, drafts, relations) = of_notebooks;
     let followers = followers::load(snapshot, state, run, &messages).await?;
     state.letters.load(snapshot, partition, run).await?;
     let expired = expiry::load(snapshot, run, now_ms).await?;
@@ -72,6 +77,8 @@ pub async fn load(
         marks,
         settings,
         drafts,
+        relations,
+        consent,
         origins,
         followers,
         bans,
@@ -99,15 +106,18 @@ fn resend_rows(state: &State, partition: Partition, run: &[Incoming]) -> Vec<(Re
     rows
 }
 
-async fn load_heads_and_resends(
+/// All that is asked for at once: heads, resends, and who wants nothing of whom.
+async fn load_first(
     snapshot: &dyn Snapshot,
     state: &mut State,
     records: Vec<(ResendKey, Bytes)>,
     commands: &[&Command],
-) -> Result<HashMap<ResendKey, Resend>, Error> {
+) -> Result<(HashMap<ResendKey, Resend>, FoundConsent), Error> {
     let unknown: BTreeSet<&RoomId> =
         commands.iter().map(|c| &c.room).filter(|room| !state.rooms.knows(room)).collect();
     let (names, mut keys): (Vec<ResendKey>, Vec<Bytes>) = records.into_iter().unzip();
+    let (mut consent, wanted) = (FoundConsent::default(), consent::wanted(commands));
+    keys.extend(wanted.iter().map(relation::key));
     keys.extend(unknown.iter().map(|room| head::key(room)));
     let mut rows = snapshot.get_many(keys).await?.into_iter();
     let mut resends = HashMap::new();
@@ -116,6 +126,7 @@ async fn load_heads_and_resends(
             resends.insert(key, Resend::decode(&row)?);
         }
     }
+    consent.take(wanted, rows.by_ref());
     // Each group's members are a scan of their own: on the way to a store that is elsewhere, many at
     // once. All from the one snapshot.
     let reads: Vec<BoxFuture<'_, _>> = unknown
@@ -128,7 +139,7 @@ async fn load_heads_and_resends(
     for (id, room) in rooms {
         state.rooms.insert(id, room);
     }
-    Ok(resends)
+    Ok((resends, consent))
 }
 
 /// What an `ack` says of the entries of resends: it is in the log. Entries may be large, and

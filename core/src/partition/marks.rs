@@ -42,7 +42,8 @@ pub type MarkKey = (RoomId, UserId);
 #[derive(Clone, PartialEq, Debug)]
 pub struct ToldMark {
     pub mark: Mark,
-    /// They do: not only what counts as unread for its user has changed, and nobody has turned off read receipts.
+    /// They do: not only what counts as unread for its user has changed, nobody has turned off read receipts, and
+    /// neither of two has blocked the other.
     pub is_told: bool,
     /// Where they heard of it last before that commit.
     told_before: Place,
@@ -246,12 +247,13 @@ impl PlannedMarks {
         self.0.count() * MARK_BYTES
     }
 
-    /// Takes a mark that was allowed. What it adds to the commit's row of the journal, in bytes.
+    /// Takes a mark that was allowed; `is_blocked`: one of the room's two users wants nothing of the other one. What it adds to the
+    /// commit's row of the journal, in bytes.
     pub fn take(
         &mut self,
         (state, found, no): (&mut State, &FoundMarks, PlanNo),
         key: MarkKey,
-        mark: Mark,
+        (mark, is_blocked): (Mark, bool),
     ) -> usize {
         let (written, before) = found.held(state, &key);
         // Cores of before have no field for where others were told.
@@ -259,10 +261,12 @@ impl PlannedMarks {
         let is_new = tells_all || others_see(&mark) != others_see(&before);
         let is_hidden = is_hidden(&key.0, &key.1, &found.receipts_off)
             && !sabotage::is_out(Rule::ReceiptsHidden);
-        let is_told = is_new && !is_hidden;
+        let may_tell = !is_hidden && !is_blocked;
+        let is_told = is_new && may_tell;
         let row = match written.place {
             Place::In(of, _) if of == no => {
-                ToldMark { mark, is_told: is_told || written.row.is_told, ..written.row }
+                let is_told = is_told || (written.row.is_told && may_tell);
+                ToldMark { mark, is_told, ..written.row }
             }
             // Known now it is, or when this commit is closed; later the commit may be forgotten.
             _ => ToldMark { mark, is_told, told_before: state.settled(written.told()) },

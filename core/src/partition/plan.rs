@@ -16,6 +16,7 @@ use weft_storage::{Batch, BatchId};
 
 use super::bans::{self, FoundBans};
 use super::command::{Command, Incoming};
+use super::consent::{self, FoundConsent};
 use super::drafts::{FoundDrafts, PlannedDrafts};
 use super::expiry::{Deletion, FoundExpired};
 use super::followers::{FoundFollowers, PlannedFollowers};
@@ -25,6 +26,7 @@ use super::marks::{FoundMarks, PlannedMarks};
 use super::messages::{self, FoundMessages, Rewrite};
 use super::open_groups;
 use super::quota::{Cost, Quota};
+use super::relations::{FoundRelations, PlannedRelations};
 use super::rules::{self, Known};
 use super::sabotage::{self, Rule};
 use super::settings::{FoundSettings, PlannedSettings};
@@ -78,12 +80,16 @@ pub struct Found {
     pub links: FoundLinks,
     /// The drafts that commands change, as far as they are committed.
     pub drafts: FoundDrafts,
+    /// The relations that commands change, as far as they are committed.
+    pub relations: FoundRelations,
     /// In how many groups those are whom a command puts into one, about.
     pub groups: HashMap<UserId, usize>,
     /// What commands forward.
     pub origins: Origins,
     /// What has expired in rooms.
     pub expired: FoundExpired,
+    /// Who wants nothing of whom.
+    pub consent: FoundConsent,
 }
 
 /// An entry that a commit writes.
@@ -135,6 +141,7 @@ pub struct Plan {
     marks: PlannedMarks,
     settings: PlannedSettings,
     drafts: PlannedDrafts,
+    relations: PlannedRelations,
     followers: PlannedFollowers,
     /// What rooms let go of.
     deletions: Vec<Deletion>,
@@ -169,6 +176,7 @@ impl Plan {
             marks: PlannedMarks::default(),
             settings: PlannedSettings::default(),
             drafts: PlannedDrafts::default(),
+            relations: PlannedRelations::default(),
             followers: PlannedFollowers::default(),
             deletions: Vec::new(),
             answers: Vec::new(),
@@ -313,6 +321,7 @@ impl Plan {
             change.leave_out_earlier();
         }
         rules::may_join(&change, room, &found.groups)?;
+        consent::check(&id, &sender, &body, (&found.consent, state))?;
         let body = rules::as_taken(found.origins.resolve(&id, &sender, body)?, &change);
         let sent_by = (&sender, room.members.role(&sender));
         let known = (&found.messages, &*state, times);

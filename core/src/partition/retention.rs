@@ -1,5 +1,5 @@
-//! What is not kept for ever is removed, beside the owner of a partition: old pointers of inboxes, settings that are
-//! none any more, drafts that were dismissed, logins
+//! What is not kept for ever is removed, beside the owner of a partition: old pointers of inboxes, settings and relations
+//! that are none any more, drafts that were dismissed, logins
 //! that nobody has used for long, dead letters, and the minutes that told how old things were.
 //!
 //! Once a day, by the clock, it goes over all accounts and does those whose notebook (`u~u`) is in
@@ -21,10 +21,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
-use weft_proto::limits::SETTINGS_PER_USER_MAX;
+use weft_proto::limits::{RELATIONS_PER_USER_MAX, SETTINGS_PER_USER_MAX};
 use weft_proto::{Partition, Position, RoomId, UserId, partition_of};
 use weft_storage::tables::layout::{self, Layout};
-use weft_storage::tables::{account, change, dead_letter, device, draft, inbox, minute, setting};
+use weft_storage::tables::{
+    account, change, dead_letter, device, draft, inbox, minute, relation, setting,
+};
 use weft_storage::{Batch, Outcome, Snapshot, Store};
 
 use super::clocks::Clocks;
@@ -44,6 +46,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 const LOGINS_MAX: usize = 1_000;
 /// Rows of dead letters that are looked at, and so removed, between two pauses. One may have 100 kB.
 const LETTER_ROWS_AT_ONCE: usize = 64;
+/// Rows of one user that say nothing any more and are removed in a day.
+const FORGOTTEN_MAX: u64 = 1_000;
 const DAY_MS: u64 = 24 * 3_600_000;
 
 /// How long things are kept.
@@ -102,6 +106,12 @@ impl KeptRows {
         range: |user| draft::range_after(user, None),
         rows_max: DRAFT_ROWS_MAX,
         read: |row, _| draft::decode(row).map(|(at, draft)| (at, draft.is_dismissed())),
+    };
+    const RELATIONS: Self = Self {
+        what: "relation",
+        range: relation::range,
+        rows_max: RELATIONS_PER_USER_MAX,
+        read: |row, _| relation::decode(row).map(|(at, row)| (at, row.is_default())),
     };
 }
 
@@ -170,7 +180,7 @@ impl Keeper {
             if !mine.is_empty() {
                 trimmed += self.trim_inboxes(&*snapshot, &mine, up_to).await?;
                 ended += self.end_logins(&*snapshot, &mine).await?;
-                for kept in [KeptRows::SETTINGS, KeptRows::DRAFTS] {
+                for kept in [KeptRows::SETTINGS, KeptRows::DRAFTS, KeptRows::RELATIONS] {
                     Box::pin(self.forget(&kept, &mine, up_to)).await?;
                 }
             }
@@ -268,7 +278,7 @@ impl Keeper {
                         continue;
                     }
                 };
-                if position <= up_to && says_nothing {
+                if position <= up_to && says_nothing && count < FORGOTTEN_MAX {
                     batch.guard(key.clone(), Some(row));
                     batch.clear(key);
                     change::clear(&mut batch, user, position);

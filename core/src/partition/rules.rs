@@ -182,7 +182,7 @@ fn decide_group(
     update::check_archived(&room.head, body)?;
     match body {
         // A `create` and a `join` are decided above, `may_take` refused what is made, and what is no entry is decided
-        // elsewhere (`marks::decide`, `settings::decide`, `drafts::decide`). What may become of a message is decided beside this: `messages::decide`.
+        // elsewhere (`marks::decide`, `settings::decide`, `drafts::decide`, `relations::decide`). What may become of a message is decided beside this: `messages::decide`.
         Body::Text(_) => update::write(room, role, sender, now_ms),
         Body::Edit(_) => {
             rights::check(role, Action::Write(room.head.write_rule()))?;
@@ -199,6 +199,7 @@ fn decide_group(
         | Body::Unlink(_)
         | Body::Setting(_)
         | Body::Draft(_)
+        | Body::Relation(_)
         | Body::Expire(_) => {
             rights::check(role, Action::React)?;
             Ok(Change::default())

@@ -9,6 +9,7 @@ use std::time::Duration;
 use weft_proto::{ClientId, Entry, Position, RoomId, UserId};
 use weft_storage::tables::draft::DraftKey;
 use weft_storage::tables::link::Link;
+use weft_storage::tables::relation::RelationKey;
 use weft_storage::tables::sent::Sent;
 use weft_storage::tables::thread_follower::FollowerKey;
 
@@ -20,6 +21,7 @@ use super::links::LinkKey;
 use super::marks::{self, MarkKey, WrittenMark};
 use super::messages::{self, EntryKey};
 use super::overlay::Overlay;
+use super::relations::WrittenRelation;
 use super::rooms::Rooms;
 use super::settings::{SettingKey, WrittenSetting};
 
@@ -96,6 +98,8 @@ pub struct State {
     pub links: Overlay<LinkKey, Option<Link>>,
     /// The partition's commands in quarantine.
     pub letters: Letters,
+    /// The relations that they have changed.
+    pub relations: Overlay<RelationKey, WrittenRelation>,
     recent: HashMap<ResendKey, Answered>,
     recent_order: VecDeque<(PlanNo, ResendKey)>,
     /// With their seqs, in their order, as [`recent`](Self::recent): what a lookup may not have seen. Every
@@ -122,6 +126,7 @@ impl State {
             bans: Overlay::default(),
             links: Overlay::default(),
             letters: Letters::default(),
+            relations: Overlay::default(),
             recent: HashMap::new(),
             recent_order: VecDeque::new(),
             planned: VecDeque::new(),
@@ -196,6 +201,7 @@ impl State {
         self.drafts.forget_settled(settled);
         self.bans.forget_settled(settled);
         self.links.forget_settled(settled);
+        self.relations.forget_settled(settled);
         self.settled = settled;
         self.rooms.forget(settled);
     }

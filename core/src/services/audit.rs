@@ -10,14 +10,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use weft_proto::{ApiError, Partition, RoomId, RoomKind, StoreId, UserId, svc};
 use weft_storage::tables::applied;
 use weft_storage::tables::head;
-use weft_storage::tables::journal::{self, Commits, JournalDraft, JournalEntry, JournalMark};
+use weft_storage::tables::journal::{
+    self, Commits, JournalDraft, JournalEntry, JournalMark, JournalRelation,
+};
 use weft_storage::tables::thread_follower::{self, FollowerKey};
-use weft_storage::tables::{draft, mark, setting};
+use weft_storage::tables::{draft, mark, relation, setting};
 use weft_storage::{Error, Snapshot};
 
 use super::Context;
 use super::failure::Failure;
-use crate::{drafts, marks, settings};
+use super::relations::blocked_rooms;
+use crate::{drafts, marks, relations, settings};
 
 /// Journal rows read at once. A row has at most 100 kB.
 const ROWS_AT_ONCE: usize = 32;
@@ -116,10 +119,12 @@ struct Changes {
     settings: BTreeSet<(String, String)>,
     /// Of which users drafts were changed, and for which rooms: with the length of the longest frame.
     drafts: BTreeMap<(String, String), u64>,
+    /// Of which users it was changed what others are to them, and whether that changed whom they see.
+    relations: BTreeMap<(String, String), bool>,
     /// Of which users marks of threads were moved: in which room, and of which thread.
     threads: BTreeSet<(String, String, u64)>,
     rows: usize,
-    /// Marks, settings and drafts count, too.
+    /// Marks, settings, drafts and relations count, too.
     entries: usize,
     bytes: usize,
 }
@@ -143,6 +148,7 @@ impl Changes {
                 row.marks.into_iter().for_each(|mark| self.add_mark(mark));
                 row.settings.into_iter().for_each(|setting| self.add_setting(setting));
                 row.drafts.into_iter().for_each(|draft| self.add_draft(draft));
+                row.relations.into_iter().for_each(|relation| self.add_relation(relation));
                 if self.is_full(limit) {
                     return Ok(Reach::Through(commit_no));
                 }
@@ -222,6 +228,20 @@ impl Changes {
         self.bytes += usize::try_from(longer).unwrap_or(usize::MAX / 2);
     }
 
+    fn add_relation(&mut self, JournalRelation { user, other, sight }: JournalRelation) {
+        /// Of a relation, beside its names: three heads and a frame.
+        const BESIDE_NAMES: usize = 250;
+        self.entries += 1;
+        let bytes = 5 * (user.len() + other.len()) + BESIDE_NAMES;
+        match self.relations.entry((user, other)) {
+            Entry::Vacant(first) => {
+                first.insert(sight);
+                self.bytes += bytes;
+            }
+            Entry::Occupied(mut known) => *known.get_mut() |= sight,
+        }
+    }
+
     fn is_full(&self, limit: AuditLimit) -> bool {
         self.rows >= limit.rows_max
             || self.entries >= limit.entries_max
@@ -235,10 +255,13 @@ impl Changes {
         let marks = self.marks.keys().map(ids).collect::<Result<Vec<_>, _>>().map_err(bad)?;
         let held = mark::held(snapshot, &marks).await?;
         let off = self.receipts_off(snapshot, &marks).await?;
+        let for_others = marks.iter().zip(self.marks.values()).filter(|(_, is_told)| **is_told);
+        let blocked = blocked_rooms(snapshot, for_others.map(|((room, _), _)| room)).await?;
         let (mut told, mut groups) = (Vec::new(), BTreeMap::<&RoomId, Vec<_>>::new());
         for (((room, user), held), is_told) in marks.iter().zip(&held).zip(self.marks.values()) {
             let Some(position) = held.position else { continue };
-            let is_told = *is_told && !marks::is_hidden(room, user, &off);
+            let is_hidden = blocked.contains(room) || marks::is_hidden(room, user, &off);
+            let is_told = *is_told && !is_hidden;
             // For others at their own place: so they hear nothing of what came later.
             let told_at = is_told.then(|| held.mark.told_at(position));
             told.extend(marks::changes(room, user, (position, told_at), &held.mark));
@@ -256,6 +279,7 @@ impl Changes {
         told.extend(self.threads_told(snapshot).await?);
         told.extend(self.settings_told(snapshot).await?);
         told.extend(self.drafts_told(snapshot).await?);
+        told.extend(self.relations_told(snapshot).await?);
         Ok(told)
     }
 
@@ -317,6 +341,20 @@ impl Changes {
             }
         }
         Ok(told)
+    }
+
+    /// What users hear of what others are to them, and their edges of whom they see.
+    async fn relations_told(&self, snapshot: &dyn Snapshot) -> Result<Vec<svc::Change>, Error> {
+        let bad = |error: ApiError| Error::Corrupt(format!("journal: {error}"));
+        let ids = |(user, other): &(String, String)| Ok((UserId::new(user)?, UserId::new(other)?));
+        let keys = self.relations.keys().map(ids).collect::<Result<Vec<_>, _>>().map_err(bad)?;
+        let rows = relation::get_many(snapshot, &keys).await?;
+        let told = keys.iter().zip(self.relations.values()).zip(rows);
+        let told = told.filter_map(|((key, sight), row)| {
+            let (position, relation) = row?;
+            Some(relations::changes(key, position, &relation, *sight))
+        });
+        Ok(told.flatten().collect())
     }
 
     async fn with_heads(self, snapshot: &dyn Snapshot) -> Result<Vec<svc::ChangedRoom>, Error> {

@@ -1,6 +1,7 @@
 //! Whom a user may see: partners of direct rooms, and members of the same groups.
 //!
-//! Only present members count: who left a group sees nobody through it, and is seen by nobody.
+//! Only present members count: who left a group sees nobody through it, and is seen by nobody. And of two users of
+//! whom one has blocked the other, neither sees the other, whatever they share.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
@@ -15,6 +16,7 @@ use weft_storage::{Error, Snapshot};
 
 use super::access::Access;
 use super::failure::Failure;
+use super::relations::blocked;
 use super::rooms::{broken, room_page};
 use super::status::check_count;
 use super::{Context, ServiceLimits};
@@ -42,7 +44,9 @@ impl Context {
         let mut search = Search::new(user, self.limits);
         search.add_partners(&*snapshot).await?;
         search.add_groups(&*snapshot).await?;
-        let users = search.found.iter().map(ToString::to_string).collect();
+        let blocked = blocked(&*snapshot, &search.user, &search.found).await?;
+        let users = search.found.iter().filter(|user| !blocked.contains(*user));
+        let users = users.map(ToString::to_string).collect();
         Ok(svc::Companions { users, more: search.more })
     }
 
@@ -71,6 +75,7 @@ impl Context {
             Access::of(&*snapshot, &room, &caller).await?.member_role()?;
             without_members(&*snapshot, &mut hidden, &[room]).await?;
         }
+        hidden.extend(blocked(&*snapshot, &caller, &users).await?);
         let visible = users.iter().filter(|user| !hidden.contains(*user));
         Ok(svc::Visible { users: visible.map(ToString::to_string).collect() })
     }

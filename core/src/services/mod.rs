@@ -28,6 +28,7 @@
 //! | `receipts` | up to where a room's members have read it |
 //! | `threads` | the threads that a user follows |
 //! | `companions` | whom a user may see |
+//! | `relations` | what others are to a user |
 //! | `audit` | what changed in a partition |
 //! | `journal` | all commits of a partition, and who follows them |
 //! | `status` | what users chose to be seen as, and when they were last seen |
@@ -53,6 +54,7 @@ mod pins;
 mod read;
 mod receipts;
 pub(crate) mod refresh_token;
+mod relations;
 mod rooms;
 mod serve;
 mod sign_ins;

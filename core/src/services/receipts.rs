@@ -9,12 +9,13 @@ use weft_storage::{Error, Snapshot};
 use super::Context;
 use super::access::Access;
 use super::failure::Failure;
+use super::relations::blocked_rooms;
 use crate::marks;
 
 impl Context {
     /// Up to where members have read a room, ascending by user id: all of them, or those who have read up to
     /// an entry. Of a large group only all: who has read what would be looked for among too many. Those who have turned
-    /// off read receipts are left out.
+    /// off read receipts are left out, and where one of two users has blocked the other, the other one.
     ///
     /// # Errors
     /// [`ErrorCode::Forbidden`] where the caller has turned them off, [`ErrorCode::BadId`], [`ErrorCode::NoSuchRoom`], [`ErrorCode::NotMember`] (former members too),
@@ -40,7 +41,7 @@ impl Context {
             let members = members(&*snapshot, &room, after, limit + 1).await?;
             let more = members.len() > limit;
             let members = members.into_iter().take(limit).collect();
-            let receipts = receipts(&*snapshot, &room, members).await?;
+            let receipts = receipts(&*snapshot, (&room, &user), members).await?;
             return Ok(svc::Receipts { receipts, more, read_count: None });
         }
         if seq > access.head.seq || !access.visible.contains(seq) {
@@ -51,7 +52,7 @@ impl Context {
             return Err(Failure::new(ErrorCode::TooLarge, message));
         }
         let all = members(&*snapshot, &room, "", usize::MAX).await?;
-        let mut read = receipts(&*snapshot, &room, all).await?;
+        let mut read = receipts(&*snapshot, (&room, &user), all).await?;
         read.retain(|receipt| receipt.read >= seq);
         let read_count = u32::try_from(read.len()).ok();
         let mut receipts = read.into_iter().filter(|receipt| receipt.user.as_str() > after);
@@ -98,11 +99,13 @@ const ROWS_PER_SCAN: usize = 512;
 
 async fn receipts(
     snapshot: &dyn Snapshot,
-    room: &RoomId,
+    (room, caller): (&RoomId, &UserId),
     users: Vec<UserId>,
 ) -> Result<Vec<svc::Receipt>, Error> {
     let off = receipts_off(snapshot, &users).await?;
+    let is_blocked = blocked_rooms(snapshot, [room]).await?.contains(room);
     let shown = users.into_iter().filter(|user| !off.contains(user));
+    let shown = shown.filter(|user| !is_blocked || user == caller);
     let marks: Vec<(RoomId, UserId)> = shown.map(|user| (room.clone(), user)).collect();
     let held = mark::held(snapshot, &marks).await?;
     let is_direct = room.direct_users().is_some();

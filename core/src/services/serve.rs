@@ -110,7 +110,7 @@ pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> 
         .add_large::<svc::Audit, _, _>(audits, nobody, |c, m| async move { c.audit(m).await })
         .await?;
     add_journal(&mut served).await?;
-    add_companions(&mut served).await?;
+    add_people(&mut served).await?;
     add_status(&mut served).await?;
     // The server knows of all of them, before anybody hears that this node is there.
     bus.flush().await?;
@@ -198,7 +198,11 @@ async fn add_journal(served: &mut Served) -> Result<(), Error> {
         .await
 }
 
-async fn add_companions(served: &mut Served) -> Result<(), Error> {
+async fn add_people(served: &mut Served) -> Result<(), Error> {
+    served.add::<svc::Reaches, _, _>(READS_MAX, |c, m| async move { c.reaches(m).await }).await?;
+    served
+        .add::<svc::ListRelations, _, _>(READS_MAX, |c, m| async move { c.relations(m).await })
+        .await?;
     served
         .add::<svc::ListCompanions, _, _>(SEARCHES_MAX, |c, m| async move { c.companions(m).await })
         .await?;

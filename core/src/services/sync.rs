@@ -10,7 +10,7 @@
 //!   the first page finds the spans of their logs ([`plan`]), and pointers into those rooms are left
 //!   out.
 //!
-//! What changed beside entries (marks of rooms and threads, settings, drafts) comes after them: each key that did in (cursor, R], once,
+//! What changed beside entries (marks of rooms and threads, settings, drafts, relations) comes after them: each key that did in (cursor, R], once,
 //! as it is now. The
 //! rows that tell it have each key once, at its newest change; so one that changes again meanwhile is missing
 //! here, and is heard live.
@@ -32,6 +32,7 @@ use bytes::Bytes;
 use weft_proto::svc::Resync;
 use weft_proto::{Cursor, ErrorCode, Position, RoomId, UserId, svc};
 use weft_storage::tables::change::{self, Changed};
+use weft_storage::tables::relation::{self, Relation, RelationKey};
 use weft_storage::tables::setting::{Setting, receipts_off};
 use weft_storage::tables::thread_follower::{self, FollowerKey, ThreadFollower};
 use weft_storage::tables::{draft, inbox, mark, setting};
@@ -42,7 +43,8 @@ use super::Context;
 use super::at_once::READ_AT_ONCE;
 use super::failure::Failure;
 use super::page::PageBuilder;
-use crate::{drafts, marks, settings};
+use super::relations::blocked_rooms;
+use crate::{drafts, marks, relations, settings};
 
 /// Changes on one page: some 100 kB.
 const CHANGES_PER_PAGE: usize = 500;
@@ -197,7 +199,7 @@ async fn add_from_logs(
 }
 
 /// The next ones of what has changed beside entries, as it is now, when all entries are out. How far others have read is
-/// left out where they have turned off read receipts, or the user has (`is_off`).
+/// left out where they have turned off read receipts, or the user has (`is_off`); or one has blocked the other.
 async fn changes(
     snapshot: &dyn Snapshot,
     (user, is_off): (&UserId, bool),
@@ -209,7 +211,8 @@ async fn changes(
     let range = change::range(user, after, todo.through);
     let rows = snapshot.scan(range, CHANGES_PER_PAGE, false).await?;
     let mut is_full = rows.len() == CHANGES_PER_PAGE;
-    let (mut marks, mut threads, mut of_rooms) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut marks, mut threads) = (Vec::new(), Vec::new());
+    let (mut of_rooms, mut of_users) = (Vec::new(), Vec::new());
     let (mut typed, mut typed_bytes) = (Vec::new(), 0);
     for (key, value) in &rows {
         let (position, changed) = change::decode(key, value)?;
@@ -218,6 +221,7 @@ async fn changes(
             Changed::Mark(room, whose) => marks.push((room, whose)),
             Changed::Setting(whose, room) => of_rooms.push((whose, room)),
             Changed::Thread(room, root) => threads.push((user.clone(), (room, root))),
+            Changed::Relation(whose, other) => of_users.push((whose, other)),
             Changed::Draft(whose, room) => {
                 let wanted = [(whose, room)];
                 let row = draft::get_many(snapshot, &wanted).await?.remove(0);
@@ -240,7 +244,11 @@ async fn changes(
         let others = marks.iter().map(|(_, whose)| whose).filter(|whose| *whose != user);
         receipts_off(snapshot, others).await?
     };
-    marks.retain(|(room, whose)| whose == user || !marks::is_hidden(room, whose, &off));
+    let others = marks.iter().filter(|(_, whose)| whose != user).map(|(room, _)| room);
+    let blocked = blocked_rooms(snapshot, others).await?;
+    marks.retain(|(room, whose)| {
+        whose == user || !(blocked.contains(room) || marks::is_hidden(room, whose, &off))
+    });
     let held = mark::held(snapshot, &marks).await?;
     let frame = |((room, whose), held): (&(RoomId, UserId), mark::Held)| {
         marks::frame(room, whose, &held.mark, user)
@@ -256,7 +264,12 @@ async fn changes(
         row.map(|(_, setting)| settings::frame(room, &setting))
     };
     let of_rooms = of_rooms.iter().zip(rows).filter_map(frame);
-    Ok(marks.chain(threads).chain(of_rooms).chain(typed).collect())
+    let rows = relation::get_many(snapshot, &of_users).await?;
+    let frame = |((_, other), row): (&RelationKey, Option<(Position, Relation)>)| {
+        row.map(|(_, relation)| relations::frame(other, &relation))
+    };
+    let of_users = of_users.iter().zip(rows).filter_map(frame);
+    Ok(marks.chain(threads).chain(of_rooms).chain(typed).chain(of_users).collect())
 }
 
 fn bad_page() -> Failure {

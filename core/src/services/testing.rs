@@ -19,6 +19,7 @@ use weft_storage::tables::draft::{self, Kept};
 use weft_storage::tables::head::{self, Head};
 use weft_storage::tables::mark::{self, Mark};
 use weft_storage::tables::member::{self, Member};
+use weft_storage::tables::relation::{self, Relation};
 use weft_storage::tables::sent::{self, Sent};
 use weft_storage::tables::setting::{self, Setting};
 use weft_storage::tables::thread_follower::{self, ThreadFollower};
@@ -241,6 +242,19 @@ impl World {
         let content = (!text.is_empty()).then_some(typed);
         let kept = Kept { version, time_ms: 7, content };
         draft::put(&mut batch, 7, (&key.0, &key.1), &kept, before.unwrap_or_default().parts());
+        self.store.commit(batch).await.expect("commit");
+    }
+
+    /// Says what another user is to a user, as the owner of the latter's notebook does.
+    pub(super) async fn relate(&self, who: &str, other: &str, relation: Relation) {
+        let key = (user(who), user(other));
+        let snapshot = self.store.snapshot().await.expect("snapshot");
+        let rows = relation::get_many(&*snapshot, std::slice::from_ref(&key)).await;
+        let before = rows.expect("read")[0].as_ref().map(|(position, _)| *position);
+        let mut batch = Batch::new(rand::random());
+        let changed = Changed::Relation(key.0.clone(), key.1.clone());
+        change::put_again(&mut batch, &key.0, before, 8, &changed);
+        relation::put(&mut batch, 8, &key, &relation);
         self.store.commit(batch).await.expect("commit");
     }
 

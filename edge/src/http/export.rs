@@ -132,6 +132,7 @@ impl Export {
         self.put(frame::Reply::status(status).to_frame()).await?;
         self.query(frame::Query::Devices).await?;
         self.drafts().await?;
+        self.relations().await?;
         self.rooms(String::new()).await
     }
 
@@ -145,6 +146,20 @@ impl Export {
             }
             match page.drafts.last().filter(|_| page.more).and_then(|last| room_of(last)) {
                 Some(room) => after = room,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn relations(&mut self) -> Result<(), Stopped> {
+        let mut after = String::new();
+        loop {
+            let request = svc::ListRelations { token: self.token(), after, limit: 0 };
+            let page = self.ask(cost::of_list(0), &request).await?;
+            let (last, more) = (page.relations.last().map(|it| it.user.clone()), page.more);
+            self.put(frame::Reply::relations(page).to_frame()).await?;
+            match last.filter(|_| more) {
+                Some(last) => after = last,
                 None => return Ok(()),
             }
         }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use weft_proto::frame::{self, page_limit};
 use weft_proto::json::read_json;
-use weft_proto::{ApiError, DeviceId, ErrorCode, RoomId};
+use weft_proto::{ApiError, DeviceId, ErrorCode, RoomId, UserId};
 
 use super::serve::Peer;
 use crate::auth;
@@ -255,7 +255,7 @@ impl<S: Send + Sync> FromRequestParts<S> for OfUser {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let word = path_word(parts, state).await?;
-        Ok(Self(weft_proto::UserId::new(&word)?.to_string()))
+        Ok(Self(UserId::new(&word)?.to_string()))
     }
 }
 

@@ -7,11 +7,13 @@
 mod companions;
 mod requests;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use weft_presence::{Visit, Watcher};
 use weft_proto::frame::Reply;
 use weft_proto::{EventHead, Membership, Presence, RoomKind, UserId};
@@ -29,6 +31,9 @@ pub(super) use self::companions::CompanionWatch;
 const CHOICES: Rate = Rate { per_second: 1, burst: 10 };
 /// Whether somebody looks: each may be a write of the user's key.
 const IDLES: Rate = Rate { per_second: 2, burst: 20 };
+
+/// No question to core waits longer for its answer.
+const QUESTION_MAX: Duration = Duration::from_secs(60);
 
 /// A session's part in presence. It ends when all handles on it are dropped.
 pub(super) struct SessionPresence {
@@ -64,6 +69,22 @@ struct Seen {
     asked: HashSet<UserId>,
     /// Companions whom it does not want to see.
     unwanted: HashSet<UserId>,
+    /// Who was cut off lately, and when: an answer of core to an earlier question may be from before that.
+    cut_off: HashMap<UserId, Instant>,
+}
+
+impl Seen {
+    fn cut_off(&mut self, other: &UserId, now: Instant) {
+        self.companions.remove(other);
+        self.asked.remove(other);
+        self.cut_off.retain(|_, at| now - *at < QUESTION_MAX);
+        self.cut_off.insert(other.clone(), now);
+    }
+
+    /// Whether what core has answered of a user, asked at this time, still holds.
+    fn holds(&self, user: &UserId, asked_at: Instant) -> bool {
+        self.cut_off.get(user).is_none_or(|at| *at < asked_at)
+    }
 }
 
 struct Rates {
@@ -107,6 +128,10 @@ impl SessionPresence {
         }
     }
 
+    fn sees_somebody(&self) -> bool {
+        self.visit.is_some() || self.with_seen(|seen| !seen.asked.is_empty())
+    }
+
     fn with_seen<T>(&self, look: impl FnOnce(&mut Seen) -> T) -> T {
         // Nothing panics while it is held.
         look(&mut lock(&self.seen))
@@ -118,8 +143,22 @@ impl OnEntry for SessionPresence {
     fn on_entry(&self, head: &EventHead) {
         let changes_members = head.membership != Membership::Stays;
         let is_new = head.seq == 1 && head.room.kind() == RoomKind::Direct;
-        let sees_somebody = self.visit.is_some() || self.with_seen(|seen| !seen.asked.is_empty());
-        if (changes_members || is_new) && sees_somebody {
+        if (changes_members || is_new) && self.sees_somebody() {
+            self.moved.notify_one();
+        }
+    }
+
+    fn on_sight(&self, other: &UserId) {
+        self.shared.typing.doubt(&self.user, other);
+        self.with_seen(|seen| {
+            seen.cut_off(other, Instant::now());
+            self.watcher.unwatch([other]);
+        });
+        self.on_loss();
+    }
+
+    fn on_loss(&self) {
+        if self.sees_somebody() {
             self.moved.notify_one();
         }
     }

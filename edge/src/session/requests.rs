@@ -246,6 +246,7 @@ impl Requests {
             }
             Request::Setting(setting) => self.keep(id, unpaid, Body::Setting(setting)),
             Request::Draft(draft) => self.keep(id, unpaid, Body::Draft(draft)),
+            Request::Relation(relation) => self.keep(id, unpaid, Body::Relation(relation)),
             Request::Typing { room } => {
                 let (shared, caller) = (Arc::clone(&self.shared), self.caller.clone());
                 self.call(id, unpaid, async move {

@@ -106,6 +106,13 @@ pub enum Query {
     },
     /// The devices on which the user is logged in.
     Devices,
+    /// A page of the users who are something to the user.
+    Relations {
+        /// Only users after this id; empty: from the first.
+        after: String,
+        /// Most of one page; 0: as many as a page holds.
+        limit: u32,
+    },
 }
 
 impl From<Query> for Request {

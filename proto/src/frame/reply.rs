@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::devices::DeviceShown;
 use super::groups::{BannedUser, FoundGroup, LinkShown};
 use super::receipts::Receipt;
+use super::relations::RelatedUser;
 use crate::client_id::ClientId;
 use crate::error::{ApiError, ErrorCode};
 use crate::presence::{Choice, Presence};
@@ -123,6 +124,12 @@ pub enum Reply {
         /// The one that was used last comes first.
         devices: Vec<DeviceShown>,
     },
+    /// Answers `relations`.
+    Relations {
+        /// Ascending by user id.
+        relations: Vec<RelatedUser>,
+        more: bool,
+    },
     /// Answers `token`.
     Token {
         /// When the new token ends, Unix milliseconds.
@@ -155,7 +162,7 @@ pub enum Reply {
         #[serde(skip_serializing_if = "Option::is_none")]
         text_until: Option<u64>,
     },
-    /// Answers `presence.unwatch`, `presence.idle`, `mark`, `setting`, `unlink`, `typing` and `logout`; and, with a version
+    /// Answers `presence.unwatch`, `presence.idle`, `mark`, `setting`, `relation`, `unlink`, `typing` and `logout`; and, with a version
     /// that core gives it, `draft`.
     Done {},
     /// The edge is going away: it closes this session (4000) after this many milliseconds. The client

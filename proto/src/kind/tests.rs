@@ -212,6 +212,12 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
             0x56fe28c1b2fca302,
         ),
         (
+            Body::Relation(Relation { user: bob(), contact: Some(true), blocked: Some(false) }),
+            "3019b202090a03626f6210011800",
+            r#""kind":"relation","user":"bob","contact":true,"blocked":false"#,
+            0xb117c657d8b902f2,
+        ),
+        (
             Body::Pin(Pin { target: 3 }),
             "300eda01020803",
             r#""kind":"pin","target":3"#,
@@ -415,6 +421,10 @@ fn bad_bodies_have_stable_codes() {
     assert_eq!(code(r#"{"kind":"mark","thread":1,"read":2,"follow":true}"#), ErrorCode::BadRequest);
     assert_eq!(code(r#"{"kind":"mark","thread":1,"delivered":2}"#), ErrorCode::BadRequest);
     assert_eq!(code(r#"{"kind":"mark","follow":true}"#), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"kind":"relation","user":"bob"}"#), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"kind":"relation","contact":true}"#), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"kind":"relation","user":"a.b","contact":true}"#), ErrorCode::BadId);
+    assert_eq!(code(r#"{"kind":"relation","user":"bob","blocked":1}"#), ErrorCode::BadRequest);
 }
 
 fn link(more: &str) -> String {

@@ -18,6 +18,7 @@ use crate::tables::journal::{Journal, JournalEntry, JournalMark};
 use crate::tables::last_active::LastActive;
 use crate::tables::link::Link;
 use crate::tables::mark::Mark;
+use crate::tables::relation::Relation;
 use crate::tables::sent::Sent;
 use crate::tables::setting::Setting;
 use crate::tables::signing_key::SigningKey;
@@ -127,6 +128,15 @@ fn lines_of_marks() {
 }
 
 #[test]
+fn lines_of_relations() {
+    row::<Relation>(
+        (user("bob"), user("ann")),
+        Relation { contact: true, blocked: false },
+        r#"{"type":"relation","key":["bob","ann"],"row":{"contact":true,"blocked":false}}"#,
+    );
+}
+
+#[test]
 fn lines_of_settings() {
     row::<Setting>(
         (user("alice"), team()),
@@ -187,8 +197,9 @@ fn lines_of_partitions() {
             marks: vec![mark],
             settings: Vec::new(),
             drafts: Vec::new(),
+            relations: Vec::new(),
         },
-        r#"{"type":"journal","key":[1,9],"row":{"entries":[{"room":"team","seq":2,"users":["bob"],"kind":"add","from":"alice"}],"stream_seq":8,"time_ms":7,"marks":[{"room":"team","user":"bob","thread":2,"own":true}],"settings":[],"drafts":[]}}"#,
+        r#"{"type":"journal","key":[1,9],"row":{"entries":[{"room":"team","seq":2,"users":["bob"],"kind":"add","from":"alice"}],"stream_seq":8,"time_ms":7,"marks":[{"room":"team","user":"bob","thread":2,"own":true}],"settings":[],"drafts":[],"relations":[]}}"#,
     );
 }
 

@@ -25,6 +25,8 @@ pub enum Changed {
     /// What the user, who alone hears of it, has said of the thread of the room that begins with the message at
     /// this seq, and whether they follow it.
     Thread(RoomId, u64),
+    /// What another user is to this user.
+    Relation(UserId, UserId),
 }
 
 /// A row. What else may change comes under tags of its own.
@@ -38,6 +40,8 @@ struct Row {
     thread: Option<ThreadOf>,
     #[prost(message, optional, tag = "4")]
     draft: Option<OfUser>,
+    #[prost(message, optional, tag = "5")]
+    relation: Option<RelationOf>,
 }
 
 /// What a user has in a room.
@@ -47,6 +51,14 @@ struct OfUser {
     room: String,
     #[prost(string, tag = "2")]
     user: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct RelationOf {
+    #[prost(string, tag = "1")]
+    user: String,
+    #[prost(string, tag = "2")]
+    other: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -73,6 +85,10 @@ pub fn put(batch: &mut Batch, hears: &UserId, order: u16, changed: &Changed) {
         Changed::Thread(room, root) => {
             let (room, root) = (room.to_string(), *root);
             Row { thread: Some(ThreadOf { room, root }), ..Row::default() }
+        }
+        Changed::Relation(user, other) => {
+            let (user, other) = (user.to_string(), other.to_string());
+            Row { relation: Some(RelationOf { user, other }), ..Row::default() }
         }
     };
     batch.set_at_position(prefix(hears).build(), order, record::encode(&row));
@@ -126,6 +142,10 @@ pub fn decode(key: &[u8], value: &[u8]) -> Result<(Position, Changed), Error> {
         Row { thread: Some(ThreadOf { room, root }), .. } => {
             Changed::Thread(RoomId::new(&room).map_err(bad)?, root)
         }
+        Row { relation: Some(RelationOf { user, other }), .. } => {
+            let ids = UserId::new(&user).and_then(|user| Ok((user, UserId::new(&other)?)));
+            ids.map(|(user, other)| Changed::Relation(user, other)).map_err(bad)?
+        }
         Row { .. } => return Err(corrupt("it says nothing".into())),
     };
     Ok((position, changed))
@@ -159,11 +179,13 @@ mod tests {
         let typed = Changed::Draft(bob.clone(), team);
         put(&mut batch, &bob, 1, &of_thread);
         put(&mut batch, &bob, 2, &of_team);
+        let of_ann = Changed::Relation(bob.clone(), ann.clone());
         put(&mut batch, &bob, 3, &typed);
+        put(&mut batch, &bob, 4, &of_ann);
         store.commit(batch).await.expect("commit");
         let (rows, first) = found(&bob, Position::MIN, Position::MAX).await;
         let at = |order| first.with_order(order);
-        let others = [(at(1), of_thread), (at(2), of_team), (at(3), typed)];
+        let others = [(at(1), of_thread), (at(2), of_team), (at(3), typed), (at(4), of_ann)];
         assert_eq!(rows, [&[(at(0), mark("ann~bob"))][..], &others].concat());
         let mut batch = Batch::new([2; 16]);
         for hears in [&ann, &bob] {
@@ -174,7 +196,7 @@ mod tests {
         let again = (second.with_order(0), mark("ann~bob"));
         assert_eq!(rows, [&others[..], &[again]].concat());
         assert_eq!(found(&ann, Position::MIN, Position::MAX).await.0.len(), 1);
-        assert_eq!(found(&bob, at(0), first.with_order(3)).await.0, others);
+        assert_eq!(found(&bob, at(0), first.with_order(4)).await.0, others);
         assert_eq!(found(&bob, first, second).await.0.len(), 1);
     }
 }

@@ -37,6 +37,9 @@ pub struct Journal {
     /// The drafts that it changed, each once.
     #[prost(message, repeated, tag = "6")]
     pub drafts: Vec<JournalDraft>,
+    /// The relations that it changed, each once.
+    #[prost(message, repeated, tag = "7")]
+    pub relations: Vec<JournalRelation>,
 }
 
 /// What a commit changed beside entries, as a mark: whose, and in which room.
@@ -66,6 +69,19 @@ pub struct JournalDraft {
     /// How long the frame is that its user's devices are told.
     #[prost(uint64, tag = "3")]
     pub frame_bytes: u64,
+}
+
+/// What another user is to a user, as a commit changed it.
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JournalRelation {
+    #[prost(string, tag = "1")]
+    pub user: String,
+    #[prost(string, tag = "2")]
+    pub other: String,
+    /// It changed whom the two see.
+    #[prost(bool, tag = "3")]
+    pub sight: bool,
 }
 
 /// One entry of a commit.
@@ -181,6 +197,14 @@ impl JournalMark {
 }
 
 impl JournalDraft {
+    /// What it takes of its row, in bytes.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        6 + prost::Message::encoded_len(self)
+    }
+}
+
+impl JournalRelation {
     /// What it takes of its row, in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> usize {

@@ -30,6 +30,7 @@
 //! 25 user, room                          draft       what a user has typed for a room and not sent
 //! 26 user, room, part                    draft text  its text
 //! 27 room, link id                       link        a link by which one joins a group
+//! 29 user, user                          relation    what another user is to a user
 //! 2c partition, hour, room               expiry      a room with entries whose time ends, by when the first does
 //! 30 user                                account
 //! 31 user, device                        device
@@ -44,8 +45,8 @@
 //!
 //! Numbers are big-endian (partition 2 bytes, hour, minute and bucket 4, seq, time and id 8, part 1, position 12, client
 //! id 16); names end with a zero byte, which none of their alphabets has. Tags are never reused. Records
-//! are a version byte and prost, so that a field can be added; `head`, `log`, `mark`, `minute`, `thread follower`, `setting` and `draft` have the
-//! commit's position before that.
+//! are a version byte and prost, so that a field can be added; `head`, `log`, `mark`, `minute`, `thread follower`, `setting`, `draft` and
+//! `relation` have the commit's position before that.
 
 use std::ops::Range;
 
@@ -85,6 +86,7 @@ pub mod pin;
 pub mod presence_settings;
 pub mod reaction;
 mod record;
+pub mod relation;
 pub mod resend;
 pub mod sent;
 pub mod setting;
@@ -138,6 +140,7 @@ pub enum Tag {
     Draft = 0x25,
     DraftText = 0x26,
     Link = 0x27,
+    Relation = 0x29,
     Expiry = 0x2c,
     Account = 0x30,
     Device = 0x31,
@@ -205,6 +208,7 @@ impl Tag {
             Self::Draft => Rows(&Of::<draft::Draft>::NEW),
             Self::DraftText => Not("draft_text", "it is in the lines of drafts"),
             Self::Link => Rows(&Of::<link::Link>::NEW),
+            Self::Relation => Rows(&Of::<relation::Relation>::NEW),
             Self::Expiry => Not("expiry", "it follows from heads"),
             Self::Resend => Rooms("resend"),
             Self::Account => Rows(&Of::<account::Account>::NEW),

@@ -23,7 +23,7 @@ pub struct Session {
     answers: HashMap<u64, Value>,
     /// Pushed entries that were not taken yet, and errors without an id.
     pushes: VecDeque<Value>,
-    /// Pushes of rooms that are no entries and were not taken yet.
+    /// Pushes of rooms or users that are no entries and were not taken yet.
     told: VecDeque<Value>,
     pub welcome: Value,
     pub synced: Value,
@@ -190,23 +190,23 @@ impl Session {
         Ok(self.pushes.iter().filter(wanted).cloned().collect())
     }
 
-    /// The next push of this type about a room.
-    pub async fn told(&mut self, word: &str, room: &str) -> Result<Value> {
+    /// The next push of this type about a room, or a user.
+    pub async fn told(&mut self, word: &str, of: &str) -> Result<Value> {
         loop {
-            let is_it = |push: &Value| push["type"] == word && push["room"] == room;
+            let is_it = |push: &Value| push["type"] == word && is_of(push, of);
             if let Some(at) = self.told.iter().position(is_it) {
                 return self.told.remove(at).context("a push");
             }
-            self.read(&format!("{word} of {room}")).await?;
+            self.read(&format!("{word} of {of}")).await?;
         }
     }
 
-    /// The pushes of this type about a room that came so far and were not taken, after one more round to
+    /// The pushes of this type about a room, or a user, that came so far and were not taken, after one more round to
     /// the edge.
-    pub async fn told_so_far(&mut self, word: &str, room: &str) -> Result<Vec<Value>> {
+    pub async fn told_so_far(&mut self, word: &str, of: &str) -> Result<Vec<Value>> {
         let pong = self.request(json!({ "type": "ping" })).await?;
         ensure!(pong["type"] == "pong", "no pong: {pong}");
-        let is_it = |push: &Value| push["type"] == word && push["room"] == room;
+        let is_it = |push: &Value| push["type"] == word && is_of(push, of);
         let (wanted, others) = self.told.drain(..).partition::<VecDeque<_>, _>(is_it);
         self.told = others;
         Ok(wanted.into())
@@ -235,12 +235,20 @@ impl Session {
             None if frame["type"] == "entry" || frame["type"] == "error" => {
                 self.pushes.push_back(frame);
             }
-            None if frame["room"].is_string() => self.told.push_back(frame),
+            None if frame["room"].is_string() || frame["user"].is_string() => {
+                self.told.push_back(frame);
+            }
             // Unknown pushes are to be ignored.
             None => {}
         }
         Ok(())
     }
+}
+
+/// What is of no room is of a user.
+fn is_of(push: &Value, of: &str) -> bool {
+    let named = if push["room"].is_null() { &push["user"] } else { &push["room"] };
+    named == of
 }
 
 fn seq_of(push: &Value) -> u64 {

@@ -60,6 +60,10 @@ struct Nobody;
 
 impl OnEntry for Nobody {
     fn on_entry(&self, _: &EventHead) {}
+
+    fn on_sight(&self, _: &UserId) {}
+
+    fn on_loss(&self) {}
 }
 
 impl Socket {

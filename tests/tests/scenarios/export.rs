@@ -39,6 +39,7 @@ async fn a_user_takes_away_what_is_kept_of_them() -> Result<()> {
     b.acked(&group, json!({ "text": "bob to the group" })).await?;
     let draft = json!({ "type": "draft", "room": room, "version": 0, "text": "not yet" });
     a.request(draft).await?;
+    a.request(json!({ "type": "relation", "user": bob.user, "contact": true })).await?;
     let profile = json!({ "display_name": "Alice A." });
     alice.call(system.edge(), "PATCH", "/v1/profile", &profile).await?;
 
@@ -52,6 +53,8 @@ async fn a_user_takes_away_what_is_kept_of_them() -> Result<()> {
     assert_eq!(of_type(&lines, "devices")[0]["devices"][0]["device"], "phone");
     assert_eq!(of_type(&lines, "status").len(), 1);
     assert_eq!(of_type(&lines, "draft")[0]["text"], "not yet");
+    let contact = json!([{ "user": bob.user, "contact": true, "blocked": false }]);
+    assert_eq!(of_type(&lines, "relations")[0]["relations"], contact);
     let rooms: Vec<_> = of_type(&lines, "room").iter().map(|room| room["room"].clone()).collect();
     assert_eq!(rooms, [json!(group), json!(room)], "groups first");
     let entries = of_type(&lines, "entry");

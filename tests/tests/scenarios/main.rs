@@ -36,6 +36,7 @@ mod old_ids;
 mod one_server_of_three;
 mod outage;
 mod overload;
+mod people;
 mod pins;
 mod power_loss;
 mod presence;

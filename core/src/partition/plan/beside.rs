@@ -1,4 +1,4 @@
-//! Plans what is no entry: marks, settings, drafts and links, and what a room lets go of.
+//! Plans what is no entry: marks, settings, drafts, relations and links, and what a room lets go of.
 
 use weft_proto::frame::{Reply, drafted_frame};
 use weft_proto::kind::Expire;
@@ -9,11 +9,11 @@ use super::{Found, Plan, Times, not_loaded};
 use crate::partition::marks::{self, MarkKey};
 use crate::partition::rules::{self, Known};
 use crate::partition::state::State;
-use crate::partition::{drafts, followers, links, settings};
+use crate::partition::{drafts, followers, links, relations, settings};
 
 impl Plan {
-    /// Changes what is no entry, where that is allowed: a mark of the sender, a setting, a draft, or a link. The
-    /// answer.
+    /// Changes what is no entry, where that is allowed: a mark of the sender, a setting, a draft, a relation, or a
+    /// link. The answer.
     pub(super) fn change_beside(
         &mut self,
         state: &mut State,
@@ -41,8 +41,9 @@ impl Plan {
             Body::Mark(wanted) => {
                 let room = state.rooms.get(&key.0).ok_or_else(not_loaded)?;
                 if let Some(mark) = marks::decide(&key, room, wanted, (&found.marks, state))? {
+                    let is_blocked = found.consent.is_blocked(state, &key.0, &key.1);
                     let with = (state, &found.marks, self.no);
-                    self.journal_bytes += self.marks.take(with, key, mark);
+                    self.journal_bytes += self.marks.take(with, key, (mark, is_blocked));
                 }
             }
             Body::Setting(wanted) => {
@@ -54,6 +55,16 @@ impl Plan {
                         (sender.clone(), wanted.kept_for(&sender)),
                     );
                     self.journal_bytes += self.settings.take(with, key, setting);
+                }
+            }
+            Body::Relation(wanted) => {
+                let (notebook, sender) = key;
+                let (accounts, with) = (&found.accounts, (&found.relations, &*state));
+                let relation = relations::decide(&notebook, &sender, wanted, accounts, with)?;
+                if let Some(relation) = relation {
+                    let (with, key) =
+                        ((state, &found.relations, self.no), (sender, wanted.user.clone()));
+                    self.journal_bytes += self.relations.take(with, key, relation);
                 }
             }
             Body::Draft(wanted) => {

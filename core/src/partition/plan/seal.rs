@@ -17,6 +17,7 @@ use crate::partition::drafts::ChangedDraft;
 use crate::partition::followers::ChangedFollower;
 use crate::partition::marks::{self, MovedMark};
 use crate::partition::messages;
+use crate::partition::relations::ChangedRelation;
 use crate::partition::settings::ChangedSetting;
 use crate::partition::state::{Place, PlanNo, State};
 use crate::partition::trimming::PIECE_COMMITS;
@@ -45,6 +46,7 @@ pub struct Sealed {
     pub marks: Vec<MovedMark>,
     pub settings: Vec<ChangedSetting>,
     pub drafts: Vec<ChangedDraft>,
+    pub relations: Vec<ChangedRelation>,
     /// Who follows threads, and up to where they have read them.
     pub followers: Vec<ChangedFollower>,
     /// How many entries it deletes.
@@ -108,9 +110,11 @@ impl Plan {
         marks.extend(self.followers.write(&mut self.batch, state));
         let settings = self.settings.write(&mut self.batch, state);
         let drafts = self.drafts.write(&mut self.batch, state);
+        let relations = self.relations.write(&mut self.batch, state);
         let before = &guards.applied;
         self.assert_in_order(state, before);
-        let is_beside = !marks.is_empty() || !settings.is_empty() || !drafts.is_empty();
+        let of_notebooks = !settings.is_empty() || !drafts.is_empty() || !relations.is_empty();
+        let is_beside = !marks.is_empty() || of_notebooks;
         let has_row = !self.entries.is_empty() || is_beside;
         let commit_no = before.last_commit_no() + u64::from(has_row);
         let mut applied = Applied {
@@ -128,6 +132,7 @@ impl Plan {
                 marks,
                 settings,
                 drafts,
+                relations,
             };
             self.batch.set(journal::key(self.partition, commit_no), journal.encode());
         }
@@ -150,6 +155,7 @@ impl Plan {
             marks: self.marks.into_moved(),
             settings: self.settings.into_changed(),
             drafts: self.drafts.into_changed(),
+            relations: self.relations.into_changed(),
             followers: self.followers.into_changed(),
             expired: self.deletions.iter().map(|it| it.seqs.end - it.seqs.start).sum(),
             answers: self.answers,

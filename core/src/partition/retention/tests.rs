@@ -13,6 +13,7 @@ use weft_storage::tables::dead_letter::DeadLetter;
 use weft_storage::tables::device::Device;
 use weft_storage::tables::layout::FEATURE_LEVEL;
 use weft_storage::tables::log;
+use weft_storage::tables::relation::Relation;
 use weft_storage::tables::setting::Setting;
 
 use super::*;
@@ -143,10 +144,49 @@ impl World {
         .await;
     }
 
+    /// Says what another one is to a user, as the owner of their notebook does.
+    async fn relate(&self, user: &UserId, other: &UserId, relation: &Relation) {
+        let key = (user.clone(), other.clone());
+        let changed = change::Changed::Relation(key.0.clone(), key.1.clone());
+        self.commit(|batch| {
+            change::put(batch, user, 0, &changed);
+            relation::put(batch, 0, &key, relation);
+        })
+        .await;
+    }
+
     async fn settings(&self, user: &UserId) -> (usize, usize) {
         let changes = change::range(user, Position::MIN, Position::MAX);
         (self.count(setting::range(user)).await, self.count(changes).await)
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn relations_that_are_none_any_more_are_removed_when_all_devices_know_it() {
+    let mut world = World::new(Store::new(Memory::new()), 4).await;
+    let [quiet, ann, bob, cem] = [user(0), user(1), user(2), user(3)];
+    world.relate(&quiet, &ann, &Relation::default()).await;
+    world.relate(&quiet, &bob, &Relation { contact: true, ..Relation::default() }).await;
+    let cursor = world.store.snapshot().await.expect("snapshot").read_version();
+    world.users = vec![ann];
+    world.entry(0).await;
+    world.relate(&quiet, &cem, &Relation::default()).await;
+    world.set(&quiet, "a", &Setting::default()).await;
+    let relations = async |world: &World| world.count(relation::range(&quiet)).await;
+    world.days(20);
+    world.walk().await;
+    assert_eq!(relations(&world).await, 3, "nothing is old");
+    world.days(11);
+    world.walk().await;
+    assert_eq!(relations(&world).await, 2, "what came after is not old");
+    let snapshot = world.store.snapshot().await.expect("snapshot");
+    let is_expired = inbox::is_trimmed_after(&*snapshot, &quiet, cursor).await;
+    assert!(is_expired.expect("read"), "who could still miss them begins anew");
+    world.entry(1).await;
+    world.days(31);
+    world.walk().await;
+    assert_eq!(relations(&world).await, 1, "who is a contact stays one");
+    assert_eq!(world.settings(&quiet).await, (0, 1));
 }
 
 /// Whoever could still miss them is told to begin anew.

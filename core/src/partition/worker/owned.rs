@@ -41,7 +41,7 @@ use crate::partition::take::reopen_log;
 use crate::partition::trimming::PIECE_PAUSE;
 use crate::partition::unheard::Unheard;
 use crate::partition::watch::{Finding, Reading};
-use crate::partition::{drafts, settings};
+use crate::partition::{drafts, relations, settings};
 
 /// Messages taken from the log at once: one lookup serves them all.
 const RUN_MAX: usize = 512;
@@ -337,6 +337,7 @@ impl<L: CommandLog> Owned<L> {
         metrics::MARKS.add((sealed.marks.len() + sealed.followers.len()) as u64);
         metrics::SETTINGS.add(sealed.settings.len() as u64);
         metrics::DRAFTS.add(sealed.drafts.len() as u64);
+        metrics::RELATIONS.add(sealed.relations.len() as u64);
         if sealed.commands.stored_at_ms > 0 {
             let took_ms = self.worker.clocks.now_ms().saturating_sub(sealed.commands.stored_at_ms);
             metrics::COMMAND_DURATION.record_time(Duration::from_millis(took_ms));
@@ -363,6 +364,7 @@ impl<L: CommandLog> Owned<L> {
         let (mut changes, group_marks) = self.told_of(&sealed.marks, position);
         changes.extend(settings::told(&sealed.settings, position));
         changes.extend(drafts::told(&sealed.drafts, position));
+        changes.extend(relations::told(&sealed.relations, position));
         changes.extend(followers::told(&sealed.followers, position));
         let events = sealed.entries.into_iter().map(|planned| {
             let position = self.state.position(planned.place).unwrap_or(position);

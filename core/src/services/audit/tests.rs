@@ -14,6 +14,7 @@ use weft_proto::kind::DraftText;
 use weft_storage::tables::applied::Applied;
 use weft_storage::tables::draft::Kept;
 use weft_storage::tables::journal::Journal;
+use weft_storage::tables::relation::Relation;
 use weft_storage::tables::setting::Setting;
 use weft_storage::tables::thread_follower::ThreadFollower;
 
@@ -111,6 +112,11 @@ impl Journaled {
             let (room, user) = ((*name).to_owned(), (*who).to_owned());
             row.marks.push(JournalMark { room, user, thread: 0, own: false });
         }
+        self.commit_row(batch, commit_no, &row).await
+    }
+
+    /// Commits it with this row of the journal.
+    async fn commit_row(&self, mut batch: Batch, commit_no: u64, row: &Journal) -> Position {
         batch.set(journal::key(PARTITION, commit_no), row.encode());
         let row = Applied { commit_no: Some(commit_no), epoch: 1, ..Applied::default() };
         batch.set(applied::key(PARTITION), row.encode());
@@ -130,12 +136,7 @@ async fn settings_are_told_as_they_are_now_to_their_user_alone() {
     setting::put(&mut batch, 5, (&user("bob"), &room("team")), &setting);
     let names = JournalMark { room: "team".into(), user: "bob".into(), thread: 0, own: false };
     let row = Journal { settings: vec![names.clone(), names], ..Journal::default() };
-    batch.set(journal::key(PARTITION, 2), row.encode());
-    let row = Applied { commit_no: Some(2), epoch: 1, ..Applied::default() };
-    batch.set(applied::key(PARTITION), row.encode());
-    let Outcome::Committed(position) = journaled.store.commit(batch).await.expect("commit") else {
-        panic!("rejected")
-    };
+    let position = journaled.commit_row(batch, 2, &row).await;
     let head = format!("setting/bob/team {}", position.with_order(5));
     let frame = r#"{"type":"setting","room":"team","muted_until":7,"pinned":true}"#;
     let told = changes(&journaled.whole(1).await);
@@ -172,6 +173,42 @@ async fn drafts_are_told_as_they_are_now_to_their_user_alone() {
     assert_eq!((page.through, page.more, changes(&page).len()), (3, true, 0));
     let page = audit(&*snapshot, StoreId(7), PARTITION, Some(3), limit).await.expect("a page");
     assert_eq!((page.through, page.more, changes(&page)), (4, false, told));
+}
+
+#[tokio::test]
+async fn relations_are_told_as_they_are_now_to_their_user_alone_and_sight_to_the_edges_of_both() {
+    let journaled = Journaled::new();
+    journaled.commit(1, &[("team", 9, &[])]).await;
+    let mut batch = Batch::new(rand::random());
+    let key = (user("bob"), user("ann"));
+    relation::put(&mut batch, 5, &key, &Relation { contact: false, blocked: true });
+    let names = |sight| JournalRelation { user: "bob".into(), other: "ann".into(), sight };
+    let row = Journal { relations: vec![names(true), names(false)], ..Journal::default() };
+    let position = journaled.commit_row(batch, 2, &row).await.with_order(5);
+    let frame = r#"{"type":"relation","user":"ann","contact":false,"blocked":true}"#;
+    let told = |hears: &str, key: &str, frame: &str| {
+        (hears.to_owned(), format!("{key} {position}"), frame.to_owned())
+    };
+    let expected = [
+        told("bob,", "relation/bob/ann", frame),
+        told("bob,", "sight/bob/ann", ""),
+        told("ann,", "sight/ann/bob", ""),
+    ];
+    assert_eq!(changes(&journaled.whole(1).await), expected);
+}
+
+#[tokio::test]
+async fn where_one_of_two_has_blocked_the_other_neither_hears_of_the_others_marks() {
+    let journaled = Journaled::new();
+    journaled.commit(1, &[("alice~bob", 9, &[])]).await;
+    journaled.commit_marks(2, &[("alice~bob", "alice", 4), ("alice~bob", "bob", 7)]).await;
+    let mut batch = Batch::new(rand::random());
+    let key = (user("bob"), user("alice"));
+    relation::put(&mut batch, 5, &key, &Relation { contact: false, blocked: true });
+    journaled.store.commit(batch).await.expect("commit");
+    let told = changes(&journaled.whole(1).await);
+    let told: Vec<_> = told.iter().map(|(hears, _, _)| hears.as_str()).collect();
+    assert_eq!(told, ["alice,", "bob,"]);
 }
 
 /// Who hears, the head, and the frame.

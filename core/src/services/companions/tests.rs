@@ -2,6 +2,7 @@
 
 use weft_proto::History;
 use weft_proto::limits::PRESENCE_USERS_MAX;
+use weft_storage::tables::relation::Relation;
 
 use super::super::testing::{World, add, code, create, remove, text, user};
 use super::*;
@@ -157,4 +158,25 @@ async fn a_question_is_bounded() {
     assert_eq!(visible(&world, "alice", &["carol", "erin"], "art").await, ["carol"]);
     world.context.limits.lookups_max = 4;
     assert_eq!(visible(&world, "alice", &["carol", "erin"], "").await, ["carol", "erin"]);
+}
+
+#[tokio::test]
+async fn neither_of_two_sees_the_other_where_one_has_blocked_the_other() {
+    let world = world().await;
+    let blocks = |blocked| Relation { contact: true, blocked };
+    world.relate("alice", "bob", blocks(true)).await;
+    world.relate("carol", "alice", blocks(true)).await;
+    world.relate("zoe", "alice", blocks(false)).await;
+    for (who, others) in [("alice", &["zoe"][..]), ("bob", &["carol"]), ("carol", &["bob"])] {
+        assert_eq!(companions(&world, who).await.0, others, "{who}");
+    }
+    let all = ["alice", "bob", "carol", "zoe"];
+    for room in ["", "art"] {
+        assert!(!visible(&world, "alice", &all, room).await.contains(&"bob".to_owned()));
+        assert!(!visible(&world, "alice", &all, room).await.contains(&"carol".to_owned()));
+        assert_eq!(visible(&world, "bob", &all, room).await, ["bob", "carol"]);
+        assert_eq!(visible(&world, "carol", &all, room).await, ["bob", "carol"]);
+    }
+    world.relate("alice", "bob", blocks(false)).await;
+    assert_eq!(visible(&world, "bob", &all, "").await, ["alice", "bob", "carol"]);
 }

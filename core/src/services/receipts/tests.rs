@@ -1,5 +1,6 @@
 use weft_proto::History;
 use weft_storage::tables::mark::Mark;
+use weft_storage::tables::relation::Relation;
 use weft_storage::tables::sent::{self, Sent};
 use weft_storage::tables::setting::Setting;
 use weft_storage::{Batch, Store};
@@ -113,6 +114,12 @@ async fn a_direct_room_tells_what_both_have_got() {
     assert_eq!(page.receipts, [receipt("ann", 3, 3), receipt("bob", 1, 3)]);
     let of_2 = told(&world, asked(&world, "ann", "ann~bob", 2)).await;
     assert_eq!(of_2, (all(&[("ann", 3)]), false, Some(1)));
+    // Where one has blocked the other, each sees their own.
+    world.relate("bob", "ann", Relation { contact: true, blocked: true }).await;
+    for (who, read) in [("ann", 3), ("bob", 1)] {
+        let own = told(&world, asked(&world, who, "ann~bob", 0)).await;
+        assert_eq!(own, (all(&[(who, read)]), false, None));
+    }
 }
 
 #[tokio::test]

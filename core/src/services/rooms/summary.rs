@@ -9,12 +9,14 @@ use weft_storage::tables::head::Head;
 use weft_storage::tables::log::{self, Limit, Logged};
 use weft_storage::tables::mark::{self, Mark};
 use weft_storage::tables::member::{self, Member};
+use weft_storage::tables::relation;
 use weft_storage::tables::setting::{self, Setting};
 use weft_storage::{Error, Snapshot};
 
 use super::super::access::history_of;
 use super::super::accounts::profile;
 use super::super::messages;
+use super::super::relations::{blocks, both_ways};
 use super::unread;
 use crate::{absent, marks};
 
@@ -87,7 +89,7 @@ impl Reader<'_> {
         let partner = match (other, held.next()) {
             (Some(other), Some(held)) => {
                 let mark = Some(&held.mark).filter(|_| !receipts_off);
-                partner(snapshot, other, mark).await?
+                partner(snapshot, (user, other), mark).await?
             }
             _ => None,
         };
@@ -154,17 +156,21 @@ async fn setting_of(
     }
 }
 
-/// The other user of a direct room; `mark`: as far as the reader may see it.
+/// The other user of a direct room; `mark`: as far as the reader wants to see it.
 async fn partner(
     snapshot: &dyn Snapshot,
-    user: UserId,
+    (reader, user): (&UserId, UserId),
     mark: Option<&Mark>,
 ) -> Result<Option<svc::Partner>, Error> {
-    let keys = vec![account::key(&user), setting::of_user(&user)];
-    let rows = snapshot.get_many(keys).await?;
-    let [account, of_user] = &rows[..] else { return Ok(None) };
+    let [one, other] = both_ways(reader, &user);
+    let keys =
+        [account::key(&user), setting::of_user(&user), relation::key(&one), relation::key(&other)];
+    let rows = snapshot.get_many(keys.to_vec()).await?;
+    let [account, of_user, of_one, of_other] = &rows[..] else { return Ok(None) };
     let account = account.as_ref().map(|row| Account::decode(row)).transpose()?;
-    let mark = mark.filter(|_| !setting::hides_receipts(&user, of_user.as_deref()));
+    let is_blocked = blocks(&one, of_one.as_deref()) || blocks(&other, of_other.as_deref());
+    let is_hidden = is_blocked || setting::hides_receipts(&user, of_user.as_deref());
+    let mark = mark.filter(|_| !is_hidden);
     let (read, delivered) = mark.map(|mark| (mark.read, marks::delivered(mark))).unzip();
     let partner = |account| {
         let profile = Some(profile(&user, account));

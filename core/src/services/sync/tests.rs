@@ -565,3 +565,34 @@ async fn drafts_come_once_and_as_they_are_now_on_as_many_pages_as_they_need() {
     }
     assert_eq!(counts, [2, 2, 2, 2]);
 }
+
+#[tokio::test]
+async fn relations_come_once_as_they_are_now_and_to_their_user_alone() {
+    let world = World::new().await;
+    let before = world.cursor().await;
+    let relation = |contact, blocked| Relation { contact, blocked };
+    world.relate("alice", "bob", relation(true, false)).await;
+    let between = world.cursor().await;
+    world.relate("alice", "bob", relation(true, true)).await;
+    world.relate("alice", "cem", relation(false, false)).await;
+    let bob = r#"{"type":"relation","user":"bob","contact":true,"blocked":true}"#;
+    let cem = r#"{"type":"relation","user":"cem","contact":false,"blocked":false}"#;
+    for cursor in [&before, &between] {
+        assert_eq!(changed(&world, "alice", cursor).await, [bob, cem]);
+        assert!(changed(&world, "bob", cursor).await.is_empty());
+    }
+    assert!(changed(&world, "alice", &world.cursor().await).await.is_empty());
+}
+
+#[tokio::test]
+async fn where_one_of_two_has_blocked_the_other_a_sync_says_nothing_of_the_others_marks() {
+    let mut world = World::new().await;
+    world.one("alice~bob", "alice", text("hi")).await;
+    let before = world.cursor().await;
+    world.mark("alice~bob", "bob", &read(1)).await;
+    world.relate("bob", "alice", Relation { contact: false, blocked: true }).await;
+    assert!(changed(&world, "alice", &before).await.is_empty());
+    assert_eq!(changed(&world, "bob", &before).await.len(), 2, "the own mark and the relation");
+    world.relate("bob", "alice", Relation::default()).await;
+    assert_eq!(changed(&world, "alice", &before).await.len(), 1);
+}

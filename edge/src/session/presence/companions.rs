@@ -36,6 +36,7 @@ pub(crate) struct CompanionWatch {
 
 /// Core's answer: which users this one may see.
 struct Look {
+    asked_at: Instant,
     companions: HashSet<UserId>,
     /// Of those whom the session had asked for, those who are to be seen no longer.
     out_of_sight: HashSet<UserId>,
@@ -97,7 +98,8 @@ impl SessionPresence {
     /// From now on it sees these, and no others.
     fn see(&self, look: Look) {
         self.with_seen(|seen| {
-            let Look { companions, out_of_sight } = look;
+            let Look { asked_at, mut companions, out_of_sight } = look;
+            companions.retain(|user| seen.holds(user, asked_at));
             let before: HashSet<UserId> = seen.companions.union(&seen.asked).cloned().collect();
             seen.asked.retain(|user| !out_of_sight.contains(user));
             seen.unwanted.retain(|user| companions.contains(user));
@@ -123,7 +125,7 @@ async fn look(presence: Arc<SessionPresence>) -> Result<Look, ApiError> {
     // After an outage all sessions ask at once; what they are sent comes first.
     let _permit = shared.presence_reads.acquire().await;
     let token = presence.token.get().to_string();
-    let mut companions = HashSet::new();
+    let (asked_at, mut companions) = (Instant::now(), HashSet::new());
     if presence.visit.is_some() {
         let listed = shared.bus.call(&ListCompanions { token: token.clone() }).await?;
         companions = read(&listed.users);
@@ -132,7 +134,7 @@ async fn look(presence: Arc<SessionPresence>) -> Result<Look, ApiError> {
     let mut out_of_sight = presence.with_seen(|seen| seen.asked.clone());
     let visible = still_visible(shared, &token, out_of_sight.iter().collect()).await?;
     out_of_sight.retain(|user| !visible.contains(user));
-    Ok(Look { companions, out_of_sight })
+    Ok(Look { asked_at, companions, out_of_sight })
 }
 
 /// Those of these users who share a room with the caller. Core looks through all rooms of the caller

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use weft_proto::frame::{PresenceRequest, Reply, Users};
 use weft_proto::limits::WATCHED_USERS_MAX;
 use weft_proto::presence::Choice;
@@ -38,7 +39,8 @@ impl SessionPresence {
         }
         match request {
             PresenceRequest::Get(users) => {
-                let users = self.visible(users).await?;
+                let (mut users, asked_at) = self.visible(users).await?;
+                self.with_seen(|seen| users.retain(|user| seen.holds(user, asked_at)));
                 Ok(Reply::Presence { users: self.shared.statuses.get(&users).await? })
             }
             PresenceRequest::Watch(users) => self.watch(users).await,
@@ -63,8 +65,9 @@ impl SessionPresence {
         }
     }
 
-    /// Those of these users whom the session may see, each once.
-    async fn visible(&self, asked: Users) -> Result<Vec<UserId>, ApiError> {
+    /// Those of these users whom the session may see, each once, and since when that is known.
+    async fn visible(&self, asked: Users) -> Result<(Vec<UserId>, Instant), ApiError> {
+        let asked_at = Instant::now();
         let Users { mut users, room } = asked;
         let mut known = HashSet::new();
         users.retain(|user| known.insert(user.clone()));
@@ -75,19 +78,20 @@ impl SessionPresence {
         let unknown: Vec<String> =
             users.iter().filter(|user| !is_known(user)).map(UserId::to_string).collect();
         if unknown.is_empty() {
-            return Ok(users);
+            return Ok((users, asked_at));
         }
         let token = self.token.get().to_string();
         let room = room.map(|room| room.to_string()).unwrap_or_default();
         let answer = self.shared.bus.call(&AreVisible { token, users: unknown, room }).await?;
         let visible: HashSet<String> = answer.users.into_iter().collect();
         users.retain(|user| is_known(user) || visible.contains(user.as_str()));
-        Ok(users)
+        Ok((users, asked_at))
     }
 
     async fn watch(&self, asked: Users) -> Result<Reply, ApiError> {
-        let users = self.visible(asked).await?;
+        let (mut users, asked_at) = self.visible(asked).await?;
         self.with_seen(|seen| {
+            users.retain(|user| seen.holds(user, asked_at));
             let new = users.iter().filter(|user| !seen.companions.contains(*user));
             let new: Vec<UserId> =
                 new.filter(|user| !seen.asked.contains(*user)).cloned().collect();
@@ -99,10 +103,10 @@ impl SessionPresence {
             for user in &users {
                 seen.unwanted.remove(user);
             }
+            // First, so that no change falls between.
+            self.watcher.watch(users.iter().cloned());
             Ok(())
         })?;
-        // First, so that no change falls between.
-        self.watcher.watch(users.iter().cloned());
         Ok(Reply::Presence { users: self.shared.statuses.get(&users).await? })
     }
 

@@ -1,4 +1,4 @@
-//! What users keep for their own devices alone: settings and drafts.
+//! What users keep for their own devices alone: settings, drafts and relations.
 
 use std::sync::Arc;
 

@@ -23,7 +23,9 @@ use weft_storage::tables::follower::{self, Follower};
 use weft_storage::tables::inbox;
 use weft_storage::tables::installation::{self, Installation};
 use weft_storage::tables::invitation;
-use weft_storage::tables::journal::{self, Journal, JournalDraft, JournalEntry, JournalMark};
+use weft_storage::tables::journal::{
+    self, Journal, JournalDraft, JournalEntry, JournalMark, JournalRelation,
+};
 use weft_storage::tables::last_active;
 use weft_storage::tables::layout::{self, Layout};
 use weft_storage::tables::link::{self, Link};
@@ -34,6 +36,7 @@ use weft_storage::tables::minute;
 use weft_storage::tables::pin;
 use weft_storage::tables::presence_settings;
 use weft_storage::tables::reaction;
+use weft_storage::tables::relation::{self, Relation};
 use weft_storage::tables::resend::{self, Resend};
 use weft_storage::tables::sent::{self, Sent};
 use weft_storage::tables::setting::{self, Setting};
@@ -215,6 +218,7 @@ impl Content {
                 journal.marks.extend(self.mark(&mut batch, order, &entry));
                 journal.settings.extend(self.set(&mut batch, order, &entry));
                 journal.drafts.extend(self.draft(&mut batch, order, &entry));
+                journal.relations.extend(self.relate(&mut batch, order));
                 let users = entry.user().map(ToString::to_string).into_iter().collect();
                 let (room, from) = (room.id.to_string(), entry.from.to_string());
                 let kind = entry.body.kind().word.to_string();
@@ -372,6 +376,22 @@ impl Content {
         draft::put(batch, order, (&user, room), &Kept { version, time_ms, content }, 5);
         change::put(batch, &user, order, &Changed::Draft(user.clone(), room.clone()));
         Some(JournalDraft { room: room.to_string(), user: user.to_string(), frame_bytes: 7 })
+    }
+
+    /// Somebody says what another one is to them.
+    fn relate(&mut self, batch: &mut Batch, order: u16) -> Option<JournalRelation> {
+        if self.rng.random_bool(0.9) {
+            return None;
+        }
+        let (user, other) = (self.user(), self.user());
+        let relation = Relation { contact: self.rng.random(), blocked: self.rng.random() };
+        // Beside all others'.
+        let order = order + 4 * ENTRIES_MAX;
+        let key = (user.clone(), other.clone());
+        relation::put(batch, order, &key, &relation);
+        change::put(batch, &user, order, &Changed::Relation(key.0, key.1));
+        let (user, other, sight) = (user.to_string(), other.to_string(), self.rng.random());
+        Some(JournalRelation { user, other, sight })
     }
 
     fn next_entry(&mut self, room: &mut Room) -> Entry {

@@ -41,6 +41,7 @@ mod tag {
     pub const CHANGE: u8 = 0x23;
     pub const SETTING: u8 = 0x24;
     pub const DRAFT: u8 = 0x25;
+    pub const RELATION: u8 = 0x29;
 }
 
 pub async fn exported(store: &Store) -> (Exported, Vec<u8>) {
@@ -104,11 +105,10 @@ pub async fn rows(store: &Store) -> BTreeMap<Bytes, Bytes> {
                 }
                 row.encode()
             }
-            // Part 0 of an entry, a head, a mark, a setting and a draft begin with a position.
-            (tag::LOG, Some(0))
-            | (tag::HEAD | tag::MARK | tag::THREAD_FOLLOWER | tag::SETTING | tag::DRAFT, _) => {
-                value.slice(12..)
-            }
+            // Part 0 of an entry, a head, a mark, a setting, a draft and a relation begin with a position.
+            (tag::LOG, Some(0)) => value.slice(12..),
+            (tag::HEAD | tag::MARK | tag::THREAD_FOLLOWER, _)
+            | (tag::SETTING | tag::DRAFT | tag::RELATION, _) => value.slice(12..),
             _ => value,
         };
         kept.insert(key, value);
