@@ -39,6 +39,7 @@ const REFUSALS: &[&str] = &[
     "link_expired",
     "link_used_up",
     "archived",
+    "closed",
     "slow_mode",
     "rate_limited",
     "overloaded",

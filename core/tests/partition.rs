@@ -2,6 +2,8 @@
 
 #[path = "partition/activity.rs"]
 mod activity;
+#[path = "partition/administrators.rs"]
+mod administrators;
 #[path = "partition/bans.rs"]
 mod bans;
 #[path = "partition/blocks.rs"]

@@ -31,6 +31,7 @@ const RESULTS: &[&str] = &[
     "link_expired",
     "link_used_up",
     "archived",
+    "closed",
     "slow_mode",
     "rate_limited",
     "overloaded",

@@ -1,6 +1,7 @@
 //! What is wrong with a field, in the words of `docs/protocol.md`.
 
 use crate::error::{ApiError, ErrorCode};
+use crate::limits::REASON_CHARS_MAX;
 
 /// The error for a field that is not there.
 #[must_use]
@@ -21,6 +22,18 @@ pub fn not_zero(field: &str) -> ApiError {
         ErrorCode::BadRequest,
         format!("the field {field} has to be a whole number from 1"),
     )
+}
+
+/// The error for a reason that says nothing, or too much.
+///
+/// # Errors
+/// [`ErrorCode::BadRequest`], [`ErrorCode::TooLong`].
+pub fn check_reason(reason: Option<&str>) -> Result<(), ApiError> {
+    let Some(reason) = reason else { return Ok(()) };
+    if reason.trim().is_empty() {
+        return Err(ApiError::new(ErrorCode::BadRequest, "the field reason is blank"));
+    }
+    check_chars("reason", reason, REASON_CHARS_MAX)
 }
 
 /// The error for a text field of more than `chars_max` Unicode scalar values.

@@ -87,6 +87,8 @@ pub enum ErrorCode {
     LinkUsedUp,
     /// The group is archived.
     Archived,
+    /// An administrator has closed the room.
+    Closed,
     /// The group is in slow mode, and the member has written there a moment ago.
     SlowMode,
     /// A quota or rate limit of the caller is used up.
@@ -159,6 +161,7 @@ impl ErrorCode {
             Self::LinkExpired => "link_expired",
             Self::LinkUsedUp => "link_used_up",
             Self::Archived => "archived",
+            Self::Closed => "closed",
             Self::SlowMode => "slow_mode",
             Self::RateLimited => "rate_limited",
             Self::Overloaded => "overloaded",
@@ -218,6 +221,7 @@ impl ErrorCode {
             | Self::LimitReached
             | Self::Unchanged
             | Self::Archived
+            | Self::Closed
             | Self::ResendInOrder => 409,
             Self::Deleted | Self::LinkExpired | Self::LinkUsedUp => 410,
             Self::TooSlow => 408,

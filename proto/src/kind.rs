@@ -26,6 +26,7 @@ use self::formatting::Mentions;
 
 mod add;
 mod ban;
+mod close;
 mod create;
 mod delete;
 mod deleted;
@@ -222,6 +223,7 @@ kinds! {
     Unlink in unlink,
     Relation in relation,
     Expire in expire,
+    Close in close,
 }
 
 /// What everybody has to know of a kind.

@@ -94,8 +94,8 @@ pub fn check(
     (found, state): (&FoundConsent, &State),
 ) -> Result<(), ApiError> {
     match room.kind() {
-        // Who takes back what they have written says nothing.
-        RoomKind::Direct if matches!(body, Body::Delete(_)) => Ok(()),
+        // Who takes back what they have written says nothing; an administrator need not ask.
+        RoomKind::Direct if matches!(body, Body::Delete(_) | Body::Close(_)) => Ok(()),
         RoomKind::Direct if found.is_blocked(state, room, sender) => {
             Err(ApiError::new(ErrorCode::NotAllowed, "it can't be delivered to the other user"))
         }

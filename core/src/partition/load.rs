@@ -55,7 +55,7 @@ pub async fn load(
         future::try_join(bans::load(snapshot, &commands), links::load(snapshot, &commands));
     let ((), accounts, groups, (bans, links)) =
         future::try_join4(members, accounts, groups, beside).await?;
-    let messages = messages::load(snapshot, state, run).boxed();
+    let messages = messages::load(snapshot, state, run, &accounts).boxed();
     let marks = marks::load(snapshot, state, run).boxed();
     let settings = settings::load(snapshot, run).boxed();
     let drafts = drafts::load(snapshot, state, run).boxed();

@@ -22,6 +22,8 @@ use super::overlay::Overlay;
 use super::plan::Times;
 use super::rights::{self, Action};
 use super::rooms::Room;
+use super::rules::Accounts;
+use super::rules::administer::administers;
 use super::sabotage::{self, Rule};
 use super::state::{Place, PlanNo, Planned, State};
 use super::threads;
@@ -73,6 +75,7 @@ pub async fn load(
     snapshot: &dyn Snapshot,
     state: &State,
     run: &[Incoming],
+    accounts: &Accounts,
 ) -> Result<FoundMessages, Error> {
     let mut found = FoundMessages::default();
     let commands: Vec<&Command> = run.iter().filter_map(|it| it.command.as_ref().ok()).collect();
@@ -98,7 +101,7 @@ pub async fn load(
     read_rows(snapshot, &roots, &mut found).await?;
     read_reactions(snapshot, &commands, &mut found.reactions).await?;
     found.pins = pins::load(snapshot, &commands).await?;
-    let edits = found.edits_to_delete(state, run);
+    let edits = found.edits_to_delete(state, run, accounts);
     read_entries(snapshot, &edits, &mut found.entries).await?;
     for (room, seq) in edits.into_iter().filter(|at| !found.entries.contains_key(at)) {
         absent::note(snapshot, &room, seq..seq + 1).await?;
@@ -190,7 +193,12 @@ impl FoundMessages {
 
     /// The edits, in the store, of those messages that commands may delete: each once, since they are many and
     /// large, and not for whom will be refused.
-    fn edits_to_delete(&self, state: &State, run: &[Incoming]) -> Vec<EntryKey> {
+    fn edits_to_delete(
+        &self,
+        state: &State,
+        run: &[Incoming],
+        accounts: &Accounts,
+    ) -> Vec<EntryKey> {
         let commands = || run.iter().filter_map(|it| Some((it, it.command.as_ref().ok()?)));
         // A command of the same run may make its sender an admin.
         let named: HashSet<(&RoomId, &UserId)> = commands()
@@ -198,14 +206,15 @@ impl FoundMessages {
             .collect();
         let mut edits = BTreeSet::new();
         for (Incoming { stored_at_ms, .. }, Command { room, sender, body, .. }) in commands() {
-            let Body::Delete(Delete { target }) = body else { continue };
+            let Body::Delete(Delete { target, .. }) = body else { continue };
             let at = (room.clone(), *target);
             let Some(message) = self.entry(state, &at) else { continue };
             let role = state.rooms.get(room).and_then(|room| room.members.role(sender));
             let is_there = room.kind() == RoomKind::Direct || role.is_some();
             let is_late = is_late(state, &message.entry, *stored_at_ms);
             let is_own = message.entry.from == *sender && is_there && !is_late;
-            let may_any = role.is_some_and(|role| rights::may(role, Action::DeleteAny));
+            let may_any = role.is_some_and(|role| rights::may(role, Action::DeleteAny))
+                || administers(sender, body, accounts);
             if is_own || may_any || named.contains(&(room, sender)) {
                 let of_message = self.row(state, &at).edits.into_iter();
                 edits.extend(of_message.map(|seq| (room.clone(), seq)));

@@ -10,7 +10,7 @@ use super::rules::Change;
 /// By what a group is found before a change; `None`: that stays as it is.
 #[must_use]
 pub fn before(id: &RoomId, head: &Head, change: &Change) -> Option<Vec<String>> {
-    let may_change = change.title.is_some() || change.update.is_some();
+    let may_change = change.title.is_some() || change.update.is_some() || change.closed.is_some();
     may_change.then(|| open_group::names(id, head))
 }
 

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use weft_nats::{Answer, MadeBy, ReplyTo};
 use weft_proto::frame::Ack;
 use weft_proto::kind::CONVERSATIONS_LEVEL;
-use weft_proto::{ApiError, ClientId, Entry, ErrorCode, Partition, RoomId, UserId};
+use weft_proto::{ApiError, ClientId, Entry, ErrorCode, Partition, Role, RoomId, UserId};
 use weft_storage::tables::account::Account;
-use weft_storage::tables::dead_letter;
 use weft_storage::tables::journal::JournalEntry;
 use weft_storage::tables::resend::Resend;
+use weft_storage::tables::{admin_log, dead_letter};
 use weft_storage::{Batch, BatchId};
 
 use super::bans::{self, FoundBans};
@@ -27,7 +27,7 @@ use super::messages::{self, FoundMessages, Rewrite};
 use super::open_groups;
 use super::quota::{Cost, Quota};
 use super::relations::{FoundRelations, PlannedRelations};
-use super::rules::{self, Known};
+use super::rules::{self, Known, administer};
 use super::sabotage::{self, Rule};
 use super::settings::{FoundSettings, PlannedSettings};
 use super::state::{Answered, Place, PlanNo, ResendKey, State};
@@ -322,8 +322,14 @@ impl Plan {
         }
         rules::may_join(&change, room, &found.groups)?;
         consent::check(&id, &sender, &body, (&found.consent, state))?;
+        let told = administer::told(&sender, &id, seq, &body);
         let body = rules::as_taken(found.origins.resolve(&id, &sender, body)?, &change);
-        let sent_by = (&sender, room.members.role(&sender));
+        // What is told, an administrator has done: with an owner's rights, whatever they are in the room.
+        let role = match told {
+            Some(_) => Some(Role::Owner),
+            None => room.members.role(&sender),
+        };
+        let sent_by = (&sender, role);
         let known = (&found.messages, &*state, times);
         let message = messages::decide((&id, room, seq), sent_by, &body, known)?;
         let thread = threads::decide((&id, room, seq), &sender, &body, (&found.messages, state))?;
@@ -360,6 +366,11 @@ impl Plan {
             }
             let with = (&mut *state, &found.followers, self.no);
             self.journal_bytes += self.followers.take_reply(with, entry, &found.messages);
+        }
+        if let Some(told) = told {
+            // No other command has this number, and no other row its key.
+            let id = u64::from(self.partition) << 48 | self.stream_seq;
+            admin_log::put(&mut self.batch, (times.now_ms, id), &told);
         }
         let (ordinal, time_ms) = written.unzip();
         if let (Some(key), Some(row)) = (key, row) {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use weft_nats::MadeBy;
 use weft_proto::kind::{
-    Add, Ban, ChangeRole, Create, Join, Leave, Remove, Rename, Unban, Unlink, Update,
+    Add, Ban, ChangeRole, Close, Create, Delete, Join, Leave, Remove, Rename, Unban, Unlink, Update,
 };
 use weft_proto::limits::{FANOUT_LIMIT, GROUPS_PER_USER_MAX};
 use weft_proto::{ApiError, Body, ErrorCode, LinkId, Role, RoomId, UserId};
@@ -20,6 +20,7 @@ use super::rights::{self, Action};
 use super::rooms::{Members, Room};
 use super::state::State;
 
+pub mod administer;
 mod join;
 mod update;
 
@@ -35,6 +36,8 @@ pub struct Change {
     pub history: Option<weft_proto::History>,
     /// What the group is from now on.
     pub update: Option<Update>,
+    /// An administrator closes the room, or opens it again.
+    pub closed: Option<bool>,
     /// The link by which the sender has joined, as it is after that.
     pub link: Option<(LinkId, Link)>,
 }
@@ -53,7 +56,7 @@ fn no(code: ErrorCode, message: &str) -> ApiError {
 }
 
 /// Those users that exist, of [`Body::accounts`] and the users of a new direct room.
-type Accounts = HashMap<UserId, Account>;
+pub type Accounts = HashMap<UserId, Account>;
 
 /// What a decision knows beside the room.
 pub struct Known<'a> {
@@ -106,6 +109,9 @@ pub fn decide(
     known: &Known<'_>,
 ) -> Result<Change, ApiError> {
     let accounts = known.accounts;
+    if administer::is_administrators(body) {
+        return administer::decide((id, room), sender, body, accounts);
+    }
     match id.direct_users() {
         Some(users) => decide_direct(&users, &room.head, sender, body, accounts),
         None if matches!(body, Body::Create(_)) => create(&room.head, sender, body, accounts),
@@ -126,6 +132,7 @@ fn decide_direct(
     if !body.kind().is_for_direct {
         return Err(no(ErrorCode::BadRequest, "a direct room takes messages only"));
     }
+    administer::check_closed(head, body)?;
     if head.seq == 0 {
         exists(a, accounts)?;
         exists(b, accounts)?;
@@ -179,9 +186,10 @@ fn decide_group(
         return join::join((id, room), (seq, now_ms), sender, link.as_ref(), known);
     }
     let role = role_of(room, sender)?;
+    administer::check_closed(&room.head, body)?;
     update::check_archived(&room.head, body)?;
     match body {
-        // A `create` and a `join` are decided above, `may_take` refused what is made, and what is no entry is decided
+        // A `create`, a `join` and a `close` are decided above, `may_take` refused what is made, and what is no entry is decided
         // elsewhere (`marks::decide`, `settings::decide`, `drafts::decide`, `relations::decide`). What may become of a message is decided beside this: `messages::decide`.
         Body::Text(_) => update::write(room, role, sender, now_ms),
         Body::Edit(_) => {
@@ -200,7 +208,8 @@ fn decide_group(
         | Body::Setting(_)
         | Body::Draft(_)
         | Body::Relation(_)
-        | Body::Expire(_) => {
+        | Body::Expire(_)
+        | Body::Close(_) => {
             rights::check(role, Action::React)?;
             Ok(Change::default())
         }
@@ -312,6 +321,7 @@ pub fn decide_link(
     }
     let (role, with) = (role_of(room, sender)?, (known.links, known.state));
     match body {
+        Body::Link(_) if room.head.closed => Err(administer::is_closed()),
         Body::Link(_) if room.head.archived && rights::may(role, Action::Link) => {
             Err(no(ErrorCode::Archived, "the group is archived"))
         }
@@ -351,6 +361,9 @@ pub fn as_taken(body: Body, change: &Change) -> Body {
         Body::Ban(it) => Body::Ban(Ban { removed: !change.members.is_empty(), ..it }),
         // A secret: members read entries.
         Body::Join(Join { .. }) => Body::Join(Join { link: None }),
+        // It is for administrators.
+        Body::Delete(it) => Body::Delete(Delete { reason: None, ..it }),
+        Body::Close(it) => Body::Close(Close { reason: None, ..it }),
         body => body,
     }
 }
@@ -444,6 +457,7 @@ pub fn apply(room: &mut Room, change: &Change) {
     if let Some(update) = &change.update {
         update::apply(&mut room.head, update);
     }
+    room.head.closed = change.closed.unwrap_or(room.head.closed);
 }
 
 /// Who gets an entry on their own subject, read off the entry: the same as [`Change::concerned`].

@@ -47,8 +47,7 @@ async fn neither_writes_to_the_other_until_they_are_unblocked() {
     // What was taken before is, and who takes back what they wrote may.
     let again = world.send("bob", "ann~bob", Some(id(2)), &text("hello")).await;
     assert_eq!((&again["type"], &again["seq"]), (&json!("ack"), &json!(2)));
-    let answer =
-        world.send("bob", "ann~bob", Some(id(40)), &Body::Delete(Delete { target: 2 })).await;
+    let answer = world.send("bob", "ann~bob", Some(id(40)), &Body::Delete(Delete::of(2))).await;
     assert_eq!(answer["seq"], 3);
     // Nobody else is concerned.
     for (number, who, room) in

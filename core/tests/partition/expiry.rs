@@ -120,7 +120,7 @@ async fn what_is_as_old_as_the_rule_is_deleted_with_all_that_belongs_to_it() {
     for (number, body) in [
         (20, react(root)),
         (21, Body::Pin(Pin { target: root })),
-        (22, Body::Delete(Delete { target: root })),
+        (22, Body::Delete(Delete::of(root))),
         (23, reply(root)),
         (24, mentioning(&[], Some(root), json!({}))),
         (25, mentioning(&[], None, json!({ "reply_to": root }))),
@@ -128,7 +128,7 @@ async fn what_is_as_old_as_the_rule_is_deleted_with_all_that_belongs_to_it() {
         assert_eq!(code(&world, "ann", "team", number, body).await, "not_found");
     }
     // A reply goes by its own time, and leaves nothing of its thread when it is deleted.
-    taken(&world, "team", 26, Body::Delete(Delete { target: last_reply })).await;
+    taken(&world, "team", 26, Body::Delete(Delete::of(last_reply))).await;
     assert_eq!(rows(&world, "team", 0..late).await, 0);
     assert_eq!(head_of(&world, "team").await.first_seq, late);
     owner.leave().await.expect("leave");

@@ -76,7 +76,7 @@ async fn members_are_mentioned_until_an_edit_or_a_deletion_takes_it_back() {
     assert_eq!((counts(0).await, counts(2).await), ([0, 2, 1], [0, 1, 1]));
     assert_eq!(sent("ann", 6, edits(2, &[])).await, 6);
     assert_eq!(counts(0).await, [0, 1, 0]);
-    assert_eq!(sent("ann", 7, Body::Delete(Delete { target: 3 })).await, 7);
+    assert_eq!(sent("ann", 7, Body::Delete(Delete::of(3))).await, 7);
     assert_eq!(counts(0).await, [0, 0, 0]);
     // Who was mentioned and has left does not keep anybody from editing.
     assert_eq!(sent("bob", 8, says(&["cem"])).await, 8);
@@ -125,7 +125,7 @@ async fn mentions_that_are_planned_and_not_committed_are_taken_back_too() {
         says(&["bob"]),
         edits(2, &[]),
         edits(3, &["bob"]),
-        Body::Delete(Delete { target: 4 }),
+        Body::Delete(Delete::of(4)),
         edits(1, &["bob"]),
     ];
     for (number, body) in (3..).zip(&bodies) {
@@ -186,7 +186,7 @@ async fn what_is_forwarded_says_who_wrote_it_and_no_more() {
         let body = json!({ "text": "x", "forwarded": fields });
         Body::from_json(body.to_string().as_bytes()).expect("a body")
     };
-    send("bob", "ann~bob", 6, Body::Delete(Delete { target: 1 })).await;
+    send("bob", "ann~bob", 6, Body::Delete(Delete::of(1))).await;
     for (number, from, room, body, expected) in [
         (10, "cem", "team", forwards("ann~bob", 1), "not_found"),
         (11, "ann", "team", forwards("ann~bob", 1), "not_found"),

@@ -21,7 +21,7 @@ fn edit(target: u64, text: &str) -> Body {
 }
 
 fn delete(target: u64) -> Body {
-    Body::Delete(Delete { target })
+    Body::Delete(Delete::of(target))
 }
 
 fn react(target: u64, emoji: &str) -> Body {

@@ -58,7 +58,7 @@ async fn admins_pin_in_groups_and_both_users_in_direct_rooms() {
     assert_eq!(world.send("bob", direct, Some(id(21)), &pin(1)).await["seq"], 2);
     assert_eq!(pinned(&world, direct).await, [(1, 2)]);
     // What is deleted is pinned no more, and can't be again.
-    let delete = Body::Delete(Delete { target: 1 });
+    let delete = Body::Delete(Delete::of(1));
     assert_eq!(world.send("ann", direct, Some(id(22)), &delete).await["seq"], 3);
     assert!(pinned(&world, direct).await.is_empty());
     assert_eq!(code(&world, "bob", direct, 23, pin(1)).await, "deleted");
@@ -95,7 +95,7 @@ async fn a_room_has_a_hundred_pins_those_underway_included() {
     let before = *world.engine.commits.borrow();
     let mut sent = vec![world.publish("ann", room, Some(id(300)), &pin(99))];
     grown(&world.engine.commits, before).await;
-    let body = |target| Body::Delete(Delete { target });
+    let body = |target| Body::Delete(Delete::of(target));
     for (number, body) in
         (301..).zip([pin(100), pin(101), unpin(1), pin(101), pin(102), body(2), pin(102)])
     {

@@ -141,7 +141,7 @@ async fn a_deletion_takes_what_is_kept_of_the_message_and_of_its_edits() {
     assert_eq!(send("alice", 3, text(POISON)).await["seq"], 3);
     assert_eq!(send("alice", 5, edit(1, POISON)).await["seq"], 4);
     assert_eq!(kept().await.len(), 6, "who is taken is no reason to forget");
-    assert_eq!(send("alice", 7, Body::Delete(Delete { target: 2 })).await["seq"], 5);
+    assert_eq!(send("alice", 7, Body::Delete(Delete::of(2))).await["seq"], 5);
     assert_eq!(
         kept().await,
         [("bob", 2), ("alice", 3), ("alice", 4), ("alice", 5), ("alice", 6)]
@@ -150,8 +150,8 @@ async fn a_deletion_takes_what_is_kept_of_the_message_and_of_its_edits() {
     );
     owner.leave().await.expect("leave");
     let owner = world.own("n2").await;
-    assert_eq!(send("alice", 8, Body::Delete(Delete { target: 1 })).await["seq"], 6);
-    assert_eq!(send("alice", 9, Body::Delete(Delete { target: 3 })).await["seq"], 7);
+    assert_eq!(send("alice", 8, Body::Delete(Delete::of(1))).await["seq"], 6);
+    assert_eq!(send("alice", 9, Body::Delete(Delete::of(3))).await["seq"], 7);
     owner.leave().await.expect("leave");
     let left = [("bob", 2), ("alice", 4), ("alice", 6)];
     assert_eq!(kept().await, left.map(|(from, number)| named(from, number)), "what was there");

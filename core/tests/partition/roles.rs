@@ -5,22 +5,26 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use weft_proto::kind::{
-    Add, Ban, ChangeRole, Delete, Edit, Join, Leave, Link, Mark, Pin, React, Remove, Rename, Text,
-    Unban, Unlink, Update,
+    Add, Ban, ChangeRole, Close, Delete, Edit, Join, Leave, Link, Mark, Pin, React, Remove, Rename,
+    Text, Unban, Unlink, Update,
 };
 use weft_proto::{Body, JoinRule, LinkToken, Role, WriteRule};
 
+use weft_storage::tables::account::Account;
+
+use crate::administrators::make_administrator;
 use crate::create;
 use crate::support::{World, id, text, user_id};
 
 /// Who asks, as the columns say it, and the user's name.
-const ROLES: [(&str, &str); 6] = [
+const ROLES: [(&str, &str); 7] = [
     ("owner", "owner"),
     ("admin", "admin"),
     ("member", "member"),
     ("former member", "former"),
     ("banned", "banned"),
     ("nobody", "nobody"),
+    ("administrator", "root"),
 ];
 /// Others in the room, to whom things are done.
 const OTHERS: [&str; 5] = ["owner2", "admin2", "member2", "late", "outsider"];
@@ -31,17 +35,19 @@ enum Kind {
     Open,
     ReadOnly,
     Archived,
+    Closed,
     Large,
     /// There is no such room.
     Nowhere,
 }
 
 impl Kind {
-    const GROUPS: [(Self, &str); 5] = [
+    const GROUPS: [(Self, &str); 6] = [
         (Self::Private, "A private group"),
         (Self::Open, "An open group (`join: open`)"),
         (Self::ReadOnly, "A read-only group (`write: admins`)"),
         (Self::Archived, "An archived group (`archived: true`)"),
+        (Self::Closed, "A closed group"),
         (Self::Large, "A large group"),
     ];
 }
@@ -62,11 +68,11 @@ fn actions((own, others): (u64, u64)) -> Vec<(&'static str, Body)> {
     vec![
         ("`message`", text("x")),
         ("`edit` of one's own message", edit(own)),
-        ("`delete` of one's own message", Body::Delete(Delete { target: own })),
+        ("`delete` of one's own message", Body::Delete(Delete::of(own))),
         ("`react`", Body::React(React { target: others, emoji: "+".into() })),
         ("`mark` (read)", Body::Mark(Mark { read: Some(others), ..Mark::default() })),
         ("`edit` of another's message", edit(others)),
-        ("`delete` of another's message", Body::Delete(Delete { target: others })),
+        ("`delete` of another's message", Body::Delete(Delete::of(others))),
         ("a mention of everyone", Body::from_json(all).expect("a body")),
         ("`pin`", Body::Pin(Pin { target: others })),
         ("`rename`", Body::Rename(Rename { title: "N".into() })),
@@ -95,6 +101,11 @@ fn actions((own, others): (u64, u64)) -> Vec<(&'static str, Body)> {
         ("`join` by a wrong link", Body::Join(Join { link: Some(token("wrong")) })),
         ("`create` with its id", create(&[])),
         ("`leave`", Body::Leave(Leave {})),
+        (
+            "`delete` of any message, with a reason",
+            Body::Delete(Delete { target: others, reason: Some("spam".into()) }),
+        ),
+        ("`close`, or open again", Body::Close(Close { closed: true, reason: None })),
     ]
 }
 
@@ -159,6 +170,11 @@ impl Rooms {
             Kind::Open => Update { join: Some(JoinRule::Open), ..Update::default() },
             Kind::ReadOnly => Update { write: Some(WriteRule::Admins), ..Update::default() },
             Kind::Archived => Update { archived: Some(true), ..Update::default() },
+            Kind::Closed => {
+                let close = Close { closed: true, reason: None };
+                self.done("root", &room, Body::Close(close)).await;
+                return (room, own);
+            }
             Kind::Private | Kind::Large | Kind::Nowhere => return (room, own),
         };
         self.done("owner", &room, Body::Update(update)).await;
@@ -182,6 +198,7 @@ impl Rooms {
                         let archived = Some(kind != Kind::Archived);
                         Body::Update(Update { archived, ..it })
                     }
+                    Body::Close(it) => Body::Close(Close { closed: kind != Kind::Closed, ..it }),
                     body => body,
                 };
                 if row.is_empty() {
@@ -213,10 +230,12 @@ fn rendered(title: &str, columns: &[&str], rows: &[(&str, Vec<String>)]) -> Stri
 
 #[tokio::test]
 async fn who_may_do_what_is_what_the_page_says() {
-    let crowd: Vec<String> = (0..101).map(|number| format!("crowd-{number}")).collect();
+    let crowd: Vec<String> = (0..130).map(|number| format!("crowd-{number}")).collect();
     let mut users: Vec<&str> = ROLES.iter().map(|(_, name)| *name).chain(OTHERS).collect();
     users.extend(crowd.iter().map(String::as_str));
     let world = World::new(&users).await;
+    let root = Account { is_admin: true, ..Account::default() };
+    make_administrator(&world, "root", root).await;
     let owner = world.own("n1").await;
     let mut rooms = Rooms { world, number: 0, made: 0, crowd: crowd.clone() };
     let mut page = PREFACE.to_owned();
@@ -237,7 +256,7 @@ async fn who_may_do_what_is_what_the_page_says() {
     for index in 0..actions((1, 1)).len() {
         let mut row = Vec::new();
         let mut action = "";
-        for name in ["member", "nobody"] {
+        for name in ["member", "nobody", "root"] {
             // Each in a room of its own, in which both have written.
             rooms.made += 1;
             let other = rooms.crowd.pop().unwrap_or_default();
@@ -260,7 +279,11 @@ async fn who_may_do_what_is_what_the_page_says() {
         }
         rows.push((action, row));
     }
-    page.push_str(&rendered("A direct room", &["one of the two", "nobody"], &rows));
+    page.push_str(&rendered(
+        "A direct room",
+        &["one of the two", "nobody", "administrator"],
+        &rows,
+    ));
     owner.leave().await.expect("leave");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/roles.md");
     if std::env::var_os("WEFT_RENDER").is_some() {
@@ -275,6 +298,7 @@ const PREFACE: &str = "# Who may do what
 This page is made by a test (`core/tests/partition/roles.rs`), which tries each of these in each kind of room: `yes`, or the code of the refusal
 ([protocol.md](protocol.md), section 6). What each entry is: section 5 there.
 
-*Former member*: who left or was removed. *Banned*: a former member who was banned. *Nobody*: who never was a member. A group may be several of these
+*Former member*: who left or was removed. *Banned*: a former member who was banned. *Nobody*: who never was a member. *Administrator*: of the
+installation, who never was a member, either. A group may be several of these
 kinds: then a refusal by one of them is one.
 ";

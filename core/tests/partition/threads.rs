@@ -20,7 +20,7 @@ fn reply(root: u64) -> Body {
 }
 
 fn delete(target: u64) -> Body {
-    Body::Delete(Delete { target })
+    Body::Delete(Delete::of(target))
 }
 
 /// How many replies a thread has, and the newest one: as its root's row says it. The table has the same.

@@ -138,7 +138,7 @@ async fn in_a_read_only_group_members_read_react_and_take_back() {
     assert_eq!(code(&world, "bob", "team", 5, edit(2)).await, "forbidden");
     taken(&world, "ann", 6, text("news")).await;
     taken(&world, "bob", 7, react(4)).await;
-    taken(&world, "bob", 8, Body::Delete(Delete { target: 2 })).await;
+    taken(&world, "bob", 8, Body::Delete(Delete::of(2))).await;
     taken(&world, "ann", 9, role("bob", Role::Admin)).await;
     taken(&world, "bob", 10, text("an admin now")).await;
     taken(&world, "ann", 11, role("bob", Role::Member)).await;
@@ -237,7 +237,7 @@ async fn in_an_archived_group_nobody_says_or_changes_anything() {
         assert_eq!(code(&world, from, "team", number, body).await, "archived", "{number}");
     }
     assert_eq!(code(&world, "bob", "team", 20, archived(false)).await, "forbidden");
-    taken(&world, "bob", 21, Body::Delete(Delete { target: 2 })).await;
+    taken(&world, "bob", 21, Body::Delete(Delete::of(2))).await;
     taken(&world, "bob", 22, Body::Leave(Leave {})).await;
     let back = Update { archived: Some(false), topic: Some("again".into()), ..Update::default() };
     taken(&world, "ann", 23, update(back)).await;

@@ -200,6 +200,9 @@ pub struct Room {
     pub history: String,
     #[serde(flatten)]
     pub group: Option<Group>,
+    /// An administrator of the installation has closed it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub closed: bool,
     /// The newest entry that is worth showing, as it is now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<ReadyMade>,
@@ -333,6 +336,7 @@ impl From<svc::RoomSummary> for Room {
         Self {
             room_kind,
             group: Group::of(&summary),
+            closed: summary.closed,
             role: summary.role,
             history: summary.history,
             room: summary.room,

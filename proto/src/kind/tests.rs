@@ -131,7 +131,7 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
             0x4dc2eeef6c54a398,
         ),
         (
-            Body::Delete(Delete { target: 3 }),
+            Body::Delete(Delete::of(3)),
             "3009aa01020803",
             r#""kind":"delete","target":3"#,
             0xbc6ba313f7941934,

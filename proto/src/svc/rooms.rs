@@ -143,6 +143,9 @@ pub struct RoomSummary {
     /// Nobody writes.
     #[prost(bool, tag = "27")]
     pub archived: bool,
+    /// An administrator has closed it.
+    #[prost(bool, tag = "41")]
+    pub closed: bool,
     /// From where on the caller has marked it as unread; 0: nowhere.
     #[prost(uint64, tag = "19")]
     pub unread_from: u64,

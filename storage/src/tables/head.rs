@@ -76,6 +76,9 @@ pub struct Head {
     /// How many messages it had below `first_seq`.
     #[prost(uint64, tag = "43")]
     pub expired_ordinal: u64,
+    /// By an administrator of the installation: nobody writes, and nothing changes.
+    #[prost(bool, tag = "41")]
+    pub closed: bool,
 }
 
 impl Head {

@@ -29,7 +29,7 @@ pub fn folded(text: &str) -> String {
 /// By what a group is found, ascending, each once: nothing where not everybody may find it.
 #[must_use]
 pub fn names(room: &RoomId, head: &Head) -> Vec<String> {
-    if head.join_rule() == JoinRule::Invitation || head.archived {
+    if head.join_rule() == JoinRule::Invitation || head.archived || head.closed {
         return Vec::new();
     }
     let mut names = vec![room.to_string(), folded(&head.title)];

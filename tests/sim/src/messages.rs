@@ -229,7 +229,7 @@ pub fn aim(world: &World, wish: &mut Wish) {
     let any = any.filter(|_| world.below(4) > 0).unwrap_or(next);
     let own = own.filter(|_| world.below(4) > 0).unwrap_or(any);
     match body {
-        Body::Edit(Edit { target, .. }) | Body::Delete(Delete { target }) => *target = own,
+        Body::Edit(Edit { target, .. }) | Body::Delete(Delete { target, .. }) => *target = own,
         Body::React(React { target, .. }) | Body::Unreact(Unreact { target, .. }) => *target = any,
         _ => {}
     }
@@ -242,7 +242,7 @@ pub fn any_change(world: &World) -> Body {
         0..3 => {
             Body::Edit(Edit { target: 0, text: format!("{}", world.below(1_000)), ranges: vec![] })
         }
-        3 => Body::Delete(Delete { target: 0 }),
+        3 => Body::Delete(Delete::of(0)),
         4..8 => Body::React(React { target: 0, emoji: emoji() }),
         _ => Body::Unreact(Unreact { target: 0, emoji: emoji() }),
     }

@@ -307,3 +307,64 @@ async fn of_two_who_sign_up_at_an_invitations_last_use_one_gets_in() -> Result<(
     assert_eq!(sign_up(*edge, "erin", "").await?.status, 201);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_closed_room_is_closed_for_all_and_a_message_is_deleted_for_all() -> Result<()> {
+    let system = two_edges().await;
+    let [edge, other_edge] = system.edges() else { panic!("two edges") };
+    let root = administrator(system).await?;
+    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
+    let mut owner = Session::open(*edge, &alice, None).await?;
+    let mut member = Session::open(*other_edge, &bob, None).await?;
+    let mut anywhere = Session::open(*other_edge, &root, None).await?;
+    let room = unique("team");
+    let create = json!({ "kind": "create", "title": "T", "members": [bob.user] });
+    owner.acked(&room, create).await?;
+    let bad = member.acked(&room, json!({ "text": "bad" })).await?;
+
+    // Who is no administrator may do neither, whatever they are in the room.
+    let delete = json!({ "kind": "delete", "target": bad, "reason": "against the rules" });
+    let close = |closed: bool| json!({ "kind": "close", "closed": closed, "reason": "a flood" });
+    for fields in [&delete, &close(true), &close(false)] {
+        assert_eq!(owner.refused(&room, fields.clone()).await?, "forbidden");
+        assert_eq!(owner.refused("nowhere", fields.clone()).await?, "forbidden");
+    }
+    // An administrator need not be a member, and reads no more of the room for that.
+    let deleted = anywhere.acked(&room, delete).await?;
+    for session in [&mut owner, &mut member] {
+        let entry = session.expect(&room, deleted).await?;
+        assert_eq!((&entry["from"], &entry["kind"]), (&json!(root.user), &json!("delete")));
+        assert!(entry.get("reason").is_none(), "{entry}");
+    }
+    assert_eq!(anywhere.refused(&room, json!({ "text": "hello" })).await?, "no_such_room");
+    let path = format!("/v1/rooms/{room}/entries");
+    let page = bob.call(*other_edge, "GET", &path, &Value::Null).await?;
+    assert_eq!(page.body["entries"][1]["kind"], "deleted", "{page:?}");
+
+    let closed = root.call(*edge, "POST", &path, &close(true)).await?;
+    assert_eq!(closed.status, 201, "{closed:?}");
+    let at = closed.body["seq"].as_u64().expect("a seq");
+    for session in [&mut owner, &mut member] {
+        assert_eq!(session.expect(&room, at).await?["closed"], true);
+        assert_eq!(session.refused(&room, json!({ "text": "x" })).await?, "closed");
+    }
+    assert_eq!(owner.refused(&room, json!({ "kind": "rename", "title": "N" })).await?, "closed");
+    let shown = alice.call(*edge, "GET", &format!("/v1/rooms/{room}"), &Value::Null).await?;
+    assert_eq!(shown.body["closed"], true, "{shown:?}");
+    let again = root.call(*edge, "POST", &path, &close(true)).await?;
+    assert_eq!((again.status, again.code()), (409, "unchanged"));
+    anywhere.acked(&room, close(false)).await?;
+    member.acked(&room, json!({ "text": "back" })).await?;
+
+    let log = root.call(*edge, "GET", "/v1/admin/log", &Value::Null).await?;
+    let rows = log.body["rows"].as_array().cloned().unwrap_or_default();
+    let rows: Vec<&Value> = rows.iter().filter(|row| row["room"] == room).collect();
+    let told: Vec<_> =
+        rows.iter().map(|row| (&row["action"], &row["seq"], &row["reason"])).collect();
+    let (reopen, close, delete) = (json!("reopen"), json!("close"), json!("delete"));
+    let (flood, rules) = (json!("a flood"), json!("against the rules"));
+    let seqs = [at + 1, at, bad].map(|seq| json!(seq));
+    let [last, middle, first] = &seqs;
+    assert_eq!(told, [(&reopen, last, &flood), (&close, middle, &flood), (&delete, first, &rules)]);
+    Ok(())
+}

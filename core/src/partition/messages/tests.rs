@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -80,7 +80,7 @@ fn sent_by(sender: &str, body: Body) -> Incoming {
 }
 
 fn delete_by(sender: &str) -> Incoming {
-    sent_by(sender, Body::Delete(Delete { target: 1 }))
+    sent_by(sender, Body::Delete(Delete::of(1)))
 }
 
 /// Ben's message with as many edits as there may be, of which the store lacks some.
@@ -117,7 +117,7 @@ async fn edited(lost: &[u64]) -> (Store, State) {
 
 async fn loaded(store: &Store, state: &State, run: &[Incoming]) -> (FoundMessages, usize) {
     let snapshot = Counted(store.snapshot().await.expect("snapshot"), AtomicUsize::new(0));
-    let found = load(&snapshot, state, run).await.expect("loaded");
+    let found = load(&snapshot, state, run, &HashMap::new()).await.expect("loaded");
     (found, snapshot.1.load(Ordering::SeqCst))
 }
 
@@ -168,7 +168,7 @@ async fn what_messages_say_is_not_kept_in_memory() {
 async fn a_message_is_deleted_of_which_an_edit_is_lost() {
     let (store, state) = edited(&[7, 9]).await;
     let (found, _) = loaded(&store, &state, &[delete_by("ben")]).await;
-    let (id, body) = (team(), Body::Delete(Delete { target: 1 }));
+    let (id, body) = (team(), Body::Delete(Delete::of(1)));
     let in_room = (&id, state.rooms.get(&id).expect("a room"), EDITS + 2);
     let (ben, times) = (user("ben"), Times { now_ms: 2_000, stored_at_ms: 2_000 });
     let decided = decide(in_room, (&ben, Some(Role::Member)), &body, (&found, &state, times));

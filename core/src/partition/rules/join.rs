@@ -4,7 +4,7 @@ use weft_proto::{ApiError, ErrorCode, JoinRule, LinkToken, Role, RoomId, UserId}
 
 use super::super::links::no_such_link;
 use super::super::rooms::Room;
-use super::{Change, Known, come_in, exists, no, not_member};
+use super::{Change, Known, administer, come_in, exists, no, not_member};
 
 /// Of a group that does not let them in, who was never there learns no more than of one that is not there; of a
 /// wrong link, no more than of a link to no group.
@@ -26,6 +26,9 @@ pub(super) fn join(
         Some(token) => Some(known.links.used_once(known.state, id, token, now_ms)?),
         None => return Err(not_member(room, sender)),
     };
+    if room.head.closed {
+        return Err(administer::is_closed());
+    }
     if room.head.archived {
         return Err(no(ErrorCode::Archived, "the group is archived"));
     }

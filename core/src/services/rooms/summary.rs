@@ -117,6 +117,7 @@ impl Reader<'_> {
             slow_mode_s: head.slow_mode_s,
             members_max,
             archived: head.archived,
+            closed: head.closed,
             last: last.into(),
             read: mark.read,
             read_ordinal,
