@@ -12,6 +12,8 @@ mod blocks;
 mod clocks;
 #[path = "partition/commits.rs"]
 mod commits;
+#[path = "partition/deletions.rs"]
+mod deletions;
 #[path = "partition/drafts.rs"]
 mod drafts;
 #[path = "partition/expiry.rs"]

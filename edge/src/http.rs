@@ -44,6 +44,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/logout", post(accounts::logout))
         .route("/devices", get(accounts::devices))
         .route("/devices/{device}", delete(accounts::log_device_out))
+        .route("/delete-account", post(accounts::delete_account))
         .route("/password", post(accounts::change_password))
         .route("/profile", get(accounts::own_profile).patch(accounts::set_profile))
         .route("/users/{user}", get(accounts::profile))

@@ -133,8 +133,9 @@ mod rooms;
 mod sign_up;
 
 pub use accounts::{
-    ChangePassword, CheckLogins, CheckedLogins, Devices, GetKeys, GetProfile, Keys, ListDevices,
-    LoggedInDevice, Login, Logout, Profile, Refresh, SetProfile, Signup, Tokens, VerifyKey,
+    ChangePassword, CheckLogins, CheckedLogins, DeleteAccount, Devices, GetKeys, GetProfile, Keys,
+    ListDevices, LoggedInDevice, Login, Logout, Profile, Refresh, SetProfile, Signup, Tokens,
+    VerifyKey,
 };
 pub use admin::{
     AccountAction, AccountState, Accounts, AdminLogPage, AdminLogRow, Administer, Administered,

@@ -113,6 +113,7 @@ fn requests_and_replies() {
         both::<svc::CheckLogins>(bytes);
         both::<svc::GetKeys>(bytes);
         both::<svc::Logout>(bytes);
+        both::<svc::DeleteAccount>(bytes);
         both::<svc::ListDevices>(bytes);
         both::<svc::SetProfile>(bytes);
         both::<svc::ListRooms>(bytes);

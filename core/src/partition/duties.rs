@@ -34,6 +34,8 @@ const SENDER: &str = "weft";
 
 pub(super) struct Duties<L> {
     pub(super) partition: Partition,
+    /// How many there are.
+    pub(super) partitions: Partition,
     pub(super) store: Store,
     /// Beside the one that the owner's loop reads.
     pub(super) log: L,
@@ -47,11 +49,18 @@ impl<L: CommandLog> Duties<L> {
         let partition = self.partition;
         loop {
             sleep(LOOK_PAUSE).await;
-            match self.expire().await {
-                Ok(()) => {}
-                // That NATS or the store is away, others say.
-                Err(error) if error.is_retryable() => debug!(partition, %error, "nothing expires"),
-                Err(error) => warn!(partition, %error, "nothing expires"),
+            for (what, done) in [
+                ("what has expired", self.expire().await),
+                ("accounts are deleted", self.delete_accounts().await),
+            ] {
+                match done {
+                    Ok(()) => {}
+                    // That NATS or the store is away, others say.
+                    Err(error) if error.is_retryable() => {
+                        debug!(partition, %error, what, "not done")
+                    }
+                    Err(error) => warn!(partition, %error, what, "not done"),
+                }
             }
         }
     }
@@ -76,7 +85,9 @@ impl<L: CommandLog> Duties<L> {
                 // One that can't be read stays as it is.
                 let Some(first_seq) = first_seq else { continue };
                 if told.insert(room.clone(), first_seq) != Some(first_seq) {
-                    told_at = Some(self.tell(&room, &Body::Expire(Expire { hour })).await?);
+                    let nobody = UserId::new(SENDER).expect("an id");
+                    told_at =
+                        Some(self.tell(&nobody, &room, &Body::Expire(Expire { hour })).await?);
                 }
             }
             match told_at {
@@ -88,13 +99,18 @@ impl<L: CommandLog> Duties<L> {
         }
     }
 
-    async fn tell(&self, room: &RoomId, body: &Body) -> Result<u64, Error> {
-        let sender = UserId::new(SENDER).expect("an id");
-        self.log.tell_itself(&sender, room, body).await
+    /// In somebody's name. Its stream sequence.
+    pub(super) async fn tell(
+        &self,
+        sender: &UserId,
+        room: &RoomId,
+        body: &Body,
+    ) -> Result<u64, Error> {
+        self.log.tell_itself(sender, room, body).await
     }
 
     /// Waits for it; false: it takes too long.
-    async fn is_applied(&self, stream_seq: u64) -> bool {
+    pub(super) async fn is_applied(&self, stream_seq: u64) -> bool {
         let began = Instant::now();
         while self.reading.applied() < stream_seq {
             if began.elapsed() >= APPLIED_PATIENCE {

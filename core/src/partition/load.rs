@@ -327,7 +327,9 @@ async fn load_accounts(
     }
     let rows = snapshot.get_many(wanted.iter().map(account::key).collect()).await?;
     let exist = wanted.into_iter().zip(rows).filter_map(|(user, row)| Some((user, row?)));
-    exist.map(|(user, row)| Ok((user, Account::decode(&row)?))).collect()
+    let accounts = exist.map(|(user, row)| Ok((user, Account::decode(&row)?)));
+    // Nobody has anything to do any more with who is deleted.
+    accounts.filter(|found| !matches!(found, Ok((_, account)) if account.is_deleted())).collect()
 }
 
 /// The users whom the commands put into groups.

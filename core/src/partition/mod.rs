@@ -19,6 +19,7 @@ mod changes;
 pub mod clocks;
 pub mod command;
 pub mod consent;
+mod deletions;
 pub mod drafts;
 mod duties;
 pub mod evidence;

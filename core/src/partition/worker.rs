@@ -132,6 +132,7 @@ impl<L: CommandLog> Worker<L> {
     fn duties(&self, clocks: &Clocks, reading: &Arc<Reading>) -> Duties<L> {
         Duties {
             partition: self.partition,
+            partitions: self.partitions,
             store: self.store.clone(),
             log: self.log.beside(),
             clocks: clocks.clone(),

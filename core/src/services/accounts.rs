@@ -143,6 +143,7 @@ pub(super) fn display_name(name: String, user: &UserId) -> Result<String, ApiErr
 pub(super) fn profile(user: &UserId, account: Account) -> svc::Profile {
     svc::Profile {
         user: user.to_string(),
+        deleted: account.is_deleted(),
         display_name: account.display_name,
         avatar: account.avatar,
         is_bot: account.is_bot,

@@ -311,7 +311,7 @@ impl Context {
     }
 
     /// An empty hash, a bot's, counts as none.
-    async fn check_credentials(
+    pub(super) async fn check_credentials(
         &self,
         password: &str,
         hash: Option<String>,
@@ -371,7 +371,7 @@ fn check_login(account: &Account, request: &svc::Login, now_ms: u64) -> Result<(
 }
 
 /// Devices with a login, but for one: at most [`ENDED_MAX`].
-async fn other_devices(
+pub(super) async fn other_devices(
     snapshot: &dyn Snapshot,
     user: &UserId,
     device: &DeviceId,
@@ -385,7 +385,7 @@ pub(super) fn void() -> Failure {
     Failure::new(ErrorCode::Unauthorized, "the refresh token is void: log in again")
 }
 
-fn bad_credentials() -> Failure {
+pub(super) fn bad_credentials() -> Failure {
     Failure::new(ErrorCode::BadCredentials, "user or password is wrong")
 }
 

@@ -19,6 +19,7 @@
 //! | `accounts`, `logins` | sign-up and profiles; login, refresh, logout, password |
 //! | `administration` | what administrators and operators do with accounts, and their log |
 //! | `sign_up` | who may make an account, and invitations to do so |
+//! | `deletion` | the end of an account |
 //! | `sign_ins` | how fast passwords may be tried |
 //! | `access`, `page` | what a caller may see of a room; filling a bounded page |
 //! | `rooms`, `read`, `sync` | room lists; a part of a log; everything since a cursor |
@@ -41,6 +42,7 @@ mod at_once;
 pub mod audit;
 mod callers;
 mod companions;
+mod deletion;
 mod drafts;
 mod failure;
 mod groups;

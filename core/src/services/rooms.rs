@@ -81,9 +81,17 @@ impl Context {
 
 /// Whether the store keeps users' lists of rooms in order, and what they have read.
 async fn keeps_lists(snapshot: &dyn Snapshot) -> Result<bool, weft_storage::Error> {
+    has_level(snapshot, CONVERSATIONS_LEVEL).await
+}
+
+/// Whether a feature level may be written.
+pub(super) async fn has_level(
+    snapshot: &dyn Snapshot,
+    level: u32,
+) -> Result<bool, weft_storage::Error> {
     let row = snapshot.get(layout::key()).await?;
     let layout = row.as_deref().map(Layout::decode).transpose()?;
-    Ok(layout.is_some_and(|layout| layout.written_level() >= CONVERSATIONS_LEVEL))
+    Ok(layout.is_some_and(|layout| layout.written_level() >= level))
 }
 
 /// The room after which a page begins.

@@ -150,7 +150,13 @@ async fn add_logins(served: &mut Served, bus: &Bus) -> Result<(), Error> {
         let edges = edges.clone();
         async move { Ok(tell(&edges, c.password(m).await?).await) }
     };
-    served.add::<svc::ChangePassword, _, _>(HASHES_MAX, password).await
+    served.add::<svc::ChangePassword, _, _>(HASHES_MAX, password).await?;
+    let edges = bus.clone();
+    let delete = move |c: Arc<Context>, m| {
+        let edges = edges.clone();
+        async move { Ok(tell(&edges, c.delete_account(m).await?).await) }
+    };
+    served.add::<svc::DeleteAccount, _, _>(HASHES_MAX, delete).await
 }
 
 /// Tells edges that logins have ended, so that sessions end at once. That is a courtesy and may be

@@ -42,6 +42,11 @@ pub(super) struct ChangePasswordBody {
 }
 
 #[derive(Deserialize)]
+pub(super) struct DeleteAccountBody {
+    password: String,
+}
+
+#[derive(Deserialize)]
 pub(super) struct SetProfileBody {
     display_name: Option<String>,
     avatar: Option<String>,
@@ -53,6 +58,8 @@ pub(super) struct Profile {
     display_name: String,
     avatar: String,
     is_bot: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    deleted: bool,
 }
 
 #[derive(Serialize)]
@@ -66,8 +73,8 @@ struct Tokens {
 
 impl From<svc::Profile> for Profile {
     fn from(profile: svc::Profile) -> Self {
-        let svc::Profile { user, display_name, avatar, is_bot } = profile;
-        Self { user, display_name, avatar, is_bot }
+        let svc::Profile { user, display_name, avatar, is_bot, deleted } = profile;
+        Self { user, display_name, avatar, is_bot, deleted }
     }
 }
 
@@ -157,6 +164,19 @@ pub(super) async fn change_password(
     let ChangePasswordBody { old, new } = body;
     let token = caller.token.to_string();
     shared.bus.call(&svc::ChangePassword { token, old, new }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /v1/delete-account`
+pub(super) async fn delete_account(
+    State(shared): App,
+    _rate: AccountRate,
+    Caller(caller): Caller,
+    Json(body): Json<DeleteAccountBody>,
+) -> Result<StatusCode, Refusal> {
+    let DeleteAccountBody { password } = body;
+    let token = caller.token.to_string();
+    shared.bus.call(&svc::DeleteAccount { token, password }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

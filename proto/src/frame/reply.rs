@@ -302,6 +302,9 @@ pub struct Partner {
     pub display_name: String,
     pub avatar: String,
     pub is_bot: bool,
+    /// They have deleted their account.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
     /// Up to where they have read the room.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read: Option<u64>,
@@ -361,8 +364,8 @@ impl From<svc::RoomSummary> for Room {
             first_seq: Some(summary.first_seq).filter(|seq| *seq > 0),
             partner: summary.partner.and_then(|partner| {
                 let svc::Partner { profile, read, delivered } = partner;
-                let svc::Profile { user, display_name, avatar, is_bot } = profile?;
-                Some(Partner { user, display_name, avatar, is_bot, read, delivered })
+                let svc::Profile { user, display_name, avatar, is_bot, deleted } = profile?;
+                Some(Partner { user, display_name, avatar, is_bot, deleted, read, delivered })
             }),
         }
     }

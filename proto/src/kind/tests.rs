@@ -218,6 +218,12 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
             0xb117c657d8b902f2,
         ),
         (
+            Body::Close(Close { closed: true, reason: None }),
+            "301fe202020801",
+            r#""kind":"close","closed":true"#,
+            0x46918b42597f9177,
+        ),
+        (
             Body::Pin(Pin { target: 3 }),
             "300eda01020803",
             r#""kind":"pin","target":3"#,

@@ -14,6 +14,7 @@ redacted! {
     Logout { device }
     ListDevices {}
     ChangePassword {}
+    DeleteAccount {}
     CheckLogins {}
     GetProfile { user }
     SetProfile { display_name, avatar }
@@ -50,6 +51,9 @@ pub struct Profile {
     /// A bot has no password.
     #[prost(bool, tag = "4")]
     pub is_bot: bool,
+    /// The account is deleted: there is no name any more.
+    #[prost(bool, tag = "9")]
+    pub deleted: bool,
 }
 
 /// Trades a password for tokens.
@@ -161,6 +165,17 @@ pub struct ChangePassword {
     pub new: String,
 }
 method!(ChangePassword, "accounts", "password", Empty);
+
+/// Deletes the caller's account.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub struct DeleteAccount {
+    #[prost(string, tag = "1")]
+    pub token: String,
+    #[prost(string, tag = "2")]
+    pub password: String,
+}
+method!(DeleteAccount, "accounts", "delete", Empty);
 
 /// Asks which logins last. Speaks for an edge, which has verified the tokens, not for a user.
 #[derive(Clone, PartialEq, Message)]

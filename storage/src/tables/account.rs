@@ -40,6 +40,10 @@ pub struct Account {
     /// The password is good for one login, which sets another one, up to this time, Unix milliseconds; 0: it is the user's own.
     #[prost(uint64, tag = "8")]
     pub one_time_until_ms: u64,
+    /// When its user deleted it, Unix milliseconds, and all that it had; 0: it is there. The row stays, so that
+    /// nobody else gets the user id.
+    #[prost(uint64, tag = "14")]
+    pub deleted_ms: u64,
 }
 
 #[must_use]
@@ -93,6 +97,11 @@ impl Table for Account {
 }
 
 impl Account {
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.deleted_ms != 0
+    }
+
     #[must_use]
     pub fn encode(&self) -> Bytes {
         record::encode(self).into()

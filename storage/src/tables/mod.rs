@@ -41,6 +41,7 @@
 //! 38 (empty)                             installation what administrators have set for all of it
 //! 39 link id                             invitation  by which one makes an account
 //! 3a name, room                          open group  a group that everybody may find, by its title or id
+//! 3b user                                deletion    what is left of an account's deletion
 //! ```
 //!
 //! Numbers are big-endian (partition 2 bytes, hour, minute and bucket 4, seq, time and id 8, part 1, position 12, client
@@ -59,6 +60,7 @@ pub mod applied;
 pub mod ban;
 pub mod change;
 pub mod dead_letter;
+pub mod deletion;
 pub mod device;
 pub mod draft;
 pub mod expiry;
@@ -151,6 +153,7 @@ pub enum Tag {
     Installation = 0x38,
     Invitation = 0x39,
     OpenGroup = 0x3a,
+    Deletion = 0x3b,
 }
 
 /// What an export does with a table.
@@ -220,6 +223,7 @@ impl Tag {
             Self::Installation => Rows(&Of::<installation::Installation>::NEW),
             Self::Invitation => Rows(&Of::<invitation::Invitation>::NEW),
             Self::OpenGroup => Not("open_group", "it follows from heads"),
+            Self::Deletion => Rows(&Of::<deletion::Deletion>::NEW),
         }
     }
 

@@ -8,6 +8,7 @@ mod acknowledged_is_kept;
 mod administrators;
 mod answers;
 mod bad_input;
+mod deletion;
 mod deployment;
 mod dev_restart;
 mod devices;

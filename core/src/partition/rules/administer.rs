@@ -48,9 +48,10 @@ pub(super) fn decide(
     Ok(Change { concerned: concerned.unwrap_or_default(), closed, ..Change::default() })
 }
 
-/// In a closed room nothing is said and nothing changes, until an administrator opens it. Who wants to leave may.
+/// In a closed room nothing is said and nothing changes, until an administrator opens it. Who wants to leave may, an
+/// owner who is the last one by making somebody else owner first.
 pub(super) fn check_closed(head: &Head, body: &Body) -> Result<(), ApiError> {
-    if head.closed && !matches!(body, Body::Leave(_)) {
+    if head.closed && !matches!(body, Body::Leave(_) | Body::ChangeRole(_)) {
         return Err(is_closed());
     }
     Ok(())

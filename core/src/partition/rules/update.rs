@@ -10,11 +10,11 @@ use super::super::rooms::Room;
 use super::{Change, no};
 
 /// In an archived group nothing is said, and nothing changes but by the owner who takes it back. Who wants to
-/// leave may, and what somebody wants deleted is.
+/// leave may, an owner who is the last one by making somebody else owner first; and what somebody wants deleted is.
 pub(super) fn check_archived(head: &Head, body: &Body) -> Result<(), ApiError> {
     let may = match body {
         // An update looks at it itself.
-        Body::Leave(_) | Body::Delete(_) | Body::Update(_) => true,
+        Body::Leave(_) | Body::ChangeRole(_) | Body::Delete(_) | Body::Update(_) => true,
         _ => false,
     };
     if may || !head.archived {

@@ -256,3 +256,29 @@ async fn devices_are_listed_and_one_ends_the_login_of_another() {
     let devices = world.context.devices(request).await.expect("devices").devices;
     assert_eq!(devices.len(), 1, "what can't be refreshed any more is no login");
 }
+
+#[tokio::test]
+async fn a_deleted_account_opens_nothing_and_its_id_is_nobody_elses() {
+    let world = with_alice().await;
+    let phone = login(&world, "phone", "hunter22").await.expect("login");
+    let tablet = login(&world, "tablet", "hunter22").await.expect("login");
+    let delete = async |token: &str, password: &str| {
+        let request = svc::DeleteAccount { token: token.into(), password: password.into() };
+        world.context.delete_account(request).await
+    };
+    assert_eq!(code(delete(&phone.token, "hunter23").await), ErrorCode::BadCredentials);
+    assert!(lasts(&world, &tablet).await);
+    let told = delete(&phone.token, "hunter22").await.expect("deleted");
+    assert_eq!(told, ended(&["tablet", "phone"]));
+    assert!(!lasts(&world, &phone).await && !lasts(&world, &tablet).await);
+    assert_eq!(code(delete(&phone.token, "hunter22").await), ErrorCode::Unauthorized);
+    assert_eq!(code(refresh(&world, &phone).await), ErrorCode::Unauthorized);
+    assert_eq!(code(login(&world, "phone", "hunter22").await), ErrorCode::BadCredentials);
+    assert_eq!(code(login(&world, "phone", "").await), ErrorCode::BadCredentials);
+    let signup =
+        svc::Signup { user: "alice".into(), password: "hunter22".into(), ..svc::Signup::default() };
+    assert_eq!(code(world.context.signup(signup).await), ErrorCode::UserExists);
+    let request = svc::GetProfile { token: world.token("bob"), user: "alice".into() };
+    let profile = world.context.profile_get(request).await.expect("profile");
+    assert!(profile.deleted && profile.display_name.is_empty(), "{profile:?}");
+}

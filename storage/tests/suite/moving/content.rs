@@ -16,6 +16,7 @@ use weft_storage::tables::applied::{self, Applied};
 use weft_storage::tables::ban;
 use weft_storage::tables::change::{self, Changed};
 use weft_storage::tables::dead_letter::{self, DeadLetter};
+use weft_storage::tables::deletion::{self, Deletion};
 use weft_storage::tables::device::{self, Device};
 use weft_storage::tables::draft::{self, Kept};
 use weft_storage::tables::expiry;
@@ -121,8 +122,12 @@ impl Content {
                 is_admin: self.rng.random(),
                 suspended_ms: self.rng.random_range(0..2),
                 one_time_until_ms: self.rng.random_range(0..2),
+                deleted_ms: if is_bot { 7 } else { 0 },
             };
             batch.set(account::key(&user), row.encode());
+            if is_bot {
+                batch.set(deletion::key(&user), Deletion::new(2, 7).without(1).encode());
+            }
             for n in 0..self.rng.random_range(0..3) {
                 let refresh_hash = self.rng.random::<[u8; 32]>().to_vec();
                 let row = Device {

@@ -1,0 +1,60 @@
+//! The end of an account, asked for by its user. What is done at once is one commit: nobody logs in to it any more, and
+//! its user id is nobody else's, ever. What takes time, owners of partitions do afterwards
+//! (`core/src/partition/deletions.rs`), by the row that the commit leaves.
+
+use weft_proto::kind::PEOPLE_LEVEL;
+use weft_proto::{ErrorCode, UserId, svc};
+use weft_storage::Batch;
+use weft_storage::tables::account::{self, Account};
+use weft_storage::tables::deletion::{self, Deletion};
+use weft_storage::tables::device;
+
+use super::accounts::ATTEMPTS_MAX;
+use super::failure::Failure;
+use super::logins::{bad_credentials, other_devices};
+use super::rooms::has_level;
+use super::sign_ins::SignInAttempt;
+use super::{Caller, Context, EndedLogin};
+
+impl Context {
+    /// Deletes the caller's account.
+    ///
+    /// # Errors
+    /// [`ErrorCode::BadCredentials`], [`ErrorCode::RateLimited`], [`ErrorCode::Overloaded`], [`ErrorCode::UnknownType`]
+    /// below the level, those of the token, or the store's.
+    pub async fn delete_account(&self, request: svc::DeleteAccount) -> Result<EndedLogin, Failure> {
+        let Caller { user, device, .. } = self.tokens.verify(&request.token)?;
+        self.sign_ins.admit_device(&user, &device)?;
+        for _ in 0..ATTEMPTS_MAX {
+            let snapshot = self.store.snapshot().await?;
+            let Caller { user, device, .. } = self.caller(&*snapshot, &request.token).await?;
+            if !has_level(&*snapshot, PEOPLE_LEVEL).await? {
+                let message = "the service takes that after `weft admin upgrade`";
+                return Err(Failure::new(ErrorCode::UnknownType, message));
+            }
+            let row = snapshot.get(account::key(&user)).await?.ok_or_else(bad_credentials)?;
+            let mut devices = other_devices(&*snapshot, &user, &device).await?;
+            devices.push(device);
+            drop(snapshot);
+            let hash = Some(Account::decode(&row)?.password_hash);
+            self.check_credentials(&request.password, hash, SignInAttempt::Known).await?;
+            let mut batch = Batch::new(rand::random());
+            batch.guard(account::key(&user), Some(row));
+            self.end(&mut batch, &user);
+            if self.commit(batch).await? {
+                return Ok(EndedLogin { user, devices });
+            }
+        }
+        Err(Failure::contended())
+    }
+
+    /// What of a deletion is done at once.
+    pub(super) fn end(&self, batch: &mut Batch, user: &UserId) {
+        let now_ms = self.clock.now_ms();
+        let ended = Account { deleted_ms: now_ms, ..Account::default() };
+        batch.set(account::key(user), ended.encode());
+        batch.set(deletion::key(user), Deletion::new(self.partitions, now_ms).encode());
+        let logins = device::range(user);
+        batch.clear_range(logins.start, logins.end);
+    }
+}

@@ -1,0 +1,136 @@
+//! A user who deletes their account leaves all groups, and what they have kept for themselves is removed.
+
+use tokio::time::{Duration, sleep};
+use weft_proto::kind::{Add, ChangeRole, Setting, Update};
+use weft_proto::{Body, Role, RoomId, UserId};
+use weft_storage::Batch;
+use weft_storage::tables::account::{self, Account};
+use weft_storage::tables::deletion::{self, Deletion};
+use weft_storage::tables::head;
+use weft_storage::tables::member::{self, Member};
+use weft_storage::tables::{setting, user_room};
+
+use crate::create;
+use crate::support::{START_MS, World, id, text, user_id};
+
+fn room(name: &str) -> RoomId {
+    RoomId::new(name).expect("id")
+}
+
+async fn taken(world: &World, (from, to): (&str, &str), number: u128, body: Body) {
+    let answer = world.send(from, to, Some(id(number)), &body).await;
+    assert!(answer["error"].is_null(), "{from} to {to}: {answer}");
+}
+
+/// As the service begins it: the account has ended.
+async fn delete(world: &World, user: &UserId) {
+    let mut batch = Batch::new([3; 16]);
+    let ended = Account { deleted_ms: START_MS, ..Account::default() };
+    batch.set(account::key(user), ended.encode());
+    batch.set(deletion::key(user), Deletion::new(1, START_MS).encode());
+    world.store.commit(batch).await.expect("commit");
+}
+
+async fn left(world: &World, user: &UserId) -> Option<Deletion> {
+    let snapshot = world.store.snapshot().await.expect("snapshot");
+    let row = snapshot.get(deletion::key(user)).await.expect("read");
+    row.map(|row| Deletion::decode(&row).expect("whole"))
+}
+
+async fn role(world: &World, group: &str, user: &str) -> Option<Role> {
+    let snapshot = world.store.snapshot().await.expect("snapshot");
+    let row = snapshot.get(member::key(&room(group), &user_id(user))).await.expect("read");
+    Member::decode(&row.expect("a row")).expect("whole").role()
+}
+
+async fn count(world: &World, range: std::ops::Range<bytes::Bytes>) -> usize {
+    let snapshot = world.store.snapshot().await.expect("snapshot");
+    snapshot.scan(range, usize::MAX, false).await.expect("scan").len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_groups_are_left_and_what_was_kept_is_removed() {
+    let world = World::new(&["ann", "bob", "cat", "dan"]).await;
+    let owner = world.own("n1").await;
+    let ann = user_id("ann");
+    // More than are left at once; the last owner of each.
+    for number in 0..20_u128 {
+        taken(&world, ("ann", &format!("g{number}")), 100 + number, create(&["bob"])).await;
+    }
+    // An admin comes before who was there before them; in an archived group, too.
+    taken(&world, ("ann", "team"), 1, create(&["bob", "cat"])).await;
+    let admin = Body::ChangeRole(ChangeRole { user: user_id("cat"), role: Role::Admin });
+    taken(&world, ("ann", "team"), 2, admin).await;
+    let archive = Update { archived: Some(true), ..Update::default() };
+    taken(&world, ("ann", "team"), 3, Body::Update(archive)).await;
+    // Another owner is there, and a group of another owner, and one of hers alone.
+    taken(&world, ("ann", "both"), 4, create(&[])).await;
+    let second = Body::Add(Add { user: user_id("dan"), role: Role::Owner });
+    taken(&world, ("ann", "both"), 5, second).await;
+    taken(&world, ("bob", "bobs"), 6, create(&["ann"])).await;
+    taken(&world, ("ann", "alone"), 7, create(&[])).await;
+    taken(&world, ("ann", "ann~bob"), 8, text("to bob")).await;
+    taken(&world, ("ann", "ann~ann"), 9, text("a note")).await;
+    let mute =
+        Setting { room: Some(room("team")), pinned: Some(true), muted_until: None, receipts: None };
+    taken(&world, ("ann", "ann~ann"), 10, Body::Setting(mute)).await;
+
+    delete(&world, &ann).await;
+    while left(&world, &ann).await.is_some_and(|left| !left.partitions.is_empty()) {
+        sleep(Duration::from_secs(1)).await;
+    }
+    for group in (0..20).map(|number| format!("g{number}")) {
+        assert_eq!(role(&world, &group, "ann").await, None, "{group}");
+        assert_eq!(role(&world, &group, "bob").await, Some(Role::Owner), "{group}");
+        let kinds: Vec<_> =
+            world.entries(&group).await.iter().map(|entry| entry.body.kind().word).collect();
+        assert_eq!(kinds, ["create", "role", "leave"], "{group}: each once");
+    }
+    assert_eq!(role(&world, "team", "cat").await, Some(Role::Owner));
+    assert_eq!(role(&world, "team", "bob").await, Some(Role::Member));
+    assert_eq!(world.entries("both").await.len(), 3, "nobody becomes owner where one is");
+    assert_eq!(world.entries("bobs").await.len(), 2);
+    assert_eq!(role(&world, "alone", "ann").await, None);
+    assert_eq!(count(&world, user_room::groups_after(&ann, None)).await, 0);
+    // Nobody brings them back, or begins to write to them.
+    for (from, to, body) in [
+        ("bob", "bobs", Body::Add(Add { user: ann.clone(), role: Role::Member })),
+        ("cat", "ann~cat", text("still there?")),
+    ] {
+        let answer = world.send(from, to, Some(id(11)), &body).await;
+        assert_eq!(answer["error"]["code"], "no_such_user", "{answer}");
+    }
+    // What she may have sent just before is waited for.
+    assert_eq!(count(&world, setting::range(&ann)).await, 1);
+    world.clock.advance_ms(10 * 60_000);
+    while left(&world, &ann).await.is_some() {
+        sleep(Duration::from_secs(1)).await;
+    }
+    for range in deletion::own_rows(&ann) {
+        assert_eq!(count(&world, range).await, 0);
+    }
+    assert!(world.entries("ann~ann").await.is_empty());
+    let snapshot = world.store.snapshot().await.expect("snapshot");
+    let row = snapshot.get(head::key(&room("ann~ann"))).await.expect("read").expect("a head");
+    assert_eq!(head::decode(&row).expect("whole").1.first_seq, 2);
+    assert_eq!(world.entries("ann~bob").await.len(), 1, "what she wrote to others stays");
+    let row = snapshot.get(account::key(&ann)).await.expect("read").expect("a row");
+    assert!(Account::decode(&row).expect("whole").is_deleted());
+    assert!(world.dead_letters().await.is_empty());
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_cannot_be_read_holds_up_nobody() {
+    let world = World::new(&["ann", "bob"]).await;
+    let owner = world.own("n1").await;
+    taken(&world, ("bob", "bobs"), 1, create(&["ann"])).await;
+    let mut batch = Batch::new([4; 16]);
+    batch.set(deletion::key(&user_id("aaa")), &b"x"[..]);
+    world.store.commit(batch).await.expect("commit");
+    delete(&world, &user_id("ann")).await;
+    while role(&world, "bobs", "ann").await.is_some() {
+        sleep(Duration::from_secs(1)).await;
+    }
+    owner.leave().await.expect("leave");
+}

@@ -1,0 +1,104 @@
+//! Accounts that are being deleted: what is left to be done.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use weft_proto::{Partition, UserId};
+
+use super::key::{Key, next_key};
+use super::table::Table;
+use super::{Tag, record};
+use crate::engine::Snapshot;
+use crate::error::Error;
+
+#[derive(Clone, PartialEq, Eq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Deletion {
+    /// The partitions whose groups the user may be a member of. None: what the user has kept for themselves is
+    /// left.
+    #[prost(uint32, repeated, tag = "1")]
+    pub partitions: Vec<u32>,
+    /// When it was asked for, Unix milliseconds.
+    #[prost(uint64, tag = "2")]
+    pub asked_ms: u64,
+}
+
+impl Table for Deletion {
+    const TAG: Tag = Tag::Deletion;
+    const NAME: &str = "deletion";
+    type Key = UserId;
+    type Row = Self;
+}
+
+#[must_use]
+pub fn key(user: &UserId) -> Bytes {
+    Key::new(Tag::Deletion).name(user.as_str()).build()
+}
+
+/// At most `limit` users after one (`None`: from the first), by id, each with the row as it is stored.
+///
+/// # Errors
+/// Those of the snapshot, or [`Error::Corrupt`].
+pub async fn after(
+    snapshot: &dyn Snapshot,
+    after: Option<&UserId>,
+    limit: usize,
+) -> Result<Vec<(UserId, Bytes)>, Error> {
+    let mut range = Key::new(Tag::Deletion).prefix_range();
+    if let Some(user) = after {
+        range.start = next_key(&key(user));
+    }
+    let rows = snapshot.scan(range, limit, false).await?;
+    rows.into_iter().map(|(key, row)| Ok((Deletion::read_key(&key)?, row))).collect()
+}
+
+/// All rows that a user has kept for themselves, or that were kept for their devices: of tables whose keys begin with the
+/// user.
+pub fn own_rows(user: &UserId) -> impl Iterator<Item = Range<Bytes>> {
+    let tables = [
+        Tag::UserRoom,
+        Tag::Activity,
+        Tag::ThreadFollower,
+        Tag::Inbox,
+        Tag::InboxTrimmed,
+        Tag::Change,
+        Tag::Setting,
+        Tag::Relation,
+        Tag::Draft,
+        Tag::DraftText,
+        Tag::Device,
+        Tag::PresenceSettings,
+        Tag::LastActive,
+    ];
+    tables.into_iter().map(|tag| Key::new(tag).name(user.as_str()).prefix_range())
+}
+
+impl Deletion {
+    /// All is left.
+    #[must_use]
+    pub fn new(partitions: u32, asked_ms: u64) -> Self {
+        Self { partitions: (0..partitions).collect(), asked_ms }
+    }
+
+    /// Without a partition, whose groups the user has left.
+    #[must_use]
+    pub fn without(&self, partition: Partition) -> Self {
+        let mut left = self.clone();
+        left.partitions.retain(|it| *it != u32::from(partition));
+        left
+    }
+
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        record::encode(self).into()
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        record::decode_whole(Self::NAME, bytes)
+    }
+}

@@ -1,0 +1,93 @@
+//! A user deletes their account.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use weft_harness::account::{Login, PASSWORD};
+use weft_harness::http;
+use weft_harness::session::Session;
+use weft_harness::system::{Options, System, direct, unique};
+use weft_harness::wait::until;
+
+const CLOSE_LIMIT: Duration = Duration::from_secs(15);
+/// Owners look every 10 s, and leave 16 groups with a look; core is killed meanwhile.
+const LEFT_LIMIT: Duration = Duration::from_secs(90);
+const GROUPS: usize = 10;
+
+async fn delete(system: &System, login: &Login, password: &str) -> Result<(u16, String)> {
+    let body = json!({ "password": password });
+    let answer = login.call(system.edge(), "POST", "/v1/delete-account", &body).await?;
+    Ok((answer.status, answer.code().to_owned()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_owned_ten_groups_is_gone_though_core_is_killed_meanwhile() -> Result<()> {
+    let system = System::split(Options::default()).await?;
+    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
+    let laptop = system.device(&alice.user, "laptop").await?;
+    let mut a = Session::open(system.edges()[0], &alice, None).await?;
+    let mut on_laptop = Session::open(system.edges()[1], &laptop, None).await?;
+    let mut b = Session::open(system.edges()[1], &bob, None).await?;
+    let mut groups = Vec::new();
+    for _ in 0..GROUPS {
+        let group = unique("group");
+        let create = json!({ "kind": "create", "title": "Tea", "members": [bob.user] });
+        a.acked(&group, create).await?;
+        b.expect(&group, 1).await?;
+        groups.push(group);
+    }
+    let room = direct(&alice, &bob);
+    a.acked(&room, json!({ "text": "hello" })).await?;
+    b.expect(&room, 1).await?;
+
+    let wrong = delete(&system, &alice, "not the password").await?;
+    assert_eq!(wrong, (401, "bad_credentials".to_owned()));
+    assert_eq!(delete(&system, &alice, PASSWORD).await?.0, 204);
+    assert_eq!(a.closed_within(CLOSE_LIMIT).await?, 4103);
+    assert_eq!(on_laptop.closed_within(CLOSE_LIMIT).await?, 4103);
+    // The id is nobody else's, and nobody logs in with it.
+    let signup = json!({ "user": alice.user, "password": PASSWORD });
+    let taken = http::call(system.edge(), "POST", "/v1/accounts", None, &signup).await?;
+    assert_eq!((taken.status, taken.code()), (409, "user_exists"), "{taken:?}");
+    assert!(system.device(&alice.user, "phone").await.is_err());
+    let path = format!("/v1/users/{}", alice.user);
+    let profile = bob.call(system.edge(), "GET", &path, &Value::Null).await?;
+    assert_eq!(profile.body["deleted"], true, "{profile:?}");
+    assert_eq!(profile.body["display_name"], "", "{profile:?}");
+
+    let owns = async |group: &str| -> Result<bool> {
+        let path = format!("/v1/rooms/{group}/members");
+        let members = bob.call(system.edge(), "GET", &path, &Value::Null).await?.body;
+        let members = members["members"].as_array().context("members")?.clone();
+        Ok(members.len() == 1 && members[0]["user"] == bob.user && members[0]["role"] == "owner")
+    };
+    let left = async || {
+        let mut left = 0;
+        for group in &groups {
+            left += usize::from(owns(group).await.unwrap_or(false));
+        }
+        left
+    };
+    until("some groups are left", LEFT_LIMIT, async || (left().await > 0).then_some(())).await;
+    system.process("core").kill()?;
+    system.process("core").restart()?;
+    system.ready().await;
+    until("all groups are left", LEFT_LIMIT, async || (left().await == GROUPS).then_some(())).await;
+    // Each entry once, on a socket that was there all the time or resumed.
+    for group in &groups {
+        let path = format!("/v1/rooms/{group}/entries");
+        let log = bob.call(system.edge(), "GET", &path, &Value::Null).await?.body;
+        let entries = log["entries"].as_array().context("entries")?.iter();
+        let kinds: Vec<_> = entries.map(|entry| entry["kind"].as_str().unwrap_or("")).collect();
+        assert_eq!(kinds, ["create", "role", "leave"], "{log}");
+    }
+    // What she wrote stays, and says who it was of.
+    let mut b = Session::open(system.edges()[0], &bob, None).await?;
+    let shown = b.request(json!({ "type": "room", "room": room })).await?;
+    assert_eq!(shown["partner"]["deleted"], true, "{shown}");
+    assert_eq!(shown["last"]["text"], "hello", "{shown}");
+    let add = json!({ "kind": "add", "user": alice.user });
+    assert_eq!(b.refused(&groups[0], add).await?, "no_such_user");
+    Ok(())
+}
