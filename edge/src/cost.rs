@@ -73,7 +73,7 @@ pub(crate) fn of_http(path: &str, query: &str) -> u32 {
         Some("rooms" | "groups") => of_rooms(limit),
         Some(
             "members" | "banned" | "reactions" | "receipts" | "relations" | "users" | "log"
-            | "invitations",
+            | "invitations" | "reports",
         ) => of_list(limit),
         _ => 1,
     }

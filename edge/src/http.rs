@@ -10,9 +10,11 @@ mod entries;
 mod export;
 mod extract;
 mod health;
+mod inspection;
 mod links;
 mod marks;
 mod relations;
+mod reports;
 mod rooms;
 mod serve;
 mod settings;
@@ -53,6 +55,11 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/admin/users/{user}/unsuspend", post(admin::unsuspend))
         .route("/admin/users/{user}/reset", post(admin::reset))
         .route("/admin/log", get(admin::log))
+        .route("/admin/rooms/{room}", get(inspection::room))
+        .route("/admin/rooms/{room}/members", get(inspection::members))
+        .route("/admin/rooms/{room}/entries", get(inspection::entries))
+        .route("/admin/reports", get(reports::list))
+        .route("/admin/reports/{id}", delete(reports::resolve))
         .route("/admin/sign-up", get(sign_up::get).put(sign_up::set))
         .route("/admin/invitations", get(sign_up::invitations).post(sign_up::invite))
         .route("/admin/invitations/{id}", delete(sign_up::take_back))
@@ -76,6 +83,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/rooms/{room}/entries", get(entries::history).post(entries::send))
         .route("/rooms/{room}/entries/{seq}/versions", get(entries::versions))
         .route("/rooms/{room}/entries/{seq}/reactions", get(entries::reactions))
+        .route("/rooms/{room}/entries/{seq}/report", post(reports::report))
         .route("/rooms/{room}/pins", get(entries::pins))
         .route("/rooms/{room}/threads", get(entries::threads))
         .route_layer(from_fn_with_state(Arc::clone(&shared), admit::known));

@@ -35,6 +35,8 @@ pub const RELATIONS_PER_USER_MAX: usize = 10_000;
 pub const TITLE_CHARS_MAX: usize = 200;
 /// Longest reason of what an administrator does, in Unicode scalar values.
 pub const REASON_CHARS_MAX: usize = 1_000;
+/// Most reports of one user that wait for an administrator.
+pub const REPORTS_PER_USER_MAX: usize = 100;
 /// Most invitations by which accounts can be made.
 pub const INVITATIONS_MAX: usize = 500;
 /// So many Unicode scalar values of a name are looked for.

@@ -124,11 +124,13 @@ mod admin;
 mod audit;
 mod drafts;
 mod groups;
+mod inspection;
 mod journal;
 mod log;
 mod messages;
 mod presence;
 mod relations;
+mod reports;
 mod rooms;
 mod sign_up;
 
@@ -146,6 +148,10 @@ pub use drafts::{Drafts, ListDrafts};
 pub use groups::{
     Banned, BannedUser, FindGroups, FoundGroup, FoundGroups, Link, Links, ListBanned, ListLinks,
 };
+pub use inspection::{
+    InspectLog, InspectMembers, InspectRoom, OperatorInspectLog, OperatorInspectMembers,
+    OperatorInspectRoom,
+};
 pub use journal::{
     CommittedEntry, CommittedMark, FollowJournal, FollowerPlace, Followers, Following,
     ForgetFollower, Forgotten, JournalCommit, JournalPage, ListFollowers, MoveFollower,
@@ -162,6 +168,10 @@ pub use presence::{
     Visible,
 };
 pub use relations::{ListRelations, Reached, Reaches, RelatedUser, Relations};
+pub use reports::{
+    ListReports, OperatorListReports, OperatorResolveReport, Report, ReportRow, Reports,
+    ResolveReport,
+};
 pub use rooms::{
     GetRoom, Groups, ListGroups, ListMembers, ListReceipts, ListRooms, Member, Members, Partner,
     Receipt, Receipts, RoomSummary, Rooms,

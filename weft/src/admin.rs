@@ -6,6 +6,7 @@ mod administrators;
 mod dead_letters;
 mod drain;
 mod export;
+mod export_room;
 mod followers;
 mod import;
 mod lower_floor;
@@ -88,6 +89,8 @@ enum AdminCommand {
     Invitations(nodes::Installation),
     /// Takes an invitation back.
     RemoveInvitation(sign_up::RemoveOptions),
+    /// Writes all entries of a room, oldest first: a JSON object a line.
+    ExportRoom(export_room::ExportRoomOptions),
     /// Lists what administrators and operators have done, newest first: a JSON object a line.
     Log(nodes::Installation),
 }
@@ -226,6 +229,7 @@ pub fn run(options: AdminOptions) -> Result<(), Error> {
             AdminCommand::MakeInvitation(options) => sign_up::invite(&options).await,
             AdminCommand::Invitations(installation) => sign_up::list(&installation).await,
             AdminCommand::RemoveInvitation(options) => sign_up::take_back(&options).await,
+            AdminCommand::ExportRoom(options) => export_room::run(&options).await,
             AdminCommand::Log(installation) => administrators::log(&installation).await,
         }
     })

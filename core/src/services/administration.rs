@@ -71,6 +71,20 @@ pub(super) struct Begun {
     pub(super) now_ms: u64,
 }
 
+/// Refuses what a store of before can't have.
+///
+/// # Errors
+/// [`ErrorCode::UnknownType`], or the store's.
+pub(super) async fn check_level(snapshot: &dyn Snapshot) -> Result<(), Failure> {
+    let layout = snapshot.get(layout::key()).await?;
+    let layout = layout.as_deref().map(Layout::decode).transpose()?;
+    if layout.is_some_and(|it| it.written_level() >= PEOPLE_LEVEL) {
+        return Ok(());
+    }
+    let message = "the service takes that after `weft admin upgrade`";
+    Err(Failure::new(ErrorCode::UnknownType, message))
+}
+
 /// What was done.
 pub struct Administered {
     pub answer: svc::Administered,
@@ -246,15 +260,8 @@ impl Context {
                 }
             }
         };
-        let layout = snapshot.get(layout::key()).await?;
-        let level = layout.as_deref().map(Layout::decode).transpose()?;
-        match level.is_some_and(|it| it.written_level() >= PEOPLE_LEVEL) {
-            true => Ok(by),
-            false => Err(Failure::new(
-                ErrorCode::UnknownType,
-                "the service takes that after `weft admin upgrade`",
-            )),
-        }
+        check_level(snapshot).await?;
+        Ok(by)
     }
 
     /// A password for one login, and its hash.

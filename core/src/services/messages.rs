@@ -94,7 +94,7 @@ impl Context {
 }
 
 /// What became of a message that the caller may see.
-async fn message_row(
+pub(super) async fn message_row(
     snapshot: &dyn Snapshot,
     room: &RoomId,
     access: &Access,

@@ -18,6 +18,8 @@
 //! | `callers` | who speaks, and whether that login lasts |
 //! | `accounts`, `logins` | sign-up and profiles; login, refresh, logout, password |
 //! | `administration` | what administrators and operators do with accounts, and their log |
+//! | `inspection` | what administrators and operators see of any room |
+//! | `reports` | what users report to the administrators |
 //! | `sign_up` | who may make an account, and invitations to do so |
 //! | `deletion` | the end of an account |
 //! | `sign_ins` | how fast passwords may be tried |
@@ -46,6 +48,7 @@ mod deletion;
 mod drafts;
 mod failure;
 mod groups;
+mod inspection;
 mod journal;
 pub mod layout;
 mod logins;
@@ -57,6 +60,7 @@ mod read;
 mod receipts;
 pub(crate) mod refresh_token;
 mod relations;
+mod reports;
 mod rooms;
 mod serve;
 mod sign_ins;

@@ -71,11 +71,20 @@ impl Context {
             UserId::new(&request.after)?;
         }
         Access::of(&*snapshot, &room, &user).await?.member_role()?;
-        let limit = self.rows_max(request.limit);
-        if let Some((low, high)) = room.direct_users() {
-            return Ok(direct_members(low, high, &request.after, limit));
-        }
-        group_members(&*snapshot, &room, request.after, limit).await
+        page_of_members(&*snapshot, &room, request.after, self.rows_max(request.limit)).await
+    }
+}
+
+/// The members of a room after a user (empty: from the first).
+pub(super) async fn page_of_members(
+    snapshot: &dyn Snapshot,
+    room: &RoomId,
+    after: String,
+    limit: usize,
+) -> Result<svc::Members, Failure> {
+    match room.direct_users() {
+        Some((low, high)) => Ok(direct_members(low, high, &after, limit)),
+        None => group_members(snapshot, room, after, limit).await,
     }
 }
 

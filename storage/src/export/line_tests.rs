@@ -19,6 +19,7 @@ use crate::tables::last_active::LastActive;
 use crate::tables::link::Link;
 use crate::tables::mark::Mark;
 use crate::tables::relation::Relation;
+use crate::tables::report::Report;
 use crate::tables::sent::Sent;
 use crate::tables::setting::Setting;
 use crate::tables::signing_key::SigningKey;
@@ -100,6 +101,11 @@ fn lines_of_administrators() {
         (7, 9),
         AdminLog { by: "root".into(), action: "suspend".into(), seq: 2, ..AdminLog::default() },
         r#"{"type":"admin_log","key":[7,9],"row":{"by":"root","action":"suspend","user":"","room":"","seq":2,"reason":"","invitation":""}}"#,
+    );
+    row::<Report>(
+        (user("bob"), (team(), 2)),
+        Report { time_ms: 7, reason: "spam".into(), from: "alice".into() },
+        r#"{"type":"report","key":["bob",["team",2]],"row":{"time_ms":7,"reason":"spam","from":"alice"}}"#,
     );
     row::<Installation>(
         String::new().try_into().expect("name"),

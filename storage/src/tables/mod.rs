@@ -38,6 +38,7 @@
 //! 33 user                                settings    how a user wants to be seen
 //! 34 user                                last active when a user was last seen
 //! 36 time, id                            admin log   what administrators and operators have done
+//! 37 user, room, seq                     report      what a user has reported to the administrators
 //! 38 (empty)                             installation what administrators have set for all of it
 //! 39 link id                             invitation  by which one makes an account
 //! 3a name, room                          open group  a group that everybody may find, by its title or id
@@ -89,6 +90,7 @@ pub mod presence_settings;
 pub mod reaction;
 mod record;
 pub mod relation;
+pub mod report;
 pub mod resend;
 pub mod sent;
 pub mod setting;
@@ -150,6 +152,7 @@ pub enum Tag {
     PresenceSettings = 0x33,
     LastActive = 0x34,
     AdminLog = 0x36,
+    Report = 0x37,
     Installation = 0x38,
     Invitation = 0x39,
     OpenGroup = 0x3a,
@@ -220,6 +223,7 @@ impl Tag {
             Self::PresenceSettings => Rows(&Of::<PresenceSettings>::NEW),
             Self::LastActive => Rows(&Of::<last_active::LastActive>::NEW),
             Self::AdminLog => Rows(&Of::<admin_log::AdminLog>::NEW),
+            Self::Report => Rows(&Of::<report::Report>::NEW),
             Self::Installation => Rows(&Of::<installation::Installation>::NEW),
             Self::Invitation => Rows(&Of::<invitation::Invitation>::NEW),
             Self::OpenGroup => Not("open_group", "it follows from heads"),

@@ -170,6 +170,11 @@ fn routes(user: &str) -> Vec<(&'static str, String, Value)> {
         ("POST", of("unsuspend"), reason.clone()),
         ("POST", of("reset"), reason),
         ("GET", "/v1/admin/log".to_owned(), Value::Null),
+        ("GET", "/v1/admin/rooms/team".to_owned(), Value::Null),
+        ("GET", "/v1/admin/rooms/team/members".to_owned(), Value::Null),
+        ("GET", "/v1/admin/rooms/team/entries".to_owned(), Value::Null),
+        ("GET", "/v1/admin/reports".to_owned(), Value::Null),
+        ("DELETE", "/v1/admin/reports/bob.team.2".to_owned(), Value::Null),
         ("GET", "/v1/admin/sign-up".to_owned(), Value::Null),
         ("PUT", "/v1/admin/sign-up".to_owned(), json!({ "mode": "closed" })),
         ("GET", "/v1/admin/invitations".to_owned(), Value::Null),
@@ -366,5 +371,102 @@ async fn a_closed_room_is_closed_for_all_and_a_message_is_deleted_for_all() -> R
     let seqs = [at + 1, at, bad].map(|seq| json!(seq));
     let [last, middle, first] = &seqs;
     assert_eq!(told, [(&reopen, last, &flood), (&close, middle, &flood), (&delete, first, &rules)]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_administrator_sees_any_room_and_each_look_is_told() -> Result<()> {
+    let system = two_edges().await;
+    let edge = system.edge();
+    let root = administrator(system).await?;
+    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
+    let mut session = system.session(&alice).await?;
+    let (room, group) = (direct(&alice, &bob), unique("team"));
+    session.acked(&room, json!({ "text": "a secret" })).await?;
+    session.acked(&group, json!({ "kind": "create", "title": "T" })).await?;
+    for (room, kind, members) in [(&room, "direct", 2), (&group, "group", 1)] {
+        let path = format!("/v1/admin/rooms/{room}");
+        let shown = root.call(edge, "GET", &path, &Value::Null).await?;
+        assert_eq!((shown.status, &shown.body["room_kind"]), (200, &json!(kind)), "{shown:?}");
+        assert_eq!(shown.body["member_count"], members, "{shown:?}");
+        let listed = root.call(edge, "GET", &format!("{path}/members"), &Value::Null).await?;
+        assert_eq!(listed.body["members"].as_array().map(Vec::len), Some(members), "{listed:?}");
+    }
+    let path = format!("/v1/admin/rooms/{room}/entries?reason=a%20report");
+    let page = root.call(edge, "GET", &path, &Value::Null).await?;
+    assert_eq!(page.body["entries"][0]["text"], "a secret", "{page:?}");
+    let exported = system.operated(&["export-room", &room]).await?;
+    let entry: Value = serde_json::from_str(exported.trim())?;
+    assert_eq!((&entry["seq"], &entry["text"]), (&json!(1), &json!("a secret")), "{entry}");
+    // They are no member for that.
+    let read = root.call(edge, "GET", &format!("/v1/rooms/{group}/entries"), &Value::Null).await?;
+    assert_eq!((read.status, read.code()), (404, "no_such_room"));
+    let log = root.call(edge, "GET", "/v1/admin/log?limit=50", &Value::Null).await?;
+    let rows = log.body["rows"].as_array().cloned().unwrap_or_default();
+    let of_room = rows.iter().filter(|row| row["room"] == room);
+    let looks: Vec<_> = of_room.map(|row| (&row["by"], &row["action"], &row["reason"])).collect();
+    let (by, none, why) = (json!(root.user), Value::Null, json!("a report"));
+    let [entries, members, seen] = ["see_entries", "see_members", "see_room"].map(|it| json!(it));
+    let wanted = [
+        (&none, &entries, &none),
+        (&by, &entries, &why),
+        (&by, &members, &none),
+        (&by, &seen, &none),
+    ];
+    assert_eq!(looks, wanted);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_report_lands_in_the_administrators_list_until_it_is_dealt_with() -> Result<()> {
+    let system = two_edges().await;
+    let [edge, other_edge] = system.edges() else { panic!("two edges") };
+    let root = administrator(system).await?;
+    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
+    let outsider = system.user("carol").await?;
+    let mut session = system.session(&alice).await?;
+    let room = direct(&alice, &bob);
+    let seq = session.acked(&room, json!({ "text": "bad" })).await?;
+    let path = format!("/v1/rooms/{room}/entries/{seq}/report");
+    let reason = json!({ "reason": "spam" });
+    for _ in 0..2 {
+        let reported = bob.call(*other_edge, "POST", &path, &reason).await?;
+        assert_eq!(reported.status, 204, "{reported:?}");
+    }
+    let refused = outsider.call(*edge, "POST", &path, &reason).await?;
+    assert_eq!((refused.status, refused.code()), (403, "not_member"));
+    let blank = bob.call(*edge, "POST", &path, &json!({ "reason": " " })).await?;
+    assert_eq!((blank.status, blank.code()), (400, "bad_request"));
+    let nothing = bob.call(*edge, "POST", &path.replace("/1/", "/7/"), &reason).await?;
+    assert_eq!((nothing.status, nothing.code()), (404, "not_found"));
+
+    let own = async || -> Result<Vec<Value>> {
+        let (mut all, mut after) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/v1/admin/reports?limit=1&after={after}");
+            let page = root.call(*edge, "GET", &path, &Value::Null).await?;
+            ensure!(page.status == 200, "{page:?}");
+            all.extend(page.body["reports"].as_array().cloned().unwrap_or_default());
+            if page.body["more"] != true {
+                all.retain(|it| it["room"] == room);
+                return Ok(all);
+            }
+            after = all.last().and_then(|it| it["id"].as_str()).unwrap_or_default().to_owned();
+        }
+    };
+    let reports = own().await?;
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    let [by, from, target, why] = ["by", "from", "target", "reason"].map(|it| &reports[0][it]);
+    let wanted = (&json!(bob.user), &json!(alice.user), &json!(seq), &json!("spam"));
+    assert_eq!((by, from, target, why), wanted);
+    let id = reports[0]["id"].as_str().expect("an id");
+    let resolve = format!("/v1/admin/reports/{id}?reason=warned");
+    let resolved = root.call(*edge, "DELETE", &resolve, &Value::Null).await?;
+    assert_eq!(resolved.status, 204, "{resolved:?}");
+    assert!(own().await?.is_empty());
+    let again = root.call(*edge, "DELETE", &resolve, &Value::Null).await?;
+    assert_eq!((again.status, again.code()), (404, "not_found"));
+    let log = told(&root, *edge, &bob.user).await?;
+    assert_eq!(log, [row(&root.user, "resolve_report", "warned")]);
     Ok(())
 }

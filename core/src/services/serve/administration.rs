@@ -13,6 +13,9 @@ use crate::Error;
 use crate::services::administration::{Administered, Authority};
 use crate::services::{Context, Failure};
 
+/// Pages of entries that administrators read at once: each holds up to 3 MB, and takes none of what others' pages share.
+const LOOKS_MAX: usize = 2;
+
 pub(super) async fn add(served: &mut Served, bus: &Bus) -> Result<(), Error> {
     let edges = bus.clone();
     let administer = move |c: Arc<Context>, by, m| {
@@ -37,7 +40,42 @@ pub(super) async fn add(served: &mut Served, bus: &Bus) -> Result<(), Error> {
         |c, by, m| async move { c.admin_log(by, m).await },
     )
     .await?;
+    add_rooms(served).await?;
     add_sign_up(served).await
+}
+
+async fn add_rooms(served: &mut Served) -> Result<(), Error> {
+    served.add::<svc::Report, _, _>(WRITES_MAX, |c, m| async move { c.report(m).await }).await?;
+    add_both::<svc::ListReports, svc::OperatorListReports, _, _>(
+        served,
+        READS_MAX,
+        |c, by, m| async move { c.reports(by, m).await },
+    )
+    .await?;
+    add_both::<svc::ResolveReport, svc::OperatorResolveReport, _, _>(
+        served,
+        WRITES_MAX,
+        |c, by, m| async move { c.resolve_report(by, m).await },
+    )
+    .await?;
+    add_both::<svc::InspectRoom, svc::OperatorInspectRoom, _, _>(
+        served,
+        READS_MAX,
+        |c, by, m| async move { c.inspect_room(by, m).await },
+    )
+    .await?;
+    add_both::<svc::InspectMembers, svc::OperatorInspectMembers, _, _>(
+        served,
+        READS_MAX,
+        |c, by, m| async move { c.inspect_members(by, m).await },
+    )
+    .await?;
+    add_both::<svc::InspectLog, svc::OperatorInspectLog, _, _>(
+        served,
+        LOOKS_MAX,
+        |c, by, m| async move { c.inspect_log(by, m).await },
+    )
+    .await
 }
 
 async fn add_sign_up(served: &mut Served) -> Result<(), Error> {

@@ -38,6 +38,7 @@ use weft_storage::tables::pin;
 use weft_storage::tables::presence_settings;
 use weft_storage::tables::reaction;
 use weft_storage::tables::relation::{self, Relation};
+use weft_storage::tables::report::{self, Report};
 use weft_storage::tables::resend::{self, Resend};
 use weft_storage::tables::sent::{self, Sent};
 use weft_storage::tables::setting::{self, Setting};
@@ -157,6 +158,9 @@ impl Content {
             let id = LinkToken::of_random(self.rng.random()).id();
             let row = Link { by: self.user().to_string(), uses_max: 3, ..Link::default() };
             batch.set(invitation::key(&id), row.encode());
+            let key = (self.user(), (RoomId::direct(&self.user(), &self.user()), 1));
+            let row = Report { reason: self.text(20), ..Report::default() };
+            batch.set(report::key(&key), row.encode());
         }
         commit(&self.store, batch).await;
     }
