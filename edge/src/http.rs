@@ -53,6 +53,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/admin/users", get(admin::list).post(admin::make))
         .route("/admin/users/{user}/suspend", post(admin::suspend))
         .route("/admin/users/{user}/unsuspend", post(admin::unsuspend))
+        .route("/admin/users/{user}/delete", post(admin::delete))
         .route("/admin/users/{user}/reset", post(admin::reset))
         .route("/admin/log", get(admin::log))
         .route("/admin/rooms/{room}", get(inspection::room))

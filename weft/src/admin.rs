@@ -77,6 +77,8 @@ enum AdminCommand {
     SuspendUser(administrators::AccountOptions),
     /// Lets a suspended user log in again.
     UnsuspendUser(administrators::AccountOptions),
+    /// Deletes an account. It can't be taken back.
+    DeleteUser(administrators::AccountOptions),
     /// Ends all logins of a user, and says a password for one login.
     ResetUser(administrators::AccountOptions),
     /// Lists all users: a JSON object a line.
@@ -217,6 +219,9 @@ pub fn run(options: AdminOptions) -> Result<(), Error> {
             }
             AdminCommand::SuspendUser(options) => {
                 administrators::act(AccountAction::Suspend, &options).await
+            }
+            AdminCommand::DeleteUser(options) => {
+                administrators::act(AccountAction::Delete, &options).await
             }
             AdminCommand::UnsuspendUser(options) => {
                 administrators::act(AccountAction::Unsuspend, &options).await

@@ -139,13 +139,23 @@ impl Context {
                 after.one_time_until_ms = now_ms + ONE_TIME_LIFE_MS;
             }
             batch.guard(account::key(&user), row);
-            batch.set(account::key(&user), after.encode());
             let suspended = action == AccountAction::Suspend;
-            let ends = suspended || action == AccountAction::Reset;
-            if ends {
-                let logins = device::range(&user);
-                batch.clear_range(logins.start, logins.end);
-            }
+            let ends = match action {
+                AccountAction::Delete => {
+                    self.end(&mut batch, &user);
+                    true
+                }
+                AccountAction::Suspend | AccountAction::Reset => {
+                    let logins = device::range(&user);
+                    batch.clear_range(logins.start, logins.end);
+                    batch.set(account::key(&user), after.encode());
+                    true
+                }
+                _ => {
+                    batch.set(account::key(&user), after.encode());
+                    false
+                }
+            };
             if self.commit(batch).await? {
                 let password_until_ms = after.one_time_until_ms;
                 let answer = svc::Administered { password, password_until_ms };
@@ -201,6 +211,7 @@ impl Context {
             created_ms: it.created_ms,
             is_admin: it.is_admin,
             suspended_ms: it.suspended_ms,
+            deleted_ms: it.deleted_ms,
             one_time_until_ms: it.one_time_until_ms,
         };
         Ok(svc::Accounts { accounts: page.into_iter().take(limit).map(shown).collect(), more })
@@ -277,7 +288,8 @@ impl Context {
 
 fn check_reason(action: AccountAction, reason: &str) -> Result<(), ApiError> {
     check_chars("reason", reason, REASON_CHARS_MAX)?;
-    if action == AccountAction::Suspend && reason.trim().is_empty() {
+    let needs_one = matches!(action, AccountAction::Suspend | AccountAction::Delete);
+    if needs_one && reason.trim().is_empty() {
         return Err(ApiError::new(ErrorCode::BadRequest, "the field reason is missing or blank"));
     }
     Ok(())
@@ -305,6 +317,9 @@ fn decide(
     if action == A::Make {
         return no(ErrorCode::UserExists, "the user id is taken");
     }
+    if account.is_deleted() {
+        return no(ErrorCode::NoSuchUser, "the account is deleted");
+    }
     if account.is_bot {
         let message = "another system has no logins: what it may do is in NATS's configuration";
         return no(ErrorCode::BadRequest, message);
@@ -317,7 +332,7 @@ fn decide(
         A::Unsuspend => !account.is_suspended(),
         A::MakeAdministrator => account.is_admin,
         A::RemoveAdministrator => !account.is_admin,
-        A::Reset => false,
+        A::Reset | A::Delete => false,
         A::Unknown | A::Make => {
             return no(ErrorCode::BadRequest, "the service does not know this action");
         }
@@ -330,7 +345,7 @@ fn decide(
         A::Unsuspend => account.suspended_ms = 0,
         A::MakeAdministrator => account.is_admin = true,
         A::RemoveAdministrator => account.is_admin = false,
-        A::Reset | A::Unknown | A::Make => {}
+        A::Reset | A::Delete | A::Unknown | A::Make => {}
     }
     Ok(account)
 }

@@ -50,6 +50,8 @@ struct Account {
     #[serde(skip_serializing_if = "Option::is_none")]
     suspended_at: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    deleted_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     one_time_until: Option<u64>,
 }
 
@@ -97,6 +99,7 @@ impl From<svc::AccountState> for Account {
             created_at: it.created_ms,
             is_admin: it.is_admin,
             suspended_at: at(it.suspended_ms),
+            deleted_at: at(it.deleted_ms),
             one_time_until: at(it.one_time_until_ms),
         }
     }
@@ -179,6 +182,17 @@ pub(super) async fn unsuspend(
     Json(body): Json<ReasonBody>,
 ) -> Result<StatusCode, Refusal> {
     shared.bus.call(&act(&caller.token, AccountAction::Unsuspend, user, body)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /v1/admin/users/{user}/delete`
+pub(super) async fn delete(
+    State(shared): App,
+    Caller(caller): Caller,
+    OfUser(user): OfUser,
+    Json(body): Json<ReasonBody>,
+) -> Result<StatusCode, Refusal> {
+    shared.bus.call(&act(&caller.token, AccountAction::Delete, user, body)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

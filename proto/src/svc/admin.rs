@@ -31,6 +31,8 @@ pub enum AccountAction {
     MakeAdministrator = 5,
     /// For operators alone.
     RemoveAdministrator = 6,
+    /// Deletes it, as its user may.
+    Delete = 7,
 }
 
 impl AccountAction {
@@ -45,6 +47,7 @@ impl AccountAction {
             Self::Reset => "reset",
             Self::MakeAdministrator => "make_administrator",
             Self::RemoveAdministrator => "remove_administrator",
+            Self::Delete => "delete_user",
         }
     }
 }
@@ -125,6 +128,9 @@ pub struct AccountState {
     /// Its password is good for one login, up to then; 0: it is the user's own.
     #[prost(uint64, tag = "7")]
     pub one_time_until_ms: u64,
+    /// Unix milliseconds; 0: it is not deleted.
+    #[prost(uint64, tag = "8")]
+    pub deleted_ms: u64,
 }
 
 /// Reads what administrators and operators have done, newest first.

@@ -91,3 +91,35 @@ async fn who_owned_ten_groups_is_gone_though_core_is_killed_meanwhile() -> Resul
     assert_eq!(b.refused(&groups[0], add).await?, "no_such_user");
     Ok(())
 }
+
+#[tokio::test]
+async fn an_administrator_deletes_a_user_and_nobody_brings_them_back() -> Result<()> {
+    let system = crate::two_edges().await;
+    let edge = system.edge();
+    let (root, alice) = (system.user("root").await?, system.user("alice").await?);
+    system.operated(&["make-administrator", &root.user]).await?;
+    let mut session = system.session(&alice).await?;
+    let act = async |action: &str, body: Value| {
+        let path = format!("/v1/admin/users/{}/{action}", alice.user);
+        root.call(edge, "POST", &path, &body).await
+    };
+    let no_reason = act("delete", json!({})).await?;
+    assert_eq!((no_reason.status, no_reason.code()), (400, "bad_request"), "{no_reason:?}");
+    let why = json!({ "reason": "asked us by letter" });
+    let done = act("delete", why.clone()).await?;
+    assert_eq!(done.status, 204, "{done:?}");
+    assert_eq!(session.closed_within(CLOSE_LIMIT).await?, 4103);
+    // Else a new password would wake the account.
+    for action in ["delete", "reset", "suspend", "unsuspend"] {
+        let again = act(action, why.clone()).await?;
+        assert_eq!((again.status, again.code()), (404, "no_such_user"), "{action}: {again:?}");
+    }
+    let make = json!({ "user": alice.user });
+    let taken = root.call(edge, "POST", "/v1/admin/users", &make).await?;
+    assert_eq!((taken.status, taken.code()), (409, "user_exists"), "{taken:?}");
+    let log = root.call(edge, "GET", "/v1/admin/log?limit=20", &Value::Null).await?;
+    let rows = log.body["rows"].as_array().context("rows")?;
+    let row = rows.iter().find(|row| row["user"] == alice.user).context("it is told")?;
+    assert_eq!((&row["action"], &row["by"]), (&json!("delete_user"), &json!(root.user)), "{row}");
+    Ok(())
+}

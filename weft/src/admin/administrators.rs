@@ -60,6 +60,8 @@ struct AccountLine<'a> {
     is_admin: bool,
     /// 0: it is not suspended.
     suspended_ms: u64,
+    /// 0: it is not deleted.
+    deleted_ms: u64,
     /// Its password is good for one login, up to then; 0: it is the user's own.
     one_time_until_ms: u64,
 }
@@ -91,6 +93,7 @@ impl<'a> AccountLine<'a> {
             created_ms: account.created_ms,
             is_admin: account.is_admin,
             suspended_ms: account.suspended_ms,
+            deleted_ms: account.deleted_ms,
             one_time_until_ms: account.one_time_until_ms,
         }
     }
