@@ -12,6 +12,7 @@ mod marks;
 mod metrics;
 pub mod partition;
 mod relations;
+mod scheduled;
 pub mod services;
 mod settings;
 mod start;

@@ -145,9 +145,15 @@ pub(crate) static DEAD_LETTERS: Counter = Counter::new(
     "weft_core_dead_letters_total",
     "Commands in quarantine, because they could not be planned or committed",
 );
+pub(crate) static SCHEDULED: CounterBy = CounterBy::new(
+    "weft_core_scheduled_total",
+    "Scheduled messages that have come into a state",
+    "state",
+    &["waiting", "sent", "failed", "cancelled"],
+);
 pub(crate) static TRIMMED: CounterBy = CounterBy::new(
     "weft_core_trimmed_total",
-    "What was removed because it is not kept for ever: commits of the journal, inboxes (each at most once a day), logins, settings and relations that are none any more, drafts that were dismissed, dead letters, minutes (a partition's, once a day), entries whose time in their room is over",
+    "What was removed because it is not kept for ever: commits of the journal, inboxes (each at most once a day), logins, settings and relations that are none any more, drafts that were dismissed, scheduled messages that were sent or taken back, dead letters, minutes (a partition's, once a day), entries whose time in their room is over",
     "what",
     &[
         "journal",
@@ -156,6 +162,7 @@ pub(crate) static TRIMMED: CounterBy = CounterBy::new(
         "setting",
         "draft",
         "relation",
+        "scheduled",
         "dead_letter",
         "minute",
         "entry",
@@ -258,6 +265,7 @@ pub static METRICS: &List = &[
     &RELAYED,
     &RELAY_BACKLOG,
     &DEAD_LETTERS,
+    &SCHEDULED,
     &TRIMMED,
     &ABSENT_ENTRIES,
     &STORE_RETRIES,

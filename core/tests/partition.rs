@@ -52,6 +52,8 @@ mod receipts;
 mod relations;
 #[path = "partition/roles.rs"]
 mod roles;
+#[path = "partition/scheduled.rs"]
+mod scheduled;
 #[path = "partition/settings.rs"]
 mod settings;
 mod support;

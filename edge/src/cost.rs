@@ -16,7 +16,7 @@ const USERS: usize = 50;
 const COUNT: u32 = 20;
 /// A message has up to 101 versions.
 const VERSIONS: u32 = 3;
-/// A user has up to 400 rows of drafts, and as many again are read for the texts.
+/// A user has up to 400 rows of drafts (200 of scheduled messages), and as many again are read for the texts.
 pub(crate) const DRAFTS: u32 = 8;
 /// Of up to 100 threads the unread replies are counted.
 const THREADS: u32 = 10;
@@ -45,7 +45,7 @@ pub(crate) fn of_query(query: &Query) -> u32 {
         Query::History { limit, .. } => of_history(*limit),
         Query::Versions { .. } => VERSIONS,
         Query::Pins { limit, .. } => of_pins(*limit),
-        Query::Drafts { .. } => DRAFTS,
+        Query::Drafts { .. } | Query::Scheduled { .. } => DRAFTS,
         Query::Threads { .. } => THREADS,
         Query::Links { .. } => LINKS,
         Query::Rooms { limit, .. } | Query::FindGroups { limit, .. } => of_rooms(*limit),
@@ -67,7 +67,7 @@ pub(crate) fn of_http(path: &str, query: &str) -> u32 {
         Some("versions") => VERSIONS,
         Some("typing") => TYPING,
         Some("pins") => of_pins(limit),
-        Some("drafts") => DRAFTS,
+        Some("drafts" | "scheduled") => DRAFTS,
         Some("threads") => THREADS,
         Some("links") => LINKS,
         Some("rooms" | "groups") => of_rooms(limit),

@@ -77,6 +77,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/rooms/{room}/setting", put(settings::set))
         .route("/rooms/{room}/draft", put(drafts::set))
         .route("/drafts", get(drafts::list))
+        .route("/scheduled", get(drafts::list_scheduled))
         .route("/export", get(export::export))
         .route("/setting", put(settings::set_for_all_rooms))
         .route("/rooms/{room}/receipts", get(marks::receipts))

@@ -205,6 +205,11 @@ mod tests {
                 number(sizes::SLOW_MODE_S_MAX as usize)
             ),
             format!(
+                "| scheduled messages of a user; how far ahead one is scheduled | {}; {} days |",
+                sizes::SCHEDULED_PER_USER_MAX,
+                sizes::SCHEDULED_AHEAD_MS_MAX / 86_400_000
+            ),
+            format!(
                 "| a room's `retention_days` | {} |",
                 number(sizes::RETENTION_DAYS_MAX as usize)
             ),

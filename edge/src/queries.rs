@@ -1,11 +1,13 @@
 //! Requests that only read, answered by core: the one list, for sessions and HTTP.
 
 use weft_proto::frame::{
-    Query, Reply, drafts_frame, history_frame, pins_frame, threads_frame, versions_frame,
+    Query, Reply, drafts_frame, history_frame, pins_frame, scheduled_frame, threads_frame,
+    versions_frame,
 };
 use weft_proto::svc::{
     FindGroups, GetRoom, ListBanned, ListDevices, ListDrafts, ListLinks, ListMembers, ListPins,
-    ListReactions, ListReceipts, ListRelations, ListRooms, ListThreads, ReadVersions,
+    ListReactions, ListReceipts, ListRelations, ListRooms, ListScheduled, ListThreads,
+    ReadVersions,
 };
 use weft_proto::{ApiError, RoomId};
 
@@ -70,6 +72,9 @@ pub(crate) async fn answer(
         Query::Links { room } => {
             let request = ListLinks { token, room: room.to_string() };
             Reply::links(bus.call(&request).await?).to_frame()
+        }
+        Query::Scheduled { after } => {
+            scheduled_frame(&bus.call(&ListScheduled { token, after }).await?)
         }
         Query::Drafts { after, limit } => {
             let after = after.as_ref().map(RoomId::to_string).unwrap_or_default();

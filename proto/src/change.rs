@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::client_id::ClientId;
 use crate::ids::UserId;
 use crate::position::Position;
 use crate::room::RoomId;
@@ -69,6 +70,12 @@ impl ChangeHead {
     pub fn in_sight(&self) -> Option<UserId> {
         let mut words = self.key.strip_prefix("sight/")?.split('/');
         UserId::new(words.nth(1)?).ok()
+    }
+
+    /// That of a message that a user has scheduled, for their own devices.
+    #[must_use]
+    pub fn scheduled(user: &UserId, room: &RoomId, id: &ClientId, position: Position) -> Self {
+        Self::new(format!("schedule/{user}/{room}/{id}"), Some(position))
     }
 
     /// That of what a user has said of a thread, or of their following it; `root`: how it begins.

@@ -27,6 +27,18 @@ impl PartialEq for ClientId {
 
 impl Eq for ClientId {}
 
+impl PartialOrd for ClientId {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ClientId {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.bits.cmp(&other.bits)
+    }
+}
+
 impl std::hash::Hash for ClientId {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         self.bits.hash(state);
@@ -60,6 +72,12 @@ impl ClientId {
         parsed.ok_or_else(|| {
             ApiError::new(ErrorCode::BadClientId, "a client id is a ULID or a UUIDv7")
         })
+    }
+
+    /// The ULID of these bits.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self { bits: u128::from_be_bytes(bytes), is_uuid: false, other_case: 0 }
     }
 
     /// Builds a ULID from a time in Unix milliseconds and 80 random bits.

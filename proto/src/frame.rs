@@ -30,6 +30,7 @@ mod receipts;
 mod relations;
 mod reply;
 mod rooms;
+mod scheduled;
 mod send;
 mod setting;
 mod threads;
@@ -48,6 +49,7 @@ pub use query::Query;
 pub use receipts::{Receipt, entry_of};
 pub use relations::{RelatedUser, RelationFrame};
 pub use reply::{Ack, Member, Reply, Room, error_frame, error_in, with_id};
+pub use scheduled::{ScheduledNow, scheduled_frame};
 pub use setting::SettingFrame;
 pub use threads::threads_frame;
 pub use typing::typing_frame;
@@ -224,6 +226,7 @@ fn read(word: &str, text: &str) -> Result<Request, ApiError> {
         "drafts" => draft::read_list(text),
         "relation" => relations::read(text),
         "relations" => relations::read_relations(text),
+        "scheduled" => scheduled::read_list(text),
         "typing" => typing::read(text),
         "devices" => Ok(Query::Devices.into()),
         "logout" => devices::read_logout(text),

@@ -31,6 +31,7 @@ mod create;
 mod delete;
 mod deleted;
 mod draft;
+mod due;
 mod edit;
 mod expire;
 pub mod formatting;
@@ -44,12 +45,14 @@ mod relation;
 mod remove;
 mod rename;
 mod role;
+mod schedule;
 mod setting;
 mod text;
 mod unban;
 mod unlink;
 mod unpin;
 mod unreact;
+mod unschedule;
 mod update;
 
 /// The only list of all kinds: makes [`Body`] of them.
@@ -224,6 +227,9 @@ kinds! {
     Relation in relation,
     Expire in expire,
     Close in close,
+    Schedule in schedule,
+    Unschedule in unschedule,
+    Due in due,
 }
 
 /// What everybody has to know of a kind.

@@ -49,6 +49,10 @@ pub const LINK_USES_MAX: u32 = 10_000;
 pub const TOPIC_CHARS_MAX: usize = 1_000;
 /// Longest time between two messages of one member of a group in slow mode, in seconds.
 pub const SLOW_MODE_S_MAX: u32 = 21_600;
+/// Most messages that a user has scheduled, those that were refused included.
+pub const SCHEDULED_PER_USER_MAX: usize = 100;
+/// How long ahead a message is scheduled, in milliseconds: a year.
+pub const SCHEDULED_AHEAD_MS_MAX: u64 = 366 * 86_400_000;
 /// For how many days a room keeps its entries at the most, where not for ever.
 pub const RETENTION_DAYS_MAX: u32 = 3_650;
 pub const AVATAR_BYTES_MAX: usize = 1_000;

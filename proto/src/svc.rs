@@ -132,6 +132,7 @@ mod presence;
 mod relations;
 mod reports;
 mod rooms;
+mod scheduled;
 mod sign_up;
 
 pub use accounts::{
@@ -176,6 +177,7 @@ pub use rooms::{
     GetRoom, Groups, ListGroups, ListMembers, ListReceipts, ListRooms, Member, Members, Partner,
     Receipt, Receipts, RoomSummary, Rooms,
 };
+pub use scheduled::{ListScheduled, ScheduledPage};
 
 pub use sign_up::{
     GetSignUp, Invitation, ListInvitations, MakeInvitation, OperatorGetSignUp,

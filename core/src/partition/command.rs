@@ -19,6 +19,8 @@ pub struct Command {
     /// come first.
     pub after: Option<ClientId>,
     pub body: Body,
+    /// The body is a message that its sender has scheduled under this id, and its time has come.
+    pub scheduled: Option<ClientId>,
     pub bytes: usize,
     /// Tells a resend from another content under the same client id.
     pub content_hash: u64,
@@ -137,7 +139,8 @@ fn decode(
     };
     let content_hash = body.content_hash();
     let bytes = message.payload.len();
-    Ok(Command { sender, room, client_id, made_by, after, body, bytes, content_hash })
+    let scheduled = None;
+    Ok(Command { sender, room, client_id, made_by, after, body, scheduled, bytes, content_hash })
 }
 
 #[cfg(test)]

@@ -10,18 +10,27 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
-use weft_proto::kind::Expire;
+use weft_proto::kind::{Due, Expire};
 use weft_proto::{Body, Partition, RoomId, UserId};
+use weft_runtime::lock;
+use weft_storage::tables::scheduled;
 use weft_storage::tables::{expiry, head};
 use weft_storage::{Snapshot, Store};
 
 use super::clocks::Clocks;
 use super::ports::CommandLog;
+use super::quarantine::Told;
 use super::watch::Reading;
 use crate::error::Error;
 
-/// Between two looks at what is due. The first one comes after it too: a partition is taken when others have ended.
-const LOOK_PAUSE: Duration = Duration::from_secs(10);
+/// Between two looks at which scheduled messages are due...
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+/// ...and at which rooms have expired entries. The first one comes after it too: a partition is taken when others have ended.
+const EXPIRY_PAUSE: Duration = Duration::from_secs(10);
+/// Messages that are due of which the owner is told at once.
+const MESSAGES_AT_ONCE: usize = 64;
+/// Before it is told once more of one that is still listed: it can't be read.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
 /// Rooms with expired entries of which the owner is told at once.
 const ROOMS_AT_ONCE: usize = 16;
 /// Before it is told of more: what people send comes in between.
@@ -41,27 +50,63 @@ pub(super) struct Duties<L> {
     pub(super) log: L,
     pub(super) clocks: Clocks,
     pub(super) reading: Arc<Reading>,
+    /// The scheduled messages of which the owner was told lately.
+    pub(super) told: Told,
 }
 
 impl<L: CommandLog> Duties<L> {
     /// Looks for as long as it is polled.
     pub(super) async fn run(self) -> Infallible {
-        let partition = self.partition;
+        let mut expired_at = Instant::now();
         loop {
             sleep(LOOK_PAUSE).await;
-            for (what, done) in [
-                ("what has expired", self.expire().await),
-                ("accounts are deleted", self.delete_accounts().await),
-            ] {
-                match done {
-                    Ok(()) => {}
-                    // That NATS or the store is away, others say.
-                    Err(error) if error.is_retryable() => {
-                        debug!(partition, %error, what, "not done")
-                    }
-                    Err(error) => warn!(partition, %error, what, "not done"),
-                }
+            lock(&self.told).retain(|_, at| at.elapsed() < TELL_AGAIN);
+            self.say(self.send_due().await);
+            if expired_at.elapsed() >= EXPIRY_PAUSE {
+                self.say(self.expire().await);
+                self.say(self.delete_accounts().await);
+                expired_at = Instant::now();
             }
+        }
+    }
+
+    fn say(&self, done: Result<(), Error>) {
+        let partition = self.partition;
+        match done {
+            Ok(()) => {}
+            // That NATS or the store is away, others say.
+            Err(error) if error.is_retryable() => debug!(partition, %error, "what is due waits"),
+            Err(error) => warn!(partition, %error, "what is due waits"),
+        }
+    }
+
+    /// Tells of all scheduled messages that are due, some at a time.
+    async fn send_due(&self) -> Result<(), Error> {
+        let mut after = None;
+        loop {
+            if !self.clocks.agree() {
+                return Ok(());
+            }
+            let snapshot = self.store.snapshot().await?;
+            let until = (after.as_ref(), self.clocks.now_ms());
+            let due = scheduled::due(&*snapshot, self.partition, until, MESSAGES_AT_ONCE).await?;
+            drop(snapshot);
+            let Some(last) = due.last().cloned() else { return Ok(()) };
+            let mut told_at = None;
+            for (at, key) in due {
+                if lock(&self.told).contains_key(&key) {
+                    continue;
+                }
+                let body = Body::Due(Due { schedule: key.2, at });
+                told_at = Some(self.log.tell_itself(&key.0, &key.1, &body).await?);
+                lock(&self.told).insert(key, Instant::now());
+            }
+            if let Some(stream_seq) = told_at
+                && !self.is_applied(stream_seq).await
+            {
+                return Ok(());
+            }
+            after = Some(last);
         }
     }
 

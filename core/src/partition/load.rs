@@ -23,7 +23,9 @@ use super::groups::GroupCounts;
 use super::plan::Found;
 use super::rooms::{Former, LookedUp, Members, Room};
 use super::state::{Answered, Place, ResendKey, State};
-use super::{drafts, expiry, followers, forwards, links, marks, messages, relations, settings};
+use super::{
+    drafts, expiry, followers, forwards, links, marks, messages, relations, scheduled, settings,
+};
 use crate::absent;
 
 /// Groups whose members are read at once.
@@ -69,6 +71,7 @@ pub async fn load(
     let followers = followers::load(snapshot, state, run, &messages).await?;
     state.letters.load(snapshot, partition, run).await?;
     let expired = expiry::load(snapshot, run, now_ms).await?;
+    let scheduled = scheduled::load(snapshot, run).await?;
     Ok(Found {
         resends,
         accounts,
@@ -84,6 +87,7 @@ pub async fn load(
         bans,
         links,
         expired,
+        scheduled,
     })
 }
 
@@ -428,6 +432,7 @@ mod tests {
                 after: None,
                 content_hash: body.content_hash(),
                 body,
+                scheduled: None,
                 bytes: 1,
             };
             let (stream_seq, stored_at_ms) = (1, 1);

@@ -51,6 +51,7 @@ pub mod rights;
 pub mod rooms;
 pub mod rules;
 pub mod sabotage;
+pub mod scheduled;
 mod settings;
 pub mod state;
 pub mod take;

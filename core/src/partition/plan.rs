@@ -5,9 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use weft_nats::{Answer, MadeBy, ReplyTo};
-use weft_proto::frame::Ack;
+use weft_proto::frame::{Ack, Reply};
 use weft_proto::kind::CONVERSATIONS_LEVEL;
-use weft_proto::{ApiError, ClientId, Entry, ErrorCode, Partition, Role, RoomId, UserId};
+use weft_proto::{ApiError, Body, ClientId, Entry, ErrorCode, Partition, Role, RoomId, UserId};
 use weft_storage::tables::account::Account;
 use weft_storage::tables::journal::JournalEntry;
 use weft_storage::tables::resend::Resend;
@@ -29,6 +29,7 @@ use super::quota::{Cost, Quota};
 use super::relations::{FoundRelations, PlannedRelations};
 use super::rules::{self, Known, administer};
 use super::sabotage::{self, Rule};
+use super::scheduled::{self, FoundScheduled, PlannedScheduled};
 use super::settings::{FoundSettings, PlannedSettings};
 use super::state::{Answered, Place, PlanNo, ResendKey, State};
 use super::threads;
@@ -90,6 +91,8 @@ pub struct Found {
     pub expired: FoundExpired,
     /// Who wants nothing of whom.
     pub consent: FoundConsent,
+    /// What is scheduled, taken back, or due.
+    pub scheduled: FoundScheduled,
 }
 
 /// An entry that a commit writes.
@@ -142,6 +145,7 @@ pub struct Plan {
     settings: PlannedSettings,
     drafts: PlannedDrafts,
     relations: PlannedRelations,
+    scheduled: PlannedScheduled,
     followers: PlannedFollowers,
     /// What rooms let go of.
     deletions: Vec<Deletion>,
@@ -177,6 +181,7 @@ impl Plan {
             settings: PlannedSettings::default(),
             drafts: PlannedDrafts::default(),
             relations: PlannedRelations::default(),
+            scheduled: PlannedScheduled::default(),
             followers: PlannedFollowers::default(),
             deletions: Vec::new(),
             answers: Vec::new(),
@@ -196,7 +201,11 @@ impl Plan {
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.commands >= FULL_COMMANDS
-            || self.batch.size_bytes() + self.marks.bytes() + self.drafts.bytes() + self.head_bytes
+            || self.batch.size_bytes()
+                + self.marks.bytes()
+                + self.drafts.bytes()
+                + self.scheduled.bytes()
+                + self.head_bytes
                 >= FULL_BYTES
             || self.drafts.is_full()
             || self.answer_bytes >= FULL_ANSWER_BYTES
@@ -250,8 +259,10 @@ impl Plan {
             dead_letter::put(&mut self.batch, self.partition, incoming.stream_seq, letter);
             state.letters.add(incoming.stream_seq, letter);
         }
-        let answer =
-            incoming.command.and_then(|command| self.decide(state, quota, found, times, command));
+        let answer = incoming.command.and_then(|command| match command.scheduled {
+            Some(id) => self.send_scheduled(state, quota, found, times, (id, command)),
+            None => self.decide(state, quota, found, times, command),
+        });
         if let Err(error) = &answer {
             metrics::REFUSED.increment(error.code.as_str());
         }
@@ -277,8 +288,9 @@ impl Plan {
         command: Command,
     ) -> Result<Vec<u8>, ApiError> {
         let row = command.resend_rows(self.partition, times.stored_at_ms).into_iter().next();
-        let Command { sender, room: id, client_id, made_by, after, body, bytes, content_hash } =
-            command;
+        let Command {
+            sender, room: id, client_id, made_by, after, body, bytes, content_hash, ..
+        } = command;
         let own_id = client_id.filter(|_| made_by.is_none());
         // What the relay made names the message for resends, and for nothing else.
         let given_id = client_id.filter(|_| made_by != Some(MadeBy::Relay));
@@ -307,7 +319,8 @@ impl Plan {
         let seq = room.head.seq + 1;
         rules::may_take(&body, made_by, state.feature_level)?;
         if !body.kind().is_entry {
-            let done = self.change_beside(state, found, times, (id, sender), &body)?;
+            let by = ((id, sender), client_id);
+            let done = self.change_beside(state, found, times, by, &body)?;
             if let (Some(key), Some(row)) = (key, row) {
                 self.batch.set(row, Resend { seq: 0, content_hash }.encode());
                 state.remember(self.no, key, Answered::no_entry(content_hash));
@@ -378,6 +391,33 @@ impl Plan {
             state.remember(self.no, key, Answered { seq, content_hash, ordinal, time_ms });
         }
         Ok(Ack { room: &id, seq, ordinal, time: time_ms, client_id: given_id }.to_frame())
+    }
+
+    /// Sends a message whose time has come, where it still waits for it, and says in its row what became of it.
+    fn send_scheduled(
+        &mut self,
+        state: &mut State,
+        quota: &Quota,
+        found: &Found,
+        times: Times,
+        (id, command): (ClientId, Command),
+    ) -> Result<Vec<u8>, ApiError> {
+        let key = (command.sender.clone(), command.room.clone(), id);
+        let waiting = found.scheduled.waiting(state, &key);
+        if let Some(row) = waiting.filter(|row| row.at_ms <= times.now_ms) {
+            let sent = match command.body {
+                Body::Due(_) => {
+                    Err(ApiError::new(ErrorCode::Forbidden, "the sender sends nothing"))
+                }
+                _ => self.decide(state, quota, found, times, command),
+            };
+            let seq = self.entries.last().map_or(0, |planned| planned.entry.seq);
+            let done = scheduled::done(key, row, sent.as_ref().map(|_| seq));
+            let with = (&mut *state, &found.scheduled, self.no);
+            let to = (&mut self.batch, self.partition);
+            self.journal_bytes += self.scheduled.take(to, with, done);
+        }
+        Ok(Reply::Done {}.to_frame())
     }
 
     fn may_ask(

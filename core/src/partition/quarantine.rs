@@ -3,21 +3,24 @@
 //! A defect that makes the planning of one command panic, a plan that breaks what must always hold, or
 //! a commit that is beyond the store's limits, ends the worker in order: what is underway is finished,
 //! all cached state dropped. The next worker knows the culprit, refuses it with `internal`, and keeps
-//! it in the dead-letter table in the commit that moves `applied` past it; of a draft, which is nobody else's, without
+//! it in the dead-letter table in the commit that moves `applied` past it; of a draft or a scheduled message, which is nobody else's, without
 //! what was typed. Where a plan of many can't
 //! be closed or committed, its commands are planned alone first, so that one of them is found.
 
 use std::any::Any;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use serde::Deserialize;
+use tokio::time::Instant;
 use tracing::{error, warn};
 use weft_nats::IngestMessage;
 use weft_proto::Partition;
 use weft_storage::tables::dead_letter::DeadLetter;
+use weft_storage::tables::scheduled::ScheduledKey;
 
 use super::command::Incoming;
 use super::plan::{Commands, Sealed};
@@ -37,7 +40,13 @@ pub struct Quarantine {
     poison: BTreeMap<MessageName, String>,
     /// Up to this stream sequence each command is committed alone.
     alone_through: u64,
+    /// The scheduled messages of which owners told themselves lately, and when: one that takes them down each time
+    /// is not told of at once again.
+    told: Told,
 }
+
+/// See [`Quarantine`].
+pub type Told = Arc<Mutex<HashMap<ScheduledKey, Instant>>>;
 
 impl Quarantine {
     /// Runs one worker after the other for as long as they end because of single commands. There
@@ -81,6 +90,11 @@ impl Quarantine {
             }
             error => Err(error),
         }
+    }
+
+    #[must_use]
+    pub fn told(&self) -> Told {
+        Arc::clone(&self.told)
     }
 
     /// True where a plan that ends with this stream sequence takes no further command.
@@ -176,9 +190,12 @@ fn kept_payload(payload: Bytes) -> Bytes {
         #[serde(borrow)]
         kind: Cow<'a, str>,
     }
-    let is_draft =
-        serde_json::from_slice::<Head<'_>>(&payload).is_ok_and(|head| head.kind == "draft");
-    if is_draft { Bytes::from_static(br#"{"kind":"draft"}"#) } else { payload }
+    let head = serde_json::from_slice::<Head<'_>>(&payload);
+    match head.as_ref().map(|head| &*head.kind) {
+        Ok("draft") => Bytes::from_static(br#"{"kind":"draft"}"#),
+        Ok("schedule") => Bytes::from_static(br#"{"kind":"schedule"}"#),
+        _ => payload,
+    }
 }
 
 impl Incoming {

@@ -1,5 +1,5 @@
 //! What is not kept for ever is removed, beside the owner of a partition: old pointers of inboxes, settings and relations
-//! that are none any more, drafts that were dismissed, logins
+//! that are none any more, drafts that were dismissed, scheduled messages that were sent or taken back, logins
 //! that nobody has used for long, dead letters, and the minutes that told how old things were.
 //!
 //! Once a day, by the clock, it goes over all accounts and does those whose notebook (`u~u`) is in
@@ -25,12 +25,13 @@ use weft_proto::limits::{RELATIONS_PER_USER_MAX, SETTINGS_PER_USER_MAX};
 use weft_proto::{Partition, Position, RoomId, UserId, partition_of};
 use weft_storage::tables::layout::{self, Layout};
 use weft_storage::tables::{
-    account, change, dead_letter, device, draft, inbox, minute, relation, setting,
+    account, change, dead_letter, device, draft, inbox, minute, relation, scheduled, setting,
 };
 use weft_storage::{Batch, Outcome, Snapshot, Store};
 
 use super::clocks::Clocks;
 use super::drafts::ROWS_MAX as DRAFT_ROWS_MAX;
+use super::scheduled::ROWS_MAX as SCHEDULED_ROWS_MAX;
 use crate::error::Error;
 use crate::metrics::TRIMMED;
 use crate::services::refresh_token::LIFE_MS;
@@ -100,6 +101,12 @@ impl KeptRows {
         read: |row, now_ms| {
             setting::decode(row).map(|(at, setting)| (at, setting.is_default(now_ms)))
         },
+    };
+    const SCHEDULED: Self = Self {
+        what: "scheduled",
+        range: scheduled::range,
+        rows_max: 2 * SCHEDULED_ROWS_MAX,
+        read: |row, _| scheduled::decode(row).map(|(at, row)| (at, row.is_over())),
     };
     const DRAFTS: Self = Self {
         what: "draft",
@@ -180,7 +187,9 @@ impl Keeper {
             if !mine.is_empty() {
                 trimmed += self.trim_inboxes(&*snapshot, &mine, up_to).await?;
                 ended += self.end_logins(&*snapshot, &mine).await?;
-                for kept in [KeptRows::SETTINGS, KeptRows::DRAFTS, KeptRows::RELATIONS] {
+                for kept in
+                    [KeptRows::SETTINGS, KeptRows::DRAFTS, KeptRows::RELATIONS, KeptRows::SCHEDULED]
+                {
                     Box::pin(self.forget(&kept, &mine, up_to)).await?;
                 }
             }

@@ -209,7 +209,10 @@ fn decide_group(
         | Body::Draft(_)
         | Body::Relation(_)
         | Body::Expire(_)
-        | Body::Close(_) => {
+        | Body::Close(_)
+        | Body::Schedule(_)
+        | Body::Unschedule(_)
+        | Body::Due(_) => {
             rights::check(role, Action::React)?;
             Ok(Change::default())
         }

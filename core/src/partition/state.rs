@@ -10,6 +10,7 @@ use weft_proto::{ClientId, Entry, Position, RoomId, UserId};
 use weft_storage::tables::draft::DraftKey;
 use weft_storage::tables::link::Link;
 use weft_storage::tables::relation::RelationKey;
+use weft_storage::tables::scheduled::ScheduledKey;
 use weft_storage::tables::sent::Sent;
 use weft_storage::tables::thread_follower::FollowerKey;
 
@@ -23,6 +24,7 @@ use super::messages::{self, EntryKey};
 use super::overlay::Overlay;
 use super::relations::WrittenRelation;
 use super::rooms::Rooms;
+use super::scheduled::WrittenScheduled;
 use super::settings::{SettingKey, WrittenSetting};
 
 /// The number of a plan, and of its commit, of one owner: grows by one, from 1.
@@ -92,6 +94,8 @@ pub struct State {
     pub settings: Overlay<SettingKey, WrittenSetting>,
     /// The drafts that they have changed.
     pub drafts: Overlay<DraftKey, WrittenDraft>,
+    /// What they have changed of what is scheduled.
+    pub scheduled: Overlay<ScheduledKey, WrittenScheduled>,
     /// Whom they ban, or not any more.
     pub bans: Overlay<BanKey, bool>,
     /// The links that they make, use, or remove.
@@ -123,6 +127,7 @@ impl State {
             followers: Overlay::default(),
             settings: Overlay::default(),
             drafts: Overlay::default(),
+            scheduled: Overlay::default(),
             bans: Overlay::default(),
             links: Overlay::default(),
             letters: Letters::default(),
@@ -199,6 +204,7 @@ impl State {
         self.followers.forget_settled(settled);
         self.settings.forget_settled(settled);
         self.drafts.forget_settled(settled);
+        self.scheduled.forget_settled(settled);
         self.bans.forget_settled(settled);
         self.links.forget_settled(settled);
         self.relations.forget_settled(settled);

@@ -137,6 +137,7 @@ impl<L: CommandLog> Worker<L> {
             log: self.log.beside(),
             clocks: clocks.clone(),
             reading: Arc::clone(reading),
+            told: self.quarantine.told(),
         }
     }
 

@@ -7,12 +7,13 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use weft_proto::{ApiError, Partition, RoomId, RoomKind, StoreId, UserId, svc};
+use weft_proto::{ApiError, ClientId, Partition, RoomId, RoomKind, StoreId, UserId, svc};
 use weft_storage::tables::applied;
 use weft_storage::tables::head;
 use weft_storage::tables::journal::{
-    self, Commits, JournalDraft, JournalEntry, JournalMark, JournalRelation,
+    self, Commits, JournalDraft, JournalEntry, JournalMark, JournalRelation, JournalScheduled,
 };
+use weft_storage::tables::scheduled::{self, ScheduledKey};
 use weft_storage::tables::thread_follower::{self, FollowerKey};
 use weft_storage::tables::{draft, mark, relation, setting};
 use weft_storage::{Error, Snapshot};
@@ -121,6 +122,8 @@ struct Changes {
     drafts: BTreeMap<(String, String), u64>,
     /// Of which users it was changed what others are to them, and whether that changed whom they see.
     relations: BTreeMap<(String, String), bool>,
+    /// What has changed of what is scheduled: of which users, in which rooms, and under which ids.
+    scheduled: BTreeSet<(String, String, String)>,
     /// Of which users marks of threads were moved: in which room, and of which thread.
     threads: BTreeSet<(String, String, u64)>,
     rows: usize,
@@ -149,6 +152,7 @@ impl Changes {
                 row.settings.into_iter().for_each(|setting| self.add_setting(setting));
                 row.drafts.into_iter().for_each(|draft| self.add_draft(draft));
                 row.relations.into_iter().for_each(|relation| self.add_relation(relation));
+                row.scheduled.into_iter().for_each(|changed| self.add_scheduled(changed));
                 if self.is_full(limit) {
                     return Ok(Reach::Through(commit_no));
                 }
@@ -207,6 +211,16 @@ impl Changes {
         self.entries += 1;
         let bytes = 2 * (room.len() + user.len()) + BESIDE_NAMES;
         if self.settings.insert((user, room)) {
+            self.bytes += bytes;
+        }
+    }
+
+    fn add_scheduled(&mut self, JournalScheduled { room, user, id }: JournalScheduled) {
+        /// Of a scheduled message, beside its names: a head and a frame.
+        const BESIDE_NAMES: usize = 250;
+        self.entries += 1;
+        let bytes = 2 * (room.len() + user.len() + id.len()) + BESIDE_NAMES;
+        if self.scheduled.insert((user, room, id)) {
             self.bytes += bytes;
         }
     }
@@ -280,6 +294,7 @@ impl Changes {
         told.extend(self.settings_told(snapshot).await?);
         told.extend(self.drafts_told(snapshot).await?);
         told.extend(self.relations_told(snapshot).await?);
+        told.extend(self.scheduled_told(snapshot).await?);
         Ok(told)
     }
 
@@ -320,6 +335,21 @@ impl Changes {
         let told = keys.iter().zip(rows).filter_map(|((user, room), row)| {
             let (position, setting) = row?;
             Some(settings::change(user, room, position, &setting))
+        });
+        Ok(told.collect())
+    }
+
+    /// What users hear of what they have scheduled.
+    async fn scheduled_told(&self, snapshot: &dyn Snapshot) -> Result<Vec<svc::Change>, Error> {
+        let bad = |error: ApiError| Error::Corrupt(format!("journal: {error}"));
+        let key = |(user, room, id): &(String, String, String)| -> Result<ScheduledKey, ApiError> {
+            Ok((UserId::new(user)?, RoomId::new(room)?, ClientId::parse(id)?))
+        };
+        let keys = self.scheduled.iter().map(key).collect::<Result<Vec<_>, _>>().map_err(bad)?;
+        let rows = scheduled::get_many(snapshot, &keys).await?;
+        let told = keys.iter().zip(rows).filter_map(|(key, row)| {
+            let (position, row) = row?;
+            Some(crate::scheduled::change(key, position, &row))
         });
         Ok(told.collect())
     }

@@ -186,7 +186,16 @@ fn told(commit_no: u64, row: Journal) -> svc::JournalCommit {
         svc::CommittedMark { room, user, thread, own }
     };
     // What users keep for themselves is nobody else's.
-    let Journal { entries, stream_seq, time_ms, marks, settings: _, drafts: _, relations: _ } = row;
+    let Journal {
+        entries,
+        stream_seq,
+        time_ms,
+        marks,
+        settings: _,
+        drafts: _,
+        relations: _,
+        scheduled: _,
+    } = row;
     let entries = entries.into_iter().map(entry).collect();
     let marks = marks.into_iter().map(mark).collect();
     svc::JournalCommit { commit_no, stream_seq, time_ms, entries, marks }

@@ -62,6 +62,7 @@ pub(crate) mod refresh_token;
 mod relations;
 mod reports;
 mod rooms;
+mod scheduled;
 mod serve;
 mod sign_ins;
 mod sign_up;

@@ -100,6 +100,13 @@ pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> 
         )
         .await?;
     served
+        .add_large::<svc::ListScheduled, _, _>(
+            pages,
+            |c, m| user(c, &m.token),
+            |c, m| async move { c.scheduled(m).await },
+        )
+        .await?;
+    served
         .add::<svc::ListThreads, _, _>(SEARCHES_MAX, |c, m| async move { c.threads(m).await })
         .await?;
     served

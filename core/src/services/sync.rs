@@ -10,7 +10,7 @@
 //!   the first page finds the spans of their logs ([`plan`]), and pointers into those rooms are left
 //!   out.
 //!
-//! What changed beside entries (marks of rooms and threads, settings, drafts, relations) comes after them: each key that did in (cursor, R], once,
+//! What changed beside entries (marks of rooms and threads, settings, drafts, relations, what is scheduled) comes after them: each key that did in (cursor, R], once,
 //! as it is now. The
 //! rows that tell it have each key once, at its newest change; so one that changes again meanwhile is missing
 //! here, and is heard live.
@@ -33,6 +33,7 @@ use weft_proto::svc::Resync;
 use weft_proto::{Cursor, ErrorCode, Position, RoomId, UserId, svc};
 use weft_storage::tables::change::{self, Changed};
 use weft_storage::tables::relation::{self, Relation, RelationKey};
+use weft_storage::tables::scheduled;
 use weft_storage::tables::setting::{Setting, receipts_off};
 use weft_storage::tables::thread_follower::{self, FollowerKey, ThreadFollower};
 use weft_storage::tables::{draft, inbox, mark, setting};
@@ -222,6 +223,11 @@ async fn changes(
             Changed::Setting(whose, room) => of_rooms.push((whose, room)),
             Changed::Thread(room, root) => threads.push((user.clone(), (room, root))),
             Changed::Relation(whose, other) => of_users.push((whose, other)),
+            Changed::Scheduled(room, id) => {
+                let wanted = [(user.clone(), room, id)];
+                let row = scheduled::get_many(snapshot, &wanted).await?.remove(0);
+                typed.extend(row.map(|(_, row)| crate::scheduled::frame(&wanted[0], &row)));
+            }
             Changed::Draft(whose, room) => {
                 let wanted = [(whose, room)];
                 let row = draft::get_many(snapshot, &wanted).await?.remove(0);

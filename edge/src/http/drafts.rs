@@ -1,4 +1,4 @@
-//! What the caller has typed for rooms and not sent.
+//! What the caller has typed for rooms and not sent, or has scheduled.
 
 use std::sync::Arc;
 
@@ -34,4 +34,14 @@ pub(super) async fn list(
     let (after, limit) = query.page()?;
     let after = (!after.is_empty()).then(|| RoomId::new(&after)).transpose()?;
     read(&shared, &caller, frame::Query::Drafts { after, limit }).await
+}
+
+/// `GET /v1/scheduled`
+pub(super) async fn list_scheduled(
+    State(shared): State<Arc<Shared>>,
+    Caller(caller): Caller,
+    query: Query,
+) -> Result<Response, Refusal> {
+    let after = query.text("after")?.unwrap_or_default().to_owned();
+    read(&shared, &caller, frame::Query::Scheduled { after }).await
 }

@@ -133,6 +133,7 @@ impl Export {
         self.query(frame::Query::Devices).await?;
         self.drafts().await?;
         self.relations().await?;
+        self.scheduled().await?;
         self.rooms(String::new()).await
     }
 
@@ -161,6 +162,21 @@ impl Export {
             match last.filter(|_| more) {
                 Some(last) => after = last,
                 None => return Ok(()),
+            }
+        }
+    }
+
+    async fn scheduled(&mut self) -> Result<(), Stopped> {
+        let mut after = String::new();
+        loop {
+            let request = svc::ListScheduled { token: self.token(), after };
+            let page = self.ask(cost::DRAFTS, &request).await?;
+            for scheduled in &page.scheduled {
+                self.put(scheduled.to_vec()).await?;
+            }
+            after = page.cursor;
+            if after.is_empty() {
+                return Ok(());
             }
         }
     }

@@ -97,6 +97,11 @@ pub enum Query {
     },
     /// The links by which one may join a group.
     Links { room: RoomId },
+    /// The user's scheduled messages.
+    Scheduled {
+        /// The `cursor` of the page before; empty: from the first.
+        after: String,
+    },
     /// The user's drafts.
     Drafts {
         /// Only those of rooms after this id; `None`: from the first.

@@ -256,6 +256,27 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
             0x3c8007df227fa737,
         ),
         (
+            Body::Schedule(Schedule {
+                at: 9,
+                message: Box::new(Text { text: "t".into(), ..Text::default() }),
+            }),
+            "301cca0207080912033a0174",
+            r#""kind":"schedule","at":9,"text":"t""#,
+            0x4edfd0181e92b0a3,
+        ),
+        (
+            Body::Unschedule(Unschedule { schedule: ClientId::from_parts(1, 2) }),
+            "301dd2021c0a1a3030303030303030303130303030303030303030303030303032",
+            r#""kind":"unschedule","schedule":"00000000010000000000000002""#,
+            0x547c66c1587b00eb,
+        ),
+        (
+            Body::Due(Due { schedule: ClientId::from_parts(1, 2), at: 9 }),
+            "301eda021e0a1a30303030303030303031303030303030303030303030303030321009",
+            r#""kind":"due","schedule":"00000000010000000000000002","at":9"#,
+            0xe0195c7b802de9d1,
+        ),
+        (
             Body::Expire(Expire { hour: 7 }),
             "3020ea02020807",
             r#""kind":"expire","hour":7"#,

@@ -204,8 +204,9 @@ fn lines_of_partitions() {
             settings: Vec::new(),
             drafts: Vec::new(),
             relations: Vec::new(),
+            scheduled: Vec::new(),
         },
-        r#"{"type":"journal","key":[1,9],"row":{"entries":[{"room":"team","seq":2,"users":["bob"],"kind":"add","from":"alice"}],"stream_seq":8,"time_ms":7,"marks":[{"room":"team","user":"bob","thread":2,"own":true}],"settings":[],"drafts":[],"relations":[]}}"#,
+        r#"{"type":"journal","key":[1,9],"row":{"entries":[{"room":"team","seq":2,"users":["bob"],"kind":"add","from":"alice"}],"stream_seq":8,"time_ms":7,"marks":[{"room":"team","user":"bob","thread":2,"own":true}],"settings":[],"drafts":[],"relations":[],"scheduled":[]}}"#,
     );
 }
 

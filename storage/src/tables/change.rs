@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use weft_proto::{ApiError, Position, RoomId, UserId};
+use weft_proto::{ApiError, ClientId, Position, RoomId, UserId};
 
 use super::Tag;
 use super::key::{Key, KeyReader};
@@ -27,6 +27,8 @@ pub enum Changed {
     Thread(RoomId, u64),
     /// What another user is to this user.
     Relation(UserId, UserId),
+    /// What became of the message that the user, who alone hears of it, has scheduled for the room under this id.
+    Scheduled(RoomId, ClientId),
 }
 
 /// A row. What else may change comes under tags of its own.
@@ -42,6 +44,17 @@ struct Row {
     draft: Option<OfUser>,
     #[prost(message, optional, tag = "5")]
     relation: Option<RelationOf>,
+    #[prost(message, optional, tag = "6")]
+    scheduled: Option<OfCommand>,
+}
+
+/// What was made of a command to a room.
+#[derive(Clone, PartialEq, prost::Message)]
+struct OfCommand {
+    #[prost(string, tag = "1")]
+    room: String,
+    #[prost(string, tag = "2")]
+    id: String,
 }
 
 /// What a user has in a room.
@@ -89,6 +102,10 @@ pub fn put(batch: &mut Batch, hears: &UserId, order: u16, changed: &Changed) {
         Changed::Relation(user, other) => {
             let (user, other) = (user.to_string(), other.to_string());
             Row { relation: Some(RelationOf { user, other }), ..Row::default() }
+        }
+        Changed::Scheduled(room, id) => {
+            let (room, id) = (room.to_string(), id.to_string());
+            Row { scheduled: Some(OfCommand { room, id }), ..Row::default() }
         }
     };
     batch.set_at_position(prefix(hears).build(), order, record::encode(&row));
@@ -145,6 +162,10 @@ pub fn decode(key: &[u8], value: &[u8]) -> Result<(Position, Changed), Error> {
         Row { relation: Some(RelationOf { user, other }), .. } => {
             let ids = UserId::new(&user).and_then(|user| Ok((user, UserId::new(&other)?)));
             ids.map(|(user, other)| Changed::Relation(user, other)).map_err(bad)?
+        }
+        Row { scheduled: Some(OfCommand { room, id }), .. } => {
+            let (room, id) = (RoomId::new(&room), ClientId::parse(&id));
+            Changed::Scheduled(room.map_err(bad)?, id.map_err(bad)?)
         }
         Row { .. } => return Err(corrupt("it says nothing".into())),
     };

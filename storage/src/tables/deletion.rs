@@ -67,6 +67,7 @@ pub fn own_rows(user: &UserId) -> impl Iterator<Item = Range<Bytes>> {
         Tag::Relation,
         Tag::Draft,
         Tag::DraftText,
+        Tag::Scheduled,
         Tag::Device,
         Tag::PresenceSettings,
         Tag::LastActive,

@@ -40,6 +40,9 @@ pub struct Journal {
     /// The relations that it changed, each once.
     #[prost(message, repeated, tag = "7")]
     pub relations: Vec<JournalRelation>,
+    /// What it changed of what is scheduled, each once.
+    #[prost(message, repeated, tag = "8")]
+    pub scheduled: Vec<JournalScheduled>,
 }
 
 /// What a commit changed beside entries, as a mark: whose, and in which room.
@@ -82,6 +85,18 @@ pub struct JournalRelation {
     /// It changed whom the two see.
     #[prost(bool, tag = "3")]
     pub sight: bool,
+}
+
+/// A scheduled message of which a commit changed something: whose, in which room, and under which id.
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JournalScheduled {
+    #[prost(string, tag = "1")]
+    pub room: String,
+    #[prost(string, tag = "2")]
+    pub user: String,
+    #[prost(string, tag = "3")]
+    pub id: String,
 }
 
 /// One entry of a commit.
@@ -205,6 +220,14 @@ impl JournalDraft {
 }
 
 impl JournalRelation {
+    /// What it takes of its row, in bytes.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        6 + prost::Message::encoded_len(self)
+    }
+}
+
+impl JournalScheduled {
     /// What it takes of its row, in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> usize {

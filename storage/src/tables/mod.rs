@@ -31,6 +31,8 @@
 //! 26 user, room, part                    draft text  its text
 //! 27 room, link id                       link        a link by which one joins a group
 //! 29 user, user                          relation    what another user is to a user
+//! 2a user, -, room, id, part               scheduled   a message that is sent later
+//! 2b partition, time, user, room, id     due         when one is due
 //! 2c partition, hour, room               expiry      a room with entries whose time ends, by when the first does
 //! 30 user                                account
 //! 31 user, device                        device
@@ -47,8 +49,8 @@
 //!
 //! Numbers are big-endian (partition 2 bytes, hour, minute and bucket 4, seq, time and id 8, part 1, position 12, client
 //! id 16); names end with a zero byte, which none of their alphabets has. Tags are never reused. Records
-//! are a version byte and prost, so that a field can be added; `head`, `log`, `mark`, `minute`, `thread follower`, `setting`, `draft` and
-//! `relation` have the commit's position before that.
+//! are a version byte and prost, so that a field can be added; `head`, `log`, `mark`, `minute`, `thread follower`, `setting`, `draft`,
+//! `relation` and `scheduled` have the commit's position before that.
 
 use std::ops::Range;
 
@@ -92,6 +94,7 @@ mod record;
 pub mod relation;
 pub mod report;
 pub mod resend;
+pub mod scheduled;
 pub mod sent;
 pub mod setting;
 pub mod signing_key;
@@ -145,6 +148,8 @@ pub enum Tag {
     DraftText = 0x26,
     Link = 0x27,
     Relation = 0x29,
+    Scheduled = 0x2a,
+    Due = 0x2b,
     Expiry = 0x2c,
     Account = 0x30,
     Device = 0x31,
@@ -215,6 +220,8 @@ impl Tag {
             Self::DraftText => Not("draft_text", "it is in the lines of drafts"),
             Self::Link => Rows(&Of::<link::Link>::NEW),
             Self::Relation => Rows(&Of::<relation::Relation>::NEW),
+            Self::Scheduled => Rows(&Of::<scheduled::Scheduled>::NEW),
+            Self::Due => Not("due", "it follows from what is scheduled"),
             Self::Expiry => Not("expiry", "it follows from heads"),
             Self::Resend => Rooms("resend"),
             Self::Account => Rows(&Of::<account::Account>::NEW),

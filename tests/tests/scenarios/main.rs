@@ -45,6 +45,7 @@ mod receipts;
 mod retention;
 mod room_list;
 mod rooms;
+mod scheduled;
 mod secrets_in_logs;
 mod separate_processes;
 mod settings;

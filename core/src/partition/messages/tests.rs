@@ -73,6 +73,7 @@ fn sent_by(sender: &str, body: Body) -> Incoming {
         after: None,
         content_hash: body.content_hash(),
         body,
+        scheduled: None,
         bytes: 1,
     };
     let (sender, reply, command) = (sender.to_owned(), None, Ok(command));

@@ -1,15 +1,16 @@
-//! Plans what is no entry: marks, settings, drafts, relations and links, and what a room lets go of.
+//! Plans what is no entry: marks, settings, drafts, relations, links and what is scheduled, and what a room lets go of.
 
 use weft_proto::frame::{Reply, drafted_frame};
-use weft_proto::kind::Expire;
-use weft_proto::{ApiError, Body, ErrorCode, RoomId};
+use weft_proto::kind::{Due, Expire, Unschedule};
+use weft_proto::{ApiError, Body, ClientId, ErrorCode, RoomId};
 use weft_storage::tables::expiry;
+use weft_storage::tables::scheduled::unlist;
 
 use super::{Found, Plan, Times, not_loaded};
 use crate::partition::marks::{self, MarkKey};
 use crate::partition::rules::{self, Known};
 use crate::partition::state::State;
-use crate::partition::{drafts, followers, links, relations, settings};
+use crate::partition::{drafts, followers, links, relations, scheduled, settings};
 
 impl Plan {
     /// Changes what is no entry, where that is allowed: a mark of the sender, a setting, a draft, a relation, or a
@@ -19,7 +20,7 @@ impl Plan {
         state: &mut State,
         found: &Found,
         times: Times,
-        key: MarkKey,
+        (key, client_id): (MarkKey, Option<ClientId>),
         body: &Body,
     ) -> Result<Vec<u8>, ApiError> {
         match body {
@@ -76,10 +77,39 @@ impl Plan {
                 self.journal_bytes += self.drafts.take(&mut self.batch, with, decided);
                 return Ok(drafted_frame(version));
             }
+            Body::Schedule(wanted) => {
+                let (id, sender) = key;
+                let room = state.rooms.get(&id).ok_or_else(not_loaded)?;
+                let known = (&found.scheduled, &*state);
+                let key = client_id.map(|client_id| (sender, id.clone(), client_id));
+                let decided = scheduled::schedule((&id, room), key, wanted, times.now_ms, known)?;
+                self.take_scheduled(state, found, decided);
+            }
+            Body::Unschedule(Unschedule { schedule }) => {
+                let (key, known) = ((key.1, key.0, *schedule), (&found.scheduled, &*state));
+                if let Some(decided) = scheduled::unschedule(key, known)? {
+                    self.take_scheduled(state, found, decided);
+                }
+            }
+            // It is listed and does not wait, or can't be read: see `scheduled::resolve`.
+            Body::Due(Due { schedule, at }) => {
+                let key = (key.1, key.0, *schedule);
+                let waiting = found.scheduled.waiting(state, &key);
+                if waiting.is_none_or(|row| row.at_ms != *at)
+                    && !found.scheduled.is_unreadable(&key)
+                {
+                    unlist(&mut self.batch, self.partition, *at, &key);
+                }
+            }
             Body::Expire(Expire { hour }) => self.expire(state, found, times, &key.0, *hour),
             _ => return Err(ApiError::new(ErrorCode::Internal, "it is an entry")),
         }
         Ok(Reply::Done {}.to_frame())
+    }
+
+    fn take_scheduled(&mut self, state: &mut State, found: &Found, decided: scheduled::Decided) {
+        let (to, with) = ((&mut self.batch, self.partition), (state, &found.scheduled, self.no));
+        self.journal_bytes += self.scheduled.take(to, with, decided);
     }
 
     /// Deletes what has expired in a room, as far as it is still so, and lists the room by what expires next.

@@ -18,6 +18,7 @@ use crate::partition::followers::ChangedFollower;
 use crate::partition::marks::{self, MovedMark};
 use crate::partition::messages;
 use crate::partition::relations::ChangedRelation;
+use crate::partition::scheduled::ChangedScheduled;
 use crate::partition::settings::ChangedSetting;
 use crate::partition::state::{Place, PlanNo, State};
 use crate::partition::trimming::PIECE_COMMITS;
@@ -47,6 +48,7 @@ pub struct Sealed {
     pub settings: Vec<ChangedSetting>,
     pub drafts: Vec<ChangedDraft>,
     pub relations: Vec<ChangedRelation>,
+    pub scheduled: Vec<ChangedScheduled>,
     /// Who follows threads, and up to where they have read them.
     pub followers: Vec<ChangedFollower>,
     /// How many entries it deletes.
@@ -111,10 +113,11 @@ impl Plan {
         let settings = self.settings.write(&mut self.batch, state);
         let drafts = self.drafts.write(&mut self.batch, state);
         let relations = self.relations.write(&mut self.batch, state);
+        let scheduled = self.scheduled.write(&mut self.batch, state);
         let before = &guards.applied;
         self.assert_in_order(state, before);
         let of_notebooks = !settings.is_empty() || !drafts.is_empty() || !relations.is_empty();
-        let is_beside = !marks.is_empty() || of_notebooks;
+        let is_beside = !marks.is_empty() || of_notebooks || !scheduled.is_empty();
         let has_row = !self.entries.is_empty() || is_beside;
         let commit_no = before.last_commit_no() + u64::from(has_row);
         let mut applied = Applied {
@@ -133,6 +136,7 @@ impl Plan {
                 settings,
                 drafts,
                 relations,
+                scheduled,
             };
             self.batch.set(journal::key(self.partition, commit_no), journal.encode());
         }
@@ -156,6 +160,7 @@ impl Plan {
             settings: self.settings.into_changed(),
             drafts: self.drafts.into_changed(),
             relations: self.relations.into_changed(),
+            scheduled: self.scheduled.into_changed(),
             followers: self.followers.into_changed(),
             expired: self.deletions.iter().map(|it| it.seqs.end - it.seqs.start).sum(),
             answers: self.answers,

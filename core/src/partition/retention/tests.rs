@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use weft_proto::kind::DraftText;
-use weft_proto::{Body, DeviceId, Entry};
+use weft_proto::{Body, ClientId, DeviceId, Entry};
 use weft_runtime::{Clock, ManualClock};
 use weft_storage::faulty::Faulty;
 use weft_storage::memory::Memory;
@@ -14,6 +14,7 @@ use weft_storage::tables::device::Device;
 use weft_storage::tables::layout::FEATURE_LEVEL;
 use weft_storage::tables::log;
 use weft_storage::tables::relation::Relation;
+use weft_storage::tables::scheduled::Scheduled;
 use weft_storage::tables::setting::Setting;
 
 use super::*;
@@ -261,6 +262,36 @@ async fn drafts_that_were_dismissed_are_removed_when_all_devices_know_it() {
     assert_eq!(left(&world).await, (1, 1));
     let snapshot = world.store.snapshot().await.expect("snapshot");
     assert!(inbox::is_trimmed_after(&*snapshot, &user, before).await.expect("read"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn scheduled_messages_that_are_over_are_removed_when_all_devices_know_it() {
+    let mut world = World::new(Store::new(Memory::new()), 1).await;
+    let (user, room) = (user(0), RoomId::new("team").expect("id"));
+    let waits = Scheduled { parts: 1, ..Scheduled::default() };
+    let failed = Scheduled { code: "forbidden".into(), ..waits.clone() };
+    let sent = Scheduled { seq: 7, ..Scheduled::default() };
+    for (number, row) in [waits, failed, sent, Scheduled::default()].into_iter().enumerate() {
+        let key = (user.clone(), room.clone(), ClientId::from_parts(number as u64, 1));
+        let changed = change::Changed::Scheduled(room.clone(), key.2);
+        world
+            .commit(|batch| {
+                change::put(batch, &user, 0, &changed);
+                scheduled::put(batch, 0, &key, &row, Some("{}").filter(|_| row.parts > 0));
+            })
+            .await;
+    }
+    let left = async |world: &World| {
+        let changes = change::range(&user, Position::MIN, Position::MAX);
+        (world.count(scheduled::range(&user)).await, world.count(changes).await)
+    };
+    world.entry(0).await;
+    world.days(29);
+    world.walk().await;
+    assert_eq!(left(&world).await, (4, 4), "nothing is old");
+    world.days(2);
+    world.walk().await;
+    assert_eq!(left(&world).await, (2, 2));
 }
 
 #[tokio::test(start_paused = true)]

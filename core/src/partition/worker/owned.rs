@@ -41,7 +41,7 @@ use crate::partition::take::reopen_log;
 use crate::partition::trimming::PIECE_PAUSE;
 use crate::partition::unheard::Unheard;
 use crate::partition::watch::{Finding, Reading};
-use crate::partition::{drafts, relations, settings};
+use crate::partition::{drafts, relations, scheduled, settings};
 
 /// Messages taken from the log at once: one lookup serves them all.
 const RUN_MAX: usize = 512;
@@ -249,9 +249,13 @@ impl<L: CommandLog> Owned<L> {
         let found = loop {
             let looked_up = match self.worker.store.snapshot().await {
                 Ok(snapshot) => {
-                    // Boxed: what is looked up grows, and the owner's future lives on stacks.
-                    let by = (&*groups, now_ms);
-                    Box::pin(load(&*snapshot, &mut self.state, partition, run, by)).await
+                    if let Err(error) = Box::pin(scheduled::resolve(&*snapshot, run)).await {
+                        Err(error)
+                    } else {
+                        // Boxed: what is looked up grows, and the owner's future lives on stacks.
+                        let by = (&*groups, now_ms);
+                        Box::pin(load(&*snapshot, &mut self.state, partition, run, by)).await
+                    }
                 }
                 Err(error) => Err(error),
             };
@@ -338,6 +342,7 @@ impl<L: CommandLog> Owned<L> {
         metrics::SETTINGS.add(sealed.settings.len() as u64);
         metrics::DRAFTS.add(sealed.drafts.len() as u64);
         metrics::RELATIONS.add(sealed.relations.len() as u64);
+        scheduled::states(&sealed.scheduled).for_each(|state| metrics::SCHEDULED.increment(state));
         if sealed.commands.stored_at_ms > 0 {
             let took_ms = self.worker.clocks.now_ms().saturating_sub(sealed.commands.stored_at_ms);
             metrics::COMMAND_DURATION.record_time(Duration::from_millis(took_ms));
@@ -365,6 +370,7 @@ impl<L: CommandLog> Owned<L> {
         changes.extend(settings::told(&sealed.settings, position));
         changes.extend(drafts::told(&sealed.drafts, position));
         changes.extend(relations::told(&sealed.relations, position));
+        changes.extend(scheduled::told(&sealed.scheduled, position));
         changes.extend(followers::told(&sealed.followers, position));
         let events = sealed.entries.into_iter().map(|planned| {
             let position = self.state.position(planned.place).unwrap_or(position);

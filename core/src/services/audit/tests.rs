@@ -15,6 +15,7 @@ use weft_storage::tables::applied::Applied;
 use weft_storage::tables::draft::Kept;
 use weft_storage::tables::journal::Journal;
 use weft_storage::tables::relation::Relation;
+use weft_storage::tables::scheduled::Scheduled;
 use weft_storage::tables::setting::Setting;
 use weft_storage::tables::thread_follower::ThreadFollower;
 
@@ -209,6 +210,33 @@ async fn where_one_of_two_has_blocked_the_other_neither_hears_of_the_others_mark
     let told = changes(&journaled.whole(1).await);
     let told: Vec<_> = told.iter().map(|(hears, _, _)| hears.as_str()).collect();
     assert_eq!(told, ["alice,", "bob,"]);
+}
+
+#[tokio::test]
+async fn what_is_scheduled_is_told_as_it_is_now_to_its_user_alone() {
+    let journaled = Journaled::new();
+    journaled.commit(1, &[("team", 9, &[])]).await;
+    let id = ClientId::from_parts(7, 9);
+    let key = (user("bob"), room("team"), id);
+    let row = Scheduled { id: id.to_string(), at_ms: 5, seq: 3, ..Scheduled::default() };
+    let mut batch = Batch::new(rand::random());
+    scheduled::put(&mut batch, 5, &key, &row, None);
+    for commit_no in [2, 3] {
+        let (room, user, id) = ("team".into(), "bob".into(), id.to_string());
+        let scheduled = vec![JournalScheduled { room, user, id }];
+        let row = Journal { scheduled, ..Journal::default() };
+        batch.set(journal::key(PARTITION, commit_no), row.encode());
+    }
+    let row = Applied { commit_no: Some(3), epoch: 1, ..Applied::default() };
+    batch.set(applied::key(PARTITION), row.encode());
+    let Outcome::Committed(position) = journaled.store.commit(batch).await.expect("commit") else {
+        panic!("rejected")
+    };
+    let head = format!("schedule/bob/team/{id} {}", position.with_order(5));
+    let frame = format!(
+        r#"{{"type":"schedule","room":"team","schedule":"{id}","at":5,"state":"sent","seq":3}}"#
+    );
+    assert_eq!(changes(&journaled.whole(1).await), [("bob,".to_owned(), head, frame)]);
 }
 
 /// Who hears, the head, and the frame.

@@ -12,8 +12,8 @@ use crate::tables::head::{self, Head};
 use crate::tables::member::{self, Member};
 use crate::tables::resend::{self, Resend};
 use crate::tables::sent::{self, Sent};
-use crate::tables::table::Keyed;
-use crate::tables::{expiry, log, open_group, thread, user_room};
+use crate::tables::table::{Keyed, Row};
+use crate::tables::{Tag, expiry, log, open_group, scheduled, thread, user_room};
 
 /// Files of versions before this one say nothing of what is read: all of it is then, as after an upgrade.
 const WITH_MARKS: u32 = 5;
@@ -35,6 +35,9 @@ pub fn add(
         ExportLine::Row(row) => {
             for (key, value) in &row.pairs {
                 batch.set(key.clone(), value.clone());
+            }
+            if row.tag == Tag::Scheduled {
+                add_due(batch, row, header.map_or(1, |header| header.partitions))?;
             }
         }
         ExportLine::Room(line) => {
@@ -84,6 +87,16 @@ fn add_expired(
 /// By what the room is found, where everybody may find it.
 fn add_names(batch: &mut Batch, room: &RoomId, head: &Head) {
     open_group::put(batch, room, &[], &open_group::names(room, head));
+}
+
+/// Lists a scheduled message by when it is due.
+fn add_due(batch: &mut Batch, row: &Row, partitions: Partition) -> Result<(), Error> {
+    let Some((key, value)) = row.pairs.first() else { return Ok(()) };
+    let (key, (_, scheduled)) = (scheduled::read_key(key)?, scheduled::decode(value)?);
+    if scheduled.state() == scheduled::State::Waiting {
+        scheduled::list(batch, partition_of(&key.1, partitions), scheduled.at_ms, &key);
+    }
+    Ok(())
 }
 
 fn add_direct_users(

@@ -40,6 +40,7 @@ use weft_storage::tables::reaction;
 use weft_storage::tables::relation::{self, Relation};
 use weft_storage::tables::report::{self, Report};
 use weft_storage::tables::resend::{self, Resend};
+use weft_storage::tables::scheduled::{self, Scheduled, State};
 use weft_storage::tables::sent::{self, Sent};
 use weft_storage::tables::setting::{self, Setting};
 use weft_storage::tables::signing_key::{self, SigningKey};
@@ -384,6 +385,21 @@ impl Content {
         let order = order + 3 * ENTRIES_MAX;
         draft::put(batch, order, (&user, room), &Kept { version, time_ms, content }, 5);
         change::put(batch, &user, order, &Changed::Draft(user.clone(), room.clone()));
+        let key = (user.clone(), room.clone(), ClientId::from_parts(7, self.rng.random()));
+        let message = format!("{{\"text\":\"{}\"}}", "x".repeat(chars_max.max(1)));
+        let parts = scheduled::parts(&message);
+        let row = Scheduled { id: key.2.to_string(), at_ms: 9, parts, ..Scheduled::default() };
+        let order = order + ENTRIES_MAX;
+        let row = match self.rng.random_range(0..4) {
+            0 => Scheduled { seq: 1, parts: 0, ..row },
+            1 => Scheduled { code: "forbidden".into(), ..row },
+            _ => row,
+        };
+        if row.state() == State::Waiting {
+            let partition = partition_of(room, self.partitions);
+            scheduled::list(batch, partition, row.at_ms, &key);
+        }
+        scheduled::put(batch, order, &key, &row, Some(&*message).filter(|_| row.parts > 0));
         Some(JournalDraft { room: room.to_string(), user: user.to_string(), frame_bytes: 7 })
     }
 

@@ -42,6 +42,7 @@ mod tag {
     pub const SETTING: u8 = 0x24;
     pub const DRAFT: u8 = 0x25;
     pub const RELATION: u8 = 0x29;
+    pub const SCHEDULED: u8 = 0x2a;
 }
 
 pub async fn exported(store: &Store) -> (Exported, Vec<u8>) {
@@ -109,11 +110,18 @@ pub async fn rows(store: &Store) -> BTreeMap<Bytes, Bytes> {
             (tag::LOG, Some(0)) => value.slice(12..),
             (tag::HEAD | tag::MARK | tag::THREAD_FOLLOWER, _)
             | (tag::SETTING | tag::DRAFT | tag::RELATION, _) => value.slice(12..),
+            (tag::SCHEDULED, _) if is_scheduled_row(&key) => value.slice(12..),
             _ => value,
         };
         kept.insert(key, value);
     }
     without_published(kept)
+}
+
+/// Of a user's rows the messages, which have no position, come after a 1.
+fn is_scheduled_row(key: &[u8]) -> bool {
+    let end = key.iter().position(|byte| *byte == 0).expect("a name ends");
+    key[end + 1] == 0
 }
 
 fn without_published(mut rows: BTreeMap<Bytes, Bytes>) -> BTreeMap<Bytes, Bytes> {
