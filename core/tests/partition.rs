@@ -4,6 +4,8 @@
 mod activity;
 #[path = "partition/administrators.rs"]
 mod administrators;
+#[path = "partition/asks.rs"]
+mod asks;
 #[path = "partition/bans.rs"]
 mod bans;
 #[path = "partition/blocks.rs"]

@@ -51,6 +51,7 @@ pub(crate) fn of_query(query: &Query) -> u32 {
         Query::Rooms { limit, .. } | Query::FindGroups { limit, .. } => of_rooms(*limit),
         Query::Members { limit, .. }
         | Query::Banned { limit, .. }
+        | Query::Asking { limit, .. }
         | Query::Reactions { limit, .. }
         | Query::Receipts { limit, .. }
         | Query::Relations { limit, .. } => of_list(*limit),
@@ -72,8 +73,8 @@ pub(crate) fn of_http(path: &str, query: &str) -> u32 {
         Some("links") => LINKS,
         Some("rooms" | "groups") => of_rooms(limit),
         Some(
-            "members" | "banned" | "reactions" | "receipts" | "relations" | "users" | "log"
-            | "invitations" | "reports",
+            "members" | "banned" | "asking" | "reactions" | "receipts" | "relations" | "users"
+            | "log" | "invitations" | "reports",
         ) => of_list(limit),
         _ => 1,
     }

@@ -71,6 +71,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/rooms/{room}", get(rooms::get))
         .route("/rooms/{room}/members", get(rooms::members))
         .route("/rooms/{room}/banned", get(rooms::banned))
+        .route("/rooms/{room}/asking", get(rooms::asking).post(links::ask).delete(links::withdraw))
+        .route("/rooms/{room}/asking/{user}", delete(links::decline))
         .route("/rooms/{room}/links", get(links::list).post(links::make))
         .route("/rooms/{room}/links/{link_id}", delete(links::take_back))
         .route("/rooms/{room}/mark", post(marks::mark))

@@ -186,7 +186,7 @@ mod tests {
                 number(sizes::PAGE_BYTES_MAX)
             ),
             format!(
-                "| a page of `members`, of `banned`, of `reactions`, of `receipts`, of `relations`, of an administrator's list; of `rooms`, of `groups` | {}; {} |",
+                "| a page of `members`, of `banned`, of `asking`, of `reactions`, of `receipts`, of `relations`, of an administrator's list; of `rooms`, of `groups` | {}; {} |",
                 sizes::PAGE_ROWS_MAX,
                 sizes::PAGE_ROOMS_MAX
             ),

@@ -1,4 +1,4 @@
-//! Links by which one joins groups, on their way to core.
+//! Ways into groups, on their way to core: links by which one joins, and asking to come in.
 
 use weft_proto::frame::{Reply, WantedLink};
 use weft_proto::kind::Unlink;
@@ -23,6 +23,20 @@ pub(crate) async fn make(
     let reply = Reply::link(&room, &link.link);
     send(shared, user, room, Body::Link(link)).await?;
     Ok(reply)
+}
+
+/// Has somebody ask to come into a group, or withdraw or decline that.
+///
+/// # Errors
+/// Those of the protocol.
+pub(crate) async fn ask(
+    shared: &Shared,
+    user: &UserId,
+    room: RoomId,
+    body: Body,
+) -> Result<Reply, ApiError> {
+    send(shared, user, room, body).await?;
+    Ok(Reply::Done {})
 }
 
 /// Takes a link back.

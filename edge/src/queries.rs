@@ -5,8 +5,8 @@ use weft_proto::frame::{
     versions_frame,
 };
 use weft_proto::svc::{
-    FindGroups, GetRoom, ListBanned, ListDevices, ListDrafts, ListLinks, ListMembers, ListPins,
-    ListReactions, ListReceipts, ListRelations, ListRooms, ListScheduled, ListThreads,
+    FindGroups, GetRoom, ListAsking, ListBanned, ListDevices, ListDrafts, ListLinks, ListMembers,
+    ListPins, ListReactions, ListReceipts, ListRelations, ListRooms, ListScheduled, ListThreads,
     ReadVersions,
 };
 use weft_proto::{ApiError, RoomId};
@@ -64,6 +64,10 @@ pub(crate) async fn answer(
         Query::FindGroups { text, after, limit } => {
             let request = FindGroups { token, text, after, limit };
             Reply::groups(bus.call(&request).await?).to_frame()
+        }
+        Query::Asking { room, after, limit } => {
+            let request = ListAsking { token, room: room.to_string(), after, limit };
+            Reply::asking(bus.call(&request).await?).to_frame()
         }
         Query::Banned { room, after, limit } => {
             let request = ListBanned { token, room: room.to_string(), after, limit };

@@ -84,6 +84,12 @@ impl ChangeHead {
         Self::new(format!("mark/{room}/{user}/{root}"), Some(position))
     }
 
+    /// That of somebody's asking to come into a group, for those who decide it and for themselves.
+    #[must_use]
+    pub fn asking(group: &RoomId, user: &UserId) -> Self {
+        Self::new(format!("asking/{group}/{user}"), None)
+    }
+
     /// That of some members' marks in a group, for the others.
     #[must_use]
     pub fn marks(group: &RoomId) -> Self {

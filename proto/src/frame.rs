@@ -13,9 +13,10 @@ use crate::error::{ApiError, ErrorCode};
 use crate::hidden::Hidden;
 use crate::ids::DeviceId;
 use crate::json::read_object;
-use crate::kind::{Body, Draft, Mark, Relation, Setting, Unlink};
+use crate::kind::{Ask, Body, Decline, Draft, Mark, Relation, Setting, Unlink};
 use crate::room::RoomId;
 
+mod asking;
 mod devices;
 mod draft;
 mod groups;
@@ -38,6 +39,7 @@ mod token;
 mod typing;
 mod versions;
 
+pub use asking::{AskState, AskingFrame};
 pub use devices::DeviceShown;
 pub use draft::{draft_frame, drafted_frame, drafts_frame};
 pub use groups::{BannedUser, FoundGroup, LinkShown, WantedLink, searched};
@@ -108,6 +110,16 @@ pub enum Request {
     },
     /// What core is asked for.
     Query(Query),
+    /// The user asks to come into a group, or not any more.
+    Ask {
+        room: RoomId,
+        ask: Ask,
+    },
+    /// Who has asked does not come in.
+    Decline {
+        room: RoomId,
+        decline: Decline,
+    },
     /// A link by which one may join a group.
     Link {
         room: RoomId,
@@ -208,6 +220,9 @@ fn read(word: &str, text: &str) -> Result<Request, ApiError> {
         "members" => rooms::read_members(text),
         "banned" => rooms::read_banned(text),
         "find_groups" => groups::read_find(text),
+        "ask" => asking::read_ask(text),
+        "decline" => asking::read_decline(text),
+        "asking" => asking::read_asking(text),
         "link" => groups::read_link(text),
         "unlink" => groups::read_unlink(text),
         "links" => groups::read_links(text),

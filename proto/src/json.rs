@@ -118,10 +118,12 @@ fn shape_of(field: &str) -> &'static str {
         "ranges" => "a list of ranges",
         "meta" | "forwarded" => "an object",
         "version" | "slow_mode_s" | "retention_days" | "after" => "a whole number",
-        "silent" | "skip_push" | "follow" | "archived" | "receipts" | "closed" => "true or false",
+        "silent" | "skip_push" | "follow" | "withdraw" | "archived" | "receipts" | "closed" => {
+            "true or false"
+        }
         "members" | "users" => "a list of user ids",
         "history" => "all or joined",
-        "join" => "invitation or open",
+        "join" => "invitation, ask or open",
         "write" => "all or admins",
         "role" => "member, admin or owner",
         "status" => "online, away, dnd or invisible",

@@ -25,9 +25,11 @@ use crate::room::RoomId;
 use self::formatting::Mentions;
 
 mod add;
+mod ask;
 mod ban;
 mod close;
 mod create;
+mod decline;
 mod delete;
 mod deleted;
 mod draft;
@@ -225,6 +227,8 @@ kinds! {
     Link in link,
     Unlink in unlink,
     Relation in relation,
+    Ask in ask,
+    Decline in decline,
     Expire in expire,
     Close in close,
     Schedule in schedule,

@@ -39,6 +39,10 @@ pub const REASON_CHARS_MAX: usize = 1_000;
 pub const REPORTS_PER_USER_MAX: usize = 100;
 /// Most invitations by which accounts can be made.
 pub const INVITATIONS_MAX: usize = 500;
+/// Most users who ask to come into one group.
+pub const ASKING_MAX: usize = 1_000;
+/// Longest text of who asks to come into a group, in Unicode scalar values.
+pub const ASK_CHARS_MAX: usize = 300;
 /// So many Unicode scalar values of a name are looked for.
 pub const SEARCH_CHARS_MAX: usize = 64;
 /// Most links of one group by which one may join.

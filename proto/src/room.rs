@@ -66,6 +66,8 @@ pub enum JoinRule {
     Invitation = 1,
     /// Everybody, by themselves.
     Open = 2,
+    /// Who asks, and whom a member brings in then. Everybody finds the group.
+    Ask = 3,
 }
 
 impl JoinRule {
@@ -75,6 +77,7 @@ impl JoinRule {
         match self {
             Self::Invitation => "invitation",
             Self::Open => "open",
+            Self::Ask => "ask",
         }
     }
 }

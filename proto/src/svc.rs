@@ -147,7 +147,8 @@ pub use admin::{
 pub use audit::{Audit, AuditPage, Change, ChangedRoom, ConcernedUser};
 pub use drafts::{Drafts, ListDrafts};
 pub use groups::{
-    Banned, BannedUser, FindGroups, FoundGroup, FoundGroups, Link, Links, ListBanned, ListLinks,
+    AskingUser, AskingUsers, Banned, BannedUser, FindGroups, FoundGroup, FoundGroups, Link, Links,
+    ListAsking, ListBanned, ListLinks,
 };
 pub use inspection::{
     InspectLog, InspectMembers, InspectRoom, OperatorInspectLog, OperatorInspectMembers,

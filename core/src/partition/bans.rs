@@ -29,6 +29,7 @@ pub async fn load(snapshot: &dyn Snapshot, commands: &[&Command]) -> Result<Foun
             Body::Create(_) => Vec::new(),
             Body::Ban(it) => vec![&it.user],
             Body::Unban(it) => vec![&it.user],
+            Body::Ask(_) => vec![sender],
             body if body.membership() == Membership::Joins => body.users(sender),
             _ => Vec::new(),
         };

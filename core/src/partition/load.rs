@@ -16,7 +16,6 @@ use weft_storage::tables::resend::Resend;
 use weft_storage::tables::{account, head, log, member, relation, resend};
 use weft_storage::{Error, Snapshot};
 
-use super::bans;
 use super::command::{Command, Incoming};
 use super::consent::{self, FoundConsent};
 use super::groups::GroupCounts;
@@ -24,7 +23,8 @@ use super::plan::Found;
 use super::rooms::{Former, LookedUp, Members, Room};
 use super::state::{Answered, Place, ResendKey, State};
 use super::{
-    drafts, expiry, followers, forwards, links, marks, messages, relations, scheduled, settings,
+    asks, bans, drafts, expiry, followers, forwards, links, marks, messages, relations, scheduled,
+    settings,
 };
 use crate::absent;
 
@@ -53,9 +53,12 @@ pub async fn load(
     let accounts = load_accounts(snapshot, named(state, &commands));
     let groups = counts.of(snapshot, joining(&commands), now_ms);
     let members = load_members(snapshot, state, &commands);
-    let beside =
-        future::try_join(bans::load(snapshot, &commands), links::load(snapshot, &commands));
-    let ((), accounts, groups, (bans, links)) =
+    let beside = future::try_join3(
+        bans::load(snapshot, &commands),
+        links::load(snapshot, &commands),
+        asks::load(snapshot, &commands),
+    );
+    let ((), accounts, groups, (bans, links, asks)) =
         future::try_join4(members, accounts, groups, beside).await?;
     let messages = messages::load(snapshot, state, run, &accounts).boxed();
     let marks = marks::load(snapshot, state, run).boxed();
@@ -86,6 +89,7 @@ pub async fn load(
         followers,
         bans,
         links,
+        asks,
         expired,
         scheduled,
     })

@@ -14,6 +14,7 @@
 //! - A command is planned exactly once per owner; one that was answered before gets that answer.
 
 mod activity;
+mod asks;
 mod bans;
 mod changes;
 pub mod clocks;

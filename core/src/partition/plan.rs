@@ -7,13 +7,16 @@ use std::sync::Arc;
 use weft_nats::{Answer, MadeBy, ReplyTo};
 use weft_proto::frame::{Ack, Reply};
 use weft_proto::kind::CONVERSATIONS_LEVEL;
-use weft_proto::{ApiError, Body, ClientId, Entry, ErrorCode, Partition, Role, RoomId, UserId};
+use weft_proto::{
+    ApiError, Body, ClientId, Entry, ErrorCode, Partition, Role, RoomId, UserId, svc,
+};
 use weft_storage::tables::account::Account;
 use weft_storage::tables::journal::JournalEntry;
 use weft_storage::tables::resend::Resend;
 use weft_storage::tables::{admin_log, dead_letter};
 use weft_storage::{Batch, BatchId};
 
+use super::asks::{self, FoundAsks};
 use super::bans::{self, FoundBans};
 use super::command::{Command, Incoming};
 use super::consent::{self, FoundConsent};
@@ -77,6 +80,8 @@ pub struct Found {
     pub settings: FoundSettings,
     /// Who is kept out of groups, of those whom commands ban or bring in.
     pub bans: FoundBans,
+    /// Who asks to come into groups, of those of whom commands say it.
+    pub asks: FoundAsks,
     /// The links to groups that commands make, use, or take back.
     pub links: FoundLinks,
     /// The drafts that commands change, as far as they are committed.
@@ -147,6 +152,8 @@ pub struct Plan {
     relations: PlannedRelations,
     scheduled: PlannedScheduled,
     followers: PlannedFollowers,
+    /// What users are told once, and not again by audits and syncs.
+    told: Vec<svc::Change>,
     /// What rooms let go of.
     deletions: Vec<Deletion>,
     answers: Vec<(ReplyTo, Answer)>,
@@ -183,6 +190,7 @@ impl Plan {
             relations: PlannedRelations::default(),
             scheduled: PlannedScheduled::default(),
             followers: PlannedFollowers::default(),
+            told: Vec::new(),
             deletions: Vec::new(),
             answers: Vec::new(),
             answer_bytes: 0,
@@ -365,6 +373,7 @@ impl Plan {
         if let Some(PlannedEntry { entry, place, .. }) = self.entries.last() {
             state.remember_entry(self.no, Arc::clone(entry), *place);
             bans::write(&mut self.batch, state, self.no, entry);
+            asks::end(&mut self.batch, state, self.no, entry);
             let used_link = used_link.map(|(id, row)| (id, Some(row)));
             links::write(&mut self.batch, state, self.no, &id, used_link);
             if let Some(change) = message {

@@ -205,6 +205,8 @@ fn decide_group(
         | Body::Join(_)
         | Body::Link(_)
         | Body::Unlink(_)
+        | Body::Ask(_)
+        | Body::Decline(_)
         | Body::Setting(_)
         | Body::Draft(_)
         | Body::Relation(_)
@@ -295,8 +297,23 @@ fn remove(
     Ok(one(user, member.left(seq)))
 }
 
+/// Refuses who can't come into a group, whoever decides it.
+///
+/// # Errors
+/// [`ErrorCode::Banned`], [`ErrorCode::NoSuchUser`].
+pub fn may_come(id: &RoomId, user: &UserId, known: &Known<'_>) -> Result<(), ApiError> {
+    exists(user, known.accounts)?;
+    if known.is_banned(id, user) {
+        return Err(no(ErrorCode::Banned, "the user is kept out of the group"));
+    }
+    Ok(())
+}
+
 /// The role of a group's member.
-fn role_of(room: &Room, sender: &UserId) -> Result<Role, ApiError> {
+///
+/// # Errors
+/// Those of [`not_member`].
+pub fn role_of(room: &Room, sender: &UserId) -> Result<Role, ApiError> {
     room.members.role(sender).ok_or_else(|| not_member(room, sender))
 }
 

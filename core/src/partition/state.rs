@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use weft_proto::{ClientId, Entry, Position, RoomId, UserId};
 use weft_storage::tables::draft::DraftKey;
+use weft_storage::tables::join_request::JoinRequest;
 use weft_storage::tables::link::Link;
 use weft_storage::tables::relation::RelationKey;
 use weft_storage::tables::scheduled::ScheduledKey;
 use weft_storage::tables::sent::Sent;
 use weft_storage::tables::thread_follower::FollowerKey;
 
+use super::asks::AskKey;
 use super::bans::BanKey;
 use super::drafts::WrittenDraft;
 use super::followers::WrittenFollower;
@@ -100,6 +102,8 @@ pub struct State {
     pub bans: Overlay<BanKey, bool>,
     /// The links that they make, use, or remove.
     pub links: Overlay<LinkKey, Option<Link>>,
+    /// Who asks to come into groups since then, or not any more.
+    pub asks: Overlay<AskKey, Option<JoinRequest>>,
     /// The partition's commands in quarantine.
     pub letters: Letters,
     /// The relations that they have changed.
@@ -130,6 +134,7 @@ impl State {
             scheduled: Overlay::default(),
             bans: Overlay::default(),
             links: Overlay::default(),
+            asks: Overlay::default(),
             letters: Letters::default(),
             relations: Overlay::default(),
             recent: HashMap::new(),
@@ -208,6 +213,7 @@ impl State {
         self.bans.forget_settled(settled);
         self.links.forget_settled(settled);
         self.relations.forget_settled(settled);
+        self.asks.forget_settled(settled);
         self.settled = settled;
         self.rooms.forget(settled);
     }

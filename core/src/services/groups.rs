@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tracing::error;
 use weft_proto::{ErrorCode, LinkId, Role, RoomId, UserId, svc};
 use weft_storage::tables::ban::{self, Ban};
+use weft_storage::tables::join_request::{self, JoinRequest};
 use weft_storage::tables::link::{self, Link};
 use weft_storage::tables::{head, open_group, user_room};
 
@@ -60,10 +61,12 @@ impl Context {
         let is_full = page.len() == limit;
         let last = page.last().filter(|_| is_full).cloned();
         let cursor = last.map(|(name, room)| FoundPlace(name, room).to_string());
-        let keys = |room: &RoomId| [head::key(room), user_room::key(&user, room)];
+        let keys = |room: &RoomId| {
+            [head::key(room), user_room::key(&user, room), join_request::key(room, &user)]
+        };
         let keys = page.iter().flat_map(|(_, room)| keys(room)).collect();
         let rows = snapshot.get_many(keys).await?;
-        let found = page.iter().zip(rows.chunks(2));
+        let found = page.iter().zip(rows.chunks(3));
         let found = found
             .filter_map(|((name, room), rows)| found_group((name.as_str(), room), &text, rows));
         Ok(svc::FoundGroups { groups: found.collect(), cursor: cursor.unwrap_or_default() })
@@ -91,6 +94,31 @@ impl Context {
         let banned =
             banned.map(|((_, user), Ban { seq })| svc::BannedUser { user: user.to_string(), seq });
         Ok(svc::Banned { users: banned.collect(), more })
+    }
+
+    /// Who asks to come into a group, ascending by user id: for those who may bring them in.
+    ///
+    /// # Errors
+    /// As [`banned`](Self::banned).
+    pub async fn asking(&self, request: svc::ListAsking) -> Result<svc::AskingUsers, Failure> {
+        let snapshot = self.store.snapshot().await?;
+        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let room = RoomId::new(&request.room)?;
+        let after = match &*request.after {
+            "" => None,
+            after => Some(UserId::new(after)?),
+        };
+        let role = Access::of(&*snapshot, &room, &user).await?.member_role()?;
+        rights::check(role, Action::Add(Role::Member))?;
+        let limit = self.rows_max(request.limit);
+        let page = join_request::page_after(&*snapshot, &room, after.as_ref(), limit + 1).await?;
+        let more = page.len() > limit;
+        let shown = |((_, user), it): ((RoomId, UserId), JoinRequest)| svc::AskingUser {
+            user: user.to_string(),
+            asked_ms: it.asked_ms,
+            text: it.text,
+        };
+        Ok(svc::AskingUsers { users: page.into_iter().take(limit).map(shown).collect(), more })
     }
 
     /// The links by which one may join a group, those that were made last first: for those who may make one.
@@ -123,14 +151,14 @@ pub(super) fn usable(mut links: Vec<(LinkId, Link)>, now_ms: u64) -> Vec<svc::Li
     links.into_iter().map(shown).collect()
 }
 
-/// A group as somebody sees it who finds it by this name; `rows`: its head, and the caller's membership. `None`: it
+/// A group as somebody sees it who finds it by this name; `rows`: its head, the caller's membership, and their asking. `None`: it
 /// comes by another name of it that the text begins, or there is nobody in it.
 fn found_group(
     (name, room): (&str, &RoomId),
     text: &str,
     rows: &[Option<Bytes>],
 ) -> Option<svc::FoundGroup> {
-    let [Some(head), membership] = rows else { return None };
+    let [Some(head), membership, asked] = rows else { return None };
     // One that can't be read is no reason to find nothing.
     let read =
         head::decode(head).inspect_err(|error| error!(%room, %error, "a group is not found"));
@@ -147,5 +175,6 @@ fn found_group(
         topic: head.topic,
         member_count: head.member_count,
         member: membership.is_some(),
+        asked: asked.is_some(),
     })
 }

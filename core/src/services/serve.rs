@@ -59,6 +59,7 @@ pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> 
         .await?;
     served.add::<svc::ListBanned, _, _>(READS_MAX, |c, m| async move { c.banned(m).await }).await?;
     served.add::<svc::FindGroups, _, _>(READS_MAX, |c, m| async move { c.find(m).await }).await?;
+    served.add::<svc::ListAsking, _, _>(READS_MAX, |c, m| async move { c.asking(m).await }).await?;
     served.add::<svc::ListLinks, _, _>(READS_MAX, |c, m| async move { c.links(m).await }).await?;
     served
         .add::<svc::ListReceipts, _, _>(READS_MAX, |c, m| async move { c.receipts(m).await })

@@ -1,4 +1,4 @@
-//! Links by which one joins a group.
+//! Ways into a group: links by which one joins, and asking to come in.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use weft_proto::frame::{self, WantedLink};
-use weft_proto::kind::Unlink;
-use weft_proto::{LinkId, RoomId};
+use weft_proto::kind::{Ask, Decline, Unlink};
+use weft_proto::{Body, LinkId, RoomId, UserId};
 
 use super::extract::{Caller, InRoom, Raw, Refusal, read, ready_made};
 use crate::links;
@@ -48,5 +48,43 @@ pub(super) async fn take_back(
     shared.logins.check(&caller, ANSWER_AGE_MAX).await?;
     let (room, unlink) = (RoomId::new(&room)?, Unlink { link_id: LinkId::new(&link_id)? });
     links::take_back(&shared, &caller.user, room, unlink).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /v1/rooms/{room}/asking`
+pub(super) async fn ask(
+    State(shared): App,
+    Caller(caller): Caller,
+    InRoom(room): InRoom,
+    Raw(body): Raw,
+) -> Result<StatusCode, Refusal> {
+    shared.logins.check(&caller, ANSWER_AGE_MAX).await?;
+    // A body says what `withdraw` says on a socket, but there is a method for that.
+    let Ask { text, .. } = if body.is_empty() { Ask::default() } else { Ask::from_json(&body)? };
+    links::ask(&shared, &caller.user, room, Body::Ask(Ask { text, withdraw: false })).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `DELETE /v1/rooms/{room}/asking`
+pub(super) async fn withdraw(
+    State(shared): App,
+    Caller(caller): Caller,
+    InRoom(room): InRoom,
+) -> Result<StatusCode, Refusal> {
+    shared.logins.check(&caller, ANSWER_AGE_MAX).await?;
+    let withdraw = Body::Ask(Ask { text: None, withdraw: true });
+    links::ask(&shared, &caller.user, room, withdraw).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `DELETE /v1/rooms/{room}/asking/{user}`
+pub(super) async fn decline(
+    State(shared): App,
+    Caller(caller): Caller,
+    Path((room, user)): Path<(String, String)>,
+) -> Result<StatusCode, Refusal> {
+    shared.logins.check(&caller, ANSWER_AGE_MAX).await?;
+    let (room, user) = (RoomId::new(&room)?, UserId::new(&user)?);
+    links::ask(&shared, &caller.user, room, Body::Decline(Decline { user })).await?;
     Ok(StatusCode::NO_CONTENT)
 }

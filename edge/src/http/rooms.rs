@@ -64,6 +64,17 @@ pub(super) async fn find(
     read(&shared, &caller, frame::Query::FindGroups { text, after, limit }).await
 }
 
+/// `GET /v1/rooms/{room}/asking`
+pub(super) async fn asking(
+    State(shared): App,
+    Caller(caller): Caller,
+    InRoom(room): InRoom,
+    query: Query,
+) -> Result<Response, Refusal> {
+    let (after, limit) = query.page()?;
+    read(&shared, &caller, frame::Query::Asking { room, after, limit }).await
+}
+
 /// `POST /v1/rooms/{room}/typing`
 pub(super) async fn typing(
     State(shared): App,

@@ -278,6 +278,10 @@ impl Requests {
                 let made = async move { links::make(&shared, &user, room, wanted).await };
                 self.call(id, unpaid, async move { Ok(made.await?.to_frame()) });
             }
+            Request::Ask { room, ask } => self.ask(id, unpaid, room, Body::Ask(ask)),
+            Request::Decline { room, decline } => {
+                self.ask(id, unpaid, room, Body::Decline(decline));
+            }
             Request::Unlink { room, unlink } => {
                 let (shared, user) = (Arc::clone(&self.shared), self.caller.user.clone());
                 let done = async move { links::take_back(&shared, &user, room, unlink).await };
@@ -320,6 +324,13 @@ impl Requests {
         self.token.set(Arc::clone(&caller.token));
         self.caller = caller;
         Ok(Reply::Token { expires_at: self.caller.expires_at_ms })
+    }
+
+    /// Has a command made about who asks to come into a group.
+    fn ask(&mut self, id: u64, unpaid: u32, room: RoomId, body: Body) {
+        let (shared, user) = (Arc::clone(&self.shared), self.caller.user.clone());
+        let done = async move { links::ask(&shared, &user, room, body).await };
+        self.call(id, unpaid, async move { Ok(done.await?.to_frame()) });
     }
 
     fn for_call(&self) -> (Arc<Shared>, String) {

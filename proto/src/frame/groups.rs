@@ -27,6 +27,9 @@ pub struct FoundGroup {
     join: String,
     /// The caller is a member.
     member: bool,
+    /// The caller asks to come in.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    asked: bool,
 }
 
 /// Who is kept out of a group.
@@ -156,8 +159,8 @@ impl Reply {
     pub fn groups(page: svc::FoundGroups) -> Self {
         let svc::FoundGroups { groups, cursor } = page;
         let shown = |it: svc::FoundGroup| {
-            let svc::FoundGroup { room, title, topic, member_count, join, member } = it;
-            FoundGroup { room, title, topic, member_count, join, member }
+            let svc::FoundGroup { room, title, topic, member_count, join, member, asked } = it;
+            FoundGroup { room, title, topic, member_count, join, member, asked }
         };
         Self::Groups { groups: groups.into_iter().map(shown).collect(), cursor }
     }

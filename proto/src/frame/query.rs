@@ -95,6 +95,14 @@ pub enum Query {
         /// Most of one page; 0: as many as a page holds.
         limit: u32,
     },
+    /// A page of those who ask to come into a group.
+    Asking {
+        room: RoomId,
+        /// Only users after this id; empty: from the first.
+        after: String,
+        /// Most of one page; 0: as many as a page holds.
+        limit: u32,
+    },
     /// The links by which one may join a group.
     Links { room: RoomId },
     /// The user's scheduled messages.

@@ -5,6 +5,7 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::asking::Asking;
 use super::devices::DeviceShown;
 use super::groups::{BannedUser, FoundGroup, LinkShown};
 use super::receipts::Receipt;
@@ -81,6 +82,12 @@ pub enum Reply {
         /// There may be more: ask again with it.
         #[serde(skip_serializing_if = "String::is_empty")]
         cursor: String,
+    },
+    /// Answers `asking`.
+    Asking {
+        /// Ascending by user id.
+        asking: Vec<Asking>,
+        more: bool,
     },
     /// Answers `banned`.
     Banned {
@@ -162,7 +169,7 @@ pub enum Reply {
         #[serde(skip_serializing_if = "Option::is_none")]
         text_until: Option<u64>,
     },
-    /// Answers `presence.unwatch`, `presence.idle`, `mark`, `setting`, `relation`, `unlink`, `typing` and `logout`; and, with a version
+    /// Answers `presence.unwatch`, `presence.idle`, `mark`, `setting`, `relation`, `unlink`, `ask`, `decline`, `typing` and `logout`; and, with a version
     /// that core gives it, `draft`.
     Done {},
     /// The edge is going away: it closes this session (4000) after this many milliseconds. The client

@@ -47,7 +47,7 @@ pub(super) fn read_banned(text: &str) -> Result<Request, ApiError> {
 }
 
 /// A page of a room's users: after which one it begins, and how many it may hold.
-fn read_users(text: &str) -> Result<(RoomId, String, u32), ApiError> {
+pub(super) fn read_users(text: &str) -> Result<(RoomId, String, u32), ApiError> {
     let (room, Rooms { after, limit }) = (read_room_id(text)?, read_object(text)?);
     Ok((room, after, page_limit(limit)?))
 }

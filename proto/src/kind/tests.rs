@@ -323,6 +323,24 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
             r#""kind":"unlink","link_id":"0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a""#,
             0xae43174692d222e6,
         ),
+        (
+            Body::Ask(Ask { text: Some("hi".into()), withdraw: false }),
+            "301aba02040a026869",
+            r#""kind":"ask","text":"hi""#,
+            0x3cde58c8f43d5ca4,
+        ),
+        (
+            Body::Ask(Ask { text: None, withdraw: true }),
+            "301aba02021001",
+            r#""kind":"ask","withdraw":true"#,
+            0xb9348db40a9e46c4,
+        ),
+        (
+            Body::Decline(Decline { user: bob() }),
+            "301bc202050a03626f62",
+            r#""kind":"decline","user":"bob""#,
+            0x36111858843c2e11,
+        ),
         (Body::Leave(Leave {}), "3006", r#""kind":"leave""#, 0xd23c81e7e023a8ca),
         (
             Body::ChangeRole(ChangeRole { user: bob(), role: Role::Owner }),
@@ -424,6 +442,9 @@ fn bad_bodies_have_stable_codes() {
     assert_eq!(code(r#"{"kind":"add","user":"a.b"}"#), ErrorCode::BadId);
     assert_eq!(code(r#"{"kind":"add","user":"bob","role":"king"}"#), ErrorCode::BadRequest);
     assert_eq!(code(r#"{"kind":"rename","title":"  "}"#), ErrorCode::BadRequest);
+    let long = format!(r#"{{"kind":"ask","text":"{}"}}"#, "x".repeat(301));
+    assert_eq!(code(&long), ErrorCode::TooLong);
+    assert_eq!(code(r#"{"kind":"ask","text":"x","withdraw":true}"#), ErrorCode::BadRequest);
     assert_eq!(code(r#"{"kind":"update"}"#), ErrorCode::BadRequest);
     assert_eq!(code(r#"{"kind":"update","topic":null,"join":null}"#), ErrorCode::BadRequest);
     assert_eq!(code(r#"{"kind":"update","join":"everybody"}"#), ErrorCode::BadRequest);

@@ -10,6 +10,7 @@ redacted! {
     ListBanned { room, after, limit }
     ListLinks { room }
     FindGroups { after, limit }
+    ListAsking { room, after, limit }
 }
 
 /// Lists groups that everybody may find, whose title or id begins with a text.
@@ -57,6 +58,48 @@ pub struct FoundGroup {
     /// The caller is a member.
     #[prost(bool, tag = "6")]
     pub member: bool,
+    /// The caller asks to come in.
+    #[prost(bool, tag = "7")]
+    pub asked: bool,
+}
+
+/// Lists who asks to come into a group.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub struct ListAsking {
+    #[prost(string, tag = "1")]
+    pub token: String,
+    #[prost(string, tag = "2")]
+    pub room: String,
+    /// Only users after this id; empty: from the first.
+    #[prost(string, tag = "3")]
+    pub after: String,
+    /// Most of one page; 0: as many as a page holds.
+    #[prost(uint32, tag = "4")]
+    pub limit: u32,
+}
+method!(ListAsking, "rooms", "asking", AskingUsers);
+
+#[derive(Clone, PartialEq, Message)]
+pub struct AskingUsers {
+    /// Ascending by id.
+    #[prost(message, repeated, tag = "1")]
+    pub users: Vec<AskingUser>,
+    /// There are more: ask again with `after` = the last one.
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct AskingUser {
+    #[prost(string, tag = "1")]
+    pub user: String,
+    /// When they asked, Unix milliseconds.
+    #[prost(uint64, tag = "2")]
+    pub asked_ms: u64,
+    /// What they say; empty: nothing.
+    #[prost(string, tag = "3")]
+    pub text: String,
 }
 
 /// Lists who is kept out of a group.

@@ -34,6 +34,7 @@
 //! 2a user, -, room, id, part               scheduled   a message that is sent later
 //! 2b partition, time, user, room, id     due         when one is due
 //! 2c partition, hour, room               expiry      a room with entries whose time ends, by when the first does
+//! 28 room, user                          join request who asks to come into a group
 //! 30 user                                account
 //! 31 user, device                        device
 //! 32 key id                              signing key
@@ -74,6 +75,7 @@ pub mod import;
 pub mod inbox;
 pub mod installation;
 pub mod invitation;
+pub mod join_request;
 pub mod journal;
 mod key;
 pub mod last_active;
@@ -147,6 +149,7 @@ pub enum Tag {
     Draft = 0x25,
     DraftText = 0x26,
     Link = 0x27,
+    JoinRequest = 0x28,
     Relation = 0x29,
     Scheduled = 0x2a,
     Due = 0x2b,
@@ -219,6 +222,7 @@ impl Tag {
             Self::Draft => Rows(&Of::<draft::Draft>::NEW),
             Self::DraftText => Not("draft_text", "it is in the lines of drafts"),
             Self::Link => Rows(&Of::<link::Link>::NEW),
+            Self::JoinRequest => Rows(&Of::<join_request::JoinRequest>::NEW),
             Self::Relation => Rows(&Of::<relation::Relation>::NEW),
             Self::Scheduled => Rows(&Of::<scheduled::Scheduled>::NEW),
             Self::Due => Not("due", "it follows from what is scheduled"),

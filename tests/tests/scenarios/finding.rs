@@ -118,3 +118,68 @@ async fn what_is_wrong_with_a_search_is_said() -> Result<()> {
     assert_eq!(bob.call(system.edge(), "GET", &path, &Value::Null).await?.status, 400);
     Ok(())
 }
+
+#[tokio::test]
+async fn who_asks_to_come_in_is_told_to_those_who_decide_and_to_nobody_else() -> Result<()> {
+    let system = two_edges().await;
+    let names = ["alice", "bob", "carol", "dave"];
+    let mut logins = Vec::new();
+    for name in names {
+        logins.push(system.user(name).await?);
+    }
+    let [alice, bob, carol, dave] = <[Login; 4]>::try_from(logins).ok().context("four")?;
+    let edges = system.edges();
+    let mut a = Session::open(edges[0], &alice, None).await?;
+    let mut b = Session::open(edges[1], &bob, None).await?;
+    let mut c = Session::open(edges[0], &carol, None).await?;
+    let mut d = Session::open(edges[1], &dave, None).await?;
+    let group = unique("tea");
+    let members = json!([bob.user, carol.user]);
+    a.acked(&group, json!({ "kind": "create", "title": group, "members": members })).await?;
+    a.acked(&group, json!({ "kind": "role", "user": bob.user, "role": "admin" })).await?;
+    a.acked(&group, json!({ "kind": "update", "join": "ask" })).await?;
+    let groups = found((system, &dave, &mut d), &group, 10).await?;
+    assert_eq!((ids(&groups), &groups[0]["join"]), (vec![&*group], &json!("ask")));
+    assert!(groups[0]["asked"].is_null(), "{groups:?}");
+    let about = |fields: Value| {
+        let mut fields = fields;
+        fields["room"] = group.clone().into();
+        fields
+    };
+    let ask = about(json!({ "type": "ask", "text": "I like tea" }));
+    assert_eq!(d.request(ask).await?["type"], "done");
+    for session in [&mut a, &mut b, &mut d] {
+        let told = session.told("asking", &group).await?;
+        assert_eq!((&told["user"], &told["state"]), (&json!(dave.user), &json!("asked")), "{told}");
+        assert_eq!(told["text"], "I like tea");
+    }
+    assert_eq!(found((system, &dave, &mut d), &group, 10).await?[0]["asked"], true);
+    let list = about(json!({ "type": "asking" }));
+    let listed = b.request(list.clone()).await?;
+    assert_eq!(
+        (&listed["asking"][0]["user"], &listed["asking"][0]["text"]),
+        (&json!(dave.user), &json!("I like tea"))
+    );
+    assert_eq!(code(&c.request(list.clone()).await?)?, "forbidden");
+    assert_eq!(code(&d.request(list.clone()).await?)?, "no_such_room");
+    let path = format!("/v1/rooms/{group}/asking");
+    let over_http = alice.call(edges[0], "GET", &path, &Value::Null).await?;
+    assert_eq!((over_http.status, &over_http.body["asking"]), (200, &listed["asking"]));
+    // Declined over HTTP, asked again and withdrawn there, and asked once more.
+    let of_dave = format!("{path}/{}", dave.user);
+    assert_eq!(bob.call(edges[1], "DELETE", &of_dave, &Value::Null).await?.status, 204);
+    assert_eq!(d.told("asking", &group).await?["state"], "declined");
+    assert_eq!(bob.call(edges[1], "DELETE", &of_dave, &Value::Null).await?.status, 404);
+    assert_eq!(dave.call(edges[1], "POST", &path, &json!({})).await?.status, 204);
+    assert_eq!(dave.call(edges[1], "DELETE", &path, &Value::Null).await?.status, 204);
+    assert_eq!(dave.call(edges[1], "DELETE", &path, &Value::Null).await?.status, 404);
+    assert_eq!(dave.call(edges[1], "POST", &path, &json!({ "text": "me!" })).await?.status, 204);
+    // It is an `add` that brings them in, and who is in asks no more.
+    assert_eq!(b.acked(&group, json!({ "kind": "add", "user": dave.user })).await?, 4);
+    assert_eq!(d.expect(&group, 4).await?["kind"], "add");
+    assert_eq!(a.request(list).await?["asking"], json!([]));
+    assert_eq!(d.refused(&group, json!({ "kind": "join" })).await?, "already_member");
+    assert_eq!(c.expect(&group, 4).await?["kind"], "add");
+    assert_eq!(c.told_so_far("asking", &group).await?, Vec::<Value>::new());
+    Ok(())
+}

@@ -1,4 +1,5 @@
-//! Plans what is no entry: marks, settings, drafts, relations, links and what is scheduled, and what a room lets go of.
+//! Plans what is no entry: marks, settings, drafts, relations, links, what is scheduled and who asks to come into a
+//! group, and what a room lets go of.
 
 use weft_proto::frame::{Reply, drafted_frame};
 use weft_proto::kind::{Due, Expire, Unschedule};
@@ -10,11 +11,11 @@ use super::{Found, Plan, Times, not_loaded};
 use crate::partition::marks::{self, MarkKey};
 use crate::partition::rules::{self, Known};
 use crate::partition::state::State;
-use crate::partition::{drafts, followers, links, relations, scheduled, settings};
+use crate::partition::{asks, drafts, followers, links, relations, scheduled, settings};
 
 impl Plan {
-    /// Changes what is no entry, where that is allowed: a mark of the sender, a setting, a draft, a relation, or a
-    /// link. The answer.
+    /// Changes what is no entry, where that is allowed: a mark of the sender, a setting, a draft, a relation, a link,
+    /// or asking to come into a group. The answer.
     pub(super) fn change_beside(
         &mut self,
         state: &mut State,
@@ -30,6 +31,15 @@ impl Plan {
                 let known = Known::of(found, state);
                 let changes = rules::decide_link((&id, room), &sender, body, times.now_ms, &known)?;
                 links::write(&mut self.batch, state, self.no, &id, changes);
+            }
+            Body::Ask(_) | Body::Decline(_) => {
+                let (id, sender) = key;
+                let room = state.rooms.get(&id).ok_or_else(not_loaded)?;
+                let known = (&found.asks, &*state, &Known::of(found, state));
+                let change = asks::decide((&id, room), &sender, body, times.now_ms, known)?;
+                if let Some(change) = change {
+                    self.told.push(asks::write(&mut self.batch, state, self.no, change));
+                }
             }
             Body::Mark(wanted) if wanted.thread.is_some() => {
                 let room = state.rooms.get(&key.0).ok_or_else(not_loaded)?;

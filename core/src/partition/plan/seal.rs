@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
 use weft_nats::{Answer, ReplyTo};
-use weft_proto::{ErrorCode, RoomId};
+use weft_proto::{ErrorCode, RoomId, svc};
 use weft_storage::Batch;
 use weft_storage::tables::applied::{self, Applied};
 use weft_storage::tables::journal::{self, Journal};
@@ -53,6 +53,8 @@ pub struct Sealed {
     pub followers: Vec<ChangedFollower>,
     /// How many entries it deletes.
     pub expired: u64,
+    /// What users are told once, when the commit is done.
+    pub told: Vec<svc::Change>,
     /// The answers, in the order of their commands: sent when the commit is done.
     pub answers: Vec<(ReplyTo, Answer)>,
     /// Refusals that nobody hears: who sent the command, and why.
@@ -163,6 +165,7 @@ impl Plan {
             scheduled: self.scheduled.into_changed(),
             followers: self.followers.into_changed(),
             expired: self.deletions.iter().map(|it| it.seqs.end - it.seqs.start).sum(),
+            told: self.told,
             answers: self.answers,
             unheard: self.unheard,
             rooms: self.rooms,

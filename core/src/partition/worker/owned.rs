@@ -372,6 +372,7 @@ impl<L: CommandLog> Owned<L> {
         changes.extend(relations::told(&sealed.relations, position));
         changes.extend(scheduled::told(&sealed.scheduled, position));
         changes.extend(followers::told(&sealed.followers, position));
+        changes.extend(sealed.told);
         let events = sealed.entries.into_iter().map(|planned| {
             let position = self.state.position(planned.place).unwrap_or(position);
             let before = self.state.position(planned.place_before);

@@ -24,6 +24,7 @@ use weft_storage::tables::follower::{self, Follower};
 use weft_storage::tables::inbox;
 use weft_storage::tables::installation::{self, Installation};
 use weft_storage::tables::invitation;
+use weft_storage::tables::join_request::{self, JoinRequest};
 use weft_storage::tables::journal::{
     self, Journal, JournalDraft, JournalEntry, JournalMark, JournalRelation,
 };
@@ -366,6 +367,8 @@ impl Content {
                 Link { by: user.to_string(), made_ms: 7, expires_ms: 9, uses_max: 3, used: 1 };
             let id = LinkToken::of_random(self.rng.random()).id();
             batch.set(link::key(room, &id), row.encode());
+            let row = JoinRequest { asked_ms: 7, text: "please".into() };
+            batch.set(join_request::key(room, &user), row.encode());
         }
         change::put(batch, &user, order, &Changed::Setting(user.clone(), room.clone()));
         Some(JournalMark { room: room.to_string(), user: user.to_string(), thread: 0, own: false })
