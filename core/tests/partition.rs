@@ -52,6 +52,8 @@ mod publishing;
 mod receipts;
 #[path = "partition/relations.rs"]
 mod relations;
+#[path = "partition/role_reads.rs"]
+mod role_reads;
 #[path = "partition/roles.rs"]
 mod roles;
 #[path = "partition/scheduled.rs"]

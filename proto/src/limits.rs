@@ -69,6 +69,9 @@ pub const FRAME_BYTES_MAX: usize = 1_300_000;
 pub const FANOUT_LIMIT: usize = 100;
 /// Most members that a `create` may name beside its sender.
 pub const CREATE_MEMBERS_MAX: usize = 99;
+/// Nobody comes into a group with so many members, where it says nothing else.
+pub const GROUP_MEMBERS_DEFAULT: u32 = 10_000;
+/// The most that a group may say.
 pub const GROUP_MEMBERS_MAX: usize = 100_000;
 /// Whoever is in this many groups is put into no more. Counted now and then, so some more may be.
 pub const GROUPS_PER_USER_MAX: usize = 10_000;

@@ -147,10 +147,7 @@ fn ask(
         }
         _ => return Err(rules::not_member(room, sender)),
     }
-    if room.head.archived {
-        return no(ErrorCode::Archived, "the group is archived");
-    }
-    rules::may_come(id, sender, known)?;
+    rules::may_come((id, room), sender, known)?;
     let key = (id.clone(), sender.clone());
     match found.get(state, &key) {
         // What is so already is done.

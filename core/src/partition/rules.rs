@@ -300,8 +300,18 @@ fn remove(
 /// Refuses who can't come into a group, whoever decides it.
 ///
 /// # Errors
-/// [`ErrorCode::Banned`], [`ErrorCode::NoSuchUser`].
-pub fn may_come(id: &RoomId, user: &UserId, known: &Known<'_>) -> Result<(), ApiError> {
+/// [`ErrorCode::Closed`], [`ErrorCode::Archived`], [`ErrorCode::Banned`], [`ErrorCode::NoSuchUser`].
+pub fn may_come(
+    (id, room): (&RoomId, &Room),
+    user: &UserId,
+    known: &Known<'_>,
+) -> Result<(), ApiError> {
+    if room.head.closed {
+        return Err(administer::is_closed());
+    }
+    if room.head.archived {
+        return Err(no(ErrorCode::Archived, "the group is archived"));
+    }
     exists(user, known.accounts)?;
     if known.is_banned(id, user) {
         return Err(no(ErrorCode::Banned, "the user is kept out of the group"));

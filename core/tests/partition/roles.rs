@@ -5,15 +5,16 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use weft_proto::kind::{
-    Add, Ban, ChangeRole, Close, Delete, Edit, Join, Leave, Link, Mark, Pin, React, Remove, Rename,
-    Text, Unban, Unlink, Update,
+    Add, Ask, Ban, ChangeRole, Close, Decline, Delete, Edit, Join, Leave, Link, Mark, Pin, React,
+    Remove, Rename, Text, Unban, Unlink, Update,
 };
-use weft_proto::{Body, JoinRule, LinkToken, Role, WriteRule};
+use weft_proto::{Body, JoinRule, LinkToken, Role, RoomId, WriteRule};
 
 use weft_storage::tables::account::Account;
 
 use crate::administrators::make_administrator;
 use crate::create;
+use crate::role_reads::{READS, Readers};
 use crate::support::{World, id, text, user_id};
 
 /// Who asks, as the columns say it, and the user's name.
@@ -33,6 +34,7 @@ const OTHERS: [&str; 5] = ["owner2", "admin2", "member2", "late", "outsider"];
 enum Kind {
     Private,
     Open,
+    Asked,
     ReadOnly,
     Archived,
     Closed,
@@ -42,9 +44,10 @@ enum Kind {
 }
 
 impl Kind {
-    const GROUPS: [(Self, &str); 6] = [
+    const GROUPS: [(Self, &str); 7] = [
         (Self::Private, "A private group"),
         (Self::Open, "An open group (`join: open`)"),
+        (Self::Asked, "A group that one asks (`join: ask`)"),
         (Self::ReadOnly, "A read-only group (`write: admins`)"),
         (Self::Archived, "An archived group (`archived: true`)"),
         (Self::Closed, "A closed group"),
@@ -96,6 +99,8 @@ fn actions((own, others): (u64, u64)) -> Vec<(&'static str, Body)> {
         ("`role`", Body::ChangeRole(ChangeRole { user: user_id("member2"), role: Role::Admin })),
         ("`link`", Body::Link(Link { link: token("new"), expires_at: None, uses: None })),
         ("`unlink`", Body::Unlink(Unlink { link_id: token("there").id() })),
+        ("`ask`", Body::Ask(Ask::default())),
+        ("`decline`", Body::Decline(Decline { user: user_id("outsider") })),
         ("`join`", Body::Join(Join { link: None })),
         ("`join` by a link", Body::Join(Join { link: Some(token("there")) })),
         ("`join` by a wrong link", Body::Join(Join { link: Some(token("wrong")) })),
@@ -168,6 +173,7 @@ impl Rooms {
         self.done("owner", &room, Body::Link(link)).await;
         let update = match kind {
             Kind::Open => Update { join: Some(JoinRule::Open), ..Update::default() },
+            Kind::Asked => Update { join: Some(JoinRule::Ask), ..Update::default() },
             Kind::ReadOnly => Update { write: Some(WriteRule::Admins), ..Update::default() },
             Kind::Archived => Update { archived: Some(true), ..Update::default() },
             Kind::Closed => {
@@ -216,10 +222,29 @@ impl Rooms {
         }
         rows
     }
+
+    /// What each role is answered who reads a group of this kind.
+    async fn reads(&mut self, kind: Kind, readers: &Readers) -> Vec<(&'static str, Vec<String>)> {
+        let (room, own) = self.make(kind).await;
+        let target = own.iter().find(|(of, _)| *of == "member2").map_or(1, |(_, seq)| *seq);
+        let mut rows = Vec::new();
+        for read in READS {
+            let mut row = Vec::new();
+            for (_, name) in ROLES {
+                row.push(readers.answer(read, name, &room, target).await);
+            }
+            rows.push((read, row));
+        }
+        rows
+    }
 }
 
 fn rendered(title: &str, columns: &[&str], rows: &[(&str, Vec<String>)]) -> String {
-    let mut text = format!("\n## {title}\n\n| | {} |\n|", columns.join(" | "));
+    format!("\n## {title}\n{}", table(columns, rows))
+}
+
+fn table(columns: &[&str], rows: &[(&str, Vec<String>)]) -> String {
+    let mut text = format!("\n| | {} |\n|", columns.join(" | "));
     text.push_str(&" --- |".repeat(columns.len() + 1));
     text.push('\n');
     for (action, answers) in rows {
@@ -240,17 +265,26 @@ async fn who_may_do_what_is_what_the_page_says() {
     let mut rooms = Rooms { world, number: 0, made: 0, crowd: crowd.clone() };
     let mut page = PREFACE.to_owned();
     let columns = ROLES.map(|(title, _)| title);
+    let readers = Readers::open(&rooms.world, &users).await;
     let nowhere = rooms.answers(Kind::Nowhere).await;
+    let unread = rooms.reads(Kind::Nowhere, &readers).await;
     for (kind, title) in Kind::GROUPS {
         let rows = rooms.answers(kind).await;
         // Who never was there can't tell it from one that is not there, but by a name that they choose for a group of
         // their own, and by a link that they hold.
         for ((action, answers), (_, none)) in rows.iter().zip(&nowhere) {
             let tells = ["`create` with its id", "`join` by a link"].contains(action)
-                || kind == Kind::Open && action.starts_with("`join`");
+                || kind == Kind::Open && action.starts_with("`join`")
+                || [Kind::Open, Kind::Asked].contains(&kind) && *action == "`ask`";
             assert!(tells || answers[5] == none[5], "{title}, {action}: {answers:?}, {none:?}");
         }
         page.push_str(&rendered(title, &columns, &rows));
+        let reads = rooms.reads(kind, &readers).await;
+        for ((read, answers), (_, none)) in reads.iter().zip(&unread) {
+            assert_eq!(answers[5], none[5], "{title}, {read}: as of none");
+        }
+        page.push_str("\nWho reads it:\n");
+        page.push_str(&table(&columns, &reads));
     }
     let mut rows = Vec::new();
     for index in 0..actions((1, 1)).len() {
@@ -279,11 +313,21 @@ async fn who_may_do_what_is_what_the_page_says() {
         }
         rows.push((action, row));
     }
-    page.push_str(&rendered(
-        "A direct room",
-        &["one of the two", "nobody", "administrator"],
-        &rows,
-    ));
+    let columns = ["one of the two", "nobody", "administrator"];
+    page.push_str(&rendered("A direct room", &columns, &rows));
+    let other = rooms.crowd.pop().unwrap_or_default();
+    let room = RoomId::direct(&user_id("member"), &user_id(&other)).to_string();
+    rooms.done("member", &room, text("x")).await;
+    let mut reads = Vec::new();
+    for read in READS {
+        let mut row = Vec::new();
+        for name in ["member", "nobody", "root"] {
+            row.push(readers.answer(read, name, &room, 1).await);
+        }
+        reads.push((read, row));
+    }
+    page.push_str("\nWho reads it:\n");
+    page.push_str(&table(&columns, &reads));
     owner.leave().await.expect("leave");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/roles.md");
     if std::env::var_os("WEFT_RENDER").is_some() {
@@ -296,7 +340,7 @@ async fn who_may_do_what_is_what_the_page_says() {
 const PREFACE: &str = "# Who may do what
 
 This page is made by a test (`core/tests/partition/roles.rs`), which tries each of these in each kind of room: `yes`, or the code of the refusal
-([protocol.md](protocol.md), section 6). What each entry is: section 5 there.
+([protocol.md](protocol.md), section 6). What each entry is: section 5 there; what each reading: section 4. *Yes* says that there is an answer, and not how much of the room is in it.
 
 *Former member*: who left or was removed. *Banned*: a former member who was banned. *Nobody*: who never was a member. *Administrator*: of the
 installation, who never was a member, either. A group may be several of these

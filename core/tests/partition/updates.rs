@@ -74,7 +74,7 @@ async fn what_an_update_names_changes_and_the_rest_stays() {
         ("bob", 14, limit(5), "forbidden"),
         ("bob", 15, topic("tea"), "unchanged"),
         ("ann", 16, archived(false), "unchanged"),
-        ("ann", 17, limit(100_000), "unchanged"),
+        ("ann", 17, limit(10_000), "unchanged"),
     ] {
         assert_eq!(code(&world, from, "team", number, body).await, expected, "{from} {number}");
     }
@@ -84,8 +84,10 @@ async fn what_an_update_names_changes_and_the_rest_stays() {
     assert_eq!((now.join_rule(), now.write_rule()), (JoinRule::Open, WriteRule::All));
     taken(&world, "ann", 21, topic("")).await;
     taken(&world, "ann", 22, limit(100_000)).await;
+    assert_eq!(head(&world).await.members_max(), 100_000);
+    taken(&world, "ann", 23, limit(10_000)).await;
     let now = head(&world).await;
-    assert_eq!((&*now.topic, now.slow_mode_s, now.members_max()), ("", 10, 100_000));
+    assert_eq!((&*now.topic, now.slow_mode_s, now.members_max()), ("", 10, 10_000));
     assert_eq!((now.ordinal, now.members_limit), (0, 0), "nothing of it is unread");
     owner.leave().await.expect("leave");
 }

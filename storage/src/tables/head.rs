@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use weft_proto::limits::GROUP_MEMBERS_MAX;
+use weft_proto::limits::GROUP_MEMBERS_DEFAULT;
 use weft_proto::{History, JoinRule, Position, RoomId, WriteRule, word};
 
 use super::Tag;
@@ -61,7 +61,7 @@ pub struct Head {
     /// Seconds between two messages of a member who is no admin; 0: none.
     #[prost(uint32, tag = "14")]
     pub slow_mode_s: u32,
-    /// 0: as many as any group may have. See [`Head::members_max`].
+    /// 0: the default. See [`Head::members_max`].
     #[prost(uint32, tag = "15")]
     pub members_limit: u32,
     /// Nobody writes.
@@ -86,7 +86,7 @@ impl Head {
     #[must_use]
     pub fn members_max(&self) -> u32 {
         match self.members_limit {
-            0 => u32::try_from(GROUP_MEMBERS_MAX).unwrap_or(u32::MAX),
+            0 => GROUP_MEMBERS_DEFAULT,
             limit => limit,
         }
     }

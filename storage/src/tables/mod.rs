@@ -30,11 +30,11 @@
 //! 25 user, room                          draft       what a user has typed for a room and not sent
 //! 26 user, room, part                    draft text  its text
 //! 27 room, link id                       link        a link by which one joins a group
+//! 28 room, user                          join request who asks to come into a group
 //! 29 user, user                          relation    what another user is to a user
 //! 2a user, -, room, id, part               scheduled   a message that is sent later
 //! 2b partition, time, user, room, id     due         when one is due
 //! 2c partition, hour, room               expiry      a room with entries whose time ends, by when the first does
-//! 28 room, user                          join request who asks to come into a group
 //! 30 user                                account
 //! 31 user, device                        device
 //! 32 key id                              signing key

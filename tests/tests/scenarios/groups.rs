@@ -54,7 +54,7 @@ async fn a_group_says_what_it_is_to_all_who_are_there() -> Result<()> {
     let group = create(&mut a, &[&bob]).await?;
     let before = shown(system, &bob, &group).await?;
     assert_eq!((&before["join"], &before["write"]), (&json!("invitation"), &json!("all")));
-    assert_eq!(before["members_max"], 100_000);
+    assert_eq!(before["members_max"], 10_000);
     for absent in ["topic", "slow_mode_s", "archived"] {
         assert!(before[absent].is_null(), "{before}");
     }

@@ -1,7 +1,7 @@
 //! What a room is beside its title, and what follows from it for who writes.
 
 use weft_proto::kind::Update;
-use weft_proto::limits::GROUP_MEMBERS_MAX;
+use weft_proto::limits::GROUP_MEMBERS_DEFAULT;
 use weft_proto::{ApiError, Body, ErrorCode, Role, UserId};
 use weft_storage::tables::head::Head;
 
@@ -68,8 +68,8 @@ pub(super) fn apply(head: &mut Head, update: &Update) {
     head.join = join.map_or(head.join, Into::into);
     head.write = write.map_or(head.write, Into::into);
     head.slow_mode_s = slow_mode_s.unwrap_or(head.slow_mode_s);
-    // The most that a group may have is no limit of its own: it may be raised one day.
-    let limit = |most: u32| if most as usize == GROUP_MEMBERS_MAX { 0 } else { most };
+    // The default is no limit of its own: it may be raised one day.
+    let limit = |most: u32| if most == GROUP_MEMBERS_DEFAULT { 0 } else { most };
     head.members_limit = members_max.map_or(head.members_limit, limit);
     head.archived = archived.unwrap_or(head.archived);
     head.retention_days = retention_days.unwrap_or(head.retention_days);
