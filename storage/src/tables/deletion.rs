@@ -65,6 +65,7 @@ pub fn own_rows(user: &UserId) -> impl Iterator<Item = Range<Bytes>> {
         Tag::Change,
         Tag::Setting,
         Tag::Relation,
+        Tag::Scheduled,
         Tag::Draft,
         Tag::DraftText,
         Tag::Scheduled,
