@@ -146,7 +146,9 @@ impl Content {
             }
         }
         self.statuses(&mut batch);
-        for n in 0..self.rng.random_range(0..3) {
+        // Of nobody there is nothing.
+        let most = if self.users.is_empty() { 1 } else { 3 };
+        for n in 0..self.rng.random_range(0..most) {
             let (by, user) = (self.user().to_string(), self.user().to_string());
             let (action, reason) = ("suspend".to_owned(), self.text(20));
             let row = AdminLog { by, action, user, seq: n, reason, ..AdminLog::default() };
@@ -156,7 +158,7 @@ impl Content {
             let sign_up = self.rng.random_range(0..3);
             batch.set(installation::key(), Installation { sign_up }.encode());
         }
-        for _ in 0..self.rng.random_range(0..3) {
+        for _ in 0..self.rng.random_range(0..most) {
             let id = LinkToken::of_random(self.rng.random()).id();
             let row = Link { by: self.user().to_string(), uses_max: 3, ..Link::default() };
             batch.set(invitation::key(&id), row.encode());
