@@ -20,7 +20,8 @@ pub fn change(user: &UserId, room: &RoomId, position: Position, setting: &Settin
 pub fn frame(room: &RoomId, setting: &Setting) -> Bytes {
     let Setting { muted_until_ms, pinned, .. } = *setting;
     let receipts = receipts(room, setting);
-    SettingFrame { room, muted_until: muted_until_ms, pinned, receipts }.to_frame().into()
+    let add_by = receipts.map(|_| setting.add_by());
+    SettingFrame { room, muted_until: muted_until_ms, pinned, receipts, add_by }.to_frame().into()
 }
 
 /// Of the user's own notebook: whether they tell and hear how far somebody has read.

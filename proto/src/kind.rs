@@ -199,7 +199,7 @@ macro_rules! kinds {
 
 pub use draft::DraftText;
 pub use react::check_emoji;
-pub use setting::MUTED_FOR_EVER;
+pub use setting::{AddBy, MUTED_FOR_EVER};
 pub use text::{Extras, Forwarded, Origin};
 
 kinds! {

@@ -1,16 +1,18 @@
-//! Who wants nothing of whom: what a user has said in their own notebook's partition, and owners of all partitions
-//! decide by.
+//! Who wants nothing of whom, and who may put whom into a group: what a user has said in their own notebook's partition, and
+//! owners of all partitions decide by.
 //!
 //! It is read with the run of commands that it decides about, from a snapshot that was taken after they had come. So what is
 //! sent after a block was answered is refused, in whatever partition its room is; of what is sent in that moment, the order of the
 //! room's own log tells what came before.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 use tracing::error;
+use weft_proto::kind::AddBy;
 use weft_proto::{ApiError, Body, ErrorCode, Membership, RoomId, RoomKind, UserId};
 use weft_storage::tables::relation::{self, Relation, RelationKey};
+use weft_storage::tables::{sent, setting};
 
 use super::command::Command;
 use super::state::State;
@@ -19,22 +21,79 @@ use super::state::State;
 #[derive(Default, Debug)]
 pub struct FoundConsent {
     relations: HashMap<RelationKey, Relation>,
+    /// Who may add users to groups, where that is not everybody.
+    add_by: HashMap<UserId, AddBy>,
+    /// Those of whom both have written in their direct room.
+    have_talked: HashSet<RelationKey>,
 }
 
-/// What a run of commands has to know: what others are to whom.
-pub fn wanted(commands: &[&Command]) -> BTreeSet<RelationKey> {
-    let mut wanted = BTreeSet::new();
-    for Command { room, sender, body, .. } in commands {
-        if let Some(partner) = partner(room, sender) {
-            // Both say it of each other.
-            wanted.insert((partner.clone(), sender.clone()));
-            wanted.insert((sender.clone(), partner));
-        } else if body.kind().membership == Membership::Joins {
-            let joining = body.users(sender).into_iter().filter(|user| *user != sender);
-            wanted.extend(joining.map(|user| (user.clone(), sender.clone())));
+/// What a run of commands has to know.
+#[derive(Default)]
+pub struct WantedConsent {
+    /// What others are to whom.
+    relations: BTreeSet<RelationKey>,
+    /// Whom a command puts into a group, and who that is who does so.
+    added: BTreeSet<RelationKey>,
+}
+
+impl WantedConsent {
+    #[must_use]
+    pub fn of(commands: &[&Command]) -> Self {
+        let mut wanted = Self::default();
+        for Command { room, sender, body, .. } in commands {
+            if let Some(partner) = partner(room, sender) {
+                // Both say it of each other.
+                wanted.relations.insert((partner.clone(), sender.clone()));
+                wanted.relations.insert((sender.clone(), partner));
+            } else if body.membership() == Membership::Joins {
+                let joining = body.users(sender).into_iter().filter(|user| *user != sender);
+                wanted.added.extend(joining.map(|user| (user.clone(), sender.clone())));
+            }
         }
+        wanted.relations.extend(wanted.added.iter().cloned());
+        wanted
     }
-    wanted
+
+    /// The rows that say it.
+    pub fn keys(&self) -> impl Iterator<Item = Bytes> {
+        let relations = self.relations.iter().map(relation::key);
+        let of_added = self.added.iter().flat_map(|(user, adder)| {
+            let room = RoomId::direct(user, adder);
+            [setting::of_user(user), sent::key(&room, user), sent::key(&room, adder)]
+        });
+        relations.chain(of_added)
+    }
+
+    /// Takes in these rows, in their order.
+    pub fn found(self, mut rows: impl Iterator<Item = Option<Bytes>>) -> FoundConsent {
+        let mut found = FoundConsent::default();
+        for (key, row) in self.relations.into_iter().zip(rows.by_ref()) {
+            match row.as_deref().map(relation::decode).transpose() {
+                Ok(Some((_, relation))) => {
+                    found.relations.insert(key, relation);
+                }
+                Ok(None) => {}
+                // It says nothing: it must not stop whom it is about.
+                Err(error) => {
+                    error!(user = %key.0, other = %key.1, %error, "a relation can't be read");
+                }
+            }
+        }
+        for key in self.added {
+            let (setting, own, others) = (rows.next(), rows.next(), rows.next());
+            match setting.flatten().as_deref().map(setting::decode).transpose() {
+                Ok(Some((_, setting))) if setting.add_by() != AddBy::All => {
+                    found.add_by.insert(key.0.clone(), setting.add_by());
+                }
+                Ok(_) => {}
+                Err(error) => error!(user = %key.0, %error, "a setting can't be read"),
+            }
+            if own.flatten().is_some() && others.flatten().is_some() {
+                found.have_talked.insert(key);
+            }
+        }
+        found
+    }
 }
 
 /// The other user of a direct room, for one of its two.
@@ -48,30 +107,14 @@ fn partner(room: &RoomId, sender: &UserId) -> Option<UserId> {
 }
 
 impl FoundConsent {
-    /// Takes in the rows that were read, in their order. One that can't be read says nothing: it is told, and must not stop
-    /// whom it is about.
-    pub fn take(
-        &mut self,
-        wanted: BTreeSet<RelationKey>,
-        rows: impl Iterator<Item = Option<Bytes>>,
-    ) {
-        for (key, row) in wanted.into_iter().zip(rows) {
-            match row.as_deref().map(relation::decode).transpose() {
-                Ok(Some((_, relation))) => {
-                    self.relations.insert(key, relation);
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    error!(user = %key.0, other = %key.1, %error, "a relation can't be read");
-                }
-            }
-        }
+    /// What the other one is to the user. What this owner has planned itself counts.
+    fn relation<'a>(&'a self, state: &'a State, key: &RelationKey) -> Option<&'a Relation> {
+        let planned = state.relations.get(key).map(|written| &written.row.relation);
+        planned.or_else(|| self.relations.get(key))
     }
 
-    /// Whether the user wants nothing of the other one. What this owner has planned itself counts.
     fn blocks(&self, state: &State, key: &RelationKey) -> bool {
-        let planned = state.relations.get(key).map(|written| &written.row.relation);
-        planned.or_else(|| self.relations.get(key)).is_some_and(|relation| relation.blocked)
+        self.relation(state, key).is_some_and(|relation| relation.blocked)
     }
 
     /// Whether one of the two users of a direct room wants nothing of the other one.
@@ -80,6 +123,20 @@ impl FoundConsent {
         let Some(partner) = partner(room, sender) else { return false };
         self.blocks(state, &(partner.clone(), sender.clone()))
             || self.blocks(state, &(sender.clone(), partner))
+    }
+
+    /// Whether the user may be put into a group by the other one.
+    fn may_be_added(&self, state: &State, key: &RelationKey) -> bool {
+        let user = &key.0;
+        let planned = state.settings.get(&(user.clone(), RoomId::direct(user, user)));
+        let planned = planned.map(|written| written.row.add_by());
+        let is_contact = || self.relation(state, key).is_some_and(|relation| relation.contact);
+        let is_let_in = match planned.or_else(|| self.add_by.get(user).copied()) {
+            None | Some(AddBy::All) => true,
+            Some(AddBy::Known) => is_contact() || self.have_talked.contains(key),
+            Some(AddBy::None) => false,
+        };
+        is_let_in && !self.blocks(state, key)
     }
 }
 
@@ -100,10 +157,11 @@ pub fn check(
             Err(ApiError::new(ErrorCode::NotAllowed, "it can't be delivered to the other user"))
         }
         RoomKind::Direct => Ok(()),
-        RoomKind::Group if body.kind().membership == Membership::Joins => {
+        RoomKind::Group if body.membership() == Membership::Joins => {
             let joining = body.users(sender).into_iter();
-            let blocks = |user: &&UserId| found.blocks(state, &((*user).clone(), sender.clone()));
-            match joining.filter(|user| *user != sender).find(blocks) {
+            let is_kept_out =
+                |user: &&UserId| !found.may_be_added(state, &((*user).clone(), sender.clone()));
+            match joining.filter(|user| *user != sender).find(is_kept_out) {
                 Some(user) => {
                     let message = format!("the sender may not put {user} into a group");
                     Err(ApiError::new(ErrorCode::NotAllowed, message))

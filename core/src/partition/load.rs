@@ -13,11 +13,11 @@ use weft_storage::tables::head::Head;
 use weft_storage::tables::log::Logged;
 use weft_storage::tables::member::Member;
 use weft_storage::tables::resend::Resend;
-use weft_storage::tables::{account, head, log, member, relation, resend};
+use weft_storage::tables::{account, head, log, member, resend};
 use weft_storage::{Error, Snapshot};
 
 use super::command::{Command, Incoming};
-use super::consent::{self, FoundConsent};
+use super::consent::{FoundConsent, WantedConsent};
 use super::groups::GroupCounts;
 use super::plan::Found;
 use super::rooms::{Former, LookedUp, Members, Room};
@@ -124,8 +124,8 @@ async fn load_first(
     let unknown: BTreeSet<&RoomId> =
         commands.iter().map(|c| &c.room).filter(|room| !state.rooms.knows(room)).collect();
     let (names, mut keys): (Vec<ResendKey>, Vec<Bytes>) = records.into_iter().unzip();
-    let (mut consent, wanted) = (FoundConsent::default(), consent::wanted(commands));
-    keys.extend(wanted.iter().map(relation::key));
+    let wanted = WantedConsent::of(commands);
+    keys.extend(wanted.keys());
     keys.extend(unknown.iter().map(|room| head::key(room)));
     let mut rows = snapshot.get_many(keys).await?.into_iter();
     let mut resends = HashMap::new();
@@ -134,7 +134,7 @@ async fn load_first(
             resends.insert(key, Resend::decode(&row)?);
         }
     }
-    consent.take(wanted, rows.by_ref());
+    let consent = wanted.found(rows.by_ref());
     // Each group's members are a scan of their own: on the way to a store that is elsewhere, many at
     // once. All from the one snapshot.
     let reads: Vec<BoxFuture<'_, _>> = unknown

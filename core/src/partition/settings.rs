@@ -121,6 +121,7 @@ pub fn decide(
     setting.muted_until_ms = wanted.muted_until.unwrap_or(setting.muted_until_ms);
     setting.pinned = wanted.pinned.unwrap_or(setting.pinned);
     setting.receipts_off = wanted.receipts.map_or(setting.receipts_off, |receipts| !receipts);
+    setting.add_by = wanted.add_by.map_or(setting.add_by, Into::into);
     if setting == before {
         return Ok(None);
     }

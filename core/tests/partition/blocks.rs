@@ -4,14 +4,14 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 use weft_nats::MadeBy;
-use weft_proto::kind::{Add, Delete, Edit, Mark, Pin, React};
-use weft_proto::{Body, Position};
+use weft_proto::kind::{Add, AddBy, Delete, Edit, Join, Mark, Pin, React, Remove, Setting, Update};
+use weft_proto::{Body, JoinRule, Position};
 use weft_storage::Batch;
 use weft_storage::tables::change::{self, Changed};
 use weft_storage::tables::relation;
 
 use crate::create;
-use crate::relations::{blocked, done};
+use crate::relations::{blocked, contact, done};
 use crate::support::{World, grown, id, text, user_id};
 
 fn code(answer: &Value) -> &str {
@@ -86,6 +86,71 @@ async fn in_common_groups_both_write_and_who_is_blocked_adds_nobody_who_blocks_t
         world.send("cem", "team", Some(id(9)), &add("ann")).await["error"]["code"],
         "already_member"
     );
+    owner.leave().await.expect("leave");
+}
+
+fn add_by(by: AddBy) -> Body {
+    Body::Setting(Setting { add_by: Some(by), ..Setting::default() })
+}
+
+/// Whether someone may put another one into a group, new or not.
+async fn may_add(world: &World, number: u128, who: &str, whom: &str) -> bool {
+    let group = format!("of-{who}");
+    let answers = [
+        world.send(who, &format!("g{number}"), Some(id(number)), &create(&[whom])).await,
+        world.send(who, &group, Some(id(number + 1)), &add(whom)).await,
+    ];
+    let is_taken = answers[0]["type"] == "ack";
+    assert_eq!(is_taken, answers[1]["type"] == "ack", "{answers:?}");
+    if is_taken {
+        let remove = Body::Remove(Remove { user: user_id(whom) });
+        assert_eq!(world.send(who, &group, Some(id(number + 2)), &remove).await["type"], "ack");
+    } else {
+        assert_eq!(answers.each_ref().map(code), ["not_allowed"; 2]);
+    }
+    is_taken
+}
+
+#[tokio::test]
+async fn who_may_add_a_user_to_groups_is_what_that_user_says() {
+    let world = World::new(&["ann", "bob", "cem"]).await;
+    let owner = world.own("n1").await;
+    for (number, who) in [(1, "bob"), (2, "cem")] {
+        let group = format!("of-{who}");
+        assert_eq!(world.send(who, &group, Some(id(number)), &create(&[])).await["seq"], 1);
+    }
+    let adders = async |number: u128| {
+        let mut may = Vec::new();
+        for (beside, who) in [(0, "bob"), (3, "cem")] {
+            may.push(may_add(&world, number + beside, who, "ann").await);
+        }
+        (may[0], may[1])
+    };
+    assert_eq!(adders(100).await, (true, true), "everybody, as a rule");
+    done(&world, "ann", 10, add_by(AddBy::None)).await;
+    assert_eq!(adders(110).await, (false, false));
+    done(&world, "ann", 11, add_by(AddBy::Known)).await;
+    assert_eq!(adders(120).await, (false, false));
+    // Who writes to somebody is not known to them by that.
+    world.send("bob", "ann~bob", Some(id(3)), &text("hello")).await;
+    assert_eq!(adders(130).await, (false, false));
+    world.send("ann", "ann~bob", Some(id(4)), &text("hi")).await;
+    done(&world, "cem", 12, contact("ann", true)).await;
+    assert_eq!(adders(140).await, (true, false), "whom the adder knows does not count");
+    done(&world, "ann", 13, contact("cem", true)).await;
+    assert_eq!(adders(150).await, (true, true));
+    done(&world, "ann", 14, blocked("cem", true)).await;
+    assert_eq!(adders(160).await, (true, false), "a block counts more");
+    done(&world, "ann", 15, add_by(AddBy::None)).await;
+    assert_eq!(adders(170).await, (false, false), "contacts, too");
+    // The user joins by themselves, and puts others in.
+    let open = Body::Update(Update { join: Some(JoinRule::Open), ..Update::default() });
+    assert_eq!(world.send("bob", "of-bob", Some(id(5)), &open).await["type"], "ack");
+    let join = Body::Join(Join { link: None });
+    assert_eq!(world.send("ann", "of-bob", Some(id(6)), &join).await["type"], "ack");
+    assert_eq!(world.send("ann", "anns", Some(id(7)), &create(&["bob"])).await["type"], "ack");
+    done(&world, "ann", 16, add_by(AddBy::All)).await;
+    assert!(!may_add(&world, 180, "cem", "ann").await, "but for who is blocked");
     owner.leave().await.expect("leave");
 }
 

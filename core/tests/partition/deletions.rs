@@ -71,8 +71,7 @@ async fn all_groups_are_left_and_what_was_kept_is_removed() {
     taken(&world, ("ann", "alone"), 7, create(&[])).await;
     taken(&world, ("ann", "ann~bob"), 8, text("to bob")).await;
     taken(&world, ("ann", "ann~ann"), 9, text("a note")).await;
-    let mute =
-        Setting { room: Some(room("team")), pinned: Some(true), muted_until: None, receipts: None };
+    let mute = Setting { room: Some(room("team")), pinned: Some(true), ..Setting::default() };
     taken(&world, ("ann", "ann~ann"), 10, Body::Setting(mute)).await;
 
     delete(&world, &ann).await;

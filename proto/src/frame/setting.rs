@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Request;
 use crate::error::ApiError;
-use crate::kind::Setting;
+use crate::kind::{AddBy, Setting};
 use crate::room::RoomId;
 
 pub(super) fn read(text: &str) -> Result<Request, ApiError> {
@@ -22,6 +22,9 @@ pub struct SettingFrame<'a> {
     /// Of the user's own notebook: whether others hear how far the user has read any room, and the user hears it of others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub receipts: Option<bool>,
+    /// The same: who may put the user into a group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub add_by: Option<AddBy>,
 }
 
 impl SettingFrame<'_> {
@@ -51,14 +54,20 @@ mod tests {
                 Some(false),
             ),
         ] {
-            let expected = Setting { room: Some(team()), muted_until, pinned, receipts: None };
+            let room = Some(team());
+            let expected = Setting { room, muted_until, pinned, ..Setting::default() };
             assert_eq!(setting(fields).expect(fields), Request::Setting(expected));
         }
         let off = Setting { receipts: Some(false), ..Setting::default() };
         let read_off = setting(r#","receipts":false"#).expect("read");
         assert_eq!(read_off, Request::Setting(off.clone()));
         assert_eq!(Setting::of_all_rooms(br#"{"receipts":false}"#).expect("read"), off);
+        let known = Setting { add_by: Some(AddBy::Known), ..off };
+        let read_known = setting(r#","add_by":"known","receipts":false"#).expect("read");
+        assert_eq!(read_known, Request::Setting(known));
         for (bad, code) in [
+            (r#","room":"team","add_by":"all""#, ErrorCode::BadRequest),
+            (r#","add_by":"some""#, ErrorCode::BadRequest),
             (r#","pinned":true"#, ErrorCode::BadRequest),
             (r#","room":"team","receipts":false"#, ErrorCode::BadRequest),
             (r#","pinned":true,"receipts":false"#, ErrorCode::BadRequest),

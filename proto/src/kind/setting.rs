@@ -1,9 +1,13 @@
 //! `setting`: how the sender wants a room to be, on all of their devices; or, without a room, whether they tell and hear
-//! how far somebody has read. A command to the sender's own notebook and no entry: nobody else hears of it.
+//! how far somebody has read, and who may add them to groups. A command to the sender's own notebook and no entry: nobody else
+//! hears of it.
 
 use serde::{Deserialize, Serialize};
 
-use super::{CONVERSATIONS_LEVEL, EntryKind, Kind, PEOPLE_LEVEL, named_by_path};
+use super::{
+    CONVERSATIONS_LEVEL, EntryKind, Kind, PEOPLE_LEVEL, named_by_path, number_of_word,
+    word_of_number,
+};
 use crate::error::{ApiError, ErrorCode};
 use crate::frame::REQUEST_ID_MAX;
 use crate::ids::UserId;
@@ -12,6 +16,19 @@ use crate::room::RoomId;
 
 /// For ever: what a JavaScript number holds exactly.
 pub const MUTED_FOR_EVER: u64 = REQUEST_ID_MAX;
+
+/// Who may put a user into a group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, prost::Enumeration)]
+#[serde(rename_all = "snake_case")]
+#[repr(i32)]
+pub enum AddBy {
+    /// Everybody: the default.
+    All = 0,
+    /// The user's contacts, and who has written with the user in a direct room, both of them.
+    Known = 1,
+    /// Nobody: the user joins by themselves.
+    None = 2,
+}
 
 /// Changes what it names, and leaves the rest.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
@@ -27,6 +44,9 @@ pub struct Setting {
     /// Of all rooms: others hear how far the user has read, and the user hears it of others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub receipts: Option<bool>,
+    /// Of all rooms: who may put the user into a group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub add_by: Option<AddBy>,
 }
 
 #[derive(Clone, PartialEq, Deserialize, prost::Message)]
@@ -46,6 +66,9 @@ struct Inner {
     pinned: Option<bool>,
     #[prost(bool, optional, tag = "4")]
     receipts: Option<bool>,
+    #[prost(enumeration = "AddBy", optional, tag = "5")]
+    #[serde(default, deserialize_with = "number_of_word::<_, AddBy>")]
+    add_by: Option<i32>,
 }
 
 impl From<Inner> for Fields {
@@ -100,14 +123,15 @@ impl EntryKind for Setting {
     };
 
     fn check(
-        Fields { setting: Inner { room, muted_until, pinned, receipts } }: Fields,
+        Fields { setting: Inner { room, muted_until, pinned, receipts, add_by } }: Fields,
     ) -> Result<Self, ApiError> {
         let bad = |message: String| Err(ApiError::new(ErrorCode::BadRequest, message));
-        if receipts.is_some() {
+        let add_by = add_by.map(|number| word_of_number("add_by", number)).transpose()?;
+        if receipts.is_some() || add_by.is_some() {
             if room.is_some() || muted_until.is_some() || pinned.is_some() {
-                return bad("the field receipts is for all rooms: it comes alone, without room, muted_until and pinned".into());
+                return bad("the fields receipts and add_by are for all rooms: they come without room, muted_until and pinned".into());
             }
-            return Ok(Self { room: None, muted_until, pinned, receipts });
+            return Ok(Self { room: None, muted_until, pinned, receipts, add_by });
         }
         let Some(room) = room else {
             return bad("a setting has receipts alone, or a room with muted_until or pinned".into());
@@ -119,17 +143,18 @@ impl EntryKind for Setting {
         if muted_until.is_none() && pinned.is_none() {
             return bad("a setting of a room has muted_until or pinned".into());
         }
-        Ok(Self { room: Some(room), muted_until, pinned, receipts })
+        Ok(Self { room: Some(room), muted_until, pinned, receipts, add_by })
     }
 
     fn fields(&self) -> Fields {
-        let Self { room, muted_until, pinned, receipts } = self;
+        let Self { room, muted_until, pinned, receipts, add_by } = self;
         let room = room.as_ref().map(ToString::to_string);
         let (muted_until, pinned, receipts) = (*muted_until, *pinned, *receipts);
-        Inner { room, muted_until, pinned, receipts }.into()
+        let add_by = add_by.map(Into::into);
+        Inner { room, muted_until, pinned, receipts, add_by }.into()
     }
 
     fn level(&self) -> u32 {
-        if self.receipts.is_some() { PEOPLE_LEVEL } else { Self::KIND.level }
+        if self.room.is_none() { PEOPLE_LEVEL } else { Self::KIND.level }
     }
 }

@@ -184,7 +184,7 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
                 room: Some(RoomId::new("team").expect("id")),
                 muted_until: Some(0),
                 pinned: Some(true),
-                receipts: None,
+                ..Setting::default()
             }),
             "3010ea010a0a047465616d10001801",
             r#""kind":"setting","room":"team","muted_until":0,"pinned":true"#,
@@ -195,6 +195,12 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
             "3010ea01022000",
             r#""kind":"setting","receipts":false"#,
             0x1b62f177a398bb4b,
+        ),
+        (
+            Body::Setting(Setting { add_by: Some(AddBy::Known), ..Setting::default() }),
+            "3010ea01022801",
+            r#""kind":"setting","add_by":"known""#,
+            0xac5455f7c8b0f1ad,
         ),
         (
             Body::Draft(Draft {

@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use weft_proto::kind::AddBy;
 use weft_proto::kind::{DraftText, Text};
 use weft_proto::limits::TEXT_CHARS_MAX;
 use weft_proto::presence::{Choice, PresenceSettings};
@@ -146,8 +147,13 @@ fn lines_of_relations() {
 fn lines_of_settings() {
     row::<Setting>(
         (user("alice"), team()),
-        Setting { muted_until_ms: 7, pinned: true, receipts_off: true },
-        r#"{"type":"setting","key":["alice","team"],"row":{"muted_until_ms":7,"pinned":true,"receipts_off":true}}"#,
+        Setting {
+            muted_until_ms: 7,
+            pinned: true,
+            receipts_off: true,
+            add_by: AddBy::Known.into(),
+        },
+        r#"{"type":"setting","key":["alice","team"],"row":{"muted_until_ms":7,"pinned":true,"receipts_off":true,"add_by":"known"}}"#,
     );
 }
 

@@ -8,7 +8,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use weft_proto::{Position, RoomId, UserId};
+use weft_proto::kind::AddBy;
+use weft_proto::{Position, RoomId, UserId, word};
 
 use super::Tag;
 use super::key::{Key, KeyReader};
@@ -31,13 +32,19 @@ pub struct Setting {
     /// told it of others.
     #[prost(bool, tag = "3")]
     pub receipts_off: bool,
+    /// The same: who may put the user into a group.
+    #[prost(enumeration = "AddBy", tag = "4")]
+    #[serde(serialize_with = "word::write::<AddBy, _>")]
+    #[serde(deserialize_with = "word::read::<AddBy, _>")]
+    pub add_by: i32,
 }
 
 impl Setting {
     /// True where it says the same as no row, at this time.
     #[must_use]
     pub fn is_default(&self, now_ms: u64) -> bool {
-        self.muted_until_ms <= now_ms && !self.pinned && !self.receipts_off
+        let says = Self { muted_until_ms: 0, ..self.clone() };
+        self.muted_until_ms <= now_ms && says == Self::default()
     }
 }
 

@@ -158,5 +158,5 @@ pub fn any_setting(world: &World, room: RoomId) -> Body {
     let what = world.below(3);
     let muted_until = (what > 0).then(|| 1 + world.new_number());
     let pinned = (what != 1).then(|| world.below(2) == 0);
-    Body::Setting(Wanted { room: Some(room), muted_until, pinned, receipts: None })
+    Body::Setting(Wanted { room: Some(room), muted_until, pinned, ..Wanted::default() })
 }

@@ -133,7 +133,7 @@ async fn settings_are_told_as_they_are_now_to_their_user_alone() {
     let journaled = Journaled::new();
     journaled.commit(1, &[("team", 9, &[])]).await;
     let mut batch = Batch::new(rand::random());
-    let setting = Setting { muted_until_ms: 7, pinned: true, receipts_off: false };
+    let setting = Setting { muted_until_ms: 7, pinned: true, ..Setting::default() };
     setting::put(&mut batch, 5, (&user("bob"), &room("team")), &setting);
     let names = JournalMark { room: "team".into(), user: "bob".into(), thread: 0, own: false };
     let row = Journal { settings: vec![names.clone(), names], ..Journal::default() };

@@ -308,7 +308,7 @@ async fn groups_are_ids_alone() {
 async fn a_room_is_shown_as_its_member_wants_it() {
     let world = world().await;
     world
-        .set("alice", "art", Setting { muted_until_ms: 9, pinned: true, receipts_off: false })
+        .set("alice", "art", Setting { muted_until_ms: 9, pinned: true, ..Setting::default() })
         .await;
     world.set("carol", "art", Setting::default()).await;
     let of = async |who: &str| {

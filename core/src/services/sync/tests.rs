@@ -469,8 +469,7 @@ async fn marks_of_others_are_left_out_where_one_has_turned_off_read_receipts() {
     assert!(is_off(&world, "bob").await && !is_off(&world, "alice").await);
     assert_eq!(whose(&world, "alice").await, quoted(&alices[1..]));
     assert_eq!(whose(&world, "bob").await, quoted(&[("alice~bob", "bob")]));
-    let setting =
-        r#"{"type":"setting","room":"bob~bob","muted_until":0,"pinned":false,"receipts":false}"#;
+    let setting = r#"{"type":"setting","room":"bob~bob","muted_until":0,"pinned":false,"receipts":false,"add_by":"all"}"#;
     let bobs = changed(&world, "bob", &cursor).await;
     assert!(bobs.iter().any(|frame| frame == setting), "{bobs:?}");
 }
@@ -550,9 +549,7 @@ async fn drafts_come_once_and_as_they_are_now_on_as_many_pages_as_they_need() {
         let long = format!("{number}").repeat(60_000);
         world.draft("alice", &format!("g{number}"), 1, &long).await;
     }
-    world
-        .set("alice", "team", Setting { muted_until_ms: 9, pinned: false, receipts_off: false })
-        .await;
+    world.set("alice", "team", Setting { muted_until_ms: 9, ..Setting::default() }).await;
     let request = |page| svc::Sync { token: world.token("alice"), cursor: after.clone(), page };
     let (mut page, mut counts) = (Vec::new(), Vec::new());
     loop {

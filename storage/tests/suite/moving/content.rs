@@ -361,7 +361,8 @@ impl Content {
         let receipts_off = self.rng.random();
         // Beside the entry's and the mark's.
         let order = order + 2 * ENTRIES_MAX;
-        let setting = Setting { muted_until_ms, pinned, receipts_off };
+        let add_by = self.rng.random_range(0..3);
+        let setting = Setting { muted_until_ms, pinned, receipts_off, add_by };
         setting::put(batch, order, (&user, room), &setting);
         if self.rng.random() {
             batch.set(ban::key(room, &user), ban::encode(self.rng.random_range(1..9)));
