@@ -24,6 +24,10 @@ const THREADS: u32 = 10;
 const TYPING: u32 = 4;
 /// A group has up to 100 links.
 const LINKS: u32 = 2;
+/// Up to 100 profiles are asked for at once.
+const PROFILES: u32 = 2;
+/// A profile that has changed is told to up to 1,000 users.
+const PROFILE: u32 = 20;
 /// Bytes of an answer for which one is charged.
 const ANSWER_BYTES: usize = 16_384;
 
@@ -48,6 +52,7 @@ pub(crate) fn of_query(query: &Query) -> u32 {
         Query::Drafts { .. } | Query::Scheduled { .. } => DRAFTS,
         Query::Threads { .. } => THREADS,
         Query::Links { .. } => LINKS,
+        Query::Profiles { .. } => PROFILES,
         Query::Rooms { limit, .. } | Query::FindGroups { limit, .. } => of_rooms(*limit),
         Query::Members { limit, .. }
         | Query::Banned { limit, .. }
@@ -71,6 +76,8 @@ pub(crate) fn of_http(path: &str, query: &str) -> u32 {
         Some("drafts" | "scheduled") => DRAFTS,
         Some("threads") => THREADS,
         Some("links") => LINKS,
+        Some("profiles") => PROFILES,
+        Some("profile") => PROFILE,
         Some("rooms" | "groups") => of_rooms(limit),
         Some(
             "members" | "banned" | "asking" | "reactions" | "receipts" | "relations" | "users"
@@ -124,7 +131,8 @@ mod tests {
             ("/v1/rooms/team/mark", "", 1),
             ("/v1/rooms/team/receipts", "seq=7", 6),
             ("/v1/rooms/team/typing", "", 4),
-            ("/v1/profile", "limit=x", 1),
+            ("/v1/profile", "limit=x", 20),
+            ("/v1/profiles", "users=bob", 2),
             ("/v1/relations", "", 6),
             ("/v1/relations/bob", "", 1),
             ("/v1/rooms/team/entries/7/versions", "", 3),

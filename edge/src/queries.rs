@@ -5,9 +5,9 @@ use weft_proto::frame::{
     versions_frame,
 };
 use weft_proto::svc::{
-    FindGroups, GetRoom, ListAsking, ListBanned, ListDevices, ListDrafts, ListLinks, ListMembers,
-    ListPins, ListReactions, ListReceipts, ListRelations, ListRooms, ListScheduled, ListThreads,
-    ReadVersions,
+    FindGroups, GetProfiles, GetRoom, ListAsking, ListBanned, ListDevices, ListDrafts, ListLinks,
+    ListMembers, ListPins, ListReactions, ListReceipts, ListRelations, ListRooms, ListScheduled,
+    ListThreads, ReadVersions,
 };
 use weft_proto::{ApiError, RoomId};
 
@@ -86,6 +86,10 @@ pub(crate) async fn answer(
         }
         Query::Relations { after, limit } => {
             Reply::relations(bus.call(&ListRelations { token, after, limit }).await?).to_frame()
+        }
+        Query::Profiles { users } => {
+            let users = users.iter().map(ToString::to_string).collect();
+            Reply::profiles(bus.call(&GetProfiles { token, users }).await?).to_frame()
         }
         Query::Devices => Reply::devices(bus.call(&ListDevices { token }).await?).to_frame(),
     })

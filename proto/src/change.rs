@@ -78,6 +78,12 @@ impl ChangeHead {
         Self::new(format!("schedule/{user}/{room}/{id}"), Some(position))
     }
 
+    /// That of what others see of a user. It is nowhere in the order of commits: profiles have versions.
+    #[must_use]
+    pub fn profile(user: &UserId) -> Self {
+        Self::new(format!("profile/{user}"), None)
+    }
+
     /// That of what a user has said of a thread, or of their following it; `root`: how it begins.
     #[must_use]
     pub fn thread(room: &RoomId, root: u64, user: &UserId, position: Position) -> Self {

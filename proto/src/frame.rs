@@ -25,6 +25,7 @@ mod history;
 mod mark;
 mod pins;
 mod presence;
+mod profiles;
 mod query;
 mod reactions;
 mod receipts;
@@ -47,6 +48,7 @@ pub use history::{HistoryFrom, HistoryPlace, history_frame, history_thread};
 pub use mark::{MarkFrame, MarksFrame, ReadUpTo, ThreadMarkFrame};
 pub use pins::pins_frame;
 pub use presence::{PresenceRequest, Users};
+pub use profiles::{Profile, ProfileFrame, profiles_of};
 pub use query::Query;
 pub use receipts::{Receipt, entry_of};
 pub use relations::{RelatedUser, RelationFrame};
@@ -242,6 +244,7 @@ fn read(word: &str, text: &str) -> Result<Request, ApiError> {
         "relation" => relations::read(text),
         "relations" => relations::read_relations(text),
         "scheduled" => scheduled::read_list(text),
+        "profiles" => profiles::read_profiles(text),
         "typing" => typing::read(text),
         "devices" => Ok(Query::Devices.into()),
         "logout" => devices::read_logout(text),

@@ -60,6 +60,10 @@ pub const SCHEDULED_AHEAD_MS_MAX: u64 = 366 * 86_400_000;
 /// For how many days a room keeps its entries at the most, where not for ever.
 pub const RETENTION_DAYS_MAX: u32 = 3_650;
 pub const AVATAR_BYTES_MAX: usize = 1_000;
+/// Longest line that users say about themselves, in Unicode scalar values.
+pub const ABOUT_CHARS_MAX: usize = 140;
+/// Most profiles that are asked for at once.
+pub const PROFILES_MAX: usize = 100;
 /// Shortest and longest password, in bytes.
 pub const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=256;
 /// Largest WebSocket frame or HTTP body that is read, in bytes. 100,000 characters can be

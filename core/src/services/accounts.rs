@@ -1,12 +1,16 @@
 //! Accounts of people and bots, and what others see of them.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
+use tracing::error;
 use weft_proto::check::check_chars;
-use weft_proto::limits::{AVATAR_BYTES_MAX, PASSWORD_BYTES, TITLE_CHARS_MAX};
+use weft_proto::frame::profiles_of;
+use weft_proto::limits::{ABOUT_CHARS_MAX, AVATAR_BYTES_MAX, PASSWORD_BYTES, TITLE_CHARS_MAX};
 use weft_proto::{ApiError, ErrorCode, UserId, svc};
 use weft_runtime::Clock;
 use weft_storage::tables::account::{self, Account};
-use weft_storage::{Batch, Op, Outcome, Store};
+use weft_storage::{Batch, Op, Outcome, Snapshot, Store};
 
 use super::Context;
 use super::failure::Failure;
@@ -14,6 +18,14 @@ use crate::Error;
 
 /// How often a call begins anew where others change the same rows.
 pub(super) const ATTEMPTS_MAX: usize = 5;
+
+/// A profile as it is after a change.
+#[derive(Debug)]
+pub struct SetProfile {
+    pub profile: svc::Profile,
+    /// Who is told of the change, the user first; empty: nothing has changed.
+    pub hear: Vec<UserId>,
+}
 
 impl Context {
     /// Reads a profile.
@@ -32,32 +44,51 @@ impl Context {
         Ok(profile(&user, found))
     }
 
-    /// Changes the caller's profile.
+    /// Reads the profiles of several users: of those that exist, each once.
+    ///
+    /// # Errors
+    /// [`ErrorCode::BadRequest`], [`ErrorCode::TooLong`], [`ErrorCode::BadId`], those of the token, or the store's.
+    pub async fn profiles(&self, request: svc::GetProfiles) -> Result<svc::Profiles, Failure> {
+        let snapshot = self.store.snapshot().await?;
+        self.caller(&*snapshot, &request.token).await?;
+        let users: BTreeSet<UserId> = profiles_of(&request.users)?.into_iter().collect();
+        let profiles = profiles(&*snapshot, users.into_iter().collect()).await?;
+        Ok(svc::Profiles { profiles: profiles.into_iter().flatten().collect() })
+    }
+
+    /// Changes the caller's profile. What changes nothing is done.
     ///
     /// # Errors
     /// [`ErrorCode::TooLong`], [`ErrorCode::NoSuchUser`], those of the token, or the store's.
-    pub async fn profile_set(&self, request: svc::SetProfile) -> Result<svc::Profile, Failure> {
+    pub async fn profile_set(&self, request: svc::SetProfile) -> Result<SetProfile, Failure> {
         let snapshot = self.store.snapshot().await?;
         let user = self.caller(&*snapshot, &request.token).await?.user;
         drop(snapshot);
-        let name = request.display_name.map(|name| display_name(name, &user)).transpose()?;
-        if request.avatar.as_ref().is_some_and(|avatar| avatar.len() > AVATAR_BYTES_MAX) {
+        let svc::SetProfile { display_name: name, avatar, about, .. } = request;
+        let name = name.map(|name| display_name(name, &user)).transpose()?;
+        if avatar.as_ref().is_some_and(|avatar| avatar.len() > AVATAR_BYTES_MAX) {
             let message = format!("the field avatar has more than {AVATAR_BYTES_MAX} bytes");
             return Err(ApiError::new(ErrorCode::TooLong, message).into());
         }
+        if let Some(about) = &about {
+            check_chars("about", about, ABOUT_CHARS_MAX)?;
+        }
         for _ in 0..ATTEMPTS_MAX {
-            let (row, mut changed) = self.account(&user).await?.ok_or_else(no_such_user)?;
-            if let Some(name) = &name {
-                changed.display_name.clone_from(name);
+            let (row, before) = self.account(&user).await?.ok_or_else(no_such_user)?;
+            let mut changed = before.clone();
+            changed.display_name = name.clone().unwrap_or(changed.display_name);
+            changed.avatar = avatar.clone().unwrap_or(changed.avatar);
+            changed.about = about.clone().unwrap_or(changed.about);
+            if changed == before {
+                return Ok(SetProfile { profile: profile(&user, before), hear: Vec::new() });
             }
-            if let Some(avatar) = &request.avatar {
-                changed.avatar.clone_from(avatar);
-            }
+            changed.profile_version += 1;
             let mut batch = Batch::new(rand::random());
             batch.guard(account::key(&user), Some(row));
             batch.set(account::key(&user), changed.encode());
             if self.commit(batch).await? {
-                return Ok(profile(&user, changed));
+                let hear = self.partners(&user).await?;
+                return Ok(SetProfile { profile: profile(&user, changed), hear });
             }
         }
         Err(Failure::contended())
@@ -147,7 +178,26 @@ pub(super) fn profile(user: &UserId, account: Account) -> svc::Profile {
         display_name: account.display_name,
         avatar: account.avatar,
         is_bot: account.is_bot,
+        about: account.about,
+        version: account.profile_version,
     }
+}
+
+/// The profiles of these users, in their order; `None`: there is no account, or it can't be read.
+pub(super) async fn profiles(
+    snapshot: &dyn Snapshot,
+    users: Vec<UserId>,
+) -> Result<Vec<Option<svc::Profile>>, weft_storage::Error> {
+    let rows = snapshot.get_many(users.iter().map(account::key).collect()).await?;
+    let read = |(user, row): (&UserId, Option<Bytes>)| match Account::decode(&row?) {
+        Ok(account) => Some(profile(user, account)),
+        // One damaged account does not cost others a list.
+        Err(error) => {
+            error!(%user, %error, "an account can't be read");
+            None
+        }
+    };
+    Ok(users.iter().zip(rows).map(read).collect())
 }
 
 fn no_such_user() -> Failure {
@@ -216,11 +266,19 @@ mod tests {
             token: world.token("alice"),
             display_name: display_name.map(Into::into),
             avatar,
+            about: None,
         };
         let changed = world.context.profile_set(set(None, Some("cat".into()))).await.expect("set");
-        assert_eq!((changed.display_name.as_str(), changed.avatar.as_str()), ("Alice", "cat"));
-        let changed = world.context.profile_set(set(Some(" "), None)).await.expect("set");
-        assert_eq!((changed.display_name.as_str(), changed.avatar.as_str()), ("alice", "cat"));
+        let shown = (changed.profile.display_name.as_str(), changed.profile.avatar.as_str());
+        assert_eq!((shown, changed.profile.version), (("Alice", "cat"), 1));
+        assert_eq!(changed.hear, [UserId::new("alice").expect("id")]);
+        let same = world.context.profile_set(set(Some("Alice"), None)).await.expect("the same");
+        assert_eq!((&same.profile, same.hear.len()), (&changed.profile, 0), "nobody is told");
+        let changed = world.context.profile_set(set(Some(" "), None)).await.expect("set").profile;
+        let shown = (changed.display_name.as_str(), changed.avatar.as_str(), changed.version);
+        assert_eq!(shown, ("alice", "cat", 2));
+        let long = svc::SetProfile { about: Some("x".repeat(141)), ..set(None, None) };
+        assert_eq!(code(world.context.profile_set(long).await), ErrorCode::TooLong);
         let refused = world.context.profile_set(set(None, Some("x".repeat(1_001)))).await;
         assert_eq!(code(refused), ErrorCode::TooLong);
         let own = svc::GetProfile { token: world.token("alice"), user: String::new() };

@@ -142,7 +142,7 @@ impl Context {
             let suspended = action == AccountAction::Suspend;
             let ends = match action {
                 AccountAction::Delete => {
-                    self.end(&mut batch, &user);
+                    self.end(&mut batch, &user, &after);
                     true
                 }
                 AccountAction::Suspend | AccountAction::Reset => {

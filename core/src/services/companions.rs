@@ -50,6 +50,17 @@ impl Context {
         Ok(svc::Companions { users, more: search.more })
     }
 
+    /// The user, and the partners of their direct rooms, but for those of whom one has blocked the other: at most as
+    /// many as companions.
+    pub(super) async fn partners(&self, user: &UserId) -> Result<Vec<UserId>, Error> {
+        let snapshot = self.store.snapshot().await?;
+        let mut search = Search::new(user.clone(), self.limits);
+        search.add_partners(&*snapshot).await?;
+        let blocked = blocked(&*snapshot, user, &search.found).await?;
+        let partners = search.found.into_iter().filter(|partner| !blocked.contains(partner));
+        Ok(std::iter::once(user.clone()).chain(partners).collect())
+    }
+
     /// Which of these users share a room with the caller, or the group that is named. The caller
     /// does in any case.
     ///

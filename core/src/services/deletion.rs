@@ -36,11 +36,12 @@ impl Context {
             let mut devices = other_devices(&*snapshot, &user, &device).await?;
             devices.push(device);
             drop(snapshot);
-            let hash = Some(Account::decode(&row)?.password_hash);
+            let before = Account::decode(&row)?;
+            let hash = Some(before.password_hash.clone());
             self.check_credentials(&request.password, hash, SignInAttempt::Known).await?;
             let mut batch = Batch::new(rand::random());
             batch.guard(account::key(&user), Some(row));
-            self.end(&mut batch, &user);
+            self.end(&mut batch, &user, &before);
             if self.commit(batch).await? {
                 return Ok(EndedLogin { user, devices });
             }
@@ -49,9 +50,10 @@ impl Context {
     }
 
     /// What of a deletion is done at once.
-    pub(super) fn end(&self, batch: &mut Batch, user: &UserId) {
+    pub(super) fn end(&self, batch: &mut Batch, user: &UserId, before: &Account) {
         let now_ms = self.clock.now_ms();
-        let ended = Account { deleted_ms: now_ms, ..Account::default() };
+        let profile_version = before.profile_version + 1;
+        let ended = Account { deleted_ms: now_ms, profile_version, ..Account::default() };
         batch.set(account::key(user), ended.encode());
         batch.set(deletion::key(user), Deletion::new(self.partitions, now_ms).encode());
         let logins = device::range(user);

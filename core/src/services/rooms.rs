@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use prost::Message as _;
 use weft_proto::kind::CONVERSATIONS_LEVEL;
 use weft_proto::{ErrorCode, Role, RoomId, RoomKind, UserId, svc};
 use weft_storage::Snapshot;
@@ -13,6 +14,7 @@ use weft_storage::tables::user_room;
 
 use super::Context;
 use super::access::Access;
+use super::accounts::profiles;
 use super::failure::Failure;
 
 use self::summary::Reader;
@@ -71,7 +73,10 @@ impl Context {
             UserId::new(&request.after)?;
         }
         Access::of(&*snapshot, &room, &user).await?.member_role()?;
-        page_of_members(&*snapshot, &room, request.after, self.rows_max(request.limit)).await
+        let limit = self.rows_max(request.limit);
+        let mut page = page_of_members(&*snapshot, &room, request.after, limit).await?;
+        add_profiles(&*snapshot, &mut page, self.limits.page.bytes_max).await?;
+        Ok(page)
     }
 }
 
@@ -86,6 +91,30 @@ pub(super) async fn page_of_members(
         Some((low, high)) => Ok(direct_members(low, high, &after, limit)),
         None => group_members(snapshot, room, after, limit).await,
     }
+}
+
+/// Says what others see of the members. The page ends after the one that passes so many bytes.
+async fn add_profiles(
+    snapshot: &dyn Snapshot,
+    page: &mut svc::Members,
+    bytes_max: usize,
+) -> Result<(), Failure> {
+    let users = page.members.iter().map(|member| UserId::new(&member.user));
+    let profiles = profiles(snapshot, users.collect::<Result<_, _>>()?).await?;
+    let mut bytes = 0;
+    let mut count = 0;
+    for (member, profile) in page.members.iter_mut().zip(profiles) {
+        if bytes >= bytes_max {
+            break;
+        }
+        // Who asks for what they show, asks for these.
+        member.profile = profile.map(|it| svc::Profile { about: String::new(), ..it });
+        bytes += member.encoded_len();
+        count += 1;
+    }
+    page.more |= count < page.members.len();
+    page.members.truncate(count);
+    Ok(())
 }
 
 /// Whether the store keeps users' lists of rooms in order, and what they have read.
@@ -166,7 +195,8 @@ async fn group_members(
 }
 
 fn proto_member(user: &UserId, role: Role, since_seq: u64) -> svc::Member {
-    svc::Member { user: user.to_string(), role: role.as_str().to_owned(), since_seq }
+    let (user, role) = (user.to_string(), role.as_str().to_owned());
+    svc::Member { user, role, since_seq, profile: None }
 }
 
 pub(super) fn broken(room: &RoomId) -> weft_storage::Error {

@@ -4,11 +4,14 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use weft_nats::subject::WEFT_LOGOUT;
+use weft_nats::subject::{WEFT_CHANGE, WEFT_LOGOUT};
 use weft_nats::{Bus, Services, Subject};
+use weft_proto::frame::ProfileFrame;
 use weft_proto::svc::{self, Method};
+use weft_proto::{ChangeHead, UserId};
 
 use super::Context;
+use super::accounts::SetProfile;
 use super::failure::Failure;
 use super::logins::{EndedLogin, Refreshed, void};
 use crate::Error;
@@ -47,9 +50,7 @@ pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> 
     served
         .add::<svc::GetProfile, _, _>(READS_MAX, |c, m| async move { c.profile_get(m).await })
         .await?;
-    served
-        .add::<svc::SetProfile, _, _>(WRITES_MAX, |c, m| async move { c.profile_set(m).await })
-        .await?;
+    add_profiles(&mut served, bus).await?;
     served.add::<svc::GetKeys, _, _>(READS_MAX, |c, _| async move { Ok(c.keys()) }).await?;
     served.add::<svc::ListGroups, _, _>(READS_MAX, |c, m| async move { c.groups(m).await }).await?;
     served.add::<svc::ListRooms, _, _>(READS_MAX, |c, m| async move { c.list(m).await }).await?;
@@ -123,6 +124,37 @@ pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> 
     // The server knows of all of them, before anybody hears that this node is there.
     bus.flush().await?;
     Ok(served.services)
+}
+
+async fn add_profiles(served: &mut Served, bus: &Bus) -> Result<(), Error> {
+    served
+        .add::<svc::GetProfiles, _, _>(READS_MAX, |c, m| async move { c.profiles(m).await })
+        .await?;
+    let edges = bus.clone();
+    let set = move |c: Arc<Context>, m| {
+        let edges = edges.clone();
+        async move {
+            let SetProfile { profile, hear } = c.profile_set(m).await?;
+            tell_of_profile(&edges, &profile, hear).await;
+            Ok(profile)
+        }
+    };
+    served.add::<svc::SetProfile, _, _>(WRITES_MAX, set).await
+}
+
+/// Tells users that a profile has changed. It may be lost: clients ask for what they show when they connect.
+async fn tell_of_profile(edges: &Bus, profile: &svc::Profile, hear: Vec<UserId>) {
+    let Some(user) = hear.first() else { return };
+    let head = ChangeHead::profile(user).to_string();
+    let frame: Bytes = ProfileFrame { profile: profile.clone().into() }.to_frame().into();
+    for user in hear {
+        let subject = Subject::User(user);
+        let headers = [(WEFT_CHANGE, head.as_str())];
+        if let Err(error) = edges.publish(&subject, &headers, frame.clone()).await {
+            tracing::debug!(%subject, %error, "users are not told of a changed profile");
+            break;
+        }
+    }
 }
 
 async fn add_logins(served: &mut Served, bus: &Bus) -> Result<(), Error> {

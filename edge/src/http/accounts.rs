@@ -6,10 +6,11 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use weft_proto::frame;
+use weft_proto::check::missing;
+use weft_proto::frame::{self, Profile, profiles_of};
 use weft_proto::svc;
 
-use super::extract::{AccountRate, Caller, Device, Json, OfUser, Refusal, json, read};
+use super::extract::{AccountRate, Caller, Device, Json, OfUser, Query, Refusal, json, read};
 use crate::shared::Shared;
 
 type App = State<Arc<Shared>>;
@@ -50,16 +51,7 @@ pub(super) struct DeleteAccountBody {
 pub(super) struct SetProfileBody {
     display_name: Option<String>,
     avatar: Option<String>,
-}
-
-#[derive(Serialize)]
-pub(super) struct Profile {
-    user: String,
-    display_name: String,
-    avatar: String,
-    is_bot: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    deleted: bool,
+    about: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -69,13 +61,6 @@ struct Tokens {
     token: String,
     expires_at: u64,
     refresh_token: String,
-}
-
-impl From<svc::Profile> for Profile {
-    fn from(profile: svc::Profile) -> Self {
-        let svc::Profile { user, display_name, avatar, is_bot, deleted } = profile;
-        Self { user, display_name, avatar, is_bot, deleted }
-    }
 }
 
 fn profile_answer(profile: svc::Profile) -> Response {
@@ -199,13 +184,24 @@ pub(super) async fn profile(
     Ok(profile_answer(shared.bus.call(&request).await?))
 }
 
+/// `GET /v1/profiles`
+pub(super) async fn profiles(
+    State(shared): App,
+    Caller(caller): Caller,
+    query: Query,
+) -> Result<Response, Refusal> {
+    let users: Vec<&str> =
+        query.text("users")?.ok_or_else(|| missing("users"))?.split(',').collect();
+    read(&shared, &caller, frame::Query::Profiles { users: profiles_of(&users)? }).await
+}
+
 /// `PATCH /v1/profile`
 pub(super) async fn set_profile(
     State(shared): App,
     Caller(caller): Caller,
     Json(body): Json<SetProfileBody>,
 ) -> Result<Response, Refusal> {
-    let SetProfileBody { display_name, avatar } = body;
-    let request = svc::SetProfile { token: caller.token.to_string(), display_name, avatar };
+    let SetProfileBody { display_name, avatar, about } = body;
+    let request = svc::SetProfile { token: caller.token.to_string(), display_name, avatar, about };
     Ok(profile_answer(shared.bus.call(&request).await?))
 }

@@ -13,11 +13,10 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
-use weft_proto::frame::{self, error_frame};
+use weft_proto::frame::{self, Profile, error_frame};
 use weft_proto::svc::{self, Method};
 use weft_proto::{ApiError, ErrorCode, RoomId};
 
-use super::accounts::Profile;
 use super::extract::{Caller, Query, Refusal};
 use crate::auth;
 use crate::cost;

@@ -1,6 +1,7 @@
 //! Requests that read and change nothing. A session and HTTP answer them alike.
 
 use super::{HistoryFrom, Request};
+use crate::ids::UserId;
 use crate::room::RoomId;
 
 /// What a client asks of what is kept.
@@ -119,6 +120,8 @@ pub enum Query {
     },
     /// The devices on which the user is logged in.
     Devices,
+    /// What others see of users.
+    Profiles { users: Vec<UserId> },
     /// A page of the users who are something to the user.
     Relations {
         /// Only users after this id; empty: from the first.

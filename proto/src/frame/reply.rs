@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::asking::Asking;
 use super::devices::DeviceShown;
 use super::groups::{BannedUser, FoundGroup, LinkShown};
+use super::profiles::Profile;
 use super::receipts::Receipt;
 use super::relations::RelatedUser;
 use crate::client_id::ClientId;
@@ -136,6 +137,11 @@ pub enum Reply {
         /// Ascending by user id.
         relations: Vec<RelatedUser>,
         more: bool,
+    },
+    /// Answers `profiles`.
+    Profiles {
+        /// Of those users that exist, each once.
+        profiles: Vec<Profile>,
     },
     /// Answers `token`.
     Token {
@@ -305,13 +311,8 @@ impl Serialize for ReadyMade {
 /// The other user of a direct room.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Partner {
-    pub user: String,
-    pub display_name: String,
-    pub avatar: String,
-    pub is_bot: bool,
-    /// They have deleted their account.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub deleted: bool,
+    #[serde(flatten)]
+    pub profile: Profile,
     /// Up to where they have read the room.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read: Option<u64>,
@@ -337,6 +338,14 @@ pub struct Member {
     pub role: String,
     /// Seq of the entry by which the user joined.
     pub since: u64,
+    /// As of a profile; missing: the user has no account any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub avatar: Option<String>,
+    /// Of the profile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
 }
 
 impl From<svc::RoomSummary> for Room {
@@ -371,8 +380,7 @@ impl From<svc::RoomSummary> for Room {
             first_seq: Some(summary.first_seq).filter(|seq| *seq > 0),
             partner: summary.partner.and_then(|partner| {
                 let svc::Partner { profile, read, delivered } = partner;
-                let svc::Profile { user, display_name, avatar, is_bot, deleted } = profile?;
-                Some(Partner { user, display_name, avatar, is_bot, deleted, read, delivered })
+                Some(Partner { profile: profile?.into(), read, delivered })
             }),
         }
     }
@@ -380,7 +388,11 @@ impl From<svc::RoomSummary> for Room {
 
 impl From<svc::Member> for Member {
     fn from(member: svc::Member) -> Self {
-        Self { role: member.role, user: member.user, since: member.since_seq }
+        let svc::Member { user, role, since_seq: since, profile } = member;
+        let profile = profile.map(|it| ((it.display_name, it.avatar), it.version));
+        let (shown, version) = profile.unzip();
+        let (display_name, avatar) = shown.unzip();
+        Self { user, role, since, display_name, avatar, version }
     }
 }
 

@@ -17,7 +17,8 @@ redacted! {
     DeleteAccount {}
     CheckLogins {}
     GetProfile { user }
-    SetProfile { display_name, avatar }
+    GetProfiles { users }
+    SetProfile { display_name, avatar, about }
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -51,6 +52,12 @@ pub struct Profile {
     /// A bot has no password.
     #[prost(bool, tag = "4")]
     pub is_bot: bool,
+    /// A line of the user's own words; empty: none.
+    #[prost(string, tag = "5")]
+    pub about: String,
+    /// Grows with each change; 0: none was made.
+    #[prost(uint64, tag = "6")]
+    pub version: u64,
     /// The account is deleted: there is no name any more.
     #[prost(bool, tag = "9")]
     pub deleted: bool,
@@ -209,6 +216,25 @@ pub struct GetProfile {
 }
 method!(GetProfile, "accounts", "profile_get", Profile);
 
+/// Asks for the profiles of several users.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub struct GetProfiles {
+    #[prost(string, tag = "1")]
+    pub token: String,
+    /// At most [`PROFILES_MAX`](crate::limits::PROFILES_MAX).
+    #[prost(string, repeated, tag = "2")]
+    pub users: Vec<String>,
+}
+method!(GetProfiles, "accounts", "profiles", Profiles);
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Profiles {
+    /// Of those users that exist, each once.
+    #[prost(message, repeated, tag = "1")]
+    pub profiles: Vec<Profile>,
+}
+
 /// Changes one's own profile; a missing field stays as it is.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
@@ -221,6 +247,9 @@ pub struct SetProfile {
     /// A reference to a picture; empty: none.
     #[prost(string, optional, tag = "3")]
     pub avatar: Option<String>,
+    /// A line of the user's own words; empty: none.
+    #[prost(string, optional, tag = "4")]
+    pub about: Option<String>,
 }
 method!(SetProfile, "accounts", "profile_set", Profile);
 

@@ -224,6 +224,9 @@ pub struct Member {
     /// Seq of the entry by which the user joined.
     #[prost(uint64, tag = "3")]
     pub since_seq: u64,
+    /// Missing: the user has no account any more.
+    #[prost(message, optional, tag = "5")]
+    pub profile: Option<Profile>,
 }
 
 /// Asks up to where members have read a room.

@@ -67,7 +67,7 @@ fn lines_of_people() {
     row::<Account>(
         user("alice"),
         Account { password_hash: "$x".into(), created_ms: 7, ..Account::default() },
-        r#"{"type":"account","key":"alice","row":{"password_hash":"$x","display_name":"","avatar":"","is_bot":false,"created_ms":7,"is_admin":false,"suspended_ms":0,"one_time_until_ms":0,"deleted_ms":0}}"#,
+        r#"{"type":"account","key":"alice","row":{"password_hash":"$x","display_name":"","avatar":"","is_bot":false,"created_ms":7,"is_admin":false,"suspended_ms":0,"one_time_until_ms":0,"about":"","profile_version":0,"deleted_ms":0}}"#,
     );
     row::<Device>(
         (user("alice"), DeviceId::new("Phone").expect("id")),

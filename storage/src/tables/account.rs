@@ -40,6 +40,12 @@ pub struct Account {
     /// The password is good for one login, which sets another one, up to this time, Unix milliseconds; 0: it is the user's own.
     #[prost(uint64, tag = "8")]
     pub one_time_until_ms: u64,
+    /// A line of the user's own words; empty: none.
+    #[prost(string, tag = "10")]
+    pub about: String,
+    /// Of what others see of the user: grows with each change of it.
+    #[prost(uint64, tag = "11")]
+    pub profile_version: u64,
     /// When its user deleted it, Unix milliseconds, and all that it had; 0: it is there. The row stays, so that
     /// nobody else gets the user id.
     #[prost(uint64, tag = "14")]

@@ -41,6 +41,7 @@ mod people;
 mod pins;
 mod power_loss;
 mod presence;
+mod profiles;
 mod receipts;
 mod retention;
 mod room_list;

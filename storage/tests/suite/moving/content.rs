@@ -126,6 +126,8 @@ impl Content {
                 suspended_ms: self.rng.random_range(0..2),
                 one_time_until_ms: self.rng.random_range(0..2),
                 deleted_ms: if is_bot { 7 } else { 0 },
+                about: self.text(20),
+                profile_version: self.rng.random_range(0..9),
             };
             batch.set(account::key(&user), row.encode());
             if is_bot {

@@ -1,0 +1,129 @@
+//! `profiles`: what others see of users.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Query, Reply, Request};
+use crate::check::empty;
+use crate::error::{ApiError, ErrorCode};
+use crate::ids::UserId;
+use crate::json::read_object;
+use crate::limits::PROFILES_MAX;
+use crate::svc;
+
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    users: Vec<Cow<'a, str>>,
+}
+
+pub(super) fn read_profiles(text: &str) -> Result<Request, ApiError> {
+    let Named { users } = read_object(text)?;
+    Ok(Query::Profiles { users: profiles_of(&users)? }.into())
+}
+
+/// The users whose profiles are asked for.
+///
+/// # Errors
+/// [`ErrorCode::BadRequest`] where there is none, [`ErrorCode::TooLong`] where there are too many, [`ErrorCode::BadId`].
+pub fn profiles_of(users: &[impl AsRef<str>]) -> Result<Vec<UserId>, ApiError> {
+    if users.is_empty() {
+        return Err(empty("users"));
+    }
+    if users.len() > PROFILES_MAX {
+        let message = format!("the field users has at most {PROFILES_MAX} users");
+        return Err(ApiError::new(ErrorCode::TooLong, message));
+    }
+    users.iter().map(|user| UserId::new(user.as_ref())).collect()
+}
+
+/// What others see of a user.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Profile {
+    user: String,
+    display_name: String,
+    /// A reference to a picture; empty: none.
+    avatar: String,
+    is_bot: bool,
+    /// They have deleted their account.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    deleted: bool,
+    /// A line of the user's own words.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    about: String,
+    /// Of two of one user, the one with the greater version is newer.
+    version: u64,
+}
+
+impl From<svc::Profile> for Profile {
+    fn from(profile: svc::Profile) -> Self {
+        let svc::Profile { user, display_name, avatar, is_bot, about, version, deleted } = profile;
+        Self { user, display_name, avatar, is_bot, deleted, about, version }
+    }
+}
+
+/// A profile that has changed: `{"type":"profile",…}`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename = "profile")]
+pub struct ProfileFrame {
+    #[serde(flatten)]
+    pub profile: Profile,
+}
+
+impl ProfileFrame {
+    /// The frame's bytes.
+    #[must_use]
+    pub fn to_frame(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("plain fields serialise")
+    }
+}
+
+impl Reply {
+    /// The answer to `profiles`.
+    #[must_use]
+    pub fn profiles(found: svc::Profiles) -> Self {
+        Self::Profiles { profiles: found.profiles.into_iter().map(Into::into).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn profiles_are_asked_for() {
+        let read = |users: &str| {
+            read_profiles(&format!(r#"{{"id":1,"type":"profiles","users":{users}}}"#))
+        };
+        let bob = UserId::new("bob").expect("id");
+        let expected = Query::Profiles { users: vec![bob] };
+        assert_eq!(read(r#"["bob"]"#).expect("read"), expected.into());
+        let many = format!("[{}]", vec![r#""bob""#; PROFILES_MAX + 1].join(","));
+        for (bad, code) in [
+            ("[]", ErrorCode::BadRequest),
+            (r#"["a.b"]"#, ErrorCode::BadId),
+            (r#""bob""#, ErrorCode::BadRequest),
+            (&many, ErrorCode::TooLong),
+        ] {
+            assert_eq!(read(bad).expect_err(bad).code, code);
+        }
+    }
+
+    #[test]
+    fn profiles_are_told() {
+        let profile = |about: &str| svc::Profile {
+            user: "bob".into(),
+            display_name: "Bob".into(),
+            about: about.into(),
+            version: 3,
+            ..svc::Profile::default()
+        };
+        let frame = ProfileFrame { profile: profile("").into() }.to_frame();
+        let expected = br#"{"type":"profile","user":"bob","display_name":"Bob","avatar":"","is_bot":false,"version":3}"#;
+        assert_eq!(frame, expected);
+        let found = svc::Profiles { profiles: vec![profile("at sea")] };
+        let expected = br#"{"type":"profiles","profiles":[{"user":"bob","display_name":"Bob","avatar":"","is_bot":false,"about":"at sea","version":3}]}"#;
+        assert_eq!(Reply::profiles(found).to_frame(), expected);
+    }
+}
