@@ -26,6 +26,8 @@ const TYPING: u32 = 4;
 const LINKS: u32 = 2;
 /// Up to 100 profiles are asked for at once.
 const PROFILES: u32 = 2;
+/// Up to 512 rows, and their users' accounts.
+const FOUND_USERS: u32 = 10;
 /// A profile that has changed is told to up to 1,000 users.
 const PROFILE: u32 = 20;
 /// Bytes of an answer for which one is charged.
@@ -53,6 +55,7 @@ pub(crate) fn of_query(query: &Query) -> u32 {
         Query::Threads { .. } => THREADS,
         Query::Links { .. } => LINKS,
         Query::Profiles { .. } => PROFILES,
+        Query::FindUsers { .. } => FOUND_USERS,
         Query::Rooms { limit, .. } | Query::FindGroups { limit, .. } => of_rooms(*limit),
         Query::Members { limit, .. }
         | Query::Banned { limit, .. }
@@ -68,6 +71,9 @@ pub(crate) fn of_query(query: &Query) -> u32 {
 pub(crate) fn of_http(path: &str, query: &str) -> u32 {
     let limit = query.split('&').find_map(|field| field.strip_prefix("limit="));
     let limit = limit.and_then(|limit| limit.parse().ok()).unwrap_or(0);
+    if path == "/v1/users" {
+        return FOUND_USERS;
+    }
     match path.rsplit('/').next() {
         Some("entries") => of_history(limit),
         Some("versions") => VERSIONS,
@@ -133,6 +139,9 @@ mod tests {
             ("/v1/rooms/team/typing", "", 4),
             ("/v1/profile", "limit=x", 20),
             ("/v1/profiles", "users=bob", 2),
+            ("/v1/users", "prefix=b&limit=1", 10),
+            ("/v1/users/bob", "", 1),
+            ("/v1/admin/users", "", 6),
             ("/v1/relations", "", 6),
             ("/v1/relations/bob", "", 1),
             ("/v1/rooms/team/entries/7/versions", "", 3),

@@ -50,6 +50,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/password", post(accounts::change_password))
         .route("/profile", get(accounts::own_profile).patch(accounts::set_profile))
         .route("/profiles", get(accounts::profiles))
+        .route("/users", get(accounts::find))
         .route("/users/{user}", get(accounts::profile))
         .route("/admin/users", get(admin::list).post(admin::make))
         .route("/admin/users/{user}/suspend", post(admin::suspend))

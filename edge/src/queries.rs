@@ -5,9 +5,9 @@ use weft_proto::frame::{
     versions_frame,
 };
 use weft_proto::svc::{
-    FindGroups, GetProfiles, GetRoom, ListAsking, ListBanned, ListDevices, ListDrafts, ListLinks,
-    ListMembers, ListPins, ListReactions, ListReceipts, ListRelations, ListRooms, ListScheduled,
-    ListThreads, ReadVersions,
+    FindGroups, FindUsers, GetProfiles, GetRoom, ListAsking, ListBanned, ListDevices, ListDrafts,
+    ListLinks, ListMembers, ListPins, ListReactions, ListReceipts, ListRelations, ListRooms,
+    ListScheduled, ListThreads, ReadVersions,
 };
 use weft_proto::{ApiError, RoomId};
 
@@ -90,6 +90,10 @@ pub(crate) async fn answer(
         Query::Profiles { users } => {
             let users = users.iter().map(ToString::to_string).collect();
             Reply::profiles(bus.call(&GetProfiles { token, users }).await?).to_frame()
+        }
+        Query::FindUsers { prefix, after, limit } => {
+            let request = FindUsers { token, prefix, after, limit };
+            Reply::found_users(bus.call(&request).await?).to_frame()
         }
         Query::Devices => Reply::devices(bus.call(&ListDevices { token }).await?).to_frame(),
     })

@@ -245,6 +245,7 @@ fn read(word: &str, text: &str) -> Result<Request, ApiError> {
         "relations" => relations::read_relations(text),
         "scheduled" => scheduled::read_list(text),
         "profiles" => profiles::read_profiles(text),
+        "find_users" => profiles::read_find(text),
         "typing" => typing::read(text),
         "devices" => Ok(Query::Devices.into()),
         "logout" => devices::read_logout(text),

@@ -13,6 +13,7 @@
 //! - [`svc`]: requests and replies between edge and core.
 //! - [`tick`]: a partition owner's sign of life.
 //! - [`presence`]: who is here.
+//! - [`folded`]: how names are compared when somebody is looked for.
 //! - [`hidden`]: what must not be logged.
 //! - [`word`]: enumerations as words, for files.
 //! - [`position`], [`partition`], [`limits`], [`token`].
@@ -23,6 +24,7 @@ pub mod client_id;
 pub mod entry;
 pub mod error;
 pub mod event;
+pub mod folded;
 pub mod frame;
 pub mod hidden;
 pub mod ids;

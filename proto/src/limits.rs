@@ -62,6 +62,8 @@ pub const RETENTION_DAYS_MAX: u32 = 3_650;
 pub const AVATAR_BYTES_MAX: usize = 1_000;
 /// Longest line that users say about themselves, in Unicode scalar values.
 pub const ABOUT_CHARS_MAX: usize = 140;
+/// Most users of one page of those who were found.
+pub const PAGE_FOUND_USERS_MAX: u32 = 50;
 /// Most profiles that are asked for at once.
 pub const PROFILES_MAX: usize = 100;
 /// Shortest and longest password, in bytes.

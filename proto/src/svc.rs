@@ -136,9 +136,9 @@ mod scheduled;
 mod sign_up;
 
 pub use accounts::{
-    ChangePassword, CheckLogins, CheckedLogins, DeleteAccount, Devices, GetKeys, GetProfile,
-    GetProfiles, Keys, ListDevices, LoggedInDevice, Login, Logout, Profile, Profiles, Refresh,
-    SetProfile, Signup, Tokens, VerifyKey,
+    ChangePassword, CheckLogins, CheckedLogins, DeleteAccount, Devices, FindUsers, FoundUsers,
+    GetKeys, GetProfile, GetProfiles, Keys, ListDevices, LoggedInDevice, Login, Logout, Profile,
+    Profiles, Refresh, SetProfile, Signup, Tokens, VerifyKey,
 };
 pub use admin::{
     AccountAction, AccountState, Accounts, AdminLogPage, AdminLogRow, Administer, Administered,

@@ -85,7 +85,7 @@ impl Context {
             changed.profile_version += 1;
             let mut batch = Batch::new(rand::random());
             batch.guard(account::key(&user), Some(row));
-            batch.set(account::key(&user), changed.encode());
+            account::put(&mut batch, &user, Some(&before), &changed);
             if self.commit(batch).await? {
                 let hear = self.partners(&user).await?;
                 return Ok(SetProfile { profile: profile(&user, changed), hear });
@@ -135,7 +135,7 @@ pub async fn ensure_bots(store: &Store, clock: &dyn Clock, bots: &[UserId]) -> R
         };
         let mut batch = Batch::new(rand::random());
         batch.guard(account::key(bot), None);
-        batch.set(account::key(bot), made.encode());
+        account::put(&mut batch, bot, None, &made);
         match store.commit(batch).await {
             // What is there now is the truth.
             Ok(_) | Err(weft_storage::Error::Unknown(_)) => {}

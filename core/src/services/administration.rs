@@ -130,7 +130,7 @@ impl Context {
                 self.begin_action(&authority, &request.token, &told).await?;
             let row = snapshot.get(account::key(&user)).await?;
             let before = row.as_deref().map(Account::decode).transpose()?;
-            let mut after = decide(action, &by, before, now_ms)?;
+            let mut after = decide(action, &by, before.clone(), now_ms)?;
             if action == AccountAction::Make {
                 after.display_name.clone_from(&display_name);
             }
@@ -152,7 +152,7 @@ impl Context {
                     true
                 }
                 _ => {
-                    batch.set(account::key(&user), after.encode());
+                    account::put(&mut batch, &user, before.as_ref(), &after);
                     false
                 }
             };

@@ -54,7 +54,7 @@ impl Context {
         let now_ms = self.clock.now_ms();
         let profile_version = before.profile_version + 1;
         let ended = Account { deleted_ms: now_ms, profile_version, ..Account::default() };
-        batch.set(account::key(user), ended.encode());
+        account::put(batch, user, Some(before), &ended);
         batch.set(deletion::key(user), Deletion::new(self.partitions, now_ms).encode());
         let logins = device::range(user);
         batch.clear_range(logins.start, logins.end);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use weft_proto::kind::CONVERSATIONS_LEVEL;
+use weft_proto::kind::{CONVERSATIONS_LEVEL, PEOPLE_LEVEL};
 use weft_proto::{Partition, StoreId};
 use weft_storage::tables::layout::{self, KEY_VERSION, Layout};
 use weft_storage::tables::{self, import};
@@ -14,6 +14,7 @@ use weft_storage::{Batch, Outcome, Snapshot, Store};
 use crate::Error;
 
 mod lists;
+mod names;
 
 /// Between two looks at the layout of a store that is served.
 const LOOK: Duration = Duration::from_secs(1);
@@ -107,7 +108,13 @@ impl Upgrade {
         };
         // A core of before there were levels looks at none: all of them are stopped.
         let lists = from < CONVERSATIONS_LEVEL && to >= CONVERSATIONS_LEVEL;
-        let fill = async |row: &Bytes| if lists { lists::write(store, row).await } else { Ok(()) };
+        let names = from < PEOPLE_LEVEL && to >= PEOPLE_LEVEL;
+        let fill = async |row: &Bytes| {
+            if lists {
+                lists::write(store, row).await?;
+            }
+            if names { names::write(store, row).await } else { Ok(()) }
+        };
         if from == 0 || pause.is_zero() {
             fill(&row).await?;
             return replace(store, row, &after(0, before.epoch + 1)).await;

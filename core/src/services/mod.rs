@@ -32,6 +32,7 @@
 //! | `threads` | the threads that a user follows |
 //! | `companions` | whom a user may see |
 //! | `relations` | what others are to a user |
+//! | `found_users` | users who are looked for |
 //! | `audit` | what changed in a partition |
 //! | `journal` | all commits of a partition, and who follows them |
 //! | `status` | what users chose to be seen as, and when they were last seen |
@@ -47,6 +48,7 @@ mod companions;
 mod deletion;
 mod drafts;
 mod failure;
+mod found_users;
 mod groups;
 mod inspection;
 mod journal;

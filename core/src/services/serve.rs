@@ -130,6 +130,9 @@ async fn add_profiles(served: &mut Served, bus: &Bus) -> Result<(), Error> {
     served
         .add::<svc::GetProfiles, _, _>(READS_MAX, |c, m| async move { c.profiles(m).await })
         .await?;
+    served
+        .add::<svc::FindUsers, _, _>(SEARCHES_MAX, |c, m| async move { c.find_users(m).await })
+        .await?;
     let edges = bus.clone();
     let set = move |c: Arc<Context>, m| {
         let edges = edges.clone();

@@ -75,7 +75,7 @@ impl Context {
             };
             let mut batch = Batch::new(rand::random());
             batch.guard(account::key(&user), None);
-            batch.set(account::key(&user), made.encode());
+            account::put(&mut batch, &user, None, &made);
             admitted.guard(&mut batch);
             if self.commit(batch).await? {
                 return Ok(profile(&user, made));

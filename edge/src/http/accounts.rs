@@ -184,6 +184,17 @@ pub(super) async fn profile(
     Ok(profile_answer(shared.bus.call(&request).await?))
 }
 
+/// `GET /v1/users`
+pub(super) async fn find(
+    State(shared): App,
+    Caller(caller): Caller,
+    query: Query,
+) -> Result<Response, Refusal> {
+    let prefix = query.text("prefix")?.ok_or_else(|| missing("prefix"))?.to_owned();
+    let (after, limit) = query.page()?;
+    read(&shared, &caller, frame::Query::FindUsers { prefix, after, limit }).await
+}
+
 /// `GET /v1/profiles`
 pub(super) async fn profiles(
     State(shared): App,

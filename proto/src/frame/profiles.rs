@@ -1,10 +1,10 @@
-//! `profiles`: what others see of users.
+//! `profiles` and `find_users`: what others see of users.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Query, Reply, Request};
+use super::{Query, Reply, Request, or_default, page_limit};
 use crate::check::empty;
 use crate::error::{ApiError, ErrorCode};
 use crate::ids::UserId;
@@ -36,6 +36,19 @@ pub fn profiles_of(users: &[impl AsRef<str>]) -> Result<Vec<UserId>, ApiError> {
         return Err(ApiError::new(ErrorCode::TooLong, message));
     }
     users.iter().map(|user| UserId::new(user.as_ref())).collect()
+}
+
+#[derive(Deserialize)]
+struct Find {
+    prefix: String,
+    #[serde(default, deserialize_with = "or_default")]
+    after: String,
+    limit: Option<u32>,
+}
+
+pub(super) fn read_find(text: &str) -> Result<Request, ApiError> {
+    let Find { prefix, after, limit } = read_object(text)?;
+    Ok(Query::FindUsers { prefix, after, limit: page_limit(limit)? }.into())
 }
 
 /// What others see of a user.
@@ -80,6 +93,14 @@ impl ProfileFrame {
 }
 
 impl Reply {
+    /// The answer to `find_users`.
+    #[must_use]
+    pub fn found_users(page: svc::FoundUsers) -> Self {
+        let svc::FoundUsers { profiles, more, cursor } = page;
+        let users = profiles.into_iter().map(Into::into).collect();
+        Self::Users { users, more, cursor }
+    }
+
     /// The answer to `profiles`.
     #[must_use]
     pub fn profiles(found: svc::Profiles) -> Self {
@@ -108,6 +129,18 @@ mod tests {
         ] {
             assert_eq!(read(bad).expect_err(bad).code, code);
         }
+    }
+
+    #[test]
+    fn users_are_looked_for() {
+        let read = |fields: &str| read_find(&format!(r#"{{"id":1,"type":"find_users",{fields}}}"#));
+        let expected = Query::FindUsers { prefix: "홍".into(), after: "bob:b".into(), limit: 5 };
+        let found = read(r#""prefix":"홍","after":"bob:b","limit":5"#).expect("read");
+        assert_eq!(found, expected.into());
+        assert_eq!(read(r#""limit":5"#).expect_err("no prefix").code, ErrorCode::BadRequest);
+        let page = svc::FoundUsers { more: true, cursor: "bob:b".into(), ..Default::default() };
+        let expected = br#"{"type":"users","users":[],"more":true,"cursor":"bob:b"}"#;
+        assert_eq!(Reply::found_users(page).to_frame(), expected);
     }
 
     #[test]

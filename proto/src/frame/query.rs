@@ -122,6 +122,14 @@ pub enum Query {
     Devices,
     /// What others see of users.
     Profiles { users: Vec<UserId> },
+    /// A page of the users whom something is the beginning of.
+    FindUsers {
+        prefix: String,
+        /// The cursor of the page before; empty: the first page.
+        after: String,
+        /// Most of one page; 0: as many as a page holds.
+        limit: u32,
+    },
     /// A page of the users who are something to the user.
     Relations {
         /// Only users after this id; empty: from the first.

@@ -138,6 +138,15 @@ pub enum Reply {
         relations: Vec<RelatedUser>,
         more: bool,
     },
+    /// Answers `find_users`.
+    Users {
+        /// By what of them begins with what was looked for.
+        users: Vec<Profile>,
+        more: bool,
+        /// Where the page ends: `after` of the next one.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        cursor: String,
+    },
     /// Answers `profiles`.
     Profiles {
         /// Of those users that exist, each once.

@@ -18,6 +18,7 @@ redacted! {
     CheckLogins {}
     GetProfile { user }
     GetProfiles { users }
+    FindUsers { after, limit }
     SetProfile { display_name, avatar, about }
 }
 
@@ -233,6 +234,36 @@ pub struct Profiles {
     /// Of those users that exist, each once.
     #[prost(message, repeated, tag = "1")]
     pub profiles: Vec<Profile>,
+}
+
+/// Looks for users by the beginning of their id, of their display name, or of a word of these.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub struct FindUsers {
+    #[prost(string, tag = "1")]
+    pub token: String,
+    #[prost(string, tag = "2")]
+    pub prefix: String,
+    /// The cursor of the page before; empty: the first page.
+    #[prost(string, tag = "3")]
+    pub after: String,
+    /// Most of one page; 0: as many as a page holds.
+    #[prost(uint32, tag = "4")]
+    pub limit: u32,
+}
+method!(FindUsers, "accounts", "find", FoundUsers);
+
+#[derive(Clone, PartialEq, Message)]
+pub struct FoundUsers {
+    /// Each on one page alone.
+    #[prost(message, repeated, tag = "1")]
+    pub profiles: Vec<Profile>,
+    /// There may be more: ask again with `after` = [`cursor`](Self::cursor).
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+    /// Where the page ends, for who asked; empty: it has nothing.
+    #[prost(string, tag = "3")]
+    pub cursor: String,
 }
 
 /// Changes one's own profile; a missing field stays as it is.

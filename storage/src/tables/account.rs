@@ -1,5 +1,6 @@
 //! Accounts of people and bots.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use bytes::Bytes;
@@ -8,7 +9,8 @@ use weft_proto::UserId;
 
 use super::key::{Key, next_key};
 use super::table::{Page, Table};
-use super::{Tag, record};
+use super::{Tag, name, record};
+use crate::batch::Batch;
 use crate::engine::{Pair, Snapshot};
 use crate::error::Error;
 
@@ -57,6 +59,20 @@ pub fn key(user: &UserId) -> Bytes {
     Key::new(Tag::Account).name(user.as_str()).build()
 }
 
+/// Writes an account, and what its user is found by. `before`: as it was in the store.
+pub fn put(batch: &mut Batch, user: &UserId, before: Option<&Account>, account: &Account) {
+    batch.set(key(user), account.encode());
+    let found_by = account.found_by(user);
+    let found_before = before.map(|before| before.found_by(user));
+    for beginning in found_before.unwrap_or_default().difference(&found_by) {
+        batch.clear(name::key(beginning, user));
+    }
+    // All of them: what was written before there were such rows has none.
+    for beginning in &found_by {
+        batch.set(name::key(beginning, user), Bytes::new());
+    }
+}
+
 /// At most `limit` users after one (`None`: from the first), by id.
 ///
 /// # Errors
@@ -100,9 +116,22 @@ impl Table for Account {
     const NAME: &str = "account";
     type Key = UserId;
     type Row = Self;
+
+    /// With what the user is found by.
+    fn pairs(user: &UserId, row: &Self) -> Vec<(Bytes, Bytes)> {
+        let found_by = row.found_by(user).into_iter();
+        let names = found_by.map(|beginning| (name::key(&beginning, user), Bytes::new()));
+        std::iter::once((key(user), row.encode())).chain(names).collect()
+    }
 }
 
 impl Account {
+    /// All that its user is found by.
+    #[must_use]
+    pub fn found_by(&self, user: &UserId) -> BTreeSet<String> {
+        if self.is_deleted() { BTreeSet::new() } else { name::of(user, &self.display_name) }
+    }
+
     #[must_use]
     pub fn is_deleted(&self) -> bool {
         self.deleted_ms != 0

@@ -40,6 +40,7 @@
 //! 32 key id                              signing key
 //! 33 user                                settings    how a user wants to be seen
 //! 34 user                                last active when a user was last seen
+//! 35 beginning, user                     name        what a user is found by
 //! 36 time, id                            admin log   what administrators and operators have done
 //! 37 user, room, seq                     report      what a user has reported to the administrators
 //! 38 (empty)                             installation what administrators have set for all of it
@@ -87,6 +88,7 @@ pub mod member;
 pub mod mention;
 pub mod message;
 pub mod minute;
+pub mod name;
 pub mod named;
 pub mod open_group;
 pub mod pin;
@@ -159,6 +161,7 @@ pub enum Tag {
     SigningKey = 0x32,
     PresenceSettings = 0x33,
     LastActive = 0x34,
+    Name = 0x35,
     AdminLog = 0x36,
     Report = 0x37,
     Installation = 0x38,
@@ -233,6 +236,7 @@ impl Tag {
             Self::SigningKey => Rows(&Of::<signing_key::SigningKey>::NEW),
             Self::PresenceSettings => Rows(&Of::<PresenceSettings>::NEW),
             Self::LastActive => Rows(&Of::<last_active::LastActive>::NEW),
+            Self::Name => Not("name", "it follows from accounts"),
             Self::AdminLog => Rows(&Of::<admin_log::AdminLog>::NEW),
             Self::Report => Rows(&Of::<report::Report>::NEW),
             Self::Installation => Rows(&Of::<installation::Installation>::NEW),

@@ -1,10 +1,11 @@
 //! `weft-bench`: measures a whole system of separate processes on this machine.
 //!
 //! Each run has a temporary folder, a nats-server, a core and its edges of its own, all deleted at its
-//! end (`store`, `rooms` and `year`: a store alone). What is expected of them is checked while it is measured. `WEFT_BIN`
+//! end (`store`, `rooms`, `find` and `year`: a store alone). What is expected of them is checked while it is measured. `WEFT_BIN`
 //! names the `weft` binary that is measured; else the workspace's own is built, with this binary's profile.
 
 mod cpu;
+mod find;
 mod groups;
 mod hops;
 mod limit;
@@ -68,6 +69,11 @@ enum Scenario {
     ///
     /// Prints one JSON object as its last line.
     Groups(groups::GroupsOptions),
+    /// Users are found by what their names begin with, among very many.
+    ///
+    /// Core's call on an embedded store, without NATS. Checks that somebody is found (else exit code 1), and prints
+    /// one JSON object as its last line.
+    Find(find::FindOptions),
     /// Devices lose their edge at once, and reconnect to the others.
     ///
     /// Three edges; all devices are at the first one, which is killed while they talk in small
@@ -117,6 +123,7 @@ fn run(scenario: Scenario) -> Result<()> {
         Scenario::Send(options) => one.block_on(until_signal(send::measure(&options))),
         Scenario::Store(options) => one.block_on(until_signal(store::measure(&options))),
         Scenario::Rooms(options) => one.block_on(until_signal(rooms::measure(&options))),
+        Scenario::Find(options) => one.block_on(until_signal(find::measure(&options))),
         Scenario::Groups(options) => one.block_on(until_signal(groups::measure(&options))),
         Scenario::Storm(options) => one.block_on(until_signal(storm::measure(&options))),
         Scenario::Year(options) => {

@@ -76,3 +76,38 @@ async fn login_refused(edge: SocketAddr, login: &Login, fields: Value) -> Result
     let answer = login.call(edge, "PATCH", "/v1/profile", &fields).await?;
     Ok(answer.code().to_owned())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_are_found_by_what_their_names_begin_with() -> Result<()> {
+    let system = System::split(Options::default()).await?;
+    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
+    let (here, there) = (system.edges()[0], system.edges()[1]);
+    let mut alices = Session::open(here, &alice, None).await?;
+    set(there, &bob, json!({ "display_name": "홍 길동 Robertson" })).await?;
+    let found = async |session: &mut Session, prefix: &str| -> Result<Vec<Value>> {
+        let page = session.request(json!({ "type": "find_users", "prefix": prefix })).await?;
+        ensure!(page["type"] == "users" && page["more"] == false, "{page}");
+        Ok(page["users"].as_array().cloned().unwrap_or_default())
+    };
+    for prefix in ["ㅎ ㄱㄷ", "ㄱㄷ", "길도", "홍 길동 rob", "ROBERT", bob.user.as_str()]
+    {
+        let users = found(&mut alices, prefix).await?;
+        assert_eq!(users.len(), 1, "{prefix}: {users:?}");
+        assert_eq!(users[0]["user"], bob.user.as_str(), "{prefix}");
+    }
+    let by_http = alice.call(here, "GET", "/v1/users?prefix=robert&limit=1", &Value::Null).await?;
+    assert_eq!((by_http.status, &by_http.body["users"][0]["user"]), (200, &json!(bob.user)));
+    set(here, &bob, json!({ "display_name": "Bobby" })).await?;
+    assert_eq!(found(&mut alices, "robert").await?, Vec::<Value>::new());
+    assert_eq!(found(&mut alices, "bobb").await?.len(), 1);
+    for (wrong, expected) in [
+        (json!({ "prefix": "!" }), "bad_request"),
+        (json!({ "prefix": "b", "after": "x" }), "bad_cursor"),
+        (json!({}), "bad_request"),
+    ] {
+        let mut request = wrong;
+        request["type"] = "find_users".into();
+        assert_eq!(code(&alices.request(request).await?)?, expected);
+    }
+    Ok(())
+}

@@ -13,7 +13,7 @@ use crate::Error;
 
 const ROOMS_AT_ONCE: usize = 200;
 /// A batch with this many bytes takes nothing more.
-const FULL_BYTES: usize = 300_000;
+pub(super) const FULL_BYTES: usize = 300_000;
 
 /// Puts all rooms into their members' lists, as read up to now: nobody could say what they have read. Owners who keep these lists, and note who has read
 /// by writing or joining, may work meanwhile: a row of where a room was a moment ago is passed over by whoever reads it. `layout_row` has to stay as it is.
@@ -64,7 +64,7 @@ async fn read(
     Ok((head, members.collect()))
 }
 
-fn guarded(layout_row: &Bytes) -> Batch {
+pub(super) fn guarded(layout_row: &Bytes) -> Batch {
     let mut batch = Batch::new(rand::random());
     batch.guard(layout::key(), Some(layout_row.clone()));
     batch

@@ -129,7 +129,7 @@ impl Content {
                 about: self.text(20),
                 profile_version: self.rng.random_range(0..9),
             };
-            batch.set(account::key(&user), row.encode());
+            account::put(&mut batch, &user, None, &row);
             if is_bot {
                 batch.set(deletion::key(&user), Deletion::new(2, 7).without(1).encode());
             }
