@@ -99,15 +99,16 @@ fn name_the_field<'a, T: Deserialize<'a>>(text: &'a str) -> ApiError {
                 _ if path == "after" && inner.contains("expected a string") => {
                     "the field after has to be a string: an id, or a page's cursor".to_owned()
                 }
-                _ => format!("the field {path} has to be {}", shape_of(&path)),
+                _ => format!("the field {path} has to be {}", shape_of(&path, &inner)),
             }
         }
     };
     ApiError::new(ErrorCode::BadRequest, message)
 }
 
-/// What the protocol's fields are. An element of a list has a path of its own (`users[3]`).
-fn shape_of(field: &str) -> &'static str {
+/// What the protocol's fields are; of those that are not named here, what serde says. An element of a list has a path of
+/// its own (`users[3]`).
+fn shape_of(field: &str, error: &str) -> &'static str {
     match field {
         "id" => "a whole number from 1 to 2^53-1",
         "text_until" | "at" | "muted_until" | "expires_at" => "a time, in milliseconds",
@@ -118,22 +119,21 @@ fn shape_of(field: &str) -> &'static str {
         "ranges" => "a list of ranges",
         "meta" | "forwarded" => "an object",
         "version" | "slow_mode_s" | "retention_days" | "after" => "a whole number",
-        "silent" | "skip_push" | "follow" | "withdraw" | "archived" | "receipts" | "closed" => {
-            "true or false"
-        }
         "members" | "users" => "a list of user ids",
         "history" => "all or joined",
         "join" => "invitation, ask or open",
         "write" => "all or admins",
         "role" => "member, admin or owner",
         "status" => "online, away, dnd or invisible",
-        "idle" | "presence" | "pinned" => "true or false",
+        "add_by" => "all, known or none",
+        "mode" => "open, invitation or closed",
         _ if field.ends_with("].at") || field.ends_with("].len") => "a whole number",
         _ if field.ends_with("].style") => {
             "bold, italic, strike, code, code_block, quote, link or mention"
         }
         _ if field.ends_with("].everyone") => "all or here",
         _ if field.starts_with("ranges[") && field.ends_with(']') => "a range",
+        _ if error.contains("expected a boolean") => "true or false",
         _ => "a string",
     }
 }
@@ -185,6 +185,7 @@ mod tests {
         seq: Option<u64>,
         after: Option<u64>,
         ranges: Option<Vec<Place>>,
+        new_one: Option<bool>,
     }
 
     fn refused(text: &str) -> (ErrorCode, String) {
@@ -215,7 +216,8 @@ mod tests {
             (r#"{"user":"a","after":"3"}"#, "the field after has to be a whole number"),
             (r#"{"user":"a","seq":-1}"#, "the field seq has to be a whole number from 1"),
             (r#"{"user":"a","ranges":[{"at":1},{}]}"#, "the field ranges[1].at is missing"),
-            (r#"["a",null,null,null,null,null,null]"#, "not one JSON object"),
+            (r#"{"user":"a","new_one":"yes"}"#, "the field new_one has to be true or false"),
+            (r#"["a",null,null,null,null,null,null,null]"#, "not one JSON object"),
             ("7", "not one JSON object"),
         ] {
             assert_eq!(refused(text), (ErrorCode::BadRequest, message.to_owned()), "{text}");
