@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Violation;
 use super::facts::{Facts, RoomFacts};
-use crate::history::{ClientId, Room};
+use crate::history::{Act, ClientId, Entry, Room};
 
 pub(super) fn check(facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
     for (room, room_facts) in &facts.rooms {
@@ -15,7 +15,7 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
 
 /// What was refused once may come later than what was sent after it: its sender gave it up, and
 /// began anew with the resend. So may what can have been refused without its sender hearing of it: its
-/// socket was lost before the answer, and it was no member then, or the group was closed to members.
+/// socket was lost before the answer, and it was no member then, the group was closed to members, or it was so already.
 fn in_order_of_sessions(facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
     for ((session, room), sent) in &facts.sessions {
         let Some(room_facts) = facts.rooms.get(room) else { continue };
@@ -54,7 +54,20 @@ fn may_have_been_refused(
     let (Some(at), Some(entry)) = (send.first_sent_at, room.standing.get(&seq)) else {
         return false;
     };
-    room.was_refused(&entry.from, at, seq)
+    let own = room.places.get(first).and_then(|place| room.standing.get(place));
+    room.was_refused(&entry.from, at, seq) || own.is_some_and(|own| was_so(room, own, seq))
+}
+
+/// True of a reaction or a pin that was so already when it was sent first: what undid it came after `seq`, and before it.
+fn was_so(room: &RoomFacts<'_>, own: &Entry, seq: u64) -> bool {
+    let undoes = |other: &Entry| match (own.act.as_deref(), other.act.as_deref()) {
+        (Some(Act::Reacts(a, emoji, is_on)), Some(Act::Reacts(b, other_emoji, was_on))) => {
+            (a, emoji) == (b, other_emoji) && is_on != was_on && own.from == other.from
+        }
+        (Some(Act::Pins(a, is_on)), Some(Act::Pins(b, was_on))) => a == b && is_on != was_on,
+        _ => false,
+    };
+    room.standing.range(seq + 1..own.seq).any(|(_, other)| undoes(other))
 }
 
 fn in_order_of_acks(

@@ -374,6 +374,29 @@ fn a_refusal_that_was_lost_with_its_socket_explains_an_order() {
     }
 }
 
+#[test]
+fn a_reaction_may_have_been_refused_because_it_was_there_already() {
+    let acts =
+        [("m", None), ("on", Some(true)), ("b", None), ("off", Some(false)), ("a", Some(true))];
+    let run = |undone: bool, emoji: &str| {
+        let mut entries: Vec<Entry> =
+            acts.iter().zip(1..).map(|((id, _), seq)| entry(seq, id)).collect();
+        for (entry, (id, act)) in entries.iter_mut().zip(acts) {
+            let emoji = if id == "off" { emoji } else { "+1" };
+            entry.act = act.map(|is_on| Box::new(Act::Reacts(1, emoji.to_owned(), is_on)));
+            if id == "off" && !undone {
+                entry.act = None;
+            }
+        }
+        let sends = ["a", "b", "a"].map(sent);
+        let found = judge([&sends[..], &[Event::Final { room: ROOM.into(), entries }]].concat());
+        found.iter().any(|it| matches!(it, Violation::SessionOrder { .. }))
+    };
+    assert!(!run(true, "+1"));
+    assert!(run(false, "+1"), "nothing undid it");
+    assert!(run(true, "heart"), "another one");
+}
+
 /// Alice makes the group with Bob, removes him, and takes him back.
 fn comings_and_goings() -> Vec<Entry> {
     let mut entries: Vec<Entry> = (1..=8).map(|seq| entry(seq, &format!("m{seq}"))).collect();

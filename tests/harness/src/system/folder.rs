@@ -3,13 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::process::lives;
 
+/// Says in a folder that somebody wants to look at it.
+const KEPT: &str = "kept";
+const KEPT_FOR: Duration = Duration::from_secs(86_400);
+
 /// A folder. It goes with this value, but stays where the test is failing, or where the value is
-/// never dropped because several tests share it: then the next run clears it.
+/// never dropped because several tests share it: then the next run clears it, or, where it was kept, one a day later.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
@@ -35,7 +40,7 @@ impl Folder {
         Ok(Self { path, stays: AtomicBool::new(false) })
     }
 
-    /// It stays, until the next run clears it.
+    /// It stays for a day.
     pub fn keep(&self) {
         self.stays.store(true, Ordering::Relaxed);
     }
@@ -48,7 +53,8 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if self.stays.load(Ordering::Relaxed) || std::thread::panicking() {
-            eprintln!("kept: {}", self.path.display());
+            let _ = std::fs::write(self.path.join(KEPT), "");
+            eprintln!("kept for a day: {}", self.path.display());
         } else {
             let _ = std::fs::remove_dir_all(&self.path);
         }
@@ -90,10 +96,15 @@ fn clear(root: &Path) {
             continue;
         };
         let pid = rest.split('.').next().and_then(|pid| pid.parse().ok());
-        if pid.is_some_and(|pid| !lives(pid)) {
+        if pid.is_some_and(|pid| !lives(pid)) && !is_kept(&entry.path()) {
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
+}
+
+fn is_kept(folder: &Path) -> bool {
+    let kept = std::fs::metadata(folder.join(KEPT)).and_then(|file| file.modified());
+    kept.is_ok_and(|at| at.elapsed().is_ok_and(|age| age < KEPT_FOR))
 }
 
 /// Copies a folder that nobody writes.
