@@ -222,7 +222,7 @@ async fn profiles_and_passwords() -> Result<()> {
     let path = format!("/v1/users/{}", alice.user);
     let seen = bob.call(edge, "GET", &path, &Value::Null).await?;
     let wanted = json!({
-        "user": alice.user, "display_name": "Alice A.", "avatar": "file:1", "is_bot": false,
+        "user": alice.user, "display_name": "Alice A.", "avatar": "file:1", "is_bot": false, "version": 1,
     });
     assert_eq!((seen.status, seen.body), (200, wanted));
     let own = bob.call(edge, "GET", "/v1/profile", &Value::Null).await?;
