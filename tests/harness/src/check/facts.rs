@@ -163,14 +163,19 @@ impl<'a> RoomFacts<'a> {
         }
     }
 
+    /// The highest seq that anybody knew at an event.
+    pub(super) fn head_at(&self, at: usize) -> u64 {
+        let known = self.heads.partition_point(|(index, _)| *index < at);
+        known.checked_sub(1).map_or(0, |last| self.heads[last].1)
+    }
+
     /// True where the user may have been refused what they wrote at some time between this event and this entry: they
     /// were no member, or the group was closed to members.
     pub(super) fn was_refused(&self, user: &str, at: usize, seq: u64) -> bool {
         if self.members.is_empty() {
             return false;
         }
-        let known = self.heads.partition_point(|(index, _)| *index < at);
-        let head = known.checked_sub(1).map_or(0, |last| self.heads[last].1);
+        let head = self.head_at(at);
         let times = self.members.get(user).map_or(&[][..], Vec::as_slice);
         let is_in = times.iter().any(|time| (*time.start()..*time.end()).contains(&head));
         let is_restricted =

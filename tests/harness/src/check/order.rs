@@ -55,11 +55,12 @@ fn may_have_been_refused(
         return false;
     };
     let own = room.places.get(first).and_then(|place| room.standing.get(place));
-    room.was_refused(&entry.from, at, seq) || own.is_some_and(|own| was_so(room, own, seq))
+    room.was_refused(&entry.from, at, seq) || own.is_some_and(|own| was_so(room, own, at))
 }
 
-/// True of a reaction or a pin that was so already when it was sent first: what undid it came after `seq`, and before it.
-fn was_so(room: &RoomFacts<'_>, own: &Entry, seq: u64) -> bool {
+/// True of a reaction or a pin that may have been so already when it was sent first, at this event: what undid it came after
+/// that.
+fn was_so(room: &RoomFacts<'_>, own: &Entry, sent_at: usize) -> bool {
     let undoes = |other: &Entry| match (own.act.as_deref(), other.act.as_deref()) {
         (Some(Act::Reacts(a, emoji, is_on)), Some(Act::Reacts(b, other_emoji, was_on))) => {
             (a, emoji) == (b, other_emoji) && is_on != was_on && own.from == other.from
@@ -67,7 +68,7 @@ fn was_so(room: &RoomFacts<'_>, own: &Entry, seq: u64) -> bool {
         (Some(Act::Pins(a, is_on)), Some(Act::Pins(b, was_on))) => a == b && is_on != was_on,
         _ => false,
     };
-    room.standing.range(seq + 1..own.seq).any(|(_, other)| undoes(other))
+    room.standing.range(room.head_at(sent_at) + 1..own.seq).any(|(_, other)| undoes(other))
 }
 
 fn in_order_of_acks(
