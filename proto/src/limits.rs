@@ -30,7 +30,7 @@ pub const SETTINGS_PER_USER_MAX: usize = 1_000;
 /// Most rooms for which a user has a draft.
 pub const DRAFTS_PER_USER_MAX: usize = 200;
 /// Most users of whom a user keeps something, those included of whom they did so within the last 30 days.
-pub const RELATIONS_PER_USER_MAX: usize = 10_000;
+pub const RELATIONS_PER_USER_MAX: usize = 2_000;
 /// Longest title of a room or display name of a user, in Unicode scalar values.
 pub const TITLE_CHARS_MAX: usize = 200;
 /// Longest reason of what an administrator does, in Unicode scalar values.

@@ -48,7 +48,9 @@ impl Cost {
     pub fn of(room: &Room, sender: &UserId, body: &Body, bytes: usize) -> Self {
         let count = |count: usize| count as u64;
         let large = count(bytes.saturating_sub(BYTES_FREE)) * MICRO / BYTES_OF_A_COMMAND;
-        if !body.kind().is_entry {
+        // Who schedules a message pays for the entry that it becomes: nobody is charged when it is sent.
+        let becomes_entry = matches!(body, Body::Schedule(_));
+        if !body.kind().is_entry && !becomes_entry {
             return Self::Mark(MICRO + large);
         }
         // One is what the command itself costs.
@@ -189,6 +191,14 @@ mod tests {
     fn create(members: usize) -> Body {
         let members = (0..members).map(|n| user(&format!("u{n}"))).collect();
         Body::Create(Create { title: "t".into(), members, history: History::All })
+    }
+
+    #[test]
+    fn who_schedules_a_message_pays_for_what_it_becomes() {
+        let later = br#"{"kind":"schedule","at":7,"text":"x"}"#;
+        let later = Body::from_json(later).expect("a body");
+        let of = |body: &Body| Cost::of(&room(100), &user("alice"), body, 9);
+        assert_eq!(of(&later), of(&text()));
     }
 
     #[test]
