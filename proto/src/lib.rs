@@ -13,6 +13,7 @@
 //! - [`svc`]: requests and replies between edge and core.
 //! - [`tick`]: a partition owner's sign of life.
 //! - [`presence`]: who is here.
+//! - [`file`]: ids and names of files.
 //! - [`folded`]: how names are compared when somebody is looked for.
 //! - [`hidden`]: what must not be logged.
 //! - [`word`]: enumerations as words, for files.
@@ -24,6 +25,7 @@ pub mod client_id;
 pub mod entry;
 pub mod error;
 pub mod event;
+pub mod file;
 pub mod folded;
 pub mod frame;
 pub mod hidden;
@@ -48,6 +50,7 @@ pub use client_id::ClientId;
 pub use entry::Entry;
 pub use error::{ApiError, ErrorCode};
 pub use event::EventHead;
+pub use file::FileId;
 pub use hidden::Hidden;
 pub use ids::{DeviceId, FollowerId, NodeId, UserId};
 pub use kind::{Body, Kind, Membership};

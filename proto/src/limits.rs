@@ -59,6 +59,14 @@ pub const SCHEDULED_PER_USER_MAX: usize = 100;
 pub const SCHEDULED_AHEAD_MS_MAX: u64 = 366 * 86_400_000;
 /// For how many days a room keeps its entries at the most, where not for ever.
 pub const RETENTION_DAYS_MAX: u32 = 3_650;
+/// Longest name of a file, in bytes.
+pub const FILE_NAME_BYTES_MAX: usize = 255;
+/// Most files of one message.
+pub const FILES_PER_MESSAGE_MAX: usize = 10;
+/// So long a file may be uploaded, or wait for the message that has it, in milliseconds.
+pub const FILE_WAITS_MS: u64 = 86_400_000;
+/// For how many days a room keeps files at the most.
+pub const FILE_DAYS_MAX: u32 = 3_650;
 pub const AVATAR_BYTES_MAX: usize = 1_000;
 /// Longest line that users say about themselves, in Unicode scalar values.
 pub const ABOUT_CHARS_MAX: usize = 140;

@@ -15,7 +15,7 @@ const ERROR: u8 = 1;
 
 /// Ties a request to its subject and its reply.
 pub trait Method: Message + Default {
-    /// `accounts`, `admin`, `operator`, `rooms`, `log`, `journal`, `status` or `presence`.
+    /// `accounts`, `admin`, `operator`, `rooms`, `log`, `journal`, `files`, `status` or `presence`.
     const SERVICE: &'static str;
     const METHOD: &'static str;
     type Reply: Message + Default;
@@ -123,6 +123,7 @@ mod accounts;
 mod admin;
 mod audit;
 mod drafts;
+mod files;
 mod groups;
 mod inspection;
 mod journal;
@@ -146,6 +147,10 @@ pub use admin::{
 };
 pub use audit::{Audit, AuditPage, Change, ChangedRoom, ConcernedUser};
 pub use drafts::{Drafts, ListDrafts};
+pub use files::{
+    BeginFile, DiscardFile, DueFiles, File, FileDeleted, FileState, FinishFile, GetUrlKeys,
+    ImageFacts, ListDueFiles, LookAtFile, UrlKeys,
+};
 pub use groups::{
     AskingUser, AskingUsers, Banned, BannedUser, FindGroups, FoundGroup, FoundGroups, Link, Links,
     ListAsking, ListBanned, ListLinks,
