@@ -1,10 +1,11 @@
 //! `weft-bench`: measures a whole system of separate processes on this machine.
 //!
 //! Each run has a temporary folder, a nats-server, a core and its edges of its own, all deleted at its
-//! end (`store`, `rooms`, `find` and `year`: a store alone). What is expected of them is checked while it is measured. `WEFT_BIN`
+//! end (`store`, `rooms`, `find`, `expiry` and `year`: a store alone). What is expected of them is checked while it is measured. `WEFT_BIN`
 //! names the `weft` binary that is measured; else the workspace's own is built, with this binary's profile.
 
 mod cpu;
+mod expiry;
 mod find;
 mod groups;
 mod hops;
@@ -87,6 +88,11 @@ enum Scenario {
     /// trimming; and one for all of it as its last line. Checks that what is not kept for ever stays
     /// bounded (else exit code 1).
     Year(year::YearOptions),
+    /// Entries of all rooms expire at once.
+    ///
+    /// Core's owners at work on an embedded store, without NATS. Checks that what has expired is deleted, and nothing else (else
+    /// exit code 1), and prints one JSON object as its last line.
+    Expiry(expiry::ExpiryOptions),
     /// A part of a measured system that no `weft` has.
     #[command(hide = true)]
     Part {
@@ -124,6 +130,7 @@ fn run(scenario: Scenario) -> Result<()> {
         Scenario::Store(options) => one.block_on(until_signal(store::measure(&options))),
         Scenario::Rooms(options) => one.block_on(until_signal(rooms::measure(&options))),
         Scenario::Find(options) => one.block_on(until_signal(find::measure(&options))),
+        Scenario::Expiry(options) => one.block_on(until_signal(expiry::measure(&options))),
         Scenario::Groups(options) => one.block_on(until_signal(groups::measure(&options))),
         Scenario::Storm(options) => one.block_on(until_signal(storm::measure(&options))),
         Scenario::Year(options) => {

@@ -4,10 +4,11 @@
 //! bus are in memory. Their clock runs 360 times as fast as the runtime's, and that one stands still
 //! while anybody works: so a year takes minutes, and core's own pauses are as long as ever beside it.
 
-mod cost;
-mod ports;
-mod tables;
-mod town;
+pub mod cost;
+pub mod owners;
+pub mod ports;
+pub mod tables;
+pub mod town;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,32 +20,24 @@ use clap::Args;
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 use serde::Serialize;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
-use tokio_util::sync::CancellationToken;
-use weft_core::partition::clocks::Clocks;
-use weft_core::partition::quarantine::Quarantine;
-use weft_core::partition::quota::Quota;
+use weft_core::FEATURE_LEVEL;
 use weft_core::partition::retention::{Keeper, Retention};
-use weft_core::partition::worker::Worker;
 use weft_core::services::layout;
-use weft_core::{FEATURE_LEVEL, QuotaLimits, StoreHealth};
-use weft_proto::{NodeId, Partition};
-use weft_runtime::Clock;
+use weft_proto::Partition;
 use weft_storage::Store;
 use weft_storage::embedded::Embedded;
 
 use self::cost::{Cost, Counted, Meter};
-use self::ports::{DAY, FastClock, Log, MemoryBus};
+use self::owners::{Owners, Workers};
+use self::ports::{DAY, FastClock};
 use self::tables::{Tables, read_tables};
 use self::town::Town;
 use crate::progress;
 use crate::report::print;
 use crate::system::warn_of_memory;
 
-const PARTITIONS: Partition = 4;
-/// What rooms in memory may take, as in a core that owns so many partitions.
-const ROOMS_BYTES_MAX: usize = 64 << 20;
+pub const PARTITIONS: Partition = 4;
 const MONTH_DAYS: u64 = 30;
 /// Beyond the days that a table's rows are kept: those that are not over, and the next look's.
 const DAYS_MORE: u64 = 2;
@@ -145,8 +138,7 @@ struct Year<'a> {
     beside: Counted,
     keepers: Vec<Keeper>,
     town: Town,
-    workers: JoinSet<Result<(), weft_core::Error>>,
-    stop: CancellationToken,
+    workers: Workers,
     /// Rows written until each day's end, from day 0 on.
     written: Vec<BTreeMap<&'static str, u64>>,
     walk_max: Duration,
@@ -160,42 +152,17 @@ impl<'a> Year<'a> {
         let (sending, walking, beside) = (of(), of(), of());
         layout::open(&beside.store(), PARTITIONS, FEATURE_LEVEL).await?;
         let retention = Retention::default();
-        let (stop, mut workers) = (CancellationToken::new(), JoinSet::new());
-        let (mut keepers, mut logs) = (Vec::new(), Vec::new());
-        let bus = Arc::new(MemoryBus::default());
-        let quota = QuotaLimits { rate_per_s: 1_000_000, burst: 1_000_000 };
-        let quota = Arc::new(Quota::new(quota));
-        for partition in 0..PARTITIONS {
-            let clocks = Clocks::new(Arc::clone(&clock) as Arc<dyn Clock>);
-            let log = Log::new(Arc::clone(&clock));
-            let worker = Worker {
-                partition,
-                partitions: PARTITIONS,
-                feature_level: FEATURE_LEVEL,
-                owner: NodeId::new("bench").context("a name")?,
-                store: sending.store(),
-                health: StoreHealth::default(),
-                log: log.clone(),
-                bus: Arc::clone(&bus) as Arc<_>,
-                clocks: clocks.clone(),
-                new_batch_id: Box::new(rand::random),
-                quota: Arc::clone(&quota),
-                groups: Arc::default(),
-                rooms_bytes_max: ROOMS_BYTES_MAX,
-                quarantine: Quarantine::default(),
-                tick_interval: Some(weft_core::TICK_INTERVAL),
-                journal_age: if options.keep_all { Duration::MAX } else { retention.journal },
-                outside: None,
-                edit_window: Duration::ZERO,
-            };
-            workers.spawn(worker.run(stop.clone(), || {}));
-            logs.push(log);
+        let journal_age = if options.keep_all { Duration::MAX } else { retention.journal };
+        let owners = Owners::start(&sending.store(), &clock, journal_age)?;
+        let mut keepers = Vec::new();
+        for (partition, clocks) in (0..PARTITIONS).zip(owners.clocks) {
             let (store, partitions) = (walking.store(), PARTITIONS);
             let feature_level = FEATURE_LEVEL;
             keepers.push(Keeper { store, clocks, partition, partitions, retention, feature_level });
         }
         let random = SmallRng::seed_from_u64(1);
-        let town = Town::found(&beside, &clock, (logs, bus), options.users, random).await?;
+        let town =
+            Town::found(&beside, &clock, (owners.logs, owners.bus), options.users, random).await?;
         let written = vec![BTreeMap::new()];
         let (meter, walk_max) = (Meter::default(), Duration::ZERO);
         Ok(Self {
@@ -208,8 +175,7 @@ impl<'a> Year<'a> {
             beside,
             keepers,
             town,
-            workers,
-            stop,
+            workers: owners.workers,
             written,
             walk_max,
         })
@@ -243,10 +209,7 @@ impl<'a> Year<'a> {
             }
         }
         self.written.push(written);
-        if let Some(ended) = self.workers.try_join_next() {
-            ended??;
-        }
-        Ok(())
+        self.workers.check()
     }
 
     async fn walk(&mut self) -> Result<()> {
@@ -315,10 +278,7 @@ impl<'a> Year<'a> {
     }
 
     async fn end(mut self) -> Result<()> {
-        self.stop.cancel();
-        while let Some(ended) = self.workers.join_next().await {
-            ended??;
-        }
+        self.workers.end().await?;
         let (days, messages) = (self.options.days, self.town.messages());
         let per = |value: f64, of: f64| crate::report::round(value / of.max(1e-9));
         let millions = messages as f64 / 1e6;

@@ -65,6 +65,12 @@ impl Counts {
         }
     }
 
+    /// Commits and their bytes after an earlier moment.
+    pub fn since(&self, before: &Self) -> Self {
+        let (commits, bytes) = (self.commits - before.commits, self.bytes - before.bytes);
+        Self { commits, bytes, ..Self::default() }
+    }
+
     pub fn cost(&self, cpu: Duration) -> Cost {
         let Self { commits, bytes, .. } = *self;
         Cost { commits, bytes, cpu_s: round(cpu.as_secs_f64()) }

@@ -10,7 +10,7 @@ use rand::rngs::SmallRng;
 use tokio::time::timeout;
 use weft_core::services::Context;
 use weft_nats::IngestMessage;
-use weft_proto::kind::{Add, Create, Text};
+use weft_proto::kind::{Add, Create, Text, Update};
 use weft_proto::limits::{CREATE_MEMBERS_MAX, FANOUT_LIMIT};
 use weft_proto::{Body, ClientId, DeviceId, History, Role, RoomId, UserId, partition_of, svc};
 use weft_runtime::Clock as _;
@@ -165,6 +165,18 @@ impl Town {
             payload: Bytes::from(body.to_json()),
             problem: None,
         });
+    }
+
+    /// All rooms that somebody has written in get the rule that they keep an entry for so many days. How many there are.
+    pub async fn keep_for(&mut self, days: u32) -> Result<usize> {
+        let update = Body::Update(Update { retention_days: Some(days), ..Update::default() });
+        let rooms = [&self.direct, &self.small, &self.large].into_iter().flatten();
+        let rooms: Vec<_> = rooms.cloned().collect();
+        for (room, sender) in &rooms {
+            self.publish(room, sender, &update);
+        }
+        self.settled().await?;
+        Ok(rooms.len())
     }
 
     /// Waits until everything that was published is an entry whose event went out.
