@@ -8,6 +8,7 @@
 //! | `world` | the processes, the links between them, and whoever ends by itself |
 //! | `people`, `talk`, `words` | users, devices and rooms of a round; senders of all kinds, and what they say |
 //! | `groups` | what the owner of a group does with it, and who comes and goes |
+//! | `administrators` | who closes rooms |
 //! | `hostile` | strangers who mean harm, and what they do to everybody else |
 //! | `round` | talk while things break, silence, comparison |
 //! | `outage` | the longest time without an ack |
@@ -15,6 +16,7 @@
 //!
 //! The faults of a seed are always the same; what they hit is not: time is real.
 
+mod administrators;
 mod faults;
 mod groups;
 mod hostile;

@@ -1,6 +1,7 @@
 //! What a run looked like from outside: every send, answer and entry that any client saw, in the
 //! order in which it was recorded. The checker ([`crate::check`]) judges nothing else.
 
+mod deeds;
 mod entry;
 mod recorder;
 mod rule;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+pub use deeds::Deed;
 pub use entry::{Act, Change, EVERYONE, Entry, Forward, Now, Said};
 pub use recorder::{Counts, Recorder};
 pub use rule::Rule;
@@ -373,6 +375,7 @@ pub enum Event {
         room: Room,
         threads: Vec<Followed>,
     },
+    Deed(Deed),
     /// At the end: this device had its time to get everything that its user may see.
     Settled {
         device: Device,
@@ -473,6 +476,7 @@ impl fmt::Display for Event {
             Self::Threads { user, room, threads } => {
                 write!(f, "in the end {user} follows in {room}: {threads:?}")
             }
+            Self::Deed(deed) => write!(f, "{deed}"),
             Self::Settled { device, room } => write!(f, "{device} has had its time for {room}"),
         }
     }

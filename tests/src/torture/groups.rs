@@ -12,6 +12,8 @@ use super::world::World;
 
 /// So many of a group's members come and go.
 const MOVERS: usize = 3;
+/// How often it is tried to end a rule.
+const END_TRIES: usize = 10;
 
 /// What became of somebody.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,6 +66,16 @@ impl Group {
         self.owner.client.entry(&self.room, fields).await.is_ok()
     }
 
+    /// Says what must not stay as it is: an administrator may have closed the group for a moment.
+    async fn end(&self, fields: Value) {
+        for _ in 0..END_TRIES {
+            if self.own(fields.clone()).await {
+                return;
+            }
+            pause(300..1_500).await;
+        }
+    }
+
     /// Takes somebody out or in, or tries it in vain.
     async fn change(&self, which: usize) -> State {
         let (person, state) = &self.movers[which];
@@ -94,7 +106,7 @@ impl Group {
             (State::Out, 2) => {
                 self.own(json!({ "kind": "update", "join": "open" })).await;
                 let done = client.entry(room, json!({ "kind": "join" })).await.is_ok();
-                self.own(json!({ "kind": "update", "join": "invitation" })).await;
+                self.end(json!({ "kind": "update", "join": "invitation" })).await;
                 then(done, State::In)
             }
             (State::Banned, 0..2) => {
@@ -130,7 +142,7 @@ impl Group {
         };
         if self.own(update(rule)).await {
             pause(300..2_500).await;
-            self.own(update(end)).await;
+            self.end(update(end)).await;
         }
     }
 

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::world::World;
 use weft_harness::account::{self, Login};
 use weft_harness::client::{Client, ClientOptions};
-use weft_harness::history::Event;
+use weft_harness::history::{Deed, Event};
 use weft_harness::system::{BOT, direct, unique};
 
 const USERS: usize = 10;
@@ -52,6 +52,8 @@ pub(super) struct People {
     pub(super) users: Vec<Login>,
     pub(super) persons: Vec<Person>,
     pub(super) places: Vec<Place>,
+    /// Of the installation; in none of the places.
+    pub(super) administrator: Login,
 }
 
 /// Users that are in no hurry to come back: made once, for all rounds.
@@ -99,7 +101,8 @@ impl People {
             world.recorder.record(Event::ReceiptsOff { user: login.user.as_str().into() });
         }
         let places = make_places(world, &users, crowd).await?;
-        let mut people = Self { users, persons: Vec::new(), places };
+        let administrator = administrator(world).await?;
+        let mut people = Self { users, persons: Vec::new(), places, administrator };
         for (user, login) in people.users.clone().into_iter().enumerate() {
             people.connect(world, user, login);
         }
@@ -127,6 +130,14 @@ impl People {
     pub(super) fn by_room(&self) -> BTreeMap<&str, &Place> {
         self.places.iter().map(|place| (place.room.as_str(), place)).collect()
     }
+}
+
+async fn administrator(world: &World) -> Result<Login> {
+    let login = world.system.user("root").await?;
+    world.system.operated(&["make-administrator", &login.user]).await?;
+    let user = login.user.as_str().into();
+    world.recorder.record(Event::Deed(Deed::Administers { user }));
+    Ok(login)
 }
 
 async fn make_places(world: &World, users: &[Login], crowd: &[String]) -> Result<Vec<Place>> {

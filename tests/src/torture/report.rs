@@ -123,6 +123,8 @@ pub(super) struct Totals {
     /// Those by which somebody came by themselves, and by which somebody was kept out.
     pub(super) joins: usize,
     pub(super) bans: usize,
+    /// Those by which an administrator closed a room.
+    pub(super) closings: usize,
     /// Marks that were answered.
     pub(super) marks: usize,
     /// Settings that were answered.
@@ -186,7 +188,9 @@ impl Totals {
         self.rulings += usize::from(entry.change.is_some() || !entry.rules.is_empty());
         let joins = matches!(entry.change.as_deref(), Some(Change::Joined(who)) if **who == [entry.from.clone()]);
         self.joins += usize::from(joins && entry.seq > 1);
-        self.bans += entry.rules.iter().filter(|rule| matches!(rule, Rule::Bans(_))).count();
+        let count = |is: fn(&Rule) -> bool| entry.rules.iter().filter(|rule| is(rule)).count();
+        self.bans += count(|rule| matches!(rule, Rule::Bans(_)));
+        self.closings += count(|rule| matches!(rule, Rule::IsClosed(true)));
     }
 
     pub(super) fn line(&self, world: &World, options: &super::Options) -> Value {
@@ -213,6 +217,7 @@ impl Totals {
             "changes_of_groups": self.rulings,
             "joins": self.joins,
             "bans": self.bans,
+            "closings_of_rooms": self.closings,
             "marks": self.marks,
             "settings": self.settings,
             "drafts": self.drafts,

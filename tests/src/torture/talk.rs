@@ -11,10 +11,12 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::administrators::Administrator;
 use super::groups::Group;
 use super::people::{People, Person, PlaceKind};
 use super::words::Words;
 use super::world::World;
+use weft_harness::account::Login;
 use weft_harness::client::Client;
 use weft_harness::history::{Device, Entry, Event, OfThread, Room, SessionId, hash};
 use weft_harness::nats::{Message, Nats};
@@ -71,6 +73,7 @@ pub(super) fn start(world: &Arc<World>, people: &People, stop: &Stop) -> JoinSet
             PlaceKind::Large => {}
         }
     }
+    talkers.spawn(Administrator::of(world, people).run(Arc::clone(stop)));
     // Every second device comes and goes.
     for person in people.persons.iter().skip(1).step_by(2) {
         talkers.spawn(come_and_go(Arc::clone(&person.client), Arc::clone(stop)));
@@ -88,7 +91,7 @@ pub(super) async fn pause(ms: std::ops::Range<u64>) {
 }
 
 /// As [`pause`], but for the end of all: for pauses that are long.
-async fn long_pause(ms: std::ops::Range<u64>, stop: &Stop) {
+pub(super) async fn long_pause(ms: std::ops::Range<u64>, stop: &Stop) {
     let ms = rand::rng().random_range(ms);
     let end = Instant::now() + Duration::from_millis(ms);
     while Instant::now() < end && !stop.load(Ordering::Relaxed) {
@@ -265,44 +268,52 @@ fn record_send(
     world: &World,
     device: &Device,
     session: SessionId,
-    (room, id, text): (&str, &Arc<str>, &str),
+    (room, id, text): (&str, &Arc<str>, u64),
 ) {
     world.recorder.record(Event::Sent {
         device: device.clone(),
         session,
         room: room.into(),
         client_id: id.clone(),
-        text: hash(text),
+        text,
         said: None,
     });
 }
 
 /// Texts by HTTP, each with one client id until it is answered, at whichever edge answers.
 async fn by_http(world: Arc<World>, person: Person, room: String, stop: Stop) {
-    let device: Device = format!("{}/http", person.login.user).into();
-    let path = format!("/v1/rooms/{room}/entries");
-    let (mut number, mut door) = (0, person.user);
+    let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
         number += 1;
-        let id: Arc<str> = ulid::fresh().into();
-        let text = format!("{device} says {number} in {room}");
-        let body = json!({ "text": text, "client_id": &*id });
-        loop {
-            // No order is promised among requests: each is sent alone.
-            let session = world.recorder.session();
-            record_send(&world, &device, session, (&room, &id, &text));
-            let edge = world.doors(door)[0];
-            let answer = match person.login.call(edge, "POST", &path, &body).await {
-                Ok(answer) => Answer::read(&answer.body),
-                Err(_) => Answer::None,
-            };
-            if answer.record(&world, &device, &id, session) {
-                break;
-            }
-            door += 1;
-            pause(100..500).await;
-        }
+        let text = format!("{}/http says {number} in {room}", person.login.user);
+        post(&world, &person.login, &room, json!({ "text": text })).await;
         pause(500..1_500).await;
+    }
+}
+
+/// Sends an entry by HTTP, with one client id until it is answered, at whichever edge answers. True where it was taken.
+pub(super) async fn post(world: &World, login: &Login, room: &str, mut body: Value) -> bool {
+    let device: Device = format!("{}/http", login.user).into();
+    let path = format!("/v1/rooms/{room}/entries");
+    let id: Arc<str> = ulid::fresh().into();
+    let text = body["text"].as_str().map_or(0, hash);
+    body["client_id"] = (*id).into();
+    let mut door = rand::rng().random_range(0..world.shape.edges);
+    loop {
+        // No order is promised among requests: each is sent alone.
+        let session = world.recorder.session();
+        record_send(world, &device, session, (room, &id, text));
+        let edge = world.doors(door)[0];
+        let answer = match login.call(edge, "POST", &path, &body).await {
+            Ok(answer) => Answer::read(&answer.body),
+            Err(_) => Answer::None,
+        };
+        let is_taken = matches!(answer, Answer::Ack { .. });
+        if answer.record(world, &device, &id, session) {
+            return is_taken;
+        }
+        door += 1;
+        pause(100..500).await;
     }
 }
 
@@ -324,7 +335,7 @@ async fn bot(world: Arc<World>, room: String, stop: Stop) {
                 continue;
             };
             let session = world.recorder.session();
-            record_send(&world, &device, session, (&room, &id, &text));
+            record_send(&world, &device, session, (&room, &id, hash(&text)));
             match ask_bot(&world, connection, (&room, &id, &text)).await {
                 Ok(answer) => settled = answer.record(&world, &device, &id, session),
                 Err(_) => nats = None,

@@ -170,16 +170,16 @@ impl<'a> RoomFacts<'a> {
     }
 
     /// True where the user may have been refused what they wrote at some time between this event and this entry: they
-    /// were no member, or the group was closed to members.
+    /// were no member, or the room was closed to them.
     pub(super) fn was_refused(&self, user: &str, at: usize, seq: u64) -> bool {
-        if self.members.is_empty() {
-            return false;
-        }
         let head = self.head_at(at);
-        let times = self.members.get(user).map_or(&[][..], Vec::as_slice);
-        let is_in = times.iter().any(|time| (*time.start()..*time.end()).contains(&head));
         let is_restricted =
             self.restricted.iter().any(|time| *time.start() < seq && head <= *time.end());
+        if self.members.is_empty() {
+            return is_restricted;
+        }
+        let times = self.members.get(user).map_or(&[][..], Vec::as_slice);
+        let is_in = times.iter().any(|time| (*time.start()..*time.end()).contains(&head));
         !is_in || is_restricted || times.iter().any(|time| (head..seq).contains(time.end()))
     }
 
@@ -241,15 +241,16 @@ fn memberships<'a>(
     members
 }
 
-/// From when to when the group was archived, slow, or read-only for members.
+/// From when to when the room was archived, slow, read-only for members, or closed.
 fn restricted(entries: &BTreeMap<u64, &Entry>) -> Vec<RangeInclusive<u64>> {
-    let (mut now, mut since, mut times) = ([false; 3], None, Vec::new());
+    let (mut now, mut since, mut times) = ([false; 4], None, Vec::new());
     for (seq, entry) in entries {
         for rule in &entry.rules {
             match rule {
                 Rule::IsArchived(is) => now[0] = *is,
                 Rule::IsSlow(is) => now[1] = *is,
                 Rule::IsReadOnly(is) => now[2] = *is,
+                Rule::IsClosed(is) => now[3] = *is,
                 Rule::Bans(_) | Rule::Unbans(_) | Rule::Leads(..) => {}
             }
         }

@@ -318,6 +318,7 @@ impl Subject<'_> {
                 Some(room) == self.room && self.user == Some(&**user)
             }
             Event::ListLoaded { device, room, .. } => Some(room) == self.room && of_device(device),
+            Event::Deed(deed) => self.user.is_some_and(|user| deed.concerns(user)),
             Event::Pinned { room, .. } => Some(room) == self.room && self.seqs == [None; 2],
         }
     }

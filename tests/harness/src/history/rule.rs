@@ -18,6 +18,8 @@ pub enum Rule {
     IsSlow(bool),
     /// Nobody says or changes anything.
     IsArchived(bool),
+    /// The same, by an administrator of the installation.
+    IsClosed(bool),
 }
 
 impl Rule {
@@ -30,6 +32,7 @@ impl Rule {
             "add" | "role" => user("user").map(|user| Self::Leads(user, leads())),
             "ban" => user("user").map(Self::Bans),
             "unban" => user("user").map(Self::Unbans),
+            "close" => frame["closed"].as_bool().map(Self::IsClosed),
             "update" => return Self::read_update(frame),
             _ => None,
         };

@@ -45,11 +45,21 @@ fn good() -> Vec<Entry> {
         kind(10, "carol", serde_json::json!({ "kind": "leave" })),
         kind(11, "alice", update("archived", false.into())),
         entry(12, "bob", "again"),
+        kind(13, "root", close(true)),
+        kind(14, "bob", serde_json::json!({ "kind": "leave" })),
+        kind(15, "root", serde_json::json!({ "kind": "delete", "target": 12 })),
+        kind(16, "root", close(false)),
+        entry(17, "alice", "open again"),
     ]
 }
 
+fn close(closed: bool) -> serde_json::Value {
+    serde_json::json!({ "kind": "close", "closed": closed })
+}
+
 fn found(log: Vec<Entry>, shown: Vec<Event>) -> Vec<String> {
-    let mut events = vec![Event::Final { room: ROOM.into(), entries: log }];
+    let root = Event::Deed(Deed::Administers { user: "root".into() });
+    let mut events = vec![root, Event::Final { room: ROOM.into(), entries: log }];
     events.extend(shown);
     let violations = check(&History { events, times: Vec::new() });
     let of_rules = |it: Violation| match it {
@@ -73,7 +83,7 @@ fn a_group_that_follows_its_rules_is_right() {
         room: ROOM.into(),
         entries: good()[..last].to_vec(),
     };
-    assert_eq!(found(good(), vec![shown("bob", 12), shown("carol", 10)]), [""; 0]);
+    assert_eq!(found(good(), vec![shown("bob", 14), shown("carol", 10)]), [""; 0]);
     assert_eq!(
         found(good(), vec![shown("carol", 11)]),
         ["11 is shown to carol, who had left before it"]
@@ -98,8 +108,39 @@ fn what_the_log_does_not_allow_is_found() {
             of_kind(2, "alice", serde_json::json!({ "kind": "remove", "user": "dave" })),
             "2 takes out dave, who is no member",
         ),
+        (14, entry(14, "bob", "still here"), "14 is in a room that is closed"),
+        (14, of_kind(14, "dave", join()), "14 is in a room that is closed"),
+        (14, entry(14, "alice", "I own it"), "14 is in a room that is closed"),
+        (
+            16,
+            of_kind(16, "alice", close(false)),
+            "16 closes the room, or opens it, by alice, who is no administrator",
+        ),
     ] {
         let found = with(seq, entry);
         assert!(found.iter().any(|it| it == what), "{what}: {found:?}");
     }
+}
+
+#[test]
+fn a_message_in_a_direct_room_that_is_closed_is_found() {
+    let log = |room: &str| {
+        let mut log = vec![
+            entry(1, "alice", "hello"),
+            of_kind(2, "root", close(true)),
+            entry(3, "bob", "too late"),
+            of_kind(4, "root", close(false)),
+            entry(5, "bob", "in time"),
+        ];
+        log.iter_mut().for_each(|entry| entry.room = room.into());
+        log
+    };
+    let room = "alice~bob";
+    let root = Event::Deed(Deed::Administers { user: "root".into() });
+    let events = vec![root, Event::Final { room: room.into(), entries: log(room) }];
+    let found = check(&History { events, times: Vec::new() });
+    let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+    let wanted = "not allowed: alice~bob 3 is in a room that is closed";
+    assert!(found.iter().any(|it| it == wanted), "{found:#?}");
+    assert!(!found.iter().any(|it| it.contains("alice~bob 5")), "{found:#?}");
 }
