@@ -8,7 +8,9 @@
 //! | `world` | the processes, the links between them, and whoever ends by itself |
 //! | `people`, `talk`, `words` | users, devices and rooms of a round; senders of all kinds, and what they say |
 //! | `groups` | what the owner of a group does with it, and who comes and goes |
-//! | `administrators` | who closes rooms |
+//! | `administrators` | who closes rooms and suspends users |
+//! | `blocks` | who blocks whom |
+//! | `later` | what people schedule to be sent later |
 //! | `hostile` | strangers who mean harm, and what they do to everybody else |
 //! | `round` | talk while things break, silence, comparison |
 //! | `outage` | the longest time without an ack |
@@ -17,9 +19,11 @@
 //! The faults of a seed are always the same; what they hit is not: time is real.
 
 mod administrators;
+mod blocks;
 mod faults;
 mod groups;
 mod hostile;
+mod later;
 pub mod outage;
 mod people;
 mod report;
@@ -143,6 +147,7 @@ impl Totals {
         self.settings += history.events.iter().filter(is_set).count();
         let is_typed = |event: &&Event| matches!(event, Event::DraftKept { .. });
         self.drafts += history.events.iter().filter(is_typed).count();
+        history.events.iter().for_each(|event| self.take_deed(event));
         history.events.iter().for_each(|event| self.listed.take(event));
         let times = history.events.iter().zip(&history.times);
         let acks: Vec<Duration> = times

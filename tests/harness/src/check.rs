@@ -15,10 +15,16 @@
 //! | `threads`, `thread_marks` | who follows which thread, and what is unread in it |
 //! | `settings` | how a user wants a room to be is what was answered, on each of their devices, and nobody else's |
 //! | `drafts` | what a user has typed is on all of their devices, and nobody else's, and nothing old comes back |
-//! | `done` | what was done before what |
+//! | `blocks` | where one user blocks another nothing comes from the one to the other, and all devices know it |
+//! | `scheduled` | what was to be sent later is sent once, at its time or later, and never where it was taken back |
+//! | `asking` | who asks to come into a group does so until they come in, are declined or withdraw it |
+//! | `suspended` | who is suspended gets nothing |
+//! | `done`, `tries` | what was done before what |
 //! | `has`, `newest` | what each device has, and what it knows of that of which the newest frame counts |
 //! | `socket` | a socket and a device: no hole, no cursor ahead of an entry, everything in the end |
 
+mod asking;
+mod blocks;
 mod counts;
 mod done;
 mod drafts;
@@ -30,11 +36,14 @@ mod newest;
 mod order;
 mod room;
 mod rules;
+mod scheduled;
 mod seqs;
 mod settings;
 mod socket;
+mod suspended;
 mod thread_marks;
 mod threads;
+mod tries;
 mod unread;
 mod unread_from;
 mod violation;
@@ -64,6 +73,10 @@ pub fn check(history: &History) -> Vec<Violation> {
     thread_marks::check(history, &facts, &has, &mut found);
     settings::check(history, &facts, &mut found);
     drafts::check(history, &facts, &mut found);
+    blocks::check(history, &facts, &mut found);
+    scheduled::check(history, &facts, &mut found);
+    asking::check(history, &facts, &mut found);
+    suspended::check(history, &mut found);
     found.into_iter().collect()
 }
 

@@ -3,6 +3,7 @@
 //! with one client id until that is answered. Everything that it sees goes into a history.
 
 mod beside;
+mod deeds;
 mod live;
 mod shelf;
 mod told;
@@ -21,7 +22,7 @@ use tokio::time::{Instant, sleep};
 
 use self::beside::{Beside, PendingBeside};
 use self::shelf::Shelf;
-use crate::account::Login;
+use crate::account::{self, Login};
 use crate::history::{Device, Draft, Mark, OfThread, Recorder, Room, Wish, hash};
 use crate::socket::Closed;
 use crate::ulid;
@@ -29,6 +30,8 @@ use crate::wait::until;
 
 /// Entries that may wait for their ack in one client.
 const PENDING_MAX: usize = 64;
+/// After a login that was refused.
+const LOGIN_PAUSE: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
@@ -348,10 +351,7 @@ impl Task {
             }
             let code = ended.and_then(Closed::code_in);
             if matches!(code, Some(4100..=4199)) {
-                // Where this fails too, the next round tries again.
-                if let Ok(login) = self.login.refresh(self.edge()).await {
-                    self.login = login;
-                }
+                self.log_in_again().await;
             }
             // The next edge of the list.
             self.shared().edges.rotate_left(1);
@@ -367,6 +367,21 @@ impl Task {
             };
             let jitter = rand::rng().random_range(0.0..1.0);
             sleep(back_off.mul_f64(jitter)).await;
+        }
+    }
+
+    /// By the refresh token, or as somebody who was suspended for a while does. Where this fails too, the next round
+    /// tries again.
+    async fn log_in_again(&mut self) {
+        let edge = self.edge();
+        let mut login = self.login.refresh(edge).await;
+        if login.is_err() {
+            login = account::login(edge, &self.login.user, &self.login.device).await;
+        }
+        match login {
+            Ok(login) => self.login = login,
+            // Each try costs the service the hash of a password.
+            Err(_) => sleep(LOGIN_PAUSE).await,
         }
     }
 

@@ -1,12 +1,13 @@
 //! What a stranger reads of rooms in the end, by HTTP.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::account::Login;
-use crate::history::{Draft, Entry, Followed, Listed, Mark, Room};
+use crate::history::{Draft, Entry, Followed, Listed, Mark, Room, Scheduled};
 
 /// A room's whole log, by HTTP, page by page.
 pub async fn read_room(edge: SocketAddr, login: &Login, room: &str) -> Result<Vec<Entry>> {
@@ -116,4 +117,55 @@ pub async fn read_drafts(edge: SocketAddr, login: &Login) -> Result<Vec<Draft>> 
         let last = drafts.last().context("an empty page that is not the last")?;
         after = format!("&after={}", last.room);
     }
+}
+
+/// Whom a user blocks, page by page.
+pub async fn read_blocks(edge: SocketAddr, login: &Login) -> Result<Vec<Arc<str>>> {
+    let (mut blocked, mut after) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/v1/relations?limit=3{after}");
+        let answer = login.call(edge, "GET", &path, &Value::Null).await?;
+        let page = &answer.body;
+        let relations = page["relations"].as_array();
+        let relations = relations.with_context(|| format!("relations: {answer:?}"))?;
+        let others = relations.iter().filter(|it| it["blocked"] == true);
+        blocked.extend(others.filter_map(|it| it["user"].as_str()).map(Arc::from));
+        if page["more"] != true {
+            return Ok(blocked);
+        }
+        let last = relations.last().context("an empty page that is not the last")?;
+        after = format!("&after={}", last["user"].as_str().context("a relation without user")?);
+    }
+}
+
+/// What of a user's scheduled messages waits or has failed, page by page.
+pub async fn read_scheduled(edge: SocketAddr, login: &Login) -> Result<Vec<Scheduled>> {
+    let (mut all, mut after) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/v1/scheduled{after}");
+        let answer = login.call(edge, "GET", &path, &Value::Null).await?;
+        let page = &answer.body;
+        let scheduled = page["scheduled"].as_array();
+        for frame in scheduled.with_context(|| format!("scheduled: {answer:?}"))? {
+            let one = Scheduled::read(frame);
+            all.push(one.with_context(|| format!("not scheduled: {frame}"))?);
+        }
+        if page["more"] != true {
+            return Ok(all);
+        }
+        let cursor = page["cursor"].as_str().context("a page without cursor")?;
+        after = format!("?after={cursor}");
+    }
+}
+
+/// Who asks to come into a group of which at most a page do.
+pub async fn read_asking(edge: SocketAddr, login: &Login, room: &str) -> Result<Vec<Arc<str>>> {
+    let path = format!("/v1/rooms/{room}/asking");
+    let answer = login.call(edge, "GET", &path, &Value::Null).await?;
+    let page = &answer.body;
+    let asking = page["asking"].as_array();
+    let asking = asking.with_context(|| format!("who asks for {room}: {answer:?}"))?;
+    ensure!(page["more"] == false, "more ask for {room} than a page has");
+    let users = asking.iter().map(|one| one["user"].as_str().map(Arc::from));
+    users.collect::<Option<_>>().with_context(|| page.to_string())
 }

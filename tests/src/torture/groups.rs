@@ -46,12 +46,14 @@ impl Group {
     }
 
     pub(super) async fn run(mut self, stop: Stop) {
+        self.end(json!({ "kind": "update", "join": "ask" })).await;
         while !stop.load(Ordering::Relaxed) {
             self.turns += 1;
-            let what = rand::rng().random_range(0..8);
+            let what = rand::rng().random_range(0..10);
             match what {
                 0 => self.rule().await,
                 1 => self.race().await,
+                2 | 3 => self.ask().await,
                 _ => {
                     let which = rand::rng().random_range(0..self.movers.len());
                     self.movers[which].1 = self.change(which).await;
@@ -106,7 +108,7 @@ impl Group {
             (State::Out, 2) => {
                 self.own(json!({ "kind": "update", "join": "open" })).await;
                 let done = client.entry(room, json!({ "kind": "join" })).await.is_ok();
-                self.end(json!({ "kind": "update", "join": "invitation" })).await;
+                self.end(json!({ "kind": "update", "join": "ask" })).await;
                 then(done, State::In)
             }
             (State::Banned, 0..2) => {
@@ -124,6 +126,36 @@ impl Group {
             (State::In | State::Out, _) => {
                 then(self.own(json!({ "kind": "ban", "user": user })).await, State::Banned)
             }
+        }
+    }
+
+    /// Somebody asks to come in, and is let in, declined, or does not ask any more.
+    async fn ask(&mut self) {
+        let which = rand::rng().random_range(0..self.movers.len());
+        let (person, state) = &self.movers[which];
+        let (user, client, room) = (&person.login.user, &person.client, &self.room);
+        let words = format!("please, {}", self.turns);
+        let asked = client.ask(room, &words).await.is_ok();
+        match state {
+            State::Banned if asked => self.world.found(format!("{user} asks, and is banned")),
+            State::In if asked => self.world.found(format!("{user} asks, and is a member")),
+            _ => {}
+        }
+        if !asked {
+            return;
+        }
+        pause(0..1_500).await;
+        let what = rand::rng().random_range(0..5);
+        let owner = &self.owner.client;
+        match what {
+            0 | 1 => {
+                if self.own(json!({ "kind": "add", "user": user })).await {
+                    self.movers[which].1 = State::In;
+                }
+            }
+            2 => drop(owner.decline(room, user).await),
+            3 => drop(client.withdraw(room).await),
+            _ => drop(tokio::join!(owner.decline(room, user), client.withdraw(room))),
         }
     }
 

@@ -14,7 +14,9 @@ use weft_harness::client::{Client, ClientOptions};
 use weft_harness::history::{Deed, Event};
 use weft_harness::system::{BOT, direct, unique};
 
-const USERS: usize = 10;
+const USERS: usize = 11;
+/// This one is suspended now and then.
+pub(super) const SUSPENDED: usize = 10;
 /// These have turned off read receipts.
 const RECEIPTS_OFF: [usize; 2] = [4, 8];
 /// Members without a session: with them a group is large.
@@ -106,12 +108,18 @@ impl People {
         for (user, login) in people.users.clone().into_iter().enumerate() {
             people.connect(world, user, login);
         }
-        // Two users with a second device.
-        for (user, name) in names.iter().enumerate().take(2) {
-            let login = world.system.device(name, "tablet").await?;
+        for user in [0, 1, SUSPENDED] {
+            let login = world.system.device(&names[user], "tablet").await?;
             people.connect(world, user, login);
         }
         Ok(people)
+    }
+
+    /// The logins of who was suspended have ended: they read with another one.
+    pub(super) async fn return_suspended(&mut self, world: &World) -> Result<()> {
+        let name = self.users[SUSPENDED].user.clone();
+        self.users[SUSPENDED] = world.system.device(&name, "reader").await?;
+        Ok(())
     }
 
     /// Connects a device, and waits for nothing.
@@ -142,13 +150,13 @@ async fn administrator(world: &World) -> Result<Login> {
 
 async fn make_places(world: &World, users: &[Login], crowd: &[String]) -> Result<Vec<Place>> {
     let mut places = Vec::new();
-    for (a, b) in [(0, 1), (2, 3), (4, 5), (0, 6), (7, 8), (9, 9)] {
+    for (a, b) in [(0, 1), (2, 3), (4, 5), (0, 6), (7, 8), (9, 9), (1, SUSPENDED)] {
         let room = direct(&users[a], &users[b]);
         let users = if a == b { vec![a] } else { vec![a, b] };
         places.push(Place { room, users, kind: PlaceKind::Direct });
     }
     let groups: [(PlaceKind, &[usize]); 4] = [
-        (PlaceKind::Group, &[1, 2, 3, 4]),
+        (PlaceKind::Group, &[1, 2, 3, 4, SUSPENDED]),
         (PlaceKind::BotGroup, &[5, 6, 0]),
         (PlaceKind::Changing, &[0, 2, 4, 7, 8, 9]),
         (PlaceKind::Large, &[0, 1, 2, 3]),

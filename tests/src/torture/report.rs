@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::round::Judged;
 use super::world::{Done, World};
 use weft_harness::check::Violation;
-use weft_harness::history::{Change, Entry, Event, Rule, Setting};
+use weft_harness::history::{Change, Deed, Entry, Event, Rule, Setting, Wanted};
 
 const STORY_LINES: usize = 40;
 /// Most violations that are told.
@@ -125,6 +125,14 @@ pub(super) struct Totals {
     pub(super) bans: usize,
     /// Those by which an administrator closed a room.
     pub(super) closings: usize,
+    /// How often somebody was blocked, and unblocked, and how often a message was scheduled and taken back.
+    pub(super) blocks: usize,
+    pub(super) scheduled: usize,
+    pub(super) unscheduled: usize,
+    /// How often somebody asked to come in, and that was declined or withdrawn.
+    pub(super) asks: usize,
+    pub(super) asks_ended: usize,
+    pub(super) suspensions: usize,
     /// Marks that were answered.
     pub(super) marks: usize,
     /// Settings that were answered.
@@ -193,6 +201,19 @@ impl Totals {
         self.closings += count(|rule| matches!(rule, Rule::IsClosed(true)));
     }
 
+    /// Counts what was done that is no entry.
+    pub(super) fn take_deed(&mut self, event: &Event) {
+        let Event::Deed(Deed::Done { wanted, .. }) = event else { return };
+        match wanted {
+            Wanted::Block { .. } => self.blocks += 1,
+            Wanted::Schedule { .. } => self.scheduled += 1,
+            Wanted::Unschedule { .. } => self.unscheduled += 1,
+            Wanted::Ask { .. } => self.asks += 1,
+            Wanted::EndAsking { .. } => self.asks_ended += 1,
+            Wanted::Suspend { is_on, .. } => self.suspensions += usize::from(*is_on),
+        }
+    }
+
     pub(super) fn line(&self, world: &World, options: &super::Options) -> Value {
         let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
         let faults = world.faults();
@@ -218,6 +239,12 @@ impl Totals {
             "joins": self.joins,
             "bans": self.bans,
             "closings_of_rooms": self.closings,
+            "blocks": self.blocks,
+            "scheduled": self.scheduled,
+            "scheduled_and_taken_back": self.unscheduled,
+            "asks": self.asks,
+            "asks_declined_or_withdrawn": self.asks_ended,
+            "suspensions": self.suspensions,
             "marks": self.marks,
             "settings": self.settings,
             "drafts": self.drafts,

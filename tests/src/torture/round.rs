@@ -12,13 +12,14 @@ use tokio::time::{Instant, sleep, timeout};
 use super::people::{People, Person, Place, PlaceKind, tells_receipts};
 use super::schedule::Schedule;
 use super::world::World;
-use super::{faults, hostile, talk};
+use super::{administrators, blocks, faults, hostile, talk};
 use weft_harness::account::Login;
 use weft_harness::check::{Violation, check, read_by_writing, visible};
-use weft_harness::history::{Change, ClientId, Entry, Event, History, Mark, Room};
+use weft_harness::history::{Change, ClientId, Deed, Entry, Event, History, Mark, Room};
 use weft_harness::http;
 use weft_harness::reading::{
-    read_drafts, read_list, read_pins, read_room, read_room_marks, read_threads,
+    read_asking, read_blocks, read_drafts, read_list, read_pins, read_room, read_room_marks,
+    read_scheduled, read_threads,
 };
 
 /// How long sends are measured, without and with hostile clients.
@@ -72,6 +73,7 @@ pub(super) async fn run(
     let quiet = Instant::now() + QUIET;
     ready(world).await;
     settle(world, talkers).await;
+    people.return_suspended(world).await?;
     tokio::time::sleep_until(quiet).await;
     let logs = read_all(world, &people).await;
     show_all(world, &people, &logs).await;
@@ -80,6 +82,8 @@ pub(super) async fn run(
     ask_lists(world, &people, &logs).await;
     complete(world, &people, &logs, &marks).await;
     see_each_other(world, &people).await;
+    blocks::look(world, &people).await;
+    administrators::look(world, &people).await;
     for person in people.persons {
         // One that still waits for an answer is not waited for: it is in the history.
         drop(person.client);
@@ -240,9 +244,28 @@ async fn ask_lists(world: &World, people: &People, logs: &[(Room, Vec<Entry>)]) 
             }
             None => world.found(format!("{} can't list their rooms", login.user)),
         }
+        match asked(async || read_blocks(edge, login).await).await {
+            Some(others) => {
+                world.recorder.record(Event::Deed(Deed::Blocks { user: user(), others }));
+            }
+            None => world.found(format!("{} can't list whom they block", login.user)),
+        }
+        match asked(async || read_scheduled(edge, login).await).await {
+            Some(all) => {
+                world.recorder.record(Event::Deed(Deed::Scheduled { user: user(), all }));
+            }
+            None => world.found(format!("{} can't list what they schedule", login.user)),
+        }
         match asked(async || read_drafts(edge, login).await).await {
             Some(drafts) => world.recorder.record(Event::Drafts { user: user(), drafts }),
             None => world.found(format!("{} can't list their drafts", login.user)),
+        }
+    }
+    for place in people.places.iter().filter(|place| place.kind == PlaceKind::Changing) {
+        let (owner, room) = (&people.users[place.users[0]], Room::from(place.room.as_str()));
+        match asked(async || read_asking(edge, owner, &room).await).await {
+            Some(users) => world.recorder.record(Event::Deed(Deed::Asking { room, users })),
+            None => world.found(format!("who asks to come into {room} can't be read")),
         }
     }
     for (place, (room, log)) in people.places.iter().zip(logs) {
@@ -307,6 +330,7 @@ async fn complete(world: &World, people: &People, logs: &[(Room, Vec<Entry>)], m
         };
         let hears = |mark: &&Mark| {
             let is_told = is_direct && tells(&person.login.user) && tells(&mark.user);
+            let is_told = is_told && !blocks::may_lack(place);
             *mark.room == *place.room && (is_told || *mark.user == *person.login.user)
         };
         person.client.has_all(&place.room, seqs.iter().copied())

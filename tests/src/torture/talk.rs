@@ -12,8 +12,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::administrators::Administrator;
+use super::blocks::{Blocker, PAIRS};
 use super::groups::Group;
-use super::people::{People, Person, PlaceKind};
+use super::later::Scheduler;
+use super::people::{People, Person, PlaceKind, SUSPENDED};
 use super::words::Words;
 use super::world::World;
 use weft_harness::account::Login;
@@ -63,7 +65,9 @@ pub(super) fn start(world: &Arc<World>, people: &People, stop: &Stop) -> JoinSet
                 talkers.spawn(bot(world, room, Arc::clone(stop)));
             }
             PlaceKind::Group | PlaceKind::Direct => {
-                let busy = place.users.iter().find(|user| !is_quiet(**user, number));
+                // Whose login ends can't say over HTTP what a socket waits with.
+                let may = |user: &&usize| !is_quiet(**user, number) && **user != SUSPENDED;
+                let busy = place.users.iter().find(may);
                 let person = busy.and_then(|user| people.first_of(*user)).cloned();
                 if let (Some(person), true) = (person, place.users.len() > 1) {
                     let (world, room) = (Arc::clone(world), place.room.clone());
@@ -73,7 +77,14 @@ pub(super) fn start(world: &Arc<World>, people: &People, stop: &Stop) -> JoinSet
             PlaceKind::Large => {}
         }
     }
-    talkers.spawn(Administrator::of(world, people).run(Arc::clone(stop)));
+    talkers.spawn(Administrator::of(world, people).close_rooms(Arc::clone(stop)));
+    talkers.spawn(Administrator::of(world, people).suspend(Arc::clone(stop)));
+    for scheduler in Scheduler::all(people) {
+        talkers.spawn(scheduler.run(Arc::clone(stop)));
+    }
+    for pair in PAIRS {
+        talkers.spawn(Blocker::of(people, pair).run(Arc::clone(stop)));
+    }
     // Every second device comes and goes.
     for person in people.persons.iter().skip(1).step_by(2) {
         talkers.spawn(come_and_go(Arc::clone(&person.client), Arc::clone(stop)));

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::RangeInclusive;
 
+use super::blocks::Blocks;
 use crate::history::{
     Change, ClientId, Device, Entry, Event, History, Room, Rule, Said, SessionId,
 };
@@ -28,6 +29,8 @@ pub(super) struct RoomFacts<'a> {
     members: HashMap<&'a str, Vec<RangeInclusive<u64>>>,
     /// From when to when members may have been refused what they wrote.
     restricted: Vec<RangeInclusive<u64>>,
+    /// Of a direct room: one of the two has blocked the other, at some time.
+    was_blocked: bool,
     /// (index of an event, highest seq that was known then), where it grew.
     heads: Vec<(usize, u64)>,
 }
@@ -84,7 +87,9 @@ impl<'a> Facts<'a> {
                 _ => {}
             }
         }
-        for room in facts.rooms.values_mut() {
+        let blocked = Blocks::gather(history).rooms();
+        for (id, room) in &mut facts.rooms {
+            room.was_blocked = blocked.contains(&***id);
             room.standing = match room.last {
                 Some(entries) => entries.iter().map(|entry| (entry.seq, entry)).collect(),
                 None => room.seen.iter().map(|(seq, entries)| (*seq, entries[0])).collect(),
@@ -157,6 +162,11 @@ impl<'a> RoomFacts<'a> {
         Some(*last.end()).filter(|end| *end < u64::MAX)
     }
 
+    /// True where one of the two of a direct room has blocked the other, at some time.
+    pub(super) fn was_blocked(&self) -> bool {
+        self.was_blocked
+    }
+
     fn knows(&mut self, at: usize, seq: u64) {
         if self.heads.last().is_none_or(|(_, head)| *head < seq) {
             self.heads.push((at, seq));
@@ -176,7 +186,7 @@ impl<'a> RoomFacts<'a> {
         let is_restricted =
             self.restricted.iter().any(|time| *time.start() < seq && head <= *time.end());
         if self.members.is_empty() {
-            return is_restricted;
+            return is_restricted || self.was_blocked;
         }
         let times = self.members.get(user).map_or(&[][..], Vec::as_slice);
         let is_in = times.iter().any(|time| (*time.start()..*time.end()).contains(&head));

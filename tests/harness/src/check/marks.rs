@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Violation;
-use super::facts::{Facts, user_of};
+use super::facts::{Facts, RoomFacts, user_of};
 use crate::history::{Change, Cursor, Device, Entry, Event, History, Mark, Room};
 
 type Key<'a> = (&'a Room, &'a str);
@@ -166,13 +166,18 @@ fn judge_devices(
             Event::Settled { device, room } => {
                 let nothing = Knows::default();
                 let knows = devices.get(device).unwrap_or(&nothing);
+                let of = facts.rooms.get(room);
                 let of_room = last.iter().filter(|((of, _), _)| *of == room);
                 for (key, is) in of_room.filter(|(key, _)| hears(device, **key, off)) {
-                    let log = facts.rooms.get(room).and_then(|room| room.last).unwrap_or_default();
+                    let log = of.and_then(|room| room.last).unwrap_or_default();
                     let written = read_by_writing(log, key.1);
                     let written = Seqs { read: written, delivered: written };
                     let written = written.known(off.contains(key.1));
                     let has = knows.now.get(key).copied().unwrap_or_default().max(written);
+                    // What was said while one blocked the other is told with the next one.
+                    let may_lack =
+                        of.is_some_and(RoomFacts::was_blocked) && user_of(device) != key.1;
+                    let has = if may_lack { has.max(*is) } else { has };
                     if has != *is {
                         found.insert(wrong(key, Some(device), format!("{has:?}, not {is:?}")));
                     }

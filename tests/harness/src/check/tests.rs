@@ -15,6 +15,7 @@ fn entry(seq: u64, client_id: &str) -> Entry {
         text: crate::history::hash(client_id),
         ordinal: seq,
         said: None,
+        time_ms: 0,
         change: None,
         act: None,
         rules: Vec::new(),

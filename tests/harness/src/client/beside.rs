@@ -1,4 +1,4 @@
-//! What a device says beside entries, until it is answered: marks, settings and drafts. None of it has a client id.
+//! What a device says beside entries, until it is answered: marks, settings, drafts, and what becomes no entry.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Task;
 use super::live::{ANSWER_LIMIT, Asked, Live, RETRY_AFTER};
-use crate::history::{Attempt, Draft, Event, Mark, Wish};
+use crate::history::{Attempt, Deed, Draft, Event, Mark, Wanted, Wish};
 
 #[derive(Clone, Debug)]
 pub(super) enum Beside {
@@ -17,6 +17,8 @@ pub(super) enum Beside {
     Setting(Wish),
     /// With its text.
     Draft(Draft, Option<String>),
+    /// With the frame that says it.
+    Deed(Wanted, Value),
 }
 
 /// One without its final answer.
@@ -53,6 +55,7 @@ impl Beside {
             Self::Draft(Draft { room, version, .. }, text) => {
                 json!({ "type": "draft", "room": &**room, "version": version, "text": text })
             }
+            Self::Deed(_, frame) => frame.clone(),
         }
     }
 
@@ -61,6 +64,7 @@ impl Beside {
             Self::Mark(mark) => Event::MarkSent { mark, attempt },
             Self::Setting(wish) => Event::SettingSent { wish, attempt },
             Self::Draft(draft, _) => Event::DraftSent { draft, attempt },
+            Self::Deed(wanted, _) => Event::Deed(Deed::Asked { wanted, attempt }),
         }
     }
 
@@ -74,11 +78,13 @@ impl Beside {
                 let version = version.with_context(|| format!("no version: {frame}"))?;
                 Event::DraftKept { draft, version, attempt }
             }
+            Self::Deed(wanted, _) => Event::Deed(Deed::Done { wanted, attempt }),
         })
     }
 
-    fn refused(self, code: Arc<str>, error: &Value) -> Event {
+    fn refused(self, attempt: Attempt, code: Arc<str>, error: &Value) -> Event {
         match self {
+            Self::Deed(wanted, _) => Event::Deed(Deed::Refused { wanted, attempt, code }),
             Self::Mark(mark) => Event::MarkRefused { mark, code },
             Self::Setting(wish) => Event::SettingRefused { wish, code },
             Self::Draft(draft, _) => match Draft::read(&draft.user, &error["draft"]) {
@@ -158,7 +164,7 @@ impl Task {
             Ok(())
         } else {
             let code = error["code"].as_str().with_context(|| format!("no answer: {frame}"))?;
-            let refused = what.refused(code.into(), error);
+            let refused = what.refused(attempt, code.into(), error);
             if let Event::DraftConflict { found, .. } = &refused {
                 self.shared().shelf.keep_draft(&found.room, found.version);
             }

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{PENDING_MAX, Task};
-use crate::history::{self, Attempt, Draft, Entry, Event, Followed, Room, Said, SessionId};
+use crate::history::{
+    self, Attempt, Draft, Entry, Event, Followed, Room, Said, Scheduled, SessionId,
+};
 use crate::socket::Socket;
 
 /// After this long without an answer a text is sent again on the same socket.
@@ -30,6 +32,9 @@ pub(super) enum Asked {
     /// With those of the pages before.
     Threads(Room, Vec<Followed>),
     Drafts(Vec<Draft>),
+    /// With whom the pages before name as blocked.
+    Relations(Vec<Arc<str>>),
+    Scheduled(Vec<Scheduled>),
     Ping,
 }
 
@@ -76,6 +81,10 @@ impl Task {
         }
         socket.send(&hello).await?;
         let welcome = timeout(ANSWER_LIMIT, socket.next()).await.context("no welcome")??;
+        if welcome["type"] == "error" {
+            // The code with which the socket is closed says what to do.
+            timeout(ANSWER_LIMIT, socket.next()).await.context("no end")??;
+        }
         ensure!(welcome["type"] == "welcome", "no welcome: {welcome}");
         let number = |name: &str| welcome[name].as_u64().with_context(|| format!("no {name}"));
         let live = Live {
@@ -206,6 +215,8 @@ impl Task {
             }
             Some("setting") => self.hear_setting(&frame),
             Some("draft") => self.hear_draft(&frame),
+            Some("relation") => self.hear_relation(&frame),
+            Some("schedule") => self.hear_schedule(&frame),
             Some("cursor") => self.hear_cursor(live, &frame),
             Some("presence") => {
                 for one in frame["users"].as_array().into_iter().flatten() {
@@ -240,6 +251,8 @@ impl Task {
                 live.resync = Some(Resync { cursor, open: 1 });
                 live.ask(Asked::Rooms, json!({ "type": "rooms" })).await?;
                 live.load_drafts(Vec::new()).await?;
+                live.load_relations(Vec::new(), &Value::Null).await?;
+                live.load_scheduled(Vec::new(), &Value::Null).await?;
             }
         }
         Ok(())
@@ -306,6 +319,8 @@ impl Task {
                 Ok(())
             }
             Asked::Drafts(before) => self.hear_drafts(live, before, frame).await,
+            Asked::Relations(before) => self.hear_relations(live, before, frame).await,
+            Asked::Scheduled(before) => self.hear_scheduled(live, before, frame).await,
             Asked::Ping => Ok(()),
         }
     }
@@ -465,7 +480,7 @@ impl Live {
         Ok(())
     }
 
-    fn count_open(&mut self) {
+    pub(super) fn count_open(&mut self) {
         if let Some(resync) = &mut self.resync {
             resync.open += 1;
         }

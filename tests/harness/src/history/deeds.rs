@@ -3,17 +3,78 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::{Attempt, ClientId, Device, Room, Scheduled};
+
+/// What somebody asks for.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Wanted {
+    /// The user wants nothing of the other one, or not any more.
+    Block { user: Arc<str>, other: Arc<str>, is_on: bool },
+    /// A message of the user is to be sent at a time, Unix milliseconds. `text`: its hash.
+    Schedule { user: Arc<str>, room: Room, id: ClientId, at_ms: u64, text: u64 },
+    /// It is not to be sent.
+    Unschedule { user: Arc<str>, room: Room, id: ClientId },
+    /// The user wants to come into a group.
+    Ask { user: Arc<str>, room: Room },
+    /// Not any more, or an owner declines it.
+    EndAsking { user: Arc<str>, room: Room },
+    /// An administrator suspends the user, or not any more.
+    Suspend { user: Arc<str>, is_on: bool },
+}
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Deed {
     /// The user is an administrator of the installation, before anything was said.
     Administers { user: Arc<str> },
+    /// It was written to a socket, or sent by HTTP: the first time or again.
+    Asked { wanted: Wanted, attempt: Attempt },
+    /// The answer was that it is done.
+    Done { wanted: Wanted, attempt: Attempt },
+    /// The answer was that it is not taken, for good.
+    Refused { wanted: Wanted, attempt: Attempt, code: Arc<str> },
+    /// A device was told whether its user blocks somebody.
+    BlockTold { device: Device, other: Arc<str>, is_on: bool },
+    /// The device loaded whom its user blocks (after a `resync`).
+    BlocksLoaded { device: Device, others: Vec<Arc<str>> },
+    /// At the end, in silence: whom a user blocks, as a fresh device asks for it.
+    Blocks { user: Arc<str>, others: Vec<Arc<str>> },
+    /// A device was told what became of a message that its user has scheduled.
+    ScheduleTold { device: Device, told: Scheduled },
+    /// The device loaded what of it waits or has failed (after a `resync`).
+    ScheduledLoaded { device: Device, all: Vec<Scheduled> },
+    /// At the end, in silence: the same, as a fresh device asks for it.
+    Scheduled { user: Arc<str>, all: Vec<Scheduled> },
+    /// At the end, in silence: who asks to come into a group, as its owner finds it.
+    Asking { room: Room, users: Vec<Arc<str>> },
+}
+
+impl Wanted {
+    fn concerns(&self, of: &str) -> bool {
+        match self {
+            Self::Block { user, other, .. } => [user, other].iter().any(|it| ***it == *of),
+            Self::Schedule { user, .. }
+            | Self::Unschedule { user, .. }
+            | Self::Ask { user, .. }
+            | Self::EndAsking { user, .. }
+            | Self::Suspend { user, .. } => **user == *of,
+        }
+    }
 }
 
 impl Deed {
     /// True where it has to do with a user.
     pub fn concerns(&self, of: &str) -> bool {
         match self {
-            Self::Administers { user } => **user == *of,
+            Self::Asking { users, .. } => users.iter().any(|user| **user == *of),
+            Self::Administers { user }
+            | Self::Blocks { user, .. }
+            | Self::Scheduled { user, .. } => **user == *of,
+            Self::Asked { wanted, .. } | Self::Done { wanted, .. } => wanted.concerns(of),
+            Self::Refused { wanted, .. } => wanted.concerns(of),
+            Self::BlockTold { device, .. }
+            | Self::BlocksLoaded { device, .. }
+            | Self::ScheduleTold { device, .. }
+            | Self::ScheduledLoaded { device, .. } => device.split('/').next() == Some(of),
         }
     }
 }
@@ -22,6 +83,22 @@ impl fmt::Display for Deed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Administers { user } => write!(f, "{user} is an administrator"),
+            Self::Asked { wanted, .. } => write!(f, "said: {wanted:?}"),
+            Self::Done { wanted, .. } => write!(f, "kept: {wanted:?}"),
+            Self::Refused { wanted, code, .. } => write!(f, "refused with {code}: {wanted:?}"),
+            Self::BlockTold { device, other, is_on } => {
+                write!(f, "{device} is told that {other} is blocked: {is_on}")
+            }
+            Self::BlocksLoaded { device, others } => {
+                write!(f, "{device} finds that its user blocks {others:?}")
+            }
+            Self::Blocks { user, others } => write!(f, "in the end {user} blocks {others:?}"),
+            Self::ScheduleTold { device, told } => write!(f, "{device} is told: {told:?}"),
+            Self::ScheduledLoaded { device, all } => write!(f, "{device} finds {all:?}"),
+            Self::Asking { room, users } => {
+                write!(f, "in the end {users:?} ask to come into {room}")
+            }
+            Self::Scheduled { user, all } => write!(f, "in the end {user} finds {all:?}"),
         }
     }
 }

@@ -17,6 +17,8 @@ pub struct Entry {
     pub client_id: Option<ClientId>,
     /// A hash of all that never changes: two readers of one (room, seq) must see the same.
     pub digest: u64,
+    /// When it was taken, Unix milliseconds.
+    pub time_ms: u64,
     /// A hash of the text alone: to compare with what was sent. 0 where there is no text.
     pub text: u64,
     /// How many messages the room has up to it, as it says.
@@ -103,6 +105,7 @@ impl Entry {
             from: frame["from"].as_str()?.into(),
             client_id: frame["client_id"].as_str().map(Into::into),
             digest: hash(&lasting(frame).to_string()),
+            time_ms: frame["time"].as_u64().unwrap_or(0),
             text: frame["text"].as_str().map_or(0, hash),
             ordinal: frame["ordinal"].as_u64()?,
             said: Said::read(frame).map(Box::new),

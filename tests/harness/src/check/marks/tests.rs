@@ -54,6 +54,7 @@ fn entry(seq: u64, change: Option<Change>, act: Option<Act>, text: u64) -> Entry
         text,
         ordinal: seq,
         said: None,
+        time_ms: 0,
         change: change.map(Box::new),
         act: act.map(Box::new),
         rules: Vec::new(),

@@ -17,6 +17,7 @@ fn entry(seq: u64, from: &str, text: &str) -> Entry {
         text: if text.is_empty() { 0 } else { hash(text) },
         ordinal: seq,
         said: None,
+        time_ms: 0,
         change: None,
         act: None,
         rules: Vec::new(),

@@ -19,6 +19,7 @@ fn log() -> Vec<Entry> {
         text: seq,
         ordinal: 0,
         said: (said != Said::default()).then(|| Box::new(said)),
+        time_ms: 0,
         change: None,
         act: None,
         rules: Vec::new(),

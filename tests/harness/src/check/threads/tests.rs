@@ -17,6 +17,7 @@ fn entry(seq: u64, from: &str, said: Said) -> Entry {
         text: seq,
         ordinal: 0,
         said: (said != Said::default()).then(|| Box::new(said)),
+        time_ms: 0,
         change: None,
         act: None,
         rules: Vec::new(),

@@ -20,6 +20,7 @@ fn entry(seq: u64, from: &str, act: Option<Act>, said: Said) -> Entry {
         },
         ordinal: 0,
         said: (said != Said::default()).then(|| Box::new(said)),
+        time_ms: 0,
         change: None,
         act: act.map(Box::new),
         rules: Vec::new(),
