@@ -1,5 +1,6 @@
 //! The long trials, from a command line. Tests are in `tests/`.
 
+mod aging;
 mod torture;
 
 use std::process::ExitCode;

@@ -10,6 +10,7 @@
 //! | `groups` | what the owner of a group does with it, and who comes and goes |
 //! | `administrators` | who closes rooms and suspends users |
 //! | `blocks` | who blocks whom |
+//! | `retention` | entries that expire |
 //! | `later` | what people schedule to be sent later |
 //! | `hostile` | strangers who mean harm, and what they do to everybody else |
 //! | `round` | talk while things break, silence, comparison |
@@ -27,6 +28,7 @@ mod later;
 pub mod outage;
 mod people;
 mod report;
+mod retention;
 mod round;
 pub mod schedule;
 mod talk;

@@ -19,6 +19,7 @@
 //! | `scheduled` | what was to be sent later is sent once, at its time or later, and never where it was taken back |
 //! | `asking` | who asks to come into a group does so until they come in, are declined or withdraw it |
 //! | `suspended` | who is suspended gets nothing |
+//! | `expired` | what is as old as its room's rule says is deleted, and nothing else is |
 //! | `done`, `tries` | what was done before what |
 //! | `has`, `newest` | what each device has, and what it knows of that of which the newest frame counts |
 //! | `socket` | a socket and a device: no hole, no cursor ahead of an entry, everything in the end |
@@ -28,6 +29,7 @@ mod blocks;
 mod counts;
 mod done;
 mod drafts;
+mod expired;
 mod facts;
 mod has;
 mod marks;
@@ -75,6 +77,7 @@ pub fn check(history: &History) -> Vec<Violation> {
     drafts::check(history, &facts, &mut found);
     blocks::check(history, &facts, &mut found);
     scheduled::check(history, &facts, &mut found);
+    expired::check(history, &facts, &mut found);
     asking::check(history, &facts, &mut found);
     suspended::check(history, &mut found);
     found.into_iter().collect()

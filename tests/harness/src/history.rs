@@ -7,6 +7,7 @@ mod recorder;
 mod rule;
 mod told;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -398,6 +399,23 @@ pub struct History {
 }
 
 impl History {
+    /// The entries of a room before this one that anybody saw, as they were taken where somebody saw that.
+    pub fn seen_before(&self, room: &Room, first: u64) -> Vec<Entry> {
+        let mut seen: BTreeMap<u64, &Entry> = BTreeMap::new();
+        for event in &self.events {
+            let (Event::Received { entry, .. } | Event::Loaded { entry, .. }) = event else {
+                continue;
+            };
+            if entry.room == *room && entry.seq < first {
+                let kept = seen.entry(entry.seq).or_insert(entry);
+                if !kept.is_as_taken() {
+                    *kept = entry;
+                }
+            }
+        }
+        seen.into_values().cloned().collect()
+    }
+
     /// One line per event, for a file that is kept when a run fails.
     pub fn to_lines(&self) -> String {
         let mut lines = String::new();

@@ -94,6 +94,43 @@ async fn process(
     done
 }
 
+/// Does something while a process is down, which ends in order.
+pub(super) async fn while_down<T>(
+    world: &World,
+    part: &str,
+    act: impl AsyncFnOnce() -> Result<T>,
+) -> Result<T> {
+    let _turn = world.turn(part).await;
+    world.takes_down(part);
+    let process = world.system.process(part);
+    end(world, part).await?;
+    let done = act().await;
+    let restarted = process.restart();
+    world.brings_up(part);
+    restarted?;
+    done
+}
+
+/// Ends a process in order.
+async fn end(world: &World, part: &str) -> Result<()> {
+    let process = world.system.process(part);
+    if process.signal(Signal::TERM).is_ok() {
+        let limit = Instant::now() + END_LIMIT;
+        while process.is_running() && Instant::now() < limit {
+            sleep(Duration::from_millis(20)).await;
+        }
+        if process.is_running() {
+            world.found(format!("{part} did not end within {END_LIMIT:?} of SIGTERM"));
+        }
+    }
+    if process.is_running() {
+        process.kill()?;
+    } else {
+        process.reap();
+    }
+    Ok(())
+}
+
 async fn down_and_up(
     world: &World,
     part: &str,
@@ -106,16 +143,9 @@ async fn down_and_up(
     {
         return world.system.put_back(&copy).await;
     }
-    if act == Act::Restart && process.signal(Signal::TERM).is_ok() {
-        let limit = Instant::now() + END_LIMIT;
-        while process.is_running() && Instant::now() < limit {
-            sleep(Duration::from_millis(20)).await;
-        }
-        if process.is_running() {
-            world.found(format!("{part} did not end within {END_LIMIT:?} of SIGTERM"));
-        }
-    }
-    if process.is_running() {
+    if act == Act::Restart {
+        end(world, part).await?;
+    } else if process.is_running() {
         process.kill()?;
     } else {
         process.reap();

@@ -39,6 +39,8 @@ pub(super) enum PlaceKind {
     /// The last three come and go, and what the group is changes.
     Changing,
     Large,
+    /// Its entries expire, in great leaps.
+    Expiring,
 }
 
 #[derive(Clone, Debug)]
@@ -155,11 +157,12 @@ async fn make_places(world: &World, users: &[Login], crowd: &[String]) -> Result
         let users = if a == b { vec![a] } else { vec![a, b] };
         places.push(Place { room, users, kind: PlaceKind::Direct });
     }
-    let groups: [(PlaceKind, &[usize]); 4] = [
+    let groups: [(PlaceKind, &[usize]); 5] = [
         (PlaceKind::Group, &[1, 2, 3, 4, SUSPENDED]),
         (PlaceKind::BotGroup, &[5, 6, 0]),
         (PlaceKind::Changing, &[0, 2, 4, 7, 8, 9]),
         (PlaceKind::Large, &[0, 1, 2, 3]),
+        (PlaceKind::Expiring, &[3, 5, 7, 9]),
     ];
     for (kind, members) in groups {
         let room = unique("group");

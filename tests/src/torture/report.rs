@@ -133,6 +133,8 @@ pub(super) struct Totals {
     pub(super) asks: usize,
     pub(super) asks_ended: usize,
     pub(super) suspensions: usize,
+    /// Entries that expired.
+    pub(super) expired: u64,
     /// Marks that were answered.
     pub(super) marks: usize,
     /// Settings that were answered.
@@ -203,6 +205,9 @@ impl Totals {
 
     /// Counts what was done that is no entry.
     pub(super) fn take_deed(&mut self, event: &Event) {
+        if let Event::Deed(Deed::Begins { first, .. }) = event {
+            self.expired += first - 1;
+        }
         let Event::Deed(Deed::Done { wanted, .. }) = event else { return };
         match wanted {
             Wanted::Block { .. } => self.blocks += 1,
@@ -212,6 +217,20 @@ impl Totals {
             Wanted::EndAsking { .. } => self.asks_ended += 1,
             Wanted::Suspend { is_on, .. } => self.suspensions += usize::from(*is_on),
         }
+    }
+
+    /// What was done beside.
+    fn deeds(&self) -> Value {
+        json!({
+            "closings_of_rooms": self.closings,
+            "blocks": self.blocks,
+            "scheduled": self.scheduled,
+            "scheduled_and_taken_back": self.unscheduled,
+            "asks": self.asks,
+            "asks_declined_or_withdrawn": self.asks_ended,
+            "suspensions": self.suspensions,
+            "expired_entries": self.expired,
+        })
     }
 
     pub(super) fn line(&self, world: &World, options: &super::Options) -> Value {
@@ -238,13 +257,7 @@ impl Totals {
             "changes_of_groups": self.rulings,
             "joins": self.joins,
             "bans": self.bans,
-            "closings_of_rooms": self.closings,
-            "blocks": self.blocks,
-            "scheduled": self.scheduled,
-            "scheduled_and_taken_back": self.unscheduled,
-            "asks": self.asks,
-            "asks_declined_or_withdrawn": self.asks_ended,
-            "suspensions": self.suspensions,
+            "deeds": self.deeds(),
             "marks": self.marks,
             "settings": self.settings,
             "drafts": self.drafts,

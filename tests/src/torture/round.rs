@@ -156,6 +156,7 @@ async fn read_all(world: &World, people: &People) -> Vec<(Room, Vec<Entry>)> {
         match read(world, reader, place).await {
             Some(log) => {
                 let room = Room::from(place.room.as_str());
+                let log = with_expired(world, place, &room, log);
                 let (final_room, entries) = (room.clone(), log.clone());
                 world.recorder.record(Event::Final { room: final_room, entries });
                 logs.push((room, log));
@@ -164,6 +165,16 @@ async fn read_all(world: &World, people: &People) -> Vec<(Room, Vec<Entry>)> {
         }
     }
     logs
+}
+
+/// A log with what has expired, as it was seen before.
+fn with_expired(world: &World, place: &Place, room: &Room, log: Vec<Entry>) -> Vec<Entry> {
+    let first = log.first().map_or(1, |entry| entry.seq);
+    if place.kind != PlaceKind::Expiring {
+        return log;
+    }
+    world.recorder.record(Event::Deed(Deed::Begins { room: room.clone(), first }));
+    [world.recorder.history().seen_before(room, first), log].concat()
 }
 
 /// Asks until there is an answer.
@@ -297,9 +308,19 @@ async fn arrive_fresh(world: &World, people: &mut People) -> Result<()> {
     Ok(())
 }
 
+/// Where rooms begin of which entries have expired.
+fn begins(history: &History) -> HashMap<Room, u64> {
+    let begins = history.events.iter().filter_map(|event| match event {
+        Event::Deed(Deed::Begins { room, first }) => Some((room.clone(), *first)),
+        _ => None,
+    });
+    begins.collect()
+}
+
 /// Waits until every device has everything; then, or when the time is over, it is judged by it.
 async fn complete(world: &World, people: &People, logs: &[(Room, Vec<Entry>)], marks: &[Mark]) {
     let places = people.by_room();
+    let begins = begins(&world.recorder.history());
     let mut wanted = Vec::new();
     for person in &people.persons {
         let is_fresh = person.login.device == "fresh";
@@ -308,7 +329,8 @@ async fn complete(world: &World, people: &People, logs: &[(Room, Vec<Entry>)], m
             if !place.users.contains(&person.user) {
                 continue;
             }
-            let seqs = visible(log, &person.login.user);
+            let mut seqs = visible(log, &person.login.user);
+            seqs.retain(|seq| *seq >= begins.get(room).copied().unwrap_or(1));
             // Who has left does not find the room in the list of rooms.
             if !is_fresh || is_member(log, &person.login.user) {
                 wanted.push((person, *place, seqs));

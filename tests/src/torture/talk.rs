@@ -16,6 +16,7 @@ use super::blocks::{Blocker, PAIRS};
 use super::groups::Group;
 use super::later::Scheduler;
 use super::people::{People, Person, PlaceKind, SUSPENDED};
+use super::retention::Ager;
 use super::words::Words;
 use super::world::World;
 use weft_harness::account::Login;
@@ -49,7 +50,9 @@ pub(super) fn start(world: &Arc<World>, people: &People, stop: &Stop) -> JoinSet
             let is_quiet = is_quiet(person.user, number);
             let pace = if is_quiet { 8_000..60_000 } else { busy.clone() };
             let reads = if is_quiet { 5_000..60_000 } else { 50..1_500 };
-            talkers.spawn(read(Arc::clone(&client), room.clone(), reads, Arc::clone(stop)));
+            let is_plain = place.kind == PlaceKind::Expiring;
+            let of_reader = (Arc::clone(&client), room.clone(), is_plain);
+            talkers.spawn(read(of_reader, reads, Arc::clone(stop)));
             talkers.spawn(prefer(Arc::clone(&client), room.clone(), Arc::clone(stop)));
             talkers.spawn(compose(Arc::clone(&client), room, Arc::clone(stop)));
             let words = Words::new(people, place, person);
@@ -74,13 +77,16 @@ pub(super) fn start(world: &Arc<World>, people: &People, stop: &Stop) -> JoinSet
                     talkers.spawn(by_http(world, person, room, Arc::clone(stop)));
                 }
             }
-            PlaceKind::Large => {}
+            PlaceKind::Large | PlaceKind::Expiring => {}
         }
     }
     talkers.spawn(Administrator::of(world, people).close_rooms(Arc::clone(stop)));
     talkers.spawn(Administrator::of(world, people).suspend(Arc::clone(stop)));
     for scheduler in Scheduler::all(people) {
         talkers.spawn(scheduler.run(Arc::clone(stop)));
+    }
+    if let Some(ager) = Ager::of(world, people) {
+        talkers.spawn(ager.run(Arc::clone(stop)));
     }
     for pair in PAIRS {
         talkers.spawn(Blocker::of(people, pair).run(Arc::clone(stop)));
@@ -137,7 +143,12 @@ async fn talk(client: Arc<Client>, words: Words, pace: std::ops::Range<u64>, sto
 }
 
 /// A reader, who says up to where they have read: mostly what is newest, now and then something older.
-async fn read(client: Arc<Client>, room: Room, pace: std::ops::Range<u64>, stop: Stop) {
+/// In a room that is plain, that is all that they say.
+async fn read(
+    (client, room, is_plain): (Arc<Client>, Room, bool),
+    pace: std::ops::Range<u64>,
+    stop: Stop,
+) {
     let is_direct = room.contains('~');
     let mut underway = JoinSet::new();
     while !stop.load(Ordering::Relaxed) {
@@ -151,7 +162,7 @@ async fn read(client: Arc<Client>, room: Room, pace: std::ops::Range<u64>, stop:
             (rng.random_range(0..6_u64), rng.random_range(0..12), rng.random_range(0..5))
         };
         let seq = head.saturating_sub(back);
-        if seq == 0 {
+        if seq == 0 || is_plain && matches!(what, 0 | 11) {
             continue;
         }
         if underway.len() >= IN_FLIGHT {

@@ -17,6 +17,16 @@ pub(super) fn thread_near(seq: u64) -> u64 {
     (seq / THREAD_EVERY * THREAD_EVERY).saturating_sub(back).max(2)
 }
 
+/// What is said in a room whose entries expire: nothing there belongs to a message that may have expired before it.
+fn plain(rng: &mut ThreadRng, text: &str, own: Option<u64>, any: u64) -> Value {
+    match (rng.random_range(0..12), own) {
+        (0..2, Some(target)) => json!({ "kind": "edit", "target": target, "text": text }),
+        (2, Some(target)) => json!({ "kind": "delete", "target": target }),
+        (3..5, _) => json!({ "kind": "react", "target": any, "emoji": "+1" }),
+        _ => json!({ "text": text }),
+    }
+}
+
 /// What somebody may say in a room.
 #[derive(Debug)]
 pub(super) struct Words {
@@ -54,6 +64,9 @@ impl Words {
         let own = (!own.is_empty()).then(|| own[rng.random_range(0..own.len())]);
         let head = has(&self.room);
         let any = head.saturating_sub(rng.random_range(0..8)).max(1);
+        if self.kind == PlaceKind::Expiring {
+            return plain(&mut rng, text, own, any);
+        }
         let pins = self.kind == PlaceKind::Direct || self.is_owner;
         match (rng.random_range(0..40), own) {
             (0..6, Some(target)) => {

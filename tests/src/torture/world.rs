@@ -28,6 +28,7 @@ const START_AGAIN_AFTER: Duration = Duration::from_secs(1);
 pub(super) struct World {
     pub(super) system: System,
     pub(super) shape: Shape,
+    pub(super) engine: Engine,
     pub(super) recorder: Recorder,
     pub(super) client_links: Vec<Proxy>,
     /// An orderly end may take longer than planned: one fault of a process at a time.
@@ -73,7 +74,7 @@ impl World {
         let edges = client_links.len();
         let shape = Shape { edges, cores, presences: PRESENCES, fdb, servers };
         let (turns, state) = (BTreeMap::new(), Mutex::default());
-        let mut world = Self { system, shape, recorder, client_links, turns, state };
+        let mut world = Self { system, shape, engine: store, recorder, client_links, turns, state };
         world.turns = world.parts().into_iter().map(|part| (part, Default::default())).collect();
         Ok(Arc::new(world))
     }

@@ -6,6 +6,8 @@ use weft_harness::system::{Options, System};
 
 mod acknowledged_is_kept;
 mod administrators;
+#[path = "../../src/aging.rs"]
+mod aging;
 mod answers;
 mod bad_input;
 mod deletion;

@@ -1,5 +1,6 @@
 //! A room that keeps its entries for a number of days: what is older is deleted, and everybody goes on with the rest.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -10,32 +11,18 @@ use weft_harness::system::{START_LIMIT, System, direct};
 use weft_harness::ulid;
 use weft_harness::wait::until;
 use weft_proto::RoomId;
+use weft_storage::Store;
 use weft_storage::embedded::Embedded;
-use weft_storage::tables::log::{self, At, Limit};
-use weft_storage::tables::{message, pin, reaction, thread};
-use weft_storage::{Batch, Outcome, Store};
+use weft_storage::tables::{log, message, pin, reaction, thread};
+
+use crate::aging::age;
 
 const DAYS_3_MS: u64 = 3 * 86_400_000;
 /// Within this time what a new rule finds to be old is deleted: core looks every ten seconds.
 const EXPIRED_LIMIT: Duration = Duration::from_secs(90);
 
-/// Lets all entries that a room has be three days older, in the store of a system that has ended.
-async fn age(system: &System, room: &RoomId) -> Result<()> {
-    let store = store_of(system)?;
-    let snapshot = store.snapshot().await?;
-    let limit = Limit { entries_max: usize::MAX, bytes_max: usize::MAX };
-    let mut batch = Batch::new([1; 16]);
-    for mut logged in log::read(&*snapshot, room, 0..u64::MAX, limit).await? {
-        logged.entry.time_ms -= DAYS_3_MS;
-        log::put_again(&mut batch, At::Position(logged.position), &logged.entry);
-    }
-    let outcome = store.commit(batch).await?;
-    ensure!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
-    Ok(())
-}
-
-fn store_of(system: &System) -> Result<Store> {
-    Ok(Store::new(Embedded::open(&system.path().join("data/store"))?))
+fn store_path(system: &System) -> PathBuf {
+    system.path().join("data/store")
 }
 
 async fn stop(system: &System) -> Result<()> {
@@ -48,7 +35,7 @@ async fn stop(system: &System) -> Result<()> {
 
 /// How many rows the store has of messages with a seq below this one.
 async fn rows_below(system: &System, room: &RoomId, seq: u64) -> Result<usize> {
-    let store = store_of(system)?;
+    let store = Store::new(Embedded::open(&store_path(system))?);
     let snapshot = store.snapshot().await?;
     let mut count = 0;
     for range in [log::range, message::range, reaction::range_of, thread::range_of, pin::range] {
@@ -80,7 +67,7 @@ async fn what_is_older_than_the_rule_is_deleted_and_everybody_goes_on() -> Resul
         assert_eq!(session.acked(&room, fields).await?, seq);
     }
     stop(&system).await?;
-    age(&system, &id).await?;
+    age(&store_path(&system), &id, DAYS_3_MS).await?;
     system.process("dev").restart()?;
     system.ready().await;
 

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use super::blocks::Blocks;
 use crate::history::{
-    Change, ClientId, Device, Entry, Event, History, Room, Rule, Said, SessionId,
+    Change, ClientId, Deed, Device, Entry, Event, History, Room, Rule, Said, SessionId,
 };
 
 /// What the events say about each room and each client id.
@@ -29,6 +29,10 @@ pub(super) struct RoomFacts<'a> {
     members: HashMap<&'a str, Vec<RangeInclusive<u64>>>,
     /// From when to when members may have been refused what they wrote.
     restricted: Vec<RangeInclusive<u64>>,
+    /// The first entry that it has in the end; those before it have expired.
+    begins: u64,
+    /// Some of its entries were made older on purpose.
+    is_aged: bool,
     /// Of a direct room: one of the two has blocked the other, at some time.
     was_blocked: bool,
     /// (index of an event, highest seq that was known then), where it grew.
@@ -80,6 +84,12 @@ impl<'a> Facts<'a> {
                     facts.rooms.entry(&entry.room).or_default().knows(at, entry.seq);
                     facts.see(entry);
                 }
+                Event::Deed(Deed::Aged { room, .. }) => {
+                    facts.rooms.entry(room).or_default().is_aged = true;
+                }
+                Event::Deed(Deed::Begins { room, first }) => {
+                    facts.rooms.entry(room).or_default().begins = *first;
+                }
                 Event::Final { room, entries } => {
                     facts.rooms.entry(room).or_default().last = Some(entries);
                     entries.iter().for_each(|entry| facts.see(entry));
@@ -108,10 +118,10 @@ impl<'a> Facts<'a> {
     fn see(&mut self, entry: &'a Entry) {
         let at = self.rooms.entry(&entry.room).or_default().seen.entry(entry.seq).or_default();
         // What had become of a message by then is judged elsewhere.
-        if !at
-            .iter()
-            .any(|it| (it.digest, it.text, &it.said) == (entry.digest, entry.text, &entry.said))
-        {
+        if !at.iter().any(|it| {
+            (it.digest, it.time_ms, it.text, &it.said)
+                == (entry.digest, entry.time_ms, entry.text, &entry.said)
+        }) {
             at.push(entry);
         }
     }
@@ -193,6 +203,26 @@ impl<'a> RoomFacts<'a> {
         !is_in || is_restricted || times.iter().any(|time| (head..seq).contains(time.end()))
     }
 
+    /// True where the entry is one that the room has in the end: those before it have expired.
+    pub(super) fn is_kept(&self, seq: u64) -> bool {
+        seq >= self.begins
+    }
+
+    /// The first entry that it has in the end.
+    pub(super) fn begins(&self) -> u64 {
+        self.begins
+    }
+
+    /// True where entries of it were made older on purpose, so that they expire.
+    pub(super) fn is_aged(&self) -> bool {
+        self.is_aged
+    }
+
+    /// True where the device must have the entry.
+    pub(super) fn is_due(&self, device: &Device, seq: u64) -> bool {
+        self.is_kept(seq) && self.is_for(device, seq)
+    }
+
     /// True where the device's user was a member at this entry.
     pub(super) fn is_for(&self, device: &Device, seq: u64) -> bool {
         self.was_member(user_of(device), seq)
@@ -261,7 +291,7 @@ fn restricted(entries: &BTreeMap<u64, &Entry>) -> Vec<RangeInclusive<u64>> {
                 Rule::IsSlow(is) => now[1] = *is,
                 Rule::IsReadOnly(is) => now[2] = *is,
                 Rule::IsClosed(is) => now[3] = *is,
-                Rule::Bans(_) | Rule::Unbans(_) | Rule::Leads(..) => {}
+                Rule::Bans(_) | Rule::Unbans(_) | Rule::Leads(..) | Rule::Keeps(_) => {}
             }
         }
         since = match (since, now.contains(&true)) {

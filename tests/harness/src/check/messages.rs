@@ -13,7 +13,8 @@ pub(super) fn check(history: &History, facts: &Facts<'_>, found: &mut BTreeSet<V
     for (room, model) in &models {
         let reader: Device = "the log".into();
         if let Some(entries) = facts.rooms[*room].last {
-            model.judge_shown(entries, None, (&reader, room), found);
+            let kept = entries.partition_point(|entry| !facts.rooms[*room].is_kept(entry.seq));
+            model.judge_shown(&entries[kept..], None, (&reader, room), found);
         }
     }
     let mut devices: HashMap<(&Device, &Room), Seen<'_>> = HashMap::new();
@@ -45,7 +46,7 @@ pub(super) fn check(history: &History, facts: &Facts<'_>, found: &mut BTreeSet<V
                 if was_always_there(of, device)
                     && let Some(seen) = devices.get(&(device, room))
                 {
-                    model.judge_seen(seen, (device, room), found);
+                    model.judge_seen(seen, of, (device, room), found);
                 }
             }
             _ => {}
@@ -164,11 +165,13 @@ impl<'a> Model<'a> {
     fn judge_seen(
         &self,
         seen: &Seen<'_>,
+        of: &RoomFacts<'_>,
         (device, room): (&Device, &Room),
         found: &mut BTreeSet<Violation>,
     ) {
         let replies = seen.replies();
-        for (seq, made) in &self.0 {
+        // Who was away does not hear what was done to those that have expired meanwhile.
+        for (seq, made) in self.0.iter().filter(|(seq, _)| of.is_kept(**seq)) {
             let Some(has) = seen.message(*seq, &replies) else { continue };
             let wrong = made.differs_seen(&has);
             found.extend(wrong.map(|what| wrong_message(device, room, *seq, what)));

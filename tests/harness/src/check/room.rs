@@ -19,7 +19,11 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
 fn same_for_all(room: &Room, facts: &RoomFacts<'_>, found: &mut BTreeSet<Violation>) {
     for (seq, entries) in &facts.seen {
         let taken = || entries.iter().filter(|entry| entry.is_as_taken());
-        let are_two = entries.iter().any(|entry| entry.digest != entries[0].digest)
+        let is_same = |entry: &Entry| {
+            let is_taken_then = entry.time_ms == entries[0].time_ms || facts.is_aged();
+            entry.digest == entries[0].digest && is_taken_then
+        };
+        let are_two = !entries.iter().all(|entry| is_same(entry))
             || taken().any(|entry| {
                 taken().next().is_some_and(|it| (it.text, &it.said) != (entry.text, &entry.said))
             });
@@ -33,7 +37,7 @@ fn dense(room: &Room, facts: &RoomFacts<'_>, found: &mut BTreeSet<Violation>) {
     let Some(entries) = facts.last else { return };
     let mut expected = 1;
     for entry in entries {
-        if entry.seq != expected {
+        if entry.seq != expected && facts.is_kept(entry.seq - 1) {
             found.insert(Violation::Hole { room: room.clone(), expected, found: entry.seq });
         }
         expected = entry.seq + 1;
@@ -118,6 +122,8 @@ fn acks_hold(facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
             }
             let entry = facts.rooms.get(room).and_then(|facts| facts.standing.get(seq));
             match entry {
+                // It has expired, unseen by anybody.
+                None if facts.rooms.get(room).is_some_and(|of| !of.is_kept(*seq)) => false,
                 None => found.insert(Violation::LostAck {
                     room: (*room).clone(),
                     seq: *seq,

@@ -166,7 +166,7 @@ impl<'a> Group<'a> {
                 Rule::IsReadOnly(is) => self.is_read_only = *is,
                 Rule::IsArchived(is) => self.is_archived = *is,
                 Rule::IsClosed(is) => self.is_closed = *is,
-                Rule::IsSlow(_) => {}
+                Rule::IsSlow(_) | Rule::Keeps(_) => {}
             }
         }
     }

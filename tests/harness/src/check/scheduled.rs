@@ -134,11 +134,11 @@ fn take_told<'a>(
 impl Of<'_> {
     /// Where it is, as the log says; where that message was deleted, as devices were told.
     fn sent(&self) -> Option<u64> {
-        let told = self.told.iter().filter_map(|told| match told {
+        let mut told = self.told.iter().filter_map(|told| match told {
             Became::Sent(seq) => Some(*seq),
             _ => None,
         });
-        self.seqs.first().copied().or_else(|| told.last())
+        self.seqs.first().copied().or_else(|| told.next_back())
     }
 
     fn wrong(&self, room: &Room, facts: &Facts<'_>) -> Option<String> {

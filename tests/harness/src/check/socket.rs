@@ -83,7 +83,7 @@ impl<'a> Replay<'a, '_> {
 
     fn received(&mut self, device: &'a Device, id: SessionId, entry: &'a Entry) {
         let facts = self.facts.rooms.get(&entry.room);
-        let is_for = |seq: u64| facts.is_none_or(|facts| facts.is_for(device, seq));
+        let is_for = |seq: u64| facts.is_none_or(|facts| facts.is_due(device, seq));
         let last = self.sockets.entry(id).or_default().last.entry(&entry.room);
         let last = last.or_insert(entry.seq);
         if let Some(expected) = (*last + 1..entry.seq).find(|seq| is_for(*seq)) {
@@ -121,7 +121,7 @@ impl<'a> Replay<'a, '_> {
         let state = self.devices.entry(device).or_default();
         for (room, seqs) in &state.shelf.pushed {
             let facts = self.facts.rooms.get(*room);
-            let is_for = |seq: &u64| facts.is_none_or(|facts| facts.is_for(device, *seq));
+            let is_for = |seq: &u64| facts.is_none_or(|facts| facts.is_due(device, *seq));
             if let Some(missing) = seqs.holes().find(is_for) {
                 self.found.insert(Violation::CursorAhead {
                     device: device.clone(),
@@ -139,7 +139,7 @@ impl<'a> Replay<'a, '_> {
         let have = self.devices.get(device).and_then(|state| state.shelf.all.get(room));
         let has = |seq: u64| have.is_some_and(|have| have.contains(seq));
         let mut seqs = facts.standing.keys().copied();
-        if let Some(seq) = seqs.find(|seq| facts.is_for(device, *seq) && !has(*seq)) {
+        if let Some(seq) = seqs.find(|seq| facts.is_due(device, *seq) && !has(*seq)) {
             let (device, room) = (device.clone(), room.clone());
             self.found.insert(Violation::NotDelivered { device, room, seq });
         }

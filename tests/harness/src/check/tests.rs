@@ -1,7 +1,7 @@
 //! Each planted fault is found, and a good run has none.
 
 use super::*;
-use crate::history::{Act, Change, ClientId, Device, Entry, Event, SessionId};
+use crate::history::{Act, Change, ClientId, Deed, Device, Entry, Event, SessionId};
 
 const ROOM: &str = "alice~bob";
 
@@ -460,4 +460,15 @@ fn an_entry_that_was_refused_or_changed_is_found() {
     changed.text = 7;
     let events = vec![sent("a"), received(2, changed)];
     assert_eq!(judge(events), [Violation::Forged { room: ROOM.into(), seq: 1 }]);
+}
+
+#[test]
+fn an_entry_that_was_taken_at_two_times_is_found() {
+    let later = Entry { time_ms: 7, ..entry(1, "a") };
+    let events = vec![received(2, entry(1, "a")), received(3, later)];
+    let two_orders = Violation::TwoOrders { room: ROOM.into(), seq: 1 };
+    let found = |events| check(&History { events, times: Vec::new() });
+    assert!(found(events.clone()).contains(&two_orders));
+    let aged = Event::Deed(Deed::Aged { room: ROOM.into(), up_to: 1 });
+    assert!(!found([&[aged], &events[..]].concat()).contains(&two_orders));
 }

@@ -22,14 +22,16 @@ pub(super) fn check(
     for (room, of) in &facts.rooms {
         let Some(log) = of.last else { continue };
         let model = Counted::of(log, |entry| facts.said(of, entry));
-        for (entry, expected) in model.wrong_ordinals(|entry| facts.said(of, entry)) {
+        let wrongs = model.wrong_ordinals(|entry| facts.said(of, entry));
+        // Of those that have expired some may be known to nobody.
+        for (entry, expected) in wrongs.filter(|(entry, _)| of.is_kept(entry.seq - 1)) {
             let what = format!("the ordinal {} at {}, not {expected}", entry.ordinal, entry.seq);
             found.insert(wrong(room, &entry.from, None, what));
         }
         counted.insert(room, model);
     }
     let lists = listed(history);
-    judge_lists(history, &counted, &lists, found);
+    judge_lists(history, facts, (&counted, &lists), found);
     unread_from::check(history, facts, &lists, found);
     judge_devices(history, facts, (&counted, &lists, has), found);
 }
@@ -51,8 +53,8 @@ fn wrong(room: &Room, user: &str, device: Option<&Device>, what: String) -> Viol
 
 fn judge_lists(
     history: &History,
-    counted: &BTreeMap<&Room, Counted<'_>>,
-    lists: &Lists<'_>,
+    facts: &Facts<'_>,
+    (counted, lists): (&BTreeMap<&Room, Counted<'_>>, &Lists<'_>),
     found: &mut BTreeSet<Violation>,
 ) {
     let asked: BTreeSet<&str> = lists.keys().map(|(user, _)| *user).collect();
@@ -64,6 +66,8 @@ fn judge_lists(
             continue;
         };
         let first = first_unread(*read, listed.unread_from);
+        // What has expired is not unread any more.
+        let first = first.max(facts.rooms.get(room).map_or(0, |of| of.begins()));
         let head = model.head();
         let is = [listed.seq, listed.ordinal, listed.read, listed.read_ordinal, listed.mentions];
         let mentions = model.mentions(user, first);
@@ -114,7 +118,10 @@ fn judge_devices(
     for event in &history.events {
         match event {
             Event::MarkTold { device, mark } => {
-                judge_frame(device, mark, counted, found);
+                // How many messages there were before those that have expired is known to the room alone.
+                if !facts.rooms.get(&mark.room).is_some_and(RoomFacts::is_aged) {
+                    judge_frame(device, mark, counted, found);
+                }
                 step(knows.entry(device).or_default(), device, event);
             }
             Event::ListLoaded { device, .. }
@@ -132,7 +139,7 @@ fn judge_devices(
                 };
                 let told = knows.get(device).and_then(|knows| knows.get(&room));
                 let told = told.unwrap_or_default();
-                if let Some(has) = has.get(&(device, room)) {
+                if let Some(has) = has.get(&(device, room)).filter(|_| !of.is_aged()) {
                     judge_device((device, room), of, (has, told), listed, found);
                 }
             }

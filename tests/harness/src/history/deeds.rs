@@ -44,6 +44,10 @@ pub enum Deed {
     ScheduledLoaded { device: Device, all: Vec<Scheduled> },
     /// At the end, in silence: the same, as a fresh device asks for it.
     Scheduled { user: Arc<str>, all: Vec<Scheduled> },
+    /// All entries that a room had up to here are days older now, on purpose: those whose time is over by the room's rule.
+    Aged { room: Room, up_to: u64 },
+    /// At the end, in silence: the first entry that a room has. Those before it, as `Final` names them, were seen before.
+    Begins { room: Room, first: u64 },
     /// At the end, in silence: who asks to come into a group, as its owner finds it.
     Asking { room: Room, users: Vec<Arc<str>> },
 }
@@ -65,6 +69,7 @@ impl Deed {
     /// True where it has to do with a user.
     pub fn concerns(&self, of: &str) -> bool {
         match self {
+            Self::Aged { .. } | Self::Begins { .. } => true,
             Self::Asking { users, .. } => users.iter().any(|user| **user == *of),
             Self::Administers { user }
             | Self::Blocks { user, .. }
@@ -95,6 +100,8 @@ impl fmt::Display for Deed {
             Self::Blocks { user, others } => write!(f, "in the end {user} blocks {others:?}"),
             Self::ScheduleTold { device, told } => write!(f, "{device} is told: {told:?}"),
             Self::ScheduledLoaded { device, all } => write!(f, "{device} finds {all:?}"),
+            Self::Aged { room, up_to } => write!(f, "{room} is days older, up to {up_to}"),
+            Self::Begins { room, first } => write!(f, "in the end {room} begins at {first}"),
             Self::Asking { room, users } => {
                 write!(f, "in the end {users:?} ask to come into {room}")
             }

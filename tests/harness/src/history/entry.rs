@@ -244,7 +244,9 @@ fn lasting(frame: &Value) -> Value {
         ["kind", "target", "by", "reply_to", "meta", "silent", "skip_push", "forwarded"]
             .into_iter()
             .filter(|_| may_be_deleted);
-    let of_now = ["id", "text", "ranges", "edited_at", "edits", "reactions", "pinned", "replies"];
+    // When it was taken is compared by itself.
+    let of_now =
+        ["id", "time", "text", "ranges", "edited_at", "edits", "reactions", "pinned", "replies"];
     for name in of_now.into_iter().chain(of_content) {
         fields.remove(name);
     }

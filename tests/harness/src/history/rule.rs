@@ -20,6 +20,8 @@ pub enum Rule {
     IsArchived(bool),
     /// The same, by an administrator of the installation.
     IsClosed(bool),
+    /// Entries are kept for so many days; 0: for ever.
+    Keeps(u64),
 }
 
 impl Rule {
@@ -43,6 +45,7 @@ impl Rule {
         let write = frame["write"].as_str().map(|who| Self::IsReadOnly(who == "admins"));
         let slow = frame["slow_mode_s"].as_u64().map(|seconds| Self::IsSlow(seconds > 0));
         let archived = frame["archived"].as_bool().map(Self::IsArchived);
-        [write, slow, archived].into_iter().flatten().collect()
+        let keeps = frame["retention_days"].as_u64().map(Self::Keeps);
+        [write, slow, archived, keeps].into_iter().flatten().collect()
     }
 }

@@ -167,6 +167,6 @@ fn frames_are_told_apart_by_what_never_changes() {
     assert!(taken.digest == now.digest && taken.digest == left.digest);
     assert!(taken.is_as_taken() && !now.is_as_taken() && !left.is_as_taken());
     assert_eq!(now.now.expect("shown").reactions, [("+".to_owned(), 1, true)]);
-    let other = frame(serde_json::json!({ "kind": "message", "text": "x", "time": 6 }));
+    let other = frame(serde_json::json!({ "kind": "message", "text": "x", "ordinal": 2 }));
     assert_ne!(taken.digest, read(other).digest);
 }
