@@ -8,6 +8,7 @@
 mod absent;
 mod drafts;
 pub mod error;
+mod invitations;
 mod marks;
 mod metrics;
 pub mod partition;

@@ -153,7 +153,7 @@ pub(crate) static SCHEDULED: CounterBy = CounterBy::new(
 );
 pub(crate) static TRIMMED: CounterBy = CounterBy::new(
     "weft_core_trimmed_total",
-    "What was removed because it is not kept for ever: commits of the journal, inboxes (each at most once a day), logins, settings and relations that are none any more, drafts that were dismissed, scheduled messages that were sent or taken back, dead letters, minutes (a partition's, once a day), entries whose time in their room is over",
+    "What was removed because it is not kept for ever: commits of the journal, inboxes (each at most once a day), logins, settings, relations and invitations that are none any more, drafts that were dismissed, scheduled messages that were sent or taken back, dead letters, minutes (a partition's, once a day), entries whose time in their room is over",
     "what",
     &[
         "journal",
@@ -163,6 +163,7 @@ pub(crate) static TRIMMED: CounterBy = CounterBy::new(
         "draft",
         "relation",
         "scheduled",
+        "invitation",
         "dead_letter",
         "minute",
         "entry",

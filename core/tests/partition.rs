@@ -24,6 +24,8 @@ mod expiry;
 mod groups;
 #[path = "partition/holes.rs"]
 mod holes;
+#[path = "partition/invitations.rs"]
+mod invitations;
 #[path = "partition/joins.rs"]
 mod joins;
 #[path = "partition/links.rs"]

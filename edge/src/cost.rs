@@ -60,6 +60,8 @@ pub(crate) fn of_query(query: &Query) -> u32 {
         Query::Members { limit, .. }
         | Query::Banned { limit, .. }
         | Query::Asking { limit, .. }
+        | Query::Invitations { limit, .. }
+        | Query::Invited { limit, .. }
         | Query::Reactions { limit, .. }
         | Query::Receipts { limit, .. }
         | Query::Relations { limit, .. } => of_list(*limit),
@@ -86,8 +88,8 @@ pub(crate) fn of_http(path: &str, query: &str) -> u32 {
         Some("profile") => PROFILE,
         Some("rooms" | "groups") => of_rooms(limit),
         Some(
-            "members" | "banned" | "asking" | "reactions" | "receipts" | "relations" | "users"
-            | "log" | "invitations" | "reports",
+            "members" | "banned" | "asking" | "invited" | "reactions" | "receipts" | "relations"
+            | "users" | "log" | "invitations" | "reports",
         ) => of_list(limit),
         _ => 1,
     }

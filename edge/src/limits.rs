@@ -186,9 +186,16 @@ mod tests {
                 number(sizes::PAGE_BYTES_MAX)
             ),
             format!(
-                "| a page of `members`, of `banned`, of `asking`, of `reactions`, of `receipts`, of `relations`, of an administrator's list; of `rooms`, of `groups` | {}; {} |",
+                "| a page of `members`, of `banned`, of `asking`, of `invited`, of `invitations`, of `reactions`, of `receipts`, of `relations`, of an administrator's list; of `rooms`, of `groups` | {}; {} |",
                 sizes::PAGE_ROWS_MAX,
                 sizes::PAGE_ROOMS_MAX
+            ),
+            format!(
+                "| users who are invited to a group; invitations of a user, and with those that have ended within {} days | {}; {}, {} |",
+                sizes::INVITED_DAYS,
+                number(sizes::INVITED_PER_GROUP_MAX),
+                sizes::INVITATIONS_PER_USER_MAX,
+                number(sizes::INVITATION_ROWS_MAX)
             ),
             format!(
                 "| links to a group; `uses` of one | {}; {} |",

@@ -6,8 +6,8 @@ use weft_proto::frame::{
 };
 use weft_proto::svc::{
     FindGroups, FindUsers, GetProfiles, GetRoom, ListAsking, ListBanned, ListDevices, ListDrafts,
-    ListLinks, ListMembers, ListPins, ListReactions, ListReceipts, ListRelations, ListRooms,
-    ListScheduled, ListThreads, ReadVersions,
+    ListGroupInvitations, ListInvited, ListLinks, ListMembers, ListPins, ListReactions,
+    ListReceipts, ListRelations, ListRooms, ListScheduled, ListThreads, ReadVersions,
 };
 use weft_proto::{ApiError, RoomId};
 
@@ -68,6 +68,14 @@ pub(crate) async fn answer(
         Query::Asking { room, after, limit } => {
             let request = ListAsking { token, room: room.to_string(), after, limit };
             Reply::asking(bus.call(&request).await?).to_frame()
+        }
+        Query::Invitations { after, limit } => {
+            let request = ListGroupInvitations { token, after, limit };
+            Reply::invitations(bus.call(&request).await?).to_frame()
+        }
+        Query::Invited { room, after, limit } => {
+            let request = ListInvited { token, room: room.to_string(), after, limit };
+            Reply::invited(bus.call(&request).await?).to_frame()
         }
         Query::Banned { room, after, limit } => {
             let request = ListBanned { token, room: room.to_string(), after, limit };

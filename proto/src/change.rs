@@ -96,6 +96,12 @@ impl ChangeHead {
         Self::new(format!("asking/{group}/{user}"), None)
     }
 
+    /// That of whether a user is invited to come into a group, for their own devices.
+    #[must_use]
+    pub fn invitation(user: &UserId, group: &RoomId, position: Position) -> Self {
+        Self::new(format!("invitation/{user}/{group}"), Some(position))
+    }
+
     /// That of some members' marks in a group, for the others.
     #[must_use]
     pub fn marks(group: &RoomId) -> Self {

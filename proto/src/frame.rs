@@ -22,6 +22,7 @@ mod draft;
 mod groups;
 mod hello;
 mod history;
+mod invitations;
 mod mark;
 mod pins;
 mod presence;
@@ -45,6 +46,9 @@ pub use devices::DeviceShown;
 pub use draft::{draft_frame, drafted_frame, drafts_frame};
 pub use groups::{BannedUser, FoundGroup, LinkShown, WantedLink, searched};
 pub use history::{HistoryFrom, HistoryPlace, history_frame, history_thread};
+pub use invitations::{
+    InvitationFrame, InvitationShown, InvitationState, InvitedUser, invited_frame,
+};
 pub use mark::{MarkFrame, MarksFrame, ReadUpTo, ThreadMarkFrame};
 pub use pins::pins_frame;
 pub use presence::{PresenceRequest, Users};
@@ -225,6 +229,8 @@ fn read(word: &str, text: &str) -> Result<Request, ApiError> {
         "ask" => asking::read_ask(text),
         "decline" => asking::read_decline(text),
         "asking" => asking::read_asking(text),
+        "invitations" => invitations::read_invitations(text),
+        "invited" => invitations::read_invited(text),
         "link" => groups::read_link(text),
         "unlink" => groups::read_unlink(text),
         "links" => groups::read_links(text),

@@ -41,6 +41,14 @@ pub const REPORTS_PER_USER_MAX: usize = 100;
 pub const INVITATIONS_MAX: usize = 500;
 /// Most users who ask to come into one group.
 pub const ASKING_MAX: usize = 1_000;
+/// Most users who are invited to come into one group.
+pub const INVITED_PER_GROUP_MAX: usize = 1_000;
+/// Most groups into which one user is invited.
+pub const INVITATIONS_PER_USER_MAX: usize = 200;
+/// The same, with the invitations that have ended within some weeks.
+pub const INVITATION_ROWS_MAX: usize = 1_000;
+/// For so many days somebody is invited to come into a group.
+pub const INVITED_DAYS: u64 = 30;
 /// Longest text of who asks to come into a group, in Unicode scalar values.
 pub const ASK_CHARS_MAX: usize = 300;
 /// So many Unicode scalar values of a name are looked for.

@@ -126,6 +126,7 @@ mod drafts;
 mod files;
 mod groups;
 mod inspection;
+mod invitations;
 mod journal;
 mod log;
 mod messages;
@@ -158,6 +159,9 @@ pub use groups::{
 pub use inspection::{
     InspectLog, InspectMembers, InspectRoom, OperatorInspectLog, OperatorInspectMembers,
     OperatorInspectRoom,
+};
+pub use invitations::{
+    GroupInvitation, GroupInvitations, InvitedUser, InvitedUsers, ListGroupInvitations, ListInvited,
 };
 pub use journal::{
     CommittedEntry, CommittedMark, FollowJournal, FollowerPlace, Followers, Following,

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use weft_proto::frame::{AskState, AskingFrame};
-use weft_proto::kind::{Ask, Decline};
+use weft_proto::kind::{Add, Ask, Decline};
 use weft_proto::limits::ASKING_MAX;
 use weft_proto::{
     ApiError, Body, ChangeHead, Entry, ErrorCode, JoinRule, Membership, Role, RoomId, UserId, svc,
@@ -44,7 +44,9 @@ pub async fn load(snapshot: &dyn Snapshot, commands: &[&Command]) -> Result<Foun
                     rooms.insert(room);
                 }
             }
-            Body::Decline(Decline { user }) => drop(keys.insert((room.clone(), user.clone()))),
+            Body::Decline(Decline { user }) | Body::Add(Add { user, .. }) => {
+                keys.insert((room.clone(), user.clone()));
+            }
             _ => {}
         }
     }
@@ -73,6 +75,12 @@ impl FoundAsks {
             Some(planned) => planned.as_ref(),
             None => self.rows.get(key),
         }
+    }
+
+    /// Whether the user asks to come into the group.
+    #[must_use]
+    pub fn has(&self, state: &State, key: &AskKey) -> bool {
+        self.get(state, key).is_some()
     }
 
     /// How many ask.

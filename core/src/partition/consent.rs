@@ -14,6 +14,7 @@ use weft_proto::{ApiError, Body, ErrorCode, Membership, RoomId, RoomKind, UserId
 use weft_storage::tables::relation::{self, Relation, RelationKey};
 use weft_storage::tables::{sent, setting};
 
+use super::asks::FoundAsks;
 use super::command::Command;
 use super::state::State;
 
@@ -125,22 +126,48 @@ impl FoundConsent {
             || self.blocks(state, &(sender.clone(), partner))
     }
 
-    /// Whether the user may be put into a group by the other one.
+    /// Those of whom a command puts into a group who may be invited in the place of that, as far as the store knows.
+    pub fn may_be_invited<'a>(
+        &'a self,
+        sender: &'a UserId,
+        body: &'a Body,
+    ) -> impl Iterator<Item = &'a UserId> {
+        let joins = body.membership() == Membership::Joins;
+        let users = if joins { body.users(sender) } else { Vec::new() };
+        users.into_iter().filter(move |user| *user != sender && self.add_by.contains_key(*user))
+    }
+
+    /// What becomes of the user, whom the other one puts into a group. Who asks to come in is let in.
+    fn adding(&self, state: &State, key: &RelationKey, asks: bool) -> Adding {
+        if self.blocks(state, key) {
+            return Adding::Refused;
+        }
+        if asks || self.may_be_added(state, key) { Adding::Added } else { Adding::Invited }
+    }
+
     fn may_be_added(&self, state: &State, key: &RelationKey) -> bool {
         let user = &key.0;
         let planned = state.settings.get(&(user.clone(), RoomId::direct(user, user)));
         let planned = planned.map(|written| written.row.add_by());
         let is_contact = || self.relation(state, key).is_some_and(|relation| relation.contact);
-        let is_let_in = match planned.or_else(|| self.add_by.get(user).copied()) {
+        match planned.or_else(|| self.add_by.get(user).copied()) {
             None | Some(AddBy::All) => true,
             Some(AddBy::Known) => is_contact() || self.have_talked.contains(key),
             Some(AddBy::None) => false,
-        };
-        is_let_in && !self.blocks(state, key)
+        }
     }
 }
 
-/// Refuses what the one whom it is for does not want.
+/// What becomes of a user whom somebody puts into a group.
+enum Adding {
+    Added,
+    /// The user decides.
+    Invited,
+    Refused,
+}
+
+/// Refuses what the one whom it is for does not want. Of those who are put into a group, those who are invited in the place
+/// of that.
 ///
 /// # Errors
 /// [`ErrorCode::NotAllowed`]: it says no more than that.
@@ -148,27 +175,30 @@ pub fn check(
     room: &RoomId,
     sender: &UserId,
     body: &Body,
-    (found, state): (&FoundConsent, &State),
-) -> Result<(), ApiError> {
+    (found, asks, state): (&FoundConsent, &FoundAsks, &State),
+) -> Result<Vec<UserId>, ApiError> {
     match room.kind() {
         // Who takes back what they have written says nothing; an administrator need not ask.
-        RoomKind::Direct if matches!(body, Body::Delete(_) | Body::Close(_)) => Ok(()),
+        RoomKind::Direct if matches!(body, Body::Delete(_) | Body::Close(_)) => Ok(Vec::new()),
         RoomKind::Direct if found.is_blocked(state, room, sender) => {
             Err(ApiError::new(ErrorCode::NotAllowed, "it can't be delivered to the other user"))
         }
-        RoomKind::Direct => Ok(()),
+        RoomKind::Direct => Ok(Vec::new()),
         RoomKind::Group if body.membership() == Membership::Joins => {
-            let joining = body.users(sender).into_iter();
-            let is_kept_out =
-                |user: &&UserId| !found.may_be_added(state, &((*user).clone(), sender.clone()));
-            match joining.filter(|user| *user != sender).find(is_kept_out) {
-                Some(user) => {
-                    let message = format!("the sender may not put {user} into a group");
-                    Err(ApiError::new(ErrorCode::NotAllowed, message))
+            let mut invited = Vec::new();
+            for user in body.users(sender).into_iter().filter(|user| *user != sender) {
+                let is_asking = asks.has(state, &(room.clone(), user.clone()));
+                match found.adding(state, &(user.clone(), sender.clone()), is_asking) {
+                    Adding::Added => {}
+                    Adding::Invited => invited.push(user.clone()),
+                    Adding::Refused => {
+                        let message = format!("the sender may not put {user} into a group");
+                        return Err(ApiError::new(ErrorCode::NotAllowed, message));
+                    }
                 }
-                None => Ok(()),
             }
+            Ok(invited)
         }
-        RoomKind::Group => Ok(()),
+        RoomKind::Group => Ok(Vec::new()),
     }
 }

@@ -8,11 +8,12 @@
 use bytes::Bytes;
 use tracing::{info, warn};
 use weft_proto::kind::{ChangeRole, Leave};
+use weft_proto::limits::INVITATION_ROWS_MAX;
 use weft_proto::{Body, Role, RoomId, UserId, partition_of};
 use weft_storage::tables::deletion::{self, Deletion};
 use weft_storage::tables::head::{self, Head};
 use weft_storage::tables::member::{self, Member};
-use weft_storage::tables::{expiry, user_room};
+use weft_storage::tables::{expiry, group_invitation, user_room};
 use weft_storage::{Batch, Outcome, Snapshot};
 
 use super::duties::Duties;
@@ -125,6 +126,10 @@ impl<L: CommandLog> Duties<L> {
             batch.clear_range(range.start, range.end);
         }
         let snapshot = self.store.snapshot().await?;
+        let invited = group_invitation::range(user);
+        for (key, _) in snapshot.scan(invited, INVITATION_ROWS_MAX, false).await? {
+            batch.clear(group_invitation::listed_key(&group_invitation::read_key(&key)?));
+        }
         if let Some(row) = snapshot.get(head::key(&notebook)).await? {
             let (_, head) = head::decode(&row)?;
             batch.guard(head::key(&notebook), Some(row));

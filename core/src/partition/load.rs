@@ -23,8 +23,8 @@ use super::plan::Found;
 use super::rooms::{Former, LookedUp, Members, Room};
 use super::state::{Answered, Place, ResendKey, State};
 use super::{
-    asks, bans, drafts, expiry, followers, forwards, links, marks, messages, relations, scheduled,
-    settings,
+    asks, bans, drafts, expiry, followers, forwards, invitations, links, marks, messages,
+    relations, scheduled, settings,
 };
 use crate::absent;
 
@@ -53,12 +53,13 @@ pub async fn load(
     let accounts = load_accounts(snapshot, named(state, &commands));
     let groups = counts.of(snapshot, joining(&commands), now_ms);
     let members = load_members(snapshot, state, &commands);
-    let beside = future::try_join3(
+    let beside = future::try_join4(
         bans::load(snapshot, &commands),
         links::load(snapshot, &commands),
         asks::load(snapshot, &commands),
+        invitations::load(snapshot, &commands, &consent),
     );
-    let ((), accounts, groups, (bans, links, asks)) =
+    let ((), accounts, groups, (bans, links, asks, invitations)) =
         future::try_join4(members, accounts, groups, beside).await?;
     let messages = messages::load(snapshot, state, run, &accounts).boxed();
     let marks = marks::load(snapshot, state, run).boxed();
@@ -90,6 +91,7 @@ pub async fn load(
         bans,
         links,
         asks,
+        invitations,
         expired,
         scheduled,
     })
@@ -158,10 +160,9 @@ async fn load_answered(
     resends: HashMap<ResendKey, Resend>,
 ) -> Result<HashMap<ResendKey, Answered>, Error> {
     let answered = |resend: &Resend, of: Option<&Entry>| Answered {
-        seq: resend.seq,
-        content_hash: resend.content_hash,
         ordinal: of.map(|entry| entry.ordinal),
         time_ms: of.map(|entry| entry.time_ms),
+        ..Answered::of(resend)
     };
     // Of what a command comes after it only matters that it is there.
     let found = resends.iter().map(|(key, resend)| (key.clone(), answered(resend, None)));

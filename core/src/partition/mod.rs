@@ -30,6 +30,7 @@ pub mod followers;
 pub mod forwards;
 mod group_marks;
 pub mod groups;
+pub mod invitations;
 mod letters;
 mod links;
 pub mod load;

@@ -4,15 +4,15 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use weft_nats::{Answer, MadeBy, ReplyTo};
-use weft_proto::frame::{Ack, Reply};
+use weft_proto::frame::{Ack, Reply, invited_frame};
 use weft_proto::kind::CONVERSATIONS_LEVEL;
 use weft_proto::{
     ApiError, Body, ClientId, Entry, ErrorCode, Partition, Role, RoomId, UserId, svc,
 };
 use weft_storage::tables::account::Account;
 use weft_storage::tables::journal::JournalEntry;
-use weft_storage::tables::resend::Resend;
 use weft_storage::tables::{admin_log, dead_letter};
 use weft_storage::{Batch, BatchId};
 
@@ -24,6 +24,7 @@ use super::drafts::{FoundDrafts, PlannedDrafts};
 use super::expiry::{Deletion, FoundExpired};
 use super::followers::{FoundFollowers, PlannedFollowers};
 use super::forwards::Origins;
+use super::invitations::{self, FoundInvitations, PlannedInvitations};
 use super::links::{self, FoundLinks};
 use super::marks::{FoundMarks, PlannedMarks};
 use super::messages::{self, FoundMessages, Rewrite};
@@ -82,6 +83,8 @@ pub struct Found {
     pub bans: FoundBans,
     /// Who asks to come into groups, of those of whom commands say it.
     pub asks: FoundAsks,
+    /// Who is invited to come into groups, of those whom commands bring in, invite or decline.
+    pub invitations: FoundInvitations,
     /// The links to groups that commands make, use, or take back.
     pub links: FoundLinks,
     /// The drafts that commands change, as far as they are committed.
@@ -151,6 +154,7 @@ pub struct Plan {
     drafts: PlannedDrafts,
     relations: PlannedRelations,
     scheduled: PlannedScheduled,
+    invitations: PlannedInvitations,
     followers: PlannedFollowers,
     /// What users are told once, and not again by audits and syncs.
     told: Vec<svc::Change>,
@@ -189,6 +193,7 @@ impl Plan {
             drafts: PlannedDrafts::default(),
             relations: PlannedRelations::default(),
             scheduled: PlannedScheduled::default(),
+            invitations: PlannedInvitations::default(),
             followers: PlannedFollowers::default(),
             told: Vec::new(),
             deletions: Vec::new(),
@@ -213,6 +218,7 @@ impl Plan {
                 + self.marks.bytes()
                 + self.drafts.bytes()
                 + self.scheduled.bytes()
+                + self.invitations.bytes()
                 + self.head_bytes
                 >= FULL_BYTES
             || self.drafts.is_full()
@@ -329,10 +335,7 @@ impl Plan {
         if !body.kind().is_entry {
             let by = ((id, sender), client_id);
             let done = self.change_beside(state, found, times, by, &body)?;
-            if let (Some(key), Some(row)) = (key, row) {
-                self.batch.set(row, Resend { seq: 0, content_hash }.encode());
-                state.remember(self.no, key, Answered::no_entry(content_hash));
-            }
+            self.remember(state, key.zip(row), Answered::no_entry(content_hash));
             return Ok(done);
         }
         let at = (seq, times.now_ms);
@@ -342,7 +345,19 @@ impl Plan {
             change.leave_out_earlier();
         }
         rules::may_join(&change, room, &found.groups)?;
-        consent::check(&id, &sender, &body, (&found.consent, state))?;
+        let with = (&found.consent, &found.asks, &*state);
+        let invited = consent::check(&id, &sender, &body, with)?;
+        let with = (&found.invitations, &*state);
+        let new_invited = invitations::invite(&id, &invited, times.now_ms, with)?;
+        let new_invited: Vec<UserId> = new_invited.into_iter().cloned().collect();
+        if matches!(body, Body::Add(_)) && !invited.is_empty() {
+            let frame = invited_frame(&invited);
+            self.invite(state, found, (&id, &sender, times.now_ms), new_invited);
+            let answered = Answered { invited, ..Answered::no_entry(content_hash) };
+            self.remember(state, key.zip(row), answered);
+            return Ok(frame);
+        }
+        change.leave_out(&invited);
         let told = administer::told(&sender, &id, seq, &body);
         let body = rules::as_taken(found.origins.resolve(&id, &sender, body)?, &change);
         // What is told, an administrator has done: with an owner's rights, whatever they are in the room.
@@ -388,6 +403,13 @@ impl Plan {
             }
             let with = (&mut *state, &found.followers, self.no);
             self.journal_bytes += self.followers.take_reply(with, entry, &found.messages);
+            let entry = Arc::clone(entry);
+            self.end_invitations(
+                state,
+                found,
+                invitations::ended_by(&entry, (&found.invitations, state)),
+            );
+            self.invite(state, found, (&id, &entry.from, times.now_ms), new_invited);
         }
         if let Some(told) = told {
             // No other command has this number, and no other row its key.
@@ -395,11 +417,18 @@ impl Plan {
             admin_log::put(&mut self.batch, (times.now_ms, id), &told);
         }
         let (ordinal, time_ms) = written.unzip();
-        if let (Some(key), Some(row)) = (key, row) {
-            self.batch.set(row, Resend { seq, content_hash }.encode());
-            state.remember(self.no, key, Answered { seq, content_hash, ordinal, time_ms });
-        }
-        Ok(Ack { room: &id, seq, ordinal, time: time_ms, client_id: given_id }.to_frame())
+        let answered = Answered { seq, content_hash, ordinal, time_ms, invited };
+        let (client_id, invited) = (given_id, &*answered.invited);
+        let ack = Ack { room: &id, seq, ordinal, time: time_ms, client_id, invited }.to_frame();
+        self.remember(state, key.zip(row), answered);
+        Ok(ack)
+    }
+
+    /// Keeps what a client id got.
+    fn remember(&mut self, state: &mut State, at: Option<(ResendKey, Bytes)>, answered: Answered) {
+        let Some((key, row)) = at else { return };
+        self.batch.set(row, answered.row().encode());
+        state.remember(self.no, key, answered);
     }
 
     /// Sends a message whose time has come, where it still waits for it, and says in its row what became of it.

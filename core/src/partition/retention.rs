@@ -1,5 +1,5 @@
-//! What is not kept for ever is removed, beside the owner of a partition: old pointers of inboxes, settings and relations
-//! that are none any more, drafts that were dismissed, scheduled messages that were sent or taken back, logins
+//! What is not kept for ever is removed, beside the owner of a partition: old pointers of inboxes, settings, relations and
+//! invitations that are none any more, drafts that were dismissed, scheduled messages that were sent or taken back, logins
 //! that nobody has used for long, dead letters, and the minutes that told how old things were.
 //!
 //! Once a day, by the clock, it goes over all accounts and does those whose notebook (`u~u`) is in
@@ -21,11 +21,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
-use weft_proto::limits::{RELATIONS_PER_USER_MAX, SETTINGS_PER_USER_MAX};
+use weft_proto::limits::{INVITATION_ROWS_MAX, RELATIONS_PER_USER_MAX, SETTINGS_PER_USER_MAX};
 use weft_proto::{Partition, Position, RoomId, UserId, partition_of};
 use weft_storage::tables::layout::{self, Layout};
 use weft_storage::tables::{
-    account, change, dead_letter, device, draft, inbox, minute, relation, scheduled, setting,
+    account, change, dead_letter, device, draft, group_invitation, inbox, minute, relation,
+    scheduled, setting,
 };
 use weft_storage::{Batch, Outcome, Snapshot, Store};
 
@@ -91,6 +92,8 @@ struct KeptRows {
     range: fn(&UserId) -> Range<Bytes>,
     rows_max: usize,
     read: ReadRow,
+    /// The key of a row beside it, which is removed with it.
+    beside: fn(&[u8]) -> Option<Bytes>,
 }
 
 impl KeptRows {
@@ -101,24 +104,39 @@ impl KeptRows {
         read: |row, now_ms| {
             setting::decode(row).map(|(at, setting)| (at, setting.is_default(now_ms)))
         },
+        beside: |_| None,
     };
     const SCHEDULED: Self = Self {
         what: "scheduled",
         range: scheduled::range,
         rows_max: 2 * SCHEDULED_ROWS_MAX,
         read: |row, _| scheduled::decode(row).map(|(at, row)| (at, row.is_over())),
+        beside: |_| None,
     };
     const DRAFTS: Self = Self {
         what: "draft",
         range: |user| draft::range_after(user, None),
         rows_max: DRAFT_ROWS_MAX,
         read: |row, _| draft::decode(row).map(|(at, draft)| (at, draft.is_dismissed())),
+        beside: |_| None,
+    };
+    const INVITATIONS: Self = Self {
+        what: "invitation",
+        range: group_invitation::range,
+        rows_max: INVITATION_ROWS_MAX,
+        read: |row, now_ms| {
+            group_invitation::decode(row).map(|(at, row)| (at, !row.is_open(now_ms)))
+        },
+        beside: |key| {
+            group_invitation::read_key(key).ok().map(|key| group_invitation::listed_key(&key))
+        },
     };
     const RELATIONS: Self = Self {
         what: "relation",
         range: relation::range,
         rows_max: RELATIONS_PER_USER_MAX,
         read: |row, _| relation::decode(row).map(|(at, row)| (at, row.is_default())),
+        beside: |_| None,
     };
 }
 
@@ -187,9 +205,13 @@ impl Keeper {
             if !mine.is_empty() {
                 trimmed += self.trim_inboxes(&*snapshot, &mine, up_to).await?;
                 ended += self.end_logins(&*snapshot, &mine).await?;
-                for kept in
-                    [KeptRows::SETTINGS, KeptRows::DRAFTS, KeptRows::RELATIONS, KeptRows::SCHEDULED]
-                {
+                for kept in [
+                    KeptRows::SETTINGS,
+                    KeptRows::DRAFTS,
+                    KeptRows::RELATIONS,
+                    KeptRows::SCHEDULED,
+                    KeptRows::INVITATIONS,
+                ] {
                     Box::pin(self.forget(&kept, &mine, up_to)).await?;
                 }
             }
@@ -289,6 +311,7 @@ impl Keeper {
                 };
                 if position <= up_to && says_nothing && count < FORGOTTEN_MAX {
                     batch.guard(key.clone(), Some(row));
+                    (kept.beside)(&key).into_iter().for_each(|beside| batch.clear(beside));
                     batch.clear(key);
                     change::clear(&mut batch, user, position);
                     count += 1;

@@ -14,6 +14,7 @@ use weft_storage::tables::link::Link;
 use weft_storage::tables::member::Member;
 
 use super::bans::FoundBans;
+use super::invitations::FoundInvitations;
 use super::links::{self, FoundLinks, LinkChange};
 use super::plan::Found;
 use super::rights::{self, Action};
@@ -43,6 +44,12 @@ pub struct Change {
 }
 
 impl Change {
+    /// Without those who are invited and not added.
+    pub fn leave_out(&mut self, invited: &[UserId]) {
+        self.members.retain(|(user, _)| !invited.contains(user));
+        self.concerned.retain(|user| !invited.contains(user));
+    }
+
     /// A core of before level 3 can't read members' rows with earlier memberships in them.
     pub fn leave_out_earlier(&mut self) {
         for (_, row) in &mut self.members {
@@ -63,6 +70,7 @@ pub struct Known<'a> {
     pub accounts: &'a Accounts,
     pub bans: &'a FoundBans,
     pub links: &'a FoundLinks,
+    pub invitations: &'a FoundInvitations,
     pub state: &'a State,
 }
 
@@ -70,8 +78,8 @@ impl<'a> Known<'a> {
     /// What was looked up for a run of commands, with what was planned since.
     #[must_use]
     pub fn of(found: &'a Found, state: &'a State) -> Self {
-        let Found { accounts, bans, links, .. } = found;
-        Self { accounts, bans, links, state }
+        let Found { accounts, bans, links, invitations, .. } = found;
+        Self { accounts, bans, links, invitations, state }
     }
 
     fn is_banned(&self, id: &RoomId, user: &UserId) -> bool {
@@ -394,6 +402,12 @@ pub fn as_taken(body: Body, change: &Change) -> Body {
         // It is for administrators.
         Body::Delete(it) => Body::Delete(Delete { reason: None, ..it }),
         Body::Close(it) => Body::Close(Close { reason: None, ..it }),
+        // Who is invited is no member.
+        Body::Create(Create { members, title, history }) => {
+            let is_in = |user: &UserId| change.members.iter().any(|(member, _)| member == user);
+            let members = members.into_iter().filter(is_in).collect();
+            Body::Create(Create { members, title, history })
+        }
         body => body,
     }
 }

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use weft_proto::{ClientId, Entry, Position, RoomId, UserId};
 use weft_storage::tables::draft::DraftKey;
+use weft_storage::tables::group_invitation::InvitationKey;
 use weft_storage::tables::join_request::JoinRequest;
 use weft_storage::tables::link::Link;
 use weft_storage::tables::relation::RelationKey;
+use weft_storage::tables::resend::Resend;
 use weft_storage::tables::scheduled::ScheduledKey;
 use weft_storage::tables::sent::Sent;
 use weft_storage::tables::thread_follower::FollowerKey;
@@ -19,6 +21,7 @@ use super::asks::AskKey;
 use super::bans::BanKey;
 use super::drafts::WrittenDraft;
 use super::followers::WrittenFollower;
+use super::invitations::WrittenInvitation;
 use super::letters::Letters;
 use super::links::LinkKey;
 use super::marks::{self, MarkKey, WrittenMark};
@@ -47,7 +50,7 @@ pub enum Place {
 pub type ResendKey = (RoomId, UserId, ClientId);
 
 /// What a client id got: the answer to a resend.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Answered {
     /// 0: it made no entry.
     pub seq: u64,
@@ -57,13 +60,29 @@ pub struct Answered {
     pub ordinal: Option<u64>,
     /// The entry's time, Unix milliseconds.
     pub time_ms: Option<u64>,
+    /// Whom it has invited in the place of adding them.
+    pub invited: Vec<UserId>,
 }
 
 impl Answered {
     /// Of a command that made no entry.
     #[must_use]
     pub fn no_entry(content_hash: u64) -> Self {
-        Self { seq: 0, content_hash, ordinal: None, time_ms: None }
+        Self { seq: 0, content_hash, ordinal: None, time_ms: None, invited: Vec::new() }
+    }
+
+    /// What the store says; without what is in the entry alone.
+    #[must_use]
+    pub fn of(Resend { seq, content_hash, invited }: &Resend) -> Self {
+        let invited = invited.iter().filter_map(|user| UserId::new(user).ok()).collect();
+        Self { seq: *seq, invited, ..Self::no_entry(*content_hash) }
+    }
+
+    /// The row that says it to the store.
+    #[must_use]
+    pub fn row(&self) -> Resend {
+        let invited = self.invited.iter().map(ToString::to_string).collect();
+        Resend { seq: self.seq, content_hash: self.content_hash, invited }
     }
 }
 
@@ -104,6 +123,8 @@ pub struct State {
     pub links: Overlay<LinkKey, Option<Link>>,
     /// Who asks to come into groups since then, or not any more.
     pub asks: Overlay<AskKey, Option<JoinRequest>>,
+    /// Who is invited to come into groups since then, or not any more.
+    pub invitations: Overlay<InvitationKey, WrittenInvitation>,
     /// The partition's commands in quarantine.
     pub letters: Letters,
     /// The relations that they have changed.
@@ -135,6 +156,7 @@ impl State {
             bans: Overlay::default(),
             links: Overlay::default(),
             asks: Overlay::default(),
+            invitations: Overlay::default(),
             letters: Letters::default(),
             relations: Overlay::default(),
             recent: HashMap::new(),
@@ -214,6 +236,7 @@ impl State {
         self.links.forget_settled(settled);
         self.relations.forget_settled(settled);
         self.asks.forget_settled(settled);
+        self.invitations.forget_settled(settled);
         self.settled = settled;
         self.rooms.forget(settled);
     }

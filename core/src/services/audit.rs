@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weft_proto::{ApiError, ClientId, Partition, RoomId, RoomKind, StoreId, UserId, svc};
 use weft_storage::tables::applied;
+use weft_storage::tables::group_invitation;
 use weft_storage::tables::head;
 use weft_storage::tables::journal::{
     self, Commits, JournalDraft, JournalEntry, JournalMark, JournalRelation, JournalScheduled,
@@ -21,7 +22,7 @@ use weft_storage::{Error, Snapshot};
 use super::Context;
 use super::failure::Failure;
 use super::relations::blocked_rooms;
-use crate::{drafts, marks, relations, settings};
+use crate::{drafts, invitations, marks, relations, settings};
 
 /// Journal rows read at once. A row has at most 100 kB.
 const ROWS_AT_ONCE: usize = 32;
@@ -124,6 +125,8 @@ struct Changes {
     relations: BTreeMap<(String, String), bool>,
     /// What has changed of what is scheduled: of which users, in which rooms, and under which ids.
     scheduled: BTreeSet<(String, String, String)>,
+    /// Who was invited, or is so no more, and to which groups.
+    invitations: BTreeSet<(String, String)>,
     /// Of which users marks of threads were moved: in which room, and of which thread.
     threads: BTreeSet<(String, String, u64)>,
     rows: usize,
@@ -153,6 +156,7 @@ impl Changes {
                 row.drafts.into_iter().for_each(|draft| self.add_draft(draft));
                 row.relations.into_iter().for_each(|relation| self.add_relation(relation));
                 row.scheduled.into_iter().for_each(|changed| self.add_scheduled(changed));
+                row.invitations.into_iter().for_each(|changed| self.add_invitation(changed));
                 if self.is_full(limit) {
                     return Ok(Reach::Through(commit_no));
                 }
@@ -211,6 +215,16 @@ impl Changes {
         self.entries += 1;
         let bytes = 2 * (room.len() + user.len()) + BESIDE_NAMES;
         if self.settings.insert((user, room)) {
+            self.bytes += bytes;
+        }
+    }
+
+    fn add_invitation(&mut self, JournalMark { room, user, .. }: JournalMark) {
+        /// Of an invitation, beside its names: a head and a frame.
+        const BESIDE_NAMES: usize = 250;
+        self.entries += 1;
+        let bytes = 2 * (room.len() + user.len()) + BESIDE_NAMES;
+        if self.invitations.insert((user, room)) {
             self.bytes += bytes;
         }
     }
@@ -295,6 +309,7 @@ impl Changes {
         told.extend(self.drafts_told(snapshot).await?);
         told.extend(self.relations_told(snapshot).await?);
         told.extend(self.scheduled_told(snapshot).await?);
+        told.extend(self.invitations_told(snapshot).await?);
         Ok(told)
     }
 
@@ -335,6 +350,19 @@ impl Changes {
         let told = keys.iter().zip(rows).filter_map(|((user, room), row)| {
             let (position, setting) = row?;
             Some(settings::change(user, room, position, &setting))
+        });
+        Ok(told.collect())
+    }
+
+    /// What users hear of their being invited.
+    async fn invitations_told(&self, snapshot: &dyn Snapshot) -> Result<Vec<svc::Change>, Error> {
+        let bad = |error: ApiError| Error::Corrupt(format!("journal: {error}"));
+        let ids = |(user, room): &(String, String)| Ok((UserId::new(user)?, RoomId::new(room)?));
+        let keys = self.invitations.iter().map(ids).collect::<Result<Vec<_>, _>>().map_err(bad)?;
+        let rows = group_invitation::get_many(snapshot, &keys).await?;
+        let told = keys.iter().zip(rows).filter_map(|(key, row)| {
+            let (position, row) = row?;
+            Some(invitations::change(key, position, &row))
         });
         Ok(told.collect())
     }

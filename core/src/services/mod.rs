@@ -51,6 +51,7 @@ mod failure;
 mod found_users;
 mod groups;
 mod inspection;
+mod invitations;
 mod journal;
 pub mod layout;
 mod logins;

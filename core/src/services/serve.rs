@@ -61,6 +61,14 @@ pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> 
     served.add::<svc::ListBanned, _, _>(READS_MAX, |c, m| async move { c.banned(m).await }).await?;
     served.add::<svc::FindGroups, _, _>(READS_MAX, |c, m| async move { c.find(m).await }).await?;
     served.add::<svc::ListAsking, _, _>(READS_MAX, |c, m| async move { c.asking(m).await }).await?;
+    served
+        .add::<svc::ListInvited, _, _>(READS_MAX, |c, m| async move { c.invited(m).await })
+        .await?;
+    served
+        .add::<svc::ListGroupInvitations, _, _>(READS_MAX, |c, m| async move {
+            c.group_invitations(m).await
+        })
+        .await?;
     served.add::<svc::ListLinks, _, _>(READS_MAX, |c, m| async move { c.links(m).await }).await?;
     served
         .add::<svc::ListReceipts, _, _>(READS_MAX, |c, m| async move { c.receipts(m).await })

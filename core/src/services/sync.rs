@@ -32,6 +32,7 @@ use bytes::Bytes;
 use weft_proto::svc::Resync;
 use weft_proto::{Cursor, ErrorCode, Position, RoomId, UserId, svc};
 use weft_storage::tables::change::{self, Changed};
+use weft_storage::tables::group_invitation;
 use weft_storage::tables::relation::{self, Relation, RelationKey};
 use weft_storage::tables::scheduled;
 use weft_storage::tables::setting::{Setting, receipts_off};
@@ -45,7 +46,7 @@ use super::at_once::READ_AT_ONCE;
 use super::failure::Failure;
 use super::page::PageBuilder;
 use super::relations::blocked_rooms;
-use crate::{drafts, marks, relations, settings};
+use crate::{drafts, invitations, marks, relations, settings};
 
 /// Changes on one page: some 100 kB.
 const CHANGES_PER_PAGE: usize = 500;
@@ -227,6 +228,11 @@ async fn changes(
                 let wanted = [(user.clone(), room, id)];
                 let row = scheduled::get_many(snapshot, &wanted).await?.remove(0);
                 typed.extend(row.map(|(_, row)| crate::scheduled::frame(&wanted[0], &row)));
+            }
+            Changed::Invitation(room) => {
+                let wanted = [(user.clone(), room)];
+                let row = group_invitation::get_many(snapshot, &wanted).await?.remove(0);
+                typed.extend(row.map(|(_, row)| invitations::frame(&wanted[0].1, &row)));
             }
             Changed::Draft(whose, room) => {
                 let wanted = [(whose, room)];

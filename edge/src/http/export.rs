@@ -132,6 +132,7 @@ impl Export {
         self.query(frame::Query::Devices).await?;
         self.drafts().await?;
         self.relations().await?;
+        self.invitations().await?;
         self.scheduled().await?;
         self.rooms(String::new()).await
     }
@@ -158,6 +159,20 @@ impl Export {
             let page = self.ask(cost::of_list(0), &request).await?;
             let (last, more) = (page.relations.last().map(|it| it.user.clone()), page.more);
             self.put(frame::Reply::relations(page).to_frame()).await?;
+            match last.filter(|_| more) {
+                Some(last) => after = last,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn invitations(&mut self) -> Result<(), Stopped> {
+        let mut after = String::new();
+        loop {
+            let request = svc::ListGroupInvitations { token: self.token(), after, limit: 0 };
+            let page = self.ask(cost::of_list(0), &request).await?;
+            let (last, more) = (page.invitations.last().map(|it| it.room.clone()), page.more);
+            self.put(frame::Reply::invitations(page).to_frame()).await?;
             match last.filter(|_| more) {
                 Some(last) => after = last,
                 None => return Ok(()),

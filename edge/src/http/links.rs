@@ -77,7 +77,7 @@ pub(super) async fn withdraw(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `DELETE /v1/rooms/{room}/asking/{user}`
+/// `DELETE /v1/rooms/{room}/asking/{user}`, `DELETE /v1/rooms/{room}/invited/{user}`
 pub(super) async fn decline(
     State(shared): App,
     Caller(caller): Caller,

@@ -75,6 +75,27 @@ pub(super) async fn asking(
     read(&shared, &caller, frame::Query::Asking { room, after, limit }).await
 }
 
+/// `GET /v1/invitations`
+pub(super) async fn invitations(
+    State(shared): App,
+    Caller(caller): Caller,
+    query: Query,
+) -> Result<Response, Refusal> {
+    let (after, limit) = query.page()?;
+    read(&shared, &caller, frame::Query::Invitations { after, limit }).await
+}
+
+/// `GET /v1/rooms/{room}/invited`
+pub(super) async fn invited(
+    State(shared): App,
+    Caller(caller): Caller,
+    InRoom(room): InRoom,
+    query: Query,
+) -> Result<Response, Refusal> {
+    let (after, limit) = query.page()?;
+    read(&shared, &caller, frame::Query::Invited { room, after, limit }).await
+}
+
 /// `POST /v1/rooms/{room}/typing`
 pub(super) async fn typing(
     State(shared): App,

@@ -281,7 +281,10 @@ impl Core {
                     self.lock().applied_ids.insert(id);
                     let (seq, ordinal) = (head.seq, Some(head.seq));
                     let time = Some(message.stored_at_ms);
-                    Answer::ack(Ack { room: &room, seq, ordinal, time, client_id: None }.to_frame())
+                    Answer::ack(
+                        Ack { room: &room, seq, ordinal, time, client_id: None, invited: &[] }
+                            .to_frame(),
+                    )
                 };
                 events.answer(&reply, answer).await.expect("answer");
             }

@@ -104,6 +104,21 @@ pub enum Query {
         /// Most of one page; 0: as many as a page holds.
         limit: u32,
     },
+    /// A page of the groups into which the user is invited.
+    Invitations {
+        /// Only groups after this id; empty: from the first.
+        after: String,
+        /// Most of one page; 0: as many as a page holds.
+        limit: u32,
+    },
+    /// A page of those who are invited to come into a group.
+    Invited {
+        room: RoomId,
+        /// Only users after this id; empty: from the first.
+        after: String,
+        /// Most of one page; 0: as many as a page holds.
+        limit: u32,
+    },
     /// The links by which one may join a group.
     Links { room: RoomId },
     /// The user's scheduled messages.

@@ -8,11 +8,13 @@ use serde_json::value::RawValue;
 use super::asking::Asking;
 use super::devices::DeviceShown;
 use super::groups::{BannedUser, FoundGroup, LinkShown};
+use super::invitations::{InvitationShown, InvitedUser};
 use super::profiles::Profile;
 use super::receipts::Receipt;
 use super::relations::RelatedUser;
 use crate::client_id::ClientId;
 use crate::error::{ApiError, ErrorCode};
+use crate::ids::UserId;
 use crate::presence::{Choice, Presence};
 use crate::room::RoomId;
 use crate::svc;
@@ -88,6 +90,18 @@ pub enum Reply {
     Asking {
         /// Ascending by user id.
         asking: Vec<Asking>,
+        more: bool,
+    },
+    /// Answers `invitations`.
+    Invitations {
+        /// Ascending by the group's id.
+        invitations: Vec<InvitationShown>,
+        more: bool,
+    },
+    /// Answers `invited`.
+    Invited {
+        /// Ascending by user id.
+        invited: Vec<InvitedUser>,
         more: bool,
     },
     /// Answers `banned`.
@@ -453,6 +467,9 @@ pub struct Ack<'a> {
     /// As the request spelt it; `None`: it had none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id: Option<ClientId>,
+    /// Whom a `create` has invited in the place of adding them.
+    #[serde(skip_serializing_if = "<[UserId]>::is_empty")]
+    pub invited: &'a [UserId],
 }
 
 impl Ack<'_> {

@@ -186,7 +186,8 @@ fn requests_about_presence_are_read() {
 #[test]
 fn an_id_is_spliced_into_a_ready_made_frame() {
     let room = RoomId::new("team").expect("id");
-    let ack = Ack { room: &room, seq: 4, ordinal: Some(0), time: Some(7), client_id: None };
+    let ack =
+        Ack { room: &room, seq: 4, ordinal: Some(0), time: Some(7), client_id: None, invited: &[] };
     let frame = with_id(9, &ack.to_frame());
     assert_eq!(frame, br#"{"id":9,"type":"ack","room":"team","seq":4,"ordinal":0,"time":7}"#);
     let value: serde_json::Value = serde_json::from_slice(&frame).expect("json");
@@ -198,7 +199,7 @@ fn an_error_is_read_from_its_own_frame_alone() {
     let error = ApiError::new(ErrorCode::NotMember, "x").retry_after_ms(5);
     assert_eq!(error_in(&error_frame(&error)), Some(error));
     let room = RoomId::new("a~b").expect("id");
-    let ack = Ack { room: &room, seq: 1, ordinal: None, time: None, client_id: None };
+    let ack = Ack { room: &room, seq: 1, ordinal: None, time: None, client_id: None, invited: &[] };
     // One of a newer core is no ack.
     let newer = br#"{"type":"error","error":{"code":"of_tomorrow","message":"no"}}"#;
     assert_eq!(error_in(newer).map(|error| error.code), Some(ErrorCode::Unknown));

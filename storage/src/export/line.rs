@@ -42,6 +42,9 @@ pub struct ResendLine {
     pub seq: u64,
     #[serde(with = "hex::number")]
     pub content_hash: u64,
+    /// Whom it has invited in the place of adding them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub invited: Vec<String>,
 }
 
 /// The last line.

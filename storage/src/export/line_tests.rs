@@ -211,8 +211,9 @@ fn lines_of_partitions() {
             drafts: Vec::new(),
             relations: Vec::new(),
             scheduled: Vec::new(),
+            invitations: Vec::new(),
         },
-        r#"{"type":"journal","key":[1,9],"row":{"entries":[{"room":"team","seq":2,"users":["bob"],"kind":"add","from":"alice"}],"stream_seq":8,"time_ms":7,"marks":[{"room":"team","user":"bob","thread":2,"own":true}],"settings":[],"drafts":[],"relations":[],"scheduled":[]}}"#,
+        r#"{"type":"journal","key":[1,9],"row":{"entries":[{"room":"team","seq":2,"users":["bob"],"kind":"add","from":"alice"}],"stream_seq":8,"time_ms":7,"marks":[{"room":"team","user":"bob","thread":2,"own":true}],"settings":[],"drafts":[],"relations":[],"scheduled":[],"invitations":[]}}"#,
     );
 }
 
@@ -296,6 +297,7 @@ fn lines_of_their_own_form() {
         client_id: "01ARZ3NDEKTSV4RRFFQ69G5FAV".into(),
         seq: 2,
         content_hash: 0xab,
+        invited: Vec::new(),
     };
     let trailer = Trailer { whole: true, counts: [("room".into(), 2)].into(), sha256: vec![1, 2] };
     for (plain, text) in [

@@ -29,6 +29,8 @@ pub enum Changed {
     Relation(UserId, UserId),
     /// What became of the message that the user, who alone hears of it, has scheduled for the room under this id.
     Scheduled(RoomId, ClientId),
+    /// Whether the user, who alone hears of it, is invited to come into the group.
+    Invitation(RoomId),
 }
 
 /// A row. What else may change comes under tags of its own.
@@ -46,6 +48,14 @@ struct Row {
     relation: Option<RelationOf>,
     #[prost(message, optional, tag = "6")]
     scheduled: Option<OfCommand>,
+    #[prost(message, optional, tag = "7")]
+    invitation: Option<OfRoom>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct OfRoom {
+    #[prost(string, tag = "1")]
+    room: String,
 }
 
 /// What was made of a command to a room.
@@ -107,6 +117,10 @@ pub fn put(batch: &mut Batch, hears: &UserId, order: u16, changed: &Changed) {
             let (room, id) = (room.to_string(), id.to_string());
             Row { scheduled: Some(OfCommand { room, id }), ..Row::default() }
         }
+        Changed::Invitation(room) => {
+            let room = room.to_string();
+            Row { invitation: Some(OfRoom { room }), ..Row::default() }
+        }
     };
     batch.set_at_position(prefix(hears).build(), order, record::encode(&row));
 }
@@ -167,6 +181,9 @@ pub fn decode(key: &[u8], value: &[u8]) -> Result<(Position, Changed), Error> {
             let (room, id) = (RoomId::new(&room), ClientId::parse(&id));
             Changed::Scheduled(room.map_err(bad)?, id.map_err(bad)?)
         }
+        Row { invitation: Some(OfRoom { room }), .. } => {
+            Changed::Invitation(RoomId::new(&room).map_err(bad)?)
+        }
         Row { .. } => return Err(corrupt("it says nothing".into())),
     };
     Ok((position, changed))
@@ -197,16 +214,19 @@ mod tests {
         let team = RoomId::new("team").expect("id");
         let of_thread = Changed::Thread(team.clone(), 7);
         let of_team = Changed::Setting(bob.clone(), team.clone());
+        let invited = Changed::Invitation(team.clone());
         let typed = Changed::Draft(bob.clone(), team);
         put(&mut batch, &bob, 1, &of_thread);
         put(&mut batch, &bob, 2, &of_team);
         let of_ann = Changed::Relation(bob.clone(), ann.clone());
         put(&mut batch, &bob, 3, &typed);
         put(&mut batch, &bob, 4, &of_ann);
+        put(&mut batch, &bob, 5, &invited);
         store.commit(batch).await.expect("commit");
         let (rows, first) = found(&bob, Position::MIN, Position::MAX).await;
         let at = |order| first.with_order(order);
         let others = [(at(1), of_thread), (at(2), of_team), (at(3), typed), (at(4), of_ann)];
+        let others = [&others[..], &[(at(5), invited)]].concat();
         assert_eq!(rows, [&[(at(0), mark("ann~bob"))][..], &others].concat());
         let mut batch = Batch::new([2; 16]);
         for hears in [&ann, &bob] {
@@ -217,7 +237,7 @@ mod tests {
         let again = (second.with_order(0), mark("ann~bob"));
         assert_eq!(rows, [&others[..], &[again]].concat());
         assert_eq!(found(&ann, Position::MIN, Position::MAX).await.0.len(), 1);
-        assert_eq!(found(&bob, at(0), first.with_order(4)).await.0, others);
+        assert_eq!(found(&bob, at(0), first.with_order(5)).await.0, others);
         assert_eq!(found(&bob, first, second).await.0.len(), 1);
     }
 }

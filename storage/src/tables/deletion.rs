@@ -65,7 +65,7 @@ pub fn own_rows(user: &UserId) -> impl Iterator<Item = Range<Bytes>> {
         Tag::Change,
         Tag::Setting,
         Tag::Relation,
-        Tag::Scheduled,
+        Tag::GroupInvitation,
         Tag::Draft,
         Tag::DraftText,
         Tag::Scheduled,

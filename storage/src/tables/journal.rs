@@ -43,6 +43,9 @@ pub struct Journal {
     /// What it changed of what is scheduled, each once.
     #[prost(message, repeated, tag = "8")]
     pub scheduled: Vec<JournalScheduled>,
+    /// Who was invited to a group by it, or is so no more, each once: whom, and to which group.
+    #[prost(message, repeated, tag = "9")]
+    pub invitations: Vec<JournalMark>,
 }
 
 /// What a commit changed beside entries, as a mark: whose, and in which room.

@@ -35,6 +35,8 @@
 //! 2a user, -, room, id, part               scheduled   a message that is sent later
 //! 2b partition, time, user, room, id     due         when one is due
 //! 2c partition, hour, room               expiry      a room with entries whose time ends, by when the first does
+//! 2d room, user                          invited     who is invited to come into a group
+//! 2e user, room                          group invitation by whom, and when
 //! 30 user                                account
 //! 31 user, device                        device
 //! 32 key id                              signing key
@@ -52,7 +54,7 @@
 //! Numbers are big-endian (partition 2 bytes, hour, minute and bucket 4, seq, time and id 8, part 1, position 12, client
 //! id 16); names end with a zero byte, which none of their alphabets has. Tags are never reused. Records
 //! are a version byte and prost, so that a field can be added; `head`, `log`, `mark`, `minute`, `thread follower`, `setting`, `draft`,
-//! `relation` and `scheduled` have the commit's position before that.
+//! `relation`, `scheduled` and `group invitation` have the commit's position before that.
 
 use std::ops::Range;
 
@@ -70,6 +72,7 @@ pub mod device;
 pub mod draft;
 pub mod expiry;
 pub mod follower;
+pub mod group_invitation;
 pub mod head;
 pub mod hex;
 pub mod import;
@@ -156,6 +159,8 @@ pub enum Tag {
     Scheduled = 0x2a,
     Due = 0x2b,
     Expiry = 0x2c,
+    Invited = 0x2d,
+    GroupInvitation = 0x2e,
     Account = 0x30,
     Device = 0x31,
     SigningKey = 0x32,
@@ -230,6 +235,8 @@ impl Tag {
             Self::Scheduled => Rows(&Of::<scheduled::Scheduled>::NEW),
             Self::Due => Not("due", "it follows from what is scheduled"),
             Self::Expiry => Not("expiry", "it follows from heads"),
+            Self::Invited => Not("invited", "it follows from invitations to groups"),
+            Self::GroupInvitation => Rows(&Of::<group_invitation::GroupInvitation>::NEW),
             Self::Resend => Rooms("resend"),
             Self::Account => Rows(&Of::<account::Account>::NEW),
             Self::Device => Rows(&Of::<device::Device>::NEW),

@@ -20,6 +20,9 @@ pub struct Resend {
     /// [`weft_proto::Body::content_hash`] of the entry: another one is a conflict.
     #[prost(fixed64, tag = "2")]
     pub content_hash: u64,
+    /// Whom the command has invited in the place of adding them.
+    #[prost(string, repeated, tag = "3")]
+    pub invited: Vec<String>,
 }
 
 #[must_use]

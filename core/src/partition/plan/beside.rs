@@ -1,17 +1,20 @@
-//! Plans what is no entry: marks, settings, drafts, relations, links, what is scheduled and who asks to come into a
-//! group, and what a room lets go of.
+//! Plans what is no entry: marks, settings, drafts, relations, links, what is scheduled, who asks to come into a
+//! group or is invited, and what a room lets go of.
 
 use weft_proto::frame::{Reply, drafted_frame};
-use weft_proto::kind::{Due, Expire, Unschedule};
-use weft_proto::{ApiError, Body, ClientId, ErrorCode, RoomId};
+use weft_proto::kind::{Decline, Due, Expire, Unschedule};
+use weft_proto::{ApiError, Body, ClientId, ErrorCode, RoomId, UserId};
 use weft_storage::tables::expiry;
+use weft_storage::tables::group_invitation::{GroupInvitation, InvitationKey};
 use weft_storage::tables::scheduled::unlist;
 
 use super::{Found, Plan, Times, not_loaded};
 use crate::partition::marks::{self, MarkKey};
 use crate::partition::rules::{self, Known};
 use crate::partition::state::State;
-use crate::partition::{asks, drafts, followers, links, relations, scheduled, settings};
+use crate::partition::{
+    asks, drafts, followers, invitations, links, relations, scheduled, settings,
+};
 
 impl Plan {
     /// Changes what is no entry, where that is allowed: a mark of the sender, a setting, a draft, a relation, a link,
@@ -35,11 +38,24 @@ impl Plan {
             Body::Ask(_) | Body::Decline(_) => {
                 let (id, sender) = key;
                 let room = state.rooms.get(&id).ok_or_else(not_loaded)?;
+                let with = (&found.invitations, &*state);
+                let ended = match body {
+                    Body::Decline(Decline { user }) => {
+                        invitations::decline((&id, room), &sender, user, times.now_ms, with)?
+                    }
+                    _ => None,
+                };
                 let known = (&found.asks, &*state, &Known::of(found, state));
-                let change = asks::decide((&id, room), &sender, body, times.now_ms, known)?;
-                if let Some(change) = change {
-                    self.told.push(asks::write(&mut self.batch, state, self.no, change));
+                match asks::decide((&id, room), &sender, body, times.now_ms, known) {
+                    Ok(None) => {}
+                    Ok(Some(change)) => {
+                        self.told.push(asks::write(&mut self.batch, state, self.no, change));
+                    }
+                    // It was about an invitation.
+                    Err(_) if ended.is_some() => {}
+                    Err(error) => return Err(error),
                 }
+                self.end_invitations(state, found, ended);
             }
             Body::Mark(wanted) if wanted.thread.is_some() => {
                 let room = state.rooms.get(&key.0).ok_or_else(not_loaded)?;
@@ -115,6 +131,34 @@ impl Plan {
             _ => return Err(ApiError::new(ErrorCode::Internal, "it is an entry")),
         }
         Ok(Reply::Done {}.to_frame())
+    }
+
+    /// Writes that these users are invited to a group from now on.
+    pub(super) fn invite(
+        &mut self,
+        state: &mut State,
+        found: &Found,
+        (id, by, now_ms): (&RoomId, &UserId, u64),
+        users: Vec<UserId>,
+    ) {
+        let row = GroupInvitation { by: by.to_string(), invited_ms: now_ms };
+        for user in users {
+            let with = (&mut *state, &found.invitations, self.no);
+            self.journal_bytes += self.invitations.take(with, (user, id.clone()), row.clone());
+        }
+    }
+
+    /// Writes that these invitations have ended.
+    pub(super) fn end_invitations(
+        &mut self,
+        state: &mut State,
+        found: &Found,
+        ended: impl IntoIterator<Item = InvitationKey>,
+    ) {
+        for key in ended {
+            let with = (&mut *state, &found.invitations, self.no);
+            self.journal_bytes += self.invitations.take(with, key, GroupInvitation::default());
+        }
     }
 
     fn take_scheduled(&mut self, state: &mut State, found: &Found, decided: scheduled::Decided) {

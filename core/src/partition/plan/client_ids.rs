@@ -1,6 +1,6 @@
 //! What a client id is answered that has an answer already, and which ids are taken.
 
-use weft_proto::frame::{Ack, Reply};
+use weft_proto::frame::{Ack, Reply, invited_frame};
 use weft_proto::limits::{CLIENT_ID_AGE_MS_MAX, CLIENT_ID_AHEAD_MS_MAX};
 use weft_proto::{ApiError, ClientId, ErrorCode, RoomId};
 
@@ -17,10 +17,11 @@ pub(super) fn answer_resend(
     answered: &Answered,
     content_hash: u64,
 ) -> Result<Vec<u8>, ApiError> {
-    let Answered { seq, ordinal, time_ms, .. } = *answered;
+    let Answered { seq, ordinal, time_ms: time, ref invited, .. } = *answered;
     match (answered.content_hash == content_hash, seq) {
-        (true, 0) => Ok(Reply::Done {}.to_frame()),
-        (true, _) => Ok(Ack { room, seq, ordinal, time: time_ms, client_id }.to_frame()),
+        (true, 0) if invited.is_empty() => Ok(Reply::Done {}.to_frame()),
+        (true, 0) => Ok(invited_frame(invited)),
+        (true, _) => Ok(Ack { room, seq, ordinal, time, client_id, invited }.to_frame()),
         (false, 0) => {
             let message = "the client id is used already, with another content";
             Err(ApiError::new(ErrorCode::Conflict, message))

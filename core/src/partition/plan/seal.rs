@@ -15,6 +15,7 @@ use super::{Commands, Plan, PlannedEntry};
 use crate::partition::command::hour_of;
 use crate::partition::drafts::ChangedDraft;
 use crate::partition::followers::ChangedFollower;
+use crate::partition::invitations::ChangedInvitation;
 use crate::partition::marks::{self, MovedMark};
 use crate::partition::messages;
 use crate::partition::relations::ChangedRelation;
@@ -49,6 +50,7 @@ pub struct Sealed {
     pub drafts: Vec<ChangedDraft>,
     pub relations: Vec<ChangedRelation>,
     pub scheduled: Vec<ChangedScheduled>,
+    pub invitations: Vec<ChangedInvitation>,
     /// Who follows threads, and up to where they have read them.
     pub followers: Vec<ChangedFollower>,
     /// How many entries it deletes.
@@ -116,10 +118,12 @@ impl Plan {
         let drafts = self.drafts.write(&mut self.batch, state);
         let relations = self.relations.write(&mut self.batch, state);
         let scheduled = self.scheduled.write(&mut self.batch, state);
+        let invitations = self.invitations.write(&mut self.batch, state);
         let before = &guards.applied;
         self.assert_in_order(state, before);
         let of_notebooks = !settings.is_empty() || !drafts.is_empty() || !relations.is_empty();
-        let is_beside = !marks.is_empty() || of_notebooks || !scheduled.is_empty();
+        let of_rooms = !marks.is_empty() || !scheduled.is_empty() || !invitations.is_empty();
+        let is_beside = of_rooms || of_notebooks;
         let has_row = !self.entries.is_empty() || is_beside;
         let commit_no = before.last_commit_no() + u64::from(has_row);
         let mut applied = Applied {
@@ -139,6 +143,7 @@ impl Plan {
                 drafts,
                 relations,
                 scheduled,
+                invitations,
             };
             self.batch.set(journal::key(self.partition, commit_no), journal.encode());
         }
@@ -163,6 +168,7 @@ impl Plan {
             drafts: self.drafts.into_changed(),
             relations: self.relations.into_changed(),
             scheduled: self.scheduled.into_changed(),
+            invitations: self.invitations.into_changed(),
             followers: self.followers.into_changed(),
             expired: self.deletions.iter().map(|it| it.seqs.end - it.seqs.start).sum(),
             told: self.told,

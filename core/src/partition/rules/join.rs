@@ -19,9 +19,11 @@ pub(super) fn join(
         return Err(no(ErrorCode::AlreadyMember, "the sender is a member already"));
     }
     let is_open = room.head.seq > 0 && room.head.join_rule() == JoinRule::Open;
+    let is_invited = room.head.seq > 0
+        && known.invitations.is_open(known.state, &(sender.clone(), id.clone()), now_ms);
     let used = match link {
-        // Of an open group it is not looked at.
-        _ if is_open => None,
+        // Of an open group it is not looked at, and of who is invited.
+        _ if is_open || is_invited => None,
         Some(_) if room.head.seq == 0 => return Err(no_such_link()),
         Some(token) => Some(known.links.used_once(known.state, id, token, now_ms)?),
         None => return Err(not_member(room, sender)),

@@ -41,7 +41,7 @@ use crate::partition::take::reopen_log;
 use crate::partition::trimming::PIECE_PAUSE;
 use crate::partition::unheard::Unheard;
 use crate::partition::watch::{Finding, Reading};
-use crate::partition::{drafts, relations, scheduled, settings};
+use crate::partition::{drafts, invitations, relations, scheduled, settings};
 
 /// Messages taken from the log at once: one lookup serves them all.
 const RUN_MAX: usize = 512;
@@ -371,6 +371,7 @@ impl<L: CommandLog> Owned<L> {
         changes.extend(drafts::told(&sealed.drafts, position));
         changes.extend(relations::told(&sealed.relations, position));
         changes.extend(scheduled::told(&sealed.scheduled, position));
+        changes.extend(invitations::told(&sealed.invitations, position));
         changes.extend(followers::told(&sealed.followers, position));
         changes.extend(sealed.told);
         let events = sealed.entries.into_iter().map(|planned| {

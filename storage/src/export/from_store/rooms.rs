@@ -172,8 +172,8 @@ async fn became(
 
 fn resend_line(entry: &Entry, id: &ClientId, row: &Resend) -> Vec<u8> {
     let (room, from) = (entry.room.clone(), entry.from.clone());
-    let (client_id, Resend { seq, content_hash }) = (id.to_string(), row.clone());
-    Plain::Resend(ResendLine { room, from, client_id, seq, content_hash }).text()
+    let (client_id, Resend { seq, content_hash, invited }) = (id.to_string(), row.clone());
+    Plain::Resend(ResendLine { room, from, client_id, seq, content_hash, invited }).text()
 }
 
 /// A group's head and members, of one moment.

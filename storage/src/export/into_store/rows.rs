@@ -13,7 +13,7 @@ use crate::tables::member::{self, Member};
 use crate::tables::resend::{self, Resend};
 use crate::tables::sent::{self, Sent};
 use crate::tables::table::{Keyed, Row};
-use crate::tables::{Tag, expiry, log, open_group, scheduled, thread, user_room};
+use crate::tables::{Tag, expiry, group_invitation, log, open_group, scheduled, thread, user_room};
 
 /// Files of versions before this one say nothing of what is read: all of it is then, as after an upgrade.
 const WITH_MARKS: u32 = 5;
@@ -36,8 +36,12 @@ pub fn add(
             for (key, value) in &row.pairs {
                 batch.set(key.clone(), value.clone());
             }
-            if row.tag == Tag::Scheduled {
-                add_due(batch, row, header.map_or(1, |header| header.partitions))?;
+            match row.tag {
+                Tag::Scheduled => {
+                    add_due(batch, row, header.map_or(1, |header| header.partitions))?;
+                }
+                Tag::GroupInvitation => add_invited(batch, row)?,
+                _ => {}
             }
         }
         ExportLine::Room(line) => {
@@ -99,6 +103,14 @@ fn add_due(batch: &mut Batch, row: &Row, partitions: Partition) -> Result<(), Er
     Ok(())
 }
 
+/// Lists an invitation by its group.
+fn add_invited(batch: &mut Batch, row: &Row) -> Result<(), Error> {
+    let Some((key, value)) = row.pairs.first() else { return Ok(()) };
+    let (at, (_, row)) = (group_invitation::read_key(key)?, group_invitation::decode(value)?);
+    group_invitation::list(batch, &at, &row);
+    Ok(())
+}
+
 fn add_direct_users(
     batch: &mut Batch,
     Keyed { key: room, row: head, .. }: &Keyed<RoomId, Head>,
@@ -138,7 +150,8 @@ fn add_to_list(batch: &mut Batch, (room, user): (&RoomId, &UserId), head: &Head,
 fn add_resend(batch: &mut Batch, line: &ResendLine, partitions: Partition) -> Result<(), Error> {
     let id = ClientId::parse(&line.client_id).map_err(|error| Error::damaged(error.message))?;
     let partition = partition_of(&line.room, partitions);
-    let row = Resend { seq: line.seq, content_hash: line.content_hash };
+    let (seq, content_hash, invited) = (line.seq, line.content_hash, line.invited.clone());
+    let row = Resend { seq, content_hash, invited };
     batch.set(resend::key(partition, &line.room, &line.from, &id), row.encode());
     Ok(())
 }

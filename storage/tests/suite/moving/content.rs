@@ -21,6 +21,7 @@ use weft_storage::tables::device::{self, Device};
 use weft_storage::tables::draft::{self, Kept};
 use weft_storage::tables::expiry;
 use weft_storage::tables::follower::{self, Follower};
+use weft_storage::tables::group_invitation::{self, GroupInvitation};
 use weft_storage::tables::inbox;
 use weft_storage::tables::installation::{self, Installation};
 use weft_storage::tables::invitation;
@@ -234,6 +235,7 @@ impl Content {
                 journal.settings.extend(self.set(&mut batch, order, &entry));
                 journal.drafts.extend(self.draft(&mut batch, order, &entry));
                 journal.relations.extend(self.relate(&mut batch, order));
+                journal.invitations.extend(self.invite(&mut batch, order, &entry));
                 let users = entry.user().map(ToString::to_string).into_iter().collect();
                 let (room, from) = (room.id.to_string(), entry.from.to_string());
                 let kind = entry.body.kind().word.to_string();
@@ -427,6 +429,23 @@ impl Content {
         Some(JournalRelation { user, other, sight })
     }
 
+    /// Somebody is invited to come into the room, or is so no more.
+    fn invite(&mut self, batch: &mut Batch, order: u16, entry: &Entry) -> Option<JournalMark> {
+        if self.rng.random_bool(0.9) {
+            return None;
+        }
+        let (user, by, room) = (self.user(), self.user(), entry.room.clone());
+        let row = match self.rng.random() {
+            true => GroupInvitation { by: by.to_string(), invited_ms: 7 },
+            false => GroupInvitation::default(),
+        };
+        // Beside all others'.
+        let order = order + 5 * ENTRIES_MAX;
+        group_invitation::put(batch, order, &(user.clone(), room.clone()), &row);
+        change::put(batch, &user, order, &Changed::Invitation(room.clone()));
+        Some(JournalMark { room: room.to_string(), user: user.to_string(), thread: 0, own: false })
+    }
+
     fn next_entry(&mut self, room: &mut Room) -> Entry {
         room.wants -= 1;
         let (from, user) = (self.user(), self.user());
@@ -481,7 +500,8 @@ impl Content {
         let partition = partition_of(&entry.room, self.partitions);
         // Not what this version would compute: records are carried, not made anew.
         let content_hash = entry.body.content_hash() ^ 1;
-        let row = Resend { seq: entry.seq, content_hash };
+        let invited = Vec::new();
+        let row = Resend { seq: entry.seq, content_hash, invited };
         batch.set(resend::key(partition, &entry.room, &entry.from, &id), row.encode());
     }
 

@@ -43,6 +43,7 @@ mod tag {
     pub const DRAFT: u8 = 0x25;
     pub const RELATION: u8 = 0x29;
     pub const SCHEDULED: u8 = 0x2a;
+    pub const GROUP_INVITATION: u8 = 0x2e;
 }
 
 pub async fn exported(store: &Store) -> (Exported, Vec<u8>) {
@@ -109,7 +110,9 @@ pub async fn rows(store: &Store) -> BTreeMap<Bytes, Bytes> {
             // Part 0 of an entry, a head, a mark, a setting, a draft and a relation begin with a position.
             (tag::LOG, Some(0)) => value.slice(12..),
             (tag::HEAD | tag::MARK | tag::THREAD_FOLLOWER, _)
-            | (tag::SETTING | tag::DRAFT | tag::RELATION, _) => value.slice(12..),
+            | (tag::SETTING | tag::DRAFT | tag::RELATION | tag::GROUP_INVITATION, _) => {
+                value.slice(12..)
+            }
             (tag::SCHEDULED, _) if is_scheduled_row(&key) => value.slice(12..),
             _ => value,
         };

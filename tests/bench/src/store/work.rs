@@ -175,7 +175,7 @@ impl Partition {
             inbox::put(batch, user, order, id, entry.seq);
         }
         let row = resend::key(self.number, id, &users[0], &client_id);
-        batch.set(row, Resend { seq: entry.seq, content_hash }.encode());
+        batch.set(row, Resend { seq: entry.seq, content_hash, invited: Vec::new() }.encode());
     }
 
     /// The same for the library.
