@@ -18,10 +18,21 @@ pub fn change(user: &UserId, room: &RoomId, position: Position, setting: &Settin
 
 #[must_use]
 pub fn frame(room: &RoomId, setting: &Setting) -> Bytes {
-    let Setting { muted_until_ms, pinned, .. } = *setting;
+    let Setting { muted_until_ms, pinned, hidden, .. } = *setting;
     let receipts = receipts(room, setting);
-    let add_by = receipts.map(|_| setting.add_by());
-    SettingFrame { room, muted_until: muted_until_ms, pinned, receipts, add_by }.to_frame().into()
+    let of_all_rooms = receipts.map(|_| setting);
+    SettingFrame {
+        room,
+        muted_until: muted_until_ms,
+        pinned,
+        hidden,
+        receipts,
+        add_by: of_all_rooms.map(Setting::add_by),
+        dnd: of_all_rooms.and_then(|setting| setting.dnd.as_ref()),
+        dnd_until: of_all_rooms.map(|it| it.dnd_until_ms).filter(|until_ms| *until_ms > 0),
+    }
+    .to_frame()
+    .into()
 }
 
 /// Of the user's own notebook: whether they tell and hear how far somebody has read.

@@ -50,8 +50,8 @@ pub(crate) async fn answer(
             let request = ListReceipts { token, room: room.to_string(), seq, after, limit };
             Reply::receipts(bus.call(&request).await?).to_frame()
         }
-        Query::Rooms { after, limit } => {
-            Reply::rooms(bus.call(&ListRooms { token, after, limit }).await?).to_frame()
+        Query::Rooms { after, limit, hidden } => {
+            Reply::rooms(bus.call(&ListRooms { token, after, limit, hidden }).await?).to_frame()
         }
         Query::Room { room } => {
             let room = bus.call(&GetRoom { token, room: room.to_string() }).await?;

@@ -32,6 +32,7 @@ mod create;
 mod decline;
 mod delete;
 mod deleted;
+mod dnd;
 mod draft;
 mod due;
 mod edit;
@@ -197,9 +198,10 @@ macro_rules! kinds {
     };
 }
 
+pub use dnd::DndHours;
 pub use draft::DraftText;
 pub use react::check_emoji;
-pub use setting::{AddBy, MUTED_FOR_EVER};
+pub use setting::{AddBy, HiddenAt, MUTED_FOR_EVER};
 pub use text::{Extras, Forwarded, Origin};
 
 kinds! {

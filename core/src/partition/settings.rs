@@ -122,6 +122,10 @@ pub fn decide(
     setting.pinned = wanted.pinned.unwrap_or(setting.pinned);
     setting.receipts_off = wanted.receipts.map_or(setting.receipts_off, |receipts| !receipts);
     setting.add_by = wanted.add_by.map_or(setting.add_by, Into::into);
+    setting.dnd = wanted.dnd.as_deref().cloned().or(setting.dnd);
+    setting.dnd_until_ms = wanted.dnd_until.unwrap_or(setting.dnd_until_ms);
+    let hidden = wanted.hidden.as_deref().copied().or(setting.hidden);
+    setting.hidden = hidden.filter(|at| at.seq > 0);
     if setting == before {
         return Ok(None);
     }

@@ -19,6 +19,7 @@ use super::failure::Failure;
 
 use self::summary::Reader;
 
+mod hidden;
 mod list;
 mod summary;
 mod unread;

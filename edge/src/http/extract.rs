@@ -183,6 +183,18 @@ impl Query {
         self.text(field)?.map(number).transpose()
     }
 
+    /// Whether a field is `true`; not, where it is left out.
+    ///
+    /// # Errors
+    /// [`ErrorCode::BadRequest`] where it is neither `true` nor `false`, or given twice.
+    pub(super) fn flag(&self, field: &str) -> Result<bool, ApiError> {
+        match self.text(field)? {
+            Some("true") => Ok(true),
+            Some("false") | None => Ok(false),
+            Some(_) => Err(bad_field(field, "has to be true or false")),
+        }
+    }
+
     /// How many a page may hold, as it was asked for; 0: as many as it holds.
     ///
     /// # Errors

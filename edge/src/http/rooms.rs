@@ -18,8 +18,8 @@ pub(super) async fn list(
     Caller(caller): Caller,
     query: Query,
 ) -> Result<Response, Refusal> {
-    let (after, limit) = query.page()?;
-    read(&shared, &caller, frame::Query::Rooms { after, limit }).await
+    let ((after, limit), hidden) = (query.page()?, query.flag("hidden")?);
+    read(&shared, &caller, frame::Query::Rooms { after, limit, hidden }).await
 }
 
 /// `GET /v1/rooms/{room}`

@@ -68,6 +68,8 @@ pub enum Query {
         after: String,
         /// Most of one page; 0: as many as a page holds.
         limit: u32,
+        /// Those that the caller has hidden, instead of the others.
+        hidden: bool,
     },
     /// One room of the caller.
     Room { room: RoomId },

@@ -15,6 +15,7 @@ use super::relations::RelatedUser;
 use crate::client_id::ClientId;
 use crate::error::{ApiError, ErrorCode};
 use crate::ids::UserId;
+use crate::kind::HiddenAt;
 use crate::presence::{Choice, Presence};
 use crate::room::RoomId;
 use crate::svc;
@@ -66,6 +67,9 @@ pub enum Reply {
         cursor: String,
         /// The user tells and hears how far somebody has read.
         receipts: bool,
+        /// What the user has set for all rooms.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        setting: Option<ReadyMade>,
     },
     /// Answers `room`.
     Room {
@@ -270,6 +274,9 @@ pub struct Room {
     /// The user wants it at the top.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub pinned: bool,
+    /// The user has hidden it, as it was then, and there is nothing new.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<HiddenAt>,
     /// For how many days it keeps an entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention_days: Option<u32>,
@@ -399,6 +406,7 @@ impl From<svc::RoomSummary> for Room {
             unread_from: summary.unread_from,
             muted_until: Some(summary.muted_until_ms).filter(|until| *until > 0),
             pinned: summary.pinned,
+            hidden: summary.hidden,
             retention_days: Some(summary.retention_days).filter(|days| *days > 0),
             first_seq: Some(summary.first_seq).filter(|seq| *seq > 0),
             partner: summary.partner.and_then(|partner| {
@@ -430,9 +438,10 @@ impl Reply {
     /// The answer to `rooms`.
     #[must_use]
     pub fn rooms(page: svc::Rooms) -> Self {
-        let svc::Rooms { rooms, more, cursor, receipts_off } = page;
+        let svc::Rooms { rooms, more, cursor, receipts_off, setting } = page;
         let rooms = rooms.into_iter().map(Into::into).collect();
-        Self::Rooms { rooms, more, cursor, receipts: !receipts_off }
+        let setting = ReadyMade::new(setting);
+        Self::Rooms { rooms, more, cursor, receipts: !receipts_off, setting }
     }
 
     /// The answer to `reactions`.

@@ -17,8 +17,13 @@ struct Rooms {
 }
 
 pub(super) fn read_rooms(text: &str) -> Result<Request, ApiError> {
-    let Rooms { after, limit } = read_object(text)?;
-    Ok(Query::Rooms { after, limit: page_limit(limit)? }.into())
+    #[derive(Deserialize)]
+    struct Which {
+        #[serde(default, deserialize_with = "or_default")]
+        hidden: bool,
+    }
+    let (Rooms { after, limit }, Which { hidden }) = (read_object(text)?, read_object(text)?);
+    Ok(Query::Rooms { after, limit: page_limit(limit)?, hidden }.into())
 }
 
 #[derive(Deserialize)]

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Request;
 use crate::error::ApiError;
-use crate::kind::{AddBy, Setting};
+use crate::kind::{AddBy, DndHours, HiddenAt, Setting};
 use crate::room::RoomId;
 
 pub(super) fn read(text: &str) -> Result<Request, ApiError> {
@@ -19,12 +19,20 @@ pub struct SettingFrame<'a> {
     /// Unix milliseconds; 0: it is not muted.
     pub muted_until: u64,
     pub pinned: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<HiddenAt>,
     /// Of the user's own notebook: whether others hear how far the user has read any room, and the user hears it of others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub receipts: Option<bool>,
     /// The same: who may put the user into a group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub add_by: Option<AddBy>,
+    /// The same: the hours in which the user is not to be disturbed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dnd: Option<&'a DndHours>,
+    /// The same: until when they are not, whatever the hour; Unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dnd_until: Option<u64>,
 }
 
 impl SettingFrame<'_> {
@@ -65,7 +73,28 @@ mod tests {
         let known = Setting { add_by: Some(AddBy::Known), ..off };
         let read_known = setting(r#","add_by":"known","receipts":false"#).expect("read");
         assert_eq!(read_known, Request::Setting(known));
+        let hours =
+            r#"{"from":"22:00","to":"07:00","days":["sun","mon"],"time_zone":"europe/berlin"}"#;
+        let Request::Setting(dnd) =
+            setting(&format!(r#","dnd":{hours},"dnd_until":7"#)).expect("dnd")
+        else {
+            panic!("a setting")
+        };
+        assert_eq!(dnd.dnd.expect("hours").days, ["mon", "sun"]);
+        assert_eq!((dnd.dnd_until, dnd.room), (Some(7), None));
+        let hidden = setting(r#","room":"team","hidden":{"seq":7,"ordinal":3}"#).expect("hidden");
+        let at = Some(Box::new(HiddenAt { seq: 7, ordinal: 3 }));
+        let expected = Setting { room: Some(team()), hidden: at, ..Setting::default() };
+        assert_eq!(hidden, Request::Setting(expected));
         for (bad, code) in [
+            (r#","hidden":{"seq":7,"ordinal":3}"#, ErrorCode::BadRequest),
+            (r#","room":"team","hidden":true"#, ErrorCode::BadRequest),
+            (r#","room":"team","hidden":{}"#, ErrorCode::BadRequest),
+            (r#","room":"team","dnd_until":1"#, ErrorCode::BadRequest),
+            (r#","dnd_until":9007199254740992"#, ErrorCode::BadRequest),
+            (r#","dnd":{"from":"22:00","to":"07:00","time_zone":"Mars"}"#, ErrorCode::BadRequest),
+            (r#","dnd":{"from":"22:00"}"#, ErrorCode::BadRequest),
+            (r#","dnd":true"#, ErrorCode::BadRequest),
             (r#","room":"team","add_by":"all""#, ErrorCode::BadRequest),
             (r#","add_by":"some""#, ErrorCode::BadRequest),
             (r#","pinned":true"#, ErrorCode::BadRequest),

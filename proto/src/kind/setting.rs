@@ -1,9 +1,10 @@
 //! `setting`: how the sender wants a room to be, on all of their devices; or, without a room, whether they tell and hear
-//! how far somebody has read, and who may add them to groups. A command to the sender's own notebook and no entry: nobody else
-//! hears of it.
+//! how far somebody has read, who may add them to groups, and when they are not to be disturbed. A command to the sender's own
+//! notebook and no entry: nobody else hears of it.
 
 use serde::{Deserialize, Serialize};
 
+use super::dnd::DndHours;
 use super::{
     CONVERSATIONS_LEVEL, EntryKind, Kind, PEOPLE_LEVEL, named_by_path, number_of_word,
     word_of_number,
@@ -16,6 +17,10 @@ use crate::room::RoomId;
 
 /// For ever: what a JavaScript number holds exactly.
 pub const MUTED_FOR_EVER: u64 = REQUEST_ID_MAX;
+
+/// What is said of all rooms, and of one, for people.
+const OF_ALL_ROOMS: &str = "receipts, add_by, dnd or dnd_until";
+const OF_ONE_ROOM: &str = "muted_until, pinned or hidden";
 
 /// Who may put a user into a group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, prost::Enumeration)]
@@ -30,6 +35,17 @@ pub enum AddBy {
     None = 2,
 }
 
+/// A room as it was when its user hid it: until it has something new.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, prost::Message)]
+pub struct HiddenAt {
+    /// Of its last entry; 0: it is not hidden.
+    #[prost(uint64, tag = "1")]
+    pub seq: u64,
+    #[prost(uint64, tag = "2")]
+    #[serde(default)]
+    pub ordinal: u64,
+}
+
 /// Changes what it names, and leaves the rest.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Setting {
@@ -41,12 +57,20 @@ pub struct Setting {
     pub muted_until: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pinned: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<Box<HiddenAt>>,
     /// Of all rooms: others hear how far the user has read, and the user hears it of others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub receipts: Option<bool>,
     /// Of all rooms: who may put the user into a group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub add_by: Option<AddBy>,
+    /// Of all rooms: the hours in which the user is not to be disturbed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dnd: Option<Box<DndHours>>,
+    /// Of all rooms: the user is not to be disturbed before this time, Unix milliseconds, whatever the hour; 0: no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dnd_until: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Deserialize, prost::Message)]
@@ -69,6 +93,12 @@ struct Inner {
     #[prost(enumeration = "AddBy", optional, tag = "5")]
     #[serde(default, deserialize_with = "number_of_word::<_, AddBy>")]
     add_by: Option<i32>,
+    #[prost(message, optional, tag = "20")]
+    dnd: Option<DndHours>,
+    #[prost(uint64, optional, tag = "21")]
+    dnd_until: Option<u64>,
+    #[prost(message, optional, tag = "22")]
+    hidden: Option<HiddenAt>,
 }
 
 impl From<Inner> for Fields {
@@ -122,39 +152,52 @@ impl EntryKind for Setting {
         ..Kind::new("setting", 16, CONVERSATIONS_LEVEL)
     };
 
-    fn check(
-        Fields { setting: Inner { room, muted_until, pinned, receipts, add_by } }: Fields,
-    ) -> Result<Self, ApiError> {
+    fn check(Fields { setting }: Fields) -> Result<Self, ApiError> {
+        let Inner { room, muted_until, pinned, hidden, receipts, add_by, dnd, dnd_until } = setting;
         let bad = |message: String| Err(ApiError::new(ErrorCode::BadRequest, message));
-        let add_by = add_by.map(|number| word_of_number("add_by", number)).transpose()?;
-        if receipts.is_some() || add_by.is_some() {
-            if room.is_some() || muted_until.is_some() || pinned.is_some() {
-                return bad("the fields receipts and add_by are for all rooms: they come without room, muted_until and pinned".into());
+        for (field, until) in [("muted_until", muted_until), ("dnd_until", dnd_until)] {
+            if until.is_some_and(|until| until > MUTED_FOR_EVER) {
+                return bad(format!("the field {field} is a time up to {MUTED_FOR_EVER}"));
             }
-            return Ok(Self { room: None, muted_until, pinned, receipts, add_by });
         }
-        let Some(room) = room else {
-            return bad("a setting has receipts alone, or a room with muted_until or pinned".into());
+        let add_by = add_by.map(|number| word_of_number("add_by", number)).transpose()?;
+        let is_of_all_rooms =
+            receipts.is_some() || add_by.is_some() || dnd.is_some() || dnd_until.is_some();
+        let is_of_one = muted_until.is_some() || pinned.is_some() || hidden.is_some();
+        let setting = Self {
+            room: None,
+            muted_until,
+            pinned,
+            hidden: hidden.map(Box::new),
+            receipts,
+            add_by,
+            dnd: dnd.map(DndHours::check).transpose()?.map(Box::new),
+            dnd_until,
         };
-        let room = RoomId::new(&room)?;
-        if muted_until.is_some_and(|until| until > MUTED_FOR_EVER) {
-            return bad(format!("the field muted_until is a time up to {MUTED_FOR_EVER}"));
+        match (room, is_of_all_rooms, is_of_one) {
+            (None, true, false) => Ok(setting),
+            (Some(room), false, true) => Ok(Self { room: Some(RoomId::new(&room)?), ..setting }),
+            (_, true, _) => bad(format!(
+                "the fields {OF_ALL_ROOMS} are for all rooms: they come without room, {OF_ONE_ROOM}"
+            )),
+            (None, false, _) => {
+                bad(format!("a setting has {OF_ALL_ROOMS}, or a room with {OF_ONE_ROOM}"))
+            }
+            (Some(_), false, false) => bad(format!("a setting of a room has {OF_ONE_ROOM}")),
         }
-        if muted_until.is_none() && pinned.is_none() {
-            return bad("a setting of a room has muted_until or pinned".into());
-        }
-        Ok(Self { room: Some(room), muted_until, pinned, receipts, add_by })
     }
 
     fn fields(&self) -> Fields {
-        let Self { room, muted_until, pinned, receipts, add_by } = self;
+        let setting = self.clone();
+        let Self { room, muted_until, pinned, hidden, receipts, add_by, dnd, dnd_until } = setting;
         let room = room.as_ref().map(ToString::to_string);
-        let (muted_until, pinned, receipts) = (*muted_until, *pinned, *receipts);
+        let (hidden, dnd) = (hidden.map(|at| *at), dnd.map(|hours| *hours));
         let add_by = add_by.map(Into::into);
-        Inner { room, muted_until, pinned, receipts, add_by }.into()
+        Inner { room, muted_until, pinned, hidden, receipts, add_by, dnd, dnd_until }.into()
     }
 
     fn level(&self) -> u32 {
-        if self.room.is_none() { PEOPLE_LEVEL } else { Self::KIND.level }
+        let is_late = self.room.is_none() || self.hidden.is_some();
+        if is_late { PEOPLE_LEVEL } else { Self::KIND.level }
     }
 }

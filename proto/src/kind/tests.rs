@@ -203,6 +203,31 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
             0xac5455f7c8b0f1ad,
         ),
         (
+            Body::Setting(Setting {
+                room: Some(RoomId::new("team").expect("id")),
+                hidden: Some(Box::new(HiddenAt { seq: 7, ordinal: 3 })),
+                ..Setting::default()
+            }),
+            "3010ea010d0a047465616db2010408071003",
+            r#""kind":"setting","room":"team","hidden":{"seq":7,"ordinal":3}"#,
+            0xc8767da53e19b461,
+        ),
+        (
+            Body::Setting(Setting {
+                dnd: Some(Box::new(DndHours {
+                    from: "22:00".into(),
+                    to: "07:00".into(),
+                    days: vec!["mon".into()],
+                    time_zone: "UTC".into(),
+                })),
+                dnd_until: Some(0),
+                ..Setting::default()
+            }),
+            "3010ea011ea201180a0532323a3030120530373a30301a036d6f6e2203555443a80100",
+            r#""kind":"setting","dnd":{"from":"22:00","to":"07:00","days":["mon"],"time_zone":"UTC"},"dnd_until":0"#,
+            0xcd94987a2cf72073,
+        ),
+        (
             Body::Draft(Draft {
                 room: RoomId::new("team").expect("id"),
                 version: 7,

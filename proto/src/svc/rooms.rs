@@ -6,10 +6,11 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::{Method, Profile};
+use crate::kind::HiddenAt;
 
 redacted! {
     ListGroups { after, with_direct }
-    ListRooms { after, limit }
+    ListRooms { after, limit, hidden }
     GetRoom { room }
     ListMembers { room, after, limit }
     ListReceipts { room, seq, after, limit }
@@ -53,6 +54,9 @@ pub struct ListRooms {
     /// Most of one page; 0: as many as a page holds.
     #[prost(uint32, tag = "3")]
     pub limit: u32,
+    /// Those that the caller has hidden, instead of the others.
+    #[prost(bool, tag = "4")]
+    pub hidden: bool,
 }
 method!(ListRooms, "rooms", "list", Rooms);
 
@@ -70,6 +74,9 @@ pub struct Rooms {
     /// The user has turned off read receipts.
     #[prost(bool, tag = "4")]
     pub receipts_off: bool,
+    /// The frame that says what the user has set for all rooms; empty: it can't be read.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub setting: Bytes,
 }
 
 /// A room as its members see it in a list. Words are for clients: an edge need not know them. (Tags
@@ -158,6 +165,9 @@ pub struct RoomSummary {
     /// The caller wants it at the top.
     #[prost(bool, tag = "31")]
     pub pinned: bool,
+    /// The caller has hidden it, as it was then, and there is nothing new.
+    #[prost(message, optional, tag = "32")]
+    pub hidden: Option<HiddenAt>,
     /// For how many days it keeps an entry; 0: for ever.
     #[prost(uint32, tag = "50")]
     pub retention_days: u32,

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use weft_proto::kind::AddBy;
+use weft_proto::kind::{AddBy, DndHours, HiddenAt};
 use weft_proto::kind::{DraftText, Text};
 use weft_proto::limits::TEXT_CHARS_MAX;
 use weft_proto::presence::{Choice, PresenceSettings};
@@ -152,8 +152,16 @@ fn lines_of_settings() {
             pinned: true,
             receipts_off: true,
             add_by: AddBy::Known.into(),
+            dnd: Some(DndHours {
+                from: "22:00".into(),
+                to: "07:00".into(),
+                days: vec!["sun".into()],
+                time_zone: "Asia/Seoul".into(),
+            }),
+            hidden: Some(HiddenAt { seq: 5, ordinal: 3 }),
+            dnd_until_ms: 8,
         },
-        r#"{"type":"setting","key":["alice","team"],"row":{"muted_until_ms":7,"pinned":true,"receipts_off":true,"add_by":"known"}}"#,
+        r#"{"type":"setting","key":["alice","team"],"row":{"muted_until_ms":7,"pinned":true,"receipts_off":true,"add_by":"known","dnd":{"from":"22:00","to":"07:00","days":["sun"],"time_zone":"Asia/Seoul"},"hidden":{"seq":5,"ordinal":3},"dnd_until_ms":8}}"#,
     );
 }
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use weft_proto::kind::AddBy;
+use weft_proto::kind::{AddBy, DndHours, HiddenAt};
 use weft_proto::{Position, RoomId, UserId, word};
 
 use super::Tag;
@@ -37,14 +37,23 @@ pub struct Setting {
     #[serde(serialize_with = "word::write::<AddBy, _>")]
     #[serde(deserialize_with = "word::read::<AddBy, _>")]
     pub add_by: i32,
+    /// The same: the hours in which the user is not to be disturbed.
+    #[prost(message, optional, tag = "20")]
+    pub dnd: Option<DndHours>,
+    /// The user has hidden the room as it was then.
+    #[prost(message, optional, tag = "21")]
+    pub hidden: Option<HiddenAt>,
+    /// Of the user's own notebook: until when they are not to be disturbed, whatever the hour, Unix milliseconds; 0: only then.
+    #[prost(uint64, tag = "22")]
+    pub dnd_until_ms: u64,
 }
 
 impl Setting {
     /// True where it says the same as no row, at this time.
     #[must_use]
     pub fn is_default(&self, now_ms: u64) -> bool {
-        let says = Self { muted_until_ms: 0, ..self.clone() };
-        self.muted_until_ms <= now_ms && says == Self::default()
+        let says = Self { muted_until_ms: 0, dnd_until_ms: 0, ..self.clone() };
+        self.muted_until_ms.max(self.dnd_until_ms) <= now_ms && says == Self::default()
     }
 }
 

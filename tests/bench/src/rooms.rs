@@ -184,7 +184,10 @@ impl User {
 
     async fn page(&self, after: &str, limit: u32) -> Result<svc::Rooms> {
         let (token, after) = (self.token.clone(), after.to_owned());
-        self.context.list(svc::ListRooms { token, after, limit }).await.map_err(failed)
+        self.context
+            .list(svc::ListRooms { token, after, limit, hidden: false })
+            .await
+            .map_err(failed)
     }
 
     /// The page after so many rooms, again and again.

@@ -151,3 +151,119 @@ async fn what_was_answered_is_kept_when_core_and_an_edge_are_killed() -> Result<
     while resumed.told("setting", &room).await? != told(&room, until, true) {}
     Ok(())
 }
+
+/// The rooms of a list that the test knows, as they come.
+async fn listed(session: &mut Session, hidden: bool, known: &[&str]) -> Result<Vec<String>> {
+    let answer = session.request(json!({ "type": "rooms", "hidden": hidden })).await?;
+    ensure!(answer["type"] == "rooms", "{answer}");
+    let rooms = answer["rooms"].as_array().map_or(&[][..], Vec::as_slice);
+    let names = rooms.iter().filter_map(|room| room["room"].as_str());
+    Ok(names.filter(|name| known.contains(name)).map(str::to_owned).collect())
+}
+
+#[tokio::test]
+async fn a_hidden_room_is_back_with_something_new() -> Result<()> {
+    let system = crate::two_edges().await;
+    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
+    let (here, there) = (system.edges()[0], system.edges()[1]);
+    let mut phone = Session::open(here, &alice, None).await?;
+    let tablet_login = system.device(&alice.user, "tablet").await?;
+    let mut tablet = Session::open(there, &tablet_login, None).await?;
+    let mut bobs = Session::open(there, &bob, None).await?;
+    let (direct, group) = (direct(&alice, &bob), unique("group"));
+    let create = json!({ "kind": "create", "title": "T", "members": [alice.user] });
+    bobs.acked(&group, create).await?;
+    bobs.acked(&group, json!({ "text": "one" })).await?;
+    bobs.acked(&direct, json!({ "text": "hello" })).await?;
+    let known = [direct.as_str(), group.as_str()];
+    assert_eq!(listed(&mut phone, false, &known).await?, known);
+
+    let at = json!({ "seq": 2, "ordinal": 1 });
+    set(&mut phone, &group, json!({ "hidden": at })).await?;
+    let mut is_hidden = told(&group, 0, false);
+    is_hidden["hidden"] = at.clone();
+    for session in [&mut phone, &mut tablet] {
+        assert_eq!(session.told("setting", &group).await?, is_hidden);
+    }
+    set(&mut tablet, &direct, json!({ "hidden": { "seq": 1, "ordinal": 1 } })).await?;
+    assert_eq!(listed(&mut tablet, false, &known).await?, [""; 0]);
+    assert_eq!(listed(&mut tablet, true, &known).await?, known);
+    let room = json!({ "type": "room", "room": group });
+    assert_eq!(phone.request(room.clone()).await?["hidden"], at);
+    assert_eq!(bobs.request(room.clone()).await?["hidden"], Value::Null, "it is nobody else's");
+    let answer = alice.call(there, "GET", "/v1/rooms?hidden=true", &Value::Null).await?;
+    assert_eq!(answer.body["rooms"].as_array().map(Vec::len), Some(2), "{answer:?}");
+
+    // What does not count leaves a group where it is; in a direct room everything is new.
+    bobs.acked(&group, json!({ "kind": "react", "target": 2, "emoji": "+" })).await?;
+    bobs.acked(&group, json!({ "text": "psst", "silent": true })).await?;
+    bobs.acked(&direct, json!({ "kind": "react", "target": 1, "emoji": "+" })).await?;
+    assert_eq!(listed(&mut phone, false, &known).await?, [direct.as_str()]);
+    assert_eq!(listed(&mut phone, true, &known).await?, [group.as_str()]);
+    bobs.acked(&group, json!({ "text": "two" })).await?;
+    assert_eq!(listed(&mut phone, false, &known).await?, [group.as_str(), direct.as_str()]);
+    assert_eq!(phone.request(room.clone()).await?["hidden"], Value::Null);
+
+    // Who is brought in again sees the group, though nobody has said a word.
+    set(&mut phone, &group, json!({ "hidden": { "seq": 5, "ordinal": 2 } })).await?;
+    assert_eq!(listed(&mut phone, true, &known).await?, [group.as_str()]);
+    phone.acked(&group, json!({ "kind": "leave" })).await?;
+    bobs.acked(&group, json!({ "kind": "add", "user": alice.user })).await?;
+    assert_eq!(listed(&mut phone, false, &known).await?, [group.as_str(), direct.as_str()]);
+    // And who takes it back.
+    let at = json!({ "seq": 9, "ordinal": 9 });
+    set(&mut phone, &group, json!({ "hidden": at })).await?;
+    assert_eq!(listed(&mut phone, false, &known).await?, [direct.as_str()]);
+    set(&mut phone, &group, json!({ "hidden": { "seq": 0 } })).await?;
+    assert_eq!(listed(&mut phone, false, &known).await?, [group.as_str(), direct.as_str()]);
+    let wrong = request(&group, json!({ "hidden": true }));
+    assert_eq!(code(&phone.request(wrong).await?)?, "bad_request");
+    Ok(())
+}
+
+#[tokio::test]
+async fn all_devices_of_a_user_know_when_they_are_not_to_be_disturbed() -> Result<()> {
+    let system = crate::two_edges().await;
+    let alice = system.user("alice").await?;
+    let (here, there) = (system.edges()[0], system.edges()[1]);
+    let notebook = direct(&alice, &alice);
+    let mut phone = Session::open(here, &alice, None).await?;
+    let tablet_login = system.device(&alice.user, "tablet").await?;
+    let mut tablet = Session::open(there, &tablet_login, None).await?;
+    let cursor = tablet.cursor();
+    let mut frame = json!({ "type": "setting", "room": notebook, "muted_until": 0, "pinned": false,
+        "receipts": true, "add_by": "all" });
+    let rooms = json!({ "type": "rooms" });
+    assert_eq!(phone.request(rooms.clone()).await?["setting"], frame, "nothing was said");
+
+    let mut hours = json!({ "from": "22:00", "to": "07:00", "time_zone": "asia/seoul" });
+    let answer = phone.request(json!({ "type": "setting", "dnd": hours })).await?;
+    assert_eq!(answer["type"], "done", "{answer}");
+    hours["time_zone"] = "Asia/Seoul".into();
+    hours["days"] = json!(["mon", "tue", "wed", "thu", "fri", "sat", "sun"]);
+    frame["dnd"] = hours;
+    for session in [&mut phone, &mut tablet] {
+        assert_eq!(session.told("setting", &notebook).await?, frame);
+    }
+    let pause = json!({ "dnd_until": FOR_EVER });
+    assert_eq!(alice.call(there, "PUT", "/v1/setting", &pause).await?.status, 204);
+    frame["dnd_until"] = FOR_EVER.into();
+    for session in [&mut phone, &mut tablet] {
+        assert_eq!(session.told("setting", &notebook).await?, frame);
+    }
+    assert_eq!(phone.request(rooms.clone()).await?["setting"], frame);
+    let zone = json!({ "dnd": { "from": "22:00", "to": "07:00", "time_zone": "Mars/Olympus" } });
+    let refused = alice.call(here, "PUT", "/v1/setting", &zone).await?;
+    assert_eq!((refused.status, refused.code()), (400, "bad_request"), "{refused:?}");
+
+    // A device that was away hears of it, and the pause is over when that is said.
+    drop(tablet);
+    let mut tablet = Session::open(here, &tablet_login, Some(&cursor)).await?;
+    assert_eq!(tablet.told_so_far("setting", &notebook).await?, [frame.clone()]);
+    let answer = tablet.request(json!({ "type": "setting", "dnd_until": 0 })).await?;
+    assert_eq!(answer["type"], "done", "{answer}");
+    frame.as_object_mut().map(|frame| frame.remove("dnd_until"));
+    assert_eq!(tablet.told("setting", &notebook).await?, frame);
+    assert_eq!(tablet.request(rooms).await?["setting"], frame);
+    Ok(())
+}

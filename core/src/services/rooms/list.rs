@@ -17,14 +17,16 @@ use tracing::error;
 use weft_proto::{ErrorCode, RoomId, UserId, svc};
 use weft_storage::tables::activity::{self, ActivityBucket};
 use weft_storage::tables::head::{self, Head};
-use weft_storage::tables::setting::receipts_off;
+use weft_storage::tables::setting;
 use weft_storage::tables::user_room;
 use weft_storage::{Error, Snapshot};
 
 use super::super::Context;
 use super::super::failure::Failure;
+use super::hidden::HiddenRooms;
 use super::summary::{Reader, Summary};
 use super::{broken, keeps_lists};
+use crate::settings;
 
 /// Rows read at once, at the most: small ones, and a head for each. As a rule a page needs one for each of its
 /// rooms, and a few to see that the last of these has come.
@@ -77,17 +79,23 @@ impl Context {
             asked => asked.min(self.limits.rooms_max),
         };
         let rows_per_read = (limit + ROWS_BEYOND).min(ROWS_PER_READ);
-        let mut search = Search { snapshot, after, limit, rows_per_read, found: Vec::new() };
+        let hidden = HiddenRooms::of(snapshot, &user).await?;
+        let found = Vec::new();
+        let mut search =
+            Search { snapshot, user: &user, hidden, after, limit, rows_per_read, found };
         let keeps_lists = keeps_lists(snapshot).await?;
-        if keeps_lists {
-            search.newest(&user).await?;
+        if request.hidden {
+            search.hidden().await?;
+        } else if keeps_lists {
+            search.newest().await?;
         } else {
-            search.all(&user).await?;
+            search.all().await?;
         }
         let mut found = search.found;
         let mut more = found.len() > limit;
         found.truncate(limit);
-        let receipts_off = !receipts_off(snapshot, [&user]).await?.is_empty();
+        let own = snapshot.get(setting::of_user(&user)).await?;
+        let receipts_off = setting::hides_receipts(&user, own.as_deref());
         let reader = &Reader { snapshot, user: &user, keeps_lists, receipts_off };
         let read = |(place, head): (Place, Head)| async move {
             match reader.of((&place.room, head)).await {
@@ -101,7 +109,9 @@ impl Context {
         };
         let reads: Vec<BoxFuture<'_, _>> = found.into_iter().map(|it| read(it).boxed()).collect();
         let mut reads = stream::iter(reads).buffered(ROOMS_AT_ONCE);
-        let (mut page, mut bytes) = (svc::Rooms { receipts_off, ..svc::Rooms::default() }, 0);
+        let setting = of_all_rooms(&user, own.as_deref());
+        let mut page = svc::Rooms { receipts_off, setting, ..svc::Rooms::default() };
+        let mut bytes = 0;
         while let Some((place, summary)) = reads.try_next().await? {
             page.cursor = place.to_string();
             if let Some(Summary { room, read_bytes }) = summary {
@@ -117,9 +127,18 @@ impl Context {
     }
 }
 
+/// The frame of what the user has set for all rooms; empty: that can't be read.
+fn of_all_rooms(user: &UserId, row: Option<&[u8]>) -> Bytes {
+    let setting = row.map(setting::decode).transpose().map(|row| row.unwrap_or_default().1);
+    let notebook = RoomId::direct(user, user);
+    setting.map(|setting| settings::frame(&notebook, &setting)).unwrap_or_default()
+}
+
 /// A search for the rooms of a page.
 struct Search<'a> {
     snapshot: &'a dyn Snapshot,
+    user: &'a UserId,
+    hidden: HiddenRooms,
     /// Rooms from there on alone.
     after: Option<Place>,
     limit: usize,
@@ -130,7 +149,8 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// Finds the first rooms by the rows that are in their order.
-    async fn newest(&mut self, user: &UserId) -> Result<(), Error> {
+    async fn newest(&mut self) -> Result<(), Error> {
+        let user = self.user;
         let mut range = activity::range(user, ActivityBucket::LARGE, ActivityBucket::LARGE);
         while let Some(key) = self.next_of(&range).await? {
             range = activity::after(&range, &key);
@@ -160,23 +180,37 @@ impl Search<'_> {
         let there = heads.filter_map(|((room, head), bucket)| {
             Some((room, head.filter(|head| is_there(head, bucket))?))
         });
-        self.add(there.collect());
+        self.add(there.collect(), false).await?;
         Ok(rows.into_iter().next_back().map(|(key, _)| key))
     }
 
     /// Looks at all rooms of the user, in a store that does not keep them in order yet.
-    async fn all(&mut self, user: &UserId) -> Result<(), Error> {
+    async fn all(&mut self) -> Result<(), Error> {
+        let user = self.user;
         let mut last = None;
         loop {
             let range = user_room::range_after(user, last.as_ref());
             let (rooms, more) = super::room_page(self.snapshot, range, ROWS_PER_READ).await?;
             last = rooms.last().cloned();
             let heads = self.with_heads(rooms).await?.into_iter();
-            self.add(heads.filter_map(|(room, head)| Some((room, head?))).collect());
+            self.add(heads.filter_map(|(room, head)| Some((room, head?))).collect(), false).await?;
             if !more {
                 return Ok(());
             }
         }
+    }
+
+    /// Finds the rooms that the user has hidden. A direct room may have no entry yet.
+    async fn hidden(&mut self) -> Result<(), Error> {
+        let rooms: Vec<RoomId> = self.hidden.rooms().cloned().collect();
+        for some in rooms.chunks(ROWS_PER_READ) {
+            let keys = some.iter().map(|room| user_room::key(self.user, room)).collect();
+            let there = some.iter().zip(self.snapshot.get_many(keys).await?);
+            let there = there.filter_map(|(room, row)| row.map(|_| room.clone())).collect();
+            let heads = self.with_heads(there).await?.into_iter();
+            self.add(heads.filter_map(|(room, head)| Some((room, head?))).collect(), true).await?;
+        }
+        Ok(())
     }
 
     async fn with_heads(&self, rooms: Vec<RoomId>) -> Result<Vec<(RoomId, Option<Head>)>, Error> {
@@ -191,14 +225,18 @@ impl Search<'_> {
         Ok(rooms.into_iter().zip(rows).map(read).collect())
     }
 
-    fn add(&mut self, rooms: Vec<(RoomId, Head)>) {
+    /// Takes in those of the rooms that are hidden, or those that are not.
+    async fn add(&mut self, rooms: Vec<(RoomId, Head)>, hidden: bool) -> Result<(), Error> {
+        let are_hidden = self.hidden.are_hidden(self.snapshot, self.user, &rooms).await?;
         let after = self.after.as_ref();
+        let rooms = rooms.into_iter().zip(are_hidden).filter(|(_, is)| *is == hidden);
         let place = |room, head: &Head| Place { time_ms: Reverse(head.time_ms), room };
-        let rooms = rooms.into_iter().map(|(room, head)| (place(room, &head), head));
+        let rooms = rooms.map(|((room, head), _)| (place(room, &head), head));
         self.found.extend(rooms.filter(|(place, _)| after.is_none_or(|after| place > after)));
         // A user may have any number of rooms that were active within an hour.
         self.found.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         self.found.truncate(self.limit + 1);
+        Ok(())
     }
 }
 
@@ -214,9 +252,11 @@ mod tests {
             world.one(&format!("alice~u{n}"), "alice", text("x")).await;
         }
         let snapshot = world.store.snapshot().await.expect("snapshot");
-        let (snapshot, found) = (&*snapshot, Vec::new());
-        let mut search = Search { snapshot, after: None, limit: 2, rows_per_read: 3, found };
-        search.newest(&user("alice")).await.expect("found");
+        let (snapshot, found, user) = (&*snapshot, Vec::new(), &user("alice"));
+        let hidden = HiddenRooms::of(snapshot, user).await.expect("read");
+        let (after, limit, rows_per_read) = (None, 2, 3);
+        let mut search = Search { snapshot, user, hidden, after, limit, rows_per_read, found };
+        search.newest().await.expect("found");
         assert_eq!(search.found.len(), 3);
     }
 }

@@ -17,6 +17,7 @@ use super::super::access::history_of;
 use super::super::accounts::profile;
 use super::super::messages;
 use super::super::relations::{blocks, both_ways};
+use super::hidden::is_hidden;
 use super::unread;
 use crate::{absent, marks};
 
@@ -94,6 +95,7 @@ impl Reader<'_> {
             _ => None,
         };
         let setting = setting_of(snapshot, user, room).await?;
+        let hidden = setting.hidden.filter(|at| is_hidden(*at, &head, member));
         let read_ordinal = unread::read_ordinal(&head, &mark);
         let (join, write, members_max) = match room.kind() {
             RoomKind::Direct => ("", "", 0),
@@ -130,6 +132,7 @@ impl Reader<'_> {
             partner,
             muted_until_ms: setting.muted_until_ms,
             pinned: setting.pinned,
+            hidden,
             retention_days: head.retention_days,
             first_seq: head.first_seq,
         };

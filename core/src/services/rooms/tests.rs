@@ -36,7 +36,7 @@ fn names(rooms: &svc::Rooms) -> Vec<&str> {
 
 async fn list(world: &World, who: &str, after: &str, limit: u32) -> Result<svc::Rooms, Failure> {
     let (token, after) = (world.token(who), after.to_owned());
-    world.context.list(svc::ListRooms { token, after, limit }).await
+    world.context.list(svc::ListRooms { token, after, limit, hidden: false }).await
 }
 
 /// All pages.

@@ -4,7 +4,9 @@
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
-use weft_proto::kind::{Add, ChangeRole, Create, DraftText, Extras, Leave, Remove, Rename, Text};
+use weft_proto::kind::{
+    Add, ChangeRole, Create, DndHours, DraftText, Extras, HiddenAt, Leave, Remove, Rename, Text,
+};
 use weft_proto::presence::{Choice, PresenceSettings};
 use weft_proto::{
     Body, ClientId, DeviceId, Entry, FollowerId, History, LinkToken, Partition, Position, Role,
@@ -366,7 +368,17 @@ impl Content {
         // Beside the entry's and the mark's.
         let order = order + 2 * ENTRIES_MAX;
         let add_by = self.rng.random_range(0..3);
-        let setting = Setting { muted_until_ms, pinned, receipts_off, add_by };
+        let dnd = self.rng.random_bool(0.5).then(|| DndHours {
+            from: "22:00".into(),
+            to: "07:00".into(),
+            days: vec!["sun".into()],
+            time_zone: "Asia/Seoul".into(),
+        });
+        let (seq, ordinal) = (self.rng.random_range(1..9), self.rng.random_range(0..9));
+        let hidden = self.rng.random_bool(0.5).then_some(HiddenAt { seq, ordinal });
+        let dnd_until_ms = self.rng.random_range(0..9);
+        let setting =
+            Setting { muted_until_ms, pinned, receipts_off, add_by, dnd, hidden, dnd_until_ms };
         setting::put(batch, order, (&user, room), &setting);
         if self.rng.random() {
             batch.set(ban::key(room, &user), ban::encode(self.rng.random_range(1..9)));
