@@ -32,6 +32,7 @@ mod reactions;
 mod receipts;
 mod relations;
 mod reply;
+mod report;
 mod rooms;
 mod scheduled;
 mod send;
@@ -152,6 +153,13 @@ pub enum Request {
     Draft(Draft),
     /// What another user is to the user.
     Relation(Relation),
+    /// The user reports a message to the administrators.
+    Report {
+        room: RoomId,
+        /// The message's seq.
+        target: u64,
+        reason: String,
+    },
     /// The user types in a room.
     Typing {
         room: RoomId,
@@ -252,6 +260,7 @@ fn read(word: &str, text: &str) -> Result<Request, ApiError> {
         "scheduled" => scheduled::read_list(text),
         "profiles" => profiles::read_profiles(text),
         "find_users" => profiles::read_find(text),
+        "report" => report::read(text),
         "typing" => typing::read(text),
         "devices" => Ok(Query::Devices.into()),
         "logout" => devices::read_logout(text),

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, timeout_at};
 use weft_proto::frame::{Reply, Request, error_frame, parse_request};
-use weft_proto::svc::Logout;
+use weft_proto::svc::{Logout, Report};
 use weft_proto::{ApiError, Body, ErrorCode, RoomId};
 
 use super::Ended;
@@ -247,6 +247,14 @@ impl Requests {
             Request::Setting(setting) => self.keep(id, unpaid, Body::Setting(setting)),
             Request::Draft(draft) => self.keep(id, unpaid, Body::Draft(draft)),
             Request::Relation(relation) => self.keep(id, unpaid, Body::Relation(relation)),
+            Request::Report { room, target, reason } => {
+                let (shared, token) = self.for_call();
+                let report = Report { token, room: room.to_string(), target, reason };
+                self.call(id, unpaid, async move {
+                    shared.bus.call(&report).await?;
+                    Ok(Reply::Done {}.to_frame())
+                });
+            }
             Request::Typing { room } => {
                 let (shared, caller) = (Arc::clone(&self.shared), self.caller.clone());
                 self.call(id, unpaid, async move {

@@ -433,6 +433,19 @@ async fn a_report_lands_in_the_administrators_list_until_it_is_dealt_with() -> R
         let reported = bob.call(*other_edge, "POST", &path, &reason).await?;
         assert_eq!(reported.status, 204, "{reported:?}");
     }
+    // On a session it is the same.
+    let report = json!({ "type": "report", "room": room, "target": seq, "reason": "spam" });
+    let mut bobs = Session::open(*other_edge, &bob, None).await?;
+    let reported = bobs.request(report.clone()).await?;
+    assert_eq!(reported["type"], "done", "{reported}");
+    let refused = system.session(&outsider).await?.request(report.clone()).await?;
+    assert_eq!(code(&refused)?, "not_member");
+    let wrong = [("target", json!(7), "not_found"), ("reason", json!(" "), "bad_request")];
+    for (field, value, refused) in wrong {
+        let mut report = report.clone();
+        report[field] = value;
+        assert_eq!(code(&bobs.request(report).await?)?, refused, "{field}");
+    }
     let refused = outsider.call(*edge, "POST", &path, &reason).await?;
     assert_eq!((refused.status, refused.code()), (403, "not_member"));
     let blank = bob.call(*edge, "POST", &path, &json!({ "reason": " " })).await?;
