@@ -48,6 +48,30 @@ const REFUSALS: &[&str] = &[
     "other",
 ];
 
+/// The words of the administrators' log.
+const ACTIONS: &[&str] = &[
+    "make_user",
+    "suspend",
+    "unsuspend",
+    "reset",
+    "delete_user",
+    "make_administrator",
+    "remove_administrator",
+    "sign_up_open",
+    "sign_up_invitation",
+    "sign_up_closed",
+    "make_invitation",
+    "remove_invitation",
+    "delete",
+    "close",
+    "reopen",
+    "see_room",
+    "see_members",
+    "see_entries",
+    "resolve_report",
+    "other",
+];
+
 pub(crate) static PARTITIONS: Gauge =
     Gauge::new("weft_core_partitions", "Partitions that this node owns and has taken");
 pub(crate) static TAKES: Counter =
@@ -99,6 +123,12 @@ pub(crate) static REFUSED: CounterBy = CounterBy::new(
     "Commands that were refused, by the error's code",
     "code",
     REFUSALS,
+);
+pub(crate) static ADMIN_ACTIONS: CounterBy = CounterBy::new(
+    "weft_core_admin_actions_total",
+    "What administrators and operators have done that is in the administrators' log, by the action",
+    "action",
+    ACTIONS,
 );
 pub(crate) static COMMIT_DURATION: Histogram = Histogram::new(
     "weft_core_commit_duration_seconds",
@@ -255,6 +285,7 @@ pub static METRICS: &List = &[
     &MESSAGES_WITH,
     &REFUSED,
     &REFUSED_UNHEARD,
+    &ADMIN_ACTIONS,
     &COMMIT_DURATION,
     &COMMIT_COMMANDS,
     &COMMIT_BYTES,

@@ -160,6 +160,8 @@ pub struct Plan {
     told: Vec<svc::Change>,
     /// What rooms let go of.
     deletions: Vec<Deletion>,
+    /// What administrators do, in the words of their log.
+    administered: Vec<String>,
     answers: Vec<(ReplyTo, Answer)>,
     answer_bytes: usize,
     unheard: Vec<(String, ErrorCode)>,
@@ -197,6 +199,7 @@ impl Plan {
             followers: PlannedFollowers::default(),
             told: Vec::new(),
             deletions: Vec::new(),
+            administered: Vec::new(),
             answers: Vec::new(),
             answer_bytes: 0,
             unheard: Vec::new(),
@@ -415,6 +418,7 @@ impl Plan {
             // No other command has this number, and no other row its key.
             let id = u64::from(self.partition) << 48 | self.stream_seq;
             admin_log::put(&mut self.batch, (times.now_ms, id), &told);
+            self.administered.push(told.action);
         }
         let (ordinal, time_ms) = written.unzip();
         let answered = Answered { seq, content_hash, ordinal, time_ms, invited };

@@ -20,6 +20,7 @@ use super::Context;
 use super::accounts::{ATTEMPTS_MAX, display_name};
 use super::failure::Failure;
 use super::sign_ins::SignInAttempt;
+use crate::metrics;
 
 #[cfg(test)]
 mod tests;
@@ -156,7 +157,7 @@ impl Context {
                     false
                 }
             };
-            if self.commit(batch).await? {
+            if self.commit_action(batch, &told).await? {
                 let password_until_ms = after.one_time_until_ms;
                 let answer = svc::Administered { password, password_until_ms };
                 return Ok(Administered { answer, ended: ends.then_some(user), suspended });
@@ -184,6 +185,22 @@ impl Context {
         let told = AdminLog { by: by.name(), ..told.clone() };
         admin_log::put(&mut batch, (now_ms, rand::random()), &told);
         Ok(Begun { snapshot, by, batch, now_ms })
+    }
+
+    /// Commits an action that was begun, and counts it; false: a guard did not hold.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) async fn commit_action(
+        &self,
+        batch: Batch,
+        told: &AdminLog,
+    ) -> Result<bool, Failure> {
+        let is_done = self.commit(batch).await?;
+        if is_done {
+            metrics::ADMIN_ACTIONS.increment(&told.action);
+        }
+        Ok(is_done)
     }
 
     /// Lists all accounts.

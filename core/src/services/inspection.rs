@@ -129,7 +129,7 @@ impl Context {
             let row =
                 row.ok_or_else(|| Failure::new(ErrorCode::NoSuchRoom, "there is no such room"))?;
             let (_, head): (Position, Head) = head::decode(&row)?;
-            if self.commit(batch).await? {
+            if self.commit_action(batch, &told).await? {
                 return Ok(Look { snapshot, room, head });
             }
         }

@@ -120,7 +120,7 @@ impl Context {
                 .ok_or_else(|| Failure::new(ErrorCode::NotFound, "there is no such report"))?;
             batch.guard(key.clone(), Some(row));
             batch.clear(key.clone());
-            if self.commit(batch).await? {
+            if self.commit_action(batch, &told).await? {
                 return Ok(svc::Empty {});
             }
         }

@@ -161,7 +161,7 @@ impl Context {
             let after = Installation { sign_up: mode.into() };
             batch.guard(installation::key(), row);
             batch.set(installation::key(), after.encode());
-            if self.commit(batch).await? {
+            if self.commit_action(batch, &told).await? {
                 return Ok(svc::Empty {});
             }
         }
@@ -206,7 +206,7 @@ impl Context {
             let key = invitation::key(&token.id());
             batch.guard(key.clone(), None);
             batch.set(key, row.encode());
-            if self.commit(batch).await? {
+            if self.commit_action(batch, &told).await? {
                 let (id, invitation) = (token.id().to_string(), token.as_str().to_owned());
                 return Ok(svc::Invitation { id, invitation });
             }
@@ -247,7 +247,7 @@ impl Context {
             let row = snapshot.get(invitation::key(&id)).await?.ok_or_else(no_such_invitation)?;
             batch.guard(invitation::key(&id), Some(row));
             batch.clear(invitation::key(&id));
-            if self.commit(batch).await? {
+            if self.commit_action(batch, &told).await? {
                 return Ok(svc::Empty {});
             }
         }

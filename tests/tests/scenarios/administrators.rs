@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use weft_harness::account::{self, Login, PASSWORD};
 use weft_harness::http::{self, Answer};
+use weft_harness::metrics::Metrics;
 use weft_harness::session::{Session, code};
 use weft_harness::socket::Socket;
 use weft_harness::system::{Options, System, direct, unique};
@@ -479,6 +480,12 @@ async fn a_report_lands_in_the_administrators_list_until_it_is_dealt_with() -> R
     assert!(own().await?.is_empty());
     let again = root.call(*edge, "DELETE", &resolve, &Value::Null).await?;
     assert_eq!((again.status, again.code()), (404, "not_found"));
+    // Other tests are at it, too: it counts what they do.
+    let counted = Metrics::of(system.admin("core")).await?;
+    let name = |action| format!("weft_core_admin_actions_total{{action=\"{action}\"}}");
+    for action in ["make_administrator", "resolve_report"] {
+        assert!(counted.get(&name(action)) >= 1.0, "{action}: {counted:?}");
+    }
     let log = told(&root, *edge, &bob.user).await?;
     assert_eq!(log, [row(&root.user, "resolve_report", "warned")]);
     Ok(())

@@ -55,6 +55,8 @@ pub struct Sealed {
     pub followers: Vec<ChangedFollower>,
     /// How many entries it deletes.
     pub expired: u64,
+    /// What administrators do by it, in the words of their log.
+    pub administered: Vec<String>,
     /// What users are told once, when the commit is done.
     pub told: Vec<svc::Change>,
     /// The answers, in the order of their commands: sent when the commit is done.
@@ -171,6 +173,7 @@ impl Plan {
             invitations: self.invitations.into_changed(),
             followers: self.followers.into_changed(),
             expired: self.deletions.iter().map(|it| it.seqs.end - it.seqs.start).sum(),
+            administered: self.administered,
             told: self.told,
             answers: self.answers,
             unheard: self.unheard,

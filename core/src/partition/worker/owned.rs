@@ -338,6 +338,7 @@ impl<L: CommandLog> Owned<L> {
         for planned in &sealed.entries {
             metrics::count_entry(&planned.entry.body);
         }
+        sealed.administered.iter().for_each(|action| metrics::ADMIN_ACTIONS.increment(action));
         metrics::MARKS.add((sealed.marks.len() + sealed.followers.len()) as u64);
         metrics::SETTINGS.add(sealed.settings.len() as u64);
         metrics::DRAFTS.add(sealed.drafts.len() as u64);
