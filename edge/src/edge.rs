@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use weft_nats::{Bus, IngestPublisher, NodeInfo};
 use weft_presence::{Announcer, Statuses};
 use weft_proto::{NodeId, Partition};
-use weft_runtime::Shutdown;
+use weft_runtime::{Shutdown, bind};
 
 use crate::answers::Answers;
 use crate::auth::Auth;
@@ -25,7 +25,6 @@ use crate::http;
 use crate::life::{self, Life};
 use crate::limited::Limited;
 use crate::limits::Limits;
-use crate::listener;
 use crate::logins::Logins;
 use crate::members::{self, LiveEdges};
 use crate::proxies::Proxies;
@@ -54,6 +53,8 @@ pub struct EdgeOptions {
     pub region: String,
     pub partitions: Partition,
     pub limits: Limits,
+    /// Requests of another part that are served on this port too: paths that are not the edge's own.
+    pub beside: Option<axum::Router>,
 }
 
 pub struct Edge {
@@ -72,8 +73,8 @@ impl Edge {
     /// # Errors
     /// [`Error::PortTaken`], [`Error::Listen`], [`Error::Nats`].
     pub async fn start(options: EdgeOptions) -> Result<Self, Error> {
-        let EdgeOptions { bus, node, listen, url, region, partitions, limits } = options;
-        let tcp = listener::bind(listen).map_err(|source| match source.kind() {
+        let EdgeOptions { bus, node, listen, url, region, partitions, limits, beside } = options;
+        let tcp = bind(listen).map_err(|source| match source.kind() {
             std::io::ErrorKind::AddrInUse => Error::PortTaken(listen),
             _ => Error::Listen { addr: listen, source },
         })?;
@@ -153,7 +154,7 @@ impl Edge {
         };
         let announce = life::announce(life, bus, node.clone(), info, back.token().clone());
         back.spawn_lasting("members", announce);
-        front.spawn_lasting("http", http::serve(tcp, Arc::clone(&shared)));
+        front.spawn_lasting("http", http::serve(tcp, Arc::clone(&shared), beside));
         tracing::info!(%node, %local_addr, "edge serves");
         Ok(Self { local_addr, shared, front, back })
     }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, post, put};
 use weft_proto::limits::FRAME_BYTES_MAX;
 use weft_proto::{ApiError, ErrorCode};
@@ -35,7 +35,7 @@ use self::extract::Refusal;
 pub(crate) use self::serve::serve;
 use crate::shared::Shared;
 
-fn router(shared: Arc<Shared>) -> Router {
+fn router(shared: Arc<Shared>, beside: Option<Router>) -> Router {
     // Core hears of these from anybody.
     let strangers = Router::new()
         .route("/accounts", post(accounts::signup))
@@ -106,6 +106,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(FRAME_BYTES_MAX))
         .with_state(shared)
+        .merge(beside.unwrap_or_default().layer(from_fn(admit::beside)))
 }
 
 async fn no_such_path() -> Refusal {

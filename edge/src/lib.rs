@@ -35,7 +35,6 @@
 //! | `life`, `drain` | whether the edge can serve, and how sessions leave one that is to end |
 //! | `connections`, `proxies` | who is connected, and who has to make way; for whom a request counts |
 //! | `rate`, `cost`, `budget`, `limited` | what one caller may take, and a word where that is too much |
-//! | `listener` | the socket: no Nagle, and a close that the peer can still read |
 
 pub mod answers;
 pub mod audits;
@@ -55,7 +54,6 @@ mod life;
 mod limited;
 mod limits;
 mod links;
-mod listener;
 mod logins;
 mod marks;
 mod members;

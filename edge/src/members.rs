@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::sleep;
-use weft_nats::nodes::{Nodes, new_boot};
+use weft_nats::nodes::{Nodes, new_boot, score};
 use weft_nats::{Bus, NodeInfo, Registration};
 use weft_proto::NodeId;
 
 const ROLE: &str = "edge";
+/// Files nodes, whose addresses clients are told.
+const FILES_ROLE: &str = "files";
 /// Between two attempts to join: core, which makes the bucket, may start after the edge.
 const JOIN_PAUSE: Duration = Duration::from_millis(500);
 
@@ -28,6 +30,7 @@ struct Joined {
     /// What this edge says of itself once it can serve; empty: it is not to be found.
     url: String,
     edges: watch::Receiver<Nodes>,
+    files: watch::Receiver<Nodes>,
 }
 
 impl LiveEdges {
@@ -42,15 +45,24 @@ impl LiveEdges {
 
     /// It has joined: what it is to be found by, once it can serve.
     pub(crate) fn joined(&self, node: NodeId, url: String, registration: &Registration) {
-        let _ = self.joined.set(Joined { node, url, edges: registration.live(ROLE) });
+        let (edges, files) = (registration.live(ROLE), registration.live(FILES_ROLE));
+        let _ = self.joined.set(Joined { node, url, edges, files });
     }
 
     /// True where the others know that this edge can serve, as far as it is to be found at all.
     pub(crate) fn is_known(&self) -> bool {
-        let Some(Joined { node, url, edges }) = self.joined.get() else { return false };
+        let Some(Joined { node, url, edges, .. }) = self.joined.get() else { return false };
         let edges = edges.borrow();
         let own = edges.get(node).filter(|info| info.boot == self.boot && !info.unready);
         own.is_some_and(|info| info.url == *url)
+    }
+
+    /// Where files are uploaded and read; equal keys meet. `None`: nowhere.
+    pub(crate) fn files(&self, key: &str) -> Option<String> {
+        let files = self.joined.get()?.files.borrow();
+        let found = files.iter().filter(|(_, info)| !info.url.is_empty());
+        let best = found.max_by_key(|(node, _)| score(node, key));
+        best.map(|(_, info)| info.url.clone())
     }
 
     /// The live edges, this one included; none before it has joined.

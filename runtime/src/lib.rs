@@ -1,6 +1,7 @@
-//! The plumbing without a domain word: clock, lock, waiting, shutdown, telemetry, metrics, readiness.
+//! The plumbing without a domain word: clock, lock, waiting, shutdown, listening, telemetry, metrics, readiness.
 
 mod clock;
+mod listener;
 mod lock;
 pub mod metrics;
 mod readiness;
@@ -9,6 +10,7 @@ mod telemetry;
 mod when_some;
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use listener::{ClientConnection, Listener, bind};
 pub use lock::lock;
 pub use readiness::{Check, Readiness};
 pub use shutdown::Shutdown;

@@ -4,7 +4,9 @@
 //! Callers with a valid token and strangers have permits of their own, and one user has a share of the
 //! former: neither strangers nor one user can take those of the others.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
@@ -14,6 +16,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, timeout_at};
 use weft_proto::limits::FRAME_BYTES_MAX;
 use weft_proto::{ApiError, ErrorCode, UserId};
@@ -21,6 +24,7 @@ use weft_proto::{ApiError, ErrorCode, UserId};
 use super::extract::{Caller, Refusal};
 use super::serve::Peer;
 use crate::budget::{Over, Share};
+use crate::connections::Work;
 use crate::cost;
 use crate::limited::LimitKind;
 use crate::rate::rate_limited;
@@ -98,6 +102,39 @@ pub(super) async fn known(
         Ok(response)
     };
     admitted.await.unwrap_or_else(|error: ApiError| Refusal(error).into_response())
+}
+
+/// Before another part's routes: it admits by itself. Whoever is served, until the last byte is taken, makes no way
+/// for strangers.
+pub(super) async fn beside(peer: Peer, request: Request, next: Next) -> Response {
+    let work = peer.place.work();
+    next.run(request).await.map(|body| Body::new(Served { body, _work: work }))
+}
+
+/// A body that is sent.
+struct Served {
+    body: Body,
+    _work: Work,
+}
+
+impl HttpBody for Served {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// Charges a user for a request.

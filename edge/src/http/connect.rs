@@ -18,6 +18,9 @@ struct Found<'a> {
     url: &'a str,
     region: &'a str,
     edges: Vec<&'a str>,
+    /// Where files are uploaded and read; `/`: on the address that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<String>,
 }
 
 /// `GET /v1/connect`: only edges that say that they can serve.
@@ -41,5 +44,6 @@ pub(super) async fn find(
         return Err(come_back_later(error).into());
     };
     let edges = picked.iter().map(|info| info.url.as_str()).collect();
-    Ok(json(&Found { url: &best.url, region: &best.region, edges }))
+    let files = shared.life.members.files(&key);
+    Ok(json(&Found { url: &best.url, region: &best.region, edges, files }))
 }

@@ -18,11 +18,11 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use weft_proto::{ApiError, ErrorCode};
+use weft_runtime::{ClientConnection, Listener};
 
 use super::extract::Refusal;
 use crate::connections::ConnectionPlace;
 use crate::limited::LimitKind;
-use crate::listener::{ClientConnection, Listener};
 use crate::shared::Shared;
 
 /// Most bytes of a request's head, and of what is read of it at once.
@@ -48,9 +48,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Peer {
 }
 
 /// Accepts connections until the edge ends.
-pub(crate) async fn serve(tcp: TcpListener, shared: Arc<Shared>) {
+pub(crate) async fn serve(tcp: TcpListener, shared: Arc<Shared>, beside: Option<Router>) {
     let listener = Listener::new(tcp, &shared.life.front);
-    let router = super::router(Arc::clone(&shared));
+    let router = super::router(Arc::clone(&shared), beside);
     let stop = shared.life.front.token().clone();
     loop {
         let accepted = tokio::select! {

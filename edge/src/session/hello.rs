@@ -143,6 +143,7 @@ fn welcome(shared: &Shared, caller: &Caller) -> Vec<u8> {
         silence_ms: millis(limits.silence).unwrap_or(u64::MAX),
         token_expires_at: caller.expires_at_ms,
         in_flight_max: limits.in_flight_max,
+        files: shared.life.members.files(caller.user.as_str()),
     };
     welcome.to_frame()
 }

@@ -88,6 +88,7 @@ impl World {
             region: String::new(),
             partitions: 1,
             limits,
+            beside: None,
         })
         .await
         .expect("edge");

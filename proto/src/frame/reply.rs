@@ -41,6 +41,9 @@ pub enum Reply {
         token_expires_at: u64,
         /// Most requests that may be unanswered.
         in_flight_max: u32,
+        /// Where files are uploaded and read: `https://…`, or `/` where that is this very address.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        files: Option<String>,
     },
     /// The end of a sync.
     Synced {

@@ -230,6 +230,7 @@ impl EdgeLimits {
             region: String::new(),
             partitions,
             limits,
+            beside: None,
         }
     }
 }

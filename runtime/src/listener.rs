@@ -16,7 +16,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Sleep, sleep, timeout};
-use weft_runtime::Shutdown;
+
+use crate::Shutdown;
 
 /// How long a closed connection is still read from.
 const LINGER: Duration = Duration::from_secs(2);
@@ -40,7 +41,7 @@ const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: appli
     {\"error\":{\"code\":\"overloaded\",\"message\":\"too many connections\",\
     \"temporary\":true,\"retry_after_ms\":5000}}";
 
-pub(crate) struct Listener {
+pub struct Listener {
     tcp: TcpListener,
     linger: Linger,
     refused: Linger,
@@ -62,7 +63,7 @@ impl Linger {
 ///
 /// # Errors
 /// Where the address can't be listened on.
-pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     // Connections inherit it.
@@ -72,7 +73,7 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl Listener {
-    pub(crate) fn new(tcp: TcpListener, tasks: &Shutdown) -> Self {
+    pub fn new(tcp: TcpListener, tasks: &Shutdown) -> Self {
         let linger = Linger::new(tasks.clone(), LINGERING_MAX);
         Self { tcp, linger, refused: Linger::new(tasks.clone(), REFUSED_LINGERING_MAX) }
     }
@@ -81,7 +82,7 @@ impl Listener {
     ///
     /// # Errors
     /// Where none can be accepted at the moment, as with too many open files.
-    pub(crate) async fn accept(&self) -> io::Result<(ClientConnection, SocketAddr)> {
+    pub async fn accept(&self) -> io::Result<(ClientConnection, SocketAddr)> {
         loop {
             match self.tcp.accept().await {
                 Ok((stream, peer)) => {
@@ -98,7 +99,7 @@ impl Listener {
     }
 
     /// Closes a connection that there is no place for.
-    pub(crate) fn refuse(&self, mut connection: ClientConnection) {
+    pub fn refuse(&self, mut connection: ClientConnection) {
         connection.linger = self.refused.clone();
         if let Some(stream) = &connection.stream {
             // It fits into the empty buffer, or the peer has left.
@@ -113,7 +114,7 @@ fn is_the_peers(error: &io::Error) -> bool {
 }
 
 /// A connection that lingers when it is dropped.
-pub(crate) struct ClientConnection {
+pub struct ClientConnection {
     /// `None` while it is dropped alone.
     stream: Option<TcpStream>,
     /// The peer has closed, or the connection broke: nothing to linger for.

@@ -1,0 +1,65 @@
+//! From the last byte of an upload to a file: looked at, kept by the backend, told to core. Each step may be done
+//! again, and nothing of the upload is deleted before the last one. So whoever asks after a crash finds it where it was.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::task::spawn_blocking;
+use weft_proto::svc::FinishFile;
+use weft_proto::{ErrorCode, FileId};
+
+use crate::app::App;
+use crate::examine::{Examined, examine};
+use crate::metrics;
+use crate::refusal::Refusal;
+use crate::signed::Variant;
+
+/// Makes a file of an upload whose bytes are all there. Its caller holds it.
+pub async fn finish(app: &Arc<App>, file: FileId) -> Result<(), Refusal> {
+    let began = Instant::now();
+    let examined = {
+        let _worker = app.workers.acquire().await;
+        let app = Arc::clone(app);
+        spawn_blocking(move || examine(&app.staging, file)).await
+    };
+    let examined =
+        examined.map_err(|_| Refusal::new(ErrorCode::Internal, "looking at it failed"))?;
+    let examined = examined.map_err(|error| Refusal::storage(&error))?;
+    keep(app, file, &examined).await.map_err(|error| Refusal::storage(&error))?;
+    let Examined { size, sha256, content_type, image, duration_ms, damaged, .. } = examined;
+    let kind = match (&image, damaged) {
+        (Some(_), _) => "image",
+        (None, true) => "damaged",
+        (None, false) => "other",
+    };
+    let told = FinishFile {
+        file: file.to_string(),
+        size,
+        sha256: sha256.to_vec(),
+        content_type: content_type.to_owned(),
+        image,
+        duration_ms,
+    };
+    match app.bus.call(&told).await {
+        Ok(_) => {}
+        Err(error) if error.code == ErrorCode::NotFound => {
+            // Its time is over: nobody will ask for it.
+            app.backend.delete(file).await.map_err(|error| Refusal::storage(&error))?;
+            app.staging.remove(file).map_err(|error| Refusal::storage(&error))?;
+            return Err(error.into());
+        }
+        Err(error) => return Err(error.into()),
+    }
+    app.staging.remove(file).map_err(|error| Refusal::storage(&error))?;
+    metrics::FINISHED.increment(kind);
+    metrics::FINISHING.record_time(began.elapsed());
+    Ok(())
+}
+
+async fn keep(app: &App, file: FileId, examined: &Examined) -> std::io::Result<()> {
+    if let Some([small, medium]) = &examined.thumbnails {
+        app.backend.put(file, Variant::Small, small).await?;
+        app.backend.put(file, Variant::Medium, medium).await?;
+    }
+    app.backend.put(file, Variant::Original, &examined.content).await
+}
