@@ -40,6 +40,7 @@ use partition::quota::Quota;
 pub use partition::quota::QuotaLimits;
 pub use partition::retention::Retention;
 pub use partition::watch::TICK_INTERVAL;
+pub use services::FileLimits;
 pub use services::layout::{UPGRADE_PAUSE, Upgrade};
 use start::Start;
 pub use store_health::{StoreHealth, StorePatience, Trouble};
@@ -70,6 +71,8 @@ pub struct CoreOptions {
     pub retention: Retention,
     /// How long after it was taken a message may be edited or deleted by its sender; zero: for ever.
     pub edit_window: Duration,
+    /// What users may upload, and for how long it is kept.
+    pub files: FileLimits,
     /// By which nodes the partitions are shared out.
     pub assignment: Assignment,
     /// How long a store may be in trouble before core says that it does not work.
@@ -123,6 +126,7 @@ impl Core {
         let CoreOptions { store, bus, node, assets, bots, quota, token_life, .. } = options;
         let (tick_interval, assignment) = (options.tick_interval, options.assignment);
         let (retention, edit_window) = (options.retention, options.edit_window);
+        let files = options.files;
         let health = StoreHealth::new(options.store_patience);
         let store = health.watched(store);
         let (clock, feature_level) = (options.clock, options.feature_level);
@@ -139,7 +143,8 @@ impl Core {
         let shutdown = Shutdown::new();
         let open =
             async || services::Context::open(store.clone(), Arc::clone(&clock), token_life).await;
-        let context = Arc::new(start.step("the services", open).await?);
+        let context = start.step("the services", open).await?;
+        let context = Arc::new(context.with_file_limits(files));
         let serve = async || services::start(Arc::clone(&context), &bus).await;
         let services = start.step("the services", serve).await?;
         let info = NodeInfo { works: Some(true), ..NodeInfo::default() };
@@ -170,6 +175,7 @@ impl Core {
             tick_interval,
             retention,
             edit_window,
+            file_days: files.days,
         };
         let progress = owners.start(&nodes, &shutdown);
         let says =

@@ -61,6 +61,8 @@ pub struct NatsPasswords {
     pub core: Secret,
     /// Of user `presence`.
     pub presence: Secret,
+    /// Of user `files`.
+    pub files: Secret,
     /// Of user `admin`, who may do everything in Weft's account.
     pub admin: Secret,
 }
@@ -167,6 +169,7 @@ impl ServerConfig {
         write_role(out, "core", &self.passwords.core, &core_publish(), &core_subscribe())?;
         let presence = &self.passwords.presence;
         write_role(out, "presence", presence, &presence_publish(), &presence_subscribe())?;
+        write_role(out, "files", &self.passwords.files, &files_publish(), &files_subscribe())?;
         writeln!(out, "      {{ user: admin, password: {} }}", self.passwords.admin.render())?;
         writeln!(out, "    ]")?;
         writeln!(out, "  }}")
@@ -243,6 +246,7 @@ fn core_publish() -> Vec<String> {
         "_INBOX_edge.>",
         "_INBOX_core.>",
         "_INBOX_presence.>",
+        "_INBOX_files.>",
         "_INBOX_admin.>",
         "$JS.API.STREAM.NAMES",
         "$JS.API.STREAM.CREATE.*",
@@ -280,6 +284,17 @@ fn presence_publish() -> Vec<String> {
 
 fn presence_subscribe() -> Vec<String> {
     words(&["_INBOX_presence.>", "weft.svc.presence.*", "weft.status.*", "$SRV.>"])
+}
+
+fn files_publish() -> Vec<String> {
+    // What it asks is asked with its user's token, or is its own: no other role may.
+    let mut list = words(&["weft.svc.files.*", "_INBOX_files.>"]);
+    list.extend(membership_publish("files"));
+    list
+}
+
+fn files_subscribe() -> Vec<String> {
+    words(&["_INBOX_files.>"])
 }
 
 fn write_role(
@@ -368,6 +383,7 @@ pub fn operators_file() -> String {
             edge: env("EDGE"),
             core: env("CORE"),
             presence: env("PRESENCE"),
+            files: env("FILES"),
             admin: env("ADMIN"),
         },
         bots: UserId::new("bot")

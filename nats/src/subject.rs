@@ -108,7 +108,7 @@ pub enum Subject {
     Typing { user: UserId, room: RoomId },
     /// `weft.svc.<service>.<method>`: a request.
     Svc {
-        /// `accounts`, `admin`, `operator`, `rooms`, `log`, `journal`, `status`, `presence`.
+        /// `accounts`, `admin`, `operator`, `rooms`, `log`, `journal`, `files`, `status`, `presence`.
         service: Cow<'static, str>,
         method: Cow<'static, str>,
     },

@@ -80,7 +80,7 @@ pub struct DevOptions {
 
 /// Reads a bot's name of the command line.
 pub fn bot_name(text: &str) -> Result<UserId, String> {
-    if matches!(text, "admin" | "core" | "edge" | "presence" | ROUTE) {
+    if matches!(text, "admin" | "core" | "edge" | "files" | "presence" | ROUTE) {
         return Err(format!("{text} is the NATS user of a part of Weft"));
     }
     UserId::new(text).map_err(|error| error.message)

@@ -68,6 +68,7 @@ pub fn run(options: &NatsConfigOptions) -> Result<(), Error> {
             edge: secret("edge"),
             core: secret("core"),
             presence: secret("presence"),
+            files: secret("files"),
             admin: secret("admin"),
         },
         bots: options.bots.iter().map(bot).collect(),

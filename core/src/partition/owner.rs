@@ -79,6 +79,8 @@ pub struct Owners {
     pub retention: Retention,
     /// See [`crate::CoreOptions::edit_window`].
     pub edit_window: Duration,
+    /// See [`FileLimits::days`](crate::FileLimits::days).
+    pub file_days: u32,
 }
 
 #[derive(Clone)]
@@ -366,6 +368,7 @@ async fn own(
         tick_interval: owners.tick_interval,
         journal_age: owners.retention.journal,
         edit_window: owners.edit_window,
+        file_days: owners.file_days,
     };
     let taken = || {
         tell.taken.send_modify(|taken| {

@@ -31,6 +31,7 @@ use super::relations::WrittenRelation;
 use super::rooms::Rooms;
 use super::scheduled::WrittenScheduled;
 use super::settings::{SettingKey, WrittenSetting};
+use crate::services::FileLimits;
 
 /// The number of a plan, and of its commit, of one owner: grows by one, from 1.
 pub type PlanNo = u64;
@@ -105,6 +106,8 @@ pub struct State {
     pub level_next: u32,
     /// How long after it was taken a message may be changed by its sender; 0: for ever.
     pub edit_window_ms: u64,
+    /// For how many days a message has its files, where its room says nothing else.
+    pub file_days: u32,
     /// What was done to messages in commits that lookups may not have seen.
     pub messages: messages::Written,
     /// The marks that such commits have moved.
@@ -147,6 +150,7 @@ impl State {
             feature_level,
             level_next: feature_level,
             edit_window_ms: 0,
+            file_days: FileLimits::default().days,
             messages: messages::Written::default(),
             marks: Overlay::default(),
             followers: Overlay::default(),
@@ -177,6 +181,13 @@ impl State {
     #[must_use]
     pub fn with_edit_window(mut self, window: Duration) -> Self {
         self.edit_window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
+        self
+    }
+
+    /// With files that are kept for so long.
+    #[must_use]
+    pub fn with_file_days(mut self, days: u32) -> Self {
+        self.file_days = days;
         self
     }
 

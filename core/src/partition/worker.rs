@@ -57,6 +57,8 @@ pub struct Worker<L> {
     pub journal_age: Duration,
     /// See [`crate::CoreOptions::edit_window`].
     pub edit_window: Duration,
+    /// See [`crate::FileLimits::days`].
+    pub file_days: u32,
     /// What other systems send; `None`: none do.
     pub outside: Option<Box<dyn Outside>>,
 }
@@ -107,7 +109,8 @@ impl<L: CommandLog> Worker<L> {
             holes_through,
             state: State::new(self.rooms_bytes_max, row.feature_level)
                 .with_level_next(row.level_next)
-                .with_edit_window(self.edit_window),
+                .with_edit_window(self.edit_window)
+                .with_file_days(self.file_days),
             waiting: VecDeque::new(),
             underway: None,
             settled: 0,

@@ -33,6 +33,7 @@
 //! | `companions` | whom a user may see |
 //! | `relations` | what others are to a user |
 //! | `found_users` | users who are looked for |
+//! | `files` | what is known of files, for `weft files` |
 //! | `audit` | what changed in a partition |
 //! | `journal` | all commits of a partition, and who follows them |
 //! | `status` | what users chose to be seen as, and when they were last seen |
@@ -48,6 +49,7 @@ mod companions;
 mod deletion;
 mod drafts;
 mod failure;
+mod files;
 mod found_users;
 mod groups;
 mod inspection;
@@ -90,6 +92,7 @@ use weft_storage::{Store, tables};
 
 pub use self::administration::{Administered, Authority};
 pub use self::failure::Failure;
+pub use self::files::FileLimits;
 pub use self::logins::{EndedLogin, Refreshed};
 pub use self::serve::start;
 pub use self::tokens::{Caller, Login, TokenIssuer};
@@ -133,6 +136,7 @@ pub struct Context {
     passwords: Passwords,
     sign_ins: SignIns,
     limits: ServiceLimits,
+    file_limits: FileLimits,
 }
 
 impl Context {
@@ -160,7 +164,14 @@ impl Context {
             passwords: Passwords::new(),
             sign_ins: SignIns::new(),
             limits: ServiceLimits::default(),
+            file_limits: FileLimits::default(),
         })
+    }
+
+    /// With other limits of files than the default ones.
+    #[must_use]
+    pub fn with_file_limits(self, file_limits: FileLimits) -> Self {
+        Self { file_limits, ..self }
     }
 
     #[must_use]

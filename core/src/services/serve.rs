@@ -31,6 +31,8 @@ const PAGES_MAX: usize = 64;
 const PAGE_HELD_BYTES: u32 = 3 << 20;
 /// The same for what looks at up to 20,000 rows, page by page.
 const SEARCHES_MAX: usize = 16;
+/// The same for looks at files that are due: each is many commits.
+const FILE_LOOKS_MAX: usize = 4;
 /// The same for audits.
 const AUDITS_MAX: usize = 8;
 /// What an audit holds at most: rows and heads.
@@ -127,6 +129,7 @@ pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> 
         .add_large::<svc::Audit, _, _>(audits, nobody, |c, m| async move { c.audit(m).await })
         .await?;
     add_journal(&mut served).await?;
+    add_files(&mut served).await?;
     add_people(&mut served).await?;
     add_status(&mut served).await?;
     // The server knows of all of them, before anybody hears that this node is there.
@@ -252,6 +255,30 @@ async fn add_journal(served: &mut Served) -> Result<(), Error> {
             WRITES_MAX,
             |c, m| async move { c.journal_forget(m).await },
         )
+        .await
+}
+
+async fn add_files(served: &mut Served) -> Result<(), Error> {
+    served
+        .add::<svc::BeginFile, _, _>(WRITES_MAX, |c, m| async move { c.file_begin(m).await })
+        .await?;
+    served
+        .add::<svc::LookAtFile, _, _>(READS_MAX, |c, m| async move { c.file_look(m).await })
+        .await?;
+    served
+        .add::<svc::DiscardFile, _, _>(WRITES_MAX, |c, m| async move { c.file_discard(m).await })
+        .await?;
+    served
+        .add::<svc::FinishFile, _, _>(WRITES_MAX, |c, m| async move { c.file_ready(m).await })
+        .await?;
+    served
+        .add::<svc::ListDueFiles, _, _>(FILE_LOOKS_MAX, |c, m| async move { c.files_due(m).await })
+        .await?;
+    served
+        .add::<svc::FileDeleted, _, _>(WRITES_MAX, |c, m| async move { c.file_deleted(m).await })
+        .await?;
+    served
+        .add::<svc::GetUrlKeys, _, _>(READS_MAX, |c, _| async move { Ok(c.file_url_keys()) })
         .await
 }
 

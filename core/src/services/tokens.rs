@@ -74,6 +74,7 @@ struct Key {
     verifies: DecodingKey,
     /// 32 bytes.
     public: Vec<u8>,
+    secret: Vec<u8>,
 }
 
 impl TokenIssuer {
@@ -180,6 +181,13 @@ impl TokenIssuer {
     }
 }
 
+impl TokenIssuer {
+    /// What other keys are made of, newest first: it stays in core.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &[u8]> {
+        self.keys.iter().map(|key| &*key.secret)
+    }
+}
+
 fn unauthorized() -> ApiError {
     ApiError::new(ErrorCode::Unauthorized, "the token does not verify")
 }
@@ -217,7 +225,8 @@ impl Key {
             .and_then(|public| DecodingKey::from_jwk(&public))
             .map_err(|error| bad(&error.to_string()))?;
         let public = verifies.try_get_as_bytes().map_err(|error| bad(&error.to_string()))?.to_vec();
-        Ok(Self { kid, created_ms: stored.created_ms, signs, verifies, public })
+        let SigningKey { created_ms, secret } = stored;
+        Ok(Self { kid, created_ms, signs, verifies, public, secret })
     }
 }
 

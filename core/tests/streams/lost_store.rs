@@ -203,6 +203,7 @@ async fn a_partitions_task_that_panics_begins_again() {
         tick_interval: Some(TICK_INTERVAL),
         retention: weft_core::Retention::default(),
         edit_window: Duration::ZERO,
+        file_days: 30,
     };
     let nodes = Nodes::from([(node, Default::default())]);
     let (_nodes, nodes) = tokio::sync::watch::channel(nodes);

@@ -181,6 +181,7 @@ impl World {
             tick_interval,
             journal_age,
             edit_window,
+            file_days: 30,
             outside: None,
         }
     }

@@ -237,6 +237,7 @@ fn core_options(
         tick_interval: Some(TICK_INTERVAL),
         retention: weft_core::Retention::default(),
         edit_window: Duration::ZERO,
+        files: weft_core::FileLimits::default(),
         assignment: Assignment::Live,
         store_patience: StorePatience::default(),
         clock: Arc::clone(clock) as Arc<dyn Clock>,

@@ -7,10 +7,11 @@ use crate::common::Fixture;
 use crate::raw::Raw;
 
 /// The users of the fixture's configuration, and what they are.
-const USERS: [(&str, &str); 7] = [
+const USERS: [(&str, &str); 8] = [
     ("edge", "`weft edge`"),
     ("core", "`weft core`"),
     ("presence", "`weft presence`"),
+    ("files", "`weft files`"),
     ("admin", "`weft admin`, and operators"),
     ("bot", "another system that may read the events of the group `public`"),
     ("eve", "another system that may read the events of all groups"),
@@ -89,6 +90,8 @@ const SUBJECTS: [(&str, &[&str]); 7] = [
             "weft.svc.log.audit",
             "weft.svc.journal.read",
             "weft.svc.journal.move",
+            "weft.svc.files.begin",
+            "weft.svc.files.due",
             "weft.svc.status.load",
             "weft.svc.presence.get",
             "weft.svc.*.*",
@@ -103,6 +106,7 @@ const SUBJECTS: [(&str, &[&str]); 7] = [
             "_INBOX_edge.x",
             "_INBOX_core.x",
             "_INBOX_presence.x",
+            "_INBOX_files.x",
             "_INBOX_admin.x",
             "_INBOX_bot.x",
             "_INBOX_eve.x",
@@ -117,6 +121,7 @@ const SUBJECTS: [(&str, &[&str]); 7] = [
             "$KV.WEFT_NODES.edge.x",
             "$KV.WEFT_NODES.core.x",
             "$KV.WEFT_NODES.presence.x",
+            "$KV.WEFT_NODES.files.x",
             "$KV.WEFT_PRESENCE.alice.e1",
             "$KV.WEFT_TRIMMED.0",
             "$KV.WEFT_OTHER.x",

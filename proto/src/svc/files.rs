@@ -4,6 +4,7 @@
 use std::fmt;
 
 use prost::Message;
+use serde::{Deserialize, Serialize};
 
 use super::{Empty, Method};
 
@@ -135,7 +136,8 @@ pub struct UrlKeys {
 }
 
 /// What becomes of a file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, prost::Enumeration)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, prost::Enumeration)]
+#[serde(rename_all = "snake_case")]
 #[repr(i32)]
 pub enum FileState {
     /// Of a newer core: not to be shown.

@@ -72,6 +72,7 @@ pub fn own_rows(user: &UserId) -> impl Iterator<Item = Range<Bytes>> {
         Tag::Device,
         Tag::PresenceSettings,
         Tag::LastActive,
+        Tag::FileQuota,
     ];
     tables.into_iter().map(|tag| Key::new(tag).name(user.as_str()).prefix_range())
 }

@@ -49,10 +49,14 @@
 //! 39 link id                             invitation  by which one makes an account
 //! 3a name, room                          open group  a group that everybody may find, by its title or id
 //! 3b user                                deletion    what is left of an account's deletion
+//! 3c file id                             file        what messages may have beside their text
+//! 3d file id, room, seq                  file reference that a message has a file, and until when
+//! 3e time, file id                       file due    when a file is to be looked at
+//! 3f user, day                           file quota  how much a user has begun to upload on a day
 //! ```
 //!
-//! Numbers are big-endian (partition 2 bytes, hour, minute and bucket 4, seq, time and id 8, part 1, position 12, client
-//! id 16); names end with a zero byte, which none of their alphabets has. Tags are never reused. Records
+//! Numbers are big-endian (partition 2 bytes, hour, minute, bucket and day 4, seq, time and id 8, part 1, position 12, client
+//! and file id 16); names end with a zero byte, which none of their alphabets has. Tags are never reused. Records
 //! are a version byte and prost, so that a field can be added; `head`, `log`, `mark`, `minute`, `thread follower`, `setting`, `draft`,
 //! `relation`, `scheduled` and `group invitation` have the commit's position before that.
 
@@ -71,6 +75,10 @@ pub mod deletion;
 pub mod device;
 pub mod draft;
 pub mod expiry;
+pub mod file;
+pub mod file_due;
+pub mod file_quota;
+pub mod file_reference;
 pub mod follower;
 pub mod group_invitation;
 pub mod head;
@@ -173,6 +181,10 @@ pub enum Tag {
     Invitation = 0x39,
     OpenGroup = 0x3a,
     Deletion = 0x3b,
+    File = 0x3c,
+    FileReference = 0x3d,
+    FileDue = 0x3e,
+    FileQuota = 0x3f,
 }
 
 /// What an export does with a table.
@@ -250,6 +262,10 @@ impl Tag {
             Self::Invitation => Rows(&Of::<invitation::Invitation>::NEW),
             Self::OpenGroup => Not("open_group", "it follows from heads"),
             Self::Deletion => Rows(&Of::<deletion::Deletion>::NEW),
+            Self::File => Rows(&Of::<file::File>::NEW),
+            Self::FileReference => Rows(&Of::<file_reference::FileReference>::NEW),
+            Self::FileDue => Not("file_due", "it follows from files and references"),
+            Self::FileQuota => Not("file_quota", "it is good for a day"),
         }
     }
 

@@ -41,6 +41,7 @@ pub fn server_config(partitions: Partition) -> ServerConfig {
             edge: secret("edge"),
             core: secret("core"),
             presence: secret("presence"),
+            files: secret("files"),
             admin: secret("admin"),
         },
         bots: vec![

@@ -122,6 +122,7 @@ fn worker(life: &Arc<Life>) -> Worker<SimLog> {
         tick_interval: Some(weft_core::TICK_INTERVAL),
         journal_age: Duration::from_secs(30 * 86_400),
         edit_window: Duration::ZERO,
+        file_days: 30,
         outside: None,
     }
 }

@@ -108,6 +108,7 @@ impl Twin {
             tick_interval: Some(weft_core::TICK_INTERVAL),
             retention: weft_core::Retention::default(),
             edit_window: Duration::ZERO,
+            files: weft_core::FileLimits::default(),
             assignment: if told { watched } else { Assignment::Live },
             store_patience: StorePatience::default(),
             clock: Arc::new(SystemClock),

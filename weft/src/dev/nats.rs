@@ -87,6 +87,7 @@ pub fn server_config(
             edge: secret("edge")?,
             core: secret("core")?,
             presence: secret("presence")?,
+            files: secret("files")?,
             admin: secret("admin")?,
         },
         bots: bots.iter().map(bot).collect::<Result<_, _>>()?,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use weft_core::{Assignment, Core, QuotaLimits, Retention, StorePatience};
+use weft_core::{Assignment, Core, FileLimits, QuotaLimits, Retention, StorePatience};
 use weft_nats::{AssetOptions, Bus};
+use weft_proto::limits::FILE_DAYS_MAX;
 use weft_proto::{NodeId, UserId};
 use weft_runtime::{Readiness, SystemClock};
 use weft_storage::{Store, StorePlace};
@@ -86,6 +87,18 @@ pub struct CoreLimits {
     /// may always delete.
     #[arg(long, env = "WEFT_EDIT_MINUTES", default_value_t = 0)]
     pub edit_minutes: u32,
+    /// The largest file that a user may upload, in bytes.
+    #[arg(long, env = "WEFT_FILE_BYTES", default_value_t = FileLimits::default().bytes_max, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000))]
+    pub file_bytes: u64,
+    /// How many bytes a user may begin to upload on one day (UTC).
+    #[arg(long, env = "WEFT_FILE_DAY_BYTES", default_value_t = FileLimits::default().day_bytes_max)]
+    pub file_day_bytes: u64,
+    /// How many files a user may begin to upload on one day (UTC).
+    #[arg(long, env = "WEFT_FILE_DAY_FILES", default_value_t = FileLimits::default().day_files_max)]
+    pub file_day_files: u64,
+    /// For how many days a message has its files, where its room says nothing else.
+    #[arg(long, env = "WEFT_FILE_DAYS", default_value_t = FileLimits::default().days, value_parser = clap::value_parser!(u32).range(1..=i64::from(FILE_DAYS_MAX)))]
+    pub file_days: u32,
 }
 
 /// Reads a node's name of the command line. `{hostname}` lets processes that have the same options,
@@ -171,6 +184,15 @@ impl CoreLimits {
         }
     }
 
+    fn file_limits(&self) -> FileLimits {
+        FileLimits {
+            bytes_max: self.file_bytes,
+            day_bytes_max: self.file_day_bytes,
+            day_files_max: self.file_day_files,
+            days: self.file_days,
+        }
+    }
+
     /// Core's own options.
     pub fn core_options(
         &self,
@@ -190,6 +212,7 @@ impl CoreLimits {
             tick_interval: Some(weft_core::TICK_INTERVAL),
             retention: self.retention(),
             edit_window: Duration::from_secs(u64::from(self.edit_minutes) * 60),
+            files: self.file_limits(),
             assignment: Assignment::Live,
             store_patience: StorePatience::default(),
             clock: Arc::new(SystemClock),

@@ -9,8 +9,8 @@ use weft_proto::kind::{
 };
 use weft_proto::presence::{Choice, PresenceSettings};
 use weft_proto::{
-    Body, ClientId, DeviceId, Entry, FollowerId, History, LinkToken, Partition, Position, Role,
-    RoomId, RoomKind, UserId, partition_of,
+    Body, ClientId, DeviceId, Entry, FileId, FollowerId, History, LinkToken, Partition, Position,
+    Role, RoomId, RoomKind, UserId, partition_of,
 };
 use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::admin_log::{self, AdminLog};
@@ -22,6 +22,7 @@ use weft_storage::tables::deletion::{self, Deletion};
 use weft_storage::tables::device::{self, Device};
 use weft_storage::tables::draft::{self, Kept};
 use weft_storage::tables::expiry;
+use weft_storage::tables::file::{self, File, Image};
 use weft_storage::tables::follower::{self, Follower};
 use weft_storage::tables::group_invitation::{self, GroupInvitation};
 use weft_storage::tables::inbox;
@@ -49,6 +50,7 @@ use weft_storage::tables::sent::{self, Sent};
 use weft_storage::tables::setting::{self, Setting};
 use weft_storage::tables::signing_key::{self, SigningKey};
 use weft_storage::tables::thread_follower::{self, ThreadFollower};
+use weft_storage::tables::{file_due, file_reference};
 use weft_storage::{Batch, Store};
 
 use super::super::{batch, commit};
@@ -170,8 +172,34 @@ impl Content {
             let key = (self.user(), (RoomId::direct(&self.user(), &self.user()), 1));
             let row = Report { reason: self.text(20), ..Report::default() };
             batch.set(report::key(&key), row.encode());
+            self.file(&mut batch);
         }
         commit(&self.store, batch).await;
+    }
+
+    /// A file, and perhaps a message that has it.
+    fn file(&mut self, batch: &mut Batch) {
+        let id = FileId::from_parts(self.rng.random_range(0..1 << 48), self.rng.random());
+        let is_image: bool = self.rng.random();
+        let (thumbhash, sha256) = (vec![1, 2], self.rng.random::<[u8; 32]>().to_vec());
+        let row = File {
+            owner: self.user().to_string(),
+            name: self.text(20),
+            size: self.rng.random_range(1..1 << 40),
+            state: self.rng.random_range(1..4),
+            created_ms: self.rng.random_range(0..1 << 50),
+            dying_ms: self.rng.random_range(0..1 << 50),
+            sha256,
+            content_type: "image/png".into(),
+            image: is_image.then(|| Image { width: 3, thumbhash, ..Image::default() }),
+            duration_ms: 7,
+        };
+        batch.set(file::key(id), row.encode());
+        batch.set(file_due::key(row.due_ms(), id), Vec::new());
+        if self.rng.random() {
+            let at = (RoomId::direct(&self.user(), &self.user()), self.rng.random_range(1..9));
+            file_reference::put(batch, &(id, at), self.rng.random_range(0..1 << 50));
+        }
     }
 
     /// Who never chose or was never seen has no row.

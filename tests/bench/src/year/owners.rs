@@ -64,6 +64,7 @@ impl Owners {
                 journal_age,
                 outside: None,
                 edit_window: Duration::ZERO,
+                file_days: 30,
             };
             tasks.spawn(worker.run(stop.clone(), || {}));
             logs.push(log);
