@@ -13,7 +13,7 @@ use weft_proto::{Body, Role, RoomId, UserId, partition_of};
 use weft_storage::tables::deletion::{self, Deletion};
 use weft_storage::tables::head::{self, Head};
 use weft_storage::tables::member::{self, Member};
-use weft_storage::tables::{expiry, group_invitation, user_room};
+use weft_storage::tables::{expiry, group_invitation, join_request, user_room};
 use weft_storage::{Batch, Outcome, Snapshot};
 
 use super::duties::Duties;
@@ -116,8 +116,33 @@ impl<L: CommandLog> Duties<L> {
         }
     }
 
+    /// The user asks to come into no group any more: nothing of theirs is under way, and nobody else writes these rows
+    /// but to remove them.
+    async fn withdraw_asks(&self, user: &UserId) -> Result<(), Error> {
+        let mut after = None;
+        loop {
+            let snapshot = self.store.snapshot().await?;
+            let rows = join_request::all_after(&*snapshot, after.as_ref(), ROWS_AT_ONCE).await?;
+            drop(snapshot);
+            let is_last = rows.len() < ROWS_AT_ONCE;
+            after = rows.last().map(|(key, _)| key.clone());
+            let own = rows.iter().filter(|((_, of), _)| of == user);
+            let mut batch = Batch::new(rand::random());
+            for ((room, user), _) in own {
+                batch.clear(join_request::key(room, user));
+            }
+            if !batch.ops().is_empty() {
+                self.store.commit(batch).await?;
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
     /// Removes what the user has kept for themselves, the notebook's entries included.
     async fn forget(&self, user: &UserId, row: Bytes) -> Result<(), Error> {
+        self.withdraw_asks(user).await?;
         let notebook = RoomId::direct(user, user);
         let mut batch = Batch::new(rand::random());
         batch.guard(deletion::key(user), Some(row));

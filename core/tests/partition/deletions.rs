@@ -1,14 +1,14 @@
 //! A user who deletes their account leaves all groups, and what they have kept for themselves is removed.
 
 use tokio::time::{Duration, sleep};
-use weft_proto::kind::{Add, ChangeRole, Setting, Update};
-use weft_proto::{Body, Role, RoomId, UserId};
+use weft_proto::kind::{Add, Ask, ChangeRole, Setting, Update};
+use weft_proto::{Body, JoinRule, Role, RoomId, UserId};
 use weft_storage::Batch;
 use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::deletion::{self, Deletion};
 use weft_storage::tables::head;
 use weft_storage::tables::member::{self, Member};
-use weft_storage::tables::{setting, user_room};
+use weft_storage::tables::{join_request, setting, user_room};
 
 use crate::create;
 use crate::support::{START_MS, World, id, text, user_id};
@@ -73,6 +73,14 @@ async fn all_groups_are_left_and_what_was_kept_is_removed() {
     taken(&world, ("ann", "ann~ann"), 9, text("a note")).await;
     let mute = Setting { room: Some(room("team")), pinned: Some(true), ..Setting::default() };
     taken(&world, ("ann", "ann~ann"), 10, Body::Setting(mute)).await;
+    // She asks to come into a group, and so does another one.
+    taken(&world, ("bob", "asked"), 12, create(&[])).await;
+    let by_asking = Update { join: Some(JoinRule::Ask), ..Update::default() };
+    taken(&world, ("bob", "asked"), 13, Body::Update(by_asking)).await;
+    for who in ["ann", "dan"] {
+        let ask = Body::Ask(Ask { text: None, withdraw: false });
+        taken(&world, (who, "asked"), 14, ask).await;
+    }
 
     delete(&world, &ann).await;
     while left(&world, &ann).await.is_some_and(|left| !left.partitions.is_empty()) {
@@ -110,6 +118,8 @@ async fn all_groups_are_left_and_what_was_kept_is_removed() {
     }
     assert!(world.entries("ann~ann").await.is_empty());
     let snapshot = world.store.snapshot().await.expect("snapshot");
+    let asking = join_request::users(&*snapshot, &room("asked"), 9).await.expect("read");
+    assert_eq!(asking, [user_id("dan")]);
     let row = snapshot.get(head::key(&room("ann~ann"))).await.expect("read").expect("a head");
     assert_eq!(head::decode(&row).expect("whole").1.first_seq, 2);
     assert_eq!(world.entries("ann~bob").await.len(), 1, "what she wrote to others stays");

@@ -69,6 +69,23 @@ pub async fn page_after(
     rows.iter().map(read).collect()
 }
 
+/// At most `limit` rows of all groups after one (`None`: from the first), by group and user: each with its key, as it is stored.
+///
+/// # Errors
+/// Those of the snapshot, or [`Error::Corrupt`].
+pub async fn all_after(
+    snapshot: &dyn Snapshot,
+    after: Option<&(RoomId, UserId)>,
+    limit: usize,
+) -> Result<Vec<((RoomId, UserId), Bytes)>, Error> {
+    let mut range = Key::new(Tag::JoinRequest).prefix_range();
+    if let Some((room, user)) = after {
+        range.start = next_key(&key(room, user));
+    }
+    let rows = snapshot.scan(range, limit, false).await?;
+    rows.into_iter().map(|(key, row)| Ok((JoinRequest::read_key(&key)?, row))).collect()
+}
+
 /// The users who ask, at most `limit`, whether their rows can be read or not.
 ///
 /// # Errors
