@@ -30,6 +30,8 @@ const PROFILES: u32 = 2;
 const FOUND_USERS: u32 = 10;
 /// A profile that has changed is told to up to 1,000 users.
 const PROFILE: u32 = 20;
+/// A search asks an index, and core for what it finds, several times where much of that is not to be shown.
+const SEARCH: u32 = 20;
 /// Bytes of an answer for which one is charged.
 const ANSWER_BYTES: usize = 16_384;
 
@@ -56,6 +58,7 @@ pub(crate) fn of_query(query: &Query) -> u32 {
         Query::Links { .. } => LINKS,
         Query::Profiles { .. } => PROFILES,
         Query::FindUsers { .. } => FOUND_USERS,
+        Query::Search(_) => SEARCH,
         Query::Rooms { limit, .. } | Query::FindGroups { limit, .. } => of_rooms(*limit),
         Query::Members { limit, .. }
         | Query::Banned { limit, .. }
@@ -84,6 +87,7 @@ pub(crate) fn of_http(path: &str, query: &str) -> u32 {
         Some("drafts" | "scheduled") => DRAFTS,
         Some("threads") => THREADS,
         Some("links") => LINKS,
+        Some("search") => SEARCH,
         Some("profiles") => PROFILES,
         Some("profile") => PROFILE,
         Some("rooms" | "groups") => of_rooms(limit),
@@ -152,6 +156,7 @@ mod tests {
             ("/v1/rooms/team/links", "", 2),
             ("/v1/rooms/team/draft", "", 1),
             ("/v1/drafts", "", 8),
+            ("/v1/search", "text=x&limit=1", 20),
             ("/v1/rooms/team/entries/7/reactions", "emoji=%2B", 6),
         ] {
             assert_eq!(of_http(path, query), cost, "{path}?{query}");

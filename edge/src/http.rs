@@ -16,6 +16,7 @@ mod marks;
 mod relations;
 mod reports;
 mod rooms;
+mod search;
 mod serve;
 mod settings;
 mod sign_up;
@@ -85,6 +86,7 @@ fn router(shared: Arc<Shared>, beside: Option<Router>) -> Router {
         .route("/rooms/{room}/draft", put(drafts::set))
         .route("/drafts", get(drafts::list))
         .route("/scheduled", get(drafts::list_scheduled))
+        .route("/search", get(search::find))
         .route("/export", get(export::export))
         .route("/setting", put(settings::set_for_all_rooms))
         .route("/rooms/{room}/receipts", get(marks::receipts))

@@ -26,6 +26,7 @@
 //! | [`audits`] | finds what the wire lost, and how far a cursor may go |
 //! | [`sending`], [`outbox`], [`answers`], [`ticks`] | what was sent and is not answered yet |
 //! | `queries` | what is only read: one list, for sessions and HTTP |
+//! | `searching` | a search as search nodes take it |
 //! | `marks` | up to where users have read: the commands for that |
 //! | `auth` | verifies tokens, keeps the keys |
 //! | `typing` | who types in a room |
@@ -66,6 +67,7 @@ mod queries;
 mod rate;
 pub mod reading;
 pub mod sabotage;
+mod searching;
 pub mod sending;
 mod session;
 mod settings;

@@ -207,6 +207,12 @@ mod tests {
                 sizes::SEARCH_CHARS_MAX
             ),
             format!(
+                "| what `search` looks for; a page of what it finds; those that are ranked | {} characters; {}; {} |",
+                number(sizes::FOUND_TEXT_CHARS_MAX),
+                sizes::PAGE_FOUND_MAX,
+                sizes::RANKED_MAX
+            ),
+            format!(
                 "| a group's `topic`; its `slow_mode_s` | {} characters; {} |",
                 number(sizes::TOPIC_CHARS_MAX),
                 number(sizes::SLOW_MODE_S_MAX as usize)

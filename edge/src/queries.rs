@@ -1,8 +1,8 @@
 //! Requests that only read, answered by core: the one list, for sessions and HTTP.
 
 use weft_proto::frame::{
-    Query, Reply, drafts_frame, history_frame, pins_frame, scheduled_frame, threads_frame,
-    versions_frame,
+    Query, Reply, drafts_frame, history_frame, pins_frame, scheduled_frame, search_frame,
+    threads_frame, versions_frame,
 };
 use weft_proto::svc::{
     FindGroups, FindUsers, GetProfiles, GetRoom, ListAsking, ListBanned, ListDevices, ListDrafts,
@@ -11,6 +11,7 @@ use weft_proto::svc::{
 };
 use weft_proto::{ApiError, RoomId};
 
+use crate::searching;
 use crate::shared::Shared;
 
 /// The answer's frame, without a request id. `token`: whose request it is.
@@ -94,6 +95,9 @@ pub(crate) async fn answer(
         }
         Query::Relations { after, limit } => {
             Reply::relations(bus.call(&ListRelations { token, after, limit }).await?).to_frame()
+        }
+        Query::Search(searched) => {
+            search_frame(&bus.call(&searching::request(token, *searched)?).await?)
         }
         Query::Profiles { users } => {
             let users = users.iter().map(ToString::to_string).collect();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::{Request, RequestErrorKind};
 use tokio::time::timeout;
 use weft_proto::svc::{Method, decode_reply, encode_request};
-use weft_proto::{ApiError, ErrorCode};
+use weft_proto::{ApiError, ErrorCode, NodeId};
 
 use crate::bus::Bus;
 use crate::subject::Subject;
@@ -23,10 +23,30 @@ impl Bus {
     /// (nothing was done); [`ErrorCode::Unknown`] where no answer came in time (it may have been
     /// done).
     pub async fn call<M: Method>(&self, request: &M) -> Result<M::Reply, ApiError> {
+        let subject = Subject::Svc { service: M::SERVICE.into(), method: M::METHOD.into() };
+        self.call_on(&subject, request).await
+    }
+
+    /// Asks the one node that serves `M` under its name, as [`call`](Self::call).
+    ///
+    /// # Errors
+    /// Those of [`call`](Self::call).
+    pub async fn call_at<M: Method>(
+        &self,
+        node: &NodeId,
+        request: &M,
+    ) -> Result<M::Reply, ApiError> {
+        self.call_on(&Subject::of_method_at::<M>(node), request).await
+    }
+
+    async fn call_on<M: Method>(
+        &self,
+        subject: &Subject,
+        request: &M,
+    ) -> Result<M::Reply, ApiError> {
         if !self.link().state().connected {
             return Err(unavailable("NATS is away"));
         }
-        let subject = Subject::Svc { service: M::SERVICE.into(), method: M::METHOD.into() };
         let message =
             Request::new().payload(encode_request(request).into()).timeout(Some(CALL_TIMEOUT));
         let asked = self.link().client().send_request(subject.to_string(), message);

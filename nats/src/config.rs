@@ -63,6 +63,8 @@ pub struct NatsPasswords {
     pub presence: Secret,
     /// Of user `files`.
     pub files: Secret,
+    /// Of user `search`.
+    pub search: Secret,
     /// Of user `admin`, who may do everything in Weft's account.
     pub admin: Secret,
 }
@@ -170,6 +172,8 @@ impl ServerConfig {
         let presence = &self.passwords.presence;
         write_role(out, "presence", presence, &presence_publish(), &presence_subscribe())?;
         write_role(out, "files", &self.passwords.files, &files_publish(), &files_subscribe())?;
+        let search = &self.passwords.search;
+        write_role(out, "search", search, &search_publish(), &search_subscribe())?;
         writeln!(out, "      {{ user: admin, password: {} }}", self.passwords.admin.render())?;
         writeln!(out, "    ]")?;
         writeln!(out, "  }}")
@@ -210,6 +214,7 @@ fn edge_publish() -> Vec<String> {
         "weft.svc.admin.*",
         "weft.svc.log.*",
         "weft.svc.rooms.*",
+        "weft.svc.search.find",
         "weft.svc.status.*",
         "weft.svc.presence.*",
         "weft.typing.*.*",
@@ -247,6 +252,7 @@ fn core_publish() -> Vec<String> {
         "_INBOX_core.>",
         "_INBOX_presence.>",
         "_INBOX_files.>",
+        "_INBOX_search.>",
         "_INBOX_admin.>",
         "$JS.API.STREAM.NAMES",
         "$JS.API.STREAM.CREATE.*",
@@ -295,6 +301,23 @@ fn files_publish() -> Vec<String> {
 
 fn files_subscribe() -> Vec<String> {
     words(&["_INBOX_files.>"])
+}
+
+fn search_publish() -> Vec<String> {
+    let mut list = words(&[
+        "weft.svc.journal.*",
+        "weft.svc.index.*",
+        // Answers, of edges' searches and operators' questions.
+        "_INBOX_search.>",
+        "_INBOX_edge.>",
+        "_INBOX_admin.>",
+    ]);
+    list.extend(membership_publish("search"));
+    list
+}
+
+fn search_subscribe() -> Vec<String> {
+    words(&["_INBOX_search.>", "weft.svc.search.*", "$SRV.>"])
 }
 
 fn write_role(
@@ -384,6 +407,7 @@ pub fn operators_file() -> String {
             core: env("CORE"),
             presence: env("PRESENCE"),
             files: env("FILES"),
+            search: env("SEARCH"),
             admin: env("ADMIN"),
         },
         bots: UserId::new("bot")

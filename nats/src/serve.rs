@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use weft_proto::svc::{Method, decode_request, encode_reply};
-use weft_proto::{ApiError, ErrorCode};
+use weft_proto::{ApiError, ErrorCode, NodeId};
 
 use crate::bus::{Bus, SEND_TIMEOUT};
 use crate::call::CALL_TIMEOUT;
@@ -89,6 +89,25 @@ impl Services {
         self.handle_large(concurrency_max, 0, |_| None, handler).await
     }
 
+    /// The same for a method that one node is asked by its name ([`Bus::call_at`]).
+    ///
+    /// # Errors
+    /// Those of [`handle`](Self::handle).
+    pub async fn handle_at<M, F, Fut>(
+        &mut self,
+        node: &NodeId,
+        concurrency_max: usize,
+        handler: F,
+    ) -> Result<(), Error>
+    where
+        M: Method + 'static,
+        F: Fn(M) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<M::Reply, ApiError>> + Send + 'static,
+    {
+        let subject = Subject::of_method_at::<M>(node);
+        self.add(subject, (concurrency_max, 0), |_: &M| None, handler).await
+    }
+
     /// The same for a method whose answers are large: a call holds at most `call_bytes_max`, of a
     /// budget that all such methods share, [`HELD_BYTES_MAX`]. `caller` names whose a call is: each
     /// caller gets a share of it, [`CALLER_BYTES_MAX`](crate::CALLER_BYTES_MAX).
@@ -108,6 +127,21 @@ impl Services {
         Fut: Future<Output = Result<M::Reply, ApiError>> + Send + 'static,
     {
         let subject = Subject::Svc { service: M::SERVICE.into(), method: M::METHOD.into() };
+        self.add(subject, (concurrency_max, call_bytes_max), caller, handler).await
+    }
+
+    async fn add<M, F, Fut>(
+        &mut self,
+        subject: Subject,
+        (concurrency_max, call_bytes_max): (usize, u32),
+        caller: impl Fn(&M) -> Option<String> + Send + Sync + 'static,
+        handler: F,
+    ) -> Result<(), Error>
+    where
+        M: Method + 'static,
+        F: Fn(M) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<M::Reply, ApiError>> + Send + 'static,
+    {
         let subject = subject.to_wire()?;
         if !self.services.contains_key(M::SERVICE) {
             let client = self.bus.link().client();

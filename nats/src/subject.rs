@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use weft_proto::ids::is_token;
+use weft_proto::svc::Method;
 use weft_proto::{NodeId, Partition, RoomId, UserId};
 
 /// The client id of a command. Outsiders may leave it out.
@@ -108,7 +109,7 @@ pub enum Subject {
     Typing { user: UserId, room: RoomId },
     /// `weft.svc.<service>.<method>`: a request.
     Svc {
-        /// `accounts`, `admin`, `operator`, `rooms`, `log`, `journal`, `files`, `status`, `presence`.
+        /// `accounts`, `admin`, `operator`, `rooms`, `log`, `journal`, `index`, `search`, `files`, `status`, `presence`.
         service: Cow<'static, str>,
         method: Cow<'static, str>,
     },
@@ -140,6 +141,12 @@ impl fmt::Display for Subject {
 }
 
 impl Subject {
+    /// Of a method that one node is asked by its name.
+    #[must_use]
+    pub fn of_method_at<M: Method>(node: &NodeId) -> Self {
+        Self::Svc { service: M::SERVICE.into(), method: format!("{}-{node}", M::METHOD).into() }
+    }
+
     /// Reads a subject; `None` for any other one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -35,6 +35,7 @@ mod reply;
 mod report;
 mod rooms;
 mod scheduled;
+mod search;
 mod send;
 mod setting;
 mod threads;
@@ -59,6 +60,7 @@ pub use receipts::{Receipt, entry_of};
 pub use relations::{RelatedUser, RelationFrame};
 pub use reply::{Ack, Member, Reply, Room, error_frame, error_in, with_id};
 pub use scheduled::{ScheduledNow, scheduled_frame};
+pub use search::{Has, Order, Searched, search_frame};
 pub use setting::SettingFrame;
 pub use threads::threads_frame;
 pub use typing::typing_frame;
@@ -258,6 +260,7 @@ fn read(word: &str, text: &str) -> Result<Request, ApiError> {
         "relation" => relations::read(text),
         "relations" => relations::read_relations(text),
         "scheduled" => scheduled::read_list(text),
+        "search" => search::read(text),
         "profiles" => profiles::read_profiles(text),
         "find_users" => profiles::read_find(text),
         "report" => report::read(text),

@@ -53,6 +53,12 @@ pub const INVITED_DAYS: u64 = 30;
 pub const ASK_CHARS_MAX: usize = 300;
 /// So many Unicode scalar values of a name are looked for.
 pub const SEARCH_CHARS_MAX: usize = 64;
+/// Longest text that is searched for in messages, in Unicode scalar values.
+pub const FOUND_TEXT_CHARS_MAX: usize = 1_000;
+/// Most messages of one page of those that were found.
+pub const PAGE_FOUND_MAX: u32 = 50;
+/// So many messages are put into the order of how well they match, at the most.
+pub const RANKED_MAX: u32 = 500;
 /// Most links of one group by which one may join.
 pub const LINKS_PER_ROOM_MAX: usize = 100;
 /// How often one may join by a link that is limited.

@@ -15,7 +15,7 @@ const ERROR: u8 = 1;
 
 /// Ties a request to its subject and its reply.
 pub trait Method: Message + Default {
-    /// `accounts`, `admin`, `operator`, `rooms`, `log`, `journal`, `files`, `status` or `presence`.
+    /// `accounts`, `admin`, `operator`, `rooms`, `log`, `journal`, `index`, `search`, `files`, `status` or `presence`.
     const SERVICE: &'static str;
     const METHOD: &'static str;
     type Reply: Message + Default;
@@ -125,6 +125,7 @@ mod audit;
 mod drafts;
 mod files;
 mod groups;
+mod index;
 mod inspection;
 mod invitations;
 mod journal;
@@ -135,6 +136,7 @@ mod relations;
 mod reports;
 mod rooms;
 mod scheduled;
+mod search;
 mod sign_up;
 
 pub use accounts::{
@@ -155,6 +157,11 @@ pub use files::{
 pub use groups::{
     AskingUser, AskingUsers, Banned, BannedUser, FindGroups, FoundGroup, FoundGroups, Link, Links,
     ListAsking, ListBanned, ListLinks,
+};
+pub use index::{
+    ChangedMessages, FoundEntries, IndexedMessage, IndexedRoom, IndexedRooms, ListIndexed,
+    ListSearchable, Place, ReadChanged, ReadFound, SearchableRoom, SearchableRooms, WalkMessages,
+    WalkedMessages,
 };
 pub use inspection::{
     InspectLog, InspectMembers, InspectRoom, OperatorInspectLog, OperatorInspectMembers,
@@ -188,6 +195,9 @@ pub use rooms::{
     Receipt, Receipts, RoomSummary, Rooms,
 };
 pub use scheduled::{ListScheduled, ScheduledPage};
+pub use search::{
+    AskSearchNode, FoundMessage, FoundMessages, Highlight, RoomCount, Search, SearchNodeState,
+};
 
 pub use sign_up::{
     GetSignUp, Invitation, ListInvitations, MakeInvitation, OperatorGetSignUp,

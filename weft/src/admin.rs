@@ -13,6 +13,7 @@ mod lower_floor;
 mod nodes;
 mod presence;
 mod progress;
+mod reindex;
 mod repair;
 mod sign_up;
 mod upgrade;
@@ -67,6 +68,9 @@ enum AdminCommand {
     Followers(nodes::Installation),
     /// Forgets a follower of the journal that does not exist any more: the journal is not kept for it.
     ForgetFollower(followers::ForgetOptions),
+    /// Has search nodes make their index of all messages anew, from the store; they answer from the one that they have
+    /// until the new one is complete.
+    Reindex(reindex::ReindexOptions),
     /// Makes a user an administrator of the installation.
     MakeAdministrator(administrators::AccountOptions),
     /// Makes an administrator a user like others.
@@ -208,6 +212,7 @@ pub fn run(options: AdminOptions) -> Result<(), Error> {
             AdminCommand::Drain(options) => drain::run(options).await,
             AdminCommand::Followers(installation) => followers::list(&installation).await,
             AdminCommand::ForgetFollower(options) => followers::forget(&options).await,
+            AdminCommand::Reindex(options) => reindex::run(&options).await,
             AdminCommand::MakeAdministrator(options) => {
                 administrators::act(AccountAction::MakeAdministrator, &options).await
             }

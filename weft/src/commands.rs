@@ -10,6 +10,7 @@ use crate::nats_config::NatsConfigOptions;
 use crate::roles::core::CoreOptions;
 use crate::roles::edge::EdgeOptions;
 use crate::roles::presence::PresenceOptions;
+use crate::roles::search::SearchOptions;
 
 /// Weft, a messaging fabric that people run themselves.
 ///
@@ -28,7 +29,7 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Runs everything on this machine: nats-server, core, presence and edge, with one data folder.
+    /// Runs everything on this machine: nats-server, core, presence, search and edge, with one data folder.
     Dev(DevOptions),
     /// Runs an edge: takes WebSockets and HTTP. It keeps no data; run as many as you like.
     Edge(EdgeOptions),
@@ -36,6 +37,8 @@ pub enum Command {
     Core(CoreOptions),
     /// Runs a presence node: knows who is here. Run one or more; each can do all of it.
     Presence(PresenceOptions),
+    /// Runs a search node: keeps an index of all messages. Run one or more; each has all of it.
+    Search(SearchOptions),
     /// Prints the configuration that Weft needs nats-server to have.
     NatsConfig(NatsConfigOptions),
     /// Asks an edge whether it can serve: exit code 0 if so, else 1 and the reason.

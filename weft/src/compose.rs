@@ -112,7 +112,7 @@ fn each_part_is_started_with_options_that_it_has() {
         let (_, port) = admin.rsplit_once(':').expect("a port");
         assert_eq!(check[3], format!("http://127.0.0.1:{port}/readyz"), "{name}: its own port");
     }
-    assert_eq!(roles, set(&["core", "edge", "presence"]), "the roles that there are");
+    assert_eq!(roles, set(&["core", "edge", "presence", "search"]), "the roles that there are");
 }
 
 #[test]
@@ -141,6 +141,13 @@ fn the_parts_fit_each_other() {
                 (Some(edge.partitions.partitions), edge.nats)
             }
             Command::Presence(presence) => (None, presence.nats),
+            Command::Search(search) => {
+                let volume = names(&service["volumes"]).pop_first().expect("a volume");
+                let (_, place) = volume.split_once(':').expect("a named volume");
+                assert!(search.data.starts_with(place), "{volume}");
+                assert_eq!(service["deploy"]["replicas"], 1, "its folder belongs to one");
+                (None, search.nats)
+            }
             other => panic!("{other:?}"),
         };
         if let Some(partitions) = partitions {
@@ -251,7 +258,7 @@ fn passwords_are_for_who_needs_them_and_stand_nowhere_else() {
 fn edges_reach_no_store_and_clients_reach_the_balancer_alone() {
     let file = compose();
     let networks = |name: &str| names(&file["services"][name]["networks"]);
-    for part in ["edge", "presence"] {
+    for part in ["edge", "presence", "search"] {
         assert!(networks(part).is_disjoint(&networks("foundationdb")));
     }
     assert!(networks("balancer").is_disjoint(&networks("core")));

@@ -1,7 +1,7 @@
-//! `weft dev`: nats-server as a child process, core, presence and edge in this one, all state in one
+//! `weft dev`: nats-server as a child process, core, presence, search and edge in this one, all state in one
 //! folder.
 //!
-//! Ends in order (edge, presence, core, nats-server) within 5 s. Whatever way this process ends, nats-server
+//! Ends in order (edge, search, presence, core, nats-server) within 5 s. Whatever way this process ends, nats-server
 //! ends with it, and the next start on the folder finds nothing in its way.
 
 mod folder;
@@ -21,6 +21,7 @@ use weft_nats::{Bus, BusOptions};
 use weft_presence::PresenceNode;
 use weft_proto::UserId;
 use weft_runtime::Readiness;
+use weft_search::{SearchNode, SearchOptions};
 use weft_storage::Store;
 use weft_storage::embedded::Embedded;
 use weft_storage::tables::layout;
@@ -43,6 +44,7 @@ use crate::roles::presence::PresenceLimits;
 /// Of the 5 s that an orderly end may take, nats-server has the rest.
 const EDGE_PATIENCE: Duration = Duration::from_millis(1_500);
 const PRESENCE_PATIENCE: Duration = Duration::from_millis(500);
+const SEARCH_PATIENCE: Duration = Duration::from_millis(400);
 const CORE_PATIENCE: Duration = Duration::from_millis(1_300);
 const BUS_PATIENCE: Duration = Duration::from_millis(100);
 /// How long a part may take to start: a machine that boots has much to do. What it waits for is in
@@ -80,7 +82,7 @@ pub struct DevOptions {
 
 /// Reads a bot's name of the command line.
 pub fn bot_name(text: &str) -> Result<UserId, String> {
-    if matches!(text, "admin" | "core" | "edge" | "files" | "presence" | ROUTE) {
+    if matches!(text, "admin" | "core" | "edge" | "files" | "presence" | "search" | ROUTE) {
         return Err(format!("{text} is the NATS user of a part of Weft"));
     }
     UserId::new(text).map_err(|error| error.message)
@@ -127,6 +129,8 @@ pub fn run(options: DevOptions) -> Result<(), Error> {
 /// All parts. The fields are dropped in this order.
 struct Running {
     edge: Edge,
+    /// Beside messages: where it can't go on, the rest does.
+    search: SearchNode,
     presence: PresenceNode,
     core: Core,
     buses: Vec<Bus>,
@@ -175,12 +179,16 @@ impl Running {
         let presence = timeout(READY_TIMEOUT, starting).await.map_err(|_| {
             Error::Failed("presence did not learn in time who is here".to_owned())
         })??;
+        let search_bus = Bus::connect(&login("search")?).await?;
+        let search_options =
+            SearchOptions { bus: search_bus.clone(), node: node.clone(), folder: folder.search() };
+        let search = SearchNode::start(search_options).await?;
         let edge_bus = Bus::connect(&login("edge")?).await?;
         let edge_options =
             options.edge_limits.edge_options(edge_bus.clone(), options.listen, partitions);
         let edge = Edge::start(edge_options).await?;
-        let buses = vec![edge_bus, presence_bus, core_bus];
-        Ok(Self { edge, presence, core, buses, nats, folder })
+        let buses = vec![edge_bus, search_bus, presence_bus, core_bus];
+        Ok(Self { edge, search, presence, core, buses, nats, folder })
     }
 
     fn welcome(&self, options: &DevOptions, admin: SocketAddr) -> Result<(), Error> {
@@ -195,10 +203,12 @@ impl Running {
         welcome::print(&text)
     }
 
-    /// Ends edge, presence, core, nats-server. The names of what is late.
+    /// Ends edge, search, presence, core, nats-server. The names of what is late.
     async fn finish(self) -> Vec<&'static str> {
-        let Self { edge, presence, core, .. } = self;
+        let Self { edge, search, presence, core, .. } = self;
         let mut late = end_part("edge", EDGE_PATIENCE, |patience| edge.shutdown(patience)).await;
+        let leaving = end_part("search", SEARCH_PATIENCE, |patience| search.shutdown(patience));
+        late.extend(leaving.await);
         let leaving =
             end_part("presence", PRESENCE_PATIENCE, |patience| presence.shutdown(patience));
         late.extend(leaving.await);

@@ -31,6 +31,8 @@ pub enum Error {
     #[error(transparent)]
     Presence(#[from] weft_presence::Error),
     #[error(transparent)]
+    Search(#[from] weft_search::Error),
+    #[error(transparent)]
     Edge(#[from] weft_edge::Error),
     /// Anything else that has only words.
     #[error("{0}")]

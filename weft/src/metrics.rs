@@ -6,6 +6,8 @@ const EDGE: &[&List] = &[weft_edge::METRICS, weft_nats::METRICS];
 const CORE: &[&List] = &[weft_core::METRICS, weft_storage::METRICS, weft_nats::METRICS];
 const PRESENCE: &[&List] = &[weft_presence::METRICS, weft_nats::METRICS];
 
+const SEARCH: &[&List] = &[weft_search::METRICS, weft_nats::METRICS];
+
 pub fn edge() -> Exporter {
     Exporter::install(EDGE)
 }
@@ -18,6 +20,10 @@ pub fn presence() -> Exporter {
     Exporter::install(PRESENCE)
 }
 
+pub fn search() -> Exporter {
+    Exporter::install(SEARCH)
+}
+
 /// Has all of them counted, in one process.
 pub fn dev() -> Exporter {
     Exporter::install(&[
@@ -25,6 +31,7 @@ pub fn dev() -> Exporter {
         weft_core::METRICS,
         weft_storage::METRICS,
         weft_presence::METRICS,
+        weft_search::METRICS,
         weft_nats::METRICS,
     ])
 }
@@ -43,7 +50,8 @@ mod tests {
         ("Core", "core", weft_core::METRICS),
         ("The embedded store", "core", weft_storage::METRICS),
         ("Presence", "presence", weft_presence::METRICS),
-        ("The connection to NATS", "edge core presence", weft_nats::METRICS),
+        ("Search", "search", weft_search::METRICS),
+        ("The connection to NATS", "edge core presence search", weft_nats::METRICS),
     ];
 
     /// `WEFT_BLESS=1 cargo test -p weft --bins documented` writes it anew.

@@ -69,6 +69,7 @@ pub fn run(options: &NatsConfigOptions) -> Result<(), Error> {
             core: secret("core"),
             presence: secret("presence"),
             files: secret("files"),
+            search: secret("search"),
             admin: secret("admin"),
         },
         bots: options.bots.iter().map(bot).collect(),

@@ -1,7 +1,8 @@
-//! The parts as processes of their own: `weft edge`, `weft core`, `weft presence`.
+//! The parts as processes of their own: `weft edge`, `weft core`, `weft presence`, `weft search`.
 //!
 //! Each writes one line to standard output when it is ready, for whoever started it.
 
 pub mod core;
 pub mod edge;
 pub mod presence;
+pub mod search;

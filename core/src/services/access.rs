@@ -1,5 +1,6 @@
 //! Who may see what of a room. The one place that decides it for everything but syncs.
 
+use bytes::Bytes;
 use weft_proto::{ErrorCode, History, Position, Role, RoomId, UserId};
 use weft_storage::Snapshot;
 use weft_storage::tables::head::{self, Head};
@@ -76,19 +77,45 @@ impl Access {
         room: &RoomId,
         user: &UserId,
     ) -> Result<Self, Failure> {
+        if room.direct_users().is_some() {
+            let row = snapshot.get(head::key(room)).await?;
+            return Self::by_rows(room, user, (row, None));
+        }
+        let keys = vec![head::key(room), member::key(room, user)];
+        let mut rows = snapshot.get_many(keys).await?.into_iter();
+        Self::by_rows(room, user, (rows.next().flatten(), rows.next().flatten()))
+    }
+
+    /// Looks rooms up for a user, in one read; each as [`of`](Self::of).
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) async fn of_each(
+        snapshot: &dyn Snapshot,
+        rooms: &[RoomId],
+        user: &UserId,
+    ) -> Result<Vec<Result<Self, Failure>>, Failure> {
+        let keys = rooms.iter().flat_map(|room| [head::key(room), member::key(room, user)]);
+        let rows = snapshot.get_many(keys.collect()).await?;
+        let rows = rows.chunks(2).map(|rows| (rows[0].clone(), rows[1].clone()));
+        Ok(rooms.iter().zip(rows).map(|(room, rows)| Self::by_rows(room, user, rows)).collect())
+    }
+
+    /// With the rows of the head and, of a group, of the member.
+    fn by_rows(
+        room: &RoomId,
+        user: &UserId,
+        (head_row, member_row): (Option<Bytes>, Option<Bytes>),
+    ) -> Result<Self, Failure> {
         let no_such_room = || Failure::new(ErrorCode::NoSuchRoom, "there is no such room");
         if let Some((low, high)) = room.direct_users() {
             if *user != low && *user != high {
                 return Err(not_member());
             }
-            let row = snapshot.get(head::key(room)).await?.ok_or_else(no_such_room)?;
-            let (position, head) = head::decode(&row)?;
+            let (position, head) = head::decode(&head_row.ok_or_else(no_such_room)?)?;
             let visible = Visible::new(vec![(1, u64::MAX)], head.first_seq);
             return Ok(Self { position, head, role: Some(Role::Member), visible, member: None });
         }
-        let keys = vec![head::key(room), member::key(room, user)];
-        let mut rows = snapshot.get_many(keys).await?.into_iter();
-        let (head_row, member_row) = (rows.next().flatten(), rows.next().flatten());
         let (position, head) = head::decode(&head_row.ok_or_else(no_such_room)?)?;
         let member = Member::decode(&member_row.ok_or_else(no_such_room)?)?;
         let visible = Visible::new(member.visible(history_of(&head)), head.first_seq);

@@ -188,7 +188,7 @@ pub(super) async fn now(
 
 /// The texts of edited messages with their ranges, by the message's seq. `read` ends before the first
 /// one that has no place any more.
-async fn newest_texts(
+pub(super) async fn newest_texts(
     snapshot: &dyn Snapshot,
     room: &RoomId,
     rows: &BTreeMap<u64, Message>,

@@ -36,6 +36,7 @@
 //! | `files` | what is known of files, for `weft files` |
 //! | `audit` | what changed in a partition |
 //! | `journal` | all commits of a partition, and who follows them |
+//! | `index` | messages for search nodes, and what may be seen of those that were found |
 //! | `status` | what users chose to be seen as, and when they were last seen |
 //! | `serve` | the methods on NATS |
 
@@ -52,6 +53,7 @@ mod failure;
 mod files;
 mod found_users;
 mod groups;
+mod index;
 mod inspection;
 mod invitations;
 mod journal;

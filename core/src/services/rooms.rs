@@ -134,7 +134,7 @@ pub(super) async fn has_level(
 }
 
 /// The room after which a page begins.
-fn room_after(text: &str) -> Result<Option<RoomId>, Failure> {
+pub(super) fn room_after(text: &str) -> Result<Option<RoomId>, Failure> {
     if text.is_empty() { Ok(None) } else { Ok(Some(RoomId::new(text)?)) }
 }
 

@@ -130,6 +130,7 @@ pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> 
         .await?;
     add_journal(&mut served).await?;
     add_files(&mut served).await?;
+    add_index(&mut served).await?;
     add_people(&mut served).await?;
     add_status(&mut served).await?;
     // The server knows of all of them, before anybody hears that this node is there.
@@ -279,6 +280,35 @@ async fn add_files(served: &mut Served) -> Result<(), Error> {
         .await?;
     served
         .add::<svc::GetUrlKeys, _, _>(READS_MAX, |c, _| async move { Ok(c.file_url_keys()) })
+        .await
+}
+
+async fn add_index(served: &mut Served) -> Result<(), Error> {
+    let pages = (PAGES_MAX, PAGE_HELD_BYTES);
+    served
+        .add_large::<svc::ReadChanged, _, _>(pages, nobody, |c, m| async move {
+            c.index_changed(m).await
+        })
+        .await?;
+    served
+        .add_large::<svc::WalkMessages, _, _>(
+            pages,
+            nobody,
+            |c, m| async move { c.index_walk(m).await },
+        )
+        .await?;
+    served
+        .add::<svc::ListIndexed, _, _>(READS_MAX, |c, m| async move { c.index_rooms(m).await })
+        .await?;
+    served
+        .add::<svc::ListSearchable, _, _>(READS_MAX, |c, m| async move { c.searchable(m).await })
+        .await?;
+    served
+        .add_large::<svc::ReadFound, _, _>(
+            pages,
+            |c, m| user(c, &m.token),
+            |c, m| async move { c.found_entries(m).await },
+        )
         .await
 }
 

@@ -7,11 +7,12 @@ use crate::common::Fixture;
 use crate::raw::Raw;
 
 /// The users of the fixture's configuration, and what they are.
-const USERS: [(&str, &str); 8] = [
+const USERS: [(&str, &str); 9] = [
     ("edge", "`weft edge`"),
     ("core", "`weft core`"),
     ("presence", "`weft presence`"),
     ("files", "`weft files`"),
+    ("search", "`weft search`"),
     ("admin", "`weft admin`, and operators"),
     ("bot", "another system that may read the events of the group `public`"),
     ("eve", "another system that may read the events of all groups"),
@@ -92,6 +93,10 @@ const SUBJECTS: [(&str, &[&str]); 7] = [
             "weft.svc.journal.move",
             "weft.svc.files.begin",
             "weft.svc.files.due",
+            "weft.svc.index.changed",
+            "weft.svc.index.found",
+            "weft.svc.search.find",
+            "weft.svc.search.node-n",
             "weft.svc.status.load",
             "weft.svc.presence.get",
             "weft.svc.*.*",
@@ -107,6 +112,7 @@ const SUBJECTS: [(&str, &[&str]); 7] = [
             "_INBOX_core.x",
             "_INBOX_presence.x",
             "_INBOX_files.x",
+            "_INBOX_search.x",
             "_INBOX_admin.x",
             "_INBOX_bot.x",
             "_INBOX_eve.x",
@@ -122,6 +128,7 @@ const SUBJECTS: [(&str, &[&str]); 7] = [
             "$KV.WEFT_NODES.core.x",
             "$KV.WEFT_NODES.presence.x",
             "$KV.WEFT_NODES.files.x",
+            "$KV.WEFT_NODES.search.x",
             "$KV.WEFT_PRESENCE.alice.e1",
             "$KV.WEFT_TRIMMED.0",
             "$KV.WEFT_OTHER.x",

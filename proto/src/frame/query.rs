@@ -1,6 +1,6 @@
 //! Requests that read and change nothing. A session and HTTP answer them alike.
 
-use super::{HistoryFrom, Request};
+use super::{HistoryFrom, Request, Searched};
 use crate::ids::UserId;
 use crate::room::RoomId;
 
@@ -137,6 +137,8 @@ pub enum Query {
     },
     /// The devices on which the user is logged in.
     Devices,
+    /// Messages that have something in them.
+    Search(Box<Searched>),
     /// What others see of users.
     Profiles { users: Vec<UserId> },
     /// A page of the users whom something is the beginning of.

@@ -15,6 +15,7 @@ mod presence;
 mod report;
 mod rooms;
 mod scan;
+mod search;
 mod send;
 mod store;
 mod storm;
@@ -75,6 +76,10 @@ enum Scenario {
     /// Core's call on an embedded store, without NATS. Checks that somebody is found (else exit code 1), and prints
     /// one JSON object as its last line.
     Find(find::FindOptions),
+    /// Messages are indexed and found among very many; and how soon one is found after its ack.
+    ///
+    /// The index alone, then a system of separate processes. Prints one JSON object as its last line.
+    Search(search::SearchOptions),
     /// Devices lose their edge at once, and reconnect to the others.
     ///
     /// Three edges; all devices are at the first one, which is killed while they talk in small
@@ -131,6 +136,9 @@ fn run(scenario: Scenario) -> Result<()> {
         Scenario::Rooms(options) => one.block_on(until_signal(rooms::measure(&options))),
         Scenario::Find(options) => one.block_on(until_signal(find::measure(&options))),
         Scenario::Expiry(options) => one.block_on(until_signal(expiry::measure(&options))),
+        Scenario::Search(options) => {
+            many.enable_all().build()?.block_on(until_signal(search::measure(&options)))
+        }
         Scenario::Groups(options) => one.block_on(until_signal(groups::measure(&options))),
         Scenario::Storm(options) => one.block_on(until_signal(storm::measure(&options))),
         Scenario::Year(options) => {

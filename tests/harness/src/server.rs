@@ -42,6 +42,7 @@ pub fn server_config(partitions: Partition) -> ServerConfig {
             core: secret("core"),
             presence: secret("presence"),
             files: secret("files"),
+            search: secret("search"),
             admin: secret("admin"),
         },
         bots: vec![

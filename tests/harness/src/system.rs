@@ -36,7 +36,7 @@ pub const START_LIMIT: Duration = Duration::from_secs(60);
 /// The bot that every system knows.
 pub const BOT: &str = "bot";
 /// The parts that tell how they do.
-const ROLES: [&str; 4] = ["dev", "core", "presence", "edge"];
+const ROLES: [&str; 5] = ["dev", "core", "presence", "search", "edge"];
 /// A second bot, for attacks of one on the other.
 pub const OTHER_BOT: &str = "otherbot";
 /// A third one, which was given nothing but its name.
@@ -97,7 +97,7 @@ impl System {
     }
 
     /// `nats` (or `nats-0`, … of a cluster), `core` (or `core-0`, …, or `twin`), `presence` (or
-    /// `presence-0`, …), `edge-0`, `edge-1`, … and perhaps `fdb` as processes of these names, ready.
+    /// `presence-0`, …), `search-0`, …, `edge-0`, `edge-1`, … and perhaps `fdb` as processes of these names, ready.
     pub async fn split(options: Options) -> Result<Self> {
         let folder = match &options.folder {
             Some(parent) => Folder::new_in(parent)?,
@@ -122,6 +122,7 @@ impl System {
         }
         system.start_cores(&options).await?;
         system.start_presence(&options).await?;
+        system.start_search(&options).await?;
         for (i, address) in system.edges.clone().into_iter().enumerate() {
             let name = format!("edge-{i}");
             let url = system.nats_url_of(&name);
@@ -172,6 +173,17 @@ impl System {
                 ["presence", "--nats", &url, "--node", &name].map(str::to_owned).to_vec();
             args.extend(options.presence_args.clone());
             self.add(&name, weft().await, args, options.env("presence")).await?;
+        }
+        Ok(())
+    }
+
+    async fn start_search(&mut self, options: &Options) -> Result<()> {
+        for name in (0..options.searches).map(|i| format!("search-{i}")) {
+            let url = self.nats_url_of(&name);
+            let data = self.path().join(&name).display().to_string();
+            let args = ["search", "--nats", &url, "--node", &name, "--data", &data];
+            let args = args.map(str::to_owned).to_vec();
+            self.add(&name, weft().await, args, options.env("search")).await?;
         }
         Ok(())
     }

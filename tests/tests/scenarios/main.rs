@@ -50,6 +50,7 @@ mod retention;
 mod room_list;
 mod rooms;
 mod scheduled;
+mod search;
 mod secrets_in_logs;
 mod separate_processes;
 mod settings;

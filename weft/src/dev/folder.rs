@@ -5,6 +5,7 @@
 //! node                     the node's name
 //! secrets/<user>.password  of each NATS user, readable by the owner alone
 //! store/                   the embedded store
+//! search/                  the index of all messages
 //! nats/                    nats-server's configuration, log and streams
 //! ```
 
@@ -52,6 +53,10 @@ impl Folder {
 
     pub fn store(&self) -> PathBuf {
         self.path.join("store")
+    }
+
+    pub fn search(&self) -> PathBuf {
+        self.path.join("search")
     }
 
     pub fn nats(&self) -> PathBuf {

@@ -88,6 +88,7 @@ pub fn server_config(
             core: secret("core")?,
             presence: secret("presence")?,
             files: secret("files")?,
+            search: secret("search")?,
             admin: secret("admin")?,
         },
         bots: bots.iter().map(bot).collect::<Result<_, _>>()?,

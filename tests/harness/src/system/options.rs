@@ -12,6 +12,8 @@ pub struct Options {
     /// How many cores; several need a store for several.
     pub cores: usize,
     pub presences: usize,
+    /// How many search nodes; `weft dev` has one.
+    pub searches: usize,
     /// How many edges; `weft dev` has one.
     pub edges: usize,
     /// How many nats-servers; more than one are a cluster, with three copies of each stream.
@@ -44,6 +46,7 @@ impl Default for Options {
             store: Engine::asked_for(),
             cores: 1,
             presences: 0,
+            searches: 0,
             edges: 2,
             nats_servers: 1,
             proxied: false,
