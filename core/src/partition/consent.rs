@@ -16,6 +16,7 @@ use weft_storage::tables::{sent, setting};
 
 use super::asks::FoundAsks;
 use super::command::Command;
+use super::sabotage::{self, Rule};
 use super::state::State;
 
 /// What the store says of the users whom a run of commands concerns.
@@ -110,7 +111,8 @@ fn partner(room: &RoomId, sender: &UserId) -> Option<UserId> {
 impl FoundConsent {
     /// What the other one is to the user. What this owner has planned itself counts.
     fn relation<'a>(&'a self, state: &'a State, key: &RelationKey) -> Option<&'a Relation> {
-        let planned = state.relations.get(key).map(|written| &written.row.relation);
+        let planned = state.relations.get(key).filter(|_| !sabotage::is_out(Rule::BlocksPlanned));
+        let planned = planned.map(|written| &written.row.relation);
         planned.or_else(|| self.relations.get(key))
     }
 

@@ -261,6 +261,7 @@ impl PlannedMarks {
         let is_new = tells_all || others_see(&mark) != others_see(&before);
         let is_hidden = is_hidden(&key.0, &key.1, &found.receipts_off)
             && !sabotage::is_out(Rule::ReceiptsHidden);
+        let is_blocked = is_blocked && !sabotage::is_out(Rule::BlocksHideMarks);
         let may_tell = !is_hidden && !is_blocked;
         let is_told = is_new && may_tell;
         let row = match written.place {

@@ -38,6 +38,14 @@ pub enum Rule {
     DraftVersions,
     /// Nobody is told a mark where one of them has turned off read receipts.
     ReceiptsHidden,
+    /// Who blocks whom is told by what is planned, too.
+    BlocksPlanned,
+    /// What becomes of a scheduled message is told by what is planned, too.
+    SchedulesPlanned,
+    /// Where one of the two of a direct room blocks the other, neither is told of the other's marks.
+    BlocksHideMarks,
+    /// In a room that is closed nothing is said.
+    ClosedIsObeyed,
 }
 
 #[cfg(feature = "sabotage")]

@@ -24,6 +24,7 @@ use super::changes::{ChangedRow, PlannedRows, Written};
 use super::command::{Command, Incoming};
 use super::marks::may_mark;
 use super::rooms::Room;
+use super::sabotage::{self, Rule};
 use super::state::{Place, PlanNo, State};
 use crate::scheduled::change as told_change;
 
@@ -167,7 +168,9 @@ async fn all_of(
 
 impl FoundScheduled {
     fn written<'a>(&'a self, state: &'a State, key: &ScheduledKey) -> Option<&'a WrittenScheduled> {
-        state.scheduled.get(key).or_else(|| self.rows.get(key))
+        let planned = state.scheduled.get(key);
+        let planned = planned.filter(|_| !sabotage::is_out(Rule::SchedulesPlanned));
+        planned.or_else(|| self.rows.get(key))
     }
 
     #[must_use]

@@ -146,6 +146,14 @@ impl Checker {
                 self.settings.answered(&asked.sender, wanted, self.asked.values())?;
                 self.note_ack(token, asked)?;
             }
+            Some(Body::Relation(wanted)) => {
+                self.relations.answered(&asked.sender, wanted, self.asked.values())?;
+                self.note_ack(token, asked)?;
+            }
+            Some(Body::Schedule(_) | Body::Unschedule(_)) => {
+                self.scheduled.answered(asked)?;
+                self.note_ack(token, asked)?;
+            }
             _ => return Err(format!("{token} is done, and is an entry")),
         }
         Ok(Heard::Ack)
@@ -209,6 +217,9 @@ impl Checker {
                 Some(true) => Err(format!("{token} conflicts with itself")),
                 None => Err(format!("{token} conflicts with nothing")),
             };
+        }
+        if code == ErrorCode::NotAllowed {
+            self.relations.refused(&asked.room, self.asked.values())?;
         }
         if code == ErrorCode::ExpiredId && asked.is_fresh(self.row.floor_hour) {
             return Err(format!("{token} is told that its fresh id is old"));

@@ -4,26 +4,30 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weft_nats::{EventMessage, MadeBy};
-use weft_proto::{Body, Entry, EventHead, Position, RoomId, UserId};
+use weft_proto::{Body, ClientId, Entry, EventHead, Position, RoomId, UserId};
 use weft_storage::memory::Memory;
 use weft_storage::tables::applied::{self, Applied};
 use weft_storage::tables::journal::{self, Journal};
 use weft_storage::tables::log;
+use weft_storage::tables::relation::Relation;
 use weft_storage::tables::setting::Setting;
 use weft_storage::{Batch, Engine, Op, Snapshot};
 
 use super::answers::{Answers, Asked, Attempted};
 use super::client::Wish;
+use super::closed::Closed;
 use super::due::Due;
 use super::life::Life;
 use super::marks::{Key, Known, Marks, Told};
 use super::messages::Messages;
+use super::relations::Relations;
+use super::scheduled::{self, Scheduled};
 use super::settings::Settings;
 use super::store::now;
 use super::ticks::Watched;
 
 /// No owner commits while its clock differs by so much; a second passes between two steps.
-const CLOCKS_DIFFER_MS: u64 = 121_000;
+pub const CLOCKS_DIFFER_MS: u64 = 121_000;
 
 /// A violation, in words.
 pub type Judged<T> = Result<T, String>;
@@ -75,6 +79,9 @@ pub struct Checker {
     pub messages: Messages,
     pub marks: Marks,
     pub settings: Settings,
+    pub relations: Relations,
+    pub scheduled: Scheduled,
+    closed: Closed,
     /// What users have to get on their sockets.
     pub due: Due,
     pub watched: Watched,
@@ -154,6 +161,7 @@ impl Checker {
         let settled = if batch.is_replayable() { before } else { after };
         self.settled_seq = settled.stream_seq;
         self.row = row;
+        self.relations.begins(batch);
         if let Some((commit_no, journal)) = written {
             if journal.stream_seq != self.row.stream_seq {
                 return Err(format!(
@@ -163,8 +171,10 @@ impl Checker {
             }
             self.kept(life, (batch, commit_no), &journal, position, snapshot)?;
         }
-        self.marks.commits(batch, position, snapshot, &self.entries)?;
+        self.marks.commits(batch, position, snapshot, (&self.entries, &self.relations))?;
         self.settings.commits(batch, position, snapshot)?;
+        self.relations.commits(batch, position, snapshot)?;
+        self.scheduled.commits(batch, position, snapshot, &self.entries)?;
         match self.unstored.first() {
             Some((commit_no, (room, seq))) if *commit_no <= self.row.published_up_to => {
                 Err(format!("the row says that the event of {room} {seq} is stored; it is not"))
@@ -233,6 +243,9 @@ impl Checker {
                 }
             }
             self.messages.take(&entry)?;
+            self.closed.take(&entry)?;
+            self.relations.judge_entry(&entry)?;
+            self.scheduled.judge_entry(&entry)?;
             self.by_position.insert(logged.position, place.clone());
             self.unstored.insert((commit_no, place.clone()));
             let stream_seq = journal.stream_seq;
@@ -302,6 +315,28 @@ impl Checker {
         Ok(())
     }
 
+    /// What another user is to the session's own goes out on a socket.
+    pub fn shows_relation(&mut self, session: u64, other: &UserId, told: &Relation) -> Judged<()> {
+        let (user, known) = self.due.hears_beside(session);
+        self.relations.shows(&(user.clone(), other.clone()), told)?;
+        known.relations.insert(other.clone(), told.clone());
+        Ok(())
+    }
+
+    /// What became of a scheduled message goes out on a socket.
+    pub fn shows_scheduled(
+        &mut self,
+        session: u64,
+        (room, id): (&RoomId, ClientId),
+        told: &scheduled::Told,
+    ) -> Judged<()> {
+        let (user, known) = self.due.hears_beside(session);
+        let key = (user.clone(), room.clone(), id);
+        self.scheduled.shows(&key, told)?;
+        known.scheduled.insert(key, told.clone());
+        Ok(())
+    }
+
     /// How far somebody has read goes out on a socket.
     pub fn shows_read(&self, session: u64, key: &Key, told: &Told) -> Judged<()> {
         self.marks.shows(self.due.known(session).0, key, told, &self.entries)
@@ -317,7 +352,9 @@ impl Checker {
     /// A device knows what changed beside entries up to there.
     pub fn judge_known(&self, user: &UserId, known: &Known, up_to: Position) -> Judged<()> {
         let Some(began) = known.began else { return Ok(()) };
-        self.marks.judge_known(user, known, up_to, &self.entries)?;
+        self.marks.judge_known(user, known, up_to, (&self.entries, &self.relations))?;
+        self.relations.judge_known(user, &known.relations, began, up_to)?;
+        self.scheduled.judge_known(user, &known.scheduled, began, up_to)?;
         self.settings.judge_known(user, &known.settings, began, up_to)
     }
 

@@ -7,13 +7,18 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use weft_nats::{IngestMessage, MadeBy, ReplyTo};
-use weft_proto::kind::{Add, ChangeRole, Create, Leave, Remove, Rename, Setting, Text};
+use weft_proto::kind::{
+    Add, ChangeRole, Create, Leave, Relation, Remove, Rename, Schedule, Setting, Text, Unschedule,
+};
 use weft_proto::{Body, ClientId, History, Role, RoomId, UserId};
 
 use super::answers::Asked;
+use super::closed::{ADMINISTRATOR, any_close};
 use super::config::Fault;
 use super::marks::{aim_mark, any_mark};
 use super::messages::{aim, any_change};
+use super::relations::any_relation;
+use super::scheduled::{aim_scheduled, any_scheduled};
 use super::settings::any_setting;
 use super::world::{Heard, START_MS, Told, World};
 
@@ -58,7 +63,9 @@ pub fn wishes(world: &World) -> Vec<Wish> {
         // Of a mark that only grows, no client id is remembered, and no entry is there that a setting conflicts with.
         let is_mark = matches!(next.body, Some(Body::Mark(_)));
         let is_setting = matches!(next.body, Some(Body::Setting(_)));
-        let is_entry = !is_mark && !is_setting;
+        let is_beside =
+            matches!(next.body, Some(Body::Relation(_) | Body::Schedule(_) | Body::Unschedule(_)));
+        let is_entry = !is_mark && !is_setting && !is_beside;
         if world.has(Fault::Conflict) && world.below(4) == 0 && is_entry {
             let body = Some(Body::Text(Text { text: "something else".into(), ..Text::default() }));
             let at_ms = at_ms + world.below(400);
@@ -78,9 +85,34 @@ pub fn wishes(world: &World) -> Vec<Wish> {
             };
             wishes.push(Wish { client_id, at_ms, body: Some(body), ..next.clone() });
         }
+        let races = races(world, &next);
         wishes.push(next);
+        wishes.extend(races);
     }
     wishes
+}
+
+/// What comes at about the same time: both write to each other while one blocks the other, and what is scheduled is taken
+/// back.
+fn races(world: &World, Wish { at_ms, room, sender, body, .. }: &Wish) -> Vec<Wish> {
+    match body {
+        Some(Body::Relation(Relation { user, .. })) => {
+            let direct = RoomId::direct(sender, user);
+            let writes = |from: &UserId| {
+                let text = format!("{}", world.below(1_000));
+                let body = Body::Text(Text { text, ..Text::default() });
+                wish(world, at_ms + world.below(150), direct.as_str(), from.as_str(), body)
+            };
+            [sender, user].map(writes).into()
+        }
+        Some(Body::Schedule(Schedule { at, .. })) if world.below(2) == 0 => {
+            let body = Body::Unschedule(Unschedule { schedule: ClientId::from_parts(0, 0) });
+            // The owner looks once a second.
+            let at_ms = at_ms + at + world.below(1_300);
+            vec![wish(world, at_ms, room.as_str(), sender.as_str(), body)]
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn create(members: Vec<UserId>) -> Body {
@@ -120,6 +152,15 @@ fn any_wish(world: &World, at_ms: u64) -> Wish {
         let rooms = ["team", "ann~ben", "ben~cem", "ann~ann"];
         let of = RoomId::new(rooms[world.below(4) as usize]).expect("room");
         return wish(world, at_ms, &format!("{whose}~{whose}"), sender, any_setting(world, of));
+    }
+    match world.below(24) {
+        0 | 1 => {
+            let to = format!("{sender}~{sender}");
+            return wish(world, at_ms, &to, sender, any_relation(world, sender));
+        }
+        2 | 3 => return wish(world, at_ms, room, sender, any_scheduled(world)),
+        4 => return wish(world, at_ms, room, ADMINISTRATOR, any_close(world)),
+        _ => {}
     }
     let text = format!("{}", world.below(1_000));
     let mut body = Body::Text(Text { text, ..Text::default() });
@@ -166,6 +207,7 @@ pub async fn client(world: Arc<World>, number: usize, mut wish: Wish, mut ear: E
     sleep(Duration::from_millis(wish.at_ms)).await;
     aim(&world, &mut wish);
     aim_mark(&world, &mut wish);
+    aim_scheduled(&world, &mut wish);
     let mut attempt = 0;
     // Some ask again although they know: a phone that was away.
     let mut again = if world.has(Fault::Resend) { world.below(3) } else { 0 };

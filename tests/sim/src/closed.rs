@@ -19,7 +19,8 @@ impl Closed {
         let Entry { room, seq, from, body, .. } = entry;
         match body {
             Body::Close(Close { closed, .. }) => {
-                let is_new = if *closed { self.0.insert(room.clone()) } else { self.0.remove(room) };
+                let is_new =
+                    if *closed { self.0.insert(room.clone()) } else { self.0.remove(room) };
                 if from.as_str() != ADMINISTRATOR || !is_new {
                     return Err(format!("{room} {seq} of {from} closes what it may not: {closed}"));
                 }

@@ -63,6 +63,12 @@ fn keep(out: &[Out], cursor: &mut String, known: &mut Known) {
             Out::Setting(room, told) => {
                 known.settings.insert(room.clone(), told.clone());
             }
+            Out::Relation(other, told) => {
+                known.relations.insert(other.clone(), told.clone());
+            }
+            Out::Scheduled(key, told) => {
+                known.scheduled.insert(key.clone(), told.clone());
+            }
             Out::Cursor(newest) => {
                 known.began.get_or_insert(position(newest));
                 cursor.clone_from(newest);

@@ -43,9 +43,13 @@ fn judge_all(world: &World, check: &Checker) -> Judged<()> {
     check.messages.judge(&*snapshot)?;
     check.marks.judge(&*snapshot, &check.entries)?;
     check.settings.judge(&*snapshot)?;
+    check.relations.judge(&*snapshot)?;
+    check.scheduled.judge(world.now_ms())?;
     let mut changes = Changes::new();
     check.marks.changes(&mut changes);
     check.settings.changes(&mut changes);
+    check.relations.changes(&mut changes);
+    check.scheduled.changes(&mut changes);
     judge_changes(&*snapshot, changes)?;
     for (user, known) in check.due.all_known() {
         check.judge_known(user, known, Position::MAX)?;

@@ -15,6 +15,8 @@ use weft_storage::{Batch, Op, Snapshot};
 use super::check::{Judged, Kept, Place};
 use super::client::{USERS, Wish, user};
 use super::messages::all;
+use super::relations::{self, Relations};
+use super::scheduled;
 use super::settings;
 use super::store::now;
 use super::world::World;
@@ -51,12 +53,14 @@ pub struct Told {
     pub unread_from: Option<u64>,
 }
 
-/// What a device knows of marks and settings, and since when it hears of them: it came without a cursor.
+/// What a device knows of marks and all else that is no entry, and since when it hears of them: it came without a cursor.
 #[derive(Clone, Default)]
 pub struct Known {
     pub began: Option<Position>,
     marks: BTreeMap<Key, Told>,
     pub settings: settings::Known,
+    pub relations: relations::Known,
+    pub scheduled: scheduled::Known,
 }
 
 impl Known {
@@ -99,7 +103,7 @@ impl Marks {
         batch: &Batch,
         position: Position,
         snapshot: &dyn Snapshot,
-        entries: &Entries,
+        (entries, relations): (&Entries, &Relations),
     ) -> Judged<()> {
         for op in batch.ops() {
             let Op::SetPositioned { key, .. } = op else { continue };
@@ -110,7 +114,7 @@ impl Marks {
                 return Err(format!("the mark of {} in {} has another place", at.1, at.0));
             }
             self.judge_step(&at, &mark, entries)?;
-            let told_at = self.told_at(&at, written_at, &mark, entries)?;
+            let told_at = self.told_at(&at, written_at, &mark, (entries, relations))?;
             self.written.insert(at, Written { position: written_at, told_at, mark });
         }
         Ok(())
@@ -143,7 +147,7 @@ impl Marks {
         key: &Key,
         written_at: Position,
         mark: &Mark,
-        entries: &Entries,
+        (entries, relations): (&Entries, &Relations),
     ) -> Judged<Position> {
         let (room, user) = key;
         if room.direct_users().is_none_or(|(a, b)| a == b) {
@@ -154,6 +158,16 @@ impl Marks {
         let nothing = Mark::default();
         let before = self.written.get(key);
         let (last, before) = before.map_or((Position::MIN, &nothing), |it| (it.told_at, &it.mark));
+        match relations.blocks_in(room) {
+            Some(true) if told_at != last => {
+                return Err(format!(
+                    "others hear of {user} in {room}, though one blocks the other"
+                ));
+            }
+            Some(false) => {}
+            // It may have come before that or after it.
+            Some(true) | None => return Ok(told_at),
+        }
         if self.is_hidden(key) && told_at != Position::MIN {
             return Err(format!("others hear of {user} in {room}, though one has turned that off"));
         }
@@ -208,7 +222,7 @@ impl Marks {
         user: &UserId,
         known: &Known,
         up_to: Position,
-        entries: &Entries,
+        (entries, relations): (&Entries, &Relations),
     ) -> Judged<()> {
         let Some(began) = known.began else { return Ok(()) };
         for (key, written @ Written { mark, .. }) in &self.written {
@@ -218,6 +232,10 @@ impl Marks {
             }
             let mut told = known.marks.get(key).cloned().unwrap_or_default();
             let is_own = key.1 == *user;
+            // What was said while one blocked the other is told with the next one.
+            if !is_own && relations.may_have_blocked_in(&key.0) {
+                continue;
+            }
             if !is_own {
                 // Who sees an entry knows that its sender has read up to it.
                 let read = sent(entries, key).map_or(0, |sent| sent.seq);

@@ -59,12 +59,11 @@ impl Relations {
         }
     }
 
-    /// True where that was so at some time.
-    pub fn blocked_in(&self, room: &RoomId) -> bool {
-        let was = |user: &UserId, other: &UserId| {
-            self.rows.was(&(user.clone(), other.clone()), |row| row.blocked)
-        };
-        room.direct_users().is_some_and(|(a, b)| was(&a, &b) || was(&b, &a))
+    /// True where that may have been so at some time: a block may be taken back in its own commit.
+    pub fn may_have_blocked_in(&self, room: &RoomId) -> bool {
+        let said =
+            |user: &UserId, other: &UserId| self.rows.was(&(user.clone(), other.clone()), |_| true);
+        room.direct_users().is_some_and(|(a, b)| said(&a, &b) || said(&b, &a))
     }
 
     /// An entry is committed.
@@ -94,7 +93,8 @@ impl Relations {
         snapshot: &dyn Snapshot,
     ) -> Judged<()> {
         for key in written(batch) {
-            let row = now(snapshot.get(relation::key(&key))).ok_or("a relation that is not written")?;
+            let row =
+                now(snapshot.get(relation::key(&key))).ok_or("a relation that is not written")?;
             let (written_at, row) = relation::decode(&row).map_err(|error| error.to_string())?;
             if written_at.with_order(0) != position.with_order(0) {
                 return Err(format!("the relation {key:?} has another place"));
@@ -126,9 +126,20 @@ impl Relations {
         Err(format!("{sender} hears that {wanted:?} is done; it never was"))
     }
 
-    /// Nobody is refused so whom nobody ever blocked.
-    pub fn refused(&self, room: &RoomId) -> Judged<()> {
-        if room.direct_users().is_none() || self.blocked_in(room) {
+    /// Nobody is refused so whom nobody ever wanted to block: what is taken back in the same commit counts before that.
+    pub fn refused<'a>(
+        &self,
+        room: &RoomId,
+        mut asked: impl Iterator<Item = &'a Asked>,
+    ) -> Judged<()> {
+        let Some((a, b)) = room.direct_users() else { return Ok(()) };
+        let blocks = |asked: &Asked| match &asked.body {
+            Some(Body::Relation(Wanted { user, blocked: Some(true), .. })) => {
+                [(&a, &b), (&b, &a)].contains(&(&asked.sender, user))
+            }
+            _ => false,
+        };
+        if asked.any(blocks) {
             return Ok(());
         }
         Err(format!("somebody is not allowed to write in {room}; nobody ever blocked the other"))
@@ -152,15 +163,16 @@ impl Relations {
     ) -> Judged<()> {
         let mut unheard = self.rows.unheard(|(_, other)| known.get(other), began, up_to);
         match unheard.find(|(whose, _)| whose == user) {
-            Some((_, other)) => Err(format!("a device of {user} never hears what {other} is")),
+            Some((_, other)) => {
+                Err(format!("a device of {user} never hears of the relation to {other}"))
+            }
             None => Ok(()),
         }
     }
 
     /// The store's rows, when all is quiet.
     pub fn judge(&self, snapshot: &dyn Snapshot) -> Judged<()> {
-        let rows: BTreeMap<RelationKey, Relation> =
-            all::<Relation>(snapshot).into_iter().collect();
+        let rows: BTreeMap<RelationKey, Relation> = all::<Relation>(snapshot).into_iter().collect();
         if rows.iter().eq(self.rows.all().map(|(key, _, row)| (key, row))) {
             return Ok(());
         }
@@ -179,6 +191,8 @@ impl Relations {
 /// A user blocks another one, or not any more.
 pub fn any_relation(world: &World, sender: &str) -> Body {
     let others: Vec<&str> = USERS.into_iter().filter(|other| *other != sender).collect();
+    // Mostly somebody with whom they have a room.
+    let others = if world.below(4) > 0 { &others[..2] } else { &others };
     let user = user(others[world.below(others.len() as u64) as usize]);
     Body::Relation(Wanted { user, contact: None, blocked: Some(world.below(5) < 3) })
 }

@@ -11,6 +11,7 @@ use weft_storage::tables::layout::{self, Layout};
 use weft_storage::{Batch, Engine};
 
 use super::client::{USERS, client, crowd, user, wishes};
+use super::closed::ADMINISTRATOR;
 use super::config::{Config, Fault, Removed};
 use super::device::device;
 use super::edge::Edge;
@@ -121,6 +122,8 @@ fn set_up(world: &World) {
     for user in accounts.chain(crowd) {
         batch.set(account::key(&user), Account::default().encode());
     }
+    let administrator = Account { is_admin: true, ..Account::default() };
+    batch.set(account::key(&user(ADMINISTRATOR)), administrator.encode());
     turn_off(world, &mut batch);
     super::store::now(world.memory.commit(batch));
 }

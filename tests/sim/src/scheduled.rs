@@ -152,7 +152,9 @@ impl Scheduled {
             told.state == "waiting" && told.at_ms + SENT_WITHIN_MS < now_ms
         };
         match self.rows.all().find(waits) {
-            Some((key, _, told)) => Err(format!("the scheduled message {key:?} is not sent: {told:?}")),
+            Some((key, _, told)) => {
+                Err(format!("the scheduled message {key:?} is not sent: {told:?}"))
+            }
             None => Ok(()),
         }
     }
@@ -166,23 +168,26 @@ impl Scheduled {
     }
 }
 
-/// A message to be sent at a time that [`aim_scheduled`] finds, or one to be taken back.
+/// A message to be sent later, or one to be taken back that [`aim_scheduled`] finds.
 pub fn any_scheduled(world: &World) -> Body {
     if world.below(3) == 0 {
         return Body::Unschedule(Unschedule { schedule: ClientId::from_parts(0, 0) });
     }
     let message = Text { text: format!("{LATER}{}", world.new_number()), ..Text::default() };
-    Body::Schedule(Schedule { at: 0, message: Box::new(message) })
+    // So long after it is sent.
+    let at = 1 + world.below(6_000);
+    Body::Schedule(Schedule { at, message: Box::new(message) })
 }
 
 /// What is scheduled gets its time as it is sent, and what is to be taken back is one that waits.
 pub fn aim_scheduled(world: &World, wish: &mut Wish) {
     match wish.body.as_mut() {
-        Some(Body::Schedule(Schedule { at, .. })) => *at = world.now_ms() + 1 + world.below(6_000),
+        Some(Body::Schedule(Schedule { at, .. })) => *at += world.now_ms(),
         Some(Body::Unschedule(Unschedule { schedule })) => {
             let check = world.check.lock().expect("check");
             let rows = check.scheduled.rows.all();
-            let own = rows.filter(|((user, room, _), ..)| *user == wish.sender && *room == wish.room);
+            let own =
+                rows.filter(|((user, room, _), ..)| *user == wish.sender && *room == wish.room);
             if let Some(((_, _, id), ..)) = own.last() {
                 *schedule = *id;
             }

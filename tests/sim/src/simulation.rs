@@ -23,6 +23,7 @@ mod answers;
 mod bus;
 mod check;
 mod client;
+mod closed;
 mod config;
 mod device;
 mod due;
@@ -34,8 +35,11 @@ mod log;
 mod marks;
 mod messages;
 mod node;
+mod relations;
 mod rng;
+mod rows;
 mod schedule;
+mod scheduled;
 mod services;
 mod session;
 mod settings;
@@ -273,6 +277,36 @@ fn a_setting_that_forgets_what_is_planned_is_noticed() {
 #[test]
 fn a_setting_that_the_wire_loses_and_no_audit_tells_is_noticed() {
     notices(Removed::Core(CoreRule::MarksJournaled), "never hears of the setting");
+}
+
+#[test]
+fn a_block_that_forgets_what_is_planned_is_noticed() {
+    notices(Removed::Core(CoreRule::BlocksPlanned), "though one of the two blocks the other");
+}
+
+#[test]
+fn a_mark_that_is_told_across_a_block_is_noticed() {
+    notices(Removed::Core(CoreRule::BlocksHideMarks), "though one blocks the other");
+}
+
+#[test]
+fn a_block_that_the_wire_loses_and_no_audit_tells_is_noticed() {
+    notices(Removed::Core(CoreRule::MarksJournaled), "never hears of the relation");
+}
+
+#[test]
+fn a_scheduled_message_that_the_wire_loses_and_no_audit_tells_is_noticed() {
+    notices(Removed::Core(CoreRule::MarksJournaled), "never hears what became of");
+}
+
+#[test]
+fn a_scheduled_message_that_forgets_what_is_planned_is_noticed() {
+    notices(Removed::Core(CoreRule::SchedulesPlanned), "the scheduled message");
+}
+
+#[test]
+fn what_is_said_in_a_closed_room_is_noticed() {
+    notices(Removed::Core(CoreRule::ClosedIsObeyed), "is in a room that is closed");
 }
 
 #[test]

@@ -6,11 +6,14 @@ use serde::Deserialize;
 use weft_edge::delivery::mailbox::{End, Mailbox};
 use weft_edge::delivery::{Delivery, OnEntry, TokenCell};
 use weft_proto::frame::CloseCode;
-use weft_proto::{Cursor, DeviceId, Entry, EventHead, Position, RoomId, UserId};
+use weft_proto::{ClientId, Cursor, DeviceId, Entry, EventHead, Position, RoomId, UserId};
+use weft_storage::tables::relation::Relation;
+use weft_storage::tables::scheduled::ScheduledKey;
 use weft_storage::tables::setting::Setting;
 
 use super::edge::{Edge, EdgeWire};
 use super::marks::{Key, Known, Told};
+use super::scheduled;
 use super::services;
 use super::world::World;
 
@@ -20,6 +23,7 @@ const MAILBOX_BYTES_MAX: usize = 12_000;
 pub struct Socket {
     world: Arc<World>,
     number: u64,
+    user: UserId,
     delivery: Option<Delivery<EdgeWire>>,
     pub end: End,
     /// The device came without a cursor, and has none yet.
@@ -34,6 +38,8 @@ pub enum Out {
     Entry,
     Mark(Key, Told),
     Setting(RoomId, Setting),
+    Relation(UserId, Relation),
+    Scheduled(ScheduledKey, scheduled::Told),
     Cursor(String),
 }
 
@@ -47,6 +53,8 @@ enum Frame {
     Mark { room: RoomId, user: UserId, read: u64, delivered: Option<u64>, unread_from: Option<u64> },
     Marks { room: RoomId, marks: Vec<ReadUpTo> },
     Setting { room: RoomId, muted_until: u64, pinned: bool },
+    Relation { user: UserId, contact: bool, blocked: bool },
+    Schedule { room: RoomId, schedule: String, at: u64, state: String, seq: Option<u64> },
 }
 
 #[derive(Deserialize)]
@@ -89,6 +97,7 @@ impl Socket {
         Self {
             world: Arc::clone(world),
             number,
+            user: user.clone(),
             delivery: Some(delivery),
             end,
             is_new: cursor.is_empty(),
@@ -150,6 +159,20 @@ impl Socket {
                 world.say(format_args!("{name} puts out {room} as {told:?}"));
                 self.out.push(Out::Setting(room.clone(), told.clone()));
                 world.check.lock().expect("check").shows_setting(number, &room, &told)
+            }
+            Frame::Relation { user, contact, blocked } => {
+                let told = Relation { contact, blocked };
+                world.say(format_args!("{name} puts out {user} as {told:?}"));
+                self.out.push(Out::Relation(user.clone(), told.clone()));
+                world.check.lock().expect("check").shows_relation(number, &user, &told)
+            }
+            Frame::Schedule { room, schedule, at, state, seq } => {
+                let id = ClientId::parse(&schedule).map_err(|error| error.to_string())?;
+                let told = scheduled::Told { at_ms: at, state, seq: seq.unwrap_or(0) };
+                world.say(format_args!("{name} puts out {schedule} in {room} as {told:?}"));
+                let key = (self.user.clone(), room.clone(), id);
+                self.out.push(Out::Scheduled(key, told.clone()));
+                world.check.lock().expect("check").shows_scheduled(number, (&room, id), &told)
             }
             Frame::Synced { recovered: false, cursor } if self.is_new => {
                 let position = position(&cursor);
