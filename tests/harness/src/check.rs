@@ -17,7 +17,7 @@
 //! | `drafts` | what a user has typed is on all of their devices, and nobody else's, and nothing old comes back |
 //! | `blocks` | where one user blocks another nothing comes from the one to the other, and all devices know it |
 //! | `scheduled` | what was to be sent later is sent once, at its time or later, and never where it was taken back |
-//! | `asking` | who asks to come into a group does so until they come in, are declined or withdraw it |
+//! | `asking` | who asks to come into a group, or is invited, is so until they come in, or somebody declines or withdraws it |
 //! | `suspended` | who is suspended gets nothing |
 //! | `expired` | what is as old as its room's rule says is deleted, and nothing else is |
 //! | `done`, `tries` | what was done before what |

@@ -32,6 +32,9 @@ use crate::wait::until;
 const PENDING_MAX: usize = 64;
 /// After a login that was refused.
 const LOGIN_PAUSE: Duration = Duration::from_secs(3);
+/// The same, for who has heard that they are suspended.
+const SUSPENDED_PAUSE: Duration = Duration::from_secs(40);
+const SUSPENDED_LOOK: Duration = Duration::from_millis(250);
 
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
@@ -71,6 +74,8 @@ struct Shared {
     is_synced: bool,
     /// Attempts to connect that brought no `welcome`.
     failed: u64,
+    /// Its user has heard that they are suspended.
+    is_suspended: bool,
     /// What no edge may say.
     defects: Vec<String>,
     /// How often somebody was said to be offline.
@@ -275,6 +280,11 @@ impl Client {
         self.shared().edges = edges.into_iter().collect();
     }
 
+    /// Its user hears that they are suspended, or not any more.
+    pub fn is_told_suspended(&self, is_suspended: bool) {
+        self.shared().is_suspended = is_suspended;
+    }
+
     /// True where its socket lives and has brought all that it missed.
     pub fn is_synced(&self) -> bool {
         self.shared().is_synced
@@ -380,8 +390,16 @@ impl Task {
         }
         match login {
             Ok(login) => self.login = login,
-            // Each try costs the service the hash of a password.
-            Err(_) => sleep(LOGIN_PAUSE).await,
+            Err(_) => self.wait_to_log_in().await,
+        }
+    }
+
+    /// The service takes few attempts for an account: who is suspended does not try again and again.
+    async fn wait_to_log_in(&self) {
+        sleep(LOGIN_PAUSE).await;
+        let end = Instant::now() + SUSPENDED_PAUSE;
+        while self.shared().is_suspended && Instant::now() < end {
+            sleep(SUSPENDED_LOOK).await;
         }
     }
 

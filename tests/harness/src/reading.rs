@@ -158,14 +158,33 @@ pub async fn read_scheduled(edge: SocketAddr, login: &Login) -> Result<Vec<Sched
     }
 }
 
-/// Who asks to come into a group of which at most a page do.
-pub async fn read_asking(edge: SocketAddr, login: &Login, room: &str) -> Result<Vec<Arc<str>>> {
-    let path = format!("/v1/rooms/{room}/asking");
-    let answer = login.call(edge, "GET", &path, &Value::Null).await?;
+/// Who asks to come into a group (`asking`), or is invited (`invited`), of which at most a page do.
+pub async fn read_waiting(
+    edge: SocketAddr,
+    login: &Login,
+    room: &str,
+    what: &str,
+) -> Result<Vec<Arc<str>>> {
+    let path = format!("/v1/rooms/{room}/{what}");
+    read_names(edge, login, &path, (what, "user")).await
+}
+
+/// Into which groups a user is invited, at most a page of them.
+pub async fn read_invitations(edge: SocketAddr, login: &Login) -> Result<Vec<Room>> {
+    read_names(edge, login, "/v1/invitations", ("invitations", "room")).await
+}
+
+/// A field of each element of a list that has one page.
+async fn read_names(
+    edge: SocketAddr,
+    login: &Login,
+    path: &str,
+    (list, field): (&str, &str),
+) -> Result<Vec<Arc<str>>> {
+    let answer = login.call(edge, "GET", path, &Value::Null).await?;
     let page = &answer.body;
-    let asking = page["asking"].as_array();
-    let asking = asking.with_context(|| format!("who asks for {room}: {answer:?}"))?;
-    ensure!(page["more"] == false, "more ask for {room} than a page has");
-    let users = asking.iter().map(|one| one["user"].as_str().map(Arc::from));
-    users.collect::<Option<_>>().with_context(|| page.to_string())
+    let all = page[list].as_array().with_context(|| format!("{path}: {answer:?}"))?;
+    ensure!(page["more"] == false, "more in {path} than a page has");
+    let names = all.iter().map(|one| one[field].as_str().map(Arc::from));
+    names.collect::<Option<_>>().with_context(|| page.to_string())
 }

@@ -8,6 +8,7 @@ use rand::RngExt;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use weft_harness::account::Login;
+use weft_harness::client::Client;
 use weft_harness::history::{Attempt, Deed, Event, Wanted};
 
 use super::people::{People, PlaceKind, SUSPENDED};
@@ -26,18 +27,21 @@ pub(super) struct Administrator {
     login: Login,
     /// Those that are closed now and then.
     rooms: Vec<String>,
-    /// Who is suspended now and then.
+    /// Who is suspended now and then, and their devices.
     user: String,
+    clients: Vec<Arc<Client>>,
 }
 
 impl Administrator {
     pub(super) fn of(world: &Arc<World>, people: &People) -> Self {
         let small = people.places.iter().filter(|place| place.kind != PlaceKind::Large);
+        let own = people.persons.iter().filter(|person| person.user == SUSPENDED);
         Self {
             world: Arc::clone(world),
             login: people.administrator.clone(),
             rooms: small.map(|place| place.room.clone()).collect(),
             user: people.users[SUSPENDED].user.clone(),
+            clients: own.map(|person| Arc::clone(&person.client)).collect(),
         }
     }
 
@@ -63,12 +67,14 @@ impl Administrator {
     pub(super) async fn suspend(self, stop: Stop) {
         let mut is_long = true;
         while !stop.load(Ordering::Relaxed) {
-            long_pause(10_000..30_000, &stop).await;
+            long_pause(15_000..40_000, &stop).await;
             suspend(&self.world, &self.login, &self.user, true).await;
+            self.clients.iter().for_each(|client| client.is_told_suspended(true));
             // Once for longer than any session of theirs may live on.
             let time = if is_long { 165_000..180_000 } else { 2_000..30_000 };
             long_pause(time, &stop).await;
             suspend(&self.world, &self.login, &self.user, false).await;
+            self.clients.iter().for_each(|client| client.is_told_suspended(false));
             is_long = false;
         }
     }

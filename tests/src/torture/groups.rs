@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use rand::RngExt;
 use serde_json::{Value, json};
 
-use super::people::{People, Person, Place};
+use super::people::{INVITED, People, Person, Place};
 use super::talk::{Stop, pause};
 use super::world::World;
 
@@ -49,11 +49,11 @@ impl Group {
         self.end(json!({ "kind": "update", "join": "ask" })).await;
         while !stop.load(Ordering::Relaxed) {
             self.turns += 1;
-            let what = rand::rng().random_range(0..10);
+            let what = rand::rng().random_range(0..11);
             match what {
                 0 => self.rule().await,
                 1 => self.race().await,
-                2 | 3 => self.ask().await,
+                2..=4 => self.ask().await,
                 _ => {
                     let which = rand::rng().random_range(0..self.movers.len());
                     self.movers[which].1 = self.change(which).await;
@@ -92,6 +92,7 @@ impl Group {
             (State::In, 2) => {
                 then(self.own(json!({ "kind": "remove", "user": user })).await, State::Out)
             }
+            (State::Out, 0 | 3) if person.user == INVITED => self.invite(person).await,
             (State::Out, 0) => {
                 then(self.own(json!({ "kind": "add", "user": user })).await, State::In)
             }
@@ -129,10 +130,51 @@ impl Group {
         }
     }
 
+    /// Somebody who decides by themselves is invited, and comes in, declines it, or somebody takes it back. They are out.
+    async fn invite(&self, person: &Person) -> State {
+        let (user, client, room) = (&person.login.user, &person.client, &self.room);
+        let owner = &self.owner.client;
+        // What is refused is in the history: an administrator may have closed the group.
+        let _ = owner.invite(room, user).await;
+        pause(0..1_500).await;
+        let what = rand::rng().random_range(0..5);
+        match what {
+            0 | 1 => {
+                let joins = client.entry(room, json!({ "kind": "join" })).await;
+                return if joins.is_ok() { State::In } else { State::Out };
+            }
+            2 => drop(client.end_invitation(room, user).await),
+            3 => {
+                let both = (client.end_invitation(room, user), owner.end_invitation(room, user));
+                drop(tokio::join!(both.0, both.1));
+            }
+            _ => {}
+        }
+        State::Out
+    }
+
+    /// Mostly somebody who is out, where there is anybody.
+    fn one_outside(&self) -> usize {
+        let mut rng = rand::rng();
+        let movers = self.movers.iter().enumerate();
+        let outside = movers.filter(|(_, (_, state))| *state == State::Out).map(|(which, _)| which);
+        let outside: Vec<usize> = outside.collect();
+        if outside.is_empty() || rng.random_range(0..4) == 0 {
+            return rng.random_range(0..self.movers.len());
+        }
+        outside[rng.random_range(0..outside.len())]
+    }
+
     /// Somebody asks to come in, and is let in, declined, or does not ask any more.
     async fn ask(&mut self) {
-        let which = rand::rng().random_range(0..self.movers.len());
+        let which = self.one_outside();
         let (person, state) = &self.movers[which];
+        if person.user == INVITED {
+            if *state == State::Out {
+                self.movers[which].1 = self.invite(person).await;
+            }
+            return;
+        }
         let (user, client, room) = (&person.login.user, &person.client, &self.room);
         let words = format!("please, {}", self.turns);
         let asked = client.ask(room, &words).await.is_ok();
@@ -178,9 +220,11 @@ impl Group {
         }
     }
 
-    /// Two come at the last use of a link.
+    /// Two come at the last use of a link. Of who is invited it is not looked at.
     async fn race(&mut self) {
-        let outside = |(_, (_, state)): &(usize, &(Person, State))| *state == State::Out;
+        let outside = |(_, (person, state)): &(usize, &(Person, State))| {
+            *state == State::Out && person.user != INVITED
+        };
         let mut two = self.movers.iter().enumerate().filter(outside).map(|(which, _)| which);
         let (Some(one), Some(other)) = (two.next(), two.next()) else { return };
         let Some(link) = self.link(1).await else { return };

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use tokio::task::JoinSet;
 
+use super::round::asked;
 use super::world::World;
 use weft_harness::account::{self, Login};
 use weft_harness::client::{Client, ClientOptions};
@@ -19,6 +20,8 @@ const USERS: usize = 11;
 pub(super) const SUSPENDED: usize = 10;
 /// These have turned off read receipts.
 const RECEIPTS_OFF: [usize; 2] = [4, 8];
+/// This one lets nobody put them into groups.
+pub(super) const INVITED: usize = 8;
 /// Members without a session: with them a group is large.
 const CROWD: usize = 98;
 
@@ -105,6 +108,11 @@ impl People {
             world.recorder.record(Event::ReceiptsOff { user: login.user.as_str().into() });
         }
         let places = make_places(world, &users, crowd).await?;
+        let (decides, none) = (&users[INVITED], json!({ "add_by": "none" }));
+        let answer = decides.call(world.system.edge(), "PUT", "/v1/setting", &none).await?;
+        ensure!(answer.status == 204, "who adds {}: {answer:?}", decides.user);
+        let user = decides.user.as_str().into();
+        world.recorder.record(Event::Deed(Deed::Decides { user }));
         let administrator = administrator(world).await?;
         let mut people = Self { users, persons: Vec::new(), places, administrator };
         for (user, login) in people.users.clone().into_iter().enumerate() {
@@ -120,7 +128,9 @@ impl People {
     /// The logins of who was suspended have ended: they read with another one.
     pub(super) async fn return_suspended(&mut self, world: &World) -> Result<()> {
         let name = self.users[SUSPENDED].user.clone();
-        self.users[SUSPENDED] = world.system.device(&name, "reader").await?;
+        // The service takes few attempts for an account.
+        let log_in = async || world.system.device(&name, "reader").await;
+        self.users[SUSPENDED] = asked(log_in).await.context("who was suspended can't log in")?;
         Ok(())
     }
 

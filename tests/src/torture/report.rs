@@ -132,6 +132,8 @@ pub(super) struct Totals {
     /// How often somebody asked to come in, and that was declined or withdrawn.
     pub(super) asks: usize,
     pub(super) asks_ended: usize,
+    pub(super) invitations: usize,
+    pub(super) invitations_ended: usize,
     pub(super) suspensions: usize,
     /// Entries that expired.
     pub(super) expired: u64,
@@ -215,6 +217,8 @@ impl Totals {
             Wanted::Unschedule { .. } => self.unscheduled += 1,
             Wanted::Ask { .. } => self.asks += 1,
             Wanted::EndAsking { .. } => self.asks_ended += 1,
+            Wanted::Invite { .. } => self.invitations += 1,
+            Wanted::EndInvitation { .. } => self.invitations_ended += 1,
             Wanted::Suspend { is_on, .. } => self.suspensions += usize::from(*is_on),
         }
     }
@@ -228,6 +232,8 @@ impl Totals {
             "scheduled_and_taken_back": self.unscheduled,
             "asks": self.asks,
             "asks_declined_or_withdrawn": self.asks_ended,
+            "invitations": self.invitations,
+            "invitations_declined_or_taken_back": self.invitations_ended,
             "suspensions": self.suspensions,
             "expired_entries": self.expired,
         })

@@ -18,8 +18,8 @@ use weft_harness::check::{Violation, check, read_by_writing, visible};
 use weft_harness::history::{Change, ClientId, Deed, Entry, Event, History, Mark, Room};
 use weft_harness::http;
 use weft_harness::reading::{
-    read_asking, read_blocks, read_drafts, read_list, read_pins, read_room, read_room_marks,
-    read_scheduled, read_threads,
+    read_blocks, read_drafts, read_invitations, read_list, read_pins, read_room, read_room_marks,
+    read_scheduled, read_threads, read_waiting,
 };
 
 /// How long sends are measured, without and with hostile clients.
@@ -178,7 +178,7 @@ fn with_expired(world: &World, place: &Place, room: &Room, log: Vec<Entry>) -> V
 }
 
 /// Asks until there is an answer.
-async fn asked<T>(ask: impl AsyncFn() -> Result<T>) -> Option<T> {
+pub(super) async fn asked<T>(ask: impl AsyncFn() -> Result<T>) -> Option<T> {
     let answer = async {
         loop {
             match ask().await {
@@ -267,6 +267,12 @@ async fn ask_lists(world: &World, people: &People, logs: &[(Room, Vec<Entry>)]) 
             }
             None => world.found(format!("{} can't list what they schedule", login.user)),
         }
+        match asked(async || read_invitations(edge, login).await).await {
+            Some(rooms) => {
+                world.recorder.record(Event::Deed(Deed::Invitations { user: user(), rooms }));
+            }
+            None => world.found(format!("{} can't list their invitations", login.user)),
+        }
         match asked(async || read_drafts(edge, login).await).await {
             Some(drafts) => world.recorder.record(Event::Drafts { user: user(), drafts }),
             None => world.found(format!("{} can't list their drafts", login.user)),
@@ -274,9 +280,17 @@ async fn ask_lists(world: &World, people: &People, logs: &[(Room, Vec<Entry>)]) 
     }
     for place in people.places.iter().filter(|place| place.kind == PlaceKind::Changing) {
         let (owner, room) = (&people.users[place.users[0]], Room::from(place.room.as_str()));
-        match asked(async || read_asking(edge, owner, &room).await).await {
-            Some(users) => world.recorder.record(Event::Deed(Deed::Asking { room, users })),
-            None => world.found(format!("who asks to come into {room} can't be read")),
+        for what in ["asking", "invited"] {
+            let room = room.clone();
+            match asked(async || read_waiting(edge, owner, &room, what).await).await {
+                Some(users) if what == "asking" => {
+                    world.recorder.record(Event::Deed(Deed::Asking { room, users }));
+                }
+                Some(users) => {
+                    world.recorder.record(Event::Deed(Deed::Invited { room, users }));
+                }
+                None => world.found(format!("who is {what} in {room} can't be read")),
+            }
         }
     }
     for (place, (room, log)) in people.places.iter().zip(logs) {

@@ -1,12 +1,15 @@
-//! Promises about asking to come into a group: who asked does so in the end, unless something that may have come later has ended
-//! it; and nobody does who did not, or of whom an answer said that it has ended.
+//! Promises about asking to come into a group, and about being invited into one: who asked, or was invited, is so in the end, unless
+//! something that may have come later has ended it; and nobody is who was not, or of whom an answer said that it has
+//! ended. Who decides by themselves is put into no group by others, and all of their devices know into which they are
+//! invited.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Violation;
-use super::facts::{Facts, RoomFacts};
+use super::facts::{Facts, RoomFacts, user_of};
+use super::newest::Newest;
 use super::tries::{Try, known_at, tries};
-use crate::history::{Change, Deed, Entry, Event, History, Room, Rule, Wanted};
+use crate::history::{Change, Deed, Device, Entry, Event, History, Room, Rule, Wanted};
 
 /// What was said of one user and group.
 #[derive(Default)]
@@ -16,12 +19,30 @@ struct Of {
     ends: Vec<Try>,
 }
 
+/// What waits for somebody's word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Asking,
+    Invited,
+}
+
 pub(super) fn check(history: &History, facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
+    judge(history, facts, What::Asking, found);
+    judge(history, facts, What::Invited, found);
+    judge_joinings(history, facts, found);
+    judge_devices(history, found);
+}
+
+fn judge(history: &History, facts: &Facts<'_>, what: What, found: &mut BTreeSet<Violation>) {
     let mut all: BTreeMap<(&Room, &str), Of> = BTreeMap::new();
     for (wanted, attempt) in tries(history) {
-        match wanted {
-            Wanted::Ask { user, room } => all.entry((room, user)).or_default().asks.push(attempt),
-            Wanted::EndAsking { user, room } => {
+        match (wanted, what) {
+            (Wanted::Ask { user, room }, What::Asking)
+            | (Wanted::Invite { user, room }, What::Invited) => {
+                all.entry((room, user)).or_default().asks.push(attempt);
+            }
+            (Wanted::EndAsking { user, room }, What::Asking)
+            | (Wanted::EndInvitation { user, room }, What::Invited) => {
                 all.entry((room, user)).or_default().ends.push(attempt);
             }
             _ => {}
@@ -37,7 +58,11 @@ pub(super) fn check(history: &History, facts: &Facts<'_>, found: &mut BTreeSet<V
         }
     }
     for event in &history.events {
-        let Event::Deed(Deed::Asking { room, users }) = event else { continue };
+        let (room, users) = match (event, what) {
+            (Event::Deed(Deed::Asking { room, users }), What::Asking)
+            | (Event::Deed(Deed::Invited { room, users }), What::Invited) => (room, users),
+            _ => continue,
+        };
         let asking: BTreeSet<&str> = users.iter().map(|user| &**user).collect();
         let of_room = all.iter().filter(|((of, _), _)| *of == room);
         let wrong = of_room.filter_map(|((_, user), of)| {
@@ -46,9 +71,62 @@ pub(super) fn check(history: &History, facts: &Facts<'_>, found: &mut BTreeSet<V
         });
         let strangers = asking.iter().copied().filter(|user| !all.contains_key(&(room, *user)));
         for user in wrong.chain(strangers) {
-            let what = format!("asking to come in: {}, in the end", asking.contains(user));
+            let is = if what == What::Asking { "asking to come in" } else { "invited" };
+            let what = format!("{is}: {}, in the end", asking.contains(user));
             let (room, user) = (room.clone(), user.into());
             found.insert(Violation::WrongMark { room, user, device: None, what });
+        }
+    }
+}
+
+/// Who decides by themselves is put into no group by others.
+fn judge_joinings(history: &History, facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
+    for event in &history.events {
+        let Event::Deed(Deed::Decides { user }) = event else { continue };
+        for (room, of) in &facts.rooms {
+            // Of who made the group they were no stranger yet.
+            for (seq, entry) in of.standing.range(2..) {
+                let Some(Change::Joined(users)) = entry.change.as_deref() else { continue };
+                if entry.from != *user && users.contains(user) {
+                    let what = format!("brings in {user}, who decides that by themselves");
+                    let (room, seq) = ((*room).clone(), *seq);
+                    found.insert(Violation::NotAllowed { room, seq, what });
+                }
+            }
+        }
+    }
+}
+
+fn judge_devices(history: &History, found: &mut BTreeSet<Violation>) {
+    let mut last: HashMap<&str, BTreeSet<&Room>> = HashMap::new();
+    let mut knows: HashMap<&Device, Newest<'_, &Room, bool>> = HashMap::new();
+    for event in &history.events {
+        match event {
+            Event::Deed(Deed::InvitationTold { device, room, is_on }) => {
+                knows.entry(device).or_default().tell(room, *is_on);
+            }
+            Event::Deed(Deed::InvitationsLoaded { device, rooms }) => {
+                let loaded = rooms.iter().map(|room| (room, true)).collect();
+                knows.entry(device).or_default().load(|_| true, loaded);
+            }
+            Event::Deed(Deed::Invitations { user, rooms }) => {
+                last.insert(user, rooms.iter().collect());
+            }
+            Event::Opened { device, .. }
+            | Event::Synced { device, .. }
+            | Event::Cursor { device, .. }
+            | Event::LoadedAll { device, .. } => knows.entry(device).or_default().step(event),
+            Event::Settled { device, room } => {
+                let user = user_of(device);
+                let Some(last) = last.get(user) else { continue };
+                let known = knows.get(device).and_then(|knows| knows.get(&room)).unwrap_or(false);
+                if known != last.contains(room) {
+                    let what = format!("invited: {known}, not {}", last.contains(room));
+                    let (room, user, device) = (room.clone(), user.into(), Some(device.clone()));
+                    found.insert(Violation::WrongMark { room, user, device, what });
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -91,6 +169,8 @@ impl Of {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::{Value, json};
 
     use super::*;
@@ -141,6 +221,59 @@ mod tests {
         let mut found = BTreeSet::new();
         check(&history, &Facts::gather(&history), &mut found);
         found.iter().map(ToString::to_string).collect()
+    }
+
+    fn decides() -> Event {
+        Event::Deed(Deed::Decides { user: "bob".into() })
+    }
+
+    #[test]
+    fn who_decides_by_themselves_is_not_added_and_all_devices_know_who_is_invited() {
+        let add = entry(2, "alice", json!({ "kind": "add", "user": "bob" }));
+        let found = judge(vec![decides()], std::slice::from_ref(&add), &[]);
+        assert_eq!(found, ["not allowed: team 2 brings in bob, who decides that by themselves"]);
+        let join = entry(2, "bob", json!({ "kind": "join" }));
+        assert_eq!(judge(vec![decides()], &[join], &[]), [""; 0]);
+        let (device, room) = (|| "bob/phone".into(), || Room::from(ROOM));
+        let told =
+            |is_on| Event::Deed(Deed::InvitationTold { device: device(), room: room(), is_on });
+        let last = |rooms: &[Room]| {
+            let listed = Deed::Invitations { user: "bob".into(), rooms: rooms.to_vec() };
+            [Event::Deed(listed), Event::Settled { device: device(), room: room() }]
+        };
+        let of = |told: &[Event], rooms: &[Room]| judge([told, &last(rooms)].concat(), &[], &[]);
+        assert_eq!(of(&[told(true)], &[room()]), [""; 0]);
+        assert_eq!(of(&[told(true), told(false)], &[]), [""; 0]);
+        for (told, rooms) in [(vec![], vec![room()]), (vec![told(true)], vec![])] {
+            let found = of(&told, &rooms);
+            assert!(found.len() == 1 && found[0].contains("invited: "), "{found:#?}");
+        }
+    }
+
+    #[test]
+    fn who_is_invited_stays_so_until_something_ends_it() {
+        let says = |number, wanted: Wanted| {
+            let attempt = Attempt(SessionId(1), number);
+            let asked = Deed::Asked { wanted: wanted.clone(), attempt };
+            [asked, Deed::Done { wanted, attempt }].map(Event::Deed)
+        };
+        let (user, room) = (|| Arc::<str>::from("bob"), || Room::from(ROOM));
+        let invite = says(1, Wanted::Invite { user: user(), room: room() });
+        let end = says(2, Wanted::EndInvitation { user: user(), room: room() });
+        let of = |mut events: Vec<Event>, users: &[&str]| {
+            let users = users.iter().map(|user| (*user).into()).collect();
+            events.push(Event::Deed(Deed::Invited { room: room(), users }));
+            judge(events, &[], &[])
+        };
+        let ended = [invite.clone(), end].concat();
+        assert_eq!(of(invite.to_vec(), &["bob"]), [""; 0]);
+        assert_eq!(of(ended.clone(), &[]), [""; 0]);
+        for (events, users) in
+            [(invite.to_vec(), &[] as &[&str]), (ended, &["bob"]), (vec![], &["bob"])]
+        {
+            let found = of(events, users);
+            assert!(found.len() == 1 && found[0].contains("invited: "), "{found:#?}");
+        }
     }
 
     #[test]

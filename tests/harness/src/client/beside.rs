@@ -163,7 +163,9 @@ impl Task {
             self.recorder.record(kept);
             Ok(())
         } else {
-            let code = error["code"].as_str().with_context(|| format!("no answer: {frame}"))?;
+            // An entry, in the place of something that is none, is an `ack`.
+            let code = error["code"].as_str().or(frame["type"].as_str());
+            let code = code.with_context(|| format!("no answer: {frame}"))?;
             let refused = what.refused(attempt, code.into(), error);
             if let Event::DraftConflict { found, .. } = &refused {
                 self.shared().shelf.keep_draft(&found.room, found.version);

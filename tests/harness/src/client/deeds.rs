@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::beside::Beside;
 use super::live::{Asked, Live};
 use super::{Client, Task};
-use crate::history::{ClientId, Deed, Event, Scheduled, Wanted, hash};
+use crate::history::{ClientId, Deed, Event, Room, Scheduled, Wanted, hash};
 use crate::ulid;
 
 impl Client {
@@ -36,6 +36,21 @@ impl Client {
     /// Declines what somebody asks, until it is answered.
     pub async fn decline(&self, room: &str, user: &str) -> Result<()> {
         let wanted = Wanted::EndAsking { user: user.into(), room: room.into() };
+        let frame = json!({ "type": "decline", "room": room, "user": user });
+        self.say_beside(Beside::Deed(wanted, frame)).await
+    }
+
+    /// Wants somebody to come into a group who decides that by themselves, until it is answered.
+    pub async fn invite(&self, room: &str, user: &str) -> Result<()> {
+        let wanted = Wanted::Invite { user: user.into(), room: room.into() };
+        let client_id = ulid::fresh();
+        let frame = json!({ "type": "send", "room": room, "client_id": client_id, "kind": "add", "user": user });
+        self.say_beside(Beside::Deed(wanted, frame)).await
+    }
+
+    /// Ends that: for the group, or as who is invited, until it is answered.
+    pub async fn end_invitation(&self, room: &str, user: &str) -> Result<()> {
+        let wanted = Wanted::EndInvitation { user: user.into(), room: room.into() };
         let frame = json!({ "type": "decline", "room": room, "user": user });
         self.say_beside(Beside::Deed(wanted, frame)).await
     }
@@ -94,6 +109,38 @@ impl Task {
 }
 
 impl Task {
+    pub(super) fn hear_invitation(&self, frame: &Value) -> Result<()> {
+        let room = frame["room"].as_str().context("an invitation without room")?.into();
+        let is_on = match frame["state"].as_str() {
+            Some("invited") => true,
+            Some("ended") => false,
+            state => anyhow::bail!("an invitation that is {state:?}"),
+        };
+        self.record_deed(Deed::InvitationTold { device: self.name.clone(), room, is_on });
+        Ok(())
+    }
+
+    /// Some of the groups into which the user is invited, as they were asked for.
+    pub(super) async fn hear_invitations(
+        &mut self,
+        live: &mut Live,
+        mut rooms: Vec<Room>,
+        frame: &Value,
+    ) -> Result<()> {
+        ensure!(frame["type"] == "invitations", "asking for invitations failed: {frame}");
+        let page = frame["invitations"].as_array().context("no invitations")?;
+        rooms.extend(page.iter().filter_map(|it| it["room"].as_str()).map(Arc::from));
+        match page.last().filter(|_| frame["more"] == true) {
+            Some(last) => live.load_invitations(rooms, &last["room"]).await?,
+            None => {
+                let device = self.name.clone();
+                self.record_deed(Deed::InvitationsLoaded { device, rooms });
+            }
+        }
+        self.loaded(live);
+        Ok(())
+    }
+
     pub(super) fn hear_schedule(&self, frame: &Value) -> Result<()> {
         let told = Scheduled::read(frame).with_context(|| format!("no schedule: {frame}"))?;
         self.record_deed(Deed::ScheduleTold { device: self.name.clone(), told });
@@ -122,6 +169,14 @@ impl Task {
 }
 
 impl Live {
+    /// `rooms`: those of the pages before.
+    pub(super) async fn load_invitations(&mut self, rooms: Vec<Room>, after: &Value) -> Result<()> {
+        self.count_open();
+        let frame = json!({ "type": "invitations", "after": after });
+        self.ask(Asked::Invitations(rooms), frame).await?;
+        Ok(())
+    }
+
     /// `all`: those of the pages before.
     pub(super) async fn load_scheduled(
         &mut self,

@@ -35,6 +35,7 @@ pub(super) enum Asked {
     /// With whom the pages before name as blocked.
     Relations(Vec<Arc<str>>),
     Scheduled(Vec<Scheduled>),
+    Invitations(Vec<Room>),
     Ping,
 }
 
@@ -217,6 +218,7 @@ impl Task {
             Some("draft") => self.hear_draft(&frame),
             Some("relation") => self.hear_relation(&frame),
             Some("schedule") => self.hear_schedule(&frame),
+            Some("invitation") => self.hear_invitation(&frame),
             Some("cursor") => self.hear_cursor(live, &frame),
             Some("presence") => {
                 for one in frame["users"].as_array().into_iter().flatten() {
@@ -253,6 +255,7 @@ impl Task {
                 live.load_drafts(Vec::new()).await?;
                 live.load_relations(Vec::new(), &Value::Null).await?;
                 live.load_scheduled(Vec::new(), &Value::Null).await?;
+                live.load_invitations(Vec::new(), &Value::Null).await?;
             }
         }
         Ok(())
@@ -321,6 +324,7 @@ impl Task {
             Asked::Drafts(before) => self.hear_drafts(live, before, frame).await,
             Asked::Relations(before) => self.hear_relations(live, before, frame).await,
             Asked::Scheduled(before) => self.hear_scheduled(live, before, frame).await,
+            Asked::Invitations(before) => self.hear_invitations(live, before, frame).await,
             Asked::Ping => Ok(()),
         }
     }
@@ -349,8 +353,12 @@ impl Task {
             return Ok(());
         }
         let error = &frame["error"];
-        let code = error["code"].as_str().with_context(|| format!("no answer: {frame}"))?;
-        let temporary = error["temporary"].as_bool().context("an error without temporary")?;
+        // An `add` that invites is no entry.
+        let is_done = frame["type"] == "done";
+        let code = error["code"].as_str().or(is_done.then_some("invited"));
+        let code = code.with_context(|| format!("no answer: {frame}"))?;
+        let temporary = error["temporary"].as_bool().or(is_done.then_some(false));
+        let temporary = temporary.context("an error without temporary")?;
         self.recorder.record(Event::Refused {
             device: self.name.clone(),
             client_id: pending.client_id.clone(),
@@ -444,33 +452,6 @@ impl Live {
         let frame = json!({ "type": "history", "room": &*room, "after": after });
         self.count_open();
         self.ask(Asked::History(room), frame).await?;
-        Ok(())
-    }
-
-    async fn load_marks(&mut self, room: Room) -> Result<()> {
-        let frame = json!({ "type": "receipts", "room": &*room });
-        self.count_open();
-        self.ask(Asked::Receipts(room), frame).await?;
-        Ok(())
-    }
-
-    /// `before`: those of the pages before.
-    pub(super) async fn load_threads(&mut self, room: Room, before: Vec<Followed>) -> Result<()> {
-        let mut frame = json!({ "type": "threads", "room": &*room });
-        if let Some(last) = before.last() {
-            frame["before"] = last.root.into();
-        }
-        self.count_open();
-        self.ask(Asked::Threads(room, before), frame).await?;
-        Ok(())
-    }
-
-    /// `before`: those of the pages before.
-    pub(super) async fn load_drafts(&mut self, before: Vec<Draft>) -> Result<()> {
-        let after = before.last().map(|last| &*last.room);
-        let frame = json!({ "type": "drafts", "after": after });
-        self.count_open();
-        self.ask(Asked::Drafts(before), frame).await?;
         Ok(())
     }
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Task;
-use super::live::Live;
+use super::live::{Asked, Live};
 use crate::history::{Draft, Event, Followed, Listed, Mark, OfThread, Room, Setting};
 
 impl Task {
@@ -126,6 +126,35 @@ impl Task {
             self.recorder.record(Event::ThreadsLoaded { device, room, threads });
         }
         self.loaded(live);
+        Ok(())
+    }
+}
+
+impl Live {
+    pub(super) async fn load_marks(&mut self, room: Room) -> Result<()> {
+        let frame = json!({ "type": "receipts", "room": &*room });
+        self.count_open();
+        self.ask(Asked::Receipts(room), frame).await?;
+        Ok(())
+    }
+
+    /// `before`: those of the pages before.
+    pub(super) async fn load_threads(&mut self, room: Room, before: Vec<Followed>) -> Result<()> {
+        let mut frame = json!({ "type": "threads", "room": &*room });
+        if let Some(last) = before.last() {
+            frame["before"] = last.root.into();
+        }
+        self.count_open();
+        self.ask(Asked::Threads(room, before), frame).await?;
+        Ok(())
+    }
+
+    /// `before`: those of the pages before.
+    pub(super) async fn load_drafts(&mut self, before: Vec<Draft>) -> Result<()> {
+        let after = before.last().map(|last| &*last.room);
+        let frame = json!({ "type": "drafts", "after": after });
+        self.count_open();
+        self.ask(Asked::Drafts(before), frame).await?;
         Ok(())
     }
 }

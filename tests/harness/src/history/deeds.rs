@@ -18,6 +18,10 @@ pub enum Wanted {
     Ask { user: Arc<str>, room: Room },
     /// Not any more, or an owner declines it.
     EndAsking { user: Arc<str>, room: Room },
+    /// Somebody wants the user to come into a group, who decides that by themselves.
+    Invite { user: Arc<str>, room: Room },
+    /// Not any more, or the user declines it.
+    EndInvitation { user: Arc<str>, room: Room },
     /// An administrator suspends the user, or not any more.
     Suspend { user: Arc<str>, is_on: bool },
 }
@@ -26,6 +30,8 @@ pub enum Wanted {
 pub enum Deed {
     /// The user is an administrator of the installation, before anything was said.
     Administers { user: Arc<str> },
+    /// The user lets nobody put them into groups: they decide by themselves.
+    Decides { user: Arc<str> },
     /// It was written to a socket, or sent by HTTP: the first time or again.
     Asked { wanted: Wanted, attempt: Attempt },
     /// The answer was that it is done.
@@ -44,6 +50,14 @@ pub enum Deed {
     ScheduledLoaded { device: Device, all: Vec<Scheduled> },
     /// At the end, in silence: the same, as a fresh device asks for it.
     Scheduled { user: Arc<str>, all: Vec<Scheduled> },
+    /// A device was told whether its user is invited into a group.
+    InvitationTold { device: Device, room: Room, is_on: bool },
+    /// The device loaded into which groups its user is invited (after a `resync`).
+    InvitationsLoaded { device: Device, rooms: Vec<Room> },
+    /// At the end, in silence: the same, as a fresh device asks for it.
+    Invitations { user: Arc<str>, rooms: Vec<Room> },
+    /// At the end, in silence: who is invited into a group, as its owner finds it.
+    Invited { room: Room, users: Vec<Arc<str>> },
     /// All entries that a room had up to here are days older now, on purpose: those whose time is over by the room's rule.
     Aged { room: Room, up_to: u64 },
     /// At the end, in silence: the first entry that a room has. Those before it, as `Final` names them, were seen before.
@@ -60,6 +74,8 @@ impl Wanted {
             | Self::Unschedule { user, .. }
             | Self::Ask { user, .. }
             | Self::EndAsking { user, .. }
+            | Self::Invite { user, .. }
+            | Self::EndInvitation { user, .. }
             | Self::Suspend { user, .. } => **user == *of,
         }
     }
@@ -70,8 +86,12 @@ impl Deed {
     pub fn concerns(&self, of: &str) -> bool {
         match self {
             Self::Aged { .. } | Self::Begins { .. } => true,
-            Self::Asking { users, .. } => users.iter().any(|user| **user == *of),
+            Self::Asking { users, .. } | Self::Invited { users, .. } => {
+                users.iter().any(|user| **user == *of)
+            }
             Self::Administers { user }
+            | Self::Decides { user }
+            | Self::Invitations { user, .. }
             | Self::Blocks { user, .. }
             | Self::Scheduled { user, .. } => **user == *of,
             Self::Asked { wanted, .. } | Self::Done { wanted, .. } => wanted.concerns(of),
@@ -79,6 +99,8 @@ impl Deed {
             Self::BlockTold { device, .. }
             | Self::BlocksLoaded { device, .. }
             | Self::ScheduleTold { device, .. }
+            | Self::InvitationTold { device, .. }
+            | Self::InvitationsLoaded { device, .. }
             | Self::ScheduledLoaded { device, .. } => device.split('/').next() == Some(of),
         }
     }
@@ -100,6 +122,19 @@ impl fmt::Display for Deed {
             Self::Blocks { user, others } => write!(f, "in the end {user} blocks {others:?}"),
             Self::ScheduleTold { device, told } => write!(f, "{device} is told: {told:?}"),
             Self::ScheduledLoaded { device, all } => write!(f, "{device} finds {all:?}"),
+            Self::Decides { user } => write!(f, "{user} lets nobody put them into groups"),
+            Self::InvitationTold { device, room, is_on } => {
+                write!(f, "{device} is told that it is invited into {room}: {is_on}")
+            }
+            Self::InvitationsLoaded { device, rooms } => {
+                write!(f, "{device} finds that it is invited into {rooms:?}")
+            }
+            Self::Invitations { user, rooms } => {
+                write!(f, "in the end {user} is invited into {rooms:?}")
+            }
+            Self::Invited { room, users } => {
+                write!(f, "in the end {users:?} are invited into {room}")
+            }
             Self::Aged { room, up_to } => write!(f, "{room} is days older, up to {up_to}"),
             Self::Begins { room, first } => write!(f, "in the end {room} begins at {first}"),
             Self::Asking { room, users } => {
