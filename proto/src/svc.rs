@@ -142,7 +142,7 @@ mod sign_up;
 pub use accounts::{
     ChangePassword, CheckLogins, CheckedLogins, DeleteAccount, Devices, FindUsers, FoundUsers,
     GetKeys, GetProfile, GetProfiles, Keys, ListDevices, LoggedInDevice, Login, Logout, Profile,
-    Profiles, Refresh, SetProfile, Signup, Tokens, VerifyKey,
+    Profiles, Refresh, SetProfile, Signup, Tokens, VerifyKey, WrittenMessages,
 };
 pub use admin::{
     AccountAction, AccountState, Accounts, AdminLogPage, AdminLogRow, Administer, Administered,

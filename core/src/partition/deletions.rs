@@ -1,11 +1,13 @@
-//! What the owner of a partition does for an account that is being deleted: its user leaves the partition's groups, and
-//! in the end, by the owner of their notebook, loses what they have kept for themselves.
+//! What the owner of a partition does for an account that is being deleted: its user deletes their messages, where that was
+//! asked for, and leaves the partition's groups, and in the end, by the owner of their notebook, loses what they have kept for
+//! themselves.
 //!
 //! A row (`storage/src/tables/deletion.rs`) says what is left. It is taken away step by step, each when it is done, so whoever
 //! owns the partition next goes on. What changes a room is a command in the user's name that the owner tells itself: decided as
 //! any other one, and of no effect when it comes twice.
 
 use bytes::Bytes;
+use tokio::time::sleep;
 use tracing::{info, warn};
 use weft_proto::kind::{ChangeRole, Leave};
 use weft_proto::limits::INVITATION_ROWS_MAX;
@@ -16,9 +18,11 @@ use weft_storage::tables::member::{self, Member};
 use weft_storage::tables::{expiry, group_invitation, join_request, user_room};
 use weft_storage::{Batch, Outcome, Snapshot};
 
-use super::duties::Duties;
+use super::duties::{Duties, PAUSE};
 use super::ports::CommandLog;
 use crate::error::Error;
+
+mod emptying;
 
 /// Accounts that are looked at together.
 const ACCOUNTS_AT_ONCE: usize = 16;
@@ -61,28 +65,47 @@ impl<L: CommandLog> Duties<L> {
         if !deletion.partitions.contains(&u32::from(self.partition)) {
             return Ok(());
         }
-        let snapshot = self.store.snapshot().await?;
-        let groups = self.own_groups(&*snapshot, user).await?;
-        if groups.is_empty() {
-            let mut batch = Batch::new(rand::random());
-            let key = deletion::key(user);
-            batch.guard(key.clone(), Some(row));
-            batch.set(key, deletion.without(self.partition).encode());
-            // Where another partition's owner was faster, the next look finds it.
-            self.store.commit(batch).await?;
+        if deletion.empties && !self.empty(user, &deletion).await? {
             return Ok(());
         }
-        let mut told_at = 0;
-        for room in groups {
-            if let Some(heir) = heir(&*snapshot, &room, user).await? {
-                let role = ChangeRole { user: heir, role: Role::Owner };
-                self.tell(user, &room, &Body::ChangeRole(role)).await?;
+        self.leave(user).await
+    }
+
+    /// Has the user leave their groups of this partition, and takes it off the list when none is left.
+    async fn leave(&self, user: &UserId) -> Result<(), Error> {
+        let mut before = Vec::new();
+        loop {
+            let snapshot = self.store.snapshot().await?;
+            let groups = self.own_groups(&*snapshot, user).await?;
+            if groups.is_empty() {
+                let key = deletion::key(user);
+                let Some(row) = snapshot.get(key.clone()).await? else { return Ok(()) };
+                let left = Deletion::decode(&row)?.without(self.partition);
+                let mut batch = Batch::new(rand::random());
+                batch.guard(key.clone(), Some(row));
+                batch.set(key, left.encode());
+                // Where another partition's owner was faster, the next look finds it.
+                self.store.commit(batch).await?;
+                return Ok(());
             }
-            told_at = self.tell(user, &room, &Body::Leave(Leave {})).await?;
+            // Those that were not left are left with the next look.
+            if groups == before {
+                return Ok(());
+            }
+            let mut told_at = 0;
+            for room in &groups {
+                if let Some(heir) = heir(&*snapshot, room, user).await? {
+                    let role = ChangeRole { user: heir, role: Role::Owner };
+                    self.tell(user, room, &Body::ChangeRole(role)).await?;
+                }
+                told_at = self.tell(user, room, &Body::Leave(Leave {})).await?;
+            }
+            if !self.is_applied(told_at).await {
+                return Ok(());
+            }
+            before = groups;
+            sleep(PAUSE).await;
         }
-        // The next ones with the next look, where these were left by then.
-        self.is_applied(told_at).await;
-        Ok(())
     }
 
     fn has_notebook(&self, user: &UserId) -> bool {

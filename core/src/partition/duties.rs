@@ -25,7 +25,7 @@ use crate::error::Error;
 
 /// Between two looks at which scheduled messages are due...
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
-/// ...and at which rooms have expired entries. The first one comes after it too: a partition is taken when others have ended.
+/// ...and at which rooms have expired entries, and which accounts are being deleted. The first one comes after it too: a partition is taken when others have ended.
 const EXPIRY_PAUSE: Duration = Duration::from_secs(10);
 /// Messages that are due of which the owner is told at once.
 const MESSAGES_AT_ONCE: usize = 64;
@@ -34,7 +34,7 @@ const TELL_AGAIN: Duration = Duration::from_secs(60);
 /// Rooms with expired entries of which the owner is told at once.
 const ROOMS_AT_ONCE: usize = 16;
 /// Before it is told of more: what people send comes in between.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 /// Between two looks whether what it was told is done, and how long it is waited for.
 const APPLIED_PAUSE: Duration = Duration::from_millis(20);
 const APPLIED_PATIENCE: Duration = Duration::from_secs(30);
@@ -55,8 +55,19 @@ pub(super) struct Duties<L> {
 }
 
 impl<L: CommandLog> Duties<L> {
-    /// Looks for as long as it is polled.
+    /// Looks for as long as it is polled. What is sent at its time does not wait for accounts' deletions.
     pub(super) async fn run(self) -> Infallible {
+        tokio::join!(self.watch_times(), self.watch_accounts()).0
+    }
+
+    async fn watch_accounts(&self) -> Infallible {
+        loop {
+            sleep(EXPIRY_PAUSE).await;
+            self.say(self.delete_accounts().await);
+        }
+    }
+
+    async fn watch_times(&self) -> Infallible {
         let mut expired_at = Instant::now();
         loop {
             sleep(LOOK_PAUSE).await;
@@ -64,7 +75,6 @@ impl<L: CommandLog> Duties<L> {
             self.say(self.send_due().await);
             if expired_at.elapsed() >= EXPIRY_PAUSE {
                 self.say(self.expire().await);
-                self.say(self.delete_accounts().await);
                 expired_at = Instant::now();
             }
         }

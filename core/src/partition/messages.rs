@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use tracing::error;
+use weft_nats::MadeBy;
 use weft_proto::kind::{Delete, Deleted, Edit, React, Unreact};
 use weft_proto::limits::{EDITS_PER_MESSAGE_MAX, EMOJIS_PER_MESSAGE_MAX};
 use weft_proto::{ApiError, Body, Entry, ErrorCode, Role, RoomId, RoomKind, UserId};
@@ -205,7 +206,9 @@ impl FoundMessages {
             .filter_map(|(_, command)| Some((&command.room, command.body.user(&command.sender)?)))
             .collect();
         let mut edits = BTreeSet::new();
-        for (Incoming { stored_at_ms, .. }, Command { room, sender, body, .. }) in commands() {
+        for (Incoming { stored_at_ms, .. }, Command { room, sender, body, made_by, .. }) in
+            commands()
+        {
             let Body::Delete(Delete { target, .. }) = body else { continue };
             let at = (room.clone(), *target);
             let Some(message) = self.entry(state, &at) else { continue };
@@ -214,7 +217,8 @@ impl FoundMessages {
             let is_late = is_late(state, &message.entry, *stored_at_ms);
             let is_own = message.entry.from == *sender && is_there && !is_late;
             let may_any = role.is_some_and(|role| rights::may(role, Action::DeleteAny))
-                || administers(sender, body, accounts);
+                || administers(sender, body, accounts)
+                || *made_by == Some(MadeBy::Owner);
             if is_own || may_any || named.contains(&(room, sender)) {
                 let of_message = self.row(state, &at).edits.into_iter();
                 edits.extend(of_message.map(|seq| (room.clone(), seq)));

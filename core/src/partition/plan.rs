@@ -343,7 +343,12 @@ impl Plan {
         }
         let at = (seq, times.now_ms);
         let known = Known::of(found, state);
-        let mut change = rules::decide((&id, room), at, &sender, &body, &known)?;
+        // Of an account that is being deleted: what its user wrote goes, whatever they may do there now.
+        let is_emptied = made_by == Some(MadeBy::Owner) && matches!(body, Body::Delete(_));
+        let mut change = match is_emptied {
+            true => administer::of_message(&id),
+            false => rules::decide((&id, room), at, &sender, &body, &known)?,
+        };
         if state.feature_level < CONVERSATIONS_LEVEL {
             change.leave_out_earlier();
         }
@@ -364,10 +369,8 @@ impl Plan {
         let told = administer::told(&sender, &id, seq, &body);
         let body = rules::as_taken(found.origins.resolve(&id, &sender, body)?, &change);
         // What is told, an administrator has done: with an owner's rights, whatever they are in the room.
-        let role = match told {
-            Some(_) => Some(Role::Owner),
-            None => room.members.role(&sender),
-        };
+        let has_all_rights = told.is_some() || is_emptied;
+        let role = if has_all_rights { Some(Role::Owner) } else { room.members.role(&sender) };
         let sent_by = (&sender, role);
         let known = (&found.messages, &*state, times);
         let message = messages::decide((&id, room, seq), sent_by, &body, known)?;

@@ -107,7 +107,7 @@ impl Context {
         authority: Authority,
         request: svc::Administer,
     ) -> Result<Administered, Failure> {
-        let action = request.action();
+        let (action, messages) = (request.action(), request.messages());
         let user = UserId::new(&request.user)?;
         check_reason(action, &request.reason)?;
         let display_name = display_name(request.display_name, &user)?;
@@ -143,7 +143,7 @@ impl Context {
             let suspended = action == AccountAction::Suspend;
             let ends = match action {
                 AccountAction::Delete => {
-                    self.end(&mut batch, &user, &after);
+                    self.end(&mut batch, &user, &after, messages);
                     true
                 }
                 AccountAction::Suspend | AccountAction::Reset => {

@@ -3,6 +3,7 @@
 //! (`core/src/partition/deletions.rs`), by the row that the commit leaves.
 
 use weft_proto::kind::PEOPLE_LEVEL;
+use weft_proto::svc::WrittenMessages;
 use weft_proto::{ErrorCode, UserId, svc};
 use weft_storage::Batch;
 use weft_storage::tables::account::{self, Account};
@@ -41,7 +42,7 @@ impl Context {
             self.check_credentials(&request.password, hash, SignInAttempt::Known).await?;
             let mut batch = Batch::new(rand::random());
             batch.guard(account::key(&user), Some(row));
-            self.end(&mut batch, &user, &before);
+            self.end(&mut batch, &user, &before, request.messages());
             if self.commit(batch).await? {
                 return Ok(EndedLogin { user, devices });
             }
@@ -50,12 +51,20 @@ impl Context {
     }
 
     /// What of a deletion is done at once.
-    pub(super) fn end(&self, batch: &mut Batch, user: &UserId, before: &Account) {
+    pub(super) fn end(
+        &self,
+        batch: &mut Batch,
+        user: &UserId,
+        before: &Account,
+        messages: WrittenMessages,
+    ) {
         let now_ms = self.clock.now_ms();
         let profile_version = before.profile_version + 1;
         let ended = Account { deleted_ms: now_ms, profile_version, ..Account::default() };
         account::put(batch, user, Some(before), &ended);
-        batch.set(deletion::key(user), Deletion::new(self.partitions, now_ms).encode());
+        let empties = messages == WrittenMessages::Empty;
+        let left = Deletion { empties, ..Deletion::new(self.partitions, now_ms) };
+        batch.set(deletion::key(user), left.encode());
         let logins = device::range(user);
         batch.clear_range(logins.start, logins.end);
     }

@@ -1,7 +1,7 @@
 //! A user who deletes their account leaves all groups, and what they have kept for themselves is removed.
 
 use tokio::time::{Duration, sleep};
-use weft_proto::kind::{Add, Ask, ChangeRole, Setting, Update};
+use weft_proto::kind::{Add, Ask, ChangeRole, Close, Edit, Setting, Update};
 use weft_proto::{Body, JoinRule, Role, RoomId, UserId};
 use weft_storage::Batch;
 use weft_storage::tables::account::{self, Account};
@@ -125,6 +125,79 @@ async fn all_groups_are_left_and_what_was_kept_is_removed() {
     assert_eq!(world.entries("ann~bob").await.len(), 1, "what she wrote to others stays");
     let row = snapshot.get(account::key(&ann)).await.expect("read").expect("a row");
     assert!(Account::decode(&row).expect("whole").is_deleted());
+    assert!(world.dead_letters().await.is_empty());
+    owner.leave().await.expect("leave");
+}
+
+/// Those of a room's messages that are there, and their senders.
+async fn messages(world: &World, name: &str) -> Vec<(String, String)> {
+    let entries = world.entries(name).await.into_iter();
+    let shown = entries.filter_map(|entry| match entry.body {
+        Body::Text(text) => Some((entry.from.to_string(), text.text)),
+        _ => None,
+    });
+    shown.collect()
+}
+
+/// Where they may not delete any more themselves, too; and a taking of the partition in the middle changes nothing.
+#[tokio::test(start_paused = true)]
+async fn what_they_wrote_is_deleted_where_that_was_asked_for() {
+    const TEXTS: u128 = 700;
+    let mut world = World::new(&["ann", "bob", "root"]).await;
+    world.edit_window = Duration::from_secs(60);
+    let mut batch = Batch::new([5; 16]);
+    let root = Account { is_admin: true, ..Account::default() };
+    batch.set(account::key(&user_id("root")), root.encode());
+    world.store.commit(batch).await.expect("commit");
+    let owner = world.own("n1").await;
+    let (ann, bobs) = (user_id("ann"), || ("bob".to_owned(), "bob's".to_owned()));
+    taken(&world, ("bob", "team"), 1, create(&["ann"])).await;
+    for number in 0..TEXTS {
+        taken(&world, ("ann", "ann~bob"), 1_000 + number, text("ann's")).await;
+        world.clock.advance_ms(1_000);
+    }
+    for (to, first) in [("team", 10), ("ann~bob", 20)] {
+        taken(&world, ("ann", to), first, text("ann's")).await;
+        taken(&world, ("bob", to), first + 1, text("bob's")).await;
+    }
+    let edit = Body::Edit(Edit { target: 2, text: "ann's, again".into(), ranges: Vec::new() });
+    taken(&world, ("ann", "team"), 12, edit).await;
+    let close = Body::Close(Close { closed: true, reason: Some("a quarrel".into()) });
+    taken(&world, ("root", "team"), 13, close).await;
+    world.clock.advance_ms(3_600_000);
+
+    let mut batch = Batch::new([6; 16]);
+    let ended = Account { deleted_ms: START_MS, ..Account::default() };
+    batch.set(account::key(&ann), ended.encode());
+    let deletion = Deletion { empties: true, ..Deletion::new(1, START_MS) };
+    batch.set(deletion::key(&ann), deletion.encode());
+    world.store.commit(batch).await.expect("commit");
+    while left(&world, &ann).await.is_some_and(|left| left.emptied.is_empty()) {
+        sleep(Duration::from_millis(10)).await;
+    }
+    owner.leave().await.expect("leave");
+    assert!(messages(&world, "ann~bob").await.len() > 2, "it is in the middle");
+    let owner = world.own("n2").await;
+    while left(&world, &ann).await.is_some_and(|left| !left.partitions.is_empty()) {
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(role(&world, "team", "ann").await, None);
+    for name in ["team", "ann~bob"] {
+        assert_eq!(messages(&world, name).await, [bobs()], "{name}");
+        let entries = world.entries(name).await;
+        let edits = entries.iter().filter(|entry| matches!(entry.body, Body::Edit(_)));
+        assert_eq!(edits.count(), 0, "{name}");
+        let mut targets: Vec<u64> = entries
+            .iter()
+            .filter_map(|it| match &it.body {
+                Body::Delete(it) => Some(it.target),
+                _ => None,
+            })
+            .collect();
+        let count = targets.len();
+        targets.dedup();
+        assert_eq!(targets.len(), count, "{name}: each is deleted once");
+    }
     assert!(world.dead_letters().await.is_empty());
     owner.leave().await.expect("leave");
 }

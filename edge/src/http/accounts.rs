@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use weft_proto::check::missing;
 use weft_proto::frame::{self, Profile, profiles_of};
-use weft_proto::svc;
+use weft_proto::svc::{self, WrittenMessages};
 
 use super::extract::{AccountRate, Caller, Device, Json, OfUser, Query, Refusal, json, read};
 use crate::shared::Shared;
@@ -45,6 +45,7 @@ pub(super) struct ChangePasswordBody {
 #[derive(Deserialize)]
 pub(super) struct DeleteAccountBody {
     password: String,
+    messages: Option<WrittenMessages>,
 }
 
 #[derive(Deserialize)]
@@ -159,9 +160,9 @@ pub(super) async fn delete_account(
     Caller(caller): Caller,
     Json(body): Json<DeleteAccountBody>,
 ) -> Result<StatusCode, Refusal> {
-    let DeleteAccountBody { password } = body;
-    let token = caller.token.to_string();
-    shared.bus.call(&svc::DeleteAccount { token, password }).await?;
+    let DeleteAccountBody { password, messages } = body;
+    let (token, messages) = (caller.token.to_string(), messages.unwrap_or_default().into());
+    shared.bus.call(&svc::DeleteAccount { token, password, messages }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use weft_proto::svc::{self, AccountAction, Administer};
+use weft_proto::svc::{self, AccountAction, Administer, WrittenMessages};
 
 use super::extract::{AccountRate, Caller, Json, OfUser, Query, Refusal, json};
 use crate::shared::Shared;
@@ -24,6 +24,8 @@ pub(super) struct MakeBody {
 #[derive(Deserialize)]
 pub(super) struct ReasonBody {
     reason: Option<String>,
+    /// Where an account is deleted.
+    messages: Option<WrittenMessages>,
 }
 
 /// A password for one login.
@@ -146,6 +148,7 @@ pub(super) async fn make(
         user: user.clone(),
         reason: reason.unwrap_or_default(),
         display_name: display_name.unwrap_or_default(),
+        ..Administer::default()
     };
     let done = shared.bus.call(&request).await?;
     Ok((StatusCode::CREATED, one_time(user, done)).into_response())
@@ -199,7 +202,8 @@ pub(super) async fn delete(
 fn act(token: &str, action: AccountAction, user: String, body: ReasonBody) -> Administer {
     let (token, action) = (token.to_owned(), action.into());
     let reason = body.reason.unwrap_or_default();
-    Administer { token, action, user, reason, ..Administer::default() }
+    let messages = body.messages.unwrap_or_default().into();
+    Administer { token, action, user, reason, messages, ..Administer::default() }
 }
 
 /// `GET /v1/admin/log`

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use prost::Message;
+use serde::Deserialize;
 
 use super::{Empty, Method};
 
@@ -174,6 +175,17 @@ pub struct ChangePassword {
 }
 method!(ChangePassword, "accounts", "password", Empty);
 
+/// What becomes of what the user of an account that is deleted has written to others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, prost::Enumeration)]
+#[serde(rename_all = "snake_case")]
+#[repr(i32)]
+pub enum WrittenMessages {
+    /// It stays, as theirs.
+    Keep = 0,
+    /// It is deleted, in the rooms that they are in.
+    Empty = 1,
+}
+
 /// Deletes the caller's account.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
@@ -182,6 +194,8 @@ pub struct DeleteAccount {
     pub token: String,
     #[prost(string, tag = "2")]
     pub password: String,
+    #[prost(enumeration = "WrittenMessages", tag = "3")]
+    pub messages: i32,
 }
 method!(DeleteAccount, "accounts", "delete", Empty);
 

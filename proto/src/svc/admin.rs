@@ -5,7 +5,7 @@ use std::fmt;
 
 use prost::Message;
 
-use super::Method;
+use super::{Method, WrittenMessages};
 
 redacted! {
     Administer { action }
@@ -68,6 +68,9 @@ pub struct Administer {
     /// Of an account that is made; empty: the user id.
     #[prost(string, tag = "5")]
     pub display_name: String,
+    /// Of an account that is deleted.
+    #[prost(enumeration = "WrittenMessages", tag = "6")]
+    pub messages: i32,
 }
 method!(Administer, "admin", "administer", Administered);
 operator!(OperatorAdminister, Administer);

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use weft_proto::{Partition, UserId};
+use weft_proto::{Partition, RoomId, UserId};
 
 use super::key::{Key, next_key};
 use super::table::Table;
@@ -22,6 +22,26 @@ pub struct Deletion {
     /// When it was asked for, Unix milliseconds.
     #[prost(uint64, tag = "2")]
     pub asked_ms: u64,
+    /// The messages of the user are deleted first, in the rooms that they are in.
+    #[prost(bool, tag = "3")]
+    pub empties: bool,
+    /// How far that is in partitions.
+    #[prost(message, repeated, tag = "4")]
+    pub emptied: Vec<Emptied>,
+}
+
+/// Up to where the messages of a user are deleted in a partition.
+#[derive(Clone, PartialEq, Eq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Emptied {
+    #[prost(uint32, tag = "1")]
+    pub partition: u32,
+    /// In all rooms before this one in the user's list...
+    #[prost(string, tag = "2")]
+    pub room: String,
+    /// ...and in this one before this seq.
+    #[prost(uint64, tag = "3")]
+    pub seq: u64,
 }
 
 impl Table for Deletion {
@@ -81,7 +101,7 @@ impl Deletion {
     /// All is left.
     #[must_use]
     pub fn new(partitions: u32, asked_ms: u64) -> Self {
-        Self { partitions: (0..partitions).collect(), asked_ms }
+        Self { partitions: (0..partitions).collect(), asked_ms, ..Self::default() }
     }
 
     /// Without a partition, whose groups the user has left.
@@ -89,6 +109,29 @@ impl Deletion {
     pub fn without(&self, partition: Partition) -> Self {
         let mut left = self.clone();
         left.partitions.retain(|it| *it != u32::from(partition));
+        left.emptied.retain(|it| it.partition != u32::from(partition));
+        left
+    }
+
+    /// Where the user's messages of a partition are deleted next; `None`: that has not begun.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn emptied_in(&self, partition: Partition) -> Result<Option<(RoomId, u64)>, Error> {
+        let place = self.emptied.iter().find(|it| it.partition == u32::from(partition));
+        let Some(Emptied { room, seq, .. }) = place else { return Ok(None) };
+        let room =
+            RoomId::new(room).map_err(|error| Error::Corrupt(format!("deletion: {error}")))?;
+        Ok(Some((room, *seq)))
+    }
+
+    /// The same when that is so far.
+    #[must_use]
+    pub fn emptied_to(&self, partition: Partition, room: &RoomId, seq: u64) -> Self {
+        let mut left = self.clone();
+        let (partition, room) = (u32::from(partition), room.to_string());
+        left.emptied.retain(|it| it.partition != partition);
+        left.emptied.push(Emptied { partition, room, seq });
         left
     }
 

@@ -92,6 +92,83 @@ async fn who_owned_ten_groups_is_gone_though_core_is_killed_meanwhile() -> Resul
     Ok(())
 }
 
+/// What a room has as somebody else sees it: of each entry its kind and who sent it.
+async fn seen(system: &System, by: &Login, room: &str) -> Result<Vec<(String, String)>> {
+    let (mut seen, mut after) = (Vec::new(), 0);
+    loop {
+        let path = format!("/v1/rooms/{room}/entries?after={after}");
+        let page = by.call(system.edge(), "GET", &path, &Value::Null).await?.body;
+        for entry in page["entries"].as_array().context("entries")? {
+            let word = |field: &str| entry[field].as_str().unwrap_or_default().to_owned();
+            seen.push((word("kind"), word("from")));
+        }
+        if page["more"] != true {
+            return Ok(seen);
+        }
+        after = page["through"].as_u64().context("through")?;
+    }
+}
+
+/// In a group that an administrator has closed, and in a direct room, which nobody uses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_they_wrote_goes_with_them_though_core_is_killed_meanwhile() -> Result<()> {
+    const TEXTS: usize = 300;
+    let system = System::split(Options { edges: 1, ..Options::default() }).await?;
+    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
+    let root = system.user("root").await?;
+    system.operated(&["make-administrator", &root.user]).await?;
+    let mut a = system.session(&alice).await?;
+    let mut b = system.session(&bob).await?;
+    let (room, group) = (direct(&alice, &bob), unique("group"));
+    let create = json!({ "kind": "create", "title": "Tea", "members": [bob.user] });
+    a.acked(&group, create).await?;
+    for to in [&room, &group] {
+        for _ in 0..TEXTS / 2 {
+            a.acked(to, json!({ "text": "hers" })).await?;
+        }
+        b.acked(to, json!({ "text": "his" })).await?;
+    }
+    a.acked(&room, json!({ "kind": "edit", "target": 1, "text": "hers, again" })).await?;
+    let close = json!({ "kind": "close", "closed": true, "reason": "a quarrel" });
+    let closed =
+        root.call(system.edge(), "POST", &format!("/v1/rooms/{group}/entries"), &close).await?;
+    assert_eq!(closed.status, 201, "{closed:?}");
+
+    let wrong = json!({ "password": PASSWORD, "messages": "some" });
+    let refused = alice.call(system.edge(), "POST", "/v1/delete-account", &wrong).await?;
+    assert_eq!((refused.status, refused.code()), (400, "bad_request"), "{refused:?}");
+    let body = json!({ "password": PASSWORD, "messages": "empty" });
+    let deleted = alice.call(system.edge(), "POST", "/v1/delete-account", &body).await?;
+    assert_eq!(deleted.status, 204, "{deleted:?}");
+    let hers = async || {
+        let mut count = 0;
+        for room in [&room, &group] {
+            let seen = seen(&system, &bob, room).await.unwrap_or_default();
+            let is_hers =
+                |(kind, from): &&(String, String)| kind == "message" && *from == alice.user;
+            count += if seen.is_empty() { TEXTS } else { seen.iter().filter(is_hers).count() };
+        }
+        count
+    };
+    for below in [TEXTS, TEXTS / 2] {
+        let what = format!("fewer than {below} of her messages are left");
+        until(&what, LEFT_LIMIT, async || (hers().await < below).then_some(())).await;
+        system.process("core").kill()?;
+        system.process("core").restart()?;
+        system.ready().await;
+    }
+    until("none of her messages is left", LEFT_LIMIT, async || (hers().await == 0).then_some(()))
+        .await;
+    for room in [&room, &group] {
+        let seen = seen(&system, &bob, room).await?;
+        let his = seen.iter().filter(|(kind, from)| kind == "message" && *from == bob.user);
+        assert_eq!(his.count(), 1, "{room}: {seen:?}");
+        let deletes = seen.iter().filter(|(kind, _)| kind == "delete");
+        assert_eq!(deletes.count(), TEXTS / 2, "{room}: each once");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn an_administrator_deletes_a_user_and_nobody_brings_them_back() -> Result<()> {
     let system = crate::two_edges().await;

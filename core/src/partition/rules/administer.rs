@@ -45,8 +45,14 @@ pub(super) fn decide(
         Body::Close(Close { closed, .. }) => Some(*closed),
         _ => None,
     };
+    Ok(Change { closed, ..of_message(id) })
+}
+
+/// What changes beside a message, whoever deletes it.
+#[must_use]
+pub fn of_message(id: &RoomId) -> Change {
     let concerned = id.direct_users().map(|(a, b)| if a == b { vec![a] } else { vec![a, b] });
-    Ok(Change { concerned: concerned.unwrap_or_default(), closed, ..Change::default() })
+    Change { concerned: concerned.unwrap_or_default(), ..Change::default() }
 }
 
 /// In a closed room nothing is said and nothing changes, until an administrator opens it. Who wants to leave may, an

@@ -263,7 +263,11 @@ async fn a_deleted_account_opens_nothing_and_its_id_is_nobody_elses() {
     let phone = login(&world, "phone", "hunter22").await.expect("login");
     let tablet = login(&world, "tablet", "hunter22").await.expect("login");
     let delete = async |token: &str, password: &str| {
-        let request = svc::DeleteAccount { token: token.into(), password: password.into() };
+        let request = svc::DeleteAccount {
+            token: token.into(),
+            password: password.into(),
+            ..svc::DeleteAccount::default()
+        };
         world.context.delete_account(request).await
     };
     assert_eq!(code(delete(&phone.token, "hunter23").await), ErrorCode::BadCredentials);

@@ -136,7 +136,9 @@ impl Content {
             };
             account::put(&mut batch, &user, None, &row);
             if is_bot {
-                batch.set(deletion::key(&user), Deletion::new(2, 7).without(1).encode());
+                let deletion = Deletion { empties: true, ..Deletion::new(2, 7).without(1) };
+                let room = RoomId::direct(&user, &user);
+                batch.set(deletion::key(&user), deletion.emptied_to(0, &room, 5).encode());
             }
             for n in 0..self.rng.random_range(0..3) {
                 let refresh_hash = self.rng.random::<[u8; 32]>().to_vec();
