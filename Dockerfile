@@ -34,6 +34,6 @@ RUN ["weft", "--version"]
 USER 10001:10001
 # An embedded store is made here, unless WEFT_STORE says otherwise.
 WORKDIR /var/lib/weft
-EXPOSE 7300
+EXPOSE 7300 7310
 ENTRYPOINT ["weft"]
 CMD ["--help"]

@@ -9,6 +9,7 @@ use crate::health::HealthOptions;
 use crate::nats_config::NatsConfigOptions;
 use crate::roles::core::CoreOptions;
 use crate::roles::edge::EdgeOptions;
+use crate::roles::files::FilesOptions;
 use crate::roles::presence::PresenceOptions;
 use crate::roles::search::SearchOptions;
 
@@ -29,7 +30,7 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Runs everything on this machine: nats-server, core, presence, search and edge, with one data folder.
+    /// Runs everything on this machine: nats-server, core, presence, search, files and edge, with one data folder.
     Dev(DevOptions),
     /// Runs an edge: takes WebSockets and HTTP. It keeps no data; run as many as you like.
     Edge(EdgeOptions),
@@ -39,6 +40,8 @@ pub enum Command {
     Presence(PresenceOptions),
     /// Runs a search node: keeps an index of all messages. Run one or more; each has all of it.
     Search(SearchOptions),
+    /// Runs a files node: takes uploads and serves what was uploaded.
+    Files(FilesOptions),
     /// Prints the configuration that Weft needs nats-server to have.
     NatsConfig(NatsConfigOptions),
     /// Asks an edge whether it can serve: exit code 0 if so, else 1 and the reason.

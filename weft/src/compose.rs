@@ -112,7 +112,11 @@ fn each_part_is_started_with_options_that_it_has() {
         let (_, port) = admin.rsplit_once(':').expect("a port");
         assert_eq!(check[3], format!("http://127.0.0.1:{port}/readyz"), "{name}: its own port");
     }
-    assert_eq!(roles, set(&["core", "edge", "presence", "search"]), "the roles that there are");
+    assert_eq!(
+        roles,
+        set(&["core", "edge", "files", "presence", "search"]),
+        "the roles that there are"
+    );
 }
 
 #[test]
@@ -147,6 +151,20 @@ fn the_parts_fit_each_other() {
                 assert!(search.data.starts_with(place), "{volume}");
                 assert_eq!(service["deploy"]["replicas"], 1, "its folder belongs to one");
                 (None, search.nats)
+            }
+            Command::Files(files) => {
+                assert!(
+                    files.listen.ip().is_unspecified(),
+                    "reached from outside of its container"
+                );
+                assert_eq!(
+                    files.public_url.as_deref(),
+                    Some("/"),
+                    "clients reach the balancer alone"
+                );
+                let volume = names(&service["volumes"]).pop_first().expect("a volume");
+                assert!(volume.ends_with(&format!(":{}", files.data.display())), "{volume}");
+                (None, files.nats)
             }
             other => panic!("{other:?}"),
         };
@@ -258,7 +276,7 @@ fn passwords_are_for_who_needs_them_and_stand_nowhere_else() {
 fn edges_reach_no_store_and_clients_reach_the_balancer_alone() {
     let file = compose();
     let networks = |name: &str| names(&file["services"][name]["networks"]);
-    for part in ["edge", "presence", "search"] {
+    for part in ["edge", "files", "presence", "search"] {
         assert!(networks(part).is_disjoint(&networks("foundationdb")));
     }
     assert!(networks("balancer").is_disjoint(&networks("core")));

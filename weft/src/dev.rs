@@ -1,7 +1,7 @@
-//! `weft dev`: nats-server as a child process, core, presence, search and edge in this one, all state in one
+//! `weft dev`: nats-server as a child process, core, presence, search, files and edge in this one, all state in one
 //! folder.
 //!
-//! Ends in order (edge, search, presence, core, nats-server) within 5 s. Whatever way this process ends, nats-server
+//! Ends in order (files, edge, search, presence, core, nats-server) within 5 s. Whatever way this process ends, nats-server
 //! ends with it, and the next start on the folder finds nothing in its way.
 
 mod folder;
@@ -17,6 +17,7 @@ use clap::Args;
 use tokio::time::timeout;
 use weft_core::{Core, FEATURE_LEVEL, Upgrade};
 use weft_edge::Edge;
+use weft_files::FilesNode;
 use weft_nats::{Bus, BusOptions};
 use weft_presence::PresenceNode;
 use weft_proto::UserId;
@@ -39,13 +40,15 @@ use crate::nats_config::ROUTE;
 use crate::process::{Signals, block_on, end_part, name_the_late, until_free};
 use crate::roles::core::CoreLimits;
 use crate::roles::edge::EdgeLimits;
+use crate::roles::files::FilesLimits;
 use crate::roles::presence::PresenceLimits;
 
 /// Of the 5 s that an orderly end may take, nats-server has the rest.
-const EDGE_PATIENCE: Duration = Duration::from_millis(1_500);
-const PRESENCE_PATIENCE: Duration = Duration::from_millis(500);
-const SEARCH_PATIENCE: Duration = Duration::from_millis(400);
-const CORE_PATIENCE: Duration = Duration::from_millis(1_300);
+const FILES_PATIENCE: Duration = Duration::from_millis(400);
+const EDGE_PATIENCE: Duration = Duration::from_millis(1_300);
+const SEARCH_PATIENCE: Duration = Duration::from_millis(300);
+const PRESENCE_PATIENCE: Duration = Duration::from_millis(400);
+const CORE_PATIENCE: Duration = Duration::from_millis(1_200);
 const BUS_PATIENCE: Duration = Duration::from_millis(100);
 /// How long a part may take to start: a machine that boots has much to do. What it waits for is in
 /// its log.
@@ -77,6 +80,8 @@ pub struct DevOptions {
     #[command(flatten)]
     pub presence_limits: PresenceLimits,
     #[command(flatten)]
+    pub files_limits: FilesLimits,
+    #[command(flatten)]
     pub admin: AdminListen,
 }
 
@@ -106,6 +111,7 @@ pub fn run(options: DevOptions) -> Result<(), Error> {
         readiness.set("dev", || None);
         readiness.set("core", running.core.readiness());
         readiness.set("presence", running.presence.readiness());
+        readiness.set("files", running.files.readiness());
         readiness.set("edge", running.edge.readiness());
         running.welcome(&options, admin.address())?;
         let failed = tokio::select! {
@@ -116,6 +122,7 @@ pub fn run(options: DevOptions) -> Result<(), Error> {
             }
             error = running.core.failed() => Some(Error::Failed(error.to_string())),
             task = running.edge.failed() => Some(Error::edge_task(task)),
+            task = running.files.failed() => Some(Error::files_task(task)),
         };
         tokio::select! {
             late = running.finish() => name_the_late(&late),
@@ -129,6 +136,7 @@ pub fn run(options: DevOptions) -> Result<(), Error> {
 /// All parts. The fields are dropped in this order.
 struct Running {
     edge: Edge,
+    files: FilesNode,
     /// Beside messages: where it can't go on, the rest does.
     search: SearchNode,
     presence: PresenceNode,
@@ -183,12 +191,21 @@ impl Running {
         let search_options =
             SearchOptions { bus: search_bus.clone(), node: node.clone(), folder: folder.search() };
         let search = SearchNode::start(search_options).await?;
+        let files_bus = Bus::connect(&login("files")?).await?;
+        let files_options = options.files_limits.files_options(
+            files_bus.clone(),
+            folder.files(),
+            options.core_limits.file_bytes,
+        );
+        // The page and its files have one address.
+        let files = FilesNode::start(files_options.beside_an_edge()).await?;
         let edge_bus = Bus::connect(&login("edge")?).await?;
-        let edge_options =
+        let mut edge_options =
             options.edge_limits.edge_options(edge_bus.clone(), options.listen, partitions);
+        edge_options.beside = Some(files.router());
         let edge = Edge::start(edge_options).await?;
-        let buses = vec![edge_bus, search_bus, presence_bus, core_bus];
-        Ok(Self { edge, search, presence, core, buses, nats, folder })
+        let buses = vec![edge_bus, files_bus, search_bus, presence_bus, core_bus];
+        Ok(Self { edge, files, search, presence, core, buses, nats, folder })
     }
 
     fn welcome(&self, options: &DevOptions, admin: SocketAddr) -> Result<(), Error> {
@@ -203,10 +220,12 @@ impl Running {
         welcome::print(&text)
     }
 
-    /// Ends edge, search, presence, core, nats-server. The names of what is late.
+    /// Ends files, edge, search, presence, core, nats-server. The names of what is late.
     async fn finish(self) -> Vec<&'static str> {
-        let Self { edge, search, presence, core, .. } = self;
-        let mut late = end_part("edge", EDGE_PATIENCE, |patience| edge.shutdown(patience)).await;
+        let Self { edge, files, search, presence, core, .. } = self;
+        // First: the edge waits for requests, and an upload may be a long one.
+        let mut late = end_part("files", FILES_PATIENCE, |patience| files.shutdown(patience)).await;
+        late.extend(end_part("edge", EDGE_PATIENCE, |patience| edge.shutdown(patience)).await);
         let leaving = end_part("search", SEARCH_PATIENCE, |patience| search.shutdown(patience));
         late.extend(leaving.await);
         let leaving =

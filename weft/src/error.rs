@@ -33,6 +33,8 @@ pub enum Error {
     #[error(transparent)]
     Search(#[from] weft_search::Error),
     #[error(transparent)]
+    Files(#[from] weft_files::Error),
+    #[error(transparent)]
     Edge(#[from] weft_edge::Error),
     /// Anything else that has only words.
     #[error("{0}")]
@@ -43,6 +45,11 @@ impl Error {
     /// A task of the edge has ended that was to last.
     pub fn edge_task(name: &str) -> Self {
         Self::Failed(format!("the edge's task {name:?} ended: the edge is to be started again"))
+    }
+
+    /// The same of a files node.
+    pub fn files_task(name: &str) -> Self {
+        Self::Failed(format!("the files node's task {name:?} ended: it is to be started again"))
     }
 
     /// Wraps an IO error with what was tried.

@@ -45,9 +45,13 @@ fn main() -> ExitCode {
 /// What is logged where RUST_LOG says nothing.
 fn log_filter(command: Option<&Command>) -> &'static str {
     match command {
-        Some(Command::Edge(_) | Command::Core(_) | Command::Presence(_) | Command::Search(_)) => {
-            "warn,weft=info"
-        }
+        Some(
+            Command::Edge(_)
+            | Command::Core(_)
+            | Command::Presence(_)
+            | Command::Search(_)
+            | Command::Files(_),
+        ) => "warn,weft=info",
         Some(Command::NatsConfig(_) | Command::Health(_) | Command::Admin(_)) => "warn",
         // A terminal with a person before it.
         None | Some(Command::Dev(_)) => "warn,weft::dev=info,weft_nats::server=info",
@@ -62,6 +66,7 @@ fn run(cli: Cli) -> Result<(), Error> {
         Some(Command::Core(options)) => roles::core::run(options),
         Some(Command::Presence(options)) => roles::presence::run(options),
         Some(Command::Search(options)) => roles::search::run(options),
+        Some(Command::Files(options)) => roles::files::run(options),
         Some(Command::NatsConfig(options)) => nats_config::run(&options),
         Some(Command::Health(options)) => health::run(&options),
         Some(Command::Admin(options)) => admin::run(options),

@@ -5,6 +5,7 @@ use weft_runtime::metrics::{Exporter, List};
 const EDGE: &[&List] = &[weft_edge::METRICS, weft_nats::METRICS];
 const CORE: &[&List] = &[weft_core::METRICS, weft_storage::METRICS, weft_nats::METRICS];
 const PRESENCE: &[&List] = &[weft_presence::METRICS, weft_nats::METRICS];
+const FILES: &[&List] = &[weft_files::METRICS, weft_nats::METRICS];
 
 const SEARCH: &[&List] = &[weft_search::METRICS, weft_nats::METRICS];
 
@@ -24,6 +25,10 @@ pub fn search() -> Exporter {
     Exporter::install(SEARCH)
 }
 
+pub fn files() -> Exporter {
+    Exporter::install(FILES)
+}
+
 /// Has all of them counted, in one process.
 pub fn dev() -> Exporter {
     Exporter::install(&[
@@ -32,6 +37,7 @@ pub fn dev() -> Exporter {
         weft_storage::METRICS,
         weft_presence::METRICS,
         weft_search::METRICS,
+        weft_files::METRICS,
         weft_nats::METRICS,
     ])
 }
@@ -51,7 +57,8 @@ mod tests {
         ("The embedded store", "core", weft_storage::METRICS),
         ("Presence", "presence", weft_presence::METRICS),
         ("Search", "search", weft_search::METRICS),
-        ("The connection to NATS", "edge core presence search", weft_nats::METRICS),
+        ("Files", "files", weft_files::METRICS),
+        ("The connection to NATS", "edge core presence search files", weft_nats::METRICS),
     ];
 
     /// `WEFT_BLESS=1 cargo test -p weft --bins documented` writes it anew.

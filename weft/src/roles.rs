@@ -4,5 +4,6 @@
 
 pub mod core;
 pub mod edge;
+pub mod files;
 pub mod presence;
 pub mod search;

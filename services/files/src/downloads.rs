@@ -218,7 +218,7 @@ async fn send(
     let bytes =
         app.backend.read(file, variant, range).await.map_err(|error| Refusal::storage(&error))?;
     let bytes = bytes.ok_or_else(Refusal::not_found)?;
-    Ok(with_head(status, Body::from_stream(counted(bytes, place)), head))
+    Ok(with_head(status, Body::from_stream(counted(app, bytes, place)), head))
 }
 
 /// What every answer with this address says. No upload may run anything, wherever it is opened.
@@ -285,7 +285,8 @@ impl Drop for Download {
     }
 }
 
-fn counted(bytes: ByteStream, place: OwnedSemaphorePermit) -> ByteStream {
+/// It is cut off where the node ends: its client asks for the rest.
+fn counted(app: &App, bytes: ByteStream, place: OwnedSemaphorePermit) -> ByteStream {
     let download = Download::begin(place);
     let counted = bytes.inspect(move |part: &std::io::Result<Bytes>| {
         let _download = &download;
@@ -297,5 +298,5 @@ fn counted(bytes: ByteStream, place: OwnedSemaphorePermit) -> ByteStream {
             }
         }
     });
-    counted.boxed()
+    counted.take_until(app.tasks.token().clone().cancelled_owned()).boxed()
 }

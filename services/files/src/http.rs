@@ -24,7 +24,8 @@ pub fn router(app: Arc<App>) -> Router {
                 .head(uploads::offset)
                 .patch(uploads::bytes)
                 .delete(uploads::discard)
-                .get(downloads::look),
+                .get(downloads::look)
+                .post(uploads::another_method),
         )
         .method_not_allowed_fallback(no_such_method)
         .layer(from_fn(as_tus_wants));
@@ -35,18 +36,12 @@ pub fn router(app: Arc<App>) -> Router {
     uploads.merge(downloads).layer(from_fn(for_other_origins)).with_state(app)
 }
 
-async fn no_such_method() -> Refusal {
+pub async fn no_such_method() -> Refusal {
     Refusal::new(ErrorCode::MethodNotAllowed, "the path has no such method")
 }
 
-/// The version on both sides, and the method that a client which can't say it means.
-async fn as_tus_wants(mut request: Request, next: Next) -> Response {
-    let meant = request.headers().get(tus::METHOD_OVERRIDE);
-    if let Some(meant) = meant.filter(|_| request.method() == Method::POST)
-        && let Ok(method) = Method::from_bytes(meant.as_bytes())
-    {
-        *request.method_mut() = method;
-    }
+/// The version on both sides.
+async fn as_tus_wants(request: Request, next: Next) -> Response {
     let is_tus = !matches!(*request.method(), Method::GET | Method::OPTIONS);
     let version = request.headers().get(tus::RESUMABLE).map(HeaderValue::as_bytes);
     let mut response = if is_tus && version != Some(tus::VERSION.as_bytes()) {

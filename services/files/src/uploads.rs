@@ -16,7 +16,7 @@ use weft_proto::{ErrorCode, FileId};
 
 use crate::app::App;
 use crate::finish::finish;
-use crate::http::{bearer, file_id};
+use crate::http::{bearer, file_id, no_such_method};
 use crate::locks::Held;
 use crate::metrics;
 use crate::refusal::Refusal;
@@ -130,6 +130,21 @@ pub async fn discard(
     app.staging.remove(id).map_err(|error| Refusal::storage(&error))?;
     drop(held);
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// `POST /v1/files/{id}`: the method that a client which can't say it means.
+pub async fn another_method(
+    app: Shared,
+    file: Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    match headers.get(tus::METHOD_OVERRIDE).map(HeaderValue::as_bytes) {
+        Some(b"PATCH") => bytes(app, file, headers, body).await,
+        Some(b"DELETE") => discard(app, file, headers).await,
+        Some(b"HEAD") => offset(app, file, headers).await,
+        _ => Err(no_such_method().await),
+    }
 }
 
 fn state(row: &File) -> FileState {

@@ -49,31 +49,71 @@ pub async fn call_raw(
     token: Option<&str>,
     body: &[u8],
 ) -> Result<Answer> {
-    let bytes = timeout(LIMIT, exchange(edge, method, path, token, body))
+    let token = token.map(|token| format!("Bearer {token}"));
+    let mut headers: Vec<_> = token.iter().map(|token| ("authorization", token.as_str())).collect();
+    if !body.is_empty() {
+        headers.push(("content-type", "application/json"));
+    }
+    request(edge, method, path, &headers, body).await?.json()
+}
+
+/// An answer as it came.
+#[derive(Clone, Debug)]
+pub struct Plain {
+    pub status: u16,
+    head: String,
+    pub body: Vec<u8>,
+}
+
+impl Plain {
+    /// A header's value; its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.split("\r\n").filter_map(|line| line.split_once(':'));
+        let (_, value) = lines.find(|(found, _)| found.eq_ignore_ascii_case(name))?;
+        Some(value.trim())
+    }
+
+    /// As one whose body is JSON, or text.
+    pub fn json(self) -> Result<Answer> {
+        let text = String::from_utf8_lossy(&self.body).into_owned();
+        let body = match text.as_str() {
+            "" => Value::Null,
+            _ => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        };
+        Ok(Answer { status: self.status, head: self.head.to_lowercase(), body })
+    }
+}
+
+/// A request with any headers and any body.
+pub async fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Result<Plain> {
+    let bytes = timeout(LIMIT, exchange(address, method, path, headers, body))
         .await
         .with_context(|| format!("no answer to {method} {path} within {LIMIT:?}"))?
-        .with_context(|| format!("{method} {path} at {edge}"))?;
+        .with_context(|| format!("{method} {path} at {address}"))?;
     read_answer(&bytes).with_context(|| format!("the answer to {method} {path}"))
 }
 
 async fn exchange(
-    edge: SocketAddr,
+    address: SocketAddr,
     method: &str,
     path: &str,
-    token: Option<&str>,
+    headers: &[(&str, &str)],
     body: &[u8],
 ) -> Result<Vec<u8>> {
-    let mut stream = TcpStream::connect(edge).await?;
+    let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let mut head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {edge}\r\nconnection: close\r\ncontent-length: {}\r\n",
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n",
         body.len()
     );
-    if !body.is_empty() {
-        head.push_str("content-type: application/json\r\n");
-    }
-    if let Some(token) = token {
-        head.push_str(&format!("authorization: Bearer {token}\r\n"));
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
     }
     head.push_str("\r\n");
     stream.write_all(head.as_bytes()).await?;
@@ -90,7 +130,7 @@ async fn exchange(
     }
 }
 
-fn read_answer(bytes: &[u8]) -> Result<Answer> {
+fn read_answer(bytes: &[u8]) -> Result<Plain> {
     let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").context("no end of the head")?;
     let head = std::str::from_utf8(&bytes[..end])?;
     let mut body = bytes[end + 4..].to_vec();
@@ -100,12 +140,7 @@ fn read_answer(bytes: &[u8]) -> Result<Answer> {
     if chunked {
         body = unchunk(&body)?;
     }
-    let text = String::from_utf8_lossy(&body).into_owned();
-    let body = match text.as_str() {
-        "" => Value::Null,
-        _ => serde_json::from_str(&text).unwrap_or(Value::String(text)),
-    };
-    Ok(Answer { status: status.parse()?, head: head.to_lowercase(), body })
+    Ok(Plain { status: status.parse()?, head: head.to_owned(), body })
 }
 
 fn unchunk(mut bytes: &[u8]) -> Result<Vec<u8>> {
@@ -129,10 +164,11 @@ mod tests {
     #[test]
     fn answers_are_read_in_both_framings() {
         let plain = b"HTTP/1.1 404 Not Found\r\ncontent-length: 34\r\n\r\n{\"error\":{\"code\":\"no_such_room\"}}";
-        let answer = read_answer(plain).expect("answer");
+        let read = |bytes| read_answer(bytes).and_then(Plain::json).expect("answer");
+        let answer = read(plain);
         assert_eq!((answer.status, answer.code()), (404, "no_such_room"));
         let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n[1,\r\n2\r\n2]\r\n0\r\n\r\n";
-        assert_eq!(read_answer(chunked).expect("answer").body[1], 2);
-        assert!(read_answer(b"HTTP/1.1 204 No Content\r\n\r\n").expect("answer").body.is_null());
+        assert_eq!(read(chunked).body[1], 2);
+        assert!(read(b"HTTP/1.1 204 No Content\r\n\r\n").body.is_null());
     }
 }

@@ -9,6 +9,7 @@
 //! | [`server`] | a nats-server for the tests of single crates |
 //! | [`proxy`] | faults of the wire between any two parts |
 //! | [`http`], [`account`] | the HTTP front door; users and their devices' tokens |
+//! | [`files`] | uploads and downloads |
 //! | [`socket`], [`session`] | one WebSocket: raw, and with requests matched to answers |
 //! | [`client`] | a device that lives on over reconnects: the protocol's whole duty |
 //! | [`onlooker`] | a device that writes down who is here |
@@ -38,6 +39,7 @@ pub mod check;
 pub mod client;
 pub mod cluster;
 pub mod fdb;
+pub mod files;
 pub mod history;
 pub mod http;
 pub mod load;

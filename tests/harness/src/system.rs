@@ -36,7 +36,7 @@ pub const START_LIMIT: Duration = Duration::from_secs(60);
 /// The bot that every system knows.
 pub const BOT: &str = "bot";
 /// The parts that tell how they do.
-const ROLES: [&str; 5] = ["dev", "core", "presence", "search", "edge"];
+const ROLES: [&str; 6] = ["dev", "core", "presence", "search", "files", "edge"];
 /// A second bot, for attacks of one on the other.
 pub const OTHER_BOT: &str = "otherbot";
 /// A third one, which was given nothing but its name.
@@ -249,6 +249,27 @@ impl System {
         };
         self.processes.insert(name.to_owned(), Process::start(spec)?);
         Ok(())
+    }
+
+    /// Adds and starts `weft files` (of this name), and waits until it serves. Where it does.
+    pub async fn add_files(&mut self, options: &Options) -> Result<SocketAddr> {
+        let (address, url) = (free_address()?, self.nats_url_of("files"));
+        let (listen, data) = (address.to_string(), self.path().join("files").display().to_string());
+        let args =
+            ["files", "--nats", &url, "--listen", &listen, "--data", &data, "--files-look-s", "1"];
+        self.add("files", weft().await, args.map(str::to_owned).into(), options.env("files"))
+            .await?;
+        self.files_serve(address).await;
+        Ok(address)
+    }
+
+    /// Waits until files are served there.
+    pub async fn files_serve(&self, address: SocketAddr) {
+        until("files are served", START_LIMIT, async || {
+            let answer = http::request(address, "OPTIONS", "/v1/files", &[], b"").await.ok()?;
+            (answer.status == 204).then_some(())
+        })
+        .await;
     }
 
     /// Waits until every edge that runs can serve.

@@ -18,6 +18,7 @@ mod drafts;
 mod draining;
 mod ended_logins;
 mod export;
+mod files;
 mod finding;
 mod foundationdb;
 mod full_disk;

@@ -6,6 +6,7 @@
 //! secrets/<user>.password  of each NATS user, readable by the owner alone
 //! store/                   the embedded store
 //! search/                  the index of all messages
+//! files/                   uploaded files
 //! nats/                    nats-server's configuration, log and streams
 //! ```
 
@@ -57,6 +58,10 @@ impl Folder {
 
     pub fn search(&self) -> PathBuf {
         self.path.join("search")
+    }
+
+    pub fn files(&self) -> PathBuf {
+        self.path.join("files")
     }
 
     pub fn nats(&self) -> PathBuf {
