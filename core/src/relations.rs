@@ -14,20 +14,28 @@ pub fn changes(
     relation: &Relation,
     sight: bool,
 ) -> Vec<svc::Change> {
-    let change = |hears: &UserId, head: ChangeHead, frame| svc::Change {
-        users: vec![hears.to_string()],
-        group: String::new(),
-        head: head.to_string(),
-        frame,
-    };
     let own = ChangeHead::relation(user, other, position);
-    let mut changes = vec![change(user, own, frame(other, relation))];
+    let mut changes = vec![change(user, &own, frame(other, relation))];
     if sight {
-        for (user, other) in [(user, other), (other, user)] {
-            changes.push(change(user, ChangeHead::sight(user, other, position), Bytes::new()));
-        }
+        changes.extend(sights(&(user.clone(), other.clone()), position));
     }
     changes
+}
+
+/// Whom two see has changed, at this position: for the edges of both.
+pub fn sights(
+    (user, other): &RelationKey,
+    position: Position,
+) -> impl Iterator<Item = svc::Change> + use<> {
+    let both = [(user.clone(), other.clone()), (other.clone(), user.clone())];
+    both.into_iter().map(move |(user, other)| {
+        change(&user, &ChangeHead::sight(&user, &other, position), Bytes::new())
+    })
+}
+
+fn change(hears: &UserId, head: &ChangeHead, frame: Bytes) -> svc::Change {
+    let (users, group) = (vec![hears.to_string()], String::new());
+    svc::Change { users, group, head: head.to_string(), frame }
 }
 
 #[must_use]

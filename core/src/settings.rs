@@ -28,6 +28,7 @@ pub fn frame(room: &RoomId, setting: &Setting) -> Bytes {
         hidden,
         receipts,
         add_by: of_all_rooms.map(Setting::add_by),
+        strangers: of_all_rooms.map(Setting::strangers),
         dnd: of_all_rooms.and_then(|setting| setting.dnd.as_ref()),
         dnd_until: of_all_rooms.map(|it| it.dnd_until_ms).filter(|until_ms| *until_ms > 0),
     }

@@ -54,6 +54,8 @@ mod publishing;
 mod receipts;
 #[path = "partition/relations.rs"]
 mod relations;
+#[path = "partition/requests.rs"]
+mod requests;
 #[path = "partition/role_reads.rs"]
 mod role_reads;
 #[path = "partition/roles.rs"]

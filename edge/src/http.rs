@@ -5,6 +5,7 @@ mod accounts;
 mod admin;
 mod admit;
 mod connect;
+mod defaults;
 mod drafts;
 mod entries;
 mod export;
@@ -64,6 +65,7 @@ fn router(shared: Arc<Shared>, beside: Option<Router>) -> Router {
         .route("/admin/rooms/{room}/entries", get(inspection::entries))
         .route("/admin/reports", get(reports::list))
         .route("/admin/reports/{id}", delete(reports::resolve))
+        .route("/admin/defaults", get(defaults::get).put(defaults::set))
         .route("/admin/sign-up", get(sign_up::get).put(sign_up::set))
         .route("/admin/invitations", get(sign_up::invitations).post(sign_up::invite))
         .route("/admin/invitations/{id}", delete(sign_up::take_back))

@@ -191,6 +191,10 @@ mod tests {
                 sizes::PAGE_ROOMS_MAX
             ),
             format!(
+                "| entries of a direct room that is a request | {} |",
+                sizes::REQUEST_ENTRIES_MAX
+            ),
+            format!(
                 "| users who are invited to a group; invitations of a user, and with those that have ended within {} days | {}; {}, {} |",
                 sizes::INVITED_DAYS,
                 number(sizes::INVITED_PER_GROUP_MAX),

@@ -51,6 +51,8 @@ pub enum ErrorCode {
     NotMember,
     /// Somebody else does not want that of the user.
     NotAllowed,
+    /// The other user has not accepted yet that the user writes to them.
+    NotAccepted,
     NoSuchRoom,
     NoSuchUser,
     /// There is no such resource.
@@ -142,6 +144,7 @@ impl ErrorCode {
             Self::Forbidden => "forbidden",
             Self::NotMember => "not_member",
             Self::NotAllowed => "not_allowed",
+            Self::NotAccepted => "not_accepted",
             Self::NoSuchRoom => "no_such_room",
             Self::NoSuchUser => "no_such_user",
             Self::NotFound => "not_found",
@@ -204,6 +207,7 @@ impl ErrorCode {
             Self::Forbidden
             | Self::NotMember
             | Self::NotAllowed
+            | Self::NotAccepted
             | Self::Banned
             | Self::Suspended
             | Self::SignUpClosed

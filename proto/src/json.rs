@@ -125,7 +125,8 @@ fn shape_of(field: &str, error: &str) -> &'static str {
         "write" => "all or admins",
         "role" => "member, admin or owner",
         "status" => "online, away, dnd or invisible",
-        "add_by" => "all, known or none",
+        "add_by" => "all, known, none or default",
+        "strangers" => "welcome, request or default",
         "mode" => "open, invitation or closed",
         _ if field.ends_with("].at") || field.ends_with("].len") => "a whole number",
         _ if field.ends_with("].style") => {

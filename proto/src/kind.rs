@@ -201,7 +201,7 @@ macro_rules! kinds {
 pub use dnd::DndHours;
 pub use draft::DraftText;
 pub use react::check_emoji;
-pub use setting::{AddBy, HiddenAt, MUTED_FOR_EVER};
+pub use setting::{HiddenAt, MUTED_FOR_EVER};
 pub use text::{Extras, Forwarded, Origin};
 
 kinds! {

@@ -22,6 +22,7 @@
 pub mod change;
 pub mod check;
 pub mod client_id;
+pub mod consent;
 pub mod entry;
 pub mod error;
 pub mod event;

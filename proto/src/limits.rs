@@ -41,6 +41,8 @@ pub const REPORTS_PER_USER_MAX: usize = 100;
 pub const INVITATIONS_MAX: usize = 500;
 /// Most users who ask to come into one group.
 pub const ASKING_MAX: usize = 1_000;
+/// In a direct room that is a request, so many entries.
+pub const REQUEST_ENTRIES_MAX: u64 = 20;
 /// Most users who are invited to come into one group.
 pub const INVITED_PER_GROUP_MAX: usize = 1_000;
 /// Most groups into which one user is invited.

@@ -122,6 +122,7 @@ macro_rules! operator {
 mod accounts;
 mod admin;
 mod audit;
+mod defaults;
 mod drafts;
 mod files;
 mod groups;
@@ -149,6 +150,7 @@ pub use admin::{
     ListAccounts, OperatorAdminister, OperatorListAccounts, OperatorReadAdminLog, ReadAdminLog,
 };
 pub use audit::{Audit, AuditPage, Change, ChangedRoom, ConcernedUser};
+pub use defaults::{Defaults, GetDefaults, OperatorGetDefaults, OperatorSetDefault, SetDefault};
 pub use drafts::{Drafts, ListDrafts};
 pub use files::{
     BeginFile, DiscardFile, DueFiles, File, FileDeleted, FileState, FinishFile, GetUrlKeys,

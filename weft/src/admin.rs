@@ -4,6 +4,7 @@
 mod accept_loss;
 mod administrators;
 mod dead_letters;
+mod defaults;
 mod drain;
 mod export;
 mod export_room;
@@ -89,6 +90,8 @@ enum AdminCommand {
     Users(nodes::Installation),
     /// Says who may make an account, or changes it.
     SignUp(sign_up::SignUpOptions),
+    /// Says what holds for users who have not said it themselves, or changes it.
+    Defaults(defaults::DefaultsOptions),
     /// Makes an invitation to make an account: a JSON object.
     MakeInvitation(sign_up::InvitationOptions),
     /// Lists the invitations by which accounts can be made: a JSON object a line.
@@ -235,6 +238,7 @@ pub fn run(options: AdminOptions) -> Result<(), Error> {
                 administrators::act(AccountAction::Reset, &options).await
             }
             AdminCommand::Users(installation) => administrators::users(&installation).await,
+            AdminCommand::Defaults(options) => defaults::run(&options).await,
             AdminCommand::SignUp(options) => sign_up::run(&options).await,
             AdminCommand::MakeInvitation(options) => sign_up::invite(&options).await,
             AdminCommand::Invitations(installation) => sign_up::list(&installation).await,

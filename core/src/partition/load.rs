@@ -126,7 +126,7 @@ async fn load_first(
     let unknown: BTreeSet<&RoomId> =
         commands.iter().map(|c| &c.room).filter(|room| !state.rooms.knows(room)).collect();
     let (names, mut keys): (Vec<ResendKey>, Vec<Bytes>) = records.into_iter().unzip();
-    let wanted = WantedConsent::of(commands);
+    let wanted = WantedConsent::of(commands, state);
     keys.extend(wanted.keys());
     keys.extend(unknown.iter().map(|room| head::key(room)));
     let mut rows = snapshot.get_many(keys).await?.into_iter();
@@ -148,6 +148,9 @@ async fn load_first(
         stream::iter(reads).buffered(GROUPS_AT_ONCE).try_collect().await?;
     for (id, room) in rooms {
         state.rooms.insert(id, room);
+    }
+    for id in consent.accepted() {
+        state.rooms.change(id, |room| room.is_accepted = true);
     }
     Ok((resends, consent))
 }
@@ -230,7 +233,8 @@ async fn read_room(
     } else {
         Members::All(BTreeMap::new())
     };
-    Ok((id.clone(), Room { head, place, members, former: Former::default(), touched: 0 }))
+    let (former, is_accepted) = (Former::default(), false);
+    Ok((id.clone(), Room { head, place, members, former, is_accepted, touched: 0 }))
 }
 
 async fn read_members(

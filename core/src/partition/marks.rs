@@ -42,8 +42,8 @@ pub type MarkKey = (RoomId, UserId);
 #[derive(Clone, PartialEq, Debug)]
 pub struct ToldMark {
     pub mark: Mark,
-    /// They do: not only what counts as unread for its user has changed, nobody has turned off read receipts, and
-    /// neither of two has blocked the other.
+    /// They do: not only what counts as unread for its user has changed, nobody has turned off read receipts,
+    /// neither of two has blocked the other, and the room is no request.
     pub is_told: bool,
     /// Where they heard of it last before that commit.
     told_before: Place,
@@ -247,13 +247,13 @@ impl PlannedMarks {
         self.0.count() * MARK_BYTES
     }
 
-    /// Takes a mark that was allowed; `is_blocked`: one of the room's two users wants nothing of the other one. What it adds to the
+    /// Takes a mark that was allowed; `is_apart`: the room's two users hear of each other nothing but entries. What it adds to the
     /// commit's row of the journal, in bytes.
     pub fn take(
         &mut self,
         (state, found, no): (&mut State, &FoundMarks, PlanNo),
         key: MarkKey,
-        (mark, is_blocked): (Mark, bool),
+        (mark, is_apart): (Mark, bool),
     ) -> usize {
         let (written, before) = found.held(state, &key);
         // Cores of before have no field for where others were told.
@@ -261,8 +261,8 @@ impl PlannedMarks {
         let is_new = tells_all || others_see(&mark) != others_see(&before);
         let is_hidden = is_hidden(&key.0, &key.1, &found.receipts_off)
             && !sabotage::is_out(Rule::ReceiptsHidden);
-        let is_blocked = is_blocked && !sabotage::is_out(Rule::BlocksHideMarks);
-        let may_tell = !is_hidden && !is_blocked;
+        let is_apart = is_apart && !sabotage::is_out(Rule::BlocksHideMarks);
+        let may_tell = !is_hidden && !is_apart;
         let is_told = is_new && may_tell;
         let row = match written.place {
             Place::In(of, _) if of == no => {

@@ -13,6 +13,7 @@ use weft_proto::{
 };
 use weft_storage::tables::account::Account;
 use weft_storage::tables::journal::JournalEntry;
+use weft_storage::tables::relation::RelationKey;
 use weft_storage::tables::{admin_log, dead_letter};
 use weft_storage::{Batch, BatchId};
 
@@ -153,6 +154,8 @@ pub struct Plan {
     settings: PlannedSettings,
     drafts: PlannedDrafts,
     relations: PlannedRelations,
+    /// Of whom one has accepted what the other one writes.
+    sights: Vec<RelationKey>,
     scheduled: PlannedScheduled,
     invitations: PlannedInvitations,
     followers: PlannedFollowers,
@@ -194,6 +197,7 @@ impl Plan {
             settings: PlannedSettings::default(),
             drafts: PlannedDrafts::default(),
             relations: PlannedRelations::default(),
+            sights: Vec::new(),
             scheduled: PlannedScheduled::default(),
             invitations: PlannedInvitations::default(),
             followers: PlannedFollowers::default(),
@@ -366,6 +370,8 @@ impl Plan {
             return Ok(frame);
         }
         change.leave_out(&invited);
+        let accepted = found.consent.accepted_by(state, &id, &sender, &body);
+        self.sights.extend(accepted.map(|other| (sender.clone(), other)));
         let told = administer::told(&sender, &id, seq, &body);
         let body = rules::as_taken(found.origins.resolve(&id, &sender, body)?, &change);
         // What is told, an administrator has done: with an owner's rights, whatever they are in the room.

@@ -181,7 +181,7 @@ mod tests {
         let owner = Member::joined(Role::Owner, 1);
         let members = Members::All(BTreeMap::from([(user("alice"), owner)]));
         let former = Former::default();
-        Room { head, place: Place::Nowhere, members, former, touched: 0 }
+        Room { head, place: Place::Nowhere, members, former, is_accepted: false, touched: 0 }
     }
 
     fn text() -> Body {

@@ -17,6 +17,7 @@ use weft_storage::{Batch, Error, Snapshot};
 
 use super::changes::{ChangedRow, PlannedRows, Written};
 use super::command::{Command, Incoming};
+use super::consent::FoundConsent;
 use super::notebook;
 use super::sabotage::{self, Rule};
 use super::state::{Place, PlanNo, State};
@@ -113,7 +114,7 @@ pub fn decide(
     sender: &UserId,
     wanted: &kind::Relation,
     accounts: &HashMap<UserId, Account>,
-    (found, state): (&FoundRelations, &State),
+    (found, consent, state): (&FoundRelations, &FoundConsent, &State),
 ) -> Result<Option<SaidRelation>, ApiError> {
     let no = |code, message: &str| Err(ApiError::new(code, message));
     notebook::is_own(to, sender, "relation")?;
@@ -143,7 +144,10 @@ pub fn decide(
     }
     // Other systems see nobody, and hear all that is for their edges.
     let is_bot = account.is_some_and(|account| account.is_bot);
-    let sight = relation.blocked != before.blocked && !is_bot;
+    let is_asked = || consent.is_asked_but_for_contacts(state, sender, &wanted.user);
+    let shows =
+        relation.blocked != before.blocked || (relation.contact != before.contact && is_asked());
+    let sight = shows && !is_bot;
     Ok(Some(SaidRelation { relation, sight }))
 }
 
@@ -193,6 +197,19 @@ impl PlannedRelations {
     pub fn into_changed(self) -> Vec<ChangedRelation> {
         self.0.into_changed()
     }
+}
+
+/// What the edges of two are told who see each other from the commit at this position on.
+pub fn told_sights(
+    sights: &[RelationKey],
+    position: Position,
+) -> impl Iterator<Item = svc::Change> {
+    sights.iter().flat_map(move |both| relations::sights(both, position))
+}
+
+/// The rows that say it in the journal.
+pub fn journal_sights(sights: &[RelationKey]) -> Vec<JournalRelation> {
+    sights.iter().map(|both| journal_row(both, true)).collect()
 }
 
 /// What users' devices are told of relations that the commit at this position has changed, and the edges of both.

@@ -145,6 +145,8 @@ pub struct Room {
     /// Groups only.
     pub members: Members,
     pub former: Former,
+    /// Of a direct room: both have written in it. Else that is not known.
+    pub is_accepted: bool,
     /// The last commit that writes it; 0: none since it was read.
     pub touched: PlanNo,
 }
@@ -247,7 +249,7 @@ mod tests {
         let all = (0..members).map(|n| (user(n), Member::joined(Role::Member, 1)));
         let members = Members::All(all.collect());
         let (head, former) = (Head::default(), Former::default());
-        Room { head, place: Place::Nowhere, members, former, touched }
+        Room { head, place: Place::Nowhere, members, former, is_accepted: false, touched }
     }
 
     #[test]

@@ -126,6 +126,7 @@ pub fn decide(
     setting.dnd_until_ms = wanted.dnd_until.unwrap_or(setting.dnd_until_ms);
     let hidden = wanted.hidden.as_deref().copied().or(setting.hidden);
     setting.hidden = hidden.filter(|at| at.seq > 0);
+    setting.strangers = wanted.strangers.map_or(setting.strangers, Into::into);
     if setting == before {
         return Ok(None);
     }

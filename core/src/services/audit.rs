@@ -7,7 +7,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use weft_proto::{ApiError, ClientId, Partition, RoomId, RoomKind, StoreId, UserId, svc};
+use weft_proto::{ApiError, ClientId, Partition, Position, RoomId, RoomKind, StoreId, UserId, svc};
 use weft_storage::tables::applied;
 use weft_storage::tables::group_invitation;
 use weft_storage::tables::head;
@@ -21,7 +21,7 @@ use weft_storage::{Error, Snapshot};
 
 use super::Context;
 use super::failure::Failure;
-use super::relations::blocked_rooms;
+use super::relations::hidden_rooms;
 use crate::{drafts, invitations, marks, relations, settings};
 
 /// Journal rows read at once. A row has at most 100 kB.
@@ -125,6 +125,8 @@ struct Changes {
     relations: BTreeMap<(String, String), bool>,
     /// What has changed of what is scheduled: of which users, in which rooms, and under which ids.
     scheduled: BTreeSet<(String, String, String)>,
+    /// Of whom one has accepted what the other one writes, by writing.
+    sights: BTreeSet<(String, String)>,
     /// Who was invited, or is so no more, and to which groups.
     invitations: BTreeSet<(String, String)>,
     /// Of which users marks of threads were moved: in which room, and of which thread.
@@ -157,6 +159,7 @@ impl Changes {
                 row.relations.into_iter().for_each(|relation| self.add_relation(relation));
                 row.scheduled.into_iter().for_each(|changed| self.add_scheduled(changed));
                 row.invitations.into_iter().for_each(|changed| self.add_invitation(changed));
+                row.sights.into_iter().for_each(|sight| self.add_sight(sight));
                 if self.is_full(limit) {
                     return Ok(Reach::Through(commit_no));
                 }
@@ -270,6 +273,16 @@ impl Changes {
         }
     }
 
+    fn add_sight(&mut self, JournalRelation { user, other, .. }: JournalRelation) {
+        /// Beside the names: two heads.
+        const BESIDE_NAMES: usize = 200;
+        self.entries += 1;
+        let bytes = 4 * (user.len() + other.len()) + BESIDE_NAMES;
+        if self.sights.insert((user, other)) {
+            self.bytes += bytes;
+        }
+    }
+
     fn is_full(&self, limit: AuditLimit) -> bool {
         self.rows >= limit.rows_max
             || self.entries >= limit.entries_max
@@ -284,11 +297,11 @@ impl Changes {
         let held = mark::held(snapshot, &marks).await?;
         let off = self.receipts_off(snapshot, &marks).await?;
         let for_others = marks.iter().zip(self.marks.values()).filter(|(_, is_told)| **is_told);
-        let blocked = blocked_rooms(snapshot, for_others.map(|((room, _), _)| room)).await?;
+        let apart = hidden_rooms(snapshot, for_others.map(|((room, _), _)| room)).await?;
         let (mut told, mut groups) = (Vec::new(), BTreeMap::<&RoomId, Vec<_>>::new());
         for (((room, user), held), is_told) in marks.iter().zip(&held).zip(self.marks.values()) {
             let Some(position) = held.position else { continue };
-            let is_hidden = blocked.contains(room) || marks::is_hidden(room, user, &off);
+            let is_hidden = apart.contains(room) || marks::is_hidden(room, user, &off);
             let is_told = *is_told && !is_hidden;
             // For others at their own place: so they hear nothing of what came later.
             let told_at = is_told.then(|| held.mark.told_at(position));
@@ -310,6 +323,7 @@ impl Changes {
         told.extend(self.relations_told(snapshot).await?);
         told.extend(self.scheduled_told(snapshot).await?);
         told.extend(self.invitations_told(snapshot).await?);
+        told.extend(self.sights_told(snapshot.read_version())?);
         Ok(told)
     }
 
@@ -413,6 +427,14 @@ impl Changes {
             Some(relations::changes(key, position, &relation, *sight))
         });
         Ok(told.flatten().collect())
+    }
+
+    /// What edges hear of whom two see, who both have written. It is nowhere but in the journal: so it is told as of now.
+    fn sights_told(&self, now: Position) -> Result<Vec<svc::Change>, Error> {
+        let bad = |error: ApiError| Error::Corrupt(format!("journal: {error}"));
+        let ids = |(user, other): &(String, String)| Ok((UserId::new(user)?, UserId::new(other)?));
+        let both = self.sights.iter().map(ids).collect::<Result<Vec<_>, _>>().map_err(bad)?;
+        Ok(both.iter().flat_map(|both| relations::sights(both, now)).collect())
     }
 
     async fn with_heads(self, snapshot: &dyn Snapshot) -> Result<Vec<svc::ChangedRoom>, Error> {

@@ -1,7 +1,7 @@
 //! Whom a user may see: partners of direct rooms, and members of the same groups.
 //!
 //! Only present members count: who left a group sees nobody through it, and is seen by nobody. And of two users of
-//! whom one has blocked the other, neither sees the other, whatever they share.
+//! whom one has blocked the other, neither sees the other, whatever they share. A direct room that is a request shows nobody.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
@@ -16,7 +16,7 @@ use weft_storage::{Error, Snapshot};
 
 use super::access::Access;
 use super::failure::Failure;
-use super::relations::blocked;
+use super::relations::{blocked, hidden_rooms};
 use super::rooms::{broken, room_page};
 use super::status::check_count;
 use super::{Context, ServiceLimits};
@@ -126,10 +126,14 @@ async fn without_partners(
     hidden: &mut BTreeSet<UserId>,
     caller: &UserId,
 ) -> Result<(), Error> {
-    let keys = hidden.iter().map(|user| head::key(&RoomId::direct(caller, user)));
-    let mut heads = snapshot.get_many(keys.collect()).await?.into_iter();
-    // One for each, in their order.
-    hidden.retain(|_| heads.next().flatten().is_none());
+    let rooms: Vec<RoomId> = hidden.iter().map(|user| RoomId::direct(caller, user)).collect();
+    let heads = snapshot.get_many(rooms.iter().map(head::key).collect()).await?;
+    let there = rooms.into_iter().zip(heads).filter_map(|(room, head)| head.map(|_| room));
+    let mut there: HashSet<RoomId> = there.collect();
+    for room in hidden_rooms(snapshot, &there).await? {
+        there.remove(&room);
+    }
+    hidden.retain(|user| !there.contains(&RoomId::direct(caller, user)));
     Ok(())
 }
 
@@ -211,9 +215,13 @@ impl Search {
         while !self.more {
             let range = user_room::directs_after(&self.user, after.as_ref());
             let rows = self.scan(snapshot, range).await?;
-            for (key, _) in &rows {
-                let room = user_room::room(key)?;
-                if let Some((low, high)) = room.direct_users() {
+            let rooms = rows.iter().map(|(key, _)| user_room::room(key));
+            let rooms = rooms.collect::<Result<Vec<_>, _>>()?;
+            let hidden = hidden_rooms(snapshot, &rooms).await?;
+            for room in rooms {
+                if hidden.contains(&room) {
+                    // It shows neither to the other.
+                } else if let Some((low, high)) = room.direct_users() {
                     // One of them is the user, both where it is a notebook.
                     self.add(low);
                     self.add(high);

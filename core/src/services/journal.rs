@@ -196,6 +196,7 @@ fn told(commit_no: u64, row: Journal) -> svc::JournalCommit {
         relations: _,
         scheduled: _,
         invitations: _,
+        sights: _,
     } = row;
     let entries = entries.into_iter().map(entry).collect();
     let marks = marks.into_iter().map(mark).collect();

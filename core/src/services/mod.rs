@@ -47,6 +47,7 @@ mod at_once;
 pub mod audit;
 mod callers;
 mod companions;
+mod defaults;
 mod deletion;
 mod drafts;
 mod failure;

@@ -9,13 +9,13 @@ use weft_storage::{Error, Snapshot};
 use super::Context;
 use super::access::Access;
 use super::failure::Failure;
-use super::relations::blocked_rooms;
+use super::relations::hidden_rooms;
 use crate::marks;
 
 impl Context {
     /// Up to where members have read a room, ascending by user id: all of them, or those who have read up to
     /// an entry. Of a large group only all: who has read what would be looked for among too many. Those who have turned
-    /// off read receipts are left out, and where one of two users has blocked the other, the other one.
+    /// off read receipts are left out, and where one of two users has blocked the other, or has not accepted that they write, the other one.
     ///
     /// # Errors
     /// [`ErrorCode::Forbidden`] where the caller has turned them off, [`ErrorCode::BadId`], [`ErrorCode::NoSuchRoom`], [`ErrorCode::NotMember`] (former members too),
@@ -103,9 +103,9 @@ async fn receipts(
     users: Vec<UserId>,
 ) -> Result<Vec<svc::Receipt>, Error> {
     let off = receipts_off(snapshot, &users).await?;
-    let is_blocked = blocked_rooms(snapshot, [room]).await?.contains(room);
+    let is_apart = hidden_rooms(snapshot, [room]).await?.contains(room);
     let shown = users.into_iter().filter(|user| !off.contains(user));
-    let shown = shown.filter(|user| !is_blocked || user == caller);
+    let shown = shown.filter(|user| !is_apart || user == caller);
     let marks: Vec<(RoomId, UserId)> = shown.map(|user| (room.clone(), user)).collect();
     let held = mark::held(snapshot, &marks).await?;
     let is_direct = room.direct_users().is_some();

@@ -3,8 +3,11 @@
 use std::collections::HashSet;
 
 use tracing::error;
+use weft_proto::consent::Strangers;
 use weft_proto::{ErrorCode, RoomId, UserId, svc};
-use weft_storage::tables::relation::{self, RelationKey};
+use weft_storage::tables::installation::{self, Installation};
+use weft_storage::tables::relation::{self, Relation, RelationKey};
+use weft_storage::tables::{sent, setting};
 use weft_storage::{Error, Snapshot};
 
 use super::Context;
@@ -59,15 +62,15 @@ impl Context {
     pub async fn reaches(&self, request: svc::Reaches) -> Result<svc::Reached, Failure> {
         let snapshot = self.store.snapshot().await?;
         let user = self.caller(&*snapshot, &request.token).await?.user;
-        let (low, high) = RoomId::new(&request.room)?.direct_users().ok_or_else(|| {
+        let room = RoomId::new(&request.room)?;
+        let (low, high) = room.direct_users().ok_or_else(|| {
             Failure::new(ErrorCode::BadId, "the field room is the id of a direct room")
         })?;
         if user != low && user != high {
             return Err(Failure::new(ErrorCode::NotMember, "not a member of the room"));
         }
-        let other = if user == low { high } else { low };
-        let blocked = blocked(&*snapshot, &user, [&other]).await?;
-        Ok(svc::Reached { reached: blocked.is_empty() })
+        let hidden = hidden_rooms(&*snapshot, [&room]).await?;
+        Ok(svc::Reached { reached: hidden.is_empty() })
     }
 }
 
@@ -78,60 +81,126 @@ pub(super) async fn blocked<'a>(
     others: impl IntoIterator<Item = &'a UserId>,
 ) -> Result<HashSet<UserId>, Error> {
     let others: Vec<UserId> = others.into_iter().filter(|other| *other != user).cloned().collect();
-    let pairs: Vec<RelationKey> =
-        others.iter().map(|other| (user.clone(), other.clone())).collect();
-    let are_blocked = are_blocked(snapshot, &pairs).await?;
-    let blocked = others.into_iter().zip(are_blocked).filter(|(_, is_blocked)| *is_blocked);
-    Ok(blocked.map(|(other, _)| other).collect())
-}
-
-/// Those of these direct rooms where one of the two wants nothing of the other one.
-pub(super) async fn blocked_rooms<'a>(
-    snapshot: &dyn Snapshot,
-    rooms: impl IntoIterator<Item = &'a RoomId>,
-) -> Result<HashSet<RoomId>, Error> {
-    let users = |room: &RoomId| Some((room.clone(), room.direct_users()?));
-    let rooms = rooms.into_iter().filter_map(users).filter(|(_, (low, high))| low != high);
-    let (rooms, pairs): (Vec<RoomId>, Vec<RelationKey>) = rooms.unzip();
-    let are_blocked = are_blocked(snapshot, &pairs).await?;
-    let blocked = rooms.into_iter().zip(are_blocked).filter(|(_, is_blocked)| *is_blocked);
-    Ok(blocked.map(|(room, _)| room).collect())
-}
-
-/// What each of the two says of the other.
-pub(super) fn both_ways(one: &UserId, other: &UserId) -> [RelationKey; 2] {
-    [(one.clone(), other.clone()), (other.clone(), one.clone())]
-}
-
-/// Whether this row says that the user wants nothing of the other one. One that can't be read does: what was hidden is not shown.
-pub(super) fn blocks((user, other): &RelationKey, row: Option<&[u8]>) -> bool {
-    match row.map(relation::decode).transpose() {
-        Ok(row) => row.is_some_and(|(_, relation)| relation.blocked),
-        Err(error) => {
-            error!(%user, %other, %error, "a relation can't be read: it hides both");
-            true
-        }
-    }
-}
-
-/// Of each two: whether one of them wants nothing of the other.
-async fn are_blocked(snapshot: &dyn Snapshot, pairs: &[RelationKey]) -> Result<Vec<bool>, Error> {
-    let mut blocked = Vec::with_capacity(pairs.len());
-    for pairs in pairs.chunks(USERS_AT_ONCE) {
+    let mut blocked = HashSet::new();
+    for others in others.chunks(USERS_AT_ONCE) {
         let keys: Vec<RelationKey> =
-            pairs.iter().flat_map(|(one, other)| both_ways(one, other)).collect();
+            others.iter().flat_map(|other| both_ways(user, other)).collect();
         let rows = snapshot.get_many(keys.iter().map(relation::key).collect()).await?;
-        let each: Vec<bool> =
-            keys.iter().zip(&rows).map(|(key, row)| blocks(key, row.as_deref())).collect();
-        blocked.extend(each.chunks(2).map(|both| both.contains(&true)));
+        for (other, (keys, rows)) in others.iter().zip(keys.chunks(2).zip(rows.chunks(2))) {
+            let said = keys.iter().zip(rows).map(|(key, row)| said(key, row.as_deref()));
+            if said.into_iter().any(|relation| relation.blocked) {
+                blocked.insert(other.clone());
+            }
+        }
     }
     Ok(blocked)
 }
 
+/// What the two users of a direct room are to each other.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(super) struct Between {
+    /// One of them wants nothing of the other one.
+    is_blocked: bool,
+    /// To whom it is a request, of the other one.
+    pub(super) asked: Vec<UserId>,
+}
+
+impl Between {
+    /// Neither hears of the other one beside the room's entries.
+    pub(super) fn is_hidden(&self) -> bool {
+        self.is_blocked || !self.asked.is_empty()
+    }
+}
+
+/// Those of these direct rooms where neither hears of the other one beside the entries: one of the two wants nothing of the
+/// other one, or has not accepted that they write.
+pub(super) async fn hidden_rooms<'a>(
+    snapshot: &dyn Snapshot,
+    rooms: impl IntoIterator<Item = &'a RoomId>,
+) -> Result<HashSet<RoomId>, Error> {
+    let is_of_two = |room: &&RoomId| room.direct_users().is_some_and(|(low, high)| low != high);
+    let rooms: Vec<RoomId> = rooms.into_iter().filter(is_of_two).cloned().collect();
+    let between = between(snapshot, &rooms).await?;
+    let hidden = rooms.into_iter().zip(between).filter(|(_, between)| between.is_hidden());
+    Ok(hidden.map(|(room, _)| room).collect())
+}
+
+/// What the users of these direct rooms are to each other, in their order; of a room that is none of two, nothing.
+pub(super) async fn between(
+    snapshot: &dyn Snapshot,
+    rooms: &[RoomId],
+) -> Result<Vec<Between>, Error> {
+    let mut found = vec![Between::default(); rooms.len()];
+    // Who is asked unless they have written.
+    let mut decide: Vec<(usize, (RoomId, UserId))> = Vec::new();
+    for (chunk_no, chunk) in rooms.chunks(USERS_AT_ONCE).enumerate() {
+        let of_two = chunk.iter().enumerate().filter_map(|(index, room)| {
+            let (low, high) = room.direct_users().filter(|(low, high)| low != high)?;
+            Some((chunk_no * USERS_AT_ONCE + index, room, low, high))
+        });
+        let of_two: Vec<_> = of_two.collect();
+        let keys = of_two.iter().flat_map(|(_, _, low, high)| {
+            let [one, other] = both_ways(low, high);
+            let settings = [setting::of_user(low), setting::of_user(high)];
+            [relation::key(&one), relation::key(&other)].into_iter().chain(settings)
+        });
+        let keys = keys.chain(std::iter::once(installation::key()));
+        let rows = snapshot.get_many(keys.collect()).await?;
+        let Some((installation, rows)) = rows.split_last() else { continue };
+        let installation = what_holds(installation.as_deref());
+        for ((index, room, low, high), rows) in of_two.into_iter().zip(rows.chunks(4)) {
+            let [of_low, of_high, low_wants, high_wants] = rows else { continue };
+            let both = both_ways(&low, &high);
+            let of_low = said(&both[0], of_low.as_deref());
+            let of_high = said(&both[1], of_high.as_deref());
+            found[index].is_blocked = of_low.blocked || of_high.blocked;
+            for (user, knows, row) in
+                [(low, of_low.contact, low_wants), (high, of_high.contact, high_wants)]
+            {
+                let own = setting::strangers(&user, row.as_deref());
+                if !knows && installation.strangers_of(own) == Strangers::Request {
+                    decide.push((index, (room.clone(), user)));
+                }
+            }
+        }
+    }
+    for decide in decide.chunks(USERS_AT_ONCE) {
+        let keys = decide.iter().map(|(_, (room, user))| sent::key(room, user)).collect();
+        for ((index, (_, user)), row) in decide.iter().zip(snapshot.get_many(keys).await?) {
+            if row.is_none() {
+                found[*index].asked.push(user.clone());
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What the installation has for who has said nothing. A row that can't be read says nothing.
+fn what_holds(row: Option<&[u8]>) -> Installation {
+    let row = row.map(Installation::decode).transpose();
+    let row =
+        row.inspect_err(|error| error!(%error, "what holds for the installation can't be read"));
+    row.unwrap_or_default().unwrap_or_default()
+}
+
+/// What each of the two says of the other.
+fn both_ways(one: &UserId, other: &UserId) -> [RelationKey; 2] {
+    [(one.clone(), other.clone()), (other.clone(), one.clone())]
+}
+
+/// What this row says that the other one is to the user. One that can't be read blocks: what was hidden is not shown.
+fn said((user, other): &RelationKey, row: Option<&[u8]>) -> Relation {
+    match row.map(relation::decode).transpose() {
+        Ok(row) => row.map(|(_, relation)| relation).unwrap_or_default(),
+        Err(error) => {
+            error!(%user, %other, %error, "a relation can't be read: it hides both");
+            Relation { contact: false, blocked: true }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use weft_storage::tables::relation::Relation;
-
     use super::super::testing::{World, code};
     use super::*;
 

@@ -158,7 +158,8 @@ impl Context {
             if mode_of(row.as_deref())? == mode {
                 return Err(Failure::new(ErrorCode::Unchanged, "it is so already"));
             }
-            let after = Installation { sign_up: mode.into() };
+            let before = row.as_deref().map(Installation::decode).transpose()?.unwrap_or_default();
+            let after = Installation { sign_up: mode.into(), ..before };
             batch.guard(installation::key(), row);
             batch.set(installation::key(), after.encode());
             if self.commit_action(batch, &told).await? {

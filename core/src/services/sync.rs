@@ -45,7 +45,7 @@ use super::Context;
 use super::at_once::READ_AT_ONCE;
 use super::failure::Failure;
 use super::page::PageBuilder;
-use super::relations::blocked_rooms;
+use super::relations::hidden_rooms;
 use crate::{drafts, invitations, marks, relations, settings};
 
 /// Changes on one page: some 100 kB.
@@ -201,7 +201,8 @@ async fn add_from_logs(
 }
 
 /// The next ones of what has changed beside entries, as it is now, when all entries are out. How far others have read is
-/// left out where they have turned off read receipts, or the user has (`is_off`); or one has blocked the other.
+/// left out where they have turned off read receipts, or the user has (`is_off`); or one has blocked the other, or has not accepted
+/// that they write.
 async fn changes(
     snapshot: &dyn Snapshot,
     (user, is_off): (&UserId, bool),
@@ -257,9 +258,9 @@ async fn changes(
         receipts_off(snapshot, others).await?
     };
     let others = marks.iter().filter(|(_, whose)| whose != user).map(|(room, _)| room);
-    let blocked = blocked_rooms(snapshot, others).await?;
+    let apart = hidden_rooms(snapshot, others).await?;
     marks.retain(|(room, whose)| {
-        whose == user || !(blocked.contains(room) || marks::is_hidden(room, whose, &off))
+        whose == user || !(apart.contains(room) || marks::is_hidden(room, whose, &off))
     });
     let held = mark::held(snapshot, &marks).await?;
     let frame = |((room, whose), held): (&(RoomId, UserId), mark::Held)| {

@@ -4,7 +4,8 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 use weft_nats::MadeBy;
-use weft_proto::kind::{Add, AddBy, Delete, Edit, Join, Mark, Pin, React, Remove, Setting, Update};
+use weft_proto::consent::AddBy;
+use weft_proto::kind::{Add, Delete, Edit, Join, Mark, Pin, React, Remove, Setting, Update};
 use weft_proto::{Body, JoinRule, Position};
 use weft_storage::Batch;
 use weft_storage::tables::change::{self, Changed};

@@ -1,8 +1,7 @@
 //! Who is invited to come into a group in the place of being added, also by what is planned and not yet committed.
 
-use weft_proto::kind::{
-    Add, AddBy, Ask, Ban, ChangeRole, Create, Decline, Join, Leave, Setting, Update,
-};
+use weft_proto::consent::AddBy;
+use weft_proto::kind::{Add, Ask, Ban, ChangeRole, Create, Decline, Join, Leave, Setting, Update};
 use weft_proto::limits::{INVITATIONS_PER_USER_MAX, INVITED_DAYS, INVITED_PER_GROUP_MAX};
 use weft_proto::{Body, ClientId, JoinRule, Position, Role, RoomId};
 use weft_runtime::Clock as _;

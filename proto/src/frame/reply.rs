@@ -280,6 +280,9 @@ pub struct Room {
     /// The user has hidden it, as it was then, and there is nothing new.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hidden: Option<HiddenAt>,
+    /// The other one is not known to the caller, who has not accepted yet that they write.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub request: bool,
     /// For how many days it keeps an entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention_days: Option<u32>,
@@ -389,6 +392,7 @@ impl From<svc::RoomSummary> for Room {
             room_kind,
             group: Group::of(&summary),
             closed: summary.closed,
+            request: summary.request,
             role: summary.role,
             history: summary.history,
             room: summary.room,

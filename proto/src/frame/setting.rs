@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use super::Request;
+use crate::consent::{AddBy, Strangers};
 use crate::error::ApiError;
-use crate::kind::{AddBy, DndHours, HiddenAt, Setting};
+use crate::kind::{DndHours, HiddenAt, Setting};
 use crate::room::RoomId;
 
 pub(super) fn read(text: &str) -> Result<Request, ApiError> {
@@ -27,6 +28,9 @@ pub struct SettingFrame<'a> {
     /// The same: who may put the user into a group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub add_by: Option<AddBy>,
+    /// The same: what becomes of the first messages of who is not known to the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strangers: Option<Strangers>,
     /// The same: the hours in which the user is not to be disturbed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dnd: Option<&'a DndHours>,
@@ -96,6 +100,8 @@ mod tests {
             (r#","dnd":{"from":"22:00"}"#, ErrorCode::BadRequest),
             (r#","dnd":true"#, ErrorCode::BadRequest),
             (r#","room":"team","add_by":"all""#, ErrorCode::BadRequest),
+            (r#","room":"team","strangers":"request""#, ErrorCode::BadRequest),
+            (r#","strangers":"some""#, ErrorCode::BadRequest),
             (r#","add_by":"some""#, ErrorCode::BadRequest),
             (r#","pinned":true"#, ErrorCode::BadRequest),
             (r#","room":"team","receipts":false"#, ErrorCode::BadRequest),

@@ -9,6 +9,7 @@ use super::{
     CONVERSATIONS_LEVEL, EntryKind, Kind, PEOPLE_LEVEL, named_by_path, number_of_word,
     word_of_number,
 };
+use crate::consent::{AddBy, Strangers};
 use crate::error::{ApiError, ErrorCode};
 use crate::frame::REQUEST_ID_MAX;
 use crate::ids::UserId;
@@ -19,21 +20,8 @@ use crate::room::RoomId;
 pub const MUTED_FOR_EVER: u64 = REQUEST_ID_MAX;
 
 /// What is said of all rooms, and of one, for people.
-const OF_ALL_ROOMS: &str = "receipts, add_by, dnd or dnd_until";
+const OF_ALL_ROOMS: &str = "receipts, add_by, strangers, dnd or dnd_until";
 const OF_ONE_ROOM: &str = "muted_until, pinned or hidden";
-
-/// Who may put a user into a group.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, prost::Enumeration)]
-#[serde(rename_all = "snake_case")]
-#[repr(i32)]
-pub enum AddBy {
-    /// Everybody: the default.
-    All = 0,
-    /// The user's contacts, and who has written with the user in a direct room, both of them.
-    Known = 1,
-    /// Nobody: the user joins by themselves.
-    None = 2,
-}
 
 /// A room as it was when its user hid it: until it has something new.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, prost::Message)]
@@ -65,6 +53,9 @@ pub struct Setting {
     /// Of all rooms: who may put the user into a group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub add_by: Option<AddBy>,
+    /// The same: what becomes of the first messages of who is not known to the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strangers: Option<Strangers>,
     /// Of all rooms: the hours in which the user is not to be disturbed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dnd: Option<Box<DndHours>>,
@@ -93,6 +84,9 @@ struct Inner {
     #[prost(enumeration = "AddBy", optional, tag = "5")]
     #[serde(default, deserialize_with = "number_of_word::<_, AddBy>")]
     add_by: Option<i32>,
+    #[prost(enumeration = "Strangers", optional, tag = "6")]
+    #[serde(default, deserialize_with = "number_of_word::<_, Strangers>")]
+    strangers: Option<i32>,
     #[prost(message, optional, tag = "20")]
     dnd: Option<DndHours>,
     #[prost(uint64, optional, tag = "21")]
@@ -153,7 +147,17 @@ impl EntryKind for Setting {
     };
 
     fn check(Fields { setting }: Fields) -> Result<Self, ApiError> {
-        let Inner { room, muted_until, pinned, hidden, receipts, add_by, dnd, dnd_until } = setting;
+        let Inner {
+            room,
+            muted_until,
+            pinned,
+            hidden,
+            receipts,
+            add_by,
+            strangers,
+            dnd,
+            dnd_until,
+        } = setting;
         let bad = |message: String| Err(ApiError::new(ErrorCode::BadRequest, message));
         for (field, until) in [("muted_until", muted_until), ("dnd_until", dnd_until)] {
             if until.is_some_and(|until| until > MUTED_FOR_EVER) {
@@ -161,8 +165,12 @@ impl EntryKind for Setting {
             }
         }
         let add_by = add_by.map(|number| word_of_number("add_by", number)).transpose()?;
-        let is_of_all_rooms =
-            receipts.is_some() || add_by.is_some() || dnd.is_some() || dnd_until.is_some();
+        let strangers = strangers.map(|it| word_of_number("strangers", it)).transpose()?;
+        let is_of_all_rooms = receipts.is_some()
+            || add_by.is_some()
+            || strangers.is_some()
+            || dnd.is_some()
+            || dnd_until.is_some();
         let is_of_one = muted_until.is_some() || pinned.is_some() || hidden.is_some();
         let setting = Self {
             room: None,
@@ -171,6 +179,7 @@ impl EntryKind for Setting {
             hidden: hidden.map(Box::new),
             receipts,
             add_by,
+            strangers,
             dnd: dnd.map(DndHours::check).transpose()?.map(Box::new),
             dnd_until,
         };
@@ -189,11 +198,14 @@ impl EntryKind for Setting {
 
     fn fields(&self) -> Fields {
         let setting = self.clone();
-        let Self { room, muted_until, pinned, hidden, receipts, add_by, dnd, dnd_until } = setting;
+        let Self { room, muted_until, pinned, hidden, receipts, add_by, strangers, dnd, dnd_until } =
+            setting;
         let room = room.as_ref().map(ToString::to_string);
         let (hidden, dnd) = (hidden.map(|at| *at), dnd.map(|hours| *hours));
         let add_by = add_by.map(Into::into);
-        Inner { room, muted_until, pinned, hidden, receipts, add_by, dnd, dnd_until }.into()
+        let strangers = strangers.map(Into::into);
+        Inner { room, muted_until, pinned, hidden, receipts, add_by, strangers, dnd, dnd_until }
+            .into()
     }
 
     fn level(&self) -> u32 {

@@ -197,7 +197,10 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
             0x1b62f177a398bb4b,
         ),
         (
-            Body::Setting(Setting { add_by: Some(AddBy::Known), ..Setting::default() }),
+            Body::Setting(Setting {
+                add_by: Some(crate::consent::AddBy::Known),
+                ..Setting::default()
+            }),
             "3010ea01022801",
             r#""kind":"setting","add_by":"known""#,
             0xac5455f7c8b0f1ad,

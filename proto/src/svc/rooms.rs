@@ -168,6 +168,9 @@ pub struct RoomSummary {
     /// The caller has hidden it, as it was then, and there is nothing new.
     #[prost(message, optional, tag = "32")]
     pub hidden: Option<HiddenAt>,
+    /// The other one of a direct room is not known to the caller, who has not accepted yet that they write.
+    #[prost(bool, tag = "52")]
+    pub request: bool,
     /// For how many days it keeps an entry; 0: for ever.
     #[prost(uint32, tag = "50")]
     pub retention_days: u32,

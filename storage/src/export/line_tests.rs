@@ -1,5 +1,6 @@
 use bytes::Bytes;
-use weft_proto::kind::{AddBy, DndHours, HiddenAt};
+use weft_proto::consent::{AddBy, Strangers};
+use weft_proto::kind::{DndHours, HiddenAt};
 use weft_proto::kind::{DraftText, Text};
 use weft_proto::limits::TEXT_CHARS_MAX;
 use weft_proto::presence::{Choice, PresenceSettings};
@@ -110,8 +111,12 @@ fn lines_of_administrators() {
     );
     row::<Installation>(
         String::new().try_into().expect("name"),
-        Installation { sign_up: SignUpMode::Closed.into() },
-        r#"{"type":"installation","key":"","row":{"sign_up":"closed"}}"#,
+        Installation {
+            sign_up: SignUpMode::Closed.into(),
+            add_by: AddBy::Known.into(),
+            strangers: Strangers::Request.into(),
+        },
+        r#"{"type":"installation","key":"","row":{"sign_up":"closed","add_by":"known","strangers":"request"}}"#,
     );
     row::<Invitation>(
         "00ff".to_owned().try_into().expect("name"),
@@ -152,6 +157,7 @@ fn lines_of_settings() {
             pinned: true,
             receipts_off: true,
             add_by: AddBy::Known.into(),
+            strangers: Strangers::Request.into(),
             dnd: Some(DndHours {
                 from: "22:00".into(),
                 to: "07:00".into(),
@@ -161,7 +167,7 @@ fn lines_of_settings() {
             hidden: Some(HiddenAt { seq: 5, ordinal: 3 }),
             dnd_until_ms: 8,
         },
-        r#"{"type":"setting","key":["alice","team"],"row":{"muted_until_ms":7,"pinned":true,"receipts_off":true,"add_by":"known","dnd":{"from":"22:00","to":"07:00","days":["sun"],"time_zone":"Asia/Seoul"},"hidden":{"seq":5,"ordinal":3},"dnd_until_ms":8}}"#,
+        r#"{"type":"setting","key":["alice","team"],"row":{"muted_until_ms":7,"pinned":true,"receipts_off":true,"add_by":"known","strangers":"request","dnd":{"from":"22:00","to":"07:00","days":["sun"],"time_zone":"Asia/Seoul"},"hidden":{"seq":5,"ordinal":3},"dnd_until_ms":8}}"#,
     );
 }
 
@@ -220,8 +226,9 @@ fn lines_of_partitions() {
             relations: Vec::new(),
             scheduled: Vec::new(),
             invitations: Vec::new(),
+            sights: Vec::new(),
         },
-        r#"{"type":"journal","key":[1,9],"row":{"entries":[{"room":"team","seq":2,"users":["bob"],"kind":"add","from":"alice"}],"stream_seq":8,"time_ms":7,"marks":[{"room":"team","user":"bob","thread":2,"own":true}],"settings":[],"drafts":[],"relations":[],"scheduled":[],"invitations":[]}}"#,
+        r#"{"type":"journal","key":[1,9],"row":{"entries":[{"room":"team","seq":2,"users":["bob"],"kind":"add","from":"alice"}],"stream_seq":8,"time_ms":7,"marks":[{"room":"team","user":"bob","thread":2,"own":true}],"settings":[],"drafts":[],"relations":[],"scheduled":[],"invitations":[],"sights":[]}}"#,
     );
 }
 

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use weft_proto::consent::{AddBy, Strangers};
 use weft_proto::sign_up::SignUpMode;
 use weft_proto::word;
 
@@ -19,6 +20,16 @@ pub struct Installation {
     #[serde(serialize_with = "word::write::<SignUpMode, _>")]
     #[serde(deserialize_with = "word::read::<SignUpMode, _>")]
     pub sign_up: i32,
+    /// Who may put users into groups who have not said it themselves.
+    #[prost(enumeration = "AddBy", tag = "2")]
+    #[serde(serialize_with = "word::write::<AddBy, _>")]
+    #[serde(deserialize_with = "word::read::<AddBy, _>")]
+    pub add_by: i32,
+    /// What becomes of first messages to users who have not said it themselves.
+    #[prost(enumeration = "Strangers", tag = "3")]
+    #[serde(serialize_with = "word::write::<Strangers, _>")]
+    #[serde(deserialize_with = "word::read::<Strangers, _>")]
+    pub strangers: i32,
 }
 
 impl Table for Installation {
@@ -34,6 +45,20 @@ impl Installation {
     #[must_use]
     pub fn sign_up_mode(&self) -> SignUpMode {
         SignUpMode::try_from(self.sign_up).unwrap_or(SignUpMode::Closed)
+    }
+
+    /// Who may put a user into a group who says this themselves: never [`AddBy::Default`].
+    #[must_use]
+    pub fn add_by_of(&self, own: AddBy) -> AddBy {
+        let said = [own, self.add_by()].into_iter().find(|it| *it != AddBy::Default);
+        said.unwrap_or(AddBy::All)
+    }
+
+    /// What first messages are to a user who says this themselves: never [`Strangers::Default`].
+    #[must_use]
+    pub fn strangers_of(&self, own: Strangers) -> Strangers {
+        let said = [own, self.strangers()].into_iter().find(|it| *it != Strangers::Default);
+        said.unwrap_or(Strangers::Welcome)
     }
 
     #[must_use]

@@ -46,6 +46,9 @@ pub struct Journal {
     /// Who was invited to a group by it, or is so no more, each once: whom, and to which group.
     #[prost(message, repeated, tag = "9")]
     pub invitations: Vec<JournalMark>,
+    /// Of whom one has accepted what the other one writes, by writing: each once.
+    #[prost(message, repeated, tag = "10")]
+    pub sights: Vec<JournalRelation>,
 }
 
 /// What a commit changed beside entries, as a mark: whose, and in which room.

@@ -8,7 +8,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use weft_proto::kind::{AddBy, DndHours, HiddenAt};
+use weft_proto::consent::{AddBy, Strangers};
+use weft_proto::kind::{DndHours, HiddenAt};
 use weft_proto::{Position, RoomId, UserId, word};
 
 use super::Tag;
@@ -37,6 +38,11 @@ pub struct Setting {
     #[serde(serialize_with = "word::write::<AddBy, _>")]
     #[serde(deserialize_with = "word::read::<AddBy, _>")]
     pub add_by: i32,
+    /// The same: what becomes of the first messages of who is not known to the user.
+    #[prost(enumeration = "Strangers", tag = "5")]
+    #[serde(serialize_with = "word::write::<Strangers, _>")]
+    #[serde(deserialize_with = "word::read::<Strangers, _>")]
+    pub strangers: i32,
     /// The same: the hours in which the user is not to be disturbed.
     #[prost(message, optional, tag = "20")]
     pub dnd: Option<DndHours>,
@@ -119,6 +125,19 @@ pub fn hides_receipts(user: &UserId, row: Option<&[u8]>) -> bool {
         Err(error) => {
             tracing::error!(%user, %error, "a setting can't be read: no read receipts");
             true
+        }
+    }
+}
+
+/// What this row of a user says of the first messages of who is not known to them. One that can't be read asks: what was hidden
+/// is not shown.
+#[must_use]
+pub fn strangers(user: &UserId, row: Option<&[u8]>) -> Strangers {
+    match row.map(decode).transpose() {
+        Ok(row) => row.map_or(Strangers::Default, |(_, setting)| setting.strangers()),
+        Err(error) => {
+            tracing::error!(%user, %error, "a setting can't be read: strangers ask");
+            Strangers::Request
         }
     }
 }

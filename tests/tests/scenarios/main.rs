@@ -47,6 +47,7 @@ mod power_loss;
 mod presence;
 mod profiles;
 mod receipts;
+mod requests;
 mod retention;
 mod room_list;
 mod rooms;

@@ -232,7 +232,7 @@ async fn all_devices_of_a_user_know_when_they_are_not_to_be_disturbed() -> Resul
     let mut tablet = Session::open(there, &tablet_login, None).await?;
     let cursor = tablet.cursor();
     let mut frame = json!({ "type": "setting", "room": notebook, "muted_until": 0, "pinned": false,
-        "receipts": true, "add_by": "all" });
+        "receipts": true, "add_by": "default", "strangers": "default" });
     let rooms = json!({ "type": "rooms" });
     assert_eq!(phone.request(rooms.clone()).await?["setting"], frame, "nothing was said");
 

@@ -61,7 +61,7 @@ fn room(members: &[(&str, Role)]) -> Room {
     let members: BTreeMap<UserId, Member> = members.iter().map(joined).collect();
     let head = Head { seq: EDITS + 1, member_count: 3, ..Head::default() };
     let (members, former) = (Members::All(members), Former::default());
-    Room { head, place: Place::Nowhere, members, former, touched: 0 }
+    Room { head, place: Place::Nowhere, members, former, is_accepted: false, touched: 0 }
 }
 
 fn sent_by(sender: &str, body: Body) -> Incoming {

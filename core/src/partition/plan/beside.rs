@@ -68,9 +68,9 @@ impl Plan {
             Body::Mark(wanted) => {
                 let room = state.rooms.get(&key.0).ok_or_else(not_loaded)?;
                 if let Some(mark) = marks::decide(&key, room, wanted, (&found.marks, state))? {
-                    let is_blocked = found.consent.is_blocked(state, &key.0, &key.1);
+                    let is_hidden = found.consent.is_hidden(state, &key.0, &key.1);
                     let with = (state, &found.marks, self.no);
-                    self.journal_bytes += self.marks.take(with, key, (mark, is_blocked));
+                    self.journal_bytes += self.marks.take(with, key, (mark, is_hidden));
                 }
             }
             Body::Setting(wanted) => {
@@ -86,7 +86,8 @@ impl Plan {
             }
             Body::Relation(wanted) => {
                 let (notebook, sender) = key;
-                let (accounts, with) = (&found.accounts, (&found.relations, &*state));
+                let with = (&found.relations, &found.consent, &*state);
+                let accounts = &found.accounts;
                 let relation = relations::decide(&notebook, &sender, wanted, accounts, with)?;
                 if let Some(relation) = relation {
                     let (with, key) =

@@ -9,6 +9,7 @@ use weft_storage::Batch;
 use weft_storage::tables::applied::{self, Applied};
 use weft_storage::tables::journal::{self, Journal};
 use weft_storage::tables::minute::{self, Minute};
+use weft_storage::tables::relation::RelationKey;
 use weft_storage::tables::{head, layout, resend};
 
 use super::{Commands, Plan, PlannedEntry};
@@ -18,7 +19,7 @@ use crate::partition::followers::ChangedFollower;
 use crate::partition::invitations::ChangedInvitation;
 use crate::partition::marks::{self, MovedMark};
 use crate::partition::messages;
-use crate::partition::relations::ChangedRelation;
+use crate::partition::relations::{self, ChangedRelation};
 use crate::partition::scheduled::ChangedScheduled;
 use crate::partition::settings::ChangedSetting;
 use crate::partition::state::{Place, PlanNo, State};
@@ -49,6 +50,8 @@ pub struct Sealed {
     pub settings: Vec<ChangedSetting>,
     pub drafts: Vec<ChangedDraft>,
     pub relations: Vec<ChangedRelation>,
+    /// Of whom one has accepted what the other one writes.
+    pub sights: Vec<RelationKey>,
     pub scheduled: Vec<ChangedScheduled>,
     pub invitations: Vec<ChangedInvitation>,
     /// Who follows threads, and up to where they have read them.
@@ -146,6 +149,7 @@ impl Plan {
                 relations,
                 scheduled,
                 invitations,
+                sights: relations::journal_sights(&self.sights),
             };
             self.batch.set(journal::key(self.partition, commit_no), journal.encode());
         }
@@ -169,6 +173,7 @@ impl Plan {
             settings: self.settings.into_changed(),
             drafts: self.drafts.into_changed(),
             relations: self.relations.into_changed(),
+            sights: self.sights,
             scheduled: self.scheduled.into_changed(),
             invitations: self.invitations.into_changed(),
             followers: self.followers.into_changed(),

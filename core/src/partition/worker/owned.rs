@@ -371,6 +371,7 @@ impl<L: CommandLog> Owned<L> {
         changes.extend(settings::told(&sealed.settings, position));
         changes.extend(drafts::told(&sealed.drafts, position));
         changes.extend(relations::told(&sealed.relations, position));
+        changes.extend(relations::told_sights(&sealed.sights, position));
         changes.extend(scheduled::told(&sealed.scheduled, position));
         changes.extend(invitations::told(&sealed.invitations, position));
         changes.extend(followers::told(&sealed.followers, position));

@@ -9,14 +9,13 @@ use weft_storage::tables::head::Head;
 use weft_storage::tables::log::{self, Limit, Logged};
 use weft_storage::tables::mark::{self, Mark};
 use weft_storage::tables::member::{self, Member};
-use weft_storage::tables::relation;
 use weft_storage::tables::setting::{self, Setting};
 use weft_storage::{Error, Snapshot};
 
 use super::super::access::history_of;
 use super::super::accounts::profile;
 use super::super::messages;
-use super::super::relations::{blocks, both_ways};
+use super::super::relations::between;
 use super::hidden::is_hidden;
 use super::unread;
 use crate::{absent, marks};
@@ -87,12 +86,13 @@ impl Reader<'_> {
         let sees = |seq| member.is_none_or(|member| member.sees(history, seq));
         let mentions = unread::mentions(snapshot, (room, &head), user, (&mark, sees)).await?;
         let threads = unread::threads(snapshot, (room, &head), user, &mark).await?;
-        let partner = match (other, held.next()) {
+        let (partner, request) = match (other, held.next()) {
             (Some(other), Some(held)) => {
-                let mark = Some(&held.mark).filter(|_| !receipts_off);
-                partner(snapshot, (user, other), mark).await?
+                let between = between(snapshot, std::slice::from_ref(room)).await?.remove(0);
+                let mark = Some(&held.mark).filter(|_| !receipts_off && !between.is_hidden());
+                (partner(snapshot, other, mark).await?, between.asked.contains(user))
             }
-            _ => None,
+            _ => (None, false),
         };
         let setting = setting_of(snapshot, user, room).await?;
         let hidden = setting.hidden.filter(|at| is_hidden(*at, &head, member));
@@ -130,6 +130,7 @@ impl Reader<'_> {
             unread_threads: threads.count,
             unread_threads_exact: threads.is_exact,
             partner,
+            request,
             muted_until_ms: setting.muted_until_ms,
             pinned: setting.pinned,
             hidden,
@@ -163,17 +164,13 @@ async fn setting_of(
 /// The other user of a direct room; `mark`: as far as the reader wants to see it.
 async fn partner(
     snapshot: &dyn Snapshot,
-    (reader, user): (&UserId, UserId),
+    user: UserId,
     mark: Option<&Mark>,
 ) -> Result<Option<svc::Partner>, Error> {
-    let [one, other] = both_ways(reader, &user);
-    let keys =
-        [account::key(&user), setting::of_user(&user), relation::key(&one), relation::key(&other)];
-    let rows = snapshot.get_many(keys.to_vec()).await?;
-    let [account, of_user, of_one, of_other] = &rows[..] else { return Ok(None) };
+    let rows = snapshot.get_many(vec![account::key(&user), setting::of_user(&user)]).await?;
+    let [account, of_user] = &rows[..] else { return Ok(None) };
     let account = account.as_ref().map(|row| Account::decode(row)).transpose()?;
-    let is_blocked = blocks(&one, of_one.as_deref()) || blocks(&other, of_other.as_deref());
-    let is_hidden = is_blocked || setting::hides_receipts(&user, of_user.as_deref());
+    let is_hidden = setting::hides_receipts(&user, of_user.as_deref());
     let mark = mark.filter(|_| !is_hidden);
     let (read, delivered) = mark.map(|mark| (mark.read, marks::delivered(mark))).unzip();
     let partner = |account| {

@@ -79,6 +79,18 @@ async fn add_rooms(served: &mut Served) -> Result<(), Error> {
 }
 
 async fn add_sign_up(served: &mut Served) -> Result<(), Error> {
+    add_both::<svc::GetDefaults, svc::OperatorGetDefaults, _, _>(
+        served,
+        READS_MAX,
+        |c, by, m| async move { c.defaults(by, m).await },
+    )
+    .await?;
+    add_both::<svc::SetDefault, svc::OperatorSetDefault, _, _>(
+        served,
+        WRITES_MAX,
+        |c, by, m| async move { c.set_default(by, m).await },
+    )
+    .await?;
     add_both::<svc::GetSignUp, svc::OperatorGetSignUp, _, _>(
         served,
         READS_MAX,

@@ -469,7 +469,7 @@ async fn marks_of_others_are_left_out_where_one_has_turned_off_read_receipts() {
     assert!(is_off(&world, "bob").await && !is_off(&world, "alice").await);
     assert_eq!(whose(&world, "alice").await, quoted(&alices[1..]));
     assert_eq!(whose(&world, "bob").await, quoted(&[("alice~bob", "bob")]));
-    let setting = r#"{"type":"setting","room":"bob~bob","muted_until":0,"pinned":false,"receipts":false,"add_by":"all"}"#;
+    let setting = r#"{"type":"setting","room":"bob~bob","muted_until":0,"pinned":false,"receipts":false,"add_by":"default","strangers":"default"}"#;
     let bobs = changed(&world, "bob", &cursor).await;
     assert!(bobs.iter().any(|frame| frame == setting), "{bobs:?}");
 }

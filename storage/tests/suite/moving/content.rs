@@ -164,8 +164,10 @@ impl Content {
             admin_log::put(&mut batch, (self.rng.random_range(0..1 << 50), n), &row);
         }
         if self.rng.random() {
-            let sign_up = self.rng.random_range(0..3);
-            batch.set(installation::key(), Installation { sign_up }.encode());
+            let (sign_up, add_by) = (self.rng.random_range(0..3), self.rng.random_range(0..4));
+            let strangers = self.rng.random_range(0..3);
+            let row = Installation { sign_up, add_by, strangers };
+            batch.set(installation::key(), row.encode());
         }
         for _ in 0..self.rng.random_range(0..most) {
             let id = LinkToken::of_random(self.rng.random()).id();
@@ -397,7 +399,7 @@ impl Content {
         let receipts_off = self.rng.random();
         // Beside the entry's and the mark's.
         let order = order + 2 * ENTRIES_MAX;
-        let add_by = self.rng.random_range(0..3);
+        let (add_by, strangers) = (self.rng.random_range(0..4), self.rng.random_range(0..3));
         let dnd = self.rng.random_bool(0.5).then(|| DndHours {
             from: "22:00".into(),
             to: "07:00".into(),
@@ -407,8 +409,16 @@ impl Content {
         let (seq, ordinal) = (self.rng.random_range(1..9), self.rng.random_range(0..9));
         let hidden = self.rng.random_bool(0.5).then_some(HiddenAt { seq, ordinal });
         let dnd_until_ms = self.rng.random_range(0..9);
-        let setting =
-            Setting { muted_until_ms, pinned, receipts_off, add_by, dnd, hidden, dnd_until_ms };
+        let setting = Setting {
+            muted_until_ms,
+            pinned,
+            receipts_off,
+            add_by,
+            strangers,
+            dnd,
+            hidden,
+            dnd_until_ms,
+        };
         setting::put(batch, order, (&user, room), &setting);
         if self.rng.random() {
             batch.set(ban::key(room, &user), ban::encode(self.rng.random_range(1..9)));
