@@ -23,6 +23,7 @@ use weft_storage::tables::device::{self, Device};
 use weft_storage::tables::draft::{self, Kept};
 use weft_storage::tables::expiry;
 use weft_storage::tables::file::{self, File, Image};
+use weft_storage::tables::file_quota::{self, FileQuota};
 use weft_storage::tables::follower::{self, Follower};
 use weft_storage::tables::group_invitation::{self, GroupInvitation};
 use weft_storage::tables::inbox;
@@ -200,6 +201,8 @@ impl Content {
         };
         batch.set(file::key(id), row.encode());
         batch.set(file_due::key(row.due_ms(), id), Vec::new());
+        let used = FileQuota { bytes: row.size, files: 1 };
+        batch.set(file_quota::key(&self.user(), 7), used.encode());
         if self.rng.random() {
             let at = (RoomId::direct(&self.user(), &self.user()), self.rng.random_range(1..9));
             file_reference::put(batch, &(id, at), self.rng.random_range(0..1 << 50));
