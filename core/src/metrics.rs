@@ -259,7 +259,7 @@ pub(crate) fn count_entry(body: &Body) {
     ENTRIES.increment(body.kind().word);
     let mentions = body.mentions();
     let (mut silent, mut skip_push, mut forwarded) = (false, false, false);
-    if let Body::Text(text) = body {
+    if let Some(text) = body.as_message() {
         let extras = text.extras();
         (silent, skip_push, forwarded) =
             (extras.silent, extras.skip_push, extras.forwarded.is_some());

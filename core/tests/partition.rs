@@ -20,6 +20,8 @@ mod deletions;
 mod drafts;
 #[path = "partition/expiry.rs"]
 mod expiry;
+#[path = "partition/files.rs"]
+mod files;
 #[path = "partition/groups.rs"]
 mod groups;
 #[path = "partition/holes.rs"]

@@ -227,8 +227,18 @@ mod tests {
                 sizes::SCHEDULED_AHEAD_MS_MAX / 86_400_000
             ),
             format!(
-                "| a room's `retention_days` | {} |",
-                number(sizes::RETENTION_DAYS_MAX as usize)
+                "| a room's `retention_days`; its `file_days` | {}; {} |",
+                number(sizes::RETENTION_DAYS_MAX as usize),
+                number(sizes::FILE_DAYS_MAX as usize)
+            ),
+            format!(
+                "| files of a message; the name of one | {}; {} bytes |",
+                sizes::FILES_PER_MESSAGE_MAX,
+                sizes::FILE_NAME_BYTES_MAX
+            ),
+            format!(
+                "| how long an upload may take, and wait for its message | {} h |",
+                sizes::FILE_WAITS_MS / 3_600_000
             ),
             format!("| sends of a session; of a user by HTTP \\* | {} |", rate(limits.sends)),
             format!("of a user by HTTP \\* | {} |", rate(limits.requests)),

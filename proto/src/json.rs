@@ -118,7 +118,8 @@ fn shape_of(field: &str, error: &str) -> &'static str {
         }
         "ranges" => "a list of ranges",
         "meta" | "forwarded" => "an object",
-        "version" | "slow_mode_s" | "retention_days" | "after" => "a whole number",
+        "version" | "slow_mode_s" | "retention_days" | "file_days" | "after" => "a whole number",
+        "files" => "a list of files",
         "members" | "users" => "a list of user ids",
         "history" => "all or joined",
         "join" => "invitation, ask or open",

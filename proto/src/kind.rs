@@ -26,6 +26,7 @@ use self::formatting::Mentions;
 
 mod add;
 mod ask;
+mod attachments;
 mod ban;
 mod close;
 mod create;
@@ -198,6 +199,7 @@ macro_rules! kinds {
     };
 }
 
+pub use attachments::{Attachment, Attachments, FileFacts};
 pub use dnd::DndHours;
 pub use draft::DraftText;
 pub use react::check_emoji;
@@ -236,6 +238,8 @@ kinds! {
     Schedule in schedule,
     Unschedule in unschedule,
     Due in due,
+    Image in attachments,
+    File in attachments,
 }
 
 /// What everybody has to know of a kind.
@@ -398,6 +402,42 @@ impl Body {
     /// [`ErrorCode::BadRequest`] for an empty text, [`ErrorCode::TooLong`] past the limit.
     pub fn message(text: String) -> Result<Self, ApiError> {
         Text::new(text).map(Self::Text)
+    }
+
+    /// Its text and what is beside it, or the caption of its files; `None`: it is no message.
+    #[must_use]
+    pub fn as_message(&self) -> Option<&Text> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Image(Image(it)) | Self::File(File(it)) => Some(&it.caption),
+            _ => None,
+        }
+    }
+
+    /// As [`as_message`](Self::as_message).
+    pub fn as_message_mut(&mut self) -> Option<&mut Text> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Image(Image(it)) | Self::File(File(it)) => Some(&mut it.caption),
+            _ => None,
+        }
+    }
+
+    /// The files that it has.
+    #[must_use]
+    pub fn files(&self) -> &[Attachment] {
+        match self {
+            Self::Image(Image(it)) | Self::File(File(it)) => &it.files,
+            _ => &[],
+        }
+    }
+
+    /// As [`files`](Self::files).
+    pub fn files_mut(&mut self) -> &mut [Attachment] {
+        match self {
+            Self::Image(Image(it)) | Self::File(File(it)) => &mut it.files,
+            _ => &mut [],
+        }
     }
 
     /// The JSON form, as the ingest log carries it.

@@ -19,6 +19,7 @@ use weft_storage::tables::{expiry, group_invitation, join_request, user_room};
 use weft_storage::{Batch, Outcome, Snapshot};
 
 use super::duties::{Duties, PAUSE};
+use super::files;
 use super::ports::CommandLog;
 use crate::error::Error;
 
@@ -167,6 +168,12 @@ impl<L: CommandLog> Duties<L> {
     async fn forget(&self, user: &UserId, row: Bytes) -> Result<(), Error> {
         self.withdraw_asks(user).await?;
         let notebook = RoomId::direct(user, user);
+        let now_ms = self.clocks.now_ms();
+        let head = self.store.snapshot().await?.get(head::key(&notebook)).await?;
+        if let Some(head) = head {
+            let last = head::decode(&head)?.1.seq;
+            files::forget_all(&self.store, (user, &row), (&notebook, last), now_ms).await?;
+        }
         let mut batch = Batch::new(rand::random());
         batch.guard(deletion::key(user), Some(row));
         batch.clear(deletion::key(user));
@@ -181,7 +188,8 @@ impl<L: CommandLog> Duties<L> {
         if let Some(row) = snapshot.get(head::key(&notebook)).await? {
             let (_, head) = head::decode(&row)?;
             batch.guard(head::key(&notebook), Some(row));
-            expiry::delete(&mut batch, &notebook, &(1..head.seq + 1), std::iter::empty());
+            let seqs = 1..head.seq + 1;
+            expiry::delete(&mut batch, &notebook, &seqs, std::iter::empty(), (&[], now_ms));
             let empty = Head { first_seq: head.seq + 1, expired_ordinal: head.ordinal, ..head };
             head::put(&mut batch, &notebook, 0, &empty);
         }

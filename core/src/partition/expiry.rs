@@ -7,12 +7,13 @@
 //! is half there. An entry goes by its own time: the edits of a message that has expired stay until they are that old, and
 //! so do the replies of a thread.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use tracing::error;
 use weft_proto::{Body, RoomId};
 use weft_storage::tables::expiry;
+use weft_storage::tables::file_reference::ReferenceKey;
 use weft_storage::tables::head::{self, Head};
 use weft_storage::tables::log::{self, Limit, Logged};
 use weft_storage::tables::message::{self, Message};
@@ -23,8 +24,8 @@ use super::state::State;
 
 /// Entries that one command deletes at the most.
 pub const PIECE_ENTRIES: u64 = 2_000;
-/// Mentions whose rows it deletes, but for those of the last message. Each is a key of its own.
-const PIECE_MENTIONS: usize = 500;
+/// Mentions and files whose rows it deletes, but for those of the last message. Each is a key of its own, or two.
+const PIECE_KEYS: usize = 500;
 
 /// What a run of commands finds to have expired, by room.
 pub type FoundExpired = HashMap<RoomId, Expired>;
@@ -37,8 +38,8 @@ pub struct Expired {
     seqs: Range<u64>,
     /// How many messages the room had up to them.
     ordinal: u64,
-    /// What became of those messages that mention somebody.
-    mentions: Vec<(u64, Message)>,
+    /// What became of those messages that mention somebody, or have files.
+    with_keys: Vec<(u64, Message)>,
     /// When the next entry was taken; `None`: it has expired, too, or there was none.
     next_ms: Option<u64>,
 }
@@ -49,6 +50,8 @@ pub struct Deletion {
     pub seqs: Range<u64>,
     /// Who is mentioned, and by which seq.
     mentions: Vec<(String, u64)>,
+    references: Vec<ReferenceKey>,
+    now_ms: u64,
 }
 
 /// Looks what has expired in the rooms of which a run of commands says that something has.
@@ -90,15 +93,18 @@ async fn look(
     let piece = first..(head.seq + 1).min(first + PIECE_ENTRIES);
     let mut end = first_kept(snapshot, room, piece.clone(), kept_from_ms).await?;
     let rows = message::scan(snapshot, room, first..end, usize::MAX).await?;
-    let mut mentions = Vec::new();
-    let mut count = 0;
-    for (seq, row) in rows.into_iter().filter(|(_, row)| !row.mentions.is_empty()) {
-        if count >= PIECE_MENTIONS {
+    let (mut with_keys, mut count) = (Vec::new(), 0);
+    for (seq, row) in rows {
+        let keys = row.mentions.len() + 2 * row.files.len();
+        if keys == 0 {
+            continue;
+        }
+        if count >= PIECE_KEYS {
             end = seq;
             break;
         }
-        count += row.mentions.len();
-        mentions.push((seq, row));
+        count += keys;
+        with_keys.push((seq, row));
     }
     let one = Limit { entries_max: 1, bytes_max: usize::MAX };
     let last = log::read_back(snapshot, room, first..end, one).await?.pop();
@@ -106,7 +112,7 @@ async fn look(
     let next = log::read(snapshot, room, end..head.seq + 1, one).await?.pop();
     let next_ms = next.map(|next| next.entry.time_ms).filter(|time_ms| *time_ms >= kept_from_ms);
     let retention_days = head.retention_days;
-    Ok(Some(Expired { retention_days, seqs: first..end, ordinal, mentions, next_ms }))
+    Ok(Some(Expired { retention_days, seqs: first..end, ordinal, with_keys, next_ms }))
 }
 
 /// The seq up to which all entries of these were taken before a time. Times never go back. What is missing in a damaged
@@ -164,18 +170,24 @@ impl Expired {
 
     /// What the commit deletes; `None`: nothing. What commits that the lookup has not seen made of the messages counts.
     #[must_use]
-    pub fn deletion(&self, state: &State, room: &RoomId) -> Option<Deletion> {
+    pub fn deletion(&self, state: &State, room: &RoomId, now_ms: u64) -> Option<Deletion> {
         if self.seqs.is_empty() {
             return None;
         }
         let written = state.messages.rows.iter();
         let written = written.filter(|((of, seq), _)| of == room && self.seqs.contains(seq));
-        let rows = self.mentions.iter().map(|(_, row)| row).chain(written.map(|(_, row)| row));
-        let mentioned = rows.flat_map(|row| &row.mentions).filter(|it| it.seq != 0);
-        let mut mentions: Vec<_> = mentioned.map(|it| (it.user.clone(), it.seq)).collect();
-        mentions.sort_unstable();
-        mentions.dedup();
-        Some(Deletion { room: room.clone(), seqs: self.seqs.clone(), mentions })
+        let written = written.map(|((_, seq), row)| (*seq, row));
+        let rows = self.with_keys.iter().map(|(seq, row)| (*seq, row)).chain(written);
+        let (mut mentions, mut references) = (BTreeSet::new(), BTreeSet::new());
+        for (seq, row) in rows {
+            let mentioned = row.mentions.iter().filter(|it| it.seq != 0);
+            mentions.extend(mentioned.map(|it| (it.user.clone(), it.seq)));
+            references.extend(row.file_ids().map(|file| (file, (room.clone(), seq))));
+        }
+        let (mentions, references) = (mentions.into_iter().collect(), references.into_iter());
+        let references = references.collect();
+        let (room, seqs) = (room.clone(), self.seqs.clone());
+        Some(Deletion { room, seqs, mentions, references, now_ms })
     }
 }
 
@@ -183,12 +195,13 @@ impl Deletion {
     /// How many keys it removes one by one.
     #[must_use]
     pub fn keys(&self) -> usize {
-        self.mentions.len()
+        self.mentions.len() + 2 * self.references.len()
     }
 
     /// Deletes it: after whatever else the commit writes.
     pub fn write(&self, batch: &mut Batch) {
         let mentions = self.mentions.iter().map(|(who, seq)| (&**who, *seq));
-        expiry::delete(batch, &self.room, &self.seqs, mentions);
+        let references = (&*self.references, self.now_ms);
+        expiry::delete(batch, &self.room, &self.seqs, mentions, references);
     }
 }

@@ -42,7 +42,7 @@ pub struct FoundFollowers {
 /// begins, and whom it mentions.
 fn concerned(from: &UserId, body: &Body, root_from: Option<&UserId>) -> BTreeSet<UserId> {
     let mut users: BTreeSet<UserId> = root_from.into_iter().cloned().collect();
-    if let Body::Text(_) = body {
+    if body.as_message().is_some() {
         users.extend(body.mentions().users);
     }
     users.insert(from.clone());
@@ -63,7 +63,8 @@ pub async fn load(
     let mut wanted: BTreeSet<FollowerKey> = BTreeSet::new();
     let mut members: BTreeSet<(RoomId, UserId)> = BTreeSet::new();
     for Command { room, sender, body, .. } in run.iter().filter_map(|it| it.command.as_ref().ok()) {
-        let (Body::Text(_) | Body::Mark(_), Some(root)) = (body, body.thread()) else { continue };
+        let is_wanted = body.as_message().is_some() || matches!(body, Body::Mark(_));
+        let Some(root) = body.thread().filter(|_| is_wanted) else { continue };
         let at = (room.clone(), root);
         // Of a message that this run adds there is nobody yet.
         let root_from = messages.entry(state, &at).map(|it| &it.entry.from);
@@ -186,7 +187,9 @@ impl PlannedFollowers {
         entry: &Entry,
         messages: &FoundMessages,
     ) -> usize {
-        let (Body::Text(_), Some(root)) = (&entry.body, entry.body.thread()) else { return 0 };
+        let (Some(_), Some(root)) = (entry.body.as_message(), entry.body.thread()) else {
+            return 0;
+        };
         let thread = (entry.room.clone(), root);
         let root_from = messages.entry(state, &thread).map(|it| it.entry.from.clone());
         let mut journal_bytes = 0;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 use tracing::error;
-use weft_proto::kind::{Extras, Forwarded, Origin, Text};
-use weft_proto::{ApiError, Body, ErrorCode, History, RoomId, UserId};
+use weft_proto::kind::{Attachment, Forwarded, Origin};
+use weft_proto::{ApiError, Body, ErrorCode, FileId, History, RoomId, UserId};
 use weft_storage::tables::head;
 use weft_storage::tables::log::Logged;
 use weft_storage::tables::member::{self, Member};
@@ -19,15 +19,20 @@ use super::load::readable;
 /// Entries read at once: with the largest ones 6 MB.
 const ENTRIES_AT_ONCE: usize = 16;
 
-/// Who wrote the messages that commands forward, each as far as the command's sender may read it.
+/// The messages that commands forward, each as far as the command's sender may read it.
 #[derive(Default, Debug)]
-pub struct Origins(HashMap<(UserId, Origin), UserId>);
+pub struct Origins(HashMap<(UserId, Origin), Original>);
+
+/// A message that is forwarded.
+#[derive(Clone, Debug)]
+struct Original {
+    /// Who wrote it.
+    author: UserId,
+    files: Vec<Attachment>,
+}
 
 fn asked(body: &Body) -> Option<&Forwarded> {
-    match body {
-        Body::Text(text) => text.extras().forwarded.as_ref(),
-        _ => None,
-    }
+    body.as_message()?.extras().forwarded.as_ref()
 }
 
 /// Reads what a run of commands forwards.
@@ -63,13 +68,14 @@ pub async fn load(snapshot: &dyn Snapshot, commands: &[&Command]) -> Result<Orig
             let Some(Logged { entry, .. }) = logged else { continue };
             // Of what was forwarded before, the first one counts.
             let author = asked(&entry.body).and_then(|forwarded| forwarded.from.clone());
-            if !matches!(entry.body, Body::Text(_)) {
+            if entry.body.as_message().is_none() {
                 continue;
             }
-            let author = author.unwrap_or(entry.from);
+            let files = entry.body.files().to_vec();
+            let original = Original { author: author.unwrap_or(entry.from), files };
             for user in &allowed[&(room.clone(), *seq)] {
                 let origin = Origin { room: room.clone(), seq: *seq };
-                origins.0.insert((user.clone(), origin), author.clone());
+                origins.0.insert((user.clone(), origin), original.clone());
             }
         }
     }
@@ -94,22 +100,33 @@ fn may_read(user: &UserId, origin: &Origin, rows: &[Option<Bytes>]) -> Result<bo
 }
 
 impl Origins {
+    /// The sender may read a message that has the file, and has it still.
+    #[must_use]
+    pub fn has_file(&self, sender: &UserId, origin: &Origin, file: FileId, now_ms: u64) -> bool {
+        let Some(original) = self.0.get(&(sender.clone(), origin.clone())) else { return false };
+        let facts =
+            original.files.iter().filter(|it| it.id == file).find_map(|it| it.facts.as_ref());
+        facts.is_some_and(|facts| facts.expires > now_ms)
+    }
+
     /// The body as the room `id` gets it.
     ///
     /// # Errors
     /// The refusal.
-    pub fn resolve(&self, id: &RoomId, sender: &UserId, body: Body) -> Result<Body, ApiError> {
-        let (Some(forwarded), Body::Text(text)) = (asked(&body), &body) else { return Ok(body) };
+    pub fn resolve(&self, id: &RoomId, sender: &UserId, mut body: Body) -> Result<Body, ApiError> {
+        let Some(forwarded) = asked(&body) else { return Ok(body) };
         let Forwarded { origin: Some(origin), from: None } = forwarded else {
             let message = "the field forwarded has to have room and seq, and nothing else";
             return Err(ApiError::new(ErrorCode::BadRequest, message));
         };
-        let author = self.0.get(&(sender.clone(), origin.clone())).ok_or_else(|| {
+        let original = self.0.get(&(sender.clone(), origin.clone())).ok_or_else(|| {
             ApiError::new(ErrorCode::NotFound, "there is no such message to forward")
         })?;
         let origin = Some(origin.clone()).filter(|origin| origin.room == *id);
-        let forwarded = Some(Forwarded { origin, from: Some(author.clone()) });
-        let extras = Extras { forwarded, ..text.extras().clone() }.boxed();
-        Ok(Body::Text(Text { text: text.text.clone(), extras }))
+        let forwarded = Some(Forwarded { origin, from: Some(original.author.clone()) });
+        if let Some(extras) = body.as_message_mut().and_then(|it| it.extras.as_deref_mut()) {
+            extras.forwarded = forwarded;
+        }
+        Ok(body)
     }
 }

@@ -23,7 +23,7 @@ use super::plan::Found;
 use super::rooms::{Former, LookedUp, Members, Room};
 use super::state::{Answered, Place, ResendKey, State};
 use super::{
-    asks, bans, drafts, expiry, followers, forwards, invitations, links, marks, messages,
+    asks, bans, drafts, expiry, files, followers, forwards, invitations, links, marks, messages,
     relations, scheduled, settings,
 };
 use crate::absent;
@@ -67,10 +67,11 @@ pub async fn load(
     let drafts = drafts::load(snapshot, state, run).boxed();
     let relations = relations::load(snapshot, run).boxed();
     let origins = forwards::load(snapshot, &commands).boxed();
-    let of_rooms = future::try_join3(messages, marks, origins);
+    let files = files::load(snapshot, &commands).boxed();
+    let of_rooms = future::try_join4(messages, marks, origins, files);
     let of_notebooks = future::try_join3(settings, drafts, relations);
     let (of_rooms, of_notebooks) = future::try_join(of_rooms, of_notebooks).await?;
-    let (messages, marks, origins) = of_rooms;
+    let (messages, marks, origins, files) = of_rooms;
     let (settings, drafts, relations) = of_notebooks;
     let followers = followers::load(snapshot, state, run, &messages).await?;
     state.letters.load(snapshot, partition, run).await?;
@@ -87,6 +88,7 @@ pub async fn load(
         relations,
         consent,
         origins,
+        files,
         followers,
         bans,
         links,

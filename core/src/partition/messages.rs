@@ -18,6 +18,7 @@ use weft_storage::tables::{member, mention, reaction, thread};
 use weft_storage::{Batch, Error, Snapshot};
 
 use super::command::{Command, Incoming};
+use super::files;
 use super::load::readable;
 use super::overlay::Overlay;
 use super::plan::Times;
@@ -143,17 +144,14 @@ async fn read_entries(
     for some in wanted.chunks(ENTRIES_AT_ONCE) {
         for (at, logged) in some.iter().zip(readable(snapshot, some).await?) {
             let Some(log::Logged { position, mut entry }) = logged else { continue };
-            entry.body = match entry.body {
-                Body::Text(mut it) => {
-                    it.text = String::new();
-                    if let Some(extras) = &mut it.extras {
-                        (extras.ranges, extras.meta) = (Vec::new(), None);
-                    }
-                    Body::Text(it)
+            if let Some(it) = entry.body.as_message_mut() {
+                it.text = String::new();
+                if let Some(extras) = &mut it.extras {
+                    (extras.ranges, extras.meta) = (Vec::new(), None);
                 }
-                Body::Edit(_) => Body::Deleted(Deleted { by: 0, thread: None }),
-                other => other,
-            };
+            } else if let Body::Edit(_) = entry.body {
+                entry.body = Body::Deleted(Deleted { by: 0, thread: None });
+            }
             let planned = Planned { entry: Arc::new(entry), place: Place::At(position) };
             found.insert(at.clone(), planned);
         }
@@ -273,9 +271,8 @@ pub fn decide(
     let mut row = found.row(state, &at);
     // An edit is no message, and does not become one by being deleted with its message.
     let is_message = |it: &&Planned| match it.entry.body {
-        Body::Text(_) => true,
         Body::Deleted(_) => row.deleted_by != 0,
-        _ => false,
+        _ => it.entry.body.as_message().is_some(),
     };
     let no_message = || no(ErrorCode::NotFound, "there is no such message");
     let message = message.filter(is_message).ok_or_else(no_message)?;
@@ -302,7 +299,8 @@ pub fn decide(
                 let message = format!("the message has {EDITS_PER_MESSAGE_MAX} edits already");
                 return Err(ApiError::new(ErrorCode::LimitReached, message));
             }
-            let is_silent = matches!(&message.entry.body, Body::Text(text) if text.extras().silent);
+            let text = message.entry.body.as_message();
+            let is_silent = text.is_some_and(|text| text.extras().silent);
             let (places, writer) = ((id, room), (sender, role));
             let context =
                 mentions::Context { room: places, sender: writer, message: target, seq, is_silent };
@@ -413,6 +411,7 @@ pub fn write(
     if row.deleted_by != 0 {
         let all = reaction::range(&by.room, target);
         batch.clear_range(all.start, all.end);
+        files::forget(batch, (&by.room, target), &before, by.time_ms);
     }
     pins::write(batch, by, target);
     if reaction.is_none() || !sabotage::is_out(Rule::CountsPlanned) {

@@ -25,6 +25,7 @@ pub mod drafts;
 mod duties;
 pub mod evidence;
 pub mod expiry;
+pub mod files;
 pub mod floor;
 pub mod followers;
 pub mod forwards;

@@ -23,6 +23,7 @@ use super::command::{Command, Incoming};
 use super::consent::{self, FoundConsent};
 use super::drafts::{FoundDrafts, PlannedDrafts};
 use super::expiry::{Deletion, FoundExpired};
+use super::files::{self, FoundFiles};
 use super::followers::{FoundFollowers, PlannedFollowers};
 use super::forwards::Origins;
 use super::invitations::{self, FoundInvitations, PlannedInvitations};
@@ -32,6 +33,7 @@ use super::messages::{self, FoundMessages, Rewrite};
 use super::open_groups;
 use super::quota::{Cost, Quota};
 use super::relations::{FoundRelations, PlannedRelations};
+use super::rooms::Room;
 use super::rules::{self, Known, administer};
 use super::sabotage::{self, Rule};
 use super::scheduled::{self, FoundScheduled, PlannedScheduled};
@@ -96,6 +98,8 @@ pub struct Found {
     pub groups: HashMap<UserId, usize>,
     /// What commands forward.
     pub origins: Origins,
+    /// The files that commands name.
+    pub files: FoundFiles,
     /// What has expired in rooms.
     pub expired: FoundExpired,
     /// Who wants nothing of whom.
@@ -373,6 +377,8 @@ impl Plan {
         let accepted = found.consent.accepted_by(state, &id, &sender, &body);
         self.sights.extend(accepted.map(|other| (sender.clone(), other)));
         let told = administer::told(&sender, &id, seq, &body);
+        let kept = (room.head.time_ms.max(times.now_ms), file_days(state, room));
+        let body = found.files.resolve(&sender, body, kept, &found.origins)?;
         let body = rules::as_taken(found.origins.resolve(&id, &sender, body)?, &change);
         // What is told, an administrator has done: with an owner's rights, whatever they are in the room.
         let has_all_rights = told.is_some() || is_emptied;
@@ -399,6 +405,7 @@ impl Plan {
         });
         if let Some(PlannedEntry { entry, place, .. }) = self.entries.last() {
             state.remember_entry(self.no, Arc::clone(entry), *place);
+            files::write(&mut self.batch, entry);
             bans::write(&mut self.batch, state, self.no, entry);
             asks::end(&mut self.batch, state, self.no, entry);
             let used_link = used_link.map(|(id, row)| (id, Some(row)));
@@ -493,6 +500,14 @@ pub struct Times {
     pub now_ms: u64,
     /// The server's, when the log took it.
     pub stored_at_ms: u64,
+}
+
+/// For how many days a message of the room has its files.
+fn file_days(state: &State, room: &Room) -> u32 {
+    match room.head.file_days {
+        0 => state.file_days,
+        days => days,
+    }
 }
 
 /// A defect of the caller: every room of a run is loaded before it is planned.

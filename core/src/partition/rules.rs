@@ -199,7 +199,7 @@ fn decide_group(
     match body {
         // A `create`, a `join` and a `close` are decided above, `may_take` refused what is made, and what is no entry is decided
         // elsewhere (`marks::decide`, `settings::decide`, `drafts::decide`, `relations::decide`). What may become of a message is decided beside this: `messages::decide`.
-        Body::Text(_) => update::write(room, role, sender, now_ms),
+        Body::Text(_) | Body::Image(_) | Body::File(_) => update::write(room, role, sender, now_ms),
         Body::Edit(_) => {
             rights::check(role, Action::Write(room.head.write_rule()))?;
             Ok(Change::default())

@@ -57,12 +57,13 @@ pub fn root(
     let at = (id.clone(), root);
     let message = found.entry(state, &at).filter(|_| sees(room, user, root));
     let row = found.row(state, &at);
-    match message.map(|it| &it.entry.body) {
-        Some(Body::Text(_) | Body::Deleted(_)) if row.deleted_by != 0 => Ok(row),
-        Some(Body::Text(text)) if text.extras().thread.is_some() => {
+    let body = message.map(|it| &it.entry.body);
+    match body.map(|body| (body, body.as_message())) {
+        Some((_, Some(_)) | (Body::Deleted(_), _)) if row.deleted_by != 0 => Ok(row),
+        Some((_, Some(text))) if text.extras().thread.is_some() => {
             Err(no(ErrorCode::BadRequest, "a message in a thread begins no other"))
         }
-        Some(Body::Text(_)) => Ok(row),
+        Some((_, Some(_))) => Ok(row),
         _ => Err(no(ErrorCode::NotFound, "there is no message with which the thread begins")),
     }
 }

@@ -3,10 +3,11 @@
 //!
 //! An index may be behind, or wrong in any way: nobody sees by it what history would not show them.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use prost::Message as _;
 use tracing::error;
+use weft_proto::kind::Attachment;
 use weft_proto::kind::formatting::{Mentions, Range, Style};
 use weft_proto::{Body, RoomId, svc};
 use weft_storage::tables::head::{self, Head};
@@ -213,7 +214,7 @@ impl Context {
             .filter_map(|(room, access)| Some((room, access.ok().filter(|it| it.role.is_some())?)))
             .collect();
         let limit = PageLimit { entries_max: places.len().max(1), ..self.limits.page };
-        let mut page = PageBuilder::new(limit).merged(user);
+        let mut page = PageBuilder::new(limit).merged(user, self.clock.now_ms());
         let mut done = 0;
         while done < places.len() && !page.is_full() {
             let (room, seq) = &places[done];
@@ -274,7 +275,7 @@ async fn changed(
 }
 
 fn is_text(logged: &Logged) -> bool {
-    matches!(logged.entry.body, Body::Text(_))
+    logged.entry.body.as_message().is_some()
 }
 
 /// The messages among these entries, with their newest texts. It ends before the first one that has no place.
@@ -287,26 +288,35 @@ async fn indexed(
     let mut texts = newest_texts(snapshot, room, rows, (&mut read, bytes_max)).await?;
     let message = |logged: Logged| {
         let entry = logged.entry;
-        let Body::Text(message) = entry.body else { return None };
+        let message = entry.body.as_message()?;
         let (text, ranges) = match texts.remove(&entry.seq) {
             Some(newest) => newest,
             None => (message.text.clone(), message.extras().ranges.clone()),
         };
         let Mentions { users, everyone } = Mentions::of(&ranges);
-        let has = has_link(&text, &ranges).then(|| "link".to_owned());
+        let mut has: BTreeSet<&str> = entry.body.files().iter().map(word_of).collect();
+        has.extend(has_link(&text, &ranges).then_some("link"));
+        let names = entry.body.files().iter().filter_map(|it| it.facts.as_ref());
+        let names = names.map(|facts| facts.name.clone());
         Some(svc::IndexedMessage {
             room: room.to_string(),
             seq: entry.seq,
             time_ms: entry.time_ms,
             from: entry.from.to_string(),
             thread: message.extras().thread.unwrap_or_default(),
-            texts: vec![text],
+            texts: std::iter::once(text).chain(names).collect(),
             mentions: users.iter().map(ToString::to_string).collect(),
             mentions_everyone: everyone,
-            has: has.into_iter().collect(),
+            has: has.into_iter().map(str::to_owned).collect(),
         })
     };
     Ok(read.into_iter().filter_map(message).collect())
+}
+
+/// By which word a message with the file is looked for.
+fn word_of(file: &Attachment) -> &'static str {
+    let is_image = file.facts.as_ref().is_some_and(|facts| facts.width.is_some());
+    if is_image { "image" } else { "file" }
 }
 
 fn has_link(text: &str, ranges: &[Range]) -> bool {

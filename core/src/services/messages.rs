@@ -106,7 +106,7 @@ pub(super) async fn message_row(
     let row = snapshot.get(message::key(room, target)).await?;
     let row = row.map(|row| Message::decode(&row)).transpose()?.unwrap_or_default();
     match body {
-        Some(Body::Text(_)) => Ok(row),
+        Some(body) if body.as_message().is_some() => Ok(row),
         // An edit of a deleted message is no message either.
         Some(Body::Deleted(_)) if row.deleted_by != 0 => {
             Err(Failure::new(ErrorCode::Deleted, "the message was deleted"))
@@ -119,9 +119,8 @@ pub(super) async fn message_row(
 fn version(logged: Option<Logged>) -> Option<Vec<u8>> {
     let Entry { seq, time_ms: time, body, .. } = logged?.entry;
     let (text, ranges) = match &body {
-        Body::Text(message) => (&message.text, &message.extras().ranges),
         Body::Edit(Edit { text, ranges, .. }) => (text, ranges),
-        _ => return None,
+        body => body.as_message().map(|message| (&message.text, &message.extras().ranges))?,
     };
     Some(Version { seq, time, text, ranges }.to_json())
 }
@@ -133,9 +132,12 @@ fn version(logged: Option<Logged>) -> Option<Vec<u8>> {
 pub(super) async fn now(
     snapshot: &dyn Snapshot,
     room: &RoomId,
-    reader: &UserId,
+    (reader, now_ms): (&UserId, u64),
     (mut read, bytes_max): (Vec<Logged>, usize),
 ) -> Result<Vec<(Logged, Option<MessageNow>)>, Error> {
+    for logged in &mut read {
+        say_expired(&mut logged.entry.body, now_ms);
+    }
     let seqs = read.iter().map(|logged| logged.entry.seq);
     let (Some(first), Some(last)) = (seqs.clone().min(), seqs.clone().max()) else {
         return Ok(Vec::new());
@@ -155,14 +157,12 @@ pub(super) async fn now(
         let seq = logged.entry.seq;
         let Some(row) = rows.get(&seq) else { return (logged, None) };
         let thread = row.thread.map(|it| ThreadNow { count: it.replies, last: it.last_reply });
-        if !matches!(logged.entry.body, Body::Text(_)) {
+        let Some(message) = logged.entry.body.as_message_mut() else {
             // Of a deleted message its thread is left.
             let now = thread.map(|it| MessageNow { thread: Some(it), ..MessageNow::default() });
             return (logged, now);
-        }
-        if let (Some((text, ranges)), Body::Text(message)) =
-            (texts.remove(&seq), &mut logged.entry.body)
-        {
+        };
+        if let Some((text, ranges)) = texts.remove(&seq) {
             message.text = text;
             message.set_ranges(ranges);
         }
@@ -186,6 +186,13 @@ pub(super) async fn now(
     Ok(shown.collect())
 }
 
+/// Files whose time is over are said to be: no commit is made for it.
+fn say_expired(body: &mut Body, now_ms: u64) {
+    for facts in body.files_mut().iter_mut().filter_map(|file| file.facts.as_mut()) {
+        facts.expired = (facts.expires <= now_ms).then_some(true);
+    }
+}
+
 /// The texts of edited messages with their ranges, by the message's seq. `read` ends before the first
 /// one that has no place any more.
 pub(super) async fn newest_texts(
@@ -196,7 +203,7 @@ pub(super) async fn newest_texts(
 ) -> Result<HashMap<u64, (String, Vec<Range>)>, Error> {
     let edited = |(index, logged): (usize, &Logged)| {
         let seq = logged.entry.seq;
-        let row = rows.get(&seq).filter(|_| matches!(logged.entry.body, Body::Text(_)))?;
+        let row = rows.get(&seq).filter(|_| logged.entry.body.as_message().is_some())?;
         Some((index, seq, *row.edits.last()?))
     };
     let edited: Vec<(usize, u64, u64)> = read.iter().enumerate().filter_map(edited).collect();

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use weft_proto::entry::MessageNow;
 use weft_proto::svc::LogEntry;
-use weft_proto::{Body, EventHead, Position, RoomId, UserId};
+use weft_proto::{EventHead, Position, RoomId, UserId};
 use weft_storage::tables::log::{self, Limit, Logged};
 use weft_storage::tables::thread;
 use weft_storage::{Error, Snapshot};
@@ -26,8 +26,8 @@ pub(super) struct PageBuilder {
     bytes: usize,
     /// Entries of different rooms that are read together.
     at_once: AtOnce,
-    /// Who reads messages as they are now; `None`: as they were taken.
-    reader: Option<UserId>,
+    /// Who reads messages as they are now, and when; `None`: as they were taken.
+    reader: Option<(UserId, u64)>,
     /// With which message the thread begins of which the page is; `None`: it is of the room.
     thread: Option<u64>,
 }
@@ -39,9 +39,9 @@ impl PageBuilder {
         Self { limit, entries, bytes: 0, at_once, reader: None, thread: None }
     }
 
-    /// Messages are shown as they are now, for this user.
-    pub(super) fn merged(self, reader: UserId) -> Self {
-        Self { reader: Some(reader), ..self }
+    /// Messages are shown as they are now, for this user and at this time.
+    pub(super) fn merged(self, reader: UserId, now_ms: u64) -> Self {
+        Self { reader: Some((reader, now_ms)), ..self }
     }
 
     /// Only entries of a thread are shown.
@@ -219,8 +219,9 @@ impl PageBuilder {
         read: Vec<Logged>,
     ) -> Result<Vec<(Logged, Option<MessageNow>)>, Error> {
         match &self.reader {
-            Some(reader) => {
-                messages::now(snapshot, room, reader, (read, self.limit.bytes_max)).await
+            Some((reader, now_ms)) => {
+                let read = (read, self.limit.bytes_max);
+                messages::now(snapshot, room, (reader, *now_ms), read).await
             }
             None => Ok(read.into_iter().map(|logged| (logged, None)).collect()),
         }
@@ -264,7 +265,7 @@ async fn read_thread(
             {
                 match logged {
                     Some(logged) => {
-                        if let Body::Text(message) = &logged.entry.body {
+                        if let Some(message) = logged.entry.body.as_message() {
                             bytes += message.text.len();
                         }
                         read.push(logged);

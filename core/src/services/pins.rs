@@ -32,7 +32,7 @@ impl Context {
         let wanted: Vec<(RoomId, u64)> =
             pins.into_iter().map(|(_, seq)| (room.clone(), seq)).collect();
         let limit = PageLimit { entries_max: self.entries_max(request.limit), ..self.limits.page };
-        let mut page = PageBuilder::new(limit).merged(user);
+        let mut page = PageBuilder::new(limit).merged(user, self.clock.now_ms());
         let added = page.add_each(&*snapshot, &wanted).await?;
         let entries = page.into_entries().into_iter().map(|entry| entry.frame).collect();
         Ok(svc::PinnedMessages { entries, more: added < wanted.len() })

@@ -52,7 +52,7 @@ impl Context {
         // What became of messages after they left is not for former members.
         let is_merged = request.merged && access.role.is_some();
         let page_of = |limit| match PageBuilder::new(limit).of_thread(request.thread) {
-            page if is_merged => page.merged(user.clone()),
+            page if is_merged => page.merged(user.clone(), self.clock.now_ms()),
             page => page,
         };
         let page = page_of(limit);

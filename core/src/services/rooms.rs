@@ -58,7 +58,8 @@ impl Context {
         let member = (access.member_role()?, access.member.as_ref());
         let keeps_lists = keeps_lists(&*snapshot).await?;
         let receipts_off = !receipts_off(&*snapshot, [&user]).await?.is_empty();
-        let reader = Reader { snapshot: &*snapshot, user: &user, keeps_lists, receipts_off };
+        let (snapshot, now_ms) = (&*snapshot, self.clock.now_ms());
+        let reader = Reader { snapshot, user: &user, keeps_lists, receipts_off, now_ms };
         Ok(reader.of_member((&room, access.head), member).await?.room)
     }
 

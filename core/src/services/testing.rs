@@ -287,7 +287,7 @@ impl World {
 
     fn is_allowed(&self, id: &RoomId, from: &UserId, body: &Body) -> bool {
         if let Some((a, b)) = id.direct_users() {
-            return (*from == a || *from == b) && matches!(body, Body::Text(_));
+            return (*from == a || *from == b) && body.as_message().is_some();
         }
         let members = self.members(id);
         match body {

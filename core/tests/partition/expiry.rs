@@ -16,7 +16,7 @@ use crate::support::{START_MS, World, grown, text, user_id};
 
 const DAY_MS: u64 = 86_400_000;
 
-fn keeps(days: u32) -> Body {
+pub fn keeps(days: u32) -> Body {
     Body::Update(Update { retention_days: Some(days), ..Update::default() })
 }
 
@@ -76,7 +76,7 @@ fn tell(world: &World, name: &str, hour: u32) {
 }
 
 /// The same, and waits until it is done: by a command that comes after it.
-async fn expire(world: &World, name: &str, number: u128) {
+pub async fn expire(world: &World, name: &str, number: u128) {
     tell(world, name, head_of(world, name).await.expiry_hour);
     let mark = Body::Mark(Mark { read: Some(1), ..Mark::default() });
     world.send("ann", name, Some(id(world, number)), &mark).await;

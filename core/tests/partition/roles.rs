@@ -87,6 +87,10 @@ fn actions((own, others): (u64, u64)) -> Vec<(&'static str, Body)> {
             "`update`: for how long entries are kept",
             update(Update { retention_days: Some(7), ..none() }),
         ),
+        (
+            "`update`: for how long messages have files",
+            update(Update { file_days: Some(7), ..none() }),
+        ),
         ("`add` of a member", add(Role::Member)),
         ("`add` of an owner", add(Role::Owner)),
         ("`remove` of a member", remove("member2")),

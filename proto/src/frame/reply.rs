@@ -289,6 +289,9 @@ pub struct Room {
     /// Entries with a smaller seq were deleted, since they were that old.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_seq: Option<u64>,
+    /// For how many days a message has its files, where the room says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_days: Option<u32>,
 }
 
 /// What a group is beside its title.
@@ -416,6 +419,7 @@ impl From<svc::RoomSummary> for Room {
             hidden: summary.hidden,
             retention_days: Some(summary.retention_days).filter(|days| *days > 0),
             first_seq: Some(summary.first_seq).filter(|seq| *seq > 0),
+            file_days: Some(summary.file_days).filter(|days| *days > 0),
             partner: summary.partner.and_then(|partner| {
                 let svc::Partner { profile, read, delivered } = partner;
                 Some(Partner { profile: profile?.into(), read, delivered })

@@ -3,7 +3,7 @@ use super::*;
 use crate::limits::TEXT_CHARS_MAX;
 use crate::role::Role;
 use crate::room::{History, JoinRule, RoomId, WriteRule};
-use crate::{ClientId, Entry, LinkId, LinkToken};
+use crate::{ClientId, Entry, FileId, LinkId, LinkToken};
 
 mod message;
 
@@ -22,6 +22,10 @@ fn mention(at: u32, user: Option<&str>, everyone: Option<i32>) -> Range {
 
 fn with(text: &str, extras: Extras) -> Body {
     Body::Text(Text { text: text.into(), extras: extras.boxed() })
+}
+
+fn attachment(facts: Option<FileFacts>) -> Attachment {
+    Attachment { id: FileId::from_parts(1, 2), facts: facts.map(Box::new) }
 }
 
 /// Each kind as a store has it, as clients see it, and what tells its resends: none of them may ever
@@ -278,6 +282,7 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
                 members_max: Some(50),
                 archived: Some(true),
                 retention_days: None,
+                file_days: None,
             }),
             "3012fa010d0a017410021802201e28323001",
             r#""kind":"update","topic":"t","join":"open","write":"admins","slow_mode_s":30,"members_max":50,"archived":true"#,
@@ -288,6 +293,44 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
             "3012fa01023807",
             r#""kind":"update","retention_days":7"#,
             0x3c8007df227fa737,
+        ),
+        (
+            Body::Update(Update { file_days: Some(7), ..Update::default() }),
+            "3012fa01024007",
+            r#""kind":"update","file_days":7"#,
+            0x5669e44a6c727a9,
+        ),
+        (
+            Body::Image(Image(Attachments {
+                caption: Text {
+                    text: "hi".into(),
+                    extras: Extras { reply_to: Some(3), ..Extras::default() }.boxed(),
+                },
+                files: vec![attachment(Some(FileFacts {
+                    name: "cat.png".into(),
+                    size: 9,
+                    content_type: "image/png".into(),
+                    expires: 7,
+                    width: Some(2),
+                    height: Some(1),
+                    thumbhash: Some("0a".into()),
+                    ..FileFacts::default()
+                }))],
+            })),
+            "30238203480a026869120210031a3e0a1a303030303030303030313030303030303030\
+             303030303030303212200a076361742e706e6710091a09696d6167652f706e67200728\
+             0230013a023061",
+            r#""kind":"image","text":"hi","reply_to":3,"files":[{"id":"00000000010000000000000002","name":"cat.png","size":9,"content_type":"image/png","expires":7,"width":2,"height":1,"thumbhash":"0a"}]"#,
+            0xbb716b74a214d0f7,
+        ),
+        (
+            Body::File(File(Attachments {
+                caption: Text::default(),
+                files: vec![attachment(None)],
+            })),
+            "30248a031e1a1c0a1a3030303030303030303130303030303030303030303030303032",
+            r#""kind":"file","text":"","files":[{"id":"00000000010000000000000002"}]"#,
+            0x541b1d6deb4d9355,
         ),
         (
             Body::Schedule(Schedule {
@@ -484,6 +527,19 @@ fn bad_bodies_have_stable_codes() {
     assert_eq!(code(r#"{"kind":"update","join":"everybody"}"#), ErrorCode::BadRequest);
     assert_eq!(code(r#"{"kind":"update","slow_mode_s":21601}"#), ErrorCode::BadRequest);
     assert_eq!(code(r#"{"kind":"update","retention_days":3651}"#), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"kind":"update","file_days":3651}"#), ErrorCode::BadRequest);
+    let id = r#"{"id":"00000000010000000000000002"}"#;
+    let file = |files: &str| format!(r#"{{"kind":"file","files":[{files}]}}"#);
+    assert!(Body::from_json(file(id).as_bytes()).is_ok());
+    assert_eq!(code(r#"{"kind":"image","text":"hi"}"#), ErrorCode::BadRequest);
+    assert_eq!(code(&file("")), ErrorCode::BadRequest);
+    assert_eq!(code(&file("{}")), ErrorCode::BadRequest);
+    assert_eq!(code(&file(r#"{"id":"../x"}"#)), ErrorCode::BadId);
+    assert_eq!(code(&file(&format!("{id},{id}"))), ErrorCode::BadRequest);
+    let many: Vec<String> =
+        (0..11).map(|n| format!(r#"{{"id":"000000000100000000000000{n:02}"}}"#)).collect();
+    assert_eq!(code(&file(&many.join(","))), ErrorCode::BadRequest);
+    assert!(Body::from_json(file(&many[..10].join(",")).as_bytes()).is_ok());
     assert_eq!(code(r#"{"kind":"update","members_max":1}"#), ErrorCode::BadRequest);
     assert_eq!(code(r#"{"kind":"update","members_max":100001}"#), ErrorCode::BadRequest);
     let topic = |chars: usize| format!(r#"{{"kind":"update","topic":"{}"}}"#, "한".repeat(chars));

@@ -81,7 +81,7 @@ pub struct Origin {
 
 /// As it travels in JSON.
 #[derive(Deserialize)]
-struct Flat {
+pub(super) struct Flat {
     text: Option<String>,
     ranges: Option<Vec<Range>>,
     reply_to: Option<u64>,
@@ -103,7 +103,7 @@ pub struct Fields {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct More {
+pub(super) struct More {
     #[prost(message, repeated, tag = "1")]
     ranges: Vec<Range>,
     #[prost(uint64, optional, tag = "2")]
@@ -131,8 +131,10 @@ struct StoredForwarded {
     from: Option<String>,
 }
 
-impl From<Flat> for Fields {
-    fn from(flat: Flat) -> Self {
+impl Flat {
+    /// The text, and what is stored beside it.
+    pub(super) fn into_parts(self) -> (Option<String>, Option<More>) {
+        let flat = self;
         let more = More {
             ranges: flat.ranges.unwrap_or_default(),
             reply_to: flat.reply_to,
@@ -142,7 +144,22 @@ impl From<Flat> for Fields {
             forwarded: flat.forwarded,
             thread: flat.thread,
         };
-        Self { text: flat.text, more: (more != More::default()).then_some(more) }
+        (flat.text, (more != More::default()).then_some(more))
+    }
+}
+
+impl From<Flat> for Fields {
+    fn from(flat: Flat) -> Self {
+        let (text, more) = flat.into_parts();
+        Self { text, more }
+    }
+}
+
+impl Fields {
+    /// A message has a text.
+    fn into_parts(self) -> Result<(String, Option<More>), ApiError> {
+        let text = self.text.ok_or_else(|| missing("text"))?;
+        if text.is_empty() { Err(empty("text")) } else { Ok((text, self.more)) }
     }
 }
 
@@ -178,8 +195,35 @@ impl Text {
         if text.is_empty() {
             return Err(empty("text"));
         }
+        Self::stored(text, None)
+    }
+
+    /// One that is stored, with what is beside it. It may be empty.
+    pub(super) fn stored(text: String, more: Option<More>) -> Result<Self, ApiError> {
         check_chars("text", &text, TEXT_CHARS_MAX)?;
-        Ok(Self { text, ..Self::default() })
+        let extras = more.map(|more| Extras::from_stored(more, &text)).transpose()?;
+        Ok(Self { text, extras: extras.and_then(Extras::boxed) })
+    }
+
+    /// One that somebody sends, with what is beside it. It may be empty.
+    pub(super) fn sent(text: String, more: Option<More>) -> Result<Self, ApiError> {
+        let meta = more.as_ref().and_then(|more| more.meta.as_ref());
+        if meta.is_some_and(|meta| meta.len() > META_BYTES_MAX) {
+            let message = format!("the field meta has more than {META_BYTES_MAX} bytes");
+            return Err(ApiError::new(ErrorCode::TooLong, message));
+        }
+        let message = Self::stored(text, more)?;
+        let meta = &message.extras().meta;
+        if meta.iter().flat_map(Map::values).any(|value| is_deeper(value, META_DEPTH_MAX - 1)) {
+            let message = format!("the field meta is nested more than {META_DEPTH_MAX} deep");
+            return Err(ApiError::new(ErrorCode::BadRequest, message));
+        }
+        Ok(message)
+    }
+
+    /// As it is stored.
+    pub(super) fn parts(&self) -> (String, Option<More>) {
+        (self.text.clone(), self.extras.as_ref().map(|extras| extras.stored()))
     }
 
     /// What nearly all bodies are, in one reading: a text and nothing else. `None`: it is not that, or
@@ -276,31 +320,18 @@ impl EntryKind for Text {
         Kind { is_unread: true, is_for_direct: true, ..Kind::new("message", 1, FIRST_LEVEL) };
 
     fn check(fields: Fields) -> Result<Self, ApiError> {
-        let meta = fields.more.as_ref().and_then(|more| more.meta.as_ref());
-        if meta.is_some_and(|meta| meta.len() > META_BYTES_MAX) {
-            let message = format!("the field meta has more than {META_BYTES_MAX} bytes");
-            return Err(ApiError::new(ErrorCode::TooLong, message));
-        }
-        let message = Self::from_stored(fields)?;
-        let meta = &message.extras().meta;
-        if meta.iter().flat_map(Map::values).any(|value| is_deeper(value, META_DEPTH_MAX - 1)) {
-            let message = format!("the field meta is nested more than {META_DEPTH_MAX} deep");
-            return Err(ApiError::new(ErrorCode::BadRequest, message));
-        }
-        Ok(message)
+        let (text, more) = fields.into_parts()?;
+        Self::sent(text, more)
     }
 
-    fn from_stored(Fields { text, more }: Fields) -> Result<Self, ApiError> {
-        let mut message = Self::new(text.ok_or_else(|| missing("text"))?)?;
-        if let Some(more) = more {
-            message.extras = Extras::from_stored(more, &message.text)?.boxed();
-        }
-        Ok(message)
+    fn from_stored(fields: Fields) -> Result<Self, ApiError> {
+        let (text, more) = fields.into_parts()?;
+        Self::stored(text, more)
     }
 
     fn fields(&self) -> Fields {
-        let more = self.extras.as_ref().map(|extras| extras.stored());
-        Fields { text: Some(self.text.clone()), more }
+        let (text, more) = self.parts();
+        Fields { text: Some(text), more }
     }
 
     fn level(&self) -> u32 {

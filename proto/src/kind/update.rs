@@ -1,11 +1,13 @@
-//! `update`: what a group is, beside its title, and how long a room's entries are kept. Only what it names changes.
+//! `update`: what a group is, beside its title, and how long a room's entries and files are kept. Only what it names changes.
 
 use serde::{Deserialize, Serialize};
 
 use super::{EntryKind, Kind, PEOPLE_LEVEL, number_of_word, word_of_number};
 use crate::check::check_chars;
 use crate::error::{ApiError, ErrorCode};
-use crate::limits::{GROUP_MEMBERS_MAX, RETENTION_DAYS_MAX, SLOW_MODE_S_MAX, TOPIC_CHARS_MAX};
+use crate::limits::{
+    FILE_DAYS_MAX, GROUP_MEMBERS_MAX, RETENTION_DAYS_MAX, SLOW_MODE_S_MAX, TOPIC_CHARS_MAX,
+};
 use crate::room::{JoinRule, WriteRule};
 
 /// Fewest members that a group may be limited to.
@@ -34,6 +36,9 @@ pub struct Update {
     /// For how many days an entry is kept; 0: for ever.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention_days: Option<u32>,
+    /// For how many days a message has its files; 0: as everywhere in the installation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_days: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, Deserialize, prost::Message)]
@@ -61,6 +66,8 @@ struct Inner {
     archived: Option<bool>,
     #[prost(uint32, optional, tag = "7")]
     retention_days: Option<u32>,
+    #[prost(uint32, optional, tag = "8")]
+    file_days: Option<u32>,
 }
 
 impl From<Inner> for Fields {
@@ -75,8 +82,8 @@ impl EntryKind for Update {
 
     fn check(Fields { update }: Fields) -> Result<Self, ApiError> {
         let bad = |message: String| ApiError::new(ErrorCode::BadRequest, message);
-        let Inner { topic, join, write, slow_mode_s, members_max, archived, retention_days } =
-            update;
+        let Inner { topic, join, write, slow_mode_s, members_max, archived, .. } = update;
+        let Inner { retention_days, file_days, .. } = update;
         if let Some(topic) = &topic {
             check_chars("topic", topic, TOPIC_CHARS_MAX)?;
         }
@@ -90,13 +97,24 @@ impl EntryKind for Update {
         if retention_days.is_some_and(|days| days > RETENTION_DAYS_MAX) {
             return Err(bad(format!("the field retention_days is 0 to {RETENTION_DAYS_MAX} days")));
         }
+        if file_days.is_some_and(|days| days > FILE_DAYS_MAX) {
+            return Err(bad(format!("the field file_days is 0 to {FILE_DAYS_MAX} days")));
+        }
         let join = join.map(|number| word_of_number("join", number)).transpose()?;
         let write = write.map(|number| word_of_number("write", number)).transpose()?;
-        let update =
-            Self { topic, join, write, slow_mode_s, members_max, archived, retention_days };
+        let update = Self {
+            topic,
+            join,
+            write,
+            slow_mode_s,
+            members_max,
+            archived,
+            retention_days,
+            file_days,
+        };
         if update == Self::default() {
             return Err(bad(
-                "an update has topic, join, write, slow_mode_s, members_max, archived or retention_days"
+                "an update has topic, join, write, slow_mode_s, members_max, archived, retention_days or file_days"
                     .into(),
             ));
         }
@@ -104,9 +122,17 @@ impl EntryKind for Update {
     }
 
     fn fields(&self) -> Fields {
-        let Self { topic, join, write, slow_mode_s, members_max, archived, retention_days } =
-            self.clone();
-        let (join, write) = (join.map(Into::into), write.map(Into::into));
-        Inner { topic, join, write, slow_mode_s, members_max, archived, retention_days }.into()
+        let Self { topic, join, write, slow_mode_s, members_max, archived, .. } = self.clone();
+        Inner {
+            topic,
+            join: join.map(Into::into),
+            write: write.map(Into::into),
+            slow_mode_s,
+            members_max,
+            archived,
+            retention_days: self.retention_days,
+            file_days: self.file_days,
+        }
+        .into()
     }
 }

@@ -177,6 +177,9 @@ pub struct RoomSummary {
     /// Entries with a smaller seq were deleted, since they were that old; 0: none were.
     #[prost(uint64, tag = "51")]
     pub first_seq: u64,
+    /// For how many days a message has its files; 0: as everywhere.
+    #[prost(uint32, tag = "54")]
+    pub file_days: u32,
 }
 
 /// The other user of a direct room.

@@ -10,6 +10,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use weft_proto::{Partition, RoomId};
 
+use super::file_reference::{self, ReferenceKey};
 use super::head::Head;
 use super::key::{Key, KeyReader, next_key};
 use super::{Tag, log, mention, message, pin, reaction, thread};
@@ -86,12 +87,13 @@ pub fn kept_from_ms(head: &Head, now_ms: u64) -> Option<u64> {
 }
 
 /// Deletes entries of a room, and all that is kept of them as messages. `mentions`: who is mentioned by them, and by which
-/// seq.
+/// seq. `references`: the files that they have, and now.
 pub fn delete<'a>(
     batch: &mut Batch,
     room: &RoomId,
     seqs: &Range<u64>,
     mentions: impl Iterator<Item = (&'a str, u64)>,
+    (references, now_ms): (&[ReferenceKey], u64),
 ) {
     let tables = [log::range, message::range, reaction::range_of, thread::range_of, pin::range];
     for range in tables {
@@ -100,6 +102,9 @@ pub fn delete<'a>(
     }
     for (who, seq) in mentions {
         mention::clear(batch, room, who, seq);
+    }
+    for reference in references {
+        file_reference::clear(batch, reference, now_ms);
     }
 }
 

@@ -79,6 +79,9 @@ pub struct Head {
     /// By an administrator of the installation: nobody writes, and nothing changes.
     #[prost(bool, tag = "41")]
     pub closed: bool,
+    /// For how many days a message has its files; 0: as everywhere.
+    #[prost(uint32, tag = "44")]
+    pub file_days: u32,
 }
 
 impl Head {

@@ -1,4 +1,4 @@
-//! What became of a message: its edits, its deletion, its reactions, that it is pinned; and whom it mentions. A
+//! What became of a message: its edits, its deletion, its reactions, that it is pinned; whom it mentions, and its files. A
 //! message without any of this has no row. Written by the owner of the room's partition, in the commit of the entry that
 //! changes the message.
 
@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use weft_proto::RoomId;
+use weft_proto::{FileId, RoomId};
 
 use super::Tag;
 use super::key::Key;
@@ -44,6 +44,9 @@ pub struct Message {
     /// The thread that begins with it.
     #[prost(message, optional, tag = "8")]
     pub thread: Option<Thread>,
+    /// The ids of its files, from its first commit on.
+    #[prost(string, repeated, tag = "11")]
+    pub files: Vec<String>,
 }
 
 /// The thread that begins with a message.
@@ -145,6 +148,11 @@ pub async fn get_many(
 }
 
 impl Message {
+    /// Its files.
+    pub fn file_ids(&self) -> impl Iterator<Item = FileId> {
+        self.files.iter().filter_map(|id| FileId::new(id).ok())
+    }
+
     /// The stored form.
     #[must_use]
     pub fn encode(&self) -> Bytes {

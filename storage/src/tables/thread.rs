@@ -49,7 +49,7 @@ pub fn range_of(room: &RoomId, roots: Range<u64>) -> Range<Bytes> {
 pub fn put(batch: &mut Batch, entry: &Entry) {
     let Some(root) = entry.body.thread() else { return };
     let (from, is_deleted) = (entry.from.to_string(), matches!(entry.body, Body::Deleted(_)));
-    let is_silent = matches!(&entry.body, Body::Text(message) if message.extras().silent);
+    let is_silent = entry.body.as_message().is_some_and(|message| message.extras().silent);
     let row = Reply { from, is_deleted, is_silent };
     batch.set(key(&entry.room, root, entry.seq), record::encode(&row));
 }

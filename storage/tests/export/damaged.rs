@@ -162,7 +162,7 @@ async fn a_room_whose_entries_expire_moves_with_those_that_are_left() {
     let mut batch = Batch::new([7; 16]);
     let seqs = 1..row.seq + 1;
     row = Head { first_seq: row.seq + 1, expired_ordinal: row.ordinal, ..row };
-    expiry::delete(&mut batch, &room, &seqs, std::iter::empty());
+    expiry::delete(&mut batch, &room, &seqs, std::iter::empty(), (&[], 0));
     head::put_again(&mut batch, &room, position, &row);
     store.commit(batch).await.expect("commit");
     let (told, file) = exported(&store).await;

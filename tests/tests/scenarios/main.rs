@@ -9,6 +9,7 @@ mod administrators;
 #[path = "../../src/aging.rs"]
 mod aging;
 mod answers;
+mod attachments;
 mod bad_input;
 mod deletion;
 mod deployment;

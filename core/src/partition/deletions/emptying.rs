@@ -91,7 +91,7 @@ impl<L: CommandLog> Duties<L> {
         let begin = seq.max(head.first_seq);
         let end = (begin + PIECE).min(head.seq + 1);
         let seqs: Vec<(RoomId, u64)> = (begin..end).map(|seq| (room.clone(), seq)).collect();
-        let is_own = |it: &Logged| it.entry.from == *user && matches!(it.entry.body, Body::Text(_));
+        let is_own = |it: &Logged| it.entry.from == *user && it.entry.body.as_message().is_some();
         let mut own = Vec::new();
         for some in seqs.chunks(ENTRIES_AT_ONCE) {
             let read = readable(&*snapshot, some).await?.into_iter().flatten();

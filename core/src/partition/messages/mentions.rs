@@ -21,7 +21,7 @@ pub(super) struct Context<'a> {
     pub(super) is_silent: bool,
 }
 
-/// The row of a new message that mentions somebody.
+/// The row of a new message that mentions somebody, or has files.
 ///
 /// # Errors
 /// The refusal.
@@ -30,14 +30,16 @@ pub(super) fn of_new(
     sender: (&UserId, Option<Role>),
     body: &Body,
 ) -> Result<Option<MessageChange>, ApiError> {
-    let Body::Text(text) = body else { return Ok(None) };
-    let mentions = body.mentions();
-    if mentions.is_empty() {
+    let Some(text) = body.as_message() else { return Ok(None) };
+    let (mentions, files) = (body.mentions(), body.files());
+    if mentions.is_empty() && files.is_empty() {
         return Ok(None);
     }
     let is_silent = text.extras().silent;
     let context = Context { room: (id, room), sender, message: seq, seq, is_silent };
-    let row = Message { mentions: decide(&[], &mentions, &context)?, ..Message::default() };
+    let files = files.iter().map(|file| file.id.to_string()).collect();
+    let mentions = decide(&[], &mentions, &context)?;
+    let row = Message { mentions, files, ..Message::default() };
     let before = Message::default();
     Ok(Some(MessageChange { target: seq, before, row, reaction: None, rewrites: Vec::new() }))
 }

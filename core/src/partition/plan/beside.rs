@@ -178,7 +178,7 @@ impl Plan {
         let Some(expired) = found.expired.get(id).filter(|expired| expired.is_of(head)) else {
             return;
         };
-        self.deletions.extend(expired.deletion(state, id));
+        self.deletions.extend(expired.deletion(state, id, times.now_ms));
         if self.rooms.insert(id.clone()) {
             self.head_bytes += head.title.len() + head.topic.len();
         }

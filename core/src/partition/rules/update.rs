@@ -29,6 +29,7 @@ pub(super) fn update(head: &Head, role: Role, wanted: &Update) -> Result<Change,
         || wanted.members_max.is_some()
         || wanted.archived.is_some()
         || wanted.retention_days.is_some()
+        || wanted.file_days.is_some()
     {
         rights::check(role, Action::UpdateAccess)?;
     }
@@ -48,11 +49,12 @@ fn changes(head: &Head, wanted: &Update) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// What either of the two of a direct room may say of it: how long its entries are kept.
+/// What either of the two of a direct room may say of it: how long its entries and files are kept.
 pub(super) fn update_direct(head: &Head, wanted: &Update) -> Result<Update, ApiError> {
-    let only = Update { retention_days: wanted.retention_days, ..Update::default() };
+    let Update { retention_days, file_days, .. } = *wanted;
+    let only = Update { retention_days, file_days, ..Update::default() };
     if only != *wanted {
-        let message = "an update of a direct room has retention_days alone";
+        let message = "an update of a direct room has retention_days and file_days alone";
         return Err(no(ErrorCode::BadRequest, message));
     }
     changes(head, wanted)?;
@@ -61,7 +63,7 @@ pub(super) fn update_direct(head: &Head, wanted: &Update) -> Result<Update, ApiE
 
 /// Takes an update over into the head.
 pub(super) fn apply(head: &mut Head, update: &Update) {
-    let Update { topic, join, write, slow_mode_s, members_max, archived, retention_days } = update;
+    let Update { topic, join, write, slow_mode_s, members_max, archived, .. } = update;
     if let Some(topic) = topic {
         head.topic.clone_from(topic);
     }
@@ -72,7 +74,8 @@ pub(super) fn apply(head: &mut Head, update: &Update) {
     let limit = |most: u32| if most == GROUP_MEMBERS_DEFAULT { 0 } else { most };
     head.members_limit = members_max.map_or(head.members_limit, limit);
     head.archived = archived.unwrap_or(head.archived);
-    head.retention_days = retention_days.unwrap_or(head.retention_days);
+    head.retention_days = update.retention_days.unwrap_or(head.retention_days);
+    head.file_days = update.file_days.unwrap_or(head.file_days);
 }
 
 /// A message of a member. In slow mode their row keeps when it was taken, in the same commit: whoever owns the

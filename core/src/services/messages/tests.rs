@@ -1,8 +1,8 @@
 //! What history does not show of a message.
 
 use serde_json::Value;
-use weft_proto::History;
-use weft_proto::kind::Deleted;
+use weft_proto::kind::{Attachment, Attachments, Deleted, File, FileFacts, Text};
+use weft_proto::{FileId, History};
 use weft_storage::Batch;
 use weft_storage::tables::message::ReactionCount;
 
@@ -159,7 +159,8 @@ async fn a_page_holds_no_more_edits_than_it_shows() {
     let snapshot = world.store.snapshot().await.expect("snapshot");
     let limit = log::Limit { entries_max: 20, bytes_max: usize::MAX };
     let read = log::read(&*snapshot, &room("team"), 2..22, limit).await.expect("read");
-    let shown = now(&*snapshot, &room("team"), &user("alice"), (read, 100_000)).await.expect("now");
+    let shown =
+        now(&*snapshot, &room("team"), (&user("alice"), 0), (read, 100_000)).await.expect("now");
     assert_eq!(shown.len(), TEXTS_AT_ONCE);
     // And page by page all of them come.
     let (mut after, mut seqs) = (1, Vec::new());
@@ -222,4 +223,27 @@ async fn readers_are_told_which_reactions_are_their_own() {
         batch.clear_range(all.start, all.end);
         world.store.commit(batch).await.expect("commit");
     }
+}
+
+#[tokio::test]
+async fn history_says_that_files_have_expired() {
+    let mut world = World::new().await;
+    world.one("team", "alice", create(&[], History::All)).await;
+    let expires = world.context.clock.now_ms() + 1_000;
+    let facts = Some(Box::new(FileFacts { expires, ..FileFacts::default() }));
+    let files = vec![Attachment { id: FileId::from_parts(1, 2), facts }];
+    let caption = Text { text: "a".into(), ..Text::default() };
+    world.one("team", "alice", Body::File(File(Attachments { caption, files }))).await;
+    let read = async |world: &World, merged| {
+        let (token, room) = (world.token("alice"), "team".into());
+        let request =
+            svc::ReadLog { token, room, after: Some(1), merged, ..svc::ReadLog::default() };
+        let page = world.context.log_read(request).await.expect("read");
+        let frame: Value = serde_json::from_slice(&page.entries[0].frame).expect("json");
+        frame["files"][0]["expired"].clone()
+    };
+    assert_eq!(read(&world, true).await, Value::Null);
+    world.clock.advance_ms(1_000);
+    assert_eq!(read(&world, true).await, true);
+    assert_eq!(read(&world, false).await, Value::Null, "as it was taken");
 }

@@ -96,7 +96,8 @@ impl Context {
         found.truncate(limit);
         let own = snapshot.get(setting::of_user(&user)).await?;
         let receipts_off = setting::hides_receipts(&user, own.as_deref());
-        let reader = &Reader { snapshot, user: &user, keeps_lists, receipts_off };
+        let now_ms = self.clock.now_ms();
+        let reader = &Reader { snapshot, user: &user, keeps_lists, receipts_off, now_ms };
         let read = |(place, head): (Place, Head)| async move {
             match reader.of((&place.room, head)).await {
                 // One damaged room does not cost a user the list of all.

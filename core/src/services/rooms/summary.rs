@@ -3,7 +3,7 @@
 use tracing::error;
 use weft_proto::kind::Text;
 use weft_proto::kind::formatting::Range;
-use weft_proto::{Body, History, Role, RoomId, RoomKind, UserId, svc};
+use weft_proto::{History, Role, RoomId, RoomKind, UserId, svc};
 use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::head::Head;
 use weft_storage::tables::log::{self, Limit, Logged};
@@ -33,6 +33,8 @@ pub(super) struct Reader<'a> {
     pub(super) keeps_lists: bool,
     /// The user has turned off read receipts.
     pub(super) receipts_off: bool,
+    /// Unix milliseconds.
+    pub(super) now_ms: u64,
 }
 
 pub(super) struct Summary {
@@ -61,13 +63,13 @@ impl Reader<'_> {
         (room, head): (&RoomId, Head),
         (role, member): (Role, Option<&Member>),
     ) -> Result<Summary, Error> {
-        let Self { snapshot, user, keeps_lists, receipts_off } = *self;
+        let Self { snapshot, user, keeps_lists, receipts_off, now_ms } = *self;
         let directs = room.direct_users();
         let (member_count, history) = match &directs {
             Some((low, high)) => (if low == high { 1 } else { 2 }, History::All),
             None => (head.member_count, history_of(&head)),
         };
-        let last = match preview(snapshot, user, (room, &head)).await {
+        let last = match preview(snapshot, (user, now_ms), (room, &head)).await {
             // One damaged entry does not cost a user the room.
             Err(Error::Corrupt(what)) => {
                 error!(%room, what, "the newest entry of a room can't be read");
@@ -135,6 +137,7 @@ impl Reader<'_> {
             pinned: setting.pinned,
             hidden,
             retention_days: head.retention_days,
+            file_days: head.file_days,
             first_seq: head.first_seq,
         };
         Ok(Summary { read_bytes: last_bytes + unread.read_bytes + threads.read_bytes, room })
@@ -184,7 +187,7 @@ async fn partner(
 /// of its text; and how much the whole text has.
 async fn preview(
     snapshot: &dyn Snapshot,
-    user: &UserId,
+    reader: (&UserId, u64),
     (room, head): (&RoomId, &Head),
 ) -> Result<Option<(Vec<u8>, usize)>, Error> {
     let found = match head.preview_seq {
@@ -198,10 +201,10 @@ async fn preview(
         }
     };
     let Some(found) = found else { return Ok(None) };
-    let shown = messages::now(snapshot, room, user, (vec![found], usize::MAX)).await?;
+    let shown = messages::now(snapshot, room, reader, (vec![found], usize::MAX)).await?;
     Ok(shown.into_iter().next().map(|(Logged { mut entry, .. }, now)| {
         let mut bytes = 0;
-        if let Body::Text(text) = &mut entry.body {
+        if let Some(text) = entry.body.as_message_mut() {
             bytes = text.text.len();
             cut(text);
         }

@@ -1,0 +1,155 @@
+//! The files of messages ([ADR 24](../../../docs/adr/0024-files.md)). A message may have those that are ready and its sender's
+//! own, and those of the message that it forwards. What clients show of them goes into the entry, and its commit writes that
+//! the message has them; so what becomes of a file no commit of another partition, and no service, has to ask an owner.
+
+use std::collections::{BTreeSet, HashMap};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tracing::error;
+use weft_proto::kind::{Attachment, FileFacts, Origin};
+use weft_proto::{ApiError, Body, Entry, ErrorCode, FileId, RoomId, UserId};
+use weft_storage::tables::file::{self, File};
+use weft_storage::tables::message::{self, Message};
+use weft_storage::tables::{deletion, file_reference};
+use weft_storage::{Batch, Error, Outcome, Snapshot, Store};
+
+use super::command::Command;
+use super::forwards::Origins;
+
+const DAY_MS: u64 = 24 * 3_600_000;
+/// Rows of files that are read at once.
+const FILES_AT_ONCE: usize = 256;
+/// Messages of a notebook that are looked at together.
+const MESSAGES_AT_ONCE: usize = 100;
+
+/// What the store says of the files that a run of commands names.
+#[derive(Default, Debug)]
+pub struct FoundFiles(HashMap<FileId, File>);
+
+/// # Errors
+/// Those of the store.
+pub async fn load(snapshot: &dyn Snapshot, commands: &[&Command]) -> Result<FoundFiles, Error> {
+    let named = commands.iter().flat_map(|command| command.body.files()).map(|file| file.id);
+    let wanted: Vec<FileId> = named.collect::<BTreeSet<_>>().into_iter().collect();
+    let mut found = FoundFiles::default();
+    for some in wanted.chunks(FILES_AT_ONCE) {
+        let rows = snapshot.get_many(some.iter().map(|id| file::key(*id)).collect()).await?;
+        for (id, row) in some.iter().zip(rows) {
+            match row.as_deref().map(File::decode) {
+                None => {}
+                Some(Ok(row)) => drop(found.0.insert(*id, row)),
+                // A command that names it is no reason to stop.
+                Some(Err(error)) => error!(file = %id, %error, "a file can't be read"),
+            }
+        }
+    }
+    Ok(found)
+}
+
+impl FoundFiles {
+    /// The body with what is known of its files, which the message has for so many days from now on.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn resolve(
+        &self,
+        sender: &UserId,
+        mut body: Body,
+        (now_ms, days): (u64, u32),
+        origins: &Origins,
+    ) -> Result<Body, ApiError> {
+        let needs_images = matches!(body, Body::Image(_));
+        let forwarded = body.as_message().and_then(|it| it.extras().forwarded.as_ref());
+        let origin = forwarded.and_then(|forwarded| forwarded.origin.clone());
+        let expires = now_ms.saturating_add(u64::from(days) * DAY_MS);
+        for Attachment { id, facts } in body.files_mut() {
+            let row = self.0.get(id).filter(|row| {
+                row.is_ready() && {
+                    let is_forwarded =
+                        |origin: &Origin| origins.has_file(sender, origin, *id, now_ms);
+                    row.owner == sender.as_str() || origin.as_ref().is_some_and(is_forwarded)
+                }
+            });
+            let Some(row) = row else {
+                let message = format!("there is no file {id} that the sender has uploaded");
+                return Err(ApiError::new(ErrorCode::NotFound, message));
+            };
+            if needs_images && row.image.is_none() {
+                let message = format!("the file {id} is no image");
+                return Err(ApiError::new(ErrorCode::BadRequest, message));
+            }
+            *facts = Some(Box::new(facts_of(row, expires)));
+        }
+        Ok(body)
+    }
+}
+
+fn facts_of(row: &File, expires: u64) -> FileFacts {
+    let image = row.image.as_ref();
+    let has = |it: bool| it.then_some(true);
+    let thumbhash = image.map(|image| &image.thumbhash).filter(|bytes| !bytes.is_empty());
+    FileFacts {
+        name: row.name.clone(),
+        size: row.size,
+        content_type: row.content_type.clone(),
+        expires,
+        width: image.map(|image| image.width),
+        height: image.map(|image| image.height),
+        thumbhash: thumbhash.map(|bytes| STANDARD.encode(bytes)),
+        animated: image.and_then(|image| has(image.animated)),
+        thumbnails: image.and_then(|image| has(image.has_thumbnails)),
+        duration_ms: Some(row.duration_ms).filter(|duration_ms| *duration_ms > 0),
+        expired: None,
+    }
+}
+
+/// Writes that a new message has its files.
+pub fn write(batch: &mut Batch, entry: &Entry) {
+    for Attachment { id, facts } in entry.body.files() {
+        let expires_ms = facts.as_ref().map_or(0, |facts| facts.expires);
+        file_reference::put(batch, &(*id, (entry.room.clone(), entry.seq)), expires_ms);
+    }
+}
+
+/// Writes that a message has them no more.
+pub fn forget(batch: &mut Batch, (room, seq): (&RoomId, u64), row: &Message, now_ms: u64) {
+    for id in row.file_ids() {
+        file_reference::clear(batch, &(id, (room.clone(), seq)), now_ms);
+    }
+}
+
+/// Writes that messages of a user's notebook have their files no more, while the account is being deleted: in small commits,
+/// before its entries go.
+///
+/// # Errors
+/// Those of the store.
+pub async fn forget_all(
+    store: &Store,
+    (user, deleted_by): (&UserId, &bytes::Bytes),
+    (notebook, seq_max): (&RoomId, u64),
+    now_ms: u64,
+) -> Result<(), Error> {
+    let mut from = 1;
+    loop {
+        let snapshot = store.snapshot().await?;
+        let seqs = from..seq_max.saturating_add(1);
+        let rows = message::scan(&*snapshot, notebook, seqs, MESSAGES_AT_ONCE).await?;
+        drop(snapshot);
+        let Some((last, _)) = rows.last() else { return Ok(()) };
+        from = last + 1;
+        let mut batch = Batch::new(rand::random());
+        batch.guard(deletion::key(user), Some(deleted_by.clone()));
+        for (seq, row) in &rows {
+            forget(&mut batch, (notebook, *seq), row, now_ms);
+        }
+        if batch.ops().is_empty() {
+            continue;
+        }
+        match store.commit(batch).await? {
+            Outcome::Committed(_) => {}
+            // Another owner goes on with it.
+            Outcome::Rejected { .. } => return Ok(()),
+        }
+    }
+}
