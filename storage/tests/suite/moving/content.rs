@@ -187,8 +187,9 @@ impl Content {
         let id = FileId::from_parts(self.rng.random_range(0..1 << 48), self.rng.random());
         let is_image: bool = self.rng.random();
         let (thumbhash, sha256) = (vec![1, 2], self.rng.random::<[u8; 32]>().to_vec());
+        let owner = self.user();
         let row = File {
-            owner: self.user().to_string(),
+            owner: owner.to_string(),
             name: self.text(20),
             size: self.rng.random_range(1..1 << 40),
             state: self.rng.random_range(1..4),
@@ -202,7 +203,7 @@ impl Content {
         batch.set(file::key(id), row.encode());
         batch.set(file_due::key(row.due_ms(), id), Vec::new());
         let used = FileQuota { bytes: row.size, files: 1 };
-        batch.set(file_quota::key(&self.user(), 7), used.encode());
+        batch.set(file_quota::key(&owner, 7), used.encode());
         if self.rng.random() {
             let at = (RoomId::direct(&self.user(), &self.user()), self.rng.random_range(1..9));
             file_reference::put(batch, &(id, at), self.rng.random_range(0..1 << 50));

@@ -44,6 +44,7 @@ mod tag {
     pub const RELATION: u8 = 0x29;
     pub const SCHEDULED: u8 = 0x2a;
     pub const GROUP_INVITATION: u8 = 0x2e;
+    pub const FILE_QUOTA: u8 = 0x3f;
 }
 
 pub async fn exported(store: &Store) -> (Exported, Vec<u8>) {
@@ -82,16 +83,15 @@ pub fn content_of(file: &[u8]) -> Vec<String> {
 }
 
 /// Every row, but for what an import makes new: positions, the store's id, who owned a partition
-/// last, inboxes and minutes; and for journal rows that are published.
+/// last, inboxes, minutes and quotas of a day; and for journal rows that are published.
 pub async fn rows(store: &Store) -> BTreeMap<Bytes, Bytes> {
     let snapshot = store.snapshot().await.expect("snapshot");
     let rows = snapshot.scan(everything(), usize::MAX, false).await.expect("scan");
     let mut kept = BTreeMap::new();
     for (key, value) in rows {
         let value = match (key[0], key.last()) {
-            (tag::INBOX | tag::INBOX_TRIMMED | tag::MINUTE | tag::FOLLOWER | tag::CHANGE, _) => {
-                continue;
-            }
+            (tag::INBOX | tag::INBOX_TRIMMED | tag::MINUTE | tag::FOLLOWER | tag::CHANGE, _)
+            | (tag::FILE_QUOTA, _) => continue,
             (tag::LAYOUT, _) => {
                 let row = Layout::decode(&value).expect("layout");
                 assert!(row.epoch > 0);
