@@ -120,7 +120,12 @@ fn shape_of(field: &str, error: &str) -> &'static str {
         "meta" | "forwarded" => "an object",
         "version" | "slow_mode_s" | "retention_days" | "file_days" | "after" => "a whole number",
         "files" => "a list of files",
+        _ if field.starts_with("files[") && field.ends_with(']') => {
+            "an object with the id of a file"
+        }
         "members" | "users" => "a list of user ids",
+        "hidden" if error.contains("expected struct") => "an object with seq and ordinal",
+        "order" => "newest or ranked",
         "history" => "all or joined",
         "join" => "invitation, ask or open",
         "write" => "all or admins",

@@ -52,6 +52,14 @@ struct Shown {
     kind: String,
     #[serde(default)]
     text: String,
+    #[serde(default)]
+    files: Vec<ShownFile>,
+}
+
+#[derive(Deserialize)]
+struct ShownFile {
+    #[serde(default)]
+    name: String,
 }
 
 /// A search underway.
@@ -223,8 +231,12 @@ impl Page {
         {
             return None;
         }
-        let found = self.filter.query.find(&[tokens(&shown.text)])?;
-        let highlights = found.into_iter().flatten().map(|it| Highlight { at: it.at, len: it.len });
+        let names = shown.files.iter().map(|file| &file.name);
+        let texts: Vec<_> =
+            std::iter::once(&shown.text).chain(names).map(|it| tokens(it)).collect();
+        // Those of the text come first, and are the ones that are told.
+        let of_text = self.filter.query.find(&texts)?.into_iter().next().unwrap_or_default();
+        let highlights = of_text.iter().map(|it| Highlight { at: it.at, len: it.len });
         Some(FoundMessage { frame, highlights: highlights.collect() })
     }
 

@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
@@ -10,7 +11,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use weft_harness::files::{BYTES, Files};
 use weft_harness::http;
-use weft_harness::system::{Options, START_LIMIT, System, shared};
+use weft_harness::session::Session;
+use weft_harness::system::{Options, START_LIMIT, System, shared, unique};
 use weft_harness::wait::until;
 
 fn picture(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
@@ -32,6 +34,17 @@ async fn owner() -> Result<(&'static System, Files)> {
     let system = shared().await;
     let alice = system.user("alice").await?;
     Ok((system, Files::of(system.edge(), &alice)))
+}
+
+/// Waits until a search finds so many messages.
+async fn found(session: &mut Session, text: &str, count: usize) -> Result<Value> {
+    let mut page = Value::Null;
+    let deadline = Instant::now() + START_LIMIT;
+    while page["messages"].as_array().map(Vec::len) != Some(count) {
+        ensure!(Instant::now() < deadline, "{text} is found {count} times, not: {page}");
+        page = session.request(json!({ "type": "search", "text": text })).await?;
+    }
+    Ok(page)
 }
 
 /// What a file is that was uploaded just now.
@@ -312,5 +325,53 @@ async fn killed_in_the_middle_of_an_upload_it_goes_on_and_loses_nothing() -> Res
     }
     let left = std::fs::read_dir(system.path().join("files/uploads"))?.count();
     assert_eq!(left, 0, "uploads that are finished are not kept twice");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_of_a_message_is_seen_and_found_by_who_is_there_until_it_is_deleted() -> Result<()>
+{
+    let system = shared().await;
+    let (alice, bob, carol) =
+        (system.user("alice").await?, system.user("bob").await?, system.user("carol").await?);
+    let of = |login| Files::of(system.edge(), login);
+    let path = of(&alice).upload("항구.png", &picture(400, 300, ImageFormat::Png)).await?;
+    let id = path.trim_start_matches("/v1/files/");
+    let (mut a, mut b) = (system.session(&alice).await?, system.session(&bob).await?);
+    let room = unique("team");
+    let members = json!([bob.user, carol.user]);
+    a.acked(&room, json!({ "kind": "create", "title": "Team", "members": members })).await?;
+    let image = json!({ "kind": "image", "text": "the harbour", "files": [{ "id": id }] });
+    let seq = a.acked(&room, image).await?;
+    let entry = b.expect(&room, seq).await?;
+    let file = &entry["files"][0];
+    assert_eq!(
+        (&file["name"], &file["width"], &file["thumbnails"]),
+        (&json!("항구.png"), &json!(400), &json!(true))
+    );
+    let place = format!("{path}?room={room}&seq={seq}");
+    let (status, shown) = of(&bob).look(&place).await?;
+    assert_eq!((status, &shown["sha256"].is_string()), (200, &true), "{shown}");
+    for url in [&shown["url"], &shown["thumbnails"]["s"]] {
+        assert_eq!(of(&bob).read(url, &[]).await?.status, 200, "{url}");
+    }
+    assert_eq!(of(&bob).look(&path).await?.0, 404);
+    let mallory = system.user("mallory").await?;
+    assert_eq!(of(&mallory).look(&place).await?.0, 404);
+
+    let page = found(&mut b, "harbour", 1).await?;
+    assert_eq!(page["messages"][0]["highlights"], json!([{ "at": 4, "len": 7 }]));
+    let page = found(&mut b, "항구", 1).await?;
+    assert_eq!(page["messages"][0]["highlights"], json!([]));
+
+    // Who leaves finds nothing of it, and may see what `history` still shows them, until it is deleted.
+    b.acked(&room, json!({ "kind": "leave" })).await?;
+    found(&mut b, "harbour", 0).await?;
+    assert_eq!(of(&bob).look(&place).await?.0, 200);
+    a.acked(&room, json!({ "kind": "delete", "target": seq })).await?;
+    for login in [&bob, &carol] {
+        assert_eq!(of(login).look(&place).await?.0, 404);
+    }
+    found(&mut system.session(&carol).await?, "harbour", 0).await?;
     Ok(())
 }
