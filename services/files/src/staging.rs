@@ -17,8 +17,9 @@ use weft_proto::FileId;
 use crate::backend::sync;
 use crate::error::Error;
 
-/// What is left free on the disk whatever is uploaded.
-const FREE_BYTES_MIN: u64 = 300 << 20;
+/// What is left free on the disk whatever is uploaded: the store may be there, too, and stops 256 MB before it is
+/// full; what is made of images comes on top.
+pub(crate) const FREE_BYTES_MIN: u64 = 1 << 30;
 
 #[derive(Debug)]
 pub struct Staging {
@@ -61,11 +62,7 @@ impl Staging {
     /// # Errors
     /// [`ErrorKind::StorageFull`] where the disk has no room for it; what the file system says.
     pub fn create(&self, file: FileId, size: u64) -> io::Result<()> {
-        let disk = rustix::fs::statvfs(&self.folder)?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        if free < size.saturating_add(FREE_BYTES_MIN) {
-            return Err(ErrorKind::StorageFull.into());
-        }
+        keeps_free(&File::open(&self.folder)?, size, FREE_BYTES_MIN)?;
         File::create(self.part(file))?;
         sync(&self.folder)
     }
@@ -117,9 +114,29 @@ pub fn create_anew(path: &Path) -> io::Result<File> {
     File::options().read(true).write(true).create_new(true).open(path)
 }
 
+/// Whether so many bytes more leave so many free on the disk of a file.
+///
+/// # Errors
+/// [`ErrorKind::StorageFull`] where they don't; what the file system says.
+pub(crate) fn keeps_free(on: &File, bytes: u64, free_min: u64) -> io::Result<()> {
+    let disk = rustix::fs::fstatvfs(on)?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    if free < bytes.saturating_add(free_min) { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_that_would_fill_the_disk_are_refused() {
+        let file = tempfile::tempfile().expect("a file");
+        assert!(keeps_free(&file, 1, 0).is_ok());
+        for (bytes, free_min) in [(u64::MAX, 0), (0, u64::MAX / 2), (1, u64::MAX)] {
+            let refused = keeps_free(&file, bytes, free_min).expect_err("no disk has so many");
+            assert_eq!(refused.kind(), ErrorKind::StorageFull, "{bytes} {free_min}");
+        }
+    }
 
     #[test]
     fn one_process_uses_a_folder_and_what_is_old_goes() {

@@ -20,6 +20,7 @@ use crate::http::{bearer, file_id, no_such_method};
 use crate::locks::Held;
 use crate::metrics;
 use crate::refusal::Refusal;
+use crate::staging::{FREE_BYTES_MIN, keeps_free};
 use crate::tus::{self, Checksum};
 
 type Shared = State<Arc<App>>;
@@ -307,7 +308,9 @@ impl Receiving<'_> {
             };
             // At most this much waits in memory: the next part is read after it.
             let written = spawn_blocking(move || {
-                let written = open.write_all(&data);
+                // What was announced took no room, so many uploads could fill the disk together.
+                let room = keeps_free(&open, data.len() as u64, FREE_BYTES_MIN);
+                let written = room.and_then(|()| open.write_all(&data));
                 (open, written)
             });
             let (open, written) =
