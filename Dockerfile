@@ -24,6 +24,9 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     && install -D -s target/release/weft /out/weft
 
 FROM debian:trixie-slim
+# By whose certificates other hosts are known: of link previews.
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/*
 RUN groupadd --system --gid 10001 weft \
     && useradd --system --uid 10001 --gid weft --no-create-home --home-dir /var/lib/weft weft \
     && install -d -o weft -g weft /var/lib/weft
