@@ -14,6 +14,7 @@ mod health;
 mod inspection;
 mod links;
 mod marks;
+mod push;
 mod relations;
 mod reports;
 mod rooms;
@@ -48,6 +49,7 @@ fn router(shared: Arc<Shared>, beside: Option<Router>) -> Router {
         .route("/logout", post(accounts::logout))
         .route("/devices", get(accounts::devices))
         .route("/devices/{device}", delete(accounts::log_device_out))
+        .route("/devices/{device}/push", get(push::get).put(push::set).delete(push::remove))
         .route("/delete-account", post(accounts::delete_account))
         .route("/password", post(accounts::change_password))
         .route("/profile", get(accounts::own_profile).patch(accounts::set_profile))

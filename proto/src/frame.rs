@@ -15,6 +15,7 @@ use crate::ids::DeviceId;
 use crate::json::read_object;
 use crate::kind::{Ask, Body, Decline, Draft, Mark, Relation, Setting, Unlink};
 use crate::room::RoomId;
+use crate::svc::Push;
 
 mod asking;
 mod devices;
@@ -27,6 +28,7 @@ mod mark;
 mod pins;
 mod presence;
 mod profiles;
+mod push;
 mod query;
 mod reactions;
 mod receipts;
@@ -55,6 +57,7 @@ pub use mark::{MarkFrame, MarksFrame, ReadUpTo, ThreadMarkFrame};
 pub use pins::pins_frame;
 pub use presence::{PresenceRequest, Users};
 pub use profiles::{Profile, ProfileFrame, profiles_of};
+pub use push::{PushShown, WEB_PUSH, WEBHOOK};
 pub use query::Query;
 pub use receipts::{Receipt, entry_of};
 pub use relations::{RelatedUser, RelationFrame};
@@ -171,6 +174,13 @@ pub enum Request {
         /// `None`: this one's.
         device: Option<DeviceId>,
     },
+    /// How the session's device is to be notified.
+    Push(Box<Push>),
+    /// A device is not notified any more.
+    Unpush {
+        /// `None`: this one.
+        device: Option<DeviceId>,
+    },
     /// A sign of life.
     Ping,
 }
@@ -267,6 +277,8 @@ fn read(word: &str, text: &str) -> Result<Request, ApiError> {
         "typing" => typing::read(text),
         "devices" => Ok(Query::Devices.into()),
         "logout" => devices::read_logout(text),
+        "push" => push::read(text),
+        "unpush" => push::read_unpush(text),
         "ping" => Ok(Request::Ping),
         other => Err(ApiError::new(
             ErrorCode::UnknownType,

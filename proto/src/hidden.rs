@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Deref;
 
+use serde::{Serialize, Serializer};
+
 /// A password or a token: its `Debug` shows nothing of it.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Hidden<T>(pub T);
@@ -18,6 +20,12 @@ impl<T> Deref for Hidden<T> {
 
     fn deref(&self) -> &T {
         &self.0
+    }
+}
+
+impl<T: Serialize> Serialize for Hidden<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
     }
 }
 

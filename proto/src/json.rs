@@ -124,6 +124,7 @@ fn shape_of(field: &str, error: &str) -> &'static str {
             "an object with the id of a file"
         }
         "members" | "users" => "a list of user ids",
+        "keys" => "an object with p256dh and auth",
         "hidden" if error.contains("expected struct") => "an object with seq and ordinal",
         "order" => "newest or ranked",
         "history" => "all or joined",

@@ -86,6 +86,11 @@ pub const FILE_DAYS_MAX: u32 = 3_650;
 pub const AVATAR_BYTES_MAX: usize = 1_000;
 /// Longest line that users say about themselves, in Unicode scalar values.
 pub const ABOUT_CHARS_MAX: usize = 140;
+/// Longest address of a gateway at which a device is notified.
+pub const PUSH_ADDRESS_BYTES_MAX: usize = 2_000;
+pub const PUSH_LANGUAGE_BYTES_MAX: usize = 35;
+/// Shortest and longest secret of a webhook, as Standard Webhooks has it.
+pub const PUSH_SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 /// Most users of one page of those who were found.
 pub const PAGE_FOUND_USERS_MAX: u32 = 50;
 /// Most profiles that are asked for at once.

@@ -133,6 +133,7 @@ mod journal;
 mod log;
 mod messages;
 mod presence;
+mod push;
 mod relations;
 mod reports;
 mod rooms;
@@ -187,6 +188,7 @@ pub use presence::{
     KeptStatuses, ListCompanions, LoadStatuses, NoteActive, Presences, Present, UserPresence,
     Visible,
 };
+pub use push::{Push, RemovePush, SetPush};
 pub use relations::{ListRelations, Reached, Reaches, RelatedUser, Relations};
 pub use reports::{
     ListReports, OperatorListReports, OperatorResolveReport, Report, ReportRow, Reports,

@@ -115,6 +115,7 @@ fn requests_and_replies() {
         both::<svc::Logout>(bytes);
         both::<svc::DeleteAccount>(bytes);
         both::<svc::ListDevices>(bytes);
+        both::<svc::SetPush>(bytes);
         both::<svc::SetProfile>(bytes);
         both::<svc::ListRooms>(bytes);
         both::<svc::ListMembers>(bytes);

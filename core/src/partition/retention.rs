@@ -25,8 +25,8 @@ use weft_proto::limits::{INVITATION_ROWS_MAX, RELATIONS_PER_USER_MAX, SETTINGS_P
 use weft_proto::{Partition, Position, RoomId, UserId, partition_of};
 use weft_storage::tables::layout::{self, Layout};
 use weft_storage::tables::{
-    account, change, dead_letter, device, draft, group_invitation, inbox, minute, relation,
-    scheduled, setting,
+    account, change, dead_letter, device, draft, group_invitation, inbox, minute,
+    push_registration, relation, scheduled, setting,
 };
 use weft_storage::{Batch, Outcome, Snapshot, Store};
 
@@ -205,6 +205,7 @@ impl Keeper {
             if !mine.is_empty() {
                 trimmed += self.trim_inboxes(&*snapshot, &mine, up_to).await?;
                 ended += self.end_logins(&*snapshot, &mine).await?;
+                Box::pin(self.forget_pushes(&*snapshot, &mine)).await?;
                 for kept in [
                     KeptRows::SETTINGS,
                     KeptRows::DRAFTS,
@@ -355,6 +356,33 @@ impl Keeper {
             ended += self.commit(batch, count, "login").await?;
         }
         Ok(ended)
+    }
+
+    /// Removes how devices were notified whose logins have ended: it was good for these alone.
+    async fn forget_pushes(&self, snapshot: &dyn Snapshot, users: &[UserId]) -> Result<(), Error> {
+        for user in users {
+            let (mut batch, mut count) = (self.batch(snapshot).await?, 0);
+            let range = push_registration::range(user);
+            for (key, row) in snapshot.scan(range, LOGINS_MAX, false).await? {
+                let at = push_registration::read_key(&key)?;
+                let login_key = device::key(user, &at.1);
+                let login = snapshot.get(login_key.clone()).await?;
+                let is_good = match push_registration::is_of(&row, login.as_deref()) {
+                    Ok(is_good) => is_good,
+                    Err(error) => {
+                        warn!(%user, %error, "a registration for push is kept, whatever its login is");
+                        continue;
+                    }
+                };
+                if !is_good {
+                    batch.guard(login_key, login);
+                    push_registration::clear(&mut batch, snapshot, (&at, row)).await?;
+                    count += 1;
+                }
+            }
+            self.commit(batch, count, "push registration").await?;
+        }
+        Ok(())
     }
 
     /// Removes all dead letters but the newest ones. `newest`: which one was the newest when they were

@@ -1,12 +1,14 @@
 //! Logins: a password for tokens, a refresh token for new ones, and their ends.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
 use bytes::Bytes;
 use weft_proto::{DeviceId, ErrorCode, UserId, svc};
 use weft_storage::engine::Pair;
 use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::device::{self, Device};
+use weft_storage::tables::push_registration::PushRegistration;
 use weft_storage::{Batch, Snapshot};
 
 use super::accounts::{ATTEMPTS_MAX, check_password};
@@ -14,7 +16,7 @@ use super::callers::suspended;
 use super::failure::Failure;
 use super::refresh_token::{Family, REPEAT_MS, RefreshToken};
 use super::sign_ins::SignInAttempt;
-use super::{Caller, Context, Login, refresh_token};
+use super::{Caller, Context, Login, push, refresh_token};
 use crate::metrics::{REFRESH_TOKENS_REUSED, SIGN_INS};
 
 /// Most devices of which edges are told that a new password has ended their logins. Of the others
@@ -234,6 +236,8 @@ impl Context {
         let snapshot = self.store.snapshot().await?;
         let Caller { user, device: own, .. } = self.caller(&*snapshot, &request.token).await?;
         let now_ms = self.clock.now_ms();
+        let mut pushes: HashMap<DeviceId, PushRegistration> =
+            push::of_user(&*snapshot, &user).await?.into_iter().collect();
         let mut devices = Vec::new();
         for (key, row) in snapshot.scan(device::range(&user), LOGINS_READ_MAX, false).await? {
             let (device, login) = (device::device(&key)?, Device::decode(&row)?);
@@ -242,6 +246,7 @@ impl Context {
             }
             devices.push(svc::LoggedInDevice {
                 is_own: device == own,
+                push: pushes.remove(&device).map(push::shown),
                 device: device.to_string(),
                 login_ms: login.login_ms,
                 refreshed_ms: login.refresh_expires_ms.saturating_sub(refresh_token::LIFE_MS),

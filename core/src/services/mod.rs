@@ -37,6 +37,7 @@
 //! | `audit` | what changed in a partition |
 //! | `journal` | all commits of a partition, and who follows them |
 //! | `index` | messages for search nodes, and what may be seen of those that were found |
+//! | `push` | how devices are notified |
 //! | `status` | what users chose to be seen as, and when they were last seen |
 //! | `serve` | the methods on NATS |
 
@@ -64,6 +65,7 @@ mod messages;
 mod page;
 mod passwords;
 mod pins;
+mod push;
 mod read;
 mod receipts;
 pub(crate) mod refresh_token;

@@ -206,6 +206,10 @@ async fn add_logins(served: &mut Served, bus: &Bus) -> Result<(), Error> {
         async move { Ok(tell(&edges, c.password(m).await?).await) }
     };
     served.add::<svc::ChangePassword, _, _>(HASHES_MAX, password).await?;
+    served.add::<svc::SetPush, _, _>(WRITES_MAX, |c, m| async move { c.push_set(m).await }).await?;
+    served
+        .add::<svc::RemovePush, _, _>(WRITES_MAX, |c, m| async move { c.push_remove(m).await })
+        .await?;
     let edges = bus.clone();
     let delete = move |c: Arc<Context>, m| {
         let edges = edges.clone();

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, timeout_at};
 use weft_proto::frame::{Reply, Request, error_frame, parse_request};
-use weft_proto::svc::{Logout, Report};
+use weft_proto::svc::{Logout, RemovePush, Report, SetPush};
 use weft_proto::{ApiError, Body, ErrorCode, RoomId};
 
 use super::Ended;
@@ -267,6 +267,21 @@ impl Requests {
                 self.call(id, unpaid, async move {
                     let device = device.to_string();
                     shared.bus.call(&Logout { token, device }).await?;
+                    Ok(Reply::Done {}.to_frame())
+                });
+            }
+            Request::Push(push) => {
+                let (shared, token) = self.for_call();
+                self.call(id, unpaid, async move {
+                    shared.bus.call(&SetPush { token, push: Some(*push) }).await?;
+                    Ok(Reply::Done {}.to_frame())
+                });
+            }
+            Request::Unpush { device } => {
+                let (shared, token) = self.for_call();
+                let device = device.map(|device| device.to_string()).unwrap_or_default();
+                self.call(id, unpaid, async move {
+                    shared.bus.call(&RemovePush { token, device }).await?;
                     Ok(Reply::Done {}.to_frame())
                 });
             }

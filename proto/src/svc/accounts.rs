@@ -5,7 +5,7 @@ use std::fmt;
 use prost::Message;
 use serde::Deserialize;
 
-use super::{Empty, Method};
+use super::{Empty, Method, Push};
 
 redacted! {
     Signup { user }
@@ -160,6 +160,9 @@ pub struct LoggedInDevice {
     /// It is the token's.
     #[prost(bool, tag = "4")]
     pub is_own: bool,
+    /// How it is notified, without keys.
+    #[prost(message, optional, tag = "5")]
+    pub push: Option<Push>,
 }
 
 /// Changes the password and ends the logins of all other devices.

@@ -53,6 +53,8 @@
 //! 3d file id, room, seq                  file reference that a message has a file, and until when
 //! 3e time, file id                       file due    when a file is to be looked at
 //! 3f user, day                           file quota  how much a user has begun to upload on a day
+//! 40 user, device                        push registration how a device is notified
+//! 41 address                             push endpoint which device is notified there
 //! ```
 //!
 //! Numbers are big-endian (partition 2 bytes, hour, minute, bucket and day 4, seq, time and id 8, part 1, position 12, client
@@ -104,6 +106,8 @@ pub mod named;
 pub mod open_group;
 pub mod pin;
 pub mod presence_settings;
+pub mod push_endpoint;
+pub mod push_registration;
 pub mod reaction;
 mod record;
 pub mod relation;
@@ -185,6 +189,8 @@ pub enum Tag {
     FileReference = 0x3d,
     FileDue = 0x3e,
     FileQuota = 0x3f,
+    PushRegistration = 0x40,
+    PushEndpoint = 0x41,
 }
 
 /// What an export does with a table.
@@ -266,6 +272,8 @@ impl Tag {
             Self::FileReference => Rows(&Of::<file_reference::FileReference>::NEW),
             Self::FileDue => Not("file_due", "it follows from files and references"),
             Self::FileQuota => Not("file_quota", "it is good for a day"),
+            Self::PushRegistration => Rows(&Of::<push_registration::PushRegistration>::NEW),
+            Self::PushEndpoint => Not("push_endpoint", "it follows from push registrations"),
         }
     }
 

@@ -42,6 +42,7 @@ use weft_storage::tables::message::{self, Mentioned, Message, Pinned, ReactionCo
 use weft_storage::tables::minute;
 use weft_storage::tables::pin;
 use weft_storage::tables::presence_settings;
+use weft_storage::tables::push_registration::{self, PushRegistration};
 use weft_storage::tables::reaction;
 use weft_storage::tables::relation::{self, Relation};
 use weft_storage::tables::report::{self, Report};
@@ -153,6 +154,19 @@ impl Content {
                 };
                 let id = DeviceId::new(&format!("Device_{n}")).expect("a device id");
                 batch.set(device::key(&user, &id), row.encode());
+                if n == 0 && self.rng.random() {
+                    let push = PushRegistration {
+                        login_ms: row.login_ms,
+                        kind: "webpush".into(),
+                        address: format!("https://push.example/{user}"),
+                        p256dh: vec![4; 65],
+                        secret: vec![n; 16],
+                        language: "ko".into(),
+                        private: self.rng.random(),
+                        made_ms: 7,
+                    };
+                    push_registration::put(&mut batch, &(user.clone(), id), &push);
+                }
             }
         }
         self.statuses(&mut batch);

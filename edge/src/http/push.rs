@@ -1,0 +1,57 @@
+//! How devices are notified.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use weft_proto::frame::DeviceShown;
+use weft_proto::{ApiError, ErrorCode, svc};
+
+use super::extract::{Caller, Device, Raw, Refusal, json};
+use crate::shared::Shared;
+
+type App = State<Arc<Shared>>;
+
+/// `PUT /v1/devices/{device}/push`
+pub(super) async fn set(
+    State(shared): App,
+    Caller(caller): Caller,
+    Device(device): Device,
+    Raw(body): Raw,
+) -> Result<StatusCode, Refusal> {
+    if device != caller.device {
+        let message = "a device registers itself: the token is of another one";
+        return Err(ApiError::new(ErrorCode::BadRequest, message).into());
+    }
+    let push = Some(svc::Push::of_body(&body)?);
+    shared.bus.call(&svc::SetPush { token: caller.token.to_string(), push }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `GET /v1/devices/{device}/push`
+pub(super) async fn get(
+    State(shared): App,
+    Caller(caller): Caller,
+    Device(device): Device,
+) -> Result<Response, Refusal> {
+    let list = svc::ListDevices { token: caller.token.to_string() };
+    let devices = shared.bus.call(&list).await?.devices;
+    let found = devices.into_iter().find(|it| it.device == device.as_str());
+    let push = found.and_then(|it| DeviceShown::from(it).push);
+    let push = push.ok_or_else(|| {
+        ApiError::new(ErrorCode::NotFound, "nothing is registered for this device")
+    })?;
+    Ok(json(&push))
+}
+
+/// `DELETE /v1/devices/{device}/push`
+pub(super) async fn remove(
+    State(shared): App,
+    Caller(caller): Caller,
+    Device(device): Device,
+) -> Result<StatusCode, Refusal> {
+    let (token, device) = (caller.token.to_string(), device.to_string());
+    shared.bus.call(&svc::RemovePush { token, device }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
