@@ -10,6 +10,7 @@
 //! | `groups` | what the owner of a group does with it, and who comes and goes |
 //! | `administrators` | who closes rooms and suspends users |
 //! | `blocks` | who blocks whom |
+//! | `strangers` | who writes to whom they don't know, and what becomes of it |
 //! | `retention` | entries that expire |
 //! | `later` | what people schedule to be sent later |
 //! | `hostile` | strangers who mean harm, and what they do to everybody else |
@@ -31,6 +32,7 @@ mod report;
 mod retention;
 mod round;
 pub mod schedule;
+mod strangers;
 mod talk;
 mod words;
 mod world;

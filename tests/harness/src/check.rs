@@ -15,6 +15,8 @@
 //! | `threads`, `thread_marks` | who follows which thread, and what is unread in it |
 //! | `settings` | how a user wants a room to be is what was answered, on each of their devices, and nobody else's |
 //! | `drafts` | what a user has typed is on all of their devices, and nobody else's, and nothing old comes back |
+//! | `apart` | who blocks somebody, or has not accepted that they write, and the other one hear nothing of each other |
+//! | `strangers`, `requests` | first messages of strangers: how many are taken, and what is not shown until they are accepted |
 //! | `blocks` | where one user blocks another nothing comes from the one to the other, and all devices know it |
 //! | `scheduled` | what was to be sent later is sent once, at its time or later, and never where it was taken back |
 //! | `asking` | who asks to come into a group, or is invited, is so until they come in, or somebody declines or withdraws it |
@@ -24,6 +26,7 @@
 //! | `has`, `newest` | what each device has, and what it knows of that of which the newest frame counts |
 //! | `socket` | a socket and a device: no hole, no cursor ahead of an entry, everything in the end |
 
+mod apart;
 mod asking;
 mod blocks;
 mod counts;
@@ -36,12 +39,14 @@ mod marks;
 mod messages;
 mod newest;
 mod order;
+mod requests;
 mod room;
 mod rules;
 mod scheduled;
 mod seqs;
 mod settings;
 mod socket;
+mod strangers;
 mod suspended;
 mod thread_marks;
 mod threads;
@@ -57,6 +62,7 @@ pub use marks::read_by_writing;
 pub use violation::Violation;
 
 use crate::history::History;
+use apart::Apart;
 use facts::Facts;
 
 /// Everything that is wrong with a run, each thing once; empty where every promise was kept.
@@ -68,7 +74,10 @@ pub fn check(history: &History) -> Vec<Violation> {
     rules::check(history, &facts, &mut found);
     socket::check(history, &facts, &mut found);
     messages::check(history, &facts, &mut found);
-    marks::check(history, &facts, &mut found);
+    let apart = Apart::gather(history, &facts);
+    marks::check(history, &facts, &apart, &mut found);
+    apart::check(history, &facts, &apart, &mut found);
+    strangers::check(history, &facts, &apart, &mut found);
     let has = has::all_have(history);
     unread::check(history, &facts, &has, &mut found);
     threads::check(history, &facts, &mut found);

@@ -68,6 +68,24 @@ pub async fn read_list(edge: SocketAddr, login: &Login) -> Result<Vec<(Room, Lis
     }
 }
 
+/// The direct rooms that are a request to a user, page by page.
+pub async fn read_requests(edge: SocketAddr, login: &Login) -> Result<Vec<Room>> {
+    let (mut rooms, mut after) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/v1/rooms?limit=5{after}");
+        let answer = login.call(edge, "GET", &path, &Value::Null).await?;
+        let page = &answer.body;
+        let list = page["rooms"].as_array().with_context(|| format!("rooms: {answer:?}"))?;
+        let requests = list.iter().filter(|room| room["request"] == true);
+        rooms.extend(requests.filter_map(|room| room["room"].as_str()).map(Room::from));
+        if page["more"] != true {
+            return Ok(rooms);
+        }
+        let cursor = page["cursor"].as_str().context("a page without cursor")?;
+        after = format!("&after={cursor}");
+    }
+}
+
 /// The pinned messages of a room, the newest pin first: their seqs, and those of their pins.
 pub async fn read_pins(edge: SocketAddr, login: &Login, room: &str) -> Result<Vec<(u64, u64)>> {
     let path = format!("/v1/rooms/{room}/pins");

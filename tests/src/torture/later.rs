@@ -29,7 +29,8 @@ pub(super) struct Scheduler {
 impl Scheduler {
     /// Of each room the first two users.
     pub(super) fn all(people: &People) -> Vec<Self> {
-        let is_small = |kind| !matches!(kind, PlaceKind::Large | PlaceKind::Expiring);
+        let is_small =
+            |kind| !matches!(kind, PlaceKind::Large | PlaceKind::Expiring | PlaceKind::Strangers);
         let small = people.places.iter().filter(|place| is_small(place.kind));
         let pairs = small.flat_map(|place| place.users.iter().take(2).map(move |it| (place, *it)));
         let scheduler = |(place, user): (&super::people::Place, usize)| {

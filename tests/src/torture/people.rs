@@ -9,13 +9,14 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::round::asked;
+use super::strangers;
 use super::world::World;
 use weft_harness::account::{self, Login};
 use weft_harness::client::{Client, ClientOptions};
 use weft_harness::history::{Deed, Event};
 use weft_harness::system::{BOT, direct, unique};
 
-const USERS: usize = 11;
+const USERS: usize = 13;
 /// This one is suspended now and then.
 pub(super) const SUSPENDED: usize = 10;
 /// These have turned off read receipts.
@@ -44,6 +45,8 @@ pub(super) enum PlaceKind {
     Large,
     /// Its entries expire, in great leaps.
     Expiring,
+    /// Of two who don't know each other.
+    Strangers,
 }
 
 #[derive(Clone, Debug)]
@@ -196,6 +199,10 @@ async fn make_places(world: &World, users: &[Login], crowd: &[String]) -> Result
             }
         }
         places.push(Place { room, users: members.to_vec(), kind });
+    }
+    for (place, stranger) in strangers::places(users) {
+        post(world, stranger, &place.room, &json!({ "text": "do you know me?" })).await?;
+        places.push(place);
     }
     Ok(places)
 }

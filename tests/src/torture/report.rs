@@ -135,6 +135,12 @@ pub(super) struct Totals {
     pub(super) invitations: usize,
     pub(super) invitations_ended: usize,
     pub(super) suspensions: usize,
+    /// How often strangers were refused what is too much, and somebody became a contact; rooms that are a request in the end.
+    pub(super) not_accepted: usize,
+    pub(super) contacts: usize,
+    pub(super) requests: usize,
+    /// How often a stranger asked how far their messages were read, and was shown it, or not.
+    pub(super) looks: [usize; 2],
     /// Entries that expired.
     pub(super) expired: u64,
     /// Marks that were answered.
@@ -210,8 +216,16 @@ impl Totals {
         if let Event::Deed(Deed::Begins { first, .. }) = event {
             self.expired += first - 1;
         }
+        match event {
+            Event::Refused { code, .. } if &**code == "not_accepted" => self.not_accepted += 1,
+            Event::Deed(Deed::Sees { is_shown, .. }) => self.looks[usize::from(!is_shown)] += 1,
+            Event::Deed(Deed::Requests { rooms, .. }) => self.requests += rooms.len(),
+            _ => {}
+        }
         let Event::Deed(Deed::Done { wanted, .. }) = event else { return };
         match wanted {
+            Wanted::Contact { is_on, .. } => self.contacts += usize::from(*is_on),
+            Wanted::AskStrangers { .. } | Wanted::Type { .. } => {}
             Wanted::Block { .. } => self.blocks += 1,
             Wanted::Schedule { .. } => self.scheduled += 1,
             Wanted::Unschedule { .. } => self.unscheduled += 1,
@@ -235,6 +249,10 @@ impl Totals {
             "invitations": self.invitations,
             "invitations_declined_or_taken_back": self.invitations_ended,
             "suspensions": self.suspensions,
+            "refused_as_not_accepted": self.not_accepted,
+            "contacts": self.contacts,
+            "requests_in_the_end": self.requests,
+            "looks_shown_and_not": self.looks,
             "expired_entries": self.expired,
         })
     }

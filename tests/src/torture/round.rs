@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::people::{People, Person, Place, PlaceKind, tells_receipts};
 use super::schedule::Schedule;
 use super::world::World;
-use super::{administrators, blocks, faults, hostile, talk};
+use super::{administrators, blocks, faults, hostile, strangers, talk};
 use weft_harness::account::Login;
 use weft_harness::check::{Violation, check, read_by_writing, visible};
 use weft_harness::history::{Change, ClientId, Deed, Entry, Event, History, Mark, Room};
@@ -35,6 +35,9 @@ const COMPLETE_LIMIT: Duration = Duration::from_secs(20);
 /// How long everybody may take, after all else, to see each other online.
 const SEEN_LIMIT: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// A room with its whole log.
+type Log = (Room, Vec<Entry>);
 
 #[derive(Debug)]
 pub(super) struct Judged {
@@ -80,8 +83,9 @@ pub(super) async fn run(
     let marks = read_marks(world, &people).await;
     arrive_fresh(world, &mut people).await?;
     ask_lists(world, &people, &logs).await;
-    complete(world, &people, &logs, &marks).await;
-    see_each_other(world, &people).await;
+    let requests = strangers::requests(world, &people).await;
+    complete(world, &people, (&logs, &marks, &requests)).await;
+    see_each_other(world, &people, &requests).await;
     blocks::look(world, &people).await;
     administrators::look(world, &people).await;
     for person in people.persons {
@@ -149,7 +153,7 @@ fn unsettled(history: &History) -> Vec<&ClientId> {
 }
 
 /// Each room's whole log, as a stranger reads it.
-async fn read_all(world: &World, people: &People) -> Vec<(Room, Vec<Entry>)> {
+async fn read_all(world: &World, people: &People) -> Vec<Log> {
     let mut logs = Vec::new();
     for place in &people.places {
         let reader = &people.users[place.users[0]];
@@ -195,7 +199,7 @@ async fn read(world: &World, reader: &Login, place: &Place) -> Option<Vec<Entry>
 }
 
 /// Each room's whole log, as each of those sees it who are or were its members.
-async fn show_all(world: &World, people: &People, logs: &[(Room, Vec<Entry>)]) {
+async fn show_all(world: &World, people: &People, logs: &[Log]) {
     for (place, (room, _)) in people.places.iter().zip(logs) {
         for reader in place.users.iter().map(|user| &people.users[*user]) {
             let (user, room) = (reader.user.as_str().into(), room.clone());
@@ -211,12 +215,16 @@ async fn show_all(world: &World, people: &People, logs: &[(Room, Vec<Entry>)]) {
 async fn read_marks(world: &World, people: &People) -> Vec<Mark> {
     let mut all = Vec::new();
     for place in &people.places {
-        let reader = place.users.iter().find(|user| tells_receipts(**user));
-        let (Some(reader), room) = (reader, place.room.as_str()) else { continue };
-        let reader = &people.users[*reader];
-        match asked(async || read_room_marks(world.system.edge(), reader, room).await).await {
-            Some(marks) => all.extend(marks),
-            None => world.found(format!("the marks of {room} can't be read")),
+        let tell = place.users.iter().filter(|user| tells_receipts(**user));
+        let (room, is_request) = (place.room.as_str(), place.kind == PlaceKind::Strangers);
+        // Of two who may not be shown the other one's, each tells their own.
+        for reader in tell.take(if is_request { 2 } else { 1 }) {
+            let reader = &people.users[*reader];
+            let is_told = |mark: &Mark| !is_request || *mark.user == *reader.user;
+            match asked(async || read_room_marks(world.system.edge(), reader, room).await).await {
+                Some(marks) => all.extend(marks.into_iter().filter(is_told)),
+                None => world.found(format!("the marks of {room} can't be read")),
+            }
         }
     }
     all.extend(read_own_marks(world, people).await);
@@ -243,7 +251,7 @@ async fn read_own_marks(world: &World, people: &People) -> Vec<Mark> {
 }
 
 /// What fresh devices find when they ask for their lists of rooms, and for what is pinned and followed in them.
-async fn ask_lists(world: &World, people: &People, logs: &[(Room, Vec<Entry>)]) {
+async fn ask_lists(world: &World, people: &People, logs: &[Log]) {
     let edge = world.system.edge();
     for Person { login, .. } in people.persons.iter().filter(|it| it.login.device == "fresh") {
         let user = || login.user.as_str().into();
@@ -332,7 +340,11 @@ fn begins(history: &History) -> HashMap<Room, u64> {
 }
 
 /// Waits until every device has everything; then, or when the time is over, it is judged by it.
-async fn complete(world: &World, people: &People, logs: &[(Room, Vec<Entry>)], marks: &[Mark]) {
+async fn complete(
+    world: &World,
+    people: &People,
+    (logs, marks, requests): (&[Log], &[Mark], &HashSet<Room>),
+) {
     let places = people.by_room();
     let begins = begins(&world.recorder.history());
     let mut wanted = Vec::new();
@@ -359,7 +371,11 @@ async fn complete(world: &World, people: &People, logs: &[(Room, Vec<Entry>)], m
         read.max(written) >= mark.read && delivered.max(written) >= mark.delivered
     };
     let has = |(person, place, seqs): &(&Person, &Place, Vec<u64>)| {
-        let is_direct = place.kind == PlaceKind::Direct;
+        let is_direct = match place.kind {
+            PlaceKind::Direct => true,
+            PlaceKind::Strangers => !requests.contains(place.room.as_str()),
+            _ => false,
+        };
         let tells = |user: &str| {
             let number = people.users.iter().position(|login| login.user == user);
             number.is_some_and(tells_receipts)
@@ -383,9 +399,11 @@ async fn complete(world: &World, people: &People, logs: &[(Room, Vec<Entry>)], m
 
 /// Waits until all who share a small room see each other online, on sockets that have lived through
 /// the faults and on new ones.
-async fn see_each_other(world: &World, people: &People) {
-    let small = |place: &&Place| {
-        matches!(place.kind, PlaceKind::Direct | PlaceKind::Group | PlaceKind::BotGroup)
+async fn see_each_other(world: &World, people: &People, requests: &HashSet<Room>) {
+    let small = |place: &&Place| match place.kind {
+        PlaceKind::Direct | PlaceKind::Group | PlaceKind::BotGroup => true,
+        PlaceKind::Strangers => !requests.contains(place.room.as_str()),
+        PlaceKind::Changing | PlaceKind::Large | PlaceKind::Expiring => false,
     };
     let limit = Instant::now() + SEEN_LIMIT;
     loop {

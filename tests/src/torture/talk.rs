@@ -17,6 +17,7 @@ use super::groups::Group;
 use super::later::Scheduler;
 use super::people::{People, Person, PlaceKind, SUSPENDED};
 use super::retention::Ager;
+use super::strangers;
 use super::words::Words;
 use super::world::World;
 use weft_harness::account::Login;
@@ -42,6 +43,9 @@ pub(super) type Stop = Arc<AtomicBool>;
 pub(super) fn start(world: &Arc<World>, people: &People, stop: &Stop) -> JoinSet<()> {
     let mut talkers = JoinSet::new();
     for (number, place) in people.places.iter().enumerate() {
+        if place.kind == PlaceKind::Strangers {
+            continue;
+        }
         let busy = if place.kind == PlaceKind::Large { 700..1_600 } else { 100..450 };
         for person in people.persons.iter().filter(|person| place.users.contains(&person.user)) {
             let client = Arc::clone(&person.client);
@@ -77,9 +81,10 @@ pub(super) fn start(world: &Arc<World>, people: &People, stop: &Stop) -> JoinSet
                     talkers.spawn(by_http(world, person, room, Arc::clone(stop)));
                 }
             }
-            PlaceKind::Large | PlaceKind::Expiring => {}
+            PlaceKind::Large | PlaceKind::Expiring | PlaceKind::Strangers => {}
         }
     }
+    strangers::start(world, people, stop, &mut talkers);
     talkers.spawn(Administrator::of(world, people).close_rooms(Arc::clone(stop)));
     talkers.spawn(Administrator::of(world, people).suspend(Arc::clone(stop)));
     for scheduler in Scheduler::all(people) {
@@ -144,7 +149,7 @@ async fn talk(client: Arc<Client>, words: Words, pace: std::ops::Range<u64>, sto
 
 /// A reader, who says up to where they have read: mostly what is newest, now and then something older.
 /// In a room that is plain, that is all that they say.
-async fn read(
+pub(super) async fn read(
     (client, room, is_plain): (Arc<Client>, Room, bool),
     pace: std::ops::Range<u64>,
     stop: Stop,

@@ -1,6 +1,6 @@
-//! Promises about blocking: from the answer on nothing is written in the room of the two, nobody is put into a group by
-//! whom they block, and marks of the one are not told to the other; nobody is refused whom nobody blocks; and each device
-//! ends with what its user has said.
+//! Promises about blocking: from the answer on nothing is written in the room of the two, and nobody is put into a group by
+//! whom they block; nobody is refused whom nobody blocks; and each device ends with what its user has said. That marks of
+//! the one are not told to the other is in `apart`.
 //!
 //! What was underway at once may have come in each order, and an attempt without an answer at any time for a while.
 
@@ -9,34 +9,44 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use super::Violation;
 use super::facts::{Facts, user_of};
 use super::newest::Newest;
-use super::tries::{Try, is_sure, known_at, tries};
-use crate::history::{Act, Change, Deed, Device, Entry, Event, History, Mark, Room, Wanted};
+use super::tries::{Try, is_never, is_sure, known_at, tries};
+use crate::history::{Act, Change, Deed, Device, Entry, Event, History, Room, Wanted};
 
 /// Who blocks whom.
-type Pair<'a> = (&'a str, &'a str);
+pub(super) type Pair<'a> = (&'a str, &'a str);
 
 /// What was said of each pair, each attempt for itself.
-pub(super) struct Blocks<'a>(BTreeMap<Pair<'a>, Vec<(bool, Try)>>);
+pub(super) struct Blocks<'a> {
+    said: BTreeMap<Pair<'a>, Vec<(bool, Try)>>,
+    /// Of whom somebody has said that they are a contact, or none: devices are told of that what is blocked, too.
+    contacts: BTreeSet<Pair<'a>>,
+}
 
 impl<'a> Blocks<'a> {
     pub(super) fn gather(history: &'a History) -> Self {
-        let mut said: BTreeMap<Pair<'a>, Vec<(bool, Try)>> = BTreeMap::new();
+        let mut all = Self { said: BTreeMap::new(), contacts: BTreeSet::new() };
         for (wanted, attempt) in tries(history) {
-            if let Wanted::Block { user, other, is_on } = wanted {
-                said.entry((user, other)).or_default().push((*is_on, attempt));
+            match wanted {
+                Wanted::Block { user, other, is_on } => {
+                    all.said.entry((user, other)).or_default().push((*is_on, attempt));
+                }
+                Wanted::Contact { user, other, .. } => {
+                    all.contacts.insert((user, other));
+                }
+                _ => {}
             }
         }
-        Self(said)
+        all
     }
 
     /// The direct rooms of those who ever blocked each other.
     pub(super) fn rooms(&self) -> HashSet<String> {
         let room = |(a, b): &Pair<'_>| if a < b { format!("{a}~{b}") } else { format!("{b}~{a}") };
-        self.0.keys().map(room).collect()
+        self.said.keys().map(room).collect()
     }
 
     fn said<'s>(&'s self, pair: Pair<'s>) -> &'s [(bool, Try)] {
-        self.0.get(&pair).map_or(&[], Vec::as_slice)
+        self.said.get(&pair).map_or(&[], Vec::as_slice)
     }
 
     /// True where the first one blocks the second at each moment from one event to another.
@@ -46,34 +56,32 @@ impl<'a> Blocks<'a> {
 
     /// True where the first one can't have blocked the second at any moment between two events.
     fn is_never(&self, pair: Pair<'_>, from: usize, to: usize) -> bool {
-        let said = self.said(pair);
-        let ends = |block: &Try, (is_on, it): &(bool, Try)| {
-            !is_on && block.is_over_before(it.asked) && it.done.is_some_and(|done| done < from)
-        };
-        let may_hold = |(is_on, block): &(bool, Try)| {
-            *is_on && block.asked < to && !said.iter().any(|it| ends(block, it))
-        };
-        !said.iter().any(may_hold)
+        is_never(self.said(pair), from, to)
     }
 
-    fn is_sure_of_one(&self, (a, b): Pair<'_>, from: usize, to: usize) -> bool {
+    /// True where one of the two blocks the other at each moment from one event to another.
+    pub(super) fn is_sure_of_one(&self, (a, b): Pair<'_>, from: usize, to: usize) -> bool {
         self.is_sure((a, b), from, to) || self.is_sure((b, a), from, to)
+    }
+
+    /// True where neither of the two can have blocked the other at any moment between two events.
+    pub(super) fn is_never_of_one(&self, (a, b): Pair<'_>, from: usize, to: usize) -> bool {
+        self.is_never((a, b), from, to) && self.is_never((b, a), from, to)
     }
 }
 
 /// The two different users of a direct room.
-fn pair_of(room: &Room) -> Option<Pair<'_>> {
+pub(super) fn pair_of(room: &Room) -> Option<Pair<'_>> {
     room.split_once('~').filter(|(a, b)| a != b)
 }
 
 pub(super) fn check(history: &History, facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
     let blocks = Blocks::gather(history);
-    if blocks.0.is_empty() {
+    if blocks.said.is_empty() {
         return;
     }
     judge_entries(history, facts, &blocks, found);
     judge_refusals(history, &blocks, found);
-    judge_marks(history, facts, &blocks, found);
     judge_devices(history, &blocks, found);
 }
 
@@ -138,54 +146,15 @@ fn judge_refusals(history: &History, blocks: &Blocks<'_>, found: &mut BTreeSet<V
     }
 }
 
-/// What one of the two has said while one blocks the other is not told to the other one.
-fn judge_marks(
-    history: &History,
-    facts: &Facts<'_>,
-    blocks: &Blocks<'_>,
-    found: &mut BTreeSet<Violation>,
-) {
-    // When each place was said, by room and user.
-    let mut said: HashMap<(&Room, &str, u64), Vec<usize>> = HashMap::new();
-    for (at, event) in history.events.iter().enumerate() {
-        match event {
-            Event::MarkSent {
-                mark: Mark { room, user, read, delivered, thread: None, .. },
-                ..
-            } => {
-                for seq in [read, delivered] {
-                    said.entry((room, user, *seq)).or_default().push(at);
-                }
-            }
-            Event::MarkTold { device, mark: mark @ Mark { room, user, thread: None, .. } } => {
-                let Some(pair) = pair_of(room).filter(|_| user_of(device) != &**user) else {
-                    continue;
-                };
-                let is_hidden = |seq: &u64| {
-                    let of = facts.rooms.get(room).and_then(|of| of.standing.get(seq));
-                    let wrote = of.is_some_and(|entry| entry.from == *user);
-                    let said = said.get(&(room, user, *seq)).map_or(&[][..], Vec::as_slice);
-                    let all = said.iter().all(|sent| blocks.is_sure_of_one(pair, *sent, at));
-                    *seq > 0 && !wrote && !said.is_empty() && all
-                };
-                if [mark.read, mark.delivered].iter().any(is_hidden) {
-                    let what = format!("what was said while one blocks the other: {mark}");
-                    found.insert(wrong(room, user, Some(device), what));
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
 fn judge_devices(history: &History, blocks: &Blocks<'_>, found: &mut BTreeSet<Violation>) {
     let mut last: HashMap<&str, BTreeSet<&str>> = HashMap::new();
     let mut knows: HashMap<&Device, Newest<'_, &str, bool>> = HashMap::new();
     for (at, event) in history.events.iter().enumerate() {
         match event {
             Event::Deed(Deed::BlockTold { device, other, is_on }) => {
-                let said = blocks.said((user_of(device), other));
-                if !said.iter().any(|(said, _)| said == is_on) {
+                let pair = (user_of(device), &**other);
+                let is_said = blocks.said(pair).iter().any(|(said, _)| said == is_on);
+                if !is_said && (*is_on || !blocks.contacts.contains(&pair)) {
                     let what = format!("of {other} what they never said: {is_on}");
                     found.insert(wrong(&Room::from(&**other), user_of(device), Some(device), what));
                 }
@@ -197,7 +166,7 @@ fn judge_devices(history: &History, blocks: &Blocks<'_>, found: &mut BTreeSet<Vi
             }
             Event::Deed(Deed::Blocks { user, others }) => {
                 let others: BTreeSet<&str> = others.iter().map(|other| &**other).collect();
-                for pair in blocks.0.keys().filter(|(whose, _)| *whose == &**user) {
+                for pair in blocks.said.keys().filter(|(whose, _)| *whose == &**user) {
                     let is_on = others.contains(pair.1);
                     let is_wrong = if is_on {
                         blocks.is_never(*pair, at, at)

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::RangeInclusive;
 
-use super::blocks::Blocks;
+use super::blocks::{Blocks, pair_of};
+use super::requests::askers;
 use crate::history::{
     Change, ClientId, Deed, Device, Entry, Event, History, Room, Rule, Said, SessionId,
 };
@@ -33,8 +34,8 @@ pub(super) struct RoomFacts<'a> {
     begins: u64,
     /// Some of its entries were made older on purpose.
     is_aged: bool,
-    /// Of a direct room: one of the two has blocked the other, at some time.
-    was_blocked: bool,
+    /// Of a direct room: one of the two has blocked the other, or wanted strangers to ask, at some time.
+    was_apart: bool,
     /// (index of an event, highest seq that was known then), where it grew.
     heads: Vec<(usize, u64)>,
 }
@@ -98,8 +99,10 @@ impl<'a> Facts<'a> {
             }
         }
         let blocked = Blocks::gather(history).rooms();
+        let askers = askers(history);
         for (id, room) in &mut facts.rooms {
-            room.was_blocked = blocked.contains(&***id);
+            let asks = pair_of(id).is_some_and(|(a, b)| askers.contains(a) || askers.contains(b));
+            room.was_apart = asks || blocked.contains(&***id);
             room.standing = match room.last {
                 Some(entries) => entries.iter().map(|entry| (entry.seq, entry)).collect(),
                 None => room.seen.iter().map(|(seq, entries)| (*seq, entries[0])).collect(),
@@ -128,6 +131,13 @@ impl<'a> Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
+    /// True where both were in one group, at some time.
+    pub(super) fn share_group(&self, user: &str, other: &str) -> bool {
+        let has_both =
+            |of: &RoomFacts<'_>| [user, other].iter().all(|user| of.members.contains_key(user));
+        self.rooms.values().any(has_both)
+    }
+
     /// True where the user came once and never left, or where the room's members never change.
     pub(super) fn has_always(&self, room: &Room, user: &str) -> bool {
         self.rooms.get(room).is_some_and(|of| of.has_always(user))
@@ -172,9 +182,9 @@ impl<'a> RoomFacts<'a> {
         Some(*last.end()).filter(|end| *end < u64::MAX)
     }
 
-    /// True where one of the two of a direct room has blocked the other, at some time.
-    pub(super) fn was_blocked(&self) -> bool {
-        self.was_blocked
+    /// True where one of the two of a direct room has blocked the other, or wanted strangers to ask, at some time.
+    pub(super) fn was_apart(&self) -> bool {
+        self.was_apart
     }
 
     fn knows(&mut self, at: usize, seq: u64) {
@@ -196,7 +206,7 @@ impl<'a> RoomFacts<'a> {
         let is_restricted =
             self.restricted.iter().any(|time| *time.start() < seq && head <= *time.end());
         if self.members.is_empty() {
-            return is_restricted || self.was_blocked;
+            return is_restricted || self.was_apart;
         }
         let times = self.members.get(user).map_or(&[][..], Vec::as_slice);
         let is_in = times.iter().any(|time| (*time.start()..*time.end()).contains(&head));

@@ -1,11 +1,12 @@
 //! Promises about marks: what was answered is kept, nobody has read what nobody said so of, and in the end
 //! every device knows what the store has.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::Violation;
+use super::apart::Apart;
 use super::facts::{Facts, RoomFacts, user_of};
-use crate::history::{Change, Cursor, Device, Entry, Event, History, Mark, Room};
+use crate::history::{Attempt, Change, Cursor, Device, Entry, Event, History, Mark, Room};
 
 type Key<'a> = (&'a Room, &'a str);
 type Marks<'a> = BTreeMap<Key<'a>, Seqs>;
@@ -47,7 +48,12 @@ pub fn read_by_writing(log: &[Entry], user: &str) -> u64 {
     log.iter().zip(befores).filter(counts).last().map_or(0, |(entry, _)| entry.seq)
 }
 
-pub(super) fn check(history: &History, facts: &Facts<'_>, found: &mut BTreeSet<Violation>) {
+pub(super) fn check(
+    history: &History,
+    facts: &Facts<'_>,
+    apart: &Apart<'_>,
+    found: &mut BTreeSet<Violation>,
+) {
     let off: BTreeSet<&str> = history.events.iter().filter_map(off).collect();
     let (mut last, mut said, mut kept) = (Marks::new(), Marks::new(), Marks::new());
     for event in &history.events {
@@ -91,7 +97,49 @@ pub(super) fn check(history: &History, facts: &Facts<'_>, found: &mut BTreeSet<V
             found.insert(wrong(key, None, "nothing in the end".to_owned()));
         }
     }
-    judge_devices(history, facts, (&last, &off), found);
+    let told = Told::gather(history, &off);
+    judge_devices(history, facts, (&last, &off, apart, &told), found);
+}
+
+/// Those marks that go beyond all that was said before: others are told of each, unless they hear nothing of it.
+struct Told<'a>(HashMap<Key<'a>, Vec<(usize, Seqs)>>);
+
+impl<'a> Told<'a> {
+    fn gather(history: &'a History, off: &BTreeSet<&str>) -> Self {
+        let (mut said, mut all) = (Marks::new(), HashMap::<_, Vec<_>>::new());
+        let kept: HashSet<Attempt> = history.events.iter().filter_map(kept).collect();
+        for (at, event) in history.events.iter().enumerate() {
+            let Event::MarkSent { mark, attempt } = event else { continue };
+            if mark.thread.is_some() {
+                continue;
+            }
+            let key = (&mark.room, &*mark.user);
+            let seqs = Seqs::of(mark).known(off.contains(key.1));
+            let before = said.get(&key).copied().unwrap_or_default();
+            said.insert(key, before.max(seqs));
+            let grows = |is: u64, was: u64| if is > was { is } else { 0 };
+            let (read, delivered) =
+                (grows(seqs.read, before.read), grows(seqs.delivered, before.delivered));
+            if kept.contains(attempt) {
+                all.entry(key).or_default().push((at, Seqs { read, delivered }));
+            }
+        }
+        Self(all)
+    }
+
+    /// What the other one of a direct room was told up to an event, of which they may not have heard all.
+    fn at_least(&self, key: &Key<'_>, apart: &Apart<'_>, at: usize) -> Seqs {
+        let said = self.0.get(key).map_or(&[][..], Vec::as_slice);
+        let told = said.iter().filter(|(sent, _)| apart.is_never(key.0, *sent, at));
+        told.fold(Seqs::default(), |all, (_, seqs)| all.max(*seqs))
+    }
+}
+
+fn kept(event: &Event) -> Option<Attempt> {
+    match event {
+        Event::MarkKept { attempt, .. } => Some(*attempt),
+        _ => None,
+    }
 }
 
 /// True where nothing speaks against a mark: devices mark what they have. Only who is removed meanwhile may not, and
@@ -120,11 +168,11 @@ struct Knows<'a> {
 fn judge_devices(
     history: &History,
     facts: &Facts<'_>,
-    (last, off): (&Marks<'_>, &BTreeSet<&str>),
+    (last, off, apart, told): (&Marks<'_>, &BTreeSet<&str>, &Apart<'_>, &Told<'_>),
     found: &mut BTreeSet<Violation>,
 ) {
     let mut devices: HashMap<&Device, Knows<'_>> = HashMap::new();
-    for event in &history.events {
+    for (at, event) in history.events.iter().enumerate() {
         match event {
             Event::MarkTold { device, mark } if mark.thread.is_none() => {
                 let key = (&mark.room, &*mark.user);
@@ -174,11 +222,10 @@ fn judge_devices(
                     let written = Seqs { read: written, delivered: written };
                     let written = written.known(off.contains(key.1));
                     let has = knows.now.get(key).copied().unwrap_or_default().max(written);
-                    // What was said while one blocked the other is told with the next one.
-                    let may_lack =
-                        of.is_some_and(RoomFacts::was_blocked) && user_of(device) != key.1;
-                    let has = if may_lack { has.max(*is) } else { has };
-                    if has != *is {
+                    // What was said while they heard nothing of each other is told with the next one.
+                    let may_lack = of.is_some_and(RoomFacts::was_apart) && user_of(device) != key.1;
+                    let is = if may_lack { has.max(told.at_least(key, apart, at)) } else { *is };
+                    if has != is {
                         found.insert(wrong(key, Some(device), format!("{has:?}, not {is:?}")));
                     }
                 }

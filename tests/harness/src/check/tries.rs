@@ -70,6 +70,16 @@ pub(super) fn is_sure(said: &[(bool, Try)], from: usize, to: usize) -> bool {
     said.iter().any(holds)
 }
 
+/// True where what is turned on and off can't have been on at any moment between two events.
+pub(super) fn is_never(said: &[(bool, Try)], from: usize, to: usize) -> bool {
+    let ends = |on: &Try, (is_on, it): &(bool, Try)| {
+        !is_on && on.is_over_before(it.asked) && it.done.is_some_and(|done| done < from)
+    };
+    let may_hold =
+        |(is_on, on): &(bool, Try)| *is_on && on.asked < to && !said.iter().any(|it| ends(on, it));
+    !said.iter().any(may_hold)
+}
+
 /// When somebody knew first that an entry is there.
 pub(super) fn known_at(history: &History) -> HashMap<(&Room, u64), usize> {
     let mut known = HashMap::new();

@@ -19,6 +19,28 @@ impl Client {
         self.say_beside(Beside::Deed(wanted, frame)).await
     }
 
+    /// Says that another one is a contact of its user, or not any more, until it is answered.
+    pub async fn contact(&self, other: &str, is_on: bool) -> Result<()> {
+        let wanted = Wanted::Contact { user: self.user(), other: other.into(), is_on };
+        let frame = json!({ "type": "relation", "user": other, "contact": is_on });
+        self.say_beside(Beside::Deed(wanted, frame)).await
+    }
+
+    /// Says that first messages of who is not known to its user are a request, or not any more, until it is answered.
+    pub async fn ask_strangers(&self, is_on: bool) -> Result<()> {
+        let wanted = Wanted::AskStrangers { user: self.user(), is_on };
+        let strangers = if is_on { "request" } else { "welcome" };
+        let frame = json!({ "type": "setting", "strangers": strangers });
+        self.say_beside(Beside::Deed(wanted, frame)).await
+    }
+
+    /// Says that its user types, until it is answered.
+    pub async fn types(&self, room: &str) -> Result<()> {
+        let wanted = Wanted::Type { user: self.user(), room: room.into() };
+        let frame = json!({ "type": "typing", "room": room });
+        self.say_beside(Beside::Deed(wanted, frame)).await
+    }
+
     /// Asks to come into a group, until it is answered.
     pub async fn ask(&self, room: &str, words: &str) -> Result<()> {
         let wanted = Wanted::Ask { user: self.user(), room: room.into() };
@@ -83,6 +105,30 @@ impl Task {
         let is_on = frame["blocked"].as_bool().context("a relation that is not whole")?;
         self.record_deed(Deed::BlockTold { device: self.name.clone(), other, is_on });
         Ok(())
+    }
+
+    pub(super) fn hear_typing(&self, frame: &Value) -> Result<()> {
+        let text = |field: &str| frame[field].as_str().map(Arc::from);
+        let (Some(room), Some(user)) = (text("room"), text("user")) else {
+            anyhow::bail!("typing that is not whole: {frame}");
+        };
+        self.record_deed(Deed::TypingTold { device: self.name.clone(), room, user });
+        Ok(())
+    }
+
+    pub(super) fn hear_presence(&self, frame: &Value) {
+        for one in frame["users"].as_array().into_iter().flatten() {
+            let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
+            let (user, status) = (text("user"), text("status"));
+            let is_other = user != self.login.user;
+            if is_other && status != "offline" {
+                let other = user.as_str().into();
+                self.record_deed(Deed::SeenHere { device: self.name.clone(), other });
+            }
+            let mut shared = self.shared();
+            shared.offline += u64::from(is_other && status == "offline");
+            shared.statuses.insert(user, status);
+        }
     }
 
     /// Some of those who are something to the user, as they were asked for.

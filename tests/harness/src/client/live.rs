@@ -220,15 +220,9 @@ impl Task {
             Some("schedule") => self.hear_schedule(&frame),
             Some("invitation") => self.hear_invitation(&frame),
             Some("cursor") => self.hear_cursor(live, &frame),
+            Some("typing") => self.hear_typing(&frame),
             Some("presence") => {
-                for one in frame["users"].as_array().into_iter().flatten() {
-                    let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
-                    let (user, status) = (text("user"), text("status"));
-                    let is_offline = user != self.login.user && status == "offline";
-                    let mut shared = self.shared();
-                    shared.offline += u64::from(is_offline);
-                    shared.statuses.insert(user, status);
-                }
+                self.hear_presence(&frame);
                 Ok(())
             }
             Some("synced") => self.hear_synced(live, &frame).await,

@@ -24,6 +24,12 @@ pub enum Wanted {
     EndInvitation { user: Arc<str>, room: Room },
     /// An administrator suspends the user, or not any more.
     Suspend { user: Arc<str>, is_on: bool },
+    /// First messages of who is not known to the user are a request, or not any more.
+    AskStrangers { user: Arc<str>, is_on: bool },
+    /// The other one is a contact of the user, or not any more.
+    Contact { user: Arc<str>, other: Arc<str>, is_on: bool },
+    /// The others of a room hear that the user types.
+    Type { user: Arc<str>, room: Room },
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -64,19 +70,33 @@ pub enum Deed {
     Begins { room: Room, first: u64 },
     /// At the end, in silence: who asks to come into a group, as its owner finds it.
     Asking { room: Room, users: Vec<Arc<str>> },
+    /// A device was told that somebody types.
+    TypingTold { device: Device, room: Room, user: Arc<str> },
+    /// A device was told that somebody else is here.
+    SeenHere { device: Device, other: Arc<str> },
+    /// A user asks by HTTP how far the other one of a direct room has read it.
+    Looks { user: Arc<str>, room: Room, attempt: Attempt },
+    /// The answer said it, or not.
+    Sees { user: Arc<str>, room: Room, attempt: Attempt, is_shown: bool },
+    /// At the end, in silence: the direct rooms that are a request to a user, as they find them.
+    Requests { user: Arc<str>, rooms: Vec<Room> },
 }
 
 impl Wanted {
     fn concerns(&self, of: &str) -> bool {
         match self {
-            Self::Block { user, other, .. } => [user, other].iter().any(|it| ***it == *of),
+            Self::Block { user, other, .. } | Self::Contact { user, other, .. } => {
+                [user, other].iter().any(|it| ***it == *of)
+            }
             Self::Schedule { user, .. }
             | Self::Unschedule { user, .. }
             | Self::Ask { user, .. }
             | Self::EndAsking { user, .. }
             | Self::Invite { user, .. }
             | Self::EndInvitation { user, .. }
-            | Self::Suspend { user, .. } => **user == *of,
+            | Self::Suspend { user, .. }
+            | Self::AskStrangers { user, .. }
+            | Self::Type { user, .. } => **user == *of,
         }
     }
 }
@@ -93,9 +113,18 @@ impl Deed {
             | Self::Decides { user }
             | Self::Invitations { user, .. }
             | Self::Blocks { user, .. }
+            | Self::Requests { user, .. }
+            | Self::Looks { user, .. }
+            | Self::Sees { user, .. }
             | Self::Scheduled { user, .. } => **user == *of,
             Self::Asked { wanted, .. } | Self::Done { wanted, .. } => wanted.concerns(of),
             Self::Refused { wanted, .. } => wanted.concerns(of),
+            Self::SeenHere { device, other } => {
+                **other == *of || device.split('/').next() == Some(of)
+            }
+            Self::TypingTold { device, user, .. } => {
+                **user == *of || device.split('/').next() == Some(of)
+            }
             Self::BlockTold { device, .. }
             | Self::BlocksLoaded { device, .. }
             | Self::ScheduleTold { device, .. }
@@ -139,6 +168,19 @@ impl fmt::Display for Deed {
             Self::Begins { room, first } => write!(f, "in the end {room} begins at {first}"),
             Self::Asking { room, users } => {
                 write!(f, "in the end {users:?} ask to come into {room}")
+            }
+            Self::TypingTold { device, room, user } => {
+                write!(f, "{device} is told that {user} types in {room}")
+            }
+            Self::SeenHere { device, other } => write!(f, "{device} is told that {other} is here"),
+            Self::Looks { user, room, .. } => {
+                write!(f, "{user} asks how far the other one has read {room}")
+            }
+            Self::Sees { user, room, is_shown, .. } => {
+                write!(f, "{user} is shown how far the other one has read {room}: {is_shown}")
+            }
+            Self::Requests { user, rooms } => {
+                write!(f, "in the end {rooms:?} are a request to {user}")
             }
             Self::Scheduled { user, all } => write!(f, "in the end {user} finds {all:?}"),
         }

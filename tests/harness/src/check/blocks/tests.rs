@@ -161,24 +161,6 @@ fn who_is_refused_though_nobody_blocks_them_is_found() {
 }
 
 #[test]
-fn a_mark_that_is_told_though_one_blocks_the_other_is_found() {
-    let mark = |read| Mark { room: ROOM.into(), user: "bob".into(), read, ..Mark::default() };
-    let said = |read| Event::MarkSent { mark: mark(read), attempt: Attempt(SessionId(2), read) };
-    let told = |read| Event::MarkTold { device: "alice/phone".into(), mark: mark(read) };
-    let mut events: Vec<Event> = vec![said(1)];
-    events.extend(says(1, true));
-    // It may have been on its way.
-    events.extend([told(1), said(2)]);
-    assert_eq!(judge(events.clone()), [""; 0]);
-    events.push(told(2));
-    has(events.clone(), "what was said while one blocks the other");
-    events.pop();
-    events.extend(says(2, false));
-    events.push(told(2));
-    assert_eq!(judge(events), [""; 0]);
-}
-
-#[test]
 fn a_block_that_is_lost_or_not_known_to_a_device_is_found() {
     has(replaced(&blocks(&[]), Some(blocks(&["bob"]))), "bob blocked: true, against what");
     let mut events: Vec<Event> = says(1, true).into();
