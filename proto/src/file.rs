@@ -77,6 +77,30 @@ impl<'de> Deserialize<'de> for FileId {
     }
 }
 
+/// What a user or a group is shown with: the file of an image, or none. As a text it is the file's id, or empty.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Avatar(pub Option<FileId>);
+
+impl Avatar {
+    /// # Errors
+    /// [`ErrorCode::BadId`].
+    pub fn new(text: &str) -> Result<Self, ApiError> {
+        if text.is_empty() { Ok(Self(None)) } else { FileId::new(text).map(|id| Self(Some(id))) }
+    }
+}
+
+impl fmt::Display for Avatar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |id| id.fmt(f))
+    }
+}
+
+impl Serialize for Avatar {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// A file's name as others may see it, whatever its owner has given: in NFC (macOS sends Hangul taken apart), without
 /// folders, and without characters that are not seen or turn the reading around. Never empty.
 #[must_use]

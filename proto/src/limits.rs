@@ -83,7 +83,6 @@ pub const FILES_PER_MESSAGE_MAX: usize = 10;
 pub const FILE_WAITS_MS: u64 = 86_400_000;
 /// For how many days a room keeps files at the most.
 pub const FILE_DAYS_MAX: u32 = 3_650;
-pub const AVATAR_BYTES_MAX: usize = 1_000;
 /// Longest line that users say about themselves, in Unicode scalar values.
 pub const ABOUT_CHARS_MAX: usize = 140;
 /// Longest address of a gateway at which a device is notified.

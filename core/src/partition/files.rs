@@ -1,5 +1,5 @@
-//! The files of messages ([ADR 24](../../../docs/adr/0024-files.md)). A message may have those that are ready and its sender's
-//! own, and those of the message that it forwards. What clients show of them goes into the entry, and its commit writes that
+//! The files of messages, and avatars of groups ([ADR 24](../../../docs/adr/0024-files.md)). A message may have those that are ready and its
+//! sender's own, and those of the message that it forwards. What clients show of them goes into the entry, and its commit writes that
 //! the message has them; so what becomes of a file no commit of another partition, and no service, has to ask an owner.
 
 use std::collections::{BTreeSet, HashMap};
@@ -7,9 +7,10 @@ use std::collections::{BTreeSet, HashMap};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tracing::error;
-use weft_proto::kind::{Attachment, FileFacts, Origin};
+use weft_proto::kind::{Attachment, FileFacts, Origin, Update};
 use weft_proto::{ApiError, Body, Entry, ErrorCode, FileId, RoomId, UserId};
 use weft_storage::tables::file::{self, File};
+use weft_storage::tables::head::Head;
 use weft_storage::tables::message::{self, Message};
 use weft_storage::tables::{deletion, file_reference};
 use weft_storage::{Batch, Error, Outcome, Snapshot, Store};
@@ -31,7 +32,8 @@ pub struct FoundFiles(HashMap<FileId, File>);
 /// Those of the store.
 pub async fn load(snapshot: &dyn Snapshot, commands: &[&Command]) -> Result<FoundFiles, Error> {
     let named = commands.iter().flat_map(|command| command.body.files()).map(|file| file.id);
-    let wanted: Vec<FileId> = named.collect::<BTreeSet<_>>().into_iter().collect();
+    let avatars = commands.iter().filter_map(|command| avatar_of(&command.body));
+    let wanted: Vec<FileId> = named.chain(avatars).collect::<BTreeSet<_>>().into_iter().collect();
     let mut found = FoundFiles::default();
     for some in wanted.chunks(FILES_AT_ONCE) {
         let rows = snapshot.get_many(some.iter().map(|id| file::key(*id)).collect()).await?;
@@ -71,10 +73,7 @@ impl FoundFiles {
                     row.owner == sender.as_str() || origin.as_ref().is_some_and(is_forwarded)
                 }
             });
-            let Some(row) = row else {
-                let message = format!("there is no file {id} that the sender has uploaded");
-                return Err(ApiError::new(ErrorCode::NotFound, message));
-            };
+            let row = row.ok_or_else(|| no_file(*id))?;
             if needs_images && row.image.is_none() {
                 let message = format!("the file {id} is no image");
                 return Err(ApiError::new(ErrorCode::BadRequest, message));
@@ -83,6 +82,41 @@ impl FoundFiles {
         }
         Ok(body)
     }
+
+    /// Whether a command may make the file that it names the avatar of its group.
+    ///
+    /// # Errors
+    /// Those of [`avatar`].
+    pub fn check_avatar(&self, sender: &UserId, head: &Head, body: &Body) -> Result<(), ApiError> {
+        match avatar_of(body) {
+            Some(id) if id.to_string() != head.avatar => avatar(sender, id, self.0.get(&id)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn avatar_of(body: &Body) -> Option<FileId> {
+    let Body::Update(Update { avatar: Some(avatar), .. }) = body else { return None };
+    avatar.0
+}
+
+/// A user makes an image of their own an avatar: one with thumbnails, for lists show many.
+///
+/// # Errors
+/// [`ErrorCode::NotFound`], [`ErrorCode::BadRequest`].
+pub fn avatar(user: &UserId, id: FileId, row: Option<&File>) -> Result<(), ApiError> {
+    let row = row.filter(|row| row.is_ready() && row.owner == user.as_str());
+    let row = row.ok_or_else(|| no_file(id))?;
+    if row.image.as_ref().is_some_and(|image| image.has_thumbnails) {
+        return Ok(());
+    }
+    let message = format!("the file {id} is no image that has thumbnails");
+    Err(ApiError::new(ErrorCode::BadRequest, message))
+}
+
+fn no_file(id: FileId) -> ApiError {
+    let message = format!("there is no file {id} that the sender has uploaded");
+    ApiError::new(ErrorCode::NotFound, message)
 }
 
 fn facts_of(row: &File, expires: u64) -> FileFacts {
@@ -110,6 +144,11 @@ pub fn write(batch: &mut Batch, entry: &Entry) {
         let expires_ms = facts.as_ref().map_or(0, |facts| facts.expires);
         file_reference::put(batch, &(*id, (entry.room.clone(), entry.seq)), expires_ms);
     }
+}
+
+/// Writes which file is a group's avatar, after another one was.
+pub fn write_avatar(batch: &mut Batch, id: &RoomId, before: &str, head: &Head) {
+    file_reference::change_avatar(batch, id, before, &head.avatar, head.time_ms);
 }
 
 /// Writes that a message has them no more.

@@ -376,6 +376,7 @@ impl Plan {
         change.leave_out(&invited);
         let accepted = found.consent.accepted_by(state, &id, &sender, &body);
         self.sights.extend(accepted.map(|other| (sender.clone(), other)));
+        found.files.check_avatar(&sender, &room.head, &body)?;
         let told = administer::told(&sender, &id, seq, &body);
         let kept = (room.head.time_ms.max(times.now_ms), file_days(state, room));
         let body = found.files.resolve(&sender, body, kept, &found.origins)?;
@@ -399,8 +400,10 @@ impl Plan {
                 self.fan_out(&id, room, &change);
             }
             let found_by = open_groups::before(&id, &room.head, &change);
+            let avatar = room.head.avatar.clone();
             self.write(&id, room, change, (sender, given_id, body), writing);
             open_groups::write(&mut self.batch, &id, found_by.as_deref(), &room.head);
+            files::write_avatar(&mut self.batch, &id, &avatar, &room.head);
             (room.head.ordinal, room.head.time_ms)
         });
         if let Some(PlannedEntry { entry, place, .. }) = self.entries.last() {

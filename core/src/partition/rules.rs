@@ -501,6 +501,10 @@ pub fn apply(room: &mut Room, change: &Change) {
     if let Some(update) = &change.update {
         update::apply(&mut room.head, update);
     }
+    if room.head.member_count == 0 {
+        // Nobody sees it any more, so nobody needs the file.
+        room.head.avatar.clear();
+    }
     room.head.closed = change.closed.unwrap_or(room.head.closed);
 }
 

@@ -6,14 +6,15 @@ use bytes::Bytes;
 use tracing::error;
 use weft_proto::check::check_chars;
 use weft_proto::frame::profiles_of;
-use weft_proto::limits::{ABOUT_CHARS_MAX, AVATAR_BYTES_MAX, PASSWORD_BYTES, TITLE_CHARS_MAX};
-use weft_proto::{ApiError, ErrorCode, UserId, svc};
+use weft_proto::limits::{ABOUT_CHARS_MAX, PASSWORD_BYTES, TITLE_CHARS_MAX};
+use weft_proto::{ApiError, ErrorCode, RoomId, UserId, svc};
 use weft_runtime::Clock;
 use weft_storage::tables::account::{self, Account};
+use weft_storage::tables::file_reference;
 use weft_storage::{Batch, Op, Outcome, Snapshot, Store};
 
-use super::Context;
 use super::failure::Failure;
+use super::{Context, avatars};
 use crate::Error;
 
 /// How often a call begins anew where others change the same rows.
@@ -59,22 +60,20 @@ impl Context {
     /// Changes the caller's profile. What changes nothing is done.
     ///
     /// # Errors
-    /// [`ErrorCode::TooLong`], [`ErrorCode::NoSuchUser`], those of the token, or the store's.
+    /// [`ErrorCode::TooLong`], [`ErrorCode::NoSuchUser`], those of [`avatars::wanted`], those of the token, or the store's.
     pub async fn profile_set(&self, request: svc::SetProfile) -> Result<SetProfile, Failure> {
         let snapshot = self.store.snapshot().await?;
         let user = self.caller(&*snapshot, &request.token).await?.user;
         drop(snapshot);
         let svc::SetProfile { display_name: name, avatar, about, .. } = request;
         let name = name.map(|name| display_name(name, &user)).transpose()?;
-        if avatar.as_ref().is_some_and(|avatar| avatar.len() > AVATAR_BYTES_MAX) {
-            let message = format!("the field avatar has more than {AVATAR_BYTES_MAX} bytes");
-            return Err(ApiError::new(ErrorCode::TooLong, message).into());
-        }
         if let Some(about) = &about {
             check_chars("about", about, ABOUT_CHARS_MAX)?;
         }
         for _ in 0..ATTEMPTS_MAX {
-            let (row, before) = self.account(&user).await?.ok_or_else(no_such_user)?;
+            let snapshot = self.store.snapshot().await?;
+            let row = snapshot.get(account::key(&user)).await?.ok_or_else(no_such_user)?;
+            let before = Account::decode(&row)?;
             let mut changed = before.clone();
             changed.display_name = name.clone().unwrap_or(changed.display_name);
             changed.avatar = avatar.clone().unwrap_or(changed.avatar);
@@ -86,6 +85,15 @@ impl Context {
             let mut batch = Batch::new(rand::random());
             batch.guard(account::key(&user), Some(row));
             account::put(&mut batch, &user, Some(&before), &changed);
+            if changed.avatar != before.avatar {
+                let file = avatars::wanted(&*snapshot, &user, &changed.avatar).await?;
+                if let Some((key, row)) = file {
+                    batch.guard(key, Some(row));
+                }
+                let (notebook, now_ms) = (RoomId::direct(&user, &user), self.clock.now_ms());
+                let (before, after) = (&before.avatar, &changed.avatar);
+                file_reference::change_avatar(&mut batch, &notebook, before, after, now_ms);
+            }
             if self.commit(batch).await? {
                 let hear = self.partners(&user).await?;
                 return Ok(SetProfile { profile: profile(&user, changed), hear });
@@ -262,24 +270,22 @@ mod tests {
     async fn a_profile_changes_field_by_field() {
         let world = World::new().await;
         world.context.signup(signup("alice", "hunter22", "Alice")).await.expect("signup");
-        let set = |display_name: Option<&str>, avatar: Option<String>| svc::SetProfile {
+        let set = |display_name: Option<&str>, about: Option<String>| svc::SetProfile {
             token: world.token("alice"),
             display_name: display_name.map(Into::into),
-            avatar,
-            about: None,
+            avatar: None,
+            about,
         };
         let changed = world.context.profile_set(set(None, Some("cat".into()))).await.expect("set");
-        let shown = (changed.profile.display_name.as_str(), changed.profile.avatar.as_str());
+        let shown = (changed.profile.display_name.as_str(), changed.profile.about.as_str());
         assert_eq!((shown, changed.profile.version), (("Alice", "cat"), 1));
         assert_eq!(changed.hear, [UserId::new("alice").expect("id")]);
         let same = world.context.profile_set(set(Some("Alice"), None)).await.expect("the same");
         assert_eq!((&same.profile, same.hear.len()), (&changed.profile, 0), "nobody is told");
         let changed = world.context.profile_set(set(Some(" "), None)).await.expect("set").profile;
-        let shown = (changed.display_name.as_str(), changed.avatar.as_str(), changed.version);
+        let shown = (changed.display_name.as_str(), changed.about.as_str(), changed.version);
         assert_eq!(shown, ("alice", "cat", 2));
-        let long = svc::SetProfile { about: Some("x".repeat(141)), ..set(None, None) };
-        assert_eq!(code(world.context.profile_set(long).await), ErrorCode::TooLong);
-        let refused = world.context.profile_set(set(None, Some("x".repeat(1_001)))).await;
+        let refused = world.context.profile_set(set(None, Some("x".repeat(141)))).await;
         assert_eq!(code(refused), ErrorCode::TooLong);
         let own = svc::GetProfile { token: world.token("alice"), user: String::new() };
         assert_eq!(world.context.profile_get(own).await.expect("own"), changed);

@@ -4,11 +4,11 @@
 
 use weft_proto::kind::PEOPLE_LEVEL;
 use weft_proto::svc::WrittenMessages;
-use weft_proto::{ErrorCode, UserId, svc};
+use weft_proto::{ErrorCode, RoomId, UserId, svc};
 use weft_storage::Batch;
 use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::deletion::{self, Deletion};
-use weft_storage::tables::device;
+use weft_storage::tables::{device, file_reference};
 
 use super::accounts::ATTEMPTS_MAX;
 use super::failure::Failure;
@@ -62,6 +62,8 @@ impl Context {
         let profile_version = before.profile_version + 1;
         let ended = Account { deleted_ms: now_ms, profile_version, ..Account::default() };
         account::put(batch, user, Some(before), &ended);
+        let notebook = RoomId::direct(user, user);
+        file_reference::change_avatar(batch, &notebook, &before.avatar, "", now_ms);
         let empties = messages == WrittenMessages::Empty;
         let left = Deletion { empties, ..Deletion::new(self.partitions, now_ms) };
         batch.set(deletion::key(user), left.encode());

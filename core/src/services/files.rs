@@ -1,11 +1,11 @@
-//! Files, as `weft files` asks for them: begun, ready, looked at, and deleted when no message has them. Their bytes are there;
+//! Files, as `weft files` asks for them: begun, ready, looked at, and deleted when no message has them and nobody's avatar they are. Their bytes are there;
 //! here is what is known of them, and who may see them ([ADR 24](../../../docs/adr/0024-files.md)).
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sha2::{Digest as _, Sha256};
 use weft_proto::file::file_name;
 use weft_proto::svc::FileState;
-use weft_proto::{ApiError, ErrorCode, FileId, RoomId, svc};
+use weft_proto::{ApiError, ErrorCode, FileId, RoomId, UserId, svc};
 use weft_storage::tables::file::{self, File, Image};
 use weft_storage::tables::file_due::{self, DueFile};
 use weft_storage::tables::file_quota::{self, FileQuota};
@@ -16,10 +16,11 @@ use super::Context;
 use super::access::Access;
 use super::accounts::ATTEMPTS_MAX;
 use super::administration::check_level;
+use super::avatars;
 use super::failure::Failure;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 const DAY_MS: u64 = 24 * 3_600_000;
 /// What is kept may have some bytes more than what came: where an image is to be turned is written anew.
@@ -110,7 +111,7 @@ impl Context {
         Err(Failure::contended())
     }
 
-    /// A file as the caller sees it: their own, or that of an entry.
+    /// A file as the caller sees it: their own, that of an entry, or an avatar.
     ///
     /// # Errors
     /// [`ErrorCode::NotFound`], [`ErrorCode::BadId`], those of the token, or the store's.
@@ -122,29 +123,49 @@ impl Context {
         if row.state() == FileState::Dying {
             return Err(not_found());
         }
-        if request.room.is_empty() {
-            let is_own = row.owner == user.as_str();
+        let until_ms = if !request.user.is_empty() {
+            avatars::is_users(&*snapshot, id, &request.user).await?.then_some(0)
+        } else if request.room.is_empty() {
             let until_ms = if row.is_ready() { 0 } else { row.due_ms() };
-            return if is_own { Ok(shown(id, &row, until_ms)) } else { Err(not_found()) };
-        }
-        let room = RoomId::new(&request.room)?;
-        let key = file_reference::key(&(id, (room.clone(), request.seq)));
-        let reference = snapshot.get(key).await?.ok_or_else(not_found)?;
-        let expires_ms = file_reference::decode(&reference)?.expires_ms;
-        // Whatever the reason is: who may not see it learns nothing.
-        let access = match Access::of(&*snapshot, &room, &user).await {
-            Ok(access) => access,
-            Err(Failure::Refused(_)) => return Err(not_found()),
-            Err(error) => return Err(error),
+            return match row.owner == user.as_str() {
+                true => Ok(shown(id, &row, until_ms)),
+                false => Err(not_found()),
+            };
+        } else if request.seq == 0 {
+            let (room, now_ms) = (RoomId::new(&request.room)?, self.clock.now_ms());
+            avatars::is_groups(&*snapshot, id, (&room, &user), now_ms).await?.then_some(0)
+        } else {
+            let at = (RoomId::new(&request.room)?, request.seq);
+            self.until_of_entry(&*snapshot, id, at, &user).await?
         };
-        let is_over = expires_ms <= self.clock.now_ms();
-        if is_over || !access.visible.contains(request.seq) || !row.is_ready() {
-            return Err(not_found());
+        match until_ms {
+            Some(until_ms) if row.is_ready() => Ok(shown(id, &row, until_ms)),
+            _ => Err(not_found()),
         }
-        Ok(shown(id, &row, expires_ms))
     }
 
-    /// Gives up a file of the caller that no message has.
+    /// Until when an entry has a file that a user sees by it, Unix milliseconds. `None`, whatever the reason is: who may
+    /// not see it learns nothing.
+    async fn until_of_entry(
+        &self,
+        snapshot: &dyn Snapshot,
+        id: FileId,
+        (room, seq): (RoomId, u64),
+        user: &UserId,
+    ) -> Result<Option<u64>, Failure> {
+        let key = file_reference::key(&(id, (room.clone(), seq)));
+        let Some(reference) = snapshot.get(key).await? else { return Ok(None) };
+        let reference = file_reference::decode(&reference)?;
+        let access = match Access::of(snapshot, &room, user).await {
+            Ok(access) => access,
+            Err(Failure::Refused(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let is_seen = access.visible.contains(seq) && !reference.is_over(self.clock.now_ms());
+        Ok(is_seen.then_some(reference.expires_ms))
+    }
+
+    /// Gives up a file of the caller that no message has, and that is no avatar.
     ///
     /// # Errors
     /// [`ErrorCode::NotFound`], [`ErrorCode::Conflict`], [`ErrorCode::BadId`], those of the token, or the store's.
@@ -159,7 +180,8 @@ impl Context {
                 return Ok(svc::Empty {});
             }
             if !file_reference::first(&*snapshot, id, 1).await?.is_empty() {
-                return Err(Failure::new(ErrorCode::Conflict, "a message has the file"));
+                let message = "a message has the file, or it is an avatar";
+                return Err(Failure::new(ErrorCode::Conflict, message));
             }
             let mut batch = Batch::new(rand::random());
             let listed = file_due::key(row.due_ms(), id);
@@ -335,7 +357,7 @@ impl Context {
     }
 }
 
-/// Whether a message has a file.
+/// Whether a message has a file, or it is an avatar.
 enum Need {
     Some,
     None,
@@ -352,7 +374,7 @@ async fn need(
 ) -> Result<Need, Failure> {
     let rows = file_reference::first(snapshot, id, REFERENCES_MAX).await?;
     for (key, row) in &rows {
-        if row.expires_ms > now_ms {
+        if !row.is_over(now_ms) {
             return Ok(Need::Some);
         }
         batch.clear(file_reference::key(key));

@@ -173,6 +173,7 @@ fn found_group(
         join: head.join_rule().as_str().to_owned(),
         title: head.title,
         topic: head.topic,
+        avatar: head.avatar,
         member_count: head.member_count,
         member: membership.is_some(),
         asked: asked.is_some(),

@@ -62,6 +62,7 @@ impl Context {
             member_count,
             large: head.large,
             topic: head.topic,
+            avatar: head.avatar,
             join: join.to_owned(),
             write: write.to_owned(),
             slow_mode_s: head.slow_mode_s,

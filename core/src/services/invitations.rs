@@ -1,9 +1,11 @@
 //! Into which groups somebody is invited, and whom a group has invited.
 
+use bytes::Bytes;
 use tracing::error;
 use weft_proto::{Role, RoomId, UserId, svc};
 use weft_storage::tables::group_invitation::{self, GroupInvitation, InvitationKey};
 use weft_storage::tables::head;
+use weft_storage::{Error, Snapshot};
 
 use super::Context;
 use super::access::Access;
@@ -55,6 +57,7 @@ impl Context {
                     room: room.to_string(),
                     title: head.title,
                     topic: head.topic,
+                    avatar: head.avatar,
                     member_count: head.member_count,
                     by: by.to_string(),
                     invited_ms: row.invited_ms,
@@ -103,6 +106,17 @@ impl Context {
             after = page.last().cloned();
         }
     }
+}
+
+/// Whether a user sees by its row that they are invited into a group: it is open, and neither has blocked the other.
+pub(super) async fn is_invited(
+    snapshot: &dyn Snapshot,
+    key: &InvitationKey,
+    row: Option<Bytes>,
+    now_ms: u64,
+) -> Result<bool, Error> {
+    let Some((_, by)) = row.and_then(|row| read(key, &row, now_ms)) else { return Ok(false) };
+    Ok(blocked(snapshot, &key.0, [&by]).await?.is_empty())
 }
 
 /// The row and who has invited, where it is open. One that can't be read is no reason to show none.

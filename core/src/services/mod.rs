@@ -34,6 +34,7 @@
 //! | `relations` | what others are to a user |
 //! | `found_users` | users who are looked for |
 //! | `files` | what is known of files, for `weft files` |
+//! | `avatars` | which files are avatars, and who sees them |
 //! | `audit` | what changed in a partition |
 //! | `journal` | all commits of a partition, and who follows them |
 //! | `index` | messages for search nodes, and what may be seen of those that were found |
@@ -46,6 +47,7 @@ pub mod accounts;
 mod administration;
 mod at_once;
 pub mod audit;
+mod avatars;
 mod callers;
 mod companions;
 mod defaults;

@@ -1,7 +1,7 @@
 //! Which files a message may have, what its entry says of them, and what becomes of them with it.
 
 use serde_json::{Value, json};
-use weft_proto::kind::{Delete, Edit};
+use weft_proto::kind::{Delete, Edit, Leave};
 use weft_proto::svc::FileState;
 use weft_proto::{Body, ClientId, FileId};
 use weft_runtime::Clock as _;
@@ -17,12 +17,18 @@ use crate::support::{START_MS, World, id, text, user_id};
 
 const DAY_MS: u64 = 86_400_000;
 
-fn file(number: u128) -> FileId {
+pub fn file(number: u128) -> FileId {
     FileId::from_parts(START_MS, number)
 }
 
 /// As core's services write it.
-async fn put(world: &World, number: u128, owner: &str, state: FileState, image: bool) -> FileId {
+pub async fn put(
+    world: &World,
+    number: u128,
+    owner: &str,
+    state: FileState,
+    image: bool,
+) -> FileId {
     let row = File {
         owner: owner.into(),
         name: format!("{number}.png"),
@@ -34,6 +40,7 @@ async fn put(world: &World, number: u128, owner: &str, state: FileState, image: 
             width: 2,
             height: 1,
             thumbhash: vec![10],
+            has_thumbnails: true,
             ..Image::default()
         }),
         ..File::default()
@@ -52,6 +59,11 @@ fn with_files(kind: &str, files: &[FileId], more: Value) -> Body {
         body[field] = value.clone();
     }
     Body::from_json(body.to_string().as_bytes()).expect("a body")
+}
+
+fn update(mut fields: Value) -> Body {
+    fields["kind"] = "update".into();
+    Body::from_json(fields.to_string().as_bytes()).expect("a body")
 }
 
 async fn send(world: &World, from: &str, to: &str, number: u128, body: Body) -> Value {
@@ -103,7 +115,7 @@ async fn a_message_has_what_its_sender_has_uploaded() {
     let taken_as: Value = serde_json::from_slice(&entries[1].body.to_json()).expect("json");
     let facts = json!({
         "id": image.to_string(), "name": "1.png", "size": 9, "content_type": "image/png",
-        "expires": expires_ms, "width": 2, "height": 1, "thumbhash": "Cg==",
+        "expires": expires_ms, "width": 2, "height": 1, "thumbhash": "Cg==", "thumbnails": true,
     });
     assert_eq!(taken_as, json!({ "kind": "image", "text": "look", "files": [facts] }));
     assert_eq!(entries[1].ordinal, 1, "it counts as a message");
@@ -225,10 +237,7 @@ async fn a_room_says_for_how_long_its_messages_have_files() {
     taken(&world, "ann", "team", 1, create(&["bob"])).await;
     let one = put(&world, 1, "ann", FileState::Ready, true).await;
     let first = taken(&world, "ann", "team", 2, with_files("file", &[one], json!({}))).await;
-    let days = |days: u32| {
-        let body = json!({ "kind": "update", "file_days": days }).to_string();
-        Body::from_json(body.as_bytes()).expect("a body")
-    };
+    let days = |days: u32| update(json!({ "file_days": days }));
     assert_eq!(refused(&world, "bob", "team", 10, days(3)).await, "forbidden");
     taken(&world, "ann", "team", 3, days(3)).await;
     assert_eq!(refused(&world, "ann", "team", 11, days(3)).await, "unchanged");
@@ -242,6 +251,63 @@ async fn a_room_says_for_how_long_its_messages_have_files() {
     let direct = taken(&world, "ann", "ann~bob", 7, with_files("file", &[one], json!({}))).await;
     let of_direct = ("ann~bob".to_owned(), direct, START_MS + DAY_MS);
     assert!(references(&world, one).await.contains(&of_direct));
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test]
+async fn a_groups_avatar_is_an_image_of_who_made_it_one() {
+    let world = World::new(&["ann", "bob", "cem"]).await;
+    let owner = world.own("n1").await;
+    taken(&world, "ann", "team", 1, create(&["bob", "cem"])).await;
+    let admin = json!({ "kind": "role", "user": "bob", "role": "admin" }).to_string();
+    taken(&world, "ann", "team", 2, Body::from_json(admin.as_bytes()).expect("a body")).await;
+    let one = put(&world, 1, "bob", FileState::Ready, true).await;
+    let two = put(&world, 2, "ann", FileState::Ready, true).await;
+    let plain = put(&world, 3, "bob", FileState::Ready, false).await;
+    let cems = put(&world, 4, "cem", FileState::Ready, true).await;
+    let dying = put(&world, 5, "bob", FileState::Dying, true).await;
+    let avatar = |id: &str| update(json!({ "avatar": id }));
+    let of = |id: FileId| avatar(&id.to_string());
+    for (number, who, body, code) in [
+        (10, "cem", of(cems), "forbidden"),
+        (11, "bob", of(cems), "not_found"),
+        (12, "bob", of(dying), "not_found"),
+        (13, "bob", of(file(6)), "not_found"),
+        (14, "bob", of(plain), "bad_request"),
+        (15, "bob", avatar(""), "unchanged"),
+    ] {
+        assert_eq!(refused(&world, who, "team", number, body).await, code, "{number}");
+    }
+    taken(&world, "ann", "ann~bob", 20, text("hi")).await;
+    assert_eq!(refused(&world, "bob", "ann~bob", 21, of(one)).await, "bad_request");
+
+    taken(&world, "bob", "team", 22, of(one)).await;
+    assert_eq!(references(&world, one).await, [("team".into(), 0, 0)]);
+    assert_eq!(listed(&world).await, [], "it has no end");
+    assert_eq!(refused(&world, "ann", "team", 23, of(one)).await, "unchanged");
+    // Who changes something else beside it needs not have made it.
+    let both = update(json!({ "avatar": one.to_string(), "topic": "tea" }));
+    taken(&world, "ann", "team", 24, both).await;
+    // Another one, and back, in one run.
+    let sent = [
+        world.publish("ann", "team", Some(id(25)), &of(two)),
+        world.publish("bob", "team", Some(id(26)), &of(one)),
+        world.publish("ann", "team", Some(id(27)), &of(two)),
+    ];
+    for answer in &sent {
+        assert!(world.bus.answer_to(answer).await["seq"].is_u64());
+    }
+    assert_eq!(references(&world, one).await, []);
+    assert_eq!(references(&world, two).await, [("team".into(), 0, 0)]);
+    let soon = START_MS + DYING_MS;
+    assert_eq!(listed(&world).await, [(soon, one), (soon, two)]);
+
+    // A group in which nobody is any more has none.
+    for (number, who) in [(30, "bob"), (31, "cem"), (32, "ann")] {
+        assert_eq!(references(&world, two).await.len(), 1);
+        taken(&world, who, "team", number, Body::Leave(Leave {})).await;
+    }
+    assert_eq!(references(&world, two).await, []);
     owner.leave().await.expect("leave");
 }
 

@@ -4,16 +4,19 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use weft_proto::file::Avatar;
 use weft_proto::kind::{
     Add, Ask, Ban, ChangeRole, Close, Decline, Delete, Edit, Join, Leave, Link, Mark, Pin, React,
     Remove, Rename, Text, Unban, Unlink, Update,
 };
+use weft_proto::svc::FileState;
 use weft_proto::{Body, JoinRule, LinkToken, Role, RoomId, WriteRule};
 
 use weft_storage::tables::account::Account;
 
 use crate::administrators::make_administrator;
 use crate::create;
+use crate::files::{self, file};
 use crate::role_reads::{READS, Readers};
 use crate::support::{World, id, text, user_id};
 
@@ -80,6 +83,10 @@ fn actions((own, others): (u64, u64)) -> Vec<(&'static str, Body)> {
         ("`pin`", Body::Pin(Pin { target: others })),
         ("`rename`", Body::Rename(Rename { title: "N".into() })),
         ("`update` of the topic", update(Update { topic: Some("t".into()), ..none() })),
+        (
+            "`update` of the avatar",
+            update(Update { avatar: Some(Box::new(Avatar(None))), ..none() }),
+        ),
         ("`update`: slow mode", update(Update { slow_mode_s: Some(5), ..none() })),
         ("`update`: most members", update(Update { members_max: Some(500), ..none() })),
         ("`update`: archived, or not any more", update(Update { archived: None, ..none() })),
@@ -116,6 +123,17 @@ fn actions((own, others): (u64, u64)) -> Vec<(&'static str, Body)> {
         ),
         ("`close`, or open again", Body::Close(Close { closed: true, reason: None })),
     ]
+}
+
+fn is_avatar(body: &Body) -> bool {
+    matches!(body, Body::Update(Update { avatar: Some(_), .. }))
+}
+
+/// Each one's own image.
+fn avatar_of(name: &str) -> Body {
+    let number = ROLES.iter().position(|(_, of)| *of == name).unwrap_or_default();
+    let avatar = Some(Box::new(Avatar(Some(file(number as u128)))));
+    Body::Update(Update { avatar, ..Update::default() })
 }
 
 /// Groups that are made one after the other: one is used until something in it was changed.
@@ -208,6 +226,7 @@ impl Rooms {
                         let archived = Some(kind != Kind::Archived);
                         Body::Update(Update { archived, ..it })
                     }
+                    body if is_avatar(&body) => avatar_of(name),
                     Body::Close(it) => Body::Close(Close { closed: kind != Kind::Closed, ..it }),
                     body => body,
                 };
@@ -266,6 +285,9 @@ async fn who_may_do_what_is_what_the_page_says() {
     let root = Account { is_admin: true, ..Account::default() };
     make_administrator(&world, "root", root).await;
     let owner = world.own("n1").await;
+    for (number, (_, name)) in ROLES.iter().enumerate() {
+        files::put(&world, number as u128, name, FileState::Ready, true).await;
+    }
     let mut rooms = Rooms { world, number: 0, made: 0, crowd: crowd.clone() };
     let mut page = PREFACE.to_owned();
     let columns = ROLES.map(|(title, _)| title);
@@ -310,6 +332,7 @@ async fn who_may_do_what_is_what_the_page_says() {
                 Body::Update(it) if it == Update::default() => {
                     Body::Update(Update { archived: Some(true), ..it })
                 }
+                body if is_avatar(&body) => avatar_of(name),
                 body => body,
             };
             let answer = rooms.try_it(name, &room, &body).await;

@@ -29,6 +29,9 @@ struct Room {
     history: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     topic: String,
+    /// A file's id.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    avatar: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     join: String,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -62,6 +65,7 @@ pub(super) async fn room(
         large: it.large,
         history: it.history,
         topic: it.topic,
+        avatar: it.avatar,
         join: it.join,
         write: it.write,
         archived: it.archived,

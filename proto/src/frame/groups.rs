@@ -22,6 +22,9 @@ pub struct FoundGroup {
     title: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     topic: String,
+    /// A file's id.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    avatar: String,
     member_count: u32,
     /// Who may come in.
     join: String,
@@ -159,8 +162,9 @@ impl Reply {
     pub fn groups(page: svc::FoundGroups) -> Self {
         let svc::FoundGroups { groups, cursor } = page;
         let shown = |it: svc::FoundGroup| {
-            let svc::FoundGroup { room, title, topic, member_count, join, member, asked } = it;
-            FoundGroup { room, title, topic, member_count, join, member, asked }
+            let svc::FoundGroup { room, title, topic, member_count, join, member, asked, avatar } =
+                it;
+            FoundGroup { room, title, topic, avatar, member_count, join, member, asked }
         };
         Self::Groups { groups: groups.into_iter().map(shown).collect(), cursor }
     }

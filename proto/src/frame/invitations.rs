@@ -34,6 +34,9 @@ pub struct InvitationShown {
     title: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     topic: String,
+    /// A file's id.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    avatar: String,
     member_count: u32,
     by: String,
     /// Since when, Unix milliseconds.
@@ -95,10 +98,14 @@ impl Reply {
     #[must_use]
     pub fn invitations(page: svc::GroupInvitations) -> Self {
         let svc::GroupInvitations { invitations, more } = page;
-        let shown = |it: svc::GroupInvitation| {
-            let svc::GroupInvitation { room, title, topic, member_count, by, invited_ms: time } =
-                it;
-            InvitationShown { room, title, topic, member_count, by, time }
+        let shown = |it: svc::GroupInvitation| InvitationShown {
+            room: it.room,
+            title: it.title,
+            topic: it.topic,
+            avatar: it.avatar,
+            member_count: it.member_count,
+            by: it.by,
+            time: it.invited_ms,
         };
         Self::Invitations { invitations: invitations.into_iter().map(shown).collect(), more }
     }

@@ -56,7 +56,7 @@ pub(super) fn read_find(text: &str) -> Result<Request, ApiError> {
 pub struct Profile {
     user: String,
     display_name: String,
-    /// A reference to a picture; empty: none.
+    /// A file's id; empty: none.
     avatar: String,
     is_bot: bool,
     /// They have deleted their account.

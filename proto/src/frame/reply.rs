@@ -299,6 +299,9 @@ pub struct Room {
 pub struct Group {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub topic: String,
+    /// A file's id.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub avatar: String,
     /// Who may come in.
     pub join: String,
     /// Who may write.
@@ -320,6 +323,7 @@ impl Group {
             summary;
         (!join.is_empty()).then(|| Self {
             topic: topic.clone(),
+            avatar: summary.avatar.clone(),
             join: join.clone(),
             write: write.clone(),
             slow_mode_s: Some(*slow_mode_s).filter(|seconds| *seconds > 0),

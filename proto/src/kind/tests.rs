@@ -1,5 +1,6 @@
 use super::formatting::{Everyone, Range, Style};
 use super::*;
+use crate::file::Avatar;
 use crate::limits::TEXT_CHARS_MAX;
 use crate::role::Role;
 use crate::room::{History, JoinRule, RoomId, WriteRule};
@@ -283,6 +284,7 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
                 archived: Some(true),
                 retention_days: None,
                 file_days: None,
+                avatar: None,
             }),
             "3012fa010d0a017410021802201e28323001",
             r#""kind":"update","topic":"t","join":"open","write":"admins","slow_mode_s":30,"members_max":50,"archived":true"#,
@@ -293,6 +295,15 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
             "3012fa01023807",
             r#""kind":"update","retention_days":7"#,
             0x3c8007df227fa737,
+        ),
+        (
+            Body::Update(Update {
+                avatar: Avatar::new("00000000010000000000000002").ok().map(Box::new),
+                ..Update::default()
+            }),
+            "3012fa011c4a1a3030303030303030303130303030303030303030303030303032",
+            r#""kind":"update","avatar":"00000000010000000000000002""#,
+            0xb4c88b8d65079768,
         ),
         (
             Body::Update(Update { file_days: Some(7), ..Update::default() }),
@@ -360,7 +371,7 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
             0x1ec20c38cbb081f7,
         ),
         (
-            Body::Update(Update { topic: Some(String::new()), ..Update::default() }),
+            Body::Update(Update { topic: Some("".into()), ..Update::default() }),
             "3012fa01020a00",
             r#""kind":"update","topic":"""#,
             0xb7211ec0420cc169,
@@ -528,6 +539,8 @@ fn bad_bodies_have_stable_codes() {
     assert_eq!(code(r#"{"kind":"update","slow_mode_s":21601}"#), ErrorCode::BadRequest);
     assert_eq!(code(r#"{"kind":"update","retention_days":3651}"#), ErrorCode::BadRequest);
     assert_eq!(code(r#"{"kind":"update","file_days":3651}"#), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"kind":"update","avatar":"cat.png"}"#), ErrorCode::BadId);
+    assert!(Body::from_json(br#"{"kind":"update","avatar":""}"#).is_ok());
     let id = r#"{"id":"00000000010000000000000002"}"#;
     let file = |files: &str| format!(r#"{{"kind":"file","files":[{files}]}}"#);
     assert!(Body::from_json(file(id).as_bytes()).is_ok());

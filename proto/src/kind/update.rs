@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{EntryKind, Kind, PEOPLE_LEVEL, number_of_word, word_of_number};
 use crate::check::check_chars;
 use crate::error::{ApiError, ErrorCode};
+use crate::file::Avatar;
 use crate::limits::{
     FILE_DAYS_MAX, GROUP_MEMBERS_MAX, RETENTION_DAYS_MAX, SLOW_MODE_S_MAX, TOPIC_CHARS_MAX,
 };
@@ -17,7 +18,7 @@ const MEMBERS_MAX_LEAST: u32 = 2;
 pub struct Update {
     /// Shown to people; empty: none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub topic: Option<String>,
+    pub topic: Option<Box<str>>,
     /// Who may join.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub join: Option<JoinRule>,
@@ -39,6 +40,9 @@ pub struct Update {
     /// For how many days a message has its files; 0: as everywhere in the installation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file_days: Option<u32>,
+    /// What is shown beside the title.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub avatar: Option<Box<Avatar>>,
 }
 
 #[derive(Clone, PartialEq, Deserialize, prost::Message)]
@@ -68,6 +72,8 @@ struct Inner {
     retention_days: Option<u32>,
     #[prost(uint32, optional, tag = "8")]
     file_days: Option<u32>,
+    #[prost(string, optional, tag = "9")]
+    avatar: Option<String>,
 }
 
 impl From<Inner> for Fields {
@@ -83,7 +89,7 @@ impl EntryKind for Update {
     fn check(Fields { update }: Fields) -> Result<Self, ApiError> {
         let bad = |message: String| ApiError::new(ErrorCode::BadRequest, message);
         let Inner { topic, join, write, slow_mode_s, members_max, archived, .. } = update;
-        let Inner { retention_days, file_days, .. } = update;
+        let Inner { retention_days, file_days, avatar, .. } = update;
         if let Some(topic) = &topic {
             check_chars("topic", topic, TOPIC_CHARS_MAX)?;
         }
@@ -100,10 +106,11 @@ impl EntryKind for Update {
         if file_days.is_some_and(|days| days > FILE_DAYS_MAX) {
             return Err(bad(format!("the field file_days is 0 to {FILE_DAYS_MAX} days")));
         }
+        let avatar = avatar.as_deref().map(Avatar::new).transpose()?;
         let join = join.map(|number| word_of_number("join", number)).transpose()?;
         let write = write.map(|number| word_of_number("write", number)).transpose()?;
         let update = Self {
-            topic,
+            topic: topic.map(Into::into),
             join,
             write,
             slow_mode_s,
@@ -111,10 +118,11 @@ impl EntryKind for Update {
             archived,
             retention_days,
             file_days,
+            avatar: avatar.map(Box::new),
         };
         if update == Self::default() {
             return Err(bad(
-                "an update has topic, join, write, slow_mode_s, members_max, archived, retention_days or file_days"
+                "an update has topic, join, write, slow_mode_s, members_max, archived, retention_days, file_days or avatar"
                     .into(),
             ));
         }
@@ -122,9 +130,10 @@ impl EntryKind for Update {
     }
 
     fn fields(&self) -> Fields {
-        let Self { topic, join, write, slow_mode_s, members_max, archived, .. } = self.clone();
+        let Self { topic, join, write, slow_mode_s, members_max, archived, avatar, .. } =
+            self.clone();
         Inner {
-            topic,
+            topic: topic.map(Into::into),
             join: join.map(Into::into),
             write: write.map(Into::into),
             slow_mode_s,
@@ -132,6 +141,7 @@ impl EntryKind for Update {
             archived,
             retention_days: self.retention_days,
             file_days: self.file_days,
+            avatar: avatar.map(|avatar| avatar.to_string()),
         }
         .into()
     }

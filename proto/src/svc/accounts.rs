@@ -48,7 +48,7 @@ pub struct Profile {
     /// Shown to people.
     #[prost(string, tag = "2")]
     pub display_name: String,
-    /// A reference to a picture; empty: none.
+    /// A file's id; empty: none.
     #[prost(string, tag = "3")]
     pub avatar: String,
     /// A bot has no password.
@@ -292,7 +292,7 @@ pub struct SetProfile {
     /// Shown to people.
     #[prost(string, optional, tag = "2")]
     pub display_name: Option<String>,
-    /// A reference to a picture; empty: none.
+    /// The id of an image of the caller's own; empty: none.
     #[prost(string, optional, tag = "3")]
     pub avatar: Option<String>,
     /// A line of the user's own words; empty: none.

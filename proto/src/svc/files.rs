@@ -10,7 +10,7 @@ use super::{Empty, Method};
 
 redacted! {
     BeginFile { name, size }
-    LookAtFile { file, room, seq }
+    LookAtFile { file, room, seq, user }
     DiscardFile { file }
     UrlKeys {}
 }
@@ -42,12 +42,16 @@ pub struct LookAtFile {
     pub token: String,
     #[prost(string, tag = "2")]
     pub file: String,
-    /// The entry by which the caller sees it: they may read it, it has the file, and its time is not over. Empty: it is
-    /// the caller's own, in whatever [state](FileState) but dying.
+    /// The entry by which the caller sees it: they may read it, it has the file, and its time is not over. Without a `seq`: it
+    /// is the avatar of the group. Without both, and without a `user`: it is the caller's own, in whatever
+    /// [state](FileState) but dying.
     #[prost(string, tag = "3")]
     pub room: String,
     #[prost(uint64, tag = "4")]
     pub seq: u64,
+    /// It is the avatar of this user; empty: that is not said.
+    #[prost(string, tag = "5")]
+    pub user: String,
 }
 method!(LookAtFile, "files", "look", File);
 

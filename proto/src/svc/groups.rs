@@ -61,6 +61,9 @@ pub struct FoundGroup {
     /// The caller asks to come in.
     #[prost(bool, tag = "7")]
     pub asked: bool,
+    /// A file's id; empty: none.
+    #[prost(string, tag = "8")]
+    pub avatar: String,
 }
 
 /// Lists who asks to come into a group.

@@ -52,6 +52,9 @@ pub struct GroupInvitation {
     /// When that was, Unix milliseconds.
     #[prost(uint64, tag = "6")]
     pub invited_ms: u64,
+    /// A file's id; empty: none.
+    #[prost(string, tag = "7")]
+    pub avatar: String,
 }
 
 /// Lists who is invited to come into a group.

@@ -180,6 +180,9 @@ pub struct RoomSummary {
     /// For how many days a message has its files; 0: as everywhere.
     #[prost(uint32, tag = "54")]
     pub file_days: u32,
+    /// Of a group: a file's id; empty: none.
+    #[prost(string, tag = "55")]
+    pub avatar: String,
 }
 
 /// The other user of a direct room.

@@ -72,19 +72,8 @@ pub struct App {
 impl App {
     /// The caller's own file, in whatever state.
     pub async fn own(&self, token: &str, file: FileId) -> Result<File, ApiError> {
-        self.look(token, file, "", 0).await
-    }
-
-    /// A file that the caller may see by an entry; an empty room: that is their own.
-    pub async fn look(
-        &self,
-        token: &str,
-        file: FileId,
-        room: &str,
-        seq: u64,
-    ) -> Result<File, ApiError> {
-        let (token, file, room) = (token.to_owned(), file.to_string(), room.to_owned());
-        self.bus.call(&LookAtFile { token, file, room, seq }).await
+        let (token, file) = (token.to_owned(), file.to_string());
+        self.bus.call(&LookAtFile { token, file, ..LookAtFile::default() }).await
     }
 
     /// Does something to its end, also where who asked for it does not wait.

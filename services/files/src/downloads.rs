@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
-use weft_proto::svc::{File, FileState};
+use weft_proto::svc::{File, FileState, LookAtFile};
 use weft_proto::{ErrorCode, FileId};
 use weft_runtime::{Clock, SystemClock};
 
@@ -27,13 +27,16 @@ use crate::sniff::{UNKNOWN, is_shown_inline};
 
 type Shared = State<Arc<App>>;
 
-/// By which entry the caller sees the file; without: it is their own.
+/// By what the caller sees the file: by an entry, or because it is the avatar of a group (`room` alone) or of a user; without
+/// all of that: it is their own.
 #[derive(Deserialize)]
 pub struct Seen {
     #[serde(default)]
     room: String,
     #[serde(default)]
     seq: u64,
+    #[serde(default)]
+    user: String,
 }
 
 /// A file, and where it can be read.
@@ -83,8 +86,10 @@ pub async fn look(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let file = file_id(&file)?;
-    let Query(seen) = seen.map_err(|_| Refusal::bad("the query can't be read"))?;
-    let row = app.look(bearer(&headers)?, file, &seen.room, seen.seq).await?;
+    let Query(Seen { room, seq, user }) =
+        seen.map_err(|_| Refusal::bad("the query can't be read"))?;
+    let (token, named) = (bearer(&headers)?.to_owned(), file.to_string());
+    let row = app.bus.call(&LookAtFile { token, file: named, room, seq, user }).await?;
     if FileState::try_from(row.state) != Ok(FileState::Ready) {
         return Err(Refusal::new(ErrorCode::Conflict, "the file is not uploaded yet"));
     }

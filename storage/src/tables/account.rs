@@ -24,7 +24,8 @@ pub struct Account {
     /// Shown to people.
     #[prost(string, tag = "2")]
     pub display_name: String,
-    /// A reference to a picture; empty: none.
+    /// A file's id; empty: none. What an earlier version has taken is any text. See
+    /// [`file_reference`](super::file_reference).
     #[prost(string, tag = "3")]
     pub avatar: String,
     /// An outside system on NATS.

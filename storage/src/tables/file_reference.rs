@@ -1,5 +1,6 @@
 //! Which messages have a file, and until when: written in the commit of the message, and removed in the one by which it goes.
-//! A file that has none whose time is not over is needed by nobody.
+//! A file that has none whose time is not over is needed by nobody. An avatar has its file in the same way, without an end: a
+//! group's in the group, a user's in their notebook, and both at seq 0, which no message has.
 
 use std::ops::Range;
 
@@ -21,9 +22,16 @@ pub type ReferenceKey = (FileId, (RoomId, u64));
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FileReference {
-    /// From then on the message has it no more, Unix milliseconds.
+    /// From then on the message has it no more, Unix milliseconds; 0: it has no end, an avatar's.
     #[prost(uint64, tag = "1")]
     pub expires_ms: u64,
+}
+
+impl FileReference {
+    #[must_use]
+    pub fn is_over(&self, now_ms: u64) -> bool {
+        self.expires_ms != 0 && self.expires_ms <= now_ms
+    }
 }
 
 impl Table for FileReference {
@@ -32,10 +40,12 @@ impl Table for FileReference {
     type Key = ReferenceKey;
     type Row = Self;
 
-    /// Its end is listed, too.
+    /// Its end is listed, too, where it has one.
     fn pairs(reference: &ReferenceKey, row: &Self) -> Vec<(Bytes, Bytes)> {
         let due = file_due::key(row.expires_ms, reference.0);
-        vec![(key(reference), record::encode(row).into()), (due, Bytes::new())]
+        let listed = (row.expires_ms != 0).then(|| (due, Bytes::new()));
+        let own = (key(reference), record::encode(row).into());
+        std::iter::once(own).chain(listed).collect()
     }
 }
 
@@ -73,6 +83,21 @@ pub fn decode(row: &[u8]) -> Result<FileReference, Error> {
 pub fn put(batch: &mut Batch, reference: &ReferenceKey, expires_ms: u64) {
     for (key, row) in FileReference::pairs(reference, &FileReference { expires_ms }) {
         batch.set(key, row);
+    }
+}
+
+/// Changes which file is the avatar of a group, or of the user whose notebook it is; empty: none. What is no file's id has
+/// no reference.
+pub fn change_avatar(batch: &mut Batch, room: &RoomId, before: &str, after: &str, now_ms: u64) {
+    if before == after {
+        return;
+    }
+    let reference = |id: &str| Some((FileId::new(id).ok()?, (room.clone(), 0)));
+    if let Some(before) = reference(before) {
+        clear(batch, &before, now_ms);
+    }
+    if let Some(after) = reference(after) {
+        put(batch, &after, 0);
     }
 }
 

@@ -82,6 +82,9 @@ pub struct Head {
     /// For how many days a message has its files; 0: as everywhere.
     #[prost(uint32, tag = "44")]
     pub file_days: u32,
+    /// Of a group: a file's id; empty: none. See [`file_reference`](super::file_reference).
+    #[prost(string, tag = "45")]
+    pub avatar: String,
 }
 
 impl Head {

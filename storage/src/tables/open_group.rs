@@ -26,10 +26,16 @@ pub fn folded(text: &str) -> String {
     folded
 }
 
+/// True of a group that everybody may find while somebody is in it.
+#[must_use]
+pub fn is_found(head: &Head) -> bool {
+    head.join_rule() != JoinRule::Invitation && !head.archived && !head.closed
+}
+
 /// By what a group is found, ascending, each once: nothing where not everybody may find it.
 #[must_use]
 pub fn names(room: &RoomId, head: &Head) -> Vec<String> {
-    if head.join_rule() == JoinRule::Invitation || head.archived || head.closed {
+    if !is_found(head) {
         return Vec::new();
     }
     let mut names = vec![room.to_string(), folded(&head.title)];

@@ -34,7 +34,8 @@ fn finished(file: &str) -> svc::FinishFile {
 }
 
 fn look(who: &Login, file: &str, (room, seq): (&str, u64)) -> svc::LookAtFile {
-    svc::LookAtFile { token: who.token.clone(), file: file.into(), room: room.into(), seq }
+    let (token, file, room) = (who.token.clone(), file.into(), room.into());
+    svc::LookAtFile { token, file, room, seq, ..svc::LookAtFile::default() }
 }
 
 fn images(file: &str) -> Value {

@@ -216,13 +216,13 @@ async fn profiles_and_passwords() -> Result<()> {
     let system = shared().await;
     let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
     let edge = system.edge();
-    let change = json!({ "display_name": "Alice A.", "avatar": "file:1" });
+    let change = json!({ "display_name": "Alice A.", "about": "at sea" });
     let changed = alice.call(edge, "PATCH", "/v1/profile", &change).await?;
     assert_eq!(changed.status, 200, "{changed:?}");
     let path = format!("/v1/users/{}", alice.user);
     let seen = bob.call(edge, "GET", &path, &Value::Null).await?;
     let wanted = json!({
-        "user": alice.user, "display_name": "Alice A.", "avatar": "file:1", "is_bot": false, "version": 1,
+        "user": alice.user, "display_name": "Alice A.", "avatar": "", "is_bot": false, "about": "at sea", "version": 1,
     });
     assert_eq!((seen.status, seen.body), (200, wanted));
     let own = bob.call(edge, "GET", "/v1/profile", &Value::Null).await?;

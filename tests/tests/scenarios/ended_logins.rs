@@ -19,7 +19,7 @@ fn routes(login: &Login, room: &str) -> Vec<(&'static str, String, Value, u16)> 
     let wrong = json!({ "old": "wrong horse", "new": "another horse" });
     vec![
         ("GET", "/v1/profile".to_owned(), Value::Null, 200),
-        ("PATCH", "/v1/profile".to_owned(), json!({ "avatar": "file:1" }), 200),
+        ("PATCH", "/v1/profile".to_owned(), json!({ "about": "at sea" }), 200),
         ("GET", format!("/v1/users/{}", login.user), Value::Null, 200),
         ("GET", "/v1/rooms".to_owned(), Value::Null, 200),
         ("GET", format!("/v1/rooms/{room}"), Value::Null, 200),

@@ -15,7 +15,7 @@ use weft_harness::session::Session;
 use weft_harness::system::{Options, START_LIMIT, System, shared, unique};
 use weft_harness::wait::until;
 
-fn picture(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
+pub fn picture(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
     let image = RgbImage::from_fn(width, height, |x, y| Rgb([x as u8, y as u8, (x ^ y) as u8]));
     let mut bytes = Cursor::new(Vec::new());
     DynamicImage::ImageRgb8(image).write_to(&mut bytes, format).expect("encode");

@@ -10,6 +10,7 @@ mod administrators;
 mod aging;
 mod answers;
 mod attachments;
+mod avatars;
 mod bad_input;
 mod deletion;
 mod deployment;

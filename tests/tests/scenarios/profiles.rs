@@ -62,7 +62,7 @@ async fn a_changed_profile_is_told_to_the_own_devices_and_to_partners() -> Resul
     // Of whom one has blocked the other, neither is told.
     let block = json!({ "type": "relation", "user": alice.user, "blocked": true });
     assert_eq!(bobs.request(block).await?["type"], "done");
-    let changed = set(there, &alice, json!({ "avatar": "cat" })).await?;
+    let changed = set(there, &alice, json!({ "about": "ashore" })).await?;
     assert_eq!(alices.told("profile", &alice.user).await?, frame(&changed));
     for session in [&mut bobs, &mut carols] {
         assert_eq!(session.told_so_far("profile", &alice.user).await?, Vec::<Value>::new());

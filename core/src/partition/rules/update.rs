@@ -65,7 +65,10 @@ pub(super) fn update_direct(head: &Head, wanted: &Update) -> Result<Update, ApiE
 pub(super) fn apply(head: &mut Head, update: &Update) {
     let Update { topic, join, write, slow_mode_s, members_max, archived, .. } = update;
     if let Some(topic) = topic {
-        head.topic.clone_from(topic);
+        head.topic = topic.to_string();
+    }
+    if let Some(avatar) = &update.avatar {
+        head.avatar = avatar.to_string();
     }
     head.join = join.map_or(head.join, Into::into);
     head.write = write.map_or(head.write, Into::into);

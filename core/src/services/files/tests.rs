@@ -5,14 +5,14 @@ use weft_storage::tables::file_reference;
 use super::super::testing::{World, code, create, remove, room, text, user};
 use super::*;
 
-const HOUR_MS: u64 = 3_600_000;
+pub(in super::super) const HOUR_MS: u64 = 3_600_000;
 
-async fn begin(world: &World, who: &str, size: u64) -> svc::File {
+pub(in super::super) async fn begin(world: &World, who: &str, size: u64) -> svc::File {
     let request = svc::BeginFile { token: world.token(who), name: "a/cat.png".into(), size };
     world.context.file_begin(request).await.expect("begin")
 }
 
-fn finished(file: &str) -> svc::FinishFile {
+pub(in super::super) fn finished(file: &str) -> svc::FinishFile {
     svc::FinishFile {
         file: file.into(),
         size: 9,
@@ -30,7 +30,13 @@ async fn ready(world: &World, who: &str) -> FileId {
 }
 
 /// As the owner of a room's partition does it, in the commit of the message.
-async fn refer(world: &World, file: FileId, name: &str, seq: u64, expires_ms: u64) {
+pub(in super::super) async fn refer(
+    world: &World,
+    file: FileId,
+    name: &str,
+    seq: u64,
+    expires_ms: u64,
+) {
     let mut batch = Batch::new(rand::random());
     file_reference::put(&mut batch, &(file, (room(name), seq)), expires_ms);
     world.store.commit(batch).await.expect("commit");
@@ -42,14 +48,20 @@ async fn lose(world: &World, file: FileId, name: &str, seq: u64) {
     world.store.commit(batch).await.expect("commit");
 }
 
-async fn look(world: &World, who: &str, file: &str, at: (&str, u64)) -> Result<svc::File, Failure> {
+pub(in super::super) async fn look(
+    world: &World,
+    who: &str,
+    file: &str,
+    at: (&str, u64),
+) -> Result<svc::File, Failure> {
     let (token, file) = (world.token(who), file.to_owned());
-    let request = svc::LookAtFile { token, file, room: at.0.into(), seq: at.1 };
+    let (room, seq) = (at.0.into(), at.1);
+    let request = svc::LookAtFile { token, file, room, seq, ..svc::LookAtFile::default() };
     world.context.file_look(request).await
 }
 
 /// All that is to be deleted, over all pages.
-async fn due(world: &World) -> Vec<String> {
+pub(in super::super) async fn due(world: &World) -> Vec<String> {
     let (mut files, mut after) = (Vec::new(), Vec::new());
     loop {
         let page = world.context.files_due(svc::ListDueFiles { after }).await.expect("due");
@@ -61,7 +73,7 @@ async fn due(world: &World) -> Vec<String> {
     }
 }
 
-async fn deleted(world: &World, file: &str) -> Result<svc::Empty, Failure> {
+pub(in super::super) async fn deleted(world: &World, file: &str) -> Result<svc::Empty, Failure> {
     world.context.file_deleted(svc::FileDeleted { file: file.into() }).await
 }
 

@@ -138,6 +138,7 @@ impl Reader<'_> {
             hidden,
             retention_days: head.retention_days,
             file_days: head.file_days,
+            avatar: head.avatar,
             first_seq: head.first_seq,
         };
         Ok(Summary { read_bytes: last_bytes + unread.read_bytes + threads.read_bytes, room })

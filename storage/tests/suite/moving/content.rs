@@ -220,7 +220,12 @@ impl Content {
         batch.set(file_quota::key(&owner, 7), used.encode());
         if self.rng.random() {
             let at = (RoomId::direct(&self.user(), &self.user()), self.rng.random_range(1..9));
-            file_reference::put(batch, &(id, at), self.rng.random_range(0..1 << 50));
+            file_reference::put(batch, &(id, at), self.rng.random_range(1..1 << 50));
+        }
+        if self.rng.random() {
+            let user = self.user();
+            let notebook = RoomId::direct(&user, &user);
+            file_reference::change_avatar(batch, &notebook, "", &id.to_string(), 0);
         }
     }
 
