@@ -11,6 +11,7 @@
 //! | `administrators` | who closes rooms and suspends users |
 //! | `blocks` | who blocks whom |
 //! | `strangers` | who writes to whom they don't know, and what becomes of it |
+//! | `search` | who searches for what was said |
 //! | `retention` | entries that expire |
 //! | `later` | what people schedule to be sent later |
 //! | `hostile` | strangers who mean harm, and what they do to everybody else |
@@ -32,6 +33,7 @@ mod report;
 mod retention;
 mod round;
 pub mod schedule;
+mod search;
 mod strangers;
 mod talk;
 mod words;

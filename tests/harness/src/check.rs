@@ -20,6 +20,7 @@
 //! | `blocks` | where one user blocks another nothing comes from the one to the other, and all devices know it |
 //! | `scheduled` | what was to be sent later is sent once, at its time or later, and never where it was taken back |
 //! | `asking` | who asks to come into a group, or is invited, is so until they come in, or somebody declines or withdraws it |
+//! | `search` | what is found is as it is, and for who looks; in the end search over everything is a plain scan |
 //! | `suspended` | who is suspended gets nothing |
 //! | `expired` | what is as old as its room's rule says is deleted, and nothing else is |
 //! | `done`, `tries` | what was done before what |
@@ -43,6 +44,7 @@ mod requests;
 mod room;
 mod rules;
 mod scheduled;
+mod search;
 mod seqs;
 mod settings;
 mod socket;
@@ -59,6 +61,7 @@ use std::collections::BTreeSet;
 
 pub use facts::visible;
 pub use marks::read_by_writing;
+pub use search::scan;
 pub use violation::Violation;
 
 use crate::history::History;
@@ -88,6 +91,7 @@ pub fn check(history: &History) -> Vec<Violation> {
     scheduled::check(history, &facts, &mut found);
     expired::check(history, &facts, &mut found);
     asking::check(history, &facts, &mut found);
+    search::check(history, &facts, &mut found);
     suspended::check(history, &mut found);
     found.into_iter().collect()
 }

@@ -6,6 +6,7 @@ mod entry;
 mod recorder;
 mod rule;
 mod told;
+mod words;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,6 +19,7 @@ pub use entry::{Act, Change, EVERYONE, Entry, Forward, Now, Said};
 pub use recorder::{Counts, Recorder};
 pub use rule::Rule;
 pub use told::{Became, Draft, Followed, Listed, Scheduled, Setting};
+pub use words::WORDS;
 
 /// One installation of a user: `alice/phone`. It keeps its entries over its sessions.
 pub type Device = Arc<str>;

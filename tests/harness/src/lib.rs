@@ -15,6 +15,7 @@
 //! | [`onlooker`] | a device that writes down who is here |
 //! | [`load`] | many devices that talk while something is being killed |
 //! | [`reading`] | rooms, marks, lists and pins, as a stranger reads them in the end |
+//! | [`searching`] | searching for words, page by page |
 //! | [`history`], [`mod@check`] | what was seen, and what is wrong with it |
 //! | [`metrics`] | what a part tells at its admin port |
 //! | [`nats`] | NATS by hand, as a stranger's program speaks it |
@@ -49,6 +50,7 @@ pub mod onlooker;
 pub mod process;
 pub mod proxy;
 pub mod reading;
+pub mod searching;
 pub mod server;
 pub mod session;
 pub mod socket;

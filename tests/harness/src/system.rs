@@ -112,7 +112,8 @@ impl System {
         if options.proxied {
             let edges = (0..options.edges).map(|i| format!("edge-{i}"));
             let parts = edges.chain(system.cores.clone());
-            for part in parts.chain(presence_names(options.presences)) {
+            let parts = parts.chain(presence_names(options.presences));
+            for part in parts.chain(search_names(options.searches)) {
                 system.add_proxies(&part).await?;
             }
         }
@@ -178,7 +179,7 @@ impl System {
     }
 
     async fn start_search(&mut self, options: &Options) -> Result<()> {
-        for name in (0..options.searches).map(|i| format!("search-{i}")) {
+        for name in search_names(options.searches) {
             let url = self.nats_url_of(&name);
             let data = self.path().join(&name).display().to_string();
             let args = ["search", "--nats", &url, "--node", &name, "--data", &data];
@@ -414,6 +415,10 @@ fn core_names(count: usize) -> Vec<String> {
         1 => vec!["core".to_owned()],
         count => (0..count).map(|i| format!("core-{i}")).collect(),
     }
+}
+
+fn search_names(count: usize) -> Vec<String> {
+    (0..count).map(|i| format!("search-{i}")).collect()
 }
 
 fn presence_names(count: usize) -> Vec<String> {

@@ -53,14 +53,20 @@ async fn one(world: &World, planned: Planned, mut stop: watch::Receiver<bool>) {
         let _ = timeout_at(Instant::now() + lasts, stop.wait_for(|stop| *stop)).await;
     };
     let made = match target {
-        Target::Nats(_) | Target::Core(_) | Target::Edge(_) | Target::Presence(_) | Target::Fdb => {
-            process(world, &target.part(world.shape), act, wait).await
-        }
+        Target::Nats(_)
+        | Target::Core(_)
+        | Target::Edge(_)
+        | Target::Presence(_)
+        | Target::Search
+        | Target::Fdb => process(world, &target.part(world.shape), act, wait).await,
         Target::ClientLink(edge) => {
             link(std::slice::from_ref(&world.client_links[edge]), act, wait).await;
             Ok(())
         }
-        Target::EdgeLink(_) | Target::CoreLink(_) | Target::PresenceLink(_) => {
+        Target::EdgeLink(_)
+        | Target::CoreLink(_)
+        | Target::PresenceLink(_)
+        | Target::SearchLink => {
             let part = target.part(world.shape);
             link(world.system.proxies(&part), act, wait).await;
             Ok(())
@@ -149,6 +155,9 @@ async fn down_and_up(
         process.kill()?;
     } else {
         process.reap();
+    }
+    if act == Act::Wipe {
+        std::fs::remove_dir_all(world.system.path().join(part))?;
     }
     if act != Act::Restart {
         wait.await;

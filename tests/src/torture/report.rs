@@ -139,6 +139,10 @@ pub(super) struct Totals {
     pub(super) not_accepted: usize,
     pub(super) contacts: usize,
     pub(super) requests: usize,
+    /// How often somebody searched and was answered, and the messages that were found; in the end all that were found.
+    pub(super) searches: usize,
+    pub(super) found: usize,
+    pub(super) found_in_the_end: usize,
     /// How often a stranger asked how far their messages were read, and was shown it, or not.
     pub(super) looks: [usize; 2],
     /// Entries that expired.
@@ -219,6 +223,11 @@ impl Totals {
         match event {
             Event::Refused { code, .. } if &**code == "not_accepted" => self.not_accepted += 1,
             Event::Deed(Deed::Sees { is_shown, .. }) => self.looks[usize::from(!is_shown)] += 1,
+            Event::Deed(Deed::Finds { entries, .. }) => {
+                self.searches += 1;
+                self.found += entries.len();
+            }
+            Event::Deed(Deed::FoundAll { places, .. }) => self.found_in_the_end += places.len(),
             Event::Deed(Deed::Requests { rooms, .. }) => self.requests += rooms.len(),
             _ => {}
         }
@@ -253,6 +262,9 @@ impl Totals {
             "contacts": self.contacts,
             "requests_in_the_end": self.requests,
             "looks_shown_and_not": self.looks,
+            "searches": self.searches,
+            "found": self.found,
+            "found_in_the_end": self.found_in_the_end,
             "expired_entries": self.expired,
         })
     }

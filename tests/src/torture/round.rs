@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::people::{People, Person, Place, PlaceKind, tells_receipts};
 use super::schedule::Schedule;
 use super::world::World;
-use super::{administrators, blocks, faults, hostile, strangers, talk};
+use super::{administrators, blocks, faults, hostile, search, strangers, talk};
 use weft_harness::account::Login;
 use weft_harness::check::{Violation, check, read_by_writing, visible};
 use weft_harness::history::{Change, ClientId, Deed, Entry, Event, History, Mark, Room};
@@ -80,6 +80,7 @@ pub(super) async fn run(
     tokio::time::sleep_until(quiet).await;
     let logs = read_all(world, &people).await;
     show_all(world, &people, &logs).await;
+    search::find_all(world, &people, &logs).await;
     let marks = read_marks(world, &people).await;
     arrive_fresh(world, &mut people).await?;
     ask_lists(world, &people, &logs).await;
@@ -431,7 +432,7 @@ async fn see_each_other(world: &World, people: &People, requests: &HashSet<Room>
 }
 
 /// In the end, by what the log says.
-fn is_member(log: &[Entry], user: &str) -> bool {
+pub(super) fn is_member(log: &[Entry], user: &str) -> bool {
     let changes = log.iter().rev().filter_map(|entry| entry.change.as_deref());
     let mut own = changes.filter_map(|change| match change {
         Change::Joined(users) => users.iter().any(|one| **one == *user).then_some(true),

@@ -9,6 +9,8 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
 const ACTIVE_MAX: usize = 3;
+/// The name of the search node; its folder has it, too.
+pub const SEARCH: &str = "search-0";
 /// Messages that are worth losing one at a time: what edges publish, what core answers and says,
 /// the log as core reads it, who is here, JetStream's answers.
 const SUBJECTS: [&str; 10] = [
@@ -39,6 +41,9 @@ pub enum Target {
     Presence(usize),
     /// What lies between a presence process and NATS.
     PresenceLink(usize),
+    Search,
+    /// What lies between the search node and NATS.
+    SearchLink,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,6 +56,8 @@ pub enum Act {
     Restart,
     /// A nats-server's data is replaced by an older copy.
     OlderCopy,
+    /// `kill -9`, and what the process keeps is deleted; started again at the end.
+    Wipe,
     Delay(Duration),
     /// Nothing passes until the end.
     Stall,
@@ -112,7 +119,7 @@ impl Schedule {
         let core =
             if self.shape.cores > 1 { self.rng.random_range(0..self.shape.cores) } else { 0 };
         let presence = self.rng.random_range(0..self.shape.presences);
-        match self.rng.random_range(0..if self.shape.fdb { 21 } else { 19 }) {
+        match self.rng.random_range(0..if self.shape.fdb { 25 } else { 23 }) {
             0..3 => Target::Nats(server),
             3..6 => Target::Core(core),
             6..9 => Target::Edge(edge),
@@ -121,6 +128,8 @@ impl Schedule {
             14..16 => Target::CoreLink(core),
             16..18 => Target::Presence(presence),
             18 => Target::PresenceLink(presence),
+            19..22 => Target::Search,
+            22 => Target::SearchLink,
             _ => Target::Fdb,
         }
     }
@@ -131,16 +140,23 @@ impl Schedule {
             // An older copy in one server of a cluster breaks what Raft builds on: a vote that
             // was given is never forgotten.
             Target::Nats(_) if self.shape.servers == 1 && number < 4 => Act::OlderCopy,
+            Target::Search if number < 4 => Act::Wipe,
             Target::Nats(_)
             | Target::Core(_)
             | Target::Edge(_)
             | Target::Presence(_)
+            | Target::Search
             | Target::Fdb => match number {
                 0..11 => Act::Kill,
                 11..16 => Act::Freeze,
                 _ => Act::Restart,
             },
-            Target::EdgeLink(_) | Target::CoreLink(_) | Target::PresenceLink(_) if number < 11 => {
+            Target::EdgeLink(_)
+            | Target::CoreLink(_)
+            | Target::PresenceLink(_)
+            | Target::SearchLink
+                if number < 11 =>
+            {
                 match number {
                     0..3 => Act::Swallow,
                     3..6 => Act::SwallowSome(self.rng.random_range(2..40)),
@@ -160,7 +176,7 @@ impl Schedule {
 
     fn lasts(&mut self, act: Act) -> Duration {
         match act {
-            Act::Kill => self.ms(0, 3_000),
+            Act::Kill | Act::Wipe => self.ms(0, 3_000),
             // 2 to 30 s, seldom long: three that are long leave no room for others.
             Act::Freeze => {
                 let share = self.rng.random_range(0.0_f64..1.0);
@@ -212,6 +228,7 @@ impl Target {
             Self::Core(number) | Self::CoreLink(number) => format!("core-{number}"),
             Self::Presence(number) | Self::PresenceLink(number) => format!("presence-{number}"),
             Self::Fdb => "fdb".to_owned(),
+            Self::Search | Self::SearchLink => SEARCH.to_owned(),
             Self::Edge(number) | Self::EdgeLink(number) | Self::ClientLink(number) => {
                 format!("edge-{number}")
             }
@@ -230,6 +247,7 @@ impl Planned {
             (_, Target::Core(_) | Target::CoreLink(_)) if shape.cores > 1 => 0,
             // Never on the way of a message.
             (_, Target::Presence(_) | Target::PresenceLink(_)) => 0,
+            (_, Target::Search | Target::SearchLink) => 0,
             (Act::Cut | Act::Delay(_) | Act::SwallowSome(_) | Act::SwallowOne(_), _) => 0,
             (_, Target::Nats(_) | Target::Core(_) | Target::CoreLink(_) | Target::Fdb) => all,
             (_, Target::Edge(edge) | Target::EdgeLink(edge) | Target::ClientLink(edge)) => {
@@ -251,6 +269,8 @@ impl fmt::Display for Target {
             Self::CoreLink(number) => write!(f, "core-{number}..nats"),
             Self::Presence(number) => write!(f, "presence-{number}"),
             Self::PresenceLink(number) => write!(f, "presence-{number}..nats"),
+            Self::Search => f.write_str(SEARCH),
+            Self::SearchLink => write!(f, "{SEARCH}..nats"),
         }
     }
 }
@@ -262,6 +282,7 @@ impl fmt::Display for Act {
             Self::Freeze => "freeze",
             Self::Restart => "restart",
             Self::OlderCopy => "older copy",
+            Self::Wipe => "wipe",
             Self::Delay(_) => "delay",
             Self::Stall => "stall",
             Self::Refuse => "refuse",
@@ -313,10 +334,11 @@ mod tests {
             let names = hour(1, shape).into_iter().map(|fault| fault.act.to_string());
             names.collect::<std::collections::BTreeSet<_>>().len()
         };
-        assert_eq!((kinds(SHAPE), kinds(CLUSTER)), (11, 10));
+        assert_eq!((kinds(SHAPE), kinds(CLUSTER)), (12, 11));
         let is_hit = |target| hour(1, MANY).iter().any(|planned| planned.target == target);
         let all = [Target::Core(0), Target::Core(1), Target::CoreLink(1), Target::Fdb];
-        assert!(all.into_iter().all(is_hit));
+        let beside = [Target::Search, Target::SearchLink];
+        assert!(all.into_iter().chain(beside).all(is_hit));
         assert!(hour(1, SHAPE).iter().all(|planned| planned.target != Target::Fdb));
     }
 }

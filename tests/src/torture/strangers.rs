@@ -15,6 +15,7 @@ use weft_harness::reading::read_requests;
 
 use super::people::{People, Person, Place, PlaceKind};
 use super::round::asked;
+use super::search::with_word;
 use super::talk::{Stop, long_pause, read};
 use super::world::World;
 
@@ -87,6 +88,7 @@ impl Meeting {
         while !stop.load(Ordering::Relaxed) {
             number += 1;
             let text = format!("{} asks {number} in {}", client.name(), self.room);
+            let text = with_word(&text);
             let takes_back = rand::rng().random_range(0..12) == 0;
             let entry = match own.pop().filter(|_| takes_back) {
                 Some(seq) => json!({ "kind": "delete", "target": seq }),

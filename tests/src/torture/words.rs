@@ -7,6 +7,7 @@ use rand::rngs::ThreadRng;
 use serde_json::{Value, json};
 
 use super::people::{People, Person, Place, PlaceKind};
+use super::search::with_word;
 
 /// Threads begin with messages whose seqs are a multiple of this, so that they grow.
 const THREAD_EVERY: u64 = 40;
@@ -19,6 +20,7 @@ pub(super) fn thread_near(seq: u64) -> u64 {
 
 /// What is said in a room whose entries expire: nothing there belongs to a message that may have expired before it.
 fn plain(rng: &mut ThreadRng, text: &str, own: Option<u64>, any: u64) -> Value {
+    let text = with_word(text);
     match (rng.random_range(0..12), own) {
         (0..2, Some(target)) => json!({ "kind": "edit", "target": target, "text": text }),
         (2, Some(target)) => json!({ "kind": "delete", "target": target }),
@@ -71,7 +73,7 @@ impl Words {
         match (rng.random_range(0..40), own) {
             (0..6, Some(target)) => {
                 let ranges = self.mentions(&mut rng, 2);
-                let text = format!("{text}, edited");
+                let text = with_word(&format!("{text}, edited"));
                 json!({ "kind": "edit", "target": target, "text": text, "ranges": ranges })
             }
             (6..8, Some(target)) => json!({ "kind": "delete", "target": target }),
@@ -91,7 +93,7 @@ impl Words {
         any: u64,
         has: impl Fn(&str) -> u64,
     ) -> Value {
-        let mut message = json!({ "text": text, "ranges": self.mentions(rng, 4) });
+        let mut message = json!({ "text": with_word(text), "ranges": self.mentions(rng, 4) });
         let one_in = |rng: &mut ThreadRng, count: u32| rng.random_range(0..count) == 0;
         for field in ["silent", "skip_push"] {
             if one_in(rng, 8) {

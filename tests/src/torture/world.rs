@@ -9,7 +9,7 @@ use anyhow::Result;
 use tokio::time::sleep;
 
 use super::outage::{CutOff, Span};
-use super::schedule::{Planned, Shape};
+use super::schedule::{Planned, SEARCH, Shape};
 use weft_harness::cluster::OlderCopy;
 use weft_harness::history::Recorder;
 use weft_harness::proxy::{Kind, Proxy};
@@ -61,7 +61,7 @@ impl World {
         let servers = if torture.cluster { 3 } else { 1 };
         let (store, cores) = (torture.store, torture.cores);
         let options = Options { store, cores, nats_servers: servers, ..Options::default() };
-        let options = Options { proxied: true, presences: PRESENCES, ..options };
+        let options = Options { proxied: true, presences: PRESENCES, searches: 1, ..options };
         let mut options = options.edge(&rates);
         options.core_args.extend(torture.core_args.clone());
         options.edge_args.extend(torture.edge_args.clone());
@@ -101,6 +101,7 @@ impl World {
         parts.extend_from_slice(self.system.core_names());
         parts.extend(edges);
         parts.extend((0..self.shape.presences).map(|i| format!("presence-{i}")));
+        parts.push(SEARCH.to_owned());
         parts.extend(self.shape.fdb.then(|| "fdb".to_owned()));
         parts
     }

@@ -20,6 +20,7 @@ fn entry(seq: u64, client_id: &str) -> Entry {
         act: None,
         rules: Vec::new(),
         now: None,
+        words: 0,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Attempt, ClientId, Device, Room, Scheduled};
+use super::{Attempt, ClientId, Device, Entry, Room, Scheduled, WORDS};
 
 /// What somebody asks for.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -78,6 +78,12 @@ pub enum Deed {
     Looks { user: Arc<str>, room: Room, attempt: Attempt },
     /// The answer said it, or not.
     Sees { user: Arc<str>, room: Room, attempt: Attempt, is_shown: bool },
+    /// A user searches for something.
+    Searches { user: Arc<str>, attempt: Attempt },
+    /// What they were answered: messages as they are now. `word`: which of [`super::WORDS`] they look for.
+    Finds { user: Arc<str>, word: usize, attempt: Attempt, entries: Vec<Entry> },
+    /// At the end, in silence: all that a user finds of a word.
+    FoundAll { user: Arc<str>, word: usize, places: Vec<(Room, u64)> },
     /// At the end, in silence: the direct rooms that are a request to a user, as they find them.
     Requests { user: Arc<str>, rooms: Vec<Room> },
 }
@@ -114,6 +120,9 @@ impl Deed {
             | Self::Invitations { user, .. }
             | Self::Blocks { user, .. }
             | Self::Requests { user, .. }
+            | Self::Searches { user, .. }
+            | Self::Finds { user, .. }
+            | Self::FoundAll { user, .. }
             | Self::Looks { user, .. }
             | Self::Sees { user, .. }
             | Self::Scheduled { user, .. } => **user == *of,
@@ -178,6 +187,14 @@ impl fmt::Display for Deed {
             }
             Self::Sees { user, room, is_shown, .. } => {
                 write!(f, "{user} is shown how far the other one has read {room}: {is_shown}")
+            }
+            Self::Searches { user, .. } => write!(f, "{user} searches"),
+            Self::Finds { user, word, entries, .. } => {
+                write!(f, "{user} finds {}:", WORDS[*word].0)?;
+                entries.iter().try_for_each(|entry| write!(f, " {} {},", entry.room, entry.seq))
+            }
+            Self::FoundAll { user, word, places } => {
+                write!(f, "in the end {user} finds {}: {places:?}", WORDS[*word].0)
             }
             Self::Requests { user, rooms } => {
                 write!(f, "in the end {rooms:?} are a request to {user}")

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::words::words_in;
 use super::{ClientId, Room, Rule, hash};
 
 /// An entry as somebody saw it.
@@ -21,6 +22,8 @@ pub struct Entry {
     pub time_ms: u64,
     /// A hash of the text alone: to compare with what was sent. 0 where there is no text.
     pub text: u64,
+    /// Which of [`super::WORDS`] the text has, a bit each.
+    pub words: u8,
     /// How many messages the room has up to it, as it says.
     pub ordinal: u64,
     /// What it says beside its text; `None`: nothing.
@@ -107,6 +110,7 @@ impl Entry {
             digest: hash(&lasting(frame).to_string()),
             time_ms: frame["time"].as_u64().unwrap_or(0),
             text: frame["text"].as_str().map_or(0, hash),
+            words: frame["text"].as_str().map_or(0, words_in),
             ordinal: frame["ordinal"].as_u64()?,
             said: Said::read(frame).map(Box::new),
             change: Change::read(frame).map(Box::new),
@@ -137,6 +141,11 @@ impl Entry {
             }));
         }
         Some(entry)
+    }
+
+    /// True where its text has this one of [`super::WORDS`].
+    pub fn has_word(&self, word: usize) -> bool {
+        self.words & 1 << word != 0
     }
 
     /// Whom it mentions.

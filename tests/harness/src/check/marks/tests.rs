@@ -59,6 +59,7 @@ fn entry(seq: u64, change: Option<Change>, act: Option<Act>, text: u64) -> Entry
         act: act.map(Box::new),
         rules: Vec::new(),
         now: None,
+        words: 0,
     }
 }
 

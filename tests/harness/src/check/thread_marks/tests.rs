@@ -24,6 +24,7 @@ fn log() -> Vec<Entry> {
         act: None,
         rules: Vec::new(),
         now: None,
+        words: 0,
     };
     let rows = [("bob", Said::default()), ("alice", reply.clone()), ("alice", reply.clone())];
     let rows = rows.into_iter().chain([("alice", reply)]).zip(1..);

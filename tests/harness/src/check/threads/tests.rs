@@ -22,6 +22,7 @@ fn entry(seq: u64, from: &str, said: Said) -> Entry {
         act: None,
         rules: Vec::new(),
         now: None,
+        words: 0,
     }
 }
 

@@ -25,6 +25,7 @@ fn entry(seq: u64, from: &str, act: Option<Act>, said: Said) -> Entry {
         act: act.map(Box::new),
         rules: Vec::new(),
         now: None,
+        words: 0,
     }
 }
 
