@@ -10,7 +10,8 @@ use crate::bus::{Bus, Link};
 use crate::error::Error;
 use crate::jetstream::{JsError, ask};
 use crate::subject::{
-    NODES_BUCKET, PRESENCE_BUCKET, TRIMMED_BUCKET, event_stream, ingest_stream, outside_stream,
+    FILES_BUCKET, FILES_STREAM, NODES_BUCKET, PRESENCE_BUCKET, TRIMMED_BUCKET, event_stream,
+    ingest_stream, outside_stream,
 };
 
 /// Events stay readable in their stream for this long; who was away longer reads the journal.
@@ -41,11 +42,14 @@ pub struct AssetOptions {
     pub ingest_bytes_max: u64,
     /// An event stream beyond this many bytes drops its oldest events.
     pub event_bytes_max: u64,
+    /// The bucket of files refuses what would be more; 0: none is made.
+    pub files_bytes_max: u64,
 }
 
 impl Default for AssetOptions {
     fn default() -> Self {
-        Self { partitions: 4, replicas: 1, ingest_bytes_max: GIB, event_bytes_max: GIB }
+        let (ingest_bytes_max, event_bytes_max) = (GIB, GIB);
+        Self { partitions: 4, replicas: 1, ingest_bytes_max, event_bytes_max, files_bytes_max: 0 }
     }
 }
 
@@ -68,6 +72,9 @@ pub async fn ensure(bus: &Bus, options: &AssetOptions) -> Result<(), Error> {
     ];
     for (name, description, ttl) in buckets {
         ensure_stream(link, bucket_config(name, description, ttl, options)).await?;
+    }
+    if options.files_bytes_max > 0 {
+        ensure_stream(link, files_config(options)).await?;
     }
     ensure_trimmed(bus, options).await
 }
@@ -210,6 +217,28 @@ fn trimmed_config(options: &AssetOptions) -> Value {
         "num_replicas": options.replicas,
         "allow_rollup_hdrs": true,
         "deny_delete": true,
+        "allow_direct": true,
+    })
+}
+
+/// As NATS's own clients make an object store.
+fn files_config(options: &AssetOptions) -> Value {
+    json!({
+        "name": FILES_STREAM,
+        "description": "Weft: the bytes of files",
+        "subjects": [format!("$O.{FILES_BUCKET}.C.>"), format!("$O.{FILES_BUCKET}.M.>")],
+        "storage": "file",
+        "retention": "limits",
+        "discard": "new",
+        "max_bytes": options.files_bytes_max,
+        "max_msgs": -1,
+        "max_msgs_per_subject": -1,
+        "max_consumers": -1,
+        "max_age": 0,
+        "max_msg_size": MESSAGE_BYTES_MAX,
+        "duplicate_window": nanos(DUPLICATE_WINDOW),
+        "num_replicas": options.replicas,
+        "allow_rollup_hdrs": true,
         "allow_direct": true,
     })
 }

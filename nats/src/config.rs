@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use weft_proto::{Partition, RoomId, UserId};
 
-use crate::subject::{NODES_BUCKET, PRESENCE_BUCKET, TRIMMED_BUCKET};
+use crate::subject::{FILES_BUCKET, FILES_STREAM, NODES_BUCKET, PRESENCE_BUCKET, TRIMMED_BUCKET};
 
 pub use cluster::{Cluster, Routes};
 
@@ -103,6 +103,8 @@ pub struct ServerConfig {
     pub partitions: Partition,
     pub passwords: NatsPasswords,
     pub bots: Vec<Bot>,
+    /// What the bucket of files may grow to; 0: there is none.
+    pub files_bytes_max: u64,
 }
 
 impl ServerConfig {
@@ -135,7 +137,7 @@ impl ServerConfig {
             out,
             "  # quarters of the disk that is free at its start, and refuses streams beyond that."
         )?;
-        writeln!(out, "  max_file_store: {}GB", max_file_store_gb(self.partitions))?;
+        writeln!(out, "  max_file_store: {}GB", self.max_file_store_gb())?;
         writeln!(out, "  # The default of two minutes would lose as much when the machine fails.")?;
         writeln!(out, "  sync_interval: \"100ms\"")?;
         writeln!(out, "}}")?;
@@ -148,6 +150,12 @@ impl ServerConfig {
             write_bot(out, bot)?;
         }
         writeln!(out, "}}")
+    }
+
+    /// The streams of a partition reserve 2.1 GB, the bucket of files what it may grow to; those of users and nodes next
+    /// to nothing.
+    fn max_file_store_gb(&self) -> u64 {
+        u64::from(self.partitions) * 5 / 2 + 2 + self.files_bytes_max.div_ceil(1_000_000_000)
     }
 
     fn write_weft(&self, out: &mut String) -> std::fmt::Result {
@@ -296,6 +304,11 @@ fn files_publish() -> Vec<String> {
     // What it asks is asked with its user's token, or is its own: no other role may.
     let mut list = words(&["weft.svc.files.*", "_INBOX_files.>"]);
     list.extend(membership_publish("files"));
+    // Where the bytes are in JetStream. Core makes the bucket: who may make a stream says what goes into it.
+    list.extend(["C", "M"].map(|kind| format!("$O.{FILES_BUCKET}.{kind}.*")));
+    for verb in ["STREAM.INFO", "STREAM.MSG.GET", "STREAM.PURGE", "DIRECT.GET"] {
+        list.push(format!("$JS.API.{verb}.{FILES_STREAM}"));
+    }
     list
 }
 
@@ -391,11 +404,6 @@ fn quote(text: &str) -> String {
     quoted
 }
 
-/// The streams of a partition reserve 2.1 GB; those of users and nodes next to nothing.
-fn max_file_store_gb(partitions: Partition) -> u32 {
-    u32::from(partitions) * 5 / 2 + 2
-}
-
 /// The text of `nats/weft.conf`: one server of 4 partitions, with one bot as an example.
 #[must_use]
 pub fn operators_file() -> String {
@@ -414,6 +422,7 @@ pub fn operators_file() -> String {
             .map(|name| Bot { name, password: env("BOT"), rooms: Some(Vec::new()) })
             .into_iter()
             .collect(),
+        files_bytes_max: 0,
     };
     let place = ServerAddresses {
         name: "weft-1".to_owned(),

@@ -166,6 +166,12 @@ impl Error {
         }
     }
 
+    /// True where a stream, or the disk that it is on, takes no more.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::JetStream { code: 10_023 | 10_047 | 10_077, .. })
+    }
+
     /// Wraps an IO error with what was tried.
     pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();

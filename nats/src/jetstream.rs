@@ -64,6 +64,21 @@ pub(crate) async fn publish<T: DeserializeOwned>(
     headers: &[(&'static str, &str)],
     payload: Bytes,
 ) -> Result<Result<T, JsError>, Error> {
+    let answer = answer_to(link, subject, headers, payload).await?;
+    match serde_json::from_slice(&answer.payload) {
+        Ok(Reply::Ok(reply)) => Ok(Ok(reply)),
+        Ok(Reply::Err { error }) => Ok(Err(error)),
+        Err(_) => Err(Error::Malformed("API reply")),
+    }
+}
+
+/// Publishes a message and waits for its answer.
+pub(crate) async fn answer_to(
+    link: &Link,
+    subject: String,
+    headers: &[(&'static str, &str)],
+    payload: Bytes,
+) -> Result<async_nats::Message, Error> {
     let mut request = async_nats::Request::new().payload(payload).timeout(Some(SEND_TIMEOUT));
     if let Some(map) = header_map(headers)? {
         request = request.headers(map);
@@ -83,15 +98,10 @@ pub(crate) async fn publish<T: DeserializeOwned>(
         made_anew(&mut connection, generation).await;
         sleep(ANSWER_AFTER_RECONNECT).await;
     };
-    let answer = tokio::select! {
+    tokio::select! {
         biased;
-        answer = asked => answer?,
-        () = lost => return Err(Error::Timeout("JetStream API")),
-    };
-    match serde_json::from_slice(&answer.payload) {
-        Ok(Reply::Ok(reply)) => Ok(Ok(reply)),
-        Ok(Reply::Err { error }) => Ok(Err(error)),
-        Err(_) => Err(Error::Malformed("API reply")),
+        answer = asked => answer,
+        () = lost => Err(Error::Timeout("JetStream API")),
     }
 }
 

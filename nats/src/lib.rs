@@ -20,6 +20,7 @@
 //! | [`events`] | committed entries on their way to everybody |
 //! | [`nodes`] | which nodes live, and which partitions are whose |
 //! | [`presence`] | the bucket of users with sessions |
+//! | [`files`] | the bucket of files |
 //! | [`config`], [`server`] | nats-server's configuration; its process for `weft dev` and tests |
 
 mod acks;
@@ -30,6 +31,7 @@ mod callers;
 pub mod config;
 mod error;
 pub mod events;
+pub mod files;
 pub mod ingest;
 mod jetstream;
 mod metrics;
@@ -45,6 +47,7 @@ pub use bus::{Bus, BusOptions, Connection, Message, Subscription, subscribed};
 pub use callers::{CALLER_BYTES_MAX, CALLER_CALLS_MAX};
 pub use error::Error;
 pub use events::{EventMessage, EventPublisher};
+pub use files::{FileBucket, StoredFile};
 pub use ingest::{
     Answer, IngestLog, IngestMessage, IngestPublisher, IngestReader, IngestSignals, LogInfo,
     MadeBy, OutsideLog, OutsideMessage, Problem, Relayed, ReplyTo, Signal, Trimmed,
@@ -53,5 +56,5 @@ pub use metrics::METRICS;
 pub use nodes::{NodeInfo, Registration, assign};
 pub use presence::{UserChange, UserKeys, UserWatch};
 pub use serve::{HELD_BYTES_MAX, Services};
-pub use server::{NatsServer, ServerOptions, find_or_install};
+pub use server::{NatsServer, ServerOptions, Wheel, find_or_install};
 pub use subject::{Filter, Subject};

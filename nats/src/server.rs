@@ -6,7 +6,7 @@ mod leftover;
 mod process;
 mod version;
 
-pub use install::find_or_install;
+pub use install::{Wheel, find_or_install};
 pub use process::{NatsServer, ServerOptions, url_of};
 pub use version::VERSION_NEEDED;
 pub(crate) use version::version_is_enough;

@@ -44,6 +44,10 @@ pub const NODES_BUCKET: &str = "WEFT_NODES";
 pub const TRIMMED_BUCKET: &str = "WEFT_TRIMMED";
 /// The bucket of users with sessions: `<user>.<edge>`.
 pub const PRESENCE_BUCKET: &str = "WEFT_PRESENCE";
+/// The bucket of the bytes of files, where they are in JetStream: an object store.
+pub const FILES_BUCKET: &str = "WEFT_FILES";
+/// Its stream.
+pub const FILES_STREAM: &str = "OBJ_WEFT_FILES";
 
 #[must_use]
 pub fn ingest_stream(partition: Partition) -> String {

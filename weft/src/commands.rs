@@ -77,6 +77,15 @@ pub struct Partitions {
     pub partitions: u16,
 }
 
+/// The stream of files, which is made where their bytes are to be in JetStream.
+#[derive(Args, Clone, Debug)]
+pub struct FilesStream {
+    /// Make the bucket WEFT_FILES for `weft files --backend jetstream`, and let it grow to so many bytes; 0: there is
+    /// none. nats-server's configuration and core must say the same.
+    #[arg(long, value_name = "BYTES", env = "WEFT_FILES_STREAM_BYTES", default_value_t = 0)]
+    pub files_stream_bytes: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;

@@ -9,7 +9,7 @@ use weft_nats::config::{
 use weft_proto::UserId;
 
 use crate::bots::BotEvents;
-use crate::commands::Partitions;
+use crate::commands::{FilesStream, Partitions};
 use crate::dev::{bot_name, print_text};
 use crate::error::Error;
 
@@ -39,6 +39,8 @@ pub struct NatsConfigOptions {
     pub bot_events: BotEvents,
     #[command(flatten)]
     pub partitions: Partitions,
+    #[command(flatten)]
+    pub files_stream: FilesStream,
     /// The cluster that the server is part of: the same name on each. The others are in its
     /// environment: WEFT_ROUTES='["nats://route:<WEFT_ROUTE_PASSWORD>@<host>:6222", …]'.
     #[arg(long, value_name = "NAME")]
@@ -73,6 +75,7 @@ pub fn run(options: &NatsConfigOptions) -> Result<(), Error> {
             admin: secret("admin"),
         },
         bots: options.bots.iter().map(bot).collect(),
+        files_bytes_max: options.files_stream.files_stream_bytes,
     };
     let place = ServerAddresses {
         name: options.name.clone(),

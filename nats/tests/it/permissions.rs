@@ -133,6 +133,10 @@ const SUBJECTS: [(&str, &[&str]); 7] = [
             "$KV.WEFT_TRIMMED.0",
             "$KV.WEFT_OTHER.x",
             "$KV.>",
+            "$O.WEFT_FILES.C.x",
+            "$O.WEFT_FILES.M.x",
+            "$O.OTHER.C.x",
+            "$O.>",
         ],
     ),
     (
@@ -179,13 +183,14 @@ const API: [&str; 20] = [
     "$JS.API.STREAM.DELETE.{}",
 ];
 
-const STREAMS: [&str; 7] = [
+const STREAMS: [&str; 8] = [
     "WEFT_IN_0",
     "WEFT_OUT_0",
     "WEFT_EV_0",
     "KV_WEFT_NODES",
     "KV_WEFT_PRESENCE",
     "KV_WEFT_TRIMMED",
+    "OBJ_WEFT_FILES",
     "ANOTHER",
 ];
 

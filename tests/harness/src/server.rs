@@ -50,6 +50,7 @@ pub fn server_config(partitions: Partition) -> ServerConfig {
             bot("eve", None),
             bot("cron", Some(Vec::new())),
         ],
+        files_bytes_max: 0,
     }
 }
 
@@ -72,6 +73,7 @@ impl Server {
             replicas: 1,
             ingest_bytes_max: small,
             event_bytes_max: small,
+            files_bytes_max: small,
         };
         Self { running: Some(server), options, assets, folder }
     }

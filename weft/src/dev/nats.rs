@@ -92,6 +92,7 @@ pub fn server_config(
             admin: secret("admin")?,
         },
         bots: bots.iter().map(bot).collect::<Result<_, _>>()?,
+        files_bytes_max: 0,
     })
 }
 

@@ -13,7 +13,7 @@ use weft_runtime::{Readiness, SystemClock};
 use weft_storage::{Store, StorePlace};
 
 use crate::admin_listener::{AdminListen, AdminListener, CORE_PORT};
-use crate::commands::Partitions;
+use crate::commands::{FilesStream, Partitions};
 use crate::dev::bot_name;
 use crate::error::Error;
 use crate::metrics;
@@ -46,6 +46,8 @@ pub struct CoreOptions {
     /// them.
     #[arg(long, env = "WEFT_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
     pub replicas: u8,
+    #[command(flatten)]
+    pub files_stream: FilesStream,
     #[command(flatten)]
     pub limits: CoreLimits,
     #[command(flatten)]
@@ -157,6 +159,7 @@ async fn start(
     let (partitions, bots) = (options.partitions.partitions, options.bots.clone());
     let mut core_options = options.limits.core_options(store, bus.clone(), partitions, bots);
     core_options.assets.replicas = options.replicas;
+    core_options.assets.files_bytes_max = options.files_stream.files_stream_bytes;
     let core = Core::start(core_options).await?;
     Ok((core, bus))
 }
