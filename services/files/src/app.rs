@@ -10,7 +10,7 @@ use weft_proto::svc::{File, LookAtFile};
 use weft_proto::{ApiError, ErrorCode, FileId};
 use weft_runtime::Shutdown;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, BackendPlace};
 use crate::locks::Locks;
 use crate::places::Places;
 use crate::refusal::Refusal;
@@ -96,7 +96,7 @@ pub struct FilesOptions {
     pub bus: Bus,
     /// Uploads that are not finished are here, and finished files where no other backend is given.
     pub data: PathBuf,
-    pub backend: crate::BackendPlace,
+    pub backend: BackendPlace,
     /// Where to listen; `None`: another part serves [`FilesNode::router`](crate::FilesNode::router).
     pub listen: Option<std::net::SocketAddr>,
     /// Where clients reach it, as `https://files.example.org`, or `/`: where they reach edges; `None`: where it listens,

@@ -19,6 +19,11 @@ pub enum Error {
     Folder { path: PathBuf, source: io::Error },
     #[error("can't listen on {addr}: {source}")]
     Listen { addr: SocketAddr, source: io::Error },
+    /// Nothing but a change by its operator helps.
+    #[error("the storage of files can't be used: {0}")]
+    StorageRefused(String),
+    #[error("the storage of files can't be reached: {0}")]
+    StorageAway(String),
     #[error("core has told no key for the addresses of files")]
     NoKey,
 }
@@ -30,7 +35,12 @@ impl Error {
         match self {
             Self::Nats(error) => error.is_retryable(),
             Self::Core(error) => error.code.is_temporary(),
-            Self::InUse(_) | Self::Folder { .. } | Self::Listen { .. } | Self::NoKey => false,
+            Self::StorageAway(_) => true,
+            Self::InUse(_)
+            | Self::Folder { .. }
+            | Self::StorageRefused(_)
+            | Self::Listen { .. }
+            | Self::NoKey => false,
         }
     }
 }

@@ -57,9 +57,9 @@ pub async fn finish(app: &Arc<App>, file: FileId) -> Result<(), Refusal> {
 }
 
 async fn keep(app: &App, file: FileId, examined: &Examined) -> std::io::Result<()> {
-    if let Some([small, medium]) = &examined.thumbnails {
-        app.backend.put(file, Variant::Small, small).await?;
-        app.backend.put(file, Variant::Medium, medium).await?;
-    }
-    app.backend.put(file, Variant::Original, &examined.content).await
+    let original = app.backend.put(file, Variant::Original, &examined.content);
+    let Some([small, medium]) = &examined.thumbnails else { return original.await };
+    let small = app.backend.put(file, Variant::Small, small);
+    let medium = app.backend.put(file, Variant::Medium, medium);
+    tokio::try_join!(original, small, medium).map(|_| ())
 }

@@ -46,6 +46,7 @@ mod tus;
 mod uploads;
 
 pub use app::{FilesOptions, Limits};
+pub use backend::{BackendPlace, S3Credentials, S3Keys, S3Options};
 pub use error::Error;
 pub use metrics::METRICS;
-pub use node::{BackendPlace, FilesNode, ROLE};
+pub use node::{FilesNode, ROLE};

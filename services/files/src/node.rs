@@ -13,7 +13,7 @@ use weft_proto::svc::GetUrlKeys;
 use weft_runtime::{Shutdown, bind};
 
 use crate::app::{App, FilesOptions};
-use crate::backend::{Backend, Folder};
+use crate::backend;
 use crate::error::Error;
 use crate::locks::Locks;
 use crate::places::Places;
@@ -27,14 +27,6 @@ pub const ROLE: &str = "files";
 const START_PAUSE: Duration = Duration::from_millis(500);
 /// Between two words to the operator while the start waits.
 const SAY_EVERY: Duration = Duration::from_secs(5);
-
-/// Where the bytes of finished files are.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub enum BackendPlace {
-    /// Below the node's own data folder.
-    #[default]
-    Folder,
-}
 
 pub struct FilesNode {
     connection: watch::Receiver<Connection>,
@@ -52,15 +44,10 @@ impl FilesNode {
     pub async fn start(options: FilesOptions) -> Result<Self, Error> {
         let FilesOptions { bus, data, backend, listen, url, limits } = options;
         let staging = Staging::open(&data)?;
-        let backend: Box<dyn Backend> = match backend {
-            BackendPlace::Folder => {
-                let path = data.join("objects");
-                let opened = Folder::open(&path);
-                Box::new(opened.map_err(|source| Error::Folder { path, source })?)
-            }
-        };
         let tcp = listen.map(listener).transpose()?;
         let local_addr = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
+        let open = async || backend::open(&backend, &data, &bus).await;
+        let backend = patiently("the storage of files", open).await?;
         let keys = patiently("core", async || bus.call(&GetUrlKeys {}).await.map_err(Error::Core));
         let signer = Signer::new(&keys.await?.keys).ok_or(Error::NoKey)?;
         let announced = url.unwrap_or_else(|| own_url(local_addr));

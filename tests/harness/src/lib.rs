@@ -10,6 +10,7 @@
 //! | [`proxy`] | faults of the wire between any two parts |
 //! | [`http`], [`account`] | the HTTP front door; users and their devices' tokens |
 //! | [`files`] | uploads and downloads |
+//! | [`s3`] | a server that speaks S3 |
 //! | [`socket`], [`session`] | one WebSocket: raw, and with requests matched to answers |
 //! | [`client`] | a device that lives on over reconnects: the protocol's whole duty |
 //! | [`onlooker`] | a device that writes down who is here |
@@ -30,6 +31,7 @@
 //! | `WEFT_TEST_STORE` | `embedded` (the default) or `fdb`: what the scenarios of separate processes run on |
 //! | `WEFT_FDB_BIN` | a folder with `fdbserver` and `fdbcli`, for `fdb` |
 //! | `WEFT_NATS_SERVER` | the nats-server to use; else the one on `PATH`, else one is installed |
+//! | `WEFT_WEED` | the SeaweedFS to use as a server of S3; else it is fetched |
 //! | `WEFT_KILLS` | how often `acknowledged_is_kept` kills each part; 3 by default |
 //! | `WEFT_DUEL_SECONDS` | how long `two_owners` lets them fight; 15 by default |
 
@@ -50,6 +52,7 @@ pub mod onlooker;
 pub mod process;
 pub mod proxy;
 pub mod reading;
+pub mod s3;
 pub mod searching;
 pub mod server;
 pub mod session;

@@ -27,7 +27,7 @@ use crate::session::Session;
 use crate::wait::until;
 
 pub use binary::{nats_server, twin, weft, weft_on};
-pub use folder::{Folder, copy_folder};
+pub use folder::{Folder, copy_folder, target};
 use options::own_disk;
 pub use options::{Engine, Options, Twin, allows_own_disk};
 
@@ -254,12 +254,16 @@ impl System {
 
     /// Adds and starts `weft files` (of this name), and waits until it serves. Where it does.
     pub async fn add_files(&mut self, options: &Options) -> Result<SocketAddr> {
+        if options.proxied {
+            self.add_proxies("files").await?;
+        }
         let (address, url) = (free_address()?, self.nats_url_of("files"));
         let (listen, data) = (address.to_string(), self.path().join("files").display().to_string());
         let args =
             ["files", "--nats", &url, "--listen", &listen, "--data", &data, "--files-look-s", "1"];
-        self.add("files", weft().await, args.map(str::to_owned).into(), options.env("files"))
-            .await?;
+        let args = args.map(str::to_owned).into_iter().chain(options.files_args.clone());
+        let env = [options.env("files"), options.files_env.clone()].concat();
+        self.add("files", weft().await, args.collect(), env).await?;
         self.files_serve(address).await;
         Ok(address)
     }

@@ -20,6 +20,7 @@ mod drafts;
 mod draining;
 mod ended_logins;
 mod export;
+mod file_storage;
 mod files;
 mod finding;
 mod foundationdb;

@@ -1,5 +1,7 @@
 //! `weft files`: takes uploads and serves what was uploaded.
 
+mod storage;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use weft_nats::Bus;
 use weft_proto::NodeId;
 use weft_runtime::Readiness;
 
+use self::storage::Storage;
 use super::core::node;
 use crate::admin_listener::{AdminListen, AdminListener, FILES_PORT};
 use crate::error::Error;
@@ -29,7 +32,7 @@ pub struct FilesOptions {
     /// edges, by the paths /v1/files and /f. By default where it listens, if that is one address.
     #[arg(long = "url", value_name = "URL", env = "WEFT_URL", value_parser = url)]
     pub public_url: Option<String>,
-    /// The folder of the files, and of uploads that are not finished. One process uses it.
+    /// The folder of uploads that are not finished, and with --backend folder of the files. One process uses it.
     #[arg(long, env = "WEFT_DATA", default_value = "weft-files")]
     pub data: PathBuf,
     /// This process's name, `{hostname}` as with core; by default a new one with each start.
@@ -38,6 +41,8 @@ pub struct FilesOptions {
     /// The largest file that is taken, in bytes. Core has the same option: it decides, and this one is what clients are told.
     #[arg(long, env = "WEFT_FILE_BYTES", default_value_t = Limits::default().file_bytes_max, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000))]
     pub file_bytes: u64,
+    #[command(flatten)]
+    pub storage: Storage,
     #[command(flatten)]
     pub limits: FilesLimits,
     #[command(flatten)]
@@ -144,6 +149,7 @@ async fn start(
         options.limits.files_options(bus.clone(), options.data.clone(), options.file_bytes);
     files_options.listen = Some(options.listen);
     files_options.url.clone_from(&options.public_url);
+    files_options.backend = options.storage.place()?;
     let files = FilesNode::start(files_options).await?;
     Ok((files, bus))
 }

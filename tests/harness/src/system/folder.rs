@@ -62,7 +62,7 @@ impl Drop for Folder {
 }
 
 /// The target folder that this test was built into.
-pub(super) fn target() -> PathBuf {
+pub fn target() -> PathBuf {
     profile_folder().parent().map_or_else(std::env::temp_dir, Path::to_owned)
 }
 

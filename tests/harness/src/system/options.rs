@@ -1,9 +1,11 @@
 //! How a system of separate processes is to be.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::role_env;
+use crate::s3::{BUCKET, KEY};
 
 /// What differs from the defaults.
 #[derive(Clone, Debug)]
@@ -18,7 +20,7 @@ pub struct Options {
     pub edges: usize,
     /// How many nats-servers; more than one are a cluster, with three copies of each stream.
     pub nats_servers: usize,
-    /// Core and each edge reach NATS through a proxy of their own.
+    /// Core, each edge and a files node reach NATS through a proxy of their own.
     pub proxied: bool,
     /// Instead of core: two cores over one store, embedded where they are one process.
     pub twin: Option<Twin>,
@@ -30,6 +32,9 @@ pub struct Options {
     pub edge_args: Vec<String>,
     /// Further options of `weft presence`.
     pub presence_args: Vec<String>,
+    /// Further options and environment of `weft files`.
+    pub files_args: Vec<String>,
+    pub files_env: Vec<(String, String)>,
     /// How many partitions rooms are spread over.
     pub partitions: u16,
     /// Where the folder is made; `None`: `<target>/weft-tests`.
@@ -55,6 +60,8 @@ impl Default for Options {
             core_args: quota.map(str::to_owned).into(),
             edge_args: Vec::new(),
             presence_args: Vec::new(),
+            files_args: Vec::new(),
+            files_env: Vec::new(),
             partitions: 4,
             folder: None,
             log: String::new(),
@@ -66,6 +73,23 @@ impl Options {
     /// Adds options of `weft core`.
     pub fn core(mut self, args: &[&str]) -> Self {
         self.core_args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self
+    }
+
+    /// Files are in a bucket of JetStream that takes so many bytes.
+    pub fn files_in_jetstream(mut self, bytes: u64) -> Self {
+        self.files_args.extend(["--backend", "jetstream"].map(str::to_owned));
+        self.core(&["--files-stream-bytes", &bytes.to_string()])
+    }
+
+    /// Files are in the bucket of a server that speaks S3, which is reached there.
+    pub fn files_in_s3(mut self, address: SocketAddr) -> Self {
+        let endpoint = format!("http://{address}");
+        let args = ["--backend", "s3", "--s3-bucket", BUCKET, "--s3-allow-http", "--s3-endpoint"];
+        self.files_args.extend(args.map(str::to_owned));
+        self.files_args.push(endpoint);
+        let key = [("AWS_ACCESS_KEY_ID", KEY.0), ("AWS_SECRET_ACCESS_KEY", KEY.1)];
+        self.files_env.extend(key.map(|(name, value)| (name.to_owned(), value.to_owned())));
         self
     }
 
