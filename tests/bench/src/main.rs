@@ -6,6 +6,7 @@
 
 mod cpu;
 mod expiry;
+mod files;
 mod find;
 mod groups;
 mod hops;
@@ -80,6 +81,11 @@ enum Scenario {
     ///
     /// The index alone, then a system of separate processes. Prints one JSON object as its last line.
     Search(search::SearchOptions),
+    /// Files: uploads and downloads beside what their storage can do, thumbnails, and messages meanwhile.
+    ///
+    /// A system of separate processes. Checks that a file comes back as it was (else exit code 1), and prints one JSON object as its
+    /// last line.
+    Files(files::FilesOptions),
     /// Devices lose their edge at once, and reconnect to the others.
     ///
     /// Three edges; all devices are at the first one, which is killed while they talk in small
@@ -138,6 +144,9 @@ fn run(scenario: Scenario) -> Result<()> {
         Scenario::Expiry(options) => one.block_on(until_signal(expiry::measure(&options))),
         Scenario::Search(options) => {
             many.enable_all().build()?.block_on(until_signal(search::measure(&options)))
+        }
+        Scenario::Files(options) => {
+            many.enable_all().build()?.block_on(until_signal(files::measure(&options)))
         }
         Scenario::Groups(options) => one.block_on(until_signal(groups::measure(&options))),
         Scenario::Storm(options) => one.block_on(until_signal(storm::measure(&options))),

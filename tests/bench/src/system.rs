@@ -42,6 +42,11 @@ impl Place {
 
     /// `weft` processes. One sender here sends as much as many: no quota may be what is measured.
     pub async fn weft(&self, edges: usize, presences: usize) -> Result<System> {
+        System::split(self.weft_options(edges, presences)).await
+    }
+
+    /// Of such processes.
+    pub fn weft_options(&self, edges: usize, presences: usize) -> Options {
         let million = |option: &&str| format!("--{option}=1000000");
         let edge_args = [
             "sends-per-s",
@@ -52,14 +57,13 @@ impl Place {
             "accounts-burst",
             "address-connections-max",
         ];
-        let options = Options {
+        Options {
             edges,
             presences,
             core_args: ["sender-rate-per-s", "sender-burst"].iter().map(million).collect(),
             edge_args: edge_args.iter().map(million).collect(),
             ..self.options()
-        };
-        System::split(options).await
+        }
     }
 
     /// The bare hops instead of `weft`'s parts: a core and two edges, and where these listen. They are
