@@ -16,7 +16,6 @@ mod relations;
 mod scheduled;
 pub mod services;
 mod settings;
-mod start;
 mod store_health;
 mod working;
 
@@ -29,7 +28,7 @@ use tokio_util::sync::DropGuard;
 use weft_nats::nodes::Nodes;
 use weft_nats::{AssetOptions, Bus, Connection, EventPublisher, NodeInfo, Registration, assets};
 use weft_proto::{NodeId, Partition, UserId};
-use weft_runtime::{Clock, Shutdown};
+use weft_runtime::{Clock, Shutdown, patiently};
 use weft_storage::Store;
 pub use weft_storage::tables::layout::FEATURE_LEVEL;
 
@@ -42,7 +41,6 @@ pub use partition::retention::Retention;
 pub use partition::watch::TICK_INTERVAL;
 pub use services::FileLimits;
 pub use services::layout::{UPGRADE_PAUSE, Upgrade};
-use start::Start;
 pub use store_health::{StoreHealth, StorePatience, Trouble};
 use working::{Serving, say_whether_it_works};
 
@@ -131,31 +129,28 @@ impl Core {
         let store = health.watched(store);
         let (clock, feature_level) = (options.clock, options.feature_level);
         let partitions = assets.partitions;
-        let mut start = Start::begin();
-        start
-            .step("the store's layout", async || {
-                services::layout::open(&store, partitions, feature_level).await
-            })
-            .await?;
-        start.step("the streams", async || assets::ensure(&bus, &assets).await).await?;
+        let passes = Error::is_retryable;
+        let open = async || services::layout::open(&store, partitions, feature_level).await;
+        patiently("the store's layout", passes, open).await?;
+        patiently("the streams", passes, async || assets::ensure(&bus, &assets).await).await?;
         let bots = async || services::accounts::ensure_bots(&store, &*clock, &bots).await;
-        start.step("the bots' accounts", bots).await?;
+        patiently("the bots' accounts", passes, bots).await?;
         let shutdown = Shutdown::new();
         let open =
             async || services::Context::open(store.clone(), Arc::clone(&clock), token_life).await;
-        let context = start.step("the services", open).await?;
+        let context = patiently("the services", passes, open).await?;
         let context = Arc::new(context.with_file_limits(files));
         let serve = async || services::start(Arc::clone(&context), &bus).await;
-        let services = start.step("the services", serve).await?;
+        let services = patiently("the services", passes, serve).await?;
         let info = NodeInfo { works: Some(true), ..NodeInfo::default() };
         let join = async || Registration::join(&bus, ROLE, &node, info.clone()).await;
-        let registration = Arc::new(start.step("the live nodes", join).await?);
+        let registration = Arc::new(patiently("the live nodes", passes, join).await?);
         let nodes = match assignment {
             Assignment::Live => registration.live(ROLE),
             Assignment::Watch(nodes) => nodes,
         };
         let publish = async || EventPublisher::start(&bus).await;
-        let events = start.step("the events", publish).await?;
+        let events = patiently("the events", passes, publish).await?;
         let serving = Serving::start(services, context, bus.clone(), nodes.clone(), node.clone());
         let saying = Shutdown::new();
         until_cancelled(&saying, "store", health.clone().watch(store.clone()));

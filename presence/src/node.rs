@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use weft_nats::{Bus, Connection, Filter, NodeInfo, Registration, Services};
 use weft_proto::NodeId;
 use weft_proto::svc::{CountPresent, GetPresence};
-use weft_runtime::{Clock, Shutdown, SystemClock, lock};
+use weft_runtime::{Clock, Shutdown, SystemClock, lock, patiently};
 
 use self::task::Task;
 use crate::error::Error;
@@ -28,10 +28,6 @@ pub const GRACE: Duration = Duration::from_secs(10);
 const PRESUMED: Duration = Duration::from_secs(12);
 /// Queries that run at once.
 const QUERIES_MAX: usize = 64;
-/// Between two attempts of the start.
-const START_PAUSE: Duration = Duration::from_millis(500);
-/// Between two words to the operator while the start waits.
-const SAY_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 pub struct PresenceOptions {
@@ -70,15 +66,15 @@ impl PresenceNode {
         // Until it knows everything the others go on with all duties.
         let info = NodeInfo { boot: boot.clone(), draining: true, ..NodeInfo::default() };
         let join = async || Registration::join(&bus, ROLE, &node, info.clone()).await;
-        let registration = Arc::new(patiently("the live nodes", join).await?);
+        let registration = Arc::new(patiently("the live nodes", Error::is_retryable, join).await?);
         // Before anything is read: nothing that is published from now on is missed.
-        let statuses =
-            patiently("statuses", async || bus.subscribe_wildcard(&Filter::Statuses).await).await?;
+        let subscribe = async || bus.subscribe_wildcard(&Filter::Statuses).await;
+        let statuses = patiently("statuses", Error::is_retryable, subscribe).await?;
         let patience = Patience { grace, presumed: PRESUMED };
         let state =
             Arc::new(Mutex::new(State { merge: Merge::new(patience), ledger: Ledger::default() }));
         let mut task = Task::new(bus.clone(), &registration, boot, Arc::clone(&state), statuses);
-        patiently("the users", async || task.read_all().await).await?;
+        patiently("the users", Error::is_retryable, async || task.read_all().await).await?;
         task.load_all().await;
         task.take_up_duties();
         let mut services = Services::start(&bus, env!("CARGO_PKG_VERSION"));
@@ -117,31 +113,6 @@ impl PresenceNode {
         }
         self.services.shutdown().await;
         late
-    }
-}
-
-/// Tries until it succeeds, or until no patience would help.
-async fn patiently<T, E>(
-    what: &'static str,
-    mut attempt: impl AsyncFnMut() -> Result<T, E>,
-) -> Result<T, Error>
-where
-    Error: From<E>,
-{
-    let mut said_at: Option<Instant> = None;
-    loop {
-        let error = match attempt().await {
-            Ok(done) => return Ok(done),
-            Err(error) => Error::from(error),
-        };
-        if !error.is_retryable() {
-            return Err(error);
-        }
-        if said_at.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
-            said_at = Some(Instant::now());
-            tracing::warn!(what, %error, "the start waits");
-        }
-        sleep(START_PAUSE).await;
     }
 }
 

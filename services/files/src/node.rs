@@ -7,10 +7,9 @@ use std::time::Duration;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, sleep};
 use weft_nats::{Connection, NodeInfo, Registration};
 use weft_proto::svc::GetUrlKeys;
-use weft_runtime::{Shutdown, bind};
+use weft_runtime::{Shutdown, bind, patiently};
 
 use crate::app::{App, FilesOptions};
 use crate::backend;
@@ -23,10 +22,6 @@ use crate::{http, removal, serve};
 
 /// This role's name among the live nodes.
 pub const ROLE: &str = "files";
-/// Between two attempts of the start.
-const START_PAUSE: Duration = Duration::from_millis(500);
-/// Between two words to the operator while the start waits.
-const SAY_EVERY: Duration = Duration::from_secs(5);
 
 pub struct FilesNode {
     connection: watch::Receiver<Connection>,
@@ -47,14 +42,15 @@ impl FilesNode {
         let tcp = listen.map(listener).transpose()?;
         let local_addr = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
         let open = async || backend::open(&backend, &data, &bus).await;
-        let backend = patiently("the storage of files", open).await?;
-        let keys = patiently("core", async || bus.call(&GetUrlKeys {}).await.map_err(Error::Core));
-        let signer = Signer::new(&keys.await?.keys).ok_or(Error::NoKey)?;
+        let backend = patiently("the storage of files", Error::is_retryable, open).await?;
+        let keys = async || bus.call(&GetUrlKeys {}).await.map_err(Error::Core);
+        let keys = patiently("core", Error::is_retryable, keys).await?.keys;
+        let signer = Signer::new(&keys).ok_or(Error::NoKey)?;
         let announced = url.unwrap_or_else(|| own_url(local_addr));
         let url = announced.trim_end_matches('/').to_owned();
         let info = NodeInfo { url: announced, ..NodeInfo::default() };
-        let join = async || Ok(Registration::join(&bus, ROLE, bus.node(), info.clone()).await?);
-        let registration = patiently("the live nodes", join).await?;
+        let join = async || Registration::join(&bus, ROLE, bus.node(), info.clone()).await;
+        let registration = patiently("the live nodes", Error::is_retryable, join).await?;
         let (connection, tasks) = (bus.connection(), Shutdown::new());
         let app = Arc::new(App {
             signer,
@@ -123,24 +119,4 @@ fn listener(addr: SocketAddr) -> Result<TcpListener, Error> {
 fn own_url(local_addr: Option<SocketAddr>) -> String {
     let told = local_addr.filter(|addr| !addr.ip().is_unspecified());
     told.map_or_else(String::new, |addr| format!("http://{addr}"))
-}
-
-/// Tries until it succeeds, or until no patience would help.
-async fn patiently<T>(
-    what: &'static str,
-    mut attempt: impl AsyncFnMut() -> Result<T, Error>,
-) -> Result<T, Error> {
-    let mut said_at: Option<Instant> = None;
-    loop {
-        let error = match attempt().await {
-            Ok(done) => return Ok(done),
-            Err(error) if error.is_retryable() => error,
-            Err(error) => return Err(error),
-        };
-        if said_at.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
-            said_at = Some(Instant::now());
-            tracing::warn!(what, %error, "the start waits");
-        }
-        sleep(START_PAUSE).await;
-    }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use weft_nats::{Bus, Connection, NodeInfo, Registration, Services};
 use weft_proto::svc::{AskSearchNode, Search, SearchNodeState};
 use weft_proto::{ApiError, FollowerId, NodeId};
-use weft_runtime::{Shutdown, lock};
+use weft_runtime::{Shutdown, lock, patiently};
 
 use crate::error::Error;
 use crate::feed::Feed;
@@ -24,12 +24,10 @@ pub const ROLE: &str = "search";
 const SEARCHES_MAX: usize = 16;
 /// Questions of operators that run at once.
 const QUESTIONS_MAX: usize = 4;
+/// Before the next try where searches can't be taken yet.
+const SERVE_PAUSE: Duration = Duration::from_millis(500);
 /// An index that has not known of everything for so long is behind.
 const BEHIND: Duration = Duration::from_secs(5);
-/// Between two attempts of the start.
-const START_PAUSE: Duration = Duration::from_millis(500);
-/// Between two words to the operator while the start waits.
-const SAY_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 pub struct SearchOptions {
@@ -144,7 +142,8 @@ impl SearchNode {
         let opened = Folder::open(&folder)?;
         let answering = Arc::new(Answering::new());
         let info = NodeInfo { unready: true, ..NodeInfo::default() };
-        let registration = Arc::new(registered(&bus, &node, &info).await?);
+        let join = async || Registration::join(&bus, ROLE, &node, info.clone()).await;
+        let registration = Arc::new(patiently("the live nodes", Error::is_retryable, join).await?);
         let feed = Feed::new(bus.clone(), follower, opened, Arc::clone(&answering));
         let mut services = Services::start(&bus, env!("CARGO_PKG_VERSION"));
         let asked = Arc::clone(&answering);
@@ -179,12 +178,10 @@ impl SearchNode {
                 async move { finder.find(request).await }
             };
             let mut services = Services::start(&bus, env!("CARGO_PKG_VERSION"));
-            loop {
-                match services.handle::<Search, _, _>(SEARCHES_MAX, find.clone()).await {
-                    Ok(()) => break,
-                    Err(error) => tracing::warn!(%error, "searches can't be taken yet"),
-                }
-                tokio::time::sleep(START_PAUSE).await;
+            while let Err(error) = services.handle::<Search, _, _>(SEARCHES_MAX, find.clone()).await
+            {
+                tracing::warn!(%error, "searches can't be taken yet");
+                tokio::time::sleep(SERVE_PAUSE).await;
             }
             registration.update(|info| info.unready = false);
             tracing::info!("searches are answered");
@@ -233,23 +230,5 @@ impl SearchNode {
             registration.leave().await;
         }
         late
-    }
-}
-
-/// The bucket of live nodes is made by core: the start waits for it.
-async fn registered(bus: &Bus, node: &NodeId, info: &NodeInfo) -> Result<Registration, Error> {
-    let mut said_at: Option<Instant> = None;
-    loop {
-        match Registration::join(bus, ROLE, node, info.clone()).await {
-            Ok(registration) => return Ok(registration),
-            Err(error) if !error.is_retryable() => return Err(error.into()),
-            Err(error) => {
-                if said_at.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
-                    said_at = Some(Instant::now());
-                    tracing::warn!(%error, "the start waits");
-                }
-            }
-        }
-        tokio::time::sleep(START_PAUSE).await;
     }
 }
