@@ -294,6 +294,11 @@ pub fn decide(
             return Err(no(ErrorCode::Forbidden, "a message is edited by its sender"));
         }
         Body::Edit(Edit { .. }) if is_late => return Err(too_late()),
+        Body::Edit(Edit { text, .. })
+            if text.is_empty() && matches!(message.entry.body, Body::Text(_)) =>
+        {
+            return Err(no(ErrorCode::BadRequest, "a message without files has a text"));
+        }
         Body::Edit(Edit { .. }) => {
             if row.edits.len() >= EDITS_PER_MESSAGE_MAX {
                 let message = format!("the message has {EDITS_PER_MESSAGE_MAX} edits already");

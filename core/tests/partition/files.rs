@@ -212,6 +212,22 @@ async fn a_deleted_message_has_no_files_and_an_edited_one_keeps_them() {
 }
 
 #[tokio::test]
+async fn a_caption_may_be_emptied_and_a_text_may_not() {
+    let world = World::new(&["ann", "bob"]).await;
+    let owner = world.own("n1").await;
+    taken(&world, "ann", "team", 1, create(&["bob"])).await;
+    let one = put(&world, 1, "ann", FileState::Ready, true).await;
+    let more = json!({ "text": "a caption" });
+    let image = taken(&world, "ann", "team", 2, with_files("image", &[one], more)).await;
+    let words = taken(&world, "ann", "team", 3, text("words")).await;
+    let emptied = |target| Body::Edit(Edit { target, text: String::new(), ranges: vec![] });
+    taken(&world, "ann", "team", 4, emptied(image)).await;
+    assert_eq!(references(&world, one).await.len(), 1);
+    assert_eq!(refused(&world, "ann", "team", 5, emptied(words)).await, "bad_request");
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test]
 async fn files_go_with_messages_that_expire() {
     let world = World::new(&["ann", "bob"]).await;
     let owner = world.own("n1").await;

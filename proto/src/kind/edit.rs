@@ -13,7 +13,7 @@ use crate::error::ApiError;
 pub struct Edit {
     /// The message's seq.
     pub target: u64,
-    /// As that of a message.
+    /// As that of a message. Of files it is a caption, and may be empty: whether it may, the message says.
     pub text: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ranges: Vec<Range>,
@@ -48,7 +48,7 @@ impl EntryKind for Edit {
     const KIND: Kind = Kind { is_for_direct: true, ..Kind::new("edit", 8, MESSAGES_LEVEL) };
 
     fn check(Fields { edit }: Fields) -> Result<Self, ApiError> {
-        let Text { text, .. } = Text::new(edit.text.ok_or_else(|| missing("text"))?)?;
+        let Text { text, .. } = Text::stored(edit.text.ok_or_else(|| missing("text"))?, None)?;
         formatting::check(&edit.ranges, &text)?;
         Ok(Self { target: target_of(edit.target)?, text, ranges: edit.ranges })
     }
