@@ -12,6 +12,28 @@ use crate::limits::FILE_NAME_BYTES_MAX;
 /// What a file is called whose name says nothing.
 const NAMELESS: &str = "file";
 
+/// Why there is no preview of an image. It travels as a word: a newer version may have more of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NoPreview {
+    /// Its format is known, and not read: HEIC, AVIF, SVG.
+    Format,
+    /// It can't be read.
+    Damaged,
+    /// It has too many pixels or bytes.
+    TooLarge,
+}
+
+impl NoPreview {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Format => "format",
+            Self::Damaged => "damaged",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
 /// A file: a ULID of core's in lower case, 80 of its bits by chance. Nobody can guess it, and nothing is
 /// allowed to who knows it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

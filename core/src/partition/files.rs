@@ -135,6 +135,7 @@ fn facts_of(row: &File, expires: u64) -> FileFacts {
         thumbnails: image.and_then(|image| has(image.has_thumbnails)),
         duration_ms: Some(row.duration_ms).filter(|duration_ms| *duration_ms > 0),
         expired: None,
+        no_preview: Some(row.no_preview.clone()).filter(|why| !why.is_empty()),
     }
 }
 

@@ -27,6 +27,8 @@ const DAY_MS: u64 = 24 * 3_600_000;
 const REWRITTEN_BYTES_MAX: u64 = 65_536;
 const CONTENT_TYPE_BYTES_MAX: usize = 127;
 const THUMBHASH_BYTES_MAX: usize = 32;
+/// Longest word for why there is no preview.
+const NO_PREVIEW_BYTES_MAX: usize = 32;
 /// Wider or higher no image is taken for one.
 const PIXELS_MAX: u32 = 65_535;
 /// Files that one call looks at, and at once.
@@ -215,6 +217,7 @@ impl Context {
                 content_type: request.content_type.clone(),
                 image: request.image.clone().map(stored),
                 duration_ms: request.duration_ms,
+                no_preview: request.no_preview.clone(),
             };
             match row.state() {
                 FileState::Uploading => {}
@@ -402,6 +405,11 @@ fn check_facts(request: &svc::FinishFile) -> Result<(), ApiError> {
     {
         return bad("that is no content type");
     }
+    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    if request.no_preview.len() > NO_PREVIEW_BYTES_MAX || !request.no_preview.bytes().all(is_letter)
+    {
+        return bad("that is no word");
+    }
     let Some(image) = &request.image else { return Ok(()) };
     let is_size = |pixels: u32| (1..=PIXELS_MAX).contains(&pixels);
     if !is_size(image.width) || !is_size(image.height) {
@@ -434,6 +442,7 @@ fn shown(id: FileId, row: &File, until_ms: u64) -> svc::File {
             svc::ImageFacts { width, height, thumbhash, animated, has_thumbnails }
         }),
         duration_ms: row.duration_ms,
+        no_preview: row.no_preview.clone(),
     }
 }
 

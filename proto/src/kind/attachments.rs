@@ -11,7 +11,7 @@ use crate::error::{ApiError, ErrorCode};
 use crate::file::FileId;
 use crate::limits::{FILE_NAME_BYTES_MAX, FILES_PER_MESSAGE_MAX};
 
-/// Longest content type, in characters, and longest placeholder of an image.
+/// Longest content type, in characters, placeholder of an image, and reason why there is no preview.
 const SHORT_CHARS_MAX: usize = 128;
 
 /// What such a message has.
@@ -73,6 +73,10 @@ pub struct FileFacts {
     #[prost(bool, optional, tag = "11")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expired: Option<bool>,
+    /// Of an image without a preview: why ([`NoPreview`](crate::file::NoPreview)).
+    #[prost(string, optional, tag = "12")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_preview: Option<String>,
 }
 
 /// As it travels in JSON.
@@ -143,6 +147,11 @@ impl Attachments {
 fn check_facts(facts: &FileFacts) -> Result<(), ApiError> {
     check_chars("files.name", &facts.name, FILE_NAME_BYTES_MAX)?;
     check_chars("files.content_type", &facts.content_type, SHORT_CHARS_MAX)?;
+    check_chars(
+        "files.no_preview",
+        facts.no_preview.as_deref().unwrap_or_default(),
+        SHORT_CHARS_MAX,
+    )?;
     check_chars("files.thumbhash", facts.thumbhash.as_deref().unwrap_or_default(), SHORT_CHARS_MAX)
 }
 

@@ -93,6 +93,10 @@ pub struct FinishFile {
     /// Of sound and video, milliseconds; 0: not known.
     #[prost(uint64, tag = "6")]
     pub duration_ms: u64,
+    /// Of an image that can't be shown, or has no thumbnails: why ([`NoPreview`](crate::file::NoPreview)). Empty: it can, or
+    /// it is none.
+    #[prost(string, tag = "7")]
+    pub no_preview: String,
 }
 method!(FinishFile, "files", "ready", File);
 
@@ -184,6 +188,8 @@ pub struct File {
     pub image: Option<ImageFacts>,
     #[prost(uint64, tag = "11")]
     pub duration_ms: u64,
+    #[prost(string, tag = "12")]
+    pub no_preview: String,
 }
 
 /// What is known of an image.

@@ -50,6 +50,9 @@ struct Shown<'a> {
     content_type: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     image: Option<ShownImage>,
+    /// Why there is no preview of an image.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    no_preview: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     duration_ms: Option<u64>,
     url: String,
@@ -129,6 +132,7 @@ fn show<'a>(app: &App, file: FileId, row: &'a File) -> Option<Shown<'a>> {
             thumbhash: STANDARD.encode(&image.thumbhash),
             animated: image.animated,
         }),
+        no_preview: &row.no_preview,
         duration_ms: Some(row.duration_ms).filter(|duration| *duration > 0),
         url: url(&address(Variant::Original))?,
         thumbnails: if has_thumbnails { Some(thumbnails()?) } else { None },

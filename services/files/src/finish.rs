@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::task::spawn_blocking;
+use weft_proto::file::NoPreview;
 use weft_proto::svc::FinishFile;
 use weft_proto::{ErrorCode, FileId};
 
@@ -26,11 +27,11 @@ pub async fn finish(app: &Arc<App>, file: FileId) -> Result<(), Refusal> {
         examined.map_err(|_| Refusal::new(ErrorCode::Internal, "looking at it failed"))?;
     let examined = examined.map_err(|error| Refusal::storage(&error))?;
     keep(app, file, &examined).await.map_err(|error| Refusal::storage(&error))?;
-    let Examined { size, sha256, content_type, image, duration_ms, damaged, .. } = examined;
-    let kind = match (&image, damaged) {
+    let Examined { size, sha256, content_type, image, duration_ms, no_preview, .. } = examined;
+    let kind = match (&image, no_preview) {
         (Some(_), _) => "image",
-        (None, true) => "damaged",
-        (None, false) => "other",
+        (None, Some(NoPreview::Damaged)) => "damaged",
+        (None, _) => "other",
     };
     let told = FinishFile {
         file: file.to_string(),
@@ -39,6 +40,7 @@ pub async fn finish(app: &Arc<App>, file: FileId) -> Result<(), Refusal> {
         content_type: content_type.to_owned(),
         image,
         duration_ms,
+        no_preview: no_preview.map_or("", NoPreview::as_str).to_owned(),
     };
     match app.bus.call(&told).await {
         Ok(_) => {}

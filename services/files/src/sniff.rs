@@ -29,7 +29,6 @@ pub fn is_shown_inline(content_type: &str) -> bool {
             | "image/gif"
             | "image/webp"
             | "image/avif"
-            | "image/heif"
             | "image/bmp"
             | "video/mp4"
             | "video/webm"
@@ -107,8 +106,10 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_runs_is_shown_inline() {
-        for kind in ["image/svg+xml", "text/html", "text/xml", "application/pdf", UNKNOWN] {
+    fn nothing_that_runs_or_that_few_can_read_is_shown_inline() {
+        for kind in
+            ["image/svg+xml", "image/heif", "text/html", "text/xml", "application/pdf", UNKNOWN]
+        {
             assert!(!is_shown_inline(kind), "{kind}");
         }
         assert!(is_shown_inline("image/webp"));

@@ -5,10 +5,11 @@
 //! lock               held while a process uses the folder
 //! uploads/<id>.part  the bytes as they came
 //! uploads/<id>.<x>   what is made of them, on its way to the backend: clean, s, m
+//! uploads/<id>.tries a byte for each time that an image was looked at and the process ended in the middle
 //! ```
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -76,9 +77,24 @@ impl Staging {
         }
     }
 
+    /// Notes that an image is looked at from now on. How often that was begun before and has not come to an end: what
+    /// makes a decoder end the whole process must not meet it over and over.
+    pub fn begin_try(&self, file: FileId) -> io::Result<u64> {
+        let path = self.made(file, "tries");
+        let mut tries = File::options().create(true).append(true).open(path)?;
+        let before = tries.metadata()?.len();
+        tries.write_all(b"x")?;
+        Ok(before)
+    }
+
+    /// It came to an end.
+    pub fn end_try(&self, file: FileId) -> io::Result<()> {
+        remove(&self.made(file, "tries"))
+    }
+
     /// Forgets an upload.
     pub fn remove(&self, file: FileId) -> io::Result<()> {
-        for what in ["clean", "s", "m", "part"] {
+        for what in ["clean", "s", "m", "tries", "part"] {
             remove(&self.made(file, what))?;
         }
         Ok(())

@@ -47,6 +47,9 @@ pub struct File {
     /// Of sound and video, milliseconds; 0: not known.
     #[prost(uint64, tag = "10")]
     pub duration_ms: u64,
+    /// Of an image without a preview: why, in a word. Empty: there is one, or it is none.
+    #[prost(string, tag = "11")]
+    pub no_preview: String,
 }
 
 /// What is known of an image.

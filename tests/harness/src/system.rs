@@ -10,7 +10,7 @@ mod options;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -153,16 +153,8 @@ impl System {
             args.extend(["--replicas", replicas].map(str::to_owned));
             args.extend(options.core_args.clone());
             let weft = weft_on(options.store).await;
-            let Some(mb) = options.core_disk_mb else {
-                self.add(&name, weft, args, options.env("core")).await?;
-                continue;
-            };
-            let store = self.path().join("store");
-            std::fs::create_dir_all(&store)?;
-            let mut wrapped = own_disk(&store, mb);
-            wrapped.push(weft.to_string_lossy().into_owned());
-            wrapped.extend(args);
-            self.add(&name, Path::new("unshare"), wrapped, options.env("core")).await?;
+            let disk = options.core_disk_mb.map(|mb| (self.path().join("store"), mb));
+            self.add_on(disk, &name, weft, args, options.env("core")).await?;
         }
         Ok(())
     }
@@ -234,7 +226,7 @@ impl System {
         args: Vec<String>,
         mut env: Vec<(String, String)>,
     ) -> Result<()> {
-        if args.first().is_some_and(|role| ROLES.contains(&role.as_str())) {
+        if args.iter().any(|arg| ROLES.contains(&arg.as_str())) {
             let admin = free_address()?;
             env.push(("WEFT_ADMIN_LISTEN".to_owned(), admin.to_string()));
             self.admins.insert(name.to_owned(), admin);
@@ -252,6 +244,23 @@ impl System {
         Ok(())
     }
 
+    /// The same, with a folder on a disk of its own of so many MB, where that is asked for.
+    async fn add_on(
+        &mut self,
+        disk: Option<(PathBuf, u32)>,
+        name: &str,
+        weft: &Path,
+        args: Vec<String>,
+        env: Vec<(String, String)>,
+    ) -> Result<()> {
+        let Some((folder, mb)) = disk else { return self.add(name, weft, args, env).await };
+        std::fs::create_dir_all(&folder)?;
+        let mut wrapped = own_disk(&folder, mb);
+        wrapped.push(weft.to_string_lossy().into_owned());
+        wrapped.extend(args);
+        self.add(name, Path::new("unshare"), wrapped, env).await
+    }
+
     /// Adds and starts `weft files` (of this name), and waits until it serves. Where it does.
     pub async fn add_files(&mut self, options: &Options) -> Result<SocketAddr> {
         if options.proxied {
@@ -261,9 +270,10 @@ impl System {
         let (listen, data) = (address.to_string(), self.path().join("files").display().to_string());
         let args =
             ["files", "--nats", &url, "--listen", &listen, "--data", &data, "--files-look-s", "1"];
-        let args = args.map(str::to_owned).into_iter().chain(options.files_args.clone());
+        let args = args.map(str::to_owned).into_iter().chain(options.files_args.clone()).collect();
         let env = [options.env("files"), options.files_env.clone()].concat();
-        self.add("files", weft().await, args.collect(), env).await?;
+        let disk = options.files_disk_mb.map(|mb| (self.path().join("files"), mb));
+        self.add_on(disk, "files", weft().await, args, env).await?;
         self.files_serve(address).await;
         Ok(address)
     }

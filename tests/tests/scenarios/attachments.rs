@@ -29,7 +29,7 @@ fn finished(file: &str) -> svc::FinishFile {
         sha256: vec![1; 32],
         content_type: "image/png".into(),
         image: Some(image),
-        duration_ms: 0,
+        ..svc::FinishFile::default()
     }
 }
 

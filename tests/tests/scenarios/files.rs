@@ -1,28 +1,28 @@
-//! Files: uploads that are resumed, what is made of them, and who may read them.
+//! Files: what is made of uploads, and who may read them.
 
 use std::io::Cursor;
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use weft_harness::files::{BYTES, Files};
+use weft_harness::files::Files;
 use weft_harness::http;
 use weft_harness::session::Session;
-use weft_harness::system::{Options, START_LIMIT, System, shared, unique};
-use weft_harness::wait::until;
+use weft_harness::system::{START_LIMIT, System, shared, unique};
 
-pub fn picture(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
-    let image = RgbImage::from_fn(width, height, |x, y| Rgb([x as u8, y as u8, (x ^ y) as u8]));
+pub(crate) fn picture(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
+    let color = |x, y| Rgb([x as u8, y as u8, (x ^ y) as u8]);
+    encoded(RgbImage::from_fn(width, height, color), format)
+}
+
+fn encoded(image: RgbImage, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     DynamicImage::ImageRgb8(image).write_to(&mut bytes, format).expect("encode");
     bytes.into_inner()
 }
 
-fn noise(bytes: usize) -> Vec<u8> {
+pub(crate) fn noise(bytes: usize) -> Vec<u8> {
     (0..bytes as u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
 
@@ -30,14 +30,14 @@ fn holds(bytes: &[u8], text: &[u8]) -> bool {
     bytes.windows(text.len()).any(|window| window == text)
 }
 
-async fn owner() -> Result<(&'static System, Files)> {
+pub(crate) async fn owner() -> Result<(&'static System, Files)> {
     let system = shared().await;
     let alice = system.user("alice").await?;
     Ok((system, Files::of(system.edge(), &alice)))
 }
 
 /// Waits until a search finds so many messages.
-async fn found(session: &mut Session, text: &str, count: usize) -> Result<Value> {
+pub(crate) async fn found(session: &mut Session, text: &str, count: usize) -> Result<Value> {
     let mut page = Value::Null;
     let deadline = Instant::now() + START_LIMIT;
     while page["messages"].as_array().map(Vec::len) != Some(count) {
@@ -48,7 +48,7 @@ async fn found(session: &mut Session, text: &str, count: usize) -> Result<Value>
 }
 
 /// What a file is that was uploaded just now.
-async fn uploaded(files: &Files, name: &str, bytes: &[u8]) -> Result<Value> {
+pub(crate) async fn uploaded(files: &Files, name: &str, bytes: &[u8]) -> Result<Value> {
     let path = files.upload(name, bytes).await?;
     let (status, shown) = files.look(&path).await?;
     ensure!(status == 200, "{name}: {status} {shown}");
@@ -98,103 +98,12 @@ async fn a_file_is_read_whole_and_in_parts_by_who_has_its_address() -> Result<()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn uploads_speak_tus() -> Result<()> {
-    let (system, files) = owner().await?;
-    let abilities = http::request(system.edge(), "OPTIONS", "/v1/files", &[], b"").await?;
-    assert_eq!(abilities.status, 204);
-    assert_eq!(abilities.header("tus-version"), Some("1.0.0"));
-    assert_eq!(abilities.header("access-control-allow-origin"), Some("*"));
-    assert!(abilities.header("tus-extension").is_some_and(|list| list.contains("checksum")));
-    let old = http::request(system.edge(), "POST", "/v1/files", &[("tus-resumable", "0.2.2")], b"");
-    assert_eq!(old.await?.status, 412);
-    for (length, status) in [("0", 400), ("x", 400), ("100000001", 413)] {
-        let answer = files.tus("POST", "/v1/files", &[("upload-length", length)], b"").await?;
-        assert_eq!(answer.status, status, "{length}");
-    }
-    // With its first bytes.
-    let answer =
-        files.tus("POST", "/v1/files", &[BYTES, ("upload-length", "10")], b"01234").await?;
-    assert_eq!((answer.status, answer.header("upload-offset")), (201, Some("5")));
-    assert!(answer.header("upload-expires").is_some_and(|date| date.ends_with("GMT")));
-    let path = answer.header("location").context("a location")?.to_owned();
-    let at = ("upload-offset", "5");
-    // No body type, another offset, another checksum, too many bytes: nothing of them is kept.
-    let wrong = ("upload-checksum", "sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA=");
-    for (headers, body, status) in [
-        (&[at][..], &b"56789"[..], 415),
-        (&[BYTES, ("upload-offset", "4")], b"56789", 409),
-        (&[BYTES, at, wrong], b"56789", 460),
-        (&[BYTES, at, ("upload-checksum", "md5 x")], b"56789", 400),
-        (&[BYTES, at], b"567890", 413),
-    ] {
-        assert_eq!(files.tus("PATCH", &path, headers, body).await?.status, status);
-        assert_eq!(files.offset(&path).await?, 5, "{status}");
-    }
-    assert_eq!(files.look(&path).await?.0, 409, "it is not whole");
-    // Of "56789", by a client that can't say PATCH.
-    let right = ("upload-checksum", "sha1 8iMdKHHmkKKZVwT3ope9e8ZL5yA=");
-    let patch = [BYTES, at, right, ("x-http-method-override", "PATCH")];
-    let answer = files.tus("POST", &path, &patch, b"56789").await?;
-    assert_eq!((answer.status, answer.header("upload-offset")), (204, Some("10")));
-    assert_eq!(files.offset(&path).await?, 10);
-    let (_, shown) = files.look(&path).await?;
-    assert_eq!(files.read(&shown["url"], &[]).await?.body, b"0123456789");
-
-    // Not wanted any more, finished or not.
-    let other = files.begin("x", 10).await?;
-    for path in [path, other] {
-        assert_eq!(files.tus("DELETE", &path, &[], b"").await?.status, 204);
-        assert_eq!(files.tus("HEAD", &path, &[], b"").await?.status, 404);
-        assert_eq!(files.look(&path).await?.0, 404);
-    }
-    Ok(())
-}
-
-/// Sends the head of a `PATCH` that brings all bytes from `at` on, and the first half of them; the connection stays open.
-async fn half(
-    address: SocketAddr,
-    token: &str,
-    path: &str,
-    at: usize,
-    bytes: &[u8],
-) -> Result<TcpStream> {
-    let mut stream = TcpStream::connect(address).await?;
-    let rest = bytes.len() - at;
-    let head = format!(
-        "PATCH {path} HTTP/1.1\r\nhost: files\r\ntus-resumable: 1.0.0\r\nauthorization: Bearer {token}\r\n\
-         content-type: {}\r\nupload-offset: {at}\r\ncontent-length: {rest}\r\n\r\n",
-        BYTES.1
-    );
-    stream.write_all(head.as_bytes()).await?;
-    stream.write_all(&bytes[at..at + rest / 2]).await?;
-    Ok(stream)
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_newer_request_has_the_older_one_make_way() -> Result<()> {
-    let system = shared().await;
-    let alice = system.user("alice").await?;
-    let files = Files::of(system.edge(), &alice);
-    let bytes = noise(200_000);
-    let path = files.begin("x", bytes.len()).await?;
-    let dead = half(system.edge(), &alice.token, &path, 0, &bytes).await?;
-    let offset = until("the bytes have come", START_LIMIT, async || {
-        files.offset(&path).await.ok().filter(|offset| *offset > 0)
-    })
-    .await;
-    let answer = files.patch(&path, offset, &bytes[offset..]).await?;
-    assert_eq!(answer.status, 204, "{answer:?}");
-    drop(dead);
-    let (_, shown) = files.look(&path).await?;
-    assert!(files.read(&shown["url"], &[]).await?.body == bytes);
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn images_have_facts_and_thumbnails_and_no_metadata() -> Result<()> {
     const SECRET: &[u8] = b"GPS 52.5200N 13.4050E";
     let (_, files) = owner().await?;
-    let plain = picture(800, 600, ImageFormat::Jpeg);
+    // White on the left, which is up when it is turned.
+    let halves = RgbImage::from_fn(800, 600, |x, _| Rgb([if x < 400 { 255 } else { 0 }; 3]));
+    let plain = encoded(halves, ImageFormat::Jpeg);
     // Turned by a quarter, and with the place where it was taken.
     let mut exif =
         b"Exif\0\0MM\0\x2A\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0".to_vec();
@@ -218,6 +127,9 @@ async fn images_have_facts_and_thumbnails_and_no_metadata() -> Result<()> {
         assert_eq!((read.status, read.header("content-type")), (200, Some("image/webp")));
         let small = image::load_from_memory_with_format(&read.body, ImageFormat::WebP)?;
         assert_eq!((small.width(), small.height()), expected, "{size}");
+        let light = |y| small.to_luma8().get_pixel(expected.0 / 2, y).0[0];
+        let (above, below) = (light(expected.1 / 5), light(expected.1 * 4 / 5));
+        assert!(above > 200 && below < 50, "{size}: {above} above {below}");
     }
     Ok(())
 }
@@ -232,40 +144,49 @@ async fn a_hostile_file_fails_alone_and_nothing_of_it_runs() -> Result<()> {
     let mut broken = png.clone();
     broken[50..].fill(0xAA);
     let octets = "application/octet-stream";
+    let (damaged, format, other) = (json!("damaged"), json!("format"), Value::Null);
     let html = b"<html><script>alert(document.cookie)</script>".to_vec();
     let svg = b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>"
         .to_vec();
-    for (name, bytes, kind) in [
-        ("cut.png", png[..png.len() / 2].to_vec(), octets),
-        ("bomb.png", bomb, octets),
-        ("broken.png", broken, octets),
-        ("jpeg.png", b"\xFF\xD8\xFF\xE0\0\x10JFIF\0".to_vec(), octets),
-        ("gif.gif", b"GIF89a\xFF\xFF\xFF\xFF\0\0\0".to_vec(), octets),
-        ("webp.webp", b"RIFF\xFF\xFF\xFF\xFFWEBPVP8 \xFF\xFF\xFF\x7F".to_vec(), octets),
-        ("cat.png", html, "text/html"),
-        ("cat.svg", svg, "image/svg+xml"),
-        ("photo.heic", b"\0\0\0\x18ftypheic\0\0\0\0heicmif1\0\0\0\0".to_vec(), "image/heif"),
+    for (name, bytes, kind, why) in [
+        ("cut.png", png[..png.len() / 2].to_vec(), octets, &damaged),
+        ("bomb.png", bomb, octets, &damaged),
+        ("broken.png", broken, octets, &damaged),
+        ("jpeg.png", b"\xFF\xD8\xFF\xE0\0\x10JFIF\0".to_vec(), octets, &damaged),
+        ("gif.gif", b"GIF89a\xFF\xFF\xFF\xFF\0\0\0".to_vec(), octets, &damaged),
+        ("webp.webp", b"RIFF\xFF\xFF\xFF\xFFWEBPVP8 \xFF\xFF\xFF\x7F".to_vec(), octets, &damaged),
+        ("cat.png", html, "text/html", &other),
+        ("cat.svg", svg, "image/svg+xml", &format),
+        (
+            "photo.heic",
+            b"\0\0\0\x18ftypheic\0\0\0\0heicmif1\0\0\0\0".to_vec(),
+            "image/heif",
+            &format,
+        ),
     ] {
         let shown = uploaded(&files, name, &bytes).await?;
-        assert_eq!(
-            (&shown["content_type"], &shown["image"]),
-            (&json!(kind), &Value::Null),
-            "{name}"
-        );
+        assert_eq!((&shown["content_type"], &shown["no_preview"]), (&json!(kind), why), "{name}");
+        assert_eq!(shown["image"], Value::Null, "{name}");
         let read = files.read(&shown["url"], &[]).await?;
         assert_eq!((read.status, read.body == bytes), (200, true), "{name}");
         assert_eq!(read.header("x-content-type-options"), Some("nosniff"), "{name}");
         let policy = read.header("content-security-policy");
         assert_eq!(policy, Some("sandbox; default-src 'none'"), "{name}");
-        let is_shown = kind == "image/heif";
         let disposition = read.header("content-disposition").unwrap_or_default();
-        assert_eq!(disposition.starts_with("attachment"), !is_shown, "{name}: {disposition}");
-        assert_eq!(
-            read.header("content-type"),
-            Some(if is_shown { kind } else { octets }),
-            "{name}"
-        );
+        assert!(disposition.starts_with("attachment"), "{name}: {disposition}");
+        let told = if kind == "image/heif" { kind } else { octets };
+        assert_eq!(read.header("content-type"), Some(told), "{name}");
     }
+    // Of 10,000 frames the first one is looked at.
+    let mut frames = b"GIF89a\x01\0\x01\0\x80\0\0\xFF\xFF\xFF\0\0\0".to_vec();
+    for _ in 0..10_000 {
+        frames.extend(b"\x2C\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0");
+    }
+    frames.push(0x3B);
+    let shown = uploaded(&files, "frames.gif", &frames).await?;
+    let image = &shown["image"];
+    assert_eq!((&image["width"], &image["animated"]), (&json!(1), &json!(true)), "{shown}");
+    assert_eq!(files.read(&shown["thumbnails"]["s"], &[]).await?.status, 200);
     let named = "x\r\nSet-Cookie: a=b\"\u{202E}gnp.exe";
     let shown = uploaded(&files, named, b"MZ").await?;
     let read = files.read(&shown["url"], &[]).await?;
@@ -273,58 +194,6 @@ async fn a_hostile_file_fails_alone_and_nothing_of_it_runs() -> Result<()> {
     // Others are not touched.
     let shown = uploaded(&files, "good.png", &png).await?;
     assert_eq!(shown["image"]["width"], 64);
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_in_the_middle_of_an_upload_it_goes_on_and_loses_nothing() -> Result<()> {
-    let options = Options { edges: 1, ..Options::default() };
-    let mut system = System::split(options.clone()).await?;
-    let address = system.add_files(&options).await?;
-    let alice = system.user("alice").await?;
-    let files = Files::of(address, &alice);
-    let node = format!("http://{address}");
-    until("the edge knows it", START_LIMIT, async || {
-        let answer =
-            http::call(system.edge(), "GET", "/v1/connect", None, &Value::Null).await.ok()?;
-        (answer.body["files"] == node.as_str()).then_some(())
-    })
-    .await;
-    let whole = uploaded(&files, "whole.bin", b"acknowledged").await?;
-    let bytes = noise(3_000_000);
-    let path = files.begin("half.bin", bytes.len()).await?;
-    let mut at = 0;
-    while at < bytes.len() {
-        // Bytes of a request that is cut off by the kill.
-        let stream = half(address, &alice.token, &path, at, &bytes).await?;
-        until("some of them are there", START_LIMIT, async || {
-            let uploads = system.path().join("files/uploads");
-            let mut parts = std::fs::read_dir(uploads).ok()?.flatten();
-            parts.find(|part| part.metadata().is_ok_and(|found| found.len() > at as u64)).map(drop)
-        })
-        .await;
-        system.process("files").kill()?;
-        drop(stream);
-        system.process("files").restart()?;
-        system.files_serve(address).await;
-        let offset = files.offset(&path).await?;
-        assert!(offset > at, "{offset} of those that had come");
-        // The rest in one piece, the second time.
-        at = if at == 0 { offset } else { bytes.len() };
-        if at == bytes.len() {
-            assert_eq!(files.patch(&path, offset, &bytes[offset..]).await?.status, 204);
-        }
-    }
-    // Whatever moment it is killed at: what it said is there is there.
-    system.process("files").kill()?;
-    system.process("files").restart()?;
-    system.files_serve(address).await;
-    for (shown, expected) in [(whole, &b"acknowledged"[..]), (files.look(&path).await?.1, &bytes)] {
-        let read = files.read(&shown["url"], &[]).await?;
-        assert_eq!((read.status, read.body == expected), (200, true));
-    }
-    let left = std::fs::read_dir(system.path().join("files/uploads"))?.count();
-    assert_eq!(left, 0, "uploads that are finished are not kept twice");
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use weft_harness::http;
 use weft_harness::process::Process;
 use weft_harness::session::Session;
-use weft_harness::system::{Options, System, allows_own_disk, direct, free_address};
+use weft_harness::system::{Options, System, allows_own_disk, direct};
 use weft_harness::wait::until;
 
 /// The store commits while 256 MB are free.
@@ -68,11 +68,9 @@ async fn a_nearly_full_disk_is_waited_out() -> Result<()> {
         eprintln!("skipped: no mount namespaces here");
         return Ok(());
     }
-    let admin = free_address()?;
     let options = Options { edges: 1, core_disk_mb: Some(DISK_MB), ..Options::default() };
-    let options = options.core(&["--admin-listen", &admin.to_string()]);
     let system = System::split(options).await?;
-    let core = system.process("core");
+    let (core, admin) = (system.process("core"), system.admin("core"));
     let alice = system.user("alice").await?;
     let room = direct(&alice, &alice);
     let mut session = system.session(&alice).await?;

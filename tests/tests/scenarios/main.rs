@@ -65,6 +65,7 @@ mod threads;
 mod tokens;
 mod two_owners;
 mod typing;
+mod uploads;
 
 /// Core and two edges for the tests that stop nothing. Crowds may sign up at once.
 async fn two_edges() -> &'static System {

@@ -19,7 +19,7 @@ pub(in super::super) fn finished(file: &str) -> svc::FinishFile {
         sha256: vec![7; 32],
         content_type: "image/png".into(),
         image: Some(svc::ImageFacts { width: 2, height: 1, ..svc::ImageFacts::default() }),
-        duration_ms: 0,
+        ..svc::FinishFile::default()
     }
 }
 
@@ -258,6 +258,8 @@ async fn what_the_role_says_of_a_file_is_checked() {
         svc::FinishFile { content_type: "image/png\r\nx: y".into(), ..good.clone() },
         svc::FinishFile { content_type: format!("a/{}", "x".repeat(126)), ..good.clone() },
         svc::FinishFile { image: image(0), ..good.clone() },
+        svc::FinishFile { no_preview: "Too large".into(), ..good.clone() },
+        svc::FinishFile { no_preview: "x".repeat(33), ..good.clone() },
         svc::FinishFile { image: image(65_536), ..good.clone() },
         svc::FinishFile { image: Some(thumbhash), ..good.clone() },
     ] {

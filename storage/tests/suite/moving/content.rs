@@ -213,6 +213,7 @@ impl Content {
             content_type: "image/png".into(),
             image: is_image.then(|| Image { width: 3, thumbhash, ..Image::default() }),
             duration_ms: 7,
+            no_preview: if is_image { String::new() } else { "format".into() },
         };
         batch.set(file::key(id), row.encode());
         batch.set(file_due::key(row.due_ms(), id), Vec::new());

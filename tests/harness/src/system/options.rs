@@ -26,6 +26,8 @@ pub struct Options {
     pub twin: Option<Twin>,
     /// Core's store is on a disk of its own of this many MB, which only core sees.
     pub core_disk_mb: Option<u32>,
+    /// The folder of the files node is on a disk of its own, in the same way.
+    pub files_disk_mb: Option<u32>,
     /// Further options of `weft core` (or `weft dev`).
     pub core_args: Vec<String>,
     /// Further options of `weft edge`.
@@ -57,6 +59,7 @@ impl Default for Options {
             proxied: false,
             twin: None,
             core_disk_mb: None,
+            files_disk_mb: None,
             core_args: quota.map(str::to_owned).into(),
             edge_args: Vec::new(),
             presence_args: Vec::new(),
