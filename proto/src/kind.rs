@@ -423,11 +423,12 @@ impl Body {
         }
     }
 
-    /// The files that it has.
+    /// The files that it has; of a message that is sent later: that it will have.
     #[must_use]
     pub fn files(&self) -> &[Attachment] {
         match self {
             Self::Image(Image(it)) | Self::File(File(it)) => &it.files,
+            Self::Schedule(it) => it.files(),
             _ => &[],
         }
     }

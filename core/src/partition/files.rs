@@ -66,21 +66,39 @@ impl FoundFiles {
         let origin = forwarded.and_then(|forwarded| forwarded.origin.clone());
         let expires = now_ms.saturating_add(u64::from(days) * DAY_MS);
         for Attachment { id, facts } in body.files_mut() {
-            let row = self.0.get(id).filter(|row| {
-                row.is_ready() && {
-                    let is_forwarded =
-                        |origin: &Origin| origins.has_file(sender, origin, *id, now_ms);
-                    row.owner == sender.as_str() || origin.as_ref().is_some_and(is_forwarded)
-                }
-            });
-            let row = row.ok_or_else(|| no_file(*id))?;
-            if needs_images && row.image.is_none() {
-                let message = format!("the file {id} is no image");
-                return Err(ApiError::new(ErrorCode::BadRequest, message));
-            }
+            let is_forwarded = |origin: &Origin| origins.has_file(sender, origin, *id, now_ms);
+            let is_given = || origin.as_ref().is_some_and(is_forwarded);
+            let row = self.ready(*id, (sender, needs_images), is_given)?;
             *facts = Some(Box::new(facts_of(row, expires)));
         }
         Ok(body)
+    }
+
+    /// Checks that a message may have its files because they are its sender's own.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn check_own(&self, sender: &UserId, body: &Body) -> Result<(), ApiError> {
+        let needs_images = matches!(body, Body::Image(_));
+        let ready = |file: &Attachment| self.ready(file.id, (sender, needs_images), || false);
+        body.files().iter().try_for_each(|file| ready(file).map(drop))
+    }
+
+    /// A file that is ready, and the sender's own or given to them.
+    fn ready(
+        &self,
+        id: FileId,
+        (sender, needs_images): (&UserId, bool),
+        is_given: impl FnOnce() -> bool,
+    ) -> Result<&File, ApiError> {
+        let row = self.0.get(&id).filter(|row| row.is_ready());
+        let row = row.filter(|row| row.owner == sender.as_str() || is_given());
+        let row = row.ok_or_else(|| no_file(id))?;
+        if needs_images && row.image.is_none() {
+            let message = format!("the file {id} is no image");
+            return Err(ApiError::new(ErrorCode::BadRequest, message));
+        }
+        Ok(row)
     }
 
     /// Whether a command may make the file that it names the avatar of its group.

@@ -22,6 +22,7 @@ use weft_storage::{Batch, Error, Snapshot};
 
 use super::changes::{ChangedRow, PlannedRows, Written};
 use super::command::{Command, Incoming};
+use super::files::FoundFiles;
 use super::marks::may_mark;
 use super::rooms::Room;
 use super::sabotage::{self, Rule};
@@ -224,23 +225,25 @@ pub struct Decided {
     removed: Option<(ScheduledKey, Position)>,
 }
 
-/// Decides about a message that is to be sent later. Whether its sender may write is decided when it is sent.
+/// Decides about a message that is to be sent later. Whether its sender may write is decided when it is sent; its files have
+/// to be the sender's own, of which what is scheduled is looked at before they are deleted.
 ///
 /// # Errors
 /// The refusal.
 pub fn schedule(
     (id, room): (&RoomId, &Room),
     key: Option<ScheduledKey>,
-    Schedule { at, message }: &Schedule,
+    wanted: &Schedule,
     now_ms: u64,
-    (found, state): (&FoundScheduled, &State),
+    (found, files, state): (&FoundScheduled, &FoundFiles, &State),
 ) -> Result<Decided, ApiError> {
     let Some(key) = key else {
         let message = "what is scheduled has a client id";
         return Err(ApiError::new(ErrorCode::BadRequest, message));
     };
     may_mark(id, room, &key.0)?;
-    if *at <= now_ms || *at > now_ms.saturating_add(SCHEDULED_AHEAD_MS_MAX) {
+    let at = wanted.at;
+    if at <= now_ms || at > now_ms.saturating_add(SCHEDULED_AHEAD_MS_MAX) {
         let message = "the field at is a time within a year from now";
         return Err(ApiError::new(ErrorCode::BadRequest, message));
     }
@@ -248,11 +251,13 @@ pub fn schedule(
         let message = "the client id was used for another scheduled message";
         return Err(ApiError::new(ErrorCode::Conflict, message));
     }
+    let body = wanted.body();
+    files.check_own(&key.0, &body)?;
     let removed = found.make_room(state, &key.0)?;
-    let message = Body::Text(Clone::clone(message)).to_json();
-    let message: Arc<str> = String::from_utf8_lossy(&message).into();
+    let message: Arc<str> = String::from_utf8_lossy(&body.to_json()).into();
     let (id, parts) = (key.2.to_string(), scheduled::parts(&message));
-    let row = Scheduled { id, at_ms: *at, parts, ..Scheduled::default() };
+    let files = scheduled::files_of(&body);
+    let row = Scheduled { id, at_ms: at, parts, files, ..Scheduled::default() };
     Ok(Decided { key, row: ScheduledRow { row, message: Some(message) }, removed })
 }
 
@@ -275,7 +280,8 @@ pub fn unschedule(
         }
         Some(Became::Cancelled) => Ok(None),
         Some(Became::Waiting | Became::Failed) => {
-            let row = Scheduled { parts: 0, code: String::new(), ..row.unwrap_or_default() };
+            let row = row.unwrap_or_default();
+            let row = Scheduled { parts: 0, code: String::new(), files: Vec::new(), ..row };
             let row = ScheduledRow { row, message: None };
             Ok(Some(Decided { key, row, removed: None }))
         }
@@ -286,7 +292,7 @@ pub fn unschedule(
 #[must_use]
 pub fn done(key: ScheduledKey, row: Scheduled, sent: Result<u64, &ApiError>) -> Decided {
     let row = match sent {
-        Ok(seq) => Scheduled { seq, parts: 0, ..row },
+        Ok(seq) => Scheduled { seq, parts: 0, files: Vec::new(), ..row },
         Err(error) => Scheduled { code: error.code.as_str().to_owned(), ..row },
     };
     Decided { key, row: ScheduledRow { row, message: None }, removed: None }

@@ -9,7 +9,7 @@ use weft_proto::{ApiError, ErrorCode, FileId, RoomId, UserId, svc};
 use weft_storage::tables::file::{self, File, Image};
 use weft_storage::tables::file_due::{self, DueFile};
 use weft_storage::tables::file_quota::{self, FileQuota};
-use weft_storage::tables::file_reference;
+use weft_storage::tables::{file_reference, scheduled};
 use weft_storage::{Batch, Snapshot};
 
 use super::Context;
@@ -18,6 +18,7 @@ use super::accounts::ATTEMPTS_MAX;
 use super::administration::check_level;
 use super::avatars;
 use super::failure::Failure;
+use crate::partition::scheduled::ROWS_MAX;
 
 #[cfg(test)]
 pub(super) mod tests;
@@ -181,7 +182,8 @@ impl Context {
             if row.state() == FileState::Dying {
                 return Ok(svc::Empty {});
             }
-            if !file_reference::first(&*snapshot, id, 1).await?.is_empty() {
+            let is_referred = !file_reference::first(&*snapshot, id, 1).await?.is_empty();
+            if is_referred || is_scheduled(&*snapshot, id, &row).await? {
                 let message = "a message has the file, or it is an avatar";
                 return Err(Failure::new(ErrorCode::Conflict, message));
             }
@@ -295,7 +297,12 @@ impl Context {
             self.commit(batch).await?;
             return Ok(None);
         }
-        let need = need(&*snapshot, id, now_ms, &mut batch).await?;
+        let mut need = need(&*snapshot, id, now_ms, &mut batch).await?;
+        if matches!(need, Need::None) && is_scheduled(&*snapshot, id, &row).await? {
+            // What becomes of what is scheduled lists no file.
+            batch.set(file_due::key(now_ms + DAY_MS, id), Vec::new());
+            need = Need::Some;
+        }
         match (row.state(), need) {
             (_, Need::Unknown) => {}
             (FileState::Dying, Need::None) => return Ok(Some(id)),
@@ -383,6 +390,19 @@ async fn need(
         batch.clear(file_reference::key(key));
     }
     Ok(if rows.len() < REFERENCES_MAX { Need::None } else { Need::Unknown })
+}
+
+/// Whether a message of its owner has it that waits to be sent: only owners schedule files.
+async fn is_scheduled(
+    snapshot: &dyn Snapshot,
+    id: FileId,
+    row: &File,
+) -> Result<bool, weft_storage::Error> {
+    let Ok(owner) = row.owner() else { return Ok(false) };
+    let rows = snapshot.scan(scheduled::range(&owner), 2 * ROWS_MAX, false).await?;
+    // One that can't be read may have it.
+    let waits = |row: &[u8]| scheduled::decode(row).map_or(true, |(_, row)| row.waits_for(id));
+    Ok(rows.iter().any(|(_, row)| waits(row)))
 }
 
 async fn read(snapshot: &dyn Snapshot, id: FileId) -> Result<Option<File>, weft_storage::Error> {

@@ -228,6 +228,40 @@ async fn a_caption_may_be_emptied_and_a_text_may_not() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_sent_later_has_its_senders_files() {
+    let world = World::new(&["ann", "bob"]).await;
+    let owner = world.own("n1").await;
+    let image = put(&world, 1, "ann", FileState::Ready, true).await;
+    let other = put(&world, 2, "ann", FileState::Ready, false).await;
+    let bobs = put(&world, 3, "bob", FileState::Ready, true).await;
+    let dying = put(&world, 4, "ann", FileState::Dying, true).await;
+    let at = START_MS + 3_600_000;
+    let later = |kind: &str, file| {
+        with_files("schedule", &[file], json!({ "at": at, "message_kind": kind, "text": "" }))
+    };
+    let room = "ann~bob";
+    for (number, file, code) in
+        [(1, bobs, "not_found"), (2, dying, "not_found"), (3, other, "bad_request")]
+    {
+        assert_eq!(refused(&world, "ann", room, number, later("image", file)).await, code);
+    }
+    for (number, kind, file) in [(4, "image", image), (5, "file", other)] {
+        let done = send(&world, "ann", room, number, later(kind, file)).await;
+        assert_eq!(done["type"], "done", "{done}");
+    }
+    assert_eq!(references(&world, image).await, []);
+    world.clock.advance_ms(3_600_000);
+    let expires_ms = world.clock.now_ms() + 30 * DAY_MS;
+    while world.entries(room).await.len() < 2 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    for (seq, file) in [(1, image), (2, other)] {
+        assert_eq!(references(&world, file).await, [(room.to_owned(), seq, expires_ms)]);
+    }
+    owner.leave().await.expect("leave");
+}
+
+#[tokio::test]
 async fn files_go_with_messages_that_expire() {
     let world = World::new(&["ann", "bob"]).await;
     let owner = world.own("n1").await;

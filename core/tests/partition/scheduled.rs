@@ -26,7 +26,7 @@ fn id(world: &World, number: u128) -> ClientId {
 /// Sent in an hour after the begin.
 fn later(said: &str) -> Body {
     let message = Box::new(Text { text: said.into(), ..Text::default() });
-    Body::Schedule(Schedule { at: START_MS + HOUR_MS, message })
+    Body::Schedule(Schedule { at: START_MS + HOUR_MS, message, attached: None })
 }
 
 fn back(schedule: ClientId) -> Body {
@@ -221,7 +221,7 @@ async fn what_may_be_scheduled_is_bounded_and_old_rows_make_room() {
     let world = World::new(&["ann", "bob"]).await;
     let owner = world.own("n1").await;
     let at = |at| match later("x") {
-        Body::Schedule(Schedule { message, .. }) => Body::Schedule(Schedule { at, message }),
+        Body::Schedule(schedule) => Body::Schedule(Schedule { at, ..schedule }),
         other => other,
     };
     let year_ms = 366 * 24 * HOUR_MS;
@@ -267,7 +267,8 @@ async fn what_it_points_to_is_looked_up_when_it_is_sent() {
         panic!("a message")
     };
     let at = START_MS + HOUR_MS;
-    let body = Body::Schedule(Schedule { at, message: Box::new(reply.clone()) });
+    let message = Box::new(reply.clone());
+    let body = Body::Schedule(Schedule { at, message, attached: None });
     let said = schedule(&world, "ann~bob", 2, &body).await;
     let long = schedule(&world, "ann~bob", 3, &later(&"é".repeat(100_000))).await;
     wait(&world).await;

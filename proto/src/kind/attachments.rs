@@ -88,22 +88,28 @@ struct Flat {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct Inner {
+pub(super) struct Inner {
     #[prost(string, tag = "1")]
-    text: String,
+    pub(super) text: String,
     #[prost(message, optional, tag = "2")]
-    more: Option<More>,
+    pub(super) more: Option<More>,
     #[prost(message, repeated, tag = "3")]
-    files: Vec<StoredFile>,
+    pub(super) files: Vec<StoredFile>,
 }
 
 #[derive(Clone, PartialEq, Deserialize, prost::Message)]
-struct StoredFile {
+pub(super) struct StoredFile {
     #[prost(string, optional, tag = "1")]
     id: Option<String>,
     #[prost(message, optional, tag = "2")]
     #[serde(flatten)]
     facts: Option<FileFacts>,
+}
+
+impl StoredFile {
+    pub(super) fn of(it: &Attachment) -> Self {
+        Self { id: Some(it.id.to_string()), facts: it.facts.as_deref().cloned() }
+    }
 }
 
 impl From<Flat> for Inner {
@@ -114,7 +120,10 @@ impl From<Flat> for Inner {
 }
 
 impl Attachments {
-    fn read(Inner { text, more, files }: Inner, is_sent: bool) -> Result<Self, ApiError> {
+    pub(super) fn read(
+        Inner { text, more, files }: Inner,
+        is_sent: bool,
+    ) -> Result<Self, ApiError> {
         let caption = if is_sent { Text::sent(text, more)? } else { Text::stored(text, more)? };
         if !(1..=FILES_PER_MESSAGE_MAX).contains(&files.len()) {
             let message = format!("a message has 1 to {FILES_PER_MESSAGE_MAX} files");
@@ -135,12 +144,8 @@ impl Attachments {
     }
 
     fn inner(&self) -> Inner {
-        let stored = |it: &Attachment| StoredFile {
-            id: Some(it.id.to_string()),
-            facts: it.facts.as_deref().cloned(),
-        };
         let (text, more) = self.caption.parts();
-        Inner { text, more, files: self.files.iter().map(stored).collect() }
+        Inner { text, more, files: self.files.iter().map(StoredFile::of).collect() }
     }
 }
 

@@ -347,6 +347,7 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
             Body::Schedule(Schedule {
                 at: 9,
                 message: Box::new(Text { text: "t".into(), ..Text::default() }),
+                attached: None,
             }),
             "301cca0207080912033a0174",
             r#""kind":"schedule","at":9,"text":"t""#,

@@ -156,6 +156,11 @@ impl From<Flat> for Fields {
 }
 
 impl Fields {
+    /// What is said of files, which may be nothing.
+    pub(super) fn into_caption(self) -> (String, Option<More>) {
+        (self.text.unwrap_or_default(), self.more)
+    }
+
     /// A message has a text.
     fn into_parts(self) -> Result<(String, Option<More>), ApiError> {
         let text = self.text.ok_or_else(|| missing("text"))?;

@@ -12,7 +12,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tracing::error;
-use weft_proto::{ApiError, Body, ClientId, Partition, Position, RoomId, UserId};
+use weft_proto::{ApiError, Body, ClientId, FileId, Partition, Position, RoomId, UserId};
 
 use super::Tag;
 use super::key::{Key, KeyReader, next_key};
@@ -48,6 +48,9 @@ pub struct Scheduled {
     /// The id of the key, as its user spells it.
     #[prost(string, tag = "5")]
     pub id: String,
+    /// The ids of the files that the message has: while it waits they stay.
+    #[prost(string, repeated, tag = "6")]
+    pub files: Vec<String>,
 }
 
 /// What became of a scheduled message.
@@ -70,6 +73,13 @@ impl Scheduled {
             Self { code, .. } if code.is_empty() => State::Waiting,
             Self { .. } => State::Failed,
         }
+    }
+
+    /// It will be sent with this file.
+    #[must_use]
+    pub fn waits_for(&self, file: FileId) -> bool {
+        let is_it = |id: &String| FileId::new(id) == Ok(file);
+        self.state() == State::Waiting && self.files.iter().any(is_it)
     }
 
     /// It says nothing that a device has to know which was not away.
@@ -177,6 +187,12 @@ pub fn put(
         }
         None => {}
     }
+}
+
+/// The files of a message, as its row has them.
+#[must_use]
+pub fn files_of(message: &Body) -> Vec<String> {
+    message.files().iter().map(|file| file.id.to_string()).collect()
 }
 
 /// In how many rows a message is.
@@ -294,7 +310,12 @@ impl Stored for Kept {
 impl Kept {
     fn row(&self) -> Scheduled {
         let Self { id, at_ms, seq, code, message } = self.clone();
-        Scheduled { id, at_ms, seq, code, parts: message.as_deref().map_or(0, parts) }
+        let (parts, body) = match message.as_deref() {
+            Some(message) => (parts(message), Body::from_text(message).ok()),
+            None => (0, None),
+        };
+        let files = body.as_ref().map_or_else(Vec::new, files_of);
+        Scheduled { id, at_ms, seq, code, parts, files }
     }
 }
 

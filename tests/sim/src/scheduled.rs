@@ -176,7 +176,7 @@ pub fn any_scheduled(world: &World) -> Body {
     let message = Text { text: format!("{LATER}{}", world.new_number()), ..Text::default() };
     // So long after it is sent.
     let at = 1 + world.below(6_000);
-    Body::Schedule(Schedule { at, message: Box::new(message) })
+    Body::Schedule(Schedule { at, message: Box::new(message), attached: None })
 }
 
 /// What is scheduled gets its time as it is sent, and what is to be taken back is one that waits.

@@ -107,7 +107,7 @@ impl Plan {
             Body::Schedule(wanted) => {
                 let (id, sender) = key;
                 let room = state.rooms.get(&id).ok_or_else(not_loaded)?;
-                let known = (&found.scheduled, &*state);
+                let known = (&found.scheduled, &found.files, &*state);
                 let key = client_id.map(|client_id| (sender, id.clone(), client_id));
                 let decided = scheduled::schedule((&id, room), key, wanted, times.now_ms, known)?;
                 self.take_scheduled(state, found, decided);

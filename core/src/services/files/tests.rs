@@ -1,6 +1,7 @@
 use weft_proto::History;
 use weft_runtime::Clock as _;
-use weft_storage::tables::file_reference;
+use weft_storage::tables::scheduled::Scheduled;
+use weft_storage::tables::{file_reference, scheduled};
 
 use super::super::testing::{World, code, create, remove, room, text, user};
 use super::*;
@@ -191,6 +192,41 @@ async fn a_message_that_came_in_the_last_hour_saves_its_file() {
     world.clock.advance_ms(HOUR_MS);
     assert_eq!(due(&world).await, Vec::<String>::new());
     assert!(look(&world, "alice", &file.to_string(), ("", 0)).await.is_ok());
+    world.clock.advance_ms(DAY_MS);
+    assert_eq!(due(&world).await, Vec::<String>::new());
+    world.clock.advance_ms(HOUR_MS);
+    assert_eq!(due(&world).await, [file.to_string()]);
+}
+
+#[tokio::test]
+async fn a_file_stays_while_a_message_waits_to_be_sent_with_it() {
+    let world = World::new().await;
+    let file = ready(&world, "alice").await;
+    let begun_ms = world.clock.now_ms();
+    let id = weft_proto::ClientId::from_parts(begun_ms, 1);
+    let key = (user("alice"), room("alice~bob"), id);
+    let waits = Scheduled {
+        id: id.to_string(),
+        at_ms: begun_ms + 9 * DAY_MS,
+        parts: 1,
+        files: vec![file.to_string()],
+        ..Scheduled::default()
+    };
+    let write = async |row: &Scheduled| {
+        let mut batch = Batch::new(rand::random());
+        scheduled::put(&mut batch, 0, &key, row, None);
+        world.store.commit(batch).await.expect("commit");
+    };
+    write(&waits).await;
+    for _ in 0..8 {
+        world.clock.advance_ms(DAY_MS);
+        assert_eq!(due(&world).await, Vec::<String>::new());
+        let discard = svc::DiscardFile { token: world.token("alice"), file: file.to_string() };
+        assert_eq!(code(world.context.file_discard(discard).await), ErrorCode::Conflict);
+    }
+    assert!(look(&world, "alice", &file.to_string(), ("", 0)).await.is_ok());
+    // It was refused, or taken back, or its user has deleted the account.
+    write(&Scheduled { code: "forbidden".into(), ..waits }).await;
     world.clock.advance_ms(DAY_MS);
     assert_eq!(due(&world).await, Vec::<String>::new());
     world.clock.advance_ms(HOUR_MS);
