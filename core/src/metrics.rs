@@ -73,6 +73,7 @@ const ACTIONS: &[&str] = &[
     "see_room",
     "see_members",
     "see_entries",
+    "see_file",
     "resolve_report",
     "other",
 ];

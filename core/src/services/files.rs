@@ -114,11 +114,14 @@ impl Context {
         Err(Failure::contended())
     }
 
-    /// A file as the caller sees it: their own, that of an entry, or an avatar.
+    /// A file as the caller sees it: their own, that of an entry or of one that was reported to them, or an avatar.
     ///
     /// # Errors
-    /// [`ErrorCode::NotFound`], [`ErrorCode::BadId`], those of the token, or the store's.
+    /// [`ErrorCode::NotFound`], [`ErrorCode::BadId`], those of a report, those of the token, or the store's.
     pub async fn file_look(&self, request: svc::LookAtFile) -> Result<svc::File, Failure> {
+        if !request.report.is_empty() {
+            return self.reported_file(request).await;
+        }
         let snapshot = self.store.snapshot().await?;
         let user = self.caller(&*snapshot, &request.token).await?.user;
         let id = FileId::new(&request.file)?;
@@ -145,6 +148,26 @@ impl Context {
             Some(until_ms) if row.is_ready() => Ok(shown(id, &row, until_ms)),
             _ => Err(not_found()),
         }
+    }
+
+    /// A file of a message, for who may see that.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NotFound`], or the store's.
+    pub(super) async fn file_of(
+        &self,
+        snapshot: &dyn Snapshot,
+        id: FileId,
+        place: (RoomId, u64),
+    ) -> Result<svc::File, Failure> {
+        let row = read(snapshot, id).await?.filter(File::is_ready).ok_or_else(not_found)?;
+        let key = file_reference::key(&(id, place));
+        let reference = snapshot.get(key).await?.ok_or_else(not_found)?;
+        let reference = file_reference::decode(&reference)?;
+        if reference.is_over(self.clock.now_ms()) {
+            return Err(not_found());
+        }
+        Ok(shown(id, &row, reference.expires_ms))
     }
 
     /// Until when an entry has a file that a user sees by it, Unix milliseconds. `None`, whatever the reason is: who may

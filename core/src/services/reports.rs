@@ -1,8 +1,8 @@
 //! What users report to the administrators: a message, and why. It stays until one of them has dealt with it.
 
-use weft_proto::check::check_reason;
-use weft_proto::limits::REPORTS_PER_USER_MAX;
-use weft_proto::{ApiError, ErrorCode, RoomId, UserId, svc};
+use weft_proto::check::{check_chars, check_reason};
+use weft_proto::limits::{REASON_CHARS_MAX, REPORTS_PER_USER_MAX};
+use weft_proto::{ApiError, ErrorCode, FileId, RoomId, UserId, svc};
 use weft_storage::Batch;
 use weft_storage::tables::admin_log::AdminLog;
 use weft_storage::tables::log;
@@ -86,6 +86,40 @@ impl Context {
             reason: it.reason,
         };
         Ok(svc::Reports { reports: page.into_iter().take(limit).map(shown).collect(), more })
+    }
+
+    /// A file of a message that was reported, for an administrator: that they look is told before they may.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Forbidden`], [`ErrorCode::NotFound`], [`ErrorCode::BadId`], [`ErrorCode::TooLong`],
+    /// [`ErrorCode::BadRequest`], those of the token, or the store's.
+    pub(super) async fn reported_file(
+        &self,
+        request: svc::LookAtFile,
+    ) -> Result<svc::File, Failure> {
+        let (by, place) = read_id(&request.report)?;
+        let file = FileId::new(&request.file)?;
+        check_chars("reason", &request.reason, REASON_CHARS_MAX)?;
+        let told = AdminLog {
+            action: "see_file".to_owned(),
+            room: place.0.to_string(),
+            seq: place.1,
+            reason: request.reason,
+            ..AdminLog::default()
+        };
+        let key = report::key(&(by, place.clone()));
+        for _ in 0..ATTEMPTS_MAX {
+            let Begun { snapshot, batch, .. } =
+                self.begin_action(&Authority::Token, &request.token, &told).await?;
+            if snapshot.get(key.clone()).await?.is_none() {
+                return Err(Failure::new(ErrorCode::NotFound, "there is no such report"));
+            }
+            let shown = self.file_of(&*snapshot, file, place.clone()).await?;
+            if self.commit_action(batch, &told).await? {
+                return Ok(shown);
+            }
+        }
+        Err(Failure::contended())
     }
 
     /// Takes a report off the list: it is dealt with.

@@ -10,7 +10,7 @@ use super::{Empty, Method};
 
 redacted! {
     BeginFile { name, size }
-    LookAtFile { file, room, seq, user }
+    LookAtFile { file, room, seq, user, report }
     DiscardFile { file }
     UrlKeys {}
 }
@@ -34,7 +34,7 @@ method!(BeginFile, "files", "begin", File);
 
 /// Asks for a file that the caller may see.
 ///
-/// Errors: `not_found`, whatever the reason is; those of a token.
+/// Errors: `not_found`, whatever the reason is; of a report `forbidden`, `bad_request`, `too_long`; those of a token.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct LookAtFile {
@@ -52,6 +52,13 @@ pub struct LookAtFile {
     /// It is the avatar of this user; empty: that is not said.
     #[prost(string, tag = "5")]
     pub user: String,
+    /// Instead of an entry: the id of a report about a message that has it, which waits for the caller as an administrator. That
+    /// is told in the administrators' log.
+    #[prost(string, tag = "6")]
+    pub report: String,
+    /// Why an administrator looks.
+    #[prost(string, tag = "7")]
+    pub reason: String,
 }
 method!(LookAtFile, "files", "look", File);
 

@@ -27,16 +27,16 @@ use crate::sniff::{UNKNOWN, is_shown_inline};
 
 type Shared = State<Arc<App>>;
 
-/// By what the caller sees the file: by an entry, or because it is the avatar of a group (`room` alone) or of a user; without
-/// all of that: it is their own.
-#[derive(Deserialize)]
+/// By what the caller sees the file: by an entry, because it is the avatar of a group (`room` alone) or of a user, or by a
+/// report as an administrator; without all of that: it is their own.
+#[derive(Default, Deserialize)]
+#[serde(default)]
 pub struct Seen {
-    #[serde(default)]
     room: String,
-    #[serde(default)]
     seq: u64,
-    #[serde(default)]
     user: String,
+    report: String,
+    reason: String,
 }
 
 /// A file, and where it can be read.
@@ -89,10 +89,11 @@ pub async fn look(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let file = file_id(&file)?;
-    let Query(Seen { room, seq, user }) =
+    let Query(Seen { room, seq, user, report, reason }) =
         seen.map_err(|_| Refusal::bad("the query can't be read"))?;
     let (token, named) = (bearer(&headers)?.to_owned(), file.to_string());
-    let row = app.bus.call(&LookAtFile { token, file: named, room, seq, user }).await?;
+    let asked = LookAtFile { token, file: named, room, seq, user, report, reason };
+    let row = app.bus.call(&asked).await?;
     if FileState::try_from(row.state) != Ok(FileState::Ready) {
         return Err(Refusal::new(ErrorCode::Conflict, "the file is not uploaded yet"));
     }
