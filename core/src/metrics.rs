@@ -124,6 +124,19 @@ pub(crate) static MESSAGES_WITH: CounterBy = CounterBy::new(
     "what",
     &["mention", "everyone", "silent", "skip_push", "forwarded"],
 );
+pub(crate) static FILES: CounterBy = CounterBy::new(
+    "weft_core_files_total",
+    "What became of files: begun, uploaded, got by a message (each for each message), not needed by any message any more, \
+     deleted with their bytes",
+    "what",
+    &["begun", "ready", "referred", "expired", "deleted"],
+);
+pub(crate) static FILE_BYTES: CounterBy = CounterBy::new(
+    "weft_core_file_bytes_total",
+    "The sizes of these files, as they were announced, and from ready on as they are kept",
+    "what",
+    &["begun", "ready", "referred", "expired", "deleted"],
+);
 pub(crate) static REFUSED: CounterBy = CounterBy::new(
     "weft_core_refused_commands_total",
     "Commands that were refused, by the error's code",
@@ -275,6 +288,15 @@ pub(crate) fn count_entry(body: &Body) {
     for (_, what) in with.into_iter().filter(|(has, _)| *has) {
         MESSAGES_WITH.increment(what);
     }
+    for file in body.files() {
+        count_file("referred", file.facts.as_ref().map_or(0, |facts| facts.size));
+    }
+}
+
+/// Counts what became of a file.
+pub(crate) fn count_file(what: &'static str, bytes: u64) {
+    FILES.increment(what);
+    FILE_BYTES.add(what, bytes);
 }
 
 pub static METRICS: &List = &[
@@ -289,6 +311,8 @@ pub static METRICS: &List = &[
     &RELATIONS,
     &CHANGES,
     &MESSAGES_WITH,
+    &FILES,
+    &FILE_BYTES,
     &REFUSED,
     &REFUSED_UNHEARD,
     &ADMIN_ACTIONS,

@@ -18,6 +18,7 @@ use super::accounts::ATTEMPTS_MAX;
 use super::administration::check_level;
 use super::avatars;
 use super::failure::Failure;
+use crate::metrics;
 use crate::partition::scheduled::ROWS_MAX;
 
 #[cfg(test)]
@@ -108,6 +109,7 @@ impl Context {
             batch.set(file::key(id), row.encode());
             batch.set(file_due::key(row.due_ms(), id), Vec::new());
             if self.commit(batch).await? {
+                metrics::count_file("begun", size);
                 return Ok(shown(id, &row, row.due_ms()));
             }
         }
@@ -261,6 +263,7 @@ impl Context {
             batch.guard(file::key(id), Some(row.encode()));
             batch.set(file::key(id), ready.encode());
             if self.commit(batch).await? {
+                metrics::count_file("ready", ready.size);
                 return Ok(shown(id, &ready, 0));
             }
         }
@@ -326,12 +329,14 @@ impl Context {
             batch.set(file_due::key(now_ms + DAY_MS, id), Vec::new());
             need = Need::Some;
         }
+        let (size, mut has_expired) = (row.size, false);
         match (row.state(), need) {
             (_, Need::Unknown) => {}
             (FileState::Dying, Need::None) => return Ok(Some(id)),
             (FileState::Uploading | FileState::Ready, Need::None) => {
                 self.begin_to_die(&mut batch, id, row);
                 batch.clear(listed);
+                has_expired = true;
             }
             (FileState::Dying, Need::Some) => {
                 batch.guard(file::key(id), Some(row.encode()));
@@ -343,7 +348,9 @@ impl Context {
             (_, Need::Some) => batch.clear(listed),
             (FileState::Unknown, Need::None) => return Ok(None),
         }
-        self.commit(batch).await?;
+        if self.commit(batch).await? && has_expired {
+            metrics::count_file("expired", size);
+        }
         Ok(None)
     }
 
@@ -375,6 +382,7 @@ impl Context {
             let references = file_reference::range(id);
             batch.clear_range(references.start, references.end);
             if self.commit(batch).await? {
+                metrics::count_file("deleted", row.size);
                 return Ok(svc::Empty {});
             }
         }
