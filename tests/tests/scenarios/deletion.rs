@@ -113,7 +113,7 @@ async fn seen(system: &System, by: &Login, room: &str) -> Result<Vec<(String, St
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_they_wrote_goes_with_them_though_core_is_killed_meanwhile() -> Result<()> {
     const TEXTS: usize = 300;
-    let system = System::split(Options { edges: 1, ..Options::default() }).await?;
+    let system = System::split(Options { edges: 1, searches: 1, ..Options::default() }).await?;
     let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
     let root = system.user("root").await?;
     system.operated(&["make-administrator", &root.user]).await?;
@@ -166,6 +166,14 @@ async fn what_they_wrote_goes_with_them_though_core_is_killed_meanwhile() -> Res
         let deletes = seen.iter().filter(|(kind, _)| kind == "delete");
         assert_eq!(deletes.count(), TEXTS / 2, "{room}: each once");
     }
+    until("the index has his and none of hers", LEFT_LIMIT, async || {
+        let mut count = async |text: &str| {
+            let page = b.request(json!({ "type": "search", "text": text })).await.ok()?;
+            page["total"].as_u64()
+        };
+        (count("hers").await? == 0 && count("his").await? == 2).then_some(())
+    })
+    .await;
     Ok(())
 }
 

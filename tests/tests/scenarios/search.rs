@@ -1,22 +1,21 @@
-//! Messages are found by who may see them, in every script, as they are now; and whatever happens to the index, messages
-//! don't wait for it and nothing stays unfound.
+//! Messages are found by who may see them, in every script, as they are now.
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use serde_json::{Value, json};
 use weft_harness::account::Login;
 use weft_harness::session::{Session, code};
-use weft_harness::system::{Options, System, direct, shared, unique};
+use weft_harness::system::{System, direct, shared, unique};
 
 /// A message is found within a second; this machine may be busy.
-const FOUND_LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const FOUND_LIMIT: Duration = Duration::from_secs(20);
 
 fn escaped(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }
 
-async fn search(session: &mut Session, fields: &Value) -> Result<Value> {
+pub(crate) async fn search(session: &mut Session, fields: &Value) -> Result<Value> {
     let mut request = fields.clone();
     request["type"] = "search".into();
     session.request(request).await
@@ -267,65 +266,4 @@ fn date_of(mut days: i64) -> String {
         month += 1;
     }
     format!("{year}-{:02}-{:02}", month + 1, days + 1)
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_stays_unfound_whatever_is_killed_and_messages_do_not_wait() -> Result<()> {
-    let system = System::split(Options { edges: 1, searches: 1, ..Options::default() }).await?;
-    let alice = system.user("alice").await?;
-    let room = direct(&alice, &alice);
-    let mut session = system.session(&alice).await?;
-    let mut number = 0;
-    let mut say = async |session: &mut Session, count: u64| -> Result<()> {
-        for _ in 0..count {
-            number += 1;
-            let seq =
-                session.acked(&room, json!({ "text": format!("needle n{number} 바늘") })).await?;
-            assert_eq!(seq, number);
-        }
-        Ok(())
-    };
-    say(&mut session, 30).await?;
-    found_count(&mut session, "needle", 30).await;
-    system.process("search-0").kill()?;
-    say(&mut session, 30).await?;
-    let refused = search(&mut session, &json!({ "text": "needle" })).await?;
-    assert!(["unavailable", "unknown"].contains(&&*code(&refused)?), "{refused}");
-    system.process("search-0").restart()?;
-    found_count(&mut session, "바늘", 60).await;
-    // Killed in the middle of writing, several times.
-    for _ in 0..3 {
-        say(&mut session, 10).await?;
-        system.process("search-0").kill()?;
-        say(&mut session, 10).await?;
-        system.process("search-0").restart()?;
-        say(&mut session, 10).await?;
-    }
-    found_count(&mut session, "needle", 150).await;
-    let followers = system.operated(&["followers"]).await?;
-    ensure!(followers.contains("\"follower\":\"search-search-0\""), "{followers}");
-    // Made anew from the store, while the old one answers.
-    let operated = system.operated(&["reindex"]).await?;
-    ensure!(operated.contains("search-0 has made its index anew: 150 messages"), "{operated}");
-    found_count(&mut session, "needle", 150).await;
-    // One without anything: from the store, too.
-    system.process("search-0").kill()?;
-    std::fs::remove_dir_all(system.path().join("search-0"))?;
-    system.process("search-0").restart()?;
-    found_count(&mut session, "바늘", 150).await;
-    Ok(())
-}
-
-/// Waits until a word is found in so many messages, and the page is not partial.
-async fn found_count(session: &mut Session, text: &str, wanted: u64) {
-    let mut last = Value::Null;
-    let deadline = Instant::now() + FOUND_LIMIT * 2;
-    while Instant::now() < deadline {
-        last = search(session, &json!({ "text": text, "limit": 1 })).await.expect("an answer");
-        if last["total"] == wanted && last["partial"] == false {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("{text} is to be found {wanted} times: {last}");
 }
