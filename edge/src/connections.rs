@@ -9,13 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio_util::sync::CancellationToken;
 use weft_proto::{ApiError, ErrorCode};
-use weft_runtime::lock;
+use weft_runtime::{Share, Shares, lock, network};
 
-use crate::budget::{Share, Shares};
 use crate::limited::{LimitKind, Limited};
 use crate::limits::Limits;
 use crate::metrics;
-use crate::rate::{come_back_later, network};
+use crate::rate::come_back_later;
 
 #[derive(Debug)]
 pub(crate) struct Connections {

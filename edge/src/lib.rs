@@ -35,12 +35,11 @@
 //! | `metrics` | what it counts, in one list |
 //! | `life`, `drain` | whether the edge can serve, and how sessions leave one that is to end |
 //! | `connections`, `proxies` | who is connected, and who has to make way; for whom a request counts |
-//! | `rate`, `cost`, `budget`, `limited` | what one caller may take, and a word where that is too much |
+//! | `rate`, `cost`, `limited` | what one caller may take, and a word where that is too much |
 
 pub mod answers;
 pub mod audits;
 mod auth;
-mod budget;
 mod connections;
 mod cost;
 mod counts;

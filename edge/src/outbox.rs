@@ -17,9 +17,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 use weft_proto::{ApiError, ClientId, ErrorCode, RoomId, UserId};
+use weft_runtime::Share;
 
 use self::windows::Windows;
-use crate::budget::Share;
 use crate::sabotage::{self, Rule};
 use crate::ticks::{LastTick, Ticks};
 

@@ -1,7 +1,6 @@
 //! Rates: GCRA by `governor`, for one caller or for a bounded table of them, each request at its cost.
 
 use std::hash::Hash;
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::ops::Add;
 use std::sync::Mutex;
@@ -177,14 +176,6 @@ impl<K: Clone + Eq + Hash> PerCaller<K> {
     }
 }
 
-/// The caller that an address belongs to: an IPv6 client owns its /64.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
-        v4 => v4,
-    }
-}
-
 /// The error for a rate that is used up.
 pub(crate) fn rate_limited(message: &str, wait: Duration) -> ApiError {
     let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
@@ -200,6 +191,8 @@ pub(crate) fn come_back_later(error: ApiError) -> ApiError {
 #[cfg(test)]
 mod tests {
     use tokio::time::advance;
+
+    use std::net::IpAddr;
 
     use super::*;
 
@@ -263,13 +256,5 @@ mod tests {
         assert_eq!(began.elapsed().as_millis(), 600);
         table.pay(&"alice", 3, Duration::from_millis(200)).await.expect_err("not in time");
         assert_eq!(began.elapsed().as_millis(), 600);
-    }
-
-    #[test]
-    fn an_ipv6_client_owns_its_network() {
-        let network = |text: &str| super::network(text.parse().expect("ip"));
-        assert_eq!(network("2001:db8::1"), network("2001:db8::2:0:0:1"));
-        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
-        assert_eq!(network("::ffff:10.0.0.1"), network("10.0.0.1"));
     }
 }

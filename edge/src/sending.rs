@@ -8,10 +8,9 @@ use tokio::time::Instant;
 use weft_nats::{Connection, IngestPublisher};
 use weft_proto::frame::error_in;
 use weft_proto::{ApiError, ClientId, ErrorCode, UserId};
-use weft_runtime::{Clock, SystemClock};
+use weft_runtime::{Clock, Over, Share, Shares, SystemClock};
 
 use crate::answers::{AnswerBox, Answers, SendAnswer, SendOutcome, StoredAttempt};
-use crate::budget::{Over, Share, Shares};
 use crate::limited::{LimitKind, Limited};
 use crate::limits::Limits;
 use crate::metrics;

@@ -1,5 +1,7 @@
-//! The plumbing without a domain word: clock, lock, waiting, shutdown, listening, telemetry, metrics, readiness.
+//! The plumbing without a domain word: clock, lock, waiting, shares, shutdown, listening, telemetry, metrics, readiness.
 
+mod budget;
+mod clients;
 mod clock;
 mod listener;
 mod lock;
@@ -10,6 +12,8 @@ mod shutdown;
 mod telemetry;
 mod when_some;
 
+pub use budget::{Budget, Over, Share, Shares};
+pub use clients::{Proxies, network};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use listener::{ClientConnection, Listener, bind};
 pub use lock::lock;

@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use weft_proto::frame::CloseCode;
 use weft_proto::{Cursor, DeviceId, Position};
+use weft_runtime::Budget;
 
-use crate::budget::Budget;
 use crate::feeds::{Change, Event, Typist};
 use crate::order::Notice;
 use crate::sabotage::{self, Rule};

@@ -20,10 +20,10 @@ use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, timeout_at};
 use weft_proto::limits::FRAME_BYTES_MAX;
 use weft_proto::{ApiError, ErrorCode, UserId};
+use weft_runtime::{Over, Share};
 
 use super::extract::{Caller, Refusal};
 use super::serve::Peer;
-use crate::budget::{Over, Share};
 use crate::connections::Work;
 use crate::cost;
 use crate::limited::LimitKind;

@@ -14,12 +14,14 @@ use serde::de::DeserializeOwned;
 use weft_proto::frame::{self, page_limit};
 use weft_proto::json::read_json;
 use weft_proto::{ApiError, DeviceId, ErrorCode, RoomId, UserId};
+use weft_runtime::network;
 
 use super::serve::Peer;
 use crate::auth;
 use crate::limited::LimitKind;
+use crate::proxies;
 use crate::queries;
-use crate::rate::{network, rate_limited};
+use crate::rate::rate_limited;
 use crate::shared::Shared;
 
 #[derive(Debug)]
@@ -115,7 +117,7 @@ impl FromRequestParts<Arc<Shared>> for AccountRate {
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Refusal> {
         let Peer { address, .. } = Peer::from_request_parts(parts, shared).await?;
-        let Some(client) = shared.proxies.client(address, &parts.headers) else {
+        let Some(client) = proxies::client(&shared.proxies, address, &parts.headers) else {
             return Ok(Self(String::new()));
         };
         let client = network(client);

@@ -12,13 +12,14 @@ use axum::response::Response;
 use weft_proto::frame::SUBPROTOCOL;
 use weft_proto::limits::FRAME_BYTES_MAX;
 use weft_proto::{ApiError, ErrorCode};
+use weft_runtime::{Share, network};
 
 use super::extract::Refusal;
 use super::serve::Peer;
-use crate::budget::Share;
 use crate::limited::LimitKind;
 use crate::metrics;
-use crate::rate::{come_back_later, network};
+use crate::proxies;
+use crate::rate::come_back_later;
 use crate::session;
 use crate::shared::Shared;
 
@@ -74,7 +75,7 @@ fn check_rate(shared: &Shared, peer: &Peer, headers: &HeaderMap) -> Result<(), A
         come_back_later(ApiError::new(ErrorCode::Overloaded, message))
     };
     // First, so that one address can't use up what is there for all.
-    if let Some(client) = shared.proxies.client(peer.address, headers) {
+    if let Some(client) = proxies::client(&shared.proxies, peer.address, headers) {
         let taken = shared.address_connects.take(&network(client), 1);
         taken.map_err(|_| {
             refused(LimitKind::AddressConnects, "too many connects of this address")
@@ -97,7 +98,7 @@ impl SocketPlace {
             shared.limited.note(limit);
             come_back_later(ApiError::new(ErrorCode::Overloaded, message))
         };
-        let client = shared.proxies.client(peer.address, headers);
+        let client = proxies::client(&shared.proxies, peer.address, headers);
         let client = client.filter(|client| *client != peer.address);
         let address = client.map(|client| shared.connections.share_of(client)).transpose();
         let address =

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::budget::Shares;
 use weft_proto::Tick;
+use weft_runtime::Shares;
 
 const PATIENCE: SendTimeouts =
     SendTimeouts { resend_after: Duration::from_secs(5), give_up_after: Duration::from_secs(60) };

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tokio::sync::{Semaphore, oneshot};
 use weft_nats::Bus;
 use weft_proto::svc::{File, LookAtFile};
@@ -33,7 +34,11 @@ pub struct Limits {
     pub stall_max: Duration,
     /// Least bytes per second of an upload, after the first `stall_max`.
     pub upload_bytes_per_s_min: u64,
+    /// Connections to the node's own port: of all, and of one client address (of IPv6: of one /64).
     pub connections_max: usize,
+    pub address_connections_max: usize,
+    /// Proxies, for which no limit of one address is.
+    pub trusted_proxies: Vec<IpNet>,
     /// How often core is asked what is due.
     pub look_every: Duration,
 }
@@ -49,6 +54,8 @@ impl Default for Limits {
             stall_max: Duration::from_secs(30),
             upload_bytes_per_s_min: 4 << 10,
             connections_max: 1_024,
+            address_connections_max: 256,
+            trusted_proxies: Vec::new(),
             look_every: Duration::from_secs(60),
         }
     }

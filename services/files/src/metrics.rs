@@ -27,6 +27,10 @@ pub(crate) static FINISHING: Histogram = Histogram::new(
     "From the last byte of an upload until it is a file: looking at it, thumbnails, the storage, core",
     LATENCY_BUCKETS_S,
 );
+pub(crate) static REFUSED_CONNECTIONS: Counter = Counter::new(
+    "weft_files_refused_connections_total",
+    "Connections that were refused because there are too many, in all or of one address",
+);
 pub(crate) static STORAGE_ERRORS: Counter = Counter::new(
     "weft_files_storage_errors_total",
     "Requests and deletions that failed because the storage of files did",
@@ -42,5 +46,6 @@ pub static METRICS: &List = &[
     &UPLOADS,
     &DOWNLOADS,
     &FINISHING,
+    &REFUSED_CONNECTIONS,
     &STORAGE_ERRORS,
 ];

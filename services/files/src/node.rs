@@ -67,11 +67,8 @@ impl FilesNode {
         });
         let router = http::router(Arc::clone(&app));
         if let Some(tcp) = tcp {
-            let connections_max = app.limits.connections_max;
-            tasks.spawn_lasting(
-                "http",
-                serve::serve(tcp, router.clone(), connections_max, tasks.clone()),
-            );
+            let serving = serve::serve(tcp, router.clone(), &app.limits, tasks.clone());
+            tasks.spawn_lasting("http", serving);
         }
         let stop = tasks.token().clone();
         tasks.spawn_lasting("removal", async move {

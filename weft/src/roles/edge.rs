@@ -191,7 +191,7 @@ fn address_connections_max() -> u32 {
 }
 
 /// Reads a network, or the one address that it is.
-fn network(text: &str) -> Result<IpNet, String> {
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
     let read = text.parse().ok().or_else(address);
     read.ok_or_else(|| "an address or a network, as 192.0.2.7 or 10.0.0.0/8".to_owned())

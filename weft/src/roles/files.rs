@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use ipnet::IpNet;
 use weft_files::{BackendPlace, FilesNode, Limits};
 use weft_nats::Bus;
 use weft_proto::NodeId;
@@ -14,6 +15,7 @@ use weft_runtime::Readiness;
 
 use self::storage::Storage;
 use super::core::node;
+use super::edge::network;
 use crate::admin_listener::{AdminListen, AdminListener, FILES_PORT};
 use crate::error::Error;
 use crate::metrics;
@@ -45,6 +47,16 @@ pub struct FilesOptions {
     pub storage: Storage,
     #[command(flatten)]
     pub limits: FilesLimits,
+    /// Most connections to this port.
+    #[arg(long, env = "WEFT_CONNECTIONS_MAX", default_value_t = Limits::default().connections_max, value_parser = places())]
+    pub connections_max: usize,
+    /// Most connections of one client address (of IPv6: of one /64).
+    #[arg(long, env = "WEFT_ADDRESS_CONNECTIONS_MAX", default_value_t = Limits::default().address_connections_max, value_parser = places())]
+    pub address_connections_max: usize,
+    /// A load balancer in front of this port, by address or network: what one address may do is not for it. Several are
+    /// separated by commas.
+    #[arg(long = "trusted-proxy", value_name = "ADDRESS", env = "WEFT_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
+    pub trusted_proxies: Vec<IpNet>,
     #[command(flatten)]
     pub admin: AdminListen,
 }
@@ -148,6 +160,10 @@ async fn start(
     let mut files_options =
         options.limits.files_options(bus.clone(), options.data.clone(), options.file_bytes);
     files_options.listen = Some(options.listen);
+    let limits = &mut files_options.limits;
+    limits.connections_max = options.connections_max;
+    limits.address_connections_max = options.address_connections_max;
+    limits.trusted_proxies.clone_from(&options.trusted_proxies);
     files_options.url.clone_from(&options.public_url);
     files_options.backend = options.storage.place()?;
     let files = FilesNode::start(files_options).await?;

@@ -5,35 +5,37 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use weft_runtime::lock;
+
+use crate::lock;
 
 /// So much may be used.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub struct Budget {
     used: AtomicUsize,
     max: usize,
 }
 
 impl Budget {
-    pub(crate) fn new(max: usize) -> Self {
+    #[must_use]
+    pub fn new(max: usize) -> Self {
         Self { used: AtomicUsize::new(0), max }
     }
 
     /// Takes an amount, or nothing where it does not fit any more.
-    pub(crate) fn try_take(&self, amount: usize) -> bool {
+    pub fn try_take(&self, amount: usize) -> bool {
         let taken = |used: usize| used.checked_add(amount).filter(|sum| *sum <= self.max);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok()
     }
 
     /// Gives back what [`try_take`](Self::try_take) took.
-    pub(crate) fn give_back(&self, amount: usize) {
+    pub fn give_back(&self, amount: usize) {
         self.used.fetch_sub(amount, Ordering::Relaxed);
     }
 }
 
 /// A budget of which no holder (a user, an address) gets more than a share: so nobody takes all.
 #[derive(Debug)]
-pub(crate) struct Shares<K> {
+pub struct Shares<K> {
     total: Budget,
     share_max: usize,
     /// Those who have something: no more than what is taken in all.
@@ -42,14 +44,15 @@ pub(crate) struct Shares<K> {
 
 /// What there is not enough of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Over {
+pub enum Over {
     Share,
     /// The whole.
     Total,
 }
 
 impl<K: Clone + Eq + Hash> Shares<K> {
-    pub(crate) fn new(max: usize, share_max: usize) -> Self {
+    #[must_use]
+    pub fn new(max: usize, share_max: usize) -> Self {
         Self { total: Budget::new(max), share_max, used: Mutex::default() }
     }
 
@@ -57,7 +60,7 @@ impl<K: Clone + Eq + Hash> Shares<K> {
     ///
     /// # Errors
     /// [`Over`] where it does not fit.
-    pub(crate) fn take(self: &Arc<Self>, holder: &K, amount: usize) -> Result<Share<K>, Over> {
+    pub fn take(self: &Arc<Self>, holder: &K, amount: usize) -> Result<Share<K>, Over> {
         let mut used = self.lock();
         let sum = used.get(holder).copied().unwrap_or(0).saturating_add(amount);
         if sum > self.share_max {
@@ -78,7 +81,7 @@ impl<K: Clone + Eq + Hash> Shares<K> {
 
 /// A part of [`Shares`], given back on drop.
 #[derive(Debug)]
-pub(crate) struct Share<K: Clone + Eq + Hash> {
+pub struct Share<K: Clone + Eq + Hash> {
     all: Arc<Shares<K>>,
     holder: K,
     amount: usize,
@@ -89,7 +92,7 @@ impl<K: Clone + Eq + Hash> Share<K> {
     ///
     /// # Errors
     /// [`Over`]: it stays as it is.
-    pub(crate) fn grow(&mut self, amount: usize) -> Result<(), Over> {
+    pub fn grow(&mut self, amount: usize) -> Result<(), Over> {
         let mut more = self.all.take(&self.holder, amount)?;
         self.amount += std::mem::take(&mut more.amount);
         Ok(())
