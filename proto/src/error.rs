@@ -45,6 +45,8 @@ pub enum ErrorCode {
     SignUpClosed,
     /// An account is made by an invitation.
     InvitationNeeded,
+    /// The installation has decided it otherwise, for everybody.
+    AgainstPolicy,
     /// The user's role does not allow it.
     Forbidden,
     /// The user is not a member of the room.
@@ -141,6 +143,7 @@ impl ErrorCode {
             Self::NewPasswordNeeded => "new_password_needed",
             Self::SignUpClosed => "sign_up_closed",
             Self::InvitationNeeded => "invitation_needed",
+            Self::AgainstPolicy => "against_policy",
             Self::Forbidden => "forbidden",
             Self::NotMember => "not_member",
             Self::NotAllowed => "not_allowed",
@@ -211,6 +214,7 @@ impl ErrorCode {
             | Self::Banned
             | Self::Suspended
             | Self::SignUpClosed
+            | Self::AgainstPolicy
             | Self::InvitationNeeded
             | Self::NewPasswordNeeded => 403,
             Self::NoSuchRoom | Self::NoSuchUser | Self::NoSuchLink | Self::NotFound => 404,

@@ -83,14 +83,14 @@ enum AdminCommand {
     /// Lets a suspended user log in again.
     UnsuspendUser(administrators::AccountOptions),
     /// Deletes an account. It can't be taken back.
-    DeleteUser(administrators::AccountOptions),
+    DeleteUser(administrators::DeleteOptions),
     /// Ends all logins of a user, and says a password for one login.
     ResetUser(administrators::AccountOptions),
     /// Lists all users: a JSON object a line.
     Users(nodes::Installation),
     /// Says who may make an account, or changes it.
     SignUp(sign_up::SignUpOptions),
-    /// Says what holds for users who have not said it themselves, or changes it.
+    /// Says what holds for users who have not said it themselves, and what they may not say otherwise, or changes it.
     Defaults(defaults::DefaultsOptions),
     /// Makes an invitation to make an account: a JSON object.
     MakeInvitation(sign_up::InvitationOptions),
@@ -228,9 +228,7 @@ pub fn run(options: AdminOptions) -> Result<(), Error> {
             AdminCommand::SuspendUser(options) => {
                 administrators::act(AccountAction::Suspend, &options).await
             }
-            AdminCommand::DeleteUser(options) => {
-                administrators::act(AccountAction::Delete, &options).await
-            }
+            AdminCommand::DeleteUser(options) => administrators::delete(&options).await,
             AdminCommand::UnsuspendUser(options) => {
                 administrators::act(AccountAction::Unsuspend, &options).await
             }

@@ -18,6 +18,7 @@ use weft_storage::{Batch, Snapshot};
 
 use super::Context;
 use super::accounts::{ATTEMPTS_MAX, display_name};
+use super::deletion::as_installed;
 use super::failure::Failure;
 use super::sign_ins::SignInAttempt;
 use crate::metrics;
@@ -101,7 +102,7 @@ impl Context {
     /// # Errors
     /// [`ErrorCode::Forbidden`], [`ErrorCode::NoSuchUser`], [`ErrorCode::UserExists`], [`ErrorCode::Unchanged`],
     /// [`ErrorCode::BadRequest`], [`ErrorCode::TooLong`], [`ErrorCode::BadId`], [`ErrorCode::UnknownType`] below the level,
-    /// [`ErrorCode::Overloaded`], those of the token, or the store's.
+    /// [`ErrorCode::AgainstPolicy`], [`ErrorCode::Overloaded`], those of the token, or the store's.
     pub async fn administer(
         &self,
         authority: Authority,
@@ -143,6 +144,7 @@ impl Context {
             let suspended = action == AccountAction::Suspend;
             let ends = match action {
                 AccountAction::Delete => {
+                    let messages = as_installed(&*snapshot, &mut batch, messages).await?;
                     self.end(&mut batch, &user, &after, messages);
                     true
                 }

@@ -1,7 +1,8 @@
-//! What holds for users who have not said it themselves: administrators and operators say it.
+//! What holds for users who have not said it themselves, and what they may not say otherwise: administrators and operators say it.
 
 use weft_proto::consent::{AddBy, Strangers};
 use weft_proto::limits::REASON_CHARS_MAX;
+use weft_proto::svc::WrittenMessages;
 use weft_proto::{ErrorCode, check, svc};
 use weft_storage::Batch;
 use weft_storage::tables::admin_log::AdminLog;
@@ -29,7 +30,7 @@ impl Context {
         let installation = installation.unwrap_or_default();
         let add_by = installation.add_by_of(AddBy::Default).into();
         let strangers = installation.strangers_of(Strangers::Default).into();
-        Ok(svc::Defaults { add_by, strangers })
+        Ok(svc::Defaults { add_by, strangers, messages: installation.messages().into() })
     }
 
     /// Changes one of them.
@@ -42,17 +43,22 @@ impl Context {
         authority: Authority,
         request: svc::SetDefault,
     ) -> Result<svc::Empty, Failure> {
-        let svc::SetDefault { token, add_by, strangers, reason } = request;
+        let svc::SetDefault { token, add_by, strangers, reason, messages } = request;
         check::check_chars("reason", &reason, REASON_CHARS_MAX)?;
         let add_by = add_by.and_then(|it| AddBy::try_from(it).ok());
         let strangers = strangers.and_then(|it| Strangers::try_from(it).ok());
-        let action = match (add_by, strangers) {
-            (Some(it), None) if it != AddBy::Default => format!("default_add_by_{}", it.as_str()),
-            (None, Some(it)) if it != Strangers::Default => {
+        let messages = messages.and_then(|it| WrittenMessages::try_from(it).ok());
+        let action = match (add_by, strangers, messages) {
+            (Some(it), None, None) if it != AddBy::Default => {
+                format!("default_add_by_{}", it.as_str())
+            }
+            (None, Some(it), None) if it != Strangers::Default => {
                 format!("default_strangers_{}", it.as_str())
             }
+            (None, None, Some(it)) => format!("policy_messages_{}", it.as_str()),
             _ => {
-                let message = "one of the fields add_by and strangers is changed at a time";
+                let message =
+                    "one of the fields add_by, strangers and messages is changed at a time";
                 return Err(Failure::new(ErrorCode::BadRequest, message));
             }
         };
@@ -65,6 +71,7 @@ impl Context {
             let mut after = before.clone();
             after.add_by = add_by.map_or(after.add_by, Into::into);
             after.strangers = strangers.map_or(after.strangers, Into::into);
+            after.messages = messages.map_or(after.messages, Into::into);
             if says_the_same(&before, &after) {
                 return Err(Failure::new(ErrorCode::Unchanged, "it is so already"));
             }
@@ -78,8 +85,10 @@ impl Context {
 }
 
 fn says_the_same(one: &Installation, other: &Installation) -> bool {
-    let says =
-        |it: &Installation| (it.add_by_of(AddBy::Default), it.strangers_of(Strangers::Default));
+    let says = |it: &Installation| {
+        let consent = (it.add_by_of(AddBy::Default), it.strangers_of(Strangers::Default));
+        (consent, it.messages())
+    };
     says(one) == says(other)
 }
 

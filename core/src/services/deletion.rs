@@ -5,10 +5,11 @@
 use weft_proto::kind::PEOPLE_LEVEL;
 use weft_proto::svc::WrittenMessages;
 use weft_proto::{ErrorCode, RoomId, UserId, svc};
-use weft_storage::Batch;
 use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::deletion::{self, Deletion};
+use weft_storage::tables::installation::{self, Installation};
 use weft_storage::tables::{device, file_reference};
+use weft_storage::{Batch, Snapshot};
 
 use super::accounts::ATTEMPTS_MAX;
 use super::failure::Failure;
@@ -21,8 +22,8 @@ impl Context {
     /// Deletes the caller's account.
     ///
     /// # Errors
-    /// [`ErrorCode::BadCredentials`], [`ErrorCode::RateLimited`], [`ErrorCode::Overloaded`], [`ErrorCode::UnknownType`]
-    /// below the level, those of the token, or the store's.
+    /// [`ErrorCode::BadCredentials`], [`ErrorCode::RateLimited`], [`ErrorCode::Overloaded`], [`ErrorCode::AgainstPolicy`],
+    /// [`ErrorCode::UnknownType`] below the level, those of the token, or the store's.
     pub async fn delete_account(&self, request: svc::DeleteAccount) -> Result<EndedLogin, Failure> {
         let Caller { user, device, .. } = self.tokens.verify(&request.token)?;
         self.sign_ins.admit_device(&user, &device)?;
@@ -36,13 +37,13 @@ impl Context {
             let row = snapshot.get(account::key(&user)).await?.ok_or_else(bad_credentials)?;
             let mut devices = other_devices(&*snapshot, &user, &device).await?;
             devices.push(device);
-            drop(snapshot);
             let before = Account::decode(&row)?;
             let hash = Some(before.password_hash.clone());
             self.check_credentials(&request.password, hash, SignInAttempt::Known).await?;
             let mut batch = Batch::new(rand::random());
             batch.guard(account::key(&user), Some(row));
-            self.end(&mut batch, &user, &before, request.messages());
+            let messages = as_installed(&*snapshot, &mut batch, request.messages()).await?;
+            self.end(&mut batch, &user, &before, messages);
             if self.commit(batch).await? {
                 return Ok(EndedLogin { user, devices });
             }
@@ -70,4 +71,25 @@ impl Context {
         let logins = device::range(user);
         batch.clear_range(logins.start, logins.end);
     }
+}
+
+/// What becomes of the messages where this is asked for. The commit is made only while the installation has it so.
+///
+/// # Errors
+/// [`ErrorCode::AgainstPolicy`], or the store's.
+pub(super) async fn as_installed(
+    snapshot: &dyn Snapshot,
+    batch: &mut Batch,
+    asked: WrittenMessages,
+) -> Result<WrittenMessages, Failure> {
+    let row = snapshot.get(installation::key()).await?;
+    let installation = row.as_deref().map(Installation::decode).transpose()?.unwrap_or_default();
+    batch.guard(installation::key(), row);
+    installation.messages_of(asked).ok_or_else(|| {
+        let message = match installation.messages() {
+            WrittenMessages::Keep => "what users wrote is kept here when accounts are deleted",
+            _ => "what users wrote is deleted here with their accounts",
+        };
+        Failure::new(ErrorCode::AgainstPolicy, message)
+    })
 }

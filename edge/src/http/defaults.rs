@@ -1,4 +1,4 @@
-//! What holds for users who have not said it themselves, as administrators set it.
+//! What holds for users who have not said it themselves, and what they may not say otherwise, as administrators set it.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use weft_proto::consent::{AddBy, Strangers};
-use weft_proto::svc;
+use weft_proto::svc::{self, WrittenMessages};
 
 use super::extract::{Caller, Json, Refusal, json};
 use crate::shared::Shared;
@@ -18,6 +18,7 @@ type App = State<Arc<Shared>>;
 pub(super) struct DefaultBody {
     add_by: Option<String>,
     strangers: Option<String>,
+    messages: Option<String>,
     reason: Option<String>,
 }
 
@@ -25,6 +26,7 @@ pub(super) struct DefaultBody {
 struct Defaults {
     add_by: &'static str,
     strangers: &'static str,
+    messages: &'static str,
 }
 
 /// `GET /v1/admin/defaults`
@@ -32,7 +34,7 @@ pub(super) async fn get(State(shared): App, Caller(caller): Caller) -> Result<Re
     let asked = svc::GetDefaults { token: caller.token.to_string() };
     let defaults = shared.bus.call(&asked).await?;
     let (add_by, strangers) = (defaults.add_by().as_str(), defaults.strangers().as_str());
-    Ok(json(&Defaults { add_by, strangers }))
+    Ok(json(&Defaults { add_by, strangers, messages: defaults.messages().as_str() }))
 }
 
 /// `PUT /v1/admin/defaults`
@@ -41,10 +43,11 @@ pub(super) async fn set(
     Caller(caller): Caller,
     Json(body): Json<DefaultBody>,
 ) -> Result<StatusCode, Refusal> {
-    let DefaultBody { add_by, strangers, reason } = body;
+    let DefaultBody { add_by, strangers, messages, reason } = body;
     let (token, reason) = (caller.token.to_string(), reason.unwrap_or_default());
     let add_by = add_by.as_deref().map(AddBy::parse).transpose()?.map(Into::into);
     let strangers = strangers.as_deref().map(Strangers::parse).transpose()?.map(Into::into);
-    shared.bus.call(&svc::SetDefault { token, add_by, strangers, reason }).await?;
+    let messages = messages.as_deref().map(WrittenMessages::parse).transpose()?.map(Into::into);
+    shared.bus.call(&svc::SetDefault { token, add_by, strangers, reason, messages }).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -3,9 +3,10 @@
 use std::fmt;
 
 use prost::Message;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Empty, Method, Push};
+use crate::error::{ApiError, ErrorCode};
 
 redacted! {
     Signup { user }
@@ -179,14 +180,40 @@ pub struct ChangePassword {
 method!(ChangePassword, "accounts", "password", Empty);
 
 /// What becomes of what the user of an account that is deleted has written to others.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, prost::Enumeration)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, prost::Enumeration)]
 #[serde(rename_all = "snake_case")]
 #[repr(i32)]
 pub enum WrittenMessages {
+    /// As the installation has it; there: as whoever deletes it says, and if they say nothing, it stays.
+    Any = 0,
     /// It stays, as theirs.
-    Keep = 0,
+    Keep = 1,
     /// It is deleted, in the rooms that they are in.
-    Empty = 1,
+    Empty = 2,
+}
+
+impl WrittenMessages {
+    /// The word on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Keep => "keep",
+            Self::Empty => "empty",
+        }
+    }
+
+    /// Reads the word.
+    ///
+    /// # Errors
+    /// [`ErrorCode::BadRequest`].
+    pub fn parse(word: &str) -> Result<Self, ApiError> {
+        let all = [Self::Any, Self::Keep, Self::Empty];
+        all.into_iter().find(|it| it.as_str() == word).ok_or_else(|| {
+            let message = "the field messages is one of any, keep and empty";
+            ApiError::new(ErrorCode::BadRequest, message)
+        })
+    }
 }
 
 /// Deletes the caller's account.

@@ -1,16 +1,16 @@
-//! What holds where users have not said it themselves: as administrators and operators set it (`weft.svc.admin.…`,
-//! `weft.svc.operator.…`).
+//! What holds where users have not said it themselves, and what they may not say otherwise: as administrators and operators set
+//! it (`weft.svc.admin.…`, `weft.svc.operator.…`).
 
 use std::fmt;
 
 use prost::Message;
 
-use super::{Empty, Method};
+use super::{Empty, Method, WrittenMessages};
 use crate::consent::{AddBy, Strangers};
 
 redacted! {
     GetDefaults {}
-    SetDefault { add_by, strangers }
+    SetDefault { add_by, strangers, messages }
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -28,6 +28,9 @@ pub struct Defaults {
     pub add_by: i32,
     #[prost(enumeration = "Strangers", tag = "2")]
     pub strangers: i32,
+    /// What becomes of messages when accounts are deleted.
+    #[prost(enumeration = "WrittenMessages", tag = "3")]
+    pub messages: i32,
 }
 
 /// Changes one of them: the one that is there.
@@ -43,6 +46,8 @@ pub struct SetDefault {
     /// Why, for the administrators' log.
     #[prost(string, tag = "4")]
     pub reason: String,
+    #[prost(enumeration = "WrittenMessages", optional, tag = "5")]
+    pub messages: Option<i32>,
 }
 method!(SetDefault, "admin", "set_default", Empty);
 operator!(OperatorSetDefault, SetDefault);

@@ -5,6 +5,7 @@ use weft_proto::kind::{DraftText, Text};
 use weft_proto::limits::TEXT_CHARS_MAX;
 use weft_proto::presence::{Choice, PresenceSettings};
 use weft_proto::sign_up::SignUpMode;
+use weft_proto::svc::WrittenMessages;
 use weft_proto::{Body, ClientId, DeviceId, History, JoinRule, Role, WriteRule};
 
 use super::*;
@@ -115,8 +116,9 @@ fn lines_of_administrators() {
             sign_up: SignUpMode::Closed.into(),
             add_by: AddBy::Known.into(),
             strangers: Strangers::Request.into(),
+            messages: WrittenMessages::Empty.into(),
         },
-        r#"{"type":"installation","key":"","row":{"sign_up":"closed","add_by":"known","strangers":"request"}}"#,
+        r#"{"type":"installation","key":"","row":{"sign_up":"closed","add_by":"known","strangers":"request","messages":"empty"}}"#,
     );
     row::<Invitation>(
         "00ff".to_owned().try_into().expect("name"),

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weft_proto::consent::{AddBy, Strangers};
 use weft_proto::sign_up::SignUpMode;
+use weft_proto::svc::WrittenMessages;
 use weft_proto::word;
 
 use super::Tag;
@@ -30,6 +31,11 @@ pub struct Installation {
     #[serde(serialize_with = "word::write::<Strangers, _>")]
     #[serde(deserialize_with = "word::read::<Strangers, _>")]
     pub strangers: i32,
+    /// What becomes of messages when accounts are deleted, whoever deletes them.
+    #[prost(enumeration = "WrittenMessages", tag = "4")]
+    #[serde(serialize_with = "word::write::<WrittenMessages, _>")]
+    #[serde(deserialize_with = "word::read::<WrittenMessages, _>")]
+    pub messages: i32,
 }
 
 impl Table for Installation {
@@ -61,6 +67,17 @@ impl Installation {
         said.unwrap_or(Strangers::Welcome)
     }
 
+    /// What becomes of the messages of an account where this is asked for: never [`WrittenMessages::Any`]. `None`: it is not to
+    /// be as asked.
+    #[must_use]
+    pub fn messages_of(&self, asked: WrittenMessages) -> Option<WrittenMessages> {
+        match (self.messages(), asked) {
+            (WrittenMessages::Any, WrittenMessages::Any) => Some(WrittenMessages::Keep),
+            (said, WrittenMessages::Any) | (WrittenMessages::Any, said) => Some(said),
+            (policy, asked) => (policy == asked).then_some(policy),
+        }
+    }
+
     #[must_use]
     pub fn encode(&self) -> Bytes {
         record::encode(self).into()
@@ -78,4 +95,28 @@ impl Installation {
 #[must_use]
 pub fn key() -> Bytes {
     Key::new(Tag::Installation).name("").build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_has_messages_treated_otherwise_than_the_installation() {
+        use WrittenMessages::{Any, Empty, Keep};
+        for (policy, asked, becomes) in [
+            (Any, Any, Some(Keep)),
+            (Any, Keep, Some(Keep)),
+            (Any, Empty, Some(Empty)),
+            (Keep, Any, Some(Keep)),
+            (Keep, Keep, Some(Keep)),
+            (Keep, Empty, None),
+            (Empty, Any, Some(Empty)),
+            (Empty, Keep, None),
+            (Empty, Empty, Some(Empty)),
+        ] {
+            let row = Installation { messages: policy.into(), ..Installation::default() };
+            assert_eq!(row.messages_of(asked), becomes, "{policy:?}, {asked:?}");
+        }
+    }
 }

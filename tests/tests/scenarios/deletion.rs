@@ -177,6 +177,60 @@ async fn what_they_wrote_goes_with_them_though_core_is_killed_meanwhile() -> Res
     Ok(())
 }
 
+/// What an installation says of messages nobody asks otherwise, and what is asked for without a word is so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_installation_keeps_or_empties_what_deleted_users_wrote() -> Result<()> {
+    let system = System::split(Options { edges: 1, ..Options::default() }).await?;
+    let (edge, bob) = (system.edge(), system.user("bob").await?);
+    let (root, dan) = (system.user("root").await?, system.user("dan").await?);
+    system.operated(&["make-administrator", &root.user]).await?;
+    let delete = async |login: &Login, messages: &str| -> Result<String> {
+        let mut body = json!({ "password": PASSWORD });
+        if !messages.is_empty() {
+            body["messages"] = messages.into();
+        }
+        let answer = login.call(edge, "POST", "/v1/delete-account", &body).await?;
+        Ok(if answer.status == 204 { "done".into() } else { answer.code().to_owned() })
+    };
+    let mut left = Vec::new();
+    for (policy, other) in [("keep", "empty"), ("empty", "keep")] {
+        system.operated(&["defaults", "--messages", policy]).await?;
+        let login = system.user("user").await?;
+        let room = direct(&login, &bob);
+        system.session(&login).await?.acked(&room, json!({ "text": "hers" })).await?;
+        assert_eq!(delete(&login, other).await?, "against_policy", "{policy}");
+        let path = format!("/v1/admin/users/{}/delete", login.user);
+        let body = json!({ "reason": "spam", "messages": other });
+        let refused = root.call(edge, "POST", &path, &body).await?;
+        assert_eq!((refused.status, refused.code()), (403, "against_policy"), "{policy}");
+        let by_operator = ["delete-user", &login.user, "--reason", "x", "--messages", other];
+        assert!(system.operated(&by_operator).await.is_err());
+        assert_eq!(delete(&login, "").await?, "done", "{policy}");
+        left.push((room, login.user));
+    }
+    let kind = async |at: usize| -> Result<String> {
+        let (room, user) = &left[at];
+        let seen = seen(&system, &bob, room).await?;
+        let hers = seen.into_iter().find(|(_, from)| from == user);
+        Ok(hers.context("an entry of hers")?.0)
+    };
+    until("it is emptied", LEFT_LIMIT, async || (kind(1).await.ok()? == "deleted").then_some(()))
+        .await;
+    assert_eq!(kind(0).await?, "message");
+    // An administrator lets users say it again.
+    let any = json!({ "messages": "any", "reason": "a new law" });
+    assert_eq!(root.call(edge, "PUT", "/v1/admin/defaults", &any).await?.status, 204);
+    let shown = root.call(edge, "GET", "/v1/admin/defaults", &Value::Null).await?;
+    assert_eq!(shown.body["messages"], "any");
+    assert_eq!(delete(&dan, "empty").await?, "done");
+    let log = root.call(edge, "GET", "/v1/admin/log?limit=20", &Value::Null).await?;
+    let rows = log.body["rows"].as_array().context("rows")?;
+    for action in ["policy_messages_keep", "policy_messages_empty", "policy_messages_any"] {
+        assert!(rows.iter().any(|row| row["action"] == action), "{action}: {rows:?}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn an_administrator_deletes_a_user_and_nobody_brings_them_back() -> Result<()> {
     let system = crate::two_edges().await;

@@ -151,7 +151,7 @@ async fn a_contact_is_no_stranger_and_the_installation_says_what_holds_for_who_d
     it.bobs.acked(&to_carol, json!({ "text": "hello" })).await?;
     assert!(!is_request(&mut carols, &to_carol).await?, "everybody is welcome, as a rule");
     let shown = system.operated(&["defaults"]).await?;
-    assert_eq!(shown.trim(), r#"{"add_by":"all","strangers":"welcome"}"#);
+    assert_eq!(shown.trim(), r#"{"add_by":"all","strangers":"welcome","messages":"any"}"#);
     system.operated(&["defaults", "--strangers", "request"]).await?;
     assert!(is_request(&mut carols, &to_carol).await?);
     say(&mut carols, json!({ "strangers": "welcome" }), "setting").await?;
@@ -170,6 +170,8 @@ async fn a_contact_is_no_stranger_and_the_installation_says_what_holds_for_who_d
         json!({}),
         json!({ "add_by": "default" }),
         json!({ "add_by": "all", "strangers": "welcome" }),
+        json!({ "add_by": "all", "messages": "keep" }),
+        json!({ "messages": "some" }),
     ] {
         assert_eq!(call(&root, "PUT", &bad).await?.1.code(), "bad_request", "{bad}");
     }

@@ -5,10 +5,11 @@ use clap::Args;
 use serde::Serialize;
 use weft_proto::svc::{
     AccountAction, AccountState, AdminLogRow, Administer, ListAccounts, OperatorAdminister,
-    OperatorListAccounts, OperatorReadAdminLog, ReadAdminLog,
+    OperatorListAccounts, OperatorReadAdminLog, ReadAdminLog, WrittenMessages,
 };
 use weft_proto::{ApiError, UserId};
 
+use super::defaults::messages;
 use super::nodes::Installation;
 use crate::error::Error;
 use crate::process::say;
@@ -26,17 +27,41 @@ pub struct AccountOptions {
     installation: Installation,
 }
 
+/// Which account is deleted, and what becomes of what its user wrote.
+#[derive(Args, Clone, Debug)]
+pub struct DeleteOptions {
+    #[command(flatten)]
+    account: AccountOptions,
+    /// What becomes of their messages: `keep`, `empty`, or `any`, as the installation has it.
+    #[arg(long, value_parser = messages, default_value = "any")]
+    messages: WrittenMessages,
+}
+
 fn user(text: &str) -> Result<UserId, String> {
     UserId::new(text).map_err(|error| error.message)
 }
 
+/// Deletes an account.
+pub async fn delete(options: &DeleteOptions) -> Result<(), Error> {
+    administer(AccountAction::Delete, &options.account, options.messages).await
+}
+
 /// Does it, and says what comes of it.
 pub async fn act(action: AccountAction, options: &AccountOptions) -> Result<(), Error> {
+    administer(action, options, WrittenMessages::Any).await
+}
+
+async fn administer(
+    action: AccountAction,
+    options: &AccountOptions,
+    messages: WrittenMessages,
+) -> Result<(), Error> {
     let AccountOptions { user, reason, installation } = options;
     let request = Administer {
         action: action.into(),
         user: user.to_string(),
         reason: reason.clone(),
+        messages: messages.into(),
         ..Administer::default()
     };
     let bus = installation.connect().await?;

@@ -180,8 +180,8 @@ impl Content {
         }
         if self.rng.random() {
             let (sign_up, add_by) = (self.rng.random_range(0..3), self.rng.random_range(0..4));
-            let strangers = self.rng.random_range(0..3);
-            let row = Installation { sign_up, add_by, strangers };
+            let (strangers, messages) = (self.rng.random_range(0..3), self.rng.random_range(0..3));
+            let row = Installation { sign_up, add_by, strangers, messages };
             batch.set(installation::key(), row.encode());
         }
         for _ in 0..self.rng.random_range(0..most) {
