@@ -1,18 +1,19 @@
 //! `weft-bench files`: what a file costs, and what files cost those who write.
 //!
-//! One large file goes up and down, beside the same bytes written and read without Weft. Images go up, of which
+//! One large file goes up and down, beside the same bytes over TCP to a file and back, without Weft. Images go up, of which
 //! thumbnails are made. Then pairs of users send messages: alone, while files go up and down without a pause but at a
 //! rate that is named, and while uploads hang in a storage that does not answer.
 
 mod client;
 
-use std::io::{Read as _, Write as _};
-use std::net::SocketAddr;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::{Args, ValueEnum};
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use rand::rngs::SmallRng;
@@ -78,9 +79,9 @@ struct Report {
     scenario: &'static str,
     backend: String,
     mb: u64,
-    /// The same bytes on the same disk: written and synced, and read again.
-    bare_write_mb_per_s: f64,
-    bare_read_mb_per_s: f64,
+    /// The same bytes over TCP to a file on the same disk, synced, and back.
+    bare_upload_mb_per_s: f64,
+    bare_download_mb_per_s: f64,
     upload_mb_per_s: f64,
     upload_ratio: f64,
     download_mb_per_s: f64,
@@ -125,7 +126,7 @@ pub async fn measure(options: &FilesOptions) -> Result<()> {
     let parent = options.place.parent();
     let bytes = options.mb * MB;
     let bare = spawn_blocking(move || bare(&parent, bytes)).await??;
-    progress(&format!("without Weft: {:.0} MB/s written, {:.0} MB/s read", bare.0, bare.1));
+    progress(&format!("without Weft: {:.0} MB/s up, {:.0} MB/s down", bare.0, bare.1));
     let measured = start(options, options.backend).await?;
     let report = with_files(options, &measured, bare).await;
     let mut report = end(measured.system, report)?;
@@ -137,23 +138,51 @@ pub async fn measure(options: &FilesOptions) -> Result<()> {
     print(&report)
 }
 
-/// Writes and reads so many bytes: MB per second.
+/// The same hops with nothing but bytes in them: over TCP to a file, synced, and back. MB per second up and down.
 fn bare(parent: &Path, bytes: u64) -> Result<(f64, f64)> {
     let folder = tempfile::Builder::new().prefix("weft-bench-").tempdir_in(parent)?;
     let path = folder.path().join("bytes");
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = listener.local_addr()?;
+    let server = std::thread::spawn(move || -> Result<()> {
+        let (mut up, _) = listener.accept()?;
+        let mut file = File::create(&path)?;
+        passed(&mut up, &mut file)?;
+        file.sync_all()?;
+        up.write_all(b"!")?;
+        let (mut down, _) = listener.accept()?;
+        passed(&mut File::open(&path)?, &mut down)?;
+        Ok(())
+    });
     let mb_per_s = |began: Instant| bytes as f64 / MB as f64 / began.elapsed().as_secs_f64();
     let block = client::noise();
     let began = Instant::now();
-    let mut file = std::fs::File::create(&path)?;
+    let mut up = TcpStream::connect(address)?;
     for at in (0..bytes).step_by(BLOCK) {
-        file.write_all(&block[..BLOCK.min((bytes - at) as usize)])?;
+        up.write_all(&block[..BLOCK.min((bytes - at) as usize)])?;
     }
-    file.sync_all()?;
-    let written = mb_per_s(began);
+    up.shutdown(Shutdown::Write)?;
+    up.read_exact(&mut [0])?;
+    let upload = mb_per_s(began);
     let began = Instant::now();
-    let (mut file, mut buffer) = (std::fs::File::open(&path)?, vec![0; BLOCK]);
-    while file.read(&mut buffer)? > 0 {}
-    Ok((written, mb_per_s(began)))
+    let came = passed(&mut TcpStream::connect(address)?, &mut std::io::sink())?;
+    let download = mb_per_s(began);
+    ensure!(came == bytes, "{came} bytes came back of {bytes}");
+    server.join().map_err(|_| anyhow!("the bare server panicked"))??;
+    Ok((upload, download))
+}
+
+/// Reads all and writes it, in pieces as the node does.
+fn passed(from: &mut impl Read, to: &mut impl Write) -> Result<u64> {
+    let (mut buffer, mut all) = (vec![0; 128 << 10], 0);
+    loop {
+        let read = from.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(all);
+        }
+        to.write_all(&buffer[..read])?;
+        all += read as u64;
+    }
 }
 
 async fn start(options: &FilesOptions, backend: Backend) -> Result<Measured> {
@@ -181,7 +210,7 @@ async fn start(options: &FilesOptions, backend: Backend) -> Result<Measured> {
 async fn with_files(
     options: &FilesOptions,
     measured: &Measured,
-    (bare_write, bare_read): (f64, f64),
+    (bare_upload, bare_download): (f64, f64),
 ) -> Result<Report> {
     let Measured { system, client, .. } = measured;
     let pid = system.process("files").pid()?;
@@ -205,12 +234,12 @@ async fn with_files(
         scenario: "files",
         backend: format!("{:?}", options.backend).to_lowercase(),
         mb: options.mb,
-        bare_write_mb_per_s: round(bare_write),
-        bare_read_mb_per_s: round(bare_read),
+        bare_upload_mb_per_s: round(bare_upload),
+        bare_download_mb_per_s: round(bare_download),
         upload_mb_per_s: round(upload),
-        upload_ratio: round(upload / bare_write),
+        upload_ratio: round(upload / bare_upload),
         download_mb_per_s: round(download),
-        download_ratio: round(download / bare_read),
+        download_ratio: round(download / bare_download),
         rss_before: mb(rss_before),
         rss_upload_max: mb(rss_upload),
         rss_download_max: mb(rss_download),
