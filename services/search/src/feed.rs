@@ -140,7 +140,10 @@ impl Feed {
                 let read = self.read_journal(&mut current).await;
                 self.indexes.current = Some(current);
                 match read? {
-                    Read::Expired => self.is_expired = true,
+                    Read::Expired => {
+                        self.is_expired = true;
+                        self.answer();
+                    }
                     Read::OtherStore => return self.forget_all().map(|()| true),
                     Read::Part { more: is_more } => {
                         more |= is_more;

@@ -230,6 +230,11 @@ async fn an_image_of_a_message_is_seen_and_found_by_who_is_there_until_it_is_del
 
     let page = found(&mut b, "harbour", 1).await?;
     assert_eq!(page["messages"][0]["highlights"], json!([{ "at": 4, "len": 7 }]));
+    for (has, count) in [("image", 1), ("file", 0)] {
+        let search = json!({ "type": "search", "text": "harbour", "room": room, "has": [has] });
+        let page = b.request(search).await?;
+        assert_eq!(page["messages"].as_array().map(Vec::len), Some(count), "{has}: {page}");
+    }
     let page = found(&mut b, "항구", 1).await?;
     assert_eq!(page["messages"][0]["highlights"], json!([]));
 

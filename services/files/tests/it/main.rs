@@ -1,14 +1,20 @@
-//! A files node beside a core that says what is due: real NATS, a real folder.
+//! A files node beside a core that tells what the test says: real NATS, a real folder.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use weft_files::{BackendPlace, FilesNode, FilesOptions, Limits};
+use weft_harness::http::request;
 use weft_harness::server::Server;
-use weft_harness::wait::eventually;
+use weft_harness::wait::{eventually, soon};
 use weft_nats::Services;
-use weft_proto::svc::{DueFiles, Empty, FileDeleted, GetUrlKeys, ListDueFiles, UrlKeys};
+use weft_proto::svc::{
+    BeginFile, DueFiles, Empty, File, FileDeleted, FileState, GetUrlKeys, ListDueFiles, LookAtFile,
+    UrlKeys,
+};
 use weft_proto::{ApiError, ErrorCode, FileId};
 use weft_runtime::lock;
 
@@ -91,6 +97,63 @@ async fn what_is_due_is_deleted_and_stays_due_until_core_knows() {
     assert_eq!(lock(&rows).deleted, due);
     assert!(paths[0].iter().all(|path| !path.exists()), "its bytes are deleted");
     assert!(paths[2].iter().all(|path| path.is_file()), "it was not due");
+    assert_eq!(node.shutdown(Duration::from_secs(5)).await, Vec::<&str>::new());
+    services.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_brings_nothing_for_too_long_is_told_and_what_came_stays() {
+    let server = Server::new(1).await;
+    let core_bus = server.bus("core", "core-1").await;
+    let mut services = Services::start(&core_bus, "0.0.1");
+    core(&mut services, &Arc::default()).await;
+    let file = FileId::from_parts(1, 1);
+    let row = File {
+        file: file.to_string(),
+        owner: "alice".into(),
+        size: 10,
+        state: FileState::Uploading.into(),
+        until_ms: 4_000_000_000_000,
+        ..File::default()
+    };
+    let begun = row.clone();
+    let begin = move |_: BeginFile| {
+        let begun = begun.clone();
+        async move { Ok(begun) }
+    };
+    services.handle::<BeginFile, _, _>(1, begin).await.expect("served");
+    let look = move |_: LookAtFile| {
+        let row = row.clone();
+        async move { Ok(row) }
+    };
+    services.handle::<LookAtFile, _, _>(1, look).await.expect("served");
+    let node = FilesNode::start(FilesOptions {
+        bus: server.bus("files", "files-1").await,
+        data: server.folder().path().join("files"),
+        backend: BackendPlace::Folder,
+        listen: Some(([127, 0, 0, 1], 0).into()),
+        url: None,
+        limits: Limits { stall_max: Duration::from_millis(300), ..Limits::default() },
+    });
+    let node = node.await.expect("a node");
+    let address = node.local_addr().expect("it listens");
+    let tus = [("tus-resumable", "1.0.0"), ("authorization", "Bearer x")];
+    let head = [&tus[..], &[("upload-length", "10")]].concat();
+    let answer = request(address, "POST", "/v1/files", &head, b"").await.expect("an answer");
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let path = format!("/v1/files/{file}");
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    let head = format!(
+        "PATCH {path} HTTP/1.1\r\nhost: files\r\ntus-resumable: 1.0.0\r\nauthorization: Bearer x\r\n\
+         content-type: application/offset+octet-stream\r\nupload-offset: 0\r\ncontent-length: 10\r\n\r\n01234"
+    );
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = vec![0; 4_096];
+    let read = soon("an answer", stream.read(&mut answer)).await.expect("read");
+    let answer = String::from_utf8_lossy(&answer[..read]);
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    let answer = request(address, "HEAD", &path, &tus, b"").await.expect("an answer");
+    assert_eq!((answer.status, answer.header("upload-offset")), (200, Some("5")), "{answer:?}");
     assert_eq!(node.shutdown(Duration::from_secs(5)).await, Vec::<&str>::new());
     services.shutdown().await;
 }
