@@ -14,6 +14,7 @@
 //! | `search` | who searches for what was said |
 //! | `retention` | entries that expire |
 //! | `later` | what people schedule to be sent later |
+//! | `files` | who uploads, sends, forwards and reads files |
 //! | `hostile` | strangers who mean harm, and what they do to everybody else |
 //! | `round` | talk while things break, silence, comparison |
 //! | `outage` | the longest time without an ack |
@@ -24,6 +25,7 @@
 mod administrators;
 mod blocks;
 mod faults;
+mod files;
 mod groups;
 mod hostile;
 mod later;

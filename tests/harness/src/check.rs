@@ -20,6 +20,7 @@
 //! | `blocks` | where one user blocks another nothing comes from the one to the other, and all devices know it |
 //! | `scheduled` | what was to be sent later is sent once, at its time or later, and never where it was taken back |
 //! | `asking` | who asks to come into a group, or is invited, is so until they come in, or somebody declines or withdraws it |
+//! | `files` | what a message has can be read, whole, by who may see it, as long as it is there, and no longer |
 //! | `search` | what is found is as it is, and for who looks; in the end search over everything is a plain scan |
 //! | `suspended` | who is suspended gets nothing |
 //! | `expired` | what is as old as its room's rule says is deleted, and nothing else is |
@@ -35,6 +36,7 @@ mod done;
 mod drafts;
 mod expired;
 mod facts;
+mod files;
 mod has;
 mod marks;
 mod messages;
@@ -91,6 +93,7 @@ pub fn check(history: &History) -> Vec<Violation> {
     scheduled::check(history, &facts, &mut found);
     expired::check(history, &facts, &mut found);
     asking::check(history, &facts, &mut found);
+    files::check(history, &facts, &mut found);
     search::check(history, &facts, &mut found);
     suspended::check(history, &mut found);
     found.into_iter().collect()

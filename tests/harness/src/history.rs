@@ -14,7 +14,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use deeds::{Deed, Wanted};
+pub use deeds::{Deed, Got, Wanted};
 pub use entry::{Act, Change, EVERYONE, Entry, Forward, Now, Said};
 pub use recorder::{Counts, Recorder};
 pub use rule::Rule;

@@ -58,15 +58,21 @@ async fn one(world: &World, planned: Planned, mut stop: watch::Receiver<bool>) {
         | Target::Edge(_)
         | Target::Presence(_)
         | Target::Search
+        | Target::Files
         | Target::Fdb => process(world, &target.part(world.shape), act, wait).await,
         Target::ClientLink(edge) => {
             link(std::slice::from_ref(&world.client_links[edge]), act, wait).await;
             Ok(())
         }
+        Target::FilesDoor => {
+            link(std::slice::from_ref(&world.files_link), act, wait).await;
+            Ok(())
+        }
         Target::EdgeLink(_)
         | Target::CoreLink(_)
         | Target::PresenceLink(_)
-        | Target::SearchLink => {
+        | Target::SearchLink
+        | Target::FilesLink => {
             let part = target.part(world.shape);
             link(world.system.proxies(&part), act, wait).await;
             Ok(())

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::round::Judged;
 use super::world::{Done, World};
 use weft_harness::check::Violation;
-use weft_harness::history::{Change, Deed, Entry, Event, Rule, Setting, Wanted};
+use weft_harness::history::{Change, Deed, Entry, Event, Got, Rule, Setting, Wanted};
 
 const STORY_LINES: usize = 40;
 /// Most violations that are told.
@@ -139,6 +139,10 @@ pub(super) struct Totals {
     pub(super) not_accepted: usize,
     pub(super) contacts: usize,
     pub(super) requests: usize,
+    /// Files that were uploaded, and downloads that were whole, or of what is not there.
+    pub(super) uploads: usize,
+    pub(super) downloads: usize,
+    pub(super) not_found: usize,
     /// How often somebody searched and was answered, and the messages that were found; in the end all that were found.
     pub(super) searches: usize,
     pub(super) found: usize,
@@ -223,6 +227,9 @@ impl Totals {
         match event {
             Event::Refused { code, .. } if &**code == "not_accepted" => self.not_accepted += 1,
             Event::Deed(Deed::Sees { is_shown, .. }) => self.looks[usize::from(!is_shown)] += 1,
+            Event::Deed(Deed::Uploaded { .. }) => self.uploads += 1,
+            Event::Deed(Deed::Fetched { got: Got::Whole(_), .. }) => self.downloads += 1,
+            Event::Deed(Deed::Fetched { got: Got::NotFound, .. }) => self.not_found += 1,
             Event::Deed(Deed::Finds { entries, .. }) => {
                 self.searches += 1;
                 self.found += entries.len();
@@ -262,6 +269,9 @@ impl Totals {
             "contacts": self.contacts,
             "requests_in_the_end": self.requests,
             "looks_shown_and_not": self.looks,
+            "uploads": self.uploads,
+            "downloads": self.downloads,
+            "downloads_not_found": self.not_found,
             "searches": self.searches,
             "found": self.found,
             "found_in_the_end": self.found_in_the_end,

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::people::{People, Person, Place, PlaceKind, tells_receipts};
 use super::schedule::Schedule;
 use super::world::World;
-use super::{administrators, blocks, faults, hostile, search, strangers, talk};
+use super::{administrators, blocks, faults, files, hostile, search, strangers, talk};
 use weft_harness::account::Login;
 use weft_harness::check::{Violation, check, read_by_writing, visible};
 use weft_harness::history::{Change, ClientId, Deed, Entry, Event, History, Mark, Room};
@@ -80,6 +80,7 @@ pub(super) async fn run(
     tokio::time::sleep_until(quiet).await;
     let logs = read_all(world, &people).await;
     show_all(world, &people, &logs).await;
+    files::read_all(world, &people, &logs).await;
     search::find_all(world, &people, &logs).await;
     let marks = read_marks(world, &people).await;
     arrive_fresh(world, &mut people).await?;

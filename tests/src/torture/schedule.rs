@@ -11,6 +11,7 @@ use rand::{RngExt, SeedableRng};
 const ACTIVE_MAX: usize = 3;
 /// The name of the search node; its folder has it, too.
 pub const SEARCH: &str = "search-0";
+pub const FILES: &str = "files";
 /// Messages that are worth losing one at a time: what edges publish, what core answers and says,
 /// the log as core reads it, who is here, JetStream's answers.
 const SUBJECTS: [&str; 10] = [
@@ -44,6 +45,11 @@ pub enum Target {
     Search,
     /// What lies between the search node and NATS.
     SearchLink,
+    Files,
+    /// What lies between the files node and NATS.
+    FilesLink,
+    /// What lies between clients and the files node.
+    FilesDoor,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,7 +125,7 @@ impl Schedule {
         let core =
             if self.shape.cores > 1 { self.rng.random_range(0..self.shape.cores) } else { 0 };
         let presence = self.rng.random_range(0..self.shape.presences);
-        match self.rng.random_range(0..if self.shape.fdb { 25 } else { 23 }) {
+        match self.rng.random_range(0..if self.shape.fdb { 30 } else { 28 }) {
             0..3 => Target::Nats(server),
             3..6 => Target::Core(core),
             6..9 => Target::Edge(edge),
@@ -130,6 +136,9 @@ impl Schedule {
             18 => Target::PresenceLink(presence),
             19..22 => Target::Search,
             22 => Target::SearchLink,
+            23..26 => Target::Files,
+            26 => Target::FilesLink,
+            27 => Target::FilesDoor,
             _ => Target::Fdb,
         }
     }
@@ -146,6 +155,7 @@ impl Schedule {
             | Target::Edge(_)
             | Target::Presence(_)
             | Target::Search
+            | Target::Files
             | Target::Fdb => match number {
                 0..11 => Act::Kill,
                 11..16 => Act::Freeze,
@@ -155,6 +165,7 @@ impl Schedule {
             | Target::CoreLink(_)
             | Target::PresenceLink(_)
             | Target::SearchLink
+            | Target::FilesLink
                 if number < 11 =>
             {
                 match number {
@@ -229,6 +240,7 @@ impl Target {
             Self::Presence(number) | Self::PresenceLink(number) => format!("presence-{number}"),
             Self::Fdb => "fdb".to_owned(),
             Self::Search | Self::SearchLink => SEARCH.to_owned(),
+            Self::Files | Self::FilesLink | Self::FilesDoor => FILES.to_owned(),
             Self::Edge(number) | Self::EdgeLink(number) | Self::ClientLink(number) => {
                 format!("edge-{number}")
             }
@@ -248,6 +260,7 @@ impl Planned {
             // Never on the way of a message.
             (_, Target::Presence(_) | Target::PresenceLink(_)) => 0,
             (_, Target::Search | Target::SearchLink) => 0,
+            (_, Target::Files | Target::FilesLink | Target::FilesDoor) => 0,
             (Act::Cut | Act::Delay(_) | Act::SwallowSome(_) | Act::SwallowOne(_), _) => 0,
             (_, Target::Nats(_) | Target::Core(_) | Target::CoreLink(_) | Target::Fdb) => all,
             (_, Target::Edge(edge) | Target::EdgeLink(edge) | Target::ClientLink(edge)) => {
@@ -271,6 +284,9 @@ impl fmt::Display for Target {
             Self::PresenceLink(number) => write!(f, "presence-{number}..nats"),
             Self::Search => f.write_str(SEARCH),
             Self::SearchLink => write!(f, "{SEARCH}..nats"),
+            Self::Files => f.write_str(FILES),
+            Self::FilesLink => write!(f, "{FILES}..nats"),
+            Self::FilesDoor => write!(f, "clients..{FILES}"),
         }
     }
 }
@@ -337,7 +353,9 @@ mod tests {
         assert_eq!((kinds(SHAPE), kinds(CLUSTER)), (12, 11));
         let is_hit = |target| hour(1, MANY).iter().any(|planned| planned.target == target);
         let all = [Target::Core(0), Target::Core(1), Target::CoreLink(1), Target::Fdb];
-        let beside = [Target::Search, Target::SearchLink];
+        let search = [Target::Search, Target::SearchLink];
+        let files = [Target::Files, Target::FilesLink, Target::FilesDoor];
+        let beside = search.into_iter().chain(files);
         assert!(all.into_iter().chain(beside).all(is_hit));
         assert!(hour(1, SHAPE).iter().all(|planned| planned.target != Target::Fdb));
     }

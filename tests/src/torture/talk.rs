@@ -19,7 +19,7 @@ use super::people::{People, Person, PlaceKind, SUSPENDED};
 use super::retention::Ager;
 use super::words::Words;
 use super::world::World;
-use super::{search, strangers};
+use super::{files, search, strangers};
 use weft_harness::account::Login;
 use weft_harness::client::Client;
 use weft_harness::history::{Device, Entry, Event, OfThread, Room, SessionId, hash};
@@ -85,6 +85,7 @@ pub(super) fn start(world: &Arc<World>, people: &People, stop: &Stop) -> JoinSet
         }
     }
     strangers::start(world, people, stop, &mut talkers);
+    files::start(world, people, stop, &mut talkers);
     let all = people.users.iter().enumerate();
     for (_, login) in all.filter(|(user, _)| *user != SUSPENDED) {
         talkers.spawn(search::run(Arc::clone(world), login.clone(), Arc::clone(stop)));

@@ -9,7 +9,7 @@ use anyhow::Result;
 use tokio::time::sleep;
 
 use super::outage::{CutOff, Span};
-use super::schedule::{Planned, SEARCH, Shape};
+use super::schedule::{FILES, Planned, SEARCH, Shape};
 use weft_harness::cluster::OlderCopy;
 use weft_harness::history::Recorder;
 use weft_harness::proxy::{Kind, Proxy};
@@ -31,6 +31,8 @@ pub(super) struct World {
     pub(super) engine: Engine,
     pub(super) recorder: Recorder,
     pub(super) client_links: Vec<Proxy>,
+    /// What lies between clients and the files node.
+    pub(super) files_link: Proxy,
     /// An orderly end may take longer than planned: one fault of a process at a time.
     turns: BTreeMap<String, tokio::sync::Mutex<()>>,
     state: Mutex<State>,
@@ -65,7 +67,9 @@ impl World {
         let mut options = options.edge(&rates);
         options.core_args.extend(torture.core_args.clone());
         options.edge_args.extend(torture.edge_args.clone());
-        let system = System::split(options).await?;
+        let mut system = System::split(options.clone()).await?;
+        let files = system.add_files(&options).await?;
+        let files_link = Proxy::start(files, Kind::Tcp).await?;
         let mut client_links = Vec::new();
         for edge in system.edges() {
             client_links.push(Proxy::start(*edge, Kind::Tcp).await?);
@@ -74,7 +78,8 @@ impl World {
         let edges = client_links.len();
         let shape = Shape { edges, cores, presences: PRESENCES, fdb, servers };
         let (turns, state) = (BTreeMap::new(), Mutex::default());
-        let mut world = Self { system, shape, engine: store, recorder, client_links, turns, state };
+        let mut world =
+            Self { system, shape, engine: store, recorder, client_links, files_link, turns, state };
         world.turns = world.parts().into_iter().map(|part| (part, Default::default())).collect();
         Ok(Arc::new(world))
     }
@@ -101,7 +106,7 @@ impl World {
         parts.extend_from_slice(self.system.core_names());
         parts.extend(edges);
         parts.extend((0..self.shape.presences).map(|i| format!("presence-{i}")));
-        parts.push(SEARCH.to_owned());
+        parts.extend([SEARCH, FILES].map(str::to_owned));
         parts.extend(self.shape.fdb.then(|| "fdb".to_owned()));
         parts
     }

@@ -32,60 +32,186 @@ pub enum Wanted {
     Type { user: Arc<str>, room: Room },
 }
 
+/// What somebody read of a file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Got {
+    /// Its SHA-256, in hexadecimal digits.
+    Whole(Arc<str>),
+    /// What was served as the whole file, and can't be it.
+    Broken(String),
+    /// There is none, or they may not see it.
+    NotFound,
+}
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Deed {
     /// The user is an administrator of the installation, before anything was said.
-    Administers { user: Arc<str> },
+    Administers {
+        user: Arc<str>,
+    },
     /// The user lets nobody put them into groups: they decide by themselves.
-    Decides { user: Arc<str> },
+    Decides {
+        user: Arc<str>,
+    },
     /// It was written to a socket, or sent by HTTP: the first time or again.
-    Asked { wanted: Wanted, attempt: Attempt },
+    Asked {
+        wanted: Wanted,
+        attempt: Attempt,
+    },
     /// The answer was that it is done.
-    Done { wanted: Wanted, attempt: Attempt },
+    Done {
+        wanted: Wanted,
+        attempt: Attempt,
+    },
     /// The answer was that it is not taken, for good.
-    Refused { wanted: Wanted, attempt: Attempt, code: Arc<str> },
+    Refused {
+        wanted: Wanted,
+        attempt: Attempt,
+        code: Arc<str>,
+    },
     /// A device was told whether its user blocks somebody.
-    BlockTold { device: Device, other: Arc<str>, is_on: bool },
+    BlockTold {
+        device: Device,
+        other: Arc<str>,
+        is_on: bool,
+    },
     /// The device loaded whom its user blocks (after a `resync`).
-    BlocksLoaded { device: Device, others: Vec<Arc<str>> },
+    BlocksLoaded {
+        device: Device,
+        others: Vec<Arc<str>>,
+    },
     /// At the end, in silence: whom a user blocks, as a fresh device asks for it.
-    Blocks { user: Arc<str>, others: Vec<Arc<str>> },
+    Blocks {
+        user: Arc<str>,
+        others: Vec<Arc<str>>,
+    },
     /// A device was told what became of a message that its user has scheduled.
-    ScheduleTold { device: Device, told: Scheduled },
+    ScheduleTold {
+        device: Device,
+        told: Scheduled,
+    },
     /// The device loaded what of it waits or has failed (after a `resync`).
-    ScheduledLoaded { device: Device, all: Vec<Scheduled> },
+    ScheduledLoaded {
+        device: Device,
+        all: Vec<Scheduled>,
+    },
     /// At the end, in silence: the same, as a fresh device asks for it.
-    Scheduled { user: Arc<str>, all: Vec<Scheduled> },
+    Scheduled {
+        user: Arc<str>,
+        all: Vec<Scheduled>,
+    },
     /// A device was told whether its user is invited into a group.
-    InvitationTold { device: Device, room: Room, is_on: bool },
+    InvitationTold {
+        device: Device,
+        room: Room,
+        is_on: bool,
+    },
     /// The device loaded into which groups its user is invited (after a `resync`).
-    InvitationsLoaded { device: Device, rooms: Vec<Room> },
+    InvitationsLoaded {
+        device: Device,
+        rooms: Vec<Room>,
+    },
     /// At the end, in silence: the same, as a fresh device asks for it.
-    Invitations { user: Arc<str>, rooms: Vec<Room> },
+    Invitations {
+        user: Arc<str>,
+        rooms: Vec<Room>,
+    },
     /// At the end, in silence: who is invited into a group, as its owner finds it.
-    Invited { room: Room, users: Vec<Arc<str>> },
+    Invited {
+        room: Room,
+        users: Vec<Arc<str>>,
+    },
     /// All entries that a room had up to here are days older now, on purpose: those whose time is over by the room's rule.
-    Aged { room: Room, up_to: u64 },
+    Aged {
+        room: Room,
+        up_to: u64,
+    },
     /// At the end, in silence: the first entry that a room has. Those before it, as `Final` names them, were seen before.
-    Begins { room: Room, first: u64 },
+    Begins {
+        room: Room,
+        first: u64,
+    },
     /// At the end, in silence: who asks to come into a group, as its owner finds it.
-    Asking { room: Room, users: Vec<Arc<str>> },
+    Asking {
+        room: Room,
+        users: Vec<Arc<str>>,
+    },
     /// A device was told that somebody types.
-    TypingTold { device: Device, room: Room, user: Arc<str> },
+    TypingTold {
+        device: Device,
+        room: Room,
+        user: Arc<str>,
+    },
     /// A device was told that somebody else is here.
-    SeenHere { device: Device, other: Arc<str> },
+    SeenHere {
+        device: Device,
+        other: Arc<str>,
+    },
     /// A user asks by HTTP how far the other one of a direct room has read it.
-    Looks { user: Arc<str>, room: Room, attempt: Attempt },
+    Looks {
+        user: Arc<str>,
+        room: Room,
+        attempt: Attempt,
+    },
     /// The answer said it, or not.
-    Sees { user: Arc<str>, room: Room, attempt: Attempt, is_shown: bool },
+    Sees {
+        user: Arc<str>,
+        room: Room,
+        attempt: Attempt,
+        is_shown: bool,
+    },
+    /// A user has uploaded a file, and was told what it is. `sha256` in hexadecimal digits.
+    Uploaded {
+        user: Arc<str>,
+        file: Arc<str>,
+        sha256: Arc<str>,
+        is_as_sent: bool,
+    },
+    /// A user does not want it any more.
+    Discards {
+        user: Arc<str>,
+        file: Arc<str>,
+    },
+    /// A user asks for a file of a message.
+    Fetches {
+        user: Arc<str>,
+        room: Room,
+        seq: u64,
+        attempt: Attempt,
+    },
+    Fetched {
+        user: Arc<str>,
+        room: Room,
+        seq: u64,
+        file: Arc<str>,
+        attempt: Attempt,
+        got: Got,
+    },
+    /// At the end, in silence: all files that messages have are read from now on.
+    FilesRead,
     /// A user searches for something.
-    Searches { user: Arc<str>, attempt: Attempt },
+    Searches {
+        user: Arc<str>,
+        attempt: Attempt,
+    },
     /// What they were answered: messages as they are now. `word`: which of [`super::WORDS`] they look for.
-    Finds { user: Arc<str>, word: usize, attempt: Attempt, entries: Vec<Entry> },
+    Finds {
+        user: Arc<str>,
+        word: usize,
+        attempt: Attempt,
+        entries: Vec<Entry>,
+    },
     /// At the end, in silence: all that a user finds of a word.
-    FoundAll { user: Arc<str>, word: usize, places: Vec<(Room, u64)> },
+    FoundAll {
+        user: Arc<str>,
+        word: usize,
+        places: Vec<(Room, u64)>,
+    },
     /// At the end, in silence: the direct rooms that are a request to a user, as they find them.
-    Requests { user: Arc<str>, rooms: Vec<Room> },
+    Requests {
+        user: Arc<str>,
+        rooms: Vec<Room>,
+    },
 }
 
 impl Wanted {
@@ -111,7 +237,7 @@ impl Deed {
     /// True where it has to do with a user.
     pub fn concerns(&self, of: &str) -> bool {
         match self {
-            Self::Aged { .. } | Self::Begins { .. } => true,
+            Self::Aged { .. } | Self::Begins { .. } | Self::FilesRead => true,
             Self::Asking { users, .. } | Self::Invited { users, .. } => {
                 users.iter().any(|user| **user == *of)
             }
@@ -120,6 +246,10 @@ impl Deed {
             | Self::Invitations { user, .. }
             | Self::Blocks { user, .. }
             | Self::Requests { user, .. }
+            | Self::Uploaded { user, .. }
+            | Self::Discards { user, .. }
+            | Self::Fetches { user, .. }
+            | Self::Fetched { user, .. }
             | Self::Searches { user, .. }
             | Self::Finds { user, .. }
             | Self::FoundAll { user, .. }
@@ -188,6 +318,17 @@ impl fmt::Display for Deed {
             Self::Sees { user, room, is_shown, .. } => {
                 write!(f, "{user} is shown how far the other one has read {room}: {is_shown}")
             }
+            Self::Uploaded { user, file, sha256, is_as_sent } => {
+                write!(f, "{user} has uploaded {file}: {sha256}, as sent: {is_as_sent}")
+            }
+            Self::Discards { user, file } => write!(f, "{user} discards {file}"),
+            Self::Fetches { user, room, seq, .. } => {
+                write!(f, "{user} asks for a file of {room} {seq}")
+            }
+            Self::Fetched { user, room, seq, file, got, .. } => {
+                write!(f, "{user} gets the file {file} of {room} {seq}: {got:?}")
+            }
+            Self::FilesRead => f.write_str("in the end all files are read"),
             Self::Searches { user, .. } => write!(f, "{user} searches"),
             Self::Finds { user, word, entries, .. } => {
                 write!(f, "{user} finds {}:", WORDS[*word].0)?;

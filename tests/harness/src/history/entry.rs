@@ -78,6 +78,8 @@ pub struct Said {
     pub reply_to: Option<u64>,
     /// Users, and [`EVERYONE`], in the order of their names.
     pub mentions: Vec<Arc<str>>,
+    /// The ids of its files.
+    pub files: Vec<Arc<str>>,
     pub forwards: Option<Forward>,
 }
 
@@ -153,6 +155,11 @@ impl Entry {
         self.said.as_ref().map_or(&[], |said| &said.mentions)
     }
 
+    /// The ids of the files that it has.
+    pub fn files(&self) -> &[Arc<str>] {
+        self.said.as_ref().map_or(&[], |said| &said.files)
+    }
+
     /// The message with which its thread begins, where it is in one.
     pub fn thread(&self) -> Option<u64> {
         self.said.as_ref()?.thread
@@ -185,11 +192,13 @@ impl Said {
         let mut mentions: Vec<Arc<str>> = ranges.filter_map(mention).collect();
         mentions.sort();
         mentions.dedup();
+        let files = frame["files"].as_array().into_iter().flatten();
         let said = Self {
             silent: frame["silent"] == true,
             thread: frame["thread"].as_u64(),
             reply_to: frame["reply_to"].as_u64(),
             mentions,
+            files: files.filter_map(|file| file["id"].as_str()).map(Into::into).collect(),
             forwards: Forward::read(&frame["forwarded"]),
         };
         (said != Self::default()).then_some(said)
@@ -247,10 +256,12 @@ impl Change {
 fn lasting(frame: &Value) -> Value {
     let mut frame = frame.clone();
     let Some(fields) = frame.as_object_mut() else { return frame };
-    let may_be_deleted =
-        matches!(fields.get("kind").and_then(Value::as_str), Some("message" | "edit" | "deleted"));
+    let may_be_deleted = matches!(
+        fields.get("kind").and_then(Value::as_str),
+        Some("message" | "image" | "file" | "edit" | "deleted")
+    );
     let of_content =
-        ["kind", "target", "by", "reply_to", "meta", "silent", "skip_push", "forwarded"]
+        ["kind", "target", "by", "reply_to", "meta", "silent", "skip_push", "forwarded", "files"]
             .into_iter()
             .filter(|_| may_be_deleted);
     // When it was taken is compared by itself.
