@@ -150,8 +150,9 @@ impl Drop for S3Server {
     fn drop(&mut self) {
         // It makes sockets where no option says.
         for (part, port) in ["master", "volume", "filer", "s3"].iter().zip(self.ports.chunks(2)) {
-            let socket = format!("/tmp/seaweedfs-{part}-grpc-{}.sock", port[1]);
-            let _ = std::fs::remove_file(socket);
+            for socket in [format!("{part}-{}", port[0]), format!("{part}-grpc-{}", port[1])] {
+                let _ = std::fs::remove_file(format!("/tmp/seaweedfs-{socket}.sock"));
+            }
         }
     }
 }
