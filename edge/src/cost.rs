@@ -40,6 +40,7 @@ pub(crate) fn of_request(request: &Request) -> u32 {
     match request {
         Request::Query(query) => of_query(query),
         Request::Typing { .. } => TYPING,
+        Request::Profile(_) => PROFILE,
         Request::Presence(PresenceRequest::Get(users) | PresenceRequest::Watch(users)) => {
             1 + u32::try_from(users.users.len() / USERS).unwrap_or(u32::MAX)
         }

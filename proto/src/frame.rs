@@ -56,7 +56,7 @@ pub use invitations::{
 pub use mark::{MarkFrame, MarksFrame, ReadUpTo, ThreadMarkFrame};
 pub use pins::pins_frame;
 pub use presence::{PresenceRequest, Users};
-pub use profiles::{Profile, ProfileFrame, profiles_of};
+pub use profiles::{Profile, ProfileChange, ProfileFrame, profiles_of};
 pub use push::{PushShown, WEB_PUSH, WEBHOOK};
 pub use query::Query;
 pub use receipts::{Receipt, entry_of};
@@ -158,6 +158,8 @@ pub enum Request {
     Draft(Draft),
     /// What another user is to the user.
     Relation(Relation),
+    /// What others see of the user.
+    Profile(Box<ProfileChange>),
     /// The user reports a message to the administrators.
     Report {
         room: RoomId,
@@ -271,6 +273,7 @@ fn read(word: &str, text: &str) -> Result<Request, ApiError> {
         "relations" => relations::read_relations(text),
         "scheduled" => scheduled::read_list(text),
         "search" => search::read(text),
+        "profile" => profiles::read_change(text),
         "profiles" => profiles::read_profiles(text),
         "find_users" => profiles::read_find(text),
         "report" => report::read(text),

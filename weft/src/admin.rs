@@ -16,6 +16,7 @@ mod presence;
 mod progress;
 mod reindex;
 mod repair;
+mod reports;
 mod sign_up;
 mod upgrade;
 
@@ -98,6 +99,10 @@ enum AdminCommand {
     Invitations(nodes::Installation),
     /// Takes an invitation back.
     RemoveInvitation(sign_up::RemoveOptions),
+    /// Lists what users have reported and nobody has dealt with: a JSON object a line.
+    Reports(nodes::Installation),
+    /// Takes a report off the list: it is dealt with.
+    ResolveReport(reports::ResolveOptions),
     /// Writes all entries of a room, oldest first: a JSON object a line.
     ExportRoom(export_room::ExportRoomOptions),
     /// Lists what administrators and operators have done, newest first: a JSON object a line.
@@ -237,6 +242,8 @@ pub fn run(options: AdminOptions) -> Result<(), Error> {
             }
             AdminCommand::Users(installation) => administrators::users(&installation).await,
             AdminCommand::Defaults(options) => defaults::run(&options).await,
+            AdminCommand::Reports(installation) => reports::list(&installation).await,
+            AdminCommand::ResolveReport(options) => reports::resolve(&options).await,
             AdminCommand::SignUp(options) => sign_up::run(&options).await,
             AdminCommand::MakeInvitation(options) => sign_up::invite(&options).await,
             AdminCommand::Invitations(installation) => sign_up::list(&installation).await,

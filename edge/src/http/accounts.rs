@@ -7,7 +7,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use weft_proto::check::missing;
-use weft_proto::frame::{self, Profile, profiles_of};
+use weft_proto::frame::{self, Profile, ProfileChange, profiles_of};
 use weft_proto::svc::{self, WrittenMessages};
 
 use super::extract::{AccountRate, Caller, Device, Json, OfUser, Query, Refusal, json, read};
@@ -46,13 +46,6 @@ pub(super) struct ChangePasswordBody {
 pub(super) struct DeleteAccountBody {
     password: String,
     messages: Option<WrittenMessages>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct SetProfileBody {
-    display_name: Option<String>,
-    avatar: Option<String>,
-    about: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -211,9 +204,8 @@ pub(super) async fn profiles(
 pub(super) async fn set_profile(
     State(shared): App,
     Caller(caller): Caller,
-    Json(body): Json<SetProfileBody>,
+    Json(change): Json<ProfileChange>,
 ) -> Result<Response, Refusal> {
-    let SetProfileBody { display_name, avatar, about } = body;
-    let request = svc::SetProfile { token: caller.token.to_string(), display_name, avatar, about };
+    let request = change.request(caller.token.to_string());
     Ok(profile_answer(shared.bus.call(&request).await?))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, timeout_at};
-use weft_proto::frame::{Reply, Request, error_frame, parse_request};
+use weft_proto::frame::{ProfileFrame, Reply, Request, error_frame, parse_request};
 use weft_proto::svc::{Logout, RemovePush, Report, SetPush};
 use weft_proto::{ApiError, Body, ErrorCode, RoomId};
 
@@ -247,6 +247,13 @@ impl Requests {
             Request::Setting(setting) => self.keep(id, unpaid, Body::Setting(setting)),
             Request::Draft(draft) => self.keep(id, unpaid, Body::Draft(draft)),
             Request::Relation(relation) => self.keep(id, unpaid, Body::Relation(relation)),
+            Request::Profile(change) => {
+                let (shared, token) = self.for_call();
+                self.call(id, unpaid, async move {
+                    let profile = shared.bus.call(&change.request(token)).await?.into();
+                    Ok(ProfileFrame { profile }.to_frame())
+                });
+            }
             Request::Report { room, target, reason } => {
                 let (shared, token) = self.for_call();
                 let report = Report { token, room: room.to_string(), target, reason };

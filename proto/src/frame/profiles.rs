@@ -23,6 +23,28 @@ pub(super) fn read_profiles(text: &str) -> Result<Request, ApiError> {
     Ok(Query::Profiles { users: profiles_of(&users)? }.into())
 }
 
+/// What users change of their own profile. What is left out stays.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub struct ProfileChange {
+    pub display_name: Option<String>,
+    /// The id of an image of theirs; empty: none.
+    pub avatar: Option<String>,
+    pub about: Option<String>,
+}
+
+impl ProfileChange {
+    /// What core is asked for by whose token it is.
+    #[must_use]
+    pub fn request(self, token: String) -> svc::SetProfile {
+        let Self { display_name, avatar, about } = self;
+        svc::SetProfile { token, display_name, avatar, about }
+    }
+}
+
+pub(super) fn read_change(text: &str) -> Result<Request, ApiError> {
+    Ok(Request::Profile(Box::new(read_object(text)?)))
+}
+
 /// The users whose profiles are asked for.
 ///
 /// # Errors
@@ -76,7 +98,7 @@ impl From<svc::Profile> for Profile {
     }
 }
 
-/// A profile that has changed: `{"type":"profile",…}`.
+/// A profile that has changed: `{"type":"profile",…}`, as a push, and as the answer to who has changed it.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", rename = "profile")]
 pub struct ProfileFrame {
@@ -118,6 +140,10 @@ mod tests {
             read_profiles(&format!(r#"{{"id":1,"type":"profiles","users":{users}}}"#))
         };
         let bob = UserId::new("bob").expect("id");
+        let change = read_change(r#"{"id":1,"type":"profile","about":"","avatar":null}"#);
+        let about = Some(String::new());
+        let wanted = ProfileChange { display_name: None, avatar: None, about };
+        assert_eq!(change.expect("read"), Request::Profile(Box::new(wanted)));
         let expected = Query::Profiles { users: vec![bob] };
         assert_eq!(read(r#"["bob"]"#).expect("read"), expected.into());
         let many = format!("[{}]", vec![r#""bob""#; PROFILES_MAX + 1].join(","));

@@ -488,5 +488,14 @@ async fn a_report_lands_in_the_administrators_list_until_it_is_dealt_with() -> R
     }
     let log = told(&root, *edge, &bob.user).await?;
     assert_eq!(log, [row(&root.user, "resolve_report", "warned")]);
+    // An operator sees them, too, and deals with one.
+    assert_eq!(bobs.request(report).await?["type"], "done");
+    let listed = system.operated(&["reports"]).await?;
+    let line = listed.lines().find(|line| line.contains(&room)).expect("it is listed");
+    let line: Value = serde_json::from_str(line)?;
+    assert_eq!((&line["by"], &line["target"]), (&json!(bob.user), &json!(seq)), "{line}");
+    let id = line["id"].as_str().expect("an id");
+    system.operated(&["resolve-report", id, "--reason", "once more"]).await?;
+    assert!(own().await?.is_empty());
     Ok(())
 }

@@ -101,7 +101,8 @@ async fn a_users_avatar_is_seen_by_who_sees_the_profile() -> Result<()> {
     assert!(line.contains(&one), "{line}");
 
     // Another one, none, and none with the account.
-    assert_eq!(set(edge, &alice, &two).await?.0["version"], 2);
+    let another = json!({ "type": "profile", "avatar": two });
+    assert_eq!(a.request(another).await?["version"], 2);
     assert_eq!(look(edge, &bob, &one, &by).await?.0, 404);
     loads(edge, &bob, &two, &by).await?;
     assert_eq!(set(edge, &alice, "").await?.0["avatar"], "");

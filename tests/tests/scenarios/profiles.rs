@@ -42,6 +42,17 @@ async fn a_changed_profile_is_told_to_the_own_devices_and_to_partners() -> Resul
     }
     // What changes nothing is told to nobody, and has no new version.
     assert_eq!(set(here, &alice, json!({ "about": "at sea" })).await?, changed);
+    // On a session it is the same.
+    let request = json!({ "type": "profile", "about": "x".repeat(141) });
+    assert_eq!(code(&alices.request(request).await?)?, "too_long");
+    let mut said = alices.request(json!({ "type": "profile", "about": "ashore" })).await?;
+    said.as_object_mut().map(|fields| fields.remove("id"));
+    assert_eq!((&said["version"], &said["display_name"]), (&json!(2), &json!("Älice")), "{said}");
+    for session in [&mut alices, &mut bobs] {
+        assert_eq!(session.told("profile", &alice.user).await?, said);
+    }
+    let changed = alice.call(here, "GET", "/v1/profile", &Value::Null).await?.body;
+    assert_eq!(frame(&changed), said);
     let long = login_refused(here, &alice, json!({ "about": "x".repeat(141) })).await?;
     assert_eq!(long, "too_long");
 
@@ -57,18 +68,18 @@ async fn a_changed_profile_is_told_to_the_own_devices_and_to_partners() -> Resul
     let of_alice = listed["members"].as_array().into_iter().flatten();
     let of_alice = of_alice.filter(|member| member["user"] == alice.user.as_str());
     let names: Vec<_> = of_alice.map(|it| (&it["display_name"], &it["version"])).collect();
-    assert_eq!(names, [(&json!("Älice"), &json!(1))]);
+    assert_eq!(names, [(&json!("Älice"), &json!(2))]);
 
     // Of whom one has blocked the other, neither is told.
     let block = json!({ "type": "relation", "user": alice.user, "blocked": true });
     assert_eq!(bobs.request(block).await?["type"], "done");
-    let changed = set(there, &alice, json!({ "about": "ashore" })).await?;
+    let changed = set(there, &alice, json!({ "about": "" })).await?;
     assert_eq!(alices.told("profile", &alice.user).await?, frame(&changed));
     for session in [&mut bobs, &mut carols] {
         assert_eq!(session.told_so_far("profile", &alice.user).await?, Vec::<Value>::new());
     }
     let shown = bobs.request(json!({ "type": "room", "room": direct(&alice, &bob) })).await?;
-    assert_eq!(shown["partner"]["version"], 2, "who asks sees it");
+    assert_eq!(shown["partner"]["version"], 3, "who asks sees it");
     Ok(())
 }
 
