@@ -50,6 +50,8 @@ mod next_version;
 mod pins;
 #[path = "partition/poison.rs"]
 mod poison;
+#[path = "partition/previews.rs"]
+mod previews;
 #[path = "partition/publishing.rs"]
 mod publishing;
 #[path = "partition/receipts.rs"]

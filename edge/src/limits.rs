@@ -232,6 +232,12 @@ mod tests {
                 number(sizes::FILE_DAYS_MAX as usize)
             ),
             format!(
+                "| the `title`, `description` and `site` of a preview | {}, {} and {} characters |",
+                sizes::PREVIEW_TITLE_CHARS_MAX,
+                sizes::PREVIEW_TEXT_CHARS_MAX,
+                sizes::PREVIEW_SITE_CHARS_MAX
+            ),
+            format!(
                 "| files of a message; the name of one | {}; {} bytes |",
                 sizes::FILES_PER_MESSAGE_MAX,
                 sizes::FILE_NAME_BYTES_MAX

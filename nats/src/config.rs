@@ -302,7 +302,15 @@ fn presence_subscribe() -> Vec<String> {
 
 fn files_publish() -> Vec<String> {
     // What it asks is asked with its user's token, or is its own: no other role may.
-    let mut list = words(&["weft.svc.files.*", "_INBOX_files.>"]);
+    let mut list = words(&[
+        "weft.svc.files.*",
+        // Of links it learns the addresses, and where in the journal it is: no text, and nobody's name.
+        "weft.svc.previews.*",
+        "weft.svc.journal.follow",
+        "weft.svc.journal.move",
+        "weft.svc.journal.followers",
+        "_INBOX_files.>",
+    ]);
     list.extend(membership_publish("files"));
     // Where the bytes are in JetStream. Core makes the bucket: who may make a stream says what goes into it.
     list.extend(["C", "M"].map(|kind| format!("$O.{FILES_BUCKET}.{kind}.*")));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::client_id::ClientId;
 use crate::ids::UserId;
-use crate::kind::{Body, MESSAGE};
+use crate::kind::{Body, LinkPreview, MESSAGE};
 use crate::room::RoomId;
 
 /// Most entries need no more in either form.
@@ -64,6 +64,18 @@ pub struct MessageNow {
     /// The thread that begins with it.
     #[serde(skip_serializing_if = "Option::is_none", rename = "replies")]
     pub thread: Option<ThreadNow>,
+    /// What its first link leads to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preview: Option<PreviewNow>,
+}
+
+/// What a link leads to, beside the message that has it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct PreviewNow {
+    /// Seq of the `preview`.
+    pub seq: u64,
+    #[serde(flatten)]
+    pub link: LinkPreview,
 }
 
 /// A thread, beside the message that it begins with.

@@ -136,7 +136,8 @@ pub fn file_name(given: &str) -> String {
 }
 
 /// Controls, marks that turn the direction of a text, and what has no width: `exe.gnp` must not look like `png.exe`.
-fn is_unseen(letter: char) -> bool {
+#[must_use]
+pub fn is_unseen(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }

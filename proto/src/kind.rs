@@ -44,6 +44,7 @@ mod leave;
 mod link;
 mod mark;
 mod pin;
+mod preview;
 mod react;
 mod relation;
 mod remove;
@@ -55,6 +56,7 @@ mod text;
 mod unban;
 mod unlink;
 mod unpin;
+mod unpreview;
 mod unreact;
 mod unschedule;
 mod update;
@@ -202,6 +204,7 @@ macro_rules! kinds {
 pub use attachments::{Attachment, Attachments, FileFacts};
 pub use dnd::DndHours;
 pub use draft::DraftText;
+pub use preview::{LinkPreview, PreviewImage};
 pub use react::check_emoji;
 pub use setting::{HiddenAt, MUTED_FOR_EVER};
 pub use text::{Extras, Forwarded, Origin};
@@ -240,6 +243,8 @@ kinds! {
     Due in due,
     Image in attachments,
     File in attachments,
+    Preview in preview,
+    Unpreview in unpreview,
 }
 
 /// What everybody has to know of a kind.

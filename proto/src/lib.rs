@@ -13,7 +13,7 @@
 //! - [`svc`]: requests and replies between edge and core.
 //! - [`tick`]: a partition owner's sign of life.
 //! - [`presence`]: who is here.
-//! - [`file`]: ids and names of files.
+//! - [`file`]: ids and names of files; [`previews`]: which link of a text has a preview.
 //! - [`folded`]: how names are compared when somebody is looked for.
 //! - [`hidden`]: what must not be logged.
 //! - [`word`]: enumerations as words, for files.
@@ -38,6 +38,7 @@ pub mod link;
 pub mod partition;
 pub mod position;
 pub mod presence;
+pub mod previews;
 pub mod role;
 pub mod room;
 pub mod sign_up;

@@ -15,6 +15,10 @@ pub const LINK_CHARS_MAX: usize = 2_000;
 pub const LINK_BYTES_MAX: usize = 20_000;
 /// How deep the `meta` of a message may be nested, itself included.
 pub const META_DEPTH_MAX: usize = 16;
+/// Longest title of the preview of a link, its description, and the name of its site, in Unicode scalar values.
+pub const PREVIEW_TITLE_CHARS_MAX: usize = 200;
+pub const PREVIEW_TEXT_CHARS_MAX: usize = 400;
+pub const PREVIEW_SITE_CHARS_MAX: usize = 100;
 /// Largest `meta` of a message, in bytes of JSON.
 pub const META_BYTES_MAX: usize = 4_096;
 /// Longest emoji of a reaction, in Unicode scalar values: a family of four has eleven.

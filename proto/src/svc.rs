@@ -15,7 +15,8 @@ const ERROR: u8 = 1;
 
 /// Ties a request to its subject and its reply.
 pub trait Method: Message + Default {
-    /// `accounts`, `admin`, `operator`, `rooms`, `log`, `journal`, `index`, `search`, `files`, `status` or `presence`.
+    /// `accounts`, `admin`, `operator`, `rooms`, `log`, `journal`, `index`, `search`, `files`, `previews`, `status` or
+    /// `presence`.
     const SERVICE: &'static str;
     const METHOD: &'static str;
     type Reply: Message + Default;
@@ -133,6 +134,7 @@ mod journal;
 mod log;
 mod messages;
 mod presence;
+mod previews;
 mod push;
 mod relations;
 mod reports;
@@ -188,6 +190,7 @@ pub use presence::{
     KeptStatuses, ListCompanions, LoadStatuses, NoteActive, Presences, Present, UserPresence,
     Visible,
 };
+pub use previews::{BeginImage, FindLinks, FoundLink, FoundLinks, PutPreview};
 pub use push::{Push, RemovePush, SetPush};
 pub use relations::{ListRelations, Reached, Reaches, RelatedUser, Relations};
 pub use reports::{

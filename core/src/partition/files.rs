@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tracing::error;
-use weft_proto::kind::{Attachment, FileFacts, Origin, Update};
+use weft_proto::kind::{Attachment, FileFacts, Origin, PreviewImage, Update};
 use weft_proto::{ApiError, Body, Entry, ErrorCode, FileId, RoomId, UserId};
 use weft_storage::tables::file::{self, File};
 use weft_storage::tables::head::Head;
@@ -33,7 +33,9 @@ pub struct FoundFiles(HashMap<FileId, File>);
 pub async fn load(snapshot: &dyn Snapshot, commands: &[&Command]) -> Result<FoundFiles, Error> {
     let named = commands.iter().flat_map(|command| command.body.files()).map(|file| file.id);
     let avatars = commands.iter().filter_map(|command| avatar_of(&command.body));
-    let wanted: Vec<FileId> = named.chain(avatars).collect::<BTreeSet<_>>().into_iter().collect();
+    let of_previews = commands.iter().filter_map(|command| image_of(&command.body)?.file());
+    let named = named.chain(avatars).chain(of_previews);
+    let wanted: Vec<FileId> = named.collect::<BTreeSet<_>>().into_iter().collect();
     let mut found = FoundFiles::default();
     for some in wanted.chunks(FILES_AT_ONCE) {
         let rows = snapshot.get_many(some.iter().map(|id| file::key(*id)).collect()).await?;
@@ -70,6 +72,15 @@ impl FoundFiles {
             let is_given = || origin.as_ref().is_some_and(is_forwarded);
             let row = self.ready(*id, (sender, needs_images), is_given)?;
             *facts = Some(Box::new(facts_of(row, expires)));
+        }
+        if let Body::Preview(it) = &mut body
+            && let Some(image) = &mut it.link.image
+        {
+            let row = image.file().and_then(|id| self.0.get(&id));
+            let row = row.filter(|row| row.is_ready() && row.image.is_some() && row.is_nobodys());
+            let none =
+                || ApiError::new(ErrorCode::NotFound, "the image of the preview is not there");
+            image.facts = Some(facts_of(row.ok_or_else(none)?, expires));
         }
         Ok(body)
     }
@@ -137,6 +148,13 @@ fn no_file(id: FileId) -> ApiError {
     ApiError::new(ErrorCode::NotFound, message)
 }
 
+fn image_of(body: &Body) -> Option<&PreviewImage> {
+    match body {
+        Body::Preview(it) => it.link.image.as_ref(),
+        _ => None,
+    }
+}
+
 fn facts_of(row: &File, expires: u64) -> FileFacts {
     let image = row.image.as_ref();
     let has = |it: bool| it.then_some(true);
@@ -162,6 +180,13 @@ pub fn write(batch: &mut Batch, entry: &Entry) {
     for Attachment { id, facts } in entry.body.files() {
         let expires_ms = facts.as_ref().map_or(0, |facts| facts.expires);
         file_reference::put(batch, &(*id, (entry.room.clone(), entry.seq)), expires_ms);
+    }
+    // It is the message that has it: with it, it goes.
+    let image = image_of(&entry.body);
+    if let Some((id, target)) = image.and_then(PreviewImage::file).zip(entry.body.target()) {
+        let facts = image.and_then(|image| image.facts.as_ref());
+        let expires_ms = facts.map_or(0, |facts| facts.expires);
+        file_reference::put(batch, &(id, (entry.room.clone(), target)), expires_ms);
     }
 }
 

@@ -197,7 +197,7 @@ async fn load_answered(
 ///
 /// # Errors
 /// Those of the store, but [`Error::Corrupt`].
-pub(super) async fn readable(
+pub(crate) async fn readable(
     snapshot: &dyn Snapshot,
     wanted: &[(RoomId, u64)],
 ) -> Result<Vec<Option<Logged>>, Error> {

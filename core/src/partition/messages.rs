@@ -33,6 +33,7 @@ use crate::absent;
 
 mod mentions;
 mod pins;
+mod previews;
 
 /// Entries that commands point at, read at once: with the largest ones 6 MB.
 const ENTRIES_AT_ONCE: usize = 16;
@@ -45,9 +46,9 @@ type ReactionKey = (EntryKey, (String, UserId));
 /// What the store says of the messages that a run of commands points at.
 #[derive(Default, Debug)]
 pub struct FoundMessages {
-    /// Those that there are, and the edits of those that are to be deleted: without their texts.
+    /// Those that there are, and the edits and previews of those that are to be deleted: without their texts.
     entries: HashMap<EntryKey, Planned>,
-    /// Edits that ought to be in the store, which is damaged.
+    /// Edits and previews that ought to be in the store, which is damaged.
     absent: HashSet<EntryKey>,
     rows: HashMap<EntryKey, Message>,
     reactions: HashSet<ReactionKey>,
@@ -103,9 +104,10 @@ pub async fn load(
     read_rows(snapshot, &roots, &mut found).await?;
     read_reactions(snapshot, &commands, &mut found.reactions).await?;
     found.pins = pins::load(snapshot, &commands).await?;
-    let edits = found.edits_to_delete(state, run, accounts);
-    read_entries(snapshot, &edits, &mut found.entries).await?;
-    for (room, seq) in edits.into_iter().filter(|at| !found.entries.contains_key(at)) {
+    let mut deleted = found.edits_to_delete(state, run, accounts);
+    deleted.extend(found.previews_to_delete(state, &commands));
+    read_entries(snapshot, &deleted, &mut found.entries).await?;
+    for (room, seq) in deleted.into_iter().filter(|at| !found.entries.contains_key(at)) {
         absent::note(snapshot, &room, seq..seq + 1).await?;
         found.absent.insert((room, seq));
     }
@@ -149,7 +151,7 @@ async fn read_entries(
                 if let Some(extras) = &mut it.extras {
                     (extras.ranges, extras.meta) = (Vec::new(), None);
                 }
-            } else if let Body::Edit(_) = entry.body {
+            } else if let Body::Edit(_) | Body::Preview(_) = entry.body {
                 entry.body = Body::Deleted(Deleted { by: 0, thread: None });
             }
             let planned = Planned { entry: Arc::new(entry), place: Place::At(position) };
@@ -289,6 +291,8 @@ pub fn decide(
     let too_late = || no(ErrorCode::TooLate, "the message is too old to be changed");
     let time_ms = room.head.time_ms.max(times.now_ms);
     let (mut reaction, mut rewrites) = (None, Vec::new());
+    let may_any = role.is_some_and(|role| rights::may(role, Action::DeleteAny));
+    let gone = (id, seq, found, state);
     match body {
         Body::Edit(Edit { .. }) if !is_own => {
             return Err(no(ErrorCode::Forbidden, "a message is edited by its sender"));
@@ -312,9 +316,9 @@ pub fn decide(
             row.mentions = mentions::decide(&before.mentions, &body.mentions(), &context)?;
             row.edits.push(seq);
             row.edited_at_ms = time_ms;
+            rewrites.extend(previews::after_edit(&mut row, body, gone)?);
         }
         Body::Delete(Delete { .. }) => {
-            let may_any = role.is_some_and(|role| rights::may(role, Action::DeleteAny));
             if !is_own && !may_any {
                 let message = "a message is deleted by its sender, or by an admin of the group";
                 return Err(no(ErrorCode::Forbidden, message));
@@ -323,6 +327,7 @@ pub fn decide(
                 return Err(too_late());
             }
             rewrites.push(deleted(message, seq));
+            rewrites.extend(previews::remove(&mut row, gone)?);
             for edit in row.edits.iter().filter(|_| !sabotage::is_out(Rule::EditsDeleted)) {
                 let at = (id.clone(), *edit);
                 let unread = || no(ErrorCode::Internal, "an edit of the message was not read");
@@ -354,6 +359,13 @@ pub fn decide(
             let (is_on, by) = (matches!(body, Body::Pin(_)), (seq, sender, time_ms));
             pins::decide(&mut row, is_on, by, (&found.pins, state, id))?;
         }
+        Body::Preview(it) => previews::add(&mut row, it, (seq, &room.head))?,
+        Body::Unpreview(_) if !is_own && !may_any => {
+            let message =
+                "a preview is removed by who has written the message, or by an admin of the group";
+            return Err(no(ErrorCode::Forbidden, message));
+        }
+        Body::Unpreview(_) => rewrites.extend(previews::turn_off(&mut row, gone)?),
         _ => return Err(no_message()),
     }
     Ok(Some(MessageChange { target, before, row, reaction, rewrites }))
@@ -417,6 +429,8 @@ pub fn write(
         let all = reaction::range(&by.room, target);
         batch.clear_range(all.start, all.end);
         files::forget(batch, (&by.room, target), &before, by.time_ms);
+    } else {
+        previews::forget_image(batch, (&by.room, target), (&before, &row), by.time_ms);
     }
     pins::write(batch, by, target);
     if reaction.is_none() || !sabotage::is_out(Rule::CountsPlanned) {

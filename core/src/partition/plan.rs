@@ -284,6 +284,9 @@ impl Plan {
             dead_letter::put(&mut self.batch, self.partition, incoming.stream_seq, letter);
             state.letters.add(incoming.stream_seq, letter);
         }
+        // Its message has changed meanwhile: nobody waits for it.
+        let is_preview = |command: &Command| matches!(command.body, Body::Preview(_));
+        let is_preview = incoming.command.as_ref().is_ok_and(is_preview);
         let answer = incoming.command.and_then(|command| match command.scheduled {
             Some(id) => self.send_scheduled(state, quota, found, times, (id, command)),
             None => self.decide(state, quota, found, times, command),
@@ -294,6 +297,7 @@ impl Plan {
         match (incoming.reply, answer) {
             (Some(reply), Ok(ack)) => self.answer(reply, Answer::ack(ack)),
             (Some(reply), Err(error)) => self.answer(reply, Answer::error(&error)),
+            (None, Err(_)) if is_preview => {}
             (None, Err(error)) => self.unheard.push((incoming.sender, error.code)),
             (None, Ok(_)) => {}
         }

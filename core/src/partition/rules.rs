@@ -88,13 +88,14 @@ impl<'a> Known<'a> {
 }
 
 /// A store takes entries of those kinds that all its cores know, and that somebody may send. What core makes is only the
-/// owner's own where it is a command, and nobody's where it is an entry.
+/// owner's own where it tells itself so: a command, or a preview. Other entries are made in their commit alone.
 ///
 /// # Errors
 /// [`ErrorCode::UnknownType`], [`ErrorCode::BadRequest`].
 pub fn may_take(body: &Body, made_by: Option<MadeBy>, feature_level: u32) -> Result<(), ApiError> {
     let kind = body.kind();
-    if kind.is_made && (kind.is_entry || made_by != Some(MadeBy::Owner)) {
+    let is_told = !kind.is_entry || matches!(body, Body::Preview(_));
+    if kind.is_made && !(is_told && made_by == Some(MadeBy::Owner)) {
         let message = format!("nobody sends the kind {}", kind.word);
         return Err(ApiError::new(ErrorCode::BadRequest, message));
     }
@@ -209,6 +210,8 @@ fn decide_group(
         | Body::Deleted(_)
         | Body::React(_)
         | Body::Unreact(_)
+        | Body::Preview(_)
+        | Body::Unpreview(_)
         | Body::Mark(_)
         | Body::Join(_)
         | Body::Link(_)

@@ -477,7 +477,7 @@ fn stored(image: svc::ImageFacts) -> Image {
     Image { width, height, thumbhash, animated, has_thumbnails }
 }
 
-fn shown(id: FileId, row: &File, until_ms: u64) -> svc::File {
+pub(super) fn shown(id: FileId, row: &File, until_ms: u64) -> svc::File {
     let image = row.image.clone();
     svc::File {
         file: id.to_string(),

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use weft_proto::entry::{MessageNow, Pinned, Reactions, ThreadNow};
+use weft_proto::entry::{MessageNow, Pinned, PreviewNow, Reactions, ThreadNow};
 use weft_proto::frame::Version;
 use weft_proto::kind::formatting::Range;
 use weft_proto::kind::{Edit, check_emoji};
@@ -153,6 +153,7 @@ pub(super) async fn now(
     let rows: BTreeMap<u64, Message> = rows.into_iter().collect();
     let mut texts = newest_texts(snapshot, room, &rows, (&mut read, bytes_max)).await?;
     let own = own_reactions(snapshot, room, reader, (&rows, is_dense)).await?;
+    let mut previews = previews(snapshot, room, (&rows, &read), now_ms).await?;
     let shown = read.into_iter().map(|mut logged| {
         let seq = logged.entry.seq;
         let Some(row) = rows.get(&seq) else { return (logged, None) };
@@ -180,6 +181,7 @@ pub(super) async fn now(
                 time: it.time_ms,
             }),
             thread,
+            preview: previews.remove(&seq),
         };
         (logged, Some(now))
     });
@@ -191,6 +193,41 @@ fn say_expired(body: &mut Body, now_ms: u64) {
     for facts in body.files_mut().iter_mut().filter_map(|file| file.facts.as_mut()) {
         facts.expired = (facts.expires <= now_ms).then_some(true);
     }
+    if let Body::Preview(it) = body
+        && let Some(facts) = it.link.image.as_mut().and_then(|image| image.facts.as_mut())
+    {
+        facts.expired = (facts.expires <= now_ms).then_some(true);
+    }
+}
+
+/// What the links of messages lead to, by the message's seq: of those entries that are read together, so that it is not much.
+async fn previews(
+    snapshot: &dyn Snapshot,
+    room: &RoomId,
+    (rows, read): (&BTreeMap<u64, Message>, &[Logged]),
+    now_ms: u64,
+) -> Result<HashMap<u64, PreviewNow>, Error> {
+    let seqs = read.iter().map(|logged| logged.entry.seq);
+    let of_row = |seq: u64| Some((seq, rows.get(&seq)?.preview.as_ref()?.seq));
+    let wanted: Vec<(u64, u64)> = seqs.filter_map(of_row).collect();
+    if wanted.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let places: Vec<_> = wanted.iter().map(|(_, preview)| (room.clone(), *preview)).collect();
+    let mut previews = HashMap::new();
+    for ((seq, preview), logged) in wanted.into_iter().zip(log::get_many(snapshot, &places).await?)
+    {
+        let Some(mut body) = logged.map(|logged| logged.entry.body) else {
+            absent::note(snapshot, room, preview..preview + 1).await?;
+            continue;
+        };
+        say_expired(&mut body, now_ms);
+        // Else, in a store that was imported, it was deleted after the message's line was written.
+        if let Body::Preview(it) = body {
+            previews.insert(seq, PreviewNow { seq: preview, link: *it.link });
+        }
+    }
+    Ok(previews)
 }
 
 /// The texts of edited messages with their ranges, by the message's seq. `read` ends before the first

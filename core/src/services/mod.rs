@@ -27,6 +27,7 @@
 //! | `rooms`, `read`, `sync` | room lists; a part of a log; everything since a cursor |
 //! | `groups` | who is kept out of a group, and links to join it |
 //! | `messages` | messages as they are now, their versions, and who has reacted |
+//! | `previews` | which links are to have a preview, and what becomes of those that were read |
 //! | `pins` | the messages that are pinned in a room |
 //! | `receipts` | up to where a room's members have read it |
 //! | `threads` | the threads that a user follows |
@@ -67,6 +68,7 @@ mod messages;
 mod page;
 mod passwords;
 mod pins;
+mod previews;
 mod push;
 mod read;
 mod receipts;

@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use weft_nats::subject::{WEFT_CHANGE, WEFT_LOGOUT};
-use weft_nats::{Bus, Services, Subject};
+use weft_nats::{Bus, IngestLog, Services, Subject};
 use weft_proto::frame::ProfileFrame;
 use weft_proto::svc::{self, Method};
-use weft_proto::{ChangeHead, UserId};
+use weft_proto::{ChangeHead, ErrorCode, UserId};
 
 use super::Context;
 use super::accounts::SetProfile;
 use super::failure::Failure;
 use super::logins::{EndedLogin, Refreshed, void};
+use super::previews::Told;
 use crate::Error;
 
 mod administration;
@@ -130,6 +131,7 @@ pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> 
         .await?;
     add_journal(&mut served).await?;
     add_files(&mut served).await?;
+    add_previews(&mut served, bus).await?;
     add_index(&mut served).await?;
     add_people(&mut served).await?;
     add_status(&mut served).await?;
@@ -285,6 +287,32 @@ async fn add_files(served: &mut Served) -> Result<(), Error> {
     served
         .add::<svc::GetUrlKeys, _, _>(READS_MAX, |c, _| async move { Ok(c.file_url_keys()) })
         .await
+}
+
+async fn add_previews(served: &mut Served, bus: &Bus) -> Result<(), Error> {
+    served
+        .add::<svc::FindLinks, _, _>(FILE_LOOKS_MAX, |c, m| async move { c.preview_links(m).await })
+        .await?;
+    served
+        .add::<svc::BeginImage, _, _>(WRITES_MAX, |c, m| async move { c.preview_image(m).await })
+        .await?;
+    let bus = bus.clone();
+    let put = move |c: Arc<Context>, m| {
+        let bus = bus.clone();
+        async move {
+            let Told { partition, sender, room, body } = c.preview_put(m).await?;
+            // The owner reads it in the order of its log, as what it tells itself.
+            let log = IngestLog::open(&bus, partition);
+            match log.tell_itself(&sender, &room, body.to_json().into()).await {
+                Ok(_) => Ok(svc::Empty {}),
+                Err(error) => {
+                    tracing::debug!(%error, "a preview is not told to its owner");
+                    Err(Failure::new(ErrorCode::Unavailable, "the ingest log is away"))
+                }
+            }
+        }
+    };
+    served.add::<svc::PutPreview, _, _>(WRITES_MAX, put).await
 }
 
 async fn add_index(served: &mut Served) -> Result<(), Error> {

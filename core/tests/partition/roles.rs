@@ -7,7 +7,7 @@ use std::path::Path;
 use weft_proto::file::Avatar;
 use weft_proto::kind::{
     Add, Ask, Ban, ChangeRole, Close, Decline, Delete, Edit, Join, Leave, Link, Mark, Pin, React,
-    Remove, Rename, Text, Unban, Unlink, Update,
+    Remove, Rename, Text, Unban, Unlink, Unpreview, Update,
 };
 use weft_proto::svc::FileState;
 use weft_proto::{Body, JoinRule, LinkToken, Role, RoomId, WriteRule};
@@ -80,6 +80,8 @@ fn actions((own, others): (u64, u64)) -> Vec<(&'static str, Body)> {
         ("`edit` of another's message", edit(others)),
         ("`delete` of another's message", Body::Delete(Delete::of(others))),
         ("a mention of everyone", Body::from_json(all).expect("a body")),
+        ("`unpreview` of one's own message", Body::Unpreview(Unpreview { target: own })),
+        ("`unpreview` of another's message", Body::Unpreview(Unpreview { target: others })),
         ("`pin`", Body::Pin(Pin { target: others })),
         ("`rename`", Body::Rename(Rename { title: "N".into() })),
         ("`update` of the topic", update(Update { topic: Some("t".into()), ..none() })),
@@ -98,6 +100,7 @@ fn actions((own, others): (u64, u64)) -> Vec<(&'static str, Body)> {
             "`update`: for how long messages have files",
             update(Update { file_days: Some(7), ..none() }),
         ),
+        ("`update`: previews of links", update(Update { previews: Some(false), ..none() })),
         ("`add` of a member", add(Role::Member)),
         ("`add` of an owner", add(Role::Owner)),
         ("`remove` of a member", remove("member2")),

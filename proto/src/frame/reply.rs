@@ -292,6 +292,9 @@ pub struct Room {
     /// For how many days a message has its files, where the room says it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file_days: Option<u32>,
+    /// `false`: its links have no previews.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previews: Option<bool>,
 }
 
 /// What a group is beside its title.
@@ -424,6 +427,7 @@ impl From<svc::RoomSummary> for Room {
             retention_days: Some(summary.retention_days).filter(|days| *days > 0),
             first_seq: Some(summary.first_seq).filter(|seq| *seq > 0),
             file_days: Some(summary.file_days).filter(|days| *days > 0),
+            previews: summary.previews_off.then_some(false),
             partner: summary.partner.and_then(|partner| {
                 let svc::Partner { profile, read, delivered } = partner;
                 Some(Partner { profile: profile?.into(), read, delivered })

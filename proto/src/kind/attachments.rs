@@ -149,7 +149,7 @@ impl Attachments {
     }
 }
 
-fn check_facts(facts: &FileFacts) -> Result<(), ApiError> {
+pub(super) fn check_facts(facts: &FileFacts) -> Result<(), ApiError> {
     check_chars("files.name", &facts.name, FILE_NAME_BYTES_MAX)?;
     check_chars("files.content_type", &facts.content_type, SHORT_CHARS_MAX)?;
     check_chars(

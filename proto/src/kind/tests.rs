@@ -285,6 +285,7 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
                 retention_days: None,
                 file_days: None,
                 avatar: None,
+                previews: None,
             }),
             "3012fa010d0a017410021802201e28323001",
             r#""kind":"update","topic":"t","join":"open","write":"admins","slow_mode_s":30,"members_max":50,"archived":true"#,
@@ -310,6 +311,41 @@ fn kept() -> Vec<(Body, &'static str, &'static str, u64)> {
             "3012fa01024007",
             r#""kind":"update","file_days":7"#,
             0x5669e44a6c727a9,
+        ),
+        (
+            Body::Update(Update { previews: Some(false), ..Update::default() }),
+            "3012fa0103f00200",
+            r#""kind":"update","previews":false"#,
+            0xf9cb5f630044b148,
+        ),
+        (
+            Body::Preview(Preview {
+                target: 3,
+                edit: Some(5),
+                link: Box::new(LinkPreview {
+                    url: "https://w".into(),
+                    title: "T".into(),
+                    description: "d".into(),
+                    site: "s".into(),
+                    image: Some(PreviewImage {
+                        id: "00000000010000000000000002".into(),
+                        facts: Some(FileFacts {
+                            name: "p.webp".into(),
+                            size: 9,
+                            ..FileFacts::default()
+                        }),
+                    }),
+                }),
+            }),
+            "3025920344080310051a3e0a0968747470733a2f2f771201541a01642201732a280a1a3030303030303030303130303030303030303030303030303032120a0a06702e776562701009",
+            r#""kind":"preview","target":3,"edit":5,"url":"https://w","title":"T","description":"d","site":"s","image":{"id":"00000000010000000000000002","name":"p.webp","size":9,"content_type":"","expires":0}"#,
+            0xe5bc6f7402fe2abf,
+        ),
+        (
+            Body::Unpreview(Unpreview { target: 3 }),
+            "30269a03020803",
+            r#""kind":"unpreview","target":3"#,
+            0xb67376736aa4c2ce,
         ),
         (
             Body::Image(Image(Attachments {
@@ -542,6 +578,12 @@ fn bad_bodies_have_stable_codes() {
     assert_eq!(code(r#"{"kind":"update","file_days":3651}"#), ErrorCode::BadRequest);
     assert_eq!(code(r#"{"kind":"update","avatar":"cat.png"}"#), ErrorCode::BadId);
     assert!(Body::from_json(br#"{"kind":"update","avatar":""}"#).is_ok());
+    assert_eq!(code(r#"{"kind":"preview","target":3,"title":"T"}"#), ErrorCode::BadRequest);
+    assert_eq!(code(r#"{"kind":"preview","target":3,"url":"https://w"}"#), ErrorCode::BadRequest);
+    let long =
+        format!(r#"{{"kind":"preview","target":3,"url":"u","title":"{}"}}"#, "x".repeat(201));
+    assert_eq!(code(&long), ErrorCode::TooLong);
+    assert_eq!(code(r#"{"kind":"unpreview"}"#), ErrorCode::BadRequest);
     let id = r#"{"id":"00000000010000000000000002"}"#;
     let file = |files: &str| format!(r#"{{"kind":"file","files":[{files}]}}"#);
     assert!(Body::from_json(file(id).as_bytes()).is_ok());

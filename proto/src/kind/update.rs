@@ -43,6 +43,9 @@ pub struct Update {
     /// What is shown beside the title.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub avatar: Option<Box<Avatar>>,
+    /// Links may have previews, where the installation makes any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previews: Option<bool>,
 }
 
 #[derive(Clone, PartialEq, Deserialize, prost::Message)]
@@ -74,6 +77,8 @@ struct Inner {
     file_days: Option<u32>,
     #[prost(string, optional, tag = "9")]
     avatar: Option<String>,
+    #[prost(bool, optional, tag = "46")]
+    previews: Option<bool>,
 }
 
 impl From<Inner> for Fields {
@@ -89,7 +94,7 @@ impl EntryKind for Update {
     fn check(Fields { update }: Fields) -> Result<Self, ApiError> {
         let bad = |message: String| ApiError::new(ErrorCode::BadRequest, message);
         let Inner { topic, join, write, slow_mode_s, members_max, archived, .. } = update;
-        let Inner { retention_days, file_days, avatar, .. } = update;
+        let Inner { retention_days, file_days, avatar, previews, .. } = update;
         if let Some(topic) = &topic {
             check_chars("topic", topic, TOPIC_CHARS_MAX)?;
         }
@@ -119,10 +124,11 @@ impl EntryKind for Update {
             retention_days,
             file_days,
             avatar: avatar.map(Box::new),
+            previews,
         };
         if update == Self::default() {
             return Err(bad(
-                "an update has topic, join, write, slow_mode_s, members_max, archived, retention_days, file_days or avatar"
+                "an update has topic, join, write, slow_mode_s, members_max, archived, retention_days, file_days, avatar or previews"
                     .into(),
             ));
         }
@@ -142,6 +148,7 @@ impl EntryKind for Update {
             retention_days: self.retention_days,
             file_days: self.file_days,
             avatar: avatar.map(|avatar| avatar.to_string()),
+            previews: self.previews,
         }
         .into()
     }

@@ -183,6 +183,9 @@ pub struct RoomSummary {
     /// Of a group: a file's id; empty: none.
     #[prost(string, tag = "55")]
     pub avatar: String,
+    /// Its links have no previews.
+    #[prost(bool, tag = "56")]
+    pub previews_off: bool,
 }
 
 /// The other user of a direct room.

@@ -110,6 +110,8 @@ pub struct FilesOptions {
     /// if that is one address.
     pub url: Option<String>,
     pub limits: Limits,
+    /// Links of messages get previews; `None`: no host is asked for anything.
+    pub previews: Option<crate::PreviewOptions>,
 }
 
 impl FilesOptions {

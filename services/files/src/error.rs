@@ -24,6 +24,8 @@ pub enum Error {
     StorageRefused(String),
     #[error("the storage of files can't be reached: {0}")]
     StorageAway(String),
+    #[error("previews can't be made: {0}")]
+    Outbound(#[from] weft_outbound::Error),
     #[error("core has told no key for the addresses of files")]
     NoKey,
 }
@@ -40,6 +42,7 @@ impl Error {
             | Self::Folder { .. }
             | Self::StorageRefused(_)
             | Self::Listen { .. }
+            | Self::Outbound(_)
             | Self::NoKey => false,
         }
     }

@@ -146,7 +146,7 @@ fn is_the_files_own(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
 
-fn hash(path: &Path) -> io::Result<(u64, [u8; 32])> {
+pub fn hash(path: &Path) -> io::Result<(u64, [u8; 32])> {
     let (mut file, mut sum) = (File::open(path)?, Sha256::new());
     let (mut size, mut buffer) = (0, vec![0; BUFFER_BYTES]);
     loop {

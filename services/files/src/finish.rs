@@ -27,22 +27,12 @@ pub async fn finish(app: &Arc<App>, file: FileId) -> Result<(), Refusal> {
         examined.map_err(|_| Refusal::new(ErrorCode::Internal, "looking at it failed"))?;
     let examined = examined.map_err(|error| Refusal::storage(&error))?;
     keep(app, file, &examined).await.map_err(|error| Refusal::storage(&error))?;
-    let Examined { size, sha256, content_type, image, duration_ms, no_preview, .. } = examined;
-    let kind = match (&image, no_preview) {
+    let kind = match (&examined.image, examined.no_preview) {
         (Some(_), _) => "image",
         (None, Some(NoPreview::Damaged)) => "damaged",
         (None, _) => "other",
     };
-    let told = FinishFile {
-        file: file.to_string(),
-        size,
-        sha256: sha256.to_vec(),
-        content_type: content_type.to_owned(),
-        image,
-        duration_ms,
-        no_preview: no_preview.map_or("", NoPreview::as_str).to_owned(),
-    };
-    match app.bus.call(&told).await {
+    match app.bus.call(&told(file, examined)).await {
         Ok(_) => {}
         Err(error) if error.code == ErrorCode::NotFound => {
             // Its time is over: nobody will ask for it.
@@ -58,7 +48,20 @@ pub async fn finish(app: &Arc<App>, file: FileId) -> Result<(), Refusal> {
     Ok(())
 }
 
-async fn keep(app: &App, file: FileId, examined: &Examined) -> std::io::Result<()> {
+/// What core is told of a file whose bytes are kept.
+pub fn told(file: FileId, examined: Examined) -> FinishFile {
+    let Examined { size, sha256, content_type, image, duration_ms, no_preview, .. } = examined;
+    let (file, sha256) = (file.to_string(), sha256.to_vec());
+    let content_type = content_type.to_owned();
+    let no_preview = no_preview.map_or("", NoPreview::as_str).to_owned();
+    FinishFile { file, size, sha256, content_type, image, duration_ms, no_preview }
+}
+
+/// Gives its bytes to the backend.
+///
+/// # Errors
+/// Those of the backend.
+pub async fn keep(app: &App, file: FileId, examined: &Examined) -> std::io::Result<()> {
     let original = app.backend.put(file, Variant::Original, &examined.content);
     let Some([small, medium]) = &examined.thumbnails else { return original.await };
     let small = app.backend.put(file, Variant::Small, small);

@@ -19,6 +19,7 @@
 //! | `finish` | an upload becomes a file |
 //! | `downloads`, `signed`, `range` | addresses, and what they give |
 //! | `backend` | where finished files are |
+//! | `previews` | what links of messages lead to |
 //! | `removal` | what is due is deleted |
 
 mod app;
@@ -34,6 +35,7 @@ mod metrics;
 mod node;
 mod picture;
 mod places;
+mod previews;
 mod range;
 mod refusal;
 mod removal;
@@ -50,3 +52,4 @@ pub use backend::{BackendPlace, S3Credentials, S3Keys, S3Options};
 pub use error::Error;
 pub use metrics::METRICS;
 pub use node::{FilesNode, ROLE};
+pub use previews::PreviewOptions;

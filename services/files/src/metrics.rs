@@ -36,6 +36,19 @@ pub(crate) static STORAGE_ERRORS: Counter = Counter::new(
     "Requests and deletions that failed because the storage of files did",
 );
 
+pub(crate) static PREVIEWS: CounterBy = CounterBy::new(
+    "weft_files_previews_total",
+    "Links of messages, by what came of them: a preview; nothing to show; refused, because the address, the operator or the page \
+     says so; a host that did not answer in time, or has not a moment ago; anything else",
+    "outcome",
+    &["made", "nothing", "refused", "hung", "failed"],
+);
+pub(crate) static PREVIEW_READING: Histogram = Histogram::new(
+    "weft_files_preview_seconds",
+    "What reading a link takes, with its image",
+    LATENCY_BUCKETS_S,
+);
+
 /// Of a files node.
 pub static METRICS: &List = &[
     &BEGUN,
@@ -48,4 +61,6 @@ pub static METRICS: &List = &[
     &FINISHING,
     &REFUSED_CONNECTIONS,
     &STORAGE_ERRORS,
+    &PREVIEWS,
+    &PREVIEW_READING,
 ];

@@ -16,6 +16,7 @@ use crate::backend;
 use crate::error::Error;
 use crate::locks::Locks;
 use crate::places::Places;
+use crate::previews::Previews;
 use crate::signed::Signer;
 use crate::staging::Staging;
 use crate::{http, removal, serve};
@@ -37,7 +38,7 @@ impl FilesNode {
     /// # Errors
     /// What no patience mends.
     pub async fn start(options: FilesOptions) -> Result<Self, Error> {
-        let FilesOptions { bus, data, backend, listen, url, limits } = options;
+        let FilesOptions { bus, data, backend, listen, url, limits, previews } = options;
         let staging = Staging::open(&data)?;
         let tcp = listen.map(listener).transpose()?;
         let local_addr = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
@@ -69,6 +70,13 @@ impl FilesNode {
         if let Some(tcp) = tcp {
             let serving = serve::serve(tcp, router.clone(), &app.limits, tasks.clone());
             tasks.spawn_lasting("http", serving);
+        }
+        if let Some(previews) = previews {
+            let previews = Previews::new(Arc::clone(&app), registration.live(ROLE), previews)?;
+            let stop = tasks.token().clone();
+            tasks.spawn_lasting("previews", async move {
+                let _ = stop.run_until_cancelled(previews.run()).await;
+            });
         }
         let stop = tasks.token().clone();
         tasks.spawn_lasting("removal", async move {

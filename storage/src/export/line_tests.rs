@@ -259,8 +259,9 @@ fn lines_of_rooms() {
         closed: true,
         file_days: 3,
         avatar: "a".into(),
+        previews_off: true,
     };
-    let text = r#"{"type":"room","key":"team","row":{"seq":2,"ordinal":1,"time_ms":7,"title":"T","history":"joined","member_count":1,"owner_count":1,"large":true,"first_seq":3,"preview_seq":2,"topic":"tea","join":"open","write":"admins","slow_mode_s":5,"members_limit":50,"archived":true,"retention_days":7,"expiry_hour":9,"expired_ordinal":1,"closed":true,"file_days":3,"avatar":"a"}}"#;
+    let text = r#"{"type":"room","key":"team","row":{"seq":2,"ordinal":1,"time_ms":7,"title":"T","history":"joined","member_count":1,"owner_count":1,"large":true,"first_seq":3,"preview_seq":2,"topic":"tea","join":"open","write":"admins","slow_mode_s":5,"members_limit":50,"archived":true,"retention_days":7,"expiry_hour":9,"expired_ordinal":1,"closed":true,"file_days":3,"avatar":"a","previews_off":true}}"#;
     assert_eq!(line("room", &team(), &head), text.as_bytes());
     let ExportLine::Room(room) = read(text) else { panic!("{text}") };
     assert_eq!((room.key, room.row), (team(), head));

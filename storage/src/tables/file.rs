@@ -18,7 +18,7 @@ pub const DYING_MS: u64 = 3_600_000;
 #[derive(Clone, PartialEq, Eq, prost::Message, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct File {
-    /// Who has uploaded it.
+    /// Who has uploaded it; empty: nobody, it is the image of a preview.
     #[prost(string, tag = "1")]
     pub owner: String,
     #[prost(string, tag = "2")]
@@ -101,6 +101,12 @@ impl File {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.state() == FileState::Ready
+    }
+
+    /// True where it is the image of a preview.
+    #[must_use]
+    pub fn is_nobodys(&self) -> bool {
+        self.owner.is_empty()
     }
 
     /// When it is looked at, where no message has it.

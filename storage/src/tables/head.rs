@@ -85,6 +85,9 @@ pub struct Head {
     /// Of a group: a file's id; empty: none. See [`file_reference`](super::file_reference).
     #[prost(string, tag = "45")]
     pub avatar: String,
+    /// Its links get no previews.
+    #[prost(bool, tag = "46")]
+    pub previews_off: bool,
 }
 
 impl Head {

@@ -44,9 +44,29 @@ pub struct Message {
     /// The thread that begins with it.
     #[prost(message, optional, tag = "8")]
     pub thread: Option<Thread>,
-    /// The ids of its files, from its first commit on.
+    /// The ids of its files, from its first commit on, and that of the image of its preview.
     #[prost(string, repeated, tag = "11")]
     pub files: Vec<String>,
+    /// What its first link leads to.
+    #[prost(message, optional, tag = "12")]
+    pub preview: Option<Preview>,
+    /// Somebody has removed that: it gets none.
+    #[prost(bool, tag = "13")]
+    pub previews_off: bool,
+}
+
+/// That a message has a preview of its link. What it says is in its entry.
+#[derive(Clone, PartialEq, Eq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Preview {
+    /// Seq of the `preview`.
+    #[prost(uint64, tag = "1")]
+    pub seq: u64,
+    #[prost(string, tag = "2")]
+    pub url: String,
+    /// The id of its image, which is one of the message's [files](Message::files); empty: it has none.
+    #[prost(string, tag = "3")]
+    pub file: String,
 }
 
 /// The thread that begins with a message.

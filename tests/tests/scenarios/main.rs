@@ -49,6 +49,7 @@ mod people;
 mod pins;
 mod power_loss;
 mod presence;
+mod previews;
 mod profiles;
 mod receipts;
 mod requests;

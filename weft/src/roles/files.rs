@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use ipnet::IpNet;
-use weft_files::{BackendPlace, FilesNode, Limits};
+use weft_files::{BackendPlace, FilesNode, Limits, PreviewOptions};
 use weft_nats::Bus;
+use weft_outbound::{IpNet, Url};
 use weft_proto::NodeId;
 use weft_runtime::Readiness;
 
@@ -76,6 +76,31 @@ pub struct FilesLimits {
     /// How often core is asked which files are due to be deleted, in seconds.
     #[arg(long, env = "WEFT_FILES_LOOK_S", default_value_t = Limits::default().look_every.as_secs(), value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub files_look_s: u64,
+    #[command(flatten)]
+    pub previews: FilesPreviews,
+}
+
+/// What links of messages lead to. One files node asks, so give all of them the same options.
+#[derive(Args, Clone, Debug)]
+pub struct FilesPreviews {
+    /// Read what links of messages lead to, for their previews. Hosts see that, and a link that is good once is used up: so it is
+    /// asked for here, and a room may turn it off.
+    #[arg(long, env = "WEFT_PREVIEWS")]
+    pub previews: bool,
+    /// Read these addresses too, which are not public: those of an intranet, as 10.20.0.0/16, separated by commas.
+    #[arg(long, env = "WEFT_PREVIEWS_ALLOW", value_name = "NET", value_delimiter = ',')]
+    pub previews_allow: Vec<IpNet>,
+    /// Never read these hosts and those below them, as example.org, separated by commas.
+    #[arg(long, env = "WEFT_PREVIEWS_REFUSE", value_name = "HOST", value_delimiter = ',', value_parser = host)]
+    pub previews_refuse: Vec<String>,
+}
+
+/// Reads a host, in the form in which addresses have it.
+fn host(text: &str) -> Result<String, String> {
+    let url = Url::parse(&format!("http://{text}/")).ok();
+    let host =
+        url.as_ref().and_then(|url| url.host_str()).filter(|_| !text.contains(['/', ':', '@']));
+    host.map(str::to_owned).ok_or_else(|| "a host is like example.org".to_owned())
 }
 
 fn places() -> impl clap::builder::TypedValueParser<Value = usize> {
@@ -114,7 +139,10 @@ impl FilesLimits {
             ..Limits::default()
         };
         let backend = BackendPlace::Folder;
-        weft_files::FilesOptions { bus, data, backend, listen: None, url: None, limits }
+        let FilesPreviews { previews, previews_allow, previews_refuse } = self.previews.clone();
+        let previews = previews
+            .then_some(PreviewOptions { allowed: previews_allow, refused_hosts: previews_refuse });
+        weft_files::FilesOptions { bus, data, backend, listen: None, url: None, limits, previews }
     }
 }
 

@@ -49,12 +49,13 @@ fn changes(head: &Head, wanted: &Update) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// What either of the two of a direct room may say of it: how long its entries and files are kept.
+/// What either of the two of a direct room may say of it: how long its entries and files are kept, and whether its links have
+/// previews.
 pub(super) fn update_direct(head: &Head, wanted: &Update) -> Result<Update, ApiError> {
-    let Update { retention_days, file_days, .. } = *wanted;
-    let only = Update { retention_days, file_days, ..Update::default() };
+    let Update { retention_days, file_days, previews, .. } = *wanted;
+    let only = Update { retention_days, file_days, previews, ..Update::default() };
     if only != *wanted {
-        let message = "an update of a direct room has retention_days and file_days alone";
+        let message = "an update of a direct room has retention_days, file_days and previews alone";
         return Err(no(ErrorCode::BadRequest, message));
     }
     changes(head, wanted)?;
@@ -79,6 +80,7 @@ pub(super) fn apply(head: &mut Head, update: &Update) {
     head.archived = archived.unwrap_or(head.archived);
     head.retention_days = update.retention_days.unwrap_or(head.retention_days);
     head.file_days = update.file_days.unwrap_or(head.file_days);
+    head.previews_off = update.previews.map_or(head.previews_off, |has| !has);
 }
 
 /// A message of a member. In slow mode their row keeps when it was taken, in the same commit: whoever owns the

@@ -139,6 +139,7 @@ impl Reader<'_> {
             retention_days: head.retention_days,
             file_days: head.file_days,
             avatar: head.avatar,
+            previews_off: head.previews_off,
             first_seq: head.first_seq,
         };
         Ok(Summary { read_bytes: last_bytes + unread.read_bytes + threads.read_bytes, room })

@@ -85,6 +85,7 @@ async fn what_is_due_is_deleted_and_stays_due_until_core_knows() {
     let mut services = Services::start(&core_bus, "0.0.1");
     core(&mut services, &rows).await;
     let node = FilesNode::start(FilesOptions {
+        previews: None,
         bus: server.bus("files", "files-1").await,
         data: data.clone(),
         backend: BackendPlace::Folder,
@@ -128,6 +129,7 @@ async fn who_brings_nothing_for_too_long_is_told_and_what_came_stays() {
     };
     services.handle::<LookAtFile, _, _>(1, look).await.expect("served");
     let node = FilesNode::start(FilesOptions {
+        previews: None,
         bus: server.bus("files", "files-1").await,
         data: server.folder().path().join("files"),
         backend: BackendPlace::Folder,

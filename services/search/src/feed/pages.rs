@@ -93,6 +93,8 @@ fn changes_a_message(kind: &str) -> bool {
             | "react"
             | "unreact"
             | "pin"
+            | "preview"
+            | "unpreview"
             | "unpin"
             | "update"
             | "ban"

@@ -377,9 +377,22 @@ impl Content {
         });
         let everyone = Mentioned { user: mention::EVERYONE.into(), seq };
         let mentions = vec![everyone, Mentioned { user: self.user().to_string(), seq }];
-        let edits = vec![seq];
-        let row =
-            Message { edits, edited_at_ms: 1, reactions, mentions, pinned, ..Message::default() };
+        let (edits, previews_off) = (vec![seq], self.rng.random());
+        let preview = self.rng.random::<bool>().then(|| message::Preview {
+            seq,
+            url: "https://example.org/".into(),
+            file: String::new(),
+        });
+        let row = Message {
+            edits,
+            edited_at_ms: 1,
+            reactions,
+            mentions,
+            pinned,
+            preview,
+            previews_off,
+            ..Message::default()
+        };
         batch.set(message::key(room, seq), row.encode());
         mention::change(batch, (room, seq, &entry.from), &Message::default(), &row);
         let key = reaction::key(room, seq, "\u{1f44d}", &entry.from);
