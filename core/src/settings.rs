@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use weft_proto::frame::SettingFrame;
+use weft_proto::notify::Notify;
 use weft_proto::{ChangeHead, Position, RoomId, UserId, svc};
 use weft_storage::tables::setting::Setting;
 
@@ -30,6 +31,7 @@ pub fn frame(room: &RoomId, setting: &Setting) -> Bytes {
         add_by: of_all_rooms.map(Setting::add_by),
         strangers: of_all_rooms.map(Setting::strangers),
         dnd: of_all_rooms.and_then(|setting| setting.dnd.as_ref()),
+        notify: Some(setting.notify()).filter(|it| *it != Notify::Default),
         dnd_until: of_all_rooms.map(|it| it.dnd_until_ms).filter(|until_ms| *until_ms > 0),
     }
     .to_frame()

@@ -50,6 +50,7 @@ fn router(shared: Arc<Shared>, beside: Option<Router>) -> Router {
         .route("/devices", get(accounts::devices))
         .route("/devices/{device}", delete(accounts::log_device_out))
         .route("/devices/{device}/push", get(push::get).put(push::set).delete(push::remove))
+        .route("/push", get(push::key))
         .route("/delete-account", post(accounts::delete_account))
         .route("/password", post(accounts::change_password))
         .route("/profile", get(accounts::own_profile).patch(accounts::set_profile))

@@ -13,6 +13,8 @@ use weft_proto::NodeId;
 const ROLE: &str = "edge";
 /// Files nodes, whose addresses clients are told.
 const FILES_ROLE: &str = "files";
+/// Push nodes, for whose key browsers subscribe.
+const PUSH_ROLE: &str = "push";
 /// Between two attempts to join: core, which makes the bucket, may start after the edge.
 const JOIN_PAUSE: Duration = Duration::from_millis(500);
 
@@ -31,6 +33,7 @@ struct Joined {
     url: String,
     edges: watch::Receiver<Nodes>,
     files: watch::Receiver<Nodes>,
+    pushes: watch::Receiver<Nodes>,
 }
 
 impl LiveEdges {
@@ -46,7 +49,8 @@ impl LiveEdges {
     /// It has joined: what it is to be found by, once it can serve.
     pub(crate) fn joined(&self, node: NodeId, url: String, registration: &Registration) {
         let (edges, files) = (registration.live(ROLE), registration.live(FILES_ROLE));
-        let _ = self.joined.set(Joined { node, url, edges, files });
+        let pushes = registration.live(PUSH_ROLE);
+        let _ = self.joined.set(Joined { node, url, edges, files, pushes });
     }
 
     /// True where the others know that this edge can serve, as far as it is to be found at all.
@@ -55,6 +59,12 @@ impl LiveEdges {
         let edges = edges.borrow();
         let own = edges.get(node).filter(|info| info.boot == self.boot && !info.unready);
         own.is_some_and(|info| info.url == *url)
+    }
+
+    /// For which key browsers subscribe; `None`: nobody notifies.
+    pub(crate) fn push_key(&self) -> Option<String> {
+        let pushes = self.joined.get()?.pushes.borrow();
+        pushes.values().map(|info| info.push_key.clone()).find(|key| !key.is_empty())
     }
 
     /// Where files are uploaded and read; equal keys meet. `None`: nowhere.

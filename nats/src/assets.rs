@@ -9,9 +9,10 @@ use weft_proto::Partition;
 use crate::bus::{Bus, Link};
 use crate::error::Error;
 use crate::jetstream::{JsError, ask};
+use crate::jobs::{DUPLICATES_KNOWN_FOR, Lane};
 use crate::subject::{
-    FILES_BUCKET, FILES_STREAM, NODES_BUCKET, PRESENCE_BUCKET, TRIMMED_BUCKET, event_stream,
-    ingest_stream, outside_stream,
+    FILES_BUCKET, FILES_STREAM, NODES_BUCKET, PRESENCE_BUCKET, PUSH_DEAD_STREAM, PUSH_DEAD_SUBJECT,
+    PUSH_STREAM, TRIMMED_BUCKET, event_stream, ingest_stream, outside_stream,
 };
 
 /// Events stay readable in their stream for this long; who was away longer reads the journal.
@@ -31,6 +32,11 @@ const OUTSIDE_BYTES_MAX: u64 = 64 << 20;
 const OUTSIDE_MESSAGES_MAX: u64 = 100_000;
 /// What comes with a message when it is relayed into the ingest log.
 const RELAY_BYTES: u64 = 16_000;
+/// Jobs of `weft push` that may wait, some 2 million. Past it the journal keeps what is to be done.
+const JOBS_BYTES_MAX: u64 = GIB / 2;
+const JOB_BYTES_MAX: u64 = 4_096;
+const DEAD_JOBS_BYTES_MAX: u64 = 64 << 20;
+const DEAD_JOBS_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssetOptions {
@@ -76,6 +82,8 @@ pub async fn ensure(bus: &Bus, options: &AssetOptions) -> Result<(), Error> {
     if options.files_bytes_max > 0 {
         ensure_stream(link, files_config(options)).await?;
     }
+    ensure_stream(link, jobs_config(options)).await?;
+    ensure_stream(link, dead_jobs_config(options)).await?;
     ensure_trimmed(bus, options).await
 }
 
@@ -168,6 +176,45 @@ fn event_config(n: Partition, options: &AssetOptions) -> Value {
         "max_age": nanos(EVENT_AGE_MAX),
         "max_msg_size": MESSAGE_BYTES_MAX,
         "duplicate_window": nanos(DUPLICATE_WINDOW),
+        "num_replicas": options.replicas,
+    })
+}
+
+/// What is in it is to be done, and is there until it is done.
+fn jobs_config(options: &AssetOptions) -> Value {
+    json!({
+        "name": PUSH_STREAM,
+        "description": "Weft: devices that are to be notified",
+        "subjects": Lane::ALL.map(|lane| format!("weft.push.{lane}")),
+        "storage": "file",
+        "retention": "workqueue",
+        "discard": "new",
+        "max_bytes": JOBS_BYTES_MAX,
+        "max_msgs": -1,
+        "max_msgs_per_subject": -1,
+        "max_consumers": -1,
+        "max_age": 0,
+        "max_msg_size": JOB_BYTES_MAX,
+        "duplicate_window": nanos(DUPLICATES_KNOWN_FOR),
+        "num_replicas": options.replicas,
+    })
+}
+
+fn dead_jobs_config(options: &AssetOptions) -> Value {
+    json!({
+        "name": PUSH_DEAD_STREAM,
+        "description": "Weft: notifications that could not be delivered",
+        "subjects": [PUSH_DEAD_SUBJECT],
+        "storage": "file",
+        "retention": "limits",
+        "discard": "old",
+        "max_bytes": DEAD_JOBS_BYTES_MAX,
+        "max_msgs": -1,
+        "max_msgs_per_subject": -1,
+        "max_consumers": -1,
+        "max_age": nanos(DEAD_JOBS_AGE_MAX),
+        "max_msg_size": JOB_BYTES_MAX,
+        "duplicate_window": nanos(DUPLICATES_KNOWN_FOR),
         "num_replicas": options.replicas,
     })
 }

@@ -20,7 +20,10 @@ use std::path::{Path, PathBuf};
 
 use weft_proto::{Partition, RoomId, UserId};
 
-use crate::subject::{FILES_BUCKET, FILES_STREAM, NODES_BUCKET, PRESENCE_BUCKET, TRIMMED_BUCKET};
+use crate::subject::{
+    FILES_BUCKET, FILES_STREAM, NODES_BUCKET, PRESENCE_BUCKET, PUSH_DEAD_SUBJECT, PUSH_STREAM,
+    TRIMMED_BUCKET,
+};
 
 pub use cluster::{Cluster, Routes};
 
@@ -65,6 +68,8 @@ pub struct NatsPasswords {
     pub files: Secret,
     /// Of user `search`.
     pub search: Secret,
+    /// Of user `push`.
+    pub push: Secret,
     /// Of user `admin`, who may do everything in Weft's account.
     pub admin: Secret,
 }
@@ -182,6 +187,7 @@ impl ServerConfig {
         write_role(out, "files", &self.passwords.files, &files_publish(), &files_subscribe())?;
         let search = &self.passwords.search;
         write_role(out, "search", search, &search_publish(), &search_subscribe())?;
+        write_role(out, "push", &self.passwords.push, &push_publish(), &push_subscribe())?;
         writeln!(out, "      {{ user: admin, password: {} }}", self.passwords.admin.render())?;
         writeln!(out, "    ]")?;
         writeln!(out, "  }}")
@@ -261,6 +267,7 @@ fn core_publish() -> Vec<String> {
         "_INBOX_presence.>",
         "_INBOX_files.>",
         "_INBOX_search.>",
+        "_INBOX_push.>",
         "_INBOX_admin.>",
         "$JS.API.STREAM.NAMES",
         "$JS.API.STREAM.CREATE.*",
@@ -339,6 +346,20 @@ fn search_publish() -> Vec<String> {
 
 fn search_subscribe() -> Vec<String> {
     words(&["_INBOX_search.>", "weft.svc.search.*", "$SRV.>"])
+}
+
+fn push_publish() -> Vec<String> {
+    let mut list = words(&["weft.svc.journal.*", "weft.svc.push.*", "_INBOX_push.>"]);
+    list.extend(words(&["weft.push.first", "weft.push.rest", PUSH_DEAD_SUBJECT]));
+    list.push(format!("$JS.API.CONSUMER.CREATE.{PUSH_STREAM}.>"));
+    list.push(format!("$JS.API.CONSUMER.MSG.NEXT.{PUSH_STREAM}.*"));
+    list.push(format!("$JS.ACK.{PUSH_STREAM}.>"));
+    list.extend(membership_publish("push"));
+    list
+}
+
+fn push_subscribe() -> Vec<String> {
+    words(&["_INBOX_push.>"])
 }
 
 fn write_role(
@@ -424,6 +445,7 @@ pub fn operators_file() -> String {
             presence: env("PRESENCE"),
             files: env("FILES"),
             search: env("SEARCH"),
+            push: env("PUSH"),
             admin: env("ADMIN"),
         },
         bots: UserId::new("bot")

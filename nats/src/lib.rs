@@ -18,6 +18,7 @@
 //! | [`assets`] | makes the streams and buckets |
 //! | [`ingest`] | commands on their way to the partition's owner, and its answers |
 //! | [`events`] | committed entries on their way to everybody |
+//! | [`jobs`] | the work queue of `weft push`, and its dead letters |
 //! | [`nodes`] | which nodes live, and which partitions are whose |
 //! | [`presence`] | the bucket of users with sessions |
 //! | [`files`] | the bucket of files |
@@ -34,6 +35,7 @@ pub mod events;
 pub mod files;
 pub mod ingest;
 mod jetstream;
+pub mod jobs;
 mod metrics;
 pub mod nodes;
 pub mod presence;

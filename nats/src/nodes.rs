@@ -46,6 +46,9 @@ pub struct NodeInfo {
     pub draining: bool,
     /// It can't serve at the moment: nothing new to it.
     pub unready: bool,
+    /// A push node alone: the public key of its Web Push, in base64url. Browsers subscribe for it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub push_key: String,
     /// A core alone: its store is well, and it makes progress on what it owns. `None`: it does not say.
     pub works: Option<bool>,
 }

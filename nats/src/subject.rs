@@ -39,6 +39,11 @@ pub const JSON: &str = "application/json";
 pub const NATS_REQUEST_INFO: &str = "Nats-Request-Info";
 /// Beside a status: `<boot> <number>` of the presence node that published it. Numbers have no gap.
 pub const WEFT_PRESENCE: &str = "Weft-Presence";
+/// The jobs of `weft push`: `weft.push.<lane>`.
+pub const PUSH_STREAM: &str = "WEFT_PUSH";
+/// What could not be delivered.
+pub const PUSH_DEAD_STREAM: &str = "WEFT_PUSH_DEAD";
+pub const PUSH_DEAD_SUBJECT: &str = "weft.push.dead";
 pub const NODES_BUCKET: &str = "WEFT_NODES";
 /// The bucket that keeps how far each ingest log was trimmed: `<partition>`.
 pub const TRIMMED_BUCKET: &str = "WEFT_TRIMMED";

@@ -134,6 +134,7 @@ fn shape_of(field: &str, error: &str) -> &'static str {
         "status" => "online, away, dnd or invisible",
         "add_by" => "all, known, none or default",
         "strangers" => "welcome, request or default",
+        "notify" => "all, mentions, none or default",
         "mode" => "open, invitation or closed",
         _ if field.ends_with("].at") || field.ends_with("].len") => "a whole number",
         _ if field.ends_with("].style") => {

@@ -15,6 +15,7 @@
 //! - [`presence`]: who is here.
 //! - [`file`]: ids and names of files; [`previews`]: which link of a text has a preview.
 //! - [`folded`]: how names are compared when somebody is looked for.
+//! - [`notify`]: of what a user is notified.
 //! - [`hidden`]: what must not be logged.
 //! - [`word`]: enumerations as words, for files.
 //! - [`position`], [`partition`], [`limits`], [`token`].
@@ -35,6 +36,7 @@ pub mod json;
 pub mod kind;
 pub mod limits;
 pub mod link;
+pub mod notify;
 pub mod partition;
 pub mod position;
 pub mod presence;

@@ -15,7 +15,7 @@ const ERROR: u8 = 1;
 
 /// Ties a request to its subject and its reply.
 pub trait Method: Message + Default {
-    /// `accounts`, `admin`, `operator`, `rooms`, `log`, `journal`, `index`, `search`, `files`, `previews`, `status` or
+    /// `accounts`, `admin`, `operator`, `rooms`, `log`, `journal`, `index`, `search`, `files`, `previews`, `push`, `status` or
     /// `presence`.
     const SERVICE: &'static str;
     const METHOD: &'static str;
@@ -191,7 +191,10 @@ pub use presence::{
     Visible,
 };
 pub use previews::{BeginImage, FindLinks, FoundLink, FoundLinks, PutPreview};
-pub use push::{Push, RemovePush, SetPush};
+pub use push::{
+    DropPush, ListPushTargets, LookAtPush, Push, PushFacts, PushTarget, PushTargets, RemovePush,
+    SetPush,
+};
 pub use relations::{ListRelations, Reached, Reaches, RelatedUser, Relations};
 pub use reports::{
     ListReports, OperatorListReports, OperatorResolveReport, Report, ReportRow, Reports,

@@ -14,6 +14,7 @@ mod lower_floor;
 mod nodes;
 mod presence;
 mod progress;
+mod push;
 mod reindex;
 mod repair;
 mod reports;
@@ -73,6 +74,8 @@ enum AdminCommand {
     /// Has search nodes make their index of all messages anew, from the store; they answer from the one that they have
     /// until the new one is complete.
     Reindex(reindex::ReindexOptions),
+    /// Lists notifications that could not be delivered, has them tried again, or removes them.
+    Push(push::PushOptions),
     /// Makes a user an administrator of the installation.
     MakeAdministrator(administrators::AccountOptions),
     /// Makes an administrator a user like others.
@@ -220,6 +223,7 @@ pub fn run(options: AdminOptions) -> Result<(), Error> {
             AdminCommand::Drain(options) => drain::run(options).await,
             AdminCommand::Followers(installation) => followers::list(&installation).await,
             AdminCommand::ForgetFollower(options) => followers::forget(&options).await,
+            AdminCommand::Push(options) => push::run(options).await,
             AdminCommand::Reindex(options) => reindex::run(&options).await,
             AdminCommand::MakeAdministrator(options) => {
                 administrators::act(AccountAction::MakeAdministrator, &options).await

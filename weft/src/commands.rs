@@ -11,6 +11,7 @@ use crate::roles::core::CoreOptions;
 use crate::roles::edge::EdgeOptions;
 use crate::roles::files::FilesOptions;
 use crate::roles::presence::PresenceOptions;
+use crate::roles::push::PushOptions;
 use crate::roles::search::SearchOptions;
 
 /// Weft, a messaging fabric that people run themselves.
@@ -30,7 +31,7 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Runs everything on this machine: nats-server, core, presence, search, files and edge, with one data folder.
+    /// Runs everything on this machine: nats-server, core, presence, search, push, files and edge, with one data folder.
     Dev(DevOptions),
     /// Runs an edge: takes WebSockets and HTTP. It keeps no data; run as many as you like.
     Edge(EdgeOptions),
@@ -38,6 +39,8 @@ pub enum Command {
     Core(CoreOptions),
     /// Runs a presence node: knows who is here. Run one or more; each can do all of it.
     Presence(PresenceOptions),
+    /// Runs a push node: notifies devices of what their users have not seen. Run one; another one takes over from it.
+    Push(PushOptions),
     /// Runs a search node: keeps an index of all messages. Run one or more; each has all of it.
     Search(SearchOptions),
     /// Runs a files node: takes uploads and serves what was uploaded.

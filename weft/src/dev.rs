@@ -1,7 +1,7 @@
-//! `weft dev`: nats-server as a child process, core, presence, search, files and edge in this one, all state in one
+//! `weft dev`: nats-server as a child process, core, presence, search, push, files and edge in this one, all state in one
 //! folder.
 //!
-//! Ends in order (files, edge, search, presence, core, nats-server) within 5 s. Whatever way this process ends, nats-server
+//! Ends in order (files, edge, push, search, presence, core, nats-server) within 5 s. Whatever way this process ends, nats-server
 //! ends with it, and the next start on the folder finds nothing in its way.
 
 mod folder;
@@ -21,6 +21,7 @@ use weft_files::FilesNode;
 use weft_nats::{Bus, BusOptions};
 use weft_presence::PresenceNode;
 use weft_proto::UserId;
+use weft_push::PushNode;
 use weft_runtime::Readiness;
 use weft_search::{SearchNode, SearchOptions};
 use weft_storage::Store;
@@ -42,13 +43,15 @@ use crate::roles::core::CoreLimits;
 use crate::roles::edge::EdgeLimits;
 use crate::roles::files::FilesLimits;
 use crate::roles::presence::PresenceLimits;
+use crate::roles::push::PushLimits;
 
 /// Of the 5 s that an orderly end may take, nats-server has the rest.
 const FILES_PATIENCE: Duration = Duration::from_millis(400);
 const EDGE_PATIENCE: Duration = Duration::from_millis(1_300);
+const PUSH_PATIENCE: Duration = Duration::from_millis(300);
 const SEARCH_PATIENCE: Duration = Duration::from_millis(300);
 const PRESENCE_PATIENCE: Duration = Duration::from_millis(400);
-const CORE_PATIENCE: Duration = Duration::from_millis(1_200);
+const CORE_PATIENCE: Duration = Duration::from_millis(1_000);
 const BUS_PATIENCE: Duration = Duration::from_millis(100);
 /// How long a part may take to start: a machine that boots has much to do. What it waits for is in
 /// its log.
@@ -82,12 +85,15 @@ pub struct DevOptions {
     #[command(flatten)]
     pub files_limits: FilesLimits,
     #[command(flatten)]
+    pub push_limits: PushLimits,
+    #[command(flatten)]
     pub admin: AdminListen,
 }
 
 /// Reads a bot's name of the command line.
 pub fn bot_name(text: &str) -> Result<UserId, String> {
-    if matches!(text, "admin" | "core" | "edge" | "files" | "presence" | "search" | ROUTE) {
+    if matches!(text, "admin" | "core" | "edge" | "files" | "presence" | "push" | "search" | ROUTE)
+    {
         return Err(format!("{text} is the NATS user of a part of Weft"));
     }
     UserId::new(text).map_err(|error| error.message)
@@ -137,7 +143,8 @@ pub fn run(options: DevOptions) -> Result<(), Error> {
 struct Running {
     edge: Edge,
     files: FilesNode,
-    /// Beside messages: where it can't go on, the rest does.
+    /// Beside messages, as search is: where it can't go on, the rest does.
+    push: PushNode,
     search: SearchNode,
     presence: PresenceNode,
     core: Core,
@@ -191,6 +198,10 @@ impl Running {
         let search_options =
             SearchOptions { bus: search_bus.clone(), node: node.clone(), folder: folder.search() };
         let search = SearchNode::start(search_options).await?;
+        let push_bus = Bus::connect(&login("push")?).await?;
+        let (bus, key) = (push_bus.clone(), folder.push_key());
+        let push = options.push_limits.push_options(bus, node.clone(), &key)?;
+        let push = PushNode::start(push).await?;
         let files_bus = Bus::connect(&login("files")?).await?;
         let files_options = options.files_limits.files_options(
             files_bus.clone(),
@@ -204,8 +215,8 @@ impl Running {
             options.edge_limits.edge_options(edge_bus.clone(), options.listen, partitions);
         edge_options.beside = Some(files.router());
         let edge = Edge::start(edge_options).await?;
-        let buses = vec![edge_bus, files_bus, search_bus, presence_bus, core_bus];
-        Ok(Self { edge, files, search, presence, core, buses, nats, folder })
+        let buses = vec![edge_bus, files_bus, push_bus, search_bus, presence_bus, core_bus];
+        Ok(Self { edge, files, push, search, presence, core, buses, nats, folder })
     }
 
     fn welcome(&self, options: &DevOptions, admin: SocketAddr) -> Result<(), Error> {
@@ -220,12 +231,13 @@ impl Running {
         welcome::print(&text)
     }
 
-    /// Ends files, edge, search, presence, core, nats-server. The names of what is late.
+    /// Ends files, edge, push, search, presence, core, nats-server. The names of what is late.
     async fn finish(self) -> Vec<&'static str> {
-        let Self { edge, files, search, presence, core, .. } = self;
+        let Self { edge, files, push, search, presence, core, .. } = self;
         // First: the edge waits for requests, and an upload may be a long one.
         let mut late = end_part("files", FILES_PATIENCE, |patience| files.shutdown(patience)).await;
         late.extend(end_part("edge", EDGE_PATIENCE, |patience| edge.shutdown(patience)).await);
+        late.extend(end_part("push", PUSH_PATIENCE, |patience| push.shutdown(patience)).await);
         let leaving = end_part("search", SEARCH_PATIENCE, |patience| search.shutdown(patience));
         late.extend(leaving.await);
         let leaving =

@@ -33,6 +33,8 @@ pub enum Error {
     #[error(transparent)]
     Search(#[from] weft_search::Error),
     #[error(transparent)]
+    Push(#[from] weft_push::Error),
+    #[error(transparent)]
     Files(#[from] weft_files::Error),
     #[error(transparent)]
     Edge(#[from] weft_edge::Error),

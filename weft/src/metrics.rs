@@ -21,6 +21,12 @@ pub fn presence() -> Exporter {
     Exporter::install(PRESENCE)
 }
 
+const PUSH: &[&List] = &[weft_push::METRICS, weft_nats::METRICS];
+
+pub fn push() -> Exporter {
+    Exporter::install(PUSH)
+}
+
 pub fn search() -> Exporter {
     Exporter::install(SEARCH)
 }
@@ -37,6 +43,7 @@ pub fn dev() -> Exporter {
         weft_storage::METRICS,
         weft_presence::METRICS,
         weft_search::METRICS,
+        weft_push::METRICS,
         weft_files::METRICS,
         weft_nats::METRICS,
     ])
@@ -57,8 +64,9 @@ mod tests {
         ("The embedded store", "core", weft_storage::METRICS),
         ("Presence", "presence", weft_presence::METRICS),
         ("Search", "search", weft_search::METRICS),
+        ("Push", "push", weft_push::METRICS),
         ("Files", "files", weft_files::METRICS),
-        ("The connection to NATS", "edge core presence search files", weft_nats::METRICS),
+        ("The connection to NATS", "edge core presence search push files", weft_nats::METRICS),
     ];
 
     /// `WEFT_BLESS=1 cargo test -p weft --bins documented` writes it anew.

@@ -72,6 +72,7 @@ pub fn run(options: &NatsConfigOptions) -> Result<(), Error> {
             presence: secret("presence"),
             files: secret("files"),
             search: secret("search"),
+            push: secret("push"),
             admin: secret("admin"),
         },
         bots: options.bots.iter().map(bot).collect(),

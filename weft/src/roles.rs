@@ -1,4 +1,4 @@
-//! The parts as processes of their own: `weft edge`, `weft core`, `weft presence`, `weft search`.
+//! The parts as processes of their own: `weft edge`, `weft core`, `weft presence`, `weft search`, `weft push`.
 //!
 //! Each writes one line to standard output when it is ready, for whoever started it.
 
@@ -6,4 +6,5 @@ pub mod core;
 pub mod edge;
 pub mod files;
 pub mod presence;
+pub mod push;
 pub mod search;

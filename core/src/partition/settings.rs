@@ -124,6 +124,7 @@ pub fn decide(
     setting.add_by = wanted.add_by.map_or(setting.add_by, Into::into);
     setting.dnd = wanted.dnd.as_deref().cloned().or(setting.dnd);
     setting.dnd_until_ms = wanted.dnd_until.unwrap_or(setting.dnd_until_ms);
+    setting.notify = wanted.notify.map_or(setting.notify, Into::into);
     let hidden = wanted.hidden.as_deref().copied().or(setting.hidden);
     setting.hidden = hidden.filter(|at| at.seq > 0);
     setting.strangers = wanted.strangers.map_or(setting.strangers, Into::into);

@@ -39,7 +39,7 @@
 //! | `audit` | what changed in a partition |
 //! | `journal` | all commits of a partition, and who follows them |
 //! | `index` | messages for search nodes, and what may be seen of those that were found |
-//! | `push` | how devices are notified |
+//! | `push`, `notifications` | how devices are notified, and what `weft push` has to know of whom and of what |
 //! | `status` | what users chose to be seen as, and when they were last seen |
 //! | `serve` | the methods on NATS |
 
@@ -65,6 +65,7 @@ mod journal;
 pub mod layout;
 mod logins;
 mod messages;
+mod notifications;
 mod page;
 mod passwords;
 mod pins;

@@ -110,6 +110,29 @@ impl Context {
         Err(Failure::contended())
     }
 
+    /// Removes the registration of an address that its gateway knows no longer. Another one by now stays.
+    ///
+    /// # Errors
+    /// [`ErrorCode::BadId`], or the store's.
+    pub async fn push_drop(&self, request: svc::DropPush) -> Result<svc::Empty, Failure> {
+        let at = (UserId::new(&request.user)?, DeviceId::new(&request.device)?);
+        for _ in 0..ATTEMPTS_MAX {
+            let snapshot = self.store.snapshot().await?;
+            let row = snapshot.get(push_registration::key(&at)).await?;
+            let Some(row) = row else { return Ok(svc::Empty {}) };
+            if PushRegistration::decode(&row)?.address != request.address {
+                return Ok(svc::Empty {});
+            }
+            let mut batch = Batch::new(rand::random());
+            push_registration::clear(&mut batch, &*snapshot, (&at, row)).await?;
+            drop(snapshot);
+            if self.commit(batch).await? {
+                return Ok(svc::Empty {});
+            }
+        }
+        Err(Failure::contended())
+    }
+
     /// Who had the address before is not notified there any more.
     async fn take_over(
         &self,
@@ -149,6 +172,18 @@ pub(super) async fn of_user(
         }
     }
     Ok(good)
+}
+
+/// The registration of a user's device, where it is good.
+pub(super) async fn of_device(
+    snapshot: &dyn Snapshot,
+    at: &PushKey,
+) -> Result<Option<PushRegistration>, Error> {
+    let keys = vec![push_registration::key(at), device::key(&at.0, &at.1)];
+    let rows = snapshot.get_many(keys).await?;
+    let [Some(row), login] = &rows[..] else { return Ok(None) };
+    let is_good = push_registration::is_of(row, login.as_deref())?;
+    is_good.then(|| PushRegistration::decode(row)).transpose()
 }
 
 /// What its user is shown of it.

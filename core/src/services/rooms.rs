@@ -22,7 +22,7 @@ use self::summary::Reader;
 mod hidden;
 mod list;
 mod summary;
-mod unread;
+pub(super) mod unread;
 
 impl Context {
     /// The caller's groups, ascending by id: what an edge subscribes to. With the direct rooms after them where that

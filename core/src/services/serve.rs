@@ -133,6 +133,7 @@ pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> 
     add_files(&mut served).await?;
     add_previews(&mut served, bus).await?;
     add_index(&mut served).await?;
+    add_push(&mut served).await?;
     add_people(&mut served).await?;
     add_status(&mut served).await?;
     // The server knows of all of them, before anybody hears that this node is there.
@@ -342,6 +343,19 @@ async fn add_index(served: &mut Served) -> Result<(), Error> {
             |c, m| async move { c.found_entries(m).await },
         )
         .await
+}
+
+async fn add_push(served: &mut Served) -> Result<(), Error> {
+    let pages = (PAGES_MAX, PAGE_HELD_BYTES);
+    served
+        .add_large::<svc::ListPushTargets, _, _>(pages, nobody, |c, m| async move {
+            c.push_targets(m).await
+        })
+        .await?;
+    served
+        .add::<svc::LookAtPush, _, _>(READS_MAX, |c, m| async move { c.push_look(m).await })
+        .await?;
+    served.add::<svc::DropPush, _, _>(WRITES_MAX, |c, m| async move { c.push_drop(m).await }).await
 }
 
 async fn add_people(served: &mut Served) -> Result<(), Error> {

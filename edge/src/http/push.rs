@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use serde::Serialize;
 use weft_proto::frame::DeviceShown;
 use weft_proto::{ApiError, ErrorCode, svc};
 
@@ -12,6 +13,22 @@ use super::extract::{Caller, Device, Raw, Refusal, json};
 use crate::shared::Shared;
 
 type App = State<Arc<Shared>>;
+
+/// `GET /v1/push`
+pub(super) async fn key(State(shared): App, Caller(_): Caller) -> Result<Response, Refusal> {
+    #[derive(Serialize)]
+    struct Gateways {
+        webpush: Key,
+    }
+    #[derive(Serialize)]
+    struct Key {
+        key: String,
+    }
+    let key = shared.life.members.push_key().ok_or_else(|| {
+        ApiError::new(ErrorCode::Unavailable, "nobody notifies devices at the moment")
+    })?;
+    Ok(json(&Gateways { webpush: Key { key } }))
+}
 
 /// `PUT /v1/devices/{device}/push`
 pub(super) async fn set(

@@ -7,12 +7,13 @@ use crate::common::Fixture;
 use crate::raw::Raw;
 
 /// The users of the fixture's configuration, and what they are.
-const USERS: [(&str, &str); 9] = [
+const USERS: [(&str, &str); 10] = [
     ("edge", "`weft edge`"),
     ("core", "`weft core`"),
     ("presence", "`weft presence`"),
     ("files", "`weft files`"),
     ("search", "`weft search`"),
+    ("push", "`weft push`"),
     ("admin", "`weft admin`, and operators"),
     ("bot", "another system that may read the events of the group `public`"),
     ("eve", "another system that may read the events of all groups"),
@@ -83,6 +84,9 @@ const SUBJECTS: [(&str, &[&str]); 7] = [
             "weft.status.*",
             "weft.typing.alice.public",
             "weft.typing.*.*",
+            "weft.push.first",
+            "weft.push.dead",
+            "$JS.ACK.WEFT_PUSH.first.1",
             "weft.svc.accounts.login",
             "weft.svc.accounts.keys",
             "weft.svc.admin.administer",
@@ -95,6 +99,7 @@ const SUBJECTS: [(&str, &[&str]); 7] = [
             "weft.svc.files.due",
             "weft.svc.index.changed",
             "weft.svc.index.found",
+            "weft.svc.push.look",
             "weft.svc.search.find",
             "weft.svc.search.node-n",
             "weft.svc.status.load",
@@ -113,6 +118,7 @@ const SUBJECTS: [(&str, &[&str]); 7] = [
             "_INBOX_presence.x",
             "_INBOX_files.x",
             "_INBOX_search.x",
+            "_INBOX_push.x",
             "_INBOX_admin.x",
             "_INBOX_bot.x",
             "_INBOX_eve.x",
@@ -129,6 +135,7 @@ const SUBJECTS: [(&str, &[&str]); 7] = [
             "$KV.WEFT_NODES.presence.x",
             "$KV.WEFT_NODES.files.x",
             "$KV.WEFT_NODES.search.x",
+            "$KV.WEFT_NODES.push.x",
             "$KV.WEFT_PRESENCE.alice.e1",
             "$KV.WEFT_TRIMMED.0",
             "$KV.WEFT_OTHER.x",

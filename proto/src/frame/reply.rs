@@ -16,6 +16,7 @@ use crate::client_id::ClientId;
 use crate::error::{ApiError, ErrorCode};
 use crate::ids::UserId;
 use crate::kind::HiddenAt;
+use crate::notify::Notify;
 use crate::presence::{Choice, Presence};
 use crate::room::RoomId;
 use crate::svc;
@@ -274,6 +275,9 @@ pub struct Room {
     /// Until when the user wants to hear nothing of it, Unix milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub muted_until: Option<u64>,
+    /// Of what the user is notified, where they have said it of the room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Notify>,
     /// The user wants it at the top.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub pinned: bool,
@@ -398,6 +402,7 @@ impl From<svc::RoomSummary> for Room {
     fn from(summary: svc::RoomSummary) -> Self {
         let room_kind =
             RoomId::new(&summary.room).map_or(crate::RoomKind::Group, |room| room.kind());
+        let notify = Some(summary.notify()).filter(|it| *it != Notify::Default);
         Self {
             room_kind,
             group: Group::of(&summary),
@@ -422,6 +427,7 @@ impl From<svc::RoomSummary> for Room {
             unread_threads_exact: summary.unread_threads_exact,
             unread_from: summary.unread_from,
             muted_until: Some(summary.muted_until_ms).filter(|until| *until > 0),
+            notify,
             pinned: summary.pinned,
             hidden: summary.hidden,
             retention_days: Some(summary.retention_days).filter(|days| *days > 0),

@@ -6,6 +6,7 @@ use super::Request;
 use crate::consent::{AddBy, Strangers};
 use crate::error::ApiError;
 use crate::kind::{DndHours, HiddenAt, Setting};
+use crate::notify::Notify;
 use crate::room::RoomId;
 
 pub(super) fn read(text: &str) -> Result<Request, ApiError> {
@@ -37,6 +38,9 @@ pub struct SettingFrame<'a> {
     /// The same: until when they are not, whatever the hour; Unix milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dnd_until: Option<u64>,
+    /// Of what the user is notified: of the room, or, of their own notebook, of all rooms that they have said nothing of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Notify>,
 }
 
 impl SettingFrame<'_> {
@@ -77,6 +81,13 @@ mod tests {
         let known = Setting { add_by: Some(AddBy::Known), ..off };
         let read_known = setting(r#","add_by":"known","receipts":false"#).expect("read");
         assert_eq!(read_known, Request::Setting(known));
+        for (fields, room) in [
+            (r#","notify":"mentions""#, None),
+            (r#","room":"team","notify":"mentions""#, Some(team())),
+        ] {
+            let expected = Setting { room, notify: Some(Notify::Mentions), ..Setting::default() };
+            assert_eq!(setting(fields).expect(fields), Request::Setting(expected));
+        }
         let hours =
             r#"{"from":"22:00","to":"07:00","days":["sun","mon"],"time_zone":"europe/berlin"}"#;
         let Request::Setting(dnd) =
@@ -99,6 +110,8 @@ mod tests {
             (r#","dnd":{"from":"22:00","to":"07:00","time_zone":"Mars"}"#, ErrorCode::BadRequest),
             (r#","dnd":{"from":"22:00"}"#, ErrorCode::BadRequest),
             (r#","dnd":true"#, ErrorCode::BadRequest),
+            (r#","notify":"some""#, ErrorCode::BadRequest),
+            (r#","room":"team","notify":"all","receipts":true"#, ErrorCode::BadRequest),
             (r#","room":"team","add_by":"all""#, ErrorCode::BadRequest),
             (r#","room":"team","strangers":"request""#, ErrorCode::BadRequest),
             (r#","strangers":"some""#, ErrorCode::BadRequest),

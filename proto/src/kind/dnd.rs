@@ -1,5 +1,7 @@
 //! When a user is not to be disturbed, week by week: kept for whoever notifies them.
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{ApiError, ErrorCode};
@@ -65,6 +67,25 @@ impl DndHours {
     }
 }
 
+impl DndHours {
+    /// Whether it is one of these hours. What can't be read is none: nobody is kept from hearing by that.
+    #[must_use]
+    pub fn contain(&self, now_ms: u64) -> bool {
+        let now = i64::try_from(now_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        let zone = TimeZone::get(&self.time_zone).ok();
+        let (Some(now), Some(zone)) = (now, zone) else { return false };
+        let now = now.to_zoned_datetime(zone);
+        let clock = format!("{:02}:{:02}", now.hour(), now.minute());
+        let today = usize::from(now.weekday().to_monday_zero_offset().unsigned_abs());
+        let begin_on = |day: usize| self.days.iter().any(|named| named == DAYS[day % 7]);
+        let (from, to) = (self.from.as_str(), self.to.as_str());
+        if from < to {
+            return begin_on(today) && from <= clock.as_str() && clock.as_str() < to;
+        }
+        (begin_on(today) && from <= clock.as_str()) || (begin_on(today + 6) && clock.as_str() < to)
+    }
+}
+
 /// `hh:mm`.
 fn is_time(text: &str) -> bool {
     let [h1, h2, b':', m1, m2] = text.as_bytes() else { return false };
@@ -104,6 +125,37 @@ mod tests {
             assert_eq!(serde_json::to_string(&hours).expect("json"), shown);
             assert_eq!(checked(shown), Ok(hours), "what was taken is taken again");
         }
+    }
+
+    #[test]
+    fn they_are_hours_of_the_users_clocks() {
+        let at = |text: &str| {
+            let zoned: jiff::ZonedDateTime = text.parse().expect(text);
+            u64::try_from(zoned.timestamp().as_millisecond()).expect("after 1970")
+        };
+        let hours = |json: &str| checked(json).expect(json);
+        let night =
+            hours(r#"{"from":"22:00","to":"07:00","days":["mon"],"time_zone":"Asia/Seoul"}"#);
+        // 2026-11-30 is a Monday.
+        for (time, expected) in [
+            ("2026-11-30T21:59[Asia/Seoul]", false),
+            ("2026-11-30T22:00[Asia/Seoul]", true),
+            ("2026-11-30T13:00[UTC]", true),
+            ("2026-12-01T06:59[Asia/Seoul]", true),
+            ("2026-12-01T07:00[Asia/Seoul]", false),
+            ("2026-11-30T06:00[Asia/Seoul]", false),
+            ("2026-12-01T23:00[Asia/Seoul]", false),
+        ] {
+            assert_eq!(night.contain(at(time)), expected, "{time}");
+        }
+        let day = hours(r#"{"from":"09:00","to":"17:00","time_zone":"UTC"}"#);
+        assert!(day.contain(at("2026-11-30T09:00[UTC]")));
+        assert!(!day.contain(at("2026-11-30T17:00[UTC]")));
+        let all = hours(r#"{"from":"12:00","to":"12:00","days":["sun"],"time_zone":"UTC"}"#);
+        assert!(all.contain(at("2026-11-30T11:59[UTC]")));
+        assert!(!all.contain(at("2026-11-30T12:00[UTC]")));
+        let off = hours(r#"{"from":"00:00","to":"00:00","days":[],"time_zone":"UTC"}"#);
+        assert!(!off.contain(at("2026-11-30T11:59[UTC]")));
     }
 
     #[test]

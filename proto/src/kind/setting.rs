@@ -14,14 +14,15 @@ use crate::error::{ApiError, ErrorCode};
 use crate::frame::REQUEST_ID_MAX;
 use crate::ids::UserId;
 use crate::json::{read_object, text_of};
+use crate::notify::Notify;
 use crate::room::RoomId;
 
 /// For ever: what a JavaScript number holds exactly.
 pub const MUTED_FOR_EVER: u64 = REQUEST_ID_MAX;
 
 /// What is said of all rooms, and of one, for people.
-const OF_ALL_ROOMS: &str = "receipts, add_by, strangers, dnd or dnd_until";
-const OF_ONE_ROOM: &str = "muted_until, pinned or hidden";
+const OF_ALL_ROOMS: &str = "receipts, add_by, strangers, dnd, dnd_until or notify";
+const OF_ONE_ROOM: &str = "muted_until, pinned, hidden or notify";
 
 /// A room as it was when its user hid it: until it has something new.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, prost::Message)]
@@ -62,6 +63,9 @@ pub struct Setting {
     /// Of all rooms: the user is not to be disturbed before this time, Unix milliseconds, whatever the hour; 0: no more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dnd_until: Option<u64>,
+    /// Of the room, or of all: of what the user is notified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Notify>,
 }
 
 #[derive(Clone, PartialEq, Deserialize, prost::Message)]
@@ -93,6 +97,9 @@ struct Inner {
     dnd_until: Option<u64>,
     #[prost(message, optional, tag = "22")]
     hidden: Option<HiddenAt>,
+    #[prost(enumeration = "Notify", optional, tag = "23")]
+    #[serde(default, deserialize_with = "number_of_word::<_, Notify>")]
+    notify: Option<i32>,
 }
 
 impl From<Inner> for Fields {
@@ -157,6 +164,7 @@ impl EntryKind for Setting {
             strangers,
             dnd,
             dnd_until,
+            notify,
         } = setting;
         let bad = |message: String| Err(ApiError::new(ErrorCode::BadRequest, message));
         for (field, until) in [("muted_until", muted_until), ("dnd_until", dnd_until)] {
@@ -170,8 +178,12 @@ impl EntryKind for Setting {
             || add_by.is_some()
             || strangers.is_some()
             || dnd.is_some()
-            || dnd_until.is_some();
-        let is_of_one = muted_until.is_some() || pinned.is_some() || hidden.is_some();
+            || dnd_until.is_some()
+            || (notify.is_some() && room.is_none());
+        let is_of_one = muted_until.is_some()
+            || pinned.is_some()
+            || hidden.is_some()
+            || (notify.is_some() && room.is_some());
         let setting = Self {
             room: None,
             muted_until,
@@ -182,6 +194,7 @@ impl EntryKind for Setting {
             strangers,
             dnd: dnd.map(DndHours::check).transpose()?.map(Box::new),
             dnd_until,
+            notify: notify.map(|it| word_of_number("notify", it)).transpose()?,
         };
         match (room, is_of_all_rooms, is_of_one) {
             (None, true, false) => Ok(setting),
@@ -198,18 +211,40 @@ impl EntryKind for Setting {
 
     fn fields(&self) -> Fields {
         let setting = self.clone();
-        let Self { room, muted_until, pinned, hidden, receipts, add_by, strangers, dnd, dnd_until } =
-            setting;
+        let Self {
+            room,
+            muted_until,
+            pinned,
+            hidden,
+            receipts,
+            add_by,
+            strangers,
+            dnd,
+            dnd_until,
+            notify,
+        } = setting;
         let room = room.as_ref().map(ToString::to_string);
         let (hidden, dnd) = (hidden.map(|at| *at), dnd.map(|hours| *hours));
         let add_by = add_by.map(Into::into);
         let strangers = strangers.map(Into::into);
-        Inner { room, muted_until, pinned, hidden, receipts, add_by, strangers, dnd, dnd_until }
-            .into()
+        let notify = notify.map(Into::into);
+        Inner {
+            room,
+            muted_until,
+            pinned,
+            hidden,
+            receipts,
+            add_by,
+            strangers,
+            dnd,
+            dnd_until,
+            notify,
+        }
+        .into()
     }
 
     fn level(&self) -> u32 {
-        let is_late = self.room.is_none() || self.hidden.is_some();
+        let is_late = self.room.is_none() || self.hidden.is_some() || self.notify.is_some();
         if is_late { PEOPLE_LEVEL } else { Self::KIND.level }
     }
 }

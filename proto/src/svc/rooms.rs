@@ -7,6 +7,7 @@ use prost::Message;
 
 use super::{Method, Profile};
 use crate::kind::HiddenAt;
+use crate::notify::Notify;
 
 redacted! {
     ListGroups { after, with_direct }
@@ -162,6 +163,9 @@ pub struct RoomSummary {
     /// Until when the caller wants to hear nothing of it, Unix milliseconds; 0: it is not muted.
     #[prost(uint64, tag = "30")]
     pub muted_until_ms: u64,
+    /// Of what the caller is notified.
+    #[prost(enumeration = "Notify", tag = "57")]
+    pub notify: i32,
     /// The caller wants it at the top.
     #[prost(bool, tag = "31")]
     pub pinned: bool,

@@ -3,6 +3,7 @@ use weft_proto::consent::{AddBy, Strangers};
 use weft_proto::kind::{DndHours, HiddenAt};
 use weft_proto::kind::{DraftText, Text};
 use weft_proto::limits::TEXT_CHARS_MAX;
+use weft_proto::notify::Notify;
 use weft_proto::presence::{Choice, PresenceSettings};
 use weft_proto::sign_up::SignUpMode;
 use weft_proto::svc::WrittenMessages;
@@ -168,8 +169,9 @@ fn lines_of_settings() {
             }),
             hidden: Some(HiddenAt { seq: 5, ordinal: 3 }),
             dnd_until_ms: 8,
+            notify: Notify::Mentions.into(),
         },
-        r#"{"type":"setting","key":["alice","team"],"row":{"muted_until_ms":7,"pinned":true,"receipts_off":true,"add_by":"known","strangers":"request","dnd":{"from":"22:00","to":"07:00","days":["sun"],"time_zone":"Asia/Seoul"},"hidden":{"seq":5,"ordinal":3},"dnd_until_ms":8}}"#,
+        r#"{"type":"setting","key":["alice","team"],"row":{"muted_until_ms":7,"pinned":true,"receipts_off":true,"add_by":"known","strangers":"request","dnd":{"from":"22:00","to":"07:00","days":["sun"],"time_zone":"Asia/Seoul"},"hidden":{"seq":5,"ordinal":3},"dnd_until_ms":8,"notify":"mentions"}}"#,
     );
 }
 

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weft_proto::consent::{AddBy, Strangers};
 use weft_proto::kind::{DndHours, HiddenAt};
+use weft_proto::notify::Notify;
 use weft_proto::{Position, RoomId, UserId, word};
 
 use super::Tag;
@@ -52,6 +53,11 @@ pub struct Setting {
     /// Of the user's own notebook: until when they are not to be disturbed, whatever the hour, Unix milliseconds; 0: only then.
     #[prost(uint64, tag = "22")]
     pub dnd_until_ms: u64,
+    /// Of what the user is notified; of the user's own notebook, for all rooms that they have said nothing of.
+    #[prost(enumeration = "Notify", tag = "23")]
+    #[serde(serialize_with = "word::write::<Notify, _>")]
+    #[serde(deserialize_with = "word::read::<Notify, _>")]
+    pub notify: i32,
 }
 
 impl Setting {

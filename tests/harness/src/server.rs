@@ -43,6 +43,7 @@ pub fn server_config(partitions: Partition) -> ServerConfig {
             presence: secret("presence"),
             files: secret("files"),
             search: secret("search"),
+            push: secret("push"),
             admin: secret("admin"),
         },
         bots: vec![

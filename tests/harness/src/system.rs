@@ -36,7 +36,7 @@ pub const START_LIMIT: Duration = Duration::from_secs(60);
 /// The bot that every system knows.
 pub const BOT: &str = "bot";
 /// The parts that tell how they do.
-const ROLES: [&str; 6] = ["dev", "core", "presence", "search", "files", "edge"];
+const ROLES: [&str; 7] = ["dev", "core", "presence", "search", "push", "files", "edge"];
 /// A second bot, for attacks of one on the other.
 pub const OTHER_BOT: &str = "otherbot";
 /// A third one, which was given nothing but its name.
@@ -97,7 +97,7 @@ impl System {
     }
 
     /// `nats` (or `nats-0`, … of a cluster), `core` (or `core-0`, …, or `twin`), `presence` (or
-    /// `presence-0`, …), `search-0`, …, `edge-0`, `edge-1`, … and perhaps `fdb` as processes of these names, ready.
+    /// `presence-0`, …), `search-0`, …, `push`, `edge-0`, `edge-1`, … and perhaps `fdb` as processes of these names, ready.
     pub async fn split(options: Options) -> Result<Self> {
         let folder = match &options.folder {
             Some(parent) => Folder::new_in(parent)?,
@@ -124,6 +124,7 @@ impl System {
         system.start_cores(&options).await?;
         system.start_presence(&options).await?;
         system.start_search(&options).await?;
+        system.start_push(&options).await?;
         for (i, address) in system.edges.clone().into_iter().enumerate() {
             let name = format!("edge-{i}");
             let url = system.nats_url_of(&name);
@@ -179,6 +180,15 @@ impl System {
             self.add(&name, weft().await, args, options.env("search")).await?;
         }
         Ok(())
+    }
+
+    async fn start_push(&mut self, options: &Options) -> Result<()> {
+        let Some(wanted) = &options.push_args else { return Ok(()) };
+        let url = self.nats_url_of("push");
+        let key = self.path().join("push.pem").display().to_string();
+        let args = ["push", "--nats", &url, "--node", "push", "--key", &key].map(str::to_owned);
+        let args = args.into_iter().chain(wanted.iter().cloned()).collect();
+        self.add("push", weft().await, args, options.env("push")).await
     }
 
     async fn start_twins(&mut self, kind: Twin) -> Result<()> {

@@ -51,6 +51,7 @@ mod power_loss;
 mod presence;
 mod previews;
 mod profiles;
+mod push;
 mod receipts;
 mod requests;
 mod retention;

@@ -60,6 +60,11 @@ impl Folder {
         self.path.join("search")
     }
 
+    /// The key of Web Push.
+    pub fn push_key(&self) -> PathBuf {
+        self.path.join("secrets").join("push.pem")
+    }
+
     pub fn files(&self) -> PathBuf {
         self.path.join("files")
     }

@@ -89,6 +89,7 @@ pub fn server_config(
             presence: secret("presence")?,
             files: secret("files")?,
             search: secret("search")?,
+            push: secret("push")?,
             admin: secret("admin")?,
         },
         bots: bots.iter().map(bot).collect::<Result<_, _>>()?,

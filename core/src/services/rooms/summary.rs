@@ -134,6 +134,7 @@ impl Reader<'_> {
             partner,
             request,
             muted_until_ms: setting.muted_until_ms,
+            notify: setting.notify,
             pinned: setting.pinned,
             hidden,
             retention_days: head.retention_days,

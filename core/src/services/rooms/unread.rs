@@ -26,16 +26,16 @@ const THREADS_AT_ONCE: usize = 16;
 
 /// A number of messages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Unread {
-    pub(super) count: u64,
+pub(in super::super) struct Unread {
+    pub(in super::super) count: u64,
     /// Else it is at most that many.
-    pub(super) is_exact: bool,
+    pub(in super::super) is_exact: bool,
     /// What was read for it, about.
-    pub(super) read_bytes: usize,
+    pub(in super::super) read_bytes: usize,
 }
 
 /// What was counted after what is read, without what was deleted of it.
-pub(super) async fn of(
+pub(in super::super) async fn of(
     snapshot: &dyn Snapshot,
     (room, head): (&RoomId, &Head),
     mark: &Mark,
@@ -72,7 +72,7 @@ pub(super) async fn of(
 }
 
 /// How many messages there were up to what is read: what has expired counts as read.
-pub(super) fn read_ordinal(head: &Head, mark: &Mark) -> u64 {
+pub(in super::super) fn read_ordinal(head: &Head, mark: &Mark) -> u64 {
     mark.unread_after().max(head.expired_ordinal)
 }
 

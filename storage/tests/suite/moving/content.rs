@@ -455,6 +455,7 @@ impl Content {
             dnd,
             hidden,
             dnd_until_ms,
+            notify: self.rng.random_range(0..4),
         };
         setting::put(batch, order, (&user, room), &setting);
         if self.rng.random() {

@@ -16,6 +16,8 @@ pub struct Options {
     pub presences: usize,
     /// How many search nodes; `weft dev` has one.
     pub searches: usize,
+    /// With a push node, that has these options.
+    pub push_args: Option<Vec<String>>,
     /// How many edges; `weft dev` has one.
     pub edges: usize,
     /// How many nats-servers; more than one are a cluster, with three copies of each stream.
@@ -54,6 +56,7 @@ impl Default for Options {
             cores: 1,
             presences: 0,
             searches: 0,
+            push_args: None,
             edges: 2,
             nats_servers: 1,
             proxied: false,

@@ -1,0 +1,113 @@
+//! A push node: follows the journal, and works on the jobs that are made of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use weft_nats::jobs::Lane;
+use weft_nats::{Bus, Connection, NodeInfo, Registration};
+use weft_outbound::{IpNet, Options, Outbound, Rules};
+use weft_proto::NodeId;
+use weft_runtime::{Clock, Shutdown, patiently};
+
+use crate::error::Error;
+use crate::follower::Follower;
+use crate::web_push::Vapid;
+use crate::worker::Worker;
+
+/// This role's name among the live nodes.
+pub const ROLE: &str = "push";
+/// The name under which the journal is followed: one, whichever process does it.
+pub const FOLLOWER: &str = "push";
+/// How long a gateway may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub struct PushOptions {
+    /// The connection to NATS, as role `push`. Its owner closes it, after the node.
+    pub bus: Bus,
+    pub node: NodeId,
+    pub clock: Arc<dyn Clock>,
+    /// The key of Web Push, as PEM.
+    pub vapid_key: String,
+    /// How an operator is reached, for services of Web Push; empty: it is not said.
+    pub contact: String,
+    /// How long a user has to see a message by themselves.
+    pub delay: Duration,
+    /// These addresses may be asked beside public ones.
+    pub allowed: Vec<IpNet>,
+}
+
+pub struct PushNode {
+    connection: watch::Receiver<Connection>,
+    /// Why it can't go on.
+    failed: Arc<watch::Sender<Option<String>>>,
+    shutdown: Shutdown,
+    registration: Registration,
+}
+
+impl PushNode {
+    /// Begins to follow, and to work.
+    ///
+    /// # Errors
+    /// What no patience mends: a key that can't be read.
+    pub async fn start(options: PushOptions) -> Result<Self, Error> {
+        let PushOptions { bus, node, clock, vapid_key, contact, delay, allowed } = options;
+        let vapid = Vapid::read(&vapid_key, contact)?;
+        let outbound = Outbound::new(Options {
+            rules: Rules { allowed, ..Rules::default() },
+            redirects_max: 0,
+            patience: PATIENCE,
+            user_agent: format!("weft-push/{}", env!("CARGO_PKG_VERSION")),
+        })?;
+        let info = NodeInfo { push_key: vapid.public_key(), ..NodeInfo::default() };
+        let join =
+            async || Registration::join(&bus, ROLE, &node, info.clone()).await.map_err(Error::Wire);
+        let registration = patiently("the live nodes", Error::is_retryable, join).await?;
+        let shutdown = Shutdown::new();
+        let failed = Arc::new(watch::channel(None).0);
+        let fail = Arc::clone(&failed);
+        let nodes = registration.live(ROLE);
+        let follower = Follower { bus: bus.clone(), nodes, clock: Arc::clone(&clock) };
+        let stop = shutdown.token().clone();
+        shutdown.spawn("follower", async move {
+            if let Err(error) = follower.run(stop).await {
+                fail.send_replace(Some(error.to_string()));
+            }
+        });
+        let connection = bus.connection();
+        let worker = Arc::new(Worker::new((bus, clock), (outbound, vapid), delay));
+        for (name, lane) in [("first jobs", Lane::First), ("other jobs", Lane::Rest)] {
+            let (worker, stop) = (Arc::clone(&worker), shutdown.token().clone());
+            shutdown.spawn(name, worker.run(lane, stop));
+        }
+        Ok(Self { connection, failed, shutdown, registration })
+    }
+
+    /// Tells why it can't do its part, in words; `None`: it can.
+    pub fn readiness(&self) -> impl Fn() -> Option<String> + Send + Sync + use<> {
+        let (connection, failed) = (self.connection.clone(), Arc::clone(&self.failed));
+        move || {
+            if !connection.borrow().connected {
+                return Some("NATS is away".to_owned());
+            }
+            failed.borrow().clone()
+        }
+    }
+
+    /// Resolves where it can't go on, with the reason.
+    pub async fn failed(&self) -> String {
+        let mut failed = self.failed.subscribe();
+        match failed.wait_for(Option::is_some).await {
+            Ok(error) => error.clone().unwrap_or_default(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Ends in order: nothing new is begun, and what is underway ends. The names of the tasks that were late: their jobs come
+    /// again.
+    pub async fn shutdown(self, patience: Duration) -> Vec<&'static str> {
+        let late = self.shutdown.finish(patience).await;
+        self.registration.leave().await;
+        late
+    }
+}
