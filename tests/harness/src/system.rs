@@ -97,7 +97,7 @@ impl System {
     }
 
     /// `nats` (or `nats-0`, … of a cluster), `core` (or `core-0`, …, or `twin`), `presence` (or
-    /// `presence-0`, …), `search-0`, …, `push`, `edge-0`, `edge-1`, … and perhaps `fdb` as processes of these names, ready.
+    /// `presence-0`, …), `search-0`, …, `push-0`, …, `edge-0`, `edge-1`, … and perhaps `fdb` as processes of these names, ready.
     pub async fn split(options: Options) -> Result<Self> {
         let folder = match &options.folder {
             Some(parent) => Folder::new_in(parent)?,
@@ -183,12 +183,15 @@ impl System {
     }
 
     async fn start_push(&mut self, options: &Options) -> Result<()> {
-        let Some(wanted) = &options.push_args else { return Ok(()) };
-        let url = self.nats_url_of("push");
-        let key = self.path().join("push.pem").display().to_string();
-        let args = ["push", "--nats", &url, "--node", "push", "--key", &key].map(str::to_owned);
-        let args = args.into_iter().chain(wanted.iter().cloned()).collect();
-        self.add("push", weft().await, args, options.env("push")).await
+        for name in (0..options.pushes).map(|i| format!("push-{i}")) {
+            let url = self.nats_url_of(&name);
+            let key = self.path().join("push.pem").display().to_string();
+            let args = ["push", "--nats", &url, "--node", &name, "--key", &key];
+            let mut args = args.map(str::to_owned).to_vec();
+            args.extend(options.push_args.clone());
+            self.add(&name, weft().await, args, options.env("push")).await?;
+        }
+        Ok(())
     }
 
     async fn start_twins(&mut self, kind: Twin) -> Result<()> {

@@ -128,10 +128,10 @@ impl Gateway {
     }
 }
 
-async fn system() -> Result<System> {
+async fn system(pushes: usize) -> Result<System> {
     let args = ["--push-delay-ms", "1000", "--push-allow", "127.0.0.0/8"].map(str::to_owned);
-    let push_args = Some(args.to_vec());
-    System::split(Options { edges: 1, push_args, ..Options::default() }).await
+    let push_args = args.to_vec();
+    System::split(Options { edges: 1, pushes, push_args, ..Options::default() }).await
 }
 
 async fn register(system: &System, login: &Login, push: &Value) -> Result<()> {
@@ -148,7 +148,7 @@ fn hook(gateway: SocketAddr, path: &str) -> Value {
 
 #[tokio::test]
 async fn a_device_is_notified_of_what_its_user_has_not_seen_and_of_nothing_else() -> Result<()> {
-    let system = system().await?;
+    let system = system(1).await?;
     let (at, gateway) = Gateway::start().await?;
     let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
     let room = direct(&alice, &bob);
@@ -204,7 +204,7 @@ async fn a_device_is_notified_of_what_its_user_has_not_seen_and_of_nothing_else(
 
 #[tokio::test]
 async fn a_gateway_is_asked_again_when_it_says_so_and_never_after_it_knows_nobody() -> Result<()> {
-    let system = system().await?;
+    let system = system(1).await?;
     let (at, gateway) = Gateway::start().await?;
     let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
     let room = direct(&alice, &bob);
@@ -248,7 +248,7 @@ async fn a_gateway_is_asked_again_when_it_says_so_and_never_after_it_knows_nobod
 #[tokio::test]
 async fn a_push_node_that_is_killed_forgets_nothing() -> Result<()> {
     const MESSAGES: usize = 60;
-    let system = system().await?;
+    let system = system(1).await?;
     let (at, gateway) = Gateway::start().await?;
     let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
     let room = direct(&alice, &bob);
@@ -258,8 +258,8 @@ async fn a_push_node_that_is_killed_forgets_nothing() -> Result<()> {
         a.acked(&room, json!({ "text": format!("message {n}") })).await?;
         // In all stages: jobs are made, wait, and are sent.
         if n % 20 == 10 {
-            system.process("push").kill()?;
-            system.process("push").restart()?;
+            system.process("push-0").kill()?;
+            system.process("push-0").restart()?;
         }
     }
     let deadline = Instant::now() + LIMIT;
@@ -274,5 +274,39 @@ async fn a_push_node_that_is_killed_forgets_nothing() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     println!("{MESSAGES} messages, {seqs} notifications");
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_push_node_goes_on_where_the_first_one_was_killed() -> Result<()> {
+    let system = system(2).await?;
+    let (at, gateway) = Gateway::start().await?;
+    let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
+    let room = direct(&alice, &bob);
+    register(&system, &bob, &hook(at, "/bob")).await?;
+    let mut a = system.session(&alice).await?;
+    let mut said = BTreeSet::new();
+    for n in 0..20 {
+        said.insert(a.acked(&room, json!({ "text": format!("message {n}") })).await?);
+        if n == 10 {
+            system.process("push-0").kill()?;
+        }
+    }
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let got = gateway.at("/bob");
+        let seqs: BTreeSet<u64> =
+            got.iter().filter_map(|got| got.signed()["seq"].as_u64()).collect();
+        if seqs == said {
+            break;
+        }
+        ensure!(Instant::now() < deadline, "{seqs:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // Back, the first one follows again, and both live.
+    system.process("push-0").restart()?;
+    let last = a.acked(&room, json!({ "text": "the last one" })).await?;
+    let got = gateway.until("/bob", said.len() + 1).await;
+    assert!(got.iter().any(|got| got.signed()["seq"] == last), "{got:?}");
     Ok(())
 }

@@ -16,8 +16,10 @@ pub struct Options {
     pub presences: usize,
     /// How many search nodes; `weft dev` has one.
     pub searches: usize,
-    /// With a push node, that has these options.
-    pub push_args: Option<Vec<String>>,
+    /// How many push nodes; `weft dev` has one.
+    pub pushes: usize,
+    /// More options of the push nodes.
+    pub push_args: Vec<String>,
     /// How many edges; `weft dev` has one.
     pub edges: usize,
     /// How many nats-servers; more than one are a cluster, with three copies of each stream.
@@ -56,7 +58,8 @@ impl Default for Options {
             cores: 1,
             presences: 0,
             searches: 0,
-            push_args: None,
+            pushes: 0,
+            push_args: Vec::new(),
             edges: 2,
             nats_servers: 1,
             proxied: false,
