@@ -95,7 +95,7 @@ impl Context {
                 file_reference::change_avatar(&mut batch, &notebook, before, after, now_ms);
             }
             if self.commit(batch).await? {
-                let hear = self.partners(&user).await?;
+                let hear = self.who_hears(&user).await?;
                 return Ok(SetProfile { profile: profile(&user, changed), hear });
             }
         }

@@ -41,24 +41,29 @@ impl Context {
     ) -> Result<svc::Companions, Failure> {
         let snapshot = self.store.snapshot().await?;
         let user = self.caller(&*snapshot, &request.token).await?.user;
-        let mut search = Search::new(user, self.limits);
-        search.add_partners(&*snapshot).await?;
-        search.add_groups(&*snapshot).await?;
-        let blocked = blocked(&*snapshot, &search.user, &search.found).await?;
-        let users = search.found.iter().filter(|user| !blocked.contains(*user));
-        let users = users.map(ToString::to_string).collect();
-        Ok(svc::Companions { users, more: search.more })
+        let (users, more) = self.companions_of(&*snapshot, user).await?;
+        let users = users.iter().map(ToString::to_string).collect();
+        Ok(svc::Companions { users, more })
     }
 
-    /// The user, and the partners of their direct rooms, but for those of whom one has blocked the other: at most as
-    /// many as companions.
-    pub(super) async fn partners(&self, user: &UserId) -> Result<Vec<UserId>, Error> {
+    /// Who hears of a user's changed profile: the user first, then their companions.
+    pub(super) async fn who_hears(&self, user: &UserId) -> Result<Vec<UserId>, Error> {
         let snapshot = self.store.snapshot().await?;
-        let mut search = Search::new(user.clone(), self.limits);
-        search.add_partners(&*snapshot).await?;
-        let blocked = blocked(&*snapshot, user, &search.found).await?;
-        let partners = search.found.into_iter().filter(|partner| !blocked.contains(partner));
-        Ok(std::iter::once(user.clone()).chain(partners).collect())
+        let (companions, _) = self.companions_of(&*snapshot, user.clone()).await?;
+        Ok(std::iter::once(user.clone()).chain(companions).collect())
+    }
+
+    async fn companions_of(
+        &self,
+        snapshot: &dyn Snapshot,
+        user: UserId,
+    ) -> Result<(Vec<UserId>, bool), Error> {
+        let mut search = Search::new(user, self.limits);
+        search.add_partners(snapshot).await?;
+        search.add_groups(snapshot).await?;
+        let blocked = blocked(snapshot, &search.user, &search.found).await?;
+        let users = search.found.into_iter().filter(|user| !blocked.contains(user));
+        Ok((users.collect(), search.more))
     }
 
     /// Which of these users share a room with the caller, or the group that is named. The caller

@@ -52,6 +52,8 @@ async fn partners_come_first_then_members_of_small_groups_each_once() {
     for gone in ["dave", "erin", "frank", "nobody"] {
         assert_eq!(companions(&world, gone).await, (named(&[]), false), "{gone}");
     }
+    let hear = world.context.who_hears(&user("carol")).await.expect("those who hear");
+    assert_eq!(hear, [user("carol"), user("alice"), user("bob")]);
     let no_token = world.context.companions(svc::ListCompanions::default()).await;
     assert_eq!(code(no_token), ErrorCode::Unauthorized);
 }
