@@ -165,7 +165,7 @@ async fn a_follower_of_the_journal_is_listed_and_forgotten() {
     drop(Running::dev(folder.path()));
     let store = Store::new(Embedded::open(&folder.path().join("store")).expect("open"));
     let mut batch = Batch::new(rand::random());
-    for (partition, name) in [(0, "search"), (3, "search"), (3, "push")] {
+    for (partition, name) in [(0, "search"), (3, "search"), (3, "billing")] {
         let key = follower::key(partition, &FollowerId::new(name).expect("id"));
         batch.set(key, Follower { commit_no: 0, epoch: 1 }.encode());
     }
@@ -179,18 +179,19 @@ async fn a_follower_of_the_journal_is_listed_and_forgotten() {
         let line = |line: &str| serde_json::from_str::<Value>(line).expect("JSON");
         let of = |line: Value| (line["follower"].clone(), line["partition"].clone());
         let mut all: Vec<_> = text.lines().map(line).map(of).collect();
-        // The search node of `weft dev` follows, too.
-        all.retain(|(name, _)| !name.as_str().is_some_and(|name| name.starts_with("search-")));
+        // Parts of `weft dev` follow, too.
+        let is_own = |name: &str| name == "push" || name.starts_with("search-");
+        all.retain(|(name, _)| !name.as_str().is_some_and(is_own));
         (output.status.success(), all)
     };
     let place = |name: &str, partition: u32| (json!(name), json!(partition));
-    let all = vec![place("search", 0), place("push", 3), place("search", 3)];
+    let all = vec![place("search", 0), place("billing", 3), place("search", 3)];
     assert_eq!(list(), (true, all));
     let forget = ["admin", "forget-follower", "search", "--data", data];
     let output = weft(&forget).output().expect("run");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(said.contains("search is forgotten in 2 partitions"), "{output:?}");
-    assert_eq!(list(), (true, vec![place("push", 3)]));
+    assert_eq!(list(), (true, vec![place("billing", 3)]));
     let line = failure_line(weft(&forget));
     assert!(line.contains("nobody follows the journal as search"), "{line}");
 }
@@ -266,11 +267,11 @@ fn the_nodes_of_a_running_dev_are_listed() {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         lines = text.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
         let has_url = |line: &Value| line["url"] == format!("http://{}", place.http);
-        lines.len() == 5 && lines.iter().any(has_url)
+        lines.len() == 6 && lines.iter().any(has_url)
     });
     let roles: Vec<_> = lines.iter().map(|line| (&line["role"], &line["safe_to_remove"])).collect();
     let role = |name: &str| (json!(name), json!(false));
-    let wanted = ["core", "edge", "files", "presence", "search"].map(role);
+    let wanted = ["core", "edge", "files", "presence", "push", "search"].map(role);
     assert!(roles.iter().copied().eq(wanted.iter().map(|(role, safe)| (role, safe))), "{roles:?}");
     let seen = weft(&["admin", "presence", "alice", "--data", data]).output().expect("run");
     let seen: Value = serde_json::from_slice(&seen.stdout).expect("JSON");
