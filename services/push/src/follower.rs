@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -38,6 +39,8 @@ pub(crate) struct Follower {
     pub(crate) bus: Bus,
     /// The live push nodes. The first by name follows, and all work on the jobs.
     pub(crate) nodes: watch::Receiver<Nodes>,
+    /// Somebody follows: what is written from now on is notified, whatever is killed.
+    pub(crate) is_followed: Arc<AtomicBool>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -60,6 +63,7 @@ impl Follower {
         let (mut places, mut said_at): (BTreeMap<u32, At>, Option<Instant>) = Default::default();
         loop {
             if !self.is_first() {
+                self.is_followed.store(true, Ordering::Relaxed);
                 places.clear();
                 sleep(LOOK_EVERY).await;
                 continue;
@@ -99,6 +103,7 @@ impl Follower {
                 all.insert(partition, self.begin(partition, None).await?);
             }
             *places = all;
+            self.is_followed.store(true, Ordering::Relaxed);
         }
         let mut more = false;
         for (partition, at) in places.iter_mut() {

@@ -1,6 +1,7 @@
 //! A push node: follows the journal, and works on the jobs that are made of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -39,6 +40,7 @@ pub struct PushOptions {
 
 pub struct PushNode {
     connection: watch::Receiver<Connection>,
+    is_followed: Arc<AtomicBool>,
     /// Why it can't go on.
     failed: Arc<watch::Sender<Option<String>>>,
     shutdown: Shutdown,
@@ -67,7 +69,13 @@ impl PushNode {
         let failed = Arc::new(watch::channel(None).0);
         let fail = Arc::clone(&failed);
         let nodes = registration.live(ROLE);
-        let follower = Follower { bus: bus.clone(), nodes, clock: Arc::clone(&clock) };
+        let is_followed = Arc::new(AtomicBool::new(false));
+        let follower = Follower {
+            bus: bus.clone(),
+            nodes,
+            is_followed: Arc::clone(&is_followed),
+            clock: Arc::clone(&clock),
+        };
         let stop = shutdown.token().clone();
         shutdown.spawn("follower", async move {
             if let Err(error) = follower.run(stop).await {
@@ -80,15 +88,19 @@ impl PushNode {
             let (worker, stop) = (Arc::clone(&worker), shutdown.token().clone());
             shutdown.spawn(name, worker.run(lane, stop));
         }
-        Ok(Self { connection, failed, shutdown, registration })
+        Ok(Self { connection, is_followed, failed, shutdown, registration })
     }
 
     /// Tells why it can't do its part, in words; `None`: it can.
     pub fn readiness(&self) -> impl Fn() -> Option<String> + Send + Sync + use<> {
         let (connection, failed) = (self.connection.clone(), Arc::clone(&self.failed));
+        let is_followed = Arc::clone(&self.is_followed);
         move || {
             if !connection.borrow().connected {
                 return Some("NATS is away".to_owned());
+            }
+            if !is_followed.load(Ordering::Relaxed) {
+                return Some("the journal is not followed yet".to_owned());
             }
             failed.borrow().clone()
         }
