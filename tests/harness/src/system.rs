@@ -302,6 +302,14 @@ impl System {
 
     /// Waits until every edge that runs can serve.
     pub async fn ready(&self) {
+        for (name, address) in self.admins.iter().filter(|(name, _)| name.starts_with("push-")) {
+            until(&format!("{name} is ready"), START_LIMIT, async || {
+                let answer =
+                    http::call(*address, "GET", "/readyz", None, &Value::Null).await.ok()?;
+                (answer.status == 200).then_some(())
+            })
+            .await;
+        }
         for (i, edge) in self.edges.iter().enumerate() {
             let name = format!("edge-{i}");
             let process = self.processes.get(&name).or_else(|| self.processes.get("dev"));
