@@ -9,7 +9,7 @@ use weft_proto::Partition;
 use crate::bus::{Bus, Link};
 use crate::error::Error;
 use crate::jetstream::{JsError, ask};
-use crate::jobs::{DUPLICATES_KNOWN_FOR, Lane};
+use crate::jobs::{DUPLICATES_KNOWN_FOR, Lane, USER_JOBS_MAX};
 use crate::subject::{
     FILES_BUCKET, FILES_STREAM, NODES_BUCKET, PRESENCE_BUCKET, PUSH_DEAD_STREAM, PUSH_DEAD_SUBJECT,
     PUSH_STREAM, TRIMMED_BUCKET, event_stream, ingest_stream, outside_stream,
@@ -185,13 +185,14 @@ fn jobs_config(options: &AssetOptions) -> Value {
     json!({
         "name": PUSH_STREAM,
         "description": "Weft: devices that are to be notified",
-        "subjects": Lane::ALL.map(|lane| format!("weft.push.{lane}")),
+        "subjects": Lane::ALL.map(Lane::subjects),
         "storage": "file",
         "retention": "workqueue",
         "discard": "new",
         "max_bytes": JOBS_BYTES_MAX,
         "max_msgs": -1,
-        "max_msgs_per_subject": -1,
+        "max_msgs_per_subject": USER_JOBS_MAX,
+        "discard_new_per_subject": true,
         "max_consumers": -1,
         "max_age": 0,
         "max_msg_size": JOB_BYTES_MAX,

@@ -14,12 +14,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
+use weft_proto::UserId;
 
 use crate::bus::{Bus, Connection, Link, Message, SEND_TIMEOUT, Subscription, made_anew};
 use crate::error::Error;
 use crate::jetstream::{JsError, ask, publish, request};
 use crate::subject::{PUSH_DEAD_STREAM, PUSH_DEAD_SUBJECT, PUSH_STREAM};
 
+/// Jobs of one user that wait in a lane: whose gateway takes nothing leaves others their places.
+pub const USER_JOBS_MAX: usize = 1_000;
 /// How long the stream knows a job again that was published before.
 pub const DUPLICATES_KNOWN_FOR: Duration = Duration::from_secs(600);
 /// A job that nobody has said anything of for so long is given to somebody again.
@@ -45,8 +48,13 @@ pub enum Lane {
 impl Lane {
     pub const ALL: [Self; 2] = [Self::First, Self::Rest];
 
-    fn subject(self) -> String {
-        format!("weft.push.{self}")
+    /// The subjects of all users' jobs.
+    pub(crate) fn subjects(self) -> String {
+        format!("weft.push.{self}.*")
+    }
+
+    fn subject(self, user: &UserId) -> String {
+        format!("weft.push.{self}.{user}")
     }
 }
 
@@ -59,12 +67,26 @@ impl fmt::Display for Lane {
     }
 }
 
-/// Keeps a job. Returns when the stream has it, or knows it from before.
+/// Keeps a job for a user. Returns when the stream has it, or knows it from before; false: as many of the user's wait in
+/// this lane as may ([`USER_JOBS_MAX`]).
 ///
 /// # Errors
 /// [`Error::JetStream`] where the stream is full, [`Error::NoStream`], [`Error::Timeout`], [`Error::NoResponders`].
-pub async fn put(bus: &Bus, lane: Lane, id: &str, payload: Bytes) -> Result<(), Error> {
-    keep(bus, lane.subject(), id, payload).await
+pub async fn put(
+    bus: &Bus,
+    lane: Lane,
+    user: &UserId,
+    id: &str,
+    payload: Bytes,
+) -> Result<bool, Error> {
+    match keep(bus, lane.subject(user), id, payload).await {
+        Ok(()) => Ok(true),
+        // "maximum messages per subject exceeded", which has no code of its own.
+        Err(Error::JetStream { description, .. }) if description.contains("per subject") => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Keeps a letter that could not be delivered.
@@ -166,7 +188,7 @@ impl JobReader {
 
     /// The consumer is made where it is not there; where it is, that changes nothing.
     async fn make(&self) -> Result<(), Error> {
-        let (name, subject) = (self.lane.to_string(), self.lane.subject());
+        let (name, subject) = (self.lane.to_string(), self.lane.subjects());
         let verb = format!("CONSUMER.CREATE.{PUSH_STREAM}.{name}.{subject}");
         let ack_wait = u64::try_from(ACK_WAIT.as_nanos()).unwrap_or(u64::MAX);
         let config = json!({

@@ -8,6 +8,7 @@ mod event_acks;
 mod fuzz;
 mod ingest_log;
 mod ingest_signals;
+mod jobs;
 mod members;
 mod outside;
 mod permissions;

@@ -84,7 +84,7 @@ const SUBJECTS: [(&str, &[&str]); 7] = [
             "weft.status.*",
             "weft.typing.alice.public",
             "weft.typing.*.*",
-            "weft.push.first",
+            "weft.push.first.alice",
             "weft.push.dead",
             "$JS.ACK.WEFT_PUSH.first.1",
             "weft.svc.accounts.login",

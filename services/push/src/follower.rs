@@ -12,16 +12,16 @@ use tokio_util::sync::CancellationToken;
 use weft_nats::Bus;
 use weft_nats::jobs::{self, Lane};
 use weft_nats::nodes::Nodes;
-use weft_proto::ErrorCode;
 use weft_proto::svc::{
     FollowJournal, JournalCommit, ListFollowers, ListPushTargets, MoveFollower, Place, PushTarget,
     ReadJournal,
 };
+use weft_proto::{ErrorCode, UserId};
 use weft_runtime::Clock;
 
 use crate::error::Error;
 use crate::job::Job;
-use crate::metrics::{JOBS, LAG};
+use crate::metrics::{JOBS, LAG, LEFT_OUT};
 use crate::node::FOLLOWER;
 
 /// How often it looks for what is new, where there was nothing.
@@ -180,8 +180,13 @@ impl Follower {
             let job = Job::new(target, at_ms);
             let lane = if job.first { Lane::First } else { Lane::Rest };
             let bytes = serde_json::to_vec(&job).map_err(|_| weft_nats::Error::Malformed("job"))?;
-            jobs::put(&self.bus, lane, &job.id(), bytes.into()).await?;
-            JOBS.increment();
+            let user = UserId::new(&job.user)?;
+            let is_kept = jobs::put(&self.bus, lane, &user, &job.id(), bytes.into()).await?;
+            if is_kept {
+                JOBS.increment()
+            } else {
+                LEFT_OUT.increment()
+            }
             Ok::<_, Error>(())
         });
         stream::iter(puts).buffer_unordered(PUTS_AT_ONCE).try_collect().await

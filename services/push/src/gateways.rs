@@ -15,7 +15,8 @@ const FAILURES_MAX: u32 = 5;
 /// ... of this length at first, and twice as long each time.
 const OPEN_FOR: Duration = Duration::from_secs(1);
 const OPEN_FOR_MAX: Duration = Duration::from_secs(30);
-/// Gateways that are remembered; beyond it those that have nothing underway are forgotten.
+/// Gateways that are remembered. Beyond it those are forgotten that have nothing underway: first those that are well, then with
+/// their failures.
 const KNOWN_MAX: usize = 10_000;
 
 #[derive(Default)]
@@ -42,7 +43,11 @@ impl Gateways {
     pub(crate) fn admit(&self, origin: &str) -> Result<OwnedSemaphorePermit, Refused> {
         let mut known = lock(&self.0);
         if known.len() >= KNOWN_MAX && !known.contains_key(origin) {
-            known.retain(|_, it| it.failures > 0 || it.permits.available_permits() < REQUESTS_MAX);
+            let is_idle = |it: &Gateway| it.permits.available_permits() == REQUESTS_MAX;
+            known.retain(|_, it| it.failures > 0 || !is_idle(it));
+            if known.len() >= KNOWN_MAX {
+                known.retain(|_, it| !is_idle(it));
+            }
         }
         let gateway = known.entry(origin.to_owned()).or_insert_with(|| Gateway {
             permits: Arc::new(Semaphore::new(REQUESTS_MAX)),
@@ -99,6 +104,20 @@ mod tests {
         gateways.note("a", false);
         (1..FAILURES_MAX).for_each(|_| fail());
         assert!(gateways.admit("a").is_ok(), "it was well in between");
+    }
+
+    #[tokio::test]
+    async fn however_many_fail_few_are_remembered() {
+        let gateways = Gateways::default();
+        let held = gateways.admit("held").expect("admitted");
+        for number in 0..2 * KNOWN_MAX {
+            let origin = number.to_string();
+            drop(gateways.admit(&origin).expect("admitted"));
+            gateways.note(&origin, true);
+        }
+        let known = lock(&gateways.0);
+        assert!(known.len() <= KNOWN_MAX && known.contains_key("held"), "{}", known.len());
+        drop(held);
     }
 
     #[tokio::test]

@@ -8,6 +8,10 @@ pub(crate) static JOBS: Counter = Counter::new(
     "weft_push_jobs_total",
     "Jobs that were made: an entry, and a device that it may be of interest to",
 );
+pub(crate) static LEFT_OUT: Counter = Counter::new(
+    "weft_push_left_out_total",
+    "Jobs that were not made, since as many of the user's wait as may: 1,000 of direct messages and mentions, and 1,000 others",
+);
 pub(crate) static LAG: Gauge = Gauge::new(
     "weft_push_lag_seconds",
     "How old the last commit was when jobs were made of it, by this machine's clock",
@@ -50,4 +54,5 @@ const DELAY_BUCKETS_S: &[f64] =
     &[1.0, 2.0, 3.0, 3.25, 3.5, 4.0, 5.0, 7.5, 10.0, 30.0, 60.0, 600.0, 3_600.0, 86_400.0];
 
 /// Of a push node.
-pub static METRICS: &List = &[&JOBS, &LAG, &NOT_SENT, &REQUESTS, &DURATION, &DELAY, &WAITED, &DEAD];
+pub static METRICS: &List =
+    &[&JOBS, &LEFT_OUT, &LAG, &NOT_SENT, &REQUESTS, &DURATION, &DELAY, &WAITED, &DEAD];

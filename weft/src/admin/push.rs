@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use weft_nats::jobs::{self, Lane};
+use weft_proto::UserId;
 use weft_push::job::DeadJob;
 
 use super::nodes::Installation;
@@ -63,7 +64,12 @@ pub async fn run(options: PushOptions) -> Result<(), Error> {
                 let bytes = serde_json::to_vec(&job).map_err(unreadable)?;
                 // Under its own name the queue may know it from before.
                 let id = format!("{}/{died_ms}", job.id());
-                jobs::put(&bus, lane, &id, bytes.into()).await?;
+                let user = UserId::new(&job.user);
+                let user = user.map_err(|error| Error::Failed(error.to_string()))?;
+                if !jobs::put(&bus, lane, &user, &id, bytes.into()).await? {
+                    say(&format!("{seq} stays: as many notifications of {user} wait as may"));
+                    continue;
+                }
                 jobs::remove_dead(&bus, seq).await?;
                 say(&format!("{seq} is tried again"));
             }
