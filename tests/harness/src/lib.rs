@@ -10,6 +10,7 @@
 //! | [`proxy`] | faults of the wire between any two parts |
 //! | [`http`], [`account`] | the HTTP front door; users and their devices' tokens |
 //! | [`files`] | uploads and downloads |
+//! | [`gateway`] | a gateway of notifications: keeps what it is sent |
 //! | [`s3`] | a server that speaks S3 |
 //! | [`socket`], [`session`] | one WebSocket: raw, and with requests matched to answers |
 //! | [`client`] | a device that lives on over reconnects: the protocol's whole duty |
@@ -43,6 +44,7 @@ pub mod client;
 pub mod cluster;
 pub mod fdb;
 pub mod files;
+pub mod gateway;
 pub mod history;
 pub mod http;
 pub mod load;

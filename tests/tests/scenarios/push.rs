@@ -1,8 +1,7 @@
 //! Devices are notified of what their users have not seen: once, of nothing else, and whatever happens on the way.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -11,121 +10,25 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::agreement::{ECDH_P256, EphemeralPrivateKey};
 use ring::rand::SystemRandom;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
 use weft_harness::account::Login;
+use weft_harness::gateway::{Gateway, Got, LIMIT};
 use weft_harness::system::{Options, System, direct};
 use weft_push::webhook;
 
-/// How long anything may take on a busy machine.
-/// What a killed node had taken comes again after a minute.
-const LIMIT: Duration = Duration::from_secs(100);
 const SECRET: [u8; 32] = [7; 32];
 
-/// A request that a gateway got.
-#[derive(Clone, Debug)]
-struct Got {
-    path: String,
-    headers: BTreeMap<String, String>,
-    body: Vec<u8>,
-    at: Instant,
+/// What a webhook says, signed as it has to be.
+trait Signed {
+    fn signed(&self) -> Value;
 }
 
-impl Got {
-    /// What a webhook says, signed as it has to be.
+impl Signed for Got {
     fn signed(&self) -> Value {
         let header = |name: &str| self.headers[name].clone();
         let time_s = header(webhook::TIMESTAMP).parse().expect("a time");
         let expected = webhook::signature(&SECRET, &header(webhook::ID), time_s, &self.body);
         assert_eq!(header(webhook::SIGNATURE), expected);
         serde_json::from_slice(&self.body).expect("json")
-    }
-}
-
-/// A gateway that says what it is told to, and 201 when it is told nothing.
-#[derive(Default)]
-struct Gateway {
-    got: Mutex<Vec<Got>>,
-    /// By path: heads of answers.
-    answers: Mutex<HashMap<String, VecDeque<String>>>,
-    news: Notify,
-}
-
-impl Gateway {
-    async fn start() -> Result<(SocketAddr, Arc<Self>)> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let (address, gateway) = (listener.local_addr()?, Arc::new(Self::default()));
-        let served = Arc::clone(&gateway);
-        tokio::spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
-                let served = Arc::clone(&served);
-                tokio::spawn(async move { served.serve(socket).await });
-            }
-        });
-        Ok((address, gateway))
-    }
-
-    fn answer(&self, path: &str, heads: &[&str]) {
-        let mut answers = self.answers.lock().expect("lock");
-        let heads = heads.iter().map(|head| (*head).to_owned());
-        answers.entry(path.to_owned()).or_default().extend(heads);
-    }
-
-    async fn serve(&self, mut socket: TcpStream) -> Result<()> {
-        let (mut bytes, mut part) = (Vec::new(), [0; 4_096]);
-        loop {
-            let head_end = bytes.windows(4).position(|it| it == b"\r\n\r\n");
-            if let Some(head_end) = head_end {
-                let head = String::from_utf8(bytes[..head_end].to_vec())?;
-                let mut lines = head.lines();
-                let path = lines.next().and_then(|line| line.split(' ').nth(1));
-                let path = path.context("a path")?.to_owned();
-                let headers = lines.filter_map(|line| line.split_once(": "));
-                let headers: BTreeMap<String, String> =
-                    headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
-                let length: usize = headers["content-length"].parse()?;
-                let end = head_end + 4 + length;
-                if bytes.len() >= end {
-                    let body = bytes[head_end + 4..end].to_vec();
-                    bytes.drain(..end);
-                    let got = Got { path: path.clone(), headers, body, at: Instant::now() };
-                    self.got.lock().expect("lock").push(got);
-                    self.news.notify_waiters();
-                    let answer =
-                        self.answers.lock().expect("lock").get_mut(&path).map(VecDeque::pop_front);
-                    let head = answer.flatten().unwrap_or_else(|| "201 Created".to_owned());
-                    if head == "silence" {
-                        std::future::pending::<()>().await;
-                    }
-                    let answer = format!("HTTP/1.1 {head}\r\ncontent-length: 0\r\n\r\n");
-                    socket.write_all(answer.as_bytes()).await?;
-                    continue;
-                }
-            }
-            let read = socket.read(&mut part).await?;
-            ensure!(read > 0, "closed");
-            bytes.extend_from_slice(&part[..read]);
-        }
-    }
-
-    fn at(&self, path: &str) -> Vec<Got> {
-        let got = self.got.lock().expect("lock");
-        got.iter().filter(|got| got.path == path).cloned().collect()
-    }
-
-    /// Waits until so many requests came for a path.
-    async fn until(&self, path: &str, count: usize) -> Vec<Got> {
-        let deadline = Instant::now() + LIMIT;
-        loop {
-            let news = self.news.notified();
-            let got = self.at(path);
-            if got.len() >= count {
-                return got;
-            }
-            assert!(Instant::now() < deadline, "{path}: {} of {count}", got.len());
-            let _ = tokio::time::timeout(Duration::from_millis(200), news).await;
-        }
     }
 }
 
