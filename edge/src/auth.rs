@@ -12,8 +12,10 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 use weft_nats::Bus;
 use weft_proto::svc::{GetKeys, Keys};
-use weft_proto::token::{Claims, TOKEN_AUDIENCE};
-use weft_proto::{ApiError, DeviceId, ErrorCode, Partition, UserId};
+use weft_proto::token::{BOT_AUDIENCE, Claims, TOKEN_AUDIENCE};
+use weft_proto::{ApiError, Body, ClientId, DeviceId, ErrorCode, Partition, RoomId, Scope, UserId};
+
+use crate::outbox::Command;
 
 /// The length of an Ed25519 public key.
 const KEY_BYTES: usize = 32;
@@ -34,6 +36,30 @@ pub(crate) struct Caller {
     /// The token itself: calls to core carry it.
     pub(crate) token: Arc<str>,
     pub(crate) expires_at_ms: u64,
+    /// What the token is good for; `None`: it is a person's, and good for all that they may.
+    pub(crate) scope: Option<Arc<Scope>>,
+}
+
+impl Caller {
+    /// # Errors
+    /// `forbidden` where that is out of the token's scope.
+    pub(crate) fn check_publish(&self, room: &RoomId, body: &Body) -> Result<(), ApiError> {
+        self.scope.as_ref().map_or(Ok(()), |scope| scope.check_publish(room, body))
+    }
+
+    /// A command of the caller. All of them are made here, so that none is out of its token's scope.
+    ///
+    /// # Errors
+    /// As [`check_publish`](Self::check_publish).
+    pub(crate) fn command(
+        &self,
+        room: RoomId,
+        (client_id, is_made): (ClientId, bool),
+        body: &Body,
+    ) -> Result<Command, ApiError> {
+        self.check_publish(&room, body)?;
+        Ok(Command { room, client_id, is_made, payload: body.to_json().into() })
+    }
 }
 
 /// Without the token.
@@ -60,7 +86,7 @@ pub(crate) struct Auth {
 impl Auth {
     pub(crate) fn new(bus: Bus, partitions: Partition) -> Self {
         let mut validation = Validation::new(Algorithm::EdDSA);
-        validation.set_audience(&[TOKEN_AUDIENCE]);
+        validation.set_audience(&[TOKEN_AUDIENCE, BOT_AUDIENCE]);
         validation.set_issuer(&[TOKEN_AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
         validation.leeway = 0;
@@ -111,11 +137,19 @@ impl Auth {
             _ => unauthorized(),
         })?;
         let claims = claims.claims;
+        if !claims.is_consistent() {
+            return Err(unauthorized());
+        }
+        if claims.nkey.is_some() {
+            let message = "the token is good on NATS alone";
+            return Err(ApiError::new(ErrorCode::Unauthorized, message));
+        }
         Ok(Caller {
             user: UserId::new(&claims.sub).map_err(|_| unauthorized())?,
             device: DeviceId::new(&claims.dev).map_err(|_| unauthorized())?,
             token: token.into(),
             expires_at_ms: claims.exp.saturating_mul(1_000),
+            scope: claims.scope.map(Arc::new),
         })
     }
 

@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use weft_nats::{Bus, Subject};
 use weft_proto::frame::{CloseCode, Reply};
 use weft_proto::svc::{self, ListGroups, Resync, SyncPage};
-use weft_proto::{Cursor, EventHead, RoomId, RoomKind, UserId, partition_of};
+use weft_proto::{Cursor, EventHead, RoomId, RoomKind, Scope, UserId, partition_of};
 
 use self::ask::{Ask, Refused};
 use self::cursor_due::CursorDue;
@@ -74,6 +74,8 @@ pub struct Delivery<W: Wire = Bus> {
     lost: watch::Receiver<u64>,
     groups: BTreeMap<RoomId, FeedMember<W>>,
     user_feed: FeedMember<W>,
+    /// Of a bot's token; `None`: it hears of all that its user does.
+    scope: Option<Arc<Scope>>,
 }
 
 /// What the next turn does.
@@ -128,6 +130,31 @@ impl<W: Wire> Delivery<W> {
             on_entry,
             receipts_off: false,
             lost,
+            scope: None,
+        }
+    }
+
+    /// It hears of the rooms of the scope alone. What a sync brings, core looks at.
+    #[must_use]
+    pub fn within(self, scope: Option<Arc<Scope>>) -> Self {
+        Self { scope, ..self }
+    }
+
+    /// Whether its scope has what an item is about. What a change is about that is of no room, a scope with rooms lacks.
+    fn is_in_scope(&self, item: &Item) -> bool {
+        let Some(scope) = self.scope.as_ref().filter(|scope| scope.rooms.is_some()) else {
+            return true;
+        };
+        let has = |room: &str| scope.has_room(room);
+        match item {
+            Item::Event(event) => has(event.head.room.as_str()),
+            Item::Notice(notice) => has(notice.room.as_str()),
+            Item::Typing(typist) => has(typist.room.as_str()),
+            Item::Change(change) => match &change.group {
+                Some(group) => has(group.as_str()),
+                None => change.frame.is_empty() || change.head.marked_room().is_some_and(has),
+            },
+            Item::Marker(_) => true,
         }
     }
 
@@ -311,6 +338,10 @@ impl<W: Wire> Delivery<W> {
         }
         let mut frames = Frames::with_capacity(self.waiting.len());
         while let Some(item) = self.waiting.pop_front() {
+            if !self.is_in_scope(&item) {
+                self.mailbox.release(&item);
+                continue;
+            }
             if let Some((missing, through)) = self.look_at(&item, &mut frames)? {
                 // It is looked at again when that has been read.
                 self.waiting.push_front(item);

@@ -2,10 +2,10 @@
 
 use weft_proto::frame::{Reply, WantedLink};
 use weft_proto::kind::Unlink;
-use weft_proto::{ApiError, Body, RoomId, UserId};
+use weft_proto::{ApiError, Body, RoomId};
 
+use crate::auth::Caller;
 use crate::http::answered;
-use crate::outbox::Command;
 use crate::sending::made_id;
 use crate::shared::Shared;
 
@@ -15,13 +15,13 @@ use crate::shared::Shared;
 /// Those of the protocol.
 pub(crate) async fn make(
     shared: &Shared,
-    user: &UserId,
+    caller: &Caller,
     room: RoomId,
     wanted: WantedLink,
 ) -> Result<Reply, ApiError> {
     let link = wanted.command(rand::random())?;
     let reply = Reply::link(&room, &link.link);
-    send(shared, user, room, Body::Link(link)).await?;
+    send(shared, caller, room, Body::Link(link)).await?;
     Ok(reply)
 }
 
@@ -31,11 +31,11 @@ pub(crate) async fn make(
 /// Those of the protocol.
 pub(crate) async fn ask(
     shared: &Shared,
-    user: &UserId,
+    caller: &Caller,
     room: RoomId,
     body: Body,
 ) -> Result<Reply, ApiError> {
-    send(shared, user, room, body).await?;
+    send(shared, caller, room, body).await?;
     Ok(Reply::Done {})
 }
 
@@ -45,16 +45,15 @@ pub(crate) async fn ask(
 /// Those of the protocol.
 pub(crate) async fn take_back(
     shared: &Shared,
-    user: &UserId,
+    caller: &Caller,
     room: RoomId,
     unlink: Unlink,
 ) -> Result<Reply, ApiError> {
-    send(shared, user, room, Body::Unlink(unlink)).await?;
+    send(shared, caller, room, Body::Unlink(unlink)).await?;
     Ok(Reply::Done {})
 }
 
-async fn send(shared: &Shared, user: &UserId, room: RoomId, body: Body) -> Result<(), ApiError> {
-    let (client_id, payload) = (made_id(), body.to_json().into());
-    let command = Command { room, client_id, is_made: true, payload };
-    answered(shared, user, command).await.map(drop)
+async fn send(shared: &Shared, caller: &Caller, room: RoomId, body: Body) -> Result<(), ApiError> {
+    let command = caller.command(room, (made_id(), true), &body)?;
+    answered(shared, &caller.user, command).await.map(drop)
 }

@@ -51,7 +51,7 @@ struct Answer {
 enum LoginState {
     Lasts,
     Ended,
-    /// It has ended because its user was suspended.
+    /// Its user is suspended, or who has the bot is: a person's has ended, a bot's may last again.
     Suspended,
 }
 
@@ -110,8 +110,9 @@ impl Logins {
     /// `unauthorized` where the login has ended, `suspended` where that is why.
     pub(crate) async fn check(&self, caller: &Caller, age_max: Duration) -> Result<(), ApiError> {
         let known = self.answers.get(&caller.token);
+        // What has ended is so for good; what rests for a suspension, a bot's, may last again.
         let is_known =
-            known.is_some_and(|it| it.state != LoginState::Lasts || it.at.elapsed() < age_max);
+            known.is_some_and(|it| it.state == LoginState::Ended || it.at.elapsed() < age_max);
         if !is_known && !self.is_silent() {
             // Boxed: it would be a large part of every session.
             Box::pin(self.ask(std::slice::from_ref(&caller.token))).await;

@@ -153,7 +153,7 @@ impl Session {
         let Greeted { caller, cursor, presence } = greeted;
         let bytes_max = shared.limits.mailbox_bytes_max;
         let mailbox = Mailbox::new(bytes_max, caller.device.clone(), end.clone());
-        let user = caller.user.clone();
+        let (user, scope) = (caller.user.clone(), caller.scope.clone());
         let token = TokenCell::new(Arc::clone(&caller.token));
         let live = shared.logins.enter(token.clone(), end.clone());
         let presence = SessionPresence::new(shared, &caller, token.clone(), presence);
@@ -161,7 +161,7 @@ impl Session {
             Requests::new(Arc::clone(shared), caller, token.clone(), Arc::clone(&presence));
         let reading = Arc::clone(&shared.reading);
         let on_entry = Arc::clone(&presence) as Arc<dyn OnEntry>;
-        let delivery = Delivery::new(reading, user, token, cursor, mailbox, on_entry);
+        let delivery = Delivery::new(reading, user, token, cursor, mailbox, on_entry).within(scope);
         let shared = Arc::clone(shared);
         let heard_at = Instant::now();
         Self {

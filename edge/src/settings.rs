@@ -2,11 +2,11 @@
 //! the user's own notebook.
 
 use bytes::Bytes;
-use weft_proto::{ApiError, Body, RoomId, UserId};
+use weft_proto::{ApiError, Body, RoomId};
 
+use crate::auth::Caller;
 use crate::http::answered;
 use crate::metrics;
-use crate::outbox::Command;
 use crate::sending::made_id;
 use crate::shared::Shared;
 
@@ -14,10 +14,10 @@ use crate::shared::Shared;
 ///
 /// # Errors
 /// Those of the protocol.
-pub(crate) async fn keep(shared: &Shared, user: &UserId, body: &Body) -> Result<Bytes, ApiError> {
-    let (room, payload) = (RoomId::direct(user, user), body.to_json().into());
-    let command = Command { room, client_id: made_id(), is_made: true, payload };
-    let answer = answered(shared, user, command).await;
+pub(crate) async fn keep(shared: &Shared, caller: &Caller, body: &Body) -> Result<Bytes, ApiError> {
+    let notebook = RoomId::direct(&caller.user, &caller.user);
+    let command = caller.command(notebook, (made_id(), true), body)?;
+    let answer = answered(shared, &caller.user, command).await;
     let counter = match body {
         Body::Draft(_) => &metrics::DRAFTS,
         Body::Relation(_) => &metrics::RELATIONS,

@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 use weft_nats::{Bus, Filter, Subject, subscribed};
+use weft_proto::scope::Needs;
 use weft_proto::svc::{GetRoom, Reaches};
 use weft_proto::{ApiError, ErrorCode, RoomId, UserId};
 use weft_runtime::lock;
@@ -63,7 +64,7 @@ impl Typing {
     /// Tells others that the caller types.
     ///
     /// # Errors
-    /// `not_member`, `no_such_room`; `too_large` for a large group; `unavailable` while NATS is away;
+    /// `not_member`, `no_such_room`; `forbidden` where that is out of the token's scope; `too_large` for a large group; `unavailable` while NATS is away;
     /// `overloaded` where too many type.
     pub(crate) async fn tell(
         &self,
@@ -71,6 +72,9 @@ impl Typing {
         caller: &Caller,
         room: RoomId,
     ) -> Result<(), ApiError> {
+        if let Some(scope) = &caller.scope {
+            scope.check(Needs::Write(room.as_str()))?;
+        }
         let told = self.tell_others(bus, caller, room).await;
         metrics::TYPING.increment(match told {
             Ok(Step::Throttled) => "throttled",

@@ -102,6 +102,12 @@ impl ChangeHead {
         Self::new(format!("invitation/{user}/{group}"), Some(position))
     }
 
+    /// The room of somebody's mark in it, as text.
+    #[must_use]
+    pub fn marked_room(&self) -> Option<&str> {
+        self.key.strip_prefix("mark/")?.split('/').next()
+    }
+
     /// That of some members' marks in a group, for the others.
     #[must_use]
     pub fn marks(group: &RoomId) -> Self {

@@ -147,6 +147,12 @@ macro_rules! kinds {
                 match self { $(Self::$Kind(it) => it.thread(),)+ }
             }
 
+            /// Somebody may send a kind of this word.
+            #[must_use]
+            pub fn is_sent(word: &str) -> bool {
+                $((word == $Kind::KIND.word && !$Kind::KIND.is_made))||+
+            }
+
             /// The feature level that a store needs before it takes the entry.
             #[must_use]
             pub fn level(&self) -> u32 {

@@ -18,6 +18,7 @@
 //! - [`notify`]: of what a user is notified.
 //! - [`hidden`]: what must not be logged.
 //! - [`word`]: enumerations as words, for files.
+//! - [`scope`]: what a bot's token is good for.
 //! - [`position`], [`partition`], [`limits`], [`token`].
 
 pub mod change;
@@ -43,6 +44,7 @@ pub mod presence;
 pub mod previews;
 pub mod role;
 pub mod room;
+pub mod scope;
 pub mod sign_up;
 pub mod svc;
 pub mod tick;
@@ -64,4 +66,5 @@ pub use position::{Cursor, Position, StoreId};
 pub use presence::Presence;
 pub use role::Role;
 pub use room::{History, JoinRule, RoomId, RoomKind, WriteRule};
+pub use scope::Scope;
 pub use tick::{Tick, TickName};

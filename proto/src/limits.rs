@@ -138,5 +138,9 @@ pub const COMPANIONS_MAX: usize = 1_000;
 pub const WATCHED_USERS_MAX: usize = 1_000;
 /// Longest status text, in Unicode scalar values.
 pub const STATUS_TEXT_CHARS_MAX: usize = 100;
+/// Most rooms that the scope of a bot's token names.
+pub const SCOPE_ROOMS_MAX: usize = 32;
+/// Most kinds that it names.
+pub const SCOPE_KINDS_MAX: usize = 32;
 /// Most tokens of one question whether their logins last.
 pub const CHECKED_LOGINS_MAX: usize = 256;

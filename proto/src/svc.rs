@@ -140,6 +140,7 @@ mod relations;
 mod reports;
 mod rooms;
 mod scheduled;
+mod scopes;
 mod search;
 mod sign_up;
 
@@ -205,6 +206,7 @@ pub use rooms::{
     Receipt, Receipts, RoomSummary, Rooms,
 };
 pub use scheduled::{ListScheduled, ScheduledPage};
+pub use scopes::Spoken;
 pub use search::{
     AskSearchNode, FoundMessage, FoundMessages, Highlight, RoomCount, Search, SearchNodeState,
 };

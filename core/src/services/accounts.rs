@@ -35,7 +35,7 @@ impl Context {
     /// [`ErrorCode::NoSuchUser`], [`ErrorCode::BadId`], those of the token, or the store's.
     pub async fn profile_get(&self, request: svc::GetProfile) -> Result<svc::Profile, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let caller = self.caller(&*snapshot, &request.token).await?;
+        let caller = self.caller(&*snapshot, &request).await?;
         drop(snapshot);
         let user = match request.user.as_str() {
             "" => caller.user,
@@ -51,7 +51,7 @@ impl Context {
     /// [`ErrorCode::BadRequest`], [`ErrorCode::TooLong`], [`ErrorCode::BadId`], those of the token, or the store's.
     pub async fn profiles(&self, request: svc::GetProfiles) -> Result<svc::Profiles, Failure> {
         let snapshot = self.store.snapshot().await?;
-        self.caller(&*snapshot, &request.token).await?;
+        self.caller(&*snapshot, &request).await?;
         let users: BTreeSet<UserId> = profiles_of(&request.users)?.into_iter().collect();
         let profiles = profiles(&*snapshot, users.into_iter().collect()).await?;
         Ok(svc::Profiles { profiles: profiles.into_iter().flatten().collect() })
@@ -63,7 +63,7 @@ impl Context {
     /// [`ErrorCode::TooLong`], [`ErrorCode::NoSuchUser`], those of [`avatars::wanted`], those of the token, or the store's.
     pub async fn profile_set(&self, request: svc::SetProfile) -> Result<SetProfile, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let user = self.caller(&*snapshot, &request).await?.user;
         drop(snapshot);
         let svc::SetProfile { display_name: name, avatar, about, .. } = request;
         let name = name.map(|name| display_name(name, &user)).transpose()?;

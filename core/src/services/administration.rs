@@ -8,6 +8,7 @@ use bytes::Bytes;
 use weft_proto::check::check_chars;
 use weft_proto::kind::PEOPLE_LEVEL;
 use weft_proto::limits::REASON_CHARS_MAX;
+use weft_proto::scope::Needs;
 use weft_proto::svc::AccountAction;
 use weft_proto::{ApiError, ErrorCode, UserId, svc};
 use weft_storage::tables::account::{self, Account};
@@ -281,7 +282,7 @@ impl Context {
         let by = match authority {
             Authority::Operator => By::Operator,
             Authority::Token => {
-                let user = self.caller(snapshot, token).await?.user;
+                let user = self.caller_who(snapshot, token, Needs::Person).await?.user;
                 let row = snapshot.get(account::key(&user)).await?;
                 let account = row.as_deref().map(Account::decode).transpose()?;
                 match row.filter(|_| account.is_some_and(|it| it.is_admin)) {

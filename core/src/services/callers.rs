@@ -2,36 +2,78 @@
 //!
 //! A token ends by itself after an hour; its login may end before, by a logout, a new password, a new
 //! login of the device, a refresh token that was used twice, or a suspension. So each call reads the device's row,
-//! in the snapshot that it is answered from: one point read.
+//! in the snapshot that it is answered from: one point read. A bot's token has such a row, too, and ends with it; and it
+//! rests while the bot or its owner is suspended, which is two reads more.
 
 use weft_proto::limits::CHECKED_LOGINS_MAX;
-use weft_proto::{ApiError, ErrorCode, svc};
+use weft_proto::scope::Needs;
+use weft_proto::svc::Spoken;
+use weft_proto::{ApiError, ErrorCode, UserId, svc};
 use weft_storage::Snapshot;
 use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::device::{self, Device};
 
 use super::failure::Failure;
 use super::tokens::{self, Login};
+use super::verified::Verified;
 use super::{Caller, Context};
 
+/// A bot by its token, as a connection to NATS shows it.
+#[derive(Clone, Debug)]
+pub struct BotLogin {
+    pub caller: Caller,
+    /// When its token ends, Unix milliseconds.
+    pub expires_ms: u64,
+}
+
 impl Context {
-    /// Whom the token speaks for.
+    /// Whom the request's token speaks for.
     ///
     /// # Errors
     /// [`ErrorCode::Unauthorized`] where its login has ended too, [`ErrorCode::Suspended`], [`ErrorCode::TokenExpired`],
-    /// or the store's.
+    /// [`ErrorCode::Forbidden`] where it is out of the token's scope, or the store's.
     pub(super) async fn caller(
         &self,
         snapshot: &dyn Snapshot,
+        request: &impl Spoken,
+    ) -> Result<Caller, Failure> {
+        self.caller_who(snapshot, request.token(), request.needs()).await
+    }
+
+    /// Whom a token speaks for, where its scope has what is needed.
+    ///
+    /// # Errors
+    /// As [`caller`](Self::caller).
+    pub(super) async fn caller_who(
+        &self,
+        snapshot: &dyn Snapshot,
         token: &str,
+        needs: Needs<'_>,
     ) -> Result<Caller, Failure> {
         let caller = self.tokens.verify(token)?;
-        let row = snapshot.get(device::key(&caller.user, &caller.device)).await?;
-        if lasts(&caller, row.as_deref())? {
-            return Ok(caller);
+        if caller.nkey.is_some() {
+            return Err(Failure::new(ErrorCode::Unauthorized, "the token is good on NATS alone"));
         }
-        let row = snapshot.get(account::key(&caller.user)).await?;
-        Err(if is_suspended(row.as_deref())? { suspended() } else { login_has_ended() })
+        check_login(snapshot, &caller).await?;
+        if let Some(scope) = &caller.scope {
+            scope.check(needs)?;
+        }
+        Ok(caller)
+    }
+
+    /// The bot `user` by its token, with what that is good for. Whether a connection has the key that
+    /// [`Caller::nkey`] names, the one who asks has to see to.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Unauthorized`] for any other token, too, [`ErrorCode::TokenExpired`], [`ErrorCode::Suspended`], or the
+    /// store's.
+    pub async fn bot_by_token(&self, user: &str, token: &str) -> Result<BotLogin, Failure> {
+        let Verified { caller, expires_ms } = self.tokens.verify_until(token)?;
+        if caller.scope.is_none() || caller.user.as_str() != user {
+            return Err(Failure::new(ErrorCode::Unauthorized, "the token is not this bot's"));
+        }
+        check_login(&*self.store.snapshot().await?, &caller).await?;
+        Ok(BotLogin { caller, expires_ms })
     }
 
     /// Which of these tokens are of logins that last. Their signatures and times are not looked at:
@@ -54,24 +96,61 @@ impl Context {
         let keys = known.map(|caller| device::key(&caller.user, &caller.device)).collect();
         let snapshot = self.store.snapshot().await?;
         let mut rows = snapshot.get_many(keys).await?.into_iter();
-        let lasts = callers.iter().map(|caller| match caller {
-            Some(caller) => lasts(caller, rows.next().flatten().as_deref()),
-            None => Ok(false),
-        });
-        let lasts = lasts.collect::<Result<Vec<_>, _>>()?;
-        let ended = callers.iter().zip(&lasts).filter(|(_, lasts)| !**lasts);
-        let keys = ended.filter_map(|(caller, _)| Some(account::key(&caller.as_ref()?.user)));
-        let keys: Vec<_> = keys.collect();
-        if keys.is_empty() {
-            return Ok(svc::CheckedLogins { suspended: vec![false; lasts.len()], lasts });
+        let mut answer = svc::CheckedLogins::default();
+        let mut asked = Vec::with_capacity(callers.len());
+        for caller in &callers {
+            let Some(caller) = caller else {
+                answer.lasts.push(false);
+                asked.push(Vec::new());
+                continue;
+            };
+            let row = rows.next().flatten().as_deref().map(Device::decode).transpose()?;
+            let lasts = row.as_ref().is_some_and(|row| lasts(caller, row));
+            answer.lasts.push(lasts);
+            asked.push(match row.filter(|_| lasts) {
+                Some(row) => owners(caller, &row)?,
+                None => vec![caller.user.clone()],
+            });
         }
-        let mut rows = snapshot.get_many(keys).await?.into_iter();
-        let suspended = callers.iter().zip(&lasts).map(|(caller, lasts)| match caller {
-            Some(_) if !lasts => is_suspended(rows.next().flatten().as_deref()),
-            _ => Ok(false),
-        });
-        Ok(svc::CheckedLogins { suspended: suspended.collect::<Result<_, _>>()?, lasts })
+        let keys: Vec<_> = asked.iter().flatten().map(account::key).collect();
+        let rows = if keys.is_empty() { Vec::new() } else { snapshot.get_many(keys).await? };
+        let mut rows = rows.into_iter();
+        for (asked, lasts) in asked.iter().zip(&mut answer.lasts) {
+            let rows: Vec<_> = rows.by_ref().take(asked.len()).collect();
+            let are = rows.iter().map(|row| is_suspended(row.as_deref()));
+            let is_suspended = are.collect::<Result<Vec<_>, _>>()?.contains(&true);
+            *lasts &= !is_suspended;
+            answer.suspended.push(is_suspended);
+        }
+        Ok(answer)
     }
+}
+
+/// # Errors
+/// [`ErrorCode::Unauthorized`] where the login has ended, [`ErrorCode::Suspended`], or the store's.
+async fn check_login(snapshot: &dyn Snapshot, caller: &Caller) -> Result<(), Failure> {
+    let row = snapshot.get(device::key(&caller.user, &caller.device)).await?;
+    let row = row.as_deref().map(Device::decode).transpose()?;
+    let row = row.filter(|row| lasts(caller, row));
+    let asked = match &row {
+        Some(row) => owners(caller, row)?,
+        None => vec![caller.user.clone()],
+    };
+    for user in &asked {
+        if is_suspended(snapshot.get(account::key(user)).await?.as_deref())? {
+            return Err(suspended());
+        }
+    }
+    if row.is_none() { Err(login_has_ended()) } else { Ok(()) }
+}
+
+/// On whose accounts a login depends that lasts: a bot's on its own and its owner's. A person who is suspended has none.
+fn owners(caller: &Caller, row: &Device) -> Result<Vec<UserId>, weft_storage::Error> {
+    if caller.scope.is_none() {
+        return Ok(Vec::new());
+    }
+    let owner = row.bot_token.as_ref().map(device::BotToken::owner).transpose()?.flatten();
+    Ok(std::iter::once(caller.user.clone()).chain(owner).collect())
 }
 
 fn is_suspended(row: Option<&[u8]>) -> Result<bool, weft_storage::Error> {
@@ -82,14 +161,14 @@ pub(super) fn suspended() -> Failure {
     Failure::new(ErrorCode::Suspended, "an administrator has suspended this account")
 }
 
-fn lasts(caller: &Caller, row: Option<&[u8]>) -> Result<bool, weft_storage::Error> {
-    let Some(row) = row else { return Ok(false) };
-    let Device { refresh_hash, login_ms, .. } = Device::decode(row)?;
+fn lasts(caller: &Caller, row: &Device) -> bool {
     let is_same = match caller.login {
-        Login::MadeAt(made_ms) => made_ms == login_ms,
-        Login::Unnamed { issued_s } => login_ms / 1_000 <= issued_s,
+        Login::MadeAt(made_ms) => made_ms == row.login_ms,
+        Login::Unnamed { issued_s } => row.login_ms / 1_000 <= issued_s,
     };
-    Ok(is_same && !refresh_hash.is_empty())
+    // A bot's token is of a row that says what it is good for, and no other is.
+    let is_bots = caller.scope.is_some() == row.bot_token.is_some();
+    is_same && is_bots && !row.refresh_hash.is_empty()
 }
 
 fn login_has_ended() -> Failure {
@@ -166,7 +245,7 @@ mod tests {
     async fn a_token_that_names_no_login_is_good_for_the_one_it_was_issued_in() {
         let world = with_alice().await;
         let phone = DeviceId::new("phone").expect("id");
-        let caller = |login| Caller { user: user("alice"), device: phone.clone(), login };
+        let caller = |login| Caller::person(user("alice"), phone.clone(), login);
         let unnamed = caller(Login::Unnamed { issued_s: 0 });
         login(&world, "phone").await;
         world.clock.advance_ms(5_000);

@@ -40,7 +40,7 @@ impl Context {
         request: svc::ListCompanions,
     ) -> Result<svc::Companions, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let user = self.caller(&*snapshot, &request).await?.user;
         let (users, more) = self.companions_of(&*snapshot, user).await?;
         let users = users.iter().map(ToString::to_string).collect();
         Ok(svc::Companions { users, more })
@@ -75,7 +75,7 @@ impl Context {
     /// is named and all of them are too many for this many users; those of the token, or the store's.
     pub async fn visible(&self, request: svc::AreVisible) -> Result<svc::Visible, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let caller = self.caller(&*snapshot, &request.token).await?.user;
+        let caller = self.caller(&*snapshot, &request).await?.user;
         check_count(request.users.len())?;
         let users = request.users.iter().map(|user| UserId::new(user));
         let users = users.collect::<Result<Vec<_>, _>>()?;

@@ -29,7 +29,7 @@ impl Context {
         self.sign_ins.admit_device(&user, &device)?;
         for _ in 0..ATTEMPTS_MAX {
             let snapshot = self.store.snapshot().await?;
-            let Caller { user, device, .. } = self.caller(&*snapshot, &request.token).await?;
+            let Caller { user, device, .. } = self.caller(&*snapshot, &request).await?;
             if !has_level(&*snapshot, PEOPLE_LEVEL).await? {
                 let message = "the service takes that after `weft admin upgrade`";
                 return Err(Failure::new(ErrorCode::UnknownType, message));

@@ -20,7 +20,7 @@ impl Context {
     /// [`ErrorCode::BadId`](weft_proto::ErrorCode::BadId), those of the token, or the store's.
     pub async fn drafts(&self, request: svc::ListDrafts) -> Result<svc::Drafts, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let user = self.caller(&*snapshot, &request).await?.user;
         let after = Some(request.after).filter(|after| !after.is_empty());
         let after = after.map(|after| RoomId::new(&after)).transpose()?;
         let range = draft::range_after(&user, after.as_ref());

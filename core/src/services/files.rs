@@ -77,7 +77,7 @@ impl Context {
         }
         for _ in 0..ATTEMPTS_MAX {
             let snapshot = self.store.snapshot().await?;
-            let user = self.caller(&*snapshot, &request.token).await?.user;
+            let user = self.caller(&*snapshot, &request).await?.user;
             check_level(&*snapshot).await?;
             let now_ms = self.clock.now_ms();
             let day = u32::try_from(now_ms / DAY_MS).unwrap_or(u32::MAX);
@@ -125,7 +125,7 @@ impl Context {
             return self.reported_file(request).await;
         }
         let snapshot = self.store.snapshot().await?;
-        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let user = self.caller(&*snapshot, &request).await?.user;
         let id = FileId::new(&request.file)?;
         let row = read(&*snapshot, id).await?.ok_or_else(not_found)?;
         if row.state() == FileState::Dying {
@@ -200,7 +200,7 @@ impl Context {
     pub async fn file_discard(&self, request: svc::DiscardFile) -> Result<svc::Empty, Failure> {
         for _ in 0..ATTEMPTS_MAX {
             let snapshot = self.store.snapshot().await?;
-            let user = self.caller(&*snapshot, &request.token).await?.user;
+            let user = self.caller(&*snapshot, &request).await?.user;
             let id = FileId::new(&request.file)?;
             let row = read(&*snapshot, id).await?.filter(|row| row.owner == user.as_str());
             let row = row.ok_or_else(not_found)?;

@@ -29,7 +29,7 @@ impl Context {
     /// [`ErrorCode::UnknownType`] while the store is at a level before there were such rows; those of the token, or the store's.
     pub async fn find_users(&self, request: svc::FindUsers) -> Result<svc::FoundUsers, Failure> {
         let snapshot = self.store.snapshot().await?;
-        self.caller(&*snapshot, &request.token).await?;
+        self.caller(&*snapshot, &request).await?;
         let looked_for = folded(&request.prefix);
         let looked_for = start(&looked_for);
         if looked_for.is_empty() {

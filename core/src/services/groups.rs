@@ -46,7 +46,7 @@ impl Context {
     /// [`ErrorCode::BadCursor`], those of the token, or the store's.
     pub async fn find(&self, request: svc::FindGroups) -> Result<svc::FoundGroups, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let user = self.caller(&*snapshot, &request).await?.user;
         let text = open_group::folded(&request.text);
         let after = match &*request.after {
             "" => None,
@@ -79,7 +79,7 @@ impl Context {
     /// [`ErrorCode::Forbidden`](weft_proto::ErrorCode::Forbidden), those of the token, or the store's.
     pub async fn banned(&self, request: svc::ListBanned) -> Result<svc::Banned, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let user = self.caller(&*snapshot, &request).await?.user;
         let room = RoomId::new(&request.room)?;
         let after = match &*request.after {
             "" => None,
@@ -102,7 +102,7 @@ impl Context {
     /// As [`banned`](Self::banned).
     pub async fn asking(&self, request: svc::ListAsking) -> Result<svc::AskingUsers, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let user = self.caller(&*snapshot, &request).await?.user;
         let room = RoomId::new(&request.room)?;
         let after = match &*request.after {
             "" => None,
@@ -127,7 +127,7 @@ impl Context {
     /// As [`banned`](Self::banned).
     pub async fn links(&self, request: svc::ListLinks) -> Result<svc::Links, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let user = self.caller(&*snapshot, &request).await?.user;
         let room = RoomId::new(&request.room)?;
         let role = Access::of(&*snapshot, &room, &user).await?.member_role()?;
         rights::check(role, Action::Link)?;

@@ -165,20 +165,21 @@ impl Context {
         request: svc::ListSearchable,
     ) -> Result<svc::SearchableRooms, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let caller = self.caller(&*snapshot, &request).await?;
+        let user = &caller.user;
         if let Some(room) = room_after(&request.room)? {
-            let access = Access::of(&*snapshot, &room, &user).await?;
+            let access = Access::of(&*snapshot, &room, user).await?;
             access.member_role()?;
             let rooms = vec![searchable_room(&room, &access)];
             return Ok(svc::SearchableRooms { user: user.to_string(), rooms, more: false });
         }
-        let range = user_room::range_after(&user, room_after(&request.after)?.as_ref());
+        let range = user_room::range_after(user, room_after(&request.after)?.as_ref());
         let (rooms, more) = room_page(&*snapshot, range, self.limits.rows_max).await?;
-        let all = Access::of_each(&*snapshot, &rooms, &user).await?;
+        let all = Access::of_each(&*snapshot, &rooms, user).await?;
         let mut page = svc::SearchableRooms { user: user.to_string(), more, rooms: Vec::new() };
         for (room, access) in rooms.iter().zip(all) {
             match access {
-                Ok(access) if access.role.is_some() => {
+                Ok(access) if access.role.is_some() && caller.sees(room) => {
                     page.rooms.push(searchable_room(room, &access))
                 }
                 // Its page ends by it.
@@ -201,12 +202,14 @@ impl Context {
         request: svc::ReadFound,
     ) -> Result<svc::FoundEntries, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let caller = self.caller(&*snapshot, &request).await?;
         let places = request.places.iter().map(|it| Ok((RoomId::new(&it.room)?, it.seq)));
         let places: Vec<(RoomId, u64)> = places.collect::<Result<_, Failure>>()?;
         let mut rooms: Vec<RoomId> = places.iter().map(|(room, _)| room.clone()).collect();
+        rooms.retain(|room| caller.sees(room));
         rooms.sort_unstable();
         rooms.dedup();
+        let user = caller.user;
         let access = Access::of_each(&*snapshot, &rooms, &user).await?;
         let access: HashMap<&RoomId, Access> = rooms
             .iter()

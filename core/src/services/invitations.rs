@@ -26,7 +26,7 @@ impl Context {
         request: svc::ListGroupInvitations,
     ) -> Result<svc::GroupInvitations, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let user = self.caller(&*snapshot, &request).await?.user;
         let mut after = match &*request.after {
             "" => None,
             after => Some(RoomId::new(after)?),
@@ -76,7 +76,7 @@ impl Context {
     /// [`ErrorCode::Forbidden`](weft_proto::ErrorCode::Forbidden), those of the token, or the store's.
     pub async fn invited(&self, request: svc::ListInvited) -> Result<svc::InvitedUsers, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let user = self.caller(&*snapshot, &request).await?.user;
         let room = RoomId::new(&request.room)?;
         let mut after = match &*request.after {
             "" => None,

@@ -132,7 +132,7 @@ impl Context {
             if self.commit(batch).await? {
                 SIGN_INS.increment("ok");
                 self.sign_ins.proved(&user, &request.network);
-                let caller = Caller { user, device, login: Login::MadeAt(login_ms) };
+                let caller = Caller::person(user, device, Login::MadeAt(login_ms));
                 return self.tokens_for(caller, refresh_token);
             }
         }
@@ -182,12 +182,13 @@ impl Context {
                         family_hash: used.family.hash(),
                         repeat_hash: if may_repeat { used.hash.to_vec() } else { Vec::new() },
                         repeat_until_ms: if may_repeat { now_ms + REPEAT_MS } else { 0 },
+                        bot_token: None,
                     };
                     batch.set(key.clone(), renewed.encode());
                     if self.commit(batch).await? {
                         self.sign_ins.proved(&used.user, &request.network);
                         let login = Login::MadeAt(login.login_ms);
-                        let caller = Caller { user: used.user, device: used.device, login };
+                        let caller = Caller::person(used.user, used.device, login);
                         return self.tokens_for(caller, refresh_token).map(Refreshed::Tokens);
                     }
                 }
@@ -204,7 +205,7 @@ impl Context {
     pub async fn logout(&self, request: svc::Logout) -> Result<EndedLogin, Failure> {
         for _ in 0..ATTEMPTS_MAX {
             let snapshot = self.store.snapshot().await?;
-            let Caller { user, device: own, .. } = self.caller(&*snapshot, &request.token).await?;
+            let Caller { user, device: own, .. } = self.caller(&*snapshot, &request).await?;
             let device = match &*request.device {
                 "" => own,
                 other => DeviceId::new(other)?,
@@ -234,7 +235,7 @@ impl Context {
     /// Those of the token, or the store's.
     pub async fn devices(&self, request: svc::ListDevices) -> Result<svc::Devices, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let Caller { user, device: own, .. } = self.caller(&*snapshot, &request.token).await?;
+        let Caller { user, device: own, .. } = self.caller(&*snapshot, &request).await?;
         let now_ms = self.clock.now_ms();
         let mut pushes: HashMap<DeviceId, PushRegistration> =
             push::of_user(&*snapshot, &user).await?.into_iter().collect();
@@ -268,7 +269,7 @@ impl Context {
         self.sign_ins.admit_device(&user, &device)?;
         for _ in 0..ATTEMPTS_MAX {
             let snapshot = self.store.snapshot().await?;
-            let Caller { user, device, .. } = self.caller(&*snapshot, &request.token).await?;
+            let Caller { user, device, .. } = self.caller(&*snapshot, &request).await?;
             let (account_key, device_key) = (account::key(&user), device::key(&user, &device));
             let account_row =
                 snapshot.get(account_key.clone()).await?.ok_or_else(bad_credentials)?;

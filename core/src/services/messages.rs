@@ -36,7 +36,7 @@ impl Context {
     /// [`ErrorCode::NotFound`], [`ErrorCode::Deleted`], those of the token, or the store's.
     pub async fn versions(&self, request: svc::ReadVersions) -> Result<svc::Versions, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let user = self.caller(&*snapshot, &request).await?.user;
         let room = RoomId::new(&request.room)?;
         let access = Access::of(&*snapshot, &room, &user).await?;
         let row = message_row(&*snapshot, &room, &access, request.target).await?;
@@ -74,7 +74,7 @@ impl Context {
         request: svc::ListReactions,
     ) -> Result<svc::ReactionUsers, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let user = self.caller(&*snapshot, &request).await?.user;
         let room = RoomId::new(&request.room)?;
         check_emoji(&request.emoji)?;
         let after = match &*request.after {

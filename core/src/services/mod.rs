@@ -101,6 +101,7 @@ use weft_runtime::Clock;
 use weft_storage::{Store, tables};
 
 pub use self::administration::{Administered, Authority};
+pub use self::callers::BotLogin;
 pub use self::failure::Failure;
 pub use self::files::FileLimits;
 pub use self::logins::{EndedLogin, Refreshed};

@@ -17,7 +17,7 @@ impl Context {
     /// [`ErrorCode::NotMember`](weft_proto::ErrorCode::NotMember), those of the token, or the store's.
     pub async fn pins(&self, request: svc::ListPins) -> Result<svc::PinnedMessages, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let user = self.caller(&*snapshot, &request).await?.user;
         let room = RoomId::new(&request.room)?;
         let access = Access::of(&*snapshot, &room, &user).await?;
         access.member_role()?;

@@ -23,11 +23,11 @@ impl Context {
     /// # Errors
     /// What [`svc::Push::check`] says, [`ErrorCode::UnknownType`] below the level, those of the token, or the store's.
     pub async fn push_set(&self, request: svc::SetPush) -> Result<svc::Empty, Failure> {
-        let push = request.push.ok_or_else(|| missing("push"))?;
+        let push = request.push.clone().ok_or_else(|| missing("push"))?;
         push.check()?;
         for _ in 0..ATTEMPTS_MAX {
             let snapshot = self.store.snapshot().await?;
-            let Caller { user, device, .. } = self.caller(&*snapshot, &request.token).await?;
+            let Caller { user, device, .. } = self.caller(&*snapshot, &request).await?;
             if !has_level(&*snapshot, PEOPLE_LEVEL).await? {
                 let message = "the service takes that after `weft admin upgrade`";
                 return Err(Failure::new(ErrorCode::UnknownType, message));
@@ -89,7 +89,7 @@ impl Context {
     pub async fn push_remove(&self, request: svc::RemovePush) -> Result<svc::Empty, Failure> {
         for _ in 0..ATTEMPTS_MAX {
             let snapshot = self.store.snapshot().await?;
-            let Caller { user, device: own, .. } = self.caller(&*snapshot, &request.token).await?;
+            let Caller { user, device: own, .. } = self.caller(&*snapshot, &request).await?;
             let device = match &*request.device {
                 "" => own,
                 other => DeviceId::new(other)?,

@@ -33,7 +33,7 @@ impl Context {
     /// [`ErrorCode::NotMember`], those of the token, or the store's.
     pub async fn log_read(&self, request: svc::ReadLog) -> Result<svc::LogPage, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let caller = self.caller(&*snapshot, &request.token).await?;
+        let caller = self.caller(&*snapshot, &request).await?;
         let room = RoomId::new(&request.room)?;
         let access = Access::of(&*snapshot, &room, &caller.user).await?;
         let newest = access.head.seq.min(access.visible.last());

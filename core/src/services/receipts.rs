@@ -23,7 +23,7 @@ impl Context {
     /// token, or the store's.
     pub async fn receipts(&self, request: svc::ListReceipts) -> Result<svc::Receipts, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let user = self.caller(&*snapshot, &request).await?.user;
         let room = RoomId::new(&request.room)?;
         if !request.after.is_empty() {
             UserId::new(&request.after)?;

@@ -25,7 +25,7 @@ impl Context {
     /// [`ErrorCode::BadId`], those of the token, or the store's.
     pub async fn relations(&self, request: svc::ListRelations) -> Result<svc::Relations, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let user = self.caller(&*snapshot, &request).await?.user;
         let mut range = relation::range(&user);
         if !request.after.is_empty() {
             range = relation::range_after(&user, &UserId::new(&request.after)?);
@@ -61,7 +61,7 @@ impl Context {
     /// [`ErrorCode::BadId`], [`ErrorCode::NotMember`], those of the token, or the store's.
     pub async fn reaches(&self, request: svc::Reaches) -> Result<svc::Reached, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let user = self.caller(&*snapshot, &request).await?.user;
         let room = RoomId::new(&request.room)?;
         let (low, high) = room.direct_users().ok_or_else(|| {
             Failure::new(ErrorCode::BadId, "the field room is the id of a direct room")

@@ -30,7 +30,7 @@ impl Context {
         check_reason(Some(&request.reason))?;
         for _ in 0..ATTEMPTS_MAX {
             let snapshot = self.store.snapshot().await?;
-            let user = self.caller(&*snapshot, &request.token).await?.user;
+            let user = self.caller(&*snapshot, &request).await?.user;
             check_level(&*snapshot).await?;
             let access = Access::of(&*snapshot, &room, &user).await?;
             message_row(&*snapshot, &room, &access, request.target).await?;

@@ -12,10 +12,10 @@ use weft_storage::tables::member::{self, Member};
 use weft_storage::tables::setting::receipts_off;
 use weft_storage::tables::user_room;
 
-use super::Context;
 use super::access::Access;
 use super::accounts::profiles;
 use super::failure::Failure;
+use super::{Caller, Context};
 
 use self::summary::Reader;
 
@@ -32,7 +32,13 @@ impl Context {
     /// [`ErrorCode::BadId`], those of the token, or the store's.
     pub async fn groups(&self, request: svc::ListGroups) -> Result<svc::Groups, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let caller = self.caller(&*snapshot, &request).await?;
+        if let Some(mut rooms) = rooms_of_scope(&*snapshot, &caller).await? {
+            rooms.retain(|room| request.with_direct || room.kind() == RoomKind::Group);
+            let rooms = rooms.iter().map(ToString::to_string).collect();
+            return Ok(svc::Groups { rooms, more: false });
+        }
+        let user = caller.user;
         let after = room_after(&request.after)?;
         let range = if request.with_direct {
             user_room::range_after(&user, after.as_ref())
@@ -52,7 +58,7 @@ impl Context {
     /// [`ErrorCode::BadId`], those of the token, or the store's.
     pub async fn get(&self, request: svc::GetRoom) -> Result<svc::RoomSummary, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let user = self.caller(&*snapshot, &request).await?.user;
         let room = RoomId::new(&request.room)?;
         let access = Access::of(&*snapshot, &room, &user).await?;
         let member = (access.member_role()?, access.member.as_ref());
@@ -69,7 +75,7 @@ impl Context {
     /// As [`get`](Self::get).
     pub async fn members(&self, request: svc::ListMembers) -> Result<svc::Members, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let user = self.caller(&*snapshot, &request).await?.user;
         let room = RoomId::new(&request.room)?;
         if !request.after.is_empty() {
             UserId::new(&request.after)?;
@@ -132,6 +138,20 @@ pub(super) async fn has_level(
     let row = snapshot.get(layout::key()).await?;
     let layout = row.as_deref().map(Layout::decode).transpose()?;
     Ok(layout.is_some_and(|layout| layout.written_level() >= level))
+}
+
+/// The caller's rooms that are in the scope of their token, where that names some: few.
+pub(super) async fn rooms_of_scope(
+    snapshot: &dyn Snapshot,
+    caller: &Caller,
+) -> Result<Option<Vec<RoomId>>, weft_storage::Error> {
+    let Some(rooms) = caller.scope.as_ref().and_then(|scope| scope.rooms.as_ref()) else {
+        return Ok(None);
+    };
+    let keys = rooms.iter().map(|room| user_room::key(&caller.user, room)).collect();
+    let rows = snapshot.get_many(keys).await?;
+    let there = rooms.iter().zip(rows).filter_map(|(room, row)| row.map(|_| room.clone()));
+    Ok(Some(there.collect()))
 }
 
 /// The room after which a page begins.

@@ -21,7 +21,7 @@ impl Context {
         request: svc::ListScheduled,
     ) -> Result<svc::ScheduledPage, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let user = self.caller(&*snapshot, &request).await?.user;
         let mut range = scheduled::range(&user);
         if let Some(after) = Some(&request.after).filter(|after| !after.is_empty()) {
             range.start = scheduled::key_after(&read_cursor(&user, after)?);

@@ -26,11 +26,10 @@ impl Context {
         &self,
         request: svc::ChooseStatus,
     ) -> Result<PresenceSettings, Failure> {
-        let token = request.token.clone();
-        let wanted = checked(request)?;
+        let wanted = checked(request.clone())?;
         for _ in 0..ATTEMPTS_MAX {
             let snapshot = self.store.snapshot().await?;
-            let user = self.caller(&*snapshot, &token).await?.user;
+            let user = self.caller(&*snapshot, &request).await?.user;
             let key = presence_settings::key(&user);
             let row = snapshot.get(key.clone()).await?;
             drop(snapshot);
@@ -60,7 +59,7 @@ impl Context {
     /// Those of the token, or the store's.
     pub async fn status_get(&self, request: svc::GetStatus) -> Result<PresenceSettings, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let user = self.caller(&*snapshot, &request).await?.user;
         let row = snapshot.get(presence_settings::key(&user)).await?;
         Ok(row.as_deref().map(presence_settings::decode).transpose()?.unwrap_or_default())
     }

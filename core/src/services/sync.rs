@@ -41,11 +41,11 @@ use weft_storage::tables::{draft, inbox, mark, setting};
 use weft_storage::{Error, Snapshot};
 
 use self::todo::Todo;
-use super::Context;
 use super::at_once::READ_AT_ONCE;
 use super::failure::Failure;
 use super::page::PageBuilder;
 use super::relations::hidden_rooms;
+use super::{Caller, Context};
 use crate::{drafts, invitations, marks, relations, settings};
 
 /// Changes on one page: some 100 kB.
@@ -68,7 +68,8 @@ impl Context {
     /// those of the token, or the store's.
     pub async fn sync(&self, request: svc::Sync) -> Result<svc::SyncPage, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let caller = self.caller(&*snapshot, &request).await?;
+        let user = caller.user.clone();
         let read_version = snapshot.read_version();
         let mut todo = if request.page.is_empty() {
             match self.begin(&*snapshot, &user, &request.cursor).await? {
@@ -93,11 +94,13 @@ impl Context {
         {
             return Ok(self.resync(read_version, Resync::CursorExpired));
         }
+        // The page may have been another token's.
+        todo.spans.retain(|span| caller.sees(&span.room));
         let mut page = PageBuilder::new(self.limits.page);
-        add_from_inbox(&*snapshot, &user, &mut todo, &mut page).await?;
+        add_from_inbox(&*snapshot, &caller, &mut todo, &mut page).await?;
         add_from_logs(&*snapshot, &mut todo, &mut page).await?;
         let receipts_off = !receipts_off(&*snapshot, [&user]).await?.is_empty();
-        let changes = changes(&*snapshot, (&user, receipts_off), &mut todo).await?;
+        let changes = changes(&*snapshot, (&caller, receipts_off), &mut todo).await?;
         let next = if todo.is_done() { Vec::new() } else { todo.seal(&self.tokens, &user)? };
         Ok(svc::SyncPage {
             cursor: self.cursor(todo.through),
@@ -146,7 +149,7 @@ impl Context {
 /// Adds what the inbox points to, in commit order, but for rooms that are read as spans.
 async fn add_from_inbox(
     snapshot: &dyn Snapshot,
-    user: &UserId,
+    caller: &Caller,
     todo: &mut Todo,
     page: &mut PageBuilder,
 ) -> Result<(), Failure> {
@@ -154,7 +157,7 @@ async fn add_from_inbox(
         if page.is_full() {
             return Ok(());
         }
-        let range = inbox::range(user, after, todo.through);
+        let range = inbox::range(&caller.user, after, todo.through);
         let rows = snapshot.scan(range, READ_AT_ONCE, false).await?;
         let is_last = rows.len() < READ_AT_ONCE;
         let (mut positions, mut wanted) = (Vec::new(), Vec::new());
@@ -162,7 +165,7 @@ async fn add_from_inbox(
         for (key, value) in &rows {
             let (position, room, seq) = inbox::decode(key, value)?;
             reached = position;
-            if !todo.has_span(&room) {
+            if !todo.has_span(&room) && caller.sees(&room) {
                 positions.push(position);
                 wanted.push((room, seq));
             }
@@ -205,9 +208,10 @@ async fn add_from_logs(
 /// that they write.
 async fn changes(
     snapshot: &dyn Snapshot,
-    (user, is_off): (&UserId, bool),
+    (caller, is_off): (&Caller, bool),
     todo: &mut Todo,
 ) -> Result<Vec<Bytes>, Error> {
+    let user = &caller.user;
     let Some(after) = todo.changes_after.filter(|_| todo.has_all_entries()) else {
         return Ok(Vec::new());
     };
@@ -220,6 +224,9 @@ async fn changes(
     for (key, value) in &rows {
         let (position, changed) = change::decode(key, value)?;
         todo.changes_after = Some(position);
+        if !is_in_scope(caller, &changed) {
+            continue;
+        }
         match changed {
             Changed::Mark(room, whose) => marks.push((room, whose)),
             Changed::Setting(whose, room) => of_rooms.push((whose, room)),
@@ -283,6 +290,15 @@ async fn changes(
     };
     let of_users = of_users.iter().zip(rows).filter_map(frame);
     Ok(marks.chain(threads).chain(of_rooms).chain(typed).chain(of_users).collect())
+}
+
+/// A token that names rooms is told of marks there, and of nothing that is kept for the user's own devices.
+fn is_in_scope(caller: &Caller, changed: &Changed) -> bool {
+    match changed {
+        _ if caller.scope.as_ref().is_none_or(|scope| scope.rooms.is_none()) => true,
+        Changed::Mark(room, _) | Changed::Thread(room, _) => caller.sees(room),
+        _ => false,
+    }
 }
 
 fn bad_page() -> Failure {

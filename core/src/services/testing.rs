@@ -116,7 +116,7 @@ impl World {
         // Where there is one, it stays. No store of a test waits for anything but its turn.
         let mut commit = std::pin::pin!(self.store.commit(batch));
         while commit.as_mut().now_or_never().is_none() {}
-        let caller = Caller { user, device, login: Login::MadeAt(1) };
+        let caller = Caller::person(user, device, Login::MadeAt(1));
         self.context.tokens().issue(&caller).expect("issue").0
     }
 

@@ -34,7 +34,7 @@ impl Context {
         request: svc::ListThreads,
     ) -> Result<svc::FollowedThreads, Failure> {
         let snapshot = self.store.snapshot().await?;
-        let user = self.caller(&*snapshot, &request.token).await?.user;
+        let user = self.caller(&*snapshot, &request).await?.user;
         let room = RoomId::new(&request.room)?;
         let access = Access::of(&*snapshot, &room, &user).await?;
         access.member_role()?;

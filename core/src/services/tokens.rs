@@ -9,8 +9,8 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use weft_proto::token::{Claims, TOKEN_AUDIENCE};
-use weft_proto::{ApiError, DeviceId, ErrorCode, StoreId, UserId, svc};
+use weft_proto::token::{BOT_AUDIENCE, Claims, TOKEN_AUDIENCE};
+use weft_proto::{ApiError, DeviceId, ErrorCode, RoomId, Scope, StoreId, UserId, svc};
 use weft_runtime::Clock;
 use weft_storage::tables::signing_key::{self, SigningKey};
 use weft_storage::{Batch, Store};
@@ -32,6 +32,10 @@ pub struct Caller {
     pub device: DeviceId,
     /// Which login of the device.
     pub login: Login,
+    /// What the token is good for; `None`: it is a person's, and good for all that they may.
+    pub scope: Option<Arc<Scope>>,
+    /// It is good on NATS alone, for a connection that has proved to have this `NKey`.
+    pub nkey: Option<Arc<str>>,
 }
 
 /// Which login of a device a token is of.
@@ -46,17 +50,33 @@ pub enum Login {
 }
 
 impl Caller {
-    fn read(claims: &Claims) -> Option<Self> {
+    /// A person, by a login of a device of theirs.
+    #[must_use]
+    pub fn person(user: UserId, device: DeviceId, login: Login) -> Self {
+        Self { user, device, login, scope: None, nkey: None }
+    }
+
+    /// The scope has the room.
+    #[must_use]
+    pub fn sees(&self, room: &RoomId) -> bool {
+        self.scope.as_ref().is_none_or(|scope| scope.has_room(room.as_str()))
+    }
+
+    fn read(claims: Claims) -> Option<Self> {
+        if !claims.is_consistent() {
+            return None;
+        }
         let user = UserId::new(&claims.sub).ok()?;
         let device = DeviceId::new(&claims.dev).ok()?;
-        let unnamed = Login::Unnamed { issued_s: claims.iat };
-        Some(Self { user, device, login: claims.login.map_or(unnamed, Login::MadeAt) })
+        let login = claims.login.map_or(Login::Unnamed { issued_s: claims.iat }, Login::MadeAt);
+        let (scope, nkey) = (claims.scope.map(Arc::new), claims.nkey.map(Into::into));
+        Some(Self { user, device, login, scope, nkey })
     }
 }
 
 /// Whom a token says that it was issued for: anybody may have written it.
 pub(super) fn read_unverified(token: &str) -> Option<Caller> {
-    Caller::read(&jsonwebtoken::dangerous::insecure_decode::<Claims>(token).ok()?.claims)
+    Caller::read(jsonwebtoken::dangerous::insecure_decode::<Claims>(token).ok()?.claims)
 }
 
 pub struct TokenIssuer {
@@ -103,6 +123,18 @@ impl TokenIssuer {
     /// # Errors
     /// [`ErrorCode::Internal`].
     pub fn issue(&self, caller: &Caller) -> Result<(String, u64), ApiError> {
+        self.issue_for(caller, self.life_s)
+    }
+
+    /// As [`issue`](Self::issue), for so many seconds.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Internal`].
+    pub(super) fn issue_for(
+        &self,
+        caller: &Caller,
+        life_s: u64,
+    ) -> Result<(String, u64), ApiError> {
         let now_s = self.clock.now_ms() / 1_000;
         let login = match caller.login {
             Login::MadeAt(login_ms) => Some(login_ms),
@@ -112,10 +144,12 @@ impl TokenIssuer {
             sub: caller.user.to_string(),
             dev: caller.device.to_string(),
             iss: TOKEN_AUDIENCE.into(),
-            aud: TOKEN_AUDIENCE.into(),
+            aud: if caller.scope.is_some() { BOT_AUDIENCE } else { TOKEN_AUDIENCE }.into(),
             iat: now_s,
-            exp: now_s + self.life_s,
+            exp: now_s + life_s,
             login,
+            scope: caller.scope.as_deref().cloned(),
+            nkey: caller.nkey.as_deref().map(str::to_owned),
         };
         Ok((self.sign(&claims)?, claims.exp * 1_000))
     }
@@ -125,12 +159,20 @@ impl TokenIssuer {
     /// # Errors
     /// [`ErrorCode::Unauthorized`] or [`ErrorCode::TokenExpired`].
     pub fn verify(&self, token: &str) -> Result<Caller, ApiError> {
+        self.verify_until(token).map(|verified| verified.caller)
+    }
+
+    /// As [`verify`](Self::verify), and when the token ends.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify).
+    pub(super) fn verify_until(&self, token: &str) -> Result<Verified, ApiError> {
         let verified = self.verify_signature(token).ok_or_else(unauthorized)?;
         // By our own clock, and to the millisecond: the library would add a minute.
         if self.clock.now_ms() >= verified.expires_ms {
             return Err(ApiError::new(ErrorCode::TokenExpired, "the token has expired"));
         }
-        Ok(verified.caller)
+        Ok(verified)
     }
 
     /// Whom the token was issued for, whenever it ends.
@@ -138,9 +180,9 @@ impl TokenIssuer {
         if let Some(verified) = self.verified.get(token) {
             return Some(verified);
         }
-        let claims: Claims = self.open_signed(token, TOKEN_AUDIENCE)?;
+        let claims: Claims = self.open_for(token, &[TOKEN_AUDIENCE, BOT_AUDIENCE])?;
         let expires_ms = claims.exp.saturating_mul(1_000);
-        let verified = Verified { caller: Caller::read(&claims)?, expires_ms };
+        let verified = Verified { caller: Caller::read(claims)?, expires_ms };
         self.verified.put(token, verified.clone());
         Some(verified)
     }
@@ -162,12 +204,19 @@ impl TokenIssuer {
     where
         C: DeserializeOwned,
     {
+        self.open_for(token, &[audience])
+    }
+
+    fn open_for<C>(&self, token: &str, audiences: &[&str]) -> Option<C>
+    where
+        C: DeserializeOwned,
+    {
         let kid = jsonwebtoken::decode_header(token).ok()?.kid?;
         let key = self.keys.iter().find(|key| key.kid == kid)?;
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.validate_exp = false;
         validation.set_required_spec_claims(&["aud", "iss"]);
-        validation.set_audience(&[audience]);
+        validation.set_audience(audiences);
         validation.set_issuer(&[TOKEN_AUDIENCE]);
         Some(jsonwebtoken::decode(token, &key.verifies, &validation).ok()?.claims)
     }
@@ -244,7 +293,7 @@ mod tests {
 
     fn caller() -> Caller {
         let (user, device) = (UserId::new("alice").expect("id"), DeviceId::new("d").expect("id"));
-        Caller { user, device, login: Login::MadeAt(7) }
+        Caller::person(user, device, Login::MadeAt(7))
     }
 
     #[tokio::test]
@@ -277,10 +326,17 @@ mod tests {
         let secret = EncodingKey::from_secret(&tokens.keys[0].public);
         let confused = jsonwebtoken::encode(&header, &claims, &secret).expect("encode");
         // Signed by us, for something else.
-        let page = tokens.sign(&Claims { aud: "page".into(), ..claims }).expect("sign");
+        let page = tokens.sign(&Claims { aud: "page".into(), ..claims.clone() }).expect("sign");
         let unsigned = format!("eyJhbGciOiJub25lIn0.{}.", body.split_once('.').expect("a JWT").1);
         let cut = &token[..token.len() - 1];
         let swapped = format!("{body}x.{signature}");
+        // A bot's token without what it is good for, and a person's with it.
+        let boundless = Claims { aud: BOT_AUDIENCE.into(), ..claims.clone() };
+        let scoped = Claims { scope: Some(Scope::default()), ..claims.clone() };
+        let odd = [tokens.sign(&boundless).expect("sign"), tokens.sign(&scoped).expect("sign")];
+        for bad in odd {
+            assert_eq!(tokens.verify(&bad).expect_err("odd").code, ErrorCode::Unauthorized);
+        }
         for bad in ["", "x", "a.b.c", cut, &swapped, &foreign, &confused, &page, &unsigned] {
             assert_eq!(tokens.verify(bad).expect_err(bad).code, ErrorCode::Unauthorized, "{bad}");
         }

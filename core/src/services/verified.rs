@@ -66,11 +66,11 @@ mod tests {
     fn what_is_asked_for_stays_and_the_rest_goes() {
         let tokens = VerifiedTokens::default();
         let verified = || Verified {
-            caller: Caller {
-                user: UserId::new("alice").expect("id"),
-                device: DeviceId::new("d").expect("id"),
-                login: Login::MadeAt(7),
-            },
+            caller: Caller::person(
+                UserId::new("alice").expect("id"),
+                DeviceId::new("d").expect("id"),
+                Login::MadeAt(7),
+            ),
             expires_ms: 1,
         };
         tokens.put("asked", verified());

@@ -44,7 +44,7 @@ impl Readers {
 
     fn token(&self, name: &str) -> String {
         let device = DeviceId::new("d").expect("id");
-        let caller = Caller { user: user_id(name), device, login: Login::MadeAt(1) };
+        let caller = Caller::person(user_id(name), device, Login::MadeAt(1));
         self.0.tokens().issue(&caller).expect("a token").0
     }
 

@@ -85,7 +85,7 @@ impl Lists {
         let mut batch = Batch::new(rand::random());
         batch.set(device::key(&user, &device), login.encode());
         self.store.commit(batch).await.expect("commit");
-        let caller = Caller { user, device, login: Login::MadeAt(1) };
+        let caller = Caller::person(user, device, Login::MadeAt(1));
         self.context.tokens().issue(&caller).expect("issue").0
     }
 

@@ -22,7 +22,7 @@ pub(super) async fn set(
 ) -> Result<Response, Refusal> {
     shared.logins.check(&caller, ANSWER_AGE_MAX).await?;
     let draft = Draft::of_room(&room, &body)?;
-    Ok(ready_made(settings::keep(&shared, &caller.user, &Body::Draft(draft)).await?))
+    Ok(ready_made(settings::keep(&shared, &caller, &Body::Draft(draft)).await?))
 }
 
 /// `GET /v1/drafts`

@@ -113,8 +113,8 @@ pub(super) async fn send(
     let envelope: Envelope = read_json(&body)?;
     is_of_path(&room, envelope.room.as_deref())?;
     let (client_id, is_made) = envelope.client_id()?;
-    let payload = Body::from_json(&body)?.to_json().into();
-    sent(&shared, &caller.user, Command { room, client_id, is_made, payload }).await
+    let command = caller.command(room, (client_id, is_made), &Body::from_json(&body)?)?;
+    sent(&shared, &caller.user, command).await
 }
 
 /// `POST /v1/rooms`
@@ -128,8 +128,8 @@ pub(super) async fn create(
     let (client_id, is_made) = envelope.client_id()?;
     let room = envelope.room.as_deref().map(RoomId::new).transpose()?;
     let room = room.unwrap_or_else(|| RoomId::of_creation(&caller.user, &client_id));
-    let payload = Body::Create(Create::from_json(&body)?).to_json().into();
-    sent(&shared, &caller.user, Command { room, client_id, is_made, payload }).await
+    let body = Body::Create(Create::from_json(&body)?);
+    sent(&shared, &caller.user, caller.command(room, (client_id, is_made), &body)?).await
 }
 
 /// Sends an entry and waits for its answer.

@@ -34,7 +34,7 @@ pub(super) async fn make(
 ) -> Result<Response, Refusal> {
     shared.logins.check(&caller, ANSWER_AGE_MAX).await?;
     let wanted = WantedLink::from_json(&body)?;
-    let reply = links::make(&shared, &caller.user, room, wanted).await?;
+    let reply = links::make(&shared, &caller, room, wanted).await?;
     let kept_by_nobody = [(header::CACHE_CONTROL, "no-store")];
     Ok((StatusCode::CREATED, kept_by_nobody, ready_made(reply.to_frame())).into_response())
 }
@@ -47,7 +47,7 @@ pub(super) async fn take_back(
 ) -> Result<StatusCode, Refusal> {
     shared.logins.check(&caller, ANSWER_AGE_MAX).await?;
     let (room, unlink) = (RoomId::new(&room)?, Unlink { link_id: LinkId::new(&link_id)? });
-    links::take_back(&shared, &caller.user, room, unlink).await?;
+    links::take_back(&shared, &caller, room, unlink).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -61,7 +61,7 @@ pub(super) async fn ask(
     shared.logins.check(&caller, ANSWER_AGE_MAX).await?;
     // A body says what `withdraw` says on a socket, but there is a method for that.
     let Ask { text, .. } = if body.is_empty() { Ask::default() } else { Ask::from_json(&body)? };
-    links::ask(&shared, &caller.user, room, Body::Ask(Ask { text, withdraw: false })).await?;
+    links::ask(&shared, &caller, room, Body::Ask(Ask { text, withdraw: false })).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -73,7 +73,7 @@ pub(super) async fn withdraw(
 ) -> Result<StatusCode, Refusal> {
     shared.logins.check(&caller, ANSWER_AGE_MAX).await?;
     let withdraw = Body::Ask(Ask { text: None, withdraw: true });
-    links::ask(&shared, &caller.user, room, withdraw).await?;
+    links::ask(&shared, &caller, room, withdraw).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -85,6 +85,6 @@ pub(super) async fn decline(
 ) -> Result<StatusCode, Refusal> {
     shared.logins.check(&caller, ANSWER_AGE_MAX).await?;
     let (room, user) = (RoomId::new(&room)?, UserId::new(&user)?);
-    links::ask(&shared, &caller.user, room, Body::Decline(Decline { user })).await?;
+    links::ask(&shared, &caller, room, Body::Decline(Decline { user })).await?;
     Ok(StatusCode::NO_CONTENT)
 }

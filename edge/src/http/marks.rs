@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
+use weft_proto::Body;
 use weft_proto::frame::{self, entry_of};
 use weft_proto::json::read_json;
 use weft_proto::kind::Mark;
@@ -13,8 +14,8 @@ use weft_proto::kind::Mark;
 use super::entries::{answered, is_of_path};
 use super::extract::{Caller, InRoom, Query, Raw, Refusal, read};
 use crate::logins::ANSWER_AGE_MAX;
-use crate::marks::command;
 use crate::metrics;
+use crate::sending::made_id;
 use crate::shared::Shared;
 
 type App = State<Arc<Shared>>;
@@ -35,9 +36,10 @@ pub(super) async fn mark(
     shared.logins.check(&caller, ANSWER_AGE_MAX).await?;
     let envelope: Envelope = read_json(&body)?;
     is_of_path(&room, envelope.room.as_deref())?;
-    let mark = Mark::from_json(&body)?;
+    let mark = Body::Mark(Mark::from_json(&body)?);
+    let command = caller.command(room, (made_id(), true), &mark)?;
     metrics::MARK_COMMANDS.increment();
-    let answer = answered(&shared, &caller.user, command(room, mark)).await;
+    let answer = answered(&shared, &caller.user, command).await;
     metrics::MARKS.increment(answer.as_ref().map_or_else(|error| error.code.as_str(), |_| "ok"));
     answer?;
     Ok(StatusCode::NO_CONTENT)

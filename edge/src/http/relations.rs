@@ -24,7 +24,7 @@ pub(super) async fn set(
 ) -> Result<StatusCode, Refusal> {
     shared.logins.check(&caller, ANSWER_AGE_MAX).await?;
     let relation = Body::Relation(Relation::of_user(&UserId::new(&user)?, &body)?);
-    settings::keep(&shared, &caller.user, &relation).await?;
+    settings::keep(&shared, &caller, &relation).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

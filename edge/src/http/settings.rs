@@ -21,7 +21,7 @@ pub(super) async fn set(
 ) -> Result<StatusCode, Refusal> {
     shared.logins.check(&caller, ANSWER_AGE_MAX).await?;
     let setting = Body::Setting(Setting::of_room(&room, &body)?);
-    settings::keep(&shared, &caller.user, &setting).await?;
+    settings::keep(&shared, &caller, &setting).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -33,6 +33,6 @@ pub(super) async fn set_for_all_rooms(
 ) -> Result<StatusCode, Refusal> {
     shared.logins.check(&caller, ANSWER_AGE_MAX).await?;
     let setting = Body::Setting(Setting::of_all_rooms(&body)?);
-    settings::keep(&shared, &caller.user, &setting).await?;
+    settings::keep(&shared, &caller, &setting).await?;
     Ok(StatusCode::NO_CONTENT)
 }

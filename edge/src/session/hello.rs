@@ -128,6 +128,9 @@ async fn check(
         Refused { error, close }
     })?;
     place.know()?;
+    // Whom a user sees follows from all of their rooms.
+    let sees_all = caller.scope.as_ref().is_none_or(|scope| scope.rooms.is_none());
+    let presence = Wish { is_on: presence.is_on && sees_all, ..presence };
     Ok(Greeted { caller, cursor, presence })
 }
 

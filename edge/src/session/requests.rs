@@ -8,7 +8,10 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, timeout_at};
-use weft_proto::frame::{ProfileFrame, Reply, Request, error_frame, parse_request};
+use weft_proto::frame::{
+    PresenceRequest, ProfileFrame, Reply, Request, error_frame, parse_request,
+};
+use weft_proto::scope::Needs;
 use weft_proto::svc::{Logout, RemovePush, Report, SetPush};
 use weft_proto::{ApiError, Body, ErrorCode, RoomId};
 
@@ -23,7 +26,6 @@ use crate::delivery::TokenCell;
 use crate::links;
 use crate::marks::{Marked, Marks};
 use crate::metrics;
-use crate::outbox::Command;
 use crate::queries;
 use crate::rate::{Bucket, rate_limited};
 use crate::sending::{Sends, Told};
@@ -35,6 +37,19 @@ mod keep;
 const CALLS_MAX: usize = 8;
 
 type Call = Pin<Box<dyn Future<Output = (u64, Vec<u8>)> + Send>>;
+
+/// What a request about presence needs of a bot's token. What core is asked for by it, core looks at itself.
+fn needs(request: &PresenceRequest) -> Needs<'_> {
+    match request {
+        PresenceRequest::Get(_) | PresenceRequest::Set { .. } | PresenceRequest::Own => {
+            Needs::Nothing
+        }
+        PresenceRequest::Unwatch { .. } | PresenceRequest::Idle { .. } => Needs::Nothing,
+        // It is looked at again with all rooms in view.
+        PresenceRequest::Watch(_) => Needs::ReadAll,
+        PresenceRequest::Count { room } => Needs::Read(room.as_str()),
+    }
+}
 
 fn no_answer() -> ApiError {
     ApiError::new(ErrorCode::Unknown, "no answer in time: it may or may not have been done")
@@ -176,7 +191,11 @@ impl Requests {
     ) -> Result<(), Ended> {
         let limits = self.check_limits(&request);
         let Request::Mark { room, mark } = request else { return Ok(()) };
-        let marked = match limits {
+        let in_scope = match self.caller.scope {
+            Some(_) => self.caller.check_publish(&room, &Body::Mark(mark.clone())),
+            None => Ok(()),
+        };
+        let marked = match in_scope.and(limits) {
             Ok(0) => {
                 let (sending, limits) = (&self.shared.sending, &self.shared.limits);
                 let (sender, within) = (&self.caller.user, limits.give_up_after);
@@ -221,8 +240,7 @@ impl Requests {
             Request::Send { room, client_id, body } => {
                 let user = &self.caller.user;
                 let room = room.unwrap_or_else(|| RoomId::of_creation(user, &client_id));
-                let payload = body.to_json().into();
-                let command = Command { room, client_id, is_made: false, payload };
+                let command = self.caller.command(room, (client_id, false), &body)?;
                 self.outbox.send(id, command).await?;
             }
             Request::Ping if unpaid == 0 => {
@@ -239,6 +257,9 @@ impl Requests {
             }
             Request::Token { token } => return self.refresh(&token).await.map(Some),
             Request::Presence(request) => {
+                if let Some(scope) = &self.caller.scope {
+                    scope.check(needs(&request))?;
+                }
                 let (presence, turn) = (Arc::clone(&self.presence), self.presence.turn(&request));
                 self.call(id, unpaid, async move {
                     Ok(presence.answer(request, turn).await?.to_frame())
@@ -304,8 +325,8 @@ impl Requests {
                 return Err(ApiError::new(ErrorCode::BadRequest, "hello was said already"));
             }
             Request::Link { room, wanted } => {
-                let (shared, user) = (Arc::clone(&self.shared), self.caller.user.clone());
-                let made = async move { links::make(&shared, &user, room, wanted).await };
+                let (shared, caller) = (Arc::clone(&self.shared), self.caller.clone());
+                let made = async move { links::make(&shared, &caller, room, wanted).await };
                 self.call(id, unpaid, async move { Ok(made.await?.to_frame()) });
             }
             Request::Ask { room, ask } => self.ask(id, unpaid, room, Body::Ask(ask)),
@@ -313,8 +334,8 @@ impl Requests {
                 self.ask(id, unpaid, room, Body::Decline(decline));
             }
             Request::Unlink { room, unlink } => {
-                let (shared, user) = (Arc::clone(&self.shared), self.caller.user.clone());
-                let done = async move { links::take_back(&shared, &user, room, unlink).await };
+                let (shared, caller) = (Arc::clone(&self.shared), self.caller.clone());
+                let done = async move { links::take_back(&shared, &caller, room, unlink).await };
                 self.call(id, unpaid, async move { Ok(done.await?.to_frame()) });
             }
         }
@@ -345,7 +366,8 @@ impl Requests {
 
     async fn refresh(&mut self, token: &str) -> Result<Reply, ApiError> {
         let caller = self.shared.auth.verify(token).await?;
-        if caller.user != self.caller.user || caller.device != self.caller.device {
+        let is_same = caller.user == self.caller.user && caller.device == self.caller.device;
+        if !is_same || caller.scope != self.caller.scope {
             let message = "the token is of another user or device";
             return Err(ApiError::new(ErrorCode::Unauthorized, message));
         }
@@ -358,8 +380,8 @@ impl Requests {
 
     /// Has a command made about who asks to come into a group.
     fn ask(&mut self, id: u64, unpaid: u32, room: RoomId, body: Body) {
-        let (shared, user) = (Arc::clone(&self.shared), self.caller.user.clone());
-        let done = async move { links::ask(&shared, &user, room, body).await };
+        let (shared, caller) = (Arc::clone(&self.shared), self.caller.clone());
+        let done = async move { links::ask(&shared, &caller, room, body).await };
         self.call(id, unpaid, async move { Ok(done.await?.to_frame()) });
     }
 

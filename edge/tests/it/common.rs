@@ -45,6 +45,8 @@ pub fn token_until(name: &str, device: &str, expires_at_s: u64, kid: &str) -> St
         iat: now_s(),
         exp: expires_at_s,
         login: None,
+        scope: None,
+        nkey: None,
     };
     jsonwebtoken::encode(&header, &claims, &EncodingKey::from_ed_der(&PRIVATE)).expect("sign")
 }

@@ -38,6 +38,47 @@ pub struct Device {
     /// Until when, Unix milliseconds.
     #[prost(uint64, tag = "6")]
     pub repeat_until_ms: u64,
+    /// It is no device: a token of a bot, which is good up to `refresh_expires_ms`. Nobody knows a refresh token of it.
+    #[prost(message, optional, tag = "7")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bot_token: Option<BotToken>,
+}
+
+/// What a bot's token is good for.
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BotToken {
+    /// For people, to tell it from others.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Who has the bot; empty: the installation.
+    #[prost(string, tag = "2")]
+    pub owner: String,
+    /// In these rooms alone; none: in all.
+    #[prost(string, repeated, tag = "3")]
+    pub rooms: Vec<String>,
+    /// These kinds alone; none: all.
+    #[prost(string, repeated, tag = "4")]
+    pub kinds: Vec<String>,
+    #[prost(bool, tag = "5")]
+    pub is_read_only: bool,
+    /// The public `NKey` of whoever is to have it; empty: of nobody.
+    #[prost(string, tag = "6")]
+    pub nkey: String,
+}
+
+impl BotToken {
+    /// Who has the bot; `None`: the installation.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn owner(&self) -> Result<Option<UserId>, Error> {
+        if self.owner.is_empty() {
+            return Ok(None);
+        }
+        let owner = UserId::new(&self.owner);
+        owner.map(Some).map_err(|error| Error::Corrupt(format!("device: {error}")))
+    }
 }
 
 #[must_use]

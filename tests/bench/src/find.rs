@@ -147,7 +147,7 @@ impl Town {
         let login = Device { refresh_hash: vec![1], login_ms: 1, ..Device::default() };
         batch.set(device::key(&user, &device), login.encode());
         store.commit(batch).await?;
-        let caller = Caller { user, device, login: Login::MadeAt(1) };
+        let caller = Caller::person(user, device, Login::MadeAt(1));
         let token = context.tokens().issue(&caller).map_err(bad)?.0;
         Ok(Self { store, context, token })
     }

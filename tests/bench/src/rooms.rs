@@ -157,7 +157,7 @@ impl User {
         let login = Device { refresh_hash: vec![1], login_ms: 1, ..Device::default() };
         batch.set(device::key(&reader, &device), login.encode());
         store.commit(batch).await?;
-        let caller = Caller { user: reader.clone(), device, login: Login::MadeAt(1) };
+        let caller = Caller::person(reader.clone(), device, Login::MadeAt(1));
         let token = context.tokens().issue(&caller).map_err(|error| anyhow!(error.message))?.0;
         let mut random = SmallRng::seed_from_u64(1);
         let mut groups = Vec::new();

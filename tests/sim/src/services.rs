@@ -80,7 +80,7 @@ impl Services {
         if let Some((_, token)) = tokens.iter().find(|(known, _)| known == user) {
             return token.clone();
         }
-        let caller = Caller { user: user.clone(), device, login: Login::MadeAt(START_MS) };
+        let caller = Caller::person(user.clone(), device, Login::MadeAt(START_MS));
         let token = self.context.tokens().issue(&caller).expect("a token").0;
         tokens.push((user.clone(), token.clone()));
         token

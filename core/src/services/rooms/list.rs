@@ -25,7 +25,7 @@ use super::super::Context;
 use super::super::failure::Failure;
 use super::hidden::HiddenRooms;
 use super::summary::{Reader, Summary};
-use super::{broken, keeps_lists};
+use super::{broken, keeps_lists, rooms_of_scope};
 use crate::settings;
 
 /// Rows read at once, at the most: small ones, and a head for each. As a rule a page needs one for each of its
@@ -69,7 +69,9 @@ impl Context {
     pub async fn list(&self, request: svc::ListRooms) -> Result<svc::Rooms, Failure> {
         let snapshot = self.store.snapshot().await?;
         let snapshot = &*snapshot;
-        let user = self.caller(snapshot, &request.token).await?.user;
+        let caller = self.caller(snapshot, &request).await?;
+        let scoped = rooms_of_scope(snapshot, &caller).await?;
+        let user = caller.user;
         let after = match &*request.after {
             "" => None,
             after => Some(after.parse()?),
@@ -84,7 +86,9 @@ impl Context {
         let mut search =
             Search { snapshot, user: &user, hidden, after, limit, rows_per_read, found };
         let keeps_lists = keeps_lists(snapshot).await?;
-        if request.hidden {
+        if let Some(rooms) = scoped {
+            search.these(rooms, request.hidden).await?;
+        } else if request.hidden {
             search.hidden().await?;
         } else if keeps_lists {
             search.newest().await?;
@@ -208,10 +212,15 @@ impl Search<'_> {
             let keys = some.iter().map(|room| user_room::key(self.user, room)).collect();
             let there = some.iter().zip(self.snapshot.get_many(keys).await?);
             let there = there.filter_map(|(room, row)| row.map(|_| room.clone())).collect();
-            let heads = self.with_heads(there).await?.into_iter();
-            self.add(heads.filter_map(|(room, head)| Some((room, head?))).collect(), true).await?;
+            self.these(there, true).await?;
         }
         Ok(())
+    }
+
+    /// Looks at rooms of the user.
+    async fn these(&mut self, rooms: Vec<RoomId>, hidden: bool) -> Result<(), Error> {
+        let heads = self.with_heads(rooms).await?.into_iter();
+        self.add(heads.filter_map(|(room, head)| Some((room, head?))).collect(), hidden).await
     }
 
     async fn with_heads(&self, rooms: Vec<RoomId>) -> Result<Vec<(RoomId, Option<Head>)>, Error> {

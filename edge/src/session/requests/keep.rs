@@ -10,11 +10,11 @@ use crate::settings;
 impl Requests {
     /// Has a command made to the user's own notebook, after those before it.
     pub(super) fn keep(&mut self, id: u64, unpaid: u32, body: Body) {
-        let (shared, user) = (Arc::clone(&self.shared), self.caller.user.clone());
+        let (shared, caller) = (Arc::clone(&self.shared), self.caller.clone());
         let mut turn = self.notebook.next();
         self.call(id, unpaid, async move {
             turn.come().await;
-            Ok(settings::keep(&shared, &user, &body).await?.into())
+            Ok(settings::keep(&shared, &caller, &body).await?.into())
         });
     }
 }

@@ -19,7 +19,7 @@ use weft_storage::tables::ban;
 use weft_storage::tables::change::{self, Changed};
 use weft_storage::tables::dead_letter::{self, DeadLetter};
 use weft_storage::tables::deletion::{self, Deletion};
-use weft_storage::tables::device::{self, Device};
+use weft_storage::tables::device::{self, BotToken, Device};
 use weft_storage::tables::draft::{self, Kept};
 use weft_storage::tables::expiry;
 use weft_storage::tables::file::{self, File, Image};
@@ -151,6 +151,14 @@ impl Content {
                     family_hash: self.rng.random::<[u8; 32]>().to_vec(),
                     repeat_hash: vec![n; 32],
                     repeat_until_ms: self.rng.random_range(0..1 << 50),
+                    bot_token: (n == 1).then(|| BotToken {
+                        name: "from CI".into(),
+                        owner: "someone".into(),
+                        rooms: vec!["team".into()],
+                        kinds: vec!["message".into()],
+                        is_read_only: self.rng.random(),
+                        nkey: String::new(),
+                    }),
                 };
                 let id = DeviceId::new(&format!("Device_{n}")).expect("a device id");
                 batch.set(device::key(&user, &id), row.encode());
