@@ -94,7 +94,7 @@ pub(crate) fn of_http(path: &str, query: &str) -> u32 {
         Some("rooms" | "groups") => of_rooms(limit),
         Some(
             "members" | "banned" | "asking" | "invited" | "reactions" | "receipts" | "relations"
-            | "users" | "log" | "invitations" | "reports",
+            | "users" | "log" | "invitations" | "reports" | "bots",
         ) => of_list(limit),
         _ => 1,
     }

@@ -4,6 +4,7 @@
 mod accounts;
 mod admin;
 mod admit;
+mod bots;
 mod connect;
 mod defaults;
 mod drafts;
@@ -51,6 +52,10 @@ fn router(shared: Arc<Shared>, beside: Option<Router>) -> Router {
         .route("/devices/{device}", delete(accounts::log_device_out))
         .route("/devices/{device}/push", get(push::get).put(push::set).delete(push::remove))
         .route("/push", get(push::key))
+        .route("/bots", get(bots::list).post(bots::make))
+        .route("/bots/{bot}", delete(bots::delete))
+        .route("/bots/{bot}/tokens", get(bots::tokens).post(bots::make_token))
+        .route("/bots/{bot}/tokens/{token}", delete(bots::revoke))
         .route("/delete-account", post(accounts::delete_account))
         .route("/password", post(accounts::change_password))
         .route("/profile", get(accounts::own_profile).patch(accounts::set_profile))

@@ -138,6 +138,13 @@ pub const COMPANIONS_MAX: usize = 1_000;
 pub const WATCHED_USERS_MAX: usize = 1_000;
 /// Longest status text, in Unicode scalar values.
 pub const STATUS_TEXT_CHARS_MAX: usize = 100;
+/// Most bots of one user, about.
+pub const BOTS_PER_USER_MAX: usize = 20;
+/// Most tokens of one bot, about.
+pub const TOKENS_PER_BOT_MAX: usize = 50;
+/// How long a bot's token is good, in seconds: where nothing else is said, and at the most.
+pub const BOT_TOKEN_LIFE_S_DEFAULT: u64 = 90 * 86_400;
+pub const BOT_TOKEN_LIFE_S_MAX: u64 = 365 * 86_400;
 /// Most rooms that the scope of a bot's token names.
 pub const SCOPE_ROOMS_MAX: usize = 32;
 /// Most kinds that it names.

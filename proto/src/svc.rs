@@ -123,6 +123,7 @@ macro_rules! operator {
 mod accounts;
 mod admin;
 mod audit;
+mod bots;
 mod defaults;
 mod drafts;
 mod files;
@@ -154,6 +155,11 @@ pub use admin::{
     ListAccounts, OperatorAdminister, OperatorListAccounts, OperatorReadAdminLog, ReadAdminLog,
 };
 pub use audit::{Audit, AuditPage, Change, ChangedRoom, ConcernedUser};
+pub use bots::{
+    Bot, BotScope, BotToken, BotTokens, Bots, DeleteBot, ListBotTokens, ListBots, MadeBotToken,
+    MakeBot, MakeBotToken, OperatorDeleteBot, OperatorListBotTokens, OperatorListBots,
+    OperatorMakeBot, OperatorMakeBotToken, OperatorRevokeBotToken, RevokeBotToken,
+};
 pub use defaults::{Defaults, GetDefaults, OperatorGetDefaults, OperatorSetDefault, SetDefault};
 pub use drafts::{Drafts, ListDrafts};
 pub use files::{

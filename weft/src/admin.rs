@@ -3,6 +3,7 @@
 
 mod accept_loss;
 mod administrators;
+mod bots;
 mod dead_letters;
 mod defaults;
 mod drain;
@@ -90,6 +91,8 @@ enum AdminCommand {
     DeleteUser(administrators::DeleteOptions),
     /// Ends all logins of a user, and says a password for one login.
     ResetUser(administrators::AccountOptions),
+    /// Makes bots, lists and deletes them, and makes and ends the tokens by which they come in.
+    Bots(bots::BotsOptions),
     /// Lists all users: a JSON object a line.
     Users(nodes::Installation),
     /// Says who may make an account, or changes it.
@@ -244,6 +247,7 @@ pub fn run(options: AdminOptions) -> Result<(), Error> {
             AdminCommand::ResetUser(options) => {
                 administrators::act(AccountAction::Reset, &options).await
             }
+            AdminCommand::Bots(options) => bots::run(options).await,
             AdminCommand::Users(installation) => administrators::users(&installation).await,
             AdminCommand::Defaults(options) => defaults::run(&options).await,
             AdminCommand::Reports(installation) => reports::list(&installation).await,

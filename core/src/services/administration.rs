@@ -19,6 +19,7 @@ use weft_storage::{Batch, Snapshot};
 
 use super::Context;
 use super::accounts::{ATTEMPTS_MAX, display_name};
+use super::bots::bots_of;
 use super::deletion::as_installed;
 use super::failure::Failure;
 use super::sign_ins::SignInAttempt;
@@ -59,7 +60,7 @@ impl By {
     }
 
     /// The commit is made only while they are an administrator.
-    fn guard(&self, batch: &mut Batch) {
+    pub(super) fn guard(&self, batch: &mut Batch) {
         if let Self::Administrator(user, row) = self {
             batch.guard(account::key(user), Some(row.clone()));
         }
@@ -91,8 +92,8 @@ pub(super) async fn check_level(snapshot: &dyn Snapshot) -> Result<(), Failure> 
 /// What was done.
 pub struct Administered {
     pub answer: svc::Administered,
-    /// Edges are to be told that all logins of this user have ended.
-    pub ended: Option<UserId>,
+    /// Edges are to be told that all logins of these have ended: a user's, and their bots'.
+    pub ended: Vec<UserId>,
     /// And that it was for this.
     pub suspended: bool,
 }
@@ -143,27 +144,33 @@ impl Context {
             }
             batch.guard(account::key(&user), row);
             let suspended = action == AccountAction::Suspend;
-            let ends = match action {
+            let ended = match action {
                 AccountAction::Delete => {
                     let messages = as_installed(&*snapshot, &mut batch, messages).await?;
-                    self.end(&mut batch, &user, &after, messages);
-                    true
+                    let account = (&user, &after);
+                    let ended = self.end_all(&*snapshot, &mut batch, account, messages).await?;
+                    ended.into_iter().map(|login| login.user).collect()
                 }
                 AccountAction::Suspend | AccountAction::Reset => {
-                    let logins = device::range(&user);
-                    batch.clear_range(logins.start, logins.end);
+                    // A bot's tokens rest, and so do those of a user's bots.
+                    if !after.is_bot {
+                        let logins = device::range(&user);
+                        batch.clear_range(logins.start, logins.end);
+                    }
                     batch.set(account::key(&user), after.encode());
-                    true
+                    let bots =
+                        if suspended { bots_of(&*snapshot, &user).await? } else { Vec::new() };
+                    std::iter::once(user.clone()).chain(bots).collect()
                 }
                 _ => {
                     account::put(&mut batch, &user, before.as_ref(), &after);
-                    false
+                    Vec::new()
                 }
             };
             if self.commit_action(batch, &told).await? {
                 let password_until_ms = after.one_time_until_ms;
                 let answer = svc::Administered { password, password_until_ms };
-                return Ok(Administered { answer, ended: ends.then_some(user), suspended });
+                return Ok(Administered { answer, ended, suspended });
             }
         }
         Err(Failure::contended())
@@ -340,9 +347,8 @@ fn decide(
     if account.is_deleted() {
         return no(ErrorCode::NoSuchUser, "the account is deleted");
     }
-    if account.is_bot {
-        let message = "another system has no logins: what it may do is in NATS's configuration";
-        return no(ErrorCode::BadRequest, message);
+    if account.is_bot && !matches!(action, A::Suspend | A::Unsuspend | A::Delete) {
+        return no(ErrorCode::BadRequest, "a bot has no password, and administers nothing");
     }
     if account.is_admin && !matches!(by, By::Operator) {
         return no(ErrorCode::Forbidden, "only an operator changes an administrator's account");

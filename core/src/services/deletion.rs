@@ -13,39 +13,41 @@ use weft_storage::{Batch, Snapshot};
 
 use super::accounts::ATTEMPTS_MAX;
 use super::failure::Failure;
-use super::logins::{bad_credentials, other_devices};
+use super::logins::bad_credentials;
 use super::rooms::has_level;
 use super::sign_ins::SignInAttempt;
 use super::{Caller, Context, EndedLogin};
 
 impl Context {
-    /// Deletes the caller's account.
+    /// Deletes the caller's account, and those of their bots.
     ///
     /// # Errors
     /// [`ErrorCode::BadCredentials`], [`ErrorCode::RateLimited`], [`ErrorCode::Overloaded`], [`ErrorCode::AgainstPolicy`],
     /// [`ErrorCode::UnknownType`] below the level, those of the token, or the store's.
-    pub async fn delete_account(&self, request: svc::DeleteAccount) -> Result<EndedLogin, Failure> {
+    pub async fn delete_account(
+        &self,
+        request: svc::DeleteAccount,
+    ) -> Result<Vec<EndedLogin>, Failure> {
         let Caller { user, device, .. } = self.tokens.verify(&request.token)?;
         self.sign_ins.admit_device(&user, &device)?;
         for _ in 0..ATTEMPTS_MAX {
             let snapshot = self.store.snapshot().await?;
-            let Caller { user, device, .. } = self.caller(&*snapshot, &request).await?;
+            let Caller { user, .. } = self.caller(&*snapshot, &request).await?;
             if !has_level(&*snapshot, PEOPLE_LEVEL).await? {
                 let message = "the service takes that after `weft admin upgrade`";
                 return Err(Failure::new(ErrorCode::UnknownType, message));
             }
             let row = snapshot.get(account::key(&user)).await?.ok_or_else(bad_credentials)?;
-            let mut devices = other_devices(&*snapshot, &user, &device).await?;
-            devices.push(device);
             let before = Account::decode(&row)?;
             let hash = Some(before.password_hash.clone());
             self.check_credentials(&request.password, hash, SignInAttempt::Known).await?;
             let mut batch = Batch::new(rand::random());
             batch.guard(account::key(&user), Some(row));
             let messages = as_installed(&*snapshot, &mut batch, request.messages()).await?;
-            self.end(&mut batch, &user, &before, messages);
+            let account = (&user, &before);
+            let ended = self.end_all(&*snapshot, &mut batch, account, messages).await?;
             if self.commit(batch).await? {
-                return Ok(EndedLogin { user, devices });
+                return Ok(ended);
             }
         }
         Err(Failure::contended())

@@ -17,6 +17,7 @@
 //! | `tokens`, `verified`, `passwords`, `refresh_token` | keys and proofs |
 //! | `callers` | who speaks, and whether that login lasts |
 //! | `accounts`, `logins` | sign-up and profiles; login, refresh, logout, password |
+//! | `bots` | accounts that are no person's, and their tokens |
 //! | `administration` | what administrators and operators do with accounts, and their log |
 //! | `inspection` | what administrators and operators see of any room |
 //! | `reports` | what users report to the administrators |
@@ -49,6 +50,7 @@ mod administration;
 mod at_once;
 pub mod audit;
 mod avatars;
+mod bots;
 mod callers;
 mod companions;
 mod defaults;

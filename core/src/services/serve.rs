@@ -216,7 +216,12 @@ async fn add_logins(served: &mut Served, bus: &Bus) -> Result<(), Error> {
     let edges = bus.clone();
     let delete = move |c: Arc<Context>, m| {
         let edges = edges.clone();
-        async move { Ok(tell(&edges, c.delete_account(m).await?).await) }
+        async move {
+            for ended in c.delete_account(m).await? {
+                tell(&edges, ended).await;
+            }
+            Ok(svc::Empty {})
+        }
     };
     served.add::<svc::DeleteAccount, _, _>(HASHES_MAX, delete).await
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use weft_proto::frame::{self, Profile, error_frame};
+use weft_proto::scope::Needs;
 use weft_proto::svc::{self, Method};
 use weft_proto::{ApiError, ErrorCode, RoomId};
 
@@ -38,6 +39,10 @@ pub(super) async fn export(
     query: Query,
 ) -> Result<Response, Refusal> {
     let after = query.text("after")?.map(RoomId::new).transpose()?;
+    if let Some(scope) = &caller.scope {
+        // It has what a bot has not: devices.
+        scope.check(Needs::Person)?;
+    }
     let share = shared.exports.take(&caller.user, 1).map_err(|_| {
         shared.limited.note(LimitKind::Exports);
         let error = ApiError::new(ErrorCode::RateLimited, "exports are being made already");

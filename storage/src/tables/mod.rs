@@ -55,6 +55,8 @@
 //! 3f user, day                           file quota  how much a user has begun to upload on a day
 //! 40 user, device                        push registration how a device is notified
 //! 41 address                             push endpoint which device is notified there
+//! 42 user                                bot         who has a bot
+//! 43 user, user                          owned bot   a user's bots
 //! ```
 //!
 //! Numbers are big-endian (partition 2 bytes, hour, minute, bucket and day 4, seq, time and id 8, part 1, position 12, client
@@ -71,6 +73,7 @@ pub mod activity;
 pub mod admin_log;
 pub mod applied;
 pub mod ban;
+pub mod bot;
 pub mod change;
 pub mod dead_letter;
 pub mod deletion;
@@ -191,6 +194,8 @@ pub enum Tag {
     FileQuota = 0x3f,
     PushRegistration = 0x40,
     PushEndpoint = 0x41,
+    Bot = 0x42,
+    OwnedBot = 0x43,
 }
 
 /// What an export does with a table.
@@ -274,6 +279,8 @@ impl Tag {
             Self::FileQuota => Not("file_quota", "it is good for a day"),
             Self::PushRegistration => Rows(&Of::<push_registration::PushRegistration>::NEW),
             Self::PushEndpoint => Not("push_endpoint", "it follows from push registrations"),
+            Self::Bot => Rows(&Of::<bot::Bot>::NEW),
+            Self::OwnedBot => Not("owned_bot", "it follows from bots"),
         }
     }
 

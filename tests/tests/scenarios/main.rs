@@ -12,6 +12,7 @@ mod answers;
 mod attachments;
 mod avatars;
 mod bad_input;
+mod bots;
 mod deletion;
 mod deployment;
 mod dev_restart;

@@ -124,7 +124,7 @@ async fn a_suspended_user_keeps_no_login_and_gets_none() {
     signed_up(&world, &["alice"]).await;
     let tokens = login(&world, "hunter22", "").await.expect("login");
     let done = operate(&world, AccountAction::Suspend, "alice").await;
-    assert_eq!((done.ended, done.suspended), (Some(user("alice")), true));
+    assert_eq!((done.ended, done.suspended), (vec![user("alice")], true));
     let request = svc::CheckLogins { tokens: vec![tokens.token.clone(), "x".into()] };
     let checked = world.context.check_logins(request).await.expect("check");
     assert_eq!((checked.lasts, checked.suspended), (vec![false, false], vec![true, false]));
@@ -157,7 +157,7 @@ async fn a_password_for_one_login_is_for_one_and_not_for_ever() {
     login(&world, "hunter22", "").await.expect("login");
 
     let done = operate(&world, AccountAction::Reset, "alice").await;
-    assert_eq!((done.ended, done.suspended), (Some(user("alice")), false));
+    assert_eq!((done.ended, done.suspended), (vec![user("alice")], false));
     assert_eq!(code(login(&world, "hunter22", "").await), ErrorCode::BadCredentials);
     world.clock.advance_ms(ONE_TIME_LIFE_MS);
     let late = login(&world, &done.answer.password, "hunter44").await;

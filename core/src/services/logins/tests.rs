@@ -273,7 +273,7 @@ async fn a_deleted_account_opens_nothing_and_its_id_is_nobody_elses() {
     assert_eq!(code(delete(&phone.token, "hunter23").await), ErrorCode::BadCredentials);
     assert!(lasts(&world, &tablet).await);
     let told = delete(&phone.token, "hunter22").await.expect("deleted");
-    assert_eq!(told, ended(&["tablet", "phone"]));
+    assert_eq!(told, [ended(&["phone", "tablet"])]);
     assert!(!lasts(&world, &phone).await && !lasts(&world, &tablet).await);
     assert_eq!(code(delete(&phone.token, "hunter22").await), ErrorCode::Unauthorized);
     assert_eq!(code(refresh(&world, &phone).await), ErrorCode::Unauthorized);

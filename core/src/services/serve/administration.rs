@@ -41,7 +41,54 @@ pub(super) async fn add(served: &mut Served, bus: &Bus) -> Result<(), Error> {
     )
     .await?;
     add_rooms(served).await?;
-    add_sign_up(served).await
+    add_sign_up(served).await?;
+    add_bots(served, bus).await
+}
+
+/// Bots are their owners', administrators' and operators'.
+async fn add_bots(served: &mut Served, bus: &Bus) -> Result<(), Error> {
+    add_both::<svc::MakeBot, svc::OperatorMakeBot, _, _>(
+        served,
+        WRITES_MAX,
+        |c, by, m| async move { c.make_bot(by, m).await },
+    )
+    .await?;
+    add_both::<svc::ListBots, svc::OperatorListBots, _, _>(
+        served,
+        READS_MAX,
+        |c, by, m| async move { c.bots(by, m).await },
+    )
+    .await?;
+    let edges = bus.clone();
+    let delete = move |c: Arc<Context>, by, m| {
+        let edges = edges.clone();
+        async move {
+            for ended in c.delete_bot(by, m).await? {
+                super::tell(&edges, ended).await;
+            }
+            Ok(svc::Empty {})
+        }
+    };
+    add_both::<svc::DeleteBot, svc::OperatorDeleteBot, _, _>(served, WRITES_MAX, delete).await?;
+    add_both::<svc::MakeBotToken, svc::OperatorMakeBotToken, _, _>(
+        served,
+        WRITES_MAX,
+        |c, by, m| async move { c.make_bot_token(by, m).await },
+    )
+    .await?;
+    add_both::<svc::ListBotTokens, svc::OperatorListBotTokens, _, _>(
+        served,
+        READS_MAX,
+        |c, by, m| async move { c.bot_tokens(by, m).await },
+    )
+    .await?;
+    let edges = bus.clone();
+    let revoke = move |c: Arc<Context>, by, m| {
+        let edges = edges.clone();
+        async move { Ok(super::tell(&edges, c.revoke_bot_token(by, m).await?).await) }
+    };
+    add_both::<svc::RevokeBotToken, svc::OperatorRevokeBotToken, _, _>(served, WRITES_MAX, revoke)
+        .await
 }
 
 async fn add_rooms(served: &mut Served) -> Result<(), Error> {
@@ -142,13 +189,15 @@ where
     served.add::<O, _, _>(concurrency_max, by_operator).await
 }
 
-/// Tells edges that all logins of a user have ended, so that sessions end at once. It may be lost: edges ask every minute, too.
+/// Tells edges that all logins of users have ended, so that sessions end at once. It may be lost: edges ask every minute, too.
 async fn tell(edges: &Bus, done: &Administered) {
-    let Some(user) = &done.ended else { return };
-    let subject = Subject::User(user.clone());
     let headers = [(WEFT_LOGOUT, ALL_DEVICES), (WEFT_SUSPENDED, "1")];
     let headers = &headers[..if done.suspended { 2 } else { 1 }];
-    if let Err(error) = edges.publish(&subject, headers, Bytes::new()).await {
-        tracing::debug!(%subject, %error, "edges are not told that logins have ended");
+    for user in &done.ended {
+        let subject = Subject::User(user.clone());
+        if let Err(error) = edges.publish(&subject, headers, Bytes::new()).await {
+            tracing::debug!(%subject, %error, "edges are not told that logins have ended");
+            break;
+        }
     }
 }

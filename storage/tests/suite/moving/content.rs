@@ -16,6 +16,7 @@ use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::admin_log::{self, AdminLog};
 use weft_storage::tables::applied::{self, Applied};
 use weft_storage::tables::ban;
+use weft_storage::tables::bot::{self, Bot};
 use weft_storage::tables::change::{self, Changed};
 use weft_storage::tables::dead_letter::{self, DeadLetter};
 use weft_storage::tables::deletion::{self, Deletion};
@@ -138,6 +139,8 @@ impl Content {
             };
             account::put(&mut batch, &user, None, &row);
             if is_bot {
+                let owner = if self.rng.random() { self.user().to_string() } else { String::new() };
+                bot::put(&mut batch, &user, &Bot { owner, made_ms: 7 });
                 let deletion = Deletion { empties: true, ..Deletion::new(2, 7).without(1) };
                 let room = RoomId::direct(&user, &user);
                 batch.set(deletion::key(&user), deletion.emptied_to(0, &room, 5).encode());
