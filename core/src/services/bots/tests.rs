@@ -198,8 +198,8 @@ async fn bots_are_their_owners_and_few() {
         .delete_bot(TOKEN, svc::DeleteBot { token: alice.clone(), ..delete })
         .await
         .expect("own");
-    make(&world, &alice, "one-more").await.expect("there is room again");
     assert_eq!(code(make(&world, &alice, "ci").await), ErrorCode::UserExists, "for ever");
+    make(&world, &alice, "one-more").await.expect("there is room again");
 
     let request = svc::MakeBotToken { token: alice, bot: "bot-1".into(), ..Default::default() };
     let long = svc::MakeBotToken { life_s: BOT_TOKEN_LIFE_S_MAX + 1, ..request.clone() };
