@@ -9,6 +9,7 @@
 //! | `people`, `talk`, `words` | users, devices and rooms of a round; senders of all kinds, and what they say |
 //! | `groups` | what the owner of a group does with it, and who comes and goes |
 //! | `administrators` | who closes rooms and suspends users |
+//! | `away` | who is away and is notified |
 //! | `blocks` | who blocks whom |
 //! | `strangers` | who writes to whom they don't know, and what becomes of it |
 //! | `search` | who searches for what was said |
@@ -23,6 +24,7 @@
 //! The faults of a seed are always the same; what they hit is not: time is real.
 
 mod administrators;
+mod away;
 mod blocks;
 mod faults;
 mod files;
@@ -143,6 +145,7 @@ fn tell(world: &World, number: u64, judged: &Judged, findings: &[String]) -> Res
 impl Totals {
     fn take(&mut self, world: &World, judged: &Judged) {
         self.violations += judged.violations.len();
+        self.notified.add(judged.notified);
         let history = &judged.history;
         let logs = history.events.iter().filter_map(|event| match event {
             Event::Final { entries, .. } => Some(entries),

@@ -13,6 +13,9 @@ use tokio::sync::Notify;
 /// How long anything may take on a busy machine: what a killed node had taken comes again after a minute.
 pub const LIMIT: Duration = Duration::from_secs(100);
 
+/// What a gateway says that is told nothing.
+pub const TAKEN: &str = "201 Created";
+
 /// A request that a gateway got.
 #[derive(Clone, Debug)]
 pub struct Got {
@@ -20,6 +23,8 @@ pub struct Got {
     /// By lower-case names.
     pub headers: BTreeMap<String, String>,
     pub body: Vec<u8>,
+    /// What it is answered: a head without `HTTP/1.1`, or `silence`.
+    pub said: String,
     pub at: Instant,
 }
 
@@ -74,12 +79,13 @@ impl Gateway {
                 if bytes.len() >= end {
                     let body = bytes[head_end + 4..end].to_vec();
                     bytes.drain(..end);
-                    let got = Got { path: path.clone(), headers, body, at: Instant::now() };
+                    let said =
+                        self.answers.lock().expect("lock").get_mut(&path).map(VecDeque::pop_front);
+                    let head = said.flatten().unwrap_or_else(|| TAKEN.to_owned());
+                    let (at, said) = (Instant::now(), head.clone());
+                    let got = Got { path, headers, body, said, at };
                     self.got.lock().expect("lock").push(got);
                     self.news.notify_waiters();
-                    let answer =
-                        self.answers.lock().expect("lock").get_mut(&path).map(VecDeque::pop_front);
-                    let head = answer.flatten().unwrap_or_else(|| "201 Created".to_owned());
                     if head == "silence" {
                         std::future::pending::<()>().await;
                     }

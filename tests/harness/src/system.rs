@@ -113,7 +113,9 @@ impl System {
             let edges = (0..options.edges).map(|i| format!("edge-{i}"));
             let parts = edges.chain(system.cores.clone());
             let parts = parts.chain(presence_names(options.presences));
-            for part in parts.chain(search_names(options.searches)) {
+            for part in
+                parts.chain(search_names(options.searches)).chain(push_names(options.pushes))
+            {
                 system.add_proxies(&part).await?;
             }
         }
@@ -183,7 +185,7 @@ impl System {
     }
 
     async fn start_push(&mut self, options: &Options) -> Result<()> {
-        for name in (0..options.pushes).map(|i| format!("push-{i}")) {
+        for name in push_names(options.pushes) {
             let url = self.nats_url_of(&name);
             let key = self.path().join("push.pem").display().to_string();
             let args = ["push", "--nats", &url, "--node", &name, "--key", &key];
@@ -454,6 +456,10 @@ fn core_names(count: usize) -> Vec<String> {
 
 fn search_names(count: usize) -> Vec<String> {
     (0..count).map(|i| format!("search-{i}")).collect()
+}
+
+fn push_names(count: usize) -> impl Iterator<Item = String> {
+    (0..count).map(|i| format!("push-{i}"))
 }
 
 fn presence_names(count: usize) -> Vec<String> {

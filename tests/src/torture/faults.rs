@@ -57,6 +57,7 @@ async fn one(world: &World, planned: Planned, mut stop: watch::Receiver<bool>) {
         | Target::Core(_)
         | Target::Edge(_)
         | Target::Presence(_)
+        | Target::Push(_)
         | Target::Search
         | Target::Files
         | Target::Fdb => process(world, &target.part(world.shape), act, wait).await,
@@ -71,6 +72,7 @@ async fn one(world: &World, planned: Planned, mut stop: watch::Receiver<bool>) {
         Target::EdgeLink(_)
         | Target::CoreLink(_)
         | Target::PresenceLink(_)
+        | Target::PushLink(_)
         | Target::SearchLink
         | Target::FilesLink => {
             let part = target.part(world.shape);

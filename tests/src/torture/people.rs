@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use tokio::task::JoinSet;
 
+use super::away::Away;
 use super::round::asked;
 use super::strangers;
 use super::world::World;
@@ -64,6 +65,8 @@ pub(super) struct People {
     pub(super) places: Vec<Place>,
     /// Of the installation; in none of the places.
     pub(super) administrator: Login,
+    /// In none of the places, too.
+    pub(super) away: Arc<Away>,
 }
 
 /// Users that are in no hurry to come back: made once, for all rounds.
@@ -117,7 +120,8 @@ impl People {
         let user = decides.user.as_str().into();
         world.recorder.record(Event::Deed(Deed::Decides { user }));
         let administrator = administrator(world).await?;
-        let mut people = Self { users, persons: Vec::new(), places, administrator };
+        let away = Away::arrive(world).await?;
+        let mut people = Self { users, persons: Vec::new(), places, administrator, away };
         for (user, login) in people.users.clone().into_iter().enumerate() {
             people.connect(world, user, login);
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::away::Notified;
 use super::round::Judged;
 use super::world::{Done, World};
 use weft_harness::check::Violation;
@@ -116,6 +117,7 @@ pub(super) struct Totals {
     pub(super) violations: usize,
     pub(super) findings: usize,
     pub(super) error_lines: u64,
+    pub(super) notified: Notified,
     /// Edits, deletions and reactions in the rooms' logs.
     pub(super) changes: usize,
     /// Entries in the rooms' logs by which users come, go or are kept out, or that say what a group is.
@@ -321,6 +323,7 @@ impl Totals {
             "longest_without_ack_outside_of_faults_ms":
                 u64::try_from(self.unexplained.as_millis()).unwrap_or(u64::MAX),
             "processes_that_ended_by_themselves": world.exits().len(),
+            "notified": self.notified.line(),
             "error_lines": self.error_lines,
             "violations": self.violations + self.findings,
         })

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::away::Notified;
 use super::people::{People, Person, Place, PlaceKind, tells_receipts};
 use super::schedule::Schedule;
 use super::world::World;
@@ -46,6 +47,7 @@ pub(super) struct Judged {
     /// With hostile clients: how soon sends were acknowledged.
     pub(super) compared: Option<hostile::Compared>,
     pub(super) talked: super::outage::Span,
+    pub(super) notified: Notified,
 }
 
 /// Lets everybody talk for `lasts`, while the schedule's faults are made. With `has_hostile` some of
@@ -90,13 +92,14 @@ pub(super) async fn run(
     see_each_other(world, &people, &requests).await;
     blocks::look(world, &people).await;
     administrators::look(world, &people).await;
+    let notified = people.away.look(world).await;
     for person in people.persons {
         // One that still waits for an answer is not waited for: it is in the history.
         drop(person.client);
     }
     let history = world.recorder.take();
     let violations = check(&history);
-    Ok(Judged { history, violations, compared, talked })
+    Ok(Judged { history, violations, compared, talked, notified })
 }
 
 /// Waits until every edge can serve.

@@ -12,6 +12,8 @@ const ACTIVE_MAX: usize = 3;
 /// The name of the search node; its folder has it, too.
 pub const SEARCH: &str = "search-0";
 pub const FILES: &str = "files";
+/// Push nodes: one may be away while the other one follows.
+pub const PUSHES: usize = 2;
 /// Messages that are worth losing one at a time: what edges publish, what core answers and says,
 /// the log as core reads it, who is here, JetStream's answers.
 const SUBJECTS: [&str; 10] = [
@@ -42,6 +44,9 @@ pub enum Target {
     Presence(usize),
     /// What lies between a presence process and NATS.
     PresenceLink(usize),
+    Push(usize),
+    /// What lies between a push node and NATS.
+    PushLink(usize),
     Search,
     /// What lies between the search node and NATS.
     SearchLink,
@@ -125,7 +130,8 @@ impl Schedule {
         let core =
             if self.shape.cores > 1 { self.rng.random_range(0..self.shape.cores) } else { 0 };
         let presence = self.rng.random_range(0..self.shape.presences);
-        match self.rng.random_range(0..if self.shape.fdb { 30 } else { 28 }) {
+        let push = self.rng.random_range(0..PUSHES);
+        match self.rng.random_range(0..if self.shape.fdb { 33 } else { 31 }) {
             0..3 => Target::Nats(server),
             3..6 => Target::Core(core),
             6..9 => Target::Edge(edge),
@@ -139,6 +145,8 @@ impl Schedule {
             23..26 => Target::Files,
             26 => Target::FilesLink,
             27 => Target::FilesDoor,
+            28..30 => Target::Push(push),
+            30 => Target::PushLink(push),
             _ => Target::Fdb,
         }
     }
@@ -154,6 +162,7 @@ impl Schedule {
             | Target::Core(_)
             | Target::Edge(_)
             | Target::Presence(_)
+            | Target::Push(_)
             | Target::Search
             | Target::Files
             | Target::Fdb => match number {
@@ -164,6 +173,7 @@ impl Schedule {
             Target::EdgeLink(_)
             | Target::CoreLink(_)
             | Target::PresenceLink(_)
+            | Target::PushLink(_)
             | Target::SearchLink
             | Target::FilesLink
                 if number < 11 =>
@@ -238,6 +248,7 @@ impl Target {
             Self::Core(_) | Self::CoreLink(_) if shape.cores == 1 => "core".to_owned(),
             Self::Core(number) | Self::CoreLink(number) => format!("core-{number}"),
             Self::Presence(number) | Self::PresenceLink(number) => format!("presence-{number}"),
+            Self::Push(number) | Self::PushLink(number) => format!("push-{number}"),
             Self::Fdb => "fdb".to_owned(),
             Self::Search | Self::SearchLink => SEARCH.to_owned(),
             Self::Files | Self::FilesLink | Self::FilesDoor => FILES.to_owned(),
@@ -259,6 +270,7 @@ impl Planned {
             (_, Target::Core(_) | Target::CoreLink(_)) if shape.cores > 1 => 0,
             // Never on the way of a message.
             (_, Target::Presence(_) | Target::PresenceLink(_)) => 0,
+            (_, Target::Push(_) | Target::PushLink(_)) => 0,
             (_, Target::Search | Target::SearchLink) => 0,
             (_, Target::Files | Target::FilesLink | Target::FilesDoor) => 0,
             (Act::Cut | Act::Delay(_) | Act::SwallowSome(_) | Act::SwallowOne(_), _) => 0,
@@ -282,6 +294,8 @@ impl fmt::Display for Target {
             Self::CoreLink(number) => write!(f, "core-{number}..nats"),
             Self::Presence(number) => write!(f, "presence-{number}"),
             Self::PresenceLink(number) => write!(f, "presence-{number}..nats"),
+            Self::Push(number) => write!(f, "push-{number}"),
+            Self::PushLink(number) => write!(f, "push-{number}..nats"),
             Self::Search => f.write_str(SEARCH),
             Self::SearchLink => write!(f, "{SEARCH}..nats"),
             Self::Files => f.write_str(FILES),
@@ -355,7 +369,8 @@ mod tests {
         let all = [Target::Core(0), Target::Core(1), Target::CoreLink(1), Target::Fdb];
         let search = [Target::Search, Target::SearchLink];
         let files = [Target::Files, Target::FilesLink, Target::FilesDoor];
-        let beside = search.into_iter().chain(files);
+        let push = [Target::Push(0), Target::Push(1), Target::PushLink(0), Target::PushLink(1)];
+        let beside = search.into_iter().chain(files).chain(push);
         assert!(all.into_iter().chain(beside).all(is_hit));
         assert!(hour(1, SHAPE).iter().all(|planned| planned.target != Target::Fdb));
     }

@@ -85,6 +85,7 @@ pub(super) fn start(world: &Arc<World>, people: &People, stop: &Stop) -> JoinSet
         }
     }
     strangers::start(world, people, stop, &mut talkers);
+    people.away.start(world, stop, &mut talkers);
     files::start(world, people, stop, &mut talkers);
     let all = people.users.iter().enumerate();
     for (_, login) in all.filter(|(user, _)| *user != SUSPENDED) {

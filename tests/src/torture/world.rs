@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::time::sleep;
 
+use super::away::PUSH_ARGS;
 use super::outage::{CutOff, Span};
-use super::schedule::{FILES, Planned, SEARCH, Shape};
+use super::schedule::{FILES, PUSHES, Planned, SEARCH, Shape};
 use weft_harness::cluster::OlderCopy;
 use weft_harness::history::Recorder;
 use weft_harness::proxy::{Kind, Proxy};
@@ -64,6 +65,8 @@ impl World {
         let (store, cores) = (torture.store, torture.cores);
         let options = Options { store, cores, nats_servers: servers, ..Options::default() };
         let options = Options { proxied: true, presences: PRESENCES, searches: 1, ..options };
+        let push_args = PUSH_ARGS.map(str::to_owned).to_vec();
+        let options = Options { pushes: PUSHES, push_args, ..options };
         let mut options = options.edge(&rates);
         options.core_args.extend(torture.core_args.clone());
         options.edge_args.extend(torture.edge_args.clone());
@@ -106,6 +109,7 @@ impl World {
         parts.extend_from_slice(self.system.core_names());
         parts.extend(edges);
         parts.extend((0..self.shape.presences).map(|i| format!("presence-{i}")));
+        parts.extend((0..PUSHES).map(|i| format!("push-{i}")));
         parts.extend([SEARCH, FILES].map(str::to_owned));
         parts.extend(self.shape.fdb.then(|| "fdb".to_owned()));
         parts
