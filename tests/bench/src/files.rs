@@ -8,7 +8,7 @@ mod client;
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,11 +27,10 @@ use weft_harness::s3::S3Server;
 use weft_harness::system::System;
 
 use crate::cpu::resident_bytes;
+use crate::pairs::Pairs;
 use crate::progress;
 use crate::report::{Quantiles, print, round};
-use crate::system::{Place, end, pids};
-use crate::timeline::{Pace, Tally, get};
-use crate::worker::{Job, work};
+use crate::system::{Place, end};
 use client::{BLOCK, Client};
 
 const MB: u64 = 1_000_000;
@@ -311,26 +310,9 @@ fn photo(width: u32, height: u32) -> Result<Vec<u8>> {
 
 /// Sends messages by themselves: from due to `ack`.
 async fn sending(options: &FilesOptions, system: &System, phase: &str) -> Result<Quantiles> {
-    const PAIRS: u32 = 20;
-    let edges = system.edges();
-    let turn = Duration::from_secs(1) / options.rate;
-    let pair = |index: u32| {
-        let [sender, receiver] = ["a", "b"].map(|end| format!("{phase}-{index}-{end}"));
-        let room = format!("{sender}~{receiver}");
-        let at = |end: u32| edges[((index + end) % 2) as usize];
-        let pace = Pace::Every { offset: turn * index, interval: turn * PAIRS };
-        let job =
-            |user, edge: SocketAddr, targets| Job { user, edge, targets, pace, text_bytes: 200 };
-        [job(sender, at(0), vec![room]), job(receiver, at(1), Vec::new())]
-    };
-    let jobs = (0..PAIRS).flat_map(pair).collect();
-    let tally = Arc::new(Tally::default());
-    work(jobs, Duration::from_secs(options.seconds.into()), &tally, pids(system)?).await?;
-    let faults = tally.lost() + get(&tally.duplicated) + get(&tally.reordered);
-    ensure!(faults + get(&tally.unanswered) == 0, "messages were lost or came twice: {phase}");
-    let ack = tally.ack.quantiles();
-    progress(&format!("{phase}: ack p50 {} ms, p99 {} ms", ack.p50, ack.p99));
-    Ok(ack)
+    let measured = Duration::from_secs(options.seconds.into());
+    let pairs = Pairs { phase, rate: options.rate, measured };
+    Ok(pairs.send(system, async |_| Ok(())).await?.ack)
 }
 
 /// The same while files go up and down: and how many MB per second did.

@@ -12,7 +12,9 @@ mod groups;
 mod hops;
 mod limit;
 mod log_check;
+mod pairs;
 mod presence;
+mod push;
 mod report;
 mod rooms;
 mod scan;
@@ -86,6 +88,11 @@ enum Scenario {
     /// A system of separate processes. Checks that a file comes back as it was (else exit code 1), and prints one JSON object as its
     /// last line.
     Files(files::FilesOptions),
+    /// Devices are notified: how soon, what it costs, and what a gateway that hangs costs those who write.
+    ///
+    /// A system of separate processes. Checks that each message notifies (else exit code 1), and prints one JSON object as its last
+    /// line.
+    Push(push::PushOptions),
     /// Devices lose their edge at once, and reconnect to the others.
     ///
     /// Three edges; all devices are at the first one, which is killed while they talk in small
@@ -144,6 +151,9 @@ fn run(scenario: Scenario) -> Result<()> {
         Scenario::Expiry(options) => one.block_on(until_signal(expiry::measure(&options))),
         Scenario::Search(options) => {
             many.enable_all().build()?.block_on(until_signal(search::measure(&options)))
+        }
+        Scenario::Push(options) => {
+            many.enable_all().build()?.block_on(until_signal(push::measure(&options)))
         }
         Scenario::Files(options) => {
             many.enable_all().build()?.block_on(until_signal(files::measure(&options)))

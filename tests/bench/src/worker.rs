@@ -68,9 +68,21 @@ pub async fn work(
     tally: &Arc<Tally>,
     pids: [Vec<u32>; 4],
 ) -> Result<CpuPerMessage> {
+    work_prepared(jobs, measured, tally, pids, async |_| Ok(())).await
+}
+
+/// As [`work`], after something was done with the users, in the order of the jobs.
+pub async fn work_prepared(
+    jobs: Vec<Job>,
+    measured: Duration,
+    tally: &Arc<Tally>,
+    pids: [Vec<u32>; 4],
+    prepare: impl AsyncFnOnce(&[Login]) -> Result<()>,
+) -> Result<CpuPerMessage> {
     let names: Vec<String> = jobs.iter().map(|job| job.user.clone()).collect();
     let edge = jobs.first().context("nobody works")?.edge;
     let logins = sign_up_all(edge, &names, ACCOUNTS_AT_ONCE).await?;
+    prepare(&logins).await?;
     let mut connected = Vec::new();
     for (job, login) in jobs.into_iter().zip(logins) {
         connected.push((open_session(job.edge, &login).await?, job));
