@@ -75,7 +75,9 @@ impl FilesNode {
             let previews = Previews::new(Arc::clone(&app), registration.live(ROLE), previews)?;
             let stop = tasks.token().clone();
             tasks.spawn_lasting("previews", async move {
-                let _ = stop.run_until_cancelled(previews.run()).await;
+                if let Err(error) = previews.run(stop).await {
+                    tracing::error!(%error, "no previews are made any more");
+                }
             });
         }
         let stop = tasks.token().clone();

@@ -17,6 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use weft_journal::FollowerOptions;
 use weft_nats::nodes::Nodes;
 use weft_outbound::{IpNet, Options, Outbound, Rules};
 
@@ -41,8 +43,16 @@ pub struct PreviewOptions {
     pub refused_hosts: Vec<String>,
 }
 
-/// Makes previews until it is dropped.
-pub(crate) struct Previews(Feed);
+/// The name under which the journal is followed, whichever files node does it.
+const FOLLOWER: &str = "previews";
+/// How often core is told where it is.
+const MOVE_EVERY: Duration = Duration::from_secs(5);
+
+/// Makes previews.
+pub(crate) struct Previews {
+    feed: Feed,
+    options: FollowerOptions,
+}
 
 impl Previews {
     /// `nodes`: the live files nodes. One of them makes previews.
@@ -62,10 +72,18 @@ impl Previews {
             user_agent: USER_AGENT.to_owned(),
         })?;
         let links = Arc::new(Links::new(Arc::clone(&app), outbound));
-        Ok(Self(Feed::new(app, nodes, links)))
+        let options = FollowerOptions {
+            bus: app.bus.clone(),
+            name: FOLLOWER,
+            nodes,
+            is_followed: Arc::default(),
+            move_every: MOVE_EVERY,
+        };
+        Ok(Self { feed: Feed::new(app, links), options })
     }
 
-    pub(crate) async fn run(self) {
-        self.0.run().await;
+    /// Runs until it is stopped, or can't go on.
+    pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), weft_journal::Error> {
+        weft_journal::run(self.options, self.feed, stop).await
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use weft_journal::FollowerOptions;
 use weft_nats::jobs::Lane;
 use weft_nats::{Bus, Connection, NodeInfo, Registration};
 use weft_outbound::{IpNet, Options, Outbound, Rules};
@@ -70,15 +71,18 @@ impl PushNode {
         let fail = Arc::clone(&failed);
         let nodes = registration.live(ROLE);
         let is_followed = Arc::new(AtomicBool::new(false));
-        let follower = Follower {
+        let follower = Follower { bus: bus.clone(), clock: Arc::clone(&clock) };
+        let options = FollowerOptions {
             bus: bus.clone(),
+            name: FOLLOWER,
             nodes,
             is_followed: Arc::clone(&is_followed),
-            clock: Arc::clone(&clock),
+            // After each page: a job is made again by whoever goes on after a kill, and is known by its id for some minutes alone.
+            move_every: Duration::ZERO,
         };
         let stop = shutdown.token().clone();
         shutdown.spawn("follower", async move {
-            if let Err(error) = follower.run(stop).await {
+            if let Err(error) = weft_journal::run(options, follower, stop).await {
                 fail.send_replace(Some(error.to_string()));
             }
         });
