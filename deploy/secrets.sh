@@ -8,7 +8,7 @@ cd "$(dirname "$0")"
 # as: each container sees only those that it is given.
 mkdir -p secrets
 chmod 0700 secrets
-for user in core edge presence search push files admin route bot "$@"; do
+for user in core edge presence search push integrations files admin route bot "$@"; do
   file="secrets/$user.password"
   [ -s "$file" ] && continue
   # nats-server takes it from its environment, where it has to begin with a letter.

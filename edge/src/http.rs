@@ -11,6 +11,7 @@ mod drafts;
 mod entries;
 mod export;
 mod extract;
+mod feeds;
 mod health;
 mod inspection;
 mod links;
@@ -56,6 +57,7 @@ fn router(shared: Arc<Shared>, beside: Option<Router>) -> Router {
         .route("/bots/{bot}", delete(bots::delete))
         .route("/bots/{bot}/tokens", get(bots::tokens).post(bots::make_token))
         .route("/bots/{bot}/tokens/{token}", delete(bots::revoke))
+        .route("/bots/{bot}/feed", get(feeds::get).put(feeds::set))
         .route("/delete-account", post(accounts::delete_account))
         .route("/password", post(accounts::change_password))
         .route("/profile", get(accounts::own_profile).patch(accounts::set_profile))

@@ -8,11 +8,12 @@ use weft_proto::Partition;
 
 use crate::bus::{Bus, Link};
 use crate::error::Error;
+use crate::feeds::{FEEDS_BYTES_MAX, KNOWN_FOR, ROOM_ENTRIES_MAX};
 use crate::jetstream::{JsError, ask};
 use crate::jobs::{DUPLICATES_KNOWN_FOR, Lane, USER_JOBS_MAX};
 use crate::subject::{
-    FILES_BUCKET, FILES_STREAM, NODES_BUCKET, PRESENCE_BUCKET, PUSH_DEAD_STREAM, PUSH_DEAD_SUBJECT,
-    PUSH_STREAM, TRIMMED_BUCKET, event_stream, ingest_stream, outside_stream,
+    BOTS_STREAM, FILES_BUCKET, FILES_STREAM, NODES_BUCKET, PRESENCE_BUCKET, PUSH_DEAD_STREAM,
+    PUSH_DEAD_SUBJECT, PUSH_STREAM, TRIMMED_BUCKET, event_stream, ingest_stream, outside_stream,
 };
 
 /// Events stay readable in their stream for this long; who was away longer reads the journal.
@@ -84,6 +85,7 @@ pub async fn ensure(bus: &Bus, options: &AssetOptions) -> Result<(), Error> {
     }
     ensure_stream(link, jobs_config(options)).await?;
     ensure_stream(link, dead_jobs_config(options)).await?;
+    ensure_stream(link, feeds_config(options)).await?;
     ensure_trimmed(bus, options).await
 }
 
@@ -217,6 +219,27 @@ fn dead_jobs_config(options: &AssetOptions) -> Value {
         "max_msg_size": JOB_BYTES_MAX,
         "duplicate_window": nanos(DUPLICATES_KNOWN_FOR),
         "num_replicas": options.replicas,
+    })
+}
+
+/// Whoever fills it removes what is too old or too much, and says so to the bot before: the stream itself knows no way to do both.
+fn feeds_config(options: &AssetOptions) -> Value {
+    json!({
+        "name": BOTS_STREAM,
+        "description": "Weft: what bots read",
+        "subjects": ["weft.bot.*.*"],
+        "storage": "file",
+        "retention": "limits",
+        "discard": "new",
+        "max_bytes": FEEDS_BYTES_MAX,
+        "max_msgs": -1,
+        "max_msgs_per_subject": ROOM_ENTRIES_MAX,
+        "max_consumers": -1,
+        "max_age": 0,
+        "max_msg_size": MESSAGE_BYTES_MAX,
+        "duplicate_window": nanos(KNOWN_FOR),
+        "num_replicas": options.replicas,
+        "allow_rollup_hdrs": true,
     })
 }
 

@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 use weft_proto::{Partition, RoomId, UserId};
 
 use crate::subject::{
-    FILES_BUCKET, FILES_STREAM, NODES_BUCKET, PRESENCE_BUCKET, PUSH_DEAD_SUBJECT, PUSH_STREAM,
-    TRIMMED_BUCKET,
+    BOTS_STREAM, FILES_BUCKET, FILES_STREAM, NODES_BUCKET, PRESENCE_BUCKET, PUSH_DEAD_SUBJECT,
+    PUSH_STREAM, TRIMMED_BUCKET,
 };
 
 pub use cluster::{Cluster, Routes};
@@ -70,6 +70,8 @@ pub struct NatsPasswords {
     pub search: Secret,
     /// Of user `push`.
     pub push: Secret,
+    /// Of user `integrations`.
+    pub integrations: Secret,
     /// Of user `admin`, who may do everything in Weft's account.
     pub admin: Secret,
 }
@@ -157,10 +159,10 @@ impl ServerConfig {
         writeln!(out, "}}")
     }
 
-    /// The streams of a partition reserve 2.1 GB, the bucket of files what it may grow to; those of users and nodes next
-    /// to nothing.
+    /// The streams of a partition reserve 2.1 GB, the bucket of files what it may grow to, the feeds of bots 1 GB, jobs half as
+    /// much; those of users and nodes next to nothing.
     fn max_file_store_gb(&self) -> u64 {
-        u64::from(self.partitions) * 5 / 2 + 2 + self.files_bytes_max.div_ceil(1_000_000_000)
+        u64::from(self.partitions) * 5 / 2 + 4 + self.files_bytes_max.div_ceil(1_000_000_000)
     }
 
     fn write_weft(&self, out: &mut String) -> std::fmt::Result {
@@ -188,6 +190,9 @@ impl ServerConfig {
         let search = &self.passwords.search;
         write_role(out, "search", search, &search_publish(), &search_subscribe())?;
         write_role(out, "push", &self.passwords.push, &push_publish(), &push_subscribe())?;
+        let integrations = &self.passwords.integrations;
+        let (publish, subscribe) = (integrations_publish(), integrations_subscribe());
+        write_role(out, "integrations", integrations, &publish, &subscribe)?;
         writeln!(out, "      {{ user: admin, password: {} }}", self.passwords.admin.render())?;
         writeln!(out, "    ]")?;
         writeln!(out, "  }}")
@@ -268,6 +273,7 @@ fn core_publish() -> Vec<String> {
         "_INBOX_files.>",
         "_INBOX_search.>",
         "_INBOX_push.>",
+        "_INBOX_integrations.>",
         "_INBOX_admin.>",
         "$JS.API.STREAM.NAMES",
         "$JS.API.STREAM.CREATE.*",
@@ -362,6 +368,24 @@ fn push_subscribe() -> Vec<String> {
     words(&["_INBOX_push.>"])
 }
 
+fn integrations_publish() -> Vec<String> {
+    let mut list = words(&["weft.svc.journal.*", "weft.svc.feeds.*", "_INBOX_integrations.>"]);
+    // The feeds of bots: it fills them, and removes what is too old.
+    list.push("weft.bot.*.*".to_owned());
+    for verb in ["STREAM.INFO", "STREAM.MSG.GET", "STREAM.PURGE"] {
+        list.push(format!("$JS.API.{verb}.{BOTS_STREAM}"));
+    }
+    // And makes the consumers by which they are read.
+    list.push(format!("$JS.API.CONSUMER.CREATE.{BOTS_STREAM}.>"));
+    list.push(format!("$JS.API.CONSUMER.DELETE.{BOTS_STREAM}.*"));
+    list.extend(membership_publish("integrations"));
+    list
+}
+
+fn integrations_subscribe() -> Vec<String> {
+    words(&["_INBOX_integrations.>"])
+}
+
 fn write_role(
     out: &mut String,
     role: &str,
@@ -446,6 +470,7 @@ pub fn operators_file() -> String {
             files: env("FILES"),
             search: env("SEARCH"),
             push: env("PUSH"),
+            integrations: env("INTEGRATIONS"),
             admin: env("ADMIN"),
         },
         bots: UserId::new("bot")

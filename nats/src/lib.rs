@@ -19,6 +19,7 @@
 //! | [`ingest`] | commands on their way to the partition's owner, and its answers |
 //! | [`events`] | committed entries on their way to everybody |
 //! | [`jobs`] | the work queue of `weft push`, and its dead letters |
+//! | [`feeds`] | what bots read |
 //! | [`nodes`] | which nodes live, and which partitions are whose |
 //! | [`presence`] | the bucket of users with sessions |
 //! | [`files`] | the bucket of files |
@@ -32,6 +33,7 @@ mod callers;
 pub mod config;
 mod error;
 pub mod events;
+pub mod feeds;
 pub mod files;
 pub mod ingest;
 mod jetstream;

@@ -44,6 +44,16 @@ pub const PUSH_STREAM: &str = "WEFT_PUSH";
 /// What could not be delivered.
 pub const PUSH_DEAD_STREAM: &str = "WEFT_PUSH_DEAD";
 pub const PUSH_DEAD_SUBJECT: &str = "weft.push.dead";
+/// The feeds of bots: `weft.bot.<bot>.<room>`.
+pub const BOTS_STREAM: &str = "WEFT_BOTS";
+/// Headers of an entry in a feed: its room, its seq, the seq of the room's entry before it in the feed (0: it is the first of its
+/// membership), and how many bytes the feed has carried so far.
+pub const WEFT_ROOM: &str = "Weft-Room";
+pub const WEFT_SEQ: &str = "Weft-Seq";
+pub const WEFT_BEFORE: &str = "Weft-Before";
+pub const WEFT_BYTES: &str = "Weft-Bytes";
+/// What was put into a feed before this moment, Unix milliseconds, may not be in it any more.
+pub const WEFT_EXPIRED: &str = "Weft-Expired";
 pub const NODES_BUCKET: &str = "WEFT_NODES";
 /// The bucket that keeps how far each ingest log was trimmed: `<partition>`.
 pub const TRIMMED_BUCKET: &str = "WEFT_TRIMMED";

@@ -15,8 +15,8 @@ const ERROR: u8 = 1;
 
 /// Ties a request to its subject and its reply.
 pub trait Method: Message + Default {
-    /// `accounts`, `admin`, `operator`, `rooms`, `log`, `journal`, `index`, `search`, `files`, `previews`, `push`, `status` or
-    /// `presence`.
+    /// `accounts`, `admin`, `operator`, `rooms`, `log`, `journal`, `index`, `search`, `files`, `previews`, `push`, `feeds`,
+    /// `status` or `presence`.
     const SERVICE: &'static str;
     const METHOD: &'static str;
     type Reply: Message + Default;
@@ -126,6 +126,7 @@ mod audit;
 mod bots;
 mod defaults;
 mod drafts;
+mod feeds;
 mod files;
 mod groups;
 mod index;
@@ -162,6 +163,10 @@ pub use bots::{
 };
 pub use defaults::{Defaults, GetDefaults, OperatorGetDefaults, OperatorSetDefault, SetDefault};
 pub use drafts::{Drafts, ListDrafts};
+pub use feeds::{
+    Feed, FeedBot, FeedEntries, FeedEntry, FeedPlace, Feeds, FindBots, FoundBots, GetFeed,
+    ListFeeds, ReadFeeds, SetFeed,
+};
 pub use files::{
     BeginFile, DiscardFile, DueFiles, File, FileDeleted, FileState, FinishFile, GetUrlKeys,
     ImageFacts, ListDueFiles, LookAtFile, UrlKeys,

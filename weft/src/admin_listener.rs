@@ -37,7 +37,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct AdminListen {
     /// Where `/metrics`, `/healthz` and `/readyz` are, for whoever looks after it: keep clients out.
     /// By default a port of 127.0.0.1: 7380 of an edge and of `weft dev`, 7381 of core, 7382 of
-    /// presence, 7383 of search, 7384 of files, 7385 of push, or any free one where that is taken, as the log says.
+    /// presence, 7383 of search, 7384 of files, 7385 of push, 7386 of integrations, or any free one where that is taken, as the log says.
     #[arg(long, env = "WEFT_ADMIN_LISTEN", value_name = "ADDRESS")]
     pub admin_listen: Option<SocketAddr>,
 }
@@ -54,6 +54,8 @@ pub const SEARCH_PORT: u16 = 7383;
 pub const FILES_PORT: u16 = 7384;
 /// As [`EDGE_PORT`].
 pub const PUSH_PORT: u16 = 7385;
+/// As [`EDGE_PORT`].
+pub const INTEGRATIONS_PORT: u16 = 7386;
 
 /// The listener; it ends when this value goes.
 pub struct AdminListener {

@@ -10,6 +10,7 @@ use crate::nats_config::NatsConfigOptions;
 use crate::roles::core::CoreOptions;
 use crate::roles::edge::EdgeOptions;
 use crate::roles::files::FilesOptions;
+use crate::roles::integrations::IntegrationsOptions;
 use crate::roles::presence::PresenceOptions;
 use crate::roles::push::PushOptions;
 use crate::roles::search::SearchOptions;
@@ -31,7 +32,7 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Runs everything on this machine: nats-server, core, presence, search, push, files and edge, with one data folder.
+    /// Runs everything on this machine: nats-server, core, presence, search, push, integrations, files and edge, with one data folder.
     Dev(DevOptions),
     /// Runs an edge: takes WebSockets and HTTP. It keeps no data; run as many as you like.
     Edge(EdgeOptions),
@@ -41,6 +42,8 @@ pub enum Command {
     Presence(PresenceOptions),
     /// Runs a push node: notifies devices of what their users have not seen. Run one; another one takes over from it.
     Push(PushOptions),
+    /// Runs a node of integrations: bots have their feeds by it. Run one; another one takes over from it.
+    Integrations(IntegrationsOptions),
     /// Runs a search node: keeps an index of all messages. Run one or more; each has all of it.
     Search(SearchOptions),
     /// Runs a files node: takes uploads and serves what was uploaded.

@@ -114,7 +114,7 @@ fn each_part_is_started_with_options_that_it_has() {
     }
     assert_eq!(
         roles,
-        set(&["core", "edge", "files", "presence", "push", "search"]),
+        set(&["core", "edge", "files", "integrations", "presence", "push", "search"]),
         "the roles that there are"
     );
 }
@@ -145,6 +145,7 @@ fn the_parts_fit_each_other() {
                 (Some(edge.partitions.partitions), edge.nats)
             }
             Command::Presence(presence) => (None, presence.nats),
+            Command::Integrations(integrations) => (None, integrations.nats),
             Command::Push(push) => {
                 let volume = names(&service["volumes"]).pop_first().expect("a volume");
                 let (_, place) = volume.split_once(':').expect("a named volume");
@@ -282,7 +283,7 @@ fn passwords_are_for_who_needs_them_and_stand_nowhere_else() {
 fn edges_reach_no_store_and_clients_reach_the_balancer_alone() {
     let file = compose();
     let networks = |name: &str| names(&file["services"][name]["networks"]);
-    for part in ["edge", "files", "presence", "push", "search"] {
+    for part in ["edge", "files", "integrations", "presence", "push", "search"] {
         assert!(networks(part).is_disjoint(&networks("foundationdb")));
     }
     assert!(networks("balancer").is_disjoint(&networks("core")));

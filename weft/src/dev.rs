@@ -1,7 +1,7 @@
-//! `weft dev`: nats-server as a child process, core, presence, search, push, files and edge in this one, all state in one
+//! `weft dev`: nats-server as a child process, core, presence, search, push, integrations, files and edge in this one, all state in one
 //! folder.
 //!
-//! Ends in order (files, edge, push, search, presence, core, nats-server) within 5 s. Whatever way this process ends, nats-server
+//! Ends in order (files, edge, integrations, push, search, presence, core, nats-server) within 5 s. Whatever way this process ends, nats-server
 //! ends with it, and the next start on the folder finds nothing in its way.
 
 mod folder;
@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use weft_core::{Core, FEATURE_LEVEL, Upgrade};
 use weft_edge::Edge;
 use weft_files::FilesNode;
+use weft_integrations::IntegrationsNode;
 use weft_nats::{Bus, BusOptions};
 use weft_presence::PresenceNode;
 use weft_proto::UserId;
@@ -42,6 +43,7 @@ use crate::process::{Signals, block_on, end_part, name_the_late, until_free};
 use crate::roles::core::CoreLimits;
 use crate::roles::edge::EdgeLimits;
 use crate::roles::files::FilesLimits;
+use crate::roles::integrations::IntegrationsLimits;
 use crate::roles::presence::PresenceLimits;
 use crate::roles::push::PushLimits;
 
@@ -87,13 +89,25 @@ pub struct DevOptions {
     #[command(flatten)]
     pub push_limits: PushLimits,
     #[command(flatten)]
+    pub integrations_limits: IntegrationsLimits,
+    #[command(flatten)]
     pub admin: AdminListen,
 }
 
 /// Reads a bot's name of the command line.
 pub fn bot_name(text: &str) -> Result<UserId, String> {
-    if matches!(text, "admin" | "core" | "edge" | "files" | "presence" | "push" | "search" | ROUTE)
-    {
+    if matches!(
+        text,
+        "admin"
+            | "core"
+            | "edge"
+            | "files"
+            | "integrations"
+            | "presence"
+            | "push"
+            | "search"
+            | ROUTE
+    ) {
         return Err(format!("{text} is the NATS user of a part of Weft"));
     }
     UserId::new(text).map_err(|error| error.message)
@@ -145,6 +159,7 @@ struct Running {
     files: FilesNode,
     /// Beside messages, as search is: where it can't go on, the rest does.
     push: PushNode,
+    integrations: IntegrationsNode,
     search: SearchNode,
     presence: PresenceNode,
     core: Core,
@@ -202,6 +217,11 @@ impl Running {
         let (bus, key) = (push_bus.clone(), folder.push_key());
         let push = options.push_limits.push_options(bus, node.clone(), &key)?;
         let push = PushNode::start(push).await?;
+        let integrations_bus = Bus::connect(&login("integrations")?).await?;
+        let integrations = options
+            .integrations_limits
+            .integrations_options(integrations_bus.clone(), node.clone());
+        let integrations = IntegrationsNode::start(integrations).await?;
         let files_bus = Bus::connect(&login("files")?).await?;
         let files_options = options.files_limits.files_options(
             files_bus.clone(),
@@ -215,8 +235,16 @@ impl Running {
             options.edge_limits.edge_options(edge_bus.clone(), options.listen, partitions);
         edge_options.beside = Some(files.router());
         let edge = Edge::start(edge_options).await?;
-        let buses = vec![edge_bus, files_bus, push_bus, search_bus, presence_bus, core_bus];
-        Ok(Self { edge, files, push, search, presence, core, buses, nats, folder })
+        let buses = vec![
+            edge_bus,
+            files_bus,
+            integrations_bus,
+            push_bus,
+            search_bus,
+            presence_bus,
+            core_bus,
+        ];
+        Ok(Self { edge, files, push, integrations, search, presence, core, buses, nats, folder })
     }
 
     fn welcome(&self, options: &DevOptions, admin: SocketAddr) -> Result<(), Error> {
@@ -231,12 +259,15 @@ impl Running {
         welcome::print(&text)
     }
 
-    /// Ends files, edge, push, search, presence, core, nats-server. The names of what is late.
+    /// Ends files, edge, integrations, push, search, presence, core, nats-server. The names of what is late.
     async fn finish(self) -> Vec<&'static str> {
-        let Self { edge, files, push, search, presence, core, .. } = self;
+        let Self { edge, files, push, integrations, search, presence, core, .. } = self;
         // First: the edge waits for requests, and an upload may be a long one.
         let mut late = end_part("files", FILES_PATIENCE, |patience| files.shutdown(patience)).await;
         late.extend(end_part("edge", EDGE_PATIENCE, |patience| edge.shutdown(patience)).await);
+        let leaving =
+            end_part("integrations", PUSH_PATIENCE, |patience| integrations.shutdown(patience));
+        late.extend(leaving.await);
         late.extend(end_part("push", PUSH_PATIENCE, |patience| push.shutdown(patience)).await);
         let leaving = end_part("search", SEARCH_PATIENCE, |patience| search.shutdown(patience));
         late.extend(leaving.await);

@@ -35,6 +35,8 @@ pub enum Error {
     #[error(transparent)]
     Push(#[from] weft_push::Error),
     #[error(transparent)]
+    Integrations(#[from] weft_integrations::Error),
+    #[error(transparent)]
     Files(#[from] weft_files::Error),
     #[error(transparent)]
     Edge(#[from] weft_edge::Error),

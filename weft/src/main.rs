@@ -50,6 +50,7 @@ fn log_filter(command: Option<&Command>) -> &'static str {
             | Command::Core(_)
             | Command::Presence(_)
             | Command::Push(_)
+            | Command::Integrations(_)
             | Command::Search(_)
             | Command::Files(_),
         ) => "warn,weft=info",
@@ -66,6 +67,7 @@ fn run(cli: Cli) -> Result<(), Error> {
         Some(Command::Edge(options)) => roles::edge::run(options),
         Some(Command::Core(options)) => roles::core::run(options),
         Some(Command::Presence(options)) => roles::presence::run(options),
+        Some(Command::Integrations(options)) => roles::integrations::run(options),
         Some(Command::Push(options)) => roles::push::run(options),
         Some(Command::Search(options)) => roles::search::run(options),
         Some(Command::Files(options)) => roles::files::run(options),

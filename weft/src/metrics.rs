@@ -21,6 +21,12 @@ pub fn presence() -> Exporter {
     Exporter::install(PRESENCE)
 }
 
+const INTEGRATIONS: &[&List] = &[weft_integrations::METRICS, weft_nats::METRICS];
+
+pub fn integrations() -> Exporter {
+    Exporter::install(INTEGRATIONS)
+}
+
 const PUSH: &[&List] = &[weft_push::METRICS, weft_nats::METRICS];
 
 pub fn push() -> Exporter {
@@ -44,6 +50,7 @@ pub fn dev() -> Exporter {
         weft_presence::METRICS,
         weft_search::METRICS,
         weft_push::METRICS,
+        weft_integrations::METRICS,
         weft_files::METRICS,
         weft_nats::METRICS,
     ])
@@ -65,8 +72,13 @@ mod tests {
         ("Presence", "presence", weft_presence::METRICS),
         ("Search", "search", weft_search::METRICS),
         ("Push", "push", weft_push::METRICS),
+        ("Integrations", "integrations", weft_integrations::METRICS),
         ("Files", "files", weft_files::METRICS),
-        ("The connection to NATS", "edge core presence search push files", weft_nats::METRICS),
+        (
+            "The connection to NATS",
+            "edge core presence search push integrations files",
+            weft_nats::METRICS,
+        ),
     ];
 
     /// `WEFT_BLESS=1 cargo test -p weft --bins documented` writes it anew.

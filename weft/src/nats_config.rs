@@ -73,6 +73,7 @@ pub fn run(options: &NatsConfigOptions) -> Result<(), Error> {
             files: secret("files"),
             search: secret("search"),
             push: secret("push"),
+            integrations: secret("integrations"),
             admin: secret("admin"),
         },
         bots: options.bots.iter().map(bot).collect(),

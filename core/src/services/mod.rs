@@ -40,6 +40,7 @@
 //! | `audit` | what changed in a partition |
 //! | `journal` | all commits of a partition, and who follows them |
 //! | `index` | messages for search nodes, and what may be seen of those that were found |
+//! | `feeds` | entries as bots have them on NATS |
 //! | `push`, `notifications` | how devices are notified, and what `weft push` has to know of whom and of what |
 //! | `status` | what users chose to be seen as, and when they were last seen |
 //! | `serve` | the methods on NATS |
@@ -57,6 +58,7 @@ mod defaults;
 mod deletion;
 mod drafts;
 mod failure;
+mod feeds;
 mod files;
 mod found_users;
 mod groups;

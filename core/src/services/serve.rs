@@ -18,6 +18,7 @@ use super::previews::Told;
 use crate::Error;
 
 mod administration;
+mod feeds;
 
 /// Most calls of one method that run at once; more wait, and still more are refused.
 const READS_MAX: usize = 64;
@@ -134,6 +135,7 @@ pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> 
     add_previews(&mut served, bus).await?;
     add_index(&mut served).await?;
     add_push(&mut served).await?;
+    feeds::add(&mut served).await?;
     add_people(&mut served).await?;
     add_status(&mut served).await?;
     // The server knows of all of them, before anybody hears that this node is there.

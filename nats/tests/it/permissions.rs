@@ -7,13 +7,14 @@ use crate::common::Fixture;
 use crate::raw::Raw;
 
 /// The users of the fixture's configuration, and what they are.
-const USERS: [(&str, &str); 10] = [
+const USERS: [(&str, &str); 11] = [
     ("edge", "`weft edge`"),
     ("core", "`weft core`"),
     ("presence", "`weft presence`"),
     ("files", "`weft files`"),
     ("search", "`weft search`"),
     ("push", "`weft push`"),
+    ("integrations", "`weft integrations`"),
     ("admin", "`weft admin`, and operators"),
     ("bot", "another system that may read the events of the group `public`"),
     ("eve", "another system that may read the events of all groups"),
@@ -86,6 +87,7 @@ const SUBJECTS: [(&str, &[&str]); 7] = [
             "weft.typing.*.*",
             "weft.push.first.alice",
             "weft.push.dead",
+            "weft.bot.alice.team",
             "$JS.ACK.WEFT_PUSH.first.1",
             "weft.svc.accounts.login",
             "weft.svc.accounts.keys",
@@ -100,6 +102,7 @@ const SUBJECTS: [(&str, &[&str]); 7] = [
             "weft.svc.index.changed",
             "weft.svc.index.found",
             "weft.svc.push.look",
+            "weft.svc.feeds.read",
             "weft.svc.search.find",
             "weft.svc.search.node-n",
             "weft.svc.status.load",
@@ -119,6 +122,7 @@ const SUBJECTS: [(&str, &[&str]); 7] = [
             "_INBOX_files.x",
             "_INBOX_search.x",
             "_INBOX_push.x",
+            "_INBOX_integrations.x",
             "_INBOX_admin.x",
             "_INBOX_bot.x",
             "_INBOX_eve.x",
@@ -136,6 +140,7 @@ const SUBJECTS: [(&str, &[&str]); 7] = [
             "$KV.WEFT_NODES.files.x",
             "$KV.WEFT_NODES.search.x",
             "$KV.WEFT_NODES.push.x",
+            "$KV.WEFT_NODES.integrations.x",
             "$KV.WEFT_PRESENCE.alice.e1",
             "$KV.WEFT_TRIMMED.0",
             "$KV.WEFT_OTHER.x",
@@ -190,7 +195,7 @@ const API: [&str; 20] = [
     "$JS.API.STREAM.DELETE.{}",
 ];
 
-const STREAMS: [&str; 8] = [
+const STREAMS: [&str; 9] = [
     "WEFT_IN_0",
     "WEFT_OUT_0",
     "WEFT_EV_0",
@@ -198,6 +203,7 @@ const STREAMS: [&str; 8] = [
     "KV_WEFT_PRESENCE",
     "KV_WEFT_TRIMMED",
     "OBJ_WEFT_FILES",
+    "WEFT_BOTS",
     "ANOTHER",
 ];
 

@@ -3,11 +3,11 @@
 
 use super::{
     Administer, AreVisible, BeginFile, ChangePassword, ChooseStatus, DeleteAccount, DiscardFile,
-    FindGroups, FindUsers, GetProfile, GetProfiles, GetRoom, GetStatus, ListAsking, ListBanned,
-    ListCompanions, ListDevices, ListDrafts, ListGroupInvitations, ListGroups, ListInvited,
-    ListLinks, ListMembers, ListPins, ListReactions, ListReceipts, ListRelations, ListRooms,
-    ListScheduled, ListSearchable, ListThreads, Logout, LookAtFile, Method, Reaches, ReadFound,
-    ReadLog, ReadVersions, RemovePush, Report, SetProfile, SetPush, Sync,
+    FindGroups, FindUsers, GetFeed, GetProfile, GetProfiles, GetRoom, GetStatus, ListAsking,
+    ListBanned, ListCompanions, ListDevices, ListDrafts, ListGroupInvitations, ListGroups,
+    ListInvited, ListLinks, ListMembers, ListPins, ListReactions, ListReceipts, ListRelations,
+    ListRooms, ListScheduled, ListSearchable, ListThreads, Logout, LookAtFile, Method, Reaches,
+    ReadFound, ReadLog, ReadVersions, RemovePush, Report, SetFeed, SetProfile, SetPush, Sync,
 };
 use crate::scope::Needs;
 
@@ -77,6 +77,9 @@ needs! {
     FindGroups: |_it| Needs::ReadAll;
     AreVisible: |it| of_room(&it.room, Needs::ReadAll);
     SetProfile: |_it| Needs::WriteAll;
+    // The feed is of all rooms of the bot.
+    GetFeed: |_it| Needs::ReadAll;
+    SetFeed: |_it| Needs::WriteAll;
     ChooseStatus: |_it| Needs::WriteAll;
 
     // Files: one's own, a user's avatar, or those of a room. What was reported is for administrators.

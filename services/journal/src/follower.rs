@@ -73,8 +73,14 @@ pub trait Follow: Send + Sync {
         work: &Underway,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// What was committed in a partition between two numbers can't be told. Called before it goes on after them; an error: again.
-    fn passed_over(&self, _partition: u32) -> impl Future<Output = Result<(), Error>> + Send {
+    /// What was committed before can't be told, of some partition: the name is new, or the journal does not reach back. Called before it goes on
+    /// with what is committed from now on; an error: again.
+    fn anew(&self) -> impl Future<Output = Result<(), Error>> + Send {
+        ready(Ok(()))
+    }
+
+    /// Called after each look at all partitions.
+    fn after_look(&self) -> impl Future<Output = Result<(), Error>> + Send {
         ready(Ok(()))
     }
 }
@@ -185,15 +191,27 @@ impl<F: Follow> Follower<F> {
         if is_move_due {
             *moved_at = Instant::now();
         }
+        follow.after_look().await?;
         Ok(more)
     }
 
     async fn begin(&mut self) -> Result<(), Error> {
-        let bus = &self.options.bus;
-        let partitions = bus.call(&ListFollowers { partition: 0 }).await?.partitions;
+        let Self { options, follow, .. } = self;
+        let partitions = options.bus.call(&ListFollowers { partition: 0 }).await?.partitions;
+        let mut newest = BTreeMap::new();
+        for partition in 0..partitions {
+            let followers = options.bus.call(&ListFollowers { partition }).await?;
+            if followers.followers.iter().all(|it| it.follower != options.name) {
+                newest.insert(partition, followers.newest);
+            }
+        }
+        if !newest.is_empty() {
+            follow.anew().await?;
+        }
         let mut places = BTreeMap::new();
         for partition in 0..partitions {
-            places.insert(partition, begin_at(&self.options, partition, None).await?);
+            let after = newest.get(&partition).copied();
+            places.insert(partition, begin_at(options, partition, after).await?);
         }
         // After the places: what is committed from now on is read in any case.
         self.follow.begin().await?;
@@ -228,7 +246,7 @@ async fn pass_over<F: Follow>(
         to,
         "the journal does not reach back: what was between is passed over"
     );
-    follow.passed_over(partition).await?;
+    follow.anew().await?;
     begin_at(options, partition, Some(to)).await
 }
 

@@ -57,6 +57,8 @@
 //! 41 address                             push endpoint which device is notified there
 //! 42 user                                bot         who has a bot
 //! 43 user, user                          owned bot   a user's bots
+//! 4c bot                                 feed        in which form a bot has its entries on NATS
+//! 4d room, bot                           room bot    which bots are in a group
 //! ```
 //!
 //! Numbers are big-endian (partition 2 bytes, hour, minute, bucket and day 4, seq, time and id 8, part 1, position 12, client
@@ -80,6 +82,7 @@ pub mod deletion;
 pub mod device;
 pub mod draft;
 pub mod expiry;
+pub mod feed;
 pub mod file;
 pub mod file_due;
 pub mod file_quota;
@@ -116,6 +119,7 @@ mod record;
 pub mod relation;
 pub mod report;
 pub mod resend;
+pub mod room_bot;
 pub mod scheduled;
 pub mod sent;
 pub mod setting;
@@ -196,6 +200,8 @@ pub enum Tag {
     PushEndpoint = 0x41,
     Bot = 0x42,
     OwnedBot = 0x43,
+    Feed = 0x4c,
+    RoomBot = 0x4d,
 }
 
 /// What an export does with a table.
@@ -281,6 +287,8 @@ impl Tag {
             Self::PushEndpoint => Not("push_endpoint", "it follows from push registrations"),
             Self::Bot => Rows(&Of::<bot::Bot>::NEW),
             Self::OwnedBot => Not("owned_bot", "it follows from bots"),
+            Self::Feed => Rows(&Of::<feed::Feed>::NEW),
+            Self::RoomBot => Not("room_bot", "who makes the feeds finds them anew"),
         }
     }
 

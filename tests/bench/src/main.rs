@@ -6,6 +6,7 @@
 
 mod cpu;
 mod expiry;
+mod feeds;
 mod files;
 mod find;
 mod groups;
@@ -83,6 +84,10 @@ enum Scenario {
     ///
     /// The index alone, then a system of separate processes. Prints one JSON object as its last line.
     Search(search::SearchOptions),
+    /// Feeds of bots: what a node of integrations puts into them, with very many rooms and bots that read nothing.
+    ///
+    /// A system of separate processes. Prints one JSON object as its last line.
+    Feeds(feeds::FeedsOptions),
     /// Files: uploads and downloads beside what their storage can do, thumbnails, and messages meanwhile.
     ///
     /// A system of separate processes. Checks that a file comes back as it was (else exit code 1), and prints one JSON object as its
@@ -154,6 +159,9 @@ fn run(scenario: Scenario) -> Result<()> {
         }
         Scenario::Push(options) => {
             many.enable_all().build()?.block_on(until_signal(push::measure(&options)))
+        }
+        Scenario::Feeds(options) => {
+            many.enable_all().build()?.block_on(until_signal(feeds::measure(&options)))
         }
         Scenario::Files(options) => {
             many.enable_all().build()?.block_on(until_signal(files::measure(&options)))

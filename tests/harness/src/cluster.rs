@@ -65,8 +65,18 @@ impl System {
             let file = self.path().join(format!("{name}.conf"));
             std::fs::write(&file, output.stdout)?;
             let users = [
-                "edge", "core", "presence", "search", "push", "files", "admin", "route", BOT,
-                OTHER_BOT, QUIET_BOT,
+                "edge",
+                "core",
+                "presence",
+                "search",
+                "push",
+                "integrations",
+                "files",
+                "admin",
+                "route",
+                BOT,
+                OTHER_BOT,
+                QUIET_BOT,
             ];
             let variable = |user: &str| format!("WEFT_{}_PASSWORD", user.to_uppercase());
             let mut env = users.map(|user| (variable(user), split_password(user))).to_vec();

@@ -44,6 +44,7 @@ pub fn server_config(partitions: Partition) -> ServerConfig {
             files: secret("files"),
             search: secret("search"),
             push: secret("push"),
+            integrations: secret("integrations"),
             admin: secret("admin"),
         },
         bots: vec![

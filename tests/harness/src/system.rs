@@ -36,7 +36,8 @@ pub const START_LIMIT: Duration = Duration::from_secs(60);
 /// The bot that every system knows.
 pub const BOT: &str = "bot";
 /// The parts that tell how they do.
-const ROLES: [&str; 7] = ["dev", "core", "presence", "search", "push", "files", "edge"];
+const ROLES: [&str; 8] =
+    ["dev", "core", "presence", "search", "push", "integrations", "files", "edge"];
 /// A second bot, for attacks of one on the other.
 pub const OTHER_BOT: &str = "otherbot";
 /// A third one, which was given nothing but its name.
@@ -97,7 +98,7 @@ impl System {
     }
 
     /// `nats` (or `nats-0`, … of a cluster), `core` (or `core-0`, …, or `twin`), `presence` (or
-    /// `presence-0`, …), `search-0`, …, `push-0`, …, `edge-0`, `edge-1`, … and perhaps `fdb` as processes of these names, ready.
+    /// `presence-0`, …), `search-0`, …, `push-0`, …, `integrations-0`, …, `edge-0`, `edge-1`, … and perhaps `fdb` as processes of these names, ready.
     pub async fn split(options: Options) -> Result<Self> {
         let folder = match &options.folder {
             Some(parent) => Folder::new_in(parent)?,
@@ -127,6 +128,7 @@ impl System {
         system.start_presence(&options).await?;
         system.start_search(&options).await?;
         system.start_push(&options).await?;
+        system.start_integrations(&options).await?;
         for (i, address) in system.edges.clone().into_iter().enumerate() {
             let name = format!("edge-{i}");
             let url = system.nats_url_of(&name);
@@ -192,6 +194,17 @@ impl System {
             let mut args = args.map(str::to_owned).to_vec();
             args.extend(options.push_args.clone());
             self.add(&name, weft().await, args, options.env("push")).await?;
+        }
+        Ok(())
+    }
+
+    async fn start_integrations(&mut self, options: &Options) -> Result<()> {
+        for name in (0..options.integrations).map(|i| format!("integrations-{i}")) {
+            let url = self.nats_url_of(&name);
+            let args = ["integrations", "--nats", &url, "--node", &name];
+            let mut args = args.map(str::to_owned).to_vec();
+            args.extend(options.integrations_args.clone());
+            self.add(&name, weft().await, args, options.env("integrations")).await?;
         }
         Ok(())
     }
@@ -304,7 +317,8 @@ impl System {
 
     /// Waits until every edge that runs can serve.
     pub async fn ready(&self) {
-        for (name, address) in self.admins.iter().filter(|(name, _)| name.starts_with("push-")) {
+        let followers = |name: &str| name.starts_with("push-") || name.starts_with("integrations-");
+        for (name, address) in self.admins.iter().filter(|(name, _)| followers(name)) {
             until(&format!("{name} is ready"), START_LIMIT, async || {
                 let answer =
                     http::call(*address, "GET", "/readyz", None, &Value::Null).await.ok()?;

@@ -22,6 +22,7 @@ mod draining;
 mod ended_logins;
 mod expired;
 mod export;
+mod feeds;
 mod file_storage;
 mod files;
 mod finding;

@@ -61,7 +61,9 @@ async fn no_log_line_holds_a_password_a_token_or_a_draft() -> Result<()> {
     assert_eq!(http::call(edge, "POST", "/v1/login", None, &nobody).await?.status, 401);
 
     let mut secrets = [PASSWORD, NEW_PASSWORD, WRONG_PASSWORD, DRAFT].map(str::to_owned).to_vec();
-    secrets.extend(["edge", "core", "presence", "search", "push", "admin"].map(split_password));
+    secrets.extend(
+        ["edge", "core", "presence", "search", "push", "integrations", "admin"].map(split_password),
+    );
     for tokens in [&phone, &laptop, &fresh] {
         secrets.extend([&tokens.token, &tokens.refresh_token].map(|token| secret_of(token)));
     }

@@ -90,6 +90,7 @@ pub fn server_config(
             files: secret("files")?,
             search: secret("search")?,
             push: secret("push")?,
+            integrations: secret("integrations")?,
             admin: secret("admin")?,
         },
         bots: bots.iter().map(bot).collect::<Result<_, _>>()?,

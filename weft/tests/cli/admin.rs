@@ -180,7 +180,7 @@ async fn a_follower_of_the_journal_is_listed_and_forgotten() {
         let of = |line: Value| (line["follower"].clone(), line["partition"].clone());
         let mut all: Vec<_> = text.lines().map(line).map(of).collect();
         // Parts of `weft dev` follow, too.
-        let is_own = |name: &str| name == "push" || name.starts_with("search-");
+        let is_own = |name: &str| matches!(name, "push" | "feeds") || name.starts_with("search-");
         all.retain(|(name, _)| !name.as_str().is_some_and(is_own));
         (output.status.success(), all)
     };
@@ -271,7 +271,7 @@ fn the_nodes_of_a_running_dev_are_listed() {
     });
     let roles: Vec<_> = lines.iter().map(|line| (&line["role"], &line["safe_to_remove"])).collect();
     let role = |name: &str| (json!(name), json!(false));
-    let wanted = ["core", "edge", "files", "presence", "push", "search"].map(role);
+    let wanted = ["core", "edge", "files", "integrations", "presence", "push", "search"].map(role);
     assert!(roles.iter().copied().eq(wanted.iter().map(|(role, safe)| (role, safe))), "{roles:?}");
     let seen = weft(&["admin", "presence", "alice", "--data", data]).output().expect("run");
     let seen: Value = serde_json::from_slice(&seen.stdout).expect("JSON");

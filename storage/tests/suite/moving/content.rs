@@ -23,6 +23,7 @@ use weft_storage::tables::deletion::{self, Deletion};
 use weft_storage::tables::device::{self, BotToken, Device};
 use weft_storage::tables::draft::{self, Kept};
 use weft_storage::tables::expiry;
+use weft_storage::tables::feed::{self, Feed};
 use weft_storage::tables::file::{self, File, Image};
 use weft_storage::tables::file_quota::{self, FileQuota};
 use weft_storage::tables::follower::{self, Follower};
@@ -181,6 +182,11 @@ impl Content {
             }
         }
         self.statuses(&mut batch);
+        for user in self.users.clone() {
+            if self.rng.random() {
+                batch.set(feed::key(&user), Feed { cloudevents: self.rng.random() }.encode());
+            }
+        }
         // Of nobody there is nothing.
         let most = if self.users.is_empty() { 1 } else { 3 };
         for n in 0..self.rng.random_range(0..most) {

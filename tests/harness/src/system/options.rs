@@ -20,6 +20,10 @@ pub struct Options {
     pub pushes: usize,
     /// More options of the push nodes.
     pub push_args: Vec<String>,
+    /// How many nodes of integrations; `weft dev` has one.
+    pub integrations: usize,
+    /// More options of them.
+    pub integrations_args: Vec<String>,
     /// How many edges; `weft dev` has one.
     pub edges: usize,
     /// How many nats-servers; more than one are a cluster, with three copies of each stream.
@@ -60,6 +64,8 @@ impl Default for Options {
             searches: 0,
             pushes: 0,
             push_args: Vec::new(),
+            integrations: 0,
+            integrations_args: Vec::new(),
             edges: 2,
             nats_servers: 1,
             proxied: false,
