@@ -22,6 +22,10 @@ pub(crate) const DRAFTS: u32 = 8;
 const THREADS: u32 = 10;
 /// Every edge hears who types, and hands it on to up to 100 members.
 const TYPING: u32 = 4;
+/// Up to 1,000 bots are looked at.
+const COMMANDS: u32 = 10;
+/// A bot is told, and who tells it waits; or a user is told on all of their devices.
+const INTERACTION: u32 = 4;
 /// A group has up to 100 links.
 const LINKS: u32 = 2;
 /// Up to 100 profiles are asked for at once.
@@ -41,6 +45,7 @@ pub(crate) fn of_request(request: &Request) -> u32 {
         Request::Query(query) => of_query(query),
         Request::Typing { .. } => TYPING,
         Request::Profile(_) => PROFILE,
+        Request::Interact { .. } | Request::Answer { .. } => INTERACTION,
         Request::Presence(PresenceRequest::Get(users) | PresenceRequest::Watch(users)) => {
             1 + u32::try_from(users.users.len() / USERS).unwrap_or(u32::MAX)
         }
@@ -56,6 +61,7 @@ pub(crate) fn of_query(query: &Query) -> u32 {
         Query::Pins { limit, .. } => of_pins(*limit),
         Query::Drafts { .. } | Query::Scheduled { .. } => DRAFTS,
         Query::Threads { .. } => THREADS,
+        Query::BotCommands { .. } => COMMANDS,
         Query::Links { .. } => LINKS,
         Query::Profiles { .. } => PROFILES,
         Query::FindUsers { .. } => FOUND_USERS,
@@ -80,6 +86,9 @@ pub(crate) fn of_http(path: &str, query: &str) -> u32 {
     if path == "/v1/users" {
         return FOUND_USERS;
     }
+    if path.starts_with("/v1/interactions/") {
+        return INTERACTION;
+    }
     match path.rsplit('/').next() {
         Some("entries") => of_history(limit),
         Some("versions") => VERSIONS,
@@ -87,6 +96,8 @@ pub(crate) fn of_http(path: &str, query: &str) -> u32 {
         Some("pins") => of_pins(limit),
         Some("drafts" | "scheduled") => DRAFTS,
         Some("threads") => THREADS,
+        Some("commands") => COMMANDS,
+        Some("interactions") => INTERACTION,
         Some("links") => LINKS,
         Some("search") => SEARCH,
         Some("profiles") => PROFILES,
@@ -155,6 +166,9 @@ mod tests {
             ("/v1/rooms/team/pins", "", 3),
             ("/v1/rooms/team/threads", "", 10),
             ("/v1/rooms/team/links", "", 2),
+            ("/v1/rooms/team/commands", "", 10),
+            ("/v1/rooms/team/interactions", "", 4),
+            ("/v1/interactions/x.y.z", "", 4),
             ("/v1/rooms/team/draft", "", 1),
             ("/v1/drafts", "", 8),
             ("/v1/search", "text=x&limit=1", 20),

@@ -152,7 +152,7 @@ impl<W: Wire> Delivery<W> {
             Item::Typing(typist) => has(typist.room.as_str()),
             Item::Change(change) => match &change.group {
                 Some(group) => has(group.as_str()),
-                None => change.frame.is_empty() || change.head.marked_room().is_some_and(has),
+                None => change.frame.is_empty() || change.head.room_of_scope().is_some_and(has),
             },
             Item::Marker(_) => true,
         }

@@ -14,6 +14,7 @@ mod extract;
 mod feeds;
 mod health;
 mod inspection;
+mod interactions;
 mod links;
 mod marks;
 mod push;
@@ -58,6 +59,8 @@ fn router(shared: Arc<Shared>, beside: Option<Router>) -> Router {
         .route("/bots/{bot}/tokens", get(bots::tokens).post(bots::make_token))
         .route("/bots/{bot}/tokens/{token}", delete(bots::revoke))
         .route("/bots/{bot}/feed", get(feeds::get).put(feeds::set))
+        .route("/bots/{bot}/commands", put(interactions::set))
+        .route("/interactions/{token}", post(interactions::answer))
         .route("/delete-account", post(accounts::delete_account))
         .route("/password", post(accounts::change_password))
         .route("/profile", get(accounts::own_profile).patch(accounts::set_profile))
@@ -107,6 +110,8 @@ fn router(shared: Arc<Shared>, beside: Option<Router>) -> Router {
         .route("/rooms/{room}/entries/{seq}/versions", get(entries::versions))
         .route("/rooms/{room}/entries/{seq}/reactions", get(entries::reactions))
         .route("/rooms/{room}/entries/{seq}/report", post(reports::report))
+        .route("/rooms/{room}/commands", get(interactions::list))
+        .route("/rooms/{room}/interactions", post(interactions::tell))
         .route("/rooms/{room}/pins", get(entries::pins))
         .route("/rooms/{room}/threads", get(entries::threads))
         .route_layer(from_fn_with_state(Arc::clone(&shared), admit::known));

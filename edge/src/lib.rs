@@ -50,6 +50,7 @@ mod edge;
 mod error;
 mod feeds;
 mod http;
+mod interactions;
 mod life;
 mod limited;
 mod limits;

@@ -1,13 +1,14 @@
 //! Requests that only read, answered by core: the one list, for sessions and HTTP.
 
 use weft_proto::frame::{
-    Query, Reply, drafts_frame, history_frame, pins_frame, scheduled_frame, search_frame,
-    threads_frame, versions_frame,
+    Query, Reply, bot_commands_frame, drafts_frame, history_frame, pins_frame, scheduled_frame,
+    search_frame, threads_frame, versions_frame,
 };
 use weft_proto::svc::{
-    FindGroups, FindUsers, GetProfiles, GetRoom, ListAsking, ListBanned, ListDevices, ListDrafts,
-    ListGroupInvitations, ListInvited, ListLinks, ListMembers, ListPins, ListReactions,
-    ListReceipts, ListRelations, ListRooms, ListScheduled, ListThreads, ReadVersions,
+    FindGroups, FindUsers, GetProfiles, GetRoom, ListAsking, ListBanned, ListBotCommands,
+    ListDevices, ListDrafts, ListGroupInvitations, ListInvited, ListLinks, ListMembers, ListPins,
+    ListReactions, ListReceipts, ListRelations, ListRooms, ListScheduled, ListThreads,
+    ReadVersions,
 };
 use weft_proto::{ApiError, RoomId};
 
@@ -106,6 +107,10 @@ pub(crate) async fn answer(
         Query::FindUsers { prefix, after, limit } => {
             let request = FindUsers { token, prefix, after, limit };
             Reply::found_users(bus.call(&request).await?).to_frame()
+        }
+        Query::BotCommands { room } => {
+            let request = ListBotCommands { token, room: room.to_string() };
+            bot_commands_frame(&room, bus.call(&request).await?)
         }
         Query::Devices => Reply::devices(bus.call(&ListDevices { token }).await?).to_frame(),
     })

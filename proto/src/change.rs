@@ -9,6 +9,7 @@ use crate::position::Position;
 use crate::room::RoomId;
 
 const MARKS: &str = "marks/";
+const INTERACTION: &str = "interaction/";
 const RECEIPTS_ON: &str = "receipts=on";
 const RECEIPTS_OFF: &str = "receipts=off";
 
@@ -102,10 +103,24 @@ impl ChangeHead {
         Self::new(format!("invitation/{user}/{group}"), Some(position))
     }
 
-    /// The room of somebody's mark in it, as text.
+    /// That of what a bot is told in a room, or answers to it. It is nowhere in the order of commits: who does not hear of
+    /// it in time has not been told.
     #[must_use]
-    pub fn marked_room(&self) -> Option<&str> {
-        self.key.strip_prefix("mark/")?.split('/').next()
+    pub fn interaction(room: &RoomId, name: &str) -> Self {
+        Self::new(format!("{INTERACTION}{room}/{name}"), None)
+    }
+
+    /// The name of the interaction that it is of.
+    #[must_use]
+    pub fn interaction_name(&self) -> Option<&str> {
+        self.key.strip_prefix(INTERACTION)?.split('/').nth(1)
+    }
+
+    /// The room of somebody's mark in it, or of an interaction, as text.
+    #[must_use]
+    pub fn room_of_scope(&self) -> Option<&str> {
+        let rest = self.key.strip_prefix("mark/").or_else(|| self.key.strip_prefix(INTERACTION))?;
+        rest.split('/').next()
     }
 
     /// That of some members' marks in a group, for the others.

@@ -23,6 +23,7 @@ mod draft;
 mod groups;
 mod hello;
 mod history;
+mod interactions;
 mod invitations;
 mod mark;
 mod pins;
@@ -50,6 +51,10 @@ pub use devices::DeviceShown;
 pub use draft::{draft_frame, drafted_frame, drafts_frame};
 pub use groups::{BannedUser, FoundGroup, LinkShown, WantedLink, searched};
 pub use history::{HistoryFrom, HistoryPlace, history_frame, history_thread};
+pub use interactions::{
+    CommandShown, InteractionAnswer, InteractionAnswerFrame, InteractionFrame, Told,
+    bot_commands_frame, interacted_frame,
+};
 pub use invitations::{
     InvitationFrame, InvitationShown, InvitationState, InvitedUser, invited_frame,
 };
@@ -183,6 +188,17 @@ pub enum Request {
         /// `None`: this one.
         device: Option<DeviceId>,
     },
+    /// A bot is told to do something.
+    Interact {
+        room: RoomId,
+        told: Box<Told>,
+    },
+    /// A bot answers what it was told.
+    Answer {
+        /// By which it may: what it got with it.
+        interaction: Hidden<String>,
+        answer: InteractionAnswer,
+    },
     /// A sign of life.
     Ping,
 }
@@ -282,6 +298,9 @@ fn read(word: &str, text: &str) -> Result<Request, ApiError> {
         "logout" => devices::read_logout(text),
         "push" => push::read(text),
         "unpush" => push::read_unpush(text),
+        "interact" => interactions::read_interact(text),
+        "answer" => interactions::read_answer(text),
+        "commands" => interactions::read_commands(text),
         "ping" => Ok(Request::Ping),
         other => Err(ApiError::new(
             ErrorCode::UnknownType,

@@ -23,7 +23,7 @@ pub fn read_json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ApiError>
 ///
 /// # Errors
 /// [`ErrorCode::BadEncoding`].
-pub(crate) fn text_of(bytes: &[u8]) -> Result<&str, ApiError> {
+pub fn text_of(bytes: &[u8]) -> Result<&str, ApiError> {
     std::str::from_utf8(bytes)
         .map_err(|_| ApiError::new(ErrorCode::BadEncoding, "the bytes are not UTF-8"))
 }

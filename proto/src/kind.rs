@@ -28,6 +28,7 @@ mod add;
 mod ask;
 mod attachments;
 mod ban;
+mod buttons;
 mod close;
 mod create;
 mod decline;
@@ -208,6 +209,7 @@ macro_rules! kinds {
 }
 
 pub use attachments::{Attachment, Attachments, FileFacts};
+pub use buttons::{Button, ButtonRow};
 pub use dnd::DndHours;
 pub use draft::DraftText;
 pub use preview::{LinkPreview, PreviewImage};

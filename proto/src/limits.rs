@@ -145,6 +145,20 @@ pub const TOKENS_PER_BOT_MAX: usize = 50;
 /// How long a bot's token is good, in seconds: where nothing else is said, and at the most.
 pub const BOT_TOKEN_LIFE_S_DEFAULT: u64 = 90 * 86_400;
 pub const BOT_TOKEN_LIFE_S_MAX: u64 = 365 * 86_400;
+/// Most commands of one bot; longest name of one, and longest description and usage, in Unicode scalar values.
+pub const COMMANDS_PER_BOT_MAX: usize = 50;
+pub const COMMAND_CHARS_MAX: usize = 32;
+pub const COMMAND_TEXT_CHARS_MAX: usize = 200;
+/// Longest text with which a bot is told something, and longest answer to one user, in Unicode scalar values.
+pub const INTERACTION_TEXT_CHARS_MAX: usize = 4_000;
+/// So long a bot may answer, in milliseconds, and by so many messages.
+pub const INTERACTION_LIFE_MS: u64 = 15 * 60_000;
+pub const INTERACTION_ANSWERS_MAX: u8 = 5;
+/// Most rows of buttons of one message, and buttons of a row; longest id and label of one.
+pub const BUTTON_ROWS_MAX: usize = 5;
+pub const BUTTONS_PER_ROW_MAX: usize = 5;
+pub const BUTTON_ID_BYTES_MAX: usize = 64;
+pub const BUTTON_LABEL_CHARS_MAX: usize = 80;
 /// Most rooms that the scope of a bot's token names.
 pub const SCOPE_ROOMS_MAX: usize = 32;
 /// Most kinds that it names.

@@ -131,6 +131,7 @@ mod files;
 mod groups;
 mod index;
 mod inspection;
+mod interactions;
 mod invitations;
 mod journal;
 mod log;
@@ -183,6 +184,10 @@ pub use index::{
 pub use inspection::{
     InspectLog, InspectMembers, InspectRoom, OperatorInspectLog, OperatorInspectMembers,
     OperatorInspectRoom,
+};
+pub use interactions::{
+    AnswerInteraction, AnswerState, BotCommand, BotCommands, Interact, Interacted, Interaction,
+    ListBotCommands, SetBotCommands,
 };
 pub use invitations::{
     GroupInvitation, GroupInvitations, InvitedUser, InvitedUsers, ListGroupInvitations, ListInvited,

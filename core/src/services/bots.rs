@@ -19,6 +19,7 @@ use weft_proto::{ApiError, DeviceId, ErrorCode, UserId, svc};
 use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::admin_log::{self, AdminLog};
 use weft_storage::tables::bot::{self, Bot};
+use weft_storage::tables::bot_commands;
 use weft_storage::tables::device::{self, BotToken, Device};
 use weft_storage::{Batch, Snapshot};
 
@@ -307,6 +308,7 @@ impl Context {
         self.end(batch, user, before, messages);
         if let Some(row) = snapshot.get(bot::key(user)).await? {
             bot::clear(batch, user, row)?;
+            batch.clear(bot_commands::key(user));
         }
         for bot in bot::of_owner(snapshot, user, BOTS_READ_MAX).await? {
             let keys = vec![account::key(&bot), bot::key(&bot)];
@@ -319,6 +321,7 @@ impl Context {
             }
             if let Some(row) = rows.next().flatten() {
                 bot::clear(batch, &bot, row)?;
+                batch.clear(bot_commands::key(&bot));
             }
         }
         Ok(ended)

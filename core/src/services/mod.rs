@@ -18,6 +18,7 @@
 //! | `callers` | who speaks, and whether that login lasts |
 //! | `accounts`, `logins` | sign-up and profiles; login, refresh, logout, password |
 //! | `bots` | accounts that are no person's, and their tokens |
+//! | `interactions` | what people tell bots to do, and what these answer |
 //! | `administration` | what administrators and operators do with accounts, and their log |
 //! | `inspection` | what administrators and operators see of any room |
 //! | `reports` | what users report to the administrators |
@@ -64,6 +65,7 @@ mod found_users;
 mod groups;
 mod index;
 mod inspection;
+mod interactions;
 mod invitations;
 mod journal;
 pub mod layout;

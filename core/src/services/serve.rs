@@ -13,6 +13,7 @@ use weft_proto::{ChangeHead, ErrorCode, UserId};
 use super::Context;
 use super::accounts::SetProfile;
 use super::failure::Failure;
+use super::interactions::Push;
 use super::logins::{EndedLogin, Refreshed, void};
 use super::previews::Told;
 use crate::Error;
@@ -137,6 +138,7 @@ pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> 
     add_push(&mut served).await?;
     feeds::add(&mut served).await?;
     add_people(&mut served).await?;
+    add_interactions(&mut served, bus).await?;
     add_status(&mut served).await?;
     // The server knows of all of them, before anybody hears that this node is there.
     bus.flush().await?;
@@ -363,6 +365,54 @@ async fn add_push(served: &mut Served) -> Result<(), Error> {
         .add::<svc::LookAtPush, _, _>(READS_MAX, |c, m| async move { c.push_look(m).await })
         .await?;
     served.add::<svc::DropPush, _, _>(WRITES_MAX, |c, m| async move { c.push_drop(m).await }).await
+}
+
+async fn add_interactions(served: &mut Served, bus: &Bus) -> Result<(), Error> {
+    served
+        .add::<svc::SetBotCommands, _, _>(
+            WRITES_MAX,
+            |c, m| async move { c.set_bot_commands(m).await },
+        )
+        .await?;
+    served
+        .add::<svc::ListBotCommands, _, _>(
+            SEARCHES_MAX,
+            |c, m| async move { c.bot_commands(m).await },
+        )
+        .await?;
+    let edges = bus.clone();
+    let interact = move |c: Arc<Context>, m| {
+        let edges = edges.clone();
+        async move {
+            let (told, push) = c.interact(m).await?;
+            push_interaction(&edges, push).await?;
+            Ok(told)
+        }
+    };
+    served.add::<svc::Interact, _, _>(READS_MAX, interact).await?;
+    let edges = bus.clone();
+    let answer = move |c: Arc<Context>, m| {
+        let edges = edges.clone();
+        async move {
+            let (answered, push) = c.answer_interaction(m).await?;
+            if let Some(push) = push {
+                push_interaction(&edges, push).await?;
+            }
+            Ok(answered)
+        }
+    };
+    served.add::<svc::AnswerInteraction, _, _>(READS_MAX, answer).await
+}
+
+/// It may be lost: then the bot has said nothing, or the user is told that it has not.
+async fn push_interaction(edges: &Bus, push: Push) -> Result<(), Failure> {
+    let Push { user, interaction, room, frame } = push;
+    let head = ChangeHead::interaction(&room, &interaction).to_string();
+    let headers = [(WEFT_CHANGE, head.as_str())];
+    edges.publish(&Subject::User(user), &headers, frame).await.map_err(|error| {
+        tracing::debug!(%room, %error, "an interaction is not told");
+        Failure::new(ErrorCode::Unavailable, "NATS is away")
+    })
 }
 
 async fn add_people(served: &mut Served) -> Result<(), Error> {

@@ -26,6 +26,7 @@ use crate::rate::{Bucket, Rate};
 use crate::shared::Shared;
 
 pub(super) use self::companions::CompanionWatch;
+pub(super) use self::requests::needs;
 
 /// Choices of one session: each is a commit in the store.
 const CHOICES: Rate = Rate { per_second: 1, burst: 10 };

@@ -8,21 +8,19 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, timeout_at};
-use weft_proto::frame::{
-    PresenceRequest, ProfileFrame, Reply, Request, error_frame, parse_request,
-};
-use weft_proto::scope::Needs;
+use weft_proto::frame::{ProfileFrame, Reply, Request, error_frame, parse_request};
 use weft_proto::svc::{Logout, RemovePush, Report, SetPush};
 use weft_proto::{ApiError, Body, ErrorCode, RoomId};
 
 use super::Ended;
-use super::presence::SessionPresence;
+use super::presence::{self, SessionPresence};
 use super::turn::Turns;
 use super::writer::SocketWriter;
 use crate::answers::SendAnswer;
 use crate::auth::Caller;
 use crate::cost;
 use crate::delivery::TokenCell;
+use crate::interactions;
 use crate::links;
 use crate::marks::{Marked, Marks};
 use crate::metrics;
@@ -37,19 +35,6 @@ mod keep;
 const CALLS_MAX: usize = 8;
 
 type Call = Pin<Box<dyn Future<Output = (u64, Vec<u8>)> + Send>>;
-
-/// What a request about presence needs of a bot's token. What core is asked for by it, core looks at itself.
-fn needs(request: &PresenceRequest) -> Needs<'_> {
-    match request {
-        PresenceRequest::Get(_) | PresenceRequest::Set { .. } | PresenceRequest::Own => {
-            Needs::Nothing
-        }
-        PresenceRequest::Unwatch { .. } | PresenceRequest::Idle { .. } => Needs::Nothing,
-        // It is looked at again with all rooms in view.
-        PresenceRequest::Watch(_) => Needs::ReadAll,
-        PresenceRequest::Count { room } => Needs::Read(room.as_str()),
-    }
-}
 
 fn no_answer() -> ApiError {
     ApiError::new(ErrorCode::Unknown, "no answer in time: it may or may not have been done")
@@ -258,7 +243,7 @@ impl Requests {
             Request::Token { token } => return self.refresh(&token).await.map(Some),
             Request::Presence(request) => {
                 if let Some(scope) = &self.caller.scope {
-                    scope.check(needs(&request))?;
+                    scope.check(presence::needs(&request))?;
                 }
                 let (presence, turn) = (Arc::clone(&self.presence), self.presence.turn(&request));
                 self.call(id, unpaid, async move {
@@ -328,6 +313,19 @@ impl Requests {
                 let (shared, caller) = (Arc::clone(&self.shared), self.caller.clone());
                 let made = async move { links::make(&shared, &caller, room, wanted).await };
                 self.call(id, unpaid, async move { Ok(made.await?.to_frame()) });
+            }
+            Request::Interact { room, told } => {
+                let (shared, caller) = (Arc::clone(&self.shared), self.caller.clone());
+                self.call(id, unpaid, async move {
+                    interactions::tell(&shared, &caller, room, *told).await
+                });
+            }
+            Request::Answer { interaction, answer } => {
+                let (shared, caller) = (Arc::clone(&self.shared), self.caller.clone());
+                let told = async move {
+                    interactions::answer(&shared, &caller, interaction.0, answer).await
+                };
+                self.call(id, unpaid, told);
             }
             Request::Ask { room, ask } => self.ask(id, unpaid, room, Body::Ask(ask)),
             Request::Decline { room, decline } => {

@@ -135,6 +135,8 @@ pub enum Query {
         /// Most of one page; 0: as many as a page holds.
         limit: u32,
     },
+    /// The commands of the bots in a room.
+    BotCommands { room: RoomId },
     /// The devices on which the user is logged in.
     Devices,
     /// Messages that have something in them.

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::buttons::{self, ButtonRow};
 use super::formatting::{self, Mentions, Range};
-use super::{CONVERSATIONS_LEVEL, EntryKind, FIRST_LEVEL, Kind, MESSAGES_LEVEL};
+use super::{CONVERSATIONS_LEVEL, EntryKind, FIRST_LEVEL, Kind, MESSAGES_LEVEL, PEOPLE_LEVEL};
 use crate::check::{check_chars, empty, missing, not_zero};
 use crate::error::{ApiError, ErrorCode};
 use crate::ids::UserId;
@@ -46,6 +47,9 @@ pub struct Extras {
     /// The seq of the message whose thread it is in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thread: Option<u64>,
+    /// What one may press below it: of a bot's message.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub buttons: Vec<ButtonRow>,
 }
 
 static NO_EXTRAS: Extras = Extras {
@@ -56,6 +60,7 @@ static NO_EXTRAS: Extras = Extras {
     skip_push: false,
     forwarded: None,
     thread: None,
+    buttons: Vec::new(),
 };
 
 fn is_false(value: &bool) -> bool {
@@ -90,6 +95,7 @@ pub(super) struct Flat {
     skip_push: Option<bool>,
     forwarded: Option<StoredForwarded>,
     thread: Option<u64>,
+    buttons: Option<Vec<ButtonRow>>,
 }
 
 #[derive(Clone, PartialEq, Deserialize, prost::Message)]
@@ -119,6 +125,8 @@ pub(super) struct More {
     forwarded: Option<StoredForwarded>,
     #[prost(uint64, optional, tag = "7")]
     thread: Option<u64>,
+    #[prost(message, repeated, tag = "8")]
+    buttons: Vec<ButtonRow>,
 }
 
 #[derive(Clone, PartialEq, Deserialize, prost::Message)]
@@ -143,6 +151,7 @@ impl Flat {
             skip_push: flat.skip_push.unwrap_or_default(),
             forwarded: flat.forwarded,
             thread: flat.thread,
+            buttons: flat.buttons.unwrap_or_default(),
         };
         (flat.text, (more != More::default()).then_some(more))
     }
@@ -218,6 +227,7 @@ impl Text {
             return Err(ApiError::new(ErrorCode::TooLong, message));
         }
         let message = Self::stored(text, more)?;
+        buttons::check(&message.extras().buttons)?;
         let meta = &message.extras().meta;
         if meta.iter().flat_map(Map::values).any(|value| is_deeper(value, META_DEPTH_MAX - 1)) {
             let message = format!("the field meta is nested more than {META_DEPTH_MAX} deep");
@@ -289,6 +299,7 @@ impl Extras {
             skip_push: more.skip_push,
             forwarded: more.forwarded.map(Forwarded::check).transpose()?,
             thread: more.thread,
+            buttons: more.buttons,
         })
     }
 
@@ -301,6 +312,7 @@ impl Extras {
             skip_push: self.skip_push,
             forwarded: self.forwarded.as_ref().map(Forwarded::stored),
             thread: self.thread,
+            buttons: self.buttons.clone(),
         }
     }
 }
@@ -341,6 +353,7 @@ impl EntryKind for Text {
 
     fn level(&self) -> u32 {
         match &self.extras {
+            Some(extras) if !extras.buttons.is_empty() => PEOPLE_LEVEL,
             Some(extras) if extras.is_of_late() => CONVERSATIONS_LEVEL,
             Some(_) => MESSAGES_LEVEL,
             None => FIRST_LEVEL,

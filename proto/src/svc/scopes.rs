@@ -2,12 +2,13 @@
 //! so that a request without a line here can't be answered.
 
 use super::{
-    Administer, AreVisible, BeginFile, ChangePassword, ChooseStatus, DeleteAccount, DiscardFile,
-    FindGroups, FindUsers, GetFeed, GetProfile, GetProfiles, GetRoom, GetStatus, ListAsking,
-    ListBanned, ListCompanions, ListDevices, ListDrafts, ListGroupInvitations, ListGroups,
-    ListInvited, ListLinks, ListMembers, ListPins, ListReactions, ListReceipts, ListRelations,
-    ListRooms, ListScheduled, ListSearchable, ListThreads, Logout, LookAtFile, Method, Reaches,
-    ReadFound, ReadLog, ReadVersions, RemovePush, Report, SetFeed, SetProfile, SetPush, Sync,
+    Administer, AnswerInteraction, AreVisible, BeginFile, ChangePassword, ChooseStatus,
+    DeleteAccount, DiscardFile, FindGroups, FindUsers, GetFeed, GetProfile, GetProfiles, GetRoom,
+    GetStatus, Interact, ListAsking, ListBanned, ListBotCommands, ListCompanions, ListDevices,
+    ListDrafts, ListGroupInvitations, ListGroups, ListInvited, ListLinks, ListMembers, ListPins,
+    ListReactions, ListReceipts, ListRelations, ListRooms, ListScheduled, ListSearchable,
+    ListThreads, Logout, LookAtFile, Method, Reaches, ReadFound, ReadLog, ReadVersions, RemovePush,
+    Report, SetBotCommands, SetFeed, SetProfile, SetPush, Sync,
 };
 use crate::scope::Needs;
 
@@ -58,6 +59,11 @@ needs! {
     ListThreads: |it| Needs::Read(&it.room);
     ListReactions: |it| Needs::Read(&it.room);
     Report: |it| Needs::Write(&it.room);
+    ListBotCommands: |it| Needs::Read(&it.room);
+    // Its room is in what it answers: core looks at that itself.
+    AnswerInteraction: |_it| Needs::Nothing;
+    // Bots tell bots nothing: two of them would not end.
+    Interact: |_it| Needs::Person;
 
     // Those of the caller's rooms that the scope has.
     ListRooms: |_it| Needs::ReadSome;
@@ -80,6 +86,7 @@ needs! {
     // The feed is of all rooms of the bot.
     GetFeed: |_it| Needs::ReadAll;
     SetFeed: |_it| Needs::WriteAll;
+    SetBotCommands: |_it| Needs::WriteAll;
     ChooseStatus: |_it| Needs::WriteAll;
 
     // Files: one's own, a user's avatar, or those of a room. What was reported is for administrators.

@@ -57,6 +57,7 @@
 //! 41 address                             push endpoint which device is notified there
 //! 42 user                                bot         who has a bot
 //! 43 user, user                          owned bot   a user's bots
+//! 48 user                                bot commands what a bot does when it is told to
 //! 4c bot                                 feed        in which form a bot has its entries on NATS
 //! 4d room, bot                           room bot    which bots are in a group
 //! ```
@@ -76,6 +77,7 @@ pub mod admin_log;
 pub mod applied;
 pub mod ban;
 pub mod bot;
+pub mod bot_commands;
 pub mod change;
 pub mod dead_letter;
 pub mod deletion;
@@ -200,6 +202,7 @@ pub enum Tag {
     PushEndpoint = 0x41,
     Bot = 0x42,
     OwnedBot = 0x43,
+    BotCommands = 0x48,
     Feed = 0x4c,
     RoomBot = 0x4d,
 }
@@ -287,6 +290,7 @@ impl Tag {
             Self::PushEndpoint => Not("push_endpoint", "it follows from push registrations"),
             Self::Bot => Rows(&Of::<bot::Bot>::NEW),
             Self::OwnedBot => Not("owned_bot", "it follows from bots"),
+            Self::BotCommands => Rows(&Of::<bot_commands::BotCommands>::NEW),
             Self::Feed => Rows(&Of::<feed::Feed>::NEW),
             Self::RoomBot => Not("room_bot", "who makes the feeds finds them anew"),
         }

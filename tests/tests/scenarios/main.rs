@@ -31,6 +31,7 @@ mod full_disk;
 mod groups;
 mod hole_in_the_log;
 mod hostile_bots;
+mod interactions;
 mod invitations;
 mod large_groups;
 mod log_went_back;

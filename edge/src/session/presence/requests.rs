@@ -8,12 +8,26 @@ use tokio::time::Instant;
 use weft_proto::frame::{PresenceRequest, Reply, Users};
 use weft_proto::limits::WATCHED_USERS_MAX;
 use weft_proto::presence::Choice;
+use weft_proto::scope::Needs;
 use weft_proto::svc::{AreVisible, ChooseStatus, GetStatus};
 use weft_proto::{ApiError, ErrorCode, UserId};
 
 use super::super::turn::Turn;
 use super::SessionPresence;
 use crate::rate::rate_limited;
+
+/// What a request about presence needs of a bot's token. What core is asked for by it, core looks at itself.
+pub(crate) fn needs(request: &PresenceRequest) -> Needs<'_> {
+    match request {
+        PresenceRequest::Get(_) | PresenceRequest::Set { .. } | PresenceRequest::Own => {
+            Needs::Nothing
+        }
+        PresenceRequest::Unwatch { .. } | PresenceRequest::Idle { .. } => Needs::Nothing,
+        // It is looked at again with all rooms in view.
+        PresenceRequest::Watch(_) => Needs::ReadAll,
+        PresenceRequest::Count { room } => Needs::Read(room.as_str()),
+    }
+}
 
 impl SessionPresence {
     /// The next turn, where the request needs one. Called in the order in which requests come:

@@ -17,6 +17,7 @@ use weft_storage::tables::admin_log::{self, AdminLog};
 use weft_storage::tables::applied::{self, Applied};
 use weft_storage::tables::ban;
 use weft_storage::tables::bot::{self, Bot};
+use weft_storage::tables::bot_commands::{self, BotCommand, BotCommands};
 use weft_storage::tables::change::{self, Changed};
 use weft_storage::tables::dead_letter::{self, DeadLetter};
 use weft_storage::tables::deletion::{self, Deletion};
@@ -142,6 +143,9 @@ impl Content {
             if is_bot {
                 let owner = if self.rng.random() { self.user().to_string() } else { String::new() };
                 bot::put(&mut batch, &user, &Bot { owner, made_ms: 7 });
+                let (name, description) = ("deploy".to_owned(), "does it".to_owned());
+                let commands = vec![BotCommand { name, description, usage: "<branch>".into() }];
+                batch.set(bot_commands::key(&user), BotCommands { commands }.encode());
                 let deletion = Deletion { empties: true, ..Deletion::new(2, 7).without(1) };
                 let room = RoomId::direct(&user, &user);
                 batch.set(deletion::key(&user), deletion.emptied_to(0, &room, 5).encode());
