@@ -1,5 +1,6 @@
 //! This edge among the live nodes: it joins them, and knows the other edges.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -8,7 +9,8 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use weft_nats::nodes::{Nodes, new_boot, score};
 use weft_nats::{Bus, NodeInfo, Registration};
-use weft_proto::NodeId;
+use weft_proto::svc::Push;
+use weft_proto::{ApiError, ErrorCode, NodeId};
 
 const ROLE: &str = "edge";
 /// Files nodes, whose addresses clients are told.
@@ -59,6 +61,26 @@ impl LiveEdges {
         let edges = edges.borrow();
         let own = edges.get(node).filter(|info| info.boot == self.boot && !info.unready);
         own.is_some_and(|info| info.url == *url)
+    }
+
+    /// The kinds of gateways by which devices can be notified; none: nobody notifies at the moment.
+    pub(crate) fn push_kinds(&self) -> BTreeSet<String> {
+        let Some(joined) = self.joined.get() else { return BTreeSet::new() };
+        joined.pushes.borrow().values().flat_map(|info| info.push_kinds.clone()).collect()
+    }
+
+    /// A device of a kind of gateway that nobody here can ask would never be notified. Where all who notify are away for a moment,
+    /// it is taken.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Unavailable`].
+    pub(crate) fn check_push(&self, push: &Push) -> Result<(), ApiError> {
+        let kinds = self.push_kinds();
+        if kinds.is_empty() || kinds.contains(&push.kind) {
+            return Ok(());
+        }
+        let message = format!("this service notifies nobody by {}", push.kind);
+        Err(ApiError::new(ErrorCode::Unavailable, message))
     }
 
     /// For which key browsers subscribe; `None`: nobody notifies.

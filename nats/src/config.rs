@@ -365,7 +365,7 @@ fn push_publish() -> Vec<String> {
 }
 
 fn push_subscribe() -> Vec<String> {
-    words(&["_INBOX_push.>"])
+    words(&["_INBOX_push.>", "weft.u.*"])
 }
 
 fn integrations_publish() -> Vec<String> {

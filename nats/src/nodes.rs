@@ -49,6 +49,9 @@ pub struct NodeInfo {
     /// A push node alone: the public key of its Web Push, in base64url. Browsers subscribe for it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub push_key: String,
+    /// A push node alone: the kinds of gateways that it can ask.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub push_kinds: Vec<String>,
     /// A core alone: its store is well, and it makes progress on what it owns. `None`: it does not say.
     pub works: Option<bool>,
 }

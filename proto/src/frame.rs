@@ -62,7 +62,7 @@ pub use mark::{MarkFrame, MarksFrame, ReadUpTo, ThreadMarkFrame};
 pub use pins::pins_frame;
 pub use presence::{PresenceRequest, Users};
 pub use profiles::{Profile, ProfileChange, ProfileFrame, profiles_of};
-pub use push::{PushShown, WEB_PUSH, WEBHOOK};
+pub use push::{APNS, FCM, PushShown, WEB_PUSH, WEBHOOK};
 pub use query::Query;
 pub use receipts::{Receipt, entry_of};
 pub use relations::{RelatedUser, RelationFrame};

@@ -94,6 +94,10 @@ pub const PUSH_ADDRESS_BYTES_MAX: usize = 2_000;
 pub const PUSH_LANGUAGE_BYTES_MAX: usize = 35;
 /// Shortest and longest secret of a webhook, as Standard Webhooks has it.
 pub const PUSH_SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
+/// Shortest and longest token of a device of APNs, in hexadecimal digits.
+pub const PUSH_APNS_TOKEN_CHARS: std::ops::RangeInclusive<usize> = 64..=200;
+/// Longest id of an app of APNs.
+pub const PUSH_TOPIC_BYTES_MAX: usize = 155;
 /// Most users of one page of those who were found.
 pub const PAGE_FOUND_USERS_MAX: u32 = 50;
 /// Most profiles that are asked for at once.

@@ -117,7 +117,7 @@ impl Context {
             }
             facts => facts?,
         };
-        Ok(svc::PushFacts { push: Some(with_keys(registration)), ..facts })
+        Ok(svc::PushFacts { push: Some(push::with_keys(registration)), ..facts })
     }
 
     async fn facts(
@@ -174,11 +174,6 @@ impl Context {
 
 fn is_read(mark: &Mark, seq: u64) -> bool {
     mark.read >= seq && (mark.unread_from == 0 || mark.unread_from > seq)
-}
-
-fn with_keys(row: PushRegistration) -> svc::Push {
-    let PushRegistration { kind, address, p256dh, secret, language, private, made_ms, .. } = row;
-    svc::Push { kind, address, p256dh, secret, language, private, made_ms }
 }
 
 /// To whom an entry may be of interest.

@@ -50,6 +50,8 @@ impl Context {
                 language: push.language.clone(),
                 private: push.private,
                 made_ms: self.clock.now_ms(),
+                topic: push.topic.clone(),
+                sandbox: push.sandbox,
             };
             let mut batch = Batch::new(rand::random());
             // A login that ends meanwhile registers nothing.
@@ -186,10 +188,26 @@ pub(super) async fn of_device(
     is_good.then(|| PushRegistration::decode(row)).transpose()
 }
 
+/// As who notifies the device needs it.
+pub(super) fn with_keys(row: PushRegistration) -> svc::Push {
+    let PushRegistration {
+        kind,
+        address,
+        p256dh,
+        secret,
+        language,
+        private,
+        made_ms,
+        topic,
+        sandbox,
+        ..
+    } = row;
+    svc::Push { kind, address, p256dh, secret, language, private, made_ms, topic, sandbox }
+}
+
 /// What its user is shown of it.
 pub(super) fn shown(row: PushRegistration) -> svc::Push {
-    let PushRegistration { kind, address, language, private, made_ms, .. } = row;
-    svc::Push { kind, address, language, private, made_ms, ..svc::Push::default() }
+    svc::Push { p256dh: Vec::new(), secret: Vec::new(), ..with_keys(row) }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! How devices are notified.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -19,6 +20,8 @@ pub(super) async fn key(State(shared): App, Caller(_): Caller) -> Result<Respons
     #[derive(Serialize)]
     struct Gateways {
         webpush: Key,
+        /// By which devices can be notified.
+        kinds: BTreeSet<String>,
     }
     #[derive(Serialize)]
     struct Key {
@@ -27,7 +30,8 @@ pub(super) async fn key(State(shared): App, Caller(_): Caller) -> Result<Respons
     let key = shared.life.members.push_key().ok_or_else(|| {
         ApiError::new(ErrorCode::Unavailable, "nobody notifies devices at the moment")
     })?;
-    Ok(json(&Gateways { webpush: Key { key } }))
+    let kinds = shared.life.members.push_kinds();
+    Ok(json(&Gateways { webpush: Key { key }, kinds }))
 }
 
 /// `PUT /v1/devices/{device}/push`
@@ -41,8 +45,10 @@ pub(super) async fn set(
         let message = "a device registers itself: the token is of another one";
         return Err(ApiError::new(ErrorCode::BadRequest, message).into());
     }
-    let push = Some(svc::Push::of_body(&body)?);
-    shared.bus.call(&svc::SetPush { token: caller.token.to_string(), push }).await?;
+    let push = svc::Push::of_body(&body)?;
+    shared.life.members.check_push(&push)?;
+    let (token, push) = (caller.token.to_string(), Some(push));
+    shared.bus.call(&svc::SetPush { token, push }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -286,6 +286,7 @@ impl Requests {
             Request::Push(push) => {
                 let (shared, token) = self.for_call();
                 self.call(id, unpaid, async move {
+                    shared.life.members.check_push(&push)?;
                     shared.bus.call(&SetPush { token, push: Some(*push) }).await?;
                     Ok(Reply::Done {}.to_frame())
                 });

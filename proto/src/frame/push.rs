@@ -12,12 +12,19 @@ use crate::error::{ApiError, ErrorCode};
 use crate::hidden::Hidden;
 use crate::ids::DeviceId;
 use crate::json::{read_object, text_of};
-use crate::limits::{PUSH_ADDRESS_BYTES_MAX, PUSH_LANGUAGE_BYTES_MAX, PUSH_SECRET_BYTES};
+use crate::limits::{
+    PUSH_ADDRESS_BYTES_MAX, PUSH_APNS_TOKEN_CHARS, PUSH_LANGUAGE_BYTES_MAX, PUSH_SECRET_BYTES,
+    PUSH_TOPIC_BYTES_MAX,
+};
 use crate::svc::Push;
 
 /// The kinds of gateways.
 pub const WEB_PUSH: &str = "webpush";
 pub const WEBHOOK: &str = "webhook";
+/// Firebase Cloud Messaging.
+pub const FCM: &str = "fcm";
+/// The Apple Push Notification service.
+pub const APNS: &str = "apns";
 
 /// An uncompressed point of P-256.
 const KEY_BYTES: usize = 65;
@@ -35,12 +42,17 @@ pub struct PushShown {
     language: String,
     private: bool,
     made_at: u64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    topic: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    sandbox: bool,
 }
 
 impl From<Push> for PushShown {
     fn from(push: Push) -> Self {
-        let Push { kind, address, language, private, made_ms: made_at, .. } = push;
-        Self { kind, address: Hidden(address), language, private, made_at }
+        let Push { kind, address, language, private, made_ms, topic, sandbox, .. } = push;
+        let (address, made_at) = (Hidden(address), made_ms);
+        Self { kind, address, language, private, made_at, topic, sandbox }
     }
 }
 
@@ -69,6 +81,11 @@ struct Fields<'a> {
     url: Option<String>,
     #[serde(borrow)]
     secret: Option<Cow<'a, str>>,
+    /// Of `fcm` and `apns`.
+    token: Option<String>,
+    /// Of `apns`.
+    topic: Option<String>,
+    sandbox: Option<bool>,
     language: Option<String>,
     private: Option<bool>,
 }
@@ -87,26 +104,41 @@ impl Push {
     /// # Errors
     /// Those of [`read_object`], and of [`check`](Self::check).
     pub fn from_text(text: &str) -> Result<Self, ApiError> {
-        let Fields { kind, endpoint, keys, url, secret, language, private } = read_object(text)?;
-        let kind = kind.ok_or_else(|| missing("kind"))?;
-        let (address, p256dh, secret) = match &*kind {
+        let fields: Fields<'_> = read_object(text)?;
+        let kind = fields.kind.ok_or_else(|| missing("kind"))?;
+        let mut push = match &*kind {
             WEB_PUSH => {
-                let Keys { p256dh, auth } = keys.ok_or_else(|| missing("keys"))?;
+                let Keys { p256dh, auth } = fields.keys.ok_or_else(|| missing("keys"))?;
                 let p256dh = p256dh.ok_or_else(|| missing("keys.p256dh"))?;
                 let auth = auth.ok_or_else(|| missing("keys.auth"))?;
-                let address = endpoint.ok_or_else(|| missing("endpoint"))?;
-                (address, web_safe("keys.p256dh", &p256dh)?, web_safe("keys.auth", &auth)?)
+                Self {
+                    address: fields.endpoint.ok_or_else(|| missing("endpoint"))?,
+                    p256dh: web_safe("keys.p256dh", &p256dh)?,
+                    secret: web_safe("keys.auth", &auth)?,
+                    ..Self::default()
+                }
             }
             WEBHOOK => {
-                let secret = secret.ok_or_else(|| missing("secret"))?;
-                let address = url.ok_or_else(|| missing("url"))?;
-                (address, Vec::new(), webhook_secret(&secret)?)
+                let secret = fields.secret.ok_or_else(|| missing("secret"))?;
+                let address = fields.url.ok_or_else(|| missing("url"))?;
+                Self { address, secret: webhook_secret(&secret)?, ..Self::default() }
             }
+            FCM => {
+                let address = fields.token.ok_or_else(|| missing("token"))?;
+                Self { address, ..Self::default() }
+            }
+            APNS => Self {
+                // One device has one, however its hexadecimal digits are written.
+                address: fields.token.ok_or_else(|| missing("token"))?.to_ascii_lowercase(),
+                topic: fields.topic.ok_or_else(|| missing("topic"))?,
+                sandbox: fields.sandbox.unwrap_or_default(),
+                ..Self::default()
+            },
             other => return Err(unknown(other)),
         };
-        let language = language.unwrap_or_default();
-        let private = private.unwrap_or_default();
-        let push = Self { kind, address, p256dh, secret, language, private, made_ms: 0 };
+        push.kind = kind;
+        push.language = fields.language.unwrap_or_default();
+        push.private = fields.private.unwrap_or_default();
         push.check().map(|()| push)
     }
 
@@ -139,6 +171,20 @@ impl Push {
                     return Err(no_secret());
                 }
             }
+            FCM => check_fcm_token(&self.address)?,
+            APNS => {
+                let (token, topic) = (&self.address, &self.topic);
+                let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+                if !PUSH_APNS_TOKEN_CHARS.contains(&token.len()) || !token.bytes().all(is_hex) {
+                    return Err(bad("token is the device's of APNs, in hexadecimal"));
+                }
+                let is_name =
+                    |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+                let is_topic = (1..=PUSH_TOPIC_BYTES_MAX).contains(&topic.len());
+                if !is_topic || !topic.bytes().all(is_name) {
+                    return Err(bad("topic is the app's id, as org.example.app"));
+                }
+            }
             other => return Err(unknown(other)),
         }
         let is_tag = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
@@ -156,7 +202,17 @@ fn bad(what: &str) -> ApiError {
 
 fn unknown(kind: &str) -> ApiError {
     let kind: String = kind.chars().take(32).collect();
-    bad(&format!("kind is {WEB_PUSH} or {WEBHOOK}, not {kind:?}"))
+    bad(&format!("kind is {WEB_PUSH}, {WEBHOOK}, {FCM} or {APNS}, not {kind:?}"))
+}
+
+/// Nothing is known of their form: what is of letters can't be taken for something else anywhere.
+fn check_fcm_token(token: &str) -> Result<(), ApiError> {
+    let is_of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_:.".contains(&byte);
+    let is_long_enough = (1..=PUSH_ADDRESS_BYTES_MAX).contains(&token.len());
+    if is_long_enough && token.bytes().all(is_of_token) {
+        return Ok(());
+    }
+    Err(bad("token is the app's registration token of FCM"))
 }
 
 fn no_secret() -> ApiError {
@@ -260,10 +316,44 @@ mod tests {
     }
 
     #[test]
+    fn phones_have_tokens() {
+        let fcm = Push::from_text(r#"{"kind":"fcm","token":"cGx:APA91b-_x"}"#).expect("read");
+        assert_eq!((&*fcm.kind, &*fcm.address), (FCM, "cGx:APA91b-_x"));
+        let apns = |token: &str, topic: &str| {
+            let fields = format!(r#""token":"{token}","topic":"{topic}","sandbox":true"#);
+            Push::from_text(&format!(r#"{{"kind":"apns",{fields}}}"#))
+        };
+        let push = apns(&"AB".repeat(32), "org.example.app").expect("read");
+        assert_eq!((&*push.address, &*push.topic), (&*"ab".repeat(32), "org.example.app"));
+        assert!(push.sandbox);
+        let shown = serde_json::to_string(&PushShown::from(push)).expect("json");
+        assert!(shown.contains(r#""topic":"org.example.app","sandbox":true"#), "{shown}");
+        for (token, topic) in [
+            (&*"ab".repeat(31), "org.example.app"),
+            (&"xy".repeat(32), "org.example.app"),
+            (&"ab".repeat(32), ""),
+            (&"ab".repeat(32), "org/example"),
+            (&"ab".repeat(32), &"x".repeat(PUSH_TOPIC_BYTES_MAX + 1)),
+        ] {
+            let error = apns(token, topic).expect_err(topic);
+            assert_eq!(error.code, ErrorCode::BadRequest, "{token} {topic}");
+        }
+        for bad in [
+            r#"{"kind":"fcm"}"#,
+            r#"{"kind":"fcm","token":""}"#,
+            r#"{"kind":"fcm","token":"a b"}"#,
+            r#"{"kind":"fcm","token":"https://example.org/"}"#,
+            r#"{"kind":"apns","topic":"org.example.app"}"#,
+        ] {
+            assert_eq!(Push::from_text(bad).expect_err(bad).code, ErrorCode::BadRequest, "{bad}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_refused() {
         for bad in [
             r#"{"id":1,"type":"push"}"#.to_owned(),
-            r#"{"kind":"fcm","token":"x"}"#.to_owned(),
+            r#"{"kind":"gcm","token":"x"}"#.to_owned(),
             r#"{"kind":"webpush","endpoint":"https://example.org/"}"#.to_owned(),
             r#"{"kind":"webhook","url":"https://example.org/"}"#.to_owned(),
             web_push("https://example.org/", AUTH, AUTH),

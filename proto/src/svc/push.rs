@@ -11,7 +11,7 @@ use crate::notify::Notify;
 redacted! {
     SetPush {}
     RemovePush { device }
-    Push { kind, language, private }
+    Push { kind, language, private, topic, sandbox }
     DropPush { user, device }
 }
 
@@ -19,10 +19,10 @@ redacted! {
 #[derive(Clone, PartialEq, Eq, Message)]
 #[prost(skip_debug)]
 pub struct Push {
-    /// `webpush` or `webhook`.
+    /// `webpush`, `webhook`, `fcm` or `apns`.
     #[prost(string, tag = "1")]
     pub kind: String,
-    /// Where notifications go: who knows it can send some.
+    /// Where notifications go, or the token of whom they go to: who knows it can send some.
     #[prost(string, tag = "2")]
     pub address: String,
     /// Of `webpush`: the device's public key, 65 bytes.
@@ -40,6 +40,12 @@ pub struct Push {
     /// When it was registered, Unix milliseconds. Not of a request.
     #[prost(uint64, tag = "7")]
     pub made_ms: u64,
+    /// Of `apns`: the app.
+    #[prost(string, tag = "8")]
+    pub topic: String,
+    /// Of `apns`: it is one of the sandbox.
+    #[prost(bool, tag = "9")]
+    pub sandbox: bool,
 }
 
 /// Registers how the token's device is to be notified, in the place of what it had registered before.

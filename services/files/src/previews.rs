@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use weft_journal::FollowerOptions;
 use weft_nats::nodes::Nodes;
-use weft_outbound::{IpNet, Options, Outbound, Rules};
+use weft_outbound::{Connections, IpNet, Options, Outbound, Roots, Rules};
 
 use crate::app::App;
 use crate::error::Error;
@@ -68,6 +68,8 @@ impl Previews {
         let outbound = Outbound::new(Options {
             rules: Rules { allowed, refused_hosts, ports: PORTS.into() },
             redirects_max: REDIRECTS_MAX,
+            roots: Roots::default(),
+            connections: Connections::Short,
             patience: PATIENCE,
             user_agent: USER_AGENT.to_owned(),
         })?;

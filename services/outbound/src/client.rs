@@ -6,16 +6,52 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Method, Response, StatusCode, Url};
+use reqwest::{Certificate, Client, ClientBuilder, Method, Response, StatusCode, Url};
 use tokio::time::{Instant, timeout_at};
 
-use crate::error::Error;
+use crate::error::{Error, NoCertificates};
 use crate::resolver::{Lookup, Resolver, system};
 use crate::rules::Rules;
 
-/// How long a connection without a request is kept.
+/// How long a connection without a request is kept, and how many of a host.
 const IDLE_MAX: Duration = Duration::from_secs(10);
 const IDLE_PER_HOST_MAX: usize = 2;
+/// The same of a host that is asked again and again.
+const KEPT_MAX: Duration = Duration::from_secs(600);
+const KEPT_PER_HOST_MAX: usize = 32;
+/// How often a kept connection is looked at, and how long its answer may take: one that is dead is not asked by.
+const KEPT_LOOK_EVERY: Duration = Duration::from_secs(20);
+const KEPT_LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Which connections a client has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Connections {
+    /// Not for long: there are many hosts.
+    #[default]
+    Short,
+    /// Kept: the same host is asked again and again.
+    Kept,
+    /// Kept, and of HTTP/2 alone.
+    KeptHttp2,
+}
+
+/// Authorities that are trusted beside the machine's.
+#[derive(Clone, Debug, Default)]
+pub struct Roots(Vec<Certificate>);
+
+impl Roots {
+    /// Reads certificates, as PEM.
+    ///
+    /// # Errors
+    /// [`NoCertificates`].
+    pub fn read(pem: &[u8]) -> Result<Self, NoCertificates> {
+        let certificates = Certificate::from_pem_bundle(pem).map_err(|_| NoCertificates)?;
+        if certificates.is_empty() {
+            return Err(NoCertificates);
+        }
+        Ok(Self(certificates))
+    }
+}
 
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -25,6 +61,8 @@ pub struct Options {
     /// From the first lookup to the last byte of the body.
     pub patience: Duration,
     pub user_agent: String,
+    pub roots: Roots,
+    pub connections: Connections,
 }
 
 /// What to ask for.
@@ -62,24 +100,24 @@ impl Outbound {
     }
 
     fn with_lookup(options: Options, lookup: Lookup) -> Result<Self, Error> {
-        let Options { rules, redirects_max, patience, user_agent } = options;
+        let Options { rules, redirects_max, patience, user_agent, roots, connections } = options;
+        let Roots(roots) = roots;
         // The first one in decides; an error says that there is one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let rules = Arc::new(rules);
         let builder = || {
             let resolver = Resolver { lookup: Arc::clone(&lookup), rules: Arc::clone(&rules) };
-            Client::builder()
+            let builder = Client::builder()
                 .dns_resolver(Arc::new(resolver))
                 .redirect(Policy::none())
                 .referer(false)
                 .no_proxy()
-                .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
-                .pool_idle_timeout(IDLE_MAX)
-                .user_agent(user_agent.as_str())
+                .user_agent(user_agent.as_str());
+            with_connections(builder, connections)
         };
-        let http = builder().build().or_else(|error| {
-            tracing::warn!(error = %error.without_url(), "there are no certificates: hosts are asked by http alone");
-            builder().tls_certs_only([]).build()
+        let http = builder().tls_certs_merge(roots.clone()).build().or_else(|error| {
+            tracing::warn!(error = %error.without_url(), "the machine has no certificates: hosts are trusted whose own ones are given, and others asked by http alone");
+            builder().tls_certs_only(roots.clone()).build()
         });
         Ok(Self { http: http.map_err(Error::of_client)?, rules, redirects_max, patience })
     }
@@ -130,6 +168,22 @@ impl Outbound {
             asked = asked.body(body.clone());
         }
         asked.send().await.map_err(Error::of_client)
+    }
+}
+
+fn with_connections(builder: ClientBuilder, connections: Connections) -> ClientBuilder {
+    if connections == Connections::Short {
+        return builder.pool_max_idle_per_host(IDLE_PER_HOST_MAX).pool_idle_timeout(IDLE_MAX);
+    }
+    let builder = builder
+        .pool_max_idle_per_host(KEPT_PER_HOST_MAX)
+        .pool_idle_timeout(KEPT_MAX)
+        .http2_keep_alive_interval(KEPT_LOOK_EVERY)
+        .http2_keep_alive_timeout(KEPT_LOOK_TIMEOUT)
+        .http2_keep_alive_while_idle(true);
+    match connections {
+        Connections::KeptHttp2 => builder.http2_prior_knowledge(),
+        _ => builder,
     }
 }
 

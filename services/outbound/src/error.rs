@@ -18,7 +18,7 @@ pub enum Error {
     TooManyRedirects,
     #[error("the body is encoded in a way that was not asked for")]
     Encoded,
-    #[error("{0}")]
+    #[error("{}", with_cause(.0))]
     Transport(reqwest::Error),
 }
 
@@ -26,6 +26,23 @@ pub enum Error {
 #[derive(Debug, thiserror::Error)]
 #[error("no public address")]
 pub(crate) struct NoPublicAddress;
+
+/// A file of authorities has none.
+#[derive(Debug, thiserror::Error)]
+#[error("these are no certificates in PEM")]
+pub struct NoCertificates;
+
+/// With what is at the bottom of it: that a certificate is not trusted, or nobody listens.
+fn with_cause(error: &reqwest::Error) -> String {
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(one) = cause {
+        cause = one.source();
+        if cause.is_none() {
+            text = format!("{text}: {one}");
+        }
+    }
+    text
+}
 
 impl Error {
     /// What the client says, without the address.

@@ -23,8 +23,8 @@ mod resolver;
 mod rules;
 
 pub use addresses::is_public;
-pub use client::{Answer, Body, Options, Outbound, Request};
-pub use error::Error;
+pub use client::{Answer, Body, Connections, Options, Outbound, Request, Roots};
+pub use error::{Error, NoCertificates};
 pub use rules::Rules;
 
 pub use ipnet::IpNet;

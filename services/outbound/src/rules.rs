@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use reqwest::Url;
 
 use crate::addresses::is_public;
@@ -20,6 +20,13 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// Of hosts that the operator names, and nobody else: any address.
+    #[must_use]
+    pub fn of_the_operator() -> Self {
+        let (v4, v6) = (Ipv4Net::default(), Ipv6Net::default());
+        Self { allowed: vec![v4.into(), v6.into()], ..Self::default() }
+    }
+
     /// True where a connection may be made to an address.
     #[must_use]
     pub fn allow(&self, address: IpAddr) -> bool {
@@ -109,6 +116,14 @@ mod tests {
             "http://127.0.0.1:8080/",
         ] {
             assert!(matches!(checked(&rules, url), Err(Error::NotPublic)), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_the_operator_names_may_be_anywhere() {
+        let rules = Rules::of_the_operator();
+        for url in ["http://127.0.0.1:8080/", "https://[::1]/", "https://10.1.2.3/"] {
+            assert!(checked(&rules, url).is_ok(), "{url}");
         }
     }
 

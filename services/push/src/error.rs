@@ -7,6 +7,10 @@ pub enum Error {
     Wire(#[from] weft_nats::Error),
     #[error("the key of Web Push can't be used: {0}")]
     Key(&'static str),
+    #[error("the credentials of FCM can't be used: {0}")]
+    Fcm(String),
+    #[error("the key of APNs can't be used: {0}")]
+    Apns(String),
     /// The client for gateways.
     #[error(transparent)]
     Client(#[from] weft_outbound::Error),
@@ -18,7 +22,7 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Wire(error) => error.is_retryable(),
-            Self::Key(_) | Self::Client(_) => false,
+            Self::Key(_) | Self::Fcm(_) | Self::Apns(_) | Self::Client(_) => false,
         }
     }
 }

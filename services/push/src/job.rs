@@ -12,22 +12,32 @@ pub struct Job {
     /// It goes before others.
     #[serde(default)]
     pub first: bool,
-    /// When the entry was committed, Unix milliseconds.
+    /// When the entry was committed, or read, Unix milliseconds.
     pub at_ms: u64,
+    /// The device hears that it was read elsewhere.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub clear: bool,
 }
 
 impl Job {
     #[must_use]
     pub fn new(target: PushTarget, at_ms: u64) -> Self {
         let PushTarget { room, seq, user, device, first } = target;
-        Self { room, seq, user, device, first, at_ms }
+        Self { room, seq, user, device, first, at_ms, clear: false }
     }
 
     /// One device is notified of one entry once, however it came to be one of those that may have to be.
     #[must_use]
     pub fn id(&self) -> String {
         let Self { room, seq, user, device, .. } = self;
-        format!("{user}/{device}/{room}/{seq}")
+        let clear = if self.clear { "/clear" } else { "" };
+        format!("{user}/{device}/{room}/{seq}{clear}")
+    }
+
+    /// That what the job was about is read now. It goes after all notifications.
+    #[must_use]
+    pub fn to_clear(self, at_ms: u64) -> Self {
+        Self { first: false, clear: true, at_ms, ..self }
     }
 
     #[must_use]

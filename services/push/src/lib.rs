@@ -12,16 +12,26 @@
 //! | `follower` | the journal, and the jobs that are made of it |
 //! | `worker` | a job from its time to its end |
 //! | `gateways` | how many requests a gateway gets, and when it gets none |
-//! | [`web_push`], [`webhook`] | what a request to each kind of gateway is |
+//! | [`web_push`], [`webhook`], [`fcm`], [`apns`] | what a request to each kind of gateway is |
+//! | `senders` | asks them |
+//! | `message`, `answer` | what they are sent, and what they say |
+//! | `clears` | devices hear that a room was read elsewhere |
 //! | [`node`] | a push node: the tasks around them |
 
+mod answer;
+pub mod apns;
+mod clears;
 mod error;
+pub mod fcm;
 mod follower;
 mod gateways;
 pub mod job;
+mod keys;
+mod message;
 mod metrics;
 pub mod node;
 pub mod rule;
+mod senders;
 pub mod templates;
 pub mod web_push;
 pub mod webhook;
@@ -30,4 +40,4 @@ mod worker;
 pub use error::Error;
 pub use metrics::METRICS;
 pub use node::{PushNode, PushOptions, ROLE};
-pub use weft_outbound::IpNet;
+pub use weft_outbound::{IpNet, Roots};

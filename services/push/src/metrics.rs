@@ -28,6 +28,16 @@ pub(crate) static REQUESTS: CounterBy = CounterBy::new(
     "outcome",
     &["delivered", "gone", "refused", "limited", "failed"],
 );
+pub(crate) static CLEARS: CounterBy = CounterBy::new(
+    "weft_push_clears_total",
+    "Words to devices of FCM and APNs that a room was read elsewhere, by what came of them",
+    "outcome",
+    &["delivered", "needless", "given_up"],
+);
+pub(crate) static LISTENED_TO: Gauge = Gauge::new(
+    "weft_push_users_listened_to",
+    "Users who were notified by FCM or APNs, and whose reading is listened to",
+);
 pub(crate) static DURATION: Histogram = Histogram::new(
     "weft_push_request_seconds",
     "How long a request to a gateway took",
@@ -54,5 +64,16 @@ const DELAY_BUCKETS_S: &[f64] =
     &[1.0, 2.0, 3.0, 3.25, 3.5, 4.0, 5.0, 7.5, 10.0, 30.0, 60.0, 600.0, 3_600.0, 86_400.0];
 
 /// Of a push node.
-pub static METRICS: &List =
-    &[&JOBS, &LEFT_OUT, &LAG, &NOT_SENT, &REQUESTS, &DURATION, &DELAY, &WAITED, &DEAD];
+pub static METRICS: &List = &[
+    &JOBS,
+    &LEFT_OUT,
+    &LAG,
+    &NOT_SENT,
+    &REQUESTS,
+    &DURATION,
+    &DELAY,
+    &WAITED,
+    &DEAD,
+    &CLEARS,
+    &LISTENED_TO,
+];

@@ -8,12 +8,16 @@ use tokio::sync::watch;
 use weft_journal::FollowerOptions;
 use weft_nats::jobs::Lane;
 use weft_nats::{Bus, Connection, NodeInfo, Registration};
-use weft_outbound::{IpNet, Options, Outbound, Rules};
+use weft_outbound::{IpNet, Roots};
 use weft_proto::NodeId;
 use weft_runtime::{Clock, Shutdown, patiently};
 
+use crate::apns::ApnsOptions;
+use crate::clears::Clears;
 use crate::error::Error;
+use crate::fcm::FcmOptions;
 use crate::follower::Follower;
+use crate::senders::{SenderOptions, Senders};
 use crate::web_push::Vapid;
 use crate::worker::Worker;
 
@@ -21,8 +25,6 @@ use crate::worker::Worker;
 pub const ROLE: &str = "push";
 /// The name under which the journal is followed: one, whichever process does it.
 pub const FOLLOWER: &str = "push";
-/// How long a gateway may take.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 pub struct PushOptions {
     /// The connection to NATS, as role `push`. Its owner closes it, after the node.
@@ -33,10 +35,15 @@ pub struct PushOptions {
     pub vapid_key: String,
     /// How an operator is reached, for services of Web Push; empty: it is not said.
     pub contact: String,
+    /// None: nobody is notified by it.
+    pub fcm: Option<FcmOptions>,
+    pub apns: Option<ApnsOptions>,
     /// How long a user has to see a message by themselves.
     pub delay: Duration,
     /// These addresses may be asked beside public ones.
     pub allowed: Vec<IpNet>,
+    /// Authorities of gateways' certificates, beside the machine's.
+    pub roots: Roots,
 }
 
 pub struct PushNode {
@@ -52,17 +59,15 @@ impl PushNode {
     /// Begins to follow, and to work.
     ///
     /// # Errors
-    /// What no patience mends: a key that can't be read.
+    /// What no patience mends: keys and credentials that can't be read.
     pub async fn start(options: PushOptions) -> Result<Self, Error> {
-        let PushOptions { bus, node, clock, vapid_key, contact, delay, allowed } = options;
+        let PushOptions { bus, node, clock, vapid_key, contact, fcm, apns, delay, .. } = options;
+        let (allowed, roots) = (options.allowed, options.roots);
         let vapid = Vapid::read(&vapid_key, contact)?;
-        let outbound = Outbound::new(Options {
-            rules: Rules { allowed, ..Rules::default() },
-            redirects_max: 0,
-            patience: PATIENCE,
-            user_agent: format!("weft-push/{}", env!("CARGO_PKG_VERSION")),
-        })?;
-        let info = NodeInfo { push_key: vapid.public_key(), ..NodeInfo::default() };
+        let push_key = vapid.public_key();
+        let senders = SenderOptions { vapid, fcm, apns, allowed, roots };
+        let senders = Senders::new(senders, Arc::clone(&clock))?;
+        let info = NodeInfo { push_key, push_kinds: senders.kinds(), ..NodeInfo::default() };
         let join =
             async || Registration::join(&bus, ROLE, &node, info.clone()).await.map_err(Error::Wire);
         let registration = patiently("the live nodes", Error::is_retryable, join).await?;
@@ -87,7 +92,14 @@ impl PushNode {
             }
         });
         let connection = bus.connection();
-        let worker = Arc::new(Worker::new((bus, clock), (outbound, vapid), delay));
+        let stop = shutdown.token().clone();
+        let clears = Arc::new(Clears::new(bus.clone(), Arc::clone(&clock), stop.clone()));
+        let listening = Arc::clone(&clears);
+        shutdown.spawn("listening for what is read", async move {
+            stop.cancelled().await;
+            listening.ended().await;
+        });
+        let worker = Arc::new(Worker::new((bus, clock), (senders, clears), delay));
         for (name, lane) in [("first jobs", Lane::First), ("other jobs", Lane::Rest)] {
             let (worker, stop) = (Arc::clone(&worker), shutdown.token().clone());
             shutdown.spawn(name, worker.run(lane, stop));

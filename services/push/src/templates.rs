@@ -30,7 +30,7 @@ pub struct About {
 }
 
 /// Of what is told without content.
-const PRIVATE_TAG: &str = "weft";
+pub(crate) const PRIVATE_TAG: &str = "weft";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Language {

@@ -13,9 +13,8 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as 
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::keys;
 
-/// For how long a service keeps what it can't deliver.
-pub const TTL: Duration = Duration::from_secs(24 * 3_600);
 /// How long a token is good: services take a day at the most.
 const TOKEN_LIFE: Duration = Duration::from_secs(12 * 3_600);
 /// The one record of a message has at most this size, with what belongs to it: services take no more.
@@ -31,7 +30,6 @@ const LAST: u8 = 2;
 /// Who asks.
 pub struct Vapid {
     key: EcdsaKeyPair,
-    random: SystemRandom,
     /// How an operator is reached, `mailto:` or `https:`; empty: it is not said.
     contact: String,
 }
@@ -57,13 +55,8 @@ impl Vapid {
     /// # Errors
     /// [`Error::Key`].
     pub fn read(pem: &str, contact: String) -> Result<Self, Error> {
-        let text: String =
-            pem.lines().filter(|line| !line.starts_with("-----")).map(str::trim).collect();
-        let document = STANDARD.decode(text).map_err(|_| Error::Key("it is no PEM file"))?;
-        let random = SystemRandom::new();
-        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &document, &random);
-        let key = key.map_err(|_| Error::Key("it is no key of P-256 in PKCS #8"))?;
-        Ok(Self { key, random, contact })
+        let key = keys::p256(pem).map_err(Error::Key)?;
+        Ok(Self { key, contact })
     }
 
     /// For which browsers subscribe: base64url.
@@ -85,13 +78,10 @@ impl Vapid {
             sub: &'a str,
         }
         let claims = Claims { aud: origin, exp: now_s + TOKEN_LIFE.as_secs(), sub: &self.contact };
-        let claims = serde_json::to_vec(&claims).map_err(|_| Error::Key("it signs nothing"))?;
-        let head = URL_SAFE_NO_PAD.encode(br#"{"typ":"JWT","alg":"ES256"}"#);
-        let signed = format!("{head}.{}", URL_SAFE_NO_PAD.encode(claims));
-        let signature = self.key.sign(&self.random, signed.as_bytes());
-        let signature = signature.map_err(|_| Error::Key("it signs nothing"))?;
-        let signature = URL_SAFE_NO_PAD.encode(signature);
-        Ok(format!("vapid t={signed}.{signature}, k={}", self.public_key()))
+        let head = serde_json::json!({ "typ": "JWT", "alg": "ES256" });
+        let token = keys::es256_token(&self.key, &head, &claims);
+        let token = token.ok_or(Error::Key("it signs nothing"))?;
+        Ok(format!("vapid t={token}, k={}", self.public_key()))
     }
 }
 

@@ -48,6 +48,12 @@ pub struct PushRegistration {
     /// When it was made, Unix milliseconds.
     #[prost(uint64, tag = "8")]
     pub made_ms: u64,
+    /// Of `apns`: the app.
+    #[prost(string, tag = "9")]
+    pub topic: String,
+    /// Of `apns`: it is one of the sandbox.
+    #[prost(bool, tag = "10")]
+    pub sandbox: bool,
 }
 
 impl Table for PushRegistration {

@@ -55,6 +55,7 @@ mod presence;
 mod previews;
 mod profiles;
 mod push;
+mod push_gateways;
 mod receipts;
 mod requests;
 mod retention;

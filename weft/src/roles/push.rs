@@ -1,14 +1,16 @@
 //! `weft push`: notifies devices of what their users have not seen.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use weft_nats::Bus;
 use weft_proto::NodeId;
+use weft_push::apns::ApnsOptions;
+use weft_push::fcm::{FCM_URL, FcmOptions};
 use weft_push::web_push::Vapid;
-use weft_push::{IpNet, PushNode};
+use weft_push::{IpNet, PushNode, Roots};
 use weft_runtime::{Readiness, SystemClock};
 
 use super::core::node;
@@ -54,6 +56,32 @@ pub struct PushLimits {
         value_delimiter = ','
     )]
     pub push_allow: Vec<IpNet>,
+    /// A file of certificates (PEM) of authorities that gateways may be certified by, beside the machine's.
+    #[arg(long = "push-ca", value_name = "FILE", env = "WEFT_PUSH_CA")]
+    pub push_ca: Option<PathBuf>,
+    /// The file of a service account of Firebase (JSON): devices are notified by FCM.
+    #[arg(long = "push-fcm-credentials", value_name = "FILE", env = "WEFT_PUSH_FCM_CREDENTIALS")]
+    pub push_fcm_credentials: Option<PathBuf>,
+    /// Where FCM is.
+    #[arg(long = "push-fcm-url", value_name = "URL", env = "WEFT_PUSH_FCM_URL", default_value = FCM_URL)]
+    pub push_fcm_url: String,
+    /// The file of a key for APNs (`AuthKey_….p8`): devices are notified by Apple's service.
+    #[arg(
+        long = "push-apns-key",
+        value_name = "FILE",
+        env = "WEFT_PUSH_APNS_KEY",
+        requires_all = ["push_apns_key_id", "push_apns_team"]
+    )]
+    pub push_apns_key: Option<PathBuf>,
+    /// The id of that key: ten letters and digits.
+    #[arg(long = "push-apns-key-id", value_name = "ID", env = "WEFT_PUSH_APNS_KEY_ID")]
+    pub push_apns_key_id: Option<String>,
+    /// The id of the team that it is of.
+    #[arg(long = "push-apns-team", value_name = "ID", env = "WEFT_PUSH_APNS_TEAM")]
+    pub push_apns_team: Option<String>,
+    /// Where APNs is, in the place of Apple's two addresses (for devices of production, and of the sandbox).
+    #[arg(long = "push-apns-url", value_name = "URL", env = "WEFT_PUSH_APNS_URL")]
+    pub push_apns_url: Option<String>,
 }
 
 impl PushLimits {
@@ -62,8 +90,27 @@ impl PushLimits {
         &self,
         bus: Bus,
         node: NodeId,
-        key: &std::path::Path,
+        key: &Path,
     ) -> Result<weft_push::PushOptions, Error> {
+        let roots = match &self.push_ca {
+            Some(path) => {
+                let roots = Roots::read(read(path)?.as_bytes());
+                roots.map_err(|error| Error::Failed(format!("{}: {error}", path.display())))?
+            }
+            None => Roots::default(),
+        };
+        let fcm = self.push_fcm_credentials.as_deref().map(|path| {
+            let (credentials, url) = (read(path)?, self.push_fcm_url.clone());
+            Ok::<_, Error>(FcmOptions { credentials, url })
+        });
+        let apns = self.push_apns_key.as_deref().map(|path| {
+            Ok::<_, Error>(ApnsOptions {
+                key: read(path)?,
+                key_id: self.push_apns_key_id.clone().unwrap_or_default(),
+                team: self.push_apns_team.clone().unwrap_or_default(),
+                url: self.push_apns_url.clone(),
+            })
+        });
         Ok(weft_push::PushOptions {
             bus,
             node,
@@ -72,8 +119,16 @@ impl PushLimits {
             contact: self.push_contact.clone(),
             delay: Duration::from_millis(self.push_delay_ms),
             allowed: self.push_allow.clone(),
+            fcm: fcm.transpose()?,
+            apns: apns.transpose()?,
+            roots,
         })
     }
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    let text = std::fs::read_to_string(path);
+    text.map_err(|error| Error::Failed(format!("{} can't be read: {error}", path.display())))
 }
 
 /// Runs until a signal comes, or it can't go on.

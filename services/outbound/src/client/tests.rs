@@ -62,6 +62,8 @@ fn options(allowed: &[&str]) -> Options {
     Options {
         rules: Rules { allowed, ..Rules::default() },
         redirects_max: 3,
+        roots: Roots::default(),
+        connections: Connections::Short,
         patience: Duration::from_secs(2),
         user_agent: "test".into(),
     }

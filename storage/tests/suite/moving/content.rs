@@ -180,6 +180,8 @@ impl Content {
                         language: "ko".into(),
                         private: self.rng.random(),
                         made_ms: 7,
+                        topic: "org.example.app".into(),
+                        sandbox: self.rng.random(),
                     };
                     push_registration::put(&mut batch, &(user.clone(), id), &push);
                 }
