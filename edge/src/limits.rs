@@ -246,6 +246,27 @@ mod tests {
                 "| how long an upload may take, and wait for its message | {} h |",
                 sizes::FILE_WAITS_MS / 3_600_000
             ),
+            format!(
+                "| bots of a user; tokens of a bot; rooms and kinds of a token's scope | about {}; about {}; {}, {} |",
+                sizes::BOTS_PER_USER_MAX,
+                sizes::TOKENS_PER_BOT_MAX,
+                sizes::SCOPE_ROOMS_MAX,
+                sizes::SCOPE_KINDS_MAX
+            ),
+            format!(
+                "and of an ephemeral answer; messages that answer one | {}; {} characters; {} characters; {} |",
+                sizes::COMMANDS_PER_BOT_MAX,
+                sizes::COMMAND_TEXT_CHARS_MAX,
+                number(sizes::INTERACTION_TEXT_CHARS_MAX),
+                sizes::INTERACTION_ANSWERS_MAX
+            ),
+            format!(
+                "the `id` and `label` of one | {}, {}; {} bytes, {} characters |",
+                sizes::BUTTON_ROWS_MAX,
+                sizes::BUTTONS_PER_ROW_MAX,
+                sizes::BUTTON_ID_BYTES_MAX,
+                sizes::BUTTON_LABEL_CHARS_MAX
+            ),
             format!("| sends of a session; of a user by HTTP \\* | {} |", rate(limits.sends)),
             format!("of a user by HTTP \\* | {} |", rate(limits.requests)),
             format!("from one address \\* | {} |", rate(limits.accounts)),
