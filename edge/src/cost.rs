@@ -36,6 +36,8 @@ const FOUND_USERS: u32 = 10;
 const PROFILE: u32 = 20;
 /// A search asks an index, and core for what it finds, several times where much of that is not to be shown.
 const SEARCH: u32 = 20;
+/// A webhook's address is checked elsewhere, and a test of it is delivered.
+const WEBHOOK: u32 = 4;
 /// Bytes of an answer for which one is charged.
 const ANSWER_BYTES: usize = 16_384;
 
@@ -102,6 +104,7 @@ pub(crate) fn of_http(path: &str, query: &str) -> u32 {
         Some("search") => SEARCH,
         Some("profiles") => PROFILES,
         Some("profile") => PROFILE,
+        Some("webhooks" | "test") => WEBHOOK,
         Some("rooms" | "groups") => of_rooms(limit),
         Some(
             "members" | "banned" | "asking" | "invited" | "reactions" | "receipts" | "relations"

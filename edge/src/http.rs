@@ -26,6 +26,7 @@ mod serve;
 mod settings;
 mod sign_up;
 mod socket;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -114,6 +115,7 @@ fn router(shared: Arc<Shared>, beside: Option<Router>) -> Router {
         .route("/rooms/{room}/interactions", post(interactions::tell))
         .route("/rooms/{room}/pins", get(entries::pins))
         .route("/rooms/{room}/threads", get(entries::threads))
+        .merge(webhooks())
         .route_layer(from_fn_with_state(Arc::clone(&shared), admit::known));
     // These wait for nobody, so they need no permit.
     let free = Router::new().route("/connect", get(connect::find)).route("/ws", get(socket::open));
@@ -126,6 +128,19 @@ fn router(shared: Arc<Shared>, beside: Option<Router>) -> Router {
         .layer(DefaultBodyLimit::max(FRAME_BYTES_MAX))
         .with_state(shared)
         .merge(beside.unwrap_or_default().layer(from_fn(admit::beside)))
+}
+
+/// Those of a group, and the caller's own.
+fn webhooks() -> Router<Arc<Shared>> {
+    let of = |at: &str| {
+        let one = format!("{at}/{{id}}");
+        Router::new()
+            .route(at, get(webhooks::list).post(webhooks::make))
+            .route(&one, delete(webhooks::remove).patch(webhooks::change))
+            .route(&format!("{one}/secret"), post(webhooks::renew))
+            .route(&format!("{one}/test"), post(webhooks::test))
+    };
+    of("/webhooks").merge(of("/rooms/{room}/webhooks"))
 }
 
 async fn no_such_path() -> Refusal {

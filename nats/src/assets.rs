@@ -13,8 +13,10 @@ use crate::jetstream::{JsError, ask};
 use crate::jobs::{DUPLICATES_KNOWN_FOR, Lane, USER_JOBS_MAX};
 use crate::subject::{
     BOTS_STREAM, FILES_BUCKET, FILES_STREAM, NODES_BUCKET, PRESENCE_BUCKET, PUSH_DEAD_STREAM,
-    PUSH_DEAD_SUBJECT, PUSH_STREAM, TRIMMED_BUCKET, event_stream, ingest_stream, outside_stream,
+    PUSH_DEAD_SUBJECT, PUSH_STREAM, TRIMMED_BUCKET, WEBHOOKS_DEAD_STREAM, WEBHOOKS_DEAD_SUBJECTS,
+    WEBHOOKS_STREAM, WEBHOOKS_SUBJECTS, event_stream, ingest_stream, outside_stream,
 };
+use crate::webhooks::{WEBHOOK_JOBS_MAX, WEBHOOK_LETTERS_MAX};
 
 /// Events stay readable in their stream for this long; who was away longer reads the journal.
 const EVENT_AGE_MAX: Duration = Duration::from_secs(3_600);
@@ -37,6 +39,9 @@ const RELAY_BYTES: u64 = 16_000;
 const JOBS_BYTES_MAX: u64 = GIB / 2;
 const JOB_BYTES_MAX: u64 = 4_096;
 const DEAD_JOBS_BYTES_MAX: u64 = 64 << 20;
+/// Jobs of webhooks that may wait, some 500,000. Past it the journal keeps what is to be done.
+const WEBHOOKS_BYTES_MAX: u64 = GIB / 4;
+const DEAD_WEBHOOKS_BYTES_MAX: u64 = GIB / 8;
 const DEAD_JOBS_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +91,8 @@ pub async fn ensure(bus: &Bus, options: &AssetOptions) -> Result<(), Error> {
     ensure_stream(link, jobs_config(options)).await?;
     ensure_stream(link, dead_jobs_config(options)).await?;
     ensure_stream(link, feeds_config(options)).await?;
+    ensure_stream(link, webhooks_config(options)).await?;
+    ensure_stream(link, dead_webhooks_config(options)).await?;
     ensure_trimmed(bus, options).await
 }
 
@@ -240,6 +247,46 @@ fn feeds_config(options: &AssetOptions) -> Value {
         "duplicate_window": nanos(KNOWN_FOR),
         "num_replicas": options.replicas,
         "allow_rollup_hdrs": true,
+    })
+}
+
+/// As [`jobs_config`].
+fn webhooks_config(options: &AssetOptions) -> Value {
+    json!({
+        "name": WEBHOOKS_STREAM,
+        "description": "Weft: what is to be delivered to webhooks",
+        "subjects": [WEBHOOKS_SUBJECTS],
+        "storage": "file",
+        "retention": "workqueue",
+        "discard": "new",
+        "max_bytes": WEBHOOKS_BYTES_MAX,
+        "max_msgs": -1,
+        "max_msgs_per_subject": WEBHOOK_JOBS_MAX,
+        "discard_new_per_subject": true,
+        "max_consumers": -1,
+        "max_age": 0,
+        "max_msg_size": JOB_BYTES_MAX,
+        "duplicate_window": nanos(DUPLICATES_KNOWN_FOR),
+        "num_replicas": options.replicas,
+    })
+}
+
+fn dead_webhooks_config(options: &AssetOptions) -> Value {
+    json!({
+        "name": WEBHOOKS_DEAD_STREAM,
+        "description": "Weft: what could not be delivered to webhooks",
+        "subjects": [WEBHOOKS_DEAD_SUBJECTS],
+        "storage": "file",
+        "retention": "limits",
+        "discard": "old",
+        "max_bytes": DEAD_WEBHOOKS_BYTES_MAX,
+        "max_msgs": -1,
+        "max_msgs_per_subject": WEBHOOK_LETTERS_MAX,
+        "max_consumers": -1,
+        "max_age": nanos(DEAD_JOBS_AGE_MAX),
+        "max_msg_size": JOB_BYTES_MAX,
+        "duplicate_window": nanos(DUPLICATES_KNOWN_FOR),
+        "num_replicas": options.replicas,
     })
 }
 

@@ -22,7 +22,7 @@ use weft_proto::{Partition, RoomId, UserId};
 
 use crate::subject::{
     BOTS_STREAM, FILES_BUCKET, FILES_STREAM, NODES_BUCKET, PRESENCE_BUCKET, PUSH_DEAD_SUBJECT,
-    PUSH_STREAM, TRIMMED_BUCKET,
+    PUSH_STREAM, TRIMMED_BUCKET, WEBHOOKS_DEAD_SUBJECTS, WEBHOOKS_STREAM, WEBHOOKS_SUBJECTS,
 };
 
 pub use cluster::{Cluster, Routes};
@@ -236,6 +236,7 @@ fn edge_publish() -> Vec<String> {
         "weft.svc.search.find",
         "weft.svc.status.*",
         "weft.svc.presence.*",
+        "weft.svc.webhooks.check",
         "weft.typing.*.*",
         "_INBOX_edge.>",
     ]);
@@ -266,6 +267,8 @@ fn core_publish() -> Vec<String> {
         "weft.sig.tick.*",
         "weft.ack.e.*.*",
         "weft.ack.u.*.*",
+        // Tests of webhooks, which wait for their turn.
+        "weft.webhook.*.*",
         // Replies of its services go to inboxes of Weft's roles, and nowhere else.
         "_INBOX_edge.>",
         "_INBOX_core.>",
@@ -364,10 +367,6 @@ fn push_publish() -> Vec<String> {
     list
 }
 
-fn push_subscribe() -> Vec<String> {
-    words(&["_INBOX_push.>", "weft.u.*"])
-}
-
 fn integrations_publish() -> Vec<String> {
     let mut list = words(&["weft.svc.journal.*", "weft.svc.feeds.*", "_INBOX_integrations.>"]);
     // The feeds of bots: it fills them, and removes what is too old.
@@ -378,12 +377,23 @@ fn integrations_publish() -> Vec<String> {
     // And makes the consumers by which they are read.
     list.push(format!("$JS.API.CONSUMER.CREATE.{BOTS_STREAM}.>"));
     list.push(format!("$JS.API.CONSUMER.DELETE.{BOTS_STREAM}.*"));
+    // Webhooks: what is to be delivered, and the answers whether an address may be asked.
+    list.extend(words(&["weft.svc.webhooks.*", WEBHOOKS_SUBJECTS, WEBHOOKS_DEAD_SUBJECTS]));
+    list.extend(words(&["_INBOX_edge.>", "_INBOX_admin.>"]));
+    list.push(format!("$JS.API.CONSUMER.CREATE.{WEBHOOKS_STREAM}.>"));
+    list.push(format!("$JS.API.CONSUMER.MSG.NEXT.{WEBHOOKS_STREAM}.*"));
+    list.push(format!("$JS.API.STREAM.MSG.GET.{WEBHOOKS_STREAM}"));
+    list.push(format!("$JS.ACK.{WEBHOOKS_STREAM}.>"));
     list.extend(membership_publish("integrations"));
     list
 }
 
 fn integrations_subscribe() -> Vec<String> {
-    words(&["_INBOX_integrations.>"])
+    words(&["_INBOX_integrations.>", "weft.svc.webhooks.check", "$SRV.>"])
+}
+
+fn push_subscribe() -> Vec<String> {
+    words(&["_INBOX_push.>", "weft.u.*"])
 }
 
 fn write_role(

@@ -1,4 +1,5 @@
-//! Jobs of `weft push`: a work queue of two lanes, and the letters that could not be delivered.
+//! Work queues, of which jobs are taken one by one, and letters that could not be delivered. Here are those of `weft push`, a
+//! queue of two lanes; those of webhooks are in `webhooks`.
 //!
 //! A job is in the stream until it is done, so a process that ends forgets none. One that is published again under the same id is
 //! dropped, for as long as the stream remembers the id (`DUPLICATES_KNOWN_FOR`).
@@ -26,7 +27,7 @@ pub const USER_JOBS_MAX: usize = 1_000;
 /// How long the stream knows a job again that was published before.
 pub const DUPLICATES_KNOWN_FOR: Duration = Duration::from_secs(600);
 /// A job that nobody has said anything of for so long is given to somebody again.
-const ACK_WAIT: Duration = Duration::from_secs(60);
+pub(crate) const ACK_WAIT: Duration = Duration::from_secs(60);
 /// Jobs of one pull.
 const PULL_JOBS: usize = 64;
 const PULL_EXPIRES: Duration = Duration::from_secs(10);
@@ -79,7 +80,17 @@ pub async fn put(
     id: &str,
     payload: Bytes,
 ) -> Result<bool, Error> {
-    match keep(bus, lane.subject(user), id, payload).await {
+    put_on(bus, lane.subject(user), id, payload).await
+}
+
+/// Keeps a job on a subject; false: as many as may wait there.
+pub(crate) async fn put_on(
+    bus: &Bus,
+    subject: String,
+    id: &str,
+    payload: Bytes,
+) -> Result<bool, Error> {
+    match keep(bus, subject, id, payload).await {
         Ok(()) => Ok(true),
         // "maximum messages per subject exceeded", which has no code of its own.
         Err(Error::JetStream { description, .. }) if description.contains("per subject") => {
@@ -97,16 +108,28 @@ pub async fn put_dead(bus: &Bus, id: &str, payload: Bytes) -> Result<(), Error> 
     keep(bus, PUSH_DEAD_SUBJECT.to_owned(), id, payload).await
 }
 
-async fn keep(bus: &Bus, subject: String, id: &str, payload: Bytes) -> Result<(), Error> {
+pub(crate) async fn keep(
+    bus: &Bus,
+    subject: String,
+    id: &str,
+    payload: Bytes,
+) -> Result<(), Error> {
     let headers = [(MESSAGE_ID, id)];
     let kept = publish::<Value>(bus.link(), subject.clone(), &headers, payload).await?;
     kept.map(drop).map_err(|error| error.into_error(subject))
 }
 
-/// Takes the jobs of a lane, with whoever else does so.
+/// What of which stream is taken, and by which consumer.
+pub(crate) struct Queue {
+    pub(crate) stream: &'static str,
+    pub(crate) consumer: String,
+    pub(crate) subjects: String,
+}
+
+/// Takes the jobs of a queue, with whoever else does so.
 pub struct JobReader {
     link: Arc<Link>,
-    lane: Lane,
+    queue: Queue,
     connection: watch::Receiver<Connection>,
     /// The consumer is there, as far as is known.
     is_made: bool,
@@ -130,8 +153,13 @@ pub struct Job {
 impl JobReader {
     #[must_use]
     pub fn new(bus: &Bus, lane: Lane) -> Self {
+        let (consumer, subjects) = (lane.to_string(), lane.subjects());
+        Self::of(bus, Queue { stream: PUSH_STREAM, consumer, subjects })
+    }
+
+    pub(crate) fn of(bus: &Bus, queue: Queue) -> Self {
         let link = Arc::clone(bus.link());
-        Self { connection: link.connection(), link, lane, is_made: false, pull: None }
+        Self { connection: link.connection(), link, queue, is_made: false, pull: None }
     }
 
     /// The next job. It waits for as long as there is none, or the queue can't be asked. Cancel-safe.
@@ -141,7 +169,8 @@ impl JobReader {
                 match self.begin().await {
                     Ok(pull) => self.pull = Some(pull),
                     Err(error) => {
-                        tracing::debug!(lane = %self.lane, %error, "the queue of jobs can't be asked");
+                        let stream = self.queue.stream;
+                        tracing::debug!(stream, %error, "the queue of jobs can't be asked");
                         sleep(PAUSE).await;
                     }
                 }
@@ -180,7 +209,8 @@ impl JobReader {
         let subscription = self.link.subscribe(inbox.clone()).await?;
         let expires = u64::try_from(PULL_EXPIRES.as_nanos()).unwrap_or(u64::MAX);
         let body = json!({ "batch": PULL_JOBS, "expires": expires }).to_string();
-        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{PUSH_STREAM}.{}", self.lane);
+        let Queue { stream, consumer, .. } = &self.queue;
+        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
         self.link.publish(subject, Some(inbox), &[], body.into()).await?;
         let ends_at = Instant::now() + PULL_EXPIRES + PULL_LATE;
         Ok(Pull { subscription, generation, left: PULL_JOBS, ends_at })
@@ -188,8 +218,8 @@ impl JobReader {
 
     /// The consumer is made where it is not there; where it is, that changes nothing.
     async fn make(&self) -> Result<(), Error> {
-        let (name, subject) = (self.lane.to_string(), self.lane.subjects());
-        let verb = format!("CONSUMER.CREATE.{PUSH_STREAM}.{name}.{subject}");
+        let Queue { stream, consumer: name, subjects: subject } = &self.queue;
+        let verb = format!("CONSUMER.CREATE.{stream}.{name}.{subject}");
         let ack_wait = u64::try_from(ACK_WAIT.as_nanos()).unwrap_or(u64::MAX);
         let config = json!({
             "name": name,
@@ -203,7 +233,7 @@ impl JobReader {
             // A gateway that is away for a day has all of its jobs waiting, and nobody else waits for them.
             "max_ack_pending": -1,
         });
-        let body = json!({ "stream_name": PUSH_STREAM, "config": config, "action": "" });
+        let body = json!({ "stream_name": stream, "config": config, "action": "" });
         request::<Value>(&self.link, &verb, &body).await.map(drop)
     }
 }
@@ -212,6 +242,17 @@ impl Job {
     #[must_use]
     pub fn payload(&self) -> &Bytes {
         self.message.payload()
+    }
+
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        self.message.subject()
+    }
+
+    /// Its place in the stream; 0: the server has not said it in a form that is known.
+    #[must_use]
+    pub fn stream_seq(&self) -> u64 {
+        stream_seq(self.message.reply().unwrap_or_default())
     }
 
     /// It is done. Returns when the stream has forgotten it.
@@ -251,11 +292,51 @@ pub struct DeadLetter {
     pub payload: Bytes,
 }
 
+/// Where letters of one kind are.
+#[derive(Clone, Copy, Debug)]
+pub struct Letters {
+    pub(crate) stream: &'static str,
+    pub(crate) subjects: &'static str,
+}
+
+/// Notifications that could not be delivered.
+pub const PUSH_LETTERS: Letters = Letters { stream: PUSH_DEAD_STREAM, subjects: PUSH_DEAD_SUBJECT };
+
+/// The place in the stream that a job's reply subject says: `$JS.ACK.<stream>.<consumer>.<delivered>.<place>…`, or with a domain
+/// and an account before the stream.
+fn stream_seq(reply: &str) -> u64 {
+    let words: Vec<&str> = reply.split('.').collect();
+    let place = if words.len() > 10 { words.get(7) } else { words.get(5) };
+    place.and_then(|word| word.parse().ok()).unwrap_or(0)
+}
+
 /// The first letters after a number that could not be delivered.
 ///
 /// # Errors
 /// As every request to JetStream.
-pub async fn dead_letters(bus: &Bus, after: u64, limit: usize) -> Result<Vec<DeadLetter>, Error> {
+pub async fn dead_letters(
+    bus: &Bus,
+    of: Letters,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<DeadLetter>, Error> {
+    let (mut letters, mut next) = (Vec::new(), after + 1);
+    while letters.len() < limit {
+        let found = first_from(bus, of.stream, of.subjects, next).await?;
+        let Some((seq, payload)) = found else { break };
+        letters.push(DeadLetter { seq, payload });
+        next = seq + 1;
+    }
+    Ok(letters)
+}
+
+/// The first message of a subject from a place on.
+pub(crate) async fn first_from(
+    bus: &Bus,
+    stream: &str,
+    subject: &str,
+    seq: u64,
+) -> Result<Option<(u64, Bytes)>, Error> {
     #[derive(Deserialize)]
     struct Got {
         message: Stored,
@@ -267,28 +348,36 @@ pub async fn dead_letters(bus: &Bus, after: u64, limit: usize) -> Result<Vec<Dea
         #[serde(default)]
         data: String,
     }
-    let (mut letters, mut next) = (Vec::new(), after + 1);
-    let verb = format!("STREAM.MSG.GET.{PUSH_DEAD_STREAM}");
-    while letters.len() < limit {
-        let which = json!({ "seq": next, "next_by_subj": PUSH_DEAD_SUBJECT });
-        let stored = match ask::<Got>(bus.link(), &verb, &which).await? {
-            Ok(got) => got.message,
-            // 10037: there is no such message.
-            Err(JsError { err_code: 10_037, .. }) => break,
-            Err(error) => return Err(error.into_error(verb)),
-        };
-        let payload = STANDARD.decode(stored.data).map_err(|_| Error::Malformed("dead letter"))?;
-        letters.push(DeadLetter { seq: stored.seq, payload: payload.into() });
-        next = stored.seq + 1;
-    }
-    Ok(letters)
+    let verb = format!("STREAM.MSG.GET.{stream}");
+    let which = json!({ "seq": seq, "next_by_subj": subject });
+    let stored = match ask::<Got>(bus.link(), &verb, &which).await? {
+        Ok(got) => got.message,
+        // 10037: there is no such message.
+        Err(JsError { err_code: 10_037, .. }) => return Ok(None),
+        Err(error) => return Err(error.into_error(verb)),
+    };
+    let payload = STANDARD.decode(stored.data).map_err(|_| Error::Malformed("stored message"))?;
+    Ok(Some((stored.seq, payload.into())))
 }
 
 /// Removes a letter that could not be delivered.
 ///
 /// # Errors
 /// As every request to JetStream.
-pub async fn remove_dead(bus: &Bus, seq: u64) -> Result<(), Error> {
-    let verb = format!("STREAM.MSG.DELETE.{PUSH_DEAD_STREAM}");
+pub async fn remove_dead(bus: &Bus, of: Letters, seq: u64) -> Result<(), Error> {
+    let verb = format!("STREAM.MSG.DELETE.{}", of.stream);
     request::<Value>(bus.link(), &verb, &json!({ "seq": seq })).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jobs_place_is_read_from_both_forms() {
+        assert_eq!(stream_seq("$JS.ACK.WEFT_WEBHOOKS.all.1.17.3.1764547200000000000.0"), 17);
+        let domain = "$JS.ACK.hub.ABCD.WEFT_WEBHOOKS.all.1.17.3.1764547200000000000.0.x";
+        assert_eq!(stream_seq(domain), 17);
+        assert_eq!((stream_seq(""), stream_seq("$JS.ACK.x")), (0, 0));
+    }
 }

@@ -20,6 +20,7 @@
 //! | [`events`] | committed entries on their way to everybody |
 //! | [`jobs`] | the work queue of `weft push`, and its dead letters |
 //! | [`feeds`] | what bots read |
+//! | [`webhooks`] | the queue of outgoing webhooks, and its dead letters |
 //! | [`nodes`] | which nodes live, and which partitions are whose |
 //! | [`presence`] | the bucket of users with sessions |
 //! | [`files`] | the bucket of files |
@@ -44,6 +45,7 @@ pub mod presence;
 pub mod serve;
 pub mod server;
 pub mod subject;
+pub mod webhooks;
 
 pub use acks::PendingAcks;
 pub use assets::AssetOptions;

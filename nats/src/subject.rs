@@ -54,6 +54,12 @@ pub const WEFT_BEFORE: &str = "Weft-Before";
 pub const WEFT_BYTES: &str = "Weft-Bytes";
 /// What was put into a feed before this moment, Unix milliseconds, may not be in it any more.
 pub const WEFT_EXPIRED: &str = "Weft-Expired";
+/// What is to be delivered to webhooks: `weft.webhook.<webhook>.<owner>`.
+pub const WEBHOOKS_STREAM: &str = "WEFT_WEBHOOKS";
+pub const WEBHOOKS_SUBJECTS: &str = "weft.webhook.*.*";
+/// What could not be delivered: `weft.webhook-dead.<webhook>`.
+pub const WEBHOOKS_DEAD_STREAM: &str = "WEFT_WEBHOOKS_DEAD";
+pub const WEBHOOKS_DEAD_SUBJECTS: &str = "weft.webhook-dead.*";
 pub const NODES_BUCKET: &str = "WEFT_NODES";
 /// The bucket that keeps how far each ingest log was trimmed: `<partition>`.
 pub const TRIMMED_BUCKET: &str = "WEFT_TRIMMED";

@@ -100,6 +100,10 @@ id_type!(
     /// Who follows the journal, whichever process does it.
     FollowerId, is_token, "follower", "A-Z, a-z, 0-9, _ and -"
 );
+id_type!(
+    /// An outgoing webhook.
+    WebhookId, is_token, "webhook", "A-Z, a-z, 0-9, _ and -"
+);
 
 #[cfg(test)]
 mod tests {

@@ -58,7 +58,7 @@ pub use error::{ApiError, ErrorCode};
 pub use event::EventHead;
 pub use file::FileId;
 pub use hidden::Hidden;
-pub use ids::{DeviceId, FollowerId, NodeId, UserId};
+pub use ids::{DeviceId, FollowerId, NodeId, UserId, WebhookId};
 pub use kind::{Body, Kind, Membership};
 pub use link::{LinkId, LinkToken};
 pub use partition::{Partition, partition_of};

@@ -98,6 +98,16 @@ pub const PUSH_SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 pub const PUSH_APNS_TOKEN_CHARS: std::ops::RangeInclusive<usize> = 64..=200;
 /// Longest id of an app of APNs.
 pub const PUSH_TOPIC_BYTES_MAX: usize = 155;
+/// Most outgoing webhooks of a group, ...
+pub const WEBHOOKS_PER_ROOM_MAX: usize = 10;
+/// ... of a user for what concerns them, ...
+pub const WEBHOOKS_PER_USER_MAX: usize = 5;
+/// ... and of those that one user has made, wherever.
+pub const WEBHOOKS_PER_MAKER_MAX: usize = 20;
+/// Longest address of an outgoing webhook.
+pub const WEBHOOK_URL_BYTES_MAX: usize = 2_000;
+/// Most kinds of entries that an outgoing webhook names.
+pub const WEBHOOK_KINDS_MAX: usize = 32;
 /// Most users of one page of those who were found.
 pub const PAGE_FOUND_USERS_MAX: u32 = 50;
 /// Most profiles that are asked for at once.

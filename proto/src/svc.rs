@@ -15,7 +15,7 @@ const ERROR: u8 = 1;
 
 /// Ties a request to its subject and its reply.
 pub trait Method: Message + Default {
-    /// `accounts`, `admin`, `operator`, `rooms`, `log`, `journal`, `index`, `search`, `files`, `previews`, `push`, `feeds`,
+    /// `accounts`, `admin`, `operator`, `rooms`, `log`, `journal`, `index`, `search`, `files`, `previews`, `push`, `feeds`, `webhooks`,
     /// `status` or `presence`.
     const SERVICE: &'static str;
     const METHOD: &'static str;
@@ -146,6 +146,7 @@ mod scheduled;
 mod scopes;
 mod search;
 mod sign_up;
+mod webhooks;
 
 pub use accounts::{
     ChangePassword, CheckLogins, CheckedLogins, DeleteAccount, Devices, FindUsers, FoundUsers,
@@ -231,6 +232,11 @@ pub use sign_up::{
     GetSignUp, Invitation, ListInvitations, MakeInvitation, OperatorGetSignUp,
     OperatorListInvitations, OperatorMakeInvitation, OperatorRemoveInvitation, OperatorSetSignUp,
     RemoveInvitation, SetSignUp, SignUp,
+};
+pub use webhooks::{
+    CLOUD_EVENTS, ChangeWebhook, CheckWebhookUrl, ListWebhookTargets, ListWebhooks, LookAtWebhook,
+    MakeWebhook, NoteWebhook, OperatorResumeWebhook, RemoveWebhook, RenewWebhook, TestWebhook,
+    Webhook, WebhookFacts, WebhookPlace, WebhookState, WebhookTarget, WebhookTargets, Webhooks,
 };
 
 #[derive(Clone, PartialEq, Message)]

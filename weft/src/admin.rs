@@ -11,6 +11,7 @@ mod export;
 mod export_room;
 mod followers;
 mod import;
+mod letters;
 mod lower_floor;
 mod nodes;
 mod presence;
@@ -21,6 +22,7 @@ mod repair;
 mod reports;
 mod sign_up;
 mod upgrade;
+mod webhooks;
 
 use std::any::Any;
 use std::path::{Path, PathBuf};
@@ -77,6 +79,8 @@ enum AdminCommand {
     Reindex(reindex::ReindexOptions),
     /// Lists notifications that could not be delivered, has them tried again, or removes them.
     Push(push::PushOptions),
+    /// Lists what could not be delivered to webhooks, and has it tried again; has a webhook told again that was paused.
+    Webhooks(webhooks::WebhooksOptions),
     /// Makes a user an administrator of the installation.
     MakeAdministrator(administrators::AccountOptions),
     /// Makes an administrator a user like others.
@@ -227,6 +231,7 @@ pub fn run(options: AdminOptions) -> Result<(), Error> {
             AdminCommand::Followers(installation) => followers::list(&installation).await,
             AdminCommand::ForgetFollower(options) => followers::forget(&options).await,
             AdminCommand::Push(options) => push::run(options).await,
+            AdminCommand::Webhooks(options) => webhooks::run(options).await,
             AdminCommand::Reindex(options) => reindex::run(&options).await,
             AdminCommand::MakeAdministrator(options) => {
                 administrators::act(AccountAction::MakeAdministrator, &options).await

@@ -42,7 +42,7 @@ pub enum Command {
     Presence(PresenceOptions),
     /// Runs a push node: notifies devices of what their users have not seen. Run one; another one takes over from it.
     Push(PushOptions),
-    /// Runs a node of integrations: bots have their feeds by it. Run one; another one takes over from it.
+    /// Runs a node of integrations: bots have their feeds by it, and webhooks are told. Run one; another one takes over from it.
     Integrations(IntegrationsOptions),
     /// Runs a search node: keeps an index of all messages. Run one or more; each has all of it.
     Search(SearchOptions),

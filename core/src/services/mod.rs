@@ -43,6 +43,7 @@
 //! | `index` | messages for search nodes, and what may be seen of those that were found |
 //! | `feeds` | entries as bots have them on NATS |
 //! | `push`, `notifications` | how devices are notified, and what `weft push` has to know of whom and of what |
+//! | `webhooks` | outgoing webhooks, and what `weft integrations` has to know of them |
 //! | `status` | what users chose to be seen as, and when they were last seen |
 //! | `serve` | the methods on NATS |
 
@@ -94,6 +95,7 @@ mod testing;
 mod threads;
 mod tokens;
 mod verified;
+mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -234,7 +234,7 @@ async fn concerned(
 }
 
 /// Members of a group after a user, and after which one there may be more.
-async fn members_after(
+pub(super) async fn members_after(
     snapshot: &dyn Snapshot,
     room: &RoomId,
     after: &str,
@@ -268,7 +268,7 @@ async fn writers_of(
 }
 
 /// Whom a message mentions by the entry at a seq: itself, or an edit. Names of users, and [`EVERYONE`].
-async fn mentioned_by(
+pub(super) async fn mentioned_by(
     snapshot: &dyn Snapshot,
     room: &RoomId,
     (target, seq): (u64, u64),

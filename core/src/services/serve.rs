@@ -20,6 +20,7 @@ use crate::Error;
 
 mod administration;
 mod feeds;
+mod webhooks;
 
 /// Most calls of one method that run at once; more wait, and still more are refused.
 const READS_MAX: usize = 64;
@@ -137,6 +138,7 @@ pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> 
     add_index(&mut served).await?;
     add_push(&mut served).await?;
     feeds::add(&mut served).await?;
+    webhooks::add(&mut served, bus).await?;
     add_people(&mut served).await?;
     add_interactions(&mut served, bus).await?;
     add_status(&mut served).await?;
@@ -309,20 +311,22 @@ async fn add_previews(served: &mut Served, bus: &Bus) -> Result<(), Error> {
     let bus = bus.clone();
     let put = move |c: Arc<Context>, m| {
         let bus = bus.clone();
-        async move {
-            let Told { partition, sender, room, body } = c.preview_put(m).await?;
-            // The owner reads it in the order of its log, as what it tells itself.
-            let log = IngestLog::open(&bus, partition);
-            match log.tell_itself(&sender, &room, body.to_json().into()).await {
-                Ok(_) => Ok(svc::Empty {}),
-                Err(error) => {
-                    tracing::debug!(%error, "a preview is not told to its owner");
-                    Err(Failure::new(ErrorCode::Unavailable, "the ingest log is away"))
-                }
-            }
-        }
+        async move { tell_owner(&bus, c.preview_put(m).await?).await }
     };
     served.add::<svc::PutPreview, _, _>(WRITES_MAX, put).await
+}
+
+/// The room's owner reads it in the order of its log, as what it tells itself.
+async fn tell_owner(bus: &Bus, told: Told) -> Result<svc::Empty, Failure> {
+    let Told { partition, sender, room, body } = told;
+    let log = IngestLog::open(bus, partition);
+    match log.tell_itself(&sender, &room, body.to_json().into()).await {
+        Ok(_) => Ok(svc::Empty {}),
+        Err(error) => {
+            tracing::debug!(%room, %error, "an owner is not told");
+            Err(Failure::new(ErrorCode::Unavailable, "the ingest log is away"))
+        }
+    }
 }
 
 async fn add_index(served: &mut Served) -> Result<(), Error> {

@@ -157,7 +157,7 @@ impl Push {
     pub fn check(&self) -> Result<(), ApiError> {
         match &*self.kind {
             WEB_PUSH => {
-                check_address("endpoint", &self.address)?;
+                check_address("endpoint", &self.address, PUSH_ADDRESS_BYTES_MAX)?;
                 if self.p256dh.len() != KEY_BYTES || self.p256dh[0] != UNCOMPRESSED {
                     return Err(bad("keys.p256dh is a public key of P-256, 65 bytes as base64url"));
                 }
@@ -166,7 +166,7 @@ impl Push {
                 }
             }
             WEBHOOK => {
-                check_address("url", &self.address)?;
+                check_address("url", &self.address, PUSH_ADDRESS_BYTES_MAX)?;
                 if !PUSH_SECRET_BYTES.contains(&self.secret.len()) {
                     return Err(no_secret());
                 }
@@ -225,6 +225,12 @@ fn web_safe(field: &str, text: &str) -> Result<Vec<u8>, ApiError> {
     bytes.map_err(|_| bad(&format!("{field} is base64url")))
 }
 
+/// The secret of a webhook, as its receiver is given it.
+#[must_use]
+pub fn webhook_secret_text(secret: &[u8]) -> String {
+    format!("{SECRET_PREFIX}{}", STANDARD.encode(secret))
+}
+
 fn webhook_secret(text: &str) -> Result<Vec<u8>, ApiError> {
     let bytes = text.strip_prefix(SECRET_PREFIX).and_then(|text| STANDARD.decode(text).ok());
     bytes.ok_or_else(no_secret)
@@ -232,9 +238,9 @@ fn webhook_secret(text: &str) -> Result<Vec<u8>, ApiError> {
 
 /// `https`, with a host, and nothing in it that a log or a header could take for something else. To this machine itself plain
 /// `http` will do.
-fn check_address(field: &str, address: &str) -> Result<(), ApiError> {
-    if address.len() > PUSH_ADDRESS_BYTES_MAX {
-        let message = format!("the field {field} has more than {PUSH_ADDRESS_BYTES_MAX} bytes");
+pub(crate) fn check_address(field: &str, address: &str, bytes_max: usize) -> Result<(), ApiError> {
+    if address.len() > bytes_max {
+        let message = format!("the field {field} has more than {bytes_max} bytes");
         return Err(ApiError::new(ErrorCode::TooLong, message));
     }
     let no_url = || bad(&format!("{field} is an address, https://…"));

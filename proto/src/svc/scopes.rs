@@ -2,13 +2,14 @@
 //! so that a request without a line here can't be answered.
 
 use super::{
-    Administer, AnswerInteraction, AreVisible, BeginFile, ChangePassword, ChooseStatus,
-    DeleteAccount, DiscardFile, FindGroups, FindUsers, GetFeed, GetProfile, GetProfiles, GetRoom,
-    GetStatus, Interact, ListAsking, ListBanned, ListBotCommands, ListCompanions, ListDevices,
-    ListDrafts, ListGroupInvitations, ListGroups, ListInvited, ListLinks, ListMembers, ListPins,
-    ListReactions, ListReceipts, ListRelations, ListRooms, ListScheduled, ListSearchable,
-    ListThreads, Logout, LookAtFile, Method, Reaches, ReadFound, ReadLog, ReadVersions, RemovePush,
-    Report, SetBotCommands, SetFeed, SetProfile, SetPush, Sync,
+    Administer, AnswerInteraction, AreVisible, BeginFile, ChangePassword, ChangeWebhook,
+    ChooseStatus, DeleteAccount, DiscardFile, FindGroups, FindUsers, GetFeed, GetProfile,
+    GetProfiles, GetRoom, GetStatus, Interact, ListAsking, ListBanned, ListBotCommands,
+    ListCompanions, ListDevices, ListDrafts, ListGroupInvitations, ListGroups, ListInvited,
+    ListLinks, ListMembers, ListPins, ListReactions, ListReceipts, ListRelations, ListRooms,
+    ListScheduled, ListSearchable, ListThreads, ListWebhooks, Logout, LookAtFile, MakeWebhook,
+    Method, Reaches, ReadFound, ReadLog, ReadVersions, RemovePush, RemoveWebhook, RenewWebhook,
+    Report, SetBotCommands, SetFeed, SetProfile, SetPush, Sync, TestWebhook,
 };
 use crate::scope::Needs;
 
@@ -104,6 +105,14 @@ needs! {
     SetPush: |_it| Needs::Person;
     RemovePush: |_it| Needs::Person;
     Administer: |_it| Needs::Person;
+
+    // Bots have streams of their own: what people send elsewhere is theirs.
+    MakeWebhook: |_it| Needs::Person;
+    ListWebhooks: |_it| Needs::Person;
+    ChangeWebhook: |_it| Needs::Person;
+    RemoveWebhook: |_it| Needs::Person;
+    RenewWebhook: |_it| Needs::Person;
+    TestWebhook: |_it| Needs::Person;
 }
 
 /// The room, where one is named.

@@ -8,6 +8,9 @@ pub enum Error {
     /// A follower of the journal.
     #[error(transparent)]
     Journal(#[from] weft_journal::Error),
+    /// The client for receivers.
+    #[error(transparent)]
+    Client(#[from] weft_outbound::Error),
 }
 
 impl Error {
@@ -17,6 +20,7 @@ impl Error {
         match self {
             Self::Wire(error) => error.is_retryable(),
             Self::Journal(error) => error.is_retryable(),
+            Self::Client(_) => false,
         }
     }
 }

@@ -4,12 +4,14 @@
 //! | module | duty |
 //! | --- | --- |
 //! | `feeds` | each bot has the entries of its rooms in a stream of NATS |
+//! | [`webhooks`] | what is written is delivered to addresses that people name |
 //! | [`node`] | a node: the tasks around them |
 
 mod error;
 mod feeds;
 mod metrics;
 pub mod node;
+pub mod webhooks;
 
 pub use error::Error;
 pub use metrics::METRICS;

@@ -2,6 +2,8 @@
 
 use weft_runtime::metrics::{Counter, Gauge, Histogram, LATENCY_BUCKETS_S, List};
 
+use crate::webhooks::metrics as webhooks;
+
 pub(crate) static READ: Counter = Counter::new(
     "weft_feeds_read_total",
     "Entries of the journal that were looked at for the feeds of bots",
@@ -23,4 +25,19 @@ pub(crate) static DURATION: Histogram = Histogram::new(
 );
 
 /// Of a node of integrations.
-pub static METRICS: &List = &[&READ, &PUT, &EXPIRED, &LAG, &DURATION];
+pub static METRICS: &List = &[
+    &READ,
+    &PUT,
+    &EXPIRED,
+    &LAG,
+    &DURATION,
+    &webhooks::JOBS,
+    &webhooks::LEFT_OUT,
+    &webhooks::LAG,
+    &webhooks::REQUESTS,
+    &webhooks::DURATION,
+    &webhooks::NOT_SENT,
+    &webhooks::WAITED,
+    &webhooks::DEAD,
+    &webhooks::PAUSED,
+];

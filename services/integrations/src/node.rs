@@ -1,4 +1,4 @@
-//! A node of integrations: its followers of the journal.
+//! A node of integrations: its followers of the journal, and what works on what they make.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use weft_journal::FollowerOptions;
-use weft_nats::{Bus, Connection, NodeInfo, Registration};
+use weft_nats::{Bus, Connection, NodeInfo, Registration, Services};
 use weft_proto::NodeId;
 use weft_runtime::{Clock, Shutdown, patiently};
 
 use crate::error::Error;
 use crate::feeds::{Feeds, FeedsOptions};
+use crate::webhooks::{self, WebhookOptions};
 
 /// This role's name among the live nodes.
 pub const ROLE: &str = "integrations";
@@ -27,13 +28,17 @@ pub struct IntegrationsOptions {
     pub feed_bytes_max: u64,
     /// How long it is kept.
     pub feed_age_max: Duration,
+    pub webhooks: WebhookOptions,
 }
 
 pub struct IntegrationsNode {
     connection: watch::Receiver<Connection>,
     are_fed: Arc<AtomicBool>,
+    /// Somebody follows the journal for webhooks.
+    are_told: Arc<AtomicBool>,
     /// Why it can't go on.
     failed: Arc<watch::Sender<Option<String>>>,
+    services: Services,
     shutdown: Shutdown,
     registration: Registration,
 }
@@ -44,7 +49,8 @@ impl IntegrationsNode {
     /// # Errors
     /// What no patience mends.
     pub async fn start(options: IntegrationsOptions) -> Result<Self, Error> {
-        let IntegrationsOptions { bus, node, clock, feed_bytes_max, feed_age_max } = options;
+        let IntegrationsOptions { bus, node, clock, feed_bytes_max, feed_age_max, webhooks } =
+            options;
         let join = async || {
             let joined = Registration::join(&bus, ROLE, &node, NodeInfo::default()).await;
             joined.map_err(Error::Wire)
@@ -53,6 +59,17 @@ impl IntegrationsNode {
         let shutdown = Shutdown::new();
         let failed = Arc::new(watch::channel(None).0);
         let are_fed = Arc::new(AtomicBool::new(false));
+        let mut services = Services::start(&bus, env!("CARGO_PKG_VERSION"));
+        let are_told = Arc::new(AtomicBool::new(false));
+        let fail = Arc::clone(&failed);
+        webhooks::start(
+            (&bus, &clock),
+            webhooks,
+            (registration.live(ROLE), Arc::clone(&are_told)),
+            (&shutdown, &mut services),
+            move |error| drop(fail.send_replace(Some(error))),
+        )
+        .await?;
         let feeds = Feeds::new(FeedsOptions {
             bus: bus.clone(),
             clock,
@@ -74,18 +91,19 @@ impl IntegrationsNode {
                 fail.send_replace(Some(error.to_string()));
             }
         });
-        Ok(Self { connection: bus.connection(), are_fed, failed, shutdown, registration })
+        let connection = bus.connection();
+        Ok(Self { connection, are_fed, are_told, failed, services, shutdown, registration })
     }
 
     /// Tells why it can't do its part, in words; `None`: it can.
     pub fn readiness(&self) -> impl Fn() -> Option<String> + Send + Sync + use<> {
         let (connection, failed) = (self.connection.clone(), Arc::clone(&self.failed));
-        let are_fed = Arc::clone(&self.are_fed);
+        let (are_fed, are_told) = (Arc::clone(&self.are_fed), Arc::clone(&self.are_told));
         move || {
             if !connection.borrow().connected {
                 return Some("NATS is away".to_owned());
             }
-            if !are_fed.load(Ordering::Relaxed) {
+            if !are_fed.load(Ordering::Relaxed) || !are_told.load(Ordering::Relaxed) {
                 return Some("the journal is not followed yet".to_owned());
             }
             failed.borrow().clone()
@@ -104,6 +122,7 @@ impl IntegrationsNode {
     /// Ends in order. The names of the tasks that were late: what they did, comes again.
     pub async fn shutdown(self, patience: Duration) -> Vec<&'static str> {
         let late = self.shutdown.finish(patience).await;
+        self.services.shutdown().await;
         self.registration.leave().await;
         late
     }

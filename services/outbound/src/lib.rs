@@ -15,12 +15,16 @@
 //! | `rules` | what may be asked for |
 //! | `resolver` | names, and the addresses that are left of them |
 //! | `client` | requests, redirects, bodies |
+//! | [`gateways`] | how many requests a host gets, and when it gets none |
+//! | [`webhook`] | how a delivery is signed |
 
 mod addresses;
 mod client;
 mod error;
+pub mod gateways;
 mod resolver;
 mod rules;
+pub mod webhook;
 
 pub use addresses::is_public;
 pub use client::{Answer, Body, Connections, Options, Outbound, Request, Roots};

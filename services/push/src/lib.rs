@@ -11,7 +11,6 @@
 //! | [`templates`] | in which words: pure |
 //! | `follower` | the journal, and the jobs that are made of it |
 //! | `worker` | a job from its time to its end |
-//! | `gateways` | how many requests a gateway gets, and when it gets none |
 //! | [`web_push`], [`webhook`], [`fcm`], [`apns`] | what a request to each kind of gateway is |
 //! | `senders` | asks them |
 //! | `message`, `answer` | what they are sent, and what they say |
@@ -24,7 +23,6 @@ mod clears;
 mod error;
 pub mod fcm;
 mod follower;
-mod gateways;
 pub mod job;
 mod keys;
 mod message;
@@ -34,10 +32,9 @@ pub mod rule;
 mod senders;
 pub mod templates;
 pub mod web_push;
-pub mod webhook;
 mod worker;
 
 pub use error::Error;
 pub use metrics::METRICS;
 pub use node::{PushNode, PushOptions, ROLE};
-pub use weft_outbound::{IpNet, Roots};
+pub use weft_outbound::{IpNet, Roots, webhook};

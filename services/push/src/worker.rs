@@ -10,13 +10,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weft_nats::Bus;
 use weft_nats::jobs::{self, JobReader, Lane};
+use weft_outbound::gateways::{Gateways, Refused};
 use weft_proto::frame::{APNS, FCM};
 use weft_proto::svc::{DropPush, LookAtPush, Push, PushFacts};
 use weft_runtime::{Clock, lock};
 
 use crate::answer::Answer;
 use crate::clears::Clears;
-use crate::gateways::{Gateways, Refused};
 use crate::job::{DeadJob, Job};
 use crate::message::{Clear, Message, TRIED_FOR};
 use crate::metrics::{CLEARS, DEAD, DELAY, NOT_SENT, REQUESTS, WAITED};

@@ -93,8 +93,12 @@ pub fn own_rows(user: &UserId) -> impl Iterator<Item = Range<Bytes>> {
         Tag::PresenceSettings,
         Tag::LastActive,
         Tag::FileQuota,
+        Tag::WebhookMaker,
     ];
-    tables.into_iter().map(|tag| Key::new(tag).name(user.as_str()).prefix_range())
+    let notebook = RoomId::direct(user, user);
+    let webhooks = Key::new(Tag::Webhook).name(notebook.as_str()).prefix_range();
+    let rows = tables.into_iter().map(|tag| Key::new(tag).name(user.as_str()).prefix_range());
+    rows.chain([webhooks])
 }
 
 impl Deletion {

@@ -60,6 +60,8 @@
 //! 48 user                                bot commands what a bot does when it is told to
 //! 4c bot                                 feed        in which form a bot has its entries on NATS
 //! 4d room, bot                           room bot    which bots are in a group
+//! 46 room                                webhook     the outgoing webhooks of a group, or of a user by their notebook
+//! 47 user                                webhook maker which outgoing webhooks a user has made
 //! ```
 //!
 //! Numbers are big-endian (partition 2 bytes, hour, minute, bucket and day 4, seq, time and id 8, part 1, position 12, client
@@ -131,6 +133,8 @@ pub mod thread;
 pub mod thread_follower;
 pub mod unknown;
 pub mod user_room;
+pub mod webhook;
+pub mod webhook_maker;
 
 use weft_proto::presence::PresenceSettings;
 
@@ -205,6 +209,8 @@ pub enum Tag {
     BotCommands = 0x48,
     Feed = 0x4c,
     RoomBot = 0x4d,
+    Webhook = 0x46,
+    WebhookMaker = 0x47,
 }
 
 /// What an export does with a table.
@@ -293,6 +299,8 @@ impl Tag {
             Self::BotCommands => Rows(&Of::<bot_commands::BotCommands>::NEW),
             Self::Feed => Rows(&Of::<feed::Feed>::NEW),
             Self::RoomBot => Not("room_bot", "who makes the feeds finds them anew"),
+            Self::Webhook => Rows(&Of::<webhook::Webhooks>::NEW),
+            Self::WebhookMaker => Rows(&Of::<webhook_maker::WebhookMaker>::NEW),
         }
     }
 

@@ -62,6 +62,11 @@ impl Gateway {
         answers.entry(path.to_owned()).or_default().extend(heads);
     }
 
+    /// What it was to answer for a path is forgotten.
+    pub fn forget(&self, path: &str) {
+        self.answers.lock().expect("lock").remove(path);
+    }
+
     async fn serve(&self, mut socket: TcpStream) -> Result<()> {
         let (mut bytes, mut part) = (Vec::new(), [0; 4_096]);
         loop {

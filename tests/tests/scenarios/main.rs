@@ -74,6 +74,7 @@ mod tokens;
 mod two_owners;
 mod typing;
 mod uploads;
+mod webhooks;
 
 /// Core and two edges for the tests that stop nothing. Crowds may sign up at once.
 async fn two_edges() -> &'static System {

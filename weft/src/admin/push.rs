@@ -2,16 +2,15 @@
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use weft_nats::jobs::{self, Lane};
+use weft_nats::Bus;
+use weft_nats::jobs::{self, Lane, PUSH_LETTERS};
 use weft_proto::UserId;
 use weft_push::job::DeadJob;
 
+use super::letters::{self, Letter};
 use super::nodes::Installation;
 use crate::error::Error;
 use crate::process::say;
-
-/// Letters that are read at once.
-const AT_ONCE: usize = 100;
 
 /// What to do with them.
 #[derive(Args, Clone, Debug)]
@@ -51,17 +50,18 @@ pub async fn run(options: PushOptions) -> Result<(), Error> {
     match options.command {
         PushCommand::List(installation) => {
             let bus = installation.connect().await?;
-            for (number, letter) in letters(&bus, None).await? {
+            for Letter { number, letter } in all(&bus, None).await? {
                 let line = Line { number, letter: &letter };
-                say(&serde_json::to_string(&line).map_err(unreadable)?);
+                say(&serde_json::to_string(&line).map_err(letters::unreadable)?);
             }
             Ok(())
         }
         PushCommand::Replay(chosen) => {
             let bus = chosen.installation.connect().await?;
-            for (seq, DeadJob { job, died_ms, .. }) in letters(&bus, chosen.number).await? {
+            for Letter { number: seq, letter } in all(&bus, chosen.number).await? {
+                let DeadJob { job, died_ms, .. } = letter;
                 let lane = if job.first { Lane::First } else { Lane::Rest };
-                let bytes = serde_json::to_vec(&job).map_err(unreadable)?;
+                let bytes = serde_json::to_vec(&job).map_err(letters::unreadable)?;
                 // Under its own name the queue may know it from before.
                 let id = format!("{}/{died_ms}", job.id());
                 let user = UserId::new(&job.user);
@@ -70,15 +70,15 @@ pub async fn run(options: PushOptions) -> Result<(), Error> {
                     say(&format!("{seq} stays: as many notifications of {user} wait as may"));
                     continue;
                 }
-                jobs::remove_dead(&bus, seq).await?;
+                jobs::remove_dead(&bus, PUSH_LETTERS, seq).await?;
                 say(&format!("{seq} is tried again"));
             }
             Ok(())
         }
         PushCommand::Discard(chosen) => {
             let bus = chosen.installation.connect().await?;
-            for (seq, _) in letters(&bus, chosen.number).await? {
-                jobs::remove_dead(&bus, seq).await?;
+            for Letter { number: seq, .. } in all(&bus, chosen.number).await? {
+                jobs::remove_dead(&bus, PUSH_LETTERS, seq).await?;
                 say(&format!("{seq} is removed"));
             }
             Ok(())
@@ -86,25 +86,6 @@ pub async fn run(options: PushOptions) -> Result<(), Error> {
     }
 }
 
-/// Those that there are, or the one with this number.
-async fn letters(bus: &weft_nats::Bus, number: Option<u64>) -> Result<Vec<(u64, DeadJob)>, Error> {
-    let (mut found, mut after) = (Vec::new(), number.map_or(0, |number| number.saturating_sub(1)));
-    loop {
-        let at_once = if number.is_some() { 1 } else { AT_ONCE };
-        let page = jobs::dead_letters(bus, after, at_once).await?;
-        let Some(last) = page.last() else { break };
-        after = last.seq;
-        for letter in page {
-            found.push((letter.seq, serde_json::from_slice(&letter.payload).map_err(unreadable)?));
-        }
-        if number.is_some() {
-            break;
-        }
-    }
-    found.retain(|(seq, _)| number.is_none_or(|number| *seq == number));
-    Ok(found)
-}
-
-fn unreadable(error: serde_json::Error) -> Error {
-    Error::Failed(format!("a letter can't be read: {error}"))
+async fn all(bus: &Bus, number: Option<u64>) -> Result<Vec<Letter<DeadJob>>, Error> {
+    letters::read(bus, PUSH_LETTERS, number).await
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 use weft_integrations::IntegrationsNode;
+use weft_integrations::webhooks::WebhookOptions;
 use weft_nats::Bus;
+use weft_outbound::IpNet;
 use weft_proto::NodeId;
 use weft_runtime::{Readiness, SystemClock};
 
@@ -30,7 +32,7 @@ pub struct IntegrationsOptions {
     pub admin: AdminListen,
 }
 
-/// What other systems may have waiting.
+/// What other systems get, and may have waiting.
 #[derive(Args, Clone, Debug)]
 pub struct IntegrationsLimits {
     /// How much of a bot's feed is kept on NATS, in bytes: beyond it the oldest entries are removed, and the bot is told.
@@ -39,6 +41,22 @@ pub struct IntegrationsLimits {
     /// How long it is kept, in seconds.
     #[arg(long = "feed-age-s", env = "WEFT_FEED_AGE_S", value_name = "SECONDS", default_value_t = 7 * 24 * 3_600)]
     pub feed_age_s: u64,
+    /// A network in which webhooks may have addresses beside public ones, as 10.1.0.0/16. Can be given several times.
+    #[arg(
+        long = "webhooks-allow",
+        value_name = "NETWORK",
+        env = "WEFT_WEBHOOKS_ALLOW",
+        value_delimiter = ','
+    )]
+    pub webhooks_allow: Vec<IpNet>,
+    /// After failing for so many seconds a webhook is paused.
+    #[arg(
+        long = "webhooks-pause-after-s",
+        env = "WEFT_WEBHOOKS_PAUSE_AFTER_S",
+        default_value_t = 86_400,
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    pub webhooks_pause_after_s: u64,
 }
 
 impl IntegrationsLimits {
@@ -53,6 +71,10 @@ impl IntegrationsLimits {
             clock: Arc::new(SystemClock),
             feed_bytes_max: self.feed_bytes,
             feed_age_max: Duration::from_secs(self.feed_age_s),
+            webhooks: WebhookOptions {
+                allowed: self.webhooks_allow.clone(),
+                pause_after: Duration::from_secs(self.webhooks_pause_after_s),
+            },
         }
     }
 }

@@ -180,7 +180,9 @@ async fn a_follower_of_the_journal_is_listed_and_forgotten() {
         let of = |line: Value| (line["follower"].clone(), line["partition"].clone());
         let mut all: Vec<_> = text.lines().map(line).map(of).collect();
         // Parts of `weft dev` follow, too.
-        let is_own = |name: &str| matches!(name, "push" | "feeds") || name.starts_with("search-");
+        let is_own = |name: &str| {
+            matches!(name, "push" | "feeds" | "webhooks") || name.starts_with("search-")
+        };
         all.retain(|(name, _)| !name.as_str().is_some_and(is_own));
         (output.status.success(), all)
     };
@@ -267,7 +269,7 @@ fn the_nodes_of_a_running_dev_are_listed() {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         lines = text.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
         let has_url = |line: &Value| line["url"] == format!("http://{}", place.http);
-        lines.len() == 6 && lines.iter().any(has_url)
+        lines.len() == 7 && lines.iter().any(has_url)
     });
     let roles: Vec<_> = lines.iter().map(|line| (&line["role"], &line["safe_to_remove"])).collect();
     let role = |name: &str| (json!(name), json!(false));

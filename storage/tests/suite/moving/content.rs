@@ -55,11 +55,37 @@ use weft_storage::tables::sent::{self, Sent};
 use weft_storage::tables::setting::{self, Setting};
 use weft_storage::tables::signing_key::{self, SigningKey};
 use weft_storage::tables::thread_follower::{self, ThreadFollower};
+use weft_storage::tables::webhook::{self, Webhook, Webhooks};
+use weft_storage::tables::webhook_maker::{self, MadeWebhook, WebhookMaker};
 use weft_storage::tables::{file_due, file_reference};
 use weft_storage::{Batch, Store};
 
 use super::super::{batch, commit};
 use super::room::Room;
+
+/// A user's webhook.
+fn webhooks(batch: &mut Batch, user: &UserId, n: u8) {
+    let (owner, id) = (RoomId::direct(user, user), format!("hook{n}"));
+    let row = Webhook {
+        id: id.clone(),
+        url: "https://hooks.example/1".into(),
+        secret: vec![n; 32],
+        old_secret: vec![n; 24],
+        old_secret_until_ms: 9,
+        kinds: vec!["message".into()],
+        format: "cloudevents".into(),
+        by: user.to_string(),
+        made_ms: 7,
+        paused: true,
+        ended_ms: 8,
+        failing_since_ms: 6,
+        reason: "status 500".into(),
+        missed: 5,
+    };
+    batch.set(webhook::key(&owner), Webhooks { webhooks: vec![row] }.encode());
+    let made = vec![MadeWebhook { owner: owner.to_string(), id }];
+    batch.set(webhook_maker::key(user), WebhookMaker { made }.encode());
+}
 
 /// Client ids of an earlier hour have no resend record any more.
 const FLOOR_HOUR: u32 = 490_000;
@@ -184,6 +210,7 @@ impl Content {
                         sandbox: self.rng.random(),
                     };
                     push_registration::put(&mut batch, &(user.clone(), id), &push);
+                    webhooks(&mut batch, &user, n);
                 }
             }
         }

@@ -1,12 +1,11 @@
 //! How many requests a gateway gets at once, and when it gets none: one that hangs or fails holds up nobody who is at another.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
-use weft_runtime::lock;
 
 /// Requests to one gateway at once.
 const REQUESTS_MAX: usize = 32;
@@ -19,8 +18,9 @@ const OPEN_FOR_MAX: Duration = Duration::from_secs(30);
 /// their failures.
 const KNOWN_MAX: usize = 10_000;
 
+/// The hosts that are asked, by their origins.
 #[derive(Default)]
-pub(crate) struct Gateways(Mutex<HashMap<String, Gateway>>);
+pub struct Gateways(Mutex<HashMap<String, Gateway>>);
 
 struct Gateway {
     permits: Arc<Semaphore>,
@@ -31,7 +31,7 @@ struct Gateway {
 
 /// Why a gateway gets no request now.
 #[derive(PartialEq, Eq, Debug)]
-pub(crate) enum Refused {
+pub enum Refused {
     /// As many are underway as may be.
     Busy,
     /// It has failed: for so long it gets none.
@@ -39,9 +39,16 @@ pub(crate) enum Refused {
 }
 
 impl Gateways {
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Gateway>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A request to a gateway, by its origin, may begin.
-    pub(crate) fn admit(&self, origin: &str) -> Result<OwnedSemaphorePermit, Refused> {
-        let mut known = lock(&self.0);
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn admit(&self, origin: &str) -> Result<OwnedSemaphorePermit, Refused> {
+        let mut known = self.known();
         if known.len() >= KNOWN_MAX && !known.contains_key(origin) {
             let is_idle = |it: &Gateway| it.permits.available_permits() == REQUESTS_MAX;
             known.retain(|_, it| it.failures > 0 || !is_idle(it));
@@ -63,8 +70,8 @@ impl Gateways {
     }
 
     /// A request has ended.
-    pub(crate) fn note(&self, origin: &str, has_failed: bool) {
-        let mut known = lock(&self.0);
+    pub fn note(&self, origin: &str, has_failed: bool) {
+        let mut known = self.known();
         let Some(gateway) = known.get_mut(origin) else { return };
         if !has_failed {
             (gateway.failures, gateway.open_for, gateway.open_until) = (0, OPEN_FOR, None);
@@ -115,7 +122,7 @@ mod tests {
             drop(gateways.admit(&origin).expect("admitted"));
             gateways.note(&origin, true);
         }
-        let known = lock(&gateways.0);
+        let known = gateways.known();
         assert!(known.len() <= KNOWN_MAX && known.contains_key("held"), "{}", known.len());
         drop(held);
     }
