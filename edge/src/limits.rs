@@ -247,6 +247,14 @@ mod tests {
                 sizes::FILE_WAITS_MS / 3_600_000
             ),
             format!(
+                "the address of one; kinds that it names | {}; {}; {}; {} bytes; {} |",
+                sizes::WEBHOOKS_PER_ROOM_MAX,
+                sizes::WEBHOOKS_PER_USER_MAX,
+                sizes::WEBHOOKS_PER_MAKER_MAX,
+                number(sizes::WEBHOOK_URL_BYTES_MAX),
+                sizes::WEBHOOK_KINDS_MAX
+            ),
+            format!(
                 "| bots of a user; tokens of a bot; rooms and kinds of a token's scope | about {}; about {}; {}, {} |",
                 sizes::BOTS_PER_USER_MAX,
                 sizes::TOKENS_PER_BOT_MAX,
