@@ -135,7 +135,15 @@ pub async fn make_consumer(bus: &Bus, bot: &UserId) -> Result<(), Error> {
         "max_waiting": PULLS_MAX,
     });
     let body = json!({ "stream_name": BOTS_STREAM, "config": config, "action": "" });
-    request::<Value>(bus.link(), &verb, &body).await.map(drop)
+    match ask::<Value>(bus.link(), &verb, &body).await? {
+        Ok(_) => Ok(()),
+        // 10026: the server has as many consumers as it takes. That is this bot's trouble, and not the others'.
+        Err(JsError { err_code: 10_026, .. }) => {
+            tracing::warn!(%bot, "nats-server takes no more consumers: the bot can't read its feed");
+            Ok(())
+        }
+        Err(error) => Err(error.into_error(verb)),
+    }
 }
 
 /// Removes a bot's feed, and its consumer: the bot is no more.

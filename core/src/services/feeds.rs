@@ -176,9 +176,7 @@ impl Context {
         let rows = snapshot.get_many(ids.iter().map(feed::key).collect()).await?;
         let rows = ids.iter().cloned().zip(rows).collect::<BTreeMap<_, _>>();
         make_feeds(&mut batch, snapshot, bots.into_iter()).await?;
-        if !batch.ops().is_empty() {
-            self.write(batch).await?;
-        }
+        self.write_some(batch).await?;
         for bot in found.values_mut().flatten() {
             let row = rows.get(&bot.id).cloned().flatten();
             bot.cloudevents =
@@ -208,9 +206,7 @@ impl Context {
             batch.clear(feed::key(id));
             ended.push(id.to_string());
         }
-        if !batch.ops().is_empty() {
-            self.write(batch).await?;
-        }
+        self.write_some(batch).await?;
         let bots = bots.iter().map(ToString::to_string).collect();
         Ok(svc::Feeds { bots, after: if more { last } else { String::new() }, ended })
     }
@@ -224,7 +220,9 @@ impl Context {
         refuse_below_level(&*snapshot).await?;
         if !request.room.is_empty() {
             let (bot, after) = (UserId::new(&request.after)?, RoomId::new(&request.room)?);
-            let (_, room) = self.note_groups(&*snapshot, &bot, Some(&after)).await?;
+            let mut batch = Batch::new(rand::random());
+            let (_, room) = note_groups(&mut batch, &*snapshot, &bot, Some(&after)).await?;
+            self.write_some(batch).await?;
             return Ok(svc::FoundBots { after: request.after, room });
         }
         let after = match &*request.after {
@@ -232,42 +230,22 @@ impl Context {
             after => Some(UserId::new(after)?),
         };
         let page = account::page_after(&*snapshot, after.as_ref(), ACCOUNTS_AT_ONCE).await?;
-        let mut groups = 0;
+        // One commit for many bots: each is synced.
+        let (mut batch, mut groups) = (Batch::new(rand::random()), 0);
         for (user, account) in &page {
             if account.is_bot && !account.is_deleted() {
-                let (count, room) = self.note_groups(&*snapshot, user, None).await?;
+                let (count, room) = note_groups(&mut batch, &*snapshot, user, None).await?;
                 groups += count;
                 if groups >= GROUPS_AT_ONCE {
+                    self.write_some(batch).await?;
                     return Ok(svc::FoundBots { after: user.to_string(), room });
                 }
             }
         }
+        self.write_some(batch).await?;
         let is_last = page.len() < ACCOUNTS_AT_ONCE;
         let last = page.last().filter(|_| !is_last).map(|(user, _)| user.to_string());
         Ok(svc::FoundBots { after: last.unwrap_or_default(), room: String::new() })
-    }
-
-    /// Writes a page of the groups in which a bot is: how many, and after which one there are more.
-    async fn note_groups(
-        &self,
-        snapshot: &dyn Snapshot,
-        bot: &UserId,
-        after: Option<&RoomId>,
-    ) -> Result<(usize, String), Failure> {
-        let range = user_room::groups_after(bot, after);
-        let rows = snapshot.scan(range, GROUPS_AT_ONCE, false).await?;
-        let rooms = rows.iter().map(|(key, _)| user_room::room(key));
-        let rooms = rooms.collect::<Result<Vec<_>, _>>()?;
-        let mut batch = Batch::new(rand::random());
-        for room in &rooms {
-            batch.set(room_bot::key(room, bot), bytes::Bytes::new());
-        }
-        make_feeds(&mut batch, snapshot, std::iter::once(bot.clone())).await?;
-        if !batch.ops().is_empty() {
-            self.write(batch).await?;
-        }
-        let last = rooms.last().filter(|_| rooms.len() == GROUPS_AT_ONCE);
-        Ok((rooms.len(), last.map(ToString::to_string).unwrap_or_default()))
     }
 
     /// In which form a bot has its feed.
@@ -321,6 +299,11 @@ impl Context {
         Err(Failure::new(ErrorCode::NotFound, "no such bot, or it is not yours"))
     }
 
+    /// The same, where there is something.
+    async fn write_some(&self, batch: Batch) -> Result<(), Failure> {
+        if batch.ops().is_empty() { Ok(()) } else { self.write(batch).await }
+    }
+
     /// Commits what nobody decides by: where it fails, the same is asked again.
     async fn write(&self, batch: Batch) -> Result<(), Failure> {
         match self.store.commit(batch).await? {
@@ -356,6 +339,24 @@ async fn bots_among(
         }
     }
     Ok(bots)
+}
+
+/// Writes a page of the groups in which a bot is: how many, and after which one there are more.
+async fn note_groups(
+    batch: &mut Batch,
+    snapshot: &dyn Snapshot,
+    bot: &UserId,
+    after: Option<&RoomId>,
+) -> Result<(usize, String), Error> {
+    let range = user_room::groups_after(bot, after);
+    let rows = snapshot.scan(range, GROUPS_AT_ONCE, false).await?;
+    let rooms = rows.iter().map(|(key, _)| user_room::room(key)).collect::<Result<Vec<_>, _>>()?;
+    for room in &rooms {
+        batch.set(room_bot::key(room, bot), bytes::Bytes::new());
+    }
+    make_feeds(batch, snapshot, std::iter::once(bot.clone())).await?;
+    let last = rooms.last().filter(|_| rooms.len() == GROUPS_AT_ONCE);
+    Ok((rooms.len(), last.map(ToString::to_string).unwrap_or_default()))
 }
 
 /// Gives bots their rows that have none.
