@@ -8,7 +8,7 @@ use weft_proto::Partition;
 
 use crate::bus::{Bus, Link};
 use crate::error::Error;
-use crate::feeds::{FEEDS_BYTES_MAX, KNOWN_FOR, ROOM_ENTRIES_MAX};
+use crate::feeds::{CONSUMERS_MAX, FEEDS_BYTES_MAX, KNOWN_FOR, ROOM_ENTRIES_MAX};
 use crate::jetstream::{JsError, ask};
 use crate::jobs::{DUPLICATES_KNOWN_FOR, Lane, USER_JOBS_MAX};
 use crate::subject::{
@@ -241,7 +241,7 @@ fn feeds_config(options: &AssetOptions) -> Value {
         "max_bytes": FEEDS_BYTES_MAX,
         "max_msgs": -1,
         "max_msgs_per_subject": ROOM_ENTRIES_MAX,
-        "max_consumers": -1,
+        "max_consumers": CONSUMERS_MAX,
         "max_age": 0,
         "max_msg_size": MESSAGE_BYTES_MAX,
         "duplicate_window": nanos(KNOWN_FOR),

@@ -23,6 +23,8 @@ use crate::subject::{
 pub const ROOM_ENTRIES_MAX: usize = 10_000;
 /// What the stream may grow to.
 pub const FEEDS_BYTES_MAX: u64 = 1 << 30;
+/// Consumers of the stream: one for each bot. Where nothing is said nats-server takes 1,000.
+pub const CONSUMERS_MAX: u32 = 100_000;
 /// How long the stream knows a message again that was published before.
 pub const KNOWN_FOR: Duration = Duration::from_secs(120);
 /// An entry that a bot has not acknowledged for so long is given to it again.
