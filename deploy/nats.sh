@@ -27,6 +27,10 @@ delete the file, and deploy/secrets.sh makes a new one"
   export "WEFT_${user}_PASSWORD=$password"
 done
 
+[ -s "$secrets/bots.issuer" ] || failed "there is no bots.issuer in $secrets: deploy/secrets.sh makes it"
+WEFT_BOTS_ISSUER="$(cat "$secrets/bots.issuer")"
+export WEFT_BOTS_ISSUER
+
 routes=
 for server in $WEFT_NATS_SERVERS; do
   routes="$routes\"nats://route:$WEFT_ROUTE_PASSWORD@$server\", "

@@ -26,8 +26,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::DropGuard;
 use weft_nats::nodes::Nodes;
-use weft_nats::{AssetOptions, Bus, Connection, EventPublisher, NodeInfo, Registration, assets};
-use weft_proto::{NodeId, Partition, UserId};
+use weft_nats::{
+    AssetOptions, Bus, Connection, EventPublisher, Issuer, NodeInfo, Registration, assets,
+};
+use weft_proto::{NodeId, Partition};
 use weft_runtime::{Clock, Shutdown, patiently};
 use weft_storage::Store;
 pub use weft_storage::tables::layout::FEATURE_LEVEL;
@@ -57,8 +59,8 @@ pub struct CoreOptions {
     pub node: NodeId,
     /// The streams and buckets; their partition count is the store's.
     pub assets: AssetOptions,
-    /// Outside systems: accounts without a password, made at start.
-    pub bots: Vec<UserId>,
+    /// By this it answers for bots' logins on NATS; `None`: it answers for none.
+    pub bot_issuer: Option<Arc<Issuer>>,
     /// How much one sender may ask, of all partitions together.
     pub quota: QuotaLimits,
     pub token_life: Duration,
@@ -121,7 +123,7 @@ impl Core {
     /// # Errors
     /// Each is one line that an operator can act on.
     pub async fn start(options: CoreOptions) -> Result<Self, Error> {
-        let CoreOptions { store, bus, node, assets, bots, quota, token_life, .. } = options;
+        let CoreOptions { store, bus, node, assets, quota, token_life, .. } = options;
         let (tick_interval, assignment) = (options.tick_interval, options.assignment);
         let (retention, edit_window) = (options.retention, options.edit_window);
         let files = options.files;
@@ -133,13 +135,11 @@ impl Core {
         let open = async || services::layout::open(&store, partitions, feature_level).await;
         patiently("the store's layout", passes, open).await?;
         patiently("the streams", passes, async || assets::ensure(&bus, &assets).await).await?;
-        let bots = async || services::accounts::ensure_bots(&store, &*clock, &bots).await;
-        patiently("the bots' accounts", passes, bots).await?;
         let shutdown = Shutdown::new();
         let open =
             async || services::Context::open(store.clone(), Arc::clone(&clock), token_life).await;
         let context = patiently("the services", passes, open).await?;
-        let context = Arc::new(context.with_file_limits(files));
+        let context = Arc::new(context.with_file_limits(files).with_bot_issuer(options.bot_issuer));
         let serve = async || services::start(Arc::clone(&context), &bus).await;
         let services = patiently("the services", passes, serve).await?;
         let info = NodeInfo { works: Some(true), ..NodeInfo::default() };

@@ -24,6 +24,7 @@ fn ingest_payloads_and_ids() {
             room: "team".into(),
             client_id: None,
             after: None,
+            kind: None,
             reply: None,
             is_json: false,
             is_outsider: true,

@@ -15,6 +15,7 @@ use weft_runtime::{Proxies, Shares, Shutdown, bind};
 
 use crate::answers::Answers;
 use crate::auth::Auth;
+use crate::bots;
 use crate::connections::Connections;
 use crate::counts::RoomCounts;
 use crate::discovery::Discovery;
@@ -152,6 +153,7 @@ impl Edge {
         };
         let announce = life::announce(life, bus, node.clone(), info, back.token().clone());
         back.spawn_lasting("members", announce);
+        until_cancelled(&front, "requests of bots", bots::answer(Arc::clone(&shared)));
         front.spawn_lasting("http", http::serve(tcp, Arc::clone(&shared), beside));
         tracing::info!(%node, %local_addr, "edge serves");
         Ok(Self { local_addr, shared, front, back })

@@ -25,7 +25,8 @@
 //! | [`order`] | which entry may go out, and what must be read first |
 //! | [`audits`] | finds what the wire lost, and how far a cursor may go |
 //! | [`sending`], [`outbox`], [`answers`], [`ticks`] | what was sent and is not answered yet |
-//! | `queries` | what is only read: one list, for sessions and HTTP |
+//! | `queries` | what is only read: one list, for sessions, HTTP and bots on NATS |
+//! | `bots` | what bots ask on NATS |
 //! | `searching` | a search as search nodes take it |
 //! | `marks` | up to where users have read: the commands for that |
 //! | `auth` | verifies tokens, keeps the keys |
@@ -40,6 +41,7 @@
 pub mod answers;
 pub mod audits;
 mod auth;
+mod bots;
 mod connections;
 mod cost;
 mod counts;

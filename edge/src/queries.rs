@@ -1,4 +1,4 @@
-//! Requests that only read, answered by core: the one list, for sessions and HTTP.
+//! Requests that only read, answered by core: the one list, for sessions, HTTP and bots on NATS.
 
 use weft_proto::frame::{
     Query, Reply, bot_commands_frame, drafts_frame, history_frame, pins_frame, scheduled_frame,

@@ -33,6 +33,8 @@ const GIB: u64 = 1 << 30;
 /// refused.
 const OUTSIDE_BYTES_MAX: u64 = 64 << 20;
 const OUTSIDE_MESSAGES_MAX: u64 = 100_000;
+/// What one bot may have waiting for one room, so that a bot that floods a room is refused before others are.
+const OUTSIDE_SUBJECT_MESSAGES_MAX: u64 = 10_000;
 /// What comes with a message when it is relayed into the ingest log.
 const RELAY_BYTES: u64 = 16_000;
 /// Jobs of `weft push` that may wait, some 2 million. Past it the journal keeps what is to be done.
@@ -136,7 +138,7 @@ fn ingest_config(n: Partition, options: &AssetOptions) -> Value {
     json!({
         "name": ingest_stream(n),
         "description": "Weft: commands that are not yet applied",
-        "subjects": [format!("weft.p.{n}.*.*"), format!("weft.x.{n}.*.*")],
+        "subjects": [format!("weft.p.{n}.*.*"), format!("weft.x.{n}.*.*"), format!("weft.x.{n}.*.*.*")],
         "storage": "file",
         "retention": "limits",
         "discard": "new",
@@ -155,13 +157,14 @@ fn outside_config(n: Partition, options: &AssetOptions) -> Value {
     json!({
         "name": outside_stream(n),
         "description": "Weft: what other systems send, before the ingest log takes it",
-        "subjects": [format!("weft.o.{n}.*.*")],
+        "subjects": [format!("weft.o.{n}.*.*"), format!("weft.o.{n}.*.*.*")],
         "storage": "file",
         "retention": "limits",
         "discard": "new",
         "max_bytes": OUTSIDE_BYTES_MAX,
         "max_msgs": OUTSIDE_MESSAGES_MAX,
-        "max_msgs_per_subject": -1,
+        "max_msgs_per_subject": OUTSIDE_SUBJECT_MESSAGES_MAX,
+        "discard_new_per_subject": true,
         "max_consumers": -1,
         "max_age": 0,
         "max_msg_size": MESSAGE_BYTES_MAX - RELAY_BYTES,
@@ -437,7 +440,7 @@ mod tests {
         let config = ingest_config(3, &AssetOptions::default());
         assert_eq!(config["discard"], "new");
         assert_eq!(config["max_age"], 0);
-        assert_eq!(config["subjects"], json!(["weft.p.3.*.*", "weft.x.3.*.*"]));
+        assert_eq!(config["subjects"], json!(["weft.p.3.*.*", "weft.x.3.*.*", "weft.x.3.*.*.*"]));
         let config = outside_config(3, &AssetOptions::default());
         assert_eq!((&config["discard"], &config["max_age"]), (&json!("new"), &json!(0)));
     }

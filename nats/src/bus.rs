@@ -161,6 +161,10 @@ impl Bus {
         self.0.link.close().await;
     }
 
+    pub(crate) fn options(&self) -> &BusOptions {
+        &self.0.options
+    }
+
     pub(crate) fn link(&self) -> &Arc<Link> {
         &self.0.link
     }

@@ -4,29 +4,36 @@
 //! Who may do what:
 //! - Account `WEFT` holds the parts of Weft: a user per role with the least permissions, and an
 //!   inbox prefix of its own (with a shared one, each role could read the others' replies).
-//! - Each other system has an **account of its own**, `APP_<name>`. It imports the service
-//!   `weft.out.<name>.*` under the name `weft.in.<name>.*`, so its identity is a thing of the
-//!   server, not of its messages; and a reply subject that it names is a subject of its own
-//!   account. (In one shared account, JetStream's own PubAck lands on whatever reply subject a bot
-//!   named: in a stream, as somebody else's command, or on another bot's ack address.)
+//! - Bots, whatever speaks to NATS and is no part of Weft, share the account `BOTS`. None of them is in this file:
+//!   nats-server asks core about each login (auth callout, [`callout`](crate::callout)), and core's answer names what
+//!   that one bot may do. The account imports the service `weft.out.*.*` under the name `weft.in.*.*`, so what a bot
+//!   publishes crosses into Weft's account by an import: JetStream's PubAck goes back to the bots' account, whatever
+//!   reply subject was named. (In Weft's account it would land on that subject: in a stream, as somebody else's command,
+//!   or on another bot's address.) What bots listen on has a part that others can't guess, for the same reason.
+//! - Core sees and ends connections of bots by two services of the system account.
 //! - The mapping sends what comes from edges to `weft.p.…` and what comes from outside to
 //!   `weft.o.…`, a stream of its own. From there core alone publishes it into the ingest log, as
 //!   `weft.x.…`. So the log shows who is an outsider by the subject, which no header can hide.
 
+mod bots;
 mod cluster;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use weft_proto::{Partition, RoomId, UserId};
+use weft_proto::Partition;
 
 use crate::subject::{
-    BOTS_STREAM, FILES_BUCKET, FILES_STREAM, NODES_BUCKET, PRESENCE_BUCKET, PUSH_DEAD_SUBJECT,
-    PUSH_STREAM, TRIMMED_BUCKET, WEBHOOKS_DEAD_SUBJECTS, WEBHOOKS_STREAM, WEBHOOKS_SUBJECTS,
+    BOT_LOGIN, BOT_REQUESTS, BOTS_STREAM, CONNECTIONS, FILES_BUCKET, FILES_STREAM, NODES_BUCKET,
+    PRESENCE_BUCKET, PUSH_DEAD_SUBJECT, PUSH_STREAM, TRIMMED_BUCKET, WEBHOOKS_DEAD_SUBJECTS,
+    WEBHOOKS_STREAM, WEBHOOKS_SUBJECTS,
 };
 
+use bots::KICKS;
 pub use cluster::{Cluster, Routes};
 
+/// The environment variable of nats-server that says who answers for bots' logins.
+pub const BOTS_ISSUER_VARIABLE: &str = "WEFT_BOTS_ISSUER";
 /// The largest message that the server passes on, in bytes.
 const PAYLOAD_BYTES_MAX: u32 = 2_000_000;
 
@@ -76,17 +83,6 @@ pub struct NatsPasswords {
     pub admin: Secret,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bot {
-    /// Its user in Weft, and on NATS.
-    pub name: UserId,
-    /// Its password on NATS.
-    pub password: Secret,
-    /// The groups whose events it may read, private ones too, and whether it is a member or not;
-    /// `None`: all.
-    pub rooms: Option<Vec<RoomId>>,
-}
-
 /// The addresses that one server listens on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerAddresses {
@@ -109,7 +105,8 @@ pub struct ServerConfig {
     /// How many partitions the mapping spreads rooms over.
     pub partitions: Partition,
     pub passwords: NatsPasswords,
-    pub bots: Vec<Bot>,
+    /// The public key of who answers for bots' logins ([`Issuer`](crate::callout::Issuer)).
+    pub bots_issuer: Secret,
     /// What the bucket of files may grow to; 0: there is none.
     pub files_bytes_max: u64,
 }
@@ -153,10 +150,11 @@ impl ServerConfig {
         }
         writeln!(out, "accounts {{")?;
         self.write_weft(out)?;
-        for bot in &self.bots {
-            write_bot(out, bot)?;
-        }
-        writeln!(out, "}}")
+        bots::write_accounts(out)?;
+        writeln!(out, "}}")?;
+        let roles = self.roles();
+        let names: Vec<&str> = roles.iter().map(|role| role.name).collect();
+        bots::write_callout(out, &self.bots_issuer, &names)
     }
 
     /// The streams of a partition reserve 2.1 GB, the bucket of files what it may grow to, the feeds of bots 1 GB, jobs half as
@@ -170,33 +168,55 @@ impl ServerConfig {
         writeln!(out, "  WEFT {{")?;
         writeln!(out, "    jetstream: enabled")?;
         writeln!(out, "    mappings = {{")?;
-        for (from, to) in [("weft.in.*.*", "weft.p"), ("weft.out.*.*", "weft.o")] {
+        for (from, to) in [("weft.in", "weft.p"), ("weft.out", "weft.o")] {
             let rest = format!("{{{{partition({n},2)}}}}.{{{{wildcard(1)}}}}.{{{{wildcard(2)}}}}");
-            writeln!(out, "      \"{from}\": \"{to}.{rest}\"")?;
+            writeln!(out, "      \"{from}.*.*\": \"{to}.{rest}\"")?;
         }
+        let rest = format!(
+            "{{{{partition({n},2)}}}}.{{{{wildcard(1)}}}}.{{{{wildcard(2)}}}}.{{{{wildcard(3)}}}}"
+        );
+        writeln!(out, "      \"weft.out.*.*.*\": \"weft.o.{rest}\"")?;
         writeln!(out, "    }}")?;
-        writeln!(out, "    exports = [")?;
-        writeln!(out, "      {{ service: \"weft.out.*.*\" }}")?;
-        for stream in ["weft.ev.>", "weft.ack.u.*.*", "weft.u.*"] {
-            writeln!(out, "      {{ stream: \"{stream}\" }}")?;
-        }
-        writeln!(out, "    ]")?;
+        bots::write_exports(out)?;
         writeln!(out, "    users = [")?;
-        write_role(out, "edge", &self.passwords.edge, &edge_publish(), &edge_subscribe())?;
-        write_role(out, "core", &self.passwords.core, &core_publish(), &core_subscribe())?;
-        let presence = &self.passwords.presence;
-        write_role(out, "presence", presence, &presence_publish(), &presence_subscribe())?;
-        write_role(out, "files", &self.passwords.files, &files_publish(), &files_subscribe())?;
-        let search = &self.passwords.search;
-        write_role(out, "search", search, &search_publish(), &search_subscribe())?;
-        write_role(out, "push", &self.passwords.push, &push_publish(), &push_subscribe())?;
-        let integrations = &self.passwords.integrations;
-        let (publish, subscribe) = (integrations_publish(), integrations_subscribe());
-        write_role(out, "integrations", integrations, &publish, &subscribe)?;
-        writeln!(out, "      {{ user: admin, password: {} }}", self.passwords.admin.render())?;
+        for role in self.roles() {
+            write_role(out, &role)?;
+        }
+        // Bots' tokens pass through this account on their way to core: they are for nobody else.
+        writeln!(out, "      {{")?;
+        writeln!(out, "        user: admin, password: {}", self.passwords.admin.render())?;
+        writeln!(
+            out,
+            "        permissions: {{ publish: \">\", subscribe: {{ allow: \">\", deny: \"{BOT_LOGIN}\" }} }}"
+        )?;
+        writeln!(out, "      }}")?;
         writeln!(out, "    ]")?;
         writeln!(out, "  }}")
     }
+
+    /// All but `admin`, who may do everything.
+    fn roles(&self) -> Vec<Role<'_>> {
+        let NatsPasswords { edge, core, presence, files, search, push, integrations, admin: _ } =
+            &self.passwords;
+        let role = |name, password, publish, subscribe| Role { name, password, publish, subscribe };
+        vec![
+            role("edge", edge, edge_publish(), edge_subscribe()),
+            role("core", core, core_publish(), core_subscribe()),
+            role("presence", presence, presence_publish(), presence_subscribe()),
+            role("files", files, files_publish(), files_subscribe()),
+            role("search", search, search_publish(), search_subscribe()),
+            role("push", push, push_publish(), push_subscribe()),
+            role("integrations", integrations, integrations_publish(), integrations_subscribe()),
+        ]
+    }
+}
+
+/// A user that is a part of Weft.
+struct Role<'a> {
+    name: &'static str,
+    password: &'a Secret,
+    publish: Vec<String>,
+    subscribe: Vec<String>,
 }
 
 fn words(list: &[&str]) -> Vec<String> {
@@ -239,6 +259,8 @@ fn edge_publish() -> Vec<String> {
         "weft.svc.webhooks.check",
         "weft.typing.*.*",
         "_INBOX_edge.>",
+        // Answers to bots: the server makes these subjects.
+        "_R_.>",
     ]);
     list.extend(membership_publish("edge"));
     list.push(format!("$KV.{PRESENCE_BUCKET}.*.*"));
@@ -254,6 +276,7 @@ fn edge_subscribe() -> Vec<String> {
         "weft.sig.>",
         "weft.status.*",
         "weft.typing.*.*",
+        BOT_REQUESTS,
     ])
 }
 
@@ -261,6 +284,7 @@ fn core_publish() -> Vec<String> {
     let mut list = words(&[
         // What other systems send, on its way into the ingest log.
         "weft.x.*.*.*",
+        "weft.x.*.*.*.*",
         "weft.ev.*.group.*",
         "weft.ev.*.direct",
         "weft.u.*",
@@ -278,6 +302,10 @@ fn core_publish() -> Vec<String> {
         "_INBOX_push.>",
         "_INBOX_integrations.>",
         "_INBOX_admin.>",
+        // Of bots: answers about their logins, a look at their connections, and the end of those.
+        "$SYS._INBOX.>",
+        CONNECTIONS,
+        KICKS,
         "$JS.API.STREAM.NAMES",
         "$JS.API.STREAM.CREATE.*",
         "$JS.API.STREAM.UPDATE.*",
@@ -294,7 +322,7 @@ fn core_publish() -> Vec<String> {
 }
 
 fn core_subscribe() -> Vec<String> {
-    words(&["_INBOX_core.>", "weft.svc.*.*", "$SRV.>"])
+    words(&["_INBOX_core.>", "weft.svc.*.*", BOT_LOGIN, "$SRV.>"])
 }
 
 fn presence_publish() -> Vec<String> {
@@ -396,16 +424,10 @@ fn push_subscribe() -> Vec<String> {
     words(&["_INBOX_push.>", "weft.u.*"])
 }
 
-fn write_role(
-    out: &mut String,
-    role: &str,
-    password: &Secret,
-    publish: &[String],
-    subscribe: &[String],
-) -> std::fmt::Result {
+fn write_role(out: &mut String, role: &Role<'_>) -> std::fmt::Result {
     writeln!(out, "      {{")?;
-    writeln!(out, "        user: {role}, password: {}", password.render())?;
-    write_permissions(out, publish, subscribe)?;
+    writeln!(out, "        user: {}, password: {}", role.name, role.password.render())?;
+    write_permissions(out, &role.publish, &role.subscribe)?;
     writeln!(out, "      }}")
 }
 
@@ -422,30 +444,6 @@ fn write_permissions(
     writeln!(out, "          publish: [\n            {}\n          ]", list(publish))?;
     writeln!(out, "          subscribe: [\n            {}\n          ]", list(subscribe))?;
     writeln!(out, "        }}")
-}
-
-fn write_bot(out: &mut String, bot: &Bot) -> std::fmt::Result {
-    let name = bot.name.as_str();
-    let (ack, own) = (format!("weft.ack.u.{name}.*"), format!("weft.u.{name}"));
-    let events: Vec<String> = match &bot.rooms {
-        None => vec!["weft.ev.*.group.*".to_owned()],
-        Some(rooms) => rooms.iter().map(|room| format!("weft.ev.*.group.{room}")).collect(),
-    };
-    writeln!(out, "  APP_{name} {{")?;
-    writeln!(out, "    imports = [")?;
-    let service = format!("{{ account: WEFT, subject: \"weft.out.{name}.*\" }}");
-    writeln!(out, "      {{ service: {service}, to: \"weft.in.{name}.*\" }}")?;
-    for stream in [&ack, &own].into_iter().chain(&events) {
-        writeln!(out, "      {{ stream: {{ account: WEFT, subject: \"{stream}\" }} }}")?;
-    }
-    writeln!(out, "    ]")?;
-    writeln!(out, "    users = [ {{")?;
-    writeln!(out, "        user: {}, password: {}", quote(name), bot.password.render())?;
-    let mut subscribe = vec![format!("_INBOX_{name}.>"), ack, own];
-    subscribe.extend(events);
-    write_permissions(out, &[format!("weft.in.{name}.*")], &subscribe)?;
-    writeln!(out, "    }} ]")?;
-    writeln!(out, "  }}")
 }
 
 fn quote_path(path: &Path) -> String {
@@ -467,7 +465,7 @@ fn quote(text: &str) -> String {
     quoted
 }
 
-/// The text of `nats/weft.conf`: one server of 4 partitions, with one bot as an example.
+/// The text of `nats/weft.conf`: one server of 4 partitions.
 #[must_use]
 pub fn operators_file() -> String {
     let env = |name: &str| Secret::Env(format!("WEFT_{name}_PASSWORD"));
@@ -483,10 +481,7 @@ pub fn operators_file() -> String {
             integrations: env("INTEGRATIONS"),
             admin: env("ADMIN"),
         },
-        bots: UserId::new("bot")
-            .map(|name| Bot { name, password: env("BOT"), rooms: Some(Vec::new()) })
-            .into_iter()
-            .collect(),
+        bots_issuer: Secret::Env(BOTS_ISSUER_VARIABLE.to_owned()),
         files_bytes_max: 0,
     };
     let place = ServerAddresses {
@@ -513,9 +508,8 @@ const OPERATORS_HEAD: &str = "\
 # For three servers as one cluster: weft nats-config --cluster weft --name weft-1 --host 0.0.0.0,
 # and weft core --replicas 3.
 #
-# To add another system, copy the account APP_bot and put its name for `bot` everywhere in it:
-# the name is the identity that it speaks with. It gets no group's events, unless they are imported
-# and allowed: see weft nats-config --bot-events.
+# Bots are not in it: core answers for their logins, as the holder of a key whose public half is in WEFT_BOTS_ISSUER
+# (weft bots-key makes it).
 ";
 
 #[cfg(test)]

@@ -15,6 +15,8 @@
 //! | [`subject`] | names of subjects, streams, buckets and headers |
 //! | [`bus`] | a connection: publish, subscribe, flush, watch its state |
 //! | [`call`], [`serve`], `callers` | requests between the parts, their handlers, and what one caller may have of them |
+//! | [`callout`] | logins of bots, and their connections |
+//! | [`api`] | what bots ask, on a connection of its own |
 //! | [`assets`] | makes the streams and buckets |
 //! | [`ingest`] | commands on their way to the partition's owner, and its answers |
 //! | [`events`] | committed entries on their way to everybody |
@@ -27,10 +29,12 @@
 //! | [`config`], [`server`] | nats-server's configuration; its process for `weft dev` and tests |
 
 mod acks;
+pub mod api;
 pub mod assets;
 pub mod bus;
 pub mod call;
 mod callers;
+pub mod callout;
 pub mod config;
 mod error;
 pub mod events;
@@ -48,9 +52,11 @@ pub mod subject;
 pub mod webhooks;
 
 pub use acks::PendingAcks;
+pub use api::{BotRequest, answer_bots};
 pub use assets::AssetOptions;
 pub use bus::{Bus, BusOptions, Connection, Message, Subscription, subscribed};
 pub use callers::{CALLER_BYTES_MAX, CALLER_CALLS_MAX};
+pub use callout::{BotConnection, BotConnections, BotGrant, BotLogin, Issuer};
 pub use error::Error;
 pub use events::{EventMessage, EventPublisher};
 pub use files::{FileBucket, StoredFile};

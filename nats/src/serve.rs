@@ -171,6 +171,19 @@ impl Services {
         Ok(())
     }
 
+    /// Runs a task until they are stopped.
+    pub fn run_beside(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            let _ = stop.run_until_cancelled(task).await;
+        });
+    }
+
+    /// For what is served beside methods: it ends when these are stopped, and its tasks are waited for.
+    pub(crate) fn parts(&self) -> (Bus, CancellationToken, TaskTracker) {
+        (self.bus.clone(), self.stop.clone(), self.tasks.clone())
+    }
+
     /// Takes no further requests, finishes those that were taken, and returns when all are
     /// answered and the server knows that nobody serves here any more. A request that the server
     /// had sent but that had not arrived is not answered: its caller hears

@@ -60,6 +60,14 @@ pub const WEBHOOKS_SUBJECTS: &str = "weft.webhook.*.*";
 /// What could not be delivered: `weft.webhook-dead.<webhook>`.
 pub const WEBHOOKS_DEAD_STREAM: &str = "WEFT_WEBHOOKS_DEAD";
 pub const WEBHOOKS_DEAD_SUBJECTS: &str = "weft.webhook-dead.*";
+/// The NATS account of bots.
+pub const BOTS_ACCOUNT: &str = "BOTS";
+/// Where nats-server asks about logins that its configuration does not know.
+pub(crate) const BOT_LOGIN: &str = "$SYS.REQ.USER.AUTH";
+/// What bots ask: `weft.api.<bot>.<method>`.
+pub(crate) const BOT_REQUESTS: &str = "weft.api.*.*";
+/// Where each nats-server tells its connections.
+pub(crate) const CONNECTIONS: &str = "$SYS.REQ.SERVER.PING.CONNZ";
 pub const NODES_BUCKET: &str = "WEFT_NODES";
 /// The bucket that keeps how far each ingest log was trimmed: `<partition>`.
 pub const TRIMMED_BUCKET: &str = "WEFT_TRIMMED";
@@ -75,14 +83,15 @@ pub fn ingest_stream(partition: Partition) -> String {
     format!("WEFT_IN_{partition}")
 }
 
-/// The name of the stream of what other systems send to a partition: `weft.o.<n>.<sender>.<room>`.
+/// The name of the stream of what other systems send to a partition: `weft.o.<n>.<sender>.<room>`, or
+/// `weft.o.<n>.<sender>.<room>.<kind>`.
 #[must_use]
 pub fn outside_stream(partition: Partition) -> String {
     format!("WEFT_OUT_{partition}")
 }
 
 /// Where a message of [`outside_stream`] goes in the ingest log: [`Subject::Outside`] of the same
-/// partition, sender and room, whatever form these have.
+/// partition, sender, room and kind, whatever form these have.
 pub(crate) fn relayed_subject(subject: &str) -> Option<String> {
     subject.strip_prefix("weft.o.").map(|rest| format!("weft.x.{rest}"))
 }
@@ -100,7 +109,8 @@ pub enum Subject {
     In { sender: UserId, room: RoomId },
     /// `weft.p.<partition>.<sender>.<room>`: a command of an edge, as its stream keeps it.
     Partition { partition: Partition, sender: UserId, room: RoomId },
-    /// `weft.x.<partition>.<sender>.<room>`: a command of another system, as the ingest log keeps it.
+    /// `weft.x.<partition>.<sender>.<room>`: a command of another system, as the ingest log keeps it. With the kind that its
+    /// sender named after it, where that was told ([`IngestMessage::kind`](crate::IngestMessage::kind)).
     /// Core alone publishes on it: what it takes from [`outside_stream`], and what the log's owner tells itself.
     Outside { partition: Partition, sender: UserId, room: RoomId },
     /// `weft.ev.<partition>.group.<room>`: committed entries of a group.

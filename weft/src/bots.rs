@@ -1,65 +1,66 @@
-//! What other systems may read, on the command line.
+//! The key by which core answers for bots' logins on NATS.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
-use weft_proto::{RoomId, RoomKind, UserId};
+use weft_nats::Issuer;
 
+use crate::dev::{kept, print_text};
 use crate::error::Error;
+use crate::nats_login::read_password;
 
-/// Which groups' events bots get.
-#[derive(Args, Clone, Debug, Default)]
-pub struct BotEvents {
-    /// A group whose events a bot may receive live on NATS, whether it is a member or not: `news=team`;
-    /// `news=*`: those of all groups. Can be given several times. Without it a bot gets what concerns it
-    /// alone: its direct rooms, and its joining and leaving groups.
-    #[arg(
-        long = "bot-events",
-        value_name = "BOT=GROUP",
-        env = "WEFT_BOT_EVENTS",
-        value_delimiter = ',',
-        value_parser = grant
-    )]
-    grants: Vec<Grant>,
+/// The environment variable that may hold the seed. There is no option for it: everybody on the machine can read a
+/// command line.
+const SEED_VARIABLE: &str = "WEFT_BOTS_SEED";
+
+/// Where core finds the key.
+#[derive(Args, Clone, Debug)]
+pub struct BotsSeed {
+    /// A file that holds the seed of the key by which core answers for bots' logins on NATS, as `weft bots-key` makes it; the
+    /// same for all cores. Without it: the environment variable WEFT_BOTS_SEED. Without both no bot logs in on NATS.
+    #[arg(long = "bots-seed-file", value_name = "FILE", env = "WEFT_BOTS_SEED_FILE")]
+    pub file: Option<PathBuf>,
 }
 
-#[derive(Clone, Debug)]
-struct Grant {
-    bot: UserId,
-    /// `None`: all groups.
-    group: Option<RoomId>,
+/// The key of bots' logins.
+#[derive(Args, Clone, Debug)]
+pub struct BotsKeyOptions {
+    /// The file of its seed: made where it is not there. It is for core alone.
+    #[arg(long, value_name = "FILE", default_value = "weft-bots.seed")]
+    pub seed_file: PathBuf,
 }
 
-fn grant(text: &str) -> Result<Grant, String> {
-    let (bot, group) = text.split_once('=').ok_or("it is <bot>=<group>, or <bot>=*")?;
-    let bot = UserId::new(bot).map_err(|error| error.message)?;
-    let group = match group {
-        "*" => None,
-        group => Some(RoomId::new(group).map_err(|error| error.message)?),
-    };
-    if group.as_ref().is_some_and(|group| group.kind() != RoomKind::Group) {
-        return Err("a direct room's entries go to its own users alone".to_owned());
+impl BotsSeed {
+    /// The key, where one was given.
+    pub fn issuer(&self) -> Result<Option<Arc<Issuer>>, Error> {
+        let seed = match &self.file {
+            Some(file) => Some(read_password(file)?),
+            None => std::env::var(SEED_VARIABLE).ok().filter(|seed| !seed.is_empty()),
+        };
+        seed.map(|seed| issuer_of(&seed)).transpose()
     }
-    Ok(Grant { bot, group })
 }
 
-impl BotEvents {
-    /// The groups of a bot; `None`: all.
-    pub fn of(&self, bot: &UserId) -> Option<Vec<RoomId>> {
-        let own = self.grants.iter().filter(|grant| grant.bot == *bot);
-        own.map(|grant| grant.group.clone()).collect()
-    }
+/// The key in a file, which is made where it is not there.
+pub fn kept_issuer(file: &Path) -> Result<Arc<Issuer>, Error> {
+    let seed = kept(file, 0o600, || Ok(new_seed()))?;
+    issuer_of(&seed)
+}
 
-    /// Refuses what would be without effect.
-    ///
-    /// # Errors
-    /// Where a bot is not among these.
-    pub fn check(&self, bots: &[UserId]) -> Result<(), Error> {
-        match self.grants.iter().find(|grant| !bots.contains(&grant.bot)) {
-            Some(Grant { bot, .. }) => {
-                Err(Error::Failed(format!("--bot-events names {bot}, which no --bot names")))
-            }
-            None => Ok(()),
-        }
-    }
+/// Prints the public key.
+pub fn run(options: &BotsKeyOptions) -> Result<(), Error> {
+    print_text(kept_issuer(&options.seed_file)?.public())
+}
+
+/// 256 random bits, in hexadecimal.
+fn new_seed() -> String {
+    format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>())
+}
+
+fn issuer_of(seed: &str) -> Result<Arc<Issuer>, Error> {
+    let issuer = Issuer::from_hex(seed);
+    issuer.map(Arc::new).map_err(|error| Error::Failed(format!("the key of bots' logins: {error}")))
 }
 
 #[cfg(test)]
@@ -67,19 +68,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bot_gets_the_events_that_it_was_given() {
-        let grants = ["news=team", "news=ops", "log=*", "log=team"];
-        let grants = grants.map(|text| grant(text).expect(text)).into();
-        let events = BotEvents { grants };
-        let of = |name| events.of(&UserId::new(name).expect("id"));
-        let groups = |names: &[&str]| {
-            Some(names.iter().map(|name| RoomId::new(name).expect("id")).collect::<Vec<_>>())
-        };
-        assert_eq!(of("news"), groups(&["team", "ops"]));
-        assert_eq!(of("log"), None);
-        assert_eq!(of("bot"), groups(&[]));
-        for bad in ["news", "news=", "=team", "news=a.b", "news=>", "news=a~b", "N=team"] {
-            assert!(grant(bad).is_err(), "{bad}");
-        }
+    fn a_key_is_made_once() {
+        let temp = tempfile::tempdir().expect("folder");
+        let file = temp.path().join("bots.seed");
+        let made = kept_issuer(&file).expect("made").public().to_owned();
+        assert!(made.starts_with('A') && made.len() == 56, "{made}");
+        assert_eq!(kept_issuer(&file).expect("kept").public(), made);
+        let seed = BotsSeed { file: Some(file.clone()) };
+        let read = seed.issuer().expect("read").expect("a key");
+        assert_eq!(read.public(), made);
+        std::fs::write(&file, "short\n").expect("write");
+        let Err(error) = seed.issuer() else { panic!("taken") };
+        assert!(error.one_line().contains("hexadecimal"), "{}", error.one_line());
     }
 }

@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use weft_runtime::LogFormat;
 
 use crate::admin::AdminOptions;
+use crate::bots::BotsKeyOptions;
 use crate::dev::DevOptions;
 use crate::health::HealthOptions;
 use crate::nats_config::NatsConfigOptions;
@@ -50,6 +51,9 @@ pub enum Command {
     Files(FilesOptions),
     /// Prints the configuration that Weft needs nats-server to have.
     NatsConfig(NatsConfigOptions),
+    /// Prints the public key of those who answer for bots' logins on NATS, for nats-server's WEFT_BOTS_ISSUER; makes the
+    /// key where there is none.
+    BotsKey(BotsKeyOptions),
     /// Asks an edge whether it can serve: exit code 0 if so, else 1 and the reason.
     Health(HealthOptions),
     /// Looks into a store, or mends it, while no core runs on it; looks at the nodes that run.

@@ -4,6 +4,7 @@
 //! Ends in order (files, edge, integrations, push, search, presence, core, nats-server) within 5 s. Whatever way this process ends, nats-server
 //! ends with it, and the next start on the folder finds nothing in its way.
 
+mod bots;
 mod folder;
 mod nats;
 mod welcome;
@@ -34,11 +35,10 @@ use self::nats::Nats;
 pub use self::nats::server_config;
 pub use self::welcome::print as print_text;
 use crate::admin_listener::{AdminListen, AdminListener, EDGE_PORT};
-use crate::bots::BotEvents;
+use crate::bots::kept_issuer;
 use crate::commands::Partitions;
 use crate::error::Error;
 use crate::metrics;
-use crate::nats_config::ROUTE;
 use crate::process::{Signals, block_on, end_part, name_the_late, until_free};
 use crate::roles::core::CoreLimits;
 use crate::roles::edge::EdgeLimits;
@@ -71,11 +71,10 @@ pub struct DevOptions {
     /// The port of nats-server on 127.0.0.1, for other systems; 0: any free one.
     #[arg(long, env = "WEFT_NATS_PORT", default_value_t = 4223)]
     pub nats_port: u16,
-    /// Another system that may publish on NATS, by its user id. Can be given several times.
+    /// A bot that is made where it is not there yet, with a token in `secrets/<bot>.token` of the data folder. Can be given
+    /// several times.
     #[arg(long = "bot", value_name = "NAME", env = "WEFT_BOTS", value_delimiter = ',', default_value = "bot", value_parser = bot_name)]
     pub bots: Vec<UserId>,
-    #[command(flatten)]
-    pub bot_events: BotEvents,
     #[command(flatten)]
     pub partitions: Partitions,
     #[command(flatten)]
@@ -95,18 +94,10 @@ pub struct DevOptions {
 }
 
 /// Reads a bot's name of the command line.
-pub fn bot_name(text: &str) -> Result<UserId, String> {
+fn bot_name(text: &str) -> Result<UserId, String> {
     if matches!(
         text,
-        "admin"
-            | "core"
-            | "edge"
-            | "files"
-            | "integrations"
-            | "presence"
-            | "push"
-            | "search"
-            | ROUTE
+        "admin" | "core" | "edge" | "files" | "integrations" | "presence" | "push" | "search"
     ) {
         return Err(format!("{text} is the NATS user of a part of Weft"));
     }
@@ -176,9 +167,8 @@ impl Running {
         check_address(options.listen)?;
         let node = folder.node_name()?;
         let partitions = options.partitions.partitions;
-        let config = server_config(partitions, &options.bots, &options.bot_events, |user| {
-            folder.password(user)
-        });
+        let bots = kept_issuer(&folder.bots_seed())?;
+        let config = server_config(partitions, bots.public(), |user| folder.password(user));
         let nats = Nats::start(&folder, options.nats_port, config?).await?;
         let login = |role: &'static str| -> Result<BusOptions, Error> {
             Ok(BusOptions {
@@ -192,9 +182,9 @@ impl Running {
         let store = Store::new(Embedded::open(&folder.store())?);
         upgrade(&store).await?;
         let core_bus = Bus::connect(&login("core")?).await?;
-        let bots = options.bots.clone();
-        let core_options =
-            options.core_limits.core_options(store, core_bus.clone(), partitions, bots);
+        let mut core_options =
+            options.core_limits.core_options(store, core_bus.clone(), partitions);
+        core_options.bot_issuer = Some(bots);
         let starting = async {
             let core = Core::start(core_options).await?;
             core.ready().await.map_err(|error| Error::Failed(error.to_string()))?;
@@ -203,6 +193,7 @@ impl Running {
         let core = timeout(READY_TIMEOUT, starting)
             .await
             .map_err(|_| Error::Failed("core did not get its partitions in time".to_owned()))??;
+        bots::ensure(&options.bots, &folder, &login("admin")?).await?;
         let presence_bus = Bus::connect(&login("presence")?).await?;
         let presence_options = options.presence_limits.presence_options(presence_bus.clone());
         let starting = PresenceNode::start(presence_options);
@@ -248,7 +239,7 @@ impl Running {
     }
 
     fn welcome(&self, options: &DevOptions, admin: SocketAddr) -> Result<(), Error> {
-        let bot = options.bots.first().map(|bot| (bot, self.folder.password_file(bot.as_str())));
+        let bot = options.bots.first().map(|bot| (bot, self.folder.token_file(bot)));
         let text = welcome::text(&welcome::Facts {
             address: self.edge.local_addr(),
             admin,

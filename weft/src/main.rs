@@ -54,7 +54,9 @@ fn log_filter(command: Option<&Command>) -> &'static str {
             | Command::Search(_)
             | Command::Files(_),
         ) => "warn,weft=info",
-        Some(Command::NatsConfig(_) | Command::Health(_) | Command::Admin(_)) => "warn",
+        Some(
+            Command::NatsConfig(_) | Command::BotsKey(_) | Command::Health(_) | Command::Admin(_),
+        ) => "warn",
         // A terminal with a person before it.
         None | Some(Command::Dev(_)) => "warn,weft::dev=info,weft_nats::server=info",
     }
@@ -72,6 +74,7 @@ fn run(cli: Cli) -> Result<(), Error> {
         Some(Command::Search(options)) => roles::search::run(options),
         Some(Command::Files(options)) => roles::files::run(options),
         Some(Command::NatsConfig(options)) => nats_config::run(&options),
+        Some(Command::BotsKey(options)) => bots::run(&options),
         Some(Command::Health(options)) => health::run(&options),
         Some(Command::Admin(options)) => admin::run(options),
     }

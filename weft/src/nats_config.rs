@@ -4,17 +4,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 use weft_nats::config::{
-    Bot, Cluster, NatsPasswords, Routes, Secret, ServerAddresses, ServerConfig,
+    BOTS_ISSUER_VARIABLE, Cluster, NatsPasswords, Routes, Secret, ServerAddresses, ServerConfig,
 };
-use weft_proto::UserId;
 
-use crate::bots::BotEvents;
 use crate::commands::{FilesStream, Partitions};
-use crate::dev::{bot_name, print_text};
+use crate::dev::print_text;
 use crate::error::Error;
 
-/// The user of servers among each other. Reserved, so that no bot shares its password's variable.
-pub const ROUTE: &str = "route";
+/// The user of servers among each other.
+const ROUTE: &str = "route";
 
 /// One server of an installation.
 #[derive(Args, Clone, Debug)]
@@ -32,11 +30,6 @@ pub struct NatsConfigOptions {
     /// Where JetStream keeps its files.
     #[arg(long, default_value = "/data")]
     pub store_dir: PathBuf,
-    /// Another system that may publish, by its user id. Can be given several times.
-    #[arg(long = "bot", value_name = "NAME", value_delimiter = ',', value_parser = bot_name)]
-    pub bots: Vec<UserId>,
-    #[command(flatten)]
-    pub bot_events: BotEvents,
     #[command(flatten)]
     pub partitions: Partitions,
     #[command(flatten)]
@@ -56,14 +49,7 @@ pub struct NatsConfigOptions {
 
 /// Prints it.
 pub fn run(options: &NatsConfigOptions) -> Result<(), Error> {
-    refuse_shared_variables(&options.bots)?;
-    options.bot_events.check(&options.bots)?;
     let secret = |user: &str| Secret::Env(variable_of(user));
-    let bot = |name: &UserId| Bot {
-        name: name.clone(),
-        password: secret(name.as_str()),
-        rooms: options.bot_events.of(name),
-    };
     let config = ServerConfig {
         partitions: options.partitions.partitions,
         passwords: NatsPasswords {
@@ -76,7 +62,7 @@ pub fn run(options: &NatsConfigOptions) -> Result<(), Error> {
             integrations: secret("integrations"),
             admin: secret("admin"),
         },
-        bots: options.bots.iter().map(bot).collect(),
+        bots_issuer: Secret::Env(BOTS_ISSUER_VARIABLE.to_owned()),
         files_bytes_max: options.files_stream.files_stream_bytes,
     };
     let place = ServerAddresses {
@@ -99,27 +85,12 @@ pub fn run(options: &NatsConfigOptions) -> Result<(), Error> {
 
 /// The environment variable of nats-server that holds a user's password.
 fn variable_of(user: &str) -> String {
-    let upper: String = user
-        .chars()
-        .map(|letter| if letter == '-' { '_' } else { letter.to_ascii_uppercase() })
-        .collect();
-    format!("WEFT_{upper}_PASSWORD")
-}
-
-/// Two bots with one password could speak for each other.
-fn refuse_shared_variables(bots: &[UserId]) -> Result<(), Error> {
-    for (i, bot) in bots.iter().enumerate() {
-        let variable = variable_of(bot.as_str());
-        if let Some(other) = bots[..i].iter().find(|other| variable_of(other.as_str()) == variable)
-        {
-            return Err(Error::Failed(format!("{other} and {bot} would share {variable}")));
-        }
-    }
-    Ok(())
+    format!("WEFT_{}_PASSWORD", user.to_ascii_uppercase())
 }
 
 const HEAD: &str = "\
 # nats-server (2.11 or newer) for Weft: nats-server -c <this file>
 # Passwords come from the server's environment. nats-server reads an environment variable like a
 # value of this file: a password must begin with a letter and consist of letters, digits, - and _.
+# WEFT_BOTS_ISSUER is what weft bots-key prints.
 ";

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use weft_nats::{IngestMessage, MadeBy, ReplyTo};
 use weft_proto::limits::FRAME_BYTES_MAX;
+use weft_proto::scope::{Access, Scope};
 use weft_proto::{ApiError, Body, ClientId, ErrorCode, Partition, RoomId, UserId, partition_of};
 use weft_storage::tables::dead_letter::DeadLetter;
 use weft_storage::tables::resend;
@@ -137,6 +138,11 @@ fn decode(
             .map_err(|_| ApiError::new(ErrorCode::BadEncoding, "the payload is not UTF-8"))?;
         Body::message(text.to_owned())?
     };
+    if let Some(kind) = &message.kind {
+        // Room and kind of the subject are what the server has let the sender publish.
+        let (rooms, kinds) = (Some([room.clone()].into()), Some([kind.clone()].into()));
+        Scope { rooms, kinds, access: Access::Write }.check_publish(&room, &body)?;
+    }
     let content_hash = body.content_hash();
     let bytes = message.payload.len();
     let scheduled = None;
@@ -156,6 +162,7 @@ mod tests {
             client_id: None,
             made_by: None,
             after: None,
+            kind: None,
             reply: None,
             is_json: false,
             is_outsider: true,
@@ -188,6 +195,21 @@ mod tests {
             code(IngestMessage { is_outsider: false, ..message(b"x") }),
             ErrorCode::BadClientId
         );
+    }
+
+    #[test]
+    fn a_body_is_of_the_kind_that_the_subject_names() {
+        let named = |kind: &str, payload| {
+            let kind = Some(kind.to_owned());
+            let message = IngestMessage { kind, is_json: true, ..message(payload) };
+            Incoming::decode(message, 0, 1).command.map(drop).map_err(|error| error.code)
+        };
+        assert_eq!(named("message", br#"{"text":"x"}"#), Ok(()));
+        assert_eq!(named("leave", br#"{"kind":"leave"}"#), Ok(()));
+        let refused = named("message", br#"{"kind":"leave"}"#);
+        assert_eq!(refused, Err(ErrorCode::Forbidden));
+        let named = IngestMessage { kind: Some("leave".into()), ..message(b"x") };
+        assert_eq!(code(named), ErrorCode::Forbidden, "text is a message");
     }
 
     #[test]

@@ -264,6 +264,7 @@ mod tests {
             client_id: None,
             made_by: None,
             after: None,
+            kind: None,
             reply: None,
             is_json: false,
             is_outsider: true,

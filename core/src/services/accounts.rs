@@ -8,14 +8,12 @@ use weft_proto::check::check_chars;
 use weft_proto::frame::profiles_of;
 use weft_proto::limits::{ABOUT_CHARS_MAX, PASSWORD_BYTES, TITLE_CHARS_MAX};
 use weft_proto::{ApiError, ErrorCode, RoomId, UserId, svc};
-use weft_runtime::Clock;
 use weft_storage::tables::account::{self, Account};
 use weft_storage::tables::file_reference;
-use weft_storage::{Batch, Op, Outcome, Snapshot, Store};
+use weft_storage::{Batch, Op, Outcome, Snapshot};
 
 use super::failure::Failure;
 use super::{Context, avatars};
-use crate::Error;
 
 /// How often a call begins anew where others change the same rows.
 pub(super) const ATTEMPTS_MAX: usize = 5;
@@ -129,38 +127,6 @@ impl Context {
     }
 }
 
-/// Makes an account for each other system that has none yet.
-///
-/// # Errors
-/// [`Error::Layout`] where a person has the id, or the store's.
-pub async fn ensure_bots(store: &Store, clock: &dyn Clock, bots: &[UserId]) -> Result<(), Error> {
-    for bot in bots {
-        let made = Account {
-            display_name: bot.to_string(),
-            is_bot: true,
-            created_ms: clock.now_ms(),
-            ..Account::default()
-        };
-        let mut batch = Batch::new(rand::random());
-        batch.guard(account::key(bot), None);
-        account::put(&mut batch, bot, None, &made);
-        match store.commit(batch).await {
-            // What is there now is the truth.
-            Ok(_) | Err(weft_storage::Error::Unknown(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let row = store.snapshot().await?.get(account::key(bot)).await?.ok_or_else(|| {
-            weft_storage::Error::Unavailable(format!("the account of {bot} could not be written"))
-        })?;
-        if !Account::decode(&row)?.is_bot {
-            return Err(Error::Layout(format!(
-                "\"{bot}\" is configured as another system, but this account is a person's"
-            )));
-        }
-    }
-    Ok(())
-}
-
 pub(super) fn check_password(field: &str, password: &str) -> Result<(), ApiError> {
     let (shortest, longest) = (PASSWORD_BYTES.start(), PASSWORD_BYTES.end());
     if password.len() < *shortest {
@@ -217,6 +183,7 @@ mod tests {
     use std::sync::Arc;
 
     use async_trait::async_trait;
+    use weft_storage::Store;
     use weft_storage::memory::Memory;
     use weft_storage::{Engine, Snapshot};
 
@@ -295,13 +262,19 @@ mod tests {
         assert_eq!(code(world.context.profile_get(no_token).await), ErrorCode::Unauthorized);
     }
 
+    /// An account as bots have it.
+    async fn add_bot(world: &World, bot: &str) {
+        let bot = UserId::new(bot).expect("id");
+        let made = Account { is_bot: true, ..Account::default() };
+        let mut batch = Batch::new(rand::random());
+        account::put(&mut batch, &bot, None, &made);
+        world.store.commit(batch).await.expect("commit");
+    }
+
     #[tokio::test]
     async fn bots_have_accounts_without_a_password() {
         let world = World::new().await;
-        let bots = ["feed", "cron"].map(|bot| UserId::new(bot).expect("id"));
-        for _ in 0..2 {
-            ensure_bots(&world.store, &*world.clock, &bots).await.expect("ensure");
-        }
+        add_bot(&world, "feed").await;
         let request = svc::GetProfile { token: world.token("alice"), user: "feed".into() };
         assert!(world.context.profile_get(request).await.expect("profile").is_bot);
         let login = svc::Login { user: "feed".into(), ..svc::Login::default() };
@@ -310,10 +283,6 @@ mod tests {
                 svc::Login { password: password.into(), device: "d".into(), ..login.clone() };
             assert_eq!(code(world.context.login(login).await), ErrorCode::BadCredentials);
         }
-        world.context.signup(signup("alice", "hunter22", "")).await.expect("signup");
-        let taken = [UserId::new("alice").expect("id")];
-        let refused = ensure_bots(&world.store, &*world.clock, &taken).await.expect_err("taken");
-        assert!(refused.to_string().contains("alice"));
     }
 
     /// Commits, and says that nobody knows.
@@ -347,8 +316,6 @@ mod tests {
         assert!(world.context.refresh(refresh.clone()).await.is_ok(), "once more");
         assert!(world.context.refresh(refresh.clone()).await.is_err(), "it ends the login");
         assert_eq!(code(world.context.refresh(refresh).await), ErrorCode::Unauthorized);
-        ensure_bots(&world.store, &*world.clock, &[UserId::new("feed").expect("id")])
-            .await
-            .expect("bots");
+        add_bot(&world, "feed").await;
     }
 }

@@ -128,7 +128,7 @@ impl Context {
 
 /// # Errors
 /// [`ErrorCode::Unauthorized`] where the login has ended, [`ErrorCode::Suspended`], or the store's.
-async fn check_login(snapshot: &dyn Snapshot, caller: &Caller) -> Result<(), Failure> {
+pub(super) async fn check_login(snapshot: &dyn Snapshot, caller: &Caller) -> Result<(), Failure> {
     let row = snapshot.get(device::key(&caller.user, &caller.device)).await?;
     let row = row.as_deref().map(Device::decode).transpose()?;
     let row = row.filter(|row| lasts(caller, row));

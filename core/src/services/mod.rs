@@ -15,6 +15,7 @@
 //! | --- | --- |
 //! | `layout` | what the store was made for |
 //! | `tokens`, `verified`, `passwords`, `refresh_token` | keys and proofs |
+//! | `bot_logins` | what a bot's token allows on NATS, and whose connections end |
 //! | `callers` | who speaks, and whether that login lasts |
 //! | `accounts`, `logins` | sign-up and profiles; login, refresh, logout, password |
 //! | `bots` | accounts that are no person's, and their tokens |
@@ -53,6 +54,7 @@ mod administration;
 mod at_once;
 pub mod audit;
 mod avatars;
+mod bot_logins;
 mod bots;
 mod callers;
 mod companions;
@@ -100,6 +102,7 @@ mod webhooks;
 use std::sync::Arc;
 use std::time::Duration;
 
+use weft_nats::Issuer;
 use weft_proto::StoreId;
 use weft_proto::limits::{
     COMPANIONS_MAX, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, PAGE_ROOMS_MAX, PAGE_ROWS_MAX,
@@ -156,6 +159,8 @@ pub struct Context {
     sign_ins: SignIns,
     limits: ServiceLimits,
     file_limits: FileLimits,
+    /// By this it answers for bots' logins on NATS.
+    bot_issuer: Option<Arc<Issuer>>,
 }
 
 impl Context {
@@ -184,6 +189,7 @@ impl Context {
             sign_ins: SignIns::new(),
             limits: ServiceLimits::default(),
             file_limits: FileLimits::default(),
+            bot_issuer: None,
         })
     }
 
@@ -191,6 +197,12 @@ impl Context {
     #[must_use]
     pub fn with_file_limits(self, file_limits: FileLimits) -> Self {
         Self { file_limits, ..self }
+    }
+
+    /// Answers for bots' logins by this.
+    #[must_use]
+    pub fn with_bot_issuer(self, bot_issuer: Option<Arc<Issuer>>) -> Self {
+        Self { bot_issuer, ..self }
     }
 
     #[must_use]

@@ -12,6 +12,7 @@ use weft_proto::{ChangeHead, ErrorCode, UserId};
 
 use super::Context;
 use super::accounts::SetProfile;
+use super::bot_logins;
 use super::failure::Failure;
 use super::interactions::Push;
 use super::logins::{EndedLogin, Refreshed, void};
@@ -142,9 +143,24 @@ pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> 
     add_people(&mut served).await?;
     add_interactions(&mut served, bus).await?;
     add_status(&mut served).await?;
+    add_bot_logins(&served, bus).await?;
     // The server knows of all of them, before anybody hears that this node is there.
     bus.flush().await?;
     Ok(served.services)
+}
+
+/// Who has no key for it leaves bots to other cores.
+async fn add_bot_logins(served: &Served, bus: &Bus) -> Result<(), Error> {
+    let context = Arc::clone(&served.context);
+    let Some(issuer) = context.bot_issuer.clone() else { return Ok(()) };
+    let looking = bot_logins::watch(Arc::clone(&context), bus.clone());
+    let decide = move |login| {
+        let context = Arc::clone(&context);
+        async move { context.bot_grant(login).await.map_err(|failure| failure.answer("bots")) }
+    };
+    served.services.answer_bot_logins(issuer, decide).await?;
+    served.services.run_beside(looking);
+    Ok(())
 }
 
 async fn add_profiles(served: &mut Served, bus: &Bus) -> Result<(), Error> {

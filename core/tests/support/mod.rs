@@ -259,6 +259,7 @@ impl World {
             client_id: id.map(|id| id.to_string()),
             made_by: None,
             after: None,
+            kind: None,
             reply: Some(ReplyTo::User { user: user_id(sender), token: token.to_owned() }),
             is_json: true,
             is_outsider: true,

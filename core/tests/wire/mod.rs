@@ -231,7 +231,7 @@ fn core_options(
         bus: bus.clone(),
         node: NodeId::new(name).expect("id"),
         assets: assets.clone(),
-        bots: Vec::new(),
+        bot_issuer: None,
         quota: QuotaLimits { rate_per_s: 1_000, burst: 1_000 },
         token_life: Duration::from_secs(60),
         tick_interval: Some(TICK_INTERVAL),

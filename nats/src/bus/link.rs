@@ -161,6 +161,22 @@ impl Link {
         subscribed.await.map(Subscription::new)
     }
 
+    /// Shares the subject's messages with whoever else subscribes to it in this queue.
+    pub(crate) async fn queue_subscribe(
+        &self,
+        subject: String,
+        queue: &str,
+    ) -> Result<Subscription, Error> {
+        let subscribed = within("subscribe", async {
+            let subscribed = self.client.queue_subscribe(subject, queue.to_owned()).await;
+            subscribed.map_err(|error| match error.kind() {
+                async_nats::SubscribeErrorKind::Other => Error::Closed,
+                _ => Error::Malformed("subject"),
+            })
+        });
+        subscribed.await.map(Subscription::new)
+    }
+
     pub(crate) async fn flush(&self) -> Result<(), Error> {
         within("flush", async {
             self.client.flush().await.map_err(|_| Error::Closed)?;

@@ -117,6 +117,8 @@ pub struct IngestMessage {
     /// The user that speaks: for outsiders their identity on NATS, for edges whom they verified.
     pub sender: String,
     pub room: String,
+    /// The kind that the subject names: the body has to be of it. Servers know by the subject whether a bot may send it.
+    pub kind: Option<String>,
     /// Header `Weft-Id`.
     pub client_id: Option<String>,
     /// Header `Weft-Made`: the id is not the sender's own.
@@ -145,6 +147,7 @@ impl IngestMessage {
             stored_at_ms: 0,
             sender: sender.to_string(),
             room: room.to_string(),
+            kind: None,
             client_id: None,
             made_by: Some(MadeBy::Owner),
             after: None,
@@ -168,6 +171,7 @@ impl IngestMessage {
             stored_at_ms,
             sender: String::new(),
             room: String::new(),
+            kind: None,
             client_id: None,
             made_by: None,
             after: None,
@@ -178,13 +182,14 @@ impl IngestMessage {
             payload,
             problem: None,
         };
-        let Some((is_outsider, sender, room)) = read_subject(subject) else {
+        let Some(Place { is_outsider, sender, room, kind }) = read_subject(subject) else {
             message.problem = Some(Problem::Subject);
             return message;
         };
         message.is_outsider = is_outsider;
         message.sender = sender.to_owned();
         message.room = room.to_owned();
+        message.kind = kind.map(str::to_owned);
         let Some(header) = header else {
             message.problem = Some(Problem::Headers);
             return message;
@@ -205,19 +210,24 @@ impl IngestMessage {
     }
 }
 
-/// `weft.p.<n>.<sender>.<room>` or `weft.x.…`: who and where, and whether from outside.
-fn read_subject(subject: &str) -> Option<(bool, &str, &str)> {
-    let mut words = subject.split('.');
-    if words.next() != Some("weft") {
-        return None;
-    }
-    let is_outsider = match words.next() {
-        Some("p") => false,
-        Some("x") => true,
+/// What the subject of a command says.
+struct Place<'s> {
+    is_outsider: bool,
+    sender: &'s str,
+    room: &'s str,
+    kind: Option<&'s str>,
+}
+
+/// `weft.p.<n>.<sender>.<room>`, `weft.x.<n>.<sender>.<room>` or `weft.x.<n>.<sender>.<room>.<kind>`.
+fn read_subject(subject: &str) -> Option<Place<'_>> {
+    let words: Vec<&str> = subject.split('.').collect();
+    let (&sender, &room, kind, is_outsider) = match words.as_slice() {
+        ["weft", "p", _, sender, room] => (sender, room, None, false),
+        ["weft", "x", _, sender, room] => (sender, room, None, true),
+        ["weft", "x", _, sender, room, kind] => (sender, room, Some(*kind), true),
         _ => return None,
     };
-    let (_partition, sender, room) = (words.next()?, words.next()?, words.next()?);
-    words.next().is_none().then_some((is_outsider, sender, room))
+    Some(Place { is_outsider, sender, room, kind })
 }
 
 /// Parameters (`; charset=utf-8`) and case don't matter.
@@ -270,8 +280,14 @@ mod tests {
 
     #[test]
     fn what_has_no_form_is_returned_with_its_problem() {
-        for subject in ["weft.p.1.alice", "weft.p.1.alice.team.x", "weft.q.1.a.b", "", "a.b.c.d.e"]
-        {
+        for subject in [
+            "weft.p.1.alice",
+            "weft.p.1.alice.team.x",
+            "weft.x.1.bot.team.message.x",
+            "weft.q.1.a.b",
+            "",
+            "a.b.c.d.e",
+        ] {
             let message = read(subject, &[("Weft-Reply", "t1")]);
             assert_eq!(message.problem, Some(Problem::Subject), "{subject}");
             assert_eq!(message.reply, None);
@@ -280,6 +296,13 @@ mod tests {
         let message = IngestMessage::read((1, 0), "weft.x.0.bot.team", None, Bytes::new());
         assert_eq!(message.problem, Some(Problem::Headers));
         assert_eq!(message.sender, "bot");
+    }
+
+    #[test]
+    fn a_subject_may_name_the_kind() {
+        let message = read("weft.x.1.bot.team.message", &[]);
+        assert_eq!((message.room.as_str(), message.kind.as_deref()), ("team", Some("message")));
+        assert_eq!(read("weft.x.1.bot.team", &[]).kind, None);
     }
 
     #[test]

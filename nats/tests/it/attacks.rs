@@ -29,9 +29,9 @@ async fn a_bot_speaks_as_itself_and_is_known_as_an_outsider() {
     let fixture = Fixture::new(1).await;
     let core = fixture.bus("core", "c").await;
     let mut bot = Raw::connect(&fixture, "bot").await;
-    bot.subscribe("_INBOX_bot.>").await;
+    bot.subscribe("_INBOX_bot_t-bot.>").await;
     let headers = b"NATS/1.0\r\nWeft-Id: 1\r\nWeft-Reply: t1\r\n\r\n";
-    bot.publish(b"weft.in.bot.public", "_INBOX_bot.1", headers, b"hello").await;
+    bot.publish(b"weft.in.bot.public", "_INBOX_bot_t-bot.1", headers, b"hello").await;
     let (_, ack) = bot.message().await;
     assert!(String::from_utf8_lossy(&ack).contains("\"stream\":\"WEFT_OUT_0\""));
     let message = log_of(&core, 1).await.remove(0);
@@ -67,7 +67,21 @@ async fn a_bot_can_neither_publish_as_another_nor_name_a_partition() {
         "weft.ack.u.eve.t",
         "weft.u.alice",
         "weft.svc.accounts.keys",
+        "weft.api.eve.history",
+        "weft.bot.bot.public",
+        "_INBOX_eve_t-eve.x",
+        "_R_.x.y",
         "$JS.API.STREAM.PURGE.WEFT_IN_0",
+        "$JS.API.CONSUMER.CREATE.WEFT_BOTS.bot.weft.bot.bot.>",
+        // Who makes a consumer says where it delivers to, and nobody looks at that.
+        "$JS.WEFT.API.CONSUMER.CREATE.WEFT_BOTS.bot.weft.bot.bot.>",
+        "$JS.WEFT.API.CONSUMER.DURABLE.CREATE.WEFT_BOTS.bot",
+        "$JS.WEFT.API.CONSUMER.MSG.NEXT.WEFT_BOTS.eve",
+        "$JS.WEFT.API.CONSUMER.INFO.WEFT_BOTS.eve",
+        "$JS.WEFT.API.STREAM.MSG.GET.WEFT_BOTS",
+        "$JS.ACK.WEFT_BOTS.eve.1.1.1.1.0",
+        "$SYS.REQ.USER.AUTH",
+        "$SYS.REQ.SERVER.x.KICK",
         "$JS.API.INFO",
         "$JS.API.STREAM.NAMES",
         "$KV.WEFT_NODES.core.x",
@@ -75,7 +89,7 @@ async fn a_bot_can_neither_publish_as_another_nor_name_a_partition() {
         "$SYS.REQ.ACCOUNT.WEFT.CONNZ",
     ] {
         bot.errors.clear();
-        bot.publish(subject.as_bytes(), "_INBOX_bot.1", b"", b"evil").await;
+        bot.publish(subject.as_bytes(), "_INBOX_bot_t-bot.1", b"", b"evil").await;
         bot.sync().await;
         let refused = bot.errors.iter().any(|e| e.contains("Permissions Violation for Publish"));
         assert!(refused, "{subject}: {:?}", bot.errors);
@@ -94,7 +108,7 @@ async fn a_reply_subject_reaches_nobody_else() {
     edge.flush().await.expect("flush");
     admin.flush().await.expect("flush");
     let mut eve = Raw::connect(&fixture, "eve").await;
-    for subject in ["weft.ack.u.eve.*", "weft.u.eve", "weft.ev.*.group.*", "_INBOX_eve.>"] {
+    for subject in ["weft.ack.u.eve.*", "_INBOX_eve_t-eve.>"] {
         eve.subscribe(subject).await;
     }
     eve.sync().await;
@@ -103,20 +117,23 @@ async fn a_reply_subject_reaches_nobody_else() {
         "weft.p.0.alice.public",
         "weft.x.0.alice.public",
         "weft.in.alice.public",
+        "weft.o.0.eve.public",
+        "weft.in.eve.public",
+        "weft.in.eve.public.message",
         "weft.ack.e.e1.t",
-        "weft.ack.u.eve.t",
         "weft.u.eve",
         "weft.ev.0.group.public",
-        "_INBOX_eve.1",
+        "weft.api.eve.history",
         "$JS.API.STREAM.PURGE.WEFT_IN_0",
+        "$JS.WEFT.API.CONSUMER.MSG.NEXT.WEFT_BOTS.eve",
     ];
     for reply in replies {
         bot.publish(b"weft.in.bot.public", reply, b"", b"evil").await;
     }
     // Behind them all: what they could have done is done.
-    bot.subscribe("_INBOX_bot.>").await;
-    bot.publish(b"weft.in.bot.public", "_INBOX_bot.last", b"", b"last").await;
-    assert_eq!(bot.message().await.0, "_INBOX_bot.last");
+    bot.subscribe("_INBOX_bot_t-bot.>").await;
+    bot.publish(b"weft.in.bot.public", "_INBOX_bot_t-bot.last", b"", b"last").await;
+    assert_eq!(bot.message().await.0, "_INBOX_bot_t-bot.last");
     let messages = log_of(&core, replies.len() as u64 + 1).await;
     assert!(messages.iter().all(|message| message.sender == "bot" && message.is_outsider));
     edge.flush().await.expect("flush");
@@ -124,7 +141,29 @@ async fn a_reply_subject_reaches_nobody_else() {
     admin.flush().await.expect("flush");
     assert!(events.try_next().is_none(), "a PubAck among the events");
     eve.sync().await;
-    assert!(eve.messages.is_empty(), "another system heard it: {:?}", eve.messages);
+    assert!(eve.messages.is_empty(), "another bot heard it: {:?}", eve.messages);
+    assert!(log_of_all(&core).await.iter().all(|sender| sender == "bot"));
+}
+
+/// Who has sent what other systems have sent.
+async fn log_of_all(core: &Bus) -> Vec<String> {
+    let mut outside = weft_nats::OutsideLog::open(core, 0);
+    let messages = outside.read(1, usize::MAX).await.expect("read");
+    messages.into_iter().map(|message| message.sender).collect()
+}
+
+/// What a bot listens on is in one account with other bots, whose answers go where they say.
+#[tokio::test]
+async fn where_a_name_is_known_to_others_they_bring_their_own_answers_there_and_no_more() {
+    let fixture = Fixture::new(1).await;
+    let mut eve = Raw::connect(&fixture, "eve").await;
+    eve.subscribe("weft.ack.u.eve.*").await;
+    eve.sync().await;
+    let mut bot = Raw::connect(&fixture, "bot").await;
+    bot.publish(b"weft.in.bot.public", "weft.ack.u.eve.guessed", b"", b"evil").await;
+    let (subject, told) = eve.message().await;
+    assert_eq!(subject, "weft.ack.u.eve.guessed");
+    assert!(String::from_utf8_lossy(&told).starts_with("{\"stream\":"), "{told:?}");
 }
 
 #[tokio::test]
@@ -140,9 +179,9 @@ async fn no_header_makes_a_bot_an_insider_or_reaches_an_edge() {
         b"NATS/1.0\r\nNats-Request-Info: {}\r\nWeft-Reply: e1.t1\r\n\r\n",
         b"NATS/1.0\r\nWeft-Reply: t1\r\nWeft-Reply: e1.t1\r\n\r\n",
     ];
-    bot.subscribe("_INBOX_bot.>").await;
+    bot.subscribe("_INBOX_bot_t-bot.>").await;
     for block in blocks {
-        bot.publish(b"weft.in.bot.public", "_INBOX_bot.1", block, b"evil").await;
+        bot.publish(b"weft.in.bot.public", "_INBOX_bot_t-bot.1", block, b"evil").await;
         bot.message().await;
     }
     for message in log_of(&core, blocks.len() as u64).await {
@@ -279,7 +318,14 @@ async fn nobody_reads_what_is_not_theirs() {
         (
             "bot",
             &[
-                "_INBOX_eve.>",
+                "_INBOX_eve_t-eve.>",
+                "_INBOX_*.>",
+                "_R_.>",
+                "weft.u.bot",
+                "weft.ev.*.group.public",
+                "weft.bot.bot.*",
+                "weft.api.*.*",
+                "$SYS.REQ.USER.AUTH",
                 "_INBOX_core.>",
                 "_INBOX_edge.>",
                 "_INBOX.>",
@@ -309,10 +355,13 @@ async fn nobody_reads_what_is_not_theirs() {
                 "weft.svc.*.*",
                 "weft.p.>",
                 "$SYS.>",
+                "$SYS.REQ.USER.AUTH",
                 "weft.ack.u.*.*",
             ][..],
         ),
         ("core", &["_INBOX_edge.>", "_INBOX.>", ">", "$SYS.>"][..]),
+        // Bots' tokens pass there.
+        ("admin", &["$SYS.REQ.USER.AUTH"][..]),
     ];
     for (name, subjects) in forbidden {
         let mut raw = Raw::connect(&fixture, name).await;
@@ -337,7 +386,7 @@ async fn a_service_reply_reaches_its_caller_alone() {
     core.flush().await.expect("flush");
     // On NATS's default inbox, as far as anybody may listen there.
     let mut eve = Raw::connect(&fixture, "eve").await;
-    eve.subscribe("_INBOX_eve.>").await;
+    eve.subscribe("_INBOX_eve_t-eve.>").await;
     eve.sync().await;
     assert_eq!(edge.call(&GetKeys {}).await, Ok(Keys::default()));
     eve.sync().await;

@@ -32,9 +32,9 @@ async fn header_blocks_of_a_bot() {
     let (mut tried, mut next_outside, mut next_inside) = (0, 1, 1);
     while tried == 0 || Instant::now() < until {
         let mut bot = Raw::connect(&fixture, "bot").await;
-        bot.subscribe("_INBOX_bot.>").await;
+        bot.subscribe("_INBOX_bot_t-bot.>").await;
         for block in sample(&BLOCKS, ROUND) {
-            bot.publish(b"weft.in.bot.public", "_INBOX_bot.1", &block, b"x").await;
+            bot.publish(b"weft.in.bot.public", "_INBOX_bot_t-bot.1", &block, b"x").await;
             tried += 1;
         }
         bot.sync().await;

@@ -2,6 +2,7 @@
 //! linking costs more than running.
 
 mod attacks;
+mod bot_logins;
 mod common;
 mod connection;
 mod event_acks;

@@ -38,7 +38,7 @@ async fn log_of(core: &Bus) -> Vec<IngestMessage> {
 }
 
 async fn publish(bot: &mut Raw, headers: &[u8], payload: &[u8]) {
-    bot.publish(b"weft.in.bot.public", "_INBOX_bot.1", headers, payload).await;
+    bot.publish(b"weft.in.bot.public", "_INBOX_bot_t-bot.1", headers, payload).await;
     assert!(String::from_utf8_lossy(&bot.message().await.1).contains("WEFT_OUT_0"));
 }
 
@@ -47,7 +47,7 @@ async fn a_message_that_is_relayed_twice_has_the_same_id_twice() {
     let fixture = Fixture::new(1).await;
     let core = fixture.bus("core", "c").await;
     let mut bot = Raw::connect(&fixture, "bot").await;
-    bot.subscribe("_INBOX_bot.>").await;
+    bot.subscribe("_INBOX_bot_t-bot.>").await;
     let id = b"NATS/1.0\r\nWeft-Id: 01ARZ3NDEKTSV4RRFFQ69G5FAV\r\nX: y\r\n\r\n";
     // Nobody makes core think that it made an id.
     let forged = b"NATS/1.0\r\nWeft-Id: 01ARZ3NDEKTSV4RRFFQ69G5FAV\r\nWeft-Made: relay\r\n\r\n";
@@ -72,7 +72,7 @@ async fn the_bell_rings_for_a_message_and_does_not_bring_it() {
     let fixture = Fixture::new(1).await;
     let core = fixture.bus("core", "c").await;
     let mut bot = Raw::connect(&fixture, "bot").await;
-    bot.subscribe("_INBOX_bot.>").await;
+    bot.subscribe("_INBOX_bot_t-bot.>").await;
     let mut outside = OutsideLog::open(&core, 0);
     // Nothing there: it comes back by itself.
     soon("the end of a pull", outside.wait(1)).await.expect("wait");
@@ -93,11 +93,11 @@ async fn the_bell_rings_for_a_message_and_does_not_bring_it() {
 async fn a_full_stream_refuses_other_systems_alone() {
     let fixture = Fixture::new(1).await;
     let mut bot = Raw::connect(&fixture, "bot").await;
-    bot.subscribe("_INBOX_bot.>").await;
+    bot.subscribe("_INBOX_bot_t-bot.>").await;
     let large = vec![b'x'; 1_400_000];
     let mut refused = false;
     for _ in 0..60 {
-        bot.publish(b"weft.in.bot.public", "_INBOX_bot.1", b"", &large).await;
+        bot.publish(b"weft.in.bot.public", "_INBOX_bot_t-bot.1", b"", &large).await;
         let answer = String::from_utf8_lossy(&bot.message().await.1).into_owned();
         refused |= answer.contains("maximum bytes exceeded");
         assert!(refused || answer.contains("WEFT_OUT_0"), "{answer}");

@@ -16,9 +16,9 @@ const USERS: [(&str, &str); 11] = [
     ("push", "`weft push`"),
     ("integrations", "`weft integrations`"),
     ("admin", "`weft admin`, and operators"),
-    ("bot", "another system that may read the events of the group `public`"),
-    ("eve", "another system that may read the events of all groups"),
-    ("cron", "another system as it is by default"),
+    ("bot", "a bot, by a token for everything"),
+    ("eve", "a bot, by a token for messages in the group `public`"),
+    ("cron", "a bot, by a token to read"),
 ];
 
 /// What is tried: publishing and subscribing.
@@ -28,7 +28,12 @@ const SUBJECTS: [(&str, &[&str]); 7] = [
         &[
             "weft.in.alice.public",
             "weft.in.bot.public",
+            "weft.in.bot.public.message",
             "weft.in.eve.public",
+            "weft.in.eve.public.message",
+            "weft.in.eve.public.leave",
+            "weft.in.eve.private.message",
+            "weft.in.cron.public",
             "weft.in.>",
             "weft.out.alice.public",
             "weft.out.bot.public",
@@ -113,6 +118,11 @@ const SUBJECTS: [(&str, &[&str]); 7] = [
             "weft.svc.status.load",
             "weft.svc.presence.get",
             "weft.svc.*.*",
+            "weft.api.bot.history",
+            "weft.api.eve.history",
+            "weft.api.*.*",
+            "weft.bot.bot.public",
+            "weft.bot.*.*",
             "$SRV.PING",
             "$SRV.INFO.accounts",
             "$SRV.>",
@@ -130,8 +140,9 @@ const SUBJECTS: [(&str, &[&str]); 7] = [
             "_INBOX_integrations.x",
             "_INBOX_admin.x",
             "_INBOX_bot.x",
-            "_INBOX_eve.x",
-            "_INBOX_cron.x",
+            "_INBOX_bot_t-bot.x",
+            "_INBOX_eve_t-eve.x",
+            "_INBOX_cron_t-cron.x",
             "_INBOX.x",
             "_INBOX.>",
         ],
@@ -160,9 +171,22 @@ const SUBJECTS: [(&str, &[&str]); 7] = [
         "The server, and everything",
         &[
             "$SYS.REQ.SERVER.PING",
+            "$SYS.REQ.SERVER.PING.CONNZ",
+            "$SYS.REQ.SERVER.x.KICK",
+            "$SYS.REQ.USER.AUTH",
+            "$SYS._INBOX.x",
+            "_R_.x.y",
             "$SYS.REQ.ACCOUNT.WEFT.CONNZ",
             "$SYS.REQ.USER.INFO",
             "$SYS.>",
+            "$JS.WEFT.API.CONSUMER.CREATE.WEFT_BOTS.bot.weft.bot.bot.>",
+            "$JS.WEFT.API.CONSUMER.INFO.WEFT_BOTS.bot",
+            "$JS.WEFT.API.CONSUMER.INFO.WEFT_BOTS.eve",
+            "$JS.WEFT.API.CONSUMER.MSG.NEXT.WEFT_BOTS.bot",
+            "$JS.WEFT.API.CONSUMER.MSG.NEXT.WEFT_BOTS.eve",
+            "$JS.WEFT.API.STREAM.INFO.WEFT_BOTS",
+            "$JS.ACK.WEFT_BOTS.bot.1.1.1.1.0",
+            "$JS.ACK.WEFT_BOTS.eve.1.1.1.1.0",
             "$JS.API.INFO",
             "$JS.API.ACCOUNT.PURGE.WEFT",
             "$JS.API.STREAM.NAMES",
@@ -215,13 +239,14 @@ const STREAMS: [&str; 9] = [
 const HEAD: &str = "\
 # Who may do what on NATS
 
-Made by `nats/tests/it/permissions.rs`: each user of the configuration that Weft renders tries everything
+Made by `nats/tests/it/permissions.rs`: each user of the configuration that Weft renders, and three bots, try everything
 below on a real nats-server, and the test fails where its answers differ from this page. To write it anew:
 `WEFT_RENDER=1 cargo test -p weft-nats --test it permissions`.
 
 `P` is publish, `S` is subscribe, `–` is refused. A role's command is published on `weft.in.…` and checked as the
-`weft.p.…` that it is mapped to. What another system publishes and subscribes to is in an account of its own:
-`weft.in.<name>.<room>` is imported from Weft's account, all else there is imported from nowhere.
+`weft.p.…` that it is mapped to. Bots have an account of their own: what they may publish there is imported from Weft's
+account, and so are the answers on `weft.ack.u.…`. They are not in the configuration: what each may do was said as it
+logged in.
 
 ";
 

@@ -11,8 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::nats::Nats;
 use crate::system::{
-    BOT, OTHER_BOT, QUIET_BOT, READERS, START_LIMIT, System, copy_folder, free_address,
-    nats_server, split_password, weft,
+    START_LIMIT, System, copy_folder, free_address, nats_server, split_password, weft,
 };
 use crate::wait::until;
 
@@ -48,9 +47,6 @@ impl System {
             let streams = self.streams_of(name).display().to_string();
             let mut args = vec!["nats-config", "--name", name, "--host", "127.0.0.1"];
             args.extend(["--port", &port, "--store-dir", &streams]);
-            args.extend(["--bot", BOT, "--bot", OTHER_BOT, "--bot", QUIET_BOT]);
-            let events = READERS.map(|bot| format!("{bot}=*"));
-            args.extend(events.iter().flat_map(|events| ["--bot-events", events]));
             let route_port = routes[i].port().to_string();
             if names.len() > 1 {
                 // All addresses are given to the parts, and some are those of proxies.
@@ -74,12 +70,11 @@ impl System {
                 "files",
                 "admin",
                 "route",
-                BOT,
-                OTHER_BOT,
-                QUIET_BOT,
             ];
             let variable = |user: &str| format!("WEFT_{}_PASSWORD", user.to_uppercase());
             let mut env = users.map(|user| (variable(user), split_password(user))).to_vec();
+            let issuer = crate::server::bots_issuer().public().to_owned();
+            env.push(("WEFT_BOTS_ISSUER".to_owned(), issuer));
             let others = routes.iter().filter(|other| **other != routes[i]);
             let urls: Vec<_> = others.map(|at| format!("nats://route:{password}@{at}")).collect();
             env.push(("WEFT_ROUTES".to_owned(), json!(urls).to_string()));

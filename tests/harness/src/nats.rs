@@ -60,15 +60,31 @@ pub struct Nats {
 impl Nats {
     /// Connects and is let in.
     pub async fn connect(server: SocketAddr, user: &str, password: &str) -> Result<Self> {
+        Self::connect_with(server, user, password, |_| Value::Null).await
+    }
+
+    /// The same, with an NKey: `sign` is given what the server wants to have signed, and says `{nkey, sig}`.
+    pub async fn connect_with(
+        server: SocketAddr,
+        user: &str,
+        password: &str,
+        sign: impl FnOnce(&str) -> Value,
+    ) -> Result<Self> {
         let stream = timeout(LIMIT, TcpStream::connect(server)).await??;
         stream.set_nodelay(true)?;
         let mut nats = Self { stream: BufReader::new(stream), subscriptions: 0, held: Vec::new() };
         let info = timeout(LIMIT, nats.line()).await??;
         ensure!(info.starts_with("INFO "), "not a NATS server: {info}");
-        let options = json!({
+        let told: Value = serde_json::from_str(info.trim_start_matches("INFO "))?;
+        let mut options = json!({
             "verbose": false, "pedantic": false, "headers": true, "no_responders": true,
             "user": user, "pass": password, "lang": "by hand", "version": "1", "protocol": 1,
         });
+        for (name, value) in
+            sign(told["nonce"].as_str().unwrap_or_default()).as_object().into_iter().flatten()
+        {
+            options[name] = value.clone();
+        }
         nats.write(format!("CONNECT {options}\r\n").as_bytes()).await?;
         let refused = nats.flush().await?;
         ensure!(refused.is_empty(), "{user} was refused: {refused:?}");

@@ -1,10 +1,16 @@
 //! A nats-server with Weft's configuration as a child of this process: for tests of single crates,
 //! each with one of its own. A user's password is `<user>-password`.
 
+use std::sync::Arc;
+
 use rustix::process::Signal;
-use weft_nats::config::{Bot, NatsPasswords, Secret, ServerConfig};
-use weft_nats::{AssetOptions, Bus, BusOptions, NatsServer, ServerOptions, assets};
-use weft_proto::{NodeId, Partition, RoomId, UserId};
+use tokio::sync::OnceCell;
+use weft_nats::config::{NatsPasswords, Secret, ServerConfig};
+use weft_nats::{
+    AssetOptions, BotGrant, BotLogin, Bus, BusOptions, Issuer, NatsServer, ServerOptions, Services,
+    assets,
+};
+use weft_proto::{ApiError, DeviceId, ErrorCode, NodeId, Partition, RoomId, UserId};
 
 use crate::nats::Nats;
 use crate::process::send_signal;
@@ -15,6 +21,8 @@ pub struct Server {
     pub running: Option<NatsServer>,
     pub options: ServerOptions,
     pub assets: AssetOptions,
+    /// Answers for bots' logins in core's place, from the first one on.
+    bots: OnceCell<(Bus, Services)>,
     // Last, so that the server has ended before its folder.
     folder: Folder,
 }
@@ -31,10 +39,39 @@ pub fn node(name: &str) -> NodeId {
     NodeId::new(name).expect("node id")
 }
 
-/// With a bot that may read the events of one group, one that may read all, and one that may read none.
+/// The key that answers for bots' logins here and in systems of tests.
+pub(crate) const BOTS_SEED: &str =
+    "0707070707070707070707070707070707070707070707070707070707070707";
+
+pub(crate) fn bots_issuer() -> Issuer {
+    Issuer::from_hex(BOTS_SEED).expect("a seed")
+}
+
+/// What a bot may do whose token is `<bot>-password`: `bot` all, `eve` write messages in the group `public`, `cron` read.
+pub fn bot_grant(name: &str) -> BotGrant {
+    BotGrant {
+        bot: user(name),
+        token: DeviceId::new(&format!("t-{name}")).expect("device id"),
+        made_ms: 7,
+        rooms: (name == "eve").then(|| vec![room("public")]),
+        kinds: (name == "eve").then(|| vec!["message".to_owned()]),
+        may_write: name != "cron",
+        expires_s: u32::MAX.into(),
+    }
+}
+
+async fn decide(login: BotLogin) -> Result<BotGrant, ApiError> {
+    if BOTS.contains(&login.user.as_str()) && login.token == password(&login.user) {
+        return Ok(bot_grant(&login.user));
+    }
+    Err(ApiError::new(ErrorCode::Unauthorized, "no such bot"))
+}
+
+/// The bots that a server of a test knows.
+pub const BOTS: [&str; 3] = ["bot", "eve", "cron"];
+
 pub fn server_config(partitions: Partition) -> ServerConfig {
     let secret = |role: &str| Secret::Value(password(role));
-    let bot = |name: &str, rooms| Bot { name: user(name), password: secret(name), rooms };
     ServerConfig {
         partitions,
         passwords: NatsPasswords {
@@ -47,11 +84,7 @@ pub fn server_config(partitions: Partition) -> ServerConfig {
             integrations: secret("integrations"),
             admin: secret("admin"),
         },
-        bots: vec![
-            bot("bot", Some(vec![room("public")])),
-            bot("eve", None),
-            bot("cron", Some(Vec::new())),
-        ],
+        bots_issuer: Secret::Value(bots_issuer().public().to_owned()),
         files_bytes_max: 0,
     }
 }
@@ -77,7 +110,8 @@ impl Server {
             event_bytes_max: small,
             files_bytes_max: small,
         };
-        Self { running: Some(server), options, assets, folder }
+        let bots = OnceCell::new();
+        Self { running: Some(server), options, assets, bots, folder }
     }
 
     /// A server with its streams.
@@ -113,8 +147,20 @@ impl Server {
     }
 
     pub async fn by_hand(&self, user: &str) -> Nats {
+        if BOTS.contains(&user) {
+            self.bots.get_or_init(async || self.answer_for_bots().await).await;
+        }
         let address = ([127, 0, 0, 1], self.port()).into();
         Nats::connect(address, user, &password(user)).await.expect("connect")
+    }
+
+    async fn answer_for_bots(&self) -> (Bus, Services) {
+        let core = self.bus("core", "bots").await;
+        let services = Services::start(&core, "0.1.0");
+        let answering = services.answer_bot_logins(Arc::new(bots_issuer()), decide);
+        answering.await.expect("subscribe");
+        core.flush().await.expect("flush");
+        (core, services)
     }
 
     /// Asks JetStream as the admin, as no part of Weft may; its answer.

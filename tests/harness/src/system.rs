@@ -4,6 +4,7 @@
 //! `<target>/weft-tests/`. The folder of a failed test is kept and named; the next run clears it.
 
 mod binary;
+mod bots;
 mod folder;
 mod operator;
 mod options;
@@ -23,28 +24,27 @@ use crate::http;
 use crate::nats::Nats;
 use crate::process::{Process, Spec, children};
 use crate::proxy::{Kind, Proxy};
+use crate::server::BOTS_SEED;
 use crate::session::Session;
 use crate::wait::until;
 
 pub use binary::{nats_server, twin, weft, weft_on};
+pub use bots::{Bot, Bots};
 pub use folder::{Folder, copy_folder, target};
 use options::own_disk;
 pub use options::{Engine, Options, Twin, allows_own_disk};
 
 /// How long a start may take on a busy machine of two cores.
 pub const START_LIMIT: Duration = Duration::from_secs(60);
-/// The bot that every system knows.
+/// The bot that tests share ([`System::bots`]).
 pub const BOT: &str = "bot";
 /// The parts that tell how they do.
 const ROLES: [&str; 8] =
     ["dev", "core", "presence", "search", "push", "integrations", "files", "edge"];
 /// A second bot, for attacks of one on the other.
 pub const OTHER_BOT: &str = "otherbot";
-/// A third one, which was given nothing but its name.
+/// A third one, for what has nothing to do with those.
 pub const QUIET_BOT: &str = "quietbot";
-/// Those who may read all groups.
-pub(crate) const READERS: [&str; 2] = [BOT, OTHER_BOT];
-
 #[derive(Debug)]
 pub struct System {
     // Processes end before their folder goes.
@@ -57,6 +57,7 @@ pub struct System {
     cores: Vec<String>,
     /// By the part that goes through them; in the order of the servers.
     proxies: BTreeMap<String, Vec<Proxy>>,
+    bots: OnceCell<Bots>,
 }
 
 impl System {
@@ -70,6 +71,7 @@ impl System {
             cores: Vec::new(),
             admins: BTreeMap::new(),
             proxies: BTreeMap::new(),
+            bots: OnceCell::new(),
             folder,
         };
         let data = system.data();
@@ -83,15 +85,11 @@ impl System {
             &edge,
             "--nats-port",
             &port,
+            // Not one that tests share.
             "--bot",
-            BOT,
-            "--bot",
-            OTHER_BOT,
-            "--bot",
-            QUIET_BOT,
+            "devbot",
         ];
-        let mut args: Vec<String> = args.map(str::to_owned).into();
-        args.extend(READERS.map(|bot| format!("--bot-events={bot}=*")));
+        let args: Vec<String> = args.map(str::to_owned).into();
         system.add("dev", weft().await, args, Vec::new()).await?;
         system.ready().await;
         Ok(system)
@@ -109,7 +107,8 @@ impl System {
         let (processes, proxies) = (BTreeMap::new(), BTreeMap::new());
         let cores = core_names(options.cores);
         let admins = BTreeMap::new();
-        let mut system = Self { processes, folder, edges, admins, servers, cores, proxies };
+        let bots = OnceCell::new();
+        let mut system = Self { processes, folder, edges, admins, servers, cores, proxies, bots };
         if options.proxied {
             let edges = (0..options.edges).map(|i| format!("edge-{i}"));
             let parts = edges.chain(system.cores.clone());
@@ -241,9 +240,7 @@ impl System {
     pub fn core_args(&self, store: &str) -> Vec<String> {
         let store = format!("embedded:{}", self.folder.path().join(store).display());
         let url = self.nats_url();
-        let bots = ["--bot", BOT, "--bot", OTHER_BOT, "--bot", QUIET_BOT];
-        let args = ["core", "--nats", &url, "--store", &store].into_iter().chain(bots);
-        args.map(str::to_owned).collect()
+        ["core", "--nats", &url, "--store", &store].map(str::to_owned).into()
     }
 
     /// Adds and starts a process of the weft binary or another program.
@@ -393,8 +390,11 @@ impl System {
         &self.proxies(part)[0]
     }
 
-    /// A connection to nats-server by hand.
+    /// A connection to nats-server by hand, of a part's user or of a bot that tests share.
     pub async fn nats_as(&self, user: &str) -> Result<Nats> {
+        if [BOT, OTHER_BOT, QUIET_BOT].contains(&user) {
+            return self.nats_by(self.bot(user).await?).await;
+        }
         Nats::connect(self.nats(), user, &self.password(user)?).await
     }
 
@@ -487,7 +487,9 @@ fn presence_names(count: usize) -> Vec<String> {
 /// told to end does not drain, unless its options say so: most tests wait for its end alone.
 pub fn role_env(role: &str) -> Vec<(String, String)> {
     let password = ("WEFT_NATS_PASSWORD".to_owned(), split_password(role));
-    vec![password, ("WEFT_DRAIN_S".to_owned(), "0".to_owned())]
+    let drain = ("WEFT_DRAIN_S".to_owned(), "0".to_owned());
+    let seed = ("WEFT_BOTS_SEED".to_owned(), BOTS_SEED.to_owned());
+    if role == "core" { vec![password, drain, seed] } else { vec![password, drain] }
 }
 
 fn urls(addresses: impl Iterator<Item = SocketAddr>) -> String {

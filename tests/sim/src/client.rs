@@ -259,6 +259,7 @@ fn publish(world: &World, token: String, client: usize, wish: &Wish) -> Option<(
         client_id: wish.client_id.map(|id| id.to_string()),
         made_by: wish.made_by,
         after: None,
+        kind: None,
         reply: Some(ReplyTo::User { user: wish.sender.clone(), token: token.clone() }),
         is_json: true,
         is_outsider: wish.client_id.is_none(),

@@ -62,6 +62,7 @@ impl EdgeIngest {
             client_id: Some(client_id.to_string()),
             made_by,
             after: attempt.after.map(|after| after.to_string()),
+            kind: None,
             reply: Some(ReplyTo::Edge { edge: self.edge.clone(), token: token.to_owned() }),
             is_json: true,
             is_outsider: false,

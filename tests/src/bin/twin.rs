@@ -102,7 +102,7 @@ impl Twin {
             bus,
             node: node.clone(),
             assets: AssetOptions::default(),
-            bots: Vec::new(),
+            bot_issuer: None,
             quota: QuotaLimits { rate_per_s: 2_000, burst: 4_000 },
             token_life: Duration::from_secs(3_600),
             tick_interval: Some(weft_core::TICK_INTERVAL),

@@ -174,6 +174,7 @@ async fn make_places(world: &World, users: &[Login], crowd: &[String]) -> Result
         let users = if a == b { vec![a] } else { vec![a, b] };
         places.push(Place { room, users, kind: PlaceKind::Direct });
     }
+    world.system.bots().await?;
     let groups: [(PlaceKind, &[usize]); 5] = [
         (PlaceKind::Group, &[1, 2, 3, 4, SUSPENDED]),
         (PlaceKind::BotGroup, &[5, 6, 0]),

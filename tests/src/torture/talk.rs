@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rand::RngExt;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -22,8 +22,8 @@ use super::world::World;
 use super::{files, search, strangers};
 use weft_harness::account::Login;
 use weft_harness::client::Client;
-use weft_harness::history::{Device, Entry, Event, OfThread, Room, SessionId, hash};
-use weft_harness::nats::{Message, Nats};
+use weft_harness::history::{Device, Event, OfThread, Room, SessionId, hash};
+use weft_harness::nats::Nats;
 use weft_harness::system::BOT;
 use weft_harness::ulid;
 
@@ -363,13 +363,13 @@ async fn bot(world: Arc<World>, room: String, stop: Stop) {
         while !settled {
             let Some(connection) = &mut nats else {
                 server += 1;
-                nats = connect_bot(&world, server, &room).await.ok();
+                nats = connect_bot(&world, server).await.ok();
                 pause(100..500).await;
                 continue;
             };
             let session = world.recorder.session();
             record_send(&world, &device, session, (&room, &id, hash(&text)));
-            match ask_bot(&world, connection, (&room, &id, &text)).await {
+            match ask_bot(connection, (&room, &id, &text)).await {
                 Ok(answer) => settled = answer.record(&world, &device, &id, session),
                 Err(_) => nats = None,
             }
@@ -381,21 +381,17 @@ async fn bot(world: Arc<World>, room: String, stop: Stop) {
     }
 }
 
-async fn connect_bot(world: &World, server: usize, room: &str) -> Result<Nats> {
+async fn connect_bot(world: &World, server: usize) -> Result<Nats> {
     let servers = world.system.servers();
     let address = servers[server % servers.len()];
-    let mut nats = Nats::connect(address, BOT, &world.system.password(BOT)?).await?;
+    let token = &world.system.bot(BOT).await?.token;
+    let mut nats = Nats::connect(address, BOT, token).await?;
     nats.subscribe(&format!("weft.ack.u.{BOT}.*")).await?;
-    nats.subscribe(&format!("weft.ev.*.group.{room}")).await?;
     nats.flush().await?;
     Ok(nats)
 }
 
-async fn ask_bot(
-    world: &World,
-    nats: &mut Nats,
-    (room, id, text): (&str, &str, &str),
-) -> Result<Answer> {
+async fn ask_bot(nats: &mut Nats, (room, id, text): (&str, &str, &str)) -> Result<Answer> {
     let token = ulid::fresh();
     let headers = [("Weft-Id", id), ("Weft-Reply", token.as_str())];
     nats.publish(&format!("weft.in.{BOT}.{room}"), None, &headers, text.as_bytes()).await?;
@@ -411,16 +407,5 @@ async fn ask_bot(
         if message.subject == wanted {
             return Ok(Answer::read(&message.json()));
         }
-        heard(world, &message).context("an event")?;
     }
-}
-
-/// What the bot hears is compared with what everybody else saw.
-fn heard(world: &World, message: &Message) -> Result<()> {
-    if message.subject.starts_with("weft.ev.") {
-        let entry = Entry::read(&message.json()).context("not an entry")?;
-        let device = format!("{BOT}/nats").into();
-        world.recorder.record(Event::Loaded { device, entry });
-    }
-    Ok(())
 }

@@ -10,7 +10,7 @@ use weft_harness::http::{self, Answer};
 use weft_harness::metrics::Metrics;
 use weft_harness::session::{Session, code};
 use weft_harness::socket::Socket;
-use weft_harness::system::{Options, System, direct, unique};
+use weft_harness::system::{BOT, Options, System, direct, unique};
 use weft_harness::wait::until;
 
 use crate::two_edges;
@@ -212,7 +212,8 @@ async fn who_is_no_administrator_gets_nowhere() -> Result<()> {
     }
     let nobody = act(&root, edge, "nobody-at-all", "suspend").await?;
     assert_eq!((nobody.status, nobody.code()), (404, "no_such_user"));
-    let bot = act(&root, edge, "bot", "suspend").await?;
+    system.bots().await?;
+    let bot = act(&root, edge, BOT, "reset").await?;
     assert_eq!((bot.status, bot.code()), (400, "bad_request"));
     let path = format!("/v1/admin/users/{}/suspend", bob.user);
     let why = root.call(edge, "POST", &path, &json!({ "reason": " " })).await?;

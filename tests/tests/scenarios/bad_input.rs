@@ -408,6 +408,7 @@ async fn nats_payloads_that_are_neither_text_nor_entry() -> Result<()> {
     let alice = system.user("alice").await?;
     let mut owner = system.session(&alice).await?;
     let group = group_of(system, &alice).await?;
+    system.bots().await?;
     owner.acked(&group, json!({ "kind": "add", "user": BOT })).await?;
     let foreign = group_of(system, &alice).await?;
     let mut nats = system.nats_as(BOT).await?;

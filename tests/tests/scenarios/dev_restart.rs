@@ -124,9 +124,7 @@ async fn secrets_are_readable_by_their_owner_alone() -> Result<()> {
         Ok(file.metadata()?.permissions().mode() & 0o777)
     };
     assert_eq!(mode("secrets")?, 0o700);
-    for user in
-        ["admin", "bot", "core", "edge", "files", "integrations", "presence", "push", "search"]
-    {
+    for user in ["admin", "core", "edge", "files", "integrations", "presence", "push", "search"] {
         assert_eq!(mode(&format!("secrets/{user}.password"))?, 0o600, "{user}");
     }
     assert_eq!(mode("nats/nats.conf")?, 0o600);

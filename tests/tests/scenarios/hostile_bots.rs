@@ -66,6 +66,7 @@ async fn malformed_messages_stop_nobody() -> Result<()> {
     const BAD: usize = 2_000;
     let system = System::dev().await?;
     let mut alice = system.session(&system.user("alice").await?).await?;
+    system.bots().await?;
     let groups = groups(&mut alice, 6).await?;
     let mut bot = system.nats_as(BOT).await?;
     bot.subscribe(&format!("weft.ack.u.{BOT}.*")).await?;
@@ -111,6 +112,7 @@ async fn a_flood_of_large_payloads_leaves_others_their_place() -> Result<()> {
     const FLOOD: u64 = 400;
     let system = System::dev().await?;
     let mut alice = system.session(&system.user("alice").await?).await?;
+    system.bots().await?;
     let groups = groups(&mut alice, 1).await?;
     let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let mut floods = Vec::new();

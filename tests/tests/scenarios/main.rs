@@ -42,6 +42,7 @@ mod metrics;
 mod missing_entries;
 mod moving_house;
 mod nats_clients;
+mod nats_tokens;
 mod next_version;
 mod nothing_is_lost_in_silence;
 mod old_ids;

@@ -77,6 +77,7 @@ impl Talk {
         let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
         let (room, team) = (direct(&alice, &bob), unique("team"));
         let mut session = system.session(&alice).await?;
+        system.bots().await?;
         let create = json!({ "kind": "create", "title": "T", "members": [bob.user, BOT] });
         session.acked(&team, create).await?;
         let mut acked_texts = Vec::new();
@@ -92,6 +93,8 @@ impl Talk {
     /// publishes too.
     async fn kill_core_while_sending(&mut self) -> Result<Vec<String>> {
         let mut pending = Vec::new();
+        // While core is away nobody new comes in, and who is there stays.
+        let mut bot = self.system.nats_as(BOT).await?;
         for number in 0..PENDING {
             if number == PENDING / 2 {
                 self.system.process("core").kill()?;
@@ -102,7 +105,6 @@ impl Talk {
             self.session.begin(send).await?;
             pending.push(id);
         }
-        let mut bot = self.system.nats_as(BOT).await?;
         for number in 0..PENDING {
             let (subject, text) = (format!("weft.in.{BOT}.{}", self.team), number.to_string());
             bot.publish(&subject, None, &[], text.as_bytes()).await?;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use weft_harness::account::Login;
 use weft_harness::nats::Nats;
 use weft_harness::session::{Session, code};
-use weft_harness::system::{BOT, OTHER_BOT, QUIET_BOT, System, shared, unique};
+use weft_harness::system::{BOT, OTHER_BOT, System, shared, unique};
 use weft_harness::ulid;
 use weft_harness::wait::until;
 
@@ -16,6 +16,7 @@ use weft_harness::wait::until;
 async fn group_with_bot(system: &System) -> Result<(Login, Session, String)> {
     let alice = system.user("alice").await?;
     let mut session = system.session(&alice).await?;
+    system.bots().await?;
     let group = unique("group");
     session.acked(&group, json!({ "kind": "create", "title": "alerts" })).await?;
     session.acked(&group, json!({ "kind": "add", "user": BOT })).await?;
@@ -58,7 +59,7 @@ async fn a_line_of_text_is_a_message() -> Result<()> {
     assert_eq!(entry["text"], "disk of db-1 is 97 % full 🔥", "{entry}");
     assert_eq!((&entry["kind"], entry.get("client_id")), (&json!("message"), None), "{entry}");
     // The message's own reply subject gets JetStream's answer, which proves less.
-    let inbox = format!("_INBOX_{BOT}.{}", ulid::fresh());
+    let inbox = format!("{}.{}", system.bot(BOT).await?.inbox(), ulid::fresh());
     let answer = nats.request(&subject(&group), &inbox, b"again").await?.json();
     assert!(answer["stream"].is_string() && answer["seq"].is_u64(), "{answer}");
     alice.expect(&group, 4).await?;
@@ -182,48 +183,6 @@ async fn what_is_refused_unheard_is_told_to_the_operator() -> Result<()> {
 }
 
 #[tokio::test]
-async fn events_are_what_websocket_clients_get() -> Result<()> {
-    let system = shared().await;
-    let (login, mut alice, group) = group_with_bot(system).await?;
-    let events = format!("weft.ev.*.group.{group}");
-    let own = format!("weft.u.{BOT}");
-    let mut nats = subscribed(system, BOT, &[&events, &own]).await?;
-    for seq in 3..=5 {
-        alice.acked(&group, json!({ "text": format!("{seq}") })).await?;
-        let frame = alice.expect(&group, seq).await?;
-        loop {
-            let message = nats.next().await?;
-            if message.json()["room"] == group {
-                assert_eq!(message.json(), frame);
-                assert!(message.subject.starts_with("weft.ev."), "{}", message.subject);
-                break;
-            }
-        }
-    }
-    // Its direct rooms come on its own subject, both directions.
-    let mut users = [login.user.as_str(), BOT];
-    users.sort_unstable();
-    let direct = users.join("~");
-    alice.acked(&direct, json!({ "text": "hello bot" })).await?;
-    nats.publish(&subject(&direct), None, &[], b"hello human").await?;
-    for seq in 1..=2 {
-        let frame = alice.expect(&direct, seq).await?;
-        loop {
-            let event = next_on(&mut nats, &own).await?;
-            if event["room"] == direct {
-                assert_eq!(event, frame);
-                break;
-            }
-        }
-    }
-    // A bot has a profile.
-    let path = format!("/v1/users/{BOT}");
-    let profile = login.call(system.edge(), "GET", &path, &Value::Null).await?;
-    assert_eq!(profile.body["is_bot"], true, "{profile:?}");
-    Ok(())
-}
-
-#[tokio::test]
 async fn a_foreign_answer_address_is_refused() -> Result<()> {
     let system = shared().await;
     let (_, mut alice, group) = group_with_bot(system).await?;
@@ -257,34 +216,48 @@ async fn a_foreign_answer_address_is_refused() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_bot_reads_no_group_unless_it_was_given_one() -> Result<()> {
+async fn a_bot_hears_nothing_of_what_is_others() -> Result<()> {
     let system = shared().await;
     let (_, mut alice, group) = group_with_bot(system).await?;
-    let own = format!("weft.u.{QUIET_BOT}");
-    let mut nats = subscribed(system, QUIET_BOT, &[&own]).await?;
-    for subject in [format!("weft.ev.*.group.{group}"), "weft.ev.*.group.*".to_owned()] {
+    let inbox = system.bot(OTHER_BOT).await?.inbox();
+    let mut nats = system.nats_as(BOT).await?;
+    for subject in [
+        format!("weft.ev.*.group.{group}"),
+        "weft.ev.>".to_owned(),
+        format!("weft.u.{BOT}"),
+        format!("weft.ack.u.{OTHER_BOT}.*"),
+        "weft.ack.>".to_owned(),
+        format!("{inbox}.>"),
+        "_INBOX.>".to_owned(),
+        "weft.bot.>".to_owned(),
+        "$SYS.>".to_owned(),
+        ">".to_owned(),
+    ] {
         nats.subscribe(&subject).await?;
         let errors = nats.flush().await?;
         let is_refused = errors.iter().any(|error| error.contains("Permissions Violation"));
         assert!(is_refused, "{subject}: {errors:?}");
     }
-    // As a member it hears of its joining, writes, and still does not read.
-    alice.acked(&group, json!({ "kind": "add", "user": QUIET_BOT })).await?;
-    assert_eq!(next_on(&mut nats, &own).await?["kind"], "add");
-    nats.publish(&format!("weft.in.{QUIET_BOT}.{group}"), None, &[], b"good evening").await?;
-    assert_eq!(alice.expect(&group, 4).await?["from"], QUIET_BOT);
+    alice.acked(&group, json!({ "text": "to the group" })).await?;
     let others = nats.taken().await?;
     assert!(others.is_empty(), "{others:?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_wrong_password_opens_nothing() -> Result<()> {
+async fn what_is_no_token_of_the_bot_opens_nothing() -> Result<()> {
     let system = shared().await;
+    let bots = system.bots().await?;
     for user in [BOT, "core", "edge", "admin", "nobody", ""] {
         let refused = Nats::connect(system.nats(), user, "wrong").await;
         assert!(refused.is_err(), "{user}");
     }
-    assert!(Nats::connect(system.nats(), OTHER_BOT, &system.password(BOT)?).await.is_err());
+    // Another bot's, a person's, and a bot's under the name of a part of Weft.
+    let other = &system.bot(BOT).await?.token;
+    for (user, token) in
+        [(OTHER_BOT, other), (&*bots.owner.user, &bots.owner.token), ("core", other)]
+    {
+        assert!(Nats::connect(system.nats(), user, token).await.is_err(), "{user}");
+    }
     Ok(())
 }

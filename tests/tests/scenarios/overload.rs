@@ -180,6 +180,7 @@ async fn a_flood_is_refused_and_others_go_on() -> Result<()> {
     let (alice, bob) = (system.user("alice").await?, system.user("bob").await?);
     let mut a = system.session(&alice).await?;
     let group = unique("group");
+    system.bots().await?;
     let create = json!({ "kind": "create", "title": "t", "members": [BOT, bob.user] });
     a.acked(&group, create).await?;
     let mut nats = system.nats_as(BOT).await?;

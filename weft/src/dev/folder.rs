@@ -4,6 +4,8 @@
 //! lock                     held while a weft runs here; its process id
 //! node                     the node's name
 //! secrets/<user>.password  of each NATS user, readable by the owner alone
+//! secrets/<bot>.token      of each bot of `--bot`
+//! secrets/bots.seed        the key by which core answers for bots' logins
 //! store/                   the embedded store
 //! search/                  the index of all messages
 //! files/                   uploaded files
@@ -15,7 +17,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use weft_proto::NodeId;
+use weft_proto::{NodeId, UserId};
 
 use crate::error::Error;
 use crate::nats_login::read_password;
@@ -63,6 +65,16 @@ impl Folder {
     /// The key of Web Push.
     pub fn push_key(&self) -> PathBuf {
         self.path.join("secrets").join("push.pem")
+    }
+
+    /// The key of bots' logins.
+    pub fn bots_seed(&self) -> PathBuf {
+        self.path.join("secrets").join("bots.seed")
+    }
+
+    /// The file that holds a token of a bot.
+    pub fn token_file(&self, bot: &UserId) -> PathBuf {
+        self.path.join("secrets").join(format!("{bot}.token"))
     }
 
     pub fn files(&self) -> PathBuf {

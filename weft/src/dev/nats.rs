@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
-use weft_nats::config::{Bot, NatsPasswords, Secret, ServerConfig};
+use weft_nats::config::{NatsPasswords, Secret, ServerConfig};
 use weft_nats::{NatsServer, ServerOptions, find_or_install};
-use weft_proto::UserId;
 
 use super::folder::Folder;
-use crate::bots::BotEvents;
 use crate::error::Error;
 
 /// Between a death and the next start; doubled while it keeps dying.
@@ -68,19 +66,13 @@ impl Drop for Nats {
     }
 }
 
-/// The configuration with the passwords that `password` gives.
+/// The configuration with the passwords that `password` gives. `bots_issuer`: the public key of who answers for bots.
 pub fn server_config(
     partitions: u16,
-    bots: &[UserId],
-    events: &BotEvents,
+    bots_issuer: &str,
     password: impl Fn(&str) -> Result<String, Error>,
 ) -> Result<ServerConfig, Error> {
-    events.check(bots)?;
     let secret = |user: &str| password(user).map(Secret::Value);
-    let bot = |name: &UserId| -> Result<Bot, Error> {
-        let (password, rooms) = (secret(name.as_str())?, events.of(name));
-        Ok(Bot { name: name.clone(), password, rooms })
-    };
     Ok(ServerConfig {
         partitions,
         passwords: NatsPasswords {
@@ -93,7 +85,7 @@ pub fn server_config(
             integrations: secret("integrations")?,
             admin: secret("admin")?,
         },
-        bots: bots.iter().map(bot).collect::<Result<_, _>>()?,
+        bots_issuer: Secret::Value(bots_issuer.to_owned()),
         files_bytes_max: 0,
     })
 }

@@ -13,7 +13,7 @@ pub struct Facts<'a> {
     pub admin: SocketAddr,
     pub nats_url: &'a str,
     pub data: &'a Path,
-    /// A bot, and the file that holds its password.
+    /// A bot, and the file that holds a token of it.
     pub bot: Option<(&'a str, &'a Path)>,
 }
 
@@ -53,7 +53,7 @@ with connect("ws://{address}/v1/ws", subprotocols=["weft.v1"]) as ws:
         let _ = write!(
             text,
             r#"
-3. Write to alice from another system (the `nats` command, or any NATS client; password in {file}):
+3. Write to alice from another system (the `nats` command, or any NATS client; token in {file}):
 NATS_USER={bot} NATS_PASSWORD=$(cat {file}) nats -s {nats_url} pub weft.in.{bot}.{room} 'hello from NATS'
 "#,
             file = file.display(),
@@ -89,13 +89,13 @@ mod tests {
             admin: "127.0.0.1:7380".parse().expect("address"),
             nats_url: "nats://127.0.0.1:4223",
             data: Path::new(".weft"),
-            bot: Some(("bot", Path::new(".weft/secrets/bot.password"))),
+            bot: Some(("bot", Path::new(".weft/secrets/bot.token"))),
         });
         for needle in [
             "http://127.0.0.1:7300",
             "nats://127.0.0.1:4223",
             "weft.in.bot.alice~bot",
-            "bot.password",
+            "bot.token",
             "{\"user\":\"alice\"",
         ] {
             assert!(text.contains(needle), "{needle} in {text}");

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use clap::Args;
 use weft_core::{Assignment, Core, FileLimits, QuotaLimits, Retention, StorePatience};
-use weft_nats::{AssetOptions, Bus};
+use weft_nats::{AssetOptions, Bus, Issuer};
+use weft_proto::NodeId;
 use weft_proto::limits::FILE_DAYS_MAX;
-use weft_proto::{NodeId, UserId};
 use weft_runtime::{Readiness, SystemClock};
 use weft_storage::{Store, StorePlace};
 
 use crate::admin_listener::{AdminListen, AdminListener, CORE_PORT};
+use crate::bots::BotsSeed;
 use crate::commands::{FilesStream, Partitions};
-use crate::dev::bot_name;
 use crate::error::Error;
 use crate::metrics;
 use crate::nats_login::NatsLogin;
@@ -39,9 +39,8 @@ pub struct CoreOptions {
     pub node: Option<NodeId>,
     #[command(flatten)]
     pub partitions: Partitions,
-    /// Another system that may publish, by its user id. Can be given several times.
-    #[arg(long = "bot", value_name = "NAME", env = "WEFT_BOTS", value_delimiter = ',', value_parser = bot_name)]
-    pub bots: Vec<UserId>,
+    #[command(flatten)]
+    pub bots_seed: BotsSeed,
     /// Copies of each stream: 3 on a cluster of nats-servers, so that it goes on without one of
     /// them.
     #[arg(long, env = "WEFT_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
@@ -128,10 +127,11 @@ pub fn run(options: CoreOptions) -> Result<(), Error> {
             (None, None) => new_node_name("core")?,
         };
         let login = options.nats.bus_options("core", &node)?;
+        let bot_issuer = options.bots_seed.issuer()?;
         let started = tokio::select! {
             biased;
             _ = signals.next() => return Ok(()),
-            started = start(&options, store, login) => started,
+            started = start(&options, store, login, bot_issuer) => started,
         };
         let (core, bus) = started?;
         readiness.set("core", core.readiness());
@@ -154,10 +154,12 @@ async fn start(
     options: &CoreOptions,
     store: Store,
     login: weft_nats::BusOptions,
+    bot_issuer: Option<Arc<Issuer>>,
 ) -> Result<(Core, Bus), Error> {
     let bus = Bus::connect_patiently(&login).await?;
-    let (partitions, bots) = (options.partitions.partitions, options.bots.clone());
-    let mut core_options = options.limits.core_options(store, bus.clone(), partitions, bots);
+    let partitions = options.partitions.partitions;
+    let mut core_options = options.limits.core_options(store, bus.clone(), partitions);
+    core_options.bot_issuer = bot_issuer;
     core_options.assets.replicas = options.replicas;
     core_options.assets.files_bytes_max = options.files_stream.files_stream_bytes;
     let core = Core::start(core_options).await?;
@@ -197,19 +199,13 @@ impl CoreLimits {
     }
 
     /// Core's own options.
-    pub fn core_options(
-        &self,
-        store: Store,
-        bus: Bus,
-        partitions: u16,
-        bots: Vec<UserId>,
-    ) -> weft_core::CoreOptions {
+    pub fn core_options(&self, store: Store, bus: Bus, partitions: u16) -> weft_core::CoreOptions {
         weft_core::CoreOptions {
             store,
             node: bus.node().clone(),
             bus,
             assets: AssetOptions { partitions, ..AssetOptions::default() },
-            bots,
+            bot_issuer: None,
             quota: QuotaLimits { rate_per_s: self.sender_rate_per_s, burst: self.sender_burst },
             token_life: Duration::from_secs(self.token_life_s.into()),
             tick_interval: Some(weft_core::TICK_INTERVAL),

@@ -139,25 +139,15 @@ fn a_bot_must_not_have_a_roles_name() {
 
 #[test]
 fn the_servers_configuration_is_printed() {
-    let output =
-        weft(&["nats-config", "--partitions", "8", "--bot", "news"]).output().expect("run");
+    let output = weft(&["nats-config", "--partitions", "8"]).output().expect("run");
     assert!(output.status.success());
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    for needle in ["partition(8,2)", "APP_news", "$WEFT_NEWS_PASSWORD", "$WEFT_CORE_PASSWORD"] {
+    for needle in ["partition(8,2)", "BOTS", "$WEFT_BOTS_ISSUER", "$WEFT_CORE_PASSWORD"] {
         assert!(text.contains(needle), "{needle} in {text}");
     }
     assert!(!text.contains("cluster"), "{text}");
-    // By itself it serves this machine alone, and a bot reads no group.
+    // By itself it serves this machine alone.
     assert!(text.contains("listen: \"127.0.0.1:4222\""), "{text}");
-    let (_, bot) = text.split_once("APP_news").expect("the bot's account");
-    assert!(!bot.contains("weft.ev"), "{text}");
-    let given = ["nats-config", "--bot", "news", "--bot-events", "news=team"];
-    let output = weft(&given).output().expect("run");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let (_, bot) = text.split_once("APP_news").expect("the bot's account");
-    assert!(bot.contains("weft.ev.*.group.team") && !bot.contains("weft.ev.*.group.*"), "{text}");
-    let line = failure_line(weft(&["nats-config", "--bot", "news", "--bot-events", "nwes=*"]));
-    assert!(line.contains("nwes"), "{line}");
     let clustered =
         ["nats-config", "--cluster", "weft", "--cluster-port", "6333", "--host", "0.0.0.0"];
     let output = weft(&clustered).output().expect("run");
@@ -165,6 +155,4 @@ fn the_servers_configuration_is_printed() {
     for needle in ["name: \"weft\"", "0.0.0.0:6333", "$WEFT_ROUTE_PASSWORD", "$WEFT_ROUTES"] {
         assert!(text.contains(needle), "{needle} in {text}");
     }
-    let line = failure_line(weft(&["nats-config", "--bot", "a-b", "--bot", "a_b"]));
-    assert!(line.contains("would share"), "{line}");
 }

@@ -159,6 +159,7 @@ impl Town {
             client_id: Some(client_id.to_string()),
             made_by: None,
             after: None,
+            kind: None,
             reply: None,
             is_json: true,
             is_outsider: false,
