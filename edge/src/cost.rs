@@ -34,6 +34,8 @@ const PROFILES: u32 = 2;
 const FOUND_USERS: u32 = 10;
 /// A profile that has changed is told to up to 1,000 users.
 const PROFILE: u32 = 20;
+/// An incoming webhook is an account of its own.
+const HOOKS: u32 = 20;
 /// A search asks an index, and core for what it finds, several times where much of that is not to be shown.
 const SEARCH: u32 = 20;
 /// A webhook's address is checked elsewhere, and a test of it is delivered.
@@ -101,6 +103,7 @@ pub(crate) fn of_http(path: &str, query: &str) -> u32 {
         Some("commands") => COMMANDS,
         Some("interactions") => INTERACTION,
         Some("links") => LINKS,
+        Some("hooks") => HOOKS,
         Some("search") => SEARCH,
         Some("profiles") => PROFILES,
         Some("profile") => PROFILE,
@@ -172,6 +175,7 @@ mod tests {
             ("/v1/rooms/team/commands", "", 10),
             ("/v1/rooms/team/interactions", "", 4),
             ("/v1/interactions/x.y.z", "", 4),
+            ("/v1/rooms/team/hooks", "", 20),
             ("/v1/rooms/team/draft", "", 1),
             ("/v1/drafts", "", 8),
             ("/v1/search", "text=x&limit=1", 20),

@@ -134,6 +134,7 @@ impl Edge {
             proxies: Proxies::new(&limits.trusted_proxies),
             limited,
             account_rate: PerCaller::new(limits.accounts, limits.callers_max),
+            hooks: http::HookRates::new(&limits),
             connects: Bucket::new(limits.connects),
             address_connects: PerCaller::new(limits.address_connects, limits.callers_max),
             http_sends: PerCaller::new(limits.sends, limits.callers_max),

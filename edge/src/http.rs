@@ -13,6 +13,7 @@ mod export;
 mod extract;
 mod feeds;
 mod health;
+mod hooks;
 mod inspection;
 mod interactions;
 mod links;
@@ -39,6 +40,7 @@ use weft_proto::{ApiError, ErrorCode};
 
 pub(crate) use self::entries::answered;
 use self::extract::Refusal;
+pub(crate) use self::hooks::HookRates;
 pub(crate) use self::serve::serve;
 use crate::shared::Shared;
 
@@ -97,6 +99,9 @@ fn router(shared: Arc<Shared>, beside: Option<Router>) -> Router {
         .route("/rooms/{room}/invited/{user}", delete(links::decline))
         .route("/rooms/{room}/links", get(links::list).post(links::make))
         .route("/rooms/{room}/links/{link_id}", delete(links::take_back))
+        .route("/rooms/{room}/hooks", get(hooks::list).post(hooks::make))
+        .route("/rooms/{room}/hooks/{hook}", delete(hooks::remove))
+        .route("/rooms/{room}/hooks/{hook}/secret", post(hooks::renew))
         .route("/rooms/{room}/mark", post(marks::mark))
         .route("/rooms/{room}/setting", put(settings::set))
         .route("/rooms/{room}/draft", put(drafts::set))
@@ -121,6 +126,7 @@ fn router(shared: Arc<Shared>, beside: Option<Router>) -> Router {
     let free = Router::new().route("/connect", get(connect::find)).route("/ws", get(socket::open));
     Router::new()
         .nest("/v1", strangers.merge(known).merge(free))
+        .route("/hooks/{secret}", post(hooks::post))
         .route("/healthz", get(health::lives))
         .route("/readyz", get(health::serves))
         .fallback(no_such_path)

@@ -33,6 +33,7 @@
 //! | `typing` | who types in a room |
 //! | `counts` | how many members of a large group are here |
 //! | `members`, `discovery` | this edge among the live nodes; which of them a client is to take |
+//! | `hooks` | what other systems post to incoming webhooks, as messages |
 //! | `metrics` | what it counts, in one list |
 //! | `life`, `drain` | whether the edge can serve, and how sessions leave one that is to end |
 //! | `connections`, `proxies` | who is connected, and who has to make way; for whom a request counts |
@@ -51,6 +52,7 @@ mod drain;
 mod edge;
 mod error;
 mod feeds;
+mod hooks;
 mod http;
 mod interactions;
 mod life;

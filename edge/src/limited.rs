@@ -35,6 +35,10 @@ pub(crate) enum LimitKind {
     Sessions,
     /// Sign-ups, logins and refreshes of one address.
     Accounts,
+    /// Unknown secrets of incoming webhooks, of one address.
+    UnknownHooks,
+    /// Messages by one incoming webhook.
+    Hooks,
     /// Exports of what is kept of a user.
     Exports,
     /// Bytes of unanswered sends of one session or user.
@@ -57,6 +61,8 @@ pub(crate) const NAMES: &[&str] = &[
     "connects",
     "sessions",
     "accounts",
+    "unknown_hooks",
+    "hooks",
     "exports",
     "outbox_share",
     "outbox",

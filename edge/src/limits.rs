@@ -25,6 +25,10 @@ pub struct Limits {
     pub login_check_every: Duration,
     /// Sign-ups, logins and refreshes of one client address.
     pub accounts: Rate,
+    /// Secrets of incoming webhooks that one client address shows and this edge does not know.
+    pub unknown_hooks: Rate,
+    /// Messages by one incoming webhook.
+    pub hook_posts: Rate,
     /// Most addresses, or users, of which a rate is remembered. Others share one.
     pub callers_max: usize,
     /// Proxies whose `X-Forwarded-For` is believed, and which no limit of one address is for.
@@ -111,6 +115,8 @@ impl Default for Limits {
             sends: Rate { per_second: 1_000, burst: 2_000 },
             login_check_every: Duration::from_secs(60),
             accounts: Rate { per_second: 10, burst: 100 },
+            unknown_hooks: Rate { per_second: 2, burst: 100 },
+            hook_posts: Rate { per_second: 10, burst: 100 },
             callers_max: 100_000,
             trusted_proxies: Vec::new(),
             connections_max: 54_096,
@@ -278,6 +284,16 @@ mod tests {
             format!("| sends of a session; of a user by HTTP \\* | {} |", rate(limits.sends)),
             format!("of a user by HTTP \\* | {} |", rate(limits.requests)),
             format!("from one address \\* | {} |", rate(limits.accounts)),
+            format!(
+                "of incoming webhooks that the edge does not know, from one address | {} |",
+                rate(limits.unknown_hooks)
+            ),
+            format!("| messages by one incoming webhook | {} |", rate(limits.hook_posts)),
+            format!(
+                "| incoming webhooks of a group; the body of a message by one | {}; {} bytes |",
+                sizes::HOOKS_PER_ROOM_MAX,
+                number(crate::hooks::BODY_BYTES_MAX)
+            ),
             format!("| {}; {} |", rate(limits.address_connects), rate(limits.connects)),
             format!("| {} (`in_flight_max`) |", limits.in_flight_max),
             format!(

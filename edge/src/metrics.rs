@@ -40,6 +40,26 @@ const RESULTS: &[&str] = &[
     "internal",
     "other",
 ];
+/// What a post by a hook can be answered with.
+const HOOK_ANSWERS: &[&str] = &[
+    "ok",
+    "no_service",
+    "invalid_payload",
+    "invalid_blocks",
+    "too_many_attachments",
+    "no_text",
+    "invalid_idempotency_key",
+    "idempotency_key_reused",
+    "channel_not_found",
+    "user_not_found",
+    "channel_is_archived",
+    "action_prohibited",
+    "too_large",
+    "too_slow",
+    "rate_limited",
+    "rollup_error",
+    "other",
+];
 /// How a session can end. `gone`: its client closed it, or the connection broke.
 const CLOSE_CODES: &[&str] = &[
     "gone", "1000", "1002", "1007", "1009", "4000", "4001", "4002", "4003", "4100", "4101", "4102",
@@ -78,6 +98,12 @@ pub(crate) static SENDS: CounterBy = CounterBy::new(
     "Entries that clients asked to write, repetitions included",
     "via",
     &["websocket", "http"],
+);
+pub(crate) static HOOK_POSTS: CounterBy = CounterBy::new(
+    "weft_edge_hook_posts_total",
+    "What came by incoming webhooks, by its answer",
+    "answer",
+    HOOK_ANSWERS,
 );
 pub(crate) static ACKS: CounterBy = CounterBy::new(
     "weft_edge_acks_total",
@@ -182,6 +208,7 @@ pub static METRICS: &List = &[
     &FRAMES_SENT,
     &BYTES_SENT,
     &SENDS,
+    &HOOK_POSTS,
     &ACKS,
     &ACK_DURATION,
     &RESENDS,

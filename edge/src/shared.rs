@@ -14,6 +14,7 @@ use crate::auth::{Auth, Caller};
 use crate::connections::Connections;
 use crate::counts::RoomCounts;
 use crate::discovery::Discovery;
+use crate::http::HookRates;
 use crate::life::Life;
 use crate::limited::Limited;
 use crate::limits::Limits;
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) limited: Arc<Limited>,
     /// Sign-ups, logins and refreshes, by network.
     pub(crate) account_rate: PerCaller<IpAddr>,
+    /// What may come by incoming webhooks.
+    pub(crate) hooks: HookRates,
     /// New sessions, of all clients and by network.
     pub(crate) connects: Bucket,
     pub(crate) address_connects: PerCaller<IpAddr>,

@@ -251,6 +251,7 @@ fn edge_publish() -> Vec<String> {
         "weft.p.*.*.*",
         "weft.svc.accounts.*",
         "weft.svc.admin.*",
+        "weft.svc.hooks.*",
         "weft.svc.log.*",
         "weft.svc.rooms.*",
         "weft.svc.search.find",

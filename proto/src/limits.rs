@@ -69,6 +69,8 @@ pub const RANKED_MAX: u32 = 500;
 pub const LINKS_PER_ROOM_MAX: usize = 100;
 /// How often one may join by a link that is limited.
 pub const LINK_USES_MAX: u32 = 10_000;
+/// Most incoming webhooks of one group.
+pub const HOOKS_PER_ROOM_MAX: usize = 20;
 /// Longest topic of a group, in Unicode scalar values.
 pub const TOPIC_CHARS_MAX: usize = 1_000;
 /// Longest time between two messages of one member of a group in slow mode, in seconds.

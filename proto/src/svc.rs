@@ -16,7 +16,7 @@ const ERROR: u8 = 1;
 /// Ties a request to its subject and its reply.
 pub trait Method: Message + Default {
     /// `accounts`, `admin`, `operator`, `rooms`, `log`, `journal`, `index`, `search`, `files`, `previews`, `push`, `feeds`, `webhooks`,
-    /// `status` or `presence`.
+    /// `hooks`, `status` or `presence`.
     const SERVICE: &'static str;
     const METHOD: &'static str;
     type Reply: Message + Default;
@@ -129,6 +129,7 @@ mod drafts;
 mod feeds;
 mod files;
 mod groups;
+mod hooks;
 mod index;
 mod inspection;
 mod interactions;
@@ -176,6 +177,9 @@ pub use files::{
 pub use groups::{
     AskingUser, AskingUsers, Banned, BannedUser, FindGroups, FoundGroup, FoundGroups, Link, Links,
     ListAsking, ListBanned, ListLinks,
+};
+pub use hooks::{
+    Hook, Hooks, ListHooks, MadeHook, MakeHook, OpenHook, OpenedHook, RemoveHook, RenewHook,
 };
 pub use index::{
     ChangedMessages, FoundEntries, IndexedMessage, IndexedRoom, IndexedRooms, ListIndexed,

@@ -176,6 +176,13 @@ mod tests {
     }
 
     #[test]
+    fn plain_text_notifies_nobody() {
+        let text = b"@all @everyone <!here> <@alice> @alice";
+        let command = Incoming::decode(message(text), 0, 1).command.expect("command");
+        assert!(command.body.mentions().is_empty());
+    }
+
+    #[test]
     fn plain_text_is_a_message() {
         let command = Incoming::decode(message("héllo".as_bytes()), 0, 1).command.expect("command");
         assert_eq!(command.body, Body::message("héllo".into()).expect("text"));

@@ -24,6 +24,8 @@ pub enum Action {
     Add(Role),
     /// Links by which one joins.
     Link,
+    /// Incoming webhooks.
+    Hook,
     Remove(Role),
     ChangeRole,
 }
@@ -40,6 +42,7 @@ pub fn may(role: Role, action: Action) -> bool {
             | Action::Rename
             | Action::Update
             | Action::Link
+            | Action::Hook
             | Action::DeleteAny
             | Action::MentionEveryone
             | Action::Pin,
@@ -57,6 +60,7 @@ pub fn may(role: Role, action: Action) -> bool {
             | Action::Update
             | Action::UpdateAccess
             | Action::Link
+            | Action::Hook
             | Action::DeleteAny
             | Action::MentionEveryone
             | Action::Pin
@@ -86,6 +90,7 @@ pub fn check(role: Role, action: Action) -> Result<(), ApiError> {
         | Action::Rename
         | Action::Update
         | Action::Link
+        | Action::Hook
         | Action::DeleteAny
         | Action::Pin => "only an owner or admin may do that",
         Action::Add(_) => "only an owner or admin adds a user, and not with a role above their own",
@@ -114,6 +119,7 @@ mod tests {
             Action::Rename,
             Action::Update,
             Action::Link,
+            Action::Hook,
             Action::DeleteAny,
             Action::MentionEveryone,
             Action::Pin,

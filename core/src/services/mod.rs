@@ -29,6 +29,7 @@
 //! | `access`, `page` | what a caller may see of a room; filling a bounded page |
 //! | `rooms`, `read`, `sync` | room lists; a part of a log; everything since a cursor |
 //! | `groups` | who is kept out of a group, and links to join it |
+//! | `hooks` | incoming webhooks of groups |
 //! | `messages` | messages as they are now, their versions, and who has reacted |
 //! | `previews` | which links are to have a preview, and what becomes of those that were read |
 //! | `pins` | the messages that are pinned in a room |
@@ -66,6 +67,7 @@ mod feeds;
 mod files;
 mod found_users;
 mod groups;
+mod hooks;
 mod index;
 mod inspection;
 mod interactions;

@@ -140,6 +140,7 @@ pub async fn start(context: Arc<Context>, bus: &Bus) -> Result<Services, Error> 
     add_push(&mut served).await?;
     feeds::add(&mut served).await?;
     webhooks::add(&mut served, bus).await?;
+    add_hooks(&mut served).await?;
     add_people(&mut served).await?;
     add_interactions(&mut served, bus).await?;
     add_status(&mut served).await?;
@@ -433,6 +434,20 @@ async fn push_interaction(edges: &Bus, push: Push) -> Result<(), Failure> {
         tracing::debug!(%room, %error, "an interaction is not told");
         Failure::new(ErrorCode::Unavailable, "NATS is away")
     })
+}
+
+async fn add_hooks(served: &mut Served) -> Result<(), Error> {
+    served
+        .add::<svc::MakeHook, _, _>(WRITES_MAX, |c, m| async move { c.hook_make(m).await })
+        .await?;
+    served.add::<svc::ListHooks, _, _>(READS_MAX, |c, m| async move { c.hooks(m).await }).await?;
+    served
+        .add::<svc::RenewHook, _, _>(WRITES_MAX, |c, m| async move { c.hook_renew(m).await })
+        .await?;
+    served
+        .add::<svc::RemoveHook, _, _>(WRITES_MAX, |c, m| async move { c.hook_remove(m).await })
+        .await?;
+    served.add::<svc::OpenHook, _, _>(READS_MAX, |c, m| async move { c.hook_open(m).await }).await
 }
 
 async fn add_people(served: &mut Served) -> Result<(), Error> {

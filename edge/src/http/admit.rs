@@ -155,14 +155,14 @@ async fn pay(
     paid.map_err(|wait| rate_limited("too many requests of this user", wait))
 }
 
-fn busy(shared: &Shared, limit: LimitKind) -> ApiError {
+pub(super) fn busy(shared: &Shared, limit: LimitKind) -> ApiError {
     shared.limited.note(limit);
     let error = ApiError::new(ErrorCode::Overloaded, "too many requests are underway");
     error.retry_after_ms(BUSY_RETRY_MS)
 }
 
 /// A body, where it comes in time. What of it is there counts for its user.
-async fn read_body(
+pub(super) async fn read_body(
     shared: &Shared,
     headers: &HeaderMap,
     mut body: Body,

@@ -134,6 +134,16 @@ pub(super) async fn create(
 
 /// Sends an entry and waits for its answer.
 async fn sent(shared: &Shared, user: &UserId, command: Command) -> Result<Response, Refusal> {
+    let answer = acked(shared, user, command).await?;
+    Ok((StatusCode::CREATED, ready_made(answer)).into_response())
+}
+
+/// The same, for the answer as core has made it.
+pub(super) async fn acked(
+    shared: &Shared,
+    user: &UserId,
+    command: Command,
+) -> Result<Bytes, ApiError> {
     let began = Instant::now();
     metrics::SENDS.increment("http");
     let answer = answered(shared, user, command).await;
@@ -144,7 +154,7 @@ async fn sent(shared: &Shared, user: &UserId, command: Command) -> Result<Respon
         }
         Err(error) => metrics::ACKS.increment(error.code.as_str()),
     }
-    Ok((StatusCode::CREATED, ready_made(answer?)).into_response())
+    answer
 }
 
 /// A body may leave the room out, and names no other one than the path.

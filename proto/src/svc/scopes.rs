@@ -5,11 +5,12 @@ use super::{
     Administer, AnswerInteraction, AreVisible, BeginFile, ChangePassword, ChangeWebhook,
     ChooseStatus, DeleteAccount, DiscardFile, FindGroups, FindUsers, GetFeed, GetProfile,
     GetProfiles, GetRoom, GetStatus, Interact, ListAsking, ListBanned, ListBotCommands,
-    ListCompanions, ListDevices, ListDrafts, ListGroupInvitations, ListGroups, ListInvited,
-    ListLinks, ListMembers, ListPins, ListReactions, ListReceipts, ListRelations, ListRooms,
-    ListScheduled, ListSearchable, ListThreads, ListWebhooks, Logout, LookAtFile, MakeWebhook,
-    Method, Reaches, ReadFound, ReadLog, ReadVersions, RemovePush, RemoveWebhook, RenewWebhook,
-    Report, SetBotCommands, SetFeed, SetProfile, SetPush, Sync, TestWebhook,
+    ListCompanions, ListDevices, ListDrafts, ListGroupInvitations, ListGroups, ListHooks,
+    ListInvited, ListLinks, ListMembers, ListPins, ListReactions, ListReceipts, ListRelations,
+    ListRooms, ListScheduled, ListSearchable, ListThreads, ListWebhooks, Logout, LookAtFile,
+    MakeHook, MakeWebhook, Method, Reaches, ReadFound, ReadLog, ReadVersions, RemoveHook,
+    RemovePush, RemoveWebhook, RenewHook, RenewWebhook, Report, SetBotCommands, SetFeed,
+    SetProfile, SetPush, Sync, TestWebhook,
 };
 use crate::scope::Needs;
 
@@ -55,6 +56,7 @@ needs! {
     ListAsking: |it| Needs::Read(&it.room);
     ListInvited: |it| Needs::Read(&it.room);
     ListLinks: |it| Needs::Read(&it.room);
+    ListHooks: |it| Needs::Read(&it.room);
     ListReceipts: |it| Needs::Read(&it.room);
     ListPins: |it| Needs::Read(&it.room);
     ListThreads: |it| Needs::Read(&it.room);
@@ -97,6 +99,11 @@ needs! {
         true => of_room(&it.room, Needs::Nothing),
         false => Needs::Person,
     };
+
+    // A hook is good for longer than the token that makes it, and for more than its scope.
+    MakeHook: |_it| Needs::Person;
+    RenewHook: |_it| Needs::Person;
+    RemoveHook: |_it| Needs::Person;
 
     // What bots have not: a password, devices that are notified, rights over the installation.
     ListDevices: |_it| Needs::Person;

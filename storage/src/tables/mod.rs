@@ -57,6 +57,8 @@
 //! 41 address                             push endpoint which device is notified there
 //! 42 user                                bot         who has a bot
 //! 43 user, user                          owned bot   a user's bots
+//! 44 room, user                          hook        an address by which other systems post in a group
+//! 45 hash of a secret                    hook secret which hook has it
 //! 48 user                                bot commands what a bot does when it is told to
 //! 4c bot                                 feed        in which form a bot has its entries on NATS
 //! 4d room, bot                           room bot    which bots are in a group
@@ -95,6 +97,8 @@ pub mod follower;
 pub mod group_invitation;
 pub mod head;
 pub mod hex;
+pub mod hook;
+pub mod hook_secret;
 pub mod import;
 pub mod inbox;
 pub mod installation;
@@ -206,6 +210,8 @@ pub enum Tag {
     PushEndpoint = 0x41,
     Bot = 0x42,
     OwnedBot = 0x43,
+    Hook = 0x44,
+    HookSecret = 0x45,
     BotCommands = 0x48,
     Feed = 0x4c,
     RoomBot = 0x4d,
@@ -296,6 +302,8 @@ impl Tag {
             Self::PushEndpoint => Not("push_endpoint", "it follows from push registrations"),
             Self::Bot => Rows(&Of::<bot::Bot>::NEW),
             Self::OwnedBot => Not("owned_bot", "it follows from bots"),
+            Self::Hook => Rows(&Of::<hook::Hook>::NEW),
+            Self::HookSecret => Not("hook_secret", "it follows from hooks"),
             Self::BotCommands => Rows(&Of::<bot_commands::BotCommands>::NEW),
             Self::Feed => Rows(&Of::<feed::Feed>::NEW),
             Self::RoomBot => Not("room_bot", "who makes the feeds finds them anew"),

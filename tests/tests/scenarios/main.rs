@@ -30,6 +30,7 @@ mod foundationdb;
 mod full_disk;
 mod groups;
 mod hole_in_the_log;
+mod hooks;
 mod hostile_bots;
 mod interactions;
 mod invitations;

@@ -29,6 +29,7 @@ use weft_storage::tables::file::{self, File, Image};
 use weft_storage::tables::file_quota::{self, FileQuota};
 use weft_storage::tables::follower::{self, Follower};
 use weft_storage::tables::group_invitation::{self, GroupInvitation};
+use weft_storage::tables::hook::{self, Hook};
 use weft_storage::tables::inbox;
 use weft_storage::tables::installation::{self, Installation};
 use weft_storage::tables::invitation;
@@ -211,6 +212,15 @@ impl Content {
                     };
                     push_registration::put(&mut batch, &(user.clone(), id), &push);
                     webhooks(&mut batch, &user, n);
+                    let hook = Hook {
+                        name: self.text(20),
+                        by: user.to_string(),
+                        made_ms: 7,
+                        secret_hash: self.rng.random::<[u8; 32]>().to_vec(),
+                        secret_ms: 8,
+                    };
+                    let room = RoomId::new("team").expect("id");
+                    hook::put(&mut batch, &(room, user.clone()), &hook);
                 }
             }
         }
