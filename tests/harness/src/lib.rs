@@ -9,6 +9,7 @@
 //! | [`server`] | a nats-server for the tests of single crates |
 //! | [`proxy`] | faults of the wire between any two parts |
 //! | [`http`], [`account`] | the HTTP front door; users and their devices' tokens |
+//! | [`examples`] | the examples of `docs/integrations.md`, as they are on the page |
 //! | [`files`] | uploads and downloads |
 //! | [`gateway`] | a gateway of notifications: keeps what it is sent |
 //! | [`s3`] | a server that speaks S3 |
@@ -42,6 +43,7 @@ pub mod account;
 pub mod check;
 pub mod client;
 pub mod cluster;
+pub mod examples;
 pub mod fdb;
 pub mod files;
 pub mod gateway;

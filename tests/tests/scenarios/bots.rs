@@ -17,7 +17,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(20);
 /// An edge keeps for 5 s that a login lasts.
 const KEPT_LIMIT: Duration = Duration::from_secs(20);
 
-async fn make(owner: &Login, system: &System) -> Result<String> {
+pub async fn make(owner: &Login, system: &System) -> Result<String> {
     let bot = unique("bot");
     let body = json!({ "bot": bot, "display_name": "Builds" });
     let made = owner.call(system.edge(), "POST", "/v1/bots", &body).await?;
@@ -26,7 +26,7 @@ async fn make(owner: &Login, system: &System) -> Result<String> {
 }
 
 /// A token of a bot, as a device that is logged in.
-async fn token(owner: &Login, system: &System, bot: &str, fields: Value) -> Result<Login> {
+pub async fn token(owner: &Login, system: &System, bot: &str, fields: Value) -> Result<Login> {
     let path = format!("/v1/bots/{bot}/tokens");
     let made = owner.call(system.edge(), "POST", &path, &fields).await?;
     ensure!(made.status == 201, "{made:?}");

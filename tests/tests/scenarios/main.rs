@@ -32,6 +32,7 @@ mod groups;
 mod hole_in_the_log;
 mod hooks;
 mod hostile_bots;
+mod integrations;
 mod interactions;
 mod invitations;
 mod large_groups;
