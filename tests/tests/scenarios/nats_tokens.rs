@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
 use weft_harness::account::Login;
-use weft_harness::nats::Nats;
+use weft_harness::nats::{Message, Nats};
 use weft_harness::session::{Session, code};
 use weft_harness::system::{Bot, Options, System, shared, unique};
 use weft_harness::ulid;
@@ -289,5 +289,48 @@ async fn wrong_logins_hurt_nobody() -> Result<()> {
     let mut nats =
         until("the bot comes in", END_LIMIT, async || system.nats_by(&bot).await.ok()).await;
     assert!(publish(&mut nats, &bot, &format!("weft.in.{name}.{group}"), "x").await?);
+    Ok(())
+}
+
+/// Asks for the next message of a bot's feed; `None`: there is none yet.
+async fn next_of_feed(nats: &mut Nats, bot: &Bot) -> Result<Option<Message>> {
+    let inbox = format!("{}.{}", bot.inbox(), ulid::fresh());
+    nats.subscribe(&inbox).await?;
+    let next = format!("$JS.WEFT.API.CONSUMER.MSG.NEXT.WEFT_BOTS.{}", bot.name);
+    let pull = json!({ "batch": 1, "expires": 2_000_000_000_u64 }).to_string();
+    nats.publish(&next, Some(&inbox), &[], pull.as_bytes()).await?;
+    let message = nats.next().await?;
+    Ok(Some(message).filter(|message| message.subject.starts_with("weft.bot.")))
+}
+
+#[tokio::test]
+async fn a_bot_reads_its_own_feed_by_its_token_and_no_other() -> Result<()> {
+    let system = shared().await;
+    let (alice, mut session, name, group) = bot_of(system).await?;
+    let bot = system.bot_token(&alice, &name, json!({})).await?;
+    session.acked(&group, json!({ "text": "to the bot" })).await?;
+    let mut nats = system.nats_by(&bot).await?;
+    for seq in 1..=2 {
+        // Its consumer is made a moment after the bot.
+        let message = until("an entry", END_LIMIT, async || {
+            next_of_feed(&mut nats, &bot).await.ok().flatten()
+        });
+        let message = message.await;
+        assert_eq!(message.subject, format!("weft.bot.{name}.{group}"));
+        assert_eq!(message.json()["seq"], json!(seq), "{message:?}");
+        let reply = message.reply.context("where it is acknowledged")?;
+        nats.publish(&reply, None, &[], b"+ACK").await?;
+    }
+    // Another one's, and that of all rooms for who has some, are not to be had.
+    let (_, _, other, _) = bot_of(system).await?;
+    let scoped = json!({ "scope": { "rooms": [group] } });
+    let scoped = system.bot_token(&alice, &name, scoped).await?;
+    let mut by_scoped = system.nats_by(&scoped).await?;
+    for (nats, of) in [(&mut nats, &other), (&mut by_scoped, &name)] {
+        let next = format!("$JS.WEFT.API.CONSUMER.MSG.NEXT.WEFT_BOTS.{of}");
+        nats.publish(&next, None, &[], b"").await?;
+        let errors = nats.flush().await?;
+        assert!(errors.iter().any(|error| error.contains("Permissions Violation")), "{errors:?}");
+    }
     Ok(())
 }
