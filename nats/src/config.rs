@@ -387,7 +387,12 @@ fn search_subscribe() -> Vec<String> {
 }
 
 fn push_publish() -> Vec<String> {
-    let mut list = words(&["weft.svc.journal.*", "weft.svc.push.*", "_INBOX_push.>"]);
+    let mut list = words(&[
+        "weft.svc.journal.*",
+        "weft.svc.push.*",
+        "weft.svc.presence.attended",
+        "_INBOX_push.>",
+    ]);
     list.extend(words(&["weft.push.first.*", "weft.push.rest.*", PUSH_DEAD_SUBJECT]));
     list.push(format!("$JS.API.CONSUMER.CREATE.{PUSH_STREAM}.>"));
     list.push(format!("$JS.API.CONSUMER.MSG.NEXT.{PUSH_STREAM}.*"));

@@ -31,6 +31,8 @@ const REMEMBER_LEFT: Duration = USER_KEY_TTL;
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// Before what failed is tried again.
 const PAUSE: Duration = Duration::from_millis(300);
+/// So long a device counts as attended that does not say it again: one that hangs holds nothing back for longer.
+pub const ATTENDED_FOR: Duration = Duration::from_secs(60);
 /// How long the last write may take.
 const FINISH_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -71,7 +73,14 @@ struct Visitor {
     visit: u64,
     device: DeviceId,
     is_idle: bool,
+    attended_until: Option<Instant>,
     used_ms: Arc<AtomicU64>,
+}
+
+impl Visitor {
+    fn is_attended(&self) -> bool {
+        self.attended_until.is_some_and(|until| until > Instant::now())
+    }
 }
 
 /// What others could tell from a key.
@@ -79,6 +88,7 @@ struct Visitor {
 struct Announced {
     is_here: bool,
     is_idle: bool,
+    is_attended: bool,
     chosen_at_ms: u64,
     logged_out: bool,
 }
@@ -100,9 +110,14 @@ impl Local {
         Announced {
             is_here: !self.visitors.is_empty(),
             is_idle: self.visitors.iter().all(|visitor| visitor.is_idle),
+            is_attended: self.is_attended(),
             chosen_at_ms: self.chosen.as_ref().map_or(0, |chosen| chosen.at_ms),
             logged_out: self.logged_out,
         }
+    }
+
+    fn is_attended(&self) -> bool {
+        self.visitors.iter().any(Visitor::is_attended)
     }
 
     fn presence(&self, boot: &str, number: u64) -> EdgePresence {
@@ -123,6 +138,7 @@ impl Local {
             logged_out: self.logged_out,
             chosen: self.chosen.clone(),
             last_active_ms: used.fold(self.last_active_ms, u64::max),
+            attended: self.is_attended(),
         }
     }
 }
@@ -145,7 +161,13 @@ impl Announcer {
         let local = table.users.entry(user.clone()).or_insert_with(Local::new);
         local.logged_out = false;
         let used = Arc::clone(&used_ms);
-        local.visitors.push(Visitor { visit, device, is_idle, used_ms: used });
+        local.visitors.push(Visitor {
+            visit,
+            device,
+            is_idle,
+            attended_until: None,
+            used_ms: used,
+        });
         self.tell(&mut table, &user);
         drop(table);
         let announcer = self.clone();
@@ -316,13 +338,16 @@ impl Announcer {
         }
     }
 
-    /// Has keys written again before they expire, and forgets who has left long ago.
+    /// Has keys written again before they expire, and where a device is attended no longer, and forgets who has left long ago.
     fn sweep(&self) {
         let now = Instant::now();
         let mut table = self.lock();
         let is_over = |local: &Local| local.visitors.is_empty() && !local.is_dirty;
         table.users.retain(|_, local| local.refresh_at > now || !is_over(local));
-        let due = table.users.iter().filter(|(_, local)| local.refresh_at <= now);
+        let is_stale =
+            |local: &Local| local.written.is_some_and(|it| it.is_attended && !local.is_attended());
+        let due = table.users.iter();
+        let due = due.filter(|(_, local)| local.refresh_at <= now || is_stale(local));
         let due: Vec<UserId> = due.map(|(user, _)| user.clone()).collect();
         for user in due {
             self.write_again(&mut table, &user);
@@ -351,6 +376,17 @@ impl Visit {
             let own = local.visitors.iter_mut().find(|visitor| visitor.visit == self.visit);
             if let Some(visitor) = own {
                 visitor.is_idle = is_idle;
+            }
+        });
+    }
+
+    /// Whether the user looks at the device and uses it: for a while ([`ATTENDED_FOR`]), and then it has to be said again.
+    pub fn set_attended(&self, is_attended: bool) {
+        let until = is_attended.then(|| Instant::now() + ATTENDED_FOR);
+        self.announcer.change(&self.user, |local| {
+            let own = local.visitors.iter_mut().find(|visitor| visitor.visit == self.visit);
+            if let Some(visitor) = own {
+                visitor.attended_until = until;
             }
         });
     }

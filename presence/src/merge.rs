@@ -180,6 +180,12 @@ impl Merge {
         self.users.get(user).map(|known| &known.shown)
     }
 
+    /// Whether a device of a user is attended.
+    #[must_use]
+    pub fn is_attended(&self, user: &UserId) -> bool {
+        self.users.get(user).is_some_and(|known| known.is_attended(&self.lives))
+    }
+
     /// All users about whom something is known.
     pub fn users(&self) -> impl Iterator<Item = (&UserId, &VisibleStatus)> {
         self.users.iter().map(|(user, known)| (user, &known.shown))

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use weft_nats::{Bus, Connection, Filter, NodeInfo, Registration, Services};
 use weft_proto::NodeId;
-use weft_proto::svc::{CountPresent, GetPresence};
+use weft_proto::svc::{CountPresent, GetPresence, IsAttended};
 use weft_runtime::{Clock, Shutdown, SystemClock, lock, patiently};
 
 use self::task::Task;
@@ -84,6 +84,12 @@ impl PresenceNode {
             async move { queries::get(&bus, &state, &request).await }
         };
         services.handle::<GetPresence, _, _>(QUERIES_MAX, get).await?;
+        let asked = Arc::clone(&state);
+        let attended = move |request: IsAttended| {
+            let answer = queries::attended(&asked, &request);
+            async move { answer }
+        };
+        services.handle::<IsAttended, _, _>(QUERIES_MAX, attended).await?;
         let count = move |request: CountPresent| {
             let answer = queries::count(&state, &request);
             async move { answer }

@@ -281,6 +281,7 @@ fn read(word: &str, text: &str) -> Result<Request, ApiError> {
         "presence.set" => presence::read_set(text),
         "presence.own" => Ok(Request::Presence(PresenceRequest::Own)),
         "presence.idle" => presence::read_idle(text),
+        "presence.attend" => presence::read_attend(text),
         "mark" => receipts::read_mark(text),
         "receipts" => receipts::read(text),
         "setting" => setting::read(text),

@@ -95,6 +95,9 @@ pub struct EdgePresence {
     /// When a device here was last used, Unix milliseconds, as of this write.
     #[prost(uint64, tag = "6")]
     pub last_active_ms: u64,
+    /// A device here says that its user looks at it and uses it.
+    #[prost(bool, tag = "7")]
+    pub attended: bool,
 }
 
 /// A presence node's sign of life, once a second (`weft.sig.presence.<node>`). It may be lost.
@@ -222,6 +225,7 @@ mod tests {
             logged_out: false,
             chosen: Some(chosen),
             last_active_ms: 5,
+            attended: true,
         };
         assert_eq!(EdgePresence::decode(&here.encode()), Some(here));
         assert_eq!(EdgePresence::decode(b""), None);

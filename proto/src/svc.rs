@@ -208,14 +208,14 @@ pub use messages::{
     ReactionUsers, ReadVersions, Versions,
 };
 pub use presence::{
-    Active, AreVisible, ChooseStatus, Companions, CountPresent, GetPresence, GetStatus, KeptStatus,
-    KeptStatuses, ListCompanions, LoadStatuses, NoteActive, Presences, Present, UserPresence,
-    Visible,
+    Active, AreVisible, Attended, ChooseStatus, Companions, CountPresent, GetPresence, GetStatus,
+    IsAttended, KeptStatus, KeptStatuses, ListCompanions, LoadStatuses, NoteActive, Presences,
+    Present, UserPresence, Visible,
 };
 pub use previews::{BeginImage, FindLinks, FoundLink, FoundLinks, PutPreview};
 pub use push::{
-    DropPush, ListPushTargets, LookAtPush, Push, PushFacts, PushTarget, PushTargets, RemovePush,
-    SetPush,
+    DropPush, Invited, ListInvitedTargets, ListPushTargets, LookAtPush, Push, PushFacts,
+    PushTarget, PushTargets, RemovePush, SetPush,
 };
 pub use relations::{ListRelations, Reached, Reaches, RelatedUser, Relations};
 pub use reports::{

@@ -195,12 +195,13 @@ fn told(commit_no: u64, row: Journal) -> svc::JournalCommit {
         drafts: _,
         relations: _,
         scheduled: _,
-        invitations: _,
+        invitations,
         sights: _,
     } = row;
     let entries = entries.into_iter().map(entry).collect();
     let marks = marks.into_iter().map(mark).collect();
-    svc::JournalCommit { commit_no, stream_seq, time_ms, entries, marks }
+    let invitations = invitations.into_iter().map(mark).collect();
+    svc::JournalCommit { commit_no, stream_seq, time_ms, entries, marks, invitations }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What `weft push` has to know: which devices an entry may be of interest to, and, when one is about to be notified, what
 //! holds of it at that moment. `weft push` decides; whoever was forgotten here is notified of nothing.
 
+mod invited;
+
 use std::collections::BTreeSet;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -70,6 +72,7 @@ impl Context {
                         user: user.to_string(),
                         device: device.to_string(),
                         first,
+                        invited_ms: 0,
                     };
                     Ok::<_, Error>(devices.into_iter().map(target).collect::<Vec<_>>())
                 }
@@ -94,7 +97,8 @@ impl Context {
     /// # Errors
     /// [`ErrorCode::BadId`](weft_proto::ErrorCode::BadId), or the store's.
     pub async fn push_look(&self, request: svc::LookAtPush) -> Result<svc::PushFacts, Failure> {
-        let svc::PushTarget { room, seq, user, device, .. } = request.target.unwrap_or_default();
+        let svc::PushTarget { room, seq, user, device, invited_ms, .. } =
+            request.target.unwrap_or_default();
         let (room, user, device) =
             (RoomId::new(&room)?, UserId::new(&user)?, DeviceId::new(&device)?);
         let snapshot = self.store.snapshot().await?;
@@ -103,7 +107,17 @@ impl Context {
             return Ok(svc::PushFacts::default());
         };
         let user = at.0;
-        let facts = match Access::of(&*snapshot, &room, &user).await {
+        let access = match invited_ms {
+            0 => Access::of(&*snapshot, &room, &user).await,
+            _ => {
+                let facts = self.facts_of_invitation(&*snapshot, (&user, &room), invited_ms);
+                return Ok(svc::PushFacts {
+                    push: Some(push::with_keys(registration)),
+                    ..facts.await?
+                });
+            }
+        };
+        let facts = match access {
             Ok(access) if access.role.is_some() && access.visible.contains(seq) => {
                 self.facts(&*snapshot, (&room, &access), seq, &user).await
             }
@@ -130,11 +144,7 @@ impl Context {
         let Some(told) = what(snapshot, room, seq, user).await? else {
             return Ok(svc::PushFacts::default());
         };
-        let own = RoomId::direct(user, user);
-        let wanted = [(user.clone(), room.clone()), (user.clone(), own)];
-        let mut settings = setting::get_many(snapshot, &wanted).await?.into_iter();
-        let mut setting = || settings.next().flatten().unwrap_or_default().1;
-        let (of_room, of_user): (Setting, Setting) = (setting(), setting());
+        let (of_room, of_user) = settings(snapshot, (user, room)).await?;
         let held = mark::held(snapshot, &[(room.clone(), user.clone())]).await?;
         let mark = held.into_iter().next().unwrap_or_default().mark;
         let follower = match told.facts.is_in_thread {
@@ -146,9 +156,6 @@ impl Context {
         let is_request = between.first().is_some_and(|between| between.asked.contains(user));
         let from = &told.from;
         let blocked = relations::blocked(snapshot, user, [from]).await?;
-        let account = snapshot.get(account::key(from)).await?;
-        let account = account.as_deref().map(Account::decode).transpose()?;
-        let from_name = account.map(|it| it.display_name).filter(|name| !name.is_empty());
         let read_thread = follower.as_ref().map_or(0, |row| row.read);
         Ok(svc::PushFacts {
             is_own: from == user,
@@ -165,11 +172,31 @@ impl Context {
             dnd_until_ms: of_user.dnd_until_ms,
             title: access.head.title.clone(),
             from: from.to_string(),
-            from_name: from_name.unwrap_or_else(|| from.to_string()),
+            from_name: display_name(snapshot, from).await?,
             badge: badge(snapshot, user, self.clock.now_ms()).await?,
             ..told.facts
         })
     }
+}
+
+/// How a user wants a room to be, and all of which they have said nothing.
+async fn settings(
+    snapshot: &dyn Snapshot,
+    (user, room): (&UserId, &RoomId),
+) -> Result<(Setting, Setting), Error> {
+    let own = RoomId::direct(user, user);
+    let wanted = [(user.clone(), room.clone()), (user.clone(), own)];
+    let mut settings = setting::get_many(snapshot, &wanted).await?.into_iter();
+    let mut setting = || settings.next().flatten().unwrap_or_default().1;
+    Ok((setting(), setting()))
+}
+
+/// The id, where there is none.
+async fn display_name(snapshot: &dyn Snapshot, user: &UserId) -> Result<String, Error> {
+    let account = snapshot.get(account::key(user)).await?;
+    let account = account.as_deref().map(Account::decode).transpose()?;
+    let name = account.map(|it| it.display_name).filter(|name| !name.is_empty());
+    Ok(name.unwrap_or_else(|| user.to_string()))
 }
 
 fn is_read(mark: &Mark, seq: u64) -> bool {

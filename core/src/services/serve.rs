@@ -383,6 +383,11 @@ async fn add_push(served: &mut Served) -> Result<(), Error> {
         })
         .await?;
     served
+        .add_large::<svc::ListInvitedTargets, _, _>(pages, nobody, |c, m| async move {
+            c.push_invited(m).await
+        })
+        .await?;
+    served
         .add::<svc::LookAtPush, _, _>(READS_MAX, |c, m| async move { c.push_look(m).await })
         .await?;
     served.add::<svc::DropPush, _, _>(WRITES_MAX, |c, m| async move { c.push_drop(m).await }).await

@@ -117,6 +117,7 @@ const SUBJECTS: [(&str, &[&str]); 7] = [
             "weft.svc.search.node-n",
             "weft.svc.status.load",
             "weft.svc.presence.get",
+            "weft.svc.presence.attended",
             "weft.svc.*.*",
             "weft.api.bot.history",
             "weft.api.eve.history",

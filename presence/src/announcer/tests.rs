@@ -131,3 +131,31 @@ async fn whoever_has_left_is_remembered_until_older_keys_have_expired() {
     announcer.sweep();
     assert!(announcer.lock().users.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_device_is_attended_for_a_while_and_then_it_has_to_say_so_again() {
+    let announcer = announcer();
+    let attended = || {
+        let (batch, announced) = announcer.take();
+        announcer.settle(&batch, &announced, &[]);
+        batch.into_iter().map(|(_, here)| here.attended).collect::<Vec<_>>()
+    };
+    let (desk, phone) = (enter(&announcer, "desk"), enter(&announcer, "phone"));
+    assert_eq!(attended(), [false]);
+    desk.set_attended(true);
+    assert_eq!(attended(), [true]);
+    phone.set_attended(false);
+    assert_eq!(attended(), [], "one of them is");
+    tokio::time::advance(ATTENDED_FOR - Duration::from_secs(1)).await;
+    desk.set_attended(true);
+    tokio::time::advance(ATTENDED_FOR - Duration::from_secs(1)).await;
+    announcer.sweep();
+    assert_eq!(attended(), [], "it was said again");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    announcer.sweep();
+    assert_eq!(attended(), [false]);
+    desk.set_attended(true);
+    assert_eq!(attended(), [true]);
+    drop(desk);
+    assert_eq!(attended(), [false], "its session has ended");
+}

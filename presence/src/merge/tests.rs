@@ -368,3 +368,14 @@ async fn a_new_life_may_be_heard_before_it_is_known_to_live() {
     world.pass(GRACE).await;
     assert_eq!(world.seen(), (Status::Offline, true));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_is_attended_is_so_by_the_word_of_a_live_edge_alone() {
+    let mut world = World::new();
+    world.key_with("a", "1", &[("phone", false)], |here| here.attended = false);
+    world.key_with("b", "1", &[("desk", false)], |here| here.attended = true);
+    assert!(world.merge.is_attended(&user("bob")));
+    assert!(!world.merge.is_attended(&user("alice")));
+    world.merge.on_edges(&edges(&[("a", "1")]), world.now());
+    assert!(!world.merge.is_attended(&user("bob")), "its edge is dead");
+}

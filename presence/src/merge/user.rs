@@ -25,6 +25,7 @@ pub(super) struct DeviceKey {
     pub(super) is_here: bool,
     /// Nobody looks at any of the devices.
     is_idle: bool,
+    is_attended: bool,
     last_active_ms: u64,
     /// The bucket has lost it though its edge lives: it counts until then, or until it is written
     /// again.
@@ -38,6 +39,7 @@ impl DeviceKey {
             number: here.number,
             is_here: !here.devices.is_empty(),
             is_idle: here.devices.iter().all(|device| device.idle),
+            is_attended: here.attended,
             last_active_ms: here.last_active_ms,
             doubted_until: None,
         }
@@ -201,6 +203,12 @@ impl User {
             }
             _ => Reachability::Gone { since: now.at },
         }
+    }
+
+    /// A device of the user is attended, by the word of a live edge.
+    pub(super) fn is_attended(&self, lives: &Lives) -> bool {
+        let mut live = self.keys.iter().filter(|key| key.is_here && lives.is_alive(key.life));
+        live.any(|key| key.is_attended)
     }
 
     /// When others last saw the user, who has lost the connection a moment ago.

@@ -6,7 +6,9 @@ use tokio::time::timeout;
 use weft_nats::Bus;
 use weft_proto::limits::PRESENCE_USERS_MAX;
 use weft_proto::presence::Status;
-use weft_proto::svc::{CountPresent, GetPresence, LoadStatuses, Presences, Present};
+use weft_proto::svc::{
+    Attended, CountPresent, GetPresence, IsAttended, LoadStatuses, Presences, Present,
+};
 use weft_proto::{ApiError, ErrorCode, Presence, UserId};
 
 use super::{Shared, lock, now};
@@ -55,6 +57,12 @@ pub(super) fn count(state: &Shared, request: &CountPresent) -> Result<Present, A
     let is_here = |user: &UserId| state.ledger.get(user, now).is_some_and(|it| !is_offline(&it));
     let count = users.iter().filter(|user| is_here(user)).count();
     Ok(Present { count: u32::try_from(count).unwrap_or(u32::MAX) })
+}
+
+/// Whether a device of the user is attended.
+pub(super) fn attended(state: &Shared, request: &IsAttended) -> Result<Attended, ApiError> {
+    let user = UserId::new(&request.user)?;
+    Ok(Attended { attended: lock(state).merge.is_attended(&user) })
 }
 
 fn is_offline(presence: &Presence) -> bool {

@@ -39,6 +39,8 @@ pub enum PresenceRequest {
         /// Nobody does.
         idle: bool,
     },
+    /// Whether the user looks at this device and uses it.
+    Attend { attended: bool },
 }
 
 /// Whom a request speaks of.
@@ -125,6 +127,17 @@ pub(super) fn read_idle(text: &str) -> Result<Request, ApiError> {
     let Idle { idle } = read_object(text)?;
     Ok(Request::Presence(PresenceRequest::Idle { idle }))
 }
+
+#[derive(Deserialize)]
+struct Attend {
+    attended: bool,
+}
+
+pub(super) fn read_attend(text: &str) -> Result<Request, ApiError> {
+    let Attend { attended } = read_object(text)?;
+    Ok(Request::Presence(PresenceRequest::Attend { attended }))
+}
+
 impl Reply {
     /// The answer to `presence.set` and `presence.own`.
     #[must_use]

@@ -206,7 +206,7 @@ pub enum Reply {
         #[serde(skip_serializing_if = "Option::is_none")]
         text_until: Option<u64>,
     },
-    /// Answers `presence.unwatch`, `presence.idle`, `mark`, `setting`, `relation`, `unlink`, `ask`, `decline`, `report`, `typing` and `logout`; and, with a version
+    /// Answers `presence.unwatch`, `presence.idle`, `presence.attend`, `mark`, `setting`, `relation`, `unlink`, `ask`, `decline`, `report`, `typing` and `logout`; and, with a version
     /// that core gives it, `draft`.
     Done {},
     /// The edge is going away: it closes this session (4000) after this many milliseconds. The client

@@ -50,6 +50,9 @@ pub struct JournalCommit {
     /// The marks that it moved, each once.
     #[prost(message, repeated, tag = "5")]
     pub marks: Vec<CommittedMark>,
+    /// Who was invited to a group by it, or is so no more, each once.
+    #[prost(message, repeated, tag = "6")]
+    pub invitations: Vec<CommittedMark>,
 }
 
 /// A mark that a commit moved: whose, and in which room.

@@ -97,6 +97,20 @@ pub struct Present {
     pub count: u32,
 }
 
+/// Whether a device of the user says that it is attended, whatever others see of the user. Speaks for a push node.
+#[derive(Clone, PartialEq, Message)]
+pub struct IsAttended {
+    #[prost(string, tag = "1")]
+    pub user: String,
+}
+method!(IsAttended, "presence", "attended", Attended);
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Attended {
+    #[prost(bool, tag = "1")]
+    pub attended: bool,
+}
+
 /// Keeps what the caller chose, and answers the result.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]

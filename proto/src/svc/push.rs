@@ -108,6 +108,26 @@ pub struct PushTarget {
     /// It goes first: a direct message, or a mention.
     #[prost(bool, tag = "5")]
     pub first: bool,
+    /// Of an invitation, which has no seq: when it was made, Unix milliseconds.
+    #[prost(uint64, tag = "6")]
+    pub invited_ms: u64,
+}
+
+/// Asks which devices may have to be notified of invitations to groups.
+#[derive(Clone, PartialEq, Message)]
+pub struct ListInvitedTargets {
+    #[prost(message, repeated, tag = "1")]
+    pub invited: Vec<Invited>,
+}
+method!(ListInvitedTargets, "push", "invited", PushTargets);
+
+/// Who is invited, and to which group, unless it has ended since.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Invited {
+    #[prost(string, tag = "1")]
+    pub user: String,
+    #[prost(string, tag = "2")]
+    pub room: String,
 }
 
 /// Asks what holds now, in one moment, of a device and what it may have to be notified of.
@@ -124,7 +144,7 @@ pub struct PushFacts {
     /// With its keys; none: the device is not to be notified any more.
     #[prost(message, optional, tag = "1")]
     pub push: Option<Push>,
-    /// `message`, `image`, `file`, `reaction` or `added`; empty: there is nothing that the user sees.
+    /// `message`, `image`, `file`, `reaction`, `added` or `invitation`; empty: there is nothing that the user sees.
     #[prost(string, tag = "2")]
     pub what: String,
     /// The user did it.

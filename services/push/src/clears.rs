@@ -225,7 +225,7 @@ mod tests {
 
     fn job(room: &str, device: &str, seq: u64) -> Job {
         let (room, user, device) = (room.to_owned(), "bob".to_owned(), device.to_owned());
-        Job { room, seq, user, device, first: true, at_ms: 7, clear: false }
+        Job { room, seq, user, device, first: true, at_ms: 7, clear: false, invited_ms: 0 }
     }
 
     fn told() -> Told {

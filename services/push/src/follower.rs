@@ -6,7 +6,9 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use weft_journal::{Error, Follow, Page, Underway};
 use weft_nats::Bus;
 use weft_nats::jobs::{self, Lane};
-use weft_proto::svc::{JournalCommit, ListPushTargets, Place, PushTarget};
+use weft_proto::svc::{
+    Invited, JournalCommit, ListInvitedTargets, ListPushTargets, Place, PushTarget,
+};
 use weft_proto::{ApiError, UserId};
 use weft_runtime::Clock;
 
@@ -47,6 +49,13 @@ impl Follower {
             let places: Vec<Place> = entries.collect();
             for some in places.chunks(PLACES_PER_CALL) {
                 self.of_places(some, at_ms).await?;
+            }
+            let invited = commit.invitations.into_iter();
+            let invited = invited.map(|it| Invited { user: it.user, room: it.room });
+            let invited: Vec<Invited> = invited.collect();
+            for some in invited.chunks(PLACES_PER_CALL) {
+                let asked = ListInvitedTargets { invited: some.to_vec() };
+                self.put(self.bus.call(&asked).await?.targets, at_ms).await?;
             }
         }
         Ok(())

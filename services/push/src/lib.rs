@@ -38,3 +38,4 @@ pub use error::Error;
 pub use metrics::METRICS;
 pub use node::{PushNode, PushOptions, ROLE};
 pub use weft_outbound::{IpNet, Roots, webhook};
+pub use worker::Delays;

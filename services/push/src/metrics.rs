@@ -52,7 +52,7 @@ pub(crate) static WAITED: CounterBy = CounterBy::new(
     "weft_push_waited_total",
     "How often a job was put off, by the reason",
     "reason",
-    &["early", "busy", "open", "failed", "core"],
+    &["early", "attended", "busy", "open", "failed", "core"],
 );
 pub(crate) static DEAD: Counter = Counter::new(
     "weft_push_dead_total",

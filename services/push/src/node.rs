@@ -19,7 +19,7 @@ use crate::fcm::FcmOptions;
 use crate::follower::Follower;
 use crate::senders::{SenderOptions, Senders};
 use crate::web_push::Vapid;
-use crate::worker::Worker;
+use crate::worker::{Delays, Worker};
 
 /// This role's name among the live nodes.
 pub const ROLE: &str = "push";
@@ -39,7 +39,7 @@ pub struct PushOptions {
     pub fcm: Option<FcmOptions>,
     pub apns: Option<ApnsOptions>,
     /// How long a user has to see a message by themselves.
-    pub delay: Duration,
+    pub delays: Delays,
     /// These addresses may be asked beside public ones.
     pub allowed: Vec<IpNet>,
     /// Authorities of gateways' certificates, beside the machine's.
@@ -61,7 +61,7 @@ impl PushNode {
     /// # Errors
     /// What no patience mends: keys and credentials that can't be read.
     pub async fn start(options: PushOptions) -> Result<Self, Error> {
-        let PushOptions { bus, node, clock, vapid_key, contact, fcm, apns, delay, .. } = options;
+        let PushOptions { bus, node, clock, vapid_key, contact, fcm, apns, delays, .. } = options;
         let (allowed, roots) = (options.allowed, options.roots);
         let vapid = Vapid::read(&vapid_key, contact)?;
         let push_key = vapid.public_key();
@@ -99,7 +99,7 @@ impl PushNode {
             stop.cancelled().await;
             listening.ended().await;
         });
-        let worker = Arc::new(Worker::new((bus, clock), (senders, clears), delay));
+        let worker = Arc::new(Worker::new((bus, clock), (senders, clears), delays));
         for (name, lane) in [("first jobs", Lane::First), ("other jobs", Lane::Rest)] {
             let (worker, stop) = (Arc::clone(&worker), shutdown.token().clone());
             shutdown.spawn(name, worker.run(lane, stop));

@@ -74,7 +74,7 @@ fn is_wanted(facts: &PushFacts) -> bool {
     let is_personal = facts.is_mention
         || (facts.is_direct && facts.what != "reaction")
         || (facts.is_in_thread && facts.follows)
-        || facts.what == "added";
+        || matches!(&*facts.what, "added" | "invitation");
     match Notify::of(facts.room_notify(), facts.user_notify()) {
         Notify::None => false,
         Notify::Mentions => is_personal,
@@ -167,6 +167,7 @@ mod tests {
             (|it| it.is_direct = true) as fn(&mut PushFacts),
             |it| (it.is_in_thread, it.follows) = (true, true),
             |it| it.what = "added".into(),
+            |it| it.what = "invitation".into(),
         ] {
             let change = |it: &mut PushFacts| {
                 quiet(it);

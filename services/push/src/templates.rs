@@ -22,7 +22,9 @@ pub struct Notification {
 pub struct About {
     pub what: String,
     pub room: String,
-    pub seq: u64,
+    /// Of an entry; an invitation has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
     pub from: String,
     /// When it was taken, Unix milliseconds.
     pub time: u64,
@@ -63,7 +65,7 @@ pub fn notification(room: &str, seq: u64, facts: &PushFacts, push: &Push) -> Not
     let about = About {
         what: facts.what.clone(),
         room: room.to_owned(),
-        seq,
+        seq: Some(seq).filter(|seq| *seq > 0),
         from: facts.from.clone(),
         time: facts.time_ms,
         mention: facts.is_mention,
@@ -77,7 +79,9 @@ fn body(facts: &PushFacts, language: Language) -> String {
     let is_korean = language == Language::Korean;
     match (&*facts.what, is_korean) {
         ("added", false) => format!("{name} added you"),
-        ("added", true) => format!("{name}님이 회원님을 초대했습니다"),
+        ("added", true) => format!("{name}님이 회원님을 추가했습니다"),
+        ("invitation", false) => format!("{name} invited you"),
+        ("invitation", true) => format!("{name}님이 회원님을 초대했습니다"),
         ("reaction", false) => format!("{name} reacted {emoji} to: {text}"),
         ("reaction", true) => format!("{name}님이 {emoji} 반응을 남겼습니다: {text}"),
         ("image" | "file", _) if !text.is_empty() => said(facts, text),
@@ -129,7 +133,8 @@ mod tests {
             ("image", "look", "Bob: look", "Bob: look"),
             ("file", "", "Bob sent plan.pdf", "Bob님이 파일을 보냈습니다: plan.pdf"),
             ("reaction", "hi", "Bob reacted +1 to: hi", "Bob님이 +1 반응을 남겼습니다: hi"),
-            ("added", "", "Bob added you", "Bob님이 회원님을 초대했습니다"),
+            ("added", "", "Bob added you", "Bob님이 회원님을 추가했습니다"),
+            ("invitation", "", "Bob invited you", "Bob님이 회원님을 초대했습니다"),
         ] {
             let facts = PushFacts { text: text.into(), ..facts(what) };
             for (language, expected) in [("", english), ("de", english), ("ko-KR", korean)] {

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use lru::LruCache;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weft_nats::Bus;
 use weft_nats::jobs::{self, JobReader, Lane};
 use weft_outbound::gateways::{Gateways, Refused};
 use weft_proto::frame::{APNS, FCM};
-use weft_proto::svc::{DropPush, LookAtPush, Push, PushFacts};
+use weft_proto::svc::{Attended, DropPush, IsAttended, LookAtPush, Push, PushFacts};
 use weft_runtime::{Clock, lock};
 
 use crate::answer::Answer;
@@ -35,6 +36,8 @@ const WAIT_MIN: Duration = Duration::from_secs(1);
 const WAIT_MAX: Duration = Duration::from_secs(1_800);
 /// After core or a gateway's permits could not be had.
 const BUSY_WAIT: Duration = Duration::from_millis(500);
+/// How long presence may take to say whether a device is attended.
+const ATTENDED_PATIENCE: Duration = Duration::from_secs(1);
 /// Jobs that this process remembers to have done, where the queue gives one again.
 const REMEMBERED: usize = 100_000;
 
@@ -43,10 +46,17 @@ pub(crate) struct Worker {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) senders: Senders,
     pub(crate) clears: Arc<Clears>,
-    /// How long a user has to see it by themselves.
-    pub(crate) delay: Duration,
+    pub(crate) delays: Delays,
     gateways: Gateways,
     done: Mutex<LruCache<String, ()>>,
+}
+
+/// How long a device waits for its user to see something by themselves.
+#[derive(Clone, Copy, Debug)]
+pub struct Delays {
+    pub all: Duration,
+    /// So much longer, while the user looks at a device and uses it.
+    pub attended: Duration,
 }
 
 /// What becomes of a job.
@@ -61,11 +71,11 @@ impl Worker {
     pub(crate) fn new(
         (bus, clock): (Bus, Arc<dyn Clock>),
         (senders, clears): (Senders, Arc<Clears>),
-        delay: Duration,
+        delays: Delays,
     ) -> Self {
         let remembered = NonZeroUsize::new(REMEMBERED).unwrap_or(NonZeroUsize::MIN);
         let (gateways, done) = (Gateways::default(), Mutex::new(LruCache::new(remembered)));
-        Self { bus, clock, senders, clears, delay, gateways, done }
+        Self { bus, clock, senders, clears, delays, gateways, done }
     }
 
     /// Works on the jobs of a lane until it is stopped, and then on those that are begun.
@@ -145,9 +155,9 @@ impl Worker {
             CLEARS.increment("given_up");
             return End::Done;
         }
-        if !job.clear && age < self.delay {
+        if !job.clear && age < self.delays.all {
             WAITED.increment("early");
-            return End::Later(self.delay - age);
+            return End::Later(self.delays.all - age);
         }
         let facts = match self.bus.call(&LookAtPush { target: Some(job.target()) }).await {
             Ok(facts) => facts,
@@ -166,6 +176,12 @@ impl Worker {
         } else if let Err(why) = decide(&facts, self.clock.now_ms()) {
             NOT_SENT.increment(why.as_str());
             return End::Done;
+        }
+        let attended_until = self.delays.all + self.delays.attended;
+        if !job.clear && age < attended_until && self.is_attended(&job.user).await {
+            // Then it is decided anew, whatever is attended.
+            WAITED.increment("attended");
+            return End::Later(attended_until - age);
         }
         let Some(push) = facts.push.clone() else { return End::Done };
         let place = match self.senders.place(&push) {
@@ -205,6 +221,13 @@ impl Worker {
         let told = notification(&job.room, job.seq, facts, push);
         let message = Message::Notification { id: &id, told: &told, first: job.first };
         self.senders.send(&message, push, place).await
+    }
+
+    /// Whether the user looks at a device and uses it. Where nobody can say, nothing is held back.
+    async fn is_attended(&self, user: &str) -> bool {
+        let asked = IsAttended { user: user.to_owned() };
+        let answer = timeout(ATTENDED_PATIENCE, self.bus.call(&asked)).await;
+        matches!(answer, Ok(Ok(Attended { attended: true })))
     }
 
     async fn after(&self, job: &Job, push: Push, origin: &str, answer: Answer) -> End {

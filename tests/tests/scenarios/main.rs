@@ -47,6 +47,7 @@ mod nats_clients;
 mod nats_tokens;
 mod next_version;
 mod nothing_is_lost_in_silence;
+mod notices;
 mod old_ids;
 mod one_server_of_three;
 mod outage;

@@ -10,7 +10,7 @@ use weft_proto::NodeId;
 use weft_push::apns::ApnsOptions;
 use weft_push::fcm::{FCM_URL, FcmOptions};
 use weft_push::web_push::Vapid;
-use weft_push::{IpNet, PushNode, Roots};
+use weft_push::{Delays, IpNet, PushNode, Roots};
 use weft_runtime::{Readiness, SystemClock};
 
 use super::core::node;
@@ -45,6 +45,9 @@ pub struct PushLimits {
     /// How long a user has to see a message by themselves before their devices are notified, in milliseconds.
     #[arg(long = "push-delay-ms", env = "WEFT_PUSH_DELAY_MS", default_value_t = 3_000)]
     pub push_delay_ms: u64,
+    /// How much longer they wait while the user looks at another device and uses it, in milliseconds.
+    #[arg(long = "push-attended-ms", env = "WEFT_PUSH_ATTENDED_MS", default_value_t = 10_000)]
+    pub push_attended_ms: u64,
     /// How services of Web Push reach you where something is wrong: `mailto:…` or `https://…`. Some of them ask for it.
     #[arg(long = "push-contact", env = "WEFT_PUSH_CONTACT", default_value = "")]
     pub push_contact: String,
@@ -117,7 +120,10 @@ impl PushLimits {
             clock: Arc::new(SystemClock),
             vapid_key: kept(key, 0o600, || Ok(Vapid::make_key()?))?,
             contact: self.push_contact.clone(),
-            delay: Duration::from_millis(self.push_delay_ms),
+            delays: Delays {
+                all: Duration::from_millis(self.push_delay_ms),
+                attended: Duration::from_millis(self.push_attended_ms),
+            },
             allowed: self.push_allow.clone(),
             fcm: fcm.transpose()?,
             apns: apns.transpose()?,

@@ -38,7 +38,7 @@ async fn look(world: &World, name: &str, seq: u64, who: &str) -> svc::PushFacts 
         seq,
         user: who.into(),
         device: "phone".into(),
-        first: false,
+        ..svc::PushTarget::default()
     };
     let request = svc::LookAtPush { target: Some(target) };
     world.context.push_look(request).await.expect("facts")

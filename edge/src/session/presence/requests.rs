@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use weft_presence::Visit;
 use weft_proto::frame::{PresenceRequest, Reply, Users};
 use weft_proto::limits::WATCHED_USERS_MAX;
 use weft_proto::presence::Choice;
@@ -22,7 +23,9 @@ pub(crate) fn needs(request: &PresenceRequest) -> Needs<'_> {
         PresenceRequest::Get(_) | PresenceRequest::Set { .. } | PresenceRequest::Own => {
             Needs::Nothing
         }
-        PresenceRequest::Unwatch { .. } | PresenceRequest::Idle { .. } => Needs::Nothing,
+        PresenceRequest::Unwatch { .. }
+        | PresenceRequest::Idle { .. }
+        | PresenceRequest::Attend { .. } => Needs::Nothing,
         // It is looked at again with all rooms in view.
         PresenceRequest::Watch(_) => Needs::ReadAll,
         PresenceRequest::Count { room } => Needs::Read(room.as_str()),
@@ -75,7 +78,10 @@ impl SessionPresence {
                 let token = self.token.get().to_string();
                 Ok(Reply::status(self.shared.bus.call(&GetStatus { token }).await?))
             }
-            PresenceRequest::Idle { idle } => self.idle(idle),
+            PresenceRequest::Idle { idle } => self.of_device(|visit| visit.set_idle(idle)),
+            PresenceRequest::Attend { attended } => {
+                self.of_device(|visit| visit.set_attended(attended))
+            }
         }
     }
 
@@ -162,11 +168,12 @@ impl SessionPresence {
         Ok(Reply::status(answer.await.map_err(|_| unknown())??))
     }
 
-    fn idle(&self, idle: bool) -> Result<Reply, ApiError> {
+    /// Takes what the session says of its device; nothing where its user is not to be seen.
+    fn of_device(&self, set: impl FnOnce(&Visit)) -> Result<Reply, ApiError> {
         let taken = self.rates.idles.take(1);
         taken.map_err(|wait| rate_limited("too many changes of the device", wait))?;
         if let Some(visit) = &self.visit {
-            visit.set_idle(idle);
+            set(visit);
         }
         Ok(Reply::Done {})
     }
