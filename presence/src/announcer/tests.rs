@@ -145,12 +145,12 @@ async fn a_device_is_attended_for_a_while_and_then_it_has_to_say_so_again() {
     desk.set_attended(true);
     assert_eq!(attended(), [true]);
     phone.set_attended(false);
-    assert_eq!(attended(), [], "one of them is");
+    assert_eq!(attended(), [false; 0], "one of them is");
     tokio::time::advance(ATTENDED_FOR - Duration::from_secs(1)).await;
     desk.set_attended(true);
     tokio::time::advance(ATTENDED_FOR - Duration::from_secs(1)).await;
     announcer.sweep();
-    assert_eq!(attended(), [], "it was said again");
+    assert_eq!(attended(), [false; 0], "it was said again");
     tokio::time::advance(Duration::from_secs(1)).await;
     announcer.sweep();
     assert_eq!(attended(), [false]);
