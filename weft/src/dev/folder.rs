@@ -13,8 +13,8 @@
 //! ```
 
 use std::fs::{self, File, TryLockError};
-use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use weft_proto::{NodeId, UserId};
@@ -153,7 +153,8 @@ fn check_free_space(folder: &Path) -> Result<(), Error> {
     })
 }
 
-/// A small file's text. Where it is missing it is made whole or not at all, and synced.
+/// A small file's text. Where it is missing it is made whole or not at all, and synced. Of several processes that make
+/// it at the same time each gets the same text.
 pub fn kept(
     file: &Path,
     mode: u32,
@@ -161,28 +162,59 @@ pub fn kept(
 ) -> Result<String, Error> {
     match fs::read_to_string(file) {
         Ok(text) => return Ok(text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(Error::file(file)(error)),
     }
     let text = make()?;
-    let unfinished = file.with_extension("new");
-    let write = || {
-        let mut options = File::options();
-        options.write(true).create(true).truncate(true).mode(mode);
-        let mut out = options.open(&unfinished)?;
-        writeln!(out, "{text}")?;
-        out.sync_all()?;
-        fs::rename(&unfinished, file)
+    let folder = match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
     };
-    write().map_err(Error::file(file))?;
-    Ok(text)
+    let write = || {
+        let mut unfinished = tempfile::Builder::new();
+        unfinished.permissions(fs::Permissions::from_mode(mode));
+        let mut out = unfinished.tempfile_in(folder)?;
+        writeln!(out, "{text}")?;
+        out.as_file().sync_all()?;
+        match out.persist_noclobber(file) {
+            Ok(_) => Ok(text),
+            // Another one was quicker.
+            Err(error) if error.error.kind() == ErrorKind::AlreadyExists => {
+                fs::read_to_string(file)
+            }
+            Err(error) => Err(error.error),
+        }
+    };
+    write().map_err(Error::file(file))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
+
+    #[test]
+    fn who_makes_a_file_at_the_same_time_gets_the_same_text() {
+        let temp = tempfile::tempdir().expect("folder");
+        for round in 0..50 {
+            let file = temp.path().join(format!("key-{round}"));
+            let make = |number: usize| Ok(format!("made by {number}"));
+            let texts = std::thread::scope(|scope| {
+                let file = &file;
+                let makers =
+                    (0..4).map(|number| scope.spawn(move || kept(file, 0o600, || make(number))));
+                let makers: Vec<_> = makers.collect();
+                makers.into_iter().map(|it| it.join().expect("thread")).collect::<Vec<_>>()
+            });
+            let is = fs::read_to_string(&file).expect("file");
+            for text in texts {
+                assert_eq!(text.expect("kept").trim(), is.trim());
+            }
+            let mode = fs::metadata(&file).expect("file").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        let left = fs::read_dir(temp.path()).expect("folder").count();
+        assert_eq!(left, 50, "nothing unfinished is left");
+    }
 
     #[test]
     fn passwords_and_the_node_name_are_kept_and_private() {
