@@ -18,7 +18,7 @@ use weft_harness::wait::until;
 const END_LIMIT: Duration = Duration::from_secs(60);
 
 /// A user with a bot that is in a group of theirs.
-async fn bot_of(system: &System) -> Result<(Login, Session, String, String)> {
+pub async fn bot_of(system: &System) -> Result<(Login, Session, String, String)> {
     let alice = system.user("alice").await?;
     let mut session = system.session(&alice).await?;
     let (name, group) = (unique("bot"), unique("group"));
@@ -293,7 +293,7 @@ async fn wrong_logins_hurt_nobody() -> Result<()> {
 }
 
 /// Asks for the next message of a bot's feed; `None`: there is none yet.
-async fn next_of_feed(nats: &mut Nats, bot: &Bot) -> Result<Option<Message>> {
+pub async fn next_of_feed(nats: &mut Nats, bot: &Bot) -> Result<Option<Message>> {
     let inbox = format!("{}.{}", bot.inbox(), ulid::fresh());
     nats.subscribe(&inbox).await?;
     let next = format!("$JS.WEFT.API.CONSUMER.MSG.NEXT.WEFT_BOTS.{}", bot.name);

@@ -18,13 +18,13 @@ use weft_outbound::webhook;
 /// What a killed node had taken comes again after a minute, and who waits for that looks every half minute.
 const LIMIT: Duration = Duration::from_secs(200);
 
-async fn system(integrations: usize, more: &[&str]) -> Result<System> {
+pub async fn system(integrations: usize, more: &[&str]) -> Result<System> {
     let args = ["--webhooks-allow", "127.0.0.0/8"].iter().chain(more);
     let integrations_args = args.map(|it| (*it).to_owned()).collect();
     System::split(Options { edges: 1, integrations, integrations_args, ..Options::default() }).await
 }
 
-async fn make(
+pub async fn make(
     system: &System,
     login: &Login,
     path: &str,
@@ -43,7 +43,7 @@ fn url(at: SocketAddr, path: &str) -> Value {
     json!({ "url": format!("http://{at}{path}"), "kinds": ["message", "react"] })
 }
 
-async fn group(session: &mut Session, others: &[&Login]) -> Result<String> {
+pub async fn group(session: &mut Session, others: &[&Login]) -> Result<String> {
     let group = unique("team");
     let members: Vec<&str> = others.iter().map(|it| it.user.as_str()).collect();
     session.acked(&group, json!({ "kind": "create", "title": "T", "members": members })).await?;
