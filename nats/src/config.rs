@@ -334,6 +334,7 @@ fn presence_publish() -> Vec<String> {
         "_INBOX_presence.>",
         "_INBOX_edge.>",
         "_INBOX_core.>",
+        "_INBOX_push.>",
         "_INBOX_admin.>",
     ]);
     list.extend(membership_publish("presence"));

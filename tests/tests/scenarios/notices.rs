@@ -282,7 +282,7 @@ async fn of_a_group_each_hears_what_they_want_to_hear_and_once() -> Result<()> {
     set(&mut carols, Some(&group), &json!({ "muted_until": 0 })).await?;
     // Not to be disturbed: what came then is not told later either.
     set(&mut bobs, None, &json!({ "dnd_until": 9_000_000_000_000_u64 })).await?;
-    alices.acked(&group, mentions(&[&bob])).await?;
+    of_carol.push(alices.acked(&group, mentions(&[&bob])).await?);
     notified.until_not_sent("dnd", 1).await;
     set(&mut bobs, None, &json!({ "dnd_until": 0 })).await?;
     let last = alices.acked(&group, mentions(&[&bob, &carol])).await?;
