@@ -316,6 +316,5 @@ mod tests {
         assert!(world.context.refresh(refresh.clone()).await.is_ok(), "once more");
         assert!(world.context.refresh(refresh.clone()).await.is_err(), "it ends the login");
         assert_eq!(code(world.context.refresh(refresh).await), ErrorCode::Unauthorized);
-        add_bot(&world, "feed").await;
     }
 }

@@ -313,7 +313,9 @@ async fn of_a_file_from_before_there_were_marks_everything_is_read() {
 /// Else nothing shows that it is carried.
 #[tokio::test]
 async fn what_is_moved_has_a_row_of_every_table() {
-    let mut missing: Vec<Tag> = Tag::all().filter(|tag| *tag != Tag::Import).collect();
+    // An import makes no rows of bots in rooms: who makes the feeds finds these anew.
+    let is_moved = |tag: &Tag| !matches!(tag, Tag::Import | Tag::RoomBot);
+    let mut missing: Vec<Tag> = Tag::all().filter(is_moved).collect();
     for seed in 0..20 {
         let store = memory();
         Content::fill(&store, seed, SIZE).await;
